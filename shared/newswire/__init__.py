@@ -1,0 +1,1 @@
+"""The contract that Newswire's services share: what is on the wire and in the store, and nothing else."""

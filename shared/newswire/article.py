@@ -1,0 +1,228 @@
+"""The article: what a publisher sends, and what a published version looks like."""
+
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+
+from newswire.folding import fold
+
+FUTURE_TOLERANCE = timedelta(minutes=5)
+METADATA_LIMIT = 4096
+LANGUAGE_TAG = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
+
+
+def _storable(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not hold a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not hold a lone surrogate") from None
+    return value
+
+
+def _one_line(value: str) -> str:
+    line = " ".join(value.split())
+    if not line:
+        raise ValueError("must not be blank")
+    return line
+
+
+def _http_url(value: str) -> str:
+    AnyHttpUrl(value)
+    return value
+
+
+def _moment(value: Any) -> Any:
+    if not isinstance(value, str | datetime):
+        raise ValueError("must be an RFC 3339 date-time such as 2026-03-01T09:30:00Z")  # noqa: TRY004 (pydantic wants ValueError)
+    return value
+
+
+def _with_offset(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("must carry an offset, such as 2026-03-01T09:30:00Z")
+    return value.astimezone(UTC)
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Line = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable), AfterValidator(_one_line)]
+Label = Annotated[Line, StringConstraints(max_length=100)]
+Url = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable), AfterValidator(_http_url)]
+Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_with_offset)]
+ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
+
+
+class Status(StrEnum):
+    """Where an article is in its life."""
+
+    SCHEDULED = "scheduled"
+    PUBLISHED = "published"
+    RETRACTED = "retracted"
+
+
+class Author(BaseModel):
+    """Who wrote an article, as readers see it under "Posted by"."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[Line, StringConstraints(max_length=200)]
+    url: Url | None = None
+
+
+class Image(BaseModel):
+    """The article's lead image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: Url
+    alt: Annotated[Text, StringConstraints(max_length=1000)] | None = None
+    caption: Annotated[Text, StringConstraints(max_length=1000)] | None = None
+    credit: Annotated[Text, StringConstraints(max_length=300)] | None = None
+    width: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    height: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+
+def _author(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class ArticleDraft(BaseModel):
+    """What a publisher sends. Lengths are in characters; ``body`` is HTML and is sanitised before it is stored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[Line, StringConstraints(max_length=300)]
+    body: Text
+    summary: Annotated[Text, StringConstraints(max_length=2000)] | None = None
+    authors: Annotated[list[Annotated[Author, BeforeValidator(_author)]], Field(max_length=50)] = []
+    category: Label | None = None
+    topics: Annotated[list[Label], Field(max_length=50)] = []
+    language: Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)] | None = None
+    published_at: Moment | None = None
+    external_id: ExternalId | None = None
+    canonical_url: Url | None = None
+    image: Image | None = None
+    urgency: Annotated[int, Field(ge=1, le=9, strict=True)] | None = None
+    metadata: dict[Annotated[Text, StringConstraints(min_length=1, max_length=100)], Text] = {}
+    correction_note: Annotated[Text, StringConstraints(max_length=2000)] | None = None
+    embargo_until: Moment | None = None
+    silent: Annotated[bool, Field(strict=True)] = False
+    source_version: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_way_to_name_authors(cls, sent: Any) -> Any:
+        if not isinstance(sent, dict) or "author" not in sent:
+            return sent
+        if "authors" in sent:
+            raise ValueError("send either 'author' or 'authors', not both")
+        return {**{k: v for k, v in sent.items() if k != "author"}, "authors": [sent["author"]]}
+
+    @field_validator("topics")
+    @classmethod
+    def _each_topic_once(cls, topics: list[str]) -> list[str]:
+        return list({fold(topic): topic for topic in reversed(topics)}.values())[::-1]
+
+    @field_validator("metadata")
+    @classmethod
+    def _metadata_is_small(cls, metadata: dict[str, str]) -> dict[str, str]:
+        if sum(len(k.encode()) + len(v.encode()) for k, v in metadata.items()) > METADATA_LIMIT:
+            raise ValueError(f"must hold at most {METADATA_LIMIT} bytes in all")
+        return metadata
+
+    @field_validator("published_at")
+    @classmethod
+    def _not_from_the_future(cls, moment: datetime | None) -> datetime | None:
+        if moment is not None and moment > datetime.now(UTC) + FUTURE_TOLERANCE:
+            raise ValueError("lies in the future; to publish later, send 'embargo_until'")
+        return moment
+
+
+class Article(BaseModel):
+    """One published version of an article, as stored, sent in events and shown to readers.
+
+    Unknown members are kept, so that an older reader forwards what a newer writer added.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    version: int = Field(ge=0)
+    revision: int = 0
+    status: Status = Status.PUBLISHED
+    publisher: str
+    url: str
+    title: str
+    body: str
+    text: str = ""
+    """The body as plain text, paragraphs separated by a blank line."""
+    summary: str | None = None
+    authors: list[Author] = []
+    category: str | None = None
+    topics: list[str] = []
+    language: str = "und"
+    published_at: datetime
+    updated_at: datetime
+    external_id: str | None = None
+    canonical_url: str | None = None
+    image: Image | None = None
+    urgency: int | None = None
+    metadata: dict[str, str] = {}
+    correction_note: str | None = None
+    source_version: int | None = None
+    word_count: int = 0
+
+    @property
+    def author_names(self) -> list[str]:
+        """The authors' names alone."""
+        return [author.name for author in self.authors]
+
+
+class Tombstone(BaseModel):
+    """All that remains of a retracted article: no title, no summary, no body."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    version: int
+    status: Status = Status.RETRACTED
+    publisher: str
+    external_id: str | None = None
+    reason: str | None = None
+    category: str | None = None
+    topics: list[str] = []
+    authors: list[Author] = []
+    language: str = "und"
+    retracted_at: datetime
+
+    @property
+    def author_names(self) -> list[str]:
+        """The authors' names alone."""
+        return [author.name for author in self.authors]
+
+
+class Retraction(BaseModel):
+    """The optional body of a retraction."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[Text, StringConstraints(max_length=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _blank_is_none(self) -> Self:
+        if self.reason is not None and not self.reason.strip():
+            self.reason = None
+        return self

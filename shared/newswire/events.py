@@ -1,0 +1,167 @@
+"""CloudEvents 1.0 as Newswire writes and reads them: one JSON document in one stream field.
+
+See the CloudEvents specification 1.0.2, "JSON Event Format".
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from newswire.article import Article, Status, Tombstone
+
+FIELD = "__data__"
+SCHEMA_ROOT = "https://newswire.example/schemas/"
+
+PUBLISHED = "newswire.article.published.v1"
+RETRACTED = "newswire.article.retracted.v1"
+INDEXED = "newswire.article.indexed.v1"
+FANNED_OUT = "newswire.article.fanned_out.v1"
+PROGRESSED = "newswire.deliveries.progressed.v1"
+
+
+class Kind(StrEnum):
+    """How a published version came to be."""
+
+    PUBLISHED = "published"
+    UPDATED = "updated"
+    CORRECTED = "corrected"
+
+
+class ArticlePublished(Article):
+    """A version of an article is out: the first one, or any later one."""
+
+    kind: Kind = Kind.PUBLISHED
+    changed: list[str] = []
+    silent: bool = False
+
+
+class ArticleRetracted(Tombstone):
+    """An article was withdrawn. ``version`` is the last one that was published."""
+
+    status: Status = Field(default=Status.RETRACTED, exclude=True)
+
+
+class ArticleIndexed(BaseModel):
+    """Search made a version findable, or took a retracted one away."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    version: int
+    index: Literal["elasticsearch", "embedded"]
+    latency_ms: float
+    """From the event's time to the moment a reader can find it, in ms."""
+
+
+class ArticleFannedOut(BaseModel):
+    """Notify has put the deliveries of an event into its queue."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    version: int
+    event: str
+    matched: int
+    previously_matched: int = 0
+
+
+class DeliveriesProgressed(BaseModel):
+    """How many deliveries of an event have ended so far, and how."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    version: int
+    event: str
+    delivered: int = 0
+    dead: int = 0
+    superseded: int = 0
+
+
+DATA_MODELS: dict[str, type[BaseModel]] = {
+    PUBLISHED: ArticlePublished,
+    RETRACTED: ArticleRetracted,
+    INDEXED: ArticleIndexed,
+    FANNED_OUT: ArticleFannedOut,
+    PROGRESSED: DeliveriesProgressed,
+}
+
+
+class CloudEvent(BaseModel):
+    """The envelope. ``data`` stays as it was sent; `payload` gives the typed view of it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str = Field(min_length=1)
+    source: str = Field(min_length=1)
+    type: str = Field(min_length=1)
+    subject: str | None = None
+    time: datetime | None = None
+    datacontenttype: str = "application/json"
+    dataschema: str | None = None
+    traceparent: str | None = None
+    data: dict[str, Any]
+
+    def to_json(self) -> bytes:
+        """Return the event on one line of UTF-8 JSON, unset optional members left out."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+class PoisonEntry(ValueError):
+    """A stream entry that no consumer of this release can ever handle; the message says why."""
+
+
+class UnknownType(ValueError):
+    """An event of a type this release does not know: to be skipped and counted, never an error."""
+
+
+def event(
+    type_: str, data: BaseModel, *, id_: str, source: str, subject: str, time: datetime | None = None, traceparent: str | None = None
+) -> CloudEvent:
+    """Wrap data in the envelope."""
+    return CloudEvent(
+        id=id_,
+        source=source,
+        type=type_,
+        subject=subject,
+        time=time or datetime.now(UTC),
+        dataschema=SCHEMA_ROOT + type_,
+        traceparent=traceparent,
+        data=data.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def decode(fields: dict[bytes, bytes]) -> tuple[CloudEvent, BaseModel]:
+    """Read one stream entry into its envelope and its typed data.
+
+    Raises:
+        PoisonEntry: no ``__data__`` field, not UTF-8, not JSON, not a CloudEvent, or data that its known type refuses.
+        UnknownType: a sound CloudEvent of a type that this release does not know.
+    """
+    raw = fields.get(FIELD.encode())
+    if raw is None:
+        raise PoisonEntry(f"the entry has no field {FIELD}")
+    try:
+        envelope = CloudEvent.model_validate_json(raw.decode())
+    except UnicodeDecodeError as error:
+        raise PoisonEntry(f"not UTF-8: {error.reason} at byte {error.start}") from error
+    except ValidationError as error:
+        raise PoisonEntry(_reason("not a CloudEvent", error)) from error
+    model = DATA_MODELS.get(envelope.type)
+    if model is None:
+        raise UnknownType(envelope.type)
+    try:
+        return envelope, model.model_validate(envelope.data)
+    except ValidationError as error:
+        raise PoisonEntry(_reason(f"the data is no {envelope.type}", error)) from error
+
+
+def _reason(what: str, error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    if first["type"] == "json_invalid":
+        return f"not JSON: {first['ctx']['error']}"
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{what}: {where}: {first['msg']}"

@@ -1,0 +1,44 @@
+"""The settings every service reads, from environment variables that start with ``NEWSWIRE_``."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings common to the three services; each service adds its own in a subclass."""
+
+    model_config = SettingsConfigDict(env_prefix="NEWSWIRE_", extra="ignore")
+
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    delivery_redis_url: SecretStr | None = None
+    namespace: str = Field(default="newswire", pattern=r"^[a-z][a-z0-9_-]{0,39}$")
+    public_url: HttpUrl = HttpUrl("http://127.0.0.1:8000")
+    public_read: bool = True
+    data_dir: Path = Path(".newswire")
+    stream_retention: timedelta = timedelta(days=7)
+    cors_origins: Annotated[list[str], NoDecode] = ["*"]
+    allow_volatile: bool = False
+    """Accept a Redis that keeps nothing on disk or may evict (tests only): ``/readyz`` says no otherwise."""
+
+    @field_validator("stream_retention", mode="before")
+    @classmethod
+    def _days_or_iso(cls, value: object) -> object:
+        """Accept ``7d`` and ``12h`` beside ISO 8601 durations and seconds."""
+        units = {"d": "days", "h": "hours", "m": "minutes"}
+        if isinstance(value, str) and value[-1:] in units and value[:-1].isdigit():
+            return timedelta(**{units[value[-1]]: int(value[:-1])})
+        return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @property
+    def site(self) -> str:
+        """The public address without a trailing slash, to put paths behind."""
+        return str(self.public_url).rstrip("/")
