@@ -1,0 +1,110 @@
+-- Stream ids are compared as two numbers; a time in ms and the sequences met in practice fit a double exactly.
+local function after(a, b)
+  local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
+  local bms, bseq = string.match(b, '^(%d+)-(%d+)$')
+  if tonumber(ams) ~= tonumber(bms) then return tonumber(ams) > tonumber(bms) end
+  return tonumber(aseq) > tonumber(bseq)
+end
+
+local function before(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  if tonumber(seq) > 0 then return ms .. '-' .. string.format('%.0f', tonumber(seq) - 1) end
+  if tonumber(ms) == 0 then return '0-0' end
+  return string.format('%.0f', tonumber(ms) - 1) .. '-18446744073709551615'
+end
+
+local function field(flat, name)
+  for i = 1, #flat, 2 do
+    if flat[i] == name then return flat[i + 1] end
+  end
+end
+
+local function find_group(stream, group)
+  if redis.call('EXISTS', stream) == 0 then return nil end
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+    if field(info, 'name') == group then return info end
+  end
+end
+
+-- KEYS stream, checkpoint; ARGV group. Makes the group where it is missing; answers where it starts, or false.
+local function open_group(keys, argv)
+  if find_group(keys[1], argv[1]) then return false end
+  local start = '0-0'
+  local checkpoint = redis.call('GET', keys[2])
+  if checkpoint and redis.call('EXISTS', keys[1]) == 1 then
+    local last = field(redis.call('XINFO', 'STREAM', keys[1]), 'last-generated-id')
+    if not after(checkpoint, last) then start = checkpoint end
+  end
+  redis.call('XGROUP', 'CREATE', keys[1], argv[1], start, 'MKSTREAM')
+  return start
+end
+
+-- KEYS stream, checkpoint, dead letters; ARGV group, key of an article's dead letters as 'before|after' its id, number of
+-- dead ones, then per dead one: id, error, first seen, subject; then the ids to acknowledge.
+local function settle(keys, argv)
+  local stream, checkpoint, dead_letters, group = keys[1], keys[2], keys[3], argv[1]
+  local head, tail = string.match(argv[2], '^(.-)|(.*)$')
+  local at = 4
+  for _ = 1, tonumber(argv[3]) do
+    local id, reason, first_seen, subject = argv[at], argv[at + 1], argv[at + 2], argv[at + 3]
+    at = at + 4
+    local entry = redis.call('XRANGE', stream, id, id)[1]
+    if entry then
+      local raw = field(entry[2], '__data__')
+      local letter = redis.call('XADD', dead_letters, 'MAXLEN', '~', 100000, '*', 'entry', id, 'error', reason,
+        'first_seen', first_seen, 'subject', subject, 'intact', raw and '1' or '0', '__data__', raw or cjson.encode(entry[2]))
+      if subject ~= '' then
+        redis.call('SADD', head .. subject .. tail, dead_letters .. ' ' .. letter, stream .. ' ' .. id)
+      end
+    end
+  end
+  for i = at, #argv do redis.call('XACK', stream, group, argv[i]) end
+  local pending = redis.call('XPENDING', stream, group)
+  local done
+  if pending[1] == 0 then
+    done = field(find_group(stream, group), 'last-delivered-id')
+  else
+    done = before(pending[2])
+  end
+  redis.call('SET', checkpoint, done)
+  return done
+end
+
+-- KEYS stream; ARGV group, idle ms, own name. Forgets consumers that hold nothing and have been silent, and the own one on leaving.
+local function sweep(keys, argv)
+  if not find_group(keys[1], argv[1]) then return 0 end
+  local gone = 0
+  for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', keys[1], argv[1])) do
+    local name = field(info, 'name')
+    if field(info, 'pending') == 0 and (name == argv[3] or field(info, 'idle') > tonumber(argv[2])) then
+      redis.call('XGROUP', 'DELCONSUMER', keys[1], argv[1], name)
+      gone = gone + 1
+    end
+  end
+  return gone
+end
+
+-- KEYS stream, dead letters, article head or '', the article's set of dead letters or ''; ARGV dead letter id, mended data or ''.
+local function retry(keys, argv)
+  local letter = redis.call('XRANGE', keys[2], argv[1], argv[1])[1]
+  if not letter then return {'MISSING'} end
+  if keys[3] ~= '' and redis.call('HGET', keys[3], 'status') == 'retracted'
+    and string.find(argv[2] ~= '' and argv[2] or field(letter[2], '__data__') or '', 'article.published', 1, true) then
+    redis.call('XDEL', keys[2], argv[1])
+    return {'RETRACTED'}
+  end
+  local data = argv[2]
+  if data == '' then
+    if field(letter[2], 'intact') ~= '1' then return {'NOTHING'} end
+    data = field(letter[2], '__data__')
+  end
+  local id = redis.call('XADD', keys[1], '*', '__data__', data)
+  if keys[4] ~= '' then redis.call('SADD', keys[4], keys[1] .. ' ' .. id) end
+  redis.call('XDEL', keys[2], argv[1])
+  return {'OK', id}
+end
+
+register('open_group', open_group)
+register('settle', settle)
+register('sweep', sweep)
+register('retry', retry)

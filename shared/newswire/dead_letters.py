@@ -1,0 +1,88 @@
+"""What a consumer group could not handle: to be looked at, tried again (mended, if need be) or dropped by the operator."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from newswire.consume import subject_of
+from newswire.events import FIELD, decode
+from newswire.functions import FunctionLibrary
+from newswire.keyspace import Keyspace
+
+GROUPS = ("search", "notify")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One entry that a group gave up on. ``data`` is what stood in the stream, byte for byte."""
+
+    id: str
+    group: str
+    entry: str
+    error: str
+    first_seen: datetime
+    subject: str | None
+    data: bytes
+
+
+class NotRetried(Exception):
+    """A dead letter could not be tried again; the message says why."""
+
+
+async def list_dead_letters(redis: "Redis", keys: Keyspace, group: str, limit: int = 1000) -> list[DeadLetter]:
+    """Return a group's dead letters, oldest first."""
+    return [
+        DeadLetter(
+            id=letter_id.decode(),
+            group=group,
+            entry=fields[b"entry"].decode(),
+            error=fields[b"error"].decode(),
+            first_seen=datetime.fromtimestamp(int(fields[b"first_seen"]) / 1000, UTC),
+            subject=fields[b"subject"].decode() or None,
+            data=fields[FIELD.encode()],
+        )
+        for letter_id, fields in await redis.xrange(keys.dead_letters(group), count=limit)
+    ]
+
+
+async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, mended: bytes | None = None) -> str:
+    """Put a dead letter back on the stream, as it is or with mended data, and return the id of the new entry.
+
+    Every group gets the new entry; they are idempotent, and those that handled the event before change nothing.
+
+    Raises:
+        NotRetried: no such dead letter, its entry cannot be put back as it was, or its article has been retracted.
+        newswire.events.PoisonEntry: the mended data is no event either.
+    """
+    if mended is not None:
+        decode({FIELD.encode(): mended})
+        subject = subject_of(mended)
+    else:
+        found = await redis.xrange(keys.dead_letters(group), letter_id, letter_id)
+        subject = found[0][1][b"subject"].decode() if found else ""
+    functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire", "consume")
+    status, *rest = await functions.call(
+        "retry",
+        [
+            keys.stream,
+            keys.dead_letters(group),
+            keys.article(subject) if subject else "",
+            keys.dead_letters_of(subject) if subject else "",
+        ],
+        [letter_id, mended or b""],
+    )
+    match status:
+        case b"OK":
+            return str(rest[0].decode())
+        case b"MISSING":
+            raise NotRetried(f"no dead letter {letter_id} in group {group}")
+        case b"RETRACTED":
+            raise NotRetried("its article has been retracted; the dead letter is gone")
+        case _:
+            raise NotRetried("the entry had no data field; send the event as it should be")
+
+
+async def drop(redis: "Redis", keys: Keyspace, group: str, letter_id: str) -> bool:
+    """Delete a dead letter for good; return whether there was one."""
+    return bool(await redis.xdel(keys.dead_letters(group), letter_id))

@@ -1,0 +1,58 @@
+"""Redis functions: the atomic steps of Newswire, loaded into the server under a name of their own.
+
+A library's name carries the namespace and a hash of its content, so that two installations, or two releases during a
+rolling update, share one server without touching each other's functions.
+"""
+
+import hashlib
+import re
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+Argument = str | bytes | int | float
+
+
+class FunctionLibrary:
+    """A library of Redis functions, loaded when the server turns out not to have it (first call, empty replica, new server).
+
+    The Lua source registers its functions by ``register('name', callback)``.
+    """
+
+    def __init__(self, redis: "Redis", namespace: str, name: str, source: str) -> None:
+        self._redis = redis
+        suffix = f"{re.sub('[^a-z0-9_]', '_', namespace)}_{hashlib.sha256(source.encode()).hexdigest()[:10]}"
+        self._suffix = suffix
+        self._code = (
+            f"#!lua name=newswire_{name}_{suffix}\n"
+            f"local function register(name, callback) redis.register_function(name .. '_{suffix}', callback) end\n{source}"
+        )
+
+    @classmethod
+    def packaged(cls, redis: "Redis", namespace: str, package: str, name: str) -> "FunctionLibrary":
+        """Make the library from ``name.lua`` inside a Python package."""
+        return cls(redis, namespace, name, files(package).joinpath(f"{name}.lua").read_text())
+
+    def full_name(self, function: str) -> str:
+        """Return the name under which the server knows a function, for use in a pipeline after `load`."""
+        return f"{function}_{self._suffix}"
+
+    async def load(self) -> None:
+        """Load the library unless the server has it."""
+        try:
+            await self._redis.function_load(self._code)
+        except ResponseError as error:
+            if "already exists" not in str(error):
+                raise
+
+    async def call(self, function: str, keys: list[str], args: list[Argument]) -> Any:
+        """Call a function and return its answer as redis-py decodes it."""
+        try:
+            return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)  # type: ignore[arg-type]
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+        await self.load()
+        return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)  # type: ignore[arg-type]
