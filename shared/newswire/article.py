@@ -76,6 +76,15 @@ class Status(StrEnum):
 class Author(BaseModel):
     """Who wrote an article, as readers see it under "Posted by"."""
 
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    url: str | None = None
+
+
+class AuthorDraft(Author):
+    """An author as a publisher sends it."""
+
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[Line, StringConstraints(max_length=200)]
@@ -84,6 +93,19 @@ class Author(BaseModel):
 
 class Image(BaseModel):
     """The article's lead image."""
+
+    model_config = ConfigDict(extra="allow")
+
+    url: str
+    alt: str | None = None
+    caption: str | None = None
+    credit: str | None = None
+    width: int | None = None
+    height: int | None = None
+
+
+class ImageDraft(Image):
+    """A lead image as a publisher sends it; sizes in pixels."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -107,14 +129,14 @@ class ArticleDraft(BaseModel):
     title: Annotated[Line, StringConstraints(max_length=300)]
     body: Text
     summary: Annotated[Text, StringConstraints(max_length=2000)] | None = None
-    authors: Annotated[list[Annotated[Author, BeforeValidator(_author)]], Field(max_length=50)] = []
+    authors: Annotated[list[Annotated[AuthorDraft, BeforeValidator(_author)]], Field(max_length=50)] = []
     category: Label | None = None
     topics: Annotated[list[Label], Field(max_length=50)] = []
     language: Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)] | None = None
     published_at: Moment | None = None
     external_id: ExternalId | None = None
     canonical_url: Url | None = None
-    image: Image | None = None
+    image: ImageDraft | None = None
     urgency: Annotated[int, Field(ge=1, le=9, strict=True)] | None = None
     metadata: dict[Annotated[Text, StringConstraints(min_length=1, max_length=100)], Text] = {}
     correction_note: Annotated[Text, StringConstraints(max_length=2000)] | None = None
