@@ -1,0 +1,329 @@
+"""What the consume loop promises, shown on a real server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from newswire import dead_letters
+from newswire.consume import Consumer, Handler, Received, Rejected, Unavailable
+from newswire.keyspace import Keyspace
+
+GROUP = "search"
+
+
+@pytest.fixture
+def keys(namespace: str) -> Keyspace:
+    return Keyspace(namespace)
+
+
+def event(number: int, **changes: Any) -> dict[str, Any]:
+    article = {
+        "id": f"a{number}",
+        "version": 1,
+        "publisher": "harbour-post",
+        "url": f"http://127.0.0.1/articles/a{number}",
+        "title": f"Ferry {number} leaves on time",
+        "body": "<p>It did.</p>",
+        "published_at": "2026-01-02T03:04:05Z",
+        "updated_at": "2026-01-02T03:04:05Z",
+    }
+    return {
+        "specversion": "1.0",
+        "id": f"a{number}.1",
+        "source": "http://127.0.0.1/publishers/harbour-post",
+        "type": "newswire.article.published.v1",
+        "subject": f"a{number}",
+        "data": article,
+        **changes,
+    }
+
+
+async def put(redis: Redis, keys: Keyspace, *numbers: int) -> list[str]:
+    return [(await redis.xadd(keys.stream, {"__data__": json.dumps(event(n))})).decode() for n in numbers]
+
+
+class Log:
+    """A handler that writes down what it was given."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.redelivered: list[str] = []
+
+    async def __call__(self, batch: Sequence[Received]) -> None:
+        self.seen += [item.event.id for item in batch]
+        self.redelivered += [item.event.id for item in batch if item.redelivered]
+
+
+@asynccontextmanager
+async def consuming(redis: Redis, keys: Keyspace, handler: Handler, **options: Any) -> AsyncIterator[Consumer]:
+    consumer = Consumer(redis, keys, GROUP, handler, block_ms=50, **{"min_idle_ms": 200, **options})
+    stopping = asyncio.Event()
+    task = asyncio.create_task(consumer.run(stopping))
+    try:
+        yield consumer
+    finally:
+        stopping.set()
+        await asyncio.wait_for(task, 10)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            result = condition()
+            if result if isinstance(result, bool) else await result:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def pending(redis: Redis, keys: Keyspace) -> int:
+    return int((await redis.xpending(keys.stream, GROUP))["pending"])
+
+
+async def test_what_was_published_before_the_first_start_is_handled(redis: Redis, keys: Keyspace) -> None:
+    ids = await put(redis, keys, *range(5))
+    log = Log()
+    async with consuming(redis, keys, log, batch=2):
+        await until(lambda: len(log.seen) == 5)
+        await put(redis, keys, 5)
+        await until(lambda: len(log.seen) == 6)
+    assert log.seen == [f"a{n}.1" for n in range(6)]
+    assert await pending(redis, keys) == 0
+    assert (await redis.get(keys.checkpoint(GROUP))).decode() > ids[-1]
+
+
+async def test_a_second_start_goes_on_where_the_first_stopped(redis: Redis, keys: Keyspace) -> None:
+    await put(redis, keys, 1)
+    log = Log()
+    async with consuming(redis, keys, log):
+        await until(lambda: log.seen == ["a1.1"])
+    await put(redis, keys, 2)
+    async with consuming(redis, keys, log):
+        await until(lambda: log.seen == ["a1.1", "a2.1"])
+
+
+async def test_entries_of_a_killed_consumer_come_again(redis: Redis, keys: Keyspace) -> None:
+    await put(redis, keys, 1, 2, 3)
+    await redis.xgroup_create(keys.stream, GROUP, "0")
+    await redis.xreadgroup(GROUP, "killed", {keys.stream: ">"})
+    log = Log()
+    async with consuming(redis, keys, log):
+        await until(lambda: len(log.seen) == 3)
+    assert log.redelivered == log.seen == ["a1.1", "a2.1", "a3.1"]
+    assert await pending(redis, keys) == 0
+
+
+async def test_an_entry_that_vanished_while_it_was_pending_is_acknowledged(redis: Redis, keys: Keyspace) -> None:
+    first, *_ = await put(redis, keys, 1, 2)
+    await redis.xgroup_create(keys.stream, GROUP, "0")
+    await redis.xreadgroup(GROUP, "killed", {keys.stream: ">"})
+    await redis.xdel(keys.stream, first)
+    log = Log()
+    async with consuming(redis, keys, log):
+        await until(lambda: log.seen == ["a2.1"])
+    assert await pending(redis, keys) == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"other": "x"}, "no field __data__"),
+        ({"__data__": b"\xff\xfe"}, "not UTF-8"),
+        ({"__data__": "{"}, "not JSON"),
+        ({"__data__": '"a string"'}, "not a CloudEvent"),
+        ({"__data__": json.dumps({"specversion": "0.3"})}, "not a CloudEvent"),
+        ({"__data__": json.dumps(event(9, data={"id": "a9"}))}, "the data is no newswire.article.published.v1"),
+    ],
+)
+async def test_a_poison_entry_goes_to_the_dead_letters_and_its_batch_goes_on(
+    redis: Redis, keys: Keyspace, fields: dict[Any, Any], reason: str
+) -> None:
+    await put(redis, keys, 1)
+    poison = (await redis.xadd(keys.stream, fields)).decode()
+    await put(redis, keys, 2)
+    log = Log()
+    async with consuming(redis, keys, log):
+        await until(lambda: log.seen == ["a1.1", "a2.1"])
+    [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
+    assert reason in letter.error
+    assert letter.entry == poison
+    assert await pending(redis, keys) == 0
+
+
+async def test_a_mended_dead_letter_is_handled(redis: Redis, keys: Keyspace) -> None:
+    await redis.xadd(keys.stream, {"__data__": json.dumps(event(9, data={"id": "a9"}))})
+    log = Log()
+    async with consuming(redis, keys, log):
+        await until(lambda: redis.exists(keys.dead_letters(GROUP)))
+        [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
+        assert letter.subject == "a9"
+        await dead_letters.retry(redis, keys, GROUP, letter.id, json.dumps(event(9)).encode())
+        await until(lambda: log.seen == ["a9.1"])
+    assert await dead_letters.list_dead_letters(redis, keys, GROUP) == []
+
+
+async def test_a_dead_letter_of_a_retracted_article_is_not_retried(redis: Redis, keys: Keyspace) -> None:
+    await redis.hset(keys.article("a9"), "status", "retracted")  # type: ignore[misc]
+    await redis.xadd(keys.stream, {"__data__": json.dumps(event(9, data={"id": "a9"}))})
+    async with consuming(redis, keys, Log()):
+        await until(lambda: redis.exists(keys.dead_letters(GROUP)))
+    [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
+    with pytest.raises(dead_letters.NotRetried, match="retracted"):
+        await dead_letters.retry(redis, keys, GROUP, letter.id)
+    assert await dead_letters.list_dead_letters(redis, keys, GROUP) == []
+
+
+async def test_an_unknown_type_is_skipped(redis: Redis, keys: Keyspace) -> None:
+    await redis.xadd(keys.stream, {"__data__": json.dumps(event(1, type="newswire.article.translated.v1"))})
+    await put(redis, keys, 2)
+    log = Log()
+    async with consuming(redis, keys, log):
+        await until(lambda: log.seen == ["a2.1"])
+    assert not await redis.exists(keys.dead_letters(GROUP))
+    assert await pending(redis, keys) == 0
+
+
+async def test_a_dependency_that_is_down_holds_the_loop_back_and_loses_nothing(redis: Redis, keys: Keyspace) -> None:
+    down = True
+    log = Log()
+
+    async def handler(batch: Sequence[Received]) -> None:
+        if down:
+            raise Unavailable("the index does not answer")
+        await log(batch)
+
+    await put(redis, keys, 1, 2)
+    async with consuming(redis, keys, handler) as consumer:
+        await until(lambda: consumer.holding_back == "the index does not answer")
+        assert await consumer.check() == "the index does not answer"
+        down = False
+        await until(lambda: log.seen == ["a1.1", "a2.1"])
+        assert await consumer.check() is None
+
+
+async def test_what_is_retracted_while_the_loop_holds_back_is_not_handled_any_more(redis: Redis, keys: Keyspace) -> None:
+    down = True
+    log = Log()
+
+    async def handler(batch: Sequence[Received]) -> None:
+        if down:
+            raise Unavailable("the index does not answer")
+        await log(batch)
+
+    first, _ = await put(redis, keys, 1, 2)
+    async with consuming(redis, keys, handler) as consumer:
+        await until(lambda: consumer.holding_back == "the index does not answer")
+        await redis.xdel(keys.stream, first)
+        down = False
+        await until(lambda: log.seen == ["a2.1"])
+    assert await pending(redis, keys) == 0
+
+
+async def test_one_entry_that_crashes_the_handler_does_not_stop_the_others(redis: Redis, keys: Keyspace) -> None:
+    log = Log()
+
+    async def handler(batch: Sequence[Received]) -> None:
+        if any(item.event.id == "a2.1" for item in batch):
+            raise ZeroDivisionError("planted")
+        await log(batch)
+
+    await put(redis, keys, 1, 2, 3)
+    async with consuming(redis, keys, handler):
+        await until(lambda: log.seen == ["a1.1", "a3.1"])
+    [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
+    assert "planted" in letter.error
+
+
+async def test_a_handler_can_reject_some_of_its_batch(redis: Redis, keys: Keyspace) -> None:
+    log = Log()
+
+    async def handler(batch: Sequence[Received]) -> None:
+        await log(batch)
+        raise Rejected({batch[0].entry_id: "the mapping refuses it"})
+
+    await put(redis, keys, 1)
+    async with consuming(redis, keys, handler):
+        await until(lambda: redis.exists(keys.dead_letters(GROUP)))
+    [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
+    assert letter.error == "the mapping refuses it"
+
+
+async def test_a_destroyed_group_heals_in_place_without_old_entries_coming_again(redis: Redis, keys: Keyspace) -> None:
+    log = Log()
+    await put(redis, keys, 1, 2)
+    async with consuming(redis, keys, log):
+        await until(lambda: len(log.seen) == 2)
+        await until(lambda: _settled(redis, keys))
+        await redis.xgroup_destroy(keys.stream, GROUP)
+        await put(redis, keys, 3)
+        await until(lambda: len(log.seen) >= 3)
+    assert log.seen == ["a1.1", "a2.1", "a3.1"]
+
+
+async def _settled(redis: Redis, keys: Keyspace) -> bool:
+    return await pending(redis, keys) == 0
+
+
+async def test_a_lost_stream_heals_in_place(redis: Redis, keys: Keyspace) -> None:
+    log = Log()
+    await put(redis, keys, 1)
+    async with consuming(redis, keys, log):
+        await until(lambda: len(log.seen) == 1)
+        await redis.delete(keys.stream, keys.checkpoint(GROUP))
+        await put(redis, keys, 2)
+        await until(lambda: log.seen == ["a1.1", "a2.1"])
+
+
+async def test_a_checkpoint_beyond_the_stream_means_a_new_stream(redis: Redis, keys: Keyspace) -> None:
+    await redis.set(keys.checkpoint(GROUP), "99999999999999-0")
+    await put(redis, keys, 1)
+    log = Log()
+    async with consuming(redis, keys, log):
+        await until(lambda: log.seen == ["a1.1"])
+
+
+async def test_the_checkpoint_stays_behind_what_another_consumer_still_holds(redis: Redis, keys: Keyspace) -> None:
+    await redis.xgroup_create(keys.stream, GROUP, "0", mkstream=True)
+    [held] = await put(redis, keys, 1)
+    await redis.xreadgroup(GROUP, "slow", {keys.stream: ">"})
+    await put(redis, keys, 2)
+    log = Log()
+    async with consuming(redis, keys, log, min_idle_ms=60_000):
+        await until(lambda: log.seen == ["a2.1"])
+    assert (await redis.get(keys.checkpoint(GROUP))).decode() < held
+
+
+async def test_stopping_finishes_the_batch_in_hand(redis: Redis, keys: Keyspace) -> None:
+    entered, finish = asyncio.Event(), asyncio.Event()
+    log = Log()
+
+    async def handler(batch: Sequence[Received]) -> None:
+        entered.set()
+        await finish.wait()
+        await log(batch)
+
+    await put(redis, keys, 1, 2)
+    consumer = Consumer(redis, keys, GROUP, handler, batch=1, block_ms=50)
+    stopping = asyncio.Event()
+    task = asyncio.create_task(consumer.run(stopping))
+    await entered.wait()
+    stopping.set()
+    finish.set()
+    await asyncio.wait_for(task, 10)
+    assert log.seen == ["a1.1"]
+    assert await pending(redis, keys) == 0
+    assert await redis.xinfo_consumers(keys.stream, GROUP) == []
+    assert not consumer.running
+
+
+async def test_two_namespaces_do_not_see_each_other(redis: Redis, keys: Keyspace) -> None:
+    other = Keyspace(keys.namespace + "x")
+    await put(redis, keys, 1)
+    await put(redis, other, 2)
+    mine, theirs = Log(), Log()
+    async with consuming(redis, keys, mine), consuming(redis, other, theirs):
+        await until(lambda: mine.seen == ["a1.1"] and theirs.seen == ["a2.1"])
