@@ -310,13 +310,8 @@ class Consumer:
 
 
 def _entries(answer: Any) -> list[Entry]:
-    """Take the entries of one stream out of an XREADGROUP answer, without those that were deleted meanwhile."""
-    streams = answer.values() if isinstance(answer, dict) else [part[1] for part in answer or []]
-    found: list[Entry] = []
-    for entries in streams:
-        for entry in entries if not entries or isinstance(entries[0], tuple | list) and isinstance(entries[0][0], bytes) else entries[0]:
-            found.append((entry[0], entry[1] or {}))
-    return found
+    """Take the entries of one stream out of an XREADGROUP answer (RESP2 shape)."""
+    return [entry for _, entries in answer for entry in entries]
 
 
 def subject_of(data: bytes) -> str:
