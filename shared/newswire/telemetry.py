@@ -1,0 +1,76 @@
+"""What the services tell their operators: metrics, trace context and log lines."""
+
+import json
+import logging
+import re
+import secrets
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import TextIO
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_DELAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+published = Counter("newswire_published", "Events put on the stream", ["kind"])
+repeated = Counter("newswire_repeated", "Publishing requests answered as repeats of earlier ones")
+stream_lag = Gauge("newswire_stream_lag", "Stream entries that a group has not read", ["group"])
+oldest_pending = Gauge("newswire_oldest_pending_seconds", "Age of the oldest entry read but not handled", ["group"])
+redelivered = Counter("newswire_redelivered", "Entries handled again after a consumer went away", ["group"])
+dead_lettered = Counter("newswire_dead_lettered", "Entries given up", ["group"])
+skipped = Counter("newswire_skipped", "Entries of a type this release does not know", ["group"])
+indexed = Counter("newswire_indexed", "Versions and tombstones put into the index")
+deliveries = Counter("newswire_deliveries", "Deliveries that ended", ["outcome"])
+publish_to_indexed = Histogram("newswire_publish_to_indexed_seconds", "From publication to findable", buckets=_DELAYS)
+publish_to_delivered = Histogram("newswire_publish_to_delivered_seconds", "From publication to delivered", buckets=_DELAYS)
+requests = Counter("newswire_requests", "Requests answered", ["method", "status"])
+request_seconds = Histogram("newswire_request_seconds", "Time to the first byte of the answer", ["method"], buckets=_DELAYS)
+
+_TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
+
+
+def traceparent(header: str | None) -> str:
+    """Continue the caller's trace with a span id of our own, or begin a new one (W3C Trace Context, level 1)."""
+    span = secrets.token_hex(8)
+    if header and (match := _TRACEPARENT.match(header.strip())):
+        version, trace, parent, flags, more = match.groups()
+        sound = version != "ff" and trace.strip("0") and parent.strip("0") and not (version == "00" and more)
+        if sound:
+            return f"00-{trace}-{span}-{int(flags, 16) & 1:02x}"
+    return f"00-{secrets.token_hex(16)}-{span}-01"
+
+
+_SECRET = re.compile(r"\b(nw_[0-9a-z]+_|whsec_)[\w+/=-]+|(?i:(?<=bearer )\S+)|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+
+
+def redact(text: str) -> str:
+    """Blot out keys, webhook secrets and passwords in addresses."""
+    return _SECRET.sub(lambda match: f"{match[1] or ''}[redacted]", text)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and what ``extra`` carried."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line, secrets blotted out."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _STANDARD},
+        }
+        if record.exc_info and record.exc_info[0]:
+            line["error"] = "".join(traceback.format_exception(*record.exc_info))
+        return redact(json.dumps(line, default=str, ensure_ascii=False)).encode("utf-8", "replace").decode()
+
+
+def log_as_json(level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send every log line of this process to stderr (or the given stream) as JSON."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("uvicorn.access", "httpx", "elastic_transport", "faststream"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
