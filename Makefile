@@ -1,0 +1,47 @@
+# Needs only make, coreutils, Python 3.11 or newer, and PyPI.
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+MEMBERS := shared services/ingest services/search services/notify cli
+SOURCES := shared services cli tests bench
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  %-9s %s\n' "$$t" "$$d"; done
+
+install: .venv/installed ## set up .venv with everything that is needed
+
+.venv/installed: requirements.lock $(MEMBERS:%=%/pyproject.toml)
+	@test -n "$(PYTHON)" || { echo "Newswire needs Python 3.11 or newer with venv (on Debian: python3-venv)." >&2; exit 1; }
+	@echo "Setting up .venv (once, about a minute) ..."
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation $(MEMBERS:%=-e %)
+	@touch $@
+
+run: install ## run all of Newswire on this machine, at http://127.0.0.1:8000
+	@exec $(BIN)/newswire run
+
+test: install ## run every test, on real servers
+	$(BIN)/python -m pytest
+
+lint: install ## check style, format and types
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/mypy $(SOURCES)
+
+format: install ## format the sources
+	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: install ## measure the hot paths against their floors
+	$(BIN)/python -m bench
+
+up: .env ## run the production shape in Docker, at http://127.0.0.1:8000
+	docker compose up --build --wait
+
+.env:
+	@umask 077 && printf 'ELASTIC_PASSWORD=%s\n' "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" > .env
+
+.PHONY: help install run test lint format bench up

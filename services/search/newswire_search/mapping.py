@@ -1,0 +1,90 @@
+"""What the index holds of an article, and the Elasticsearch index that holds it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from newswire.analysis import article_terms, title_terms
+from newswire.article import Article
+from newswire.folding import fold
+
+MAPPING_NUMBER = 1
+"""Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
+
+LONGEST_TERM = 1000
+FACET_SUFFIX = "_facet"
+SEPARATOR = "\x1f"
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a moment as ms since 1970."""
+    return round(moment.timestamp() * 1000)
+
+
+def fields_of(article: Article) -> dict[str, Any]:
+    """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
+    fields: dict[str, Any] = {
+        "text": " ".join(article_terms(article)),
+        "title_terms": " ".join(title_terms(article)),
+        "published_at": milliseconds(article.published_at),
+        "updated_at": milliseconds(article.updated_at),
+        "metadata": [f"{key}{SEPARATOR}{value}" for key, value in article.metadata.items()],
+    }
+    for name, values in (
+        ("category", [article.category] if article.category else []),
+        ("topic", article.topics),
+        ("author", article.author_names),
+        ("publisher", [article.publisher]),
+        ("language", [article.language]),
+    ):
+        folded = _by_folded(values)
+        fields[name] = list(folded)
+        fields[name + FACET_SUFFIX] = [f"{key}{SEPARATOR}{value}" for key, value in folded.items()]
+    return fields
+
+
+def _by_folded(values: Iterable[str]) -> dict[str, str]:
+    """Keep the first of several spellings, so that an article counts once under a value."""
+    folded: dict[str, str] = {}
+    for value in values:
+        folded.setdefault(fold(value), value)
+    return folded
+
+
+_TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}
+_KEYWORD = {"type": "keyword"}
+_TIME = {"type": "date", "format": "epoch_millis"}
+_KEYWORDS = ("category", "topic", "author", "publisher", "language")
+
+MAPPING: dict[str, Any] = {
+    "dynamic": "strict",
+    # What is analysed or counted can be made again from the article; keeping it twice would only cost disk.
+    "_source": {"includes": ["id", "version", "retracted", "article"]},
+    "properties": {
+        "id": _KEYWORD,
+        "version": {"type": "long"},
+        "retracted": {"type": "boolean"},
+        "text": _TERMS,
+        "title_terms": _TERMS,
+        "published_at": _TIME,
+        "updated_at": _TIME,
+        "metadata": _KEYWORD,
+        **{name: _KEYWORD for name in _KEYWORDS},
+        **{name + FACET_SUFFIX: _KEYWORD for name in _KEYWORDS},
+        "article": {"type": "object", "enabled": False},
+    },
+}
+
+
+def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any]:
+    """Return the settings of an Elasticsearch index of articles."""
+    return {
+        "number_of_shards": shards,
+        "number_of_replicas": replicas,
+        "refresh_interval": f"{refresh_ms}ms",
+        "analysis": {
+            # Terms come analysed from Python; the server only cuts at the spaces between them.
+            "tokenizer": {"spaces": {"type": "whitespace", "max_token_length": LONGEST_TERM}},
+            "analyzer": {"terms": {"type": "custom", "tokenizer": "spaces"}},
+        },
+    }

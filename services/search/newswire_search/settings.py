@@ -1,0 +1,19 @@
+"""The settings of the search service."""
+
+from typing import Literal
+
+from pydantic import Field, HttpUrl, SecretStr
+
+from newswire.settings import Settings
+
+
+class SearchSettings(Settings):
+    """What search reads from the environment besides the common settings."""
+
+    index: Literal["elasticsearch", "embedded"] = "embedded"
+    elasticsearch_url: HttpUrl = HttpUrl("http://127.0.0.1:9200")
+    elasticsearch_username: str | None = None
+    elasticsearch_password: SecretStr | None = None
+    elasticsearch_shards: int = Field(default=1, ge=1)
+    elasticsearch_replicas: int = Field(default=0, ge=0)
+    elasticsearch_refresh_ms: int = Field(default=200, ge=10)
