@@ -104,7 +104,28 @@ local function retry(keys, argv)
   return {'OK', id}
 end
 
+-- KEYS stream, then the checkpoints of groups; ARGV oldest id to keep by age, then the names of those groups.
+-- Trims up to that id, but never past what any group still has to handle; answers how many went and the id it trimmed to.
+local function trim(keys, argv)
+  if redis.call('EXISTS', keys[1]) == 0 then return {0, argv[1]} end
+  local keep = argv[1]
+  local present = {}
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', keys[1])) do
+    local name = field(info, 'name')
+    present[name] = true
+    local pending = redis.call('XPENDING', keys[1], name)
+    local handled = pending[1] == 0 and field(info, 'last-delivered-id') or before(pending[2])
+    if after(keep, handled) then keep = handled end
+  end
+  for i = 2, #argv do
+    local checkpoint = redis.call('GET', keys[i])
+    if not present[argv[i]] and checkpoint and after(keep, checkpoint) then keep = checkpoint end
+  end
+  return {redis.call('XTRIM', keys[1], 'MINID', keep), keep}
+end
+
 register('open_group', open_group)
+register('trim', trim)
 register('settle', settle)
 register('sweep', sweep)
 register('retry', retry)

@@ -1,11 +1,15 @@
 """Whether there is a Docker daemon to start servers with."""
 
+import os
 from functools import cache
+from pathlib import Path
 
 
 @cache
 def docker_answers() -> bool:
     """Return whether a Docker daemon answers."""
+    if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
+        return False
     import docker
     from docker.errors import DockerException
 

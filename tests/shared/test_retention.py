@@ -1,0 +1,48 @@
+"""The stream is trimmed by age, and never past a group."""
+
+from datetime import timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from newswire.keyspace import Keyspace
+from newswire.retention import trim
+
+HOUR = 3_600_000
+RETENTION = timedelta(hours=1)
+
+
+@pytest.fixture
+async def keys(redis: Redis, namespace: str) -> Keyspace:
+    keys = Keyspace(namespace)
+    for ms in (1 * HOUR, 2 * HOUR, 3 * HOUR):
+        await redis.xadd(keys.stream, {"n": "x"}, id=f"{ms}-0")
+    return keys
+
+
+async def ages(redis: Redis, keys: Keyspace) -> list[int]:
+    return [int(entry_id.split(b"-")[0]) // HOUR for entry_id, _ in await redis.xrange(keys.stream)]
+
+
+async def test_what_is_older_than_the_retention_goes(redis: Redis, keys: Keyspace) -> None:
+    assert await trim(redis, keys, RETENTION, now_ms=3 * HOUR) == 1
+    assert await ages(redis, keys) == [2, 3]
+
+
+async def test_nothing_that_a_group_has_not_read_goes(redis: Redis, keys: Keyspace) -> None:
+    await redis.xgroup_create(keys.stream, "slow", "0")
+    assert await trim(redis, keys, RETENTION, now_ms=9 * HOUR) == 0
+
+
+async def test_nothing_that_a_group_read_and_did_not_handle_goes(redis: Redis, keys: Keyspace) -> None:
+    await redis.xgroup_create(keys.stream, "search", "0")
+    await redis.xreadgroup("search", "busy", {keys.stream: ">"})
+    await redis.xack(keys.stream, "search", f"{HOUR}-0")
+    await trim(redis, keys, RETENTION, now_ms=9 * HOUR)
+    assert await ages(redis, keys) == [2, 3]
+
+
+async def test_a_lost_group_keeps_what_lies_after_its_checkpoint(redis: Redis, keys: Keyspace) -> None:
+    await redis.set(keys.checkpoint("notify"), f"{2 * HOUR}-0")
+    await trim(redis, keys, RETENTION, now_ms=9 * HOUR)
+    assert await ages(redis, keys) == [2, 3]
