@@ -47,7 +47,7 @@ def _http_url(value: str) -> str:
 
 def _moment(value: Any) -> Any:
     if not isinstance(value, str | datetime):
-        raise ValueError("must be an RFC 3339 date-time such as 2026-03-01T09:30:00Z")  # noqa: TRY004 (pydantic wants ValueError)
+        raise ValueError("must be an RFC 3339 date-time such as 2026-03-01T09:30:00Z")
     return value
 
 

@@ -2,8 +2,8 @@
 
 It gives what a service may build on:
 
-- a group is made before its first read, at the beginning of the stream, and a lost one (group destroyed, server flushed,
-  failover) is made again in place at its checkpoint: the id up to which everything is handled;
+- a group is made before its first read, at the beginning of the stream, and a lost one (group destroyed,
+  server flushed, failover) is made again in place at its checkpoint: the id up to which everything is handled;
 - what one consumer read and did not acknowledge (it was killed) another one claims after ``min_idle_ms``;
 - a poison entry goes to the dead letters with its reason, all others of its batch are handled;
 - a dependency that is down holds the loop back with growing, jittered pauses, for hours if need be, and loses nothing;
@@ -54,7 +54,7 @@ class Received:
 
 
 class Rejected(Exception):
-    """Raised by a handler that handled its batch but for the entries in ``reasons`` (entry id → why): they are dead letters."""
+    """Raised by a handler that handled its batch but for the entries in ``reasons`` (entry id → why)."""
 
     def __init__(self, reasons: dict[str, str]) -> None:
         super().__init__(f"{len(reasons)} entries rejected")
@@ -140,7 +140,9 @@ class Consumer:
         failures = 0
         while not stopping.is_set():
             try:
-                await self._functions.call("open_group", [self._stream, self._keys.checkpoint(self.group)], [self.group])
+                await self._functions.call(
+                    "open_group", [self._stream, self._keys.checkpoint(self.group)], [self.group]
+                )
             except (RedisError, OSError) as error:
                 await self._hold_back(f"redis: {error}", failures)
                 failures += 1
@@ -183,8 +185,12 @@ class Consumer:
                 killers = await self._delivered_too_often(entries)
                 await self._handle([entry for entry in entries if entry[0] not in killers], redelivered=True)
                 await self._settle(
-                    {key.decode(): f"delivered {DELIVERIES_OF_A_KILLER} times and never acknowledged" for key in killers},
-                    [], {key.decode(): fields for key, fields in entries if key in killers},
+                    {
+                        key.decode(): f"delivered {DELIVERIES_OF_A_KILLER} times and never acknowledged"
+                        for key in killers
+                    },
+                    [],
+                    {key.decode(): fields for key, fields in entries if key in killers},
                 )
             if cursor in (b"0-0", "0-0"):
                 break
@@ -224,7 +230,7 @@ class Consumer:
         await self._settle(dead, [entry_id for entry_id in by_id if entry_id not in unhandled], by_id)
 
     async def _deliver(self, batch: list[Received]) -> dict[str, str] | None:
-        """Hand a batch over. Return the rejected ones with their reasons, or None when stopped before it was handled."""
+        """Hand a batch over. Return the rejected ones with their reasons, or None when stopped before."""
         failures = crashes = 0
         while batch:
             try:
@@ -274,7 +280,9 @@ class Consumer:
         arguments: list[str | bytes | int | float] = [self.group, self._keys.dead_letters_of("|"), len(dead)]
         for entry_id, reason in dead.items():
             arguments += [entry_id, reason, first_seen, subject_of(entries[entry_id].get(FIELD.encode(), b"null"))]
-            log.error("entry goes to the dead letters", extra={"group": self.group, "entry": entry_id, "reason": reason})
+            log.error(
+                "entry goes to the dead letters", extra={"group": self.group, "entry": entry_id, "reason": reason}
+            )
         arguments += list(dict.fromkeys([*ids, *dead]))
         await self._functions.call(
             "settle",
@@ -288,8 +296,7 @@ class Consumer:
             log.warning("consumer holds back", extra={"group": self.group, "reason": reason})
         self.holding_back = reason
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
-        stopped = await pause(self._stopping, random.uniform(longest / 2, longest))
-        return stopped
+        return await pause(self._stopping, random.uniform(longest / 2, longest))
 
     async def _observe(self) -> None:
         if time.monotonic() < self._next_observation:

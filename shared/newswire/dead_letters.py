@@ -1,4 +1,4 @@
-"""What a consumer group could not handle: to be looked at, tried again (mended, if need be) or dropped by the operator."""
+"""What a consumer group could not handle: to be looked at, tried again, mended if need be, or dropped."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -119,7 +119,14 @@ class UnknownType(ValueError):
 
 
 def event(
-    type_: str, data: BaseModel, *, id_: str, source: str, subject: str, time: datetime | None = None, traceparent: str | None = None
+    type_: str,
+    data: BaseModel,
+    *,
+    id_: str,
+    source: str,
+    subject: str,
+    time: datetime | None = None,
+    traceparent: str | None = None,
 ) -> CloudEvent:
     """Wrap data in the envelope."""
     return CloudEvent(

@@ -16,7 +16,7 @@ Argument = str | bytes | int | float
 
 
 class FunctionLibrary:
-    """A library of Redis functions, loaded when the server turns out not to have it (first call, empty replica, new server).
+    """A library of Redis functions, loaded when the server turns out not to have it.
 
     The Lua source registers its functions by ``register('name', callback)``.
     """
@@ -27,7 +27,7 @@ class FunctionLibrary:
         self._suffix = suffix
         self._code = (
             f"#!lua name=newswire_{name}_{suffix}\n"
-            f"local function register(name, callback) redis.register_function(name .. '_{suffix}', callback) end\n{source}"
+            f"local function register(name, f) redis.register_function(name .. '_{suffix}', f) end\n{source}"
         )
 
     @classmethod
@@ -50,9 +50,9 @@ class FunctionLibrary:
     async def call(self, function: str, keys: list[str], args: list[Argument]) -> Any:
         """Call a function and return its answer as redis-py decodes it."""
         try:
-            return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)  # type: ignore[arg-type]
+            return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)
         except ResponseError as error:
             if "Function not found" not in str(error):
                 raise
         await self.load()
-        return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)  # type: ignore[arg-type]
+        return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)

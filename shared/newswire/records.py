@@ -47,13 +47,13 @@ def parse_head(fields: dict[bytes, bytes]) -> Head | None:
 
 async def read_head(redis: "Redis", keys: Keyspace, article_id: str) -> Head | None:
     """Return an article's head, or None where there is no such article."""
-    fields: dict[Any, Any] = await redis.hgetall(keys.article(article_id))  # type: ignore[misc]
+    fields: dict[Any, Any] = await redis.hgetall(keys.article(article_id))
     return parse_head(fields)
 
 
 async def version_document(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> bytes | None:
     """Return one version as the JSON of its event's data, or None where it was erased or never was."""
-    document: bytes | None = await redis.hget(keys.version(article_id, version), "document")  # type: ignore[misc,assignment]
+    document: bytes | None = await redis.hget(keys.version(article_id, version), "document")
     return document
 
 

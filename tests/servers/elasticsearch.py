@@ -47,7 +47,10 @@ class ElasticsearchServer:
         """Return the settings by which Newswire finds this server."""
         found = {"NEWSWIRE_INDEX": "elasticsearch", "NEWSWIRE_ELASTICSEARCH_URL": self.url}
         if self.username and self.password:
-            found |= {"NEWSWIRE_ELASTICSEARCH_USERNAME": self.username, "NEWSWIRE_ELASTICSEARCH_PASSWORD": self.password}
+            found |= {
+                "NEWSWIRE_ELASTICSEARCH_USERNAME": self.username,
+                "NEWSWIRE_ELASTICSEARCH_PASSWORD": self.password,
+            }
         return found
 
 
@@ -64,7 +67,9 @@ def elasticsearch_server() -> Iterator[ElasticsearchServer]:
     """
     if url := os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_URL"):
         yield ElasticsearchServer(
-            url, os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_USERNAME"), os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_PASSWORD")
+            url,
+            os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_USERNAME"),
+            os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_PASSWORD"),
         )
     elif docker_answers():
         with _in_docker() as server:
@@ -124,7 +129,7 @@ def _on_this_machine() -> Iterator[ElasticsearchServer]:
         with (folder / "output").open("wb") as output:
             process = subprocess.Popen(
                 [home / "bin" / "newswire-launch"], env=environment, cwd=temporary, stdout=output, stderr=output,
-                stdin=subprocess.DEVNULL, start_new_session=True, **({"user": "nobody"} if as_root else {}),
+                stdin=subprocess.DEVNULL, start_new_session=True, user="nobody" if as_root else None,
             )  # fmt: skip
 
             def died() -> str | None:

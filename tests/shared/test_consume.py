@@ -167,7 +167,7 @@ async def test_a_mended_dead_letter_is_handled(redis: Redis, keys: Keyspace) -> 
 
 
 async def test_a_dead_letter_of_a_retracted_article_is_not_retried(redis: Redis, keys: Keyspace) -> None:
-    await redis.hset(keys.article("a9"), "status", "retracted")  # type: ignore[misc]
+    await redis.hset(keys.article("a9"), "status", "retracted")
     await redis.xadd(keys.stream, {"__data__": json.dumps(event(9, data={"id": "a9"}))})
     async with consuming(redis, keys, Log()):
         await until(lambda: redis.exists(keys.dead_letters(GROUP)))
@@ -205,7 +205,9 @@ async def test_a_dependency_that_is_down_holds_the_loop_back_and_loses_nothing(r
         assert await consumer.check() is None
 
 
-async def test_what_is_retracted_while_the_loop_holds_back_is_not_handled_any_more(redis: Redis, keys: Keyspace) -> None:
+async def test_what_is_retracted_while_the_loop_holds_back_is_not_handled_any_more(
+    redis: Redis, keys: Keyspace
+) -> None:
     down = True
     log = Log()
 
