@@ -143,7 +143,7 @@ async def authenticate(redis: "Redis", keys: Keyspace, token: str) -> Caller | N
     known, account, scopes = await redis.hmget(_record(keys, parts[1]), "hash", "account", "scopes")  # type: ignore[misc]
     if not hmac.compare_digest(known or b"-" * 64, _digest(parts[2]).encode()) or not known:
         return None
-    return Caller(account.decode(), parts[1], frozenset(Scope(scope) for scope in scopes.decode().split(",") if scope))
+    return Caller(account.decode(), parts[1], _scopes(scopes))
 
 
 def authorised(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
@@ -199,8 +199,14 @@ def _key(record: dict[bytes, bytes]) -> Key:
     return Key(
         id=record[b"id"].decode(),
         account=record[b"account"].decode(),
-        scopes=frozenset(Scope(scope) for scope in record[b"scopes"].decode().split(",") if scope),
+        scopes=_scopes(record[b"scopes"]),
         label=record[b"label"].decode() or None,
         created_at=datetime.fromisoformat(record[b"created_at"].decode()),
         revoked_at=datetime.fromisoformat(revoked.decode()) if revoked else None,
     )
+
+
+def _scopes(stored: bytes) -> frozenset[Scope]:
+    """Read a record's scopes; one that a newer release added allows nothing here."""
+    known = {scope.value for scope in Scope}
+    return frozenset(Scope(scope) for scope in stored.decode().split(",") if scope in known)

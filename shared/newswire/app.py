@@ -1,0 +1,239 @@
+"""One HTTP app of one service, or of all three, and the process around it."""
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import random
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire import pages, problems
+from newswire.asyncapi import Channel
+from newswire.frame import Frame
+from newswire.keyspace import Keyspace
+from newswire.openapi import describe
+from newswire.operations import operations
+from newswire.settings import Settings
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5.0
+
+Loop = Callable[[asyncio.Event], Awaitable[None]]
+Check = Callable[[], Awaitable[str | None]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What one service brings into an app."""
+
+    name: str
+    routers: Sequence[APIRouter] = ()
+    loops: Mapping[str, Loop] = field(default_factory=dict)
+    """Background loops; each runs until the event it is given is set."""
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    """Readiness checks; each returns None where all is well, else why not."""
+    channels: Sequence[Channel] = ()
+    """The streams it writes to and reads from."""
+
+
+ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
+
+
+def open_redis(url: str) -> "Redis":
+    """Make a client; it connects when it is first used."""
+    return Redis.from_url(url, health_check_interval=30, socket_connect_timeout=5, socket_keepalive=True)
+
+
+def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis | None" = None) -> FastAPI:
+    """Make the app of these services. ``redis`` is where keys are looked up; by default the one of the settings."""
+    app = FastAPI(
+        title="Newswire",
+        version="1",
+        summary="Publish articles, search them, and hear of them.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.redis = redis if redis is not None else open_redis(settings.redis_url.get_secret_value())
+    app.state.keys = Keyspace(settings.namespace)
+    app.state.stopping = asyncio.Event()
+    app.state.loop_troubles = {}
+    problems.install(app)
+    for service in services:
+        for router in service.routers:
+            app.include_router(router)
+    checks = {f"{service.name}: {name}": check for service in services for name, check in service.checks.items()}
+    channels = [channel for service in services for channel in service.channels]
+    app.include_router(operations(app, settings, checks, channels))
+    app.include_router(pages.assets)
+    describe(app)
+    app.add_middleware(Frame, cors_origins=settings.cors_origins)
+    return app
+
+
+async def serve(
+    factories: Sequence[ServiceFactory],
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    started: Callable[[], Awaitable[None] | None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then let streams, consumers and requests end in good order.
+
+    Live streams and loops are told to stop before the server waits for its connections: an open stream would otherwise
+    keep it alive for ever.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    with _listen(host, port) as listener:
+        async with AsyncExitStack() as stack:
+            redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
+            services = [await stack.enter_async_context(factory()) for factory in factories]
+            app = create_app(services, settings, redis=redis)
+            await _run(app, services, listener, started)
+
+
+async def _run(
+    app: FastAPI, services: Sequence[Service], listener: socket.socket, started: Callable[[], Awaitable[None] | None] | None
+) -> None:
+    stopping: asyncio.Event = app.state.stopping
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_graceful_shutdown=int(DRAIN_SECONDS),
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    server = _Server(config)
+    loops = [
+        asyncio.create_task(_keep_running(f"{service.name}: {name}", run, stopping, app.state.loop_troubles))
+        for service in services
+        for name, run in service.loops.items()
+    ]
+    with _on_signal(lambda: _stop(server, stopping)):
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        greeting = asyncio.create_task(_greet(server, serving, started))
+        await serving
+        stopping.set()
+        greeting.cancel()
+        _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS) if loops else (set(), set())
+        for task in late:
+            log.warning("a loop did not end in time", extra={"loop": task.get_name()})
+            task.cancel()
+        await asyncio.gather(greeting, *loops, return_exceptions=True)
+
+
+async def _greet(
+    server: uvicorn.Server, serving: "asyncio.Task[None]", started: Callable[[], Awaitable[None] | None] | None
+) -> None:
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    if started is not None and server.started:
+        try:
+            result = started()
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            log.exception("what was to follow the start failed")
+
+
+async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, troubles: dict[str, str]) -> None:
+    """Run a loop, and again after a pause should it fail, until stopping is set."""
+    while not stopping.is_set():
+        begun = time.monotonic()
+        try:
+            await run(stopping)
+        except Exception as error:
+            log.exception("a loop failed and is begun again", extra={"loop": name})
+            troubles[name] = f"failed and is begun again: {error!r}"[:300]
+        else:
+            if not stopping.is_set():
+                log.error("a loop ended by itself and is begun again", extra={"loop": name})
+                troubles[name] = "ended by itself and is begun again"
+        if stopping.is_set():
+            return
+        longest = 1.0 if time.monotonic() - begun > 60 else 5.0
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), random.uniform(longest / 2, longest))
+        troubles.pop(name, None)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are ours: they end the streams before the server
+
+
+def _stop(server: uvicorn.Server, stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        server.force_exit = True
+    stopping.set()
+    server.should_exit = True
+
+
+@contextlib.contextmanager
+def _on_signal(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    taken = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+            loop.add_signal_handler(number, stop)
+            taken.append(number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            loop.remove_signal_handler(number)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)
+
+
+async def durable(redis: "Redis") -> str | None:
+    """Tell why a Redis may lose or evict what it accepted, or None if it keeps everything."""
+    try:
+        await redis.ping()  # type: ignore[misc]
+        settings = await redis.config_get("appendonly", "save", "maxmemory-policy")
+    except RedisError as error:
+        return await _durable_by_info(redis) if "unknown command" in str(error).lower() or "NOPERM" in str(error) else f"redis: {error}"
+    except OSError as error:
+        return f"redis: {error}"
+    text = {str(_text(key)): str(_text(value)) for key, value in settings.items()}
+    if text.get("appendonly") != "yes" and not text.get("save"):
+        return "redis keeps nothing on disk: set appendonly yes"
+    if text.get("maxmemory-policy", "noeviction") != "noeviction":
+        return "redis may evict records: set maxmemory-policy noeviction"
+    return None
+
+
+async def _durable_by_info(redis: "Redis") -> str | None:
+    info = await redis.info()
+    if not info.get("aof_enabled") and not info.get("rdb_last_save_time"):
+        return "redis keeps nothing on disk: set appendonly yes"
+    if info.get("maxmemory_policy", "noeviction") != "noeviction":
+        return "redis may evict records: set maxmemory-policy noeviction"
+    return None
+
+
+def _text(value: object) -> object:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,104 @@
+"""The OpenAPI 3.1 document: what the framework knows, and what our own dependencies add to it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from newswire.accounts import Scope, reader
+from newswire.problems import MEDIA_TYPE
+
+_REF = "#/components/schemas/{model}"
+_STRING = {"type": "string"}
+_PROBLEM = {
+    "type": "object",
+    "title": "Problem",
+    "description": "An error as RFC 9457 describes it.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": _STRING,
+        "status": {"type": "integer"},
+        "detail": _STRING,
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "problem", "fix"],
+                "properties": {"field": _STRING, "problem": _STRING, "fix": _STRING},
+            },
+        },
+    },
+}
+_PROBLEM_ANSWER = {"description": "A problem", "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
+_KEY = {"type": "http", "scheme": "bearer", "description": "A key of your account: nw_…"}
+_WHAT_WE_ANSWER_INSTEAD = ("422", "HTTPValidationError", "ValidationError")
+
+
+def describe(app: FastAPI) -> None:
+    """Give an app its OpenAPI document, made when it is first asked for."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in _WHAT_WE_ANSWER_INSTEAD:
+        schemas.pop(name, None)
+    document["components"]["securitySchemes"] = {"key": _KEY}
+    bodies: set[type[BaseModel]] = set()
+    for route in _routes(app):
+        for method in route.methods or ():
+            operation = document["paths"].get(route.path_format or "", {}).get(method.lower())
+            if operation is not None:
+                bodies |= _complete(operation, list(_dependencies(route.dependant)))
+    _, more = models_json_schema([(model, "validation") for model in bodies], ref_template=_REF)
+    schemas |= {**more.get("$defs", {}), "Problem": _PROBLEM}
+    return document
+
+
+def _routes(app: FastAPI) -> Iterator[RouteContext]:
+    """Return the routes as they are once their routers are included, prefix and shared dependencies applied."""
+    return (context for context in iter_route_contexts(app.routes) if isinstance(context.original_route, APIRoute))
+
+
+def _dependencies(dependant: Dependant) -> Iterator[Any]:
+    for child in dependant.dependencies:
+        yield child.call
+        yield from _dependencies(child)
+
+
+def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[BaseModel]]:
+    """Add body, security and problems to one operation; return the models of its body."""
+    bodies = set()
+    answers = operation.setdefault("responses", {})
+    answers.pop("422", None)
+    answers["default"] = _PROBLEM_ANSWER
+    for dependency in dependencies:
+        if model := getattr(dependency, "body_model", None):
+            bodies.add(model)
+            schema = {"$ref": _REF.format(model=model.__name__)}
+            operation["requestBody"] = {
+                "required": dependency.body_required,
+                "content": {dependency.body_media_type: {"schema": schema}},
+            }
+        if scope := getattr(dependency, "required_scope", None):
+            operation["security"] = [{"key": []}]
+            operation["description"] = f"{operation.get('description', '')}\n\nNeeds a key with the scope `{scope}`.".strip()
+        elif dependency is reader:
+            operation["security"] = [{}, {"key": []}]
+            operation["description"] = (
+                f"{operation.get('description', '')}\n\nPublic, or with a key of the scope `{Scope.READ}` where reading is closed."
+            ).strip()
+    return bodies

@@ -1,0 +1,76 @@
+"""What operators and tools ask of every app: is it well, what does it measure, what does it offer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
+
+import orjson
+from fastapi import APIRouter, FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+
+from newswire import asyncapi, pages
+from newswire.problems import Problem, problem
+from newswire.settings import Settings
+
+CHECK_SECONDS = 3.0
+
+
+def operations(
+    app: FastAPI,
+    settings: Settings,
+    checks: Mapping[str, Callable[[], Awaitable[str | None]]],
+    channels: Sequence[asyncapi.Channel],
+) -> APIRouter:
+    """Make the routes that every app has."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/healthz", summary="Is the process alive?")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz", summary="Can it do its work at the moment? 503 tells why not.")
+    async def readyz() -> dict[str, object]:
+        answers = dict(zip(checks, await asyncio.gather(*map(_ask, checks.values())), strict=True))
+        troubles: dict[str, str | None] = {**answers, **app.state.loop_troubles}
+        if app.state.stopping.is_set():
+            troubles["process"] = "is stopping"
+        if any(troubles.values()):
+            raise _not_ready({name: why for name, why in troubles.items() if why}, troubles)
+        return {"status": "ready", "checks": dict.fromkeys(troubles, "ok")}
+
+    @router.get("/metrics", summary="Metrics in the Prometheus text format", response_class=Response)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(orjson.dumps(app.openapi()), media_type="application/json")
+
+    @cache
+    def streams() -> bytes:
+        return asyncapi.document(channels, settings.namespace)
+
+    @router.get("/asyncapi", include_in_schema=False)
+    async def streams_document() -> Response:
+        return Response(streams(), media_type="application/json")
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return pages.render("docs.html", document=app.openapi())
+
+    return router
+
+
+async def _ask(check: Callable[[], Awaitable[str | None]]) -> str | None:
+    try:
+        return await asyncio.wait_for(check(), CHECK_SECONDS)
+    except TimeoutError:
+        return f"gave no answer within {CHECK_SECONDS:.0f} s"
+    except Exception as error:
+        return repr(error)[:300]
+
+
+def _not_ready(troubles: Mapping[str, str], all_checks: Mapping[str, str | None]) -> Problem:
+    detail = "; ".join(f"{name}: {why}" for name, why in troubles.items())
+    return problem(503, "not-ready", detail, title="Not ready", extra={"checks": {name: why or "ok" for name, why in all_checks.items()}})

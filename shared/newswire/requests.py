@@ -1,0 +1,173 @@
+"""Reading requests strictly, with the checks in the order that clients are promised: 415, 413, 400, 422."""
+
+import json
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NoReturn, TypeVar
+
+import orjson
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import QueryParams
+
+from newswire.problems import (
+    FieldError,
+    Problem,
+    from_validation_error,
+    invalid,
+    invalid_fields,
+    malformed,
+    too_large,
+    unsupported_media_type,
+)
+
+LIMIT = 1024 * 1024
+JSON = "application/json"
+ONCE = ("Authorization", "Content-Type", "Idempotency-Key")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent(Generic[Model]):
+    """A request body: what it means, and the members exactly as they were sent."""
+
+    model: Model
+    raw: dict[str, Any]
+
+    def __iter__(self) -> Any:
+        """Let it be unpacked: ``draft, raw = sent``."""
+        return iter((self.model, self.raw))
+
+
+def json_body(
+    model: type[Model], limit: int = LIMIT, *, media_type: str = JSON, optional: bool = False
+) -> Callable[[Request], Awaitable[Sent[Model]]]:
+    """Make the dependency that reads a JSON body into a model. Declare it after the one that checks the caller.
+
+    An optional body may be absent: that reads as ``{}``.
+    """
+
+    async def read(request: Request) -> Sent[Model]:
+        if optional and not _announces_body(request):
+            check_single_headers(request)
+            return Sent(model(), {})
+        check_media_type(request, media_type)
+        body = await read_body(request, limit)
+        check_single_headers(request)
+        raw = parse_json(body)
+        try:
+            return Sent(model.model_validate(raw), raw)
+        except ValidationError as error:
+            raise from_validation_error(error, model) from None
+        except RecursionError:
+            raise _too_deep() from None
+
+    read.body_model = model  # type: ignore[attr-defined]
+    read.body_media_type = media_type  # type: ignore[attr-defined]
+    read.body_required = not optional  # type: ignore[attr-defined]
+    return read
+
+
+async def single_headers(request: Request) -> None:
+    """Refuse a header sent twice that must be sent once: the dependency of paths without a body."""
+    check_single_headers(request)
+
+
+def check_single_headers(request: Request) -> None:
+    """Refuse two `Authorization`, `Content-Type` or `Idempotency-Key` headers (400)."""
+    for name in ONCE:
+        if len(request.headers.getlist(name)) > 1:
+            raise malformed(name, "was sent more than once", "send this header once")
+
+
+def check_media_type(request: Request, accepted: str = JSON) -> None:
+    """Refuse a body that says it is anything but JSON in UTF-8, uncompressed (415)."""
+    sent = request.headers.getlist("content-type")
+    if not sent:
+        raise unsupported_media_type("no Content-Type was sent", accepted)
+    for value in sent:
+        media_type, _, parameters = value.partition(";")
+        if media_type.strip().lower() != accepted:
+            raise unsupported_media_type(f"'{media_type.strip()[:100]}' is not read here", accepted)
+        for parameter in parameters.split(";"):
+            name, _, argument = parameter.partition("=")
+            if name.strip().lower() == "charset" and argument.strip().strip('"').lower() not in ("utf-8", "utf8"):
+                raise unsupported_media_type(f"the charset '{argument.strip()[:100]}' is not read here", accepted)
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):
+        raise unsupported_media_type(f"the content coding '{coding[:100]}' is not read here", accepted)
+
+
+async def read_body(request: Request, limit: int = LIMIT) -> bytes:
+    """Read the whole body, and no more than the limit of it (413)."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > limit:
+        raise too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise too_large(limit)
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def parse_json(body: bytes) -> Any:
+    """Read JSON as RFC 8259 has it. What cannot be read is 400; a lone surrogate can, and is refused by whoever meets it."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _diagnose(body)
+
+
+def _diagnose(body: bytes) -> Any:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise malformed("body", f"is not UTF-8 (byte {error.start})", "send JSON in UTF-8") from None
+    if not text.strip():
+        raise malformed("body", "is empty", "send a JSON object")
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise malformed("body", f"is not JSON: {error}", "send one JSON document as RFC 8259 describes it") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _too_deep() -> Problem:
+    return malformed("body", "is nested too deeply", "send a flatter document")
+
+
+def _announces_body(request: Request) -> bool:
+    return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+
+
+def scalar_params(params: QueryParams, scalars: Collection[str], repeatable: Collection[str] = ()) -> Mapping[str, str]:
+    """Return the scalar query parameters; an unknown one, or a scalar given twice, is 422."""
+    known = sorted({*scalars, *repeatable})
+    errors: list[FieldError] = []
+    for name in dict.fromkeys(params.keys()):
+        if name not in known:
+            errors.append(FieldError(name, "is not a parameter of this address", f"use only: {', '.join(known) or 'none'}"))
+        elif name in scalars and len(params.getlist(name)) > 1:
+            errors.append(FieldError(name, "was given more than once", "give it once"))
+    if errors:
+        raise invalid_fields(errors)
+    return {name: params[name] for name in scalars if name in params}
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Return the `Idempotency-Key` header, where one was sent."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+        raise invalid("Idempotency-Key", "is not 1 to 255 printable ASCII characters", "send a fresh UUID, for example")
+    return key
