@@ -1,0 +1,30 @@
+"""Search on its own: ``python -m newswire_search``."""
+
+import argparse
+import asyncio
+import sys
+from functools import partial
+
+from newswire.app import serve
+from newswire.telemetry import log_as_json
+from newswire_search.app import service
+from newswire_search.index import IndexInUse
+from newswire_search.settings import SearchSettings
+
+
+def main() -> None:
+    """Serve search until told to stop."""
+    parser = argparse.ArgumentParser(prog="newswire-search", description="Newswire: the readers' API and site")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8002)
+    arguments = parser.parse_args()
+    log_as_json()
+    settings = SearchSettings()
+    try:
+        asyncio.run(serve([partial(service, settings)], settings, arguments.host, arguments.port))
+    except IndexInUse as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Search put together: settings → clients → routes → consumer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+from elasticsearch import AsyncElasticsearch
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.app import Service, open_redis
+from newswire.consume import Consumer
+from newswire.keyspace import Keyspace
+from newswire.settings import Settings
+from newswire_search import api, pages
+from newswire_search.elasticsearch_index import ElasticsearchIndex
+from newswire_search.embedded_index import EmbeddedIndex
+from newswire_search.handlers import index_articles
+from newswire_search.index import ArticleIndex
+from newswire_search.mapping import index_settings
+from newswire_search.outcomes import Announcer
+from newswire_search.settings import SearchSettings
+
+GROUP = "search"
+
+
+async def open_index(settings: SearchSettings) -> ArticleIndex:
+    """Open the index that the settings name.
+
+    Raises:
+        IndexInUse: another process has the embedded index open.
+    """
+    if settings.index == "embedded":
+        return await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index")
+    password = settings.elasticsearch_password
+    credentials = (settings.elasticsearch_username, password.get_secret_value()) if settings.elasticsearch_username and password else None
+    client = AsyncElasticsearch(str(settings.elasticsearch_url), basic_auth=credentials, request_timeout=10, max_retries=1)
+    made_with = index_settings(
+        settings.elasticsearch_shards, settings.elasticsearch_replicas, settings.elasticsearch_refresh_ms
+    )
+    return ElasticsearchIndex(client, settings.namespace, made_with)
+
+
+@asynccontextmanager
+async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
+    """Open search's clients and offer its routes, loops and checks; close the clients at the end."""
+    own = SearchSettings() if settings is None else as_search_settings(settings)
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
+        index = await open_index(own)
+        stack.push_async_callback(index.close)
+        keys = Keyspace(own.namespace)
+        announcer = Announcer(redis, keys, index, f"{own.site}/search")
+        consumer = Consumer(redis, keys, GROUP, partial(index_articles, index=index, announcer=announcer))
+        yield Service(
+            name="search",
+            routers=[api.router(index), pages.router(index, own)],
+            loops={"index": consumer.run, "outcomes": announcer.run},
+            checks={"index": index.check, "redis": partial(reachable, redis), "consumer": consumer.check},
+        )
+
+
+def as_search_settings(settings: Settings) -> SearchSettings:
+    """Return the settings with search's own added from the environment, where they lack them."""
+    return settings if isinstance(settings, SearchSettings) else SearchSettings(**settings.model_dump())
+
+
+async def reachable(redis: "Redis") -> str | None:
+    """Tell why Redis cannot be reached, or None where it can: a readiness check."""
+    try:
+        await redis.ping()  # type: ignore[misc]
+    except (RedisError, OSError) as error:
+        return f"redis: {error}"
+    return None

@@ -1,0 +1,314 @@
+"""The index on Elasticsearch, for production.
+
+Documents are written with external versions, so that redelivered and late events change nothing; a retraction is a
+tombstone under the same version, never a delete, whose version Elasticsearch would forget after a minute.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
+
+from newswire.consume import Unavailable
+from newswire_search.elasticsearch_query import AGGREGATIONS, ORDER, Body, elasticsearch_query
+from newswire_search.index import (
+    FACETS,
+    IndexName,
+    Operation,
+    Position,
+    Publish,
+    Refused,
+    Retracted,
+    SearchPage,
+    SearchRequest,
+    SnapshotGone,
+    Sort,
+    Written,
+    merged_facet,
+)
+from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of
+
+log = logging.getLogger(__name__)
+
+CHUNK_BYTES = 8_000_000
+KEEP_SNAPSHOT = "5m"
+SNAPSHOTS = 200
+"""How many snapshots one process keeps open; the oldest is closed for a new one, and its cursors end."""
+VISIBLE_POLL, VISIBLE_DEADLINE = 0.05, 10.0
+HEAVY = ["article.body", "article.text"]
+
+
+class ElasticsearchIndex:
+    """`ArticleIndex` on Elasticsearch."""
+
+    name: IndexName = "elasticsearch"
+
+    def __init__(self, client: AsyncElasticsearch, namespace: str, settings: Mapping[str, Any]) -> None:
+        """Use the client's server; ``settings`` are those of an index that has to be made (`mapping.index_settings`)."""
+        self.alias = f"{namespace}-articles"
+        self._first = f"{self.alias}-{MAPPING_NUMBER}-000001"
+        self._client = client
+        self._settings = settings
+        self._snapshots: dict[str, float] = {}
+
+    async def ensure(self) -> None:
+        """Make the index where its alias is missing."""
+        async with _translated():
+            if await self._client.indices.exists_alias(name=self.alias):
+                return
+            try:
+                # The name is fixed, so that of two replicas that start at once one makes the index and the other sees it.
+                await self._client.indices.create(
+                    index=self._first,
+                    settings=self._settings,
+                    mappings=MAPPING,
+                    aliases={self.alias: {"is_write_index": True}},
+                )
+            except BadRequestError as error:
+                if error.error != "resource_already_exists_exception":
+                    raise
+                await self._client.indices.put_alias(index=self._first, name=self.alias, is_write_index=True)
+            log.info("index made", extra={"index": self._first})
+
+    async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+        """Write a batch; what is written can be found after the next refresh."""
+        results: list[Written | Refused] = []
+        # Analysing hundreds of long texts takes a while, and the event loop has other work meanwhile.
+        for chunk in await asyncio.to_thread(lambda: list(_chunks(operations))):
+            results += await self._write(chunk)
+        return results
+
+    async def _write(self, lines: list[bytes]) -> list[Written | Refused]:
+        async with _translated():
+            answer = await self._bulk(lines)
+            if any(_missing(item) for item in answer):
+                await self.ensure()
+                answer = await self._bulk(lines)
+            return [_result(item) for item in answer]
+
+    async def _bulk(self, lines: list[bytes]) -> list[Body]:
+        answer = await self._client.options(request_timeout=30).bulk(
+            index=self.alias,
+            operations=lines,
+            # Without it the server would make an index of that name by itself, with a guessed mapping.
+            require_alias=True,
+            filter_path="items.*.status,items.*.error.type,items.*.error.reason",
+        )
+        return [item["index"] for item in answer["items"]]
+
+    async def until_visible(self, operations: Sequence[Operation]) -> None:
+        """Wait for the refresh after the last of these operations.
+
+        Asks for what a search would see of one document rather than writing with ``refresh=wait_for``, which would hold up
+        each batch for a refresh interval, or with ``refresh=true``, which would make a segment per batch.
+        """
+        last = operations[-1]
+        deadline = time.monotonic() + VISIBLE_DEADLINE
+        while time.monotonic() < deadline:
+            async with _translated():
+                seen = await self._source(last.id, realtime=False, includes=["version"])
+            if seen is not None and seen["version"] >= last.version:
+                return
+            await asyncio.sleep(VISIBLE_POLL)
+
+    async def search(self, request: SearchRequest) -> SearchPage:
+        """Find published articles."""
+        async with _translated():
+            if request.sort is Sort.RELEVANCE and request.after is not None:
+                return await self._next_by_relevance(request, request.after)
+            answer = await self._healing(lambda: self._page(request, after=request.after and request.after.key))
+            page = _page_of(answer, request)
+            if request.sort is not Sort.RELEVANCE or page.next is None:
+                return page
+            return await self._with_snapshot(request, answer, page)
+
+    async def _page(
+        self, request: SearchRequest, *, after: Sequence[Any] | None, pit: str | None = None, articles: bool = True
+    ) -> Body:
+        excludes = [] if request.with_text else HEAVY
+        place: Body = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}} if pit else {"index": self.alias}
+        answer = await self._client.search(
+            **place,
+            query=elasticsearch_query(request),
+            sort=ORDER[request.sort],
+            size=request.limit + 1,
+            search_after=list(after) if after else None,
+            track_total_hits=True,
+            aggregations=AGGREGATIONS,
+            source={"includes": ["article"], "excludes": excludes} if articles else False,
+            filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
+        )
+        body: Body = answer.body
+        if body.get("timed_out") or body["_shards"]["failed"]:
+            raise Unavailable("Elasticsearch answered from a part of the index only")
+        return body
+
+    async def _with_snapshot(self, request: SearchRequest, answer: Body, page: SearchPage) -> SearchPage:
+        """Open a snapshot for the next pages, and make sure that this first page is the snapshot's first page."""
+        pit = await self._open_snapshot()
+        again = await self._page(request, after=None, pit=pit, articles=False)
+        if _ids(again) != _ids(answer):
+            again = await self._page(request, after=None, pit=pit)
+            page = _page_of(again, request)
+        following = _following(again, request, again.get("pit_id", pit))
+        return SearchPage(page.total, page.articles, page.facets, following)
+
+    async def _next_by_relevance(self, request: SearchRequest, after: Position) -> SearchPage:
+        pit = after.snapshot or ""
+        try:
+            answer = await self._page(request, after=after.key, pit=pit, articles=False)
+        except (NotFoundError, BadRequestError) as error:
+            raise SnapshotGone(pit) from error
+        page = _page_of(answer, request)
+        following = _following(answer, request, answer.get("pit_id", pit))
+        return SearchPage(page.total, await self._current(_ids(answer)[: request.limit], request), page.facets, following)
+
+    async def _current(self, ids: Sequence[str], request: SearchRequest) -> list[Body]:
+        """Read articles as they are now: what was retracted since the snapshot must not be read out of it."""
+        if not ids:
+            return []
+        answer = await self._client.mget(
+            index=self.alias,
+            ids=list(ids),
+            source_includes=["retracted", "article"],
+            source_excludes=None if request.with_text else HEAVY,
+        )
+        found = (item["_source"] for item in answer["docs"] if item.get("found"))
+        return [source["article"] for source in found if not source["retracted"]]
+
+    async def _open_snapshot(self) -> str:
+        now = time.monotonic()
+        self._snapshots = {pit: opened for pit, opened in self._snapshots.items() if opened > now - 300}
+        while len(self._snapshots) >= SNAPSHOTS:
+            oldest = next(iter(self._snapshots))
+            del self._snapshots[oldest]
+            try:
+                await self._client.close_point_in_time(id=oldest)
+            except NotFoundError:
+                pass
+        pit: str = (await self._client.open_point_in_time(index=self.alias, keep_alive=KEEP_SNAPSHOT))["id"]
+        self._snapshots[pit] = now
+        return pit
+
+    async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
+        """Return what the index holds under an id."""
+        async with _translated():
+            source = await self._source(article_id, realtime=True, includes=None)
+        if source is None:
+            return None
+        if source["retracted"]:
+            return Retracted(article_id, source["version"])
+        article: Body = source["article"]
+        return article
+
+    async def _source(self, article_id: str, *, realtime: bool, includes: list[str] | None) -> Body | None:
+        try:
+            answer = await self._client.get(
+                index=self.alias, id=article_id, realtime=realtime, source_includes=includes
+            )
+        except NotFoundError as error:
+            if error.error == "index_not_found_exception":
+                await self.ensure()
+            return None
+        source: Body = answer["_source"]
+        return source
+
+    async def check(self) -> str | None:
+        """Tell why the index cannot be read, or None where it can."""
+        try:
+            async with _translated():
+                await self._healing(lambda: self._client.count(index=self.alias))
+        except Unavailable as error:
+            return str(error)
+        return None
+
+    async def _healing(self, ask: Callable[[], Any]) -> Any:
+        """Ask, and ask again after making the index where somebody deleted it."""
+        try:
+            return await ask()
+        except NotFoundError as error:
+            if error.error != "index_not_found_exception":
+                raise
+        await self.ensure()
+        return await ask()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Say `Unavailable` for every failure that is the server's or the connection's, not the request's."""
+    try:
+        yield
+    except TransportError as error:
+        raise Unavailable(f"Elasticsearch: {error}") from error
+    except ApiError as error:
+        if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500:
+            raise Unavailable(f"Elasticsearch: {error.status_code} {error.error}") from error
+        raise
+
+
+def _chunks(operations: Sequence[Operation]) -> Iterator[list[bytes]]:
+    lines: list[bytes] = []
+    size = 0
+    for operation in operations:
+        pair = [orjson.dumps(part) for part in _index_action(operation)]
+        weight = sum(map(len, pair))
+        if lines and size + weight > CHUNK_BYTES:
+            yield lines
+            lines, size = [], 0
+        lines += pair
+        size += weight
+    if lines:
+        yield lines
+
+
+def _index_action(operation: Operation) -> tuple[Body, Body]:
+    document: Body = {"id": operation.id, "version": operation.version, "retracted": True}
+    version_type = "external_gte"
+    if isinstance(operation, Publish):
+        version_type = "external"
+        document |= {"retracted": False, "article": operation.document, **fields_of(operation.article)}
+    return {"index": {"_id": operation.id, "version": operation.version, "version_type": version_type}}, document
+
+
+def _missing(item: Body) -> bool:
+    return item["status"] == 404
+
+
+def _result(item: Body) -> Written | Refused:
+    status, error = item["status"], item.get("error", {})
+    if status < 300:
+        return Written.APPLIED
+    if status == 409:
+        return Written.SUPERSEDED
+    reason = f"{error.get('type')}: {error.get('reason')}"
+    if status == 400 and error.get("type") != "index_closed_exception":
+        return Refused(reason[:500])
+    raise Unavailable(f"Elasticsearch: {status} {reason}")
+
+
+def _ids(answer: Body) -> list[str]:
+    return [hit["_id"] for hit in answer["hits"].get("hits", [])]
+
+
+def _following(answer: Body, request: SearchRequest, pit: str | None = None) -> Position | None:
+    hits = answer["hits"].get("hits", [])
+    return Position(tuple(hits[request.limit - 1]["sort"]), pit) if len(hits) > request.limit else None
+
+
+def _page_of(answer: Body, request: SearchRequest) -> SearchPage:
+    hits = answer["hits"].get("hits", [])[: request.limit]
+    facets = {
+        name: merged_facet([(bucket["key"], bucket["doc_count"]) for bucket in answer["aggregations"][name]["buckets"]])
+        for name in FACETS
+    }
+    articles = [hit["_source"]["article"] for hit in hits if "_source" in hit]
+    return SearchPage(answer["hits"]["total"]["value"], articles, facets, _following(answer, request))

@@ -1,0 +1,288 @@
+"""The index inside the process: tantivy, in one folder, for one machine.
+
+Writes run on one thread of their own (a commit takes tens of ms and would hold up every stream on the event loop),
+reads on two others. tantivy has neither external versions nor a cursor: versions are compared here, before writing;
+pages by relevance are read from a searcher that is held while a cursor may still come back to it.
+"""
+
+import asyncio
+import secrets
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+import tantivy
+
+from newswire_search.embedded_query import both, date_range, embedded_query
+from newswire_search.index import (
+    FACETS,
+    FacetCount,
+    IndexInUse,
+    IndexName,
+    Operation,
+    Position,
+    Publish,
+    Refused,
+    Retracted,
+    SearchPage,
+    SearchRequest,
+    SnapshotGone,
+    Sort,
+    Written,
+    merged_facet,
+)
+from newswire_search.mapping import FACET_SUFFIX, MAPPING_NUMBER, fields_of
+
+PINNED_SEARCHERS = 32
+PINNED_SECONDS = 300.0
+WRITER_MEMORY = 50_000_000
+LONGEST_FACET = 10_000
+YEAR_ONE = -62_135_596_800_000
+"""The earliest moment an article can bear, in ms since 1970: sort keys count from it, so that they are never negative."""
+
+T = TypeVar("T")
+Found = list[tuple[Any, tantivy.DocAddress]]
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_integer_field("version", fast=True)
+    builder.add_boolean_field("retracted", indexed=True, fast=True)
+    for name in ("text", "title_terms"):
+        builder.add_text_field(name, tokenizer_name="spaces", index_option="position")
+    for name in FACETS:
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+        builder.add_text_field(name + FACET_SUFFIX, tokenizer_name="raw", index_option="basic", fast=True)
+    builder.add_text_field("metadata", tokenizer_name="raw", index_option="basic")
+    for name in ("published_at", "updated_at"):
+        builder.add_integer_field(name, indexed=True, fast=True)
+    # Sorting takes one field: the time and, among equals, the id.
+    builder.add_text_field("moment", tokenizer_name="raw", index_option="basic", fast=True)
+    builder.add_bytes_field("article", stored=True)
+    return builder.build()
+
+
+class EmbeddedIndex:
+    """`ArticleIndex` on tantivy."""
+
+    name: IndexName = "embedded"
+
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Open the index in a folder, or make it.
+
+        Raises:
+            IndexInUse: another process has it open.
+        """
+        self._schema = _schema()
+        path = folder / f"articles-{MAPPING_NUMBER}"
+        path.mkdir(parents=True, exist_ok=True)
+        self._index = tantivy.Index(self._schema, path=str(path))
+        spaces = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
+        self._index.register_tokenizer("spaces", spaces)
+        try:
+            self._writer: tantivy.IndexWriter | None = self._index.writer(heap_size=WRITER_MEMORY, num_threads=1)
+        except ValueError as error:
+            if "LockBusy" not in str(error):
+                raise
+            raise IndexInUse(f"another process has the embedded index in {folder} open; stop it or use another folder") from None
+        self._index.config_reader(reload_policy="manual")
+        self._index.reload()
+        self._clock = clock
+        self._pinned: OrderedDict[str, tuple[float, tantivy.Searcher]] = OrderedDict()
+        self._pinning = threading.Lock()
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
+        self._reading = ThreadPoolExecutor(2, thread_name_prefix="index-reader")
+
+    async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+        """Write a batch in one commit; it can be found when this returns."""
+        return await self._on(self._writing, lambda: self._write(operations))
+
+    async def until_visible(self, operations: Sequence[Operation]) -> None:
+        """Return at once: `write` answers after the commit was loaded."""
+
+    async def search(self, request: SearchRequest) -> SearchPage:
+        """Find published articles."""
+        return await self._on(self._reading, lambda: self._search(request))
+
+    async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
+        """Return what the index holds under an id."""
+        return await self._on(self._reading, lambda: self._get(self._index.searcher(), article_id))
+
+    async def check(self) -> str | None:
+        """Tell whether the index is open."""
+        return None if self._writer is not None else "the embedded index is closed"
+
+    async def close(self) -> None:
+        """Finish the write in hand, stop the threads and release the folder."""
+        await self._on(self._writing, self._stop_writing)
+        self._writing.shutdown()
+        self._reading.shutdown()
+        self._pinned.clear()
+
+    async def _on(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, work)
+
+    def _stop_writing(self) -> None:
+        if self._writer is not None:
+            self._writer.wait_merging_threads()
+            self._writer = None
+
+    def _write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+        if self._writer is None:
+            raise OSError("the embedded index is closed")
+        searcher = self._index.searcher()
+        held: dict[str, tuple[int, bool]] = {}
+        results: list[Written | Refused] = []
+        try:
+            for operation in operations:
+                if operation.id not in held:
+                    held[operation.id] = self._held(searcher, operation.id)
+                version, _ = held[operation.id]
+                retracts = not isinstance(operation, Publish)
+                if operation.version < version or (operation.version == version and not retracts):
+                    results.append(Written.SUPERSEDED)
+                    continue
+                document = self._document(operation)
+                self._writer.delete_documents_by_term("id", operation.id)
+                self._writer.add_document(document)
+                held[operation.id] = (operation.version, retracts)
+                results.append(Written.APPLIED)
+            if Written.APPLIED in results:
+                self._writer.commit()
+                self._index.reload()
+        except BaseException:
+            self._writer.rollback()
+            raise
+        return results
+
+    def _held(self, searcher: tantivy.Searcher, article_id: str) -> tuple[int, bool]:
+        address = self._address(searcher, article_id)
+        if address is None:
+            return -1, False
+        (version,) = searcher.fast_field_values("version", [address])
+        (retracted,) = searcher.fast_field_values("retracted", [address])
+        return int(version or 0), bool(retracted)
+
+    def _address(self, searcher: tantivy.Searcher, article_id: str) -> tantivy.DocAddress | None:
+        query = tantivy.Query.term_query(self._schema, "id", article_id, index_option="basic")
+        hits = searcher.search(query, limit=1, count=False).hits
+        return hits[0][1] if hits else None
+
+    def _document(self, operation: Operation) -> tantivy.Document:
+        document = tantivy.Document()
+        document.add_text("id", operation.id)
+        document.add_integer("version", operation.version)
+        document.add_boolean("retracted", not isinstance(operation, Publish))
+        if not isinstance(operation, Publish):
+            return document
+        fields = fields_of(operation.article)
+        for name, value in fields.items():
+            if isinstance(value, int):
+                document.add_integer(name, value)
+            else:
+                for text in [value] if isinstance(value, str) else value:
+                    document.add_text(name, text)
+        document.add_text("moment", _moment(fields["published_at"], operation.id))
+        document.add_bytes("article", orjson.dumps(operation.document))
+        return document
+
+    def _get(self, searcher: tantivy.Searcher, article_id: str) -> Mapping[str, Any] | Retracted | None:
+        address = self._address(searcher, article_id)
+        if address is None:
+            return None
+        stored = searcher.doc(address).get_first("article")
+        if stored is not None:
+            article: dict[str, Any] = orjson.loads(stored)
+            return article
+        version, _ = self._held(searcher, article_id)
+        return Retracted(article_id, version)
+
+    def _search(self, request: SearchRequest) -> SearchPage:
+        live = self._index.searcher()
+        query = embedded_query(self._schema, request)
+        if request.sort is Sort.RELEVANCE:
+            return self._by_relevance(live, query, request)
+        found = self._by_moment(live, query, request)
+        page = found[: request.limit]
+        articles = [orjson.loads(live.doc(address).get_first("article")) for _, address in page]
+        following = Position(_key(page[-1][0])) if len(found) > request.limit else None
+        return SearchPage(live.search(query, limit=1).count, articles, self._facets(live, query), following)
+
+    def _by_relevance(self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> SearchPage:
+        offset, pin, searcher = 0, None, live
+        if request.after is not None:
+            pin = request.after.snapshot or ""
+            offset = min(int(request.after.key[0]), live.num_docs)
+            searcher = self._held_searcher(pin)
+        result = searcher.search(query, limit=request.limit + 1, offset=offset)
+        page = [address for _, address in result.hits[: request.limit]]
+        if request.after is None:
+            articles = [orjson.loads(searcher.doc(address).get_first("article")) for address in page]
+        else:
+            # What was retracted since the snapshot must not be read out of it.
+            current = (self._get(live, searcher.doc(address).get_first("id")) for address in page)
+            articles = [article for article in current if isinstance(article, Mapping)]
+        following = None
+        if len(result.hits) > request.limit:
+            following = Position((offset + request.limit,), pin or self._pin(searcher))
+        return SearchPage(result.count, articles, self._facets(searcher, query), following)
+
+    def _by_moment(self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> Found:
+        """Return one result more than asked for, so that the caller sees whether there is a next page."""
+        newest = request.sort is Sort.NEWEST
+        order = tantivy.Order.Desc if newest else tantivy.Order.Asc
+        wanted = request.limit + 1
+        if request.after is None:
+            return searcher.search(query, limit=wanted, count=False, order_by_field="moment", order=order).hits
+        at, article_id = int(request.after.key[0]), str(request.after.key[1])
+        last = _moment(at, article_id)
+        rest = both(query, date_range(self._schema, None if newest else at, at if newest else None))
+        size = wanted + 10
+        while True:
+            hits = searcher.search(rest, limit=size, count=False, order_by_field="moment", order=order).hits
+            beyond = [hit for hit in hits if (hit[0] < last if newest else hit[0] > last)]
+            if len(beyond) >= wanted or len(hits) < size:
+                return beyond[:wanted]
+            # Many articles bear the very time of the last one shown: look further.
+            size *= 4
+
+    def _facets(self, searcher: tantivy.Searcher, query: tantivy.Query) -> dict[str, list[FacetCount]]:
+        asked = {
+            name: {"terms": {"field": name + FACET_SUFFIX, "size": LONGEST_FACET, "segment_size": LONGEST_FACET}}
+            for name in FACETS
+        }
+        answer = searcher.aggregate(query, asked)
+        return {
+            name: merged_facet([(bucket["key"], bucket["doc_count"]) for bucket in answer[name]["buckets"]])
+            for name in FACETS
+        }
+
+    def _pin(self, searcher: tantivy.Searcher) -> str:
+        pin = secrets.token_urlsafe(9)
+        with self._pinning:
+            self._pinned[pin] = (self._clock() + PINNED_SECONDS, searcher)
+            while len(self._pinned) > PINNED_SEARCHERS:
+                self._pinned.popitem(last=False)
+        return pin
+
+    def _held_searcher(self, pin: str) -> tantivy.Searcher:
+        with self._pinning:
+            expires, searcher = self._pinned.pop(pin, (0.0, None))
+            if searcher is None or expires < self._clock():
+                raise SnapshotGone(pin)
+            self._pinned[pin] = (self._clock() + PINNED_SECONDS, searcher)
+        return searcher
+
+
+def _moment(at: int, article_id: str) -> str:
+    return f"{at - YEAR_ONE:016d}{article_id}"
+
+
+def _key(moment: str) -> tuple[int, str]:
+    return int(moment[:16]) + YEAR_ONE, moment[16:]

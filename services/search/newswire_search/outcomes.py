@@ -1,0 +1,103 @@
+"""Telling the rest of Newswire, and the metrics, that a version can be found now."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire import telemetry
+from newswire.consume import Unavailable
+from newswire.events import FIELD, INDEXED, ArticleIndexed, event
+from newswire.keyspace import Keyspace
+from newswire_search.index import ArticleIndex, Operation, Publish
+
+log = logging.getLogger(__name__)
+
+KEPT_OUTCOMES = 10_000
+MOST_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """An operation that the index took."""
+
+    operation: Operation
+    published: datetime | None
+    measured: bool
+    """Whether its latency counts: that of an event handled long ago and delivered again says nothing."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Announcer:
+    """Waits beside the consumer until what was written can be found, so that batches need not wait for a refresh."""
+
+    def __init__(
+        self, redis: "Redis", keys: Keyspace, index: ArticleIndex, source: str, *, clock: Callable[[], datetime] = _now
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._index = index
+        self._source = source
+        self._clock = clock
+        self._queue: asyncio.Queue[Indexed] = asyncio.Queue(maxsize=50 * MOST_AT_ONCE)
+
+    def put(self, indexed: Indexed) -> None:
+        """Have an operation announced once a reader can find what it wrote."""
+        try:
+            self._queue.put_nowait(indexed)
+        except asyncio.QueueFull:
+            log.warning("an outcome is not announced: too many wait", extra={"article": indexed.operation.id})
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Announce until stopping is set, then what is left."""
+        while True:
+            taken = await self._take(stopping)
+            if not taken:
+                return
+            try:
+                await self._index.until_visible([item.operation for item in taken])
+                await self._announce(taken)
+            except (Unavailable, RedisError, OSError) as error:
+                log.warning("outcomes are not announced", extra={"count": len(taken), "reason": str(error)})
+
+    async def _take(self, stopping: asyncio.Event) -> list[Indexed]:
+        """Return what waits, as soon as anything does; nothing once stopping is set and nothing waits."""
+        while self._queue.empty():
+            if stopping.is_set():
+                return []
+            try:
+                return [await asyncio.wait_for(self._queue.get(), 0.5)]
+            except TimeoutError:
+                continue
+        return [self._queue.get_nowait() for _ in range(min(self._queue.qsize(), MOST_AT_ONCE))]
+
+    async def _announce(self, taken: Sequence[Indexed]) -> None:
+        now = self._clock()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for item in taken:
+                latency = max((now - item.published).total_seconds(), 0.0) if item.published else 0.0
+                telemetry.indexed.inc()
+                if item.measured and item.published:
+                    telemetry.publish_to_indexed.observe(latency)
+                pipe.xadd(
+                    self._keys.outcomes,
+                    {FIELD: self._outcome(item.operation, latency, now)},
+                    maxlen=KEPT_OUTCOMES,
+                    approximate=True,
+                )
+            await pipe.execute()
+
+    def _outcome(self, operation: Operation, latency: float, now: datetime) -> bytes:
+        published = isinstance(operation, Publish)
+        name = f"{operation.id}.{operation.version}.indexed" if published else f"{operation.id}.{operation.version}.unindexed"
+        data = ArticleIndexed(
+            id=operation.id, version=operation.version, index=self._index.name, latency_ms=round(latency * 1000, 1)
+        )
+        return event(INDEXED, data, id_=name, source=self._source, subject=operation.id, time=now).to_json()

@@ -1,0 +1,117 @@
+"""The query parameters of a search, read strictly."""
+
+import re
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from newswire.folding import fold
+from newswire.problems import invalid
+from newswire.query import QueryTooLong, parse
+from newswire.requests import scalar_params
+from newswire_search.index import FACETS, FieldFilter, SearchRequest, Sort
+from newswire_search.mapping import milliseconds
+from newswire_search.ranking import sought
+
+SCALARS = ("q", "from", "to", "sort", "limit", "cursor", "fields")
+EXTRA_FIELDS = ("body", "text")
+MOST_VALUES = 100
+
+_FILTER = "repeatable: any of the values; a leading '-' excludes"
+_VALUES = Annotated[list[str], Field(max_length=MOST_VALUES, description=_FILTER)]
+_DATE = "a date (the whole UTC day) or an RFC 3339 date-time; inclusive"
+
+
+class SearchParams(BaseModel):
+    """The parameters of ``GET /v1/search``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: Annotated[str, Field(description='words, "phrases", OR, -not')] = ""
+    from_: Annotated[str | None, Field(alias="from", description=_DATE)] = None
+    to: Annotated[str | None, Field(description=_DATE)] = None
+    sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str | None, Field(description="'next_cursor' of the page before")] = None
+    fields: Annotated[str | None, Field(description="'body', 'text' or both with a comma: adds those")] = None
+    category: _VALUES = []
+    topic: _VALUES = []
+    author: _VALUES = []
+    publisher: _VALUES = []
+    language: _VALUES = []
+
+
+async def _each_once(request: Request) -> None:
+    scalar_params(request.query_params, SCALARS, FACETS)
+
+
+async def search_params(
+    _: Annotated[None, Depends(_each_once)], params: Annotated[SearchParams, Query()]
+) -> SearchParams:
+    """Read the parameters of a search: the dependency of its paths."""
+    return params
+
+
+def extra_fields(params: SearchParams) -> tuple[str, ...]:
+    """Return which members are to be added to each result."""
+    names = tuple(name.strip() for name in (params.fields or "").split(",") if name.strip())
+    for name in names:
+        if name not in EXTRA_FIELDS:
+            raise invalid("fields", f"'{name[:50]}' is not known here", f"send any of: {', '.join(EXTRA_FIELDS)}")
+    return names
+
+
+def to_request(params: SearchParams) -> SearchRequest:
+    """Return the first page that the parameters ask for; the cursor is not read here.
+
+    Raises:
+        Problem: 422 where a value cannot be used.
+    """
+    try:
+        query = parse(params.q)
+    except QueryTooLong as error:
+        raise invalid("q", str(error), "send a shorter query") from None
+    since = _instant("from", params.from_, end=False) if params.from_ is not None else None
+    until = _instant("to", params.to, end=True) if params.to is not None else None
+    if since is not None and until is not None and since > until:
+        raise invalid("from", "lies after 'to'", "swap the two")
+    return SearchRequest(
+        query=query,
+        filters={name: chosen for name in FACETS if (chosen := _field_filter(getattr(params, name)))},
+        since=since,
+        until=until,
+        sort=params.sort or (Sort.RELEVANCE if sought(query) else Sort.NEWEST),
+        limit=params.limit,
+        with_text=bool(sought(query)) or bool(extra_fields(params)),
+    )
+
+
+def _field_filter(values: list[str]) -> FieldFilter | None:
+    wanted = tuple(fold(value) for value in values if value and not value.startswith("-"))
+    unwanted = tuple(fold(value[1:]) for value in values if value.startswith("-") and value[1:])
+    return FieldFilter(wanted, unwanted) if wanted or unwanted else None
+
+
+def _instant(field: str, text: str, *, end: bool) -> int:
+    # An unescaped plus in a query string reads as a space.
+    value = re.sub(r"(T\d\d:\d\d\S*) (\d\d:?\d\d)$", r"\1+\2", text.strip())
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
+            start = datetime.combine(date.fromisoformat(value), time(), UTC)
+            return milliseconds(start) + (86_400_000 - 1 if end else 0)
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None or "T" not in value.upper():
+            raise ValueError(value)
+        return _milliseconds(moment, end=end)
+    except (ValueError, OverflowError):
+        raise invalid(
+            field, "is neither a date nor an RFC 3339 date-time", "send 2026-03-01 or 2026-03-01T09:30:00Z ('+' as %2B)"
+        ) from None
+
+
+def _milliseconds(moment: datetime, *, end: bool) -> int:
+    """Round to the ms so that the moment itself stays inside."""
+    exact = (moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)
+    return int(exact // 1000) if end else int(-(-exact // 1000))

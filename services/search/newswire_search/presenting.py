@@ -1,0 +1,62 @@
+"""Results as readers get them: members by name, highlights beside them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from newswire.highlights import highlight
+from newswire.query import Query
+from newswire_search.index import SearchPage
+from newswire_search.ranking import sought
+
+MEMBERS = (
+    "id",
+    "version",
+    "title",
+    "summary",
+    "authors",
+    "category",
+    "topics",
+    "language",
+    "publisher",
+    "image",
+    "published_at",
+    "updated_at",
+    "canonical_url",
+    "correction_note",
+    "url",
+)
+WHOLE_MEMBERS = (*MEMBERS, "body", "word_count", "urgency", "metadata")
+_EMPTY: dict[str, Any] = {"authors": [], "topics": [], "metadata": {}, "language": "und", "word_count": 0}
+
+FRAGMENTS, FRAGMENT_WIDTH = 2, 180
+
+
+def result(article: Mapping[str, Any], query: Query, extra: Sequence[str] = ()) -> dict[str, Any]:
+    """Return an article as a search result."""
+    shown = _members(article, MEMBERS)
+    shown["highlights"] = highlights(article, query)
+    return shown | _members(article, extra)
+
+
+def whole(article: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an article as its own page shows it."""
+    return _members(article, WHOLE_MEMBERS)
+
+
+def results(page: SearchPage, query: Query, extra: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the articles of a page as search results."""
+    return [result(article, query, extra) for article in page.articles]
+
+
+def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]:
+    """Return escaped text in which only ``<mark>`` is markup: the whole title, and the best passages of the body."""
+    if not sought(query):
+        return {"title": [], "body": []}
+    return {
+        "title": highlight(article["title"], query, fragments=0, width=FRAGMENT_WIDTH),
+        "body": highlight(article.get("text", ""), query, fragments=FRAGMENTS, width=FRAGMENT_WIDTH),
+    }
+
+
+def _members(article: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: article.get(name, _EMPTY.get(name)) for name in names}
