@@ -1,0 +1,74 @@
+"""The data folder of `newswire run`: one process at a time, and the first start's credentials."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from newswire.keyspace import Keyspace
+
+CREDENTIALS = "credentials.env"
+ACCOUNTS = {"publisher": ("gazette", "publish"), "subscriber": ("subscriber", "subscribe"), "admin": ("admin", "admin")}
+"""Name of the key → its account and its scope."""
+
+
+class InUse(Exception):
+    """Another process works on the folder."""
+
+
+@contextmanager
+def only_process_on(data_dir: Path) -> Iterator[None]:
+    """Hold the folder's lock; the kernel frees it with the process, however that ends.
+
+    Raises:
+        InUse: another process holds it.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (data_dir / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InUse(str(data_dir)) from None
+        yield
+
+
+def read_credentials(data_dir: Path) -> dict[str, str]:
+    """Return the keys of the credentials file by variable name; empty where there is no file."""
+    path = data_dir / CREDENTIALS
+    if not path.exists():
+        return {}
+    lines = (line.partition("=") for line in path.read_text().splitlines())
+    return {name: value for name, equals, value in lines if equals and not name.startswith("#")}
+
+
+async def ensure_credentials(redis: "Redis", keys: "Keyspace", data_dir: Path) -> dict[str, str]:
+    """Return the keys to publish, to subscribe and to administer; on the first start, make them.
+
+    They are written where only the owner can read them. Where the file outlived the store, its keys are valid again.
+    """
+    from newswire.accounts import Scope, create_key, list_keys
+
+    known = read_credentials(data_dir)
+    if known and await list_keys(redis, keys):
+        return known
+    credentials = {}
+    for name, (account, scope) in ACCOUNTS.items():
+        variable = f"NEWSWIRE_{name.upper()}_KEY"
+        label = "made on the first start"
+        created = await create_key(redis, keys, account, {Scope(scope)}, label=label, token=known.get(variable))
+        credentials[variable] = created.token
+    _write_privately(data_dir / CREDENTIALS, "".join(f"{name}={token}\n" for name, token in credentials.items()))
+    return credentials
+
+
+def _write_privately(path: Path, text: str) -> None:
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    unfinished.rename(path)

@@ -1,0 +1,81 @@
+"""`newswire keys`: who may publish, subscribe, read and administer."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from newswire_cli.console import fail, say
+from newswire_cli.store import DataDir, with_store
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from newswire.keyspace import Keyspace
+
+app = typer.Typer(help="Make, list and revoke keys.", no_args_is_help=True)
+
+
+class ScopeName(StrEnum):
+    """What a key may allow; the same as `newswire.accounts.Scope`, which is slow to import."""
+
+    PUBLISH = "publish"
+    SUBSCRIBE = "subscribe"
+    READ = "read"
+    ADMIN = "admin"
+
+
+@app.command()
+def create(
+    account: Annotated[str, typer.Option(help="The account the key belongs to; a publisher's name is its account's.")],
+    scope: Annotated[list[ScopeName], typer.Option(help="What the key allows; may be given several times.")],
+    label: Annotated[str | None, typer.Option(help="A note for those who list the keys.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a key and print it, alone on its line; it is shown only now."""
+
+    async def work(redis: "Redis", keys: "Keyspace") -> str:
+        from newswire.accounts import Scope, create_key
+
+        created = await create_key(redis, keys, account, {Scope(name) for name in scope}, label=label)
+        return created.token
+
+    say(with_store(data_dir, work))
+
+
+@app.command("list")
+def list_(data_dir: DataDir = None) -> None:
+    """List the keys by id; their secrets are kept nowhere."""
+
+    async def work(redis: "Redis", keys: "Keyspace") -> list[list[str]]:
+        from newswire.accounts import list_keys
+
+        return [
+            [
+                key.id,
+                key.account,
+                ",".join(sorted(key.scopes)),
+                f"{key.created_at:%Y-%m-%d %H:%M}",
+                f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "valid",
+                key.label or "",
+            ]
+            for key in await list_keys(redis, keys)
+        ]
+
+    from newswire_cli.tables import show
+
+    show(["id", "account", "scopes", "created", "state", "label"], with_store(data_dir, work))
+
+
+@app.command()
+def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], data_dir: DataDir = None) -> None:
+    """Revoke a key by its id; it is worthless at once."""
+
+    async def work(redis: "Redis", keys: "Keyspace") -> bool:
+        from newswire.accounts import revoke_key
+
+        return await revoke_key(redis, keys, key_id)
+
+    if not with_store(data_dir, work):
+        fail(f"there is no key {key_id}; `newswire keys list` shows them")
+    say(f"{key_id} is revoked")

@@ -1,0 +1,131 @@
+"""The sample articles of the first start, on the real way: published by HTTP, found, delivered to a webhook."""
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib.resources import files
+from typing import Any
+
+import httpx
+
+from newswire_cli.console import say
+
+PATIENCE = 15.0
+RECEIVER_PATH = "/newswire-samples"
+
+
+class Receiver:
+    """A tiny webhook endpoint: it answers 204 and remembers which articles arrived when."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._arrived: defaultdict[str, asyncio.Future[float]] = defaultdict(
+            lambda: asyncio.get_running_loop().create_future()
+        )
+
+    async def arrival(self, article_id: str) -> float:
+        """Wait for an article's first event; return when it came (monotonic clock)."""
+        return await self._arrived[article_id]
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take one request."""
+        with suppress(ValueError, KeyError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            length = next(line for line in head.split("\r\n") if line.startswith("content-length:"))
+            event = json.loads(await reader.readexactly(int(length.partition(":")[2])))
+            arrived = self._arrived[event["subject"]]
+            if not arrived.done():
+                arrived.set_result(time.monotonic())
+            writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def _receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    server = await asyncio.start_server(receiver.answer, "127.0.0.1", 0)
+    receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}{RECEIVER_PATH}"
+    try:
+        yield receiver
+    finally:
+        server.close()
+
+
+def samples() -> list[dict[str, Any]]:
+    """Return the sample articles as a publisher sends them."""
+    articles: list[dict[str, Any]] = json.loads(files("newswire_cli").joinpath("samples.json").read_text("utf-8"))
+    return articles
+
+
+async def publish_samples(site: str, publisher_key: str, subscriber_key: str) -> bool:
+    """Publish the samples and tell how soon each was found and delivered; return whether all went well."""
+    publisher = {"Authorization": f"Bearer {publisher_key}"}
+    subscriber = {"Authorization": f"Bearer {subscriber_key}"}
+    try:
+        async with (
+            _receiver() as receiver,
+            httpx.AsyncClient(base_url=site, timeout=PATIENCE, trust_env=False) as client,
+        ):
+            subscription = await _subscribe(client, subscriber, receiver.url)
+            try:
+                for article in samples():
+                    await _follow(client, publisher, receiver, article)
+            finally:
+                await client.delete(f"/v1/subscriptions/{subscription}", headers=subscriber)
+    except TimeoutError:
+        say(f"  Not found or not delivered within {PATIENCE:.0f} s; the log and {site}/readyz may say why.")
+    except httpx.HTTPStatusError as error:
+        say(f"  The samples stopped: {error.request.method} {error.request.url} answered {error.response.status_code}.")
+    except httpx.HTTPError as error:
+        say(f"  The samples stopped: {type(error).__name__} {error}")
+    else:
+        return True
+    return False
+
+
+async def _subscribe(client: httpx.AsyncClient, headers: dict[str, str], url: str) -> str:
+    answer = await client.post(
+        "/v1/subscriptions",
+        headers=headers,
+        json={"channel": {"type": "webhook", "url": url}, "content": "reference"},
+    )
+    answer.raise_for_status()
+    identity: str = answer.json()["id"]
+    return identity
+
+
+async def _follow(
+    client: httpx.AsyncClient, headers: dict[str, str], receiver: Receiver, article: dict[str, Any]
+) -> None:
+    began = time.monotonic()
+    answer = await client.post("/v1/articles", headers=headers, json=article)
+    answer.raise_for_status()
+    if answer.status_code != httpx.codes.CREATED:
+        say(f"  published before           {article['title']}")
+        return
+    published, article_id = time.monotonic(), answer.json()["id"]
+    async with asyncio.timeout(PATIENCE):
+        found, delivered = await asyncio.gather(
+            _findable(client, article_id, article["title"]), receiver.arrival(article_id)
+        )
+    say(
+        f"  published in {_ms(began, published)}, searchable after {_ms(published, found)}, "
+        f"delivered after {_ms(published, delivered)}   {article['title']}"
+    )
+
+
+async def _findable(client: httpx.AsyncClient, article_id: str, title: str) -> float:
+    while True:
+        answer = await client.get("/v1/search", params={"q": f'"{title}"', "limit": 5})
+        answer.raise_for_status()
+        if any(found["id"] == article_id for found in answer.json()["articles"]):
+            return time.monotonic()
+        await asyncio.sleep(0.01)
+
+
+def _ms(start: float, end: float) -> str:
+    return f"{max(0.0, end - start) * 1000:3.0f} ms"

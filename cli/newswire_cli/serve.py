@@ -1,0 +1,35 @@
+"""`newswire serve`: one service in a process of its own, as in production."""
+
+import signal
+from importlib import import_module
+
+from pydantic import ValidationError
+
+from newswire_cli.console import fail
+from newswire_cli.run import free_port, run_loop
+
+
+def serve_one(name: str, host: str, port: int) -> None:
+    """Serve ingest, search or notify until SIGTERM or Ctrl-C; its log goes to stderr as JSON lines."""
+    from newswire.app import serve
+    from newswire.settings import Settings
+    from newswire.telemetry import log_as_json
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    port = free_port(host, port)
+    log_as_json()
+    try:
+        service = import_module(f"newswire_{name}.app").service
+        run_loop(serve([service], Settings(), host, port))
+    except ValidationError as error:
+        fail(settings_problem(error))
+    except KeyboardInterrupt:
+        pass
+
+
+def settings_problem(error: ValidationError) -> str:
+    """Say in one line which settings are wrong."""
+    problems = (
+        f"NEWSWIRE_{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors(include_input=False)
+    )
+    return "these settings are wrong: " + "; ".join(problems)
