@@ -47,7 +47,14 @@ def run(
 
 
 @app.command()
-def serve(service: ServiceName, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+def serve(
+    service: ServiceName,
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(help="The port to listen on.", show_default="8001, 8002 or 8003", min=0, max=65535),
+    ] = None,
+) -> None:
     """Serve one service on its own, set by NEWSWIRE_… variables."""
     from newswire_cli.serve import serve_one
 

@@ -8,19 +8,24 @@ from pydantic import ValidationError
 from newswire_cli.console import fail
 from newswire_cli.run import free_port, run_loop
 
+PORTS = {"ingest": 8001, "search": 8002, "notify": 8003}
 
-def serve_one(name: str, host: str, port: int) -> None:
+
+def serve_one(name: str, host: str, port: int | None) -> None:
     """Serve ingest, search or notify until SIGTERM or Ctrl-C; its log goes to stderr as JSON lines."""
     from newswire.app import serve
     from newswire.settings import Settings
     from newswire.telemetry import log_as_json
+    from newswire_search.index import IndexInUse
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    port = free_port(host, port)
+    port = free_port(host, PORTS[name] if port is None else port)
     log_as_json()
     try:
         service = import_module(f"newswire_{name}.app").service
         run_loop(serve([service], Settings(), host, port))
+    except IndexInUse as error:
+        fail(str(error))
     except ValidationError as error:
         fail(settings_problem(error))
     except KeyboardInterrupt:

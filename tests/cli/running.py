@@ -1,0 +1,74 @@
+"""`newswire` as its users run it: in processes of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+T = TypeVar("T")
+START_DEADLINE = 60
+NEWSWIRE = [sys.executable, "-m", "newswire_cli.main"]
+BARE = {name: value for name, value in os.environ.items() if not name.startswith("NEWSWIRE_")}
+
+
+class Running:
+    """A `newswire run` that answers."""
+
+    def __init__(self, data_dir: Path, *options: str) -> None:
+        self.data_dir = data_dir
+        self.output = data_dir.parent / f"{data_dir.name}.output"
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [*NEWSWIRE, "run", "--port", "0", "--data-dir", str(data_dir), *options],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=BARE,
+                start_new_session=True,
+            )
+        self.site = self.until(lambda: self._site())
+
+    @property
+    def told(self) -> str:
+        return self.output.read_text()
+
+    def _site(self) -> str | None:
+        for line in self.told.splitlines():
+            if line.startswith("Newswire runs at "):
+                return line.removeprefix("Newswire runs at ").split()[0]
+        return None
+
+    def until(self, found: Callable[[], T | None]) -> T:
+        deadline = time.monotonic() + START_DEADLINE
+        while (value := found()) is None:
+            assert self.process.poll() is None, self.told
+            assert time.monotonic() < deadline, self.told
+            time.sleep(0.02)
+        return value
+
+    def until_told(self, text: str) -> str:
+        return self.until(lambda: self.told if text in self.told else None)
+
+    def credentials(self) -> dict[str, str]:
+        lines = (self.data_dir / "credentials.env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def key(self, name: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.credentials()[f'NEWSWIRE_{name}_KEY']}"}
+
+    def get(self, path: str) -> httpx.Response:
+        return httpx.get(self.site + path, timeout=10, trust_env=False)
+
+    def interrupt(self) -> int:
+        """Do what Ctrl-C does in a terminal: it reaches the whole process group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        return self.process.wait(30)
+
+
+def newswire(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*NEWSWIRE, *arguments], capture_output=True, text=True, timeout=60, env=BARE | environment)
