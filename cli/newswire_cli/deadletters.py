@@ -8,12 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from newswire_cli.console import fail, say
-from newswire_cli.store import DataDir, with_store
+from newswire_cli.store import DataDir, Store, with_store
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from newswire.keyspace import Keyspace
     from newswire_cli import letters
 
 app = typer.Typer(help="List, retry and drop what could not be handled or delivered.", no_args_is_help=True)
@@ -37,10 +34,10 @@ def list_(group: Group = None, data_dir: DataDir = None) -> None:
     """List the dead letters, oldest first."""
     from newswire_cli import letters
 
-    async def work(redis: "Redis", keys: "Keyspace") -> list[list[str]]:
+    async def work(store: Store) -> list[list[str]]:
         return [
-            [letter.id, letter.group, f"{letter.since:%Y-%m-%d %H:%M:%S}", letter.subject or "", letter.error]
-            for letter in await letters.dead_letters(redis, keys, group)
+            [letter.id, letter.group, f"{letter.since:%Y-%m-%d %H:%M:%S}", letter.article or "", letter.error]
+            for letter in await letters.dead_letters(store, group)
         ]
 
     from newswire_cli.tables import show
@@ -71,8 +68,8 @@ def retry(
         except OSError as error:
             fail(f"cannot read {data}: {error.strerror}")
 
-    async def again(redis: "Redis", keys: "Keyspace", found: "letters.Letter") -> str:
-        return await letters.retry(redis, keys, found, mended)
+    async def again(store: Store, found: "letters.Letter") -> str:
+        return await letters.retry(store, found, mended)
 
     _each(letter, every, group, data_dir, again)
 
@@ -90,16 +87,16 @@ def _each(
     every: bool,
     group: GroupName | None,
     data_dir: Path | None,
-    act: "Callable[[Redis, Keyspace, letters.Letter], Awaitable[str]]",
+    act: "Callable[[Store, letters.Letter], Awaitable[str]]",
 ) -> None:
     from newswire_cli import letters
 
     if (letter is None) is not every:
         fail("give either the ID of one dead letter or --all")
 
-    async def work(redis: "Redis", keys: "Keyspace") -> list[str]:
+    async def work(store: Store) -> list[str]:
         problems = []
-        chosen = [found for found in await letters.dead_letters(redis, keys, group) if every or found.id == letter]
+        chosen = [found for found in await letters.dead_letters(store, group) if every or found.id == letter]
         if letter is not None and len(chosen) != 1:
             raise ValueError(
                 f"{letter} stands in several groups; choose one by --group"
@@ -108,7 +105,7 @@ def _each(
             )
         for found in chosen:
             try:
-                say(await act(redis, keys, found))
+                say(await act(store, found))
             except letters.Refused as refused:
                 problems.append(f"{found.id}: {refused}")
         if every:

@@ -1,17 +1,12 @@
 """`newswire keys`: who may publish, subscribe, read and administer."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from newswire_cli.console import fail, say
-from newswire_cli.store import DataDir, with_store
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
-    from newswire.keyspace import Keyspace
+from newswire_cli.store import DataDir, Store, with_store
 
 app = typer.Typer(help="Make, list and revoke keys.", no_args_is_help=True)
 
@@ -34,10 +29,10 @@ def create(
 ) -> None:
     """Make a key and print it, alone on its line; it is shown only now."""
 
-    async def work(redis: "Redis", keys: "Keyspace") -> str:
+    async def work(store: Store) -> str:
         from newswire.accounts import Scope, create_key
 
-        created = await create_key(redis, keys, account, {Scope(name) for name in scope}, label=label)
+        created = await create_key(store.redis, store.keys, account, {Scope(name) for name in scope}, label=label)
         return created.token
 
     say(with_store(data_dir, work))
@@ -47,7 +42,7 @@ def create(
 def list_(data_dir: DataDir = None) -> None:
     """List the keys by id; their secrets are kept nowhere."""
 
-    async def work(redis: "Redis", keys: "Keyspace") -> list[list[str]]:
+    async def work(store: Store) -> list[list[str]]:
         from newswire.accounts import list_keys
 
         return [
@@ -59,7 +54,7 @@ def list_(data_dir: DataDir = None) -> None:
                 f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "valid",
                 key.label or "",
             ]
-            for key in await list_keys(redis, keys)
+            for key in await list_keys(store.redis, store.keys)
         ]
 
     from newswire_cli.tables import show
@@ -71,10 +66,10 @@ def list_(data_dir: DataDir = None) -> None:
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], data_dir: DataDir = None) -> None:
     """Revoke a key by its id; it is worthless at once."""
 
-    async def work(redis: "Redis", keys: "Keyspace") -> bool:
+    async def work(store: Store) -> bool:
         from newswire.accounts import revoke_key
 
-        return await revoke_key(redis, keys, key_id)
+        return await revoke_key(store.redis, store.keys, key_id)
 
     if not with_store(data_dir, work):
         fail(f"there is no key {key_id}; `newswire keys list` shows them")

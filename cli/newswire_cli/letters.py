@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from redis.asyncio import Redis
-
 from newswire import dead_letters as streams
 from newswire.events import PoisonEntry
-from newswire.keyspace import Keyspace
+from newswire_cli.store import Store
+from newswire_notify import deadletters as deliveries
 
 DELIVERIES = "deliveries"
 
@@ -19,7 +18,7 @@ class Letter:
     id: str
     group: str
     since: datetime
-    subject: str | None
+    article: str | None
     error: str
 
 
@@ -27,26 +26,40 @@ class Refused(Exception):
     """It cannot be done to this letter; the message says why."""
 
 
-async def dead_letters(redis: "Redis", keys: Keyspace, group: str | None) -> list[Letter]:
+async def dead_letters(store: Store, group: str | None) -> list[Letter]:
     """Return the dead letters of one group, or of all."""
-    return [
+    found = [
         Letter(letter.id, name, letter.first_seen, letter.subject, letter.error)
         for name in streams.GROUPS
         if group in (None, name)
-        for letter in await streams.list_dead_letters(redis, keys, name)
+        for letter in await streams.list_dead_letters(store.redis, store.keys, name)
     ]
+    if group in (None, DELIVERIES):
+        found += [
+            Letter(dead.id, DELIVERIES, dead.ended, dead.article, f"{dead.error} (attempts: {dead.attempts})")
+            for dead in await deliveries.list_dead(store.deliveries, store.keys)
+        ]
+    return found
 
 
-async def retry(redis: "Redis", keys: Keyspace, letter: Letter, mended: bytes | None) -> str:
+async def retry(store: Store, letter: Letter, mended: bytes | None) -> str:
     """Try a letter again, mended if need be; return what became of it."""
     try:
-        entry = await streams.retry(redis, keys, letter.group, letter.id, mended)
-    except (streams.NotRetried, PoisonEntry) as error:
+        if letter.group != DELIVERIES:
+            entry = await streams.retry(store.redis, store.keys, letter.group, letter.id, mended)
+            return f"{letter.id} is on the stream again as {entry}"
+        if mended is not None:
+            raise Refused("a delivery has no data to mend; its version is read from the record")
+        await deliveries.retry(store.deliveries, store.keys, letter.id)
+    except (streams.NotRetried, deliveries.NotRetried, PoisonEntry) as error:
         raise Refused(str(error)) from error
-    return f"{letter.id} is on the stream again as {entry}"
+    return f"{letter.id} is due again now"
 
 
-async def drop(redis: "Redis", keys: Keyspace, letter: Letter) -> str:
+async def drop(store: Store, letter: Letter) -> str:
     """Delete a letter; return what became of it."""
-    await streams.drop(redis, keys, letter.group, letter.id)
+    if letter.group == DELIVERIES:
+        await deliveries.drop(store.deliveries, store.keys, letter.id)
+    else:
+        await streams.drop(store.redis, store.keys, letter.group, letter.id)
     return f"{letter.id} is dropped"

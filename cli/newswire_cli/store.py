@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -23,27 +24,37 @@ DataDir = Annotated[
 ]
 
 
-def with_store(data_dir: Path | None, work: "Callable[[Redis, Keyspace], Awaitable[T]]") -> T:
-    """Do some work on the store, or end the command with one line that says why it cannot be reached."""
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A running Newswire's store: the records, the deliveries (often on the same server) and their names."""
+
+    redis: "Redis"
+    deliveries: "Redis"
+    keys: "Keyspace"
+
+
+def with_store(data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
+    """Do some work on the store, or end the command with one line that says why it cannot be done."""
     from pydantic import ValidationError
+    from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
     from newswire.keyspace import Keyspace
     from newswire.settings import Settings
+    from newswire_cli.serve import settings_problem
 
     try:
-        settings = Settings()
+        keys = Keyspace(Settings().namespace)
     except ValidationError as error:
-        from newswire_cli.serve import settings_problem
-
         fail(settings_problem(error))
-    url, name = _address(data_dir)
+    url, deliveries_url, name = _addresses(data_dir)
 
     async def main() -> T:
-        from redis.asyncio import Redis
-
-        async with Redis.from_url(url, socket_connect_timeout=5) as redis:
-            return await work(redis, Keyspace(settings.namespace))
+        async with (
+            Redis.from_url(url, socket_connect_timeout=5) as redis,
+            Redis.from_url(deliveries_url, socket_connect_timeout=5) as deliveries,
+        ):
+            return await work(Store(redis, deliveries, keys))
 
     try:
         return asyncio.run(main())
@@ -53,13 +64,14 @@ def with_store(data_dir: Path | None, work: "Callable[[Redis, Keyspace], Awaitab
         fail(f"cannot reach the store named by {name}: {error}")
 
 
-def _address(data_dir: Path | None) -> tuple[str, str]:
+def _addresses(data_dir: Path | None) -> tuple[str, str, str]:
     url = os.environ.get("NEWSWIRE_REDIS_URL")
     if data_dir is None and url:
-        return url, "NEWSWIRE_REDIS_URL"
+        return url, os.environ.get("NEWSWIRE_DELIVERY_REDIS_URL") or url, "NEWSWIRE_REDIS_URL"
     folder = data_dir or Path(os.environ.get("NEWSWIRE_DATA_DIR") or ".newswire")
     file = folder.expanduser() / "redis.url"
     try:
-        return file.read_text().strip(), str(file)
+        embedded = file.read_text().strip()
     except OSError:
         fail(f"no `newswire run` is running on {folder}; start it, or name the server by NEWSWIRE_REDIS_URL")
+    return embedded, embedded, str(file)
