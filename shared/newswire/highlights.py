@@ -1,0 +1,97 @@
+"""Highlights: the passages of a text that a query found, as HTML in which ``<mark>`` is the only markup."""
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from newswire.analysis import Token, tokens
+from newswire.query import All, Any_, Phrase, Query
+
+
+def highlight(text: str, query: Query, *, fragments: int, width: int = 180) -> list[str]:
+    """Return up to ``fragments`` passages of about ``width`` characters, best first; 0 fragments: the whole text.
+
+    Nothing is returned where nothing of the query stands in the text.
+    """
+    found = tokens(text)
+    marked = _marked(found, query)
+    if not marked:
+        return []
+    spans = [(found[at].start, found[at].end) for at in sorted(marked)]
+    if fragments == 0:
+        return [_render(text, 0, len(text), spans)]
+    return [_render(text, start, end, spans) for start, end in _passages(text, found, sorted(marked), fragments, width)]
+
+
+def _phrases(query: Query) -> Iterator[tuple[str, ...]]:
+    """Go through what the query asks for, leaving out what it forbids."""
+    match query:
+        case Phrase(terms):
+            yield terms
+        case All(parts) | Any_(parts):
+            for part in parts:
+                yield from _phrases(part)
+        case _:
+            return
+
+
+def _marked(found: Sequence[Token], query: Query) -> set[int]:
+    """Return the indexes of the tokens that the query asked for."""
+    sequence = [(term, index) for index, token in enumerate(found) for term in token.terms]
+    places: dict[str, list[int]] = {}
+    for place, (term, _) in enumerate(sequence):
+        places.setdefault(term, []).append(place)
+    marked: set[int] = set()
+    for phrase in _phrases(query):
+        for place in places.get(phrase[0], ()):
+            stretch = sequence[place : place + len(phrase)]
+            if tuple(term for term, _ in stretch) == phrase:
+                marked.update(index for _, index in stretch)
+    return marked
+
+
+def _passages(
+    text: str, found: Sequence[Token], marked: Sequence[int], fragments: int, width: int
+) -> list[tuple[int, int]]:
+    """Choose stretches around the marked tokens: those with the most different terms first, none overlapping."""
+    candidates: list[tuple[int, int, int, int]] = []
+    for first, at in enumerate(marked):
+        limit = found[at].start + width * 2 // 3
+        inside = [other for other in marked[first:] if found[other].end <= max(limit, found[at].end)]
+        variety = len({found[other].terms for other in inside})
+        start, end = _widened(text, found[at].start, found[inside[-1]].end, width)
+        candidates.append((-variety, -len(inside), start, end))
+    chosen: list[tuple[int, int]] = []
+    for _, _, start, end in sorted(candidates):
+        if all(end <= other_start or start >= other_end for other_start, other_end in chosen):
+            chosen.append((start, end))
+            if len(chosen) == fragments:
+                break
+    return chosen
+
+
+def _widened(text: str, start: int, end: int, width: int) -> tuple[int, int]:
+    """Widen a stretch to about ``width`` characters, from the beginning of a word to the end of one."""
+    room = max(width - (end - start), 0)
+    left = max(start - room // 3, 0)
+    right = min(left + max(width, end - left), len(text))
+    if left > 0:
+        gap = text.find(" ", left, start)
+        left = gap + 1 if gap >= 0 else start
+    if right < len(text):
+        gap = text.rfind(" ", end, right)
+        right = gap if gap >= 0 else end
+    return left, right
+
+
+def _render(text: str, start: int, end: int, spans: Sequence[tuple[int, int]]) -> str:
+    parts: list[str] = []
+    at = start
+    for span_start, span_end in spans:
+        if span_start < start or span_end > end:
+            continue
+        parts += [escape(text[at:span_start]), "<mark>", escape(text[span_start:span_end]), "</mark>"]
+        at = span_end
+    parts.append(escape(text[at:end]))
+    before = "… " if start > 0 else ""
+    after = " …" if end < len(text) else ""
+    return before + "".join(parts).strip() + after
