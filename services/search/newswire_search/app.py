@@ -55,7 +55,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         consumer = Consumer(redis, keys, GROUP, partial(index_articles, index=index, announcer=announcer))
         yield Service(
             name="search",
-            routers=[api.router(index), pages.router(index, own)],
+            routers=[api.router(index), pages.router(index)],
             loops={"index": consumer.run, "outcomes": announcer.run},
             checks={"index": index.check, "redis": partial(reachable, redis), "consumer": consumer.check},
         )

@@ -1,0 +1,191 @@
+"""The reader site: latest articles, search, and an article's page."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.routing import APIRoute
+from markupsafe import Markup
+from pydantic import ValidationError
+from starlette.datastructures import QueryParams
+from starlette.responses import RedirectResponse
+
+from newswire.accounts import reader
+from newswire.pages import add_asset, render, templates
+from newswire.problems import Problem, from_validation_error, gone, not_found, unexpected
+from newswire.requests import scalar_params
+from newswire_search.api import find, next_cursor, read
+from newswire_search.index import FACETS, ArticleIndex, Retracted, SearchPage, SearchRequest
+from newswire_search.links import Choice, applied, choices, with_cursor
+from newswire_search.parameters import SCALARS, SearchParams
+from newswire_search.presenting import results
+
+PACKAGE = "newswire_search"
+templates(PACKAGE).globals["search_style_sheet"] = add_asset(PACKAGE, "search.css")
+
+FACET_NAMES = {"category": "Category", "topic": "Topic", "author": "Author", "publisher": "Publisher", "language": "Language"}
+FACETS_SHOWN = 12
+
+_TITLES = {
+    401: "A key is needed",
+    403: "Not with this key",
+    404: "There is nothing here",
+    410: "No longer here",
+    422: "This address cannot be read",
+    503: "Back in a moment",
+}
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class PageRoute(APIRoute):
+    """A route whose errors are pages too."""
+
+    def get_route_handler(self) -> Handler:
+        """Return the handler, with problems shown to people."""
+        handle = super().get_route_handler()
+
+        async def handle_or_explain(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except Problem as error:
+                return problem_page(error)
+            except Exception as error:  # noqa: BLE001 (the last resort of a page is a page)
+                return problem_page(unexpected(request.method, request.url.path, error))
+
+        return handle_or_explain
+
+
+def router(index: ArticleIndex) -> APIRouter:
+    """Return the pages on an index."""
+    routes = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(reader)])
+
+    @routes.get("/")
+    async def latest(request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        asked, page = await find(index, SearchParams(limit=30))
+        return render(
+            "latest.html",
+            PACKAGE,
+            articles=_listed(asked, page),
+            next_page=with_cursor([], next_cursor(asked, page)),
+            facets=_facets(page, []),
+        )
+
+    @routes.get("/search")
+    async def search(request: Request) -> Response:
+        sent = [(name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"]
+        params = _params(sent)
+        asked, page = await find(index, params)
+        return render(
+            "search.html",
+            PACKAGE,
+            q=params.q,
+            params=params,
+            sort=asked.sort.value,
+            hidden=[(name, value) for name, value in sent if name in FACETS],
+            total=page.total,
+            articles=await asyncio.to_thread(_listed, asked, page),
+            facets=_facets(page, sent),
+            applied=applied(sent, FACET_NAMES),
+            next_page=with_cursor(sent, next_cursor(asked, page)),
+            following=params.cursor is not None,
+        )
+
+    @routes.get("/articles/{article_id}")
+    @routes.get("/articles/{article_id}/{slug}")
+    async def article(article_id: str, slug: str = "") -> Response:
+        found = await read(index, article_id)
+        if found is None:
+            raise not_found("article")
+        if isinstance(found, Retracted):
+            raise gone("article")
+        path = path_of(found)
+        if slug != slug_of(found):
+            # The title may change back one day: the redirection must not be kept for ever.
+            return RedirectResponse(path, 301, headers={"Cache-Control": "no-cache"})
+        return render("article.html", PACKAGE, language=_language(found), **_shown(found), body=Markup(found["body"]))  # noqa: S704
+
+    return routes
+
+
+def problem_page(error: Problem) -> Response:
+    """Return a page that says what went wrong and where to go from there."""
+    return render(
+        "problem.html",
+        PACKAGE,
+        status=error.status,
+        headers={"Cache-Control": "no-store"} | error.headers,
+        heading=_TITLES.get(error.status, error.title),
+        detail=f"{error.detail[:1].upper()}{error.detail[1:]}.",
+        errors=error.errors,
+        code=error.status,
+    )
+
+
+def slug_of(article: Mapping[str, Any]) -> str:
+    """Return the last part of an article's address."""
+    return str(article["url"]).rstrip("/").rsplit("/", 1)[-1]
+
+
+def path_of(article: Mapping[str, Any]) -> str:
+    """Return where on this site an article is."""
+    return f"/articles/{article['id']}/{slug_of(article)}"
+
+
+def _params(sent: list[tuple[str, str]]) -> SearchParams:
+    scalars = scalar_params(QueryParams(sent), SCALARS, FACETS)
+    lists = {name: [value for key, value in sent if key == name] for name in FACETS}
+    try:
+        return SearchParams.model_validate({**scalars, **lists})
+    except ValidationError as error:
+        raise from_validation_error(error, SearchParams) from None
+
+
+def _listed(request: SearchRequest, page: SearchPage) -> list[dict[str, Any]]:
+    listed = []
+    for article in results(page, request.query):
+        highlights = article["highlights"]
+        title, passages = highlights["title"], highlights["body"]
+        marked_title = Markup(title[0]) if title else article["title"]  # noqa: S704 (escaped but for its marks)
+        marked = [Markup(passage) for passage in passages]  # noqa: S704 (likewise)
+        listed.append({**_shown(article), "marked_title": marked_title, "passages": marked})
+    return listed
+
+
+def _shown(article: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what templates show of an article."""
+    published, updated = _moment(article["published_at"]), _moment(article["updated_at"])
+    return {
+        "path": path_of(article),
+        "title": article["title"],
+        "summary": article.get("summary"),
+        "authors": article.get("authors") or [],
+        "publisher": article["publisher"],
+        "category": article.get("category"),
+        "topics": article.get("topics") or [],
+        "image": article.get("image"),
+        "published": published,
+        "updated": updated if article["version"] > 1 and updated > published else None,
+        "correction_note": article.get("correction_note"),
+        "canonical": article.get("canonical_url") or article["url"],
+        "lang": _language(article),
+    }
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _language(article: Mapping[str, Any]) -> str:
+    # An empty lang says "unknown", as HTML has it.
+    language = str(article.get("language") or "und")
+    return "" if language == "und" else language
+
+
+def _facets(page: SearchPage, sent: list[tuple[str, str]]) -> list[tuple[str, list[Choice]]]:
+    return [
+        (FACET_NAMES[name], choices(name, page.facets[name][:FACETS_SHOWN], sent)) for name in FACETS if page.facets[name]
+    ]

@@ -1,0 +1,89 @@
+"""Walking through results page by page while others write."""
+
+from dataclasses import replace
+
+import pytest
+from newswire_search import embedded_index
+from newswire_search.index import ArticleIndex, Position, SearchRequest, SnapshotGone, Sort
+
+from tests.search.samples import ids, publish, put, request, retract
+
+DAY = "2026-03-{:02d}T12:00:00Z"
+
+
+async def walk(index: ArticleIndex, first: SearchRequest) -> list[str]:
+    seen: list[str] = []
+    at: SearchRequest | None = first
+    while at is not None:
+        page = await index.search(at)
+        seen += ids(page)
+        at = replace(at, after=page.next) if page.next else None
+    return seen
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+async def test_a_walk_sees_each_article_once(index: ArticleIndex, sort: Sort) -> None:
+    await put(index, *(publish(f"a{n:02}", f"Ferry {n}", "ferry " * (n % 5 + 1)) for n in range(25)))
+    q = "ferry" if sort is Sort.RELEVANCE else ""
+    seen = await walk(index, request(q, sort, limit=4))
+    assert sorted(seen) == [f"a{n:02}" for n in range(25)]
+    if sort is not Sort.RELEVANCE:
+        assert seen == sorted(seen, reverse=sort is Sort.NEWEST)
+
+
+async def test_a_last_page_that_is_full_has_no_next(index: ArticleIndex) -> None:
+    await put(index, *(publish(f"a{n}", "Ferry") for n in range(6)))
+    for asked in (request("ferry", limit=6), request(limit=6)):
+        assert (await index.search(asked)).next is None
+
+
+async def test_a_walk_by_date_neither_repeats_nor_skips_while_others_write(index: ArticleIndex) -> None:
+    await put(index, *(publish(f"a{n:02}", published_at=DAY.format(n + 1)) for n in range(20)))
+    first = await index.search(request(limit=8))
+    assert first.next is not None
+    await put(index, publish("new", published_at=DAY.format(28)), publish("a03", version=2, published_at=DAY.format(4)))
+    rest = await walk(index, replace(request(limit=8), after=first.next))
+    assert ids(first) + rest == [f"a{n:02}" for n in reversed(range(20))]
+
+
+async def test_a_walk_by_relevance_stays_in_the_snapshot_of_its_first_page(index: ArticleIndex) -> None:
+    await put(index, *(publish(f"a{n:02}", "Ferry", "ferry " * (n + 1) + "boat " * (25 - n)) for n in range(20)))
+    asked = request("ferry", limit=6)
+    undisturbed = await walk(index, asked)
+    first = await index.search(asked)
+    assert first.next is not None
+    # These change every score: more articles hold the word, and some that come later in the walk now hold it more often.
+    await put(index, *(publish(f"b{n:02}", "Ferry ferry", "ferry " * 40) for n in range(30)))
+    await put(index, publish("a02", "Ferry ferry", "ferry " * 50, version=2))
+    rest = await walk(index, replace(asked, after=first.next))
+    assert ids(first) + rest == undisturbed
+
+
+async def test_a_snapshot_does_not_yield_what_was_retracted_since(index: ArticleIndex) -> None:
+    await put(index, *(publish(f"a{n}", "Ferry", "ferry " * (n + 1)) for n in range(6)))
+    asked = request("ferry", limit=3)
+    undisturbed = await walk(index, asked)
+    first = await index.search(asked)
+    gone, corrected, _ = undisturbed[3:]
+    await put(index, retract(gone, 1), publish(corrected, "Ship", "No longer about it.", version=2))
+    second = await index.search(replace(asked, after=first.next))
+    assert ids(second) == undisturbed[4:]
+    assert second.articles[0]["title"] == "Ship"
+
+
+async def test_a_snapshot_that_nobody_holds_is_gone(index: ArticleIndex) -> None:
+    await put(index, publish("a1", "Ferry"))
+    for forged in ("nonsense", "", "46ToAwMDaWR5BXV1aWQyKwZub2RlXzMAAAAAAAAAACoBYwADaWR4BXV1aWQxAgZub2RlXzEAAAAAAAAAAAEBYQ=="):
+        with pytest.raises(SnapshotGone):
+            await index.search(replace(request("ferry"), after=Position((1, 1, "a1"), forged)))
+
+
+async def test_the_embedded_index_holds_no_more_snapshots_than_it_may(index: ArticleIndex) -> None:
+    if index.name != "embedded":
+        pytest.skip("Elasticsearch has its own bound")
+    await put(index, *(publish(f"a{n}", "Ferry") for n in range(3)))
+    asked = request("ferry", limit=2)
+    pages = [await index.search(asked) for _ in range(embedded_index.PINNED_SEARCHERS + 1)]
+    with pytest.raises(SnapshotGone):
+        await index.search(replace(asked, after=pages[0].next))
+    assert len((await index.search(replace(asked, after=pages[1].next))).articles) == 1

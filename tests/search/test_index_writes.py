@@ -1,0 +1,93 @@
+"""What writing to an index promises, whichever index it is: versions only go forward, retractions stay."""
+
+from newswire_search.index import ArticleIndex, Refused, Retracted, Written
+
+from tests.search.samples import found, publish, put, retract, search
+
+
+async def test_a_redelivered_version_changes_nothing(index: ArticleIndex) -> None:
+    first = publish("a1", "Ferry timetable")
+    assert await index.write([first]) == [Written.APPLIED]
+    assert await index.write([first]) == [Written.SUPERSEDED]
+    await index.until_visible([first])
+    assert await found(index, "ferry") == ["a1"]
+
+
+async def test_an_older_version_that_comes_late_loses(index: ArticleIndex) -> None:
+    await put(index, publish("a1", "Ferry delayed", version=2))
+    assert await index.write([publish("a1", "Ferry on time", version=1)]) == [Written.SUPERSEDED]
+    assert await found(index, "delayed") == ["a1"]
+    assert await found(index, '"on time"') == []
+
+
+async def test_a_later_version_replaces_the_earlier_one_within_one_batch(index: ArticleIndex) -> None:
+    results = await index.write([publish("a1", "Storm"), publish("a1", "Calm", version=2), publish("a1", "Storm")])
+    assert results == [Written.APPLIED, Written.APPLIED, Written.SUPERSEDED]
+    await index.until_visible([publish("a1", version=2)])
+    assert await found(index, "storm") == []
+    assert await found(index, "calm") == ["a1"]
+
+
+async def test_a_retraction_takes_the_article_away(index: ArticleIndex) -> None:
+    await put(index, publish("a1", "Ferry", category="Travel"), publish("a2", "Ferry again", category="Sea"))
+    await put(index, retract("a1", 1))
+    page = await search(index, "ferry")
+    assert (page.total, [a["id"] for a in page.articles]) == (1, ["a2"])
+    assert [f.value for f in page.facets["category"]] == ["Sea"]
+    assert await found(index) == ["a2"]
+    assert await index.get("a1") == Retracted("a1", 1)
+
+
+async def test_events_that_come_after_the_retraction_do_not_resurrect(index: ArticleIndex) -> None:
+    await put(index, publish("a1", "Ferry", version=2))
+    await put(index, retract("a1", 2))
+    late = [publish("a1", "Ferry", version=1), publish("a1", "Ferry", version=2)]
+    assert await index.write(late) == [Written.SUPERSEDED, Written.SUPERSEDED]
+    await put(index, publish("b1", "Marker"))
+    assert await found(index, "ferry") == []
+    assert isinstance(await index.get("a1"), Retracted)
+
+
+async def test_a_retraction_that_overtakes_its_article_wins(index: ArticleIndex) -> None:
+    await put(index, retract("a1", 1))
+    assert await index.write([publish("a1", "Ferry")]) == [Written.SUPERSEDED]
+    await put(index, publish("b1", "Marker"))
+    assert await found(index) == ["b1"]
+
+
+async def test_a_republished_article_is_found_again_and_a_late_retraction_loses(index: ArticleIndex) -> None:
+    await put(index, publish("a1", "Ferry", version=2))
+    await put(index, retract("a1", 2))
+    await put(index, publish("a1", "Ferry, revised", version=3))
+    assert await found(index, "ferry") == ["a1"]
+    assert await index.write([retract("a1", 2)]) == [Written.SUPERSEDED]
+    await put(index, publish("b1", "Marker"))
+    assert await found(index, "revised") == ["a1"]
+
+
+async def test_get_returns_the_article_as_it_was_sent_with_members_it_does_not_know(index: ArticleIndex) -> None:
+    sent = publish("a1", "Ferry", mood="hopeful", metadata={"desk": "night"})
+    await put(index, sent)
+    assert await index.get("a1") == dict(sent.document)
+    assert await index.get("a2") is None
+
+
+async def test_one_entry_that_cannot_be_indexed_is_refused_alone(index: ArticleIndex) -> None:
+    fine = publish("a1", "Ferry")
+    beyond = publish("x" * 600, "Ferry")
+    results = await index.write([fine, beyond, publish("a2", "Ferry")])
+    assert [results[0], results[2]] == [Written.APPLIED, Written.APPLIED]
+    if index.name == "elasticsearch":
+        assert isinstance(results[1], Refused)
+    await index.until_visible([publish("a2")])
+    assert {"a1", "a2"} <= set(await found(index, "ferry"))
+
+
+async def test_extreme_dates_are_kept(index: ArticleIndex) -> None:
+    await put(
+        index,
+        publish("old", published_at="0001-01-01T00:00:00Z"),
+        publish("early", published_at="1921-04-05T06:07:08Z"),
+        publish("late", published_at="9999-12-31T23:59:59Z"),
+    )
+    assert await found(index) == ["late", "early", "old"]
