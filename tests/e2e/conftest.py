@@ -1,0 +1,130 @@
+"""Newswire as its users run it: everything in one process, or each service in its own on real servers."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.cli.running import BARE, NEWSWIRE, Running, newswire
+from tests.polling import until
+from tests.servers.valkey import free_port
+
+
+@dataclass(frozen=True)
+class Newswire:
+    """Where the three services answer, and keys for them."""
+
+    ingest: str
+    search: str
+    notify: str
+    publisher_key: str
+    subscriber_key: str
+
+
+@dataclass
+class Receiver:
+    """A webhook endpoint of a subscriber: it keeps what it gets."""
+
+    url: str
+    requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(body) for _, body in list(self.requests)]
+
+
+@contextmanager
+def receiver() -> Iterator[Receiver]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            kept.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        kept = Receiver(f"http://127.0.0.1:{server.server_port}/hook")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield kept
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def one_process(data_dir: Path) -> Iterator[Newswire]:
+    running = Running(data_dir, "--no-samples")
+    try:
+        keys = running.credentials()
+        yield Newswire(
+            running.site, running.site, running.site, keys["NEWSWIRE_PUBLISHER_KEY"], keys["NEWSWIRE_SUBSCRIBER_KEY"]
+        )
+    finally:
+        running.process.terminate()
+        running.process.wait(30)
+
+
+@contextmanager
+def three_processes(environment: dict[str, str], logs: Path) -> Iterator[Newswire]:
+    def key(scope: str) -> str:
+        made = newswire("keys", "create", "--account", f"tide-{scope}", "--scope", scope, **environment)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
+
+    with ExitStack() as stack:
+        sites = [
+            stack.enter_context(service(name, environment, logs / f"{name}.log"))
+            for name in ("ingest", "search", "notify")
+        ]
+        yield Newswire(*sites, publisher_key=key("publish"), subscriber_key=key("subscribe"))
+
+
+@contextmanager
+def service(name: str, environment: dict[str, str], log: Path) -> Iterator[str]:
+    port = free_port()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*NEWSWIRE, "serve", name, "--port", str(port)], env=BARE | environment, stdout=output, stderr=output
+        )
+    site = f"http://127.0.0.1:{port}"
+
+    def ready() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return httpx.get(f"{site}/readyz", trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    try:
+        until(ready, 60)
+        yield site
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture(params=["one process", "three processes"])
+def installed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Newswire]:
+    if request.param == "one process":
+        with one_process(tmp_path / "data") as newswire_:
+            yield newswire_
+        return
+    environment = request.getfixturevalue("elasticsearch").environment() | {
+        "NEWSWIRE_REDIS_URL": request.getfixturevalue("redis_url"),
+        "NEWSWIRE_NAMESPACE": request.getfixturevalue("namespace"),
+        "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true",
+        "NEWSWIRE_ALLOW_VOLATILE": "true",
+    }
+    with three_processes(environment, tmp_path) as newswire_:
+        yield newswire_
