@@ -1,6 +1,6 @@
 """The indexes under test: every test that takes ``index`` runs on both."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,8 @@ from newswire_search.mapping import index_settings
 from tests.servers.elasticsearch import ElasticsearchServer
 
 REFRESH_MS = 50
-BOTH = ["embedded", "elasticsearch"]
 
-Opener = Callable[[str], Awaitable[ElasticsearchIndex]]
+Opener = Callable[[str], ElasticsearchIndex]
 
 
 def client_of(server: ElasticsearchServer) -> AsyncElasticsearch:
@@ -24,29 +23,37 @@ def client_of(server: ElasticsearchServer) -> AsyncElasticsearch:
 
 
 @pytest.fixture
-async def open_elasticsearch_index(request: pytest.FixtureRequest) -> AsyncIterator[Opener]:
+async def open_elasticsearch_index(elasticsearch: ElasticsearchServer) -> AsyncIterator[Opener]:
     """Open indexes by namespace; all are deleted afterwards."""
-    server: ElasticsearchServer = request.getfixturevalue("elasticsearch")
     opened: list[ElasticsearchIndex] = []
 
-    async def open_index(namespace: str) -> ElasticsearchIndex:
-        index = ElasticsearchIndex(client_of(server), namespace, index_settings(1, 0, REFRESH_MS))
+    def open_index(namespace: str) -> ElasticsearchIndex:
+        index = ElasticsearchIndex(client_of(elasticsearch), namespace, index_settings(1, 0, REFRESH_MS))
         opened.append(index)
         return index
 
     yield open_index
-    async with client_of(server) as client:
+    async with client_of(elasticsearch) as client:
         for index in opened:
             await index.close()
-            await client.indices.delete(index=f"{index.alias}-*", ignore_unavailable=True)
+            made = await client.indices.get(index=f"{index.alias}-*")
+            for name in made:
+                await client.indices.delete(index=name)
 
 
-@pytest.fixture(params=BOTH)
-async def index(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> AsyncIterator[ArticleIndex]:
-    if request.param == "embedded":
-        embedded = EmbeddedIndex(tmp_path / "index")
-        yield embedded
-        await embedded.close()
-    else:
-        opener: Opener = request.getfixturevalue("open_elasticsearch_index")
-        yield await opener(namespace)
+@pytest.fixture
+async def embedded_index(tmp_path: Path) -> AsyncIterator[EmbeddedIndex]:
+    index = EmbeddedIndex(tmp_path / "index")
+    yield index
+    await index.close()
+
+
+@pytest.fixture
+def elasticsearch_index(open_elasticsearch_index: Opener, namespace: str) -> ElasticsearchIndex:
+    return open_elasticsearch_index(namespace)
+
+
+@pytest.fixture(params=["embedded", "elasticsearch"])
+def index(request: pytest.FixtureRequest) -> ArticleIndex:
+    opened: ArticleIndex = request.getfixturevalue(f"{request.param}_index")
+    return opened

@@ -14,7 +14,7 @@ async def harbour(index: ArticleIndex) -> ArticleIndex:
         index,
         publish(
             "a1", "Ferries sail again", "The running repairs ended and the ferries left the harbour.", category="Travel",
-            topics=["Ferry", "Harbour"], authors=[{"name": "Zoë Ærø"}], language="en", publisher="The Harbour Post",
+            topics=["Ferry", "Harbour"], authors=["Zoë Ærø"], language="en", publisher="The Harbour Post",
             published_at="2026-03-01T08:00:00Z",
         ),
         publish(

@@ -111,8 +111,8 @@ class ElasticsearchIndex:
         deadline = time.monotonic() + VISIBLE_DEADLINE
         while time.monotonic() < deadline:
             async with _translated():
-                seen = await self._source(last.id, realtime=False, includes=["version"])
-            if seen is not None and seen["version"] >= last.version:
+                seen = await self._source(last.id, realtime=False, includes=["version", "retracted"])
+            if seen is not None and _has_come(last, seen):
                 return
             await asyncio.sleep(VISIBLE_POLL)
 
@@ -159,7 +159,9 @@ class ElasticsearchIndex:
         return SearchPage(page.total, page.articles, page.facets, following)
 
     async def _next_by_relevance(self, request: SearchRequest, after: Position) -> SearchPage:
-        pit = after.snapshot or ""
+        pit = after.snapshot
+        if not pit:
+            raise SnapshotGone("no snapshot is named")
         try:
             answer = await self._page(request, after=after.key, pit=pit, articles=False)
         except (NotFoundError, BadRequestError) as error:
@@ -277,6 +279,12 @@ def _index_action(operation: Operation) -> tuple[Body, Body]:
         version_type = "external"
         document |= {"retracted": False, "article": operation.document, **fields_of(operation.article)}
     return {"index": {"_id": operation.id, "version": operation.version, "version_type": version_type}}, document
+
+
+def _has_come(operation: Operation, seen: Body) -> bool:
+    if seen["version"] == operation.version:
+        return isinstance(operation, Publish) or bool(seen["retracted"])
+    return bool(seen["version"] > operation.version)
 
 
 def _missing(item: Body) -> bool:

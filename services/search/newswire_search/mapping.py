@@ -12,6 +12,8 @@ MAPPING_NUMBER = 1
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
 LONGEST_TERM = 1000
+"""Longer ones are cut: no query has room for them, and Lucene refuses a document with a term of 32 KiB."""
+
 FACET_SUFFIX = "_facet"
 SEPARATOR = "\x1f"
 
@@ -24,8 +26,8 @@ def milliseconds(moment: datetime) -> int:
 def fields_of(article: Article) -> dict[str, Any]:
     """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
     fields: dict[str, Any] = {
-        "text": " ".join(article_terms(article)),
-        "title_terms": " ".join(title_terms(article)),
+        "text": _joined(article_terms(article)),
+        "title_terms": _joined(title_terms(article)),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
         "metadata": [f"{key}{SEPARATOR}{value}" for key, value in article.metadata.items()],
@@ -41,6 +43,10 @@ def fields_of(article: Article) -> dict[str, Any]:
         fields[name] = list(folded)
         fields[name + FACET_SUFFIX] = [f"{key}{SEPARATOR}{value}" for key, value in folded.items()]
     return fields
+
+
+def _joined(terms: Iterable[str]) -> str:
+    return " ".join(term[:LONGEST_TERM] for term in terms)
 
 
 def _by_folded(values: Iterable[str]) -> dict[str, str]:
@@ -83,8 +89,8 @@ def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any
         "number_of_replicas": replicas,
         "refresh_interval": f"{refresh_ms}ms",
         "analysis": {
-            # Terms come analysed from Python; the server only cuts at the spaces between them.
-            "tokenizer": {"spaces": {"type": "whitespace", "max_token_length": LONGEST_TERM}},
+            # Terms come analysed from Python; the server only cuts at the spaces between them. It counts UTF-16 units.
+            "tokenizer": {"spaces": {"type": "whitespace", "max_token_length": 2 * LONGEST_TERM}},
             "analyzer": {"terms": {"type": "custom", "tokenizer": "spaces"}},
         },
     }

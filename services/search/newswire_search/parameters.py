@@ -79,7 +79,7 @@ def to_request(params: SearchParams) -> SearchRequest:
         raise invalid("from", "lies after 'to'", "swap the two")
     return SearchRequest(
         query=query,
-        filters={name: chosen for name in FACETS if (chosen := _field_filter(getattr(params, name)))},
+        filters={name: chosen for name in FACETS if (chosen := _field_filter(name, getattr(params, name)))},
         since=since,
         until=until,
         sort=params.sort or (Sort.RELEVANCE if sought(query) else Sort.NEWEST),
@@ -88,10 +88,12 @@ def to_request(params: SearchParams) -> SearchRequest:
     )
 
 
-def _field_filter(values: list[str]) -> FieldFilter | None:
-    wanted = tuple(fold(value) for value in values if value and not value.startswith("-"))
-    unwanted = tuple(fold(value[1:]) for value in values if value.startswith("-") and value[1:])
-    return FieldFilter(wanted, unwanted) if wanted or unwanted else None
+def _field_filter(field: str, values: list[str]) -> FieldFilter | None:
+    wanted = tuple(fold(value) for value in values if not value.startswith("-"))
+    unwanted = tuple(fold(value[1:]) for value in values if value.startswith("-"))
+    if not all((*wanted, *unwanted)):
+        raise invalid(field, "is empty", "send a value, or leave the parameter out")
+    return FieldFilter(wanted, unwanted) if values else None
 
 
 def _instant(field: str, text: str, *, end: bool) -> int:
