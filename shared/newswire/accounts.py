@@ -107,8 +107,8 @@ async def create_key(
         "hash": _digest(parts[2]),
     }
     async with redis.pipeline(transaction=True) as pipe:
-        pipe.delete(_record(keys, parts[1]))
-        pipe.hset(_record(keys, parts[1]), mapping=record)
+        pipe.delete(record_name(keys, parts[1]))
+        pipe.hset(record_name(keys, parts[1]), mapping=record)
         pipe.sadd(_index(keys), parts[1])
         await pipe.execute()
     return CreatedKey(token, parts[1])
@@ -116,21 +116,21 @@ async def create_key(
 
 async def list_keys(redis: "Redis", keys: Keyspace) -> list[Key]:
     """Return all keys, oldest first, revoked ones too."""
-    ids: set[bytes] = await redis.smembers(_index(keys))  # type: ignore[misc,assignment]
+    ids: set[bytes] = await redis.smembers(_index(keys))
     async with redis.pipeline(transaction=False) as pipe:
         for key_id in ids:
-            pipe.hgetall(_record(keys, key_id.decode()))
+            pipe.hgetall(record_name(keys, key_id.decode()))
         records = await pipe.execute()
     return sorted((_key(record) for record in records if record), key=lambda key: (key.created_at, key.id))
 
 
 async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str) -> bool:
     """Make a key worthless at once; its record remains. Return whether there was such a key."""
-    if not await redis.sismember(_index(keys), key_id):  # type: ignore[misc]
+    if not await redis.sismember(_index(keys), key_id):
         return False
     async with redis.pipeline(transaction=True) as pipe:
-        pipe.hdel(_record(keys, key_id), "hash")
-        pipe.hsetnx(_record(keys, key_id), "revoked_at", datetime.now(UTC).isoformat())
+        pipe.hdel(record_name(keys, key_id), "hash")
+        pipe.hsetnx(record_name(keys, key_id), "revoked_at", datetime.now(UTC).isoformat())
         await pipe.execute()
     return True
 
@@ -140,19 +140,19 @@ async def authenticate(redis: "Redis", keys: Keyspace, token: str) -> Caller | N
     parts = _TOKEN.fullmatch(token)
     if parts is None:
         return None
-    known, account, scopes = await redis.hmget(_record(keys, parts[1]), "hash", "account", "scopes")  # type: ignore[misc]
+    known, account, scopes = await redis.hmget(record_name(keys, parts[1]), "hash", "account", "scopes")
     if not hmac.compare_digest(known or b"-" * 64, _digest(parts[2]).encode()) or not known:
         return None
     return Caller(account.decode(), parts[1], _scopes(scopes))
 
 
-def authorised(scope: Scope) -> Callable[[Request], Awaitable[Caller]]:
-    """Make the dependency that lets only callers with a scope pass: 401 without a valid key, 403 without the scope."""
+def authorised(*scopes: Scope) -> Callable[[Request], Awaitable[Caller]]:
+    """Make the dependency that lets callers with one of these scopes pass: 401 without a valid key, 403 without a scope."""
 
     async def caller(request: Request) -> Caller:
-        return await _admit(request, scope)
+        return await _admit(request, scopes)
 
-    caller.required_scope = scope  # type: ignore[attr-defined]
+    caller.required_scopes = scopes  # type: ignore[attr-defined]
     return caller
 
 
@@ -160,10 +160,10 @@ async def reader(request: Request) -> Caller | None:
     """Let everybody read, or only keys with ``read`` where the operator closed public reading. The dependency of readers' paths."""
     if request.app.state.settings.public_read:
         return None
-    return await _admit(request, Scope.READ)
+    return await _admit(request, (Scope.READ,))
 
 
-async def _admit(request: Request, scope: Scope) -> Caller:
+async def _admit(request: Request, scopes: Collection[Scope]) -> Caller:
     headers = request.headers.getlist("authorization")
     if not headers:
         raise unauthorised("no key was sent")
@@ -177,12 +177,13 @@ async def _admit(request: Request, scope: Scope) -> Caller:
             challenge = 'Bearer realm="newswire", error="invalid_token"'
             raise unauthorised("the key sent is not valid", challenge=challenge)
     assert caller is not None
-    if not caller.may(scope):
-        raise forbidden(scope)
+    if not any(caller.may(scope) for scope in scopes):
+        raise forbidden(*scopes)
     return caller
 
 
-def _record(keys: Keyspace, key_id: str) -> str:
+def record_name(keys: Keyspace, key_id: str) -> str:
+    """Return the name of a key's record; it has a field ``hash`` as long as the key is valid."""
     return keys.key("key", key_id)
 
 

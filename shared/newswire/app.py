@@ -212,7 +212,7 @@ def _listen(host: str, port: int) -> socket.socket:
 async def durable(redis: "Redis") -> str | None:
     """Tell why a Redis may lose or evict what it accepted, or None if it keeps everything."""
     try:
-        await redis.ping()  # type: ignore[misc]
+        await redis.ping()
         settings = await redis.config_get("appendonly", "save", "maxmemory-policy")
     except RedisError as error:
         return await _durable_by_info(redis) if "unknown command" in str(error).lower() or "NOPERM" in str(error) else f"redis: {error}"

@@ -93,9 +93,10 @@ def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[Ba
                 "required": dependency.body_required,
                 "content": {dependency.body_media_type: {"schema": schema}},
             }
-        if scope := getattr(dependency, "required_scope", None):
+        if scopes := getattr(dependency, "required_scopes", None):
             operation["security"] = [{"key": []}]
-            operation["description"] = f"{operation.get('description', '')}\n\nNeeds a key with the scope `{scope}`.".strip()
+            named = " or ".join(f"`{scope}`" for scope in scopes)
+            operation["description"] = f"{operation.get('description', '')}\n\nNeeds a key with the scope {named}.".strip()
         elif dependency is reader:
             operation["security"] = [{}, {"key": []}]
             operation["description"] = (

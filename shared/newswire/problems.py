@@ -109,11 +109,12 @@ def unauthorised(detail: str, *, challenge: str = 'Bearer realm="newswire"') -> 
     return problem(401, "unauthorised", detail, errors=[error], headers={"WWW-Authenticate": challenge})
 
 
-def forbidden(scope: str) -> Problem:
-    """The key is valid, but lacks a scope (403)."""
-    detail = f"this key lacks the scope '{scope}'"
-    error = FieldError("Authorization", detail, f"use a key that was created with the scope '{scope}'")
-    challenge = f'Bearer realm="newswire", error="insufficient_scope", scope="{scope}"'
+def forbidden(*scopes: str) -> Problem:
+    """The key is valid, but lacks the scope, or any one of these (403)."""
+    named = " or ".join(f"'{scope}'" for scope in scopes)
+    detail = f"this key lacks the scope {named}"
+    error = FieldError("Authorization", detail, f"use a key that was created with the scope {named}")
+    challenge = f'Bearer realm="newswire", error="insufficient_scope", scope="{" ".join(scopes)}"'
     return problem(403, "forbidden", detail, errors=[error], headers={"WWW-Authenticate": challenge})
 
 

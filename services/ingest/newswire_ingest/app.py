@@ -1,0 +1,40 @@
+"""Ingest put together: settings, client, store, routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from newswire.app import Service, durable, open_redis
+from newswire.asyncapi import Channel
+from newswire.keyspace import Keyspace
+from newswire.settings import Settings
+from redis.asyncio import Redis
+
+from newswire_ingest.api import router
+from newswire_ingest.settings import IngestSettings
+from newswire_ingest.store import ArticleStore
+
+
+def assemble(redis: "Redis", settings: IngestSettings) -> Service:
+    """Make the service over an open client."""
+    store = ArticleStore(redis, Keyspace(settings.namespace), settings.idempotency_lifetime)
+
+    async def redis_keeps() -> str | None:
+        if settings.allow_volatile:
+            await redis.ping()
+            return None
+        return await durable(redis)
+
+    return Service(
+        name="ingest",
+        routers=[router(store, settings)],
+        checks={"redis": redis_keeps},
+        channels=[Channel("articles", "send")],
+    )
+
+
+@asynccontextmanager
+async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
+    """Open ingest's clients and close them at the end."""
+    own = IngestSettings(**settings.model_dump()) if settings else IngestSettings()
+    async with open_redis(own.redis_url.get_secret_value()) as redis:
+        yield assemble(redis, own)

@@ -1,0 +1,95 @@
+"""Article HTML, made safe by an allow-list, and the same as plain text.
+
+Allowed are paragraphs and divisions (``p div br hr``), headings (``h2 h3 h4``; others become the nearest of these), lists
+(``ul ol li dl dt dd``), ``blockquote``, links (``a href`` to http, https or mailto; ``rel`` is added), emphasis and code
+(``em strong b i code pre sup sub``), pictures (``figure figcaption``, ``img src alt width height`` from http or https) and tables
+(``table caption thead tbody tfoot tr th td`` with ``colspan rowspan scope``). Anything else is unwrapped: its text stays.
+What never is text (scripts, styles, frames, forms' controls) goes with its content.
+"""
+
+import html
+import re
+from typing import Final
+
+import nh3
+
+_HEADINGS: Final = {"h1": "h2", "h5": "h4", "h6": "h4"}
+_DIVISIONS: Final = ("section", "article", "main", "header", "footer", "aside", "nav", "address", "center", "details", "summary")
+_ALLOWED: Final = frozenset(
+    "p div br hr h2 h3 h4 ul ol li dl dt dd blockquote a em strong b i code pre sup sub figure figcaption img"
+    " table caption thead tbody tfoot tr th td".split()
+)
+_WITHOUT_CONTENT: Final = frozenset(
+    "script style iframe object embed noscript template textarea select button svg math title head".split()
+)
+_ATTRIBUTES: Final = {
+    "a": {"href"},
+    "img": {"src", "alt", "width", "height"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan", "scope"},
+}
+_RENAMED: Final = {**_HEADINGS, **dict.fromkeys(_DIVISIONS, "div")}
+_BLOCKS: Final = frozenset("p div hr h2 h3 h4 ul ol dl blockquote pre figure figcaption table caption".split())
+_LINES: Final = frozenset("br li dt dd tr".split())
+_LINKS: Final = {"href": re.compile(r"(?i)(https?://|mailto:)"), "src": re.compile(r"(?i)https?://")}
+_RENAME: Final = re.compile(f"<(/?)({'|'.join(_RENAMED)})>")
+_TAG: Final = re.compile(r'<(/?)([a-z0-9]+)((?:[^>"]|"[^"]*")*)>')
+_BLANK_LINES: Final = re.compile(r"\n{3,}")
+_SPACES: Final = re.compile(r"[^\S\n\xa0]+|\xa0")
+
+
+def _attribute(_element: str, name: str, value: str) -> str | None:
+    allowed = _LINKS.get(name)
+    return None if allowed and not allowed.match(value) else value
+
+
+_cleaner = nh3.Cleaner(
+    tags=set(_ALLOWED | _RENAMED.keys()),
+    clean_content_tags=set(_WITHOUT_CONTENT),
+    attributes=_ATTRIBUTES,
+    attribute_filter=_attribute,
+    url_schemes={"http", "https", "mailto"},
+    link_rel="noopener noreferrer",
+    strip_comments=True,
+)
+
+
+def sanitise(sent: str) -> str:
+    """Return HTML that holds nothing but what is allowed."""
+    if "<" not in sent and "&" not in sent:
+        return html.escape(sent, quote=False)
+    clean = _cleaner.clean(sent)
+    return _RENAME.sub(lambda tag: f"<{tag[1]}{_RENAMED[tag[2]]}>", clean)
+
+
+def plain_text(clean: str) -> str:
+    """Return the text of sanitised HTML: blocks parted by a blank line, list items and rows by a line break."""
+    if "<" not in clean:
+        return _tidy(html.unescape(clean))
+    parts: list[str] = []
+    at, preformatted = 0, 0
+    for tag in _TAG.finditer(clean):
+        _add_text(parts, clean[at : tag.start()], bool(preformatted))
+        at = tag.end()
+        closing, name = tag[1], tag[2]
+        if name == "pre":
+            preformatted += -1 if closing else 1
+        if name in _BLOCKS:
+            parts.append("\n\n")
+        elif name in _LINES and (name == "br" or not closing):
+            parts.append("\n")
+        elif name in ("td", "th") and closing:
+            parts.append(" ")
+    _add_text(parts, clean[at:], preformatted=False)
+    return _tidy("".join(parts))
+
+
+def _add_text(parts: list[str], text: str, preformatted: bool) -> None:
+    if text:
+        text = html.unescape(text) if "&" in text else text
+        parts.append(text if preformatted else text.replace("\n", " "))
+
+
+def _tidy(text: str) -> str:
+    lines = (_SPACES.sub(" ", line).strip() for line in text.replace("\r", "").split("\n"))
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
