@@ -1,0 +1,32 @@
+"""The shared table of queries: what search, on either index, and subscriptions must agree on."""
+
+import json
+from pathlib import Path
+
+from newswire.events import ArticlePublished
+
+_TABLE = json.loads((Path(__file__).parent / "queries.json").read_text())
+HARD_TOKENS: list[tuple[str, list[str]]] = [
+    (case["text"], case["terms"]) for case in json.loads((Path(__file__).parent / "hard_tokens.json").read_text())
+]
+QUERIES: list[tuple[str, list[str]]] = [(case["q"], case["matches"]) for case in _TABLE["queries"]]
+
+
+def articles() -> list[ArticlePublished]:
+    """Return the articles of the table; an article's id is its name."""
+    return [
+        ArticlePublished.model_validate(
+            {
+                "id": sent["name"],
+                "version": 1,
+                "publisher": "The Harbour Post",
+                "url": f"https://news.example/articles/{sent['name']}/x",
+                "body": f"<p>{sent['text']}</p>",
+                "published_at": "2026-03-01T12:00:00Z",
+                "updated_at": "2026-03-01T12:00:00Z",
+                **{key: value for key, value in sent.items() if key not in {"name", "authors"}},
+                "authors": [{"name": name} for name in sent["authors"]],
+            }
+        )
+        for sent in _TABLE["articles"]
+    ]

@@ -1,0 +1,33 @@
+"""The one text analysis."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newswire.analysis import SEPARATOR, article_terms, terms, title_terms, tokens
+from newswire.folding import fold
+from tests.contract.table import HARD_TOKENS, articles
+
+
+@pytest.mark.parametrize(("text", "expected"), HARD_TOKENS)
+def test_hard_tokens(text: str, expected: list[str]) -> None:
+    assert terms(text) == expected
+
+
+@given(st.text())
+def test_terms_hold_no_white_space_and_tokens_lie_in_the_text(text: str) -> None:
+    found = tokens(text)
+    assert [term for token in found for term in token.terms] == terms(text)
+    assert all(term and not any(char.isspace() for char in term) and term != SEPARATOR for term in terms(text))
+    assert all(0 <= token.start < token.end <= len(text) for token in found)
+
+
+@given(st.text())
+def test_folding_twice_changes_nothing(text: str) -> None:
+    assert fold(fold(text)) == fold(text)
+
+
+def test_fields_are_kept_apart() -> None:
+    ferry = next(article for article in articles() if article.id == "ferry")
+    assert article_terms(ferry)[: len(title_terms(ferry)) + 1] == [*title_terms(ferry), SEPARATOR]
+    assert article_terms(ferry).count(SEPARATOR) == 5

@@ -1,0 +1,107 @@
+"""What a filter matches."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from starlette.datastructures import QueryParams
+
+from newswire.events import ArticleRetracted
+from newswire.filters import Facts, Filter, filter_from_params
+from newswire.problems import Problem
+from tests.contract.table import QUERIES, articles
+
+FERRY = next(article for article in articles() if article.id == "ferry").model_copy(
+    update={"metadata": {"desk": "Coast"}, "language": "en"}
+)
+TOMBSTONE = ArticleRetracted.model_validate(
+    {
+        "id": "ferry",
+        "version": 1,
+        "publisher": "The Harbour Post",
+        "category": "Transport",
+        "topics": ["Ferries"],
+        "retracted_at": "2026-03-02T00:00:00Z",
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({}, True),
+        ({"publishers": ["the harbour  post"]}, True),
+        ({"publishers": ["Another"]}, False),
+        ({"categories": ["TRANSPORT", "Sport"]}, True),
+        ({"categories": ["-transport"]}, False),
+        ({"categories": ["-sport"]}, True),
+        ({"topics": ["férries"]}, True),
+        ({"topics": ["ferries", "-winter timetable"]}, False),
+        ({"authors": ["ada lindqvist"], "languages": ["EN"]}, True),
+        ({"authors": ["ada"]}, False),
+        ({"languages": ["de"]}, False),
+        ({"metadata": {"desk": "coast"}}, True),
+        ({"metadata": {"desk": "city"}}, False),
+        ({"metadata": {"other": "coast"}}, False),
+        ({"query": '"night ferry" -storm'}, True),
+        ({"query": "storm", "categories": ["transport"]}, False),
+    ],
+)
+def test_a_published_article(members: dict[str, Any], expected: bool) -> None:
+    assert Filter.model_validate(members).matches(Facts.of(FERRY)) is expected
+
+
+def test_the_shared_table_of_queries() -> None:
+    facts = {article.id: Facts.of(article) for article in articles()}
+    for q, expected in QUERIES:
+        wanted = Filter(query=q)
+        assert sorted(name for name, found in facts.items() if wanted.matches(found)) == expected, q
+
+
+def test_a_retraction_is_tested_without_its_text() -> None:
+    facts = Facts.of(TOMBSTONE)
+    assert Filter(query="ferry", categories=["transport"]).matches(facts, text=False)
+    assert not Filter(query="ferry", categories=["sport"]).matches(facts, text=False)
+    assert not Filter(query="ferry").matches(facts)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"topics": ["Ferries", "Boats"]}, {"topics": ["boats", "FERRIES", "ferries"]}),
+        ({"query": "night  Ferries"}, {"query": "night ferry"}),
+        ({}, {"query": "  ", "topics": []}),
+        ({"metadata": {"Desk": "Coast"}}, {"metadata": {"desk": "coast"}}),
+    ],
+)
+def test_filters_that_mean_the_same_are_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert Filter.model_validate(one).digest() == Filter.model_validate(other).digest()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"topic": ["x"]},
+        {"topics": "x"},
+        {"topics": [""]},
+        {"topics": ["-"]},
+        {"query": "x" * 1001},
+        {"query": "a " * 65},
+    ],
+)
+def test_what_is_no_filter_is_refused(members: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Filter.model_validate(members)
+
+
+def test_the_parameters_of_a_live_stream() -> None:
+    params = QueryParams("topic=Ferries&topic=-Boats&q=night&since=1")
+    assert filter_from_params(params, ["since"]) == Filter(topics=["Ferries", "-Boats"], query="night")
+
+
+@pytest.mark.parametrize("params", ["tpoic=x", "q=a&q=b", "topic=", "q=" + "x" * 1001])
+def test_parameters_that_cannot_be_used_are_named(params: str) -> None:
+    with pytest.raises(Problem) as refused:
+        filter_from_params(QueryParams(params))
+    assert refused.value.status == 422
+    assert refused.value.errors

@@ -1,0 +1,51 @@
+"""Highlights: the right words, and never any markup but ours."""
+
+import re
+from html import unescape
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newswire.highlights import highlight
+from newswire.query import parse
+
+TEXT = (
+    "The ferry left. "
+    + "Nothing happened for a long while. " * 20
+    + "At night the last ferries and a night ferry returned."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "q", "expected"),
+    [
+        ("Ferries & boats", "ferry", ["<mark>Ferries</mark> &amp; boats"]),
+        ("<script>ferry</script>", "ferry", ["&lt;script&gt;<mark>ferry</mark>&lt;/script&gt;"]),
+        ("The Café", "cafe", ["The <mark>Café</mark>"]),
+        ("night train, night ferry", '"night ferry"', ["night train, <mark>night</mark> <mark>ferry</mark>"]),
+        ("no storm", "ferry -storm", []),
+        ("anything", "", []),
+    ],
+)
+def test_a_whole_text(text: str, q: str, expected: list[str]) -> None:
+    assert highlight(text, parse(q), fragments=0) == expected
+
+
+def test_the_best_passage_comes_first() -> None:
+    first, second = highlight(TEXT, parse("night ferry"), fragments=2, width=80)
+    assert "<mark>night</mark>" in first
+    assert "<mark>ferries</mark>" in first
+    assert second.startswith("The <mark>ferry</mark> left.")
+
+
+@given(
+    st.text(alphabet=st.sampled_from("<>&\"' ferynight/script\n")), st.sampled_from(["ferry", "night ferry", '"night"'])
+)
+def test_marks_are_the_only_markup(text: str, q: str) -> None:
+    for passage in highlight(text, parse(q), fragments=3, width=40):
+        bare = passage.replace("<mark>", "").replace("</mark>", "")
+        assert "<" not in bare
+        assert ">" not in bare
+        assert unescape(bare).replace("…", "").strip() in text
+        assert len(re.findall("<mark>", passage)) == len(re.findall("</mark>", passage)) > 0
