@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.keyspace import Keyspace
+from newswire.retention import keep_trimming
 from newswire.settings import Settings
 from redis.asyncio import Redis
 
@@ -16,7 +18,8 @@ from newswire_ingest.store import ArticleStore
 
 def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     """Make the service over an open client."""
-    store = ArticleStore(redis, Keyspace(settings.namespace), settings.idempotency_lifetime)
+    keys = Keyspace(settings.namespace)
+    store = ArticleStore(redis, keys, settings.idempotency_lifetime)
 
     async def redis_keeps() -> str | None:
         if settings.allow_volatile:
@@ -27,6 +30,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     return Service(
         name="ingest",
         routers=[router(store, settings)],
+        loops={"retention": partial(keep_trimming, redis, keys, settings.stream_retention)},
         checks={"redis": redis_keeps},
         channels=[Channel("articles", "send")],
     )
