@@ -54,7 +54,10 @@ def _moment(value: Any) -> Any:
 def _with_offset(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("must carry an offset, such as 2026-03-01T09:30:00Z")
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999") from None
 
 
 Text = Annotated[str, AfterValidator(_storable)]

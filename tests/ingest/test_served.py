@@ -1,0 +1,81 @@
+"""Ingest as a process of its own: real sockets, real signals."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from newswire.accounts import Scope, create_key
+from newswire.keyspace import Keyspace
+from redis.asyncio import Redis
+
+from tests.ingest.conftest import ARTICLE
+
+
+@pytest.fixture
+async def served(redis_url: str, namespace: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "NEWSWIRE_REDIS_URL": redis_url,
+        "NEWSWIRE_NAMESPACE": namespace,
+        "NEWSWIRE_ALLOW_VOLATILE": "true",
+        "PORT": str(port),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "newswire_ingest", env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=url) as http, asyncio.timeout(30):
+        while True:
+            try:
+                if (await http.get("/readyz")).status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert process.returncode is None
+            await asyncio.sleep(0.05)
+    yield process, url
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_served_article_is_published_read_and_retracted_and_sigterm_ends_it(
+    served: tuple[asyncio.subprocess.Process, str], redis: Redis, namespace: str
+) -> None:
+    process, url = served
+    keys = Keyspace(namespace)
+    key = await create_key(redis, keys, "Harbour Gazette", {Scope.PUBLISH})
+    headers = {"Authorization": f"Bearer {key.token}", "Idempotency-Key": "once"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=30) as http:
+        answers = await asyncio.gather(*(http.post("/v1/articles", json=ARTICLE) for _ in range(50)))
+        assert sorted(answer.status_code for answer in answers) == [200] * 49 + [201]
+        location = answers[0].headers["location"]
+        assert (await http.get(location)).json()["title"] == ARTICLE["title"]
+        over = await http.post("/v1/articles", content=b"x" * 2_000_000, headers={"Content-Type": "application/json"})
+        assert over.status_code == 413
+        assert over.headers["content-type"] == "application/problem+json"
+        assert (await http.delete(location)).json()["status"] == "retracted"
+        head = await http.head("/healthz")
+        assert (head.status_code, head.content) == (200, b"")
+        assert "newswire_published_total" in (await http.get("/metrics")).text
+    assert await redis.xlen(keys.stream) == 1
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def test_duplicate_lengths_and_bad_requests_close_the_connection(
+    served: tuple[asyncio.subprocess.Process, str],
+) -> None:
+    _, url = served
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(b"POST /v1/articles HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx")
+    await writer.drain()
+    assert (await asyncio.wait_for(reader.readline(), 30)).startswith(b"HTTP/1.1 400")
+    writer.close()
