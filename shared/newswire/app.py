@@ -52,7 +52,8 @@ ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
 
 def open_redis(url: str) -> "Redis":
     """Make a client; it connects when it is first used."""
-    return Redis.from_url(url, health_check_interval=30, socket_connect_timeout=5, socket_keepalive=True)
+    over_tcp = {} if url.startswith("unix:") else {"socket_connect_timeout": 5, "socket_keepalive": True}
+    return Redis.from_url(url, health_check_interval=30, **over_tcp)
 
 
 def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis | None" = None) -> FastAPI:
