@@ -6,7 +6,16 @@ from typing import Any
 from newswire.article import Article
 from newswire.events import ArticlePublished
 from newswire.query import parse
-from newswire_search.index import ArticleIndex, FieldFilter, Operation, Publish, Retract, SearchPage, SearchRequest, Sort
+from newswire_search.index import (
+    ArticleIndex,
+    FieldFilter,
+    Operation,
+    Publish,
+    Retract,
+    SearchPage,
+    SearchRequest,
+    Sort,
+)
 
 
 def article(id_: str, title: str = "Untitled", text: str = "Nothing to see.", **more: Any) -> ArticlePublished:

@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import IndexInUse
 
-from tests.search.samples import found, publish, put
+from newswire_search.embedded_index import PINNED_SEARCHERS, PINNED_SECONDS, EmbeddedIndex
+from newswire_search.index import IndexInUse, SnapshotGone
+from tests.search.samples import found, publish, put, request
 
 
 async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
@@ -35,3 +36,33 @@ async def test_a_second_process_says_in_one_line_that_the_index_is_in_use(tmp_pa
     with pytest.raises(IndexInUse):
         EmbeddedIndex(tmp_path)
     await index.close()
+
+
+async def test_no_more_snapshots_are_held_than_allowed(embedded_index: EmbeddedIndex) -> None:
+    await put(embedded_index, *(publish(f"a{n}", "Ferry") for n in range(3)))
+    asked = request("ferry", limit=2)
+    pages = [await embedded_index.search(asked) for _ in range(PINNED_SEARCHERS + 1)]
+    with pytest.raises(SnapshotGone):
+        await embedded_index.search(replace(asked, after=pages[0].next))
+    assert len((await embedded_index.search(replace(asked, after=pages[1].next))).articles) == 1
+
+
+async def test_a_snapshot_is_let_go_after_five_minutes(tmp_path: Path) -> None:
+    now = 0.0
+    index = EmbeddedIndex(tmp_path, clock=lambda: now)
+    await put(index, *(publish(f"a{n}", "Ferry") for n in range(3)))
+    asked = request("ferry", limit=2)
+    first = await index.search(asked)
+    now = PINNED_SECONDS - 1
+    assert len((await index.search(replace(asked, after=first.next))).articles) == 1
+    now += PINNED_SECONDS + 1
+    with pytest.raises(SnapshotGone):
+        await index.search(replace(asked, after=first.next))
+    await index.close()
+
+
+async def test_many_small_commits_leave_one_of_each_article(embedded_index: EmbeddedIndex) -> None:
+    for version in range(1, 40):
+        await put(embedded_index, publish("a1", f"Ferry {version}", version=version), publish(f"b{version}", "Boat"))
+    assert await found(embedded_index, "ferry") == ["a1"]
+    assert len(await found(embedded_index, "boat", limit=100)) == 39

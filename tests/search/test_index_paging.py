@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from newswire_search import embedded_index
-from newswire_search.index import ArticleIndex, Position, SearchRequest, SnapshotGone, Sort
 
+from newswire_search.index import ArticleIndex, Position, SearchRequest, SnapshotGone, Sort
 from tests.search.samples import ids, publish, put, request, retract
 
 DAY = "2026-03-{:02d}T12:00:00Z"
@@ -73,17 +72,10 @@ async def test_a_snapshot_does_not_yield_what_was_retracted_since(index: Article
 
 async def test_a_snapshot_that_nobody_holds_is_gone(index: ArticleIndex) -> None:
     await put(index, publish("a1", "Ferry"))
-    for forged in ("nonsense", "", "46ToAwMDaWR5BXV1aWQyKwZub2RlXzMAAAAAAAAAACoBYwADaWR4BXV1aWQxAgZub2RlXzEAAAAAAAAAAAEBYQ=="):
+    for forged in (
+        "nonsense",
+        "",
+        "46ToAwMDaWR5BXV1aWQyKwZub2RlXzMAAAAAAAAAACoBYwADaWR4BXV1aWQxAgZub2RlXzEAAAAAAAAAAAEBYQ==",
+    ):
         with pytest.raises(SnapshotGone):
             await index.search(replace(request("ferry"), after=Position((1, 1, "a1"), forged)))
-
-
-async def test_the_embedded_index_holds_no_more_snapshots_than_it_may(index: ArticleIndex) -> None:
-    if index.name != "embedded":
-        pytest.skip("Elasticsearch has its own bound")
-    await put(index, *(publish(f"a{n}", "Ferry") for n in range(3)))
-    asked = request("ferry", limit=2)
-    pages = [await index.search(asked) for _ in range(embedded_index.PINNED_SEARCHERS + 1)]
-    with pytest.raises(SnapshotGone):
-        await index.search(replace(asked, after=pages[0].next))
-    assert len((await index.search(replace(asked, after=pages[1].next))).articles) == 1

@@ -1,10 +1,10 @@
 """What searching an index finds, in which order, and what it counts, whichever index it is."""
 
 import pytest
-from newswire_search.index import ArticleIndex, FieldFilter, Sort
-from newswire_search.presenting import highlights
 
 from newswire.query import parse
+from newswire_search.index import ArticleIndex, FieldFilter, Sort
+from newswire_search.presenting import highlights
 from tests.search.samples import avoiding, found, publish, put, search, values, wanting
 
 
@@ -13,19 +13,38 @@ async def harbour(index: ArticleIndex) -> ArticleIndex:
     await put(
         index,
         publish(
-            "a1", "Ferries sail again", "The running repairs ended and the ferries left the harbour.", category="Travel",
-            topics=["Ferry", "Harbour"], authors=["Zoë Ærø"], language="en", publisher="The Harbour Post",
+            "a1",
+            "Ferries sail again",
+            "The running repairs ended and the ferries left the harbour.",
+            category="Travel",
+            topics=["Ferry", "Harbour"],
+            authors=["Zoë Ærø"],
+            language="en",
+            publisher="The Harbour Post",
             published_at="2026-03-01T08:00:00Z",
         ),
         publish(
-            "a2", "Market opens", "A fish market opened beside the old harbour wall. O'Brien sells herring.", category="travel",
-            topics=["harbour", "Food"], authors=["Jo Lind"], language="en", publisher="Coast Weekly",
+            "a2",
+            "Market opens",
+            "A fish market opened beside the old harbour wall. O'Brien sells herring.",
+            category="travel",
+            topics=["harbour", "Food"],
+            authors=["Jo Lind"],
+            language="en",
+            publisher="Coast Weekly",
             published_at="2026-03-02T23:59:59.999Z",
         ),
         publish(
-            "a3", "Storm warning", "Gale force winds; no ferry runs today.", category="Weather",
-            topics=["Storm"], authors=["Zoe Aero", "Jo Lind"], language="sv", publisher="Coast Weekly",
-            published_at="2026-03-03T00:00:00Z", summary="Stay at home",
+            "a3",
+            "Storm warning",
+            "Gale force winds; no ferry runs today.",
+            category="Weather",
+            topics=["Storm"],
+            authors=["Zoe Aero", "Jo Lind"],
+            language="sv",
+            publisher="Coast Weekly",
+            published_at="2026-03-03T00:00:00Z",
+            summary="Stay at home",
         ),
         publish("a4", "Chess club meets", "Weekly games in the town hall.", published_at="2026-03-04T00:00:00Z"),
     )
@@ -106,7 +125,9 @@ async def test_articles_of_one_moment_are_ordered_by_id(index: ArticleIndex) -> 
 async def test_relevance_puts_more_of_the_words_and_those_in_the_title_first(index: ArticleIndex) -> None:
     await put(
         index,
-        publish("b1", "Town council", "A long report in which a lighthouse is named once, among budgets, roads and schools."),
+        publish(
+            "b1", "Town council", "A long report in which a lighthouse is named once, among budgets, roads and schools."
+        ),
         publish("b2", "Lighthouse reopens", "The lighthouse lamp is lit. A lighthouse keeper waved."),
         publish("b3", "Roads", "Budgets and schools."),
     )
@@ -133,7 +154,10 @@ async def test_facets_count_spellings_together_under_the_most_common_one(index: 
 async def test_facets_count_what_was_found(harbour: ArticleIndex) -> None:
     page = await search(harbour, "ferry")
     assert values(page, "category") == [("Travel", 1), ("Weather", 1)]
-    assert values(page, "author") == [("Zoe Aero", 2), ("Jo Lind", 1)] or values(page, "author") == [("Zoë Ærø", 2), ("Jo Lind", 1)]
+    assert values(page, "author") == [("Zoe Aero", 2), ("Jo Lind", 1)] or values(page, "author") == [
+        ("Zoë Ærø", 2),
+        ("Jo Lind", 1),
+    ]
 
 
 async def test_bodies_are_left_out_where_nobody_needs_them(harbour: ArticleIndex) -> None:
@@ -142,7 +166,9 @@ async def test_bodies_are_left_out_where_nobody_needs_them(harbour: ArticleIndex
 
 
 async def test_highlights_are_escaped_but_for_their_marks(index: ArticleIndex) -> None:
-    await put(index, publish("b1", "<b>Ferry</b> & <mark>fares</mark>", 'A "ferry" <script>alert(1)</script> ran & ran'))
+    await put(
+        index, publish("b1", "<b>Ferry</b> & <mark>fares</mark>", 'A "ferry" <script>alert(1)</script> ran & ran')
+    )
     page = await search(index, "ferry script")
     shown = highlights(page.articles[0], parse("ferry script"))
     assert shown["title"] == ["&lt;b&gt;<mark>Ferry</mark>&lt;/b&gt; &amp; &lt;mark&gt;fares&lt;/mark&gt;"]

@@ -167,5 +167,3 @@ async def reachable() -> AsyncIterator[None]:
         yield
     except Unavailable:
         raise unavailable("the index cannot be reached at the moment; the same request will work again later") from None
-
-

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.app import Service, open_redis
+from newswire.asyncapi import Channel
 from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.settings import Settings
@@ -34,8 +35,11 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     if settings.index == "embedded":
         return await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index")
     password = settings.elasticsearch_password
-    credentials = (settings.elasticsearch_username, password.get_secret_value()) if settings.elasticsearch_username and password else None
-    client = AsyncElasticsearch(str(settings.elasticsearch_url), basic_auth=credentials, request_timeout=10, max_retries=1)
+    user = settings.elasticsearch_username
+    credentials = (user, password.get_secret_value()) if user and password else None
+    client = AsyncElasticsearch(
+        str(settings.elasticsearch_url), basic_auth=credentials, request_timeout=10, max_retries=1
+    )
     made_with = index_settings(
         settings.elasticsearch_shards, settings.elasticsearch_replicas, settings.elasticsearch_refresh_ms
     )
@@ -58,6 +62,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             routers=[api.router(index), pages.router(index)],
             loops={"index": consumer.run, "outcomes": announcer.run},
             checks={"index": index.check, "redis": partial(reachable, redis), "consumer": consumer.check},
+            channels=[Channel("articles", "receive", GROUP), Channel("outcomes", "send")],
         )
 
 
@@ -69,7 +74,7 @@ def as_search_settings(settings: Settings) -> SearchSettings:
 async def reachable(redis: "Redis") -> str | None:
     """Tell why Redis cannot be reached, or None where it can: a readiness check."""
     try:
-        await redis.ping()  # type: ignore[misc]
+        await redis.ping()
     except (RedisError, OSError) as error:
         return f"redis: {error}"
     return None

@@ -32,7 +32,9 @@ class _Cursor(BaseModel):
 
 def digest(request: SearchRequest) -> str:
     """Return a short hash of what is searched for and in which order; page size and fields may change on the way."""
-    filters = sorted((field, sorted(chosen.wanted), sorted(chosen.unwanted)) for field, chosen in request.filters.items())
+    filters = sorted(
+        (field, sorted(chosen.wanted), sorted(chosen.unwanted)) for field, chosen in request.filters.items()
+    )
     parts = [repr(request.query), filters, request.since, request.until, request.sort]
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
 
@@ -56,7 +58,9 @@ def read_cursor(text: str, request: SearchRequest, *, clock: Callable[[], float]
         raise invalid("cursor", "is not a cursor", "send 'next_cursor' of the page before, unchanged") from None
     if cursor.s != digest(request):
         raise invalid(
-            "cursor", "belongs to another search", "keep q, filters, dates and sort as they were, or leave the cursor out"
+            "cursor",
+            "belongs to another search",
+            "keep q, filters, dates and sort as they were, or leave the cursor out",
         )
     if not _fits(cursor, request.sort):
         raise invalid("cursor", "is not a cursor", "send 'next_cursor' of the page before, unchanged")

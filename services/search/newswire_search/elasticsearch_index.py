@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import orjson
@@ -94,7 +94,7 @@ class ElasticsearchIndex:
     async def _bulk(self, lines: list[bytes]) -> list[Body]:
         answer = await self._client.options(request_timeout=30).bulk(
             index=self.alias,
-            operations=lines,
+            operations=lines,  # type: ignore[arg-type]  # finished lines are sent as they are
             # Without it the server would make an index of that name by itself, with a guessed mapping.
             require_alias=True,
             filter_path="items.*.status,items.*.error.type,items.*.error.reason",
@@ -121,7 +121,8 @@ class ElasticsearchIndex:
         async with _translated():
             if request.sort is Sort.RELEVANCE and request.after is not None:
                 return await self._next_by_relevance(request, request.after)
-            answer = await self._healing(lambda: self._page(request, after=request.after and request.after.key))
+            after = request.after.key if request.after is not None else None
+            answer = await self._healing(lambda: self._page(request, after=after))
             page = _page_of(answer, request)
             if request.sort is not Sort.RELEVANCE or page.next is None:
                 return page
@@ -168,7 +169,9 @@ class ElasticsearchIndex:
             raise SnapshotGone(pit) from error
         page = _page_of(answer, request)
         following = _following(answer, request, answer.get("pit_id", pit))
-        return SearchPage(page.total, await self._current(_ids(answer)[: request.limit], request), page.facets, following)
+        return SearchPage(
+            page.total, await self._current(_ids(answer)[: request.limit], request), page.facets, following
+        )
 
     async def _current(self, ids: Sequence[str], request: SearchRequest) -> list[Body]:
         """Read articles as they are now: what was retracted since the snapshot must not be read out of it."""
@@ -189,10 +192,8 @@ class ElasticsearchIndex:
         while len(self._snapshots) >= SNAPSHOTS:
             oldest = next(iter(self._snapshots))
             del self._snapshots[oldest]
-            try:
+            with suppress(NotFoundError):
                 await self._client.close_point_in_time(id=oldest)
-            except NotFoundError:
-                pass
         pit: str = (await self._client.open_point_in_time(index=self.alias, keep_alive=KEEP_SNAPSHOT))["id"]
         self._snapshots[pit] = now
         return pit

@@ -90,7 +90,9 @@ class EmbeddedIndex:
         except ValueError as error:
             if "LockBusy" not in str(error):
                 raise
-            raise IndexInUse(f"another process has the embedded index in {folder} open; stop it or use another folder") from None
+            raise IndexInUse(
+                f"another process has the embedded index in {folder} open; stop it or use another folder"
+            ) from None
         self._index.config_reader(reload_policy="manual")
         self._index.reload()
         self._clock = clock
@@ -210,9 +212,9 @@ class EmbeddedIndex:
             return self._by_relevance(live, query, request)
         found = self._by_moment(live, query, request)
         page = found[: request.limit]
-        articles = [orjson.loads(live.doc(address).get_first("article")) for _, address in page]
+        articles = [_stored(live, address) for _, address in page]
         following = Position(_key(page[-1][0])) if len(found) > request.limit else None
-        return SearchPage(live.search(query, limit=1).count, articles, self._facets(live, query), following)
+        return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query), following)
 
     def _by_relevance(self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> SearchPage:
         offset, pin, searcher = 0, None, live
@@ -223,15 +225,15 @@ class EmbeddedIndex:
         result = searcher.search(query, limit=request.limit + 1, offset=offset)
         page = [address for _, address in result.hits[: request.limit]]
         if request.after is None:
-            articles = [orjson.loads(searcher.doc(address).get_first("article")) for address in page]
+            articles = [_stored(searcher, address) for address in page]
         else:
             # What was retracted since the snapshot must not be read out of it.
-            current = (self._get(live, searcher.doc(address).get_first("id")) for address in page)
+            current = (self._get(live, str(searcher.doc(address).get_first("id"))) for address in page)
             articles = [article for article in current if isinstance(article, Mapping)]
         following = None
         if len(result.hits) > request.limit:
             following = Position((offset + request.limit,), pin or self._pin(searcher))
-        return SearchPage(result.count, articles, self._facets(searcher, query), following)
+        return SearchPage(_count(result), articles, self._facets(searcher, query), following)
 
     def _by_moment(self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> Found:
         """Return one result more than asked for, so that the caller sees whether there is a next page."""
@@ -278,6 +280,15 @@ class EmbeddedIndex:
                 raise SnapshotGone(pin)
             self._pinned[pin] = (self._clock() + PINNED_SECONDS, searcher)
         return searcher
+
+
+def _stored(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> dict[str, Any]:
+    article: dict[str, Any] = orjson.loads(searcher.doc(address)["article"][0])
+    return article
+
+
+def _count(result: tantivy.SearchResult) -> int:
+    return int(result.count)  # type: ignore[attr-defined]  # the type stub leaves it out
 
 
 def _moment(at: int, article_id: str) -> str:

@@ -15,8 +15,12 @@ async def index_articles(batch: Sequence[Received], index: ArticleIndex, announc
         Rejected: the index can never take some of the entries.
         Unavailable: the index is down.
     """
-    entries = [item for item in batch if isinstance(item.payload, Article | Tombstone)]
-    operations: list[Operation] = [operation(item.payload, item.event.data) for item in entries]
+    entries: list[Received] = []
+    operations: list[Operation] = []
+    for item in batch:
+        if isinstance(item.payload, Article | Tombstone):
+            entries.append(item)
+            operations.append(operation(item.payload, item.event.data))
     if not operations:
         return
     results = await index.write(operations)

@@ -47,7 +47,9 @@ def choices(name: str, counts: Sequence[FacetCount], sent: Sent) -> list[Choice]
     for found in counts:
         same = [pair for pair in rest if pair[0] == name and fold(pair[1]) == fold(found.value)]
         others = [pair for pair in rest if pair not in same]
-        made.append(Choice(found.value, found.count, address(others if same else [*rest, (name, found.value)]), bool(same)))
+        made.append(
+            Choice(found.value, found.count, address(others if same else [*rest, (name, found.value)]), bool(same))
+        )
     return made
 
 
@@ -55,7 +57,12 @@ def applied(sent: Sent, names: Mapping[str, str]) -> list[Applied]:
     """Return the filters in force."""
     rest = _without_cursor(sent)
     return [
-        Applied(names[name], value.removeprefix("-"), value.startswith("-"), address([p for p in rest if p != (name, value)]))
+        Applied(
+            names[name],
+            value.removeprefix("-"),
+            value.startswith("-"),
+            address([p for p in rest if p != (name, value)]),
+        )
         for name, value in rest
         if name in names
     ]

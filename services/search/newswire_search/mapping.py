@@ -75,7 +75,7 @@ MAPPING: dict[str, Any] = {
         "published_at": _TIME,
         "updated_at": _TIME,
         "metadata": _KEYWORD,
-        **{name: _KEYWORD for name in _KEYWORDS},
+        **dict.fromkeys(_KEYWORDS, _KEYWORD),
         **{name + FACET_SUFFIX: _KEYWORD for name in _KEYWORDS},
         "article": {"type": "object", "enabled": False},
     },

@@ -96,7 +96,11 @@ class Announcer:
 
     def _outcome(self, operation: Operation, latency: float, now: datetime) -> bytes:
         published = isinstance(operation, Publish)
-        name = f"{operation.id}.{operation.version}.indexed" if published else f"{operation.id}.{operation.version}.unindexed"
+        name = (
+            f"{operation.id}.{operation.version}.indexed"
+            if published
+            else f"{operation.id}.{operation.version}.unindexed"
+        )
         data = ArticleIndexed(
             id=operation.id, version=operation.version, index=self._index.name, latency_ms=round(latency * 1000, 1)
         )

@@ -25,7 +25,13 @@ from newswire_search.presenting import results
 PACKAGE = "newswire_search"
 templates(PACKAGE).globals["search_style_sheet"] = add_asset(PACKAGE, "search.css")
 
-FACET_NAMES = {"category": "Category", "topic": "Topic", "author": "Author", "publisher": "Publisher", "language": "Language"}
+FACET_NAMES = {
+    "category": "Category",
+    "topic": "Topic",
+    "author": "Author",
+    "publisher": "Publisher",
+    "language": "Language",
+}
 FACETS_SHOWN = 12
 
 _TITLES = {
@@ -76,7 +82,9 @@ def router(index: ArticleIndex) -> APIRouter:
 
     @routes.get("/search")
     async def search(request: Request) -> Response:
-        sent = [(name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"]
+        sent = [
+            (name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"
+        ]
         params = _params(sent)
         asked, page = await find(index, params)
         return render(
@@ -187,5 +195,7 @@ def _language(article: Mapping[str, Any]) -> str:
 
 def _facets(page: SearchPage, sent: list[tuple[str, str]]) -> list[tuple[str, list[Choice]]]:
     return [
-        (FACET_NAMES[name], choices(name, page.facets[name][:FACETS_SHOWN], sent)) for name in FACETS if page.facets[name]
+        (FACET_NAMES[name], choices(name, page.facets[name][:FACETS_SHOWN], sent))
+        for name in FACETS
+        if page.facets[name]
     ]

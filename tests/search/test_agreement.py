@@ -1,0 +1,80 @@
+"""Matcher, Elasticsearch and the embedded index hold the same terms and find the same articles."""
+
+from functools import cache
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
+
+import regex
+
+from newswire.analysis import article_terms, terms
+from newswire.article import Article
+from newswire.query import Phrase
+from newswire_search.elasticsearch_index import ElasticsearchIndex
+from newswire_search.embedded_index import EmbeddedIndex
+from newswire_search.index import ArticleIndex, Publish, SearchRequest
+from newswire_search.mapping import fields_of
+from tests.contract.table import HARD_TOKENS, QUERIES, articles
+from tests.search.conftest import client_of
+from tests.search.samples import article, found, ids, publish, put
+from tests.servers.elasticsearch import ElasticsearchServer
+
+
+@cache
+def english_words() -> list[str]:
+    """Return thousands of words: those in the source and documentation of Python's own library."""
+    words: set[str] = set()
+    for name in ("argparse", "difflib", "doctest", "email", "inspect", "logging", "optparse", "pydoc", "pydoc_data.topics",
+                 "random", "statistics", "subprocess", "tarfile", "turtle", "typing", "unittest.mock", "zipfile"):  # fmt: skip
+        spec = find_spec(name)
+        assert spec is not None
+        assert isinstance(spec.loader, SourceFileLoader)
+        words.update(regex.findall(r"\p{L}[\p{L}'’]+", spec.loader.get_source(name) or ""))
+    return sorted(words)
+
+
+def _texts() -> list[str]:
+    words = english_words()
+    assert len(words) >= 5000
+    return [" ".join(words[at : at + 500]) for at in range(0, len(words), 500)] + [text for text, _ in HARD_TOKENS]
+
+
+@cache
+def _articles() -> tuple[Article, ...]:
+    return tuple(article(f"t{n:03}", "Words", text) for n, text in enumerate(_texts()))
+
+
+async def test_elasticsearch_holds_the_terms_of_the_analysis(
+    elasticsearch_index: ElasticsearchIndex, elasticsearch: ElasticsearchServer, namespace: str
+) -> None:
+    made = _articles()
+    await put(elasticsearch_index, publish(made[0].id, made[0].title, made[0].text))
+    async with client_of(elasticsearch) as client:
+        for sent in made:
+            answer = await client.indices.analyze(
+                index=f"{namespace}-articles", field="text", text=fields_of(sent)["text"]
+            )
+            assert [token["token"] for token in answer["tokens"]] == article_terms(sent)
+            assert [token["position"] for token in answer["tokens"]] == list(range(len(answer["tokens"])))
+
+
+async def test_the_embedded_index_holds_the_terms_of_the_analysis(embedded_index: EmbeddedIndex) -> None:
+    made = _articles()
+    await put(embedded_index, *(publish(a.id, a.title, a.text) for a in made))
+    held = {term for term, _ in embedded_index._index.searcher().terms_with_prefix("text", "")}
+    assert held == {term for sent in made for term in article_terms(sent)}
+
+
+async def test_hard_tokens_are_found_where_they_stand(index: ArticleIndex) -> None:
+    await put(index, *(publish(f"t{n}", "Words", f"before {text} after") for n, (text, _) in enumerate(HARD_TOKENS)))
+    for n, (text, expected) in enumerate(HARD_TOKENS):
+        assert terms(text) == expected
+        page = await index.search(SearchRequest(query=Phrase(("befor", *expected, "after")), limit=100))
+        assert f"t{n}" in ids(page), text
+
+
+async def test_the_shared_table(index: ArticleIndex) -> None:
+    await put(index, *(Publish(a, a.model_dump(mode="json", exclude_none=True)) for a in articles()))
+    wrong = {
+        q: (got, expected) for q, expected in QUERIES if (got := sorted(await found(index, q, limit=100))) != expected
+    }
+    assert not wrong

@@ -1,0 +1,115 @@
+"""What holds for Elasticsearch alone."""
+
+from dataclasses import replace
+
+import pytest
+from elasticsearch import AsyncElasticsearch
+
+from newswire.consume import Unavailable
+from newswire_search import elasticsearch_index as module
+from newswire_search.elasticsearch_index import ElasticsearchIndex
+from newswire_search.index import SnapshotGone
+from newswire_search.mapping import index_settings
+from tests.search.conftest import Opener, client_of
+from tests.search.samples import found, publish, put, request, retract, search
+from tests.servers.elasticsearch import ElasticsearchServer
+
+
+async def test_two_namespaces_on_one_server_do_not_see_each_other(
+    open_elasticsearch_index: Opener, namespace: str
+) -> None:
+    ours, theirs = open_elasticsearch_index(namespace), open_elasticsearch_index(f"{namespace}-articles")
+    await put(ours, publish("a1", "Ferry"))
+    await put(theirs, publish("a1", "Airship"), publish("b1", "Ferry pilot"))
+    assert await found(ours, "ferry") == ["a1"]
+    assert await found(ours, "airship") == []
+    assert await found(theirs, "ferry") == ["b1"]
+    await put(theirs, retract("a1", 1))
+    assert await found(ours) == ["a1"]
+    assert await ours.get("b1") is None
+
+
+async def test_the_index_is_behind_an_alias_and_named_after_its_mapping(
+    elasticsearch_index: ElasticsearchIndex, elasticsearch: ElasticsearchServer, namespace: str
+) -> None:
+    await put(elasticsearch_index, publish("a1", metadata={"desk": "night"}, topics=["Sea"]))
+    async with client_of(elasticsearch) as client:
+        (name, made), *others = dict(await client.indices.get(index=f"{namespace}-articles")).items()
+        stored = (await client.get(index=f"{namespace}-articles", id="a1"))["_source"]
+    assert not others
+    assert name.startswith(f"{namespace}-articles-1-")
+    assert made["mappings"]["dynamic"] == "strict"
+    assert made["settings"]["index"]["number_of_replicas"] == "0"
+    assert set(stored) == {"id", "version", "retracted", "article"}
+
+
+async def test_a_tombstone_holds_nothing_of_the_article(
+    elasticsearch_index: ElasticsearchIndex, elasticsearch: ElasticsearchServer, namespace: str
+) -> None:
+    await put(elasticsearch_index, publish("a1", "Ferry"))
+    await put(elasticsearch_index, retract("a1", 1))
+    async with client_of(elasticsearch) as client:
+        answer = await client.get(index=f"{namespace}-articles", id="a1")
+    assert answer["_source"] == {"id": "a1", "version": 1, "retracted": True}
+    assert answer["_version"] == 1
+
+
+async def test_an_index_that_somebody_deletes_is_made_again(
+    elasticsearch_index: ElasticsearchIndex, elasticsearch: ElasticsearchServer, namespace: str
+) -> None:
+    await put(elasticsearch_index, publish("a1", "Ferry"))
+    async with client_of(elasticsearch) as client:
+        for use in (
+            lambda: elasticsearch_index.write([publish("a2", "Boat")]),
+            lambda: search(elasticsearch_index, "ferry"),
+            lambda: search(elasticsearch_index),
+            lambda: elasticsearch_index.get("a1"),
+            elasticsearch_index.check,
+        ):
+            (name,) = await client.indices.get(index=f"{namespace}-articles")
+            await client.indices.delete(index=name)
+            await use()
+            (again,) = dict(await client.indices.get(index=f"{namespace}-articles")).values()
+            assert again["mappings"]["dynamic"] == "strict"
+    await put(elasticsearch_index, publish("a1", "Ferry"))
+    assert await found(elasticsearch_index, "ferry") == ["a1"]
+
+
+async def test_a_server_that_is_down_is_unavailable() -> None:
+    client = AsyncElasticsearch("http://127.0.0.1:1", request_timeout=2, max_retries=0)
+    index = ElasticsearchIndex(client, "nowhere", index_settings(1, 0, 200))
+    with pytest.raises(Unavailable, match="Elasticsearch"):
+        await index.write([publish("a1")])
+    with pytest.raises(Unavailable):
+        await search(index, "ferry")
+    with pytest.raises(Unavailable):
+        await index.get("a1")
+    assert "Elasticsearch" in (await index.check() or "")
+    await index.close()
+
+
+async def test_a_large_batch_goes_in_several_requests(
+    elasticsearch_index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK_BYTES", 5000)
+    results = await elasticsearch_index.write([publish(f"a{n}", "Ferry", "word " * 100) for n in range(40)])
+    assert [result.value for result in results if not hasattr(result, "reason")] == ["applied"] * 40
+
+
+async def test_the_oldest_snapshot_is_closed_for_a_new_one(
+    elasticsearch_index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SNAPSHOTS", 2)
+    await put(elasticsearch_index, *(publish(f"a{n}", "Ferry") for n in range(3)))
+    asked = request("ferry", limit=2)
+    pages = [await elasticsearch_index.search(asked) for _ in range(3)]
+    with pytest.raises(SnapshotGone):
+        await elasticsearch_index.search(replace(asked, after=pages[0].next))
+    assert len((await elasticsearch_index.search(replace(asked, after=pages[1].next))).articles) == 1
+
+
+async def test_a_page_without_a_next_one_opens_no_snapshot(elasticsearch_index: ElasticsearchIndex) -> None:
+    await put(elasticsearch_index, publish("a1", "Ferry"), publish("a2", "Ferry"))
+    await elasticsearch_index.search(request("ferry", limit=2))
+    await elasticsearch_index.search(request(limit=1))
+    assert not elasticsearch_index._snapshots
