@@ -81,13 +81,12 @@ def _address(host: str, port: int) -> str:
 
 
 def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
-    from newswire_ingest.app import service as ingest
-    from newswire_notify.app import service as notify
-
     from newswire.app import open_redis, serve
     from newswire.keyspace import Keyspace
     from newswire.settings import Settings
     from newswire.telemetry import log_as_json
+    from newswire_ingest.app import service as ingest
+    from newswire_notify.app import service as notify
     from newswire_search.app import service as search
 
     settings = Settings()

@@ -36,9 +36,9 @@ class Store:
 def with_store(data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
     """Do some work on the store, or end the command with one line that says why it cannot be done."""
     from pydantic import ValidationError
-    from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
+    from newswire.app import open_redis
     from newswire.keyspace import Keyspace
     from newswire.settings import Settings
     from newswire_cli.serve import settings_problem
@@ -51,8 +51,8 @@ def with_store(data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> 
 
     async def main() -> T:
         async with (
-            Redis.from_url(url, socket_connect_timeout=5) as redis,
-            Redis.from_url(deliveries_url, socket_connect_timeout=5) as deliveries,
+            open_redis(url) as redis,
+            open_redis(deliveries_url) as deliveries,
         ):
             return await work(Store(redis, deliveries, keys))
 
