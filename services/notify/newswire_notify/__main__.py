@@ -1,0 +1,27 @@
+"""Notify on its own: ``python -m newswire_notify``."""
+
+import argparse
+import asyncio
+from functools import partial
+
+from newswire.app import serve
+from newswire.telemetry import log_as_json
+from newswire_notify.app import service
+from newswire_notify.settings import NotifySettings
+
+
+def main() -> None:
+    """Serve notify until told to stop."""
+    parser = argparse.ArgumentParser(
+        prog="newswire-notify", description="Newswire: subscriptions, deliveries, live stream"
+    )
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8003)
+    arguments = parser.parse_args()
+    log_as_json()
+    settings = NotifySettings()
+    asyncio.run(serve([partial(service, settings)], settings, arguments.host, arguments.port))
+
+
+if __name__ == "__main__":
+    main()

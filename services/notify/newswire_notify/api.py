@@ -1,0 +1,203 @@
+"""The subscribers' API: subscriptions, what became of their deliveries, and the live stream."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from newswire.accounts import Caller, Scope, authorised, reader
+from newswire.filters import Filter, filter_from_params
+from newswire.problems import Problem, invalid, not_found, problem
+from newswire.requests import Sent, json_body, scalar_params, single_headers
+from newswire_notify.deliveries import Deliveries
+from newswire_notify.guard import Policy, check_endpoint
+from newswire_notify.live import Tail, position
+from newswire_notify.rendering import Content
+from newswire_notify.settings import NotifySettings
+from newswire_notify.subscriptions import SubscriptionDraft, Subscriptions, TooMany, Wanted, Webhook
+
+LAST_EVENT_ID = "Last-Event-ID"
+
+
+class SubscriptionView(BaseModel):
+    """A subscription."""
+
+    id: str
+    channel: Webhook
+    filter: Filter
+    events: list[Wanted]
+    content: Content
+    status: str
+    """``active``, or ``disabled`` after its endpoint answered 410."""
+    created_at: datetime
+
+
+class CreatedSubscription(SubscriptionView):
+    """A new subscription."""
+
+    secret: str
+    """Verifies the signatures; shown this once."""
+
+
+class SubscriptionList(BaseModel):
+    """All subscriptions of an account, oldest first."""
+
+    subscriptions: list[SubscriptionView]
+
+
+class AttemptView(BaseModel):
+    """One attempt to deliver."""
+
+    time: datetime
+    attempt: int
+    status: int | None
+    latency_ms: float
+    error: str | None
+    answer: str | None
+
+
+class DeliveryView(BaseModel):
+    """One event on its way to one endpoint; ``id`` is the ``webhook-id`` it carries."""
+
+    id: str
+    event: str
+    type: str
+    article: str
+    version: int
+    reason: str
+    state: str
+    created_at: datetime
+    due_at: datetime | None
+    ended_at: datetime | None
+    attempts: list[AttemptView]
+
+
+class DeliveryList(BaseModel):
+    """The newest deliveries of a subscription, newest first."""
+
+    deliveries: list[DeliveryView]
+
+
+Subscriber = Annotated[Caller, Depends(authorised(Scope.SUBSCRIBE))]
+
+
+def subscriptions_router(
+    subscriptions: Subscriptions, deliveries: Deliveries, policy: Policy, settings: NotifySettings
+) -> APIRouter:
+    """Return the paths under ``/v1/subscriptions``."""
+    routes = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"])
+    body = json_body(SubscriptionDraft)
+
+    @routes.post("", status_code=201, response_model=CreatedSubscription, summary="Subscribe to articles")
+    async def subscribe(caller: Subscriber, sent: Annotated[Sent[SubscriptionDraft], Depends(body)]) -> Response:
+        draft = sent.model
+        url = await check_endpoint(draft.channel.url, policy)
+        draft = draft.model_copy(update={"channel": Webhook(type="webhook", url=url)})
+        try:
+            made = await subscriptions.add(caller.account, draft, limit=settings.subscriptions_per_account)
+        except TooMany:
+            raise _too_many(settings.subscriptions_per_account) from None
+        headers = {"Location": f"/v1/subscriptions/{made.id}", "Cache-Control": "no-store"}
+        return _json(made.shown() | {"secret": made.secret}, 201, headers)
+
+    @routes.get(
+        "", response_model=SubscriptionList, dependencies=[Depends(single_headers)], summary="List subscriptions"
+    )
+    async def list_subscriptions(caller: Subscriber, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        return _json({"subscriptions": [found.shown() for found in await subscriptions.of(caller.account)]})
+
+    @routes.get(
+        "/{subscription_id}",
+        response_model=SubscriptionView,
+        dependencies=[Depends(single_headers)],
+        summary="Read a subscription",
+    )
+    async def read(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        found = await subscriptions.get(caller.account, subscription_id)
+        if found is None:
+            raise not_found("subscription")
+        return _json(found.shown())
+
+    @routes.delete("/{subscription_id}", status_code=204, dependencies=[Depends(single_headers)], summary="Unsubscribe")
+    async def unsubscribe(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        if not await subscriptions.remove(caller.account, subscription_id):
+            raise not_found("subscription")
+        return Response(status_code=204)
+
+    @routes.get(
+        "/{subscription_id}/deliveries",
+        response_model=DeliveryList,
+        dependencies=[Depends(single_headers)],
+        summary="See what became of a subscription's deliveries, attempt by attempt",
+    )
+    async def list_deliveries(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        params = scalar_params(request.query_params, ("limit",))
+        limit = _limit(params.get("limit", "100"))
+        if await subscriptions.get(caller.account, subscription_id) is None:
+            raise not_found("subscription")
+        return _json({"deliveries": await deliveries.of(subscription_id, limit)})
+
+    return routes
+
+
+def live_router(tail: Tail, settings: NotifySettings) -> APIRouter:
+    """Return the live stream."""
+    routes = APIRouter(tags=["live stream"])
+
+    @routes.get(
+        "/v1/stream",
+        dependencies=[Depends(reader), Depends(single_headers)],
+        response_class=StreamingResponse,
+        summary="Follow what is published, as it happens (server-sent events)",
+        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+    )
+    async def stream(request: Request) -> StreamingResponse:
+        filter_ = filter_from_params(request.query_params)
+        after = _last_event_id(request)
+        stopping = request.app.state.stopping
+        frames: AsyncIterator[bytes] = tail.follow(
+            filter_,
+            after,
+            limit=settings.live_queue,
+            heartbeat=settings.live_heartbeat,
+            stopped=lambda: stopping.is_set() or tail.ended,
+        )
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
+
+    return routes
+
+
+def _last_event_id(request: Request) -> str | None:
+    sent = request.headers.get(LAST_EVENT_ID, "").strip()
+    if not sent:
+        return None
+    try:
+        position(sent)
+    except ValueError:
+        raise invalid(
+            LAST_EVENT_ID, "is not an id of this stream", "send the id of the last event you saw, or leave it out"
+        ) from None
+    return sent
+
+
+def _limit(sent: str) -> int:
+    if not (sent.isascii() and sent.isdigit() and 1 <= int(sent[:9]) <= 1000):
+        raise invalid("limit", "is not a whole number from 1 to 1000", "send for example 100")
+    return int(sent)
+
+
+def _too_many(limit: int) -> Problem:
+    detail = f"this account has {limit} subscriptions, as many as it may have; delete one first"
+    return problem(409, "too-many-subscriptions", detail, title="Too many subscriptions")
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, {"Cache-Control": "no-store"} | (headers or {}), "application/json")

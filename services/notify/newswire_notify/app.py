@@ -1,0 +1,100 @@
+"""Notify put together: settings → clients → routes → consumer, worker and tail."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import aiohttp
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.app import Service, open_redis
+from newswire.asyncapi import Channel
+from newswire.consume import Consumer
+from newswire.keyspace import Keyspace
+from newswire.settings import Settings
+from newswire_notify.api import live_router, subscriptions_router
+from newswire_notify.deliveries import Deliveries
+from newswire_notify.guard import Policy, connector
+from newswire_notify.handlers import FanOut
+from newswire_notify.live import Tail
+from newswire_notify.matcher import Matcher
+from newswire_notify.outcomes import Totals
+from newswire_notify.queue import Queue
+from newswire_notify.sending import Sender
+from newswire_notify.settings import NotifySettings
+from newswire_notify.subscriptions import Subscriptions
+from newswire_notify.worker import Worker
+
+GROUP = "notify"
+CHANNELS = (
+    Channel("articles", "receive", GROUP),
+    Channel("articles", "receive"),
+    Channel("outcomes", "send"),
+)
+
+
+@asynccontextmanager
+async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
+    """Open notify's clients and offer its routes, loops and checks; close the clients at the end."""
+    own = NotifySettings() if settings is None else as_notify_settings(settings)
+    keys = Keyspace(own.namespace)
+    policy = Policy(own.webhook_allow_private, own.webhook_ports)
+    async with AsyncExitStack() as stack:
+        records = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
+        redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))
+        session = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=connector(policy, limit=own.webhook_concurrency),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        )
+        keep = own.delivery_retention.total_seconds()
+        queue = Queue(
+            redis,
+            keys,
+            per_endpoint=own.webhook_concurrency_per_endpoint,
+            keep=keep,
+            keep_dead=own.dead_letter_retention.total_seconds(),
+        )
+        sender = Sender(session, timeout=own.webhook_timeout, connect=own.webhook_connect_timeout)
+        worker = Worker(
+            queue, records, keys, sender.send, concurrency=own.webhook_concurrency, lease=own.webhook_timeout + 15
+        )
+        fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=worker.wake)
+        consumer = Consumer(records, keys, GROUP, fan_out)
+        tail = Tail(records, keys)
+        totals = Totals(redis, records, keys, own.site)
+        yield Service(
+            name="notify",
+            routers=[
+                subscriptions_router(
+                    Subscriptions(queue, records, keys, keep=keep), Deliveries(redis, records, keys), policy, own
+                ),
+                live_router(tail, own),
+            ],
+            loops={"fan-out": consumer.run, "deliveries": worker.run, "live stream": tail.run, "totals": totals.run},
+            checks={
+                "redis": partial(reachable, redis),
+                "consumer": consumer.check,
+                "worker": worker.check,
+                "live stream": tail.check,
+            },
+            channels=CHANNELS,
+        )
+
+
+def as_notify_settings(settings: Settings) -> NotifySettings:
+    """Return the settings with notify's own added from the environment, where they lack them."""
+    return settings if isinstance(settings, NotifySettings) else NotifySettings(**settings.model_dump())
+
+
+async def reachable(redis: "Redis") -> str | None:
+    """Tell why the Redis of the deliveries cannot be reached, or None where it can: a readiness check."""
+    try:
+        await redis.ping()  # type: ignore[misc]
+    except (RedisError, OSError) as error:
+        return f"redis: {error}"
+    return None

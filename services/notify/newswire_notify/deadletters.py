@@ -1,0 +1,84 @@
+"""Deliveries that were given up: for the operator to look at, try again or drop. They never hold an article's text."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from newswire.keyspace import Keyspace
+from newswire_notify.queue import Queue
+
+
+@dataclass(frozen=True, slots=True)
+class DeadDelivery:
+    """A delivery that was given up."""
+
+    id: str
+    subscription: str
+    event: str
+    article: str
+    version: int
+    attempts: int
+    error: str | None
+    ended: datetime
+
+
+class NotRetried(Exception):
+    """A dead delivery could not be tried again; the message says why."""
+
+
+async def list_dead(redis: "Redis", keys: Keyspace, limit: int = 1000) -> list[DeadDelivery]:
+    """Return the dead deliveries, oldest first. ``redis`` is the one of the deliveries."""
+    ids: list[bytes] = await redis.zrange(keys.key("deliveries", "dead"), 0, limit - 1)
+    async with redis.pipeline(transaction=False) as pipe:
+        for delivery_id in ids:
+            pipe.hgetall(keys.key("delivery", delivery_id.decode()))
+            pipe.lindex(keys.key("delivery", delivery_id.decode(), "attempts"), -1)
+        found = await pipe.execute()
+    rows = zip(ids, found[::2], found[1::2], strict=True)
+    return [_dead(delivery_id.decode(), fields, last) for delivery_id, fields, last in rows if fields]
+
+
+async def retry(redis: "Redis", keys: Keyspace, delivery_id: str) -> None:
+    """Put a dead delivery back into its queue, as due now.
+
+    Raises:
+        NotRetried: it is not dead, its subscription is gone, or a later version of its article has taken its place.
+    """
+    queue = Queue(redis, keys)
+    answer = await queue.functions.call("revive", [], [queue.prefix, delivery_id, int(time.time() * 1000)])
+    match answer:
+        case b"OK":
+            return
+        case b"UNSUBSCRIBED":
+            raise NotRetried("its subscription is gone or disabled")
+        case b"SUPERSEDED":
+            raise NotRetried("a later version of its article has taken its place")
+        case _:
+            raise NotRetried(f"there is no dead delivery {delivery_id}")
+
+
+async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:
+    """Forget a dead delivery for good; return whether there was one."""
+    key = keys.key("delivery", delivery_id)
+    if not await redis.zrem(keys.key("deliveries", "dead"), delivery_id):
+        return False
+    await redis.delete(key, f"{key}:attempts")
+    return True
+
+
+def _dead(delivery_id: str, fields: dict[bytes, bytes], last: bytes | None) -> DeadDelivery:
+    attempt: dict[str, Any] = orjson.loads(last) if last else {}
+    return DeadDelivery(
+        id=delivery_id,
+        subscription=fields[b"subscription"].decode(),
+        event=fields[b"event"].decode(),
+        article=fields[b"article"].decode(),
+        version=int(fields[b"version"]),
+        attempts=int(fields[b"attempt"]),
+        error=attempt.get("error"),
+        ended=datetime.fromtimestamp(int(fields[b"ended"]) / 1000, UTC),
+    )

@@ -1,0 +1,195 @@
+"""The live stream: every event as it happens, as server-sent events.
+
+One tail per process reads the article stream and encodes each event once; readers get it from their own bounded queue. A
+reader that falls behind is cut off and resumes by ``Last-Event-ID``, which reads from the stream itself.
+"""
+
+import asyncio
+import logging
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.consume import pause
+from newswire.events import RETRACTED, ArticlePublished, ArticleRetracted, PoisonEntry, UnknownType, decode
+from newswire.filters import Facts, Filter
+from newswire.keyspace import Keyspace
+
+log = logging.getLogger(__name__)
+
+PAGE = 200
+BLOCK_MS = 1000
+RETRY_MS = 2000
+_ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
+
+
+@dataclass(slots=True)
+class Live:
+    """One event, encoded for the wire once. ``frame`` is emptied when its article is retracted."""
+
+    entry: tuple[int, int]
+    entry_id: str
+    article: str
+    facts: Facts
+    retraction: bool
+    frame: bytes | None
+
+    def wanted_by(self, filter_: Filter) -> bool:
+        """Tell whether a reader asked for it; a retraction is found by the fields alone, for its text is gone."""
+        return filter_.matches(self.facts, text=not self.retraction)
+
+
+def position(entry_id: str) -> tuple[int, int]:
+    """Return a stream id as two numbers, which sort as the stream does.
+
+    Raises:
+        ValueError: it is no stream id.
+    """
+    if not _ENTRY_ID.fullmatch(entry_id):
+        raise ValueError("not a stream id")
+    time, _, sequence = entry_id.partition("-")
+    both = int(time), int(sequence or 0)
+    if max(both) >= 2**64:
+        raise ValueError("not a stream id")
+    return both
+
+
+def encode(entry_id: bytes, fields: dict[bytes, bytes]) -> Live | None:
+    """Make the frame of a stream entry; None for what readers have no use for."""
+    if not fields:
+        return None
+    try:
+        event, payload = decode(fields)
+    except (PoisonEntry, UnknownType):
+        return None
+    if not isinstance(payload, ArticlePublished | ArticleRetracted):
+        return None
+    name = entry_id.decode()
+    frame = b"id: %s\nevent: %s\ndata: %s\n\n" % (entry_id, event.type.encode(), event.to_json())
+    return Live(position(name), name, payload.id, Facts.of(payload), event.type == RETRACTED, frame)
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """A reader's place at the tail."""
+
+    limit: int
+    waiting: deque[Live] = field(default_factory=deque)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    cut_off: bool = False
+
+    def offer(self, live: Live) -> None:
+        """Queue an event, or cut the reader off when it has fallen too far behind."""
+        if len(self.waiting) >= self.limit:
+            self.cut_off = True
+            self.waiting.clear()
+        elif not self.cut_off:
+            self.waiting.append(live)
+        self.news.set()
+
+
+class Tail:
+    """Follows the article stream for all readers of this process."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self.running = False
+        self._redis = redis
+        self._keys = keys
+        self._listeners: set[Listener] = set()
+        self._after = "$"
+        self._stopping: asyncio.Event | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is about to end, and its readers with it."""
+        return self._stopping is not None and self._stopping.is_set()
+
+    async def check(self) -> str | None:
+        """Tell why readers get nothing at the moment: a readiness check."""
+        return None if self.running else "the live stream is not running"
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Read the stream until stopping is set, and begin again after every trouble."""
+        self._stopping = stopping
+        failures = 0
+        ending = asyncio.create_task(self._end_readers(stopping))
+        try:
+            while not stopping.is_set():
+                try:
+                    await self._read()
+                    failures, self.running = 0, True
+                except (RedisError, OSError) as error:
+                    self.running = False
+                    log.warning("the live stream cannot be read", extra={"reason": str(error)})
+                    await pause(stopping, min(0.1 * 2 ** min(failures, 6), 5.0))
+                    failures += 1
+        finally:
+            ending.cancel()
+            self.running = False
+
+    async def _read(self) -> None:
+        if self._after == "$":
+            newest = await self._redis.xrevrange(self._keys.stream, count=1)
+            self._after = newest[0][0].decode() if newest else "0-0"
+            self.running = True
+        answer = await self._redis.xread({self._keys.stream: self._after}, count=PAGE, block=BLOCK_MS)
+        for entry_id, fields in (entry for _, entries in answer or () for entry in entries):
+            self._after = entry_id.decode()
+            live = encode(entry_id, fields)
+            if live is not None:
+                self._hand_out(live)
+
+    def _hand_out(self, live: Live) -> None:
+        for listener in self._listeners:
+            if live.retraction:
+                for queued in listener.waiting:
+                    if queued.article == live.article and not queued.retraction:
+                        queued.frame = None
+            listener.offer(live)
+
+    async def _end_readers(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        for listener in self._listeners:
+            listener.news.set()
+
+    async def follow(
+        self, filter_: Filter, after: str | None, *, limit: int, heartbeat: float, stopped: Callable[[], bool]
+    ) -> AsyncIterator[bytes]:
+        """Yield frames for one reader: what came after an id it has seen, then what comes, without gap or repeat."""
+        listener = Listener(limit)
+        self._listeners.add(listener)
+        seen = (0, 0)
+        try:
+            yield b"retry: %d\n\n" % RETRY_MS
+            if after is not None:
+                seen = position(after)
+                while not stopped():
+                    page = await self._redis.xrange(self._keys.stream, f"({seen[0]}-{seen[1]}", count=PAGE)
+                    if not page:
+                        break
+                    for entry_id, fields in page:
+                        seen = position(entry_id.decode())
+                        live = encode(entry_id, fields)
+                        if live is not None and live.frame is not None and live.wanted_by(filter_):
+                            yield live.frame
+            while not stopped():
+                while listener.waiting and not stopped():
+                    live = listener.waiting.popleft()
+                    if live.entry > seen and live.frame is not None and live.wanted_by(filter_):
+                        yield live.frame
+                if listener.cut_off:
+                    yield b": too slow, resume from the last id\n\n"
+                    return
+                listener.news.clear()
+                if listener.waiting or stopped():
+                    continue
+                try:
+                    await asyncio.wait_for(listener.news.wait(), heartbeat)
+                except TimeoutError:
+                    yield b": still here\n\n"
+        finally:
+            self._listeners.discard(listener)

@@ -1,0 +1,212 @@
+"""Which filters an article matches, at a cost that follows the number of matches, not of subscriptions.
+
+Subscriptions share filters, so only distinct filters are kept. Each is filed under one thing that an article must have for it
+to match (a term of its query, or a value of a field), the rarest one; an article brings up only the filters filed under what it
+has, and these are verified by `Filter.matches`. A filter without such a thing is verified against every article.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import orjson
+from redis.asyncio import Redis
+
+from newswire.events import ArticlePublished
+from newswire.filters import FIELDS, Facts, Filter
+from newswire.folding import fold
+from newswire.keyspace import Keyspace
+from newswire.query import All, Any_, Phrase, Query
+
+Key: TypeAlias = tuple[str, str]
+"""Something an article has: (``term``, a term) or (field, a folded value)."""
+
+PAGE = 1000
+
+
+def query_choices(query: Query) -> list[frozenset[Key]]:
+    """Return sets of terms, of each of which a matching article has at least one."""
+    match query:
+        case Phrase(terms):
+            return [frozenset({("term", term)}) for term in terms]
+        case All(parts):
+            return [choice for part in parts for choice in query_choices(part)]
+        case Any_(parts):
+            each = [query_choices(part) for part in parts]
+            if not all(each):
+                return []
+            return [frozenset().union(*(min(choices, key=_unspecific) for choices in each))]
+        case _:
+            return []
+
+
+def _unspecific(choice: frozenset[Key]) -> tuple[int, int]:
+    return len(choice), -max((len(value) for _, value in choice), default=0)
+
+
+def choices_of(filter_: Filter) -> list[frozenset[Key]]:
+    """Return the sets of things of each of which an article must have one to match; an empty list where there is none."""
+    found = [frozenset((field, value) for value in filter_.wanted(field)) for field in FIELDS]
+    found += [frozenset({("metadata." + fold(name), fold(value))}) for name, value in filter_.metadata.items()]
+    return [choice for choice in found if choice] + query_choices(filter_.parsed)
+
+
+def keys_of(facts: Facts) -> Iterator[Key]:
+    """Go through what an article has, each thing once."""
+    for term in facts.positions:
+        yield "term", term
+    for field, values in facts.fields.items():
+        for value in values:
+            yield field, value
+    for name, value in facts.metadata.items():
+        yield "metadata." + name, value
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A distinct filter, with the kinds of versions its subscribers want."""
+
+    filter: Filter
+    events: frozenset[str]
+    under: frozenset[Key]
+
+
+class Index:
+    """Distinct filters, filed so that few of them have to be verified."""
+
+    def __init__(self) -> None:
+        self._filed: dict[str, Filed] = {}
+        self._under: dict[Key, dict[str, Filed]] = {}
+        self._anywhere: dict[str, Filed] = {}
+        self._seen: Counter[Key] = Counter()
+        self._articles = 0
+
+    def __len__(self) -> int:
+        return len(self._filed)
+
+    def add(self, digest: str, filter_: Filter, events: Iterable[str]) -> None:
+        """File a filter; one that is there already stays as it is."""
+        if digest in self._filed:
+            return
+        choices = choices_of(filter_)
+        under = min(choices, key=self._cost) if choices else frozenset()
+        filed = Filed(filter_, frozenset(events), under)
+        self._filed[digest] = filed
+        for key in under:
+            self._under.setdefault(key, {})[digest] = filed
+        if not under:
+            self._anywhere[digest] = filed
+
+    def remove(self, digest: str) -> None:
+        """Forget a filter."""
+        filed = self._filed.pop(digest, None)
+        if filed is None:
+            return
+        self._anywhere.pop(digest, None)
+        for key in filed.under:
+            shelf = self._under[key]
+            del shelf[digest]
+            if not shelf:
+                del self._under[key]
+
+    def match(self, article: ArticlePublished) -> list[str]:
+        """Return the digests of the filters that want this version."""
+        facts = Facts.of(article)
+        kind = str(article.kind)
+        candidates: dict[str, Filed] = dict(self._anywhere)
+        for key in keys_of(facts):
+            self._seen[key] += 1
+            shelf = self._under.get(key)
+            if shelf:
+                candidates.update(shelf)
+        self._age()
+        return [digest for digest, filed in candidates.items() if kind in filed.events and filed.filter.matches(facts)]
+
+    def _cost(self, choice: frozenset[Key]) -> tuple[float, int, int]:
+        """How often filing under this brings a filter up for nothing: by what articles were like, and who is filed there."""
+        frequency = sum(self._seen[key] for key in choice)
+        crowd = sum(len(self._under.get(key, ())) for key in choice)
+        return frequency, crowd, -min(len(value) for _, value in choice)
+
+    def _age(self) -> None:
+        """Keep the statistics small, and young."""
+        self._articles += 1
+        if self._articles % 5000 == 0:
+            self._seen = Counter({key: count // 2 for key, count in self._seen.items() if count > 1})
+
+
+class Matcher:
+    """An `Index` that follows the subscriptions in Redis."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self.index = Index()
+        self._redis = redis
+        self._keys = keys
+        self._count = -1
+        self._after = "0-0"
+
+    def match(self, article: ArticlePublished) -> list[str]:
+        """Return the digests of the filters that want this version."""
+        return self.index.match(article)
+
+    async def catch_up(self) -> None:
+        """Learn of every filter that came or went; after this, whoever subscribed before is known."""
+        if self._count < 0:
+            await self._rebuild()
+        while True:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.xread({self._changes: self._after}, count=PAGE)
+                pipe.get(self._counter)
+                answer, counter = await pipe.execute()
+            entries = [entry for _, found in answer or () for entry in found]
+            for entry_id, fields in entries:
+                if int(fields[b"count"]) != self._count + 1:  # some were trimmed, or the server was emptied
+                    await self._rebuild()
+                    break
+                self._apply(fields)
+                self._count += 1
+                self._after = entry_id.decode()
+            else:
+                if self._count == int(counter or 0):
+                    return
+                if len(entries) < PAGE:
+                    await self._rebuild()
+
+    async def _rebuild(self) -> None:
+        """Begin anew from the filters as they are; changes made meanwhile are applied once more, which changes nothing."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xrevrange(self._changes, count=1)
+            pipe.get(self._counter)
+            newest, counter = await pipe.execute()
+        index = Index()
+        cursor = 0
+        while True:
+            cursor, found = await self._redis.hscan(self._keys.key("filters"), cursor, count=PAGE)  # type: ignore[misc]
+            for digest, definition in found.items():
+                index.add(digest.decode(), *_meaning(definition))
+            if cursor == 0:
+                break
+        self.index = index
+        self._count = int(counter or 0)
+        self._after = newest[0][0].decode() if newest else "0-0"
+
+    def _apply(self, fields: dict[bytes, bytes]) -> None:
+        digest = fields[b"digest"].decode()
+        if fields[b"op"] == b"add":
+            self.index.add(digest, *_meaning(fields[b"definition"]))
+        else:
+            self.index.remove(digest)
+
+    @property
+    def _changes(self) -> str:
+        return self._keys.key("subscriptions", "changes")
+
+    @property
+    def _counter(self) -> str:
+        return self._keys.key("subscriptions", "changed")
+
+
+def _meaning(definition: bytes) -> tuple[Filter, list[str]]:
+    stored = orjson.loads(definition)
+    return Filter.model_validate(stored["filter"]), stored["events"]

@@ -1,0 +1,54 @@
+"""What a subscriber gets: the CloudEvent of the stream, its data in full or reduced to what the subscription asked for."""
+
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from newswire.events import CloudEvent
+
+
+class Content(StrEnum):
+    """How much of an article a subscription wants to be sent."""
+
+    FULL = "full"
+    SUMMARY = "summary"
+    REFERENCE = "reference"
+
+
+_NOT_IN_SUMMARY = frozenset({"body", "text"})
+_IN_REFERENCE = (
+    "id", "version", "publisher", "external_id", "url", "kind", "published_at", "updated_at", "reason", "retracted_at",
+)  # fmt: skip
+
+
+def envelope(event: CloudEvent, *, with_data: bool) -> bytes:
+    """Return what has to be remembered of an event: all but the text of a version, which stays with the records."""
+    return orjson.dumps(event.model_dump(mode="json", exclude_none=True, exclude=set() if with_data else {"data"}))
+
+
+def render(remembered: bytes, document: bytes | None, content: str, reason: str) -> bytes:
+    """Return the body of a webhook.
+
+    Args:
+        remembered: what `envelope` returned.
+        document: the version's document, or None for an event that was remembered with its data.
+        content: how much of it is wanted.
+        reason: why the subscriber is told (``matched`` or ``previously_matched``), an extension attribute of the event.
+    """
+    event: dict[str, Any] = orjson.loads(remembered)
+    data = event.pop("data", None)
+    if document is not None:
+        event["reason"] = reason
+        if content == Content.FULL:
+            return orjson.dumps(event)[:-1] + b',"data":' + document + b"}"
+        data = orjson.loads(document)
+    return orjson.dumps({**event, "data": _reduced(data, content)})
+
+
+def _reduced(data: dict[str, Any], content: str) -> dict[str, Any]:
+    if content == Content.SUMMARY:
+        return {name: value for name, value in data.items() if name not in _NOT_IN_SUMMARY}
+    if content == Content.REFERENCE:
+        return {name: data[name] for name in _IN_REFERENCE if name in data}
+    return data

@@ -1,0 +1,39 @@
+"""The settings of the notify service."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from newswire.settings import Settings
+
+
+class NotifySettings(Settings):
+    """Settings of the fan-out, beside the common ones."""
+
+    webhook_allow_private: bool = False
+    """Let webhooks go to loopback and private addresses, by plain http, on any port: for a laptop or a closed network."""
+    webhook_ports: Annotated[frozenset[int], NoDecode] = frozenset({80, 443})
+    webhook_timeout: float = Field(default=15.0, gt=0, le=120)
+    webhook_connect_timeout: float = Field(default=5.0, gt=0, le=60)
+    webhook_concurrency: int = Field(default=64, ge=1, le=4096)
+    """Deliveries in flight at a time, per process."""
+    webhook_concurrency_per_endpoint: int = Field(default=8, ge=1, le=256)
+    subscriptions_per_account: int = Field(default=1000, ge=1)
+    delivery_retention: timedelta = timedelta(days=7)
+    """How long an ended delivery and its attempts can be looked at."""
+    dead_letter_retention: timedelta = timedelta(days=30)
+    live_heartbeat: float = Field(default=15.0, gt=0)
+    live_queue: int = Field(default=1000, ge=1)
+    """Events that may wait for one reader of the live stream; a slower one is cut off and resumes."""
+
+    @field_validator("webhook_ports", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @property
+    def delivery_url(self) -> SecretStr:
+        """The Redis that holds the state of the fan-out."""
+        return self.delivery_redis_url or self.redis_url

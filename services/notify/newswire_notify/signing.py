@@ -1,0 +1,20 @@
+"""Signatures of webhooks, by the Standard Webhooks specification (symmetric, ``v1``)."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+
+PREFIX = "whsec_"
+
+
+def new_secret() -> str:
+    """Make the secret that a subscriber shares with us."""
+    return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """Return the value of ``webhook-signature`` for one message."""
+    key = base64.b64decode(secret.removeprefix(PREFIX))
+    digest = hmac.digest(key, b"%s.%d.%s" % (message_id.encode(), timestamp, body), hashlib.sha256)
+    return "v1," + base64.b64encode(digest).decode()

@@ -1,0 +1,219 @@
+"""The worker: claims what is due, sends it, writes down what came of it."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Protocol
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire import telemetry
+from newswire.consume import pause
+from newswire.events import PUBLISHED
+from newswire.keyspace import Keyspace
+from newswire_notify.queue import Job, Outcome, Queue, Settled
+from newswire_notify.rendering import render
+from newswire_notify.sending import Sent
+
+log = logging.getLogger(__name__)
+
+SCHEDULE = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
+"""Seconds to wait after each failure: about 28 hours in all."""
+JITTER = 0.2
+LONGEST_RETRY_AFTER = 3600.0
+IDLE = 0.25
+"""How soon at the latest a worker sees what another process has put into the queue, in seconds."""
+DRAIN = 4.0
+
+
+class Post(Protocol):
+    """Sends one delivery."""
+
+    async def __call__(self, job: Job, body: bytes, traceparent: str | None) -> Sent:
+        """Try once."""
+        ...
+
+
+def verdict(job: Job, sent: Sent, now: float, uniform: Callable[[float, float], float]) -> tuple[Outcome, float]:
+    """Decide what follows an attempt, and when."""
+    if sent.accepted:
+        return Outcome.DELIVERED, now
+    if sent.gone:
+        return Outcome.GONE, now
+    if job.failures >= len(SCHEDULE):
+        return Outcome.DEAD, now
+    wait = SCHEDULE[job.failures] * uniform(1 - JITTER, 1 + JITTER)
+    if sent.retry_after is not None:
+        wait = min(max(wait, sent.retry_after), max(wait, LONGEST_RETRY_AFTER))
+    return Outcome.RETRY, now + wait
+
+
+class Worker:
+    """Delivers, several at a time. Any number of workers may share one queue."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        records: "Redis",
+        keys: Keyspace,
+        post: Post,
+        *,
+        concurrency: int = 64,
+        lease: float = 60.0,
+        clock: Callable[[], float] = time.time,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self.running = False
+        self._queue = queue
+        self._records = records
+        self._keys = keys
+        self._post = post
+        self._concurrency = concurrency
+        self._lease = lease
+        self._clock = clock
+        self._uniform = uniform
+        self._news = asyncio.Event()
+        self._in_flight: dict[asyncio.Task[None], Job] = {}
+        self._ended: list[Settled] = []
+        self._settling = asyncio.Lock()
+
+    def wake(self) -> None:
+        """Look into the queue at once: something was put into it."""
+        self._news.set()
+
+    async def check(self) -> str | None:
+        """Tell why nothing is delivered at the moment: a readiness check."""
+        return None if self.running else "the delivery worker is not running"
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Deliver until stopping is set; then let what is in flight end, and hand the rest back."""
+        failures = 0
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            while not stopping.is_set():
+                try:
+                    begun = await self.step()
+                    failures, self.running = 0, True
+                    await self._rest(stop, busy=begun > 0)
+                except (RedisError, OSError) as error:
+                    self.running = False
+                    log.warning("the delivery queue cannot be reached", extra={"reason": str(error)})
+                    await pause(stopping, self._uniform(0.5, 1.0) * min(0.1 * 2 ** min(failures, 7), 10.0))
+                    failures += 1
+            await self._drain()
+        finally:
+            stop.cancel()
+            self.running = False
+
+    async def step(self) -> int:
+        """Settle what has ended, claim what is due and begin to send it; return how many were begun."""
+        await self._settle()
+        free = self._concurrency - len(self._in_flight)
+        if free <= 0:
+            return 0
+        jobs = await self._queue.claim(self._clock(), self._lease, free)
+        if jobs:
+            await self._begin(jobs)
+        return len(jobs)
+
+    async def until_idle(self) -> None:
+        """Deliver all that is due now, and wait for it to end."""
+        while await self.step() or self._in_flight or self._ended:
+            if self._in_flight:
+                await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _rest(self, stop: "asyncio.Task[bool]", *, busy: bool) -> None:
+        """Sleep until there is something to do: an attempt has ended, something is due or was put into the queue."""
+        wait = IDLE
+        if not busy:
+            due = await self._queue.next_due()
+            wait = IDLE if due is None else min(max(due - self._clock(), 0.001), IDLE)
+        news = asyncio.create_task(self._news.wait())
+        await asyncio.wait({news, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        news.cancel()
+        self._news.clear()
+
+    async def _begin(self, jobs: Sequence[Job]) -> None:
+        documents = await self._documents(jobs)
+        rendered = lru_cache(maxsize=None)(render)
+        for job in jobs:
+            document = documents.get((job.article, job.version)) if job.type == PUBLISHED else None
+            if not job.envelope or (job.type == PUBLISHED and document is None):
+                self._ended.append(Settled(job, Outcome.CANCELLED, self._clock(), None))
+                continue
+            body = rendered(job.envelope, document, job.content, job.reason)
+            task = asyncio.create_task(self._deliver(job, body, _origin(job.envelope)[0]))
+            self._in_flight[task] = job
+            task.add_done_callback(self._in_flight.pop)
+
+    async def _documents(self, jobs: Sequence[Job]) -> dict[tuple[str, int], bytes]:
+        """Read each distinct version once; an erased one is missing."""
+        wanted = list({(job.article, job.version) for job in jobs if job.type == PUBLISHED})
+        async with self._records.pipeline(transaction=False) as pipe:
+            for article, version in wanted:
+                pipe.hget(self._keys.version(article, version), "document")
+            found = await pipe.execute()
+        return {which: document for which, document in zip(wanted, found, strict=True) if document}
+
+    async def _deliver(self, job: Job, body: bytes, traceparent: str | None) -> None:
+        try:
+            sent = await self._post(job, body, traceparent)
+        except asyncio.CancelledError:
+            self._ended.append(Settled(job, Outcome.RELEASED, self._clock(), None))
+            raise
+        now = self._clock()
+        outcome, due = verdict(job, sent, now, self._uniform)
+        if outcome is not Outcome.DELIVERED:
+            log.info(
+                "delivery failed",
+                extra={
+                    "delivery": job.id,
+                    "attempt": job.attempt,
+                    "outcome": outcome.value,
+                    "error": sent.attempt.error,
+                },
+            )
+        self._ended.append(Settled(job, outcome, due, sent.attempt))
+        if outcome is Outcome.DELIVERED:
+            published = _origin(job.envelope)[1]
+            telemetry.publish_to_delivered.observe(max(0.0, now - (published or now)))
+        self._news.set()
+
+    async def _settle(self) -> None:
+        async with self._settling:
+            ended, self._ended = self._ended, []
+            try:
+                states = await self._queue.settle(ended, self._clock())
+            except BaseException:
+                self._ended = ended + self._ended  # settled twice is harmless: the second time the lease is gone
+                raise
+        for item, state in zip(ended, states, strict=True):
+            if state not in (None, "waiting"):
+                telemetry.deliveries.labels(state).inc()
+            elif state == "waiting" and item.outcome is Outcome.RETRY:
+                telemetry.deliveries.labels("retried").inc()
+
+    async def _drain(self) -> None:
+        if self._in_flight:
+            _, late = await asyncio.wait(self._in_flight, timeout=DRAIN)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        try:
+            await self._settle()
+        except (RedisError, OSError) as error:
+            log.warning("leases are left to run out", extra={"reason": str(error)})
+
+
+@lru_cache(maxsize=256)
+def _origin(envelope: bytes) -> tuple[str | None, float | None]:
+    """Return the trace that an event belongs to, and when it happened."""
+    event = orjson.loads(envelope)
+    moment = event.get("time")
+    return event.get("traceparent"), datetime.fromisoformat(moment).timestamp() if moment else None

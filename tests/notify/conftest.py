@@ -1,0 +1,251 @@
+"""A fan-out on a real server, with a clock that the test turns, and a real HTTP receiver."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from redis.asyncio import Redis
+
+from newswire.consume import Received
+from newswire.events import FIELD, PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, decode, event
+from newswire.filters import Filter
+from newswire.keyspace import Keyspace
+from newswire_notify.deliveries import Deliveries
+from newswire_notify.guard import Policy, connector
+from newswire_notify.handlers import FanOut
+from newswire_notify.matcher import Matcher
+from newswire_notify.queue import Queue
+from newswire_notify.rendering import Content
+from newswire_notify.sending import Sender
+from newswire_notify.subscriptions import Subscription, SubscriptionDraft, Subscriptions, Wanted, Webhook
+from newswire_notify.worker import Worker
+
+SITE = "https://news.example"
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 15) -> None:
+    async with asyncio.timeout(seconds):
+        while True:
+            result = condition()
+            if result if isinstance(result, bool) else await result:
+                return
+            await asyncio.sleep(0.02)
+
+
+@dataclass
+class Got:
+    """A webhook as it arrived."""
+
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def event(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+Answer = Callable[[], Awaitable[web.StreamResponse]]
+
+
+class Receiver:
+    """Takes webhooks and answers 204, or what the test put down for a path."""
+
+    def __init__(self) -> None:
+        self.got: list[Got] = []
+        self.answers: dict[str, Answer] = {}
+        self.url = ""
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        self.got.append(Got(request.path, dict(request.headers), await request.read()))
+        answer = self.answers.get(request.path)
+        return await answer() if answer else web.Response(status=204)
+
+    def events(self, path: str) -> list[str]:
+        """The ids of the events that a path got, in order."""
+        return [got.event["id"] for got in self.got if got.path == path]
+
+    def answer(self, path: str, *statuses: int, **headers: str) -> None:
+        """Answer with these statuses in turn; the last one goes on."""
+        left = list(statuses)
+
+        async def next_answer() -> web.StreamResponse:
+            status = left.pop(0) if len(left) > 1 else left[0]
+            return web.Response(status=status, text=f"this is {status}", headers=headers)
+
+        self.answers[path] = next_answer
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    taking = Receiver()
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", taking.take)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    taking.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield taking
+    await runner.cleanup()
+
+
+@pytest.fixture
+def keys(namespace: str) -> Keyspace:
+    return Keyspace(namespace)
+
+
+@dataclass
+class Clock:
+    now: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Desk:
+    """A whole fan-out, worked by hand: publish, fan out, deliver."""
+
+    redis: Redis
+    keys: Keyspace
+    queue: Queue
+    subscriptions: Subscriptions
+    deliveries: Deliveries
+    matcher: Matcher
+    fan_out: FanOut
+    worker: Worker
+    clock: Clock
+    entries: dict[str, Received] = field(default_factory=dict)
+
+    async def subscribe(
+        self,
+        url: str,
+        filter_: dict[str, Any] | None = None,
+        *,
+        account: str = "reader",
+        events: Sequence[str] = ("published", "updated", "corrected", "retracted"),
+        content: str = "full",
+    ) -> Subscription:
+        draft = SubscriptionDraft(
+            channel=Webhook(type="webhook", url=url),
+            filter=Filter.model_validate(filter_ or {}),
+            events=[Wanted(name) for name in events],
+            content=Content(content),
+        )
+        return await self.subscriptions.add(account, draft)
+
+    async def put(self, article_id: str, version: int = 1, **changes: Any) -> Received:
+        """Publish a version as ingest does, without telling the fan-out yet."""
+        article = published(article_id, version, **changes)
+        said = event(
+            PUBLISHED,
+            article,
+            id_=f"{article_id}.{version}",
+            source=f"{SITE}/publishers/{article.publisher}",
+            subject=article_id,
+            traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        )
+        document = json.dumps(said.data)
+        await self.redis.hset(self.keys.version(article_id, version), "document", document)
+        await self.redis.hset(self.keys.article(article_id), "status", "published")
+        return await self._append(said.to_json(), said.id)
+
+    async def put_retraction(self, article_id: str, version: int) -> Received:
+        await self.redis.hset(self.keys.article(article_id), "status", "retracted")
+        for number in range(1, version + 1):
+            await self.redis.delete(self.keys.version(article_id, number))
+        tombstone = ArticleRetracted(
+            id=article_id,
+            version=version,
+            publisher="harbour-post",
+            reason="planted by a prankster",
+            retracted_at="2026-02-03T04:05:06Z",
+        )
+        said = event(
+            RETRACTED,
+            tombstone,
+            id_=f"{article_id}.{version}.retracted",
+            source=f"{SITE}/publishers/harbour-post",
+            subject=article_id,
+        )
+        return await self._append(said.to_json(), said.id)
+
+    async def _append(self, data: bytes, event_id: str) -> Received:
+        entry_id = (await self.redis.xadd(self.keys.stream, {FIELD: data})).decode()
+        envelope, payload = decode({FIELD.encode(): data})
+        self.entries[event_id] = Received(entry_id, envelope, payload)
+        return self.entries[event_id]
+
+    async def publish(self, article_id: str, version: int = 1, **changes: Any) -> None:
+        """Publish a version and fan it out."""
+        await self.fan_out([await self.put(article_id, version, **changes)])
+
+    async def retract(self, article_id: str, version: int = 1) -> None:
+        await self.fan_out([await self.put_retraction(article_id, version)])
+
+    async def deliver(self) -> None:
+        """Deliver all that is due."""
+        await self.worker.until_idle()
+
+    async def states(self, subscription: Subscription) -> dict[str, str]:
+        """Event → state of the delivery."""
+        return {row["event"]: row["state"] for row in await self.deliveries.of(subscription.id, 100)}
+
+
+def published(article_id: str, version: int = 1, **changes: Any) -> ArticlePublished:
+    fields = {
+        "id": article_id,
+        "version": version,
+        "publisher": "harbour-post",
+        "url": f"{SITE}/articles/{article_id}",
+        "title": "The ferry leaves on time",
+        "body": "<p>It crossed the sound before dawn.</p>",
+        "text": "It crossed the sound before dawn.",
+        "category": "Transport",
+        "published_at": "2026-01-02T03:04:05Z",
+        "updated_at": "2026-01-02T03:04:05Z",
+        "kind": "published" if version == 1 else "updated",
+    }
+    return ArticlePublished.model_validate(fields | changes)
+
+
+@asynccontextmanager
+async def opened_desk(
+    redis: Redis, keys: Keyspace, clock: Clock, *, chunk: int = 500, timeout: float = 0.5
+) -> AsyncIterator[Desk]:
+    queue = Queue(redis, keys)
+    matcher = Matcher(redis, keys)
+    async with aiohttp.ClientSession(connector=connector(Policy(allow_private=True), limit=64)) as session:
+        sender = Sender(session, clock, timeout=timeout, connect=0.5)
+        worker = Worker(queue, redis, keys, sender.send, clock=clock, uniform=lambda low, high: (low + high) / 2)
+        fan_out = FanOut(matcher, queue, redis, keys, clock=clock, enqueued=worker.wake, chunk=chunk)
+        yield Desk(
+            redis,
+            keys,
+            queue,
+            Subscriptions(queue, redis, keys),
+            Deliveries(redis, redis, keys),
+            matcher,
+            fan_out,
+            worker,
+            clock,
+        )
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def desk(redis: Redis, keys: Keyspace, clock: Clock) -> AsyncIterator[Desk]:
+    async with opened_desk(redis, keys, clock) as opened:
+        yield opened

@@ -1,0 +1,249 @@
+"""From a published version to a signed webhook, with everything that can go wrong on the way."""
+
+import asyncio
+import socket
+
+import pytest
+from aiohttp import web
+from standardwebhooks.webhooks import Webhook
+
+from newswire_notify import deadletters
+from newswire_notify.worker import SCHEDULE
+from tests.notify.conftest import Desk, Receiver
+
+
+async def test_a_version_arrives_signed_once_per_subscription(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a", {"categories": ["transport"]})
+    await desk.subscribe(f"{receiver.url}/other", {"categories": ["sports"]})
+    await desk.publish("a1")
+    await desk.deliver()
+    [got] = receiver.got
+    assert got.path == "/a"
+    assert got.event["id"] == "a1.1"
+    assert got.event["type"] == "newswire.article.published.v1"
+    assert got.event["data"]["body"] == "<p>It crossed the sound before dawn.</p>"
+    assert got.event["reason"] == "matched"
+    assert got.headers["traceparent"] == "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    # the reference implementation checks the time as well, so it is given one that signs by the wall clock
+    verify = Webhook(subscription.secret)
+    stamp = got.headers["webhook-timestamp"]
+    assert int(stamp) == int(desk.clock.now)
+    from datetime import UTC, datetime
+
+    expected = verify.sign(got.headers["webhook-id"], datetime.fromtimestamp(int(stamp), UTC), got.body.decode())
+    assert got.headers["webhook-signature"] == expected
+    assert await desk.states(subscription) == {"a1.1": "delivered"}
+
+
+async def test_content_can_be_reduced(desk: Desk, receiver: Receiver) -> None:
+    await desk.subscribe(f"{receiver.url}/summary", content="summary")
+    await desk.subscribe(f"{receiver.url}/reference", content="reference")
+    await desk.publish("a1", summary="On time.")
+    await desk.deliver()
+    data = {got.path: got.event["data"] for got in receiver.got}
+    assert data["/summary"]["summary"] == "On time."
+    assert not {"body", "text"} & set(data["/summary"])
+    assert set(data["/reference"]) == {"id", "version", "publisher", "url", "kind", "published_at", "updated_at"}
+
+
+async def test_two_failures_then_success_keeps_the_id_and_shows_every_attempt(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 500, 500, 200)
+    await desk.publish("a1")
+    for wait in (0, *SCHEDULE[:2]):
+        desk.clock.now += wait
+        await desk.deliver()
+    assert len({got.headers["webhook-id"] for got in receiver.got}) == 1
+    [delivery] = await desk.deliveries.of(subscription.id, 10)
+    assert delivery["state"] == "delivered"
+    assert [(a["attempt"], a["status"], a["error"], a["answer"]) for a in delivery["attempts"]] == [
+        (1, 500, "http: answered 500", "this is 500"),
+        (2, 500, "http: answered 500", "this is 500"),
+        (3, 200, None, "this is 200"),
+    ]
+
+
+async def test_nothing_is_tried_again_before_its_time(desk: Desk, receiver: Receiver) -> None:
+    await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 500)
+    await desk.publish("a1")
+    await desk.deliver()
+    desk.clock.now += SCHEDULE[0] - 0.1
+    await desk.deliver()
+    assert len(receiver.got) == 1
+    desk.clock.now += 0.1
+    await desk.deliver()
+    assert len(receiver.got) == 2
+
+
+async def test_dead_endpoints_do_not_delay_others_and_end_as_dead_letters(desk: Desk, receiver: Receiver) -> None:
+    async def hang() -> web.StreamResponse:
+        await asyncio.sleep(30)
+        raise AssertionError
+
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        closed = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+    receiver.answers["/hangs"] = hang
+    receiver.answer("/fails", 503)
+    hanging = await desk.subscribe(f"{receiver.url}/hangs")
+    gone = await desk.subscribe(closed)
+    failing = await desk.subscribe(f"{receiver.url}/fails")
+    healthy = await desk.subscribe(f"{receiver.url}/well")
+    await desk.publish("a1")
+    for wait in (0, *SCHEDULE):
+        desk.clock.now += wait
+        await desk.publish(f"b{wait}-{desk.clock.now:.0f}")
+        await desk.deliver()
+    assert len(set(receiver.events("/well"))) == len(receiver.events("/well")) == 2 + len(SCHEDULE)
+    assert set((await desk.states(healthy)).values()) == {"delivered"}
+    errors = {}
+    for subscription in (hanging, gone, failing):
+        delivery = next(d for d in await desk.deliveries.of(subscription.id, 100) if d["event"] == "a1.1")
+        assert delivery["state"] == "dead"
+        assert len(delivery["attempts"]) == 1 + len(SCHEDULE)
+        errors[subscription.id] = delivery["attempts"][-1]["error"]
+    assert errors[hanging.id].startswith("timeout")
+    assert errors[gone.id].startswith("connect")
+    assert errors[failing.id].startswith("http")
+    letters = [letter for letter in await deadletters.list_dead(desk.redis, desk.keys) if letter.event == "a1.1"]
+    assert {letter.subscription for letter in letters} == {hanging.id, gone.id, failing.id}
+
+
+async def test_a_dead_letter_can_be_tried_again_or_dropped(desk: Desk, receiver: Receiver) -> None:
+    await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 500)
+    await desk.publish("a1")
+    await desk.publish("a2")
+    for wait in (0, *SCHEDULE):
+        desk.clock.now += wait
+        await desk.deliver()
+    first, second = sorted(await deadletters.list_dead(desk.redis, desk.keys), key=lambda letter: letter.event)
+    assert first.error == "http: answered 500"
+    assert await deadletters.drop(desk.redis, desk.keys, second.id)
+    assert not await deadletters.drop(desk.redis, desk.keys, second.id)
+    receiver.answer("/a", 200)
+    receiver.got.clear()
+    await deadletters.retry(desk.redis, desk.keys, first.id)
+    await desk.deliver()
+    assert [(got.event["id"], got.headers["webhook-id"]) for got in receiver.got] == [("a1.1", first.id)]
+    assert await deadletters.list_dead(desk.redis, desk.keys) == []
+    with pytest.raises(deadletters.NotRetried, match="no dead delivery"):
+        await deadletters.retry(desk.redis, desk.keys, first.id)
+
+
+async def test_410_ends_the_subscription(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 410)
+    await desk.publish("a1")
+    await desk.deliver()
+    await desk.publish("a2")
+    await desk.deliver()
+    assert receiver.events("/a") == ["a1.1"]
+    found = await desk.subscriptions.get("reader", subscription.id)
+    assert found is not None
+    assert found.status == "disabled"
+    assert await desk.states(subscription) == {"a1.1": "dead"}
+
+
+@pytest.mark.parametrize(("said", "waited"), [("120", 120), ("999999", 3600), ("nonsense", SCHEDULE[0])])
+async def test_retry_after_is_honoured_and_bounded(desk: Desk, receiver: Receiver, said: str, waited: float) -> None:
+    await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 429, **{"Retry-After": said})
+    await desk.publish("a1")
+    await desk.deliver()
+    assert await desk.queue.next_due() == desk.clock.now + waited
+
+
+async def test_redirects_are_not_followed(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 307, Location=f"{receiver.url}/elsewhere")
+    await desk.publish("a1")
+    await desk.deliver()
+    assert [got.path for got in receiver.got] == ["/a"]
+    assert await desk.states(subscription) == {"a1.1": "waiting"}
+
+
+async def test_only_the_beginning_of_a_long_answer_is_kept(desk: Desk, receiver: Receiver) -> None:
+    async def long() -> web.StreamResponse:
+        return web.Response(text="x" * 1_000_000)
+
+    receiver.answers["/a"] = long
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    await desk.publish("a1")
+    await desk.deliver()
+    [delivery] = await desk.deliveries.of(subscription.id, 10)
+    assert delivery["attempts"][0]["answer"] == "x" * 4096
+
+
+async def test_a_lost_lease_changes_nothing(desk: Desk, receiver: Receiver) -> None:
+    from newswire_notify.queue import Outcome, Settled
+
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    await desk.publish("a1")
+    [stale] = await desk.queue.claim(desk.clock.now, 10, 64)
+    assert await desk.queue.claim(desk.clock.now + 9, 10, 64) == []
+    desk.clock.now += 10
+    [fresh] = await desk.queue.claim(desk.clock.now, 10, 64)
+    assert (stale.id, stale.attempt, fresh.attempt) == (fresh.id, 1, 2)
+    assert await desk.queue.settle([Settled(stale, Outcome.DEAD, 0, None)], desk.clock.now) == [None]
+    assert await desk.states(subscription) == {"a1.1": "delivering"}
+    assert await desk.queue.settle([Settled(fresh, Outcome.DELIVERED, 0, None)], desk.clock.now) == ["delivered"]
+    assert await desk.queue.settle([Settled(fresh, Outcome.RETRY, 0, None)], desk.clock.now) == [None]
+
+
+async def test_an_endpoint_has_only_so_many_in_flight(desk: Desk, receiver: Receiver) -> None:
+    await desk.subscribe(f"{receiver.url}/a")
+    await desk.subscribe(f"{receiver.url}/b", {"topics": ["nothing"]})
+    for number in range(12):
+        await desk.publish(f"a{number}")
+    assert len(await desk.queue.claim(desk.clock.now, 30, 64)) == 8
+    assert await desk.queue.claim(desk.clock.now, 30, 64) == []
+
+
+async def test_unsubscribing_cancels_what_waits(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    await desk.publish("a1")
+    assert not await desk.subscriptions.remove("stranger", subscription.id)
+    assert await desk.subscriptions.remove("reader", subscription.id)
+    await desk.publish("a2")
+    await desk.deliver()
+    assert receiver.got == []
+    assert await desk.queue.next_due() is None
+    await desk.matcher.catch_up()
+    assert len(desk.matcher.index) == 0
+
+
+async def test_an_erased_version_is_not_delivered(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    await desk.publish("a1")
+    await desk.redis.delete(desk.keys.version("a1", 1))
+    await desk.deliver()
+    assert receiver.got == []
+    assert await desk.states(subscription) == {"a1.1": "cancelled"}
+
+
+async def test_what_an_endpoint_answered_goes_with_the_article(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 200)
+    await desk.publish("a1")
+    await desk.deliver()
+    await desk.put_retraction("a1", 1)
+    [delivery] = await desk.deliveries.of(subscription.id, 10)
+    assert delivery["attempts"][0]["answer"] is None
+    await desk.fan_out([desk.entries["a1.1.retracted"]])
+    assert not await desk.redis.exists(desk.keys.key("answers", "a1"))
+
+
+async def test_the_loop_delivers_at_once_and_hands_back_what_it_cannot_end(desk: Desk, receiver: Receiver) -> None:
+    from tests.notify.conftest import until
+
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    stopping = asyncio.Event()
+    running = asyncio.create_task(desk.worker.run(stopping))
+    await until(lambda: desk.worker.running)
+    await desk.publish("a1")
+    await until(lambda: receiver.events("/a") == ["a1.1"])
+    stopping.set()
+    await asyncio.wait_for(running, 10)
+    assert await desk.states(subscription) == {"a1.1": "delivered"}
