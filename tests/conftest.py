@@ -3,13 +3,27 @@
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from redis.asyncio import Redis
+from selenium.webdriver import Chrome
 
-from tests.servers.elasticsearch import ElasticsearchServer, NoServer, elasticsearch_server
-from tests.servers.valkey import redis_server
+from tests.servers.browser import NoBrowser, chromium_browser
+from tests.servers.elasticsearch import ElasticsearchServer, NoServer, elasticsearch_server, fetch_elasticsearch
+from tests.servers.valkey import fetch_redis, redis_server
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetch what the chosen tests run on before a clock runs: a first download outlasts the timeout of any test."""
+    if session.config.option.collectonly:
+        return
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if "redis_url" in wanted:
+        fetch_redis()
+    if "_elasticsearch_or_reason" in wanted:
+        with suppress(NoServer):  # the fixture says it, to those who ask for it
+            fetch_elasticsearch()
 
 
 def lacking(reason: str) -> None:
@@ -51,3 +65,14 @@ def namespace() -> str:
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     async with Redis.from_url(redis_url) as client:
         yield client
+
+
+@pytest.fixture
+def chromium() -> Iterator[Chrome]:
+    with ExitStack() as stack:
+        try:
+            browser = stack.enter_context(chromium_browser())
+        except NoBrowser as error:
+            lacking(str(error))
+            raise
+        yield browser

