@@ -1,13 +1,12 @@
 """The one text analysis: search, its two indexes and the subscription matcher all see a text as these terms.
 
-Tokens are runs of Unicode letters, digits and their marks; apostrophes split them and a trailing possessive goes.
-Each is folded (`newswire.folding.fold`) and stemmed (Snowball English). Both engines are given the finished terms,
-separated by spaces, so that they cannot disagree.
+Tokens are runs of Unicode letters, digits and their marks; apostrophes split them and a trailing possessive goes. Each is
+folded (`newswire.folding.fold`) and stemmed (Snowball English). Both engines are given the finished terms, separated by
+spaces, so that they cannot disagree.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from itertools import chain
+from typing import NamedTuple
 
 import regex
 import Stemmer
@@ -18,21 +17,33 @@ from newswire.folding import fold
 SEPARATOR = "\ue000"
 """A term that no text yields, put between fields so that no phrase reaches from one into the next."""
 
-_WORD = regex.compile(r"[\p{L}\p{N}][\p{L}\p{N}\p{M}]*")
-_POSSESSIVE = regex.compile(r"(?<=[\p{L}\p{N}\p{M}])['’ʼ＇]s(?![\p{L}\p{N}\p{M}])", regex.IGNORECASE)
+LONGEST_TERM = 255
+"""Engines cut or drop very long terms, each at a length of its own; none comes near it when all are cut here."""
+
+# Unicode counts these apostrophes as letters.
+_APOSTROPHE_LETTERS = r"\u02b9\u02bb-\u02bf\ua78b\ua78c"
+_LETTER = rf"[[\p{{L}}\p{{N}}]--[{_APOSTROPHE_LETTERS}]]"
+# Soft hyphens and joiners say how a word is drawn, not what it is.
+_INVISIBLE = r"\u00ad\u200c\u200d\u2060"
+_INNER = rf"[[\p{{L}}\p{{N}}\p{{M}}{_INVISIBLE}]--[{_APOSTROPHE_LETTERS}]]"
+_APOSTROPHE = rf"[{_APOSTROPHE_LETTERS}'’‘‛＇`´′]"
+_POSSESSIVE = rf"{_APOSTROPHE}[sS](?!{_INNER})"
+_WORD = regex.compile(rf"({_LETTER}{_INNER}*+)(?:{_POSSESSIVE})?", regex.V1)
+_UNSEEN = regex.compile(rf"[\p{{Me}}{_INVISIBLE}]", regex.V1)
 _STEMMER = Stemmer.Stemmer("english", 0)
 
-_ENGLISH = """
-a about after again against all am an and any are as at be because been before being below between both but by
-can did do does doing down during each few for from further had has have having he her here hers him his how i
-if in into is it its me more most my no nor not of off on once only or other our ours out over own same she so
-some such than that the their theirs them then there these they this those through to too under until up very
-was we were what when where which while who whom why will with you your yours
-"""
+_STOP_WORDS = frozenset(
+    """
+    a about after again against all am an and any are as at be because been before being below between both but by can did
+    do does doing down during each few for from further had has have having he her here hers him his how i if in into is it
+    its me more most my no nor not of off on once only or other our ours out over own same she so some such than that the
+    their theirs them then there these they this those through to too under until up very was we were what when where which
+    while who whom why will with you your yours
+    """.split()
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """A word of a text: where it stands in it, and the terms it yields."""
 
     start: int
@@ -40,32 +51,49 @@ class Token:
     terms: tuple[str, ...]
 
 
-@lru_cache(maxsize=200_000)
-def _terms_of_word(word: str) -> tuple[str, ...]:
-    folded = fold(word)
-    parts = _WORD.findall(folded)
-    return tuple(_STEMMER.stemWord(part) for part in parts)
+class _Words(dict[str, tuple[str, ...]]):
+    """The terms of each word seen so far. A dict, for no call is cheaper than its look-up."""
+
+    most = 200_000
+    longest = 40
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        found = tuple(_STEMMER.stemWord(part[:LONGEST_TERM]) for part in _unstemmed(word))
+        if len(word) <= self.longest:
+            if len(self) >= self.most:
+                self.clear()
+            self[word] = found
+        return found
 
 
-def _words(text: str) -> Iterator[tuple[int, int]]:
-    possessives = {match.start() + 1 for match in _POSSESSIVE.finditer(text)}
-    for match in _WORD.finditer(text):
-        if match.start() not in possessives:
-            yield match.span()
+def _unstemmed(word: str) -> list[str]:
+    """Fold a word; what folding takes apart (a fraction, say) becomes several."""
+    if word.isascii():
+        return [fold(word)]
+    return _WORD.findall(_UNSEEN.sub("", fold(_UNSEEN.sub("", word))))
 
 
-STOP_WORDS = frozenset(term for word in _ENGLISH.split() for term in _terms_of_word(word))
-"""English words that carry no meaning of their own, as terms."""
+_terms_of = _Words()
+
+STOP_WORDS = frozenset(term for word in _STOP_WORDS for term in _terms_of[word])
+"""The terms of English words that carry no meaning of their own. To judge a word, use `is_stop_word`: "owned" and "own"
+have one term."""
+
+
+def is_stop_word(text: str) -> bool:
+    """Tell whether a text is one English word that carries no meaning of its own."""
+    words = [part for word in _WORD.findall(text) for part in _unstemmed(word)]
+    return len(words) == 1 and words[0] in _STOP_WORDS
 
 
 def tokens(text: str) -> list[Token]:
     """Return the words of a text with their places in it."""
-    return [Token(start, end, _terms_of_word(text[start:end])) for start, end in _words(text)]
+    return [Token(match.start(1), match.end(1), _terms_of[match[1]]) for match in _WORD.finditer(text)]
 
 
 def terms(text: str) -> list[str]:
     """Return the terms of a text in their order."""
-    return [term for start, end in _words(text) for term in _terms_of_word(text[start:end])]
+    return list(chain.from_iterable(map(_terms_of.__getitem__, _WORD.findall(text))))
 
 
 def title_terms(article: Article) -> list[str]:

@@ -12,13 +12,13 @@ from functools import cached_property
 from typing import Annotated, Self
 
 from fastapi.datastructures import QueryParams
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from newswire.analysis import article_terms
 from newswire.article import Article, Line, Text, Tombstone
 from newswire.folding import fold
-from newswire.problems import from_validation_error
-from newswire.query import Everything, Positions, Query, interpreted, matches, parse, positions
+from newswire.problems import FieldError, field_errors, invalid_fields
+from newswire.query import Everything, Positions, Query, matches, normal, parse, positions, prefixes
 from newswire.requests import scalar_params
 
 FIELDS = ("publishers", "categories", "topics", "authors", "languages")
@@ -30,6 +30,8 @@ PARAMETERS = {
     "language": "languages",
 }
 """Query parameters of the live stream, and the filter's fields that they fill."""
+
+_NOTHING: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
 Values = Annotated[list[Annotated[Line, StringConstraints(max_length=200)]], Field(max_length=100)]
 
@@ -77,65 +79,82 @@ class Filter(BaseModel):
     ] = {}
     query: Annotated[Text, StringConstraints(max_length=1000)] | None = None
 
-    _parsed: Query | None = PrivateAttr(default=None)
-
     @field_validator("query")
     @classmethod
-    def _query_can_be_read(cls, query: str | None) -> str | None:
-        if query is not None:
-            parse(query)
+    def _query_says_something(cls, query: str | None) -> str | None:
+        if query is None or not query.strip():
+            return query
+        if isinstance(parse(query), Everything):
+            raise ValueError("must hold at least one word; to match everything, leave it out")
+        if cut := prefixes(query):
+            raise ValueError(f"must not hold a prefix such as '{cut[0][:50]}'; write whole words")
         return query
 
     @field_validator(*FIELDS)
     @classmethod
     def _each_value_says_something(cls, values: list[str]) -> list[str]:
-        if any(not fold(value.removeprefix("-")) for value in values):
+        if not all(_folded(value)[1] for value in values):
             raise ValueError("must not hold an empty value")
         return values
 
-    @property
+    @field_validator("metadata")
+    @classmethod
+    def _each_name_once(cls, metadata: dict[str, str]) -> dict[str, str]:
+        if len({fold(name) for name in metadata}) < len(metadata):
+            raise ValueError("must not name the same thing in two spellings")
+        return metadata
+
+    @cached_property
     def parsed(self) -> Query:
         """The query as a tree; `Everything` where there is none."""
-        if self._parsed is None:
-            self._parsed = parse(self.query or "")
-        return self._parsed
+        return parse(self.query or "")
+
+    @cached_property
+    def _asked(self) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+        """Of each field that is asked about: what is wanted and what is not."""
+        asked = {}
+        for field in FIELDS:
+            if values := [_folded(value) for value in getattr(self, field)]:
+                wanted = frozenset(value for excluded, value in values if not excluded)
+                asked[field] = (wanted, frozenset(value for excluded, value in values if excluded))
+        return asked
+
+    @cached_property
+    def _metadata(self) -> dict[str, str]:
+        return {fold(name): fold(value) for name, value in self.metadata.items()}
 
     def wanted(self, field: str) -> frozenset[str]:
         """Return the folded values of a field of which one must be there; empty: any will do."""
-        return frozenset(fold(value) for value in getattr(self, field) if not value.startswith("-"))
+        return self._asked.get(field, _NOTHING)[0]
 
     def unwanted(self, field: str) -> frozenset[str]:
         """Return the folded values of a field of which none may be there."""
-        return frozenset(fold(value[1:]) for value in getattr(self, field) if value.startswith("-"))
+        return self._asked.get(field, _NOTHING)[1]
 
     def matches(self, facts: Facts, *, text: bool = True) -> bool:
-        """Tell whether an event matches; ``text=False`` leaves the query and the free-form metadata out of it.
+        """Tell whether an event matches; ``text=False`` leaves the query out of it.
 
-        A retraction carries neither, so whoever is to hear of it is found by the other fields alone.
+        A retraction carries no text and no free-form metadata. The latter is never held against it, so with
+        ``text=False`` whoever is to hear of it is found by the other fields alone.
         """
-        for field in FIELDS:
+        for field, (wanted, unwanted) in self._asked.items():
             found = facts.fields[field]
-            wanted = self.wanted(field)
-            if (wanted and not wanted & found) or self.unwanted(field) & found:
+            if (wanted and wanted.isdisjoint(found)) or not unwanted.isdisjoint(found):
                 return False
-        if not text:
-            return True
-        if any(facts.metadata.get(fold(name)) != fold(value) for name, value in self.metadata.items()):
+        if facts.article is not None and not self._metadata.items() <= facts.metadata.items():
             return False
-        query = self.parsed
-        return isinstance(query, Everything) or matches(query, facts.positions)
+        return not text or isinstance(self.parsed, Everything) or matches(self.parsed, facts.positions)
 
     def canonical(self) -> str:
         """Return the same text for every filter that means the same."""
         members: dict[str, object] = {
-            field: sorted({("-" if value.startswith("-") else "") + fold(value.removeprefix("-")) for value in values})
-            for field in FIELDS
-            if (values := getattr(self, field))
+            field: sorted([*wanted, *("-" + value for value in unwanted)])
+            for field, (wanted, unwanted) in self._asked.items()
         }
-        if self.metadata:
-            members["metadata"] = {fold(name): fold(value) for name, value in self.metadata.items()}
+        if self._metadata:
+            members["metadata"] = self._metadata
         if not isinstance(self.parsed, Everything):
-            members["query"] = interpreted(self.parsed)
+            members["query"] = normal(self.parsed)
         return json.dumps(members, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
     def digest(self) -> str:
@@ -144,15 +163,30 @@ class Filter(BaseModel):
 
 
 def filter_from_params(params: QueryParams, allowed_extra: Collection[str] = ()) -> Filter:
-    """Read the filter of a live stream from its query parameters.
+    """Read the filter of a live stream from its query parameters; an empty value asks for nothing, as in a search.
 
     Raises:
         newswire.problems.Problem: 422, where a parameter is unknown, a scalar one is repeated, or a value is refused.
     """
-
     scalar_params(params, ("q", *allowed_extra), tuple(PARAMETERS))
-    values: dict[str, object] = {field: params.getlist(name) for name, field in PARAMETERS.items()}
+    values: dict[str, object] = {
+        field: [value for value in params.getlist(name) if _folded(value)[1]] for name, field in PARAMETERS.items()
+    }
     try:
         return Filter.model_validate(values | {"query": params.get("q")})
     except ValidationError as error:
-        raise from_validation_error(error) from None
+        found = field_errors(error.errors(include_url=False, include_input=False))
+        raise invalid_fields([_of_parameter(each) for each in found]) from None
+
+
+def _folded(value: str) -> tuple[bool, str]:
+    """Return whether a value excludes, and what."""
+    folded = fold(value)
+    return folded.startswith("-"), fold(folded.removeprefix("-"))
+
+
+def _of_parameter(error: FieldError) -> FieldError:
+    """Name the query parameter where the filter's own field was named."""
+    field = error.field.partition(".")[0]
+    names = {filled: name for name, filled in PARAMETERS.items()} | {"query": "q"}
+    return FieldError(names.get(field, field), error.problem, error.fix)

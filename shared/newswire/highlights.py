@@ -1,10 +1,11 @@
 """Highlights: the passages of a text that a query found, as HTML in which ``<mark>`` is the only markup."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
 
 from newswire.analysis import Token, tokens
-from newswire.query import All, Any_, Phrase, Query
+from newswire.query import All, Any_, Phrase, Query, occurrences
 
 
 def highlight(text: str, query: Query, *, fragments: int, width: int = 180) -> list[str]:
@@ -16,10 +17,10 @@ def highlight(text: str, query: Query, *, fragments: int, width: int = 180) -> l
     marked = _marked(found, query)
     if not marked:
         return []
-    spans = [(found[at].start, found[at].end) for at in sorted(marked)]
+    spans = [(found[at].start, found[at].end) for at in marked]
     if fragments == 0:
         return [_render(text, 0, len(text), spans)]
-    return [_render(text, start, end, spans) for start, end in _passages(text, found, sorted(marked), fragments, width)]
+    return [_render(text, start, end, spans) for start, end in _passages(text, found, marked, fragments, width)]
 
 
 def _phrases(query: Query) -> Iterator[tuple[str, ...]]:
@@ -34,19 +35,24 @@ def _phrases(query: Query) -> Iterator[tuple[str, ...]]:
             return
 
 
-def _marked(found: Sequence[Token], query: Query) -> set[int]:
-    """Return the indexes of the tokens that the query asked for."""
-    sequence = [(term, index) for index, token in enumerate(found) for term in token.terms]
-    places: dict[str, list[int]] = {}
-    for place, (term, _) in enumerate(sequence):
-        places.setdefault(term, []).append(place)
-    marked: set[int] = set()
-    for phrase in _phrases(query):
-        for place in places.get(phrase[0], ()):
-            stretch = sequence[place : place + len(phrase)]
-            if tuple(term for term, _ in stretch) == phrase:
-                marked.update(index for _, index in stretch)
-    return marked
+def _marked(found: Sequence[Token], query: Query) -> list[int]:
+    """Return the indexes of the tokens that the query asked for, in order."""
+    phrases = set(_phrases(query))
+    places: dict[str, list[int]] = {term: [] for phrase in phrases for term in phrase}
+    owners: list[int] = []
+    for index, token in enumerate(found):
+        for term in token.terms:
+            if term in places:
+                places[term].append(len(owners))
+            owners.append(index)
+    return sorted(
+        {
+            owners[place]
+            for phrase in phrases
+            for begin in occurrences(phrase, places)
+            for place in range(begin, begin + len(phrase))
+        }
+    )
 
 
 def _passages(
@@ -54,14 +60,20 @@ def _passages(
 ) -> list[tuple[int, int]]:
     """Choose stretches around the marked tokens: those with the most different terms first, none overlapping."""
     candidates: list[tuple[int, int, int, int]] = []
+    inside: Counter[tuple[str, ...]] = Counter()
+    after = 0
     for first, at in enumerate(marked):
-        limit = found[at].start + width * 2 // 3
-        inside = [other for other in marked[first:] if found[other].end <= max(limit, found[at].end)]
-        variety = len({found[other].terms for other in inside})
-        start, end = _widened(text, found[at].start, found[inside[-1]].end, width)
-        candidates.append((-variety, -len(inside), start, end))
+        limit = max(found[at].start + width * 2 // 3, found[at].end)
+        while after < len(marked) and found[marked[after]].end <= limit:
+            inside[found[marked[after]].terms] += 1
+            after += 1
+        candidates.append((-len(inside), first - after, found[at].start, found[marked[after - 1]].end))
+        inside[found[at].terms] -= 1
+        if not inside[found[at].terms]:
+            del inside[found[at].terms]
     chosen: list[tuple[int, int]] = []
-    for _, _, start, end in sorted(candidates):
+    for _, _, first_start, last_end in sorted(candidates):
+        start, end = _widened(text, first_start, last_end, width)
         if all(end <= other_start or start >= other_end for other_start, other_end in chosen):
             chosen.append((start, end))
             if len(chosen) == fragments:

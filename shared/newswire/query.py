@@ -5,16 +5,17 @@
     choice  = item { "OR" item }           binds tighter than the space: a b OR c d = a (b OR c) d
     item    = word | '"' words '"'
 
-Nothing that is typed is an error: an open quote closes at the end, a stray sign is ignored.
+Nothing that is typed is an error: an open quote closes at the end, a stray sign is ignored. Stop words go from among loose
+words, unless no other word would be left; in a phrase, beside an OR or behind a minus they are meant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import regex
 
-from newswire.analysis import STOP_WORDS, terms
+from newswire.analysis import is_stop_word, terms
 
 LONGEST = 1000
 MOST_CLAUSES = 64
@@ -60,6 +61,7 @@ class QueryTooLong(ValueError):
     """A query of more characters or clauses than are taken; the message says how many are."""
 
 
+_TYPOGRAPHIC_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»＂", '"'))
 _PIECE = regex.compile(r'(?P<not>-?)"(?P<phrase>[^"]*)(?:"|$)|(?P<word>[^\s"]+)')
 
 
@@ -67,7 +69,7 @@ _PIECE = regex.compile(r'(?P<not>-?)"(?P<phrase>[^"]*)(?:"|$)|(?P<word>[^\s"]+)'
 class _Item:
     phrase: Phrase
     negated: bool
-    loose_stop_word: bool
+    dispensable: bool
 
 
 def parse(text: str) -> Query:
@@ -81,7 +83,7 @@ def parse(text: str) -> Query:
     groups: list[list[_Item]] = []
     joining = False
     count = 0
-    for match in _PIECE.finditer(text):
+    for match in _pieces(text):
         if match["word"] == "OR":
             joining = bool(groups)
             continue
@@ -96,11 +98,21 @@ def parse(text: str) -> Query:
         else:
             groups.append([item])
         joining = False
-    telling = [group for group in groups if not (len(group) == 1 and group[0].loose_stop_word and not group[0].negated)]
-    clauses = [_choice(group) for group in (telling if any(not g[0].negated for g in telling) else groups)]
+    telling = [group for group in groups if len(group) > 1 or not group[0].dispensable]
+    says_what_to_find = any(not item.negated for group in telling for item in group)
+    clauses = [_choice(group) for group in (telling if says_what_to_find else groups)]
     if not clauses:
         return Everything()
     return clauses[0] if len(clauses) == 1 else All(tuple(clauses))
+
+
+def prefixes(text: str) -> list[str]:
+    """Return the words of a query that end in ``*``, which stands for nothing in this language."""
+    return [word for match in _pieces(text) if (word := match["word"]) and word.endswith("*") and terms(word)]
+
+
+def _pieces(text: str) -> "Iterator[regex.Match[str]]":
+    return _PIECE.finditer(text.translate(_TYPOGRAPHIC_QUOTES))
 
 
 def _item(match: "regex.Match[str]") -> _Item | None:
@@ -110,7 +122,7 @@ def _item(match: "regex.Match[str]") -> _Item | None:
     found = tuple(terms(source))
     if not found:
         return None
-    return _Item(Phrase(found), negated, not quoted and len(found) == 1 and found[0] in STOP_WORDS)
+    return _Item(Phrase(found), negated, not quoted and not negated and is_stop_word(source))
 
 
 def _choice(items: Sequence[_Item]) -> Query:
@@ -135,6 +147,20 @@ def interpreted(query: Query) -> str:
             return ""
 
 
+def normal(query: Query) -> str:
+    """Return the same text for queries that differ only in the order of their parts, or in repeating one."""
+    match query:
+        case All(parts):
+            return " ".join(sorted({normal(part) for part in parts}))
+        case Any_(parts):
+            choices = sorted({normal(part) for part in parts})
+            return choices[0] if len(choices) == 1 else "(" + " OR ".join(choices) + ")"
+        case Not(part):
+            return "-" + normal(part)
+        case _:
+            return interpreted(query)
+
+
 Positions: TypeAlias = Mapping[str, Sequence[int]]
 
 
@@ -152,7 +178,7 @@ def matches(query: Query, places: Positions) -> bool:
         case Phrase(terms=(only,)):
             return only in places
         case Phrase(terms=several):
-            return _stands_together(several, places)
+            return bool(occurrences(several, places))
         case All(parts):
             return all(matches(part, places) for part in parts)
         case Any_(parts):
@@ -163,10 +189,11 @@ def matches(query: Query, places: Positions) -> bool:
             return True
 
 
-def _stands_together(phrase: Sequence[str], places: Positions) -> bool:
-    candidates = set(places.get(phrase[0], ()))
+def occurrences(phrase: Sequence[str], places: Positions) -> set[int]:
+    """Return the places at which a phrase begins."""
+    begins = set(places.get(phrase[0], ()))
     for offset, term in enumerate(phrase[1:], start=1):
-        if not candidates:
-            return False
-        candidates &= {place - offset for place in places.get(term, ())}
-    return bool(candidates)
+        if not begins:
+            break
+        begins &= {place - offset for place in places.get(term, ())}
+    return begins
