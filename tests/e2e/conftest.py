@@ -83,11 +83,11 @@ def three_processes(environment: dict[str, str], logs: Path) -> Iterator[Newswir
         return made.stdout.strip()
 
     with ExitStack() as stack:
-        sites = [
+        ingest, search, notify = (
             stack.enter_context(service(name, environment, logs / f"{name}.log"))
             for name in ("ingest", "search", "notify")
-        ]
-        yield Newswire(*sites, publisher_key=key("publish"), subscriber_key=key("subscribe"))
+        )
+        yield Newswire(ingest, search, notify, key("publish"), key("subscribe"))
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """What Newswire is for: an article is published, found, heard of, withdrawn, and then gone from everywhere."""
 
+import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +23,7 @@ ARTICLE = {
     "category": "Transport",
     "topics": ["Ferries"],
 }
-WORDS_OF_IT = ("quillfeather", "marrowdale", "perriwick", "zephyrine", "captain")
+WORDS_OF_IT = ("quillfeather", "marrowdale", "perriwick", "zephyrine", "nine")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -48,29 +49,35 @@ def live(newswire: Newswire, query: str = "", after: str | None = None) -> Itera
     heard: list[httpx_sse.ServerSentEvent] = []
     listening = threading.Event()
     headers = {"Last-Event-ID": after} if after else {}
-    client = httpx.Client(timeout=60, trust_env=False)
+    stop: list[Callable[[], object]] = []
 
-    def listen() -> None:
-        try:
-            with httpx_sse.connect_sse(client, "GET", f"{newswire.notify}/v1/stream{query}", headers=headers) as source:
-                source.response.raise_for_status()
-                listening.set()
-                for event in source.iter_sse():
-                    heard.append(event)
-                    if stop.is_set():
-                        return
-        except httpx.TransportError:
-            if not stop.is_set():
-                raise
+    async def listen() -> None:
+        ended = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        stop.append(lambda: loop.call_soon_threadsafe(ended.set))
+        reading = asyncio.create_task(read())
+        await asyncio.wait([reading, asyncio.create_task(ended.wait())], return_when=asyncio.FIRST_COMPLETED)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
 
-    stop = threading.Event()
-    thread = threading.Thread(target=listen, daemon=True)
+    async def read() -> None:
+        async with (
+            httpx.AsyncClient(timeout=60, trust_env=False) as client,
+            httpx_sse.aconnect_sse(client, "GET", f"{newswire.notify}/v1/stream{query}", headers=headers) as source,
+        ):
+            source.response.raise_for_status()
+            listening.set()
+            async for event in source.aiter_sse():
+                heard.append(event)  # noqa: PERF401 (each is to be seen at once)
+
+    thread = threading.Thread(target=asyncio.run, args=(listen(),))
     thread.start()
     try:
         assert listening.wait(30)
         yield heard
     finally:
-        stop.set()
+        stop[0]()
+        thread.join()
 
 
 def events_of(heard: list[httpx_sse.ServerSentEvent]) -> list[dict[str, Any]]:
@@ -107,7 +114,11 @@ def test_publish_search_subscribe_retract(installed: Newswire) -> None:
         assert withdrawn.status_code == 200
         until(lambda: [event["type"] for event in interested.events()] == both_events())
         until(lambda: [event["type"] for event in events_of(heard)] == both_events())
-        until(lambda: httpx.get(f"{installed.search}/v1/search/articles/{article['id']}").status_code == 410)
+        until(
+            lambda: (
+                httpx.get(f"{installed.search}/v1/search/articles/{article['id']}", trust_env=False).status_code == 410
+            )
+        )
 
         no_word_is_left(installed, article, subscription["id"])
         assert uninterested.requests == []
