@@ -1,6 +1,7 @@
 """Articles to index, and short ways to search for them."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 from newswire.article import Article
@@ -26,7 +27,7 @@ def article(id_: str, title: str = "Untitled", text: str = "Nothing to see.", **
         "url": f"https://news.example/articles/{id_}/{title.lower().replace(' ', '-')}",
         "title": title,
         "text": text,
-        "body": f"<p>{text}</p>",
+        "body": f"<p>{escape(text)}</p>",
         "published_at": "2026-03-01T12:00:00Z",
         "updated_at": "2026-03-01T12:00:00Z",
     }

@@ -225,7 +225,7 @@ class EmbeddedIndex:
         result = searcher.search(query, limit=request.limit + 1, offset=offset)
         page = [address for _, address in result.hits[: request.limit]]
         if request.after is None:
-            articles = [_stored(searcher, address) for address in page]
+            articles: list[Mapping[str, Any]] = [_stored(searcher, address) for address in page]
         else:
             # What was retracted since the snapshot must not be read out of it.
             current = (self._get(live, str(searcher.doc(address).get_first("id"))) for address in page)

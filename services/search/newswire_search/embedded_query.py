@@ -46,7 +46,7 @@ def _boolean(schema: Schema, query: Query) -> Tantivy:
             return Tantivy.boolean_query([(Occur.Should, _boolean(schema, part)) for part in parts])
         case All(parts):
             return _all(schema, parts)
-        case Not(part):
+        case Not():
             return _all(schema, (query,))
         case Everything():
             return Tantivy.const_score_query(Tantivy.all_query(), 1.0)

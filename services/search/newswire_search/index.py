@@ -99,7 +99,7 @@ class Position:
 class SearchRequest:
     """One page of one search. Times are ms since 1970, both ends inclusive."""
 
-    query: Query = Everything()
+    query: Query = field(default_factory=Everything)
     filters: Mapping[str, FieldFilter] = field(default_factory=dict)
     since: int | None = None
     until: int | None = None

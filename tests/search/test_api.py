@@ -1,0 +1,271 @@
+"""The readers' API over HTTP."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from newswire.accounts import Scope, create_key
+from newswire.app import Service, create_app
+from newswire.consume import Unavailable
+from newswire.keyspace import Keyspace
+from newswire_search import api, cursor, pages
+from newswire_search.index import ArticleIndex, SearchPage, SearchRequest
+from newswire_search.settings import SearchSettings
+from tests.search.samples import publish, put, retract
+
+
+def client_for(index: ArticleIndex, redis: Redis, namespace: str, *, public_read: bool = True) -> httpx.AsyncClient:
+    settings = SearchSettings(namespace=namespace, public_read=public_read)
+    app = create_app([Service("search", routers=[api.router(index), pages.router(index)])], settings, redis=redis)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://news.example")
+
+
+@pytest.fixture
+async def client(index: ArticleIndex, redis: Redis, namespace: str) -> AsyncIterator[httpx.AsyncClient]:
+    await put(
+        index,
+        publish(
+            "a1",
+            "Ferries sail again",
+            "The ferries left the harbour.",
+            category="Travel",
+            topics=["Sea"],
+            authors=["Ann Lee"],
+            summary="At last",
+            published_at="2026-03-01T23:59:59.999Z",
+            external_id="secret-7",
+            mood="hopeful",
+        ),
+        publish("a2", "Storm warning", "No ferry runs.", category="Weather", published_at="2026-03-02T00:00:00Z"),
+        publish("a3", "Chess", "Games.", category="travel", published_at="2026-03-03T10:00:00Z"),
+    )
+    async with client_for(index, redis, namespace) as http:
+        yield http
+
+
+async def search(client: httpx.AsyncClient, query: str) -> dict[str, Any]:
+    answer = await client.get(f"/v1/search?{query}")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def ids(answer: dict[str, Any]) -> list[str]:
+    return [found["id"] for found in answer["articles"]]
+
+
+async def test_an_answer_has_exactly_the_promised_members(client: httpx.AsyncClient) -> None:
+    answer = await search(client, "q=harbour")
+    assert answer.keys() == {"total", "took_ms", "articles", "facets", "next_cursor"}
+    assert answer["total"] == 1
+    assert answer["next_cursor"] is None
+    assert answer["articles"] == [
+        {
+            "id": "a1",
+            "version": 1,
+            "title": "Ferries sail again",
+            "summary": "At last",
+            "authors": [{"name": "Ann Lee"}],
+            "category": "Travel",
+            "topics": ["Sea"],
+            "language": "und",
+            "publisher": "The Harbour Post",
+            "image": None,
+            "published_at": "2026-03-01T23:59:59.999000Z",
+            "updated_at": "2026-03-01T12:00:00Z",
+            "canonical_url": None,
+            "correction_note": None,
+            "url": "https://news.example/articles/a1/ferries-sail-again",
+            "highlights": {"title": [], "body": ["The ferries left the <mark>harbour</mark>."]},
+        }
+    ]
+    assert answer["facets"] == {
+        "category": [{"value": "Travel", "count": 1}],
+        "topic": [{"value": "Sea", "count": 1}],
+        "author": [{"value": "Ann Lee", "count": 1}],
+        "publisher": [{"value": "The Harbour Post", "count": 1}],
+        "language": [{"value": "und", "count": 1}],
+    }
+
+
+async def test_fields_adds_body_and_text(client: httpx.AsyncClient) -> None:
+    (found,) = (await search(client, "q=harbour&fields=body,text"))["articles"]
+    assert (found["body"], found["text"]) == ("<p>The ferries left the harbour.</p>", "The ferries left the harbour.")
+    (listed, *_) = (await search(client, "fields=text"))["articles"]
+    assert "text" in listed
+    assert "body" not in listed
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["a3", "a2", "a1"]),
+        ("sort=oldest", ["a1", "a2", "a3"]),
+        ("category=TRAVEL", ["a3", "a1"]),
+        ("category=Travel&category=weather", ["a3", "a2", "a1"]),
+        ("category=-travel", ["a2"]),
+        ("category=travel&topic=sea", ["a1"]),
+        ("author=ann%20lee", ["a1"]),
+        ("author=-Ann%20Lee", ["a3", "a2"]),
+        ("publisher=the%20harbour%20post", ["a3", "a2", "a1"]),
+        ("language=und", ["a3", "a2", "a1"]),
+        ("from=2026-03-02", ["a3", "a2"]),
+        ("to=2026-03-01", ["a1"]),
+        ("from=2026-03-01&to=2026-03-01", ["a1"]),
+        ("from=2026-03-02T00:00:00Z&to=2026-03-03T11:00:00%2B01:00", ["a3", "a2"]),
+        ("to=2026-03-03T11:00:00+01:00&from=2026-03-03", ["a3"]),
+        ("q=ferry&sort=newest", ["a2", "a1"]),
+        ("q=zeppelin", []),
+    ],
+)
+async def test_parameters(client: httpx.AsyncClient, query: str, expected: list[str]) -> None:
+    answer = await search(client, query)
+    assert (ids(answer), answer["total"]) == (expected, len(expected))
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("colour=red", "colour"),
+        ("q=a&q=b", "q"),
+        ("sort=newest&sort=newest", "sort"),
+        ("from=2026-03-01&from=2026-03-01", "from"),
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=many", "limit"),
+        ("sort=best", "sort"),
+        ("from=yesterday", "from"),
+        ("to=2026-02-30", "to"),
+        ("to=2026-03-01T10:00:00", "to"),
+        ("from=2026-03-02&to=2026-03-01", "from"),
+        ("fields=title", "fields"),
+        ("cursor=nonsense", "cursor"),
+        ("category=", "category"),
+        ("category=-", "category"),
+        (f"q={'x' * 1001}", "q"),
+        (f"q={'+x' * 65}", "q"),
+    ],
+)
+async def test_what_cannot_be_used_is_422_and_names_the_field(
+    client: httpx.AsyncClient, query: str, field: str
+) -> None:
+    answer = await client.get(f"/v1/search?{query}")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    (error,) = answer.json()["errors"]
+    assert error["field"] == field
+    assert error["fix"]
+
+
+@pytest.mark.parametrize("query", ["q=ferry%20OR%20chess", "sort=newest", "sort=oldest"])
+async def test_cursors_lead_through_all_results(client: httpx.AsyncClient, query: str) -> None:
+    first = await search(client, f"{query}&limit=2")
+    second = await search(client, f"{query}&limit=2&cursor={first['next_cursor']}")
+    assert len(ids(first)) == 2
+    assert sorted(ids(first) + ids(second)) == ["a1", "a2", "a3"]
+    assert second["next_cursor"] is None
+    assert first["total"] == second["total"] == 3
+
+
+async def test_a_cursor_belongs_to_its_search(client: httpx.AsyncClient) -> None:
+    first = await search(client, "sort=newest&limit=1")
+    for query in ("sort=oldest", "sort=newest&q=ferry", "sort=newest&category=travel", "sort=newest&from=2026-03-01"):
+        answer = await client.get(f"/v1/search?{query}&limit=1&cursor={first['next_cursor']}")
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == "cursor"
+    assert len(ids(await search(client, f"limit=2&cursor={first['next_cursor']}"))) == 2
+
+
+async def test_an_old_cursor_is_gone(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await search(client, "limit=1")
+    monkeypatch.setattr(cursor, "LIFETIME", -1)
+    answer = await client.get(f"/v1/search?limit=1&cursor={first['next_cursor']}")
+    assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json")
+
+
+async def test_an_article_for_readers(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/search/articles/a1")
+    assert answer.status_code == 200
+    found = answer.json()
+    assert found["body"] == "<p>The ferries left the harbour.</p>"
+    assert "external_id" not in found
+    assert "mood" not in found
+    assert (await client.get("/v1/search/articles/a1?x=1")).status_code == 422
+
+
+@pytest.mark.parametrize("name", ["nothing", "%2e%2e", "a%2Fb", "x" * 600, "a%00", "_search", "%ED%A0%80"])
+async def test_an_unknown_article_is_404(client: httpx.AsyncClient, name: str) -> None:
+    assert (
+        await client.get(httpx.URL("http://news.example", raw_path=f"/v1/search/articles/{name}".encode()))
+    ).status_code == 404
+
+
+async def test_a_retracted_article_is_gone_without_a_word_of_it(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+    await put(index, retract("a1", 1))
+    for path in ("/v1/search/articles/a1", "/articles/a1/ferries-sail-again"):
+        answer = await client.get(path)
+        assert answer.status_code == 410
+        assert "sail" not in answer.text
+    assert ids(await search(client, "q=harbour")) == []
+
+
+async def test_reading_can_be_closed(embedded_index: ArticleIndex, redis: Redis, namespace: str) -> None:
+    key = await create_key(redis, Keyspace(namespace), "Reader", {Scope.READ})
+    other = await create_key(redis, Keyspace(namespace), "Other", {Scope.PUBLISH})
+    async with client_for(embedded_index, redis, namespace, public_read=False) as client:
+        for path in ("/v1/search", "/v1/search/articles/a1", "/", "/search", "/articles/a1/x"):
+            assert (await client.get(path)).status_code == 401
+            assert (await client.get(path, headers={"Authorization": f"Bearer {other.token}"})).status_code == 403
+            answer = await client.get(path, headers={"Authorization": f"Bearer {key.token}"})
+            assert answer.status_code == (404 if "a1" in path else 200)
+
+
+class _Down:
+    """An index whose server cannot be reached."""
+
+    name = "elasticsearch"
+
+    async def search(self, request: SearchRequest) -> SearchPage:
+        raise Unavailable("Elasticsearch: connection refused at 10.0.0.7")
+
+    async def get(self, article_id: str) -> None:
+        raise Unavailable("Elasticsearch: connection refused at 10.0.0.7")
+
+
+async def test_an_index_that_is_down_is_503(redis: Redis, namespace: str) -> None:
+    index: Any = _Down()
+    async with client_for(index, redis, namespace) as client:
+        for path, kind in (
+            ("/v1/search?q=ferry", "application/problem+json"),
+            ("/v1/search/articles/a1", "application/problem+json"),
+            ("/", "text/html; charset=utf-8"),
+            ("/search?q=ferry", "text/html; charset=utf-8"),
+            ("/articles/a1/x", "text/html; charset=utf-8"),
+        ):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.headers["content-type"]) == (503, kind)
+            assert "10.0.0.7" not in answer.text
+            assert "retry-after" in answer.headers
+
+
+async def test_the_document_names_every_parameter_once(client: httpx.AsyncClient) -> None:
+    operation = (await client.get("/openapi.json")).json()["paths"]["/v1/search"]["get"]
+    names = [parameter["name"] for parameter in operation["parameters"]]
+    expected = [
+        "author",
+        "category",
+        "cursor",
+        "fields",
+        "from",
+        "language",
+        "limit",
+        "publisher",
+        "q",
+        "sort",
+        "to",
+        "topic",
+    ]
+    assert sorted(names) == expected

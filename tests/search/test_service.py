@@ -1,0 +1,189 @@
+"""Search as a whole: from the stream into the index, and back onto the stream of outcomes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from newswire import telemetry
+from newswire.app import Service, create_app
+from newswire.article import Article
+from newswire.consume import Received, Rejected
+from newswire.events import FIELD, INDEXED, PUBLISHED, RETRACTED, ArticleIndexed, ArticleRetracted, decode, event
+from newswire.keyspace import Keyspace
+from newswire_search.app import service
+from newswire_search.handlers import index_articles
+from newswire_search.index import ArticleIndex, Operation, Publish, Refused, Retract, Written
+from newswire_search.outcomes import Announcer
+from newswire_search.settings import SearchSettings
+from tests.search.samples import article
+from tests.servers.elasticsearch import ElasticsearchServer
+
+DEADLINE = 15.0
+
+
+async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
+    """Poll until a condition gives something true."""
+    async with asyncio.timeout(DEADLINE):
+        while not (result := await condition()):
+            await asyncio.sleep(0.02)
+        return result
+
+
+def published(sent: Article) -> bytes:
+    return event(
+        PUBLISHED, sent, id_=f"{sent.id}.{sent.version}", source="https://news.example", subject=sent.id
+    ).to_json()
+
+
+def retracted(article_id: str, version: int) -> bytes:
+    tombstone = ArticleRetracted.model_validate(
+        {"id": article_id, "version": version, "publisher": "The Harbour Post", "retracted_at": "2026-03-05T00:00:00Z"}
+    )
+    name = f"{article_id}.{version}.retracted"
+    return event(RETRACTED, tombstone, id_=name, source="https://news.example", subject=article_id).to_json()
+
+
+@pytest.fixture(params=["embedded", "elasticsearch"])
+def settings(request: pytest.FixtureRequest, redis_url: str, namespace: str, tmp_path: Path) -> SearchSettings:
+    common: dict[str, Any] = {"redis_url": SecretStr(redis_url), "namespace": namespace, "data_dir": tmp_path}
+    if request.param == "embedded":
+        return SearchSettings(index="embedded", **common)
+    server: ElasticsearchServer = request.getfixturevalue("elasticsearch")
+    return SearchSettings(
+        index="elasticsearch",
+        elasticsearch_url=server.url,
+        elasticsearch_username=server.username,
+        elasticsearch_password=SecretStr(server.password) if server.password else None,
+        **common,
+    )
+
+
+@asynccontextmanager
+async def running(settings: SearchSettings, redis: Redis) -> AsyncIterator[httpx.AsyncClient]:
+    async with service(settings) as search:
+        app = create_app([search], settings, redis=redis)
+        stopping: asyncio.Event = app.state.stopping
+        loops = [asyncio.create_task(run(stopping)) for run in _loops(search)]
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://news.example") as client:
+            yield client
+        stopping.set()
+        await asyncio.gather(*loops)
+
+
+def _loops(search: Service) -> list[Callable[[asyncio.Event], Awaitable[None]]]:
+    return list(search.loops.values())  # type: ignore[arg-type]
+
+
+async def test_what_is_on_the_stream_can_be_found_and_is_announced(settings: SearchSettings, redis: Redis) -> None:
+    keys = Keyspace(settings.namespace)
+    before = telemetry.indexed._value.get()
+    async with running(settings, redis) as client:
+        await redis.xadd(keys.stream, {FIELD: published(article("a1", "Ferry"))})
+        await redis.xadd(keys.stream, {FIELD: b"poison"})
+        await redis.xadd(keys.stream, {FIELD: published(article("a2", "Ferry", version=2))})
+
+        async def total() -> int:
+            return int((await client.get("/v1/search?q=ferry")).json()["total"])
+
+        await until(lambda: _equal(total, 2))
+        outcomes = await until(lambda: _entries(redis, keys.outcomes, 2))
+        assert {(outcome.id, outcome.version) for outcome in outcomes} == {("a1", 1), ("a2", 2)}
+        assert {outcome.index for outcome in outcomes} == {settings.index}
+        assert all(outcome.latency_ms >= 0 for outcome in outcomes)
+        assert await redis.xlen(keys.dead_letters("search")) == 1
+        assert telemetry.indexed._value.get() >= before + 2
+
+        await redis.xadd(keys.stream, {FIELD: retracted("a2", 2)})
+        await until(lambda: _equal(total, 1))
+        await until(lambda: _entries(redis, keys.outcomes, 3))
+        ready = await until(lambda: _ready(client))
+        assert set(ready["checks"]) == {"search: index", "search: redis", "search: consumer"}
+
+
+async def test_it_is_not_ready_before_its_consumer_runs(settings: SearchSettings, redis: Redis) -> None:
+    async with service(settings) as search:
+        app = create_app([search], settings, redis=redis)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://news.example") as client:
+            answer = await client.get("/readyz")
+    assert answer.status_code == 503
+    assert "consumer" in answer.json()["detail"]
+
+
+async def _equal(ask: Callable[[], Awaitable[int]], expected: int) -> bool:
+    return await ask() == expected
+
+
+async def _entries(redis: Redis, stream: str, count: int) -> list[ArticleIndexed]:
+    entries = await redis.xrange(stream)
+    if len(entries) < count:
+        return []
+    made = []
+    for _, fields in entries:
+        envelope, payload = decode(fields)
+        assert envelope.type == INDEXED
+        assert isinstance(payload, ArticleIndexed)
+        made.append(payload)
+    return made
+
+
+async def _ready(client: httpx.AsyncClient) -> dict[str, Any] | None:
+    answer = await client.get("/readyz")
+    return answer.json() if answer.status_code == 200 else None
+
+
+class _Recording:
+    """An index that answers as it is told."""
+
+    name = "embedded"
+
+    def __init__(self, answers: list[Written | Refused]) -> None:
+        self.answers = answers
+        self.written: list[Operation] = []
+
+    async def write(self, operations: list[Operation]) -> list[Written | Refused]:
+        self.written += operations
+        return self.answers
+
+    async def until_visible(self, operations: list[Operation]) -> None:
+        pass
+
+
+def _received(entry_id: str, raw: bytes, *, redelivered: bool = False) -> Received:
+    envelope, payload = decode({FIELD.encode(): raw})
+    return Received(entry_id, envelope, payload, redelivered)
+
+
+async def test_only_what_the_index_refuses_is_rejected(redis: Redis, namespace: str) -> None:
+    index: Any = _Recording([Written.APPLIED, Refused("too odd"), Written.SUPERSEDED, Written.SUPERSEDED])
+    keys = Keyspace(namespace)
+    announcer = Announcer(redis, keys, _as_index(index), "https://news.example/search")
+    batch = [
+        _received("1-0", published(article("a1"))),
+        _received("2-0", published(article("a2"))),
+        _received("3-0", published(article("a3"))),
+        _received("4-0", retracted("a4", 7), redelivered=True),
+    ]
+    with pytest.raises(Rejected) as caught:
+        await index_articles(batch, index, announcer)
+    assert caught.value.reasons == {"2-0": "index: too odd"}
+    assert isinstance(index.written[0], Publish)
+    assert index.written[3] == Retract("a4", 7)
+
+    stopping = asyncio.Event()
+    stopping.set()
+    await announcer.run(stopping)
+    # a3 was already there and nothing is said of it; a4 may have been written by a process that died before it spoke.
+    assert [outcome.id for outcome in await _entries(redis, keys.outcomes, 2)] == ["a1", "a4"]
+
+
+def _as_index(index: Any) -> ArticleIndex:
+    made: ArticleIndex = index
+    return made
