@@ -79,7 +79,9 @@ def check_account(name: str) -> str:
     """Return an account's name if it may be one: one printable line that does not begin with '-' (which excludes in filters)."""
     printable = all(unicodedata.category(char)[0] != "C" for char in name)
     if not 1 <= len(name) <= LONGEST_ACCOUNT or name != " ".join(name.split()) or name.startswith("-") or not printable:
-        raise UnfitName(f"an account's name is one line of 1 to {LONGEST_ACCOUNT} characters that does not begin with '-'")
+        raise UnfitName(
+            f"an account's name is one line of 1 to {LONGEST_ACCOUNT} characters that does not begin with '-'"
+        )
     return name
 
 
@@ -167,19 +169,20 @@ async def _admit(request: Request, scopes: Collection[Scope]) -> Caller:
     headers = request.headers.getlist("authorization")
     if not headers:
         raise unauthorised("no key was sent")
-    caller = None
-    for header in headers:  # several are refused later; not one of them may be unsound
-        scheme, _, token = header.partition(" ")
-        caller = None
-        if scheme.lower() == "bearer":
-            caller = await authenticate(request.app.state.redis, request.app.state.keys, token.strip())
-        if caller is None:
-            challenge = 'Bearer realm="newswire", error="invalid_token"'
-            raise unauthorised("the key sent is not valid", challenge=challenge)
-    assert caller is not None
+    *others, caller = [await _bearer(request, header) for header in headers]
+    if caller is None or None in others:  # two headers are refused later; neither may be unsound
+        challenge = 'Bearer realm="newswire", error="invalid_token"'
+        raise unauthorised("the key sent is not valid", challenge=challenge)
     if not any(caller.may(scope) for scope in scopes):
         raise forbidden(*scopes)
     return caller
+
+
+async def _bearer(request: Request, header: str) -> Caller | None:
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    return await authenticate(request.app.state.redis, request.app.state.keys, token.strip())
 
 
 def record_name(keys: Keyspace, key_id: str) -> str:

@@ -110,7 +110,10 @@ async def serve(
 
 
 async def _run(
-    app: FastAPI, services: Sequence[Service], listener: socket.socket, started: Callable[[], Awaitable[None] | None] | None
+    app: FastAPI,
+    services: Sequence[Service],
+    listener: socket.socket,
+    started: Callable[[], Awaitable[None] | None] | None,
 ) -> None:
     stopping: asyncio.Event = app.state.stopping
     config = uvicorn.Config(
@@ -216,7 +219,11 @@ async def durable(redis: "Redis") -> str | None:
         await redis.ping()
         settings = await redis.config_get("appendonly", "save", "maxmemory-policy")
     except RedisError as error:
-        return await _durable_by_info(redis) if "unknown command" in str(error).lower() or "NOPERM" in str(error) else f"redis: {error}"
+        return (
+            await _durable_by_info(redis)
+            if "unknown command" in str(error).lower() or "NOPERM" in str(error)
+            else f"redis: {error}"
+        )
     except OSError as error:
         return f"redis: {error}"
     text = {str(_text(key)): str(_text(value)) for key, value in settings.items()}

@@ -85,9 +85,8 @@ def document(channels: Sequence[Channel], namespace: str) -> bytes:
         if channel.action == "send":
             broker.publisher(stream=StreamSub(address), title=channel.stream, schema=schema)
         else:
-            consumer = {"group": channel.group, "consumer": "any"} if channel.group else {}
-            title = f"{channel.stream}_{channel.group or 'tail'}"
-            broker.subscriber(stream=StreamSub(address, **consumer), title=title)(_receiver(schema))  # type: ignore[arg-type]
+            sub = StreamSub(address, group=channel.group, consumer="any") if channel.group else StreamSub(address)
+            broker.subscriber(stream=sub, title=f"{channel.stream}_{channel.group or 'tail'}")(_receiver(schema))
     specification = AsyncAPI(
         broker,
         title="Newswire",

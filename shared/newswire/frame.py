@@ -9,13 +9,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from newswire import telemetry
 from newswire.problems import unexpected
 
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' https: data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "style-src 'self'",
+        "img-src 'self' https: data:",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
 )
 READING = re.compile(r"^/(v1/search|v1/stream|v1/events|feeds|sitemap)([/.?_-]|$)")
 """Paths that scripts of other sites may read; publishing, keys and subscriptions never are."""
 EXPOSED = "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
-ALLOWED = "Accept, Authorization, Cache-Control, Content-Type, If-Modified-Since, If-None-Match, Last-Event-ID, traceparent"
+ALLOWED = (
+    "Accept, Authorization, Cache-Control, Content-Type, If-Modified-Since, If-None-Match, Last-Event-ID, traceparent"
+)
 
 _SECURITY = {
     b"content-security-policy": CONTENT_SECURITY_POLICY.encode(),

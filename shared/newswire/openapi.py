@@ -35,7 +35,10 @@ _PROBLEM = {
         },
     },
 }
-_PROBLEM_ANSWER = {"description": "A problem", "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}}
+_PROBLEM_ANSWER = {
+    "description": "A problem",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
+}
 _KEY = {"type": "http", "scheme": "bearer", "description": "A key of your account: nw_…"}
 _WHAT_WE_ANSWER_INSTEAD = ("422", "HTTPValidationError", "ValidationError")
 
@@ -96,7 +99,9 @@ def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[Ba
         if scopes := getattr(dependency, "required_scopes", None):
             operation["security"] = [{"key": []}]
             named = " or ".join(f"`{scope}`" for scope in scopes)
-            operation["description"] = f"{operation.get('description', '')}\n\nNeeds a key with the scope {named}.".strip()
+            operation["description"] = (
+                f"{operation.get('description', '')}\n\nNeeds a key with the scope {named}.".strip()
+            )
         elif dependency is reader:
             operation["security"] = [{}, {"key": []}]
             operation["description"] = (

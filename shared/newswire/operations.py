@@ -67,10 +67,16 @@ async def _ask(check: Callable[[], Awaitable[str | None]]) -> str | None:
         return await asyncio.wait_for(check(), CHECK_SECONDS)
     except TimeoutError:
         return f"gave no answer within {CHECK_SECONDS:.0f} s"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 (whatever is wrong, it is the answer)
         return repr(error)[:300]
 
 
 def _not_ready(troubles: Mapping[str, str], all_checks: Mapping[str, str | None]) -> Problem:
     detail = "; ".join(f"{name}: {why}" for name, why in troubles.items())
-    return problem(503, "not-ready", detail, title="Not ready", extra={"checks": {name: why or "ok" for name, why in all_checks.items()}})
+    return problem(
+        503,
+        "not-ready",
+        detail,
+        title="Not ready",
+        extra={"checks": {name: why or "ok" for name, why in all_checks.items()}},
+    )

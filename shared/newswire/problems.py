@@ -5,12 +5,15 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +25,8 @@ TYPE_ROOT = "https://newswire.example/problems/"
 ROOT_FIELD = "$"
 """What ``field`` says where an error is about the whole document."""
 MOST_ERRORS = 50
+REDIS_AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
+"""What passes by itself, or by the operator's hand: answered 503, to be tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,12 @@ class Problem(Exception):
 
     def document(self) -> dict[str, Any]:
         """Return the members of the problem document."""
-        document: dict[str, Any] = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail}
+        document: dict[str, Any] = {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
         if self.errors:
             document["errors"] = [{"field": e.field, "problem": e.problem, "fix": e.fix} for e in self.errors]
         return document | self.extra
@@ -100,7 +110,9 @@ def invalid_fields(errors: Sequence[FieldError]) -> Problem:
 
 def malformed(field: str, what: str, fix: str) -> Problem:
     """The request cannot be read at all (400)."""
-    return problem(400, "malformed", f"{field}: {what}", title="Malformed request", errors=[FieldError(field, what, fix)])
+    return problem(
+        400, "malformed", f"{field}: {what}", title="Malformed request", errors=[FieldError(field, what, fix)]
+    )
 
 
 def unauthorised(detail: str, *, challenge: str = 'Bearer realm="newswire"') -> Problem:
@@ -219,18 +231,25 @@ def _members(model: type[BaseModel] | None) -> list[str]:
 def install(app: FastAPI) -> None:
     """Make an app answer every error as a problem document."""
 
-    async def on_problem(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return error.response()
+    async def on_problem(_request: Request, error: Any) -> Response:
+        return cast("Problem", error).response()
 
-    async def on_validation(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        found = [{**item, "loc": tuple(item["loc"])[1:] or item["loc"]} for item in error.errors()]
+    async def on_validation(_request: Request, error: Any) -> Response:
+        errors = cast("RequestValidationError", error).errors()
+        found = [{**item, "loc": tuple(item["loc"])[1:] or item["loc"]} for item in errors]
         return invalid_fields(list(field_errors(found))).response()
 
-    async def on_http(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return from_http_exception(error).response()
+    async def on_http(_request: Request, error: Any) -> Response:
+        return from_http_exception(cast("HTTPException", error)).response()
+
+    async def on_redis_away(request: Request, error: Exception) -> Response:
+        log.error(
+            "redis does not take requests",
+            extra={"method": request.method, "path": request.url.path, "reason": str(error)},
+        )
+        return unavailable(
+            "the store takes no requests at the moment; send this one again, with the same Idempotency-Key if it had one"
+        ).response()
 
     async def on_anything(request: Request, error: Exception) -> Response:
         return unexpected(request.method, request.url.path, error).response()
@@ -238,6 +257,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+    for away in REDIS_AWAY:
+        app.add_exception_handler(away, on_redis_away)
     app.add_exception_handler(Exception, on_anything)
 
 

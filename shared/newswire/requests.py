@@ -155,7 +155,9 @@ def scalar_params(params: QueryParams, scalars: Collection[str], repeatable: Col
     errors: list[FieldError] = []
     for name in dict.fromkeys(params.keys()):
         if name not in known:
-            errors.append(FieldError(name, "is not a parameter of this address", f"use only: {', '.join(known) or 'none'}"))
+            errors.append(
+                FieldError(name, "is not a parameter of this address", f"use only: {', '.join(known) or 'none'}")
+            )
         elif name in scalars and len(params.getlist(name)) > 1:
             errors.append(FieldError(name, "was given more than once", "give it once"))
     if errors:

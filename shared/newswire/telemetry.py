@@ -17,16 +17,22 @@ published = Counter("newswire_published", "Events put on the stream", ["kind"])
 repeated = Counter("newswire_repeated", "Publishing requests answered as repeats of earlier ones")
 stream_lag = Gauge("newswire_stream_lag", "Stream entries that a group has not read", ["group"])
 oldest_pending = Gauge("newswire_oldest_pending_seconds", "Age of the oldest entry read but not handled", ["group"])
-retention_overdue = Gauge("newswire_retention_overdue_seconds", "How long past its retention a slow group keeps the stream")
+retention_overdue = Gauge(
+    "newswire_retention_overdue_seconds", "How long past its retention a slow group keeps the stream"
+)
 redelivered = Counter("newswire_redelivered", "Entries handled again after a consumer went away", ["group"])
 dead_lettered = Counter("newswire_dead_lettered", "Entries given up", ["group"])
 skipped = Counter("newswire_skipped", "Entries of a type this release does not know", ["group"])
 indexed = Counter("newswire_indexed", "Versions and tombstones put into the index")
 deliveries = Counter("newswire_deliveries", "Deliveries that ended", ["outcome"])
 publish_to_indexed = Histogram("newswire_publish_to_indexed_seconds", "From publication to findable", buckets=_DELAYS)
-publish_to_delivered = Histogram("newswire_publish_to_delivered_seconds", "From publication to delivered", buckets=_DELAYS)
+publish_to_delivered = Histogram(
+    "newswire_publish_to_delivered_seconds", "From publication to delivered", buckets=_DELAYS
+)
 requests = Counter("newswire_requests", "Requests answered", ["method", "status"])
-request_seconds = Histogram("newswire_request_seconds", "Time to the first byte of the answer", ["method"], buckets=_DELAYS)
+request_seconds = Histogram(
+    "newswire_request_seconds", "Time to the first byte of the answer", ["method"], buckets=_DELAYS
+)
 
 _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
 
@@ -42,7 +48,9 @@ def traceparent(header: str | None) -> str:
     return f"00-{secrets.token_hex(16)}-{span}-01"
 
 
-_SECRET = re.compile(r"\b(nw_[0-9a-z]+_|whsec_)[\w+/=-]+|(?i:(?<=bearer )\S+)|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)")
+_SECRET = re.compile(
+    r"\b(nw_[0-9a-z]+_|whsec_)[\w+/=-]+|(?i:(?<=bearer )[^\s\"\\,;]+)|(?<=://)[^/\s:@\"\\]*:[^/\s@\"\\]+(?=@)"
+)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
 

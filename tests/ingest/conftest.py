@@ -8,12 +8,13 @@ import httpx
 import orjson
 import pytest
 from fastapi import FastAPI
+from redis.asyncio import Redis
+
 from newswire.accounts import Scope, create_key
 from newswire.app import create_app
 from newswire.keyspace import Keyspace
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
-from redis.asyncio import Redis
 
 ARTICLE = {"title": "Harbour bridge reopens", "body": "<p>The bridge is open again.</p><p>Trams run from noon.</p>"}
 
@@ -60,7 +61,10 @@ class Ingest:
 @pytest.fixture
 def settings(redis_url: str, namespace: str) -> IngestSettings:
     return IngestSettings(
-        redis_url=redis_url, namespace=namespace, public_url="https://news.example", allow_volatile=True  # type: ignore[arg-type]
+        redis_url=redis_url,
+        namespace=namespace,
+        public_url="https://news.example",
+        allow_volatile=True,
     )
 
 

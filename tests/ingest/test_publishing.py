@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
+
 from newswire.accounts import Scope
 from newswire.events import PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, decode
 from newswire.records import read_head, read_version
-
 from tests.ingest.conftest import ARTICLE, Ingest
 
 
@@ -30,9 +30,13 @@ async def test_publishing_answers_201_with_the_article_and_puts_one_event_on_the
     assert article["topics"] == ["Bridges", "Trams"]
     assert article["published_at"] == "2026-03-01T09:30:00Z"
     assert article["url"] == f"https://news.example/articles/{article['id']}/harbour-bridge-reopens"
-    assert {"version": 1, "status": "published", "publisher": "Harbour Gazette", "language": "und", "word_count": 9}.items() <= (
-        article.items()
-    )
+    assert {
+        "version": 1,
+        "status": "published",
+        "publisher": "Harbour Gazette",
+        "language": "und",
+        "word_count": 9,
+    }.items() <= (article.items())
     assert (await ingest.http.get(answer.headers["location"], headers=publisher)).json() == article
 
     [event] = await ingest.events()
@@ -57,7 +61,9 @@ async def test_publishing_answers_201_with_the_article_and_puts_one_event_on_the
 
 async def test_fifty_repeats_at_once_make_one_article_and_one_event(ingest: Ingest, publisher: dict[str, str]) -> None:
     headers = {**publisher, "Idempotency-Key": "once"}
-    answers = await asyncio.gather(*(ingest.http.post("/v1/articles", json=ARTICLE, headers=headers) for _ in range(50)))
+    answers = await asyncio.gather(
+        *(ingest.http.post("/v1/articles", json=ARTICLE, headers=headers) for _ in range(50))
+    )
     assert sorted(answer.status_code for answer in answers) == [200] * 49 + [201]
     assert len({answer.json()["id"] for answer in answers}) == 1
     assert len(await ingest.events()) == 1
@@ -148,7 +154,12 @@ async def test_retraction_erases(ingest: Ingest, publisher: dict[str, str]) -> N
     assert gone.status_code == 200
     remains = gone.json()
     assert remains["status"] == "retracted"
-    assert {"id": article["id"], "version": 1, "reason": "wrong photograph", "external_id": "gz-9"}.items() <= remains.items()
+    assert {
+        "id": article["id"],
+        "version": 1,
+        "reason": "wrong photograph",
+        "external_id": "gz-9",
+    }.items() <= remains.items()
 
     stored = await ingest.everything()
     for word in (b"Quokka", b"Wombat", b"Numbat", b"quokka"):

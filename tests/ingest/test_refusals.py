@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 import pytest
-from newswire.accounts import Scope, authenticate, revoke_key
 
+from newswire.accounts import Scope, authenticate, revoke_key
 from tests.ingest.conftest import ARTICLE, Ingest
 
 URL = "/v1/articles"
@@ -59,7 +59,7 @@ async def test_refusals_come_in_the_promised_order(ingest: Ingest, publisher: di
     "header", ["Basic abc", "Bearer", "Bearer ", "nw_x_y", "Bearer nw_x_y", "Bearer \xfc", "Bearer " + "a" * 5000]
 )
 async def test_what_is_no_key_is_401(ingest: Ingest, header: str) -> None:
-    answer = await ingest.http.post(URL, json=ARTICLE, headers={"Authorization": header.encode("latin-1")})  # type: ignore[dict-item]
+    answer = await ingest.http.post(URL, json=ARTICLE, headers={b"Authorization": header.encode("latin-1")})
     problem(answer, 401)
 
 
@@ -76,7 +76,8 @@ async def test_an_admin_key_does_not_publish(ingest: Ingest) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/xml", "application/json; charset=latin-1", "application/jsonx", "", "json"]
+    "content_type",
+    ["text/plain", "application/xml", "application/json; charset=latin-1", "application/jsonx", "", "json"],
 )
 async def test_other_types_and_charsets_are_415(ingest: Ingest, publisher: dict[str, str], content_type: str) -> None:
     body = json.dumps(ARTICLE).encode()
@@ -238,7 +239,8 @@ async def test_a_wrong_reason_is_refused_before_the_article_is_looked_for(
 
 
 @pytest.mark.parametrize(
-    ("method", "url", "status"), [("GET", "/v1/nothing", 404), ("PUT", URL, 405), ("GET", f"{URL}/", 404), ("GET", URL, 405)]
+    ("method", "url", "status"),
+    [("GET", "/v1/nothing", 404), ("PUT", URL, 405), ("GET", f"{URL}/", 404), ("GET", URL, 405)],
 )
 async def test_wrong_addresses_and_methods_are_problems_too(
     ingest: Ingest, publisher: dict[str, str], method: str, url: str, status: int

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from newswire.accounts import Scope, create_key
-from newswire.keyspace import Keyspace
 from redis.asyncio import Redis
 
+from newswire.accounts import Scope, create_key
+from newswire.keyspace import Keyspace
 from tests.ingest.conftest import ARTICLE
 
 

@@ -5,7 +5,6 @@ import os
 
 from newswire import telemetry
 from newswire.app import serve
-
 from newswire_ingest.app import service
 from newswire_ingest.settings import IngestSettings
 

@@ -5,6 +5,9 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Request
+from starlette.responses import Response
+from ulid import ULID
+
 from newswire import telemetry
 from newswire.accounts import Caller, Scope, authorised
 from newswire.article import Article, ArticleDraft, Retraction, Status, Tombstone
@@ -12,9 +15,6 @@ from newswire.events import ArticlePublished
 from newswire.problems import FieldError, Problem, invalid, not_found, problem, unauthorised, unavailable
 from newswire.records import Head
 from newswire.requests import Sent, idempotency_key, json_body, single_headers
-from starlette.responses import Response
-from ulid import ULID
-
 from newswire_ingest.publish import answer, fingerprint, first_version, retraction_event, tombstone, utc_now
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore, Repeatable
@@ -46,7 +46,10 @@ def router(store: ArticleStore, settings: IngestSettings) -> APIRouter:
         status_code=201,
         response_class=Response,
         summary="Publish an article",
-        responses={201: _ARTICLE, 200: {**_AS_IT_IS, "description": "This was published before: the article as it is now"}},
+        responses={
+            201: _ARTICLE,
+            200: {**_AS_IT_IS, "description": "This was published before: the article as it is now"},
+        },
         openapi_extra={"parameters": [_IDEMPOTENCY_KEY]},
     )
     async def publish(

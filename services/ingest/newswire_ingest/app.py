@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
+from redis.asyncio import Redis
+
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.keyspace import Keyspace
 from newswire.retention import keep_trimming
 from newswire.settings import Settings
-from redis.asyncio import Redis
-
 from newswire_ingest.api import router
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore

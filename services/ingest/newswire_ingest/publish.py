@@ -8,11 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
+
 from newswire.article import ArticleDraft, Status, Tombstone
 from newswire.events import PUBLISHED, RETRACTED, SCHEMA_ROOT, ArticlePublished, ArticleRetracted, Kind, event
 from newswire.folding import fold
 from newswire.problems import invalid
-
 from newswire_ingest.sanitise import plain_text, sanitise
 
 LONGEST_SLUG = 80
@@ -49,7 +49,9 @@ def first_version(
         newswire.problems.Problem: the draft asks for what cannot be done.
     """
     if draft.embargo_until is not None and draft.embargo_until > now:
-        raise invalid("embargo_until", "publishing later is not available yet", "leave it out and send the article when it is due")
+        raise invalid(
+            "embargo_until", "publishing later is not available yet", "leave it out and send the article when it is due"
+        )
     moment = _moment(now)
     body = sanitise(draft.body)
     text = plain_text(body)

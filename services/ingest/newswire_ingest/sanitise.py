@@ -14,7 +14,19 @@ from typing import Final
 import nh3
 
 _HEADINGS: Final = {"h1": "h2", "h5": "h4", "h6": "h4"}
-_DIVISIONS: Final = ("section", "article", "main", "header", "footer", "aside", "nav", "address", "center", "details", "summary")
+_DIVISIONS: Final = (
+    "section",
+    "article",
+    "main",
+    "header",
+    "footer",
+    "aside",
+    "nav",
+    "address",
+    "center",
+    "details",
+    "summary",
+)
 _ALLOWED: Final = frozenset(
     "p div br hr h2 h3 h4 ul ol li dl dt dd blockquote a em strong b i code pre sup sub figure figcaption img"
     " table caption thead tbody tfoot tr th td".split()

