@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from newswire import telemetry
-from newswire.app import Service, create_app
+from newswire.app import create_app
 from newswire.article import Article
 from newswire.consume import Received, Rejected
 from newswire.events import FIELD, INDEXED, PUBLISHED, RETRACTED, ArticleIndexed, ArticleRetracted, decode, event
@@ -70,16 +70,12 @@ async def running(settings: SearchSettings, redis: Redis) -> AsyncIterator[httpx
     async with service(settings) as search:
         app = create_app([search], settings, redis=redis)
         stopping: asyncio.Event = app.state.stopping
-        loops = [asyncio.create_task(run(stopping)) for run in _loops(search)]
+        loops = [asyncio.ensure_future(run(stopping)) for run in search.loops.values()]
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://news.example") as client:
             yield client
         stopping.set()
         await asyncio.gather(*loops)
-
-
-def _loops(search: Service) -> list[Callable[[asyncio.Event], Awaitable[None]]]:
-    return list(search.loops.values())  # type: ignore[arg-type]
 
 
 async def test_what_is_on_the_stream_can_be_found_and_is_announced(settings: SearchSettings, redis: Redis) -> None:
