@@ -2,14 +2,16 @@
 
 import asyncio
 import socket
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
 from newswire_notify import deadletters
+from newswire_notify.queue import Outcome, Settled
 from newswire_notify.worker import SCHEDULE
-from tests.notify.conftest import Desk, Receiver
+from tests.notify.conftest import Desk, Receiver, until
 
 
 async def test_a_version_arrives_signed_once_per_subscription(desk: Desk, receiver: Receiver) -> None:
@@ -28,8 +30,6 @@ async def test_a_version_arrives_signed_once_per_subscription(desk: Desk, receiv
     verify = Webhook(subscription.secret)
     stamp = got.headers["webhook-timestamp"]
     assert int(stamp) == int(desk.clock.now)
-    from datetime import UTC, datetime
-
     expected = verify.sign(got.headers["webhook-id"], datetime.fromtimestamp(int(stamp), UTC), got.body.decode())
     assert got.headers["webhook-signature"] == expected
     assert await desk.states(subscription) == {"a1.1": "delivered"}
@@ -177,8 +177,6 @@ async def test_only_the_beginning_of_a_long_answer_is_kept(desk: Desk, receiver:
 
 
 async def test_a_lost_lease_changes_nothing(desk: Desk, receiver: Receiver) -> None:
-    from newswire_notify.queue import Outcome, Settled
-
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("a1")
     [stale] = await desk.queue.claim(desk.clock.now, 10, 64)
@@ -236,8 +234,6 @@ async def test_what_an_endpoint_answered_goes_with_the_article(desk: Desk, recei
 
 
 async def test_the_loop_delivers_at_once_and_hands_back_what_it_cannot_end(desk: Desk, receiver: Receiver) -> None:
-    from tests.notify.conftest import until
-
     subscription = await desk.subscribe(f"{receiver.url}/a")
     stopping = asyncio.Event()
     running = asyncio.create_task(desk.worker.run(stopping))

@@ -94,7 +94,7 @@ def as_notify_settings(settings: Settings) -> NotifySettings:
 async def reachable(redis: "Redis") -> str | None:
     """Tell why the Redis of the deliveries cannot be reached, or None where it can: a readiness check."""
     try:
-        await redis.ping()  # type: ignore[misc]
+        await redis.ping()
     except (RedisError, OSError) as error:
         return f"redis: {error}"
     return None

@@ -108,7 +108,7 @@ def connector(policy: Policy, *, limit: int, resolver: AbstractResolver | None =
 
     return aiohttp.TCPConnector(
         resolver=GuardedResolver(policy, resolver),
-        socket_factory=guarded_socket,  # type: ignore[arg-type]
+        socket_factory=guarded_socket,
         use_dns_cache=False,
         limit=limit,
         keepalive_timeout=15,
@@ -145,11 +145,24 @@ async def check_endpoint(url: str, policy: Policy, resolver: AbstractResolver | 
         raise invalid(field, "holds credentials", "leave them out: verify the signature instead")
     if "#" in url:
         raise invalid(field, "has a fragment", "leave out '#' and what follows")
+    if _is_odd_number(host):
+        raise invalid(field, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
     if not policy.allow_private:
         if port not in policy.ports:
             raise invalid(field, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}")
         await _check_host(field, host, port, resolver)
     return str(parsed)
+
+
+def _is_odd_number(host: str) -> bool:
+    """Tell whether a host is an IPv4 address in other than its usual form, which no client of ours connects to."""
+    last = host.rstrip(".").rpartition(".")[2]
+    if not (last.isdigit() or last.startswith("0x")) or ":" in host:
+        return False
+    try:
+        return str(IPv4Address(host)) != host
+    except ValueError:
+        return True
 
 
 async def _check_host(field: str, host: str, port: int, resolver: AbstractResolver | None) -> None:

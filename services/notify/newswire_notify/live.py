@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 PAGE = 200
 BLOCK_MS = 1000
 RETRY_MS = 2000
+# Lines that are no event end without a blank line, for there are clients that take every blank line for an event.
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -164,7 +165,7 @@ class Tail:
         self._listeners.add(listener)
         seen = (0, 0)
         try:
-            yield b"retry: %d\n\n" % RETRY_MS
+            yield b"retry: %d\n" % RETRY_MS
             if after is not None:
                 seen = position(after)
                 while not stopped():
@@ -182,7 +183,7 @@ class Tail:
                     if live.entry > seen and live.frame is not None and live.wanted_by(filter_):
                         yield live.frame
                 if listener.cut_off:
-                    yield b": too slow, resume from the last id\n\n"
+                    yield b": too slow, resume from the last id\n"
                     return
                 listener.news.clear()
                 if listener.waiting or stopped():
@@ -190,6 +191,6 @@ class Tail:
                 try:
                     await asyncio.wait_for(listener.news.wait(), heartbeat)
                 except TimeoutError:
-                    yield b": still here\n\n"
+                    yield b": still here\n"
         finally:
             self._listeners.discard(listener)

@@ -182,7 +182,7 @@ class Matcher:
         index = Index()
         cursor = 0
         while True:
-            cursor, found = await self._redis.hscan(self._keys.key("filters"), cursor, count=PAGE)  # type: ignore[misc]
+            cursor, found = await self._redis.hscan(self._keys.key("filters"), cursor, count=PAGE)
             for digest, definition in found.items():
                 index.add(digest.decode(), *_meaning(definition))
             if cursor == 0:

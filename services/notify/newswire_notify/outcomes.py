@@ -43,7 +43,7 @@ class Totals:
 
     async def announce(self) -> int:
         """Announce the totals of what has moved since; return of how many events."""
-        moved = await self._redis.srandmember(self._keys.key("progressed"), PAGE)  # type: ignore[misc]
+        moved = await self._redis.srandmember(self._keys.key("progressed"), PAGE)
         if not moved:
             return 0
         # Taken out before it is read: what ends meanwhile puts it in again. Lost with the process, it costs one report.

@@ -141,7 +141,7 @@ class Queue:
 
     async def announced(self, event_id: str) -> None:
         """Remember that the world has been told how many deliveries an event makes."""
-        await self.redis.hset(self.prefix + f"fanout:{event_id}", "announced", "1")  # type: ignore[misc]
+        await self.redis.hset(self.prefix + f"fanout:{event_id}", "announced", "1")
 
     async def claim(self, now: float, lease: float, limit: int) -> list[Job]:
         """Lease up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""

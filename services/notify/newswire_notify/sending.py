@@ -1,6 +1,5 @@
 """One attempt to deliver: a signed POST, and what came of it."""
 
-import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,9 +31,6 @@ class Sent:
     def gone(self) -> bool:
         """Whether the endpoint never wants to be called again."""
         return self.attempt.status == 410
-
-
-Send = Callable[[Job, bytes, str | None], "asyncio.Future[Sent]"]
 
 
 class Sender:
@@ -106,6 +102,8 @@ def _stage(error: BaseException) -> str:
         return "connect: TLS failed"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"connect: {error.os_error.strerror or 'failed'}"
+    if isinstance(error, aiohttp.InvalidURL):
+        return "connect: the address cannot be used"
     if isinstance(error, aiohttp.ClientError):
         return f"http: {type(error).__name__}"
     return f"connect: {type(error).__name__}"

@@ -16,6 +16,7 @@ from ulid import ULID
 
 from newswire.article import Text
 from newswire.filters import Filter
+from newswire.functions import Argument
 from newswire.keyspace import Keyspace
 from newswire_notify.queue import Queue
 from newswire_notify.rendering import Content
@@ -130,7 +131,7 @@ class Subscriptions:
             created_at=datetime.fromtimestamp(now, UTC),
             secret=new_secret(),
         )
-        fields = {
+        fields: dict[str, Argument] = {
             "schema": SCHEMA,
             "url": subscription.url,
             "filter": orjson.dumps(subscription.filter),
@@ -140,8 +141,8 @@ class Subscriptions:
             "created": int(now * 1000),
             "secret": subscription.secret,
         }
-        flat = [part for pair in fields.items() for part in pair]
-        arguments = [
+        arguments: list[Argument] = [
+            self._queue.prefix,
             subscription.id,
             account,
             digest,
@@ -149,15 +150,16 @@ class Subscriptions:
             await self._newest_entry(),
             limit,
             int(now * 1000),
-            *flat,
         ]
-        if await self._queue.functions.call("subscribe", [], [self._queue.prefix, *arguments]) == -1:
+        for pair in fields.items():
+            arguments += pair
+        if await self._queue.functions.call("subscribe", [], arguments) == -1:
             raise TooMany
         return subscription
 
     async def get(self, account: str, subscription_id: str) -> Subscription | None:
         """Return an account's subscription, or None where it has no such one."""
-        fields: dict[bytes, bytes] = await self._redis.hgetall(self._keys.key("subscription", subscription_id))  # type: ignore[misc,assignment]
+        fields: dict[bytes, bytes] = await self._redis.hgetall(self._keys.key("subscription", subscription_id))
         found = _read(fields) if fields else None
         return found if found and found.account == account else None
 
@@ -172,8 +174,8 @@ class Subscriptions:
 
     async def remove(self, account: str, subscription_id: str) -> bool:
         """End a subscription and whatever of it waits to be delivered; return whether the account had it."""
-        arguments = [self._queue.prefix, subscription_id, account, int(time.time() * 1000), self._keep]
-        return bool(await self._queue.functions.call("unsubscribe", [], list(arguments)))
+        arguments: list[Argument] = [self._queue.prefix, subscription_id, account, int(time.time() * 1000), self._keep]
+        return bool(await self._queue.functions.call("unsubscribe", [], arguments))
 
     async def _newest_entry(self) -> str:
         """Return the id of the newest entry of the article stream: only what comes after it is delivered."""

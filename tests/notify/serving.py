@@ -1,0 +1,42 @@
+"""Notify served by a real server inside the test's process."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from redis.asyncio import Redis
+
+from newswire.app import create_app
+from newswire_notify.app import service
+from newswire_notify.settings import NotifySettings
+from tests.notify.conftest import until
+
+
+@asynccontextmanager
+async def served(redis: Redis, settings: NotifySettings) -> AsyncIterator[tuple[str, FastAPI]]:
+    """Serve all of notify; yield its address and its app. At the end it is stopped as a signal would."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    async with service(settings) as notify:
+        app = create_app([notify], settings, redis=redis)
+        stopping: asyncio.Event = app.state.stopping
+        loops = [asyncio.ensure_future(loop(stopping)) for loop in notify.loops.values()]
+        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws="none"))
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            async with httpx.AsyncClient(base_url=url) as http:
+
+                async def ready() -> bool:
+                    return server.started and (await http.get("/readyz")).status_code == 200
+
+                await until(ready)
+            yield url, app
+        finally:
+            stopping.set()
+            server.should_exit = True
+            await asyncio.wait_for(asyncio.gather(serving, *loops), 20)

@@ -1,0 +1,158 @@
+"""The subscribers' API over HTTP, and a version's whole way through a served notify."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+from standardwebhooks.webhooks import Webhook
+
+from newswire.accounts import Scope, create_key
+from newswire.keyspace import Keyspace
+from newswire_notify.settings import NotifySettings
+from tests.notify.conftest import Desk, Receiver, until
+from tests.notify.serving import served
+
+
+@dataclass
+class Api:
+    http: httpx.AsyncClient
+    redis: Redis
+    keys: Keyspace
+
+    async def key(self, account: str, *scopes: Scope) -> dict[str, str]:
+        created = await create_key(self.redis, self.keys, account, set(scopes))
+        return {"Authorization": f"Bearer {created.token}"}
+
+
+@pytest.fixture
+def settings(redis_url: str, namespace: str) -> NotifySettings:
+    return NotifySettings(
+        redis_url=SecretStr(redis_url),
+        namespace=namespace,
+        allow_volatile=True,
+        webhook_allow_private=True,
+        subscriptions_per_account=3,
+    )
+
+
+@pytest.fixture
+async def api(redis: Redis, settings: NotifySettings, keys: Keyspace) -> AsyncIterator[Api]:
+    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as http:
+        yield Api(http, redis, keys)
+
+
+@pytest.fixture
+async def subscriber(api: Api) -> dict[str, str]:
+    return await api.key("Reading Room", Scope.SUBSCRIBE)
+
+
+async def test_from_subscribing_to_a_verified_webhook(
+    api: Api, subscriber: dict[str, str], receiver: Receiver, desk: Desk
+) -> None:
+    draft = {
+        "channel": {"type": "webhook", "url": f"{receiver.url}/a"},
+        "filter": {"query": "ferries", "categories": ["transport"]},
+    }
+    answer = await api.http.post("/v1/subscriptions", json=draft, headers=subscriber)
+    assert answer.status_code == 201
+    made = answer.json()
+    assert answer.headers["location"] == f"/v1/subscriptions/{made['id']}"
+    assert made["channel"] == draft["channel"]
+    assert made["filter"] == draft["filter"]
+    assert made["events"] == ["published", "updated", "corrected", "retracted"]
+    assert (made["content"], made["status"]) == ("full", "active")
+    await desk.put("a1")
+    await until(lambda: receiver.events("/a") == ["a1.1"])
+    [got] = receiver.got
+    assert Webhook(made["secret"]).verify(got.body, {k.lower(): v for k, v in got.headers.items()})["id"] == "a1.1"
+    listed = (await api.http.get("/v1/subscriptions", headers=subscriber)).json()
+    read = (await api.http.get(f"/v1/subscriptions/{made['id']}", headers=subscriber)).json()
+    assert listed == {"subscriptions": [read]}
+    assert read == {name: value for name, value in made.items() if name != "secret"}
+
+    async def shown() -> bool:
+        deliveries = (await api.http.get(f"/v1/subscriptions/{made['id']}/deliveries", headers=subscriber)).json()[
+            "deliveries"
+        ]
+        return [(d["event"], d["state"], [a["status"] for a in d["attempts"]]) for d in deliveries] == [
+            ("a1.1", "delivered", [204])
+        ]
+
+    await until(shown)
+    assert (await api.http.delete(f"/v1/subscriptions/{made['id']}", headers=subscriber)).status_code == 204
+    assert (await api.http.get(f"/v1/subscriptions/{made['id']}", headers=subscriber)).status_code == 404
+    metrics = (await api.http.get("/metrics")).text
+    assert 'newswire_deliveries_total{outcome="delivered"}' in metrics
+
+
+async def test_another_account_sees_nothing(api: Api, subscriber: dict[str, str], receiver: Receiver) -> None:
+    draft = {"channel": {"type": "webhook", "url": receiver.url}}
+    made = (await api.http.post("/v1/subscriptions", json=draft, headers=subscriber)).json()
+    stranger = await api.key("Stranger", Scope.SUBSCRIBE)
+    path = f"/v1/subscriptions/{made['id']}"
+    assert (await api.http.get("/v1/subscriptions", headers=stranger)).json() == {"subscriptions": []}
+    for method, address in (("GET", path), ("DELETE", path), ("GET", path + "/deliveries")):
+        answer = await api.http.request(method, address, headers=stranger)
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert (await api.http.get(path, headers=subscriber)).status_code == 200
+
+
+async def test_keys_and_scopes(api: Api, receiver: Receiver) -> None:
+    draft = {"channel": {"type": "webhook", "url": receiver.url}}
+    assert (await api.http.post("/v1/subscriptions", json=draft)).status_code == 401
+    publisher = await api.key("P", Scope.PUBLISH)
+    assert (await api.http.post("/v1/subscriptions", json=draft, headers=publisher)).status_code == 403
+    admin = await api.key("A", Scope.ADMIN)
+    assert (await api.http.post("/v1/subscriptions", json=draft, headers=admin)).status_code == 201
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"channel": None}, "channel"),
+    ({"channel": {"type": "pigeon", "url": "https://example.com/"}}, "channel.type"),
+    ({"channel": {"type": "webhook", "url": "nonsense"}}, "channel.url"),
+    ({"channel": {"type": "webhook", "url": "https://example.com/", "secret": "mine"}}, "channel.secret"),
+    ({"filter": {"topic": ["x"]}}, "filter.topic"),
+    ({"filter": {"query": "x" * 1001}}, "filter.query"),
+    ({"filter": {"query": "ferr*"}}, "filter.query"),
+    ({"filter": {"metadata": {"desk": 1}}}, "filter.metadata.desk"),
+    ({"events": ["published"]}, "events"),
+    ({"events": ["published", "retracted", "burned"]}, "events.2"),
+    ({"content": "everything"}, "content"),
+    ({"colour": "red"}, "colour"),
+]
+
+
+async def test_what_is_wrong_is_named(api: Api, subscriber: dict[str, str], receiver: Receiver) -> None:
+    for changes, field in WRONG:
+        draft = {"channel": {"type": "webhook", "url": receiver.url}} | changes
+        answer = await api.http.post("/v1/subscriptions", json=draft, headers=subscriber)
+        assert answer.status_code == 422, changes
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert field in [error["field"] for error in answer.json()["errors"]], changes
+
+
+async def test_an_account_has_only_so_many(api: Api, subscriber: dict[str, str], receiver: Receiver) -> None:
+    draft = {"channel": {"type": "webhook", "url": receiver.url}}
+    statuses = [
+        (await api.http.post("/v1/subscriptions", json=draft, headers=subscriber)).status_code for _ in range(4)
+    ]
+    assert statuses == [201, 201, 201, 409]
+
+
+async def test_private_endpoints_are_refused_by_default(
+    redis: Redis, settings: NotifySettings, keys: Keyspace, receiver: Receiver
+) -> None:
+    closed = settings.model_copy(update={"webhook_allow_private": False})
+    async with served(redis, closed) as (url, _), httpx.AsyncClient(base_url=url) as http:
+        key = await Api(http, redis, keys).key("R", Scope.SUBSCRIBE)
+        for address in (receiver.url, "https://127.0.0.1/", "https://[::1]/"):
+            answer = await http.post(
+                "/v1/subscriptions", json={"channel": {"type": "webhook", "url": address}}, headers=key
+            )
+            assert answer.status_code == 422
+            assert answer.json()["errors"][0]["field"] == "channel.url"

@@ -1,0 +1,154 @@
+"""The matcher finds what comparing every filter with every article finds."""
+
+import random
+from typing import Any
+
+import pytest
+
+from newswire.events import ArticlePublished
+from newswire.filters import Facts, Filter
+from newswire_notify.matcher import Index, Matcher
+from tests.contract.table import QUERIES, articles
+from tests.notify.conftest import Desk, published
+
+ALL = ("published", "updated", "corrected", "retracted")
+WORDS = "ferry harbour storm bridge council tram museum river winter timetable orchestra bakery lantern".split()
+
+
+def naive(filters: dict[str, Filter], article: ArticlePublished) -> set[str]:
+    facts = Facts.of(article)
+    return {digest for digest, filter_ in filters.items() if filter_.matches(facts)}
+
+
+def random_filter(chance: random.Random) -> Filter:
+    fields: dict[str, Any] = {}
+    for name, values in (
+        ("publishers", ["harbour-post", "valley-times"]),
+        ("categories", ["Transport", "Culture", "-Sports"]),
+        ("topics", ["Ferries", "Économie", "-Rain"]),
+        ("authors", ["Ada Lindqvist", "tomas ruiz"]),
+        ("languages", ["en", "de", "-fr"]),
+    ):
+        if chance.random() < 0.25:
+            fields[name] = chance.sample(values, chance.randint(1, 2))
+    if chance.random() < 0.15:
+        fields["metadata"] = {"desk": chance.choice(["coast", "city"])}
+    if chance.random() < 0.6:
+
+        def word() -> str:
+            return chance.choice(WORDS)
+
+        fields["query"] = " ".join(
+            chance.choice(
+                [word(), f"-{word()}", f'"{word()} {word()}"', f"{word()} OR {word()}", f"{word()} OR -{word()}"]
+            )
+            for _ in range(chance.randint(1, 3))
+        )
+    return Filter.model_validate(fields)
+
+
+def random_article(chance: random.Random, number: int) -> ArticlePublished:
+    return published(
+        f"a{number}",
+        publisher=chance.choice(["Harbour-Post", "valley-times"]),
+        title=" ".join(chance.choices(WORDS, k=4)),
+        text=" ".join(chance.choices(WORDS, k=chance.randint(0, 8))),
+        category=chance.choice(["Transport", "culture", "Sports", None]),
+        topics=chance.sample(["Ferries", "economie", "Rain"], chance.randint(0, 2)),
+        authors=[{"name": name} for name in chance.sample(["ADA LINDQVIST", "Tomás Ruiz"], chance.randint(0, 2))],
+        language=chance.choice(["en", "de", "fr", "und"]),
+        metadata=chance.choice([{}, {"desk": "coast"}, {"desk": "city"}]),
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_index_finds_what_comparing_everything_finds(seed: int) -> None:
+    chance = random.Random(seed)
+    index = Index()
+    filters: dict[str, Filter] = {}
+    for number in range(300):
+        filter_ = random_filter(chance)
+        filters[filter_.digest()] = filter_
+        index.add(filter_.digest(), filter_, ALL)
+        if number % 7 == 0:
+            gone = chance.choice(list(filters))
+            del filters[gone]
+            index.remove(gone)
+        article = random_article(chance, number)
+        assert set(index.match(article)) == naive(filters, article)
+    assert len(index) == len(filters)
+    for digest in list(filters):
+        index.remove(digest)
+    assert len(index) == 0
+    assert index.match(random_article(chance, 0)) == []
+
+
+def test_the_shared_table_of_queries() -> None:
+    index = Index()
+    for number, (query, _) in enumerate(QUERIES):
+        index.add(
+            str(number), Filter.model_construct(query=query), ALL
+        )  # also those that a subscriber is advised against
+    found = {article.id: set(index.match(article)) for article in articles()}
+    for number, (query, expected) in enumerate(QUERIES):
+        assert sorted(name for name, digests in found.items() if str(number) in digests) == sorted(expected), query
+
+
+def test_only_filters_that_can_match_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = Index()
+    for number in range(2000):
+        index.add(str(number), Filter(query=f"ferry rareword{number}"), ALL)
+    verified = 0
+    matches = Filter.matches
+
+    def counting(self: Filter, facts: Facts, *, text: bool = True) -> bool:
+        nonlocal verified
+        verified += 1
+        return matches(self, facts, text=text)
+
+    monkeypatch.setattr(Filter, "matches", counting)
+    assert index.match(published("a1", title="The ferry and rareword7")) == ["7"]
+    assert verified <= 2
+
+
+def test_kinds() -> None:
+    index = Index()
+    index.add("corrections", Filter(), ["corrected", "retracted"])
+    assert index.match(published("a1")) == []
+    assert index.match(published("a1", 2, kind="corrected")) == ["corrections"]
+
+
+async def test_it_follows_the_subscriptions(desk: Desk) -> None:
+    matcher = Matcher(desk.redis, desk.keys)
+    await matcher.catch_up()
+    first = await desk.subscribe("http://127.0.0.1/1", {"query": "ferry"})
+    twin = await desk.subscribe("http://127.0.0.1/2", {"query": "Ferries"})
+    await matcher.catch_up()
+    assert len(matcher.index) == 1
+    assert len(matcher.match(published("a1"))) == 1
+    await desk.subscriptions.remove("reader", first.id)
+    await matcher.catch_up()
+    assert len(matcher.index) == 1
+    await desk.subscriptions.remove("reader", twin.id)
+    await matcher.catch_up()
+    assert len(matcher.index) == 0
+
+
+async def test_it_begins_anew_when_changes_were_trimmed_or_the_server_was_emptied(desk: Desk) -> None:
+    await desk.subscribe("http://127.0.0.1/1", {"query": "ferry"})
+    matcher = Matcher(desk.redis, desk.keys)
+    await matcher.catch_up()
+    await desk.subscribe("http://127.0.0.1/2", {"query": "harbour"})
+    await desk.subscribe("http://127.0.0.1/3", {"query": "storm"})
+    await desk.redis.xtrim(desk.keys.key("subscriptions", "changes"), maxlen=1, approximate=False)
+    await matcher.catch_up()
+    assert len(matcher.index) == 3
+    await desk.redis.delete(desk.keys.key("subscriptions", "changes"))
+    await desk.subscribe("http://127.0.0.1/4", {"query": "tram"})
+    await matcher.catch_up()
+    assert len(matcher.index) == 4
+    async for key in desk.redis.scan_iter(f"{desk.keys.namespace}:*"):
+        await desk.redis.delete(key)
+    await desk.subscribe("http://127.0.0.1/5", {"query": "museum"})
+    await matcher.catch_up()
+    assert len(matcher.index) == 1

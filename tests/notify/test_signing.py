@@ -1,0 +1,58 @@
+"""Signatures that other people's libraries verify."""
+
+import base64
+import json
+from datetime import UTC, datetime
+
+import pytest
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from newswire.events import PUBLISHED, CloudEvent
+from newswire_notify.rendering import envelope, render
+from newswire_notify.signing import new_secret, signature
+
+
+@pytest.mark.parametrize(
+    ("secret", "message_id", "timestamp", "body", "expected"),
+    [
+        (
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1614265330,
+            b'{"test": 2432232314}',
+            "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+        ),
+        (
+            "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
+            "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
+            1649367553,
+            b'{"email":"test@example.com","username":"test_user"}',
+            "v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=",
+        ),
+    ],
+)
+def test_known_vectors(secret: str, message_id: str, timestamp: int, body: bytes, expected: str) -> None:
+    assert signature(secret, message_id, timestamp, body) == expected
+
+
+def test_a_new_secret_is_verified_by_the_reference_library() -> None:
+    secret = new_secret()
+    assert len(base64.b64decode(secret.removeprefix("whsec_"))) == 32
+    now = int(datetime.now(UTC).timestamp())
+    body = '{"title":"Näht"}'.encode()
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(now),
+        "webhook-signature": signature(secret, "msg_1", now, body),
+    }
+    assert Webhook(secret).verify(body, headers) == {"title": "Näht"}
+    with pytest.raises(WebhookVerificationError):
+        Webhook(new_secret()).verify(body, headers)
+
+
+def test_what_is_rendered_is_the_event_with_members_of_later_releases() -> None:
+    said = CloudEvent(id="a1.1", source="s", type=PUBLISHED, subject="a1", data={"title": "T"}, later="kept")
+    remembered = envelope(said, with_data=False)
+    assert b"title" not in remembered
+    body = json.loads(render(remembered, b'{"title":"T","newer":[1]}', "full", "matched"))
+    assert body == json.loads(said.to_json()) | {"reason": "matched", "data": {"title": "T", "newer": [1]}}
