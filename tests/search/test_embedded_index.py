@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from newswire.consume import Unavailable
 from newswire_search.embedded_index import PINNED_SEARCHERS, PINNED_SECONDS, EmbeddedIndex
 from newswire_search.index import IndexInUse, SnapshotGone
 from tests.search.samples import found, publish, put, request
@@ -66,3 +67,26 @@ async def test_many_small_commits_leave_one_of_each_article(embedded_index: Embe
         await put(embedded_index, publish("a1", f"Ferry {version}", version=version), publish(f"b{version}", "Boat"))
     assert await found(embedded_index, "ferry") == ["a1"]
     assert len(await found(embedded_index, "boat", limit=100)) == 39
+
+
+class _FullDisk:
+    """A writer that meets the end of the disk."""
+
+    def delete_documents_by_term(self, field: str, value: str) -> None: ...
+
+    def add_document(self, document: object) -> None: ...
+
+    def commit(self) -> None:
+        raise ValueError("An IO error occurred: 'No space left on device (os error 28)'")
+
+
+async def test_a_full_disk_holds_back_and_loses_nothing(embedded_index: EmbeddedIndex) -> None:
+    await put(embedded_index, publish("a1", "Ferry"))
+    embedded_index._writer = _FullDisk()  # type: ignore[assignment]
+    with pytest.raises(Unavailable, match="No space left"):
+        await embedded_index.write([publish("a2", "Ferry")])
+    assert await embedded_index.check() is not None
+    assert await found(embedded_index, "ferry") == ["a1"]
+    await put(embedded_index, publish("a2", "Ferry"))
+    assert await embedded_index.check() is None
+    assert sorted(await found(embedded_index, "ferry")) == ["a1", "a2"]

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import orjson
 import tantivy
 
+from newswire.consume import Unavailable
 from newswire_search.embedded_query import both, date_range, embedded_query
 from newswire_search.index import (
     FACETS,
@@ -53,7 +54,7 @@ def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("version", fast=True)
-    builder.add_boolean_field("retracted", indexed=True, fast=True)
+    builder.add_boolean_field("retracted", indexed=True)
     for name in ("text", "title_terms"):
         builder.add_text_field(name, tokenizer_name="spaces", index_option="position")
     for name in FACETS:
@@ -85,14 +86,8 @@ class EmbeddedIndex:
         self._index = tantivy.Index(self._schema, path=str(path))
         spaces = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
         self._index.register_tokenizer("spaces", spaces)
-        try:
-            self._writer: tantivy.IndexWriter | None = self._index.writer(heap_size=WRITER_MEMORY, num_threads=1)
-        except ValueError as error:
-            if "LockBusy" not in str(error):
-                raise
-            raise IndexInUse(
-                f"another process has the embedded index in {folder} open; stop it or use another folder"
-            ) from None
+        self._folder = folder
+        self._writer: tantivy.IndexWriter | None = self._open_writer()
         self._index.config_reader(reload_policy="manual")
         self._index.reload()
         self._clock = clock
@@ -117,8 +112,8 @@ class EmbeddedIndex:
         return await self._on(self._reading, lambda: self._get(self._index.searcher(), article_id))
 
     async def check(self) -> str | None:
-        """Tell whether the index is open."""
-        return None if self._writer is not None else "the embedded index is closed"
+        """Tell whether the last write got through."""
+        return None if self._writer is not None else "the embedded index cannot be written"
 
     async def close(self) -> None:
         """Finish the write in hand, stop the threads and release the folder."""
@@ -135,41 +130,56 @@ class EmbeddedIndex:
             self._writer.wait_merging_threads()
             self._writer = None
 
-    def _write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
-        if self._writer is None:
-            raise OSError("the embedded index is closed")
-        searcher = self._index.searcher()
-        held: dict[str, tuple[int, bool]] = {}
-        results: list[Written | Refused] = []
+    def _open_writer(self) -> tantivy.IndexWriter:
         try:
-            for operation in operations:
-                if operation.id not in held:
-                    held[operation.id] = self._held(searcher, operation.id)
-                version, _ = held[operation.id]
-                retracts = not isinstance(operation, Publish)
-                if operation.version < version or (operation.version == version and not retracts):
-                    results.append(Written.SUPERSEDED)
-                    continue
-                document = self._document(operation)
-                self._writer.delete_documents_by_term("id", operation.id)
-                self._writer.add_document(document)
-                held[operation.id] = (operation.version, retracts)
-                results.append(Written.APPLIED)
-            if Written.APPLIED in results:
-                self._writer.commit()
-                self._index.reload()
-        except BaseException:
-            self._writer.rollback()
-            raise
+            return self._index.writer(heap_size=WRITER_MEMORY, num_threads=1)
+        except ValueError as error:
+            if "LockBusy" not in str(error):
+                raise
+            raise IndexInUse(
+                f"another process has the embedded index in {self._folder} open; stop it or use another folder"
+            ) from None
+
+    def _write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+        searcher = self._index.searcher()
+        held: dict[str, int] = {}
+        results: list[Written | Refused] = []
+        documents: list[tuple[str, tantivy.Document]] = []
+        for operation in operations:
+            if operation.id not in held:
+                held[operation.id] = self._version(searcher, operation.id)
+            version = held[operation.id]
+            if operation.version < version or (operation.version == version and isinstance(operation, Publish)):
+                results.append(Written.SUPERSEDED)
+                continue
+            documents.append((operation.id, self._document(operation)))
+            held[operation.id] = operation.version
+            results.append(Written.APPLIED)
+        if documents:
+            self._commit(documents)
         return results
 
-    def _held(self, searcher: tantivy.Searcher, article_id: str) -> tuple[int, bool]:
+    def _commit(self, documents: Sequence[tuple[str, tantivy.Document]]) -> None:
+        try:
+            if self._writer is None:
+                self._writer = self._open_writer()
+            for article_id, document in documents:
+                self._writer.delete_documents_by_term("id", article_id)
+                self._writer.add_document(document)
+            self._writer.commit()
+        except (ValueError, OSError, IndexInUse) as error:
+            # The documents are sound by construction: this is the disk. A writer that met such an error is of no more use.
+            self._writer = None
+            raise Unavailable(f"embedded index: {error}") from error
+        self._index.reload()
+
+    def _version(self, searcher: tantivy.Searcher, article_id: str) -> int:
+        """Return the version that a searcher sees of an article, retracted or not; -1 where it sees none."""
         address = self._address(searcher, article_id)
         if address is None:
-            return -1, False
+            return -1
         (version,) = searcher.fast_field_values("version", [address])
-        (retracted,) = searcher.fast_field_values("retracted", [address])
-        return int(version or 0), bool(retracted)
+        return int(version or 0)
 
     def _address(self, searcher: tantivy.Searcher, article_id: str) -> tantivy.DocAddress | None:
         query = tantivy.Query.term_query(self._schema, "id", article_id, index_option="basic")
@@ -202,8 +212,7 @@ class EmbeddedIndex:
         if stored is not None:
             article: dict[str, Any] = orjson.loads(stored)
             return article
-        version, _ = self._held(searcher, article_id)
-        return Retracted(article_id, version)
+        return Retracted(article_id, self._version(searcher, article_id))
 
     def _search(self, request: SearchRequest) -> SearchPage:
         live = self._index.searcher()
