@@ -81,13 +81,11 @@ class Filter(BaseModel):
 
     @field_validator("query")
     @classmethod
-    def _query_says_something(cls, query: str | None) -> str | None:
-        if query is None or not query.strip():
-            return query
-        if isinstance(parse(query), Everything):
-            raise ValueError("must hold at least one word; to match everything, leave it out")
-        if cut := prefixes(query):
-            raise ValueError(f"must not hold a prefix such as '{cut[0][:50]}'; write whole words")
+    def _query_can_be_read(cls, query: str | None) -> str | None:
+        if query is not None:
+            parse(query)
+            if cut := prefixes(query):
+                raise ValueError(f"must not hold a prefix such as '{cut[0][:50]}'; write whole words")
         return query
 
     @field_validator(*FIELDS)
@@ -163,15 +161,13 @@ class Filter(BaseModel):
 
 
 def filter_from_params(params: QueryParams, allowed_extra: Collection[str] = ()) -> Filter:
-    """Read the filter of a live stream from its query parameters; an empty value asks for nothing, as in a search.
+    """Read the filter of a live stream from its query parameters.
 
     Raises:
         newswire.problems.Problem: 422, where a parameter is unknown, a scalar one is repeated, or a value is refused.
     """
     scalar_params(params, ("q", *allowed_extra), tuple(PARAMETERS))
-    values: dict[str, object] = {
-        field: [value for value in params.getlist(name) if _folded(value)[1]] for name, field in PARAMETERS.items()
-    }
+    values: dict[str, object] = {field: params.getlist(name) for name, field in PARAMETERS.items()}
     try:
         return Filter.model_validate(values | {"query": params.get("q")})
     except ValidationError as error:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.analysis import SEPARATOR, article_terms, terms, title_terms, tokens
+from newswire.analysis import SEPARATOR, STOP_WORDS, article_terms, is_stop_word, terms, title_terms, tokens
 from newswire.folding import fold
 from tests.contract.table import HARD_TOKENS, articles
 
@@ -20,6 +20,20 @@ def test_terms_hold_no_white_space_and_tokens_lie_in_the_text(text: str) -> None
     assert [term for token in found for term in token.terms] == terms(text)
     assert all(term and not any(char.isspace() for char in term) and term != SEPARATOR for term in terms(text))
     assert all(0 <= token.start < token.end <= len(text) for token in found)
+
+
+@given(st.lists(st.text()))
+def test_engines_that_cut_at_spaces_hold_the_same_terms(texts: list[str]) -> None:
+    found = [term for text in texts for term in terms(text)]
+    assert " ".join(found).split() == found
+    assert terms(" ".join(texts)) == found
+
+
+def test_stop_words_are_judged_as_words() -> None:
+    assert set(terms("own owned")) <= STOP_WORDS
+    assert is_stop_word("Own,")
+    assert is_stop_word("who's")
+    assert not any(map(is_stop_word, ["owned", "willing", "doe", "the ferry", "don't", "", "🦊"]))
 
 
 @given(st.text())

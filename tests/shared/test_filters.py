@@ -72,10 +72,39 @@ def test_a_retraction_is_tested_without_its_text() -> None:
         ({"query": "night  Ferries"}, {"query": "night ferry"}),
         ({}, {"query": "  ", "topics": []}),
         ({"metadata": {"Desk": "Coast"}}, {"metadata": {"desk": "coast"}}),
+        ({"query": "night ferry"}, {"query": "ferries night night"}),
+        ({"topics": ["-ferries"]}, {"topics": ["－ Ferries"]}),
     ],
 )
 def test_filters_that_mean_the_same_are_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert Filter.model_validate(one).digest() == Filter.model_validate(other).digest()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"topics": ["ferries"]}, {"topics": ["-ferries"]}),
+        ({"topics": ["ferries"]}, {"categories": ["ferries"]}),
+        ({"query": "night ferry"}, {"query": '"night ferry"'}),
+        ({"query": "night OR ferry"}, {"query": "night ferry"}),
+        ({"metadata": {"desk": "coast"}}, {}),
+    ],
+)
+def test_filters_that_mean_something_else_are_not(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert Filter.model_validate(one).digest() != Filter.model_validate(other).digest()
+
+
+def test_a_filter_equals_its_like_whatever_was_asked_of_it() -> None:
+    used, fresh = Filter(topics=["Ferries"], query="night"), Filter(topics=["Ferries"], query="night")
+    used.matches(Facts.of(FERRY))
+    assert used == fresh
+    assert used.model_dump() == fresh.model_dump()
+
+
+def test_without_text_only_the_query_is_left_out() -> None:
+    assert Filter(query="nothinglikethis", metadata={"desk": "coast"}).matches(Facts.of(FERRY), text=False)
+    assert not Filter(metadata={"desk": "city"}).matches(Facts.of(FERRY), text=False)
+    assert Filter(metadata={"desk": "city"}).matches(Facts.of(TOMBSTONE), text=False)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +116,8 @@ def test_filters_that_mean_the_same_are_the_same(one: dict[str, Any], other: dic
         {"topics": ["-"]},
         {"query": "x" * 1001},
         {"query": "a " * 65},
+        {"query": "ferry boat*"},
+        {"metadata": {"desk": "coast", "Desk": "city"}},
     ],
 )
 def test_what_is_no_filter_is_refused(members: dict[str, Any]) -> None:
@@ -99,9 +130,12 @@ def test_the_parameters_of_a_live_stream() -> None:
     assert filter_from_params(params, ["since"]) == Filter(topics=["Ferries", "-Boats"], query="night")
 
 
-@pytest.mark.parametrize("params", ["tpoic=x", "q=a&q=b", "topic=", "q=" + "x" * 1001])
-def test_parameters_that_cannot_be_used_are_named(params: str) -> None:
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [("tpoic=x", "tpoic"), ("q=a&q=b", "q"), ("topic=", "topic"), ("category=-", "category"), ("q=" + "x" * 1001, "q")],
+)
+def test_parameters_that_cannot_be_used_are_named(params: str, named: str) -> None:
     with pytest.raises(Problem) as refused:
         filter_from_params(QueryParams(params))
     assert refused.value.status == 422
-    assert refused.value.errors
+    assert [error.field for error in refused.value.errors] == [named]

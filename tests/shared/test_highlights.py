@@ -25,6 +25,13 @@ TEXT = (
         ("The Café", "cafe", ["The <mark>Café</mark>"]),
         ("night train, night ferry", '"night ferry"', ["night train, <mark>night</mark> <mark>ferry</mark>"]),
         ("no storm", "ferry -storm", []),
+        (
+            "O’Brien’s ferry's crew",
+            "o'brien ferry",
+            ["<mark>O</mark>’<mark>Brien</mark>’s <mark>ferry</mark>&#x27;s crew"],
+        ),
+        ("東京 – the fer\u00adry", "東京 ferry", ["<mark>東京</mark> – the <mark>fer\u00adry</mark>"]),
+        ("ferry ferry ferry", '"ferry ferry"', ["<mark>ferry</mark> <mark>ferry</mark> <mark>ferry</mark>"]),
         ("anything", "", []),
     ],
 )
@@ -49,3 +56,16 @@ def test_marks_are_the_only_markup(text: str, q: str) -> None:
         assert ">" not in bare
         assert unescape(bare).replace("…", "").strip() in text
         assert len(re.findall("<mark>", passage)) == len(re.findall("</mark>", passage)) > 0
+
+
+def test_a_word_in_very_many_places_is_no_trouble() -> None:
+    passages = highlight("ferry boat " * 80_000, parse("ferry -storm"), fragments=3, width=60)
+    assert len(passages) == 3
+    assert all("<mark>ferry</mark>" in passage for passage in passages)
+
+
+@given(st.text(), st.text(max_size=50))
+def test_no_text_and_no_query_is_an_error(text: str, q: str) -> None:
+    for fragments in (0, 2):
+        for passage in highlight(text + q, parse(q), fragments=fragments, width=40):
+            assert "<mark>" in passage

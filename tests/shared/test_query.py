@@ -4,8 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.analysis import article_terms
-from newswire.query import Everything, Phrase, QueryTooLong, interpreted, matches, parse, positions
+from newswire.analysis import article_terms, terms
+from newswire.query import (
+    Everything,
+    Phrase,
+    QueryTooLong,
+    interpreted,
+    matches,
+    normal,
+    occurrences,
+    parse,
+    positions,
+    prefixes,
+)
 from tests.contract.table import QUERIES, articles
 
 PLACES = {article.id: positions(article_terms(article)) for article in articles()}
@@ -35,3 +46,27 @@ def test_what_was_understood_is_told() -> None:
     assert interpreted(parse('ferries OR boats "night train" -storms')) == '(ferri OR boat) "night train" -storm'
     assert parse("the") == Phrase(("the",))
     assert parse("") == Everything()
+
+
+@given(st.text(max_size=200).filter(lambda text: not set(text) & set('"“”„‟«»＂')))
+def test_a_text_is_found_by_itself_as_a_phrase(text: str) -> None:
+    assert matches(parse(f'"{text}"'), positions(terms(text)))
+
+
+@given(st.lists(st.sampled_from("abc")), st.lists(st.sampled_from("abc"), min_size=1, max_size=4))
+def test_a_phrase_begins_where_its_terms_stand_together(found: list[str], phrase: list[str]) -> None:
+    begins = {at for at in range(len(found)) if found[at : at + len(phrase)] == phrase}
+    assert occurrences(phrase, positions(found)) == begins
+
+
+def test_order_and_repetition_mean_nothing() -> None:
+    assert normal(parse("storm ferry OR boat ferries -night")) == normal(
+        parse("-nights boat OR ferry ferry storm ferries")
+    )
+    assert normal(parse("ferry OR ferries")) == normal(parse("ferry"))
+    assert normal(parse('"night ferry"')) != normal(parse('"ferry night"'))
+
+
+def test_words_cut_short_are_told_and_read_as_words() -> None:
+    assert parse("ferry*") == parse("ferry")
+    assert prefixes('fer* -boat* night "storm*" * ') == ["fer*", "-boat*"]
