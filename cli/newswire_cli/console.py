@@ -1,9 +1,12 @@
 """What the command line says: results on stdout, one clear line on stderr for what went wrong."""
 
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 def fail(message: str) -> NoReturn:
@@ -15,3 +18,10 @@ def fail(message: str) -> NoReturn:
 def say(line: str = "") -> None:
     """Print a line at once, also into a pipe, and never wrapped: what is shown is there to be copied."""
     print(line, flush=True)
+
+
+def settings_problem(error: "ValidationError") -> str:
+    """Say in one line which settings are wrong, without the values: some are secret."""
+    wrong = error.errors(include_input=False)
+    problems = (f"NEWSWIRE_{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in wrong)
+    return "these settings are wrong: " + "; ".join(problems)

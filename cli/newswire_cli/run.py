@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from newswire_cli.console import fail, say
+from pydantic import ValidationError
+
+from newswire_cli.console import fail, say, settings_problem
 from newswire_cli.datadir import CREDENTIALS, InUse, ensure_credentials, only_process_on, read_credentials
 from newswire_cli.valkey import ValkeyFailed, embedded_valkey
 
@@ -34,6 +36,8 @@ def run_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
         fail(f"another `newswire run` works on {data_dir}; end it first, or give this one its own --data-dir")
     except ValkeyFailed as error:
         fail(str(error))
+    except ValidationError as error:
+        fail(settings_problem(error))
     except KeyboardInterrupt:
         pass
     except OSError as error:
@@ -112,7 +116,8 @@ def _welcome(
     site: str, data_dir: Path, credentials: dict[str, str], first_start: bool
 ) -> Callable[[], Awaitable[None]]:
     async def welcome() -> None:
-        secrets = shlex.quote(str(data_dir / CREDENTIALS))
+        # With a slash in it: a shell looks for a bare name in PATH.
+        secrets = shlex.quote(os.path.join(data_dir, CREDENTIALS))  # noqa: PTH118 (pathlib drops the "./")
         say(f"Newswire runs at {site}    (Ctrl-C ends it)")
         say()
         say(f"  read       {site}/")

@@ -5,7 +5,7 @@ from importlib import import_module
 
 from pydantic import ValidationError
 
-from newswire_cli.console import fail
+from newswire_cli.console import fail, settings_problem
 from newswire_cli.run import free_port, run_loop
 
 PORTS = {"ingest": 8001, "search": 8002, "notify": 8003}
@@ -30,11 +30,3 @@ def serve_one(name: str, host: str, port: int | None) -> None:
         fail(settings_problem(error))
     except KeyboardInterrupt:
         pass
-
-
-def settings_problem(error: ValidationError) -> str:
-    """Say in one line which settings are wrong."""
-    problems = (
-        f"NEWSWIRE_{str(problem['loc'][0]).upper()}: {problem['msg']}" for problem in error.errors(include_input=False)
-    )
-    return "these settings are wrong: " + "; ".join(problems)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from newswire_cli.console import fail
+from newswire_cli.console import fail, settings_problem
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -41,7 +41,6 @@ def with_store(data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> 
     from newswire.app import open_redis
     from newswire.keyspace import Keyspace
     from newswire.settings import Settings
-    from newswire_cli.serve import settings_problem
 
     try:
         keys = Keyspace(Settings().namespace)

@@ -2,15 +2,20 @@
 
 import asyncio
 import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from redis.asyncio import Redis
 
 from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
-from tests.cli.running import newswire
+from tests.cli.running import Running, newswire
+from tests.polling import until
 
 GOLDEN = Path(__file__).parents[1] / "contract" / "events" / "article.published.v1.minimal.json"
 
@@ -62,3 +67,55 @@ async def test_a_poison_entry_is_listed_mended_and_dropped(
 
     assert newswire("deadletters", "drop", "--all", "--group", "search", **environment).returncode == 0
     assert newswire("deadletters", "list", **environment).stdout.splitlines() == ["\t".join(heading)]
+
+
+@pytest.fixture
+def gone() -> Iterator[str]:
+    """An endpoint that answers 410 to everything."""
+
+    class Gone(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(410)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Gone) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_dead_delivery_is_listed_refused_and_dropped(
+    start: Callable[..., Running], tmp_path: Path, gone: str
+) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+    group = ["--group", "deliveries", "--data-dir", str(running.data_dir)]
+
+    def rows() -> list[list[str]]:
+        return [line.split("\t") for line in newswire("deadletters", "list", *group).stdout.splitlines()[1:]]
+
+    subscription = {"channel": {"type": "webhook", "url": gone}}
+    for path, name, sent in (
+        ("/v1/subscriptions", "SUBSCRIBER", subscription),
+        ("/v1/articles", "PUBLISHER", {"title": "Nobody home", "body": ""}),
+    ):
+        answer = httpx.post(running.site + path, headers=running.key(name), json=sent, trust_env=False)
+        assert answer.status_code == 201, answer.text
+    (row,) = until(rows)
+    assert row[1] == "deliveries"
+    assert "410" in row[4]
+
+    refused = newswire("deadletters", "retry", "--all", *group)
+    assert refused.returncode == 1
+    assert "disabled" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+    assert newswire("deadletters", "drop", row[0], *group).returncode == 0
+    assert rows() == []

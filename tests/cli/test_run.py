@@ -1,8 +1,10 @@
 """The first five minutes with Newswire, and the second start."""
 
+import json
 import os
 import signal
 import stat
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.running import Running, newswire
+from tests.cli.running import BARE, NEWSWIRE, Running, newswire
+from tests.polling import until
 
 Start = Callable[..., Running]
 SAMPLE = "/v1/search?q=lighthouses"
@@ -47,23 +50,17 @@ def test_first_start_shows_the_whole_way_and_the_second_finds_it_again(start: St
     assert len(ids(again, SAMPLE)) == 1
 
 
-def test_the_shown_lines_work_when_pasted(start: Start, tmp_path: Path) -> None:
-    import subprocess
+def pasted(line: str) -> str:
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=True).stdout
 
-    running = start(tmp_path / "a folder", "--no-samples")
-    told = running.until_told("q=press+rolled")
+
+def test_the_shown_lines_work_when_pasted(start: Start, tmp_path: Path) -> None:
+    told = start(tmp_path / "a folder", "--no-samples").until_told("q=press+rolled")
     publish, search = (line.strip() for line in told.splitlines() if "curl -s" in line)
 
-    answer = subprocess.run(["sh", "-c", publish], capture_output=True, text=True, timeout=30, check=True)
-    assert '"title":"Hello, world"' in answer.stdout.replace(": ", ":").replace('": "', '":"')
-    found = running.until(
-        lambda: (
-            subprocess.run(["sh", "-c", search], capture_output=True, text=True, timeout=30, check=True).stdout
-            if "Hello, world" in subprocess.run(["sh", "-c", search], capture_output=True, text=True, check=True).stdout
-            else None
-        )
-    )
-    assert "<mark>" in found
+    assert json.loads(pasted(publish))["title"] == "Hello, world"
+    found = until(lambda: json.loads(pasted(search))["articles"])
+    assert "<mark>rolling</mark>" in found[0]["highlights"]["body"][0]
 
 
 def test_credentials_are_only_for_their_owner(start: Start, tmp_path: Path) -> None:
@@ -124,7 +121,7 @@ def test_goes_on_after_being_killed(start: Start, tmp_path: Path) -> None:
     running.process.wait(30)
 
     again = start(tmp_path / "data")
-    assert len(ids(again, "/v1/search?limit=100")) == 6
+    until(lambda: len(ids(again, "/v1/search?limit=100")) == 6)
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
@@ -133,3 +130,21 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> Non
     answer = newswire("run", "--port", "0", "--data-dir", str(tmp_path / "file" / "data"))
     assert answer.returncode == 1
     assert one_line(answer.stderr)
+
+
+def test_a_wrong_setting_is_told_in_one_line_without_its_value(tmp_path: Path) -> None:
+    for command in (["run", "--data-dir", str(tmp_path / "data")], ["serve", "notify"], ["keys", "list"]):
+        answer = newswire(*command, *([] if "keys" in command else ["--port", "0"]), NEWSWIRE_NAMESPACE="No Good")
+        assert answer.returncode == 1
+        assert one_line(answer.stderr)
+        assert "NEWSWIRE_NAMESPACE" in answer.stderr
+        assert "No Good" not in answer.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, newswire_cli.main; print(*{'fastapi', 'redis', 'pydantic', 'httpx', 'tantivy'} & set(sys.modules))"
+    )
+    answer = subprocess.run([NEWSWIRE[0], "-c", program], capture_output=True, text=True, env=BARE, check=True)
+
+    assert answer.stdout.strip() == ""
