@@ -233,6 +233,37 @@ async def test_what_an_endpoint_answered_goes_with_the_article(desk: Desk, recei
     assert not await desk.redis.exists(desk.keys.key("answers", "a1"))
 
 
+async def test_an_answer_that_comes_after_the_retraction_is_not_kept(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+
+    async def retracted_meanwhile() -> web.StreamResponse:
+        receiver.answer("/a", 204)
+        await desk.retract("a1")
+        return web.Response(text="you sent me: It crossed the sound before dawn.")
+
+    receiver.answers["/a"] = retracted_meanwhile
+    await desk.publish("a1")
+    await desk.deliver()
+    assert await desk.states(subscription) == {"a1.1": "delivered", "a1.1.retracted": "delivered"}
+    assert not await desk.redis.exists(desk.keys.key("answers", "a1"))
+
+
+async def test_nothing_kept_for_deliveries_holds_text_of_a_retracted_article(desk: Desk, receiver: Receiver) -> None:
+    await desk.subscribe(f"{receiver.url}/a")
+    await desk.subscribe(f"{receiver.url}/b")
+    receiver.answer("/b", 500)
+    item = await desk.put("a1", title="Unmistakable")
+    await desk.fan_out([item])
+    for wait in (0, *SCHEDULE):
+        desk.clock.now += wait
+        await desk.deliver()
+    await desk.retract("a1")
+    await desk.deliver()
+    async for key in desk.redis.scan_iter(f"{desk.keys.namespace}:*"):
+        if key.decode() != desk.keys.stream:
+            assert b"Unmistakable" not in (await desk.redis.dump(key) or b""), key
+
+
 async def test_the_loop_delivers_at_once_and_hands_back_what_it_cannot_end(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     stopping = asyncio.Event()

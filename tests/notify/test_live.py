@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
-from newswire_notify.live import Listener, Tail, encode, position
+from newswire_notify.live import Tail, encode, position
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, until
 from tests.notify.serving import served
@@ -202,10 +202,3 @@ def test_positions() -> None:
 def test_what_is_no_article_event_has_no_frame() -> None:
     assert encode(b"1-0", {}) is None
     assert encode(b"1-0", {b"__data__": b"{"}) is None
-
-
-def test_a_cut_off_reader_holds_nothing() -> None:
-    listener = Listener(limit=0)
-    live = encode(b"1-0", {b"__data__": b"{}"})
-    assert live is None
-    assert not listener.waiting

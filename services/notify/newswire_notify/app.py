@@ -9,7 +9,7 @@ import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.app import Service, open_redis
+from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
@@ -77,7 +77,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             ],
             loops={"fan-out": consumer.run, "deliveries": worker.run, "live stream": tail.run, "totals": totals.run},
             checks={
-                "redis": partial(reachable, redis),
+                "redis": partial(sound, redis, own.allow_volatile),
                 "consumer": consumer.check,
                 "worker": worker.check,
                 "live stream": tail.check,
@@ -91,8 +91,10 @@ def as_notify_settings(settings: Settings) -> NotifySettings:
     return settings if isinstance(settings, NotifySettings) else NotifySettings(**settings.model_dump())
 
 
-async def reachable(redis: "Redis") -> str | None:
-    """Tell why the Redis of the deliveries cannot be reached, or None where it can: a readiness check."""
+async def sound(redis: "Redis", allow_volatile: bool) -> str | None:
+    """Tell why the Redis of the deliveries cannot be relied on, or None where it can: a readiness check."""
+    if not allow_volatile:
+        return await durable(redis)
     try:
         await redis.ping()
     except (RedisError, OSError) as error:

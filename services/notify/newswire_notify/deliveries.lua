@@ -140,7 +140,9 @@ local function begin(_, argv)
     end
   end
   if not late then redis.call('HSET', told, 'rank', rank, 'event', event) end
-  if redis.call('HLEN', told) > 2 then redis.call('PERSIST', told) else redis.call('PEXPIRE', told, argv[10]) end
+  if kind == 'retracted' and not late then redis.call('HSET', told, 'retracted', rank) end
+  local anybody = redis.call('HLEN', told) - redis.call('HEXISTS', told, 'retracted') > 2
+  if anybody then redis.call('PERSIST', told) else redis.call('PEXPIRE', told, argv[10]) end
   redis.call('PEXPIRE', plan, argv[10])
   redis.call('HSET', fan, 'id', event, 'type', argv[3], 'article', article, 'version', version, 'rank', rank, 'envelope', argv[8],
     'target', late and last_event or event, 'at', 0, 'matched', 0, 'previously_matched', 0)
@@ -231,13 +233,16 @@ end
 local function settle(_, argv)
   local p, id, outcome, now, cap, keep = argv[1], argv[2], argv[4], argv[5], tonumber(argv[6]), argv[7]
   local key = p .. 'delivery:' .. id
-  local attempt, state, sub, article, event = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription', 'article', 'event'))
+  local attempt, state, sub, article, event, version = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription',
+    'article', 'event', 'version'))
   if attempt ~= argv[3] or state ~= 'delivering' then return false end
   redis.call('ZREM', p .. 'leased:' .. sub, id)
   if argv[10] ~= '' then
     redis.call('RPUSH', key .. ':attempts', argv[10])
     redis.call('LTRIM', key .. ':attempts', -20, -1)
-    if argv[11] ~= '' then
+    local retracted = redis.call('HGET', p .. 'told:' .. article, 'retracted')
+    -- An answer may quote what was sent: none is kept of a version that has been retracted since.
+    if argv[11] ~= '' and not (retracted and tonumber(retracted) > tonumber(version) * 2) then
       redis.call('HSET', p .. 'answers:' .. article, id .. '|' .. attempt, argv[11])
       redis.call('PEXPIRE', p .. 'answers:' .. article, math.max(tonumber(keep), tonumber(argv[8])))
     end

@@ -28,16 +28,15 @@ RETRY_MS = 2000
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Live:
-    """One event, encoded for the wire once. ``frame`` is emptied when its article is retracted."""
+    """One event, encoded for the wire once."""
 
     entry: tuple[int, int]
-    entry_id: str
     article: str
     facts: Facts
     retraction: bool
-    frame: bytes | None
+    frame: bytes
 
     def wanted_by(self, filter_: Filter) -> bool:
         """Tell whether a reader asked for it; a retraction is found by the fields alone, for its text is gone."""
@@ -71,7 +70,7 @@ def encode(entry_id: bytes, fields: dict[bytes, bytes]) -> Live | None:
         return None
     name = entry_id.decode()
     frame = b"id: %s\nevent: %s\ndata: %s\n\n" % (entry_id, event.type.encode(), event.to_json())
-    return Live(position(name), name, payload.id, Facts.of(payload), event.type == RETRACTED, frame)
+    return Live(position(name), payload.id, Facts.of(payload), event.type == RETRACTED, frame)
 
 
 @dataclass(eq=False, slots=True)
@@ -81,16 +80,23 @@ class Listener:
     limit: int
     waiting: deque[Live] = field(default_factory=deque)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    retracted: dict[str, tuple[int, int]] = field(default_factory=dict)
     cut_off: bool = False
 
     def offer(self, live: Live) -> None:
         """Queue an event, or cut the reader off when it has fallen too far behind."""
+        if live.retraction:
+            self.retracted[live.article] = live.entry
         if len(self.waiting) >= self.limit:
             self.cut_off = True
             self.waiting.clear()
         elif not self.cut_off:
             self.waiting.append(live)
         self.news.set()
+
+    def may_have(self, live: Live) -> bool:
+        """Tell whether an event that waited has not been erased since by the retraction of its article."""
+        return live.entry >= self.retracted.get(live.article, live.entry)
 
 
 class Tail:
@@ -146,10 +152,6 @@ class Tail:
 
     def _hand_out(self, live: Live) -> None:
         for listener in self._listeners:
-            if live.retraction:
-                for queued in listener.waiting:
-                    if queued.article == live.article and not queued.retraction:
-                        queued.frame = None
             listener.offer(live)
 
     async def _end_readers(self, stopping: asyncio.Event) -> None:
@@ -175,16 +177,17 @@ class Tail:
                     for entry_id, fields in page:
                         seen = position(entry_id.decode())
                         live = encode(entry_id, fields)
-                        if live is not None and live.frame is not None and live.wanted_by(filter_):
+                        if live is not None and live.wanted_by(filter_) and listener.may_have(live):
                             yield live.frame
             while not stopped():
                 while listener.waiting and not stopped():
                     live = listener.waiting.popleft()
-                    if live.entry > seen and live.frame is not None and live.wanted_by(filter_):
+                    if live.entry > seen and live.wanted_by(filter_) and listener.may_have(live):
                         yield live.frame
                 if listener.cut_off:
                     yield b": too slow, resume from the last id\n"
                     return
+                listener.retracted.clear()
                 listener.news.clear()
                 if listener.waiting or stopped():
                     continue
