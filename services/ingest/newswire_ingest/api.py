@@ -32,7 +32,7 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
-Publisher = Annotated[Caller, Depends(authorised(Scope.PUBLISH))]
+Publisher = Annotated[Caller, Depends(authorised(Scope.PUBLISH, rechecked=True))]
 Owner = Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))]
 ArticleId = Annotated[str, Path(description="The id that publishing answered.")]
 

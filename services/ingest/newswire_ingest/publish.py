@@ -13,7 +13,7 @@ from newswire.article import ArticleDraft, Status, Tombstone
 from newswire.events import PUBLISHED, RETRACTED, SCHEMA_ROOT, ArticlePublished, ArticleRetracted, Kind, event
 from newswire.folding import fold
 from newswire.problems import invalid
-from newswire_ingest.sanitise import plain_text, sanitise
+from newswire_ingest.sanitise import plain_text, sanitise, word_count
 
 LONGEST_SLUG = 80
 _NOT_IN_SLUGS = re.compile(r"[\W_]+")
@@ -69,7 +69,7 @@ def first_version(
         "updated_at": moment,
         "body": body,
         "text": text,
-        "word_count": len(text.split()),
+        "word_count": word_count(text),
         "kind": Kind.PUBLISHED.value,
         "silent": draft.silent,
     }

@@ -46,8 +46,8 @@ _LINES: Final = frozenset("br li dt dd tr".split())
 _LINKS: Final = {"href": re.compile(r"(?i)(https?://|mailto:)"), "src": re.compile(r"(?i)https?://")}
 _RENAME: Final = re.compile(f"<(/?)({'|'.join(_RENAMED)})>")
 _TAG: Final = re.compile(r'<(/?)([a-z0-9]+)((?:[^>"]|"[^"]*")*)>')
+_UNTIDY: Final = re.compile(r"^\s|\s\s|\s$|[^\S ]")
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
-_SPACES: Final = re.compile(r"[^\S\n\xa0]+|\xa0")
 
 
 def _attribute(_element: str, name: str, value: str) -> str | None:
@@ -96,6 +96,11 @@ def plain_text(clean: str) -> str:
     return _tidy("".join(parts))
 
 
+def word_count(text: str) -> int:
+    """Count the words of what `plain_text` returned: they are parted by one space, one line break or one blank line."""
+    return text.count(" ") + text.count("\n") - text.count("\n\n") + 1 if text else 0
+
+
 def _add_text(parts: list[str], text: str, preformatted: bool) -> None:
     if text:
         text = html.unescape(text) if "&" in text else text
@@ -103,5 +108,5 @@ def _add_text(parts: list[str], text: str, preformatted: bool) -> None:
 
 
 def _tidy(text: str) -> str:
-    lines = (_SPACES.sub(" ", line).strip() for line in text.replace("\r", "").split("\n"))
+    lines = (" ".join(line.split()) if _UNTIDY.search(line) else line for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()

@@ -14,6 +14,7 @@ from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.records import Head, read_head, version_document
 from newswire_ingest.publish import Version
+from newswire_ingest.together import Together
 
 TRIES = 5
 
@@ -52,6 +53,7 @@ class ArticleStore:
         self._keys = keys
         self._lifetime = int(idempotency_lifetime.total_seconds())
         self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "publish")
+        self._together = Together(redis, self._functions)
 
     async def load(self) -> None:
         """Load the functions before the first request needs them."""
@@ -62,7 +64,7 @@ class ArticleStore:
     ) -> Outcome:
         """Put a version on record and on the stream, or tell why that is not what happened."""
         keys = self._keys
-        answer = await self._functions.call(
+        answer = await self._together.call(
             "publish",
             [
                 keys.article(version.id),
