@@ -58,6 +58,12 @@ def test_marks_are_the_only_markup(text: str, q: str) -> None:
         assert len(re.findall("<mark>", passage)) == len(re.findall("</mark>", passage)) > 0
 
 
+def test_different_words_count_for_more_than_one_word_repeated() -> None:
+    text = "The night ferry left. " + "Nothing happened for a long while. " * 20 + "Ferry, ferry, ferry!"
+    (best,) = highlight(text, parse("night ferry"), fragments=1, width=60)
+    assert best.startswith("The <mark>night</mark> <mark>ferry</mark>")
+
+
 def test_a_word_in_very_many_places_is_no_trouble() -> None:
     passages = highlight("ferry boat " * 80_000, parse("ferry -storm"), fragments=3, width=60)
     assert len(passages) == 3
