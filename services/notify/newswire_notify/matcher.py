@@ -6,7 +6,7 @@ has, and these are verified by `Filter.matches`. A filter without such a thing i
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -19,17 +19,19 @@ from newswire.folding import fold
 from newswire.keyspace import Keyspace
 from newswire.query import All, Any_, Phrase, Query
 
-Key: TypeAlias = tuple[str, str]
-"""Something an article has: (``term``, a term) or (field, a folded value)."""
+Key: TypeAlias = str
+"""Something an article has: a term, or a field and a folded value (`field_key`)."""
 
 PAGE = 1000
+SCAN = 100
+"""Filters read at a time when all are read: others have their turn on the event loop in between."""
 
 
 def query_choices(query: Query) -> list[frozenset[Key]]:
     """Return sets of terms, of each of which a matching article has at least one."""
     match query:
         case Phrase(terms):
-            return [frozenset({("term", term)}) for term in terms]
+            return [frozenset({term}) for term in terms]
         case All(parts):
             return [choice for part in parts for choice in query_choices(part)]
         case Any_(parts):
@@ -42,25 +44,28 @@ def query_choices(query: Query) -> list[frozenset[Key]]:
 
 
 def _unspecific(choice: frozenset[Key]) -> tuple[int, int]:
-    return len(choice), -max((len(value) for _, value in choice), default=0)
+    return len(choice), -max(map(len, choice), default=0)
 
 
 def choices_of(filter_: Filter) -> list[frozenset[Key]]:
     """Return the sets of things of each of which an article must have one to match; an empty list where there is none."""
-    found = [frozenset((field, value) for value in filter_.wanted(field)) for field in FIELDS]
-    found += [frozenset({("metadata." + fold(name), fold(value))}) for name, value in filter_.metadata.items()]
+    found = [frozenset(field_key(field, value) for value in filter_.wanted(field)) for field in FIELDS]
+    found += [frozenset({field_key(f"metadata.{fold(name)}", fold(value))}) for name, value in filter_.metadata.items()]
     return [choice for choice in found if choice] + query_choices(filter_.parsed)
 
 
-def keys_of(facts: Facts) -> Iterator[Key]:
-    """Go through what an article has, each thing once."""
-    for term in facts.positions:
-        yield "term", term
+def field_key(field: str, value: str) -> Key:
+    """Return the key of a field's value, which no term can equal: terms hold no such sign."""
+    return f"{field}={value}"
+
+
+def keys_of(facts: Facts) -> set[Key]:
+    """Return what an article has."""
+    found = set(facts.positions)
     for field, values in facts.fields.items():
-        for value in values:
-            yield field, value
-    for name, value in facts.metadata.items():
-        yield "metadata." + name, value
+        found.update(field_key(field, value) for value in values)
+    found.update(field_key(f"metadata.{name}", value) for name, value in facts.metadata.items())
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,12 @@ class Filed:
     filter: Filter
     events: frozenset[str]
     under: frozenset[Key]
+    needs: tuple[frozenset[Key], ...]
+    """What else an article must have, one of each: cheap to look at before the filter itself is asked."""
+
+    def may_match(self, has: set[Key]) -> bool:
+        """Tell whether an article that has these things can match."""
+        return all(not choice.isdisjoint(has) for choice in self.needs)
 
 
 class Index:
@@ -91,7 +102,8 @@ class Index:
             return
         choices = choices_of(filter_)
         under = min(choices, key=self._cost) if choices else frozenset()
-        filed = Filed(filter_, frozenset(events), under)
+        needs = tuple(choice for choice in choices if choice is not under)
+        filed = Filed(filter_, frozenset(events), under, needs)
         self._filed[digest] = filed
         for key in under:
             self._under.setdefault(key, {})[digest] = filed
@@ -114,20 +126,24 @@ class Index:
         """Return the digests of the filters that want this version."""
         facts = Facts.of(article)
         kind = str(article.kind)
-        candidates: dict[str, Filed] = dict(self._anywhere)
-        for key in keys_of(facts):
-            self._seen[key] += 1
-            shelf = self._under.get(key)
-            if shelf:
-                candidates.update(shelf)
+        has = keys_of(facts)
+        self._seen.update(has)
         self._age()
-        return [digest for digest, filed in candidates.items() if kind in filed.events and filed.filter.matches(facts)]
+        candidates: dict[str, Filed] = dict(self._anywhere)
+        for key in has:
+            if shelf := self._under.get(key):
+                candidates.update(shelf)
+        return [
+            digest
+            for digest, filed in candidates.items()
+            if kind in filed.events and filed.may_match(has) and filed.filter.matches(facts)
+        ]
 
     def _cost(self, choice: frozenset[Key]) -> tuple[float, int, int]:
         """How often filing under this brings a filter up for nothing: by what articles were like, and who is filed there."""
         frequency = sum(self._seen[key] for key in choice)
         crowd = sum(len(self._under.get(key, ())) for key in choice)
-        return frequency, crowd, -min(len(value) for _, value in choice)
+        return frequency, crowd, -min(map(len, choice))
 
     def _age(self) -> None:
         """Keep the statistics small, and young."""
@@ -182,7 +198,7 @@ class Matcher:
         index = Index()
         cursor = 0
         while True:
-            cursor, found = await self._redis.hscan(self._keys.key("filters"), cursor, count=PAGE)
+            cursor, found = await self._redis.hscan(self._keys.key("filters"), cursor, count=SCAN)
             for digest, definition in found.items():
                 index.add(digest.decode(), *_meaning(definition))
             if cursor == 0:
