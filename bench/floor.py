@@ -7,9 +7,8 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from newswire.app import open_redis
+from newswire.app import open_redis, run
 from newswire.article import ArticleDraft
-from newswire_cli.run import run_loop
 from newswire_cli.valkey import embedded_valkey
 
 
@@ -29,6 +28,6 @@ async def serve(url: str, port: int) -> None:
 if __name__ == "__main__":
     with embedded_valkey(Path(sys.argv[1])) as url:
         try:
-            run_loop(serve(url, int(sys.argv[2])))
+            run(serve(url, int(sys.argv[2])))
         except (KeyboardInterrupt, asyncio.CancelledError):
             pass

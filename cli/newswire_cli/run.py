@@ -1,13 +1,11 @@
 """`newswire run`: all of Newswire in one process, on the embedded Valkey and the embedded index."""
 
-import asyncio
 import os
 import shlex
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -57,17 +55,6 @@ def free_port(host: str, port: int) -> int:
         fail(f"cannot listen on {host} port {port}: {error.strerror or error}; give another one by --port")
 
 
-def run_loop(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine on uvloop where there is one."""
-    try:
-        from uvloop import new_event_loop
-    except ImportError:
-        asyncio.run(main)
-        return
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(main)
-
-
 def _set_environment(host: str, port: int, data_dir: Path, redis_url: str) -> None:
     os.environ |= {
         "NEWSWIRE_REDIS_URL": redis_url,
@@ -85,7 +72,7 @@ def _address(host: str, port: int) -> str:
 
 
 def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
-    from newswire.app import open_redis, serve
+    from newswire.app import open_redis, run, serve
     from newswire.keyspace import Keyspace
     from newswire.settings import Settings
     from newswire.telemetry import log_as_json
@@ -109,7 +96,7 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None
 
     with (data_dir / LOG).open("a", encoding="utf-8") as log:
         log_as_json(stream=log)
-        run_loop(main())
+        run(main())
 
 
 def _welcome(

@@ -6,14 +6,14 @@ from importlib import import_module
 from pydantic import ValidationError
 
 from newswire_cli.console import fail, settings_problem
-from newswire_cli.run import free_port, run_loop
+from newswire_cli.run import free_port
 
 PORTS = {"ingest": 8001, "search": 8002, "notify": 8003}
 
 
 def serve_one(name: str, host: str, port: int | None) -> None:
     """Serve ingest, search or notify until SIGTERM or Ctrl-C; its log goes to stderr as JSON lines."""
-    from newswire.app import serve
+    from newswire.app import run, serve
     from newswire.settings import Settings
     from newswire.telemetry import log_as_json
     from newswire_search.index import IndexInUse
@@ -23,7 +23,7 @@ def serve_one(name: str, host: str, port: int | None) -> None:
     log_as_json()
     try:
         service = import_module(f"newswire_{name}.app").service
-        run_loop(serve([service], Settings(), host, port))
+        run(serve([service], Settings(), host, port))
     except IndexInUse as error:
         fail(str(error))
     except ValidationError as error:
