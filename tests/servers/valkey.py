@@ -27,11 +27,12 @@ def redis_server() -> Iterator[str]:
         yield url
     elif docker_answers():
         from testcontainers.core.container import DockerContainer
-        from testcontainers.core.waiting_utils import wait_for_logs
+        from testcontainers.core.wait_strategies import LogMessageWaitStrategy
 
         command = "redis-server --protected-mode no " + " ".join(f"--{k} {v}" for k, v in CONFIG.items())
-        with DockerContainer(IMAGES["redis"]).with_exposed_ports(6379).with_command(command) as container:
-            wait_for_logs(container, "Ready to accept connections")
+        started = LogMessageWaitStrategy("Ready to accept connections")
+        container = DockerContainer(IMAGES["redis"]).with_exposed_ports(6379).with_command(command).waiting_for(started)
+        with container:
             yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
     else:
         with embedded_valkey() as server:
