@@ -8,12 +8,13 @@ same check when their socket is made.
 import asyncio
 import socket
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
 from newswire.problems import Problem, invalid
@@ -73,12 +74,41 @@ def _is_public_6(ip: IPv6Address) -> bool:
     return ip.is_global and not any(ip in network for network in _REFUSED_6)
 
 
+class SystemResolver(AbstractResolver):
+    """Asks the system, in threads of its own: names that nobody answers for must not hold up the others."""
+
+    def __init__(self, threads: int = 64) -> None:
+        self._pool = ThreadPoolExecutor(threads, "resolver")
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Resolve a name to all its addresses."""
+        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, ask)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=str(address[0]),
+                port=port,
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
 class GuardedResolver(AbstractResolver):
     """Resolves a name to those of its addresses that a policy allows."""
 
     def __init__(self, policy: Policy, inner: AbstractResolver | None = None) -> None:
         self._policy = policy
-        self._inner = inner or ThreadedResolver()
+        self._inner = inner or SystemResolver()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -166,7 +196,7 @@ def _is_odd_number(host: str) -> bool:
 
 
 async def _check_host(field: str, host: str, port: int, resolver: AbstractResolver | None) -> None:
-    inner = resolver or ThreadedResolver()
+    inner = resolver or SystemResolver(threads=1)
     try:
         async with asyncio.timeout(5):
             found = await inner.resolve(host, port, socket.AF_UNSPEC)
