@@ -1,6 +1,7 @@
 """The floor of publishing: the least that can be done behind HTTP, with the same server, checks and AOF setting."""
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
 
@@ -26,6 +27,8 @@ async def serve(url: str, port: int) -> None:
 
 
 if __name__ == "__main__":
+    # uvicorn raises the signal again when it has ended; the server beside it must still be stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with embedded_valkey(Path(sys.argv[1])) as url:
         try:
             run(serve(url, int(sys.argv[2])))
