@@ -83,7 +83,8 @@ class Filter(BaseModel):
     @classmethod
     def _query_can_be_read(cls, query: str | None) -> str | None:
         if query is not None:
-            parse(query)
+            if isinstance(parse(query), Everything) and query.strip():
+                raise ValueError("must hold at least one word; to match every article, leave the query out")
             if cut := prefixes(query):
                 raise ValueError(f"must not hold a prefix such as '{cut[0][:50]}'; write whole words")
         return query

@@ -4,12 +4,15 @@ import json
 from pathlib import Path
 
 from newswire.events import ArticlePublished
+from newswire.query import Everything, parse
 
 _TABLE = json.loads((Path(__file__).parent / "queries.json").read_text())
 HARD_TOKENS: list[tuple[str, list[str]]] = [
     (case["text"], case["terms"]) for case in json.loads((Path(__file__).parent / "hard_tokens.json").read_text())
 ]
 QUERIES: list[tuple[str, list[str]]] = [(case["q"], case["matches"]) for case in _TABLE["queries"]]
+SAVED_QUERIES = [(q, expected) for q, expected in QUERIES if not q.strip() or parse(q) != Everything()]
+"""Those that a subscription takes: one that is typed, yet holds no word, would surprise with every article."""
 
 
 def articles() -> list[ArticlePublished]:

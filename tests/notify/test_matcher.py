@@ -8,7 +8,7 @@ import pytest
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
 from newswire_notify.matcher import Index, Matcher
-from tests.contract.table import QUERIES, articles
+from tests.contract.table import SAVED_QUERIES, articles
 from tests.notify.conftest import Desk, published
 
 ALL = ("published", "updated", "corrected", "retracted")
@@ -85,12 +85,12 @@ def test_the_index_finds_what_comparing_everything_finds(seed: int) -> None:
 
 def test_the_shared_table_of_queries() -> None:
     index = Index()
-    for number, (query, _) in enumerate(QUERIES):
+    for number, (query, _) in enumerate(SAVED_QUERIES):
         index.add(
             str(number), Filter.model_construct(query=query), ALL
         )  # also those that a subscriber is advised against
     found = {article.id: set(index.match(article)) for article in articles()}
-    for number, (query, expected) in enumerate(QUERIES):
+    for number, (query, expected) in enumerate(SAVED_QUERIES):
         assert sorted(name for name, digests in found.items() if str(number) in digests) == sorted(expected), query
 
 

@@ -9,7 +9,7 @@ from starlette.datastructures import QueryParams
 from newswire.events import ArticleRetracted
 from newswire.filters import Facts, Filter, filter_from_params
 from newswire.problems import Problem
-from tests.contract.table import QUERIES, articles
+from tests.contract.table import SAVED_QUERIES, articles
 
 FERRY = next(article for article in articles() if article.id == "ferry").model_copy(
     update={"metadata": {"desk": "Coast"}, "language": "en"}
@@ -53,7 +53,7 @@ def test_a_published_article(members: dict[str, Any], expected: bool) -> None:
 
 def test_the_shared_table_of_queries() -> None:
     facts = {article.id: Facts.of(article) for article in articles()}
-    for q, expected in QUERIES:
+    for q, expected in SAVED_QUERIES:
         wanted = Filter(query=q)
         assert sorted(name for name, found in facts.items() if wanted.matches(found)) == expected, q
 
@@ -117,6 +117,8 @@ def test_without_text_only_the_query_is_left_out() -> None:
         {"query": "x" * 1001},
         {"query": "a " * 65},
         {"query": "ferry boat*"},
+        {"query": "🦊"},
+        {"query": "-"},
         {"metadata": {"desk": "coast", "Desk": "city"}},
     ],
 )
