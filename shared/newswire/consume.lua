@@ -105,9 +105,9 @@ local function retry(keys, argv)
 end
 
 -- KEYS stream, then the checkpoints of groups; ARGV oldest id to keep by age, then the names of those groups.
--- Trims up to that id, but never past what any group still has to handle; answers how many went and the id it trimmed to.
+-- Trims up to that id, but never past what any group still has to handle; answers how many went and the oldest id that is left.
 local function trim(keys, argv)
-  if redis.call('EXISTS', keys[1]) == 0 then return {0, argv[1]} end
+  if redis.call('EXISTS', keys[1]) == 0 then return {0, ''} end
   local keep = argv[1]
   local present = {}
   for _, info in ipairs(redis.call('XINFO', 'GROUPS', keys[1])) do
@@ -121,7 +121,9 @@ local function trim(keys, argv)
     local checkpoint = redis.call('GET', keys[i])
     if not present[argv[i]] and checkpoint and after(keep, checkpoint) then keep = checkpoint end
   end
-  return {redis.call('XTRIM', keys[1], 'MINID', keep), keep}
+  local gone = redis.call('XTRIM', keys[1], 'MINID', keep)
+  local oldest = redis.call('XRANGE', keys[1], '-', '+', 'COUNT', 1)[1]
+  return {gone, oldest and oldest[1] or ''}
 end
 
 register('open_group', open_group)

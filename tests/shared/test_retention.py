@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
+from newswire import telemetry
 from newswire.keyspace import Keyspace
 from newswire.retention import trim
 
@@ -40,6 +41,16 @@ async def test_nothing_that_a_group_read_and_did_not_handle_goes(redis: Redis, k
     await redis.xack(keys.stream, "search", f"{HOUR}-0")
     await trim(redis, keys, RETENTION, now_ms=9 * HOUR)
     assert await ages(redis, keys) == [2, 3]
+
+
+async def test_how_far_a_slow_group_holds_the_stream_past_its_retention_is_told(redis: Redis, keys: Keyspace) -> None:
+    await redis.xgroup_create(keys.stream, "slow", "0")
+    await trim(redis, keys, RETENTION, now_ms=9 * HOUR)
+    assert telemetry.retention_overdue._value.get() == 7 * 3600
+    await trim(redis, keys, RETENTION, now_ms=2 * HOUR)
+    assert telemetry.retention_overdue._value.get() == 0
+    await trim(redis, Keyspace(keys.namespace + "x"), RETENTION, now_ms=9 * HOUR)
+    assert telemetry.retention_overdue._value.get() == 0
 
 
 async def test_a_lost_group_keeps_what_lies_after_its_checkpoint(redis: Redis, keys: Keyspace) -> None:

@@ -19,7 +19,7 @@ from newswire.consume import Unavailable
 from newswire.problems import gone, not_found, unavailable
 from newswire.requests import scalar_params
 from newswire_search.cursor import expired, read_cursor, write_cursor
-from newswire_search.index import ArticleIndex, Retracted, SearchPage, SearchRequest, SnapshotGone
+from newswire_search.index import Reading, Retracted, SearchPage, SearchRequest, SnapshotGone
 from newswire_search.parameters import SearchParams, extra_fields, search_params, to_request
 from newswire_search.presenting import results, whole
 
@@ -99,7 +99,7 @@ class SearchAnswer(BaseModel):
     next_cursor: str | None
 
 
-def router(index: ArticleIndex) -> APIRouter:
+def router(index: Reading) -> APIRouter:
     """Return the paths of the readers' API on an index."""
     routes = APIRouter(prefix="/v1/search", tags=["search"], dependencies=[Depends(reader)])
 
@@ -131,7 +131,7 @@ def router(index: ArticleIndex) -> APIRouter:
     return routes
 
 
-async def find(index: ArticleIndex, params: SearchParams) -> tuple[SearchRequest, SearchPage]:
+async def find(index: Reading, params: SearchParams) -> tuple[SearchRequest, SearchPage]:
     """Run the search that parameters ask for.
 
     Raises:
@@ -152,7 +152,7 @@ def next_cursor(request: SearchRequest, page: SearchPage) -> str | None:
     return write_cursor(page.next, request) if page.next is not None else None
 
 
-async def read(index: ArticleIndex, article_id: str) -> Mapping[str, Any] | Retracted | None:
+async def read(index: Reading, article_id: str) -> Mapping[str, Any] | Retracted | None:
     """Look up one article; what cannot be an id is no article."""
     if not _ARTICLE_ID.fullmatch(article_id):
         return None

@@ -21,6 +21,7 @@ from newswire_search.handlers import index_articles
 from newswire_search.index import ArticleIndex
 from newswire_search.mapping import index_settings
 from newswire_search.outcomes import Announcer
+from newswire_search.reading import ErasureAware
 from newswire_search.settings import SearchSettings
 
 GROUP = "search"
@@ -57,9 +58,10 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         keys = Keyspace(own.namespace)
         announcer = Announcer(redis, keys, index, f"{own.site}/search")
         consumer = Consumer(redis, keys, GROUP, partial(index_articles, index=index, announcer=announcer))
+        readable = ErasureAware(index, redis, keys)
         yield Service(
             name="search",
-            routers=[api.router(index), pages.router(index)],
+            routers=[api.router(readable), pages.router(readable)],
             loops={"index": consumer.run, "outcomes": announcer.run},
             checks={"index": index.check, "redis": partial(reachable, redis), "consumer": consumer.check},
             channels=[Channel("articles", "receive", GROUP), Channel("outcomes", "send")],

@@ -136,7 +136,23 @@ class Retracted:
     version: int
 
 
-class ArticleIndex(Protocol):
+class Reading(Protocol):
+    """The half of an index that readers use. Each method raises `newswire.consume.Unavailable` while the index is down."""
+
+    async def search(self, request: SearchRequest) -> SearchPage:
+        """Find published articles.
+
+        Raises:
+            SnapshotGone: the position to continue after belongs to a snapshot that is no longer held.
+        """
+        ...
+
+    async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
+        """Return a published article, or that it was retracted, or None where the index knows no such id."""
+        ...
+
+
+class ArticleIndex(Reading, Protocol):
     """An index of articles. Every method but ``close`` raises `newswire.consume.Unavailable` while the index is down."""
 
     @property
@@ -150,18 +166,6 @@ class ArticleIndex(Protocol):
 
     async def until_visible(self, operations: Sequence[Operation]) -> None:
         """Return once a search finds what these operations, written before, made findable."""
-        ...
-
-    async def search(self, request: SearchRequest) -> SearchPage:
-        """Find published articles.
-
-        Raises:
-            SnapshotGone: the position to continue after belongs to a snapshot that is no longer held.
-        """
-        ...
-
-    async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
-        """Return a published article, or that it was retracted, or None where the index knows no such id."""
         ...
 
     async def check(self) -> str | None:

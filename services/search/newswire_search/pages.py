@@ -17,7 +17,7 @@ from newswire.pages import add_asset, render, templates
 from newswire.problems import Problem, from_validation_error, gone, not_found, unexpected
 from newswire.requests import scalar_params
 from newswire_search.api import find, next_cursor, read
-from newswire_search.index import FACETS, ArticleIndex, Retracted, SearchPage, SearchRequest
+from newswire_search.index import FACETS, Reading, Retracted, SearchPage, SearchRequest
 from newswire_search.links import Choice, applied, choices, with_cursor
 from newswire_search.parameters import SCALARS, SearchParams
 from newswire_search.presenting import results
@@ -64,7 +64,7 @@ class PageRoute(APIRoute):
         return handle_or_explain
 
 
-def router(index: ArticleIndex) -> APIRouter:
+def router(index: Reading) -> APIRouter:
     """Return the pages on an index."""
     routes = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(reader)])
 

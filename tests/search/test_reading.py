@@ -1,0 +1,54 @@
+"""What is erased on record is not shown, however far behind the index is."""
+
+from pathlib import Path
+
+from redis.asyncio import Redis
+
+from newswire.keyspace import Keyspace
+from newswire_search.embedded_index import EmbeddedIndex
+from newswire_search.index import Retracted
+from newswire_search.reading import ErasureAware
+from tests.search.samples import ids, publish, put, request
+
+
+async def on_record(redis: Redis, keys: Keyspace, article_id: str, *versions: int) -> None:
+    await redis.hset(keys.article(article_id), "status", "published")
+    for version in versions:
+        await redis.hset(keys.version(article_id, version), "document", "{}")
+
+
+async def test_an_article_is_hidden_from_the_moment_its_record_is_erased(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    keys = Keyspace(namespace)
+    await put(embedded_index, publish("a1", "Ferry sinks"), publish("a2", "Ferry floats"))
+    await on_record(redis, keys, "a1", 1)
+    await on_record(redis, keys, "a2", 1)
+    readable = ErasureAware(embedded_index, redis, keys)
+    assert (await readable.search(request("ferry"))).total == 2
+    await redis.delete(keys.version("a1", 1))
+    page = await readable.search(request("ferry"))
+    assert ids(page) == ["a2"]
+    assert page.total == 1
+    assert await readable.get("a1") == Retracted("a1", 1)
+    assert (await readable.get("a2") or {})["title"] == "Ferry floats"  # type: ignore[index]
+
+
+async def test_the_text_of_an_erased_version_stays_hidden_when_the_article_is_published_anew(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    keys = Keyspace(namespace)
+    await put(embedded_index, publish("a1", "Ferry sinks"))
+    await on_record(redis, keys, "a1", 2)
+    assert ids(await ErasureAware(embedded_index, redis, keys).search(request("ferry"))) == []
+
+
+async def test_the_index_answers_alone_where_there_is_no_record_or_no_redis(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str, tmp_path: Path
+) -> None:
+    await put(embedded_index, publish("a1", "Ferry sinks"))
+    readable = ErasureAware(embedded_index, redis, Keyspace(namespace))
+    assert ids(await readable.search(request("ferry"))) == ["a1"]
+    nowhere = Redis(unix_socket_path=str(tmp_path / "nobody.sock"))
+    assert ids(await ErasureAware(embedded_index, nowhere, Keyspace(namespace)).search(request("ferry"))) == ["a1"]
+    await nowhere.aclose()
