@@ -116,7 +116,7 @@ async def serve(
 
 def run(serving: Coroutine[Any, Any, None]) -> None:
     """Run a process's coroutine on the fastest event loop there is (uvloop, where it exists)."""
-    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto").get_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
         runner.run(serving)
 
 

@@ -42,6 +42,7 @@ def test_first_start_shows_the_whole_way_and_the_second_finds_it_again(start: St
     assert len(found) == 6
     assert running.interrupt() == 0
     assert "Traceback" not in running.told
+    assert "INFO" not in running.told, "log lines belong in the log"
 
     again = start(data)
     told = again.until_told("q=press+rolled")
