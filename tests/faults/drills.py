@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import psutil
+
 from tests.faults.load import ENDPOINTS, SUBSCRIPTIONS
 from tests.faults.stand import Process, Stand, furnish
 
@@ -105,6 +107,18 @@ async def index_read_only(stand: Stand, seconds: float) -> None:
             await asyncio.sleep(seconds)
 
 
+async def embedded_disk_full(stand: Stand, seconds: float) -> None:
+    """Let search write no file beyond a few bytes, as on a full disk, and then again as much as it likes."""
+    search = psutil.Process(stand.services["search"][0].pid)
+    before = search.rlimit(psutil.RLIMIT_FSIZE)
+    search.rlimit(psutil.RLIMIT_FSIZE, (100, before[1]))
+    await asyncio.sleep(seconds)
+    why = await stand.trouble("search")
+    assert "embedded index" in why, f"nothing was amiss: {why}"
+    search.rlimit(psutil.RLIMIT_FSIZE, before)
+    await stand.ready()
+
+
 async def valkey_killed(stand: Stand, seconds: float) -> None:
     """Kill the store and start it again on its append-only file."""
     for _ in range(max(1, round(seconds / 5))):
@@ -183,6 +197,7 @@ DRILLS = (
     Drill("one of two replicas killed", kill_a_replica, 10, replicas={"search": 2, "notify": 2}),
     Drill("Elasticsearch away, then busy, then refusing parts", index_troubles, 30, quick=4),
     Drill("index read-only", index_read_only, 15, quick=3),
+    Drill("disk of the embedded index full", embedded_disk_full, 15, quick=4, index="embedded"),
     Drill("store killed", valkey_killed, 15, quick=5),
     Drill("store killed, embedded index", valkey_killed, 10, index="embedded"),
     Drill("store paused", valkey_paused, 15),

@@ -126,6 +126,11 @@ class Stand:
         """Where the replicas of a service answer."""
         return [process.site for process in self.services[service]]
 
+    async def trouble(self, service: str) -> str:
+        """Return what the first replica of a service says that it lacks."""
+        async with aiohttp.ClientSession() as session, session.get(f"{self.sites(service)[0]}/readyz") as answer:
+            return await answer.text() if answer.status == 503 else ""
+
     async def ready(self, *services: str, seconds: float = 90) -> None:
         """Wait until every replica of these services (of all, by default) says that it is ready."""
         deadline = time.monotonic() + seconds
