@@ -35,7 +35,8 @@ class Drill:
 
 async def kill_in_mid_batch(stand: Stand, process: Process, *, times: int = 1, away: float = 1.0) -> None:
     """Stop a process until work has piled up, let it go, and kill it a moment later, when it has its hands full."""
-    for _ in range(times):
+    for number in range(times):
+        await asyncio.sleep(2.0 if number else 0)
         process.signal(signal.SIGSTOP)
         await asyncio.sleep(1.0)
         process.signal(signal.SIGCONT)

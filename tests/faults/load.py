@@ -124,10 +124,7 @@ async def endpoints(journal: Journal) -> AsyncIterator[list[str]]:
 
     async def take(request: web.Request) -> web.Response:
         body = await request.read()
-        owner = owners.get(request.path)
-        if owner is None:
-            owners.update({subscriber.path: subscriber for subscriber in journal.subscribers})
-            owner = owners.get(request.path)
+        owner = next((one for one in journal.subscribers if one.path == request.path), None)
         said = json.loads(body)
         rank = said["data"]["version"] * 2 + said["type"].endswith(".retracted.v1")
         journal.receipts.append(
@@ -143,7 +140,6 @@ async def endpoints(journal: Journal) -> AsyncIterator[list[str]]:
         )
         return web.Response(status=204)
 
-    owners: dict[str, Subscriber] = {}
     async with AsyncExitStack() as stack:
         addresses = []
         for _ in range(ENDPOINTS):
