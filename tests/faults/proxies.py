@@ -48,10 +48,9 @@ def toxiproxy_program() -> Path:
 class Toxiproxy:
     """One proxied address, made worse and better again over toxiproxy's own API."""
 
-    def __init__(self, api: str, port: int) -> None:
+    def __init__(self, http: httpx.Client, port: int) -> None:
         self.port = port
-        self._api = api
-        self._http = httpx.Client(base_url=api, trust_env=False, timeout=10)
+        self._http = http
 
     def proxy(self, upstream: int) -> None:
         """Begin to pass connections on."""
@@ -82,17 +81,18 @@ def toxiproxy(upstream: int) -> Iterator[Toxiproxy]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        proxied = Toxiproxy(f"http://127.0.0.1:{api}", free_port())
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                proxied.proxy(upstream)
-                break
-            except httpx.TransportError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.05)
-        yield proxied
+        with httpx.Client(base_url=f"http://127.0.0.1:{api}", trust_env=False, timeout=10) as http:
+            proxied = Toxiproxy(http, free_port())
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    proxied.proxy(upstream)
+                    break
+                except httpx.TransportError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.05)
+            yield proxied
     finally:
         process.terminate()
         process.wait()
