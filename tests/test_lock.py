@@ -1,6 +1,7 @@
 """The locks pin everything by hash and tie the project to no registry."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,12 @@ def test_images_hold_what_was_tested_and_less(name: str) -> None:
 
     assert versions(image).items() <= versions(everything).items()
     assert not [requirement for requirement in image if re.match(r"(pytest|selenium|mypy|ruff)\b", requirement)]
+
+
+def test_images_hold_what_the_members_say_they_need() -> None:
+    installed = {re.split("[=;[ ]", requirement)[0].lower() for requirement in pinned(ROOT / "requirements-run.lock")}
+    for path in [ROOT / "shared/pyproject.toml", ROOT / "cli/pyproject.toml", *ROOT.glob("services/*/pyproject.toml")]:
+        needed = {
+            re.split("[<>=;[ ]", item)[0].lower() for item in tomllib.loads(path.read_text())["project"]["dependencies"]
+        }
+        assert {name for name in needed - installed if not name.startswith("newswire")} == set(), path

@@ -42,7 +42,7 @@ from tests.polling import until
 
 GATEWAY = "http://127.0.0.1:8000"
 RECEIVER = "http://receiver:9000"
-REPLICAS = {"ingest": 1, "search": 2, "notify": 3}
+REPLICAS = {"ingest": 2, "search": 2, "notify": 3}
 CATEGORY = "Drill"
 RETRACTED_ONE_IN = 10
 AGAIN = frozenset((429, 502, 503, 504))
