@@ -36,17 +36,14 @@ from tests.e2e.test_main_job import (
     no_word_is_left,
     subscribe,
 )
-from tests.faults.accounting import Acknowledged, Found, Heard, wrong_at_receivers, wrong_in_search
+from tests.faults.accounting import Found, Heard, wrong_at_receivers, wrong_in_search
 from tests.faults.compose import compose, containers, docker, exit_codes, published
+from tests.faults.publisher import CATEGORY, Publisher
 from tests.polling import until
 
 GATEWAY = "http://127.0.0.1:8000"
 RECEIVER = "http://receiver:9000"
 REPLICAS = {"ingest": 2, "search": 2, "notify": 3}
-CATEGORY = "Drill"
-RETRACTED_ONE_IN = 10
-AGAIN = frozenset((429, 502, 503, 504))
-"""Statuses after which a request may be repeated as it was."""
 ENDED_BY_SIGTERM = 143
 """How a Java process ends that was told to."""
 
@@ -64,6 +61,8 @@ class Drill:
             wrong = seen()
         except (AssertionError, httpx.HTTPError, subprocess.CalledProcessError) as error:
             wrong = f"{type(error).__name__}: {error} {getattr(error, 'stderr', '')}"
+        except ExceptionGroup as group:
+            wrong = [f"{type(error).__name__}: {error}" for error in group.exceptions]
         print(f"  {'FAILED' if wrong else 'ok':6} {what}  ({time.monotonic() - begun:.1f} s)", flush=True)
         if wrong:
             self.failed.append(what)
@@ -151,56 +150,6 @@ def the_main_job(newswire: Newswire) -> object:
     until(lambda: httpx.get(reader, trust_env=False).status_code == 410)
     no_word_is_left(newswire, article, subscription["id"])
     return None
-
-
-class Publisher:
-    """A client that does not give up: what it got a 2xx for, and what it was told on the way."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.acknowledged: list[Acknowledged] = []
-        self.statuses: Counter[str] = Counter()
-
-    async def publish_for(self, seconds: float, rate: float) -> None:
-        """Begin ``rate`` articles a second, and end when all of them are acknowledged."""
-        limits = httpx.Limits(max_connections=200)
-        async with httpx.AsyncClient(timeout=15, trust_env=False, limits=limits) as http, asyncio.TaskGroup() as tasks:
-            for number in range(round(seconds * rate)):
-                tasks.create_task(self._one(http, number))
-                await asyncio.sleep(1 / rate)
-
-    async def _one(self, http: httpx.AsyncClient, number: int) -> None:
-        sent = {
-            "title": f"Drill report {number}",
-            "body": f"<p>Number {number} of the drill, {secrets.token_hex(8)}.</p>",
-            "category": CATEGORY,
-            "external_id": f"drill-{number}",
-        }
-        answer = await self._until_answered(http, "POST", f"{GATEWAY}/v1/articles", json=sent)
-        article = answer.json()
-        retracted = number % RETRACTED_ONE_IN == 0
-        if retracted:
-            await asyncio.sleep(2)
-            await self._until_answered(http, "DELETE", f"{GATEWAY}/v1/articles/{article['id']}")
-        self.acknowledged.append(Acknowledged(article["id"], article["version"], retracted))
-
-    async def _until_answered(self, http: httpx.AsyncClient, method: str, url: str, **content: Any) -> httpx.Response:
-        headers = bearer(self.key) | {"Idempotency-Key": secrets.token_hex(12)}
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                answer = await http.request(method, url, headers=headers, **content)
-            except httpx.TransportError as error:
-                told = type(error).__name__
-            else:
-                told = str(answer.status_code)
-                if answer.status_code not in AGAIN:
-                    self.statuses[told] += 1
-                    answer.raise_for_status()
-                    return answer
-            self.statuses[told] += 1
-            assert time.monotonic() < deadline, f"{method} {url} was not answered for two minutes, at last {told}"
-            await asyncio.sleep(0.5)
 
 
 def hurt(drill: Drill, begun: float) -> None:
@@ -322,8 +271,8 @@ def run(drill: Drill, seconds: float, rate: float) -> None:
         for path in ("/plain", "/other", "/flaky")
     }
     print(f"Publishing {rate:g} articles a second for {seconds:g} s:")
-    publisher = Publisher(newswire.publisher_key)
-    asyncio.run(storm(drill, publisher, seconds, rate))
+    publisher = Publisher(GATEWAY, newswire.publisher_key)
+    drill.check("every article is acknowledged in the end", lambda: asyncio.run(storm(drill, publisher, seconds, rate)))
     writes = publisher.acknowledged
     print(f"         {len(writes)} acknowledged, {sum(write.retracted for write in writes)} of them retracted")
     print(f"         answers: {dict(publisher.statuses)}")
