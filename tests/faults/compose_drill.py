@@ -273,7 +273,7 @@ def run(drill: Drill, seconds: float, rate: float) -> None:
     print(f"Publishing {rate:g} articles a second for {seconds:g} s:")
     publisher = Publisher(GATEWAY, newswire.publisher_key)
     drill.check("every article is acknowledged in the end", lambda: asyncio.run(storm(drill, publisher, seconds, rate)))
-    writes = publisher.acknowledged
+    writes = list(publisher.acknowledged.values())
     print(f"         {len(writes)} acknowledged, {sum(write.retracted for write in writes)} of them retracted")
     print(f"         answers: {dict(publisher.statuses)}")
 

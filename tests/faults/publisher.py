@@ -23,7 +23,7 @@ class Publisher:
     def __init__(self, site: str, key: str) -> None:
         self.site = site
         self.key = key
-        self.acknowledged: list[Acknowledged] = []
+        self.acknowledged: dict[str, Acknowledged] = {}
         self.statuses: Counter[str] = Counter()
 
     async def publish_for(self, seconds: float, rate: float) -> None:
@@ -43,11 +43,11 @@ class Publisher:
         }
         answer = await self._until_answered(http, "POST", f"{self.site}/v1/articles", json=sent)
         article = answer.json()
-        retracted = number % RETRACTED_ONE_IN == 0
-        if retracted:
+        self.acknowledged[article["id"]] = Acknowledged(article["id"], article["version"])
+        if number % RETRACTED_ONE_IN == 0:
             await asyncio.sleep(2)
             await self._until_answered(http, "DELETE", f"{self.site}/v1/articles/{article['id']}")
-        self.acknowledged.append(Acknowledged(article["id"], article["version"], retracted))
+            self.acknowledged[article["id"]] = Acknowledged(article["id"], article["version"], retracted=True)
 
     async def _until_answered(self, http: httpx.AsyncClient, method: str, url: str, **content: Any) -> httpx.Response:
         headers = bearer(self.key) | {"Idempotency-Key": secrets.token_hex(12)}
