@@ -311,7 +311,7 @@ def main() -> None:
             compose("build", quiet=False)
         begun = time.monotonic()
         scales = [f"--scale={name}={count}" for name, count in REPLICAS.items()]
-        compose("up", "--no-build", "--wait", "--wait-timeout", "300", *scales)
+        compose("up", "--no-build", "--wait", "--wait-timeout", "600", *scales)
         print(f"Healthy after {time.monotonic() - begun:.0f} s, images:\n{compose('images')}", flush=True)
         run(drill, options.seconds, options.rate)
         if not options.keep:
