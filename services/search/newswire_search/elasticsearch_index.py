@@ -167,6 +167,10 @@ class ElasticsearchIndex:
             answer = await self._page(request, after=after.key, pit=pit, articles=False)
         except (NotFoundError, BadRequestError) as error:
             raise SnapshotGone(pit) from error
+        except ApiError as error:
+            if error.error == "illegal_state_exception":  # said (500) of some ids it cannot read, where security is on
+                raise SnapshotGone(pit) from error
+            raise
         page = _page_of(answer, request)
         following = _following(answer, request, answer.get("pit_id", pit))
         return SearchPage(
