@@ -46,7 +46,7 @@ _LINES: Final = frozenset("br li dt dd tr".split())
 _LINKS: Final = {"href": re.compile(r"(?i)(https?://|mailto:)"), "src": re.compile(r"(?i)https?://")}
 _RENAME: Final = re.compile(f"<(/?)({'|'.join(_RENAMED)})>")
 _TAG: Final = re.compile(r'<(/?)([a-z0-9]+)((?:[^>"]|"[^"]*")*)>')
-_BLANK_LINES: Final = re.compile(r"\n{3,}")
+_BLANK_LINES: Final = re.compile(r"\n\n\n+")
 
 
 def _attribute(_element: str, name: str, value: str) -> str | None:
