@@ -123,8 +123,11 @@ class Queue:
         """What the functions take for the time: ms since the epoch, or '' for the server's own."""
         return _ms(self._clock()) if self._clock else ""
 
-    async def begin(self, event: Event, digests: Sequence[str]) -> None:
-        """Decide, once and for all, who is told of an event: those of the matched digests and those told before."""
+    async def begin(self, event: Event, digests: Sequence[str], chunk: int) -> Progress:
+        """Decide, once and for all, who is told of an event: those of the matched digests and those told before.
+
+        The first chunk of its deliveries is enqueued in the same round trip.
+        """
         arguments: list[Argument] = [
             event.id,
             event.type,
@@ -137,14 +140,20 @@ class Queue:
             FANOUT_KEPT_MS,
             *digests,
         ]
-        await self._call("begin", arguments)
+        decided, progress = await self.functions.call_all(
+            [("begin", (), [self.prefix, *arguments]), ("expand", (), self._expansion(event.id, chunk))]
+        )
+        for answer in (decided, progress):
+            if isinstance(answer, Exception):
+                raise answer
+        return _progress(progress)
 
     async def expand(self, event_id: str, chunk: int) -> Progress:
         """Enqueue the next chunk of an event's deliveries."""
-        enqueued, left, matched, previously, announced = await self._call(
-            "expand", [event_id, chunk, self.now, self._keep]
-        )
-        return Progress(enqueued, left, matched, previously, announced == b"1")
+        return _progress(await self.functions.call("expand", (), self._expansion(event_id, chunk)))
+
+    def _expansion(self, event_id: str, chunk: int) -> list[Argument]:
+        return [self.prefix, event_id, chunk, self.now, self._keep]
 
     async def announced(self, event_id: str) -> None:
         """Remember that the world has been told how many deliveries an event makes."""
@@ -200,6 +209,11 @@ class Queue:
 
 def _ms(seconds: float) -> int:
     return int(seconds * 1000)
+
+
+def _progress(answer: list[Any]) -> Progress:
+    enqueued, left, matched, previously, announced = answer
+    return Progress(enqueued, left, matched, previously, announced == b"1")
 
 
 def _job(fields: list[Any]) -> Job:
