@@ -1,6 +1,7 @@
 """How long a newcomer waits: a fresh clone to the first page, a second start, and what `newswire --help` and imports take."""
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from tests.cli.running import BARE, NEWSWIRE, Running
 ROOT = Path(__file__).parents[1]
 IMPORTS = ("newswire_ingest.app", "newswire_search.app", "newswire_notify.app")
 TRIES = 7
+SOON = 0.5
 
 
 def measure(folder: Path, tell: Callable[[str], None]) -> list[Figure]:
@@ -34,11 +36,11 @@ def measure(folder: Path, tell: Callable[[str], None]) -> list[Figure]:
     tell("starting again")
     figures.append(Figure("second start → first page", "s", _first_page(clone, clone / ".newswire")))
     tell("imports")
-    figures.append(Figure("newswire --help", "s", _median([*NEWSWIRE, "--help"])))
-    bare = _median([sys.executable, "-c", ""])
-    for module in IMPORTS:
-        took = _median([sys.executable, "-c", f"import {module}"])
-        figures.append(Figure(f"import {module}", "s", took - bare))
+    commands = {"newswire --help": [*NEWSWIRE, "--help"]}
+    commands |= {f"import {module}": [sys.executable, "-c", f"import {module}"] for module in IMPORTS}
+    for name, command in commands.items():
+        took = _processor_time(command)
+        figures.append(Figure(f"{name} (processor time)", "s", took, goal=f"< {SOON} s", met=took < SOON))
     return figures
 
 
@@ -53,10 +55,12 @@ def _first_page(clone: Path, data: Path) -> float:
         running.interrupt()
 
 
-def _median(command: list[str]) -> float:
+def _processor_time(command: list[str]) -> float:
+    """Return the seconds that a core was busy with a command: what it takes where nobody else wants the core."""
     taken = []
     for _ in range(TRIES):
-        began = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, env=BARE, check=True, capture_output=True)
-        taken.append(time.perf_counter() - began)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return statistics.median(taken)
