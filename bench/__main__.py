@@ -37,16 +37,15 @@ def measure(
     only: Annotated[
         list[str] | None, typer.Option(help=f"One of {', '.join(PATHS)}; may be given several times.")
     ] = None,
-    quick: Annotated[
-        bool, typer.Option(help="Fewer and shorter rounds: about a minute, without Elasticsearch's.")
-    ] = False,
+    quick: Annotated[bool, typer.Option(help="Fewer and shorter rounds.")] = False,
     keep_: Annotated[bool, typer.Option("--keep", help="Put the figures into docs/performance.md.")] = False,
     corpus: Annotated[Path | None, typer.Option(help="Real articles, as gzipped JSON lines.", exists=True)] = None,
     subscriptions: Annotated[int, typer.Option(min=1000, help="To match an article against.")] = 100_000,
     filters: Annotated[int, typer.Option(min=1000, help="Distinct filters among them.")] = 5_000,
     readers: Annotated[int, typer.Option(min=10, help="Connections to the live stream.")] = 500,
+    results: Annotated[Path, typer.Option(help="Where the figures go, one file a path.")] = RESULTS / "latest",
 ) -> None:
-    """Measure; figures go to bench/results."""
+    """Measure, and print the figures."""
     if context.invoked_subcommand:
         return
     if unknown := set(only or ()) - PATHS.keys():
@@ -71,7 +70,7 @@ def measure(
                 except NoServer as error:
                     console.print(f"{path} is left out: {error}")
                     continue
-                store(path, found, RESULTS if keep_ else RESULTS / "latest")
+                store(path, found, RESULTS if keep_ else results)
                 show(console, found)
                 figures.extend(found)
 

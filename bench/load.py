@@ -63,13 +63,17 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         return self._waiting
 
+    def close(self) -> None:
+        """Hang up."""
+        self._transport.close()
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        self._transport.close()
+        self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -88,6 +92,33 @@ class Connection(asyncio.Protocol):
         body, self._body = b"".join(self._body), []
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(Answer(self._parser.get_status_code(), body))
+
+
+class Pool:
+    """Connections to one site, as many as are in use at a time; an idle one is not used again after a few seconds."""
+
+    idle_seconds = 2.0
+
+    def __init__(self, site: str) -> None:
+        self._site = site
+        self._idle: list[tuple[float, Connection]] = []
+
+    async def ask(self, data: bytes) -> Answer:
+        """Send a request and return its answer."""
+        now = time.perf_counter()
+        fresh = [each for each in self._idle if each[0] > now - self.idle_seconds]
+        for _, stale in self._idle[: len(self._idle) - len(fresh)]:
+            stale.close()
+        self._idle = fresh
+        connection = self._idle.pop()[1] if self._idle else await Connection.open(self._site)
+        answer = await connection.ask(data)
+        self._idle.append((time.perf_counter(), connection))
+        return answer
+
+    def close(self) -> None:
+        """Close what is idle."""
+        for _, connection in self._idle:
+            connection.close()
 
 
 @dataclass(frozen=True, slots=True)

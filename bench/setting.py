@@ -30,15 +30,15 @@ class Setting:
 
     @property
     def rounds(self) -> int:
-        return 3 if self.quick else 5
+        return 2 if self.quick else 5
 
     @property
     def seconds(self) -> float:
-        return 1.0 if self.quick else 4.0
+        return 0.6 if self.quick else 4.0
 
     def some(self, count: int) -> int:
-        """Return a count, a fifth of it in a quick run."""
-        return count // 5 if self.quick else count
+        """Return a count, a tenth of it in a quick run."""
+        return count // 10 if self.quick else count
 
     @property
     def articles(self) -> list[Article]:

@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from bench.articles import repeated
 from bench.figures import Figure, Goal, times
-from bench.load import Connection, json_request, request
+from bench.load import Connection, Pool, json_request, request
 from bench.receiver import ACCEPTED, listen
 from bench.servers import Newswire, all_in_one, program, three_services, valkey
 from bench.setting import Setting
@@ -80,13 +80,11 @@ async def _measure(setting: Setting, newswire: Newswire, name: str) -> list[Figu
 class Observer:
     """Publishes, and sees what comes of it."""
 
-    def __init__(self, setting: Setting, newswire: Newswire, redis: "Redis", connections: list[Connection]) -> None:
+    def __init__(self, setting: Setting, newswire: Newswire, redis: "Redis", publishing: Pool, searching: Pool) -> None:
         self._newswire = newswire
         self._redis = redis
-        self._searching, *self._publishing = connections
-        self._free: asyncio.Queue[Connection] = asyncio.Queue()
-        for connection in self._publishing:
-            self._free.put_nowait(connection)
+        self._publishing = publishing
+        self._searching = searching
         self._articles = repeated(setting.articles, 1_000_000, "zq")
         self._probes: dict[int, Probe] = {}
         self._number = 0
@@ -114,10 +112,8 @@ class Observer:
         probe = self._probes[number] = Probe(due, awaited=awaited)
         article = next(self._articles)
         article["title"] = f"{article['title'].rpartition(' ')[0]} zq{number}x"
-        connection = await self._free.get()
-        answer = await connection.ask(json_request("/v1/articles", article, self._newswire.publisher_key))
+        answer = await self._publishing.ask(json_request("/v1/articles", article, self._newswire.publisher_key))
         probe.saw("201")
-        self._free.put_nowait(connection)
         if answer.status != 201:
             raise RuntimeError(f"publishing answered {answer.status}: {answer.body[:300]!r}")
         if search:
@@ -172,11 +168,10 @@ class Observer:
 async def _observed(setting: Setting, newswire: Newswire) -> AsyncIterator[Observer]:
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(newswire.redis_url))
-        opened = [
-            await stack.enter_async_context(await Connection.open(site))
-            for site in (newswire.search, *(newswire.ingest,) * 16)
-        ]
-        observer = Observer(setting, newswire, redis, opened)
+        publishing, searching = Pool(newswire.ingest), Pool(newswire.search)
+        stack.callback(publishing.close)
+        stack.callback(searching.close)
+        observer = Observer(setting, newswire, redis, publishing, searching)
         observer.forget()
         port = free_port()
         url = f"http://127.0.0.1:{port}/hook"

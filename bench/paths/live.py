@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from bench.articles import repeated
 from bench.figures import Figure, Goal, compared
-from bench.load import Connection, address, request
+from bench.load import Pool, address, request
 from bench.publishing import append, events, versions
 from bench.servers import program, service, valkey
 from bench.setting import Setting
@@ -65,7 +65,8 @@ async def measure(setting: Setting) -> list[Figure]:
         async with open_redis(url) as redis, AsyncExitStack() as stack:
             at_ours = await _connect(setting, stack, ours.site, readers)
             at_floor = await _connect(setting, stack, floor.site, readers)
-            posting = await stack.enter_async_context(await Connection.open(floor.site))
+            posting = Pool(floor.site)
+            stack.callback(posting.close)
             rounds = []
             for number in setting.steps("live stream", range(1 + 2 * setting.rounds)):
                 entries = events(versions(repeated(setting.articles, EVENTS, f"live{number}x"), "bench"))
@@ -89,7 +90,7 @@ async def _connect(setting: Setting, stack: AsyncExitStack, site: str, count: in
     return all_
 
 
-async def _posted(posting: Connection, readers: Readers, entries: list[bytes], count: int) -> float:
+async def _posted(posting: Pool, readers: Readers, entries: list[bytes], count: int) -> float:
     frames = [live.frame for entry in entries if (live := encode(b"1790000000000-0", {FIELD.encode(): entry}))]
 
     return await _timed(posting.ask(request("POST", "/send", b"".join(frames))), readers, len(frames) * count)
