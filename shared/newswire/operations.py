@@ -52,7 +52,7 @@ def operations(
 
     @router.get("/asyncapi", include_in_schema=False)
     async def streams_document() -> Response:
-        return Response(streams(), media_type="application/json")
+        return Response(await asyncio.to_thread(streams), media_type="application/json")
 
     @router.get("/docs", include_in_schema=False)
     async def docs() -> Response:

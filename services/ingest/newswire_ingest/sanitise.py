@@ -46,8 +46,7 @@ _LINES: Final = frozenset("br li dt dd tr".split())
 _LINKS: Final = {"href": re.compile(r"(?i)(https?://|mailto:)"), "src": re.compile(r"(?i)https?://")}
 _RENAME: Final = re.compile(f"<(/?)({'|'.join(_RENAMED)})>")
 _TAG: Final = re.compile(r'<(/?)([a-z0-9]+)((?:[^>"]|"[^"]*")*)>')
-_UNTIDY: Final = re.compile(r"^\s|\s\s|\s$|[^\S ]")
-_BLANK_LINES: Final = re.compile(r"\n{3,}")
+_BLANK_LINES: Final = re.compile(r"\n\n\n+")
 
 
 def _attribute(_element: str, name: str, value: str) -> str | None:
@@ -108,5 +107,5 @@ def _add_text(parts: list[str], text: str, preformatted: bool) -> None:
 
 
 def _tidy(text: str) -> str:
-    lines = (" ".join(line.split()) if _UNTIDY.search(line) else line for line in text.split("\n"))
+    lines = (" ".join(line.split()) for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()

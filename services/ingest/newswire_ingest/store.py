@@ -53,7 +53,7 @@ class ArticleStore:
         self._keys = keys
         self._lifetime = int(idempotency_lifetime.total_seconds())
         self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "publish")
-        self._together = Together(redis, self._functions)
+        self._together = Together(self._functions)
 
     async def load(self) -> None:
         """Load the functions before the first request needs them."""
