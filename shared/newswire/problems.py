@@ -146,10 +146,11 @@ def too_large(limit: int) -> Problem:
     return problem(413, "too-large", detail, errors=[FieldError("body", detail, f"send at most {limit:,} bytes")])
 
 
-def unsupported_media_type(detail: str, accepted: str) -> Problem:
+def unsupported_media_type(detail: str, *accepted: str) -> Problem:
     """The body is of a type that this address does not read (415)."""
-    error = FieldError("Content-Type", detail, f"send '{accepted}' in UTF-8")
-    return problem(415, "unsupported-media-type", detail, errors=[error], headers={"Accept": accepted})
+    named = " or ".join(f"'{media_type}'" for media_type in accepted)
+    error = FieldError("Content-Type", detail, f"send {named} in UTF-8")
+    return problem(415, "unsupported-media-type", detail, errors=[error], headers={"Accept": ", ".join(accepted)})
 
 
 def unavailable(detail: str, *, retry_after: int = 1) -> Problem:

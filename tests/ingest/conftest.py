@@ -27,6 +27,14 @@ class Ingest:
     redis: Redis
     keys: Keyspace
     app: FastAPI
+    settings: IngestSettings
+
+    def with_settings(self, **other: Any) -> "Ingest":
+        """Return the same with an app that has other settings."""
+        settings = self.settings.model_copy(update=other)
+        app = create_app([assemble(self.redis, settings)], settings, redis=self.redis)
+        http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example")
+        return Ingest(http, self.redis, self.keys, app, settings)
 
     async def events(self) -> list[dict[str, Any]]:
         """Return the events on the stream, oldest first."""
@@ -72,7 +80,7 @@ def settings(redis_url: str, namespace: str) -> IngestSettings:
 async def ingest(redis: Redis, settings: IngestSettings) -> AsyncIterator[Ingest]:
     app = create_app([assemble(redis, settings)], settings, redis=redis)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example") as http:
-        yield Ingest(http, redis, Keyspace(settings.namespace), app)
+        yield Ingest(http, redis, Keyspace(settings.namespace), app, settings)
 
 
 @pytest.fixture
