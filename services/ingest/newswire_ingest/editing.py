@@ -329,8 +329,8 @@ def _patched(found: Found, patch: dict[str, Any]) -> ArticleDraft:
     members = draft_members(orjson.loads(found.document))
     if head.embargo_until is not None:
         members["embargo_until"] = head.embargo_until
-        if members["published_at"] == head.embargo_until:
-            del members["published_at"]
+    if head.version or members["published_at"] == head.embargo_until:
+        del members["published_at"]  # it is kept, or follows the embargo, unless the patch names another
     try:
         return ArticleDraft.model_validate(patched(members, patch))
     except ValidationError as error:
