@@ -158,6 +158,13 @@ def unavailable(detail: str, *, retry_after: int = 1) -> Problem:
     return problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
 
 
+def redis_away() -> Problem:
+    """Redis takes no requests for the moment (503)."""
+    return unavailable(
+        "the store takes no requests at the moment; send this one again, with the same Idempotency-Key if it had one"
+    )
+
+
 def from_validation_error(error: ValidationError, model: type[BaseModel] | None = None) -> Problem:
     """Tell a client what pydantic found wrong with what it sent."""
     return invalid_fields(list(field_errors(error.errors(include_url=False, include_input=False), model)))
@@ -248,9 +255,7 @@ def install(app: FastAPI) -> None:
             "redis does not take requests",
             extra={"method": request.method, "path": request.url.path, "reason": str(error)},
         )
-        return unavailable(
-            "the store takes no requests at the moment; send this one again, with the same Idempotency-Key if it had one"
-        ).response()
+        return redis_away().response()
 
     async def on_anything(request: Request, error: Exception) -> Response:
         return unexpected(request.method, request.url.path, error).response()

@@ -55,18 +55,22 @@ def json_body(
         check_media_type(request, *media_types)
         body = await read_body(request, limit)
         check_single_headers(request)
-        raw = parse_json(body)
-        try:
-            return Sent(model.model_validate(raw), raw)
-        except ValidationError as error:
-            raise from_validation_error(error, model) from None
-        except RecursionError:
-            raise _too_deep() from None
+        return understood(parse_json(body), model)
 
     read.body_model = model  # type: ignore[attr-defined]
     read.body_media_types = media_types  # type: ignore[attr-defined]
     read.body_required = not optional  # type: ignore[attr-defined]
     return read
+
+
+def understood(raw: Any, model: type[Model]) -> Sent[Model]:
+    """Read parsed JSON into a model; what does not fit is 422."""
+    try:
+        return Sent(model.model_validate(raw), raw)
+    except ValidationError as error:
+        raise from_validation_error(error, model) from None
+    except RecursionError:
+        raise _too_deep() from None
 
 
 async def single_headers(request: Request) -> None:

@@ -12,7 +12,7 @@ from newswire.asyncapi import Channel
 from newswire.keyspace import Keyspace
 from newswire.retention import keep_trimming
 from newswire.settings import Settings
-from newswire_ingest import articles_api, language, lists_api, scheduler
+from newswire_ingest import articles_api, batch_api, language, lists_api, scheduler
 from newswire_ingest.editing import Editor
 from newswire_ingest.publish import utc_now
 from newswire_ingest.settings import IngestSettings
@@ -33,7 +33,11 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
 
     return Service(
         name="ingest",
-        routers=[articles_api.router(editor, settings), lists_api.router(store, editor)],
+        routers=[
+            articles_api.router(editor, settings),
+            batch_api.router(editor),
+            lists_api.router(store, editor),
+        ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
             "scheduler": partial(scheduler.keep_publishing, store, store.time),

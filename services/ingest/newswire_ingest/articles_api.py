@@ -25,7 +25,7 @@ _AS_IT_IS = {"model": PublisherArticle | Tombstone, "description": "The article 
 _CREATED = {"model": PublisherArticle, "description": "Published, or scheduled"}
 _WITHDRAWN = {"model": Tombstone | Cancelled, "description": "What remains of it; of a scheduled article nothing does"}
 _UNCHANGED = {"description": "It is still in the state whose ETag was sent"}
-_IDEMPOTENCY_KEY = {
+IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
@@ -61,7 +61,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             201: _CREATED,
             200: {**_AS_IT_IS, "description": "This was published before: the article as it is now"},
         },
-        openapi_extra={"parameters": [_IDEMPOTENCY_KEY]},
+        openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
     )
     async def publish(request: Request, caller: Publisher, sent: Draft) -> Response:
         done = await editor.create(sent.model, _change(request, caller, sent.raw, Conditions()))
@@ -75,7 +75,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
         response_class=Response,
         summary="Publish an article under your own id, or give it this content",
         responses={201: _CREATED, 200: _AS_IT_IS},
-        openapi_extra={"parameters": [_IDEMPOTENCY_KEY, IF_MATCH, ONLY_IF_NEW]},
+        openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH, ONLY_IF_NEW]},
     )
     async def put_external(request: Request, caller: Publisher, sent: Draft, external_id: TheirId) -> Response:
         named = _same_external_id(external_id, sent.model)
@@ -115,7 +115,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             response_class=Response,
             summary=f"Change some members of an article{how}",
             responses={200: _AS_IT_IS},
-            openapi_extra={"parameters": [_IDEMPOTENCY_KEY, IF_MATCH]},
+            openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
         )
         async def patch(request: Request, caller: Publisher, sent: Patch, find: article) -> Response:
             return _answer(await editor.patch(find, sent.raw, _change(request, caller, sent.raw, of(request))))
@@ -125,7 +125,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             response_class=Response,
             summary=f"Retract an article: its text is erased everywhere; or cancel one that is scheduled{how}",
             responses={200: _WITHDRAWN},
-            openapi_extra={"parameters": [_IDEMPOTENCY_KEY, IF_MATCH]},
+            openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
         )
         async def withdraw(request: Request, caller: Publisher, sent: Reason, find: article) -> Response:
             change = _change(request, caller, sent.raw, of(request))
@@ -136,7 +136,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
         response_class=Response,
         summary="Give an article this content whole; a retracted one is published again",
         responses={200: _AS_IT_IS},
-        openapi_extra={"parameters": [_IDEMPOTENCY_KEY, IF_MATCH]},
+        openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
     )
     async def put(request: Request, caller: Publisher, sent: Draft, article_id: ArticleId) -> Response:
         return _answer(await editor.put(article_id, sent.model, _change(request, caller, sent.raw, of(request))))

@@ -119,17 +119,17 @@ class Editor:
         return await self._change(find, change, draft, corrects=bool(patch.get("correction_note")))
 
     async def put_external(
-        self, external_id: str, draft: ArticleDraft, change: Change, *, probably_new: bool = False
+        self, external_id: str, draft: ArticleDraft, change: Change, *, imported: bool = False
     ) -> Done:
         """Create the article with this id of the publisher's, or give it this content.
 
-        Whoever expects that it is not known yet spares a question (``probably_new``).
+        What is ``imported`` is expected not to be known yet, which spares a question; and a retracted article stays so.
         """
-        if not probably_new and (before := await self._before(change)):
+        if not imported and (before := await self._before(change)):
             return before
         draft = draft.model_copy(update={"external_id": external_id})
         for attempt in range(TRIES):
-            ask = attempt > 0 or not probably_new
+            ask = attempt > 0 or not imported
             article_id = await self._store.with_external_id(change.caller.account, external_id) if ask else None
             if article_id is None:
                 change.conditions.check(None)
@@ -137,6 +137,8 @@ class Editor:
                 if done is not None:
                     return done
             found = await self._find(article_id)
+            if imported and found is not None and found.document is None:
+                raise _retracted("PUT it by itself to publish it again")
             if found is not None and (done := await self._changed(found, draft, change)):
                 return done
         raise _busy()
@@ -324,8 +326,7 @@ def _cancelled(article_id: str) -> Done:
 def _patched(found: Found, patch: dict[str, Any]) -> ArticleDraft:
     head = found.head
     if found.document is None:
-        detail = "the article was retracted: there is nothing to patch; PUT it whole to publish it again"
-        raise problem(409, "retracted", detail, title="Retracted")
+        raise _retracted("there is nothing to patch; PUT it whole to publish it again")
     members = draft_members(orjson.loads(found.document))
     if head.embargo_until is not None:
         members["embargo_until"] = head.embargo_until
@@ -367,6 +368,10 @@ def _same(version: Version, document: dict[str, Any], head: Head) -> bool:
     due = rfc3339(version.due) if version.due is not None else None
     as_silent = document["silent"] == version.document["silent"]
     return due == head.embargo_until and as_silent and not changed(document, version.document)
+
+
+def _retracted(fix: str) -> Problem:
+    return problem(409, "retracted", f"the article was retracted: {fix}", title="Retracted")
 
 
 def _busy() -> Problem:
