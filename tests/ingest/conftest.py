@@ -47,23 +47,31 @@ class Ingest:
 
     async def everything(self) -> bytes:
         """Return all that is stored under the namespace, as one run of bytes."""
-        found = []
+        return "\n".join((await self.everything_of("")).values()).encode()
+
+    async def everything_of(self, *beginnings: str) -> dict[str, str]:
+        """Return all that is stored under names with one of these beginnings, each by its name in the namespace."""
+        found: dict[str, str] = {}
         async for name in self.redis.scan_iter(f"{self.keys.namespace}:*"):
-            kind = await self.redis.type(name)
-            match kind:
-                case b"hash":
-                    found.append(repr(await self.redis.hgetall(name)))
-                case b"stream":
-                    found.append(repr(await self.redis.xrange(name)))
-                case b"set":
-                    found.append(repr(await self.redis.smembers(name)))
-                case b"zset":
-                    found.append(repr(await self.redis.zrange(name, 0, -1)))
-                case b"string":
-                    found.append(repr(await self.redis.get(name)))
-                case other:
-                    raise AssertionError(other)
-        return "\n".join(found).encode()
+            own = name.decode().removeprefix(f"{self.keys.namespace}:")
+            if own.startswith(beginnings):
+                found[own] = repr(await self._value(name))
+        return found
+
+    async def _value(self, name: bytes) -> Any:
+        match kind := await self.redis.type(name):
+            case b"hash":
+                return sorted((await self.redis.hgetall(name)).items())
+            case b"stream":
+                return await self.redis.xrange(name)
+            case b"set":
+                return sorted(await self.redis.smembers(name))
+            case b"zset":
+                return await self.redis.zrange(name, 0, -1)
+            case b"string":
+                return await self.redis.get(name)
+            case _:
+                raise AssertionError(kind)
 
 
 @pytest.fixture

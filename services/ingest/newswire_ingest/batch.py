@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import orjson
@@ -55,8 +56,8 @@ class Batch:
                 external_id = sent.model.external_id if isinstance(sent, Sent) else None
                 task = tasks.create_task(self._answer(line.number, sent, latest.get(external_id or "")))
                 if external_id is not None:
-                    latest = {known: other for known, other in latest.items() if not other.done()}
                     latest[external_id] = task
+                    task.add_done_callback(partial(_forget, latest, external_id))
                 await in_flight.put(task)
                 if line.text is not None and len(line.text) > LARGE:
                     await asyncio.wait([task])
@@ -100,6 +101,11 @@ class Batch:
             repeatable = Repeatable(change.caller.account, "POST", f"{PATH}/batch", f"{self.key} {number}")
             change = replace(change, repeatable=repeatable)
         return await self.editor.create(sent.model, change)
+
+
+def _forget(latest: "dict[str, asyncio.Task[bytes]]", external_id: str, done: "asyncio.Task[bytes]") -> None:
+    if latest.get(external_id) is done:
+        del latest[external_id]
 
 
 async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answers: Spool) -> None:
