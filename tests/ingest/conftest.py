@@ -1,5 +1,9 @@
 """The real ingest app over a real server."""
 
+import asyncio
+import os
+import socket
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -94,3 +98,33 @@ async def ingest(redis: Redis, settings: IngestSettings) -> AsyncIterator[Ingest
 @pytest.fixture
 async def publisher(ingest: Ingest) -> dict[str, str]:
     return await ingest.key("Harbour Gazette", Scope.PUBLISH)
+
+
+@pytest.fixture
+async def served(redis_url: str, namespace: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "NEWSWIRE_REDIS_URL": redis_url,
+        "NEWSWIRE_NAMESPACE": namespace,
+        "NEWSWIRE_ALLOW_VOLATILE": "true",
+        "PORT": str(port),
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "newswire_ingest", env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=url) as http, asyncio.timeout(30):
+        while True:
+            try:
+                if (await http.get("/readyz")).status_code == 200:
+                    break
+            except httpx.TransportError:
+                assert process.returncode is None
+            await asyncio.sleep(0.05)
+    yield process, url
+    if process.returncode is None:
+        process.kill()
+        await process.wait()

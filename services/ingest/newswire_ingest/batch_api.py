@@ -19,11 +19,8 @@ from newswire_ingest.spool import Spool
 
 _BODY = {
     "required": True,
-    "content": {
-        MEDIA_TYPE: {
-            "schema": {"type": "string", "description": "One article a line, each an `ArticleDraft` of at most 1 MiB"}
-        }
-    },
+    "description": "One article a line, each of at most 1 MiB; blank lines count but are skipped",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ArticleDraft"}}},
 }
 _ANSWERS = {
     "description": "A line like this for every line that is not blank, in their order",
