@@ -38,6 +38,9 @@ format: install ## format the sources
 bench: install ## measure the hot paths against their floors
 	$(BIN)/python -m bench
 
+fuzz: install ## ask every publishing address some thousand questions
+	NEWSWIRE_FUZZ_EXAMPLES=$${NEWSWIRE_FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest tests/ingest/test_fuzz.py --timeout 3600 -s
+
 drill: install ## break a whole installation in every way that is drilled, for half an hour
 	$(BIN)/python -m tests.faults
 
@@ -50,4 +53,4 @@ drill-compose: install ## build the production shape, run it, kill parts of it u
 .env:
 	@umask 077 && printf 'ELASTIC_PASSWORD=%s\n' "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" > .env
 
-.PHONY: help install run test lint format bench drill drill-compose up
+.PHONY: help install run test lint format bench fuzz drill drill-compose up

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bench import first_run
 from bench.figures import Figure
-from bench.paths import indexing, latency, live, matching, publishing, searching, webhooks
+from bench.paths import embargo, importing, indexing, latency, live, matching, publishing, searching, webhooks
 from bench.report import RESULTS, keep, show, store
 from bench.setting import Setting, allow_many_files
 from newswire.app import run
@@ -20,6 +20,8 @@ from tests.servers.elasticsearch import NoServer
 PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "latency": latency.measure,
     "publishing": publishing.measure,
+    "importing": importing.measure,
+    "embargo": embargo.measure,
     "indexing": indexing.measure,
     "search": searching.measure,
     "webhooks": webhooks.measure,

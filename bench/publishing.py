@@ -11,8 +11,8 @@ from bench.servers import KEYS
 from newswire.accounts import Caller
 from newswire.article import ArticleDraft
 from newswire.events import FIELD
-from newswire_ingest.publish import Version, fingerprint, first_version, utc_now
-from newswire_ingest.store import ArticleStore
+from newswire_ingest.publish import Version, fingerprint, next_version, utc_now
+from newswire_ingest.store import ArticleStore, Claim
 
 CHUNK = 500
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -21,7 +21,7 @@ _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 def versions(articles: Iterable[Article], publisher: str) -> list[Version]:
     """Make the first version of each article."""
     return [
-        first_version(
+        next_version(
             ArticleDraft.model_validate(article),
             id_=str(ULID()).lower(),
             publisher=publisher,
@@ -54,6 +54,6 @@ async def put_on_record(redis: "Redis", made: Iterable[Version], caller: Caller)
     store = ArticleStore(redis, KEYS, timedelta(hours=24))
     await store.load()
     for version in made:
-        outcome = await store.publish(version, caller, fingerprint(version.document), utc_now(), None)
+        outcome = await store.create(version, Claim(caller, utc_now(), fingerprint(version.document)))
         if outcome.verdict != "OK":
             raise RuntimeError(f"an article could not be published: {outcome.verdict}")
