@@ -24,6 +24,7 @@ from newswire import pages, problems
 from newswire.asyncapi import Channel
 from newswire.frame import Frame
 from newswire.keyspace import Keyspace
+from newswire.last_use import LastUses
 from newswire.openapi import describe
 from newswire.operations import operations
 from newswire.settings import Settings
@@ -77,6 +78,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.stopping = asyncio.Event()
     app.state.loop_troubles = {}
     app.state.callers = {}
+    app.state.last_uses = LastUses(app.state.redis, app.state.keys)
     problems.install(app)
     for service in services:
         for router in service.routers:

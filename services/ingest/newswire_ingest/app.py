@@ -11,7 +11,9 @@ from newswire.asyncapi import Channel
 from newswire.keyspace import Keyspace
 from newswire.retention import keep_trimming
 from newswire.settings import Settings
+from newswire_ingest.accounts import account_routes
 from newswire_ingest.api import router
+from newswire_ingest.keys import key_routes
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore
 
@@ -29,7 +31,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
 
     return Service(
         name="ingest",
-        routers=[router(store, settings)],
+        routers=[router(store, settings), key_routes(redis, keys), account_routes(redis, keys)],
         loops={"retention": partial(keep_trimming, redis, keys, settings.stream_retention)},
         checks={"redis": redis_keeps},
         channels=[Channel("articles", "send")],

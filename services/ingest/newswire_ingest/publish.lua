@@ -1,12 +1,18 @@
 -- The atomic steps of publishing. Redis rolls nothing back, so each function reads and checks everything before it writes.
 
+-- Whether a key opens nothing any more: it is revoked, its account is disabled, or its time is over. Now in ms.
+local function worthless(key, now)
+  local hash, expires = unpack(redis.call('HMGET', key, 'hash', 'expires'))
+  return not hash or (expires and tonumber(expires) <= tonumber(now))
+end
+
 -- KEYS head, version document, idempotency record or '', external ids of the publisher, articles, stream, key of the caller
 -- ARGV 1 article id, 2 version, 3 fingerprint, 4 publisher, 5 external id or '', 6 id of the caller's key, 7 now (RFC 3339),
 --      8 now (ms), 9 schema, 10 lifetime of the idempotency record (s), 11 event up to its data, 12 data
 -- Answers REVOKED | KEY_MISMATCH | REPEAT id | EXTERNAL_TAKEN id | STALE version | OK version entry
 local function publish(keys, argv)
   local id, fingerprint, external = argv[1], argv[3], argv[5]
-  if redis.call('HEXISTS', keys[7], 'hash') == 0 then return {'REVOKED'} end
+  if worthless(keys[7], argv[8]) then return {'REVOKED'} end
 
   local idempotent = keys[3] ~= ''
   local known = idempotent and redis.call('HMGET', keys[3], 'fp', 'article') or {}
@@ -43,10 +49,10 @@ local function publish(keys, argv)
 end
 
 -- KEYS head, stream, dead letters of the article, key of the caller, then every version document
--- ARGV 1 version, 2 tombstone, 3 event, 4 now (RFC 3339)
+-- ARGV 1 version, 2 tombstone, 3 event, 4 now (RFC 3339), 5 now (ms)
 -- Answers REVOKED | MISSING | RETRACTED | STALE version | OK entry
 local function retract(keys, argv)
-  if redis.call('HEXISTS', keys[4], 'hash') == 0 then return {'REVOKED'} end
+  if worthless(keys[4], argv[5]) then return {'REVOKED'} end
   local head = redis.call('HMGET', keys[1], 'version', 'status')
   if not head[1] then return {'MISSING'} end
   if head[2] == 'retracted' then return {'RETRACTED'} end

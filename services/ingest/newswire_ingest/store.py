@@ -105,7 +105,7 @@ class ArticleStore:
                 record_name(keys, caller.key_id),
                 *(keys.version(head.id, number) for number in range(1, head.version + 1)),
             ],
-            [head.version, tombstone, event, now.isoformat()],
+            [head.version, tombstone, event, now.isoformat(), int(now.timestamp() * 1000)],
         )
         return _outcome(answer)
 
