@@ -48,6 +48,8 @@ class Caller:
     """When the key ends, in seconds since the epoch."""
     publish_rate: float | None = None
     """The account's own rate of publishing, in requests a second, where it has one."""
+    daily_quota: int | None = None
+    """How many new articles the account may publish in a day, where it has a quota of its own."""
 
     def may(self, scope: Scope) -> bool:
         """Tell whether the key allows this."""
@@ -139,15 +141,22 @@ async def authenticate(redis: "Redis", keys: Keyspace, token: str, *, now: float
     parts = _TOKEN.fullmatch(token)
     if parts is None:
         return None
-    known, account, scopes, expires, rate = await redis.hmget(
-        record_name(keys, parts[1]), "hash", "account", "scopes", "expires", "publish_rate"
+    known, account, scopes, expires, rate, quota = await redis.hmget(
+        record_name(keys, parts[1]), "hash", "account", "scopes", "expires", "publish_rate", "daily_quota"
     )
     if not hmac.compare_digest(known or b"-" * 64, digest(parts[2]).encode()) or not known:
         return None
     ends = int(expires) / 1000 if expires else None
     if ends is not None and ends <= (time.time() if now is None else now):
         return None
-    return Caller(account.decode(), parts[1], read_scopes(scopes), ends, float(rate) if rate else None)
+    return Caller(
+        account.decode(),
+        parts[1],
+        read_scopes(scopes),
+        ends,
+        float(rate) if rate else None,
+        int(quota) if quota else None,
+    )
 
 
 def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], Awaitable[Caller]]:

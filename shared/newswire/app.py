@@ -49,6 +49,8 @@ class Service:
     """Readiness checks; each returns None where all is well, else why not."""
     channels: Sequence[Channel] = ()
     """The streams it writes to and reads from."""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """What its dependencies find in the app's state, by name."""
 
 
 ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
@@ -81,6 +83,8 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.last_uses = LastUses(app.state.redis, app.state.keys)
     problems.install(app)
     for service in services:
+        for name, value in service.state.items():
+            setattr(app.state, name, value)
         for router in service.routers:
             app.include_router(router)
     checks = {f"{service.name}: {name}": check for service in services for name, check in service.checks.items()}

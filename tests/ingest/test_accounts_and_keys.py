@@ -139,9 +139,7 @@ async def test_a_disabled_account_is_shut_out_until_it_is_enabled(ingest: Ingest
     assert disabled.json()["disabled_at"] is not None
     assert await publish(ingest, made) == 401
     assert (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()["state"] == "disabled"
-    refused = await ingest.http.post(
-        "/v1/keys", json={"account": "Harbour Gazette", "scopes": ["read"]}, headers=admin
-    )
+    refused = await ingest.http.post("/v1/keys", json={"account": "Harbour Gazette", "scopes": ["read"]}, headers=admin)
     assert refused.status_code == 409
     enabled = await ingest.http.patch(path, json={"disabled": False}, headers=admin)
     assert enabled.json()["disabled_at"] is None

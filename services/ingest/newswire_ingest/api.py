@@ -15,6 +15,7 @@ from newswire.events import ArticlePublished
 from newswire.problems import FieldError, Problem, invalid, not_found, problem, unauthorised, unavailable
 from newswire.records import Head
 from newswire.requests import Sent, idempotency_key, json_body, single_headers
+from newswire_ingest.limits import Limits, publishing
 from newswire_ingest.publish import answer, fingerprint, first_version, retraction_event, tombstone, utc_now
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore, Repeatable
@@ -32,12 +33,12 @@ _IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
-Publisher = Annotated[Caller, Depends(authorised(Scope.PUBLISH, rechecked=True))]
+Publisher = Annotated[Caller, Depends(publishing)]
 Owner = Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))]
 ArticleId = Annotated[str, Path(description="The id that publishing answered.")]
 
 
-def router(store: ArticleStore, settings: IngestSettings) -> APIRouter:
+def router(store: ArticleStore, settings: IngestSettings, limits: Limits) -> APIRouter:
     """Make the routes over a store."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
@@ -66,7 +67,8 @@ def router(store: ArticleStore, settings: IngestSettings) -> APIRouter:
             traceparent=telemetry.traceparent(request.headers.get("traceparent")),
         )
         repeatable = Repeatable(caller.account, "POST", PATH, key) if key else None
-        outcome = await store.publish(version, caller, fingerprint(sent.raw), now, repeatable)
+        quota = limits.counter(caller, now), limits.quota(caller)
+        outcome = await store.publish(version, caller, fingerprint(sent.raw), now, repeatable, quota)
         match outcome.verdict:
             case "OK":
                 telemetry.published.labels("published").inc()
@@ -80,6 +82,8 @@ def router(store: ArticleStore, settings: IngestSettings) -> APIRouter:
                 raise _external_taken(f"{settings.site}{PATH}/{outcome.article_id}")
             case "REVOKED":
                 raise unauthorised("the key sent is not valid")
+            case "OVER_QUOTA":
+                raise limits.over_quota(caller, now)
             case _:
                 raise unavailable("the article's id is taken; send the request again")
 

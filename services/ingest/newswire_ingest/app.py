@@ -14,6 +14,7 @@ from newswire.settings import Settings
 from newswire_ingest.accounts import account_routes
 from newswire_ingest.api import router
 from newswire_ingest.keys import key_routes
+from newswire_ingest.limits import Limits
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore
 
@@ -23,6 +24,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     keys = Keyspace(settings.namespace)
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
 
+    limits = Limits(store.together, keys, settings.publish_rate, settings.daily_quota)
+
     async def redis_keeps() -> str | None:
         if settings.allow_volatile:
             await redis.ping()
@@ -31,10 +34,11 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
 
     return Service(
         name="ingest",
-        routers=[router(store, settings), key_routes(redis, keys), account_routes(redis, keys)],
+        routers=[router(store, settings, limits), key_routes(redis, keys), account_routes(redis, keys)],
         loops={"retention": partial(keep_trimming, redis, keys, settings.stream_retention)},
         checks={"redis": redis_keeps},
         channels=[Channel("articles", "send")],
+        state={"limits": limits},
     )
 
 

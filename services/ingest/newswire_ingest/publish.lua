@@ -6,10 +6,12 @@ local function worthless(key, now)
   return not hash or (expires and tonumber(expires) <= tonumber(now))
 end
 
--- KEYS head, version document, idempotency record or '', external ids of the publisher, articles, stream, key of the caller
+-- KEYS head, version document, idempotency record or '', external ids of the publisher, articles, stream, key of the caller,
+--      count of the account's new articles of the day or ''
 -- ARGV 1 article id, 2 version, 3 fingerprint, 4 publisher, 5 external id or '', 6 id of the caller's key, 7 now (RFC 3339),
---      8 now (ms), 9 schema, 10 lifetime of the idempotency record (s), 11 event up to its data, 12 data
--- Answers REVOKED | KEY_MISMATCH | REPEAT id | EXTERNAL_TAKEN id | STALE version | OK version entry
+--      8 now (ms), 9 schema, 10 lifetime of the idempotency record (s), 11 event up to its data, 12 data,
+--      13 names of heads up to the id, 14 daily quota
+-- Answers REVOKED | KEY_MISMATCH | REPEAT id | EXTERNAL_TAKEN id | STALE version | OVER_QUOTA | OK version entry
 local function publish(keys, argv)
   local id, fingerprint, external = argv[1], argv[3], argv[5]
   if worthless(keys[7], argv[8]) then return {'REVOKED'} end
@@ -31,6 +33,8 @@ local function publish(keys, argv)
     return {'OK', tonumber(head[1]), redis.call('HGET', keys[2], 'entry') or ''}
   end
   if not earlier and tonumber(head[1] or '0') ~= tonumber(argv[2]) - 1 then return {'STALE', tonumber(head[1] or '0')} end
+
+  if not earlier and argv[2] == '1' and not within_quota(keys[8], argv[14]) then return {'OVER_QUOTA'} end
 
   if idempotent and not known[1] then
     redis.call('HSET', keys[3], 'schema', argv[9], 'fp', fingerprint, 'article', earlier or id)

@@ -18,7 +18,9 @@ from newswire_ingest.together import Together
 
 TRIES = 5
 
-Verdict = Literal["OK", "REPEAT", "KEY_MISMATCH", "EXTERNAL_TAKEN", "STALE", "REVOKED", "MISSING", "RETRACTED"]
+Verdict = Literal[
+    "OK", "REPEAT", "KEY_MISMATCH", "EXTERNAL_TAKEN", "STALE", "REVOKED", "MISSING", "RETRACTED", "OVER_QUOTA"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,28 @@ class ArticleStore:
         self._redis = redis
         self._keys = keys
         self._lifetime = int(idempotency_lifetime.total_seconds())
-        self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "publish")
-        self._together = Together(redis, self._functions)
+        self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "publish", "limits")
+        self.together = Together(redis, self._functions)
 
     async def load(self) -> None:
         """Load the functions before the first request needs them."""
         await self._functions.load()
 
     async def publish(
-        self, version: Version, caller: Caller, fingerprint: str, now: datetime, repeatable: Repeatable | None
+        self,
+        version: Version,
+        caller: Caller,
+        fingerprint: str,
+        now: datetime,
+        repeatable: Repeatable | None,
+        quota: tuple[str, int] = ("", 0),
     ) -> Outcome:
-        """Put a version on record and on the stream, or tell why that is not what happened."""
+        """Put a version on record and on the stream, or tell why that is not what happened.
+
+        A quota is the count of the account's new articles of the day, and how many there may be (0: any number).
+        """
         keys = self._keys
-        answer = await self._together.call(
+        answer = await self.together.call(
             "publish",
             [
                 keys.article(version.id),
@@ -74,6 +85,7 @@ class ArticleStore:
                 keys.articles,
                 keys.stream,
                 record_name(keys, caller.key_id),
+                quota[0],
             ],
             [
                 version.id,
@@ -89,6 +101,7 @@ class ArticleStore:
                 version.event_head,
                 version.document_json,
                 keys.article(""),
+                quota[1],
             ],
         )
         return _outcome(answer)
