@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from newswire.accounts import Scope, create_key
 from newswire.app import create_app
 from newswire.keyspace import Keyspace
+from newswire.records import unpack
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
 
@@ -44,7 +45,7 @@ class Ingest:
             kind = await self.redis.type(name)
             match kind:
                 case b"hash":
-                    found.append(repr(await self.redis.hgetall(name)))
+                    found.append(repr({k: unpack(v) for k, v in (await self.redis.hgetall(name)).items()}))
                 case b"stream":
                     found.append(repr(await self.redis.xrange(name)))
                 case b"set":

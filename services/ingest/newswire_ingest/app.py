@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.keyspace import Keyspace
+from newswire.memory import MemoryGuard
 from newswire.retention import keep_trimming
 from newswire.settings import Settings
 from newswire_ingest.accounts import account_routes
@@ -18,6 +19,9 @@ from newswire_ingest.limits import Limits
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore
 
+FULLEST = 0.85
+"""The part of Redis' memory that publishing may fill; the rest is left to deliveries."""
+
 
 def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     """Make the service over an open client."""
@@ -25,6 +29,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
 
     limits = Limits(store.together, keys, settings.publish_rate, settings.daily_quota)
+
+    room = MemoryGuard(redis, FULLEST)
 
     async def redis_keeps() -> str | None:
         if settings.allow_volatile:
@@ -35,10 +41,13 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     return Service(
         name="ingest",
         routers=[router(store, settings, limits), key_routes(redis, keys), account_routes(redis, keys)],
-        loops={"retention": partial(keep_trimming, redis, keys, settings.stream_retention)},
-        checks={"redis": redis_keeps},
+        loops={
+            "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
+            "memory": room.run,
+        },
+        checks={"redis": redis_keeps, "memory": room.check},
         channels=[Channel("articles", "send")],
-        state={"limits": limits},
+        state={"limits": limits, "room": room},
     )
 
 

@@ -1,4 +1,4 @@
-"""How much may be published: a rate of requests a key, and a quota of new articles an account and day.
+"""Whether more may be published: a rate of requests a key, a quota of new articles an account and day, and room for them.
 
 Clients see where they stand by `RateLimit` and `RateLimit-Policy`, as draft-ietf-httpapi-ratelimit-headers-10 has them.
 """
@@ -13,12 +13,14 @@ from fastapi import Depends, Request
 from newswire.accounts import Caller, Scope, authorised
 from newswire.frame import HEADERS
 from newswire.keyspace import Keyspace
-from newswire.problems import Problem, problem
+from newswire.memory import MemoryGuard
+from newswire.problems import Problem, problem, unavailable
 from newswire_ingest.publish import utc_now
 from newswire_ingest.together import Together
 
 WINDOW = 10.0
 """Seconds over which a rate is averaged: that much may come at once after a pause."""
+RETRY_WHEN_FULL = 30
 _HTTP = tuple[bytes, bytes]
 
 
@@ -120,8 +122,16 @@ class Limits:
 async def publishing(
     request: Request, caller: Annotated[Caller, Depends(authorised(Scope.PUBLISH, rechecked=True))]
 ) -> Caller:
-    """Let publishers pass that stay within their limits: the dependency of all that changes articles."""
+    """Let publishers pass that stay within their limits, while there is room: the dependency of all that changes articles.
+
+    A retraction makes room, and is never refused for want of it.
+    """
     limits: Limits = request.app.state.limits
+    room: MemoryGuard = request.app.state.room
+    if room.full is not None and request.method != "DELETE":
+        raise unavailable(
+            "the store is full; nothing of this request is kept, send it again later", retry_after=RETRY_WHEN_FULL
+        )
     request.scope[HEADERS] += await limits.spend(caller, utc_now())
     return caller
 

@@ -10,7 +10,7 @@ end
 --      count of the account's new articles of the day or ''
 -- ARGV 1 article id, 2 version, 3 fingerprint, 4 publisher, 5 external id or '', 6 id of the caller's key, 7 now (RFC 3339),
 --      8 now (ms), 9 schema, 10 lifetime of the idempotency record (s), 11 event up to its data, 12 data,
---      13 names of heads up to the id, 14 daily quota
+--      13 names of heads up to the id, 14 daily quota, 15 data as it is stored
 -- Answers REVOKED | KEY_MISMATCH | REPEAT id | EXTERNAL_TAKEN id | STALE version | OVER_QUOTA | OK version entry
 local function publish(keys, argv)
   local id, fingerprint, external = argv[1], argv[3], argv[5]
@@ -44,7 +44,7 @@ local function publish(keys, argv)
 
   if external ~= '' then redis.call('HSET', keys[4], external, id) end
   local entry = redis.call('XADD', keys[6], '*', '__data__', argv[11] .. argv[12] .. '}')
-  redis.call('HSET', keys[2], 'schema', argv[9], 'document', argv[12], 'key', argv[6], 'entry', entry)
+  redis.call('HSET', keys[2], 'schema', argv[9], 'document', argv[15], 'key', argv[6], 'entry', entry)
   redis.call('HSET', keys[1], 'schema', argv[9], 'id', id, 'status', 'published', 'version', argv[2], 'revision', 0,
     'publisher', argv[4], 'external_id', external, 'fingerprint', fingerprint, 'key', argv[6],
     'created_at', argv[7], 'updated_at', argv[7])

@@ -12,7 +12,7 @@ from newswire.accounts import Caller, record_name
 from newswire.article import Status
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
-from newswire.records import Head, read_head, version_document
+from newswire.records import Head, pack, read_head, version_document
 from newswire_ingest.publish import Version
 from newswire_ingest.together import Together
 
@@ -75,6 +75,7 @@ class ArticleStore:
         A quota is the count of the account's new articles of the day, and how many there may be (0: any number).
         """
         keys = self._keys
+        document = version.document_json
         answer = await self.together.call(
             "publish",
             [
@@ -99,9 +100,10 @@ class ArticleStore:
                 INGEST_SCHEMA,
                 self._lifetime,
                 version.event_head,
-                version.document_json,
+                document,
                 keys.article(""),
                 quota[1],
+                pack(document),
             ],
         )
         return _outcome(answer)
