@@ -61,7 +61,9 @@ def parse_head(fields: dict[bytes, bytes]) -> Head | None:
 
 
 async def read_head(redis: "Redis", keys: Keyspace, article_id: str) -> Head | None:
-    """Return an article's head, or None where there is no such article."""
+    """Return an article's head, or None where there is no such article, or this is no article's id."""
+    if not article_id.isalnum():  # a sign in it could lead to a record of another kind
+        return None
     fields: dict[Any, Any] = await redis.hgetall(keys.article(article_id))
     return parse_head(fields)
 

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
+from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.retention import keep_trimming
@@ -16,9 +17,12 @@ from newswire_ingest.accounts import account_routes
 from newswire_ingest.api import router
 from newswire_ingest.keys import key_routes
 from newswire_ingest.limits import Limits
+from newswire_ingest.outcomes import Outcomes
+from newswire_ingest.outcomes_api import outcome_routes
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore
 
+OUTCOMES_GROUP = "outcomes"
 FULLEST = 0.85
 """The part of Redis' memory that publishing may fill; the rest is left to deliveries."""
 
@@ -30,6 +34,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
 
     limits = Limits(store.together, keys, settings.publish_rate, settings.daily_quota)
 
+    outcomes = Outcomes(redis, keys)
+    consumer = Consumer(redis, keys, OUTCOMES_GROUP, outcomes.take, stream=keys.outcomes)
     room = MemoryGuard(redis, FULLEST)
 
     async def redis_keeps() -> str | None:
@@ -40,13 +46,19 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
 
     return Service(
         name="ingest",
-        routers=[router(store, settings, limits), key_routes(redis, keys), account_routes(redis, keys)],
+        routers=[
+            router(store, settings, limits),
+            outcome_routes(outcomes, redis, keys),
+            key_routes(redis, keys),
+            account_routes(redis, keys),
+        ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
             "memory": room.run,
+            "outcomes": consumer.run,
         },
-        checks={"redis": redis_keeps, "memory": room.check},
-        channels=[Channel("articles", "send")],
+        checks={"redis": redis_keeps, "memory": room.check, "outcomes": consumer.check},
+        channels=[Channel("articles", "send"), Channel("outcomes", "receive", OUTCOMES_GROUP)],
         state={"limits": limits, "room": room},
     )
 
