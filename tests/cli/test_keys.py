@@ -67,6 +67,7 @@ def test_mistakes_are_told_in_one_line(start: Start, tmp_path: Path) -> None:
         ["keys", "rotate", "nobodys", *data],
         ["accounts", "disable", "Nobody", *data],
         ["accounts", "limit", "Nobody", *data],
+        ["topics", "merge", "Nothing", "Something", *data],
         ["keys", "create", "--account", "-no", "--scope", "read", *data],
         ["keys", "list", "--data-dir", str(tmp_path / "elsewhere")],
         ["deadletters", "retry", *data],

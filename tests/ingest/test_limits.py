@@ -26,7 +26,7 @@ def settings(settings: IngestSettings, request: pytest.FixtureRequest) -> Ingest
 
 @pytest.fixture
 def limits(redis: Redis, namespace: str) -> Limits:
-    functions = FunctionLibrary.packaged(redis, namespace, "newswire_ingest", "publish", "limits")
+    functions = FunctionLibrary.packaged(redis, namespace, "newswire_ingest", "publish", "limits", "labels")
     return Limits(Together(redis, functions), Keyspace(namespace), 2, 0)
 
 

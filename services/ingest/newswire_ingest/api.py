@@ -19,6 +19,7 @@ from newswire_ingest.limits import Limits, publishing
 from newswire_ingest.publish import answer, fingerprint, first_version, retraction_event, tombstone, utc_now
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore, Repeatable
+from newswire_ingest.taxonomy import Taxonomy
 
 PATH = "/v1/articles"
 TRIES = 10
@@ -38,7 +39,7 @@ Owner = Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))]
 ArticleId = Annotated[str, Path(description="The id that publishing answered.")]
 
 
-def router(store: ArticleStore, settings: IngestSettings, limits: Limits) -> APIRouter:
+def router(store: ArticleStore, settings: IngestSettings, limits: Limits, taxonomy: Taxonomy) -> APIRouter:
     """Make the routes over a store."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
@@ -58,34 +59,39 @@ def router(store: ArticleStore, settings: IngestSettings, limits: Limits) -> API
     ) -> Response:
         key = idempotency_key(request)
         now = utc_now()
-        version = first_version(
-            sent.model,
-            id_=str(ULID()).lower(),
-            publisher=caller.account,
-            site=settings.site,
-            now=now,
-            traceparent=telemetry.traceparent(request.headers.get("traceparent")),
-        )
         repeatable = Repeatable(caller.account, "POST", PATH, key) if key else None
         quota = limits.counter(caller, now), limits.quota(caller)
-        outcome = await store.publish(version, caller, fingerprint(sent.raw), now, repeatable, quota)
-        match outcome.verdict:
-            case "OK":
-                telemetry.published.labels("published").inc()
-                return _answer(201, answer(version.document), location=version.id)
-            case "REPEAT":
-                telemetry.repeated.inc()
-                return await _as_it_is(store, outcome.article_id)
-            case "KEY_MISMATCH":
-                raise _key_mismatch()
-            case "EXTERNAL_TAKEN":
-                raise _external_taken(f"{settings.site}{PATH}/{outcome.article_id}")
-            case "REVOKED":
-                raise unauthorised("the key sent is not valid")
-            case "OVER_QUOTA":
-                raise limits.over_quota(caller, now)
-            case _:
-                raise unavailable("the article's id is taken; send the request again")
+        id_, trace = str(ULID()).lower(), telemetry.traceparent(request.headers.get("traceparent"))
+        for attempt in range(TRIES):
+            version = first_version(
+                await taxonomy.spelt(sent.model, anew=attempt > 0),
+                id_=id_,
+                publisher=caller.account,
+                site=settings.site,
+                now=now,
+                traceparent=trace,
+            )
+            outcome = await store.publish(version, caller, fingerprint(sent.raw), now, repeatable, quota)
+            match outcome.verdict:
+                case "OK":
+                    telemetry.published.labels("published").inc()
+                    return _answer(201, answer(version.document), location=version.id)
+                case "REPEAT":
+                    telemetry.repeated.inc()
+                    return await _as_it_is(store, outcome.article_id)
+                case "KEY_MISMATCH":
+                    raise _key_mismatch()
+                case "EXTERNAL_TAKEN":
+                    raise _external_taken(f"{settings.site}{PATH}/{outcome.article_id}")
+                case "REVOKED":
+                    raise unauthorised("the key sent is not valid")
+                case "OVER_QUOTA":
+                    raise limits.over_quota(caller, now)
+                case "MISSPELT":  # a label was used first, or merged, since this process looked
+                    continue
+                case _:
+                    break
+        raise unavailable("the article's id is taken; send the request again")
 
     @routes.get(
         "/{article_id}",

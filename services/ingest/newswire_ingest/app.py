@@ -21,6 +21,8 @@ from newswire_ingest.outcomes import Outcomes
 from newswire_ingest.outcomes_api import outcome_routes
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore
+from newswire_ingest.taxonomy import Taxonomy
+from newswire_ingest.taxonomy_api import taxonomy_routes
 
 OUTCOMES_GROUP = "outcomes"
 FULLEST = 0.85
@@ -34,6 +36,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
 
     limits = Limits(store.together, keys, settings.publish_rate, settings.daily_quota)
 
+    taxonomy = Taxonomy(redis, keys, store.functions)
     outcomes = Outcomes(redis, keys)
     consumer = Consumer(redis, keys, OUTCOMES_GROUP, outcomes.take, stream=keys.outcomes)
     room = MemoryGuard(redis, FULLEST)
@@ -47,10 +50,11 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     return Service(
         name="ingest",
         routers=[
-            router(store, settings, limits),
+            router(store, settings, limits, taxonomy),
             outcome_routes(outcomes, redis, keys),
             key_routes(redis, keys),
             account_routes(redis, keys),
+            taxonomy_routes(taxonomy),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),

@@ -10,8 +10,8 @@ end
 --      count of the account's new articles of the day or ''
 -- ARGV 1 article id, 2 version, 3 fingerprint, 4 publisher, 5 external id or '', 6 id of the caller's key, 7 now (RFC 3339),
 --      8 now (ms), 9 schema, 10 lifetime of the idempotency record (s), 11 event up to its data, 12 data,
---      13 names of heads up to the id, 14 daily quota, 15 data as it is stored
--- Answers REVOKED | KEY_MISMATCH | REPEAT id | EXTERNAL_TAKEN id | STALE version | OVER_QUOTA | OK version entry
+--      13 names of heads up to the id, 14 daily quota, 15 data as it is stored, 16 names of the records of labels, 17 labels
+-- Answers REVOKED | KEY_MISMATCH | REPEAT id | EXTERNAL_TAKEN id | STALE version | MISSPELT | OVER_QUOTA | OK version entry
 local function publish(keys, argv)
   local id, fingerprint, external = argv[1], argv[3], argv[5]
   if worthless(keys[7], argv[8]) then return {'REVOKED'} end
@@ -34,6 +34,7 @@ local function publish(keys, argv)
   end
   if not earlier and tonumber(head[1] or '0') ~= tonumber(argv[2]) - 1 then return {'STALE', tonumber(head[1] or '0')} end
 
+  if not earlier and not well_spelt(argv[16], argv[17]) then return {'MISSPELT'} end
   if not earlier and argv[2] == '1' and not within_quota(keys[8], argv[14]) then return {'OVER_QUOTA'} end
 
   if idempotent and not known[1] then
@@ -49,11 +50,12 @@ local function publish(keys, argv)
     'publisher', argv[4], 'external_id', external, 'fingerprint', fingerprint, 'key', argv[6],
     'created_at', argv[7], 'updated_at', argv[7])
   redis.call('ZADD', keys[5], argv[8], id)
+  count_labels(argv[16], keys[1], argv[17])
   return {'OK', tonumber(argv[2]), entry}
 end
 
 -- KEYS head, stream, dead letters of the article, key of the caller, then every version document
--- ARGV 1 version, 2 tombstone, 3 event, 4 now (RFC 3339), 5 now (ms)
+-- ARGV 1 version, 2 tombstone, 3 event, 4 now (RFC 3339), 5 now (ms), 6 names of the records of labels
 -- Answers REVOKED | MISSING | RETRACTED | STALE version | OK entry
 local function retract(keys, argv)
   if worthless(keys[4], argv[5]) then return {'REVOKED'} end
@@ -72,6 +74,7 @@ local function retract(keys, argv)
     if stream then redis.call('XDEL', stream, entry) end
   end
   redis.call('DEL', keys[3])
+  count_labels(argv[6], keys[1], '')
   redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', argv[2], 'updated_at', argv[4])
   return {'OK', redis.call('XADD', keys[2], '*', '__data__', argv[3])}
 end

@@ -14,12 +14,22 @@ from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.records import Head, pack, read_head, version_document
 from newswire_ingest.publish import Version
+from newswire_ingest.taxonomy import label_lines
 from newswire_ingest.together import Together
 
 TRIES = 5
 
 Verdict = Literal[
-    "OK", "REPEAT", "KEY_MISMATCH", "EXTERNAL_TAKEN", "STALE", "REVOKED", "MISSING", "RETRACTED", "OVER_QUOTA"
+    "OK",
+    "REPEAT",
+    "KEY_MISMATCH",
+    "EXTERNAL_TAKEN",
+    "STALE",
+    "REVOKED",
+    "MISSING",
+    "RETRACTED",
+    "OVER_QUOTA",
+    "MISSPELT",
 ]
 
 
@@ -47,6 +57,11 @@ class Repeatable:
         return hashlib.sha256(orjson.dumps([self.account, self.method, self.path, self.key])).hexdigest()
 
 
+def publishing_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
+    """Return the atomic functions of publishing, with what they count."""
+    return FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "publish", "limits", "labels")
+
+
 class ArticleStore:
     """Articles of all publishers in one Redis."""
 
@@ -54,12 +69,12 @@ class ArticleStore:
         self._redis = redis
         self._keys = keys
         self._lifetime = int(idempotency_lifetime.total_seconds())
-        self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "publish", "limits")
-        self.together = Together(redis, self._functions)
+        self.functions = publishing_functions(redis, keys)
+        self.together = Together(redis, self.functions)
 
     async def load(self) -> None:
         """Load the functions before the first request needs them."""
-        await self._functions.load()
+        await self.functions.load()
 
     async def publish(
         self,
@@ -104,6 +119,8 @@ class ArticleStore:
                 keys.article(""),
                 quota[1],
                 pack(document),
+                keys.key("labels", ""),
+                label_lines(version.document),
             ],
         )
         return _outcome(answer)
@@ -111,7 +128,7 @@ class ArticleStore:
     async def retract(self, head: Head, caller: Caller, tombstone: bytes, event: bytes, now: datetime) -> Outcome:
         """Erase every version and stream entry of an article, and put its tombstone and the event in their place."""
         keys = self._keys
-        answer = await self._functions.call(
+        answer = await self.functions.call(
             "retract",
             [
                 keys.article(head.id),
@@ -120,7 +137,7 @@ class ArticleStore:
                 record_name(keys, caller.key_id),
                 *(keys.version(head.id, number) for number in range(1, head.version + 1)),
             ],
-            [head.version, tombstone, event, now.isoformat(), int(now.timestamp() * 1000)],
+            [head.version, tombstone, event, now.isoformat(), int(now.timestamp() * 1000), keys.key("labels", "")],
         )
         return _outcome(answer)
 
