@@ -38,10 +38,13 @@ format: install ## format the sources
 bench: install ## measure the hot paths against their floors
 	$(BIN)/python -m bench
 
+drill: install ## break a whole installation in every way that is drilled, for half an hour
+	$(BIN)/python -m tests.faults
+
 up: .env ## run the production shape in Docker, at http://127.0.0.1:8000
 	docker compose up --build --wait
 
 .env:
 	@umask 077 && printf 'ELASTIC_PASSWORD=%s\n' "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" > .env
 
-.PHONY: help install run test lint format bench up
+.PHONY: help install run test lint format bench drill up

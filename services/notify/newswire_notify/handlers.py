@@ -74,9 +74,9 @@ class FanOut:
             retracted=retracted,
             envelope=envelope(item.event, with_data=retracted),
         )
-        await self._queue.begin(plan, digests, self._clock())
+        await self._queue.begin(plan, digests)
         while True:
-            progress = await self._queue.expand(plan.id, self._chunk, self._clock())
+            progress = await self._queue.expand(plan.id, self._chunk)
             if progress.enqueued:
                 self._enqueued()
             if not progress.left:

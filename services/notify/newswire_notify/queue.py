@@ -4,7 +4,7 @@ Every step is one Redis function (``deliveries.lua``). A claim is a lease; its a
 `Queue.settle` checks, so a worker that lost its lease changes nothing any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -64,11 +64,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The end of an attempt, to be written down."""
+    """The end of an attempt, to be written down. ``wait`` is in seconds, for a retry."""
 
     job: Job
     outcome: Outcome
-    due: float
+    wait: float
     attempt: Attempt | None
 
 
@@ -97,7 +97,7 @@ class Event:
 
 
 class Queue:
-    """The queue of one namespace. Times are seconds since the epoch."""
+    """The queue of one namespace. The time is that of its server, on which all workers agree, unless a clock is given."""
 
     def __init__(
         self,
@@ -107,6 +107,7 @@ class Queue:
         per_endpoint: int = 8,
         keep: float = 7 * 86_400,
         keep_dead: float = 30 * 86_400,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.redis = redis
         self.keys = keys
@@ -115,8 +116,14 @@ class Queue:
         self._per_endpoint = per_endpoint
         self._keep = _ms(keep)
         self._keep_dead = _ms(keep_dead)
+        self._clock = clock
 
-    async def begin(self, event: Event, digests: Sequence[str], now: float) -> None:
+    @property
+    def now(self) -> Argument:
+        """What the functions take for the time: ms since the epoch, or '' for the server's own."""
+        return _ms(self._clock()) if self._clock else ""
+
+    async def begin(self, event: Event, digests: Sequence[str]) -> None:
         """Decide, once and for all, who is told of an event: those of the matched digests and those told before."""
         arguments: list[Argument] = [
             event.id,
@@ -126,16 +133,16 @@ class Queue:
             event.version,
             event.entry_id,
             event.envelope,
-            _ms(now),
+            self.now,
             FANOUT_KEPT_MS,
             *digests,
         ]
         await self._call("begin", arguments)
 
-    async def expand(self, event_id: str, chunk: int, now: float) -> Progress:
+    async def expand(self, event_id: str, chunk: int) -> Progress:
         """Enqueue the next chunk of an event's deliveries."""
         enqueued, left, matched, previously, announced = await self._call(
-            "expand", [event_id, chunk, _ms(now), self._keep]
+            "expand", [event_id, chunk, self.now, self._keep]
         )
         return Progress(enqueued, left, matched, previously, announced == b"1")
 
@@ -143,26 +150,26 @@ class Queue:
         """Remember that the world has been told how many deliveries an event makes."""
         await self.redis.hset(self.prefix + f"fanout:{event_id}", "announced", "1")
 
-    async def claim(self, now: float, lease: float, limit: int) -> list[Job]:
-        """Lease up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
-        found = await self._call("claim", [_ms(now), _ms(lease), limit, self._per_endpoint, self._keep])
+    async def claim(self, lease: float, limit: int) -> list[Job]:
+        """Lease, for so many seconds, up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
+        found = await self._call("claim", [self.now, _ms(lease), limit, self._per_endpoint, self._keep])
         return [_job(fields) for fields in found]
 
-    async def settle(self, ended: Sequence[Settled], now: float) -> list[str | None]:
+    async def settle(self, ended: Sequence[Settled]) -> list[str | None]:
         """Write down how attempts ended; return each delivery's state, or None where the lease had been lost."""
         if not ended:
             return []
         first, *rest = ended  # the first call loads the functions where a new server lacks them
-        states = [await self._call("settle", self._settlement(first, now))]
+        states = [await self._call("settle", self._settlement(first))]
         if rest:
             name = self.functions.full_name("settle")
             async with self.redis.pipeline(transaction=False) as pipe:
                 for item in rest:
-                    pipe.fcall(name, 0, self.prefix, *self._settlement(item, now))
+                    pipe.fcall(name, 0, self.prefix, *self._settlement(item))
                 states += await pipe.execute()
         return [state.decode() if state else None for state in states]
 
-    def _settlement(self, item: Settled, now: float) -> list[Argument]:
+    def _settlement(self, item: Settled) -> list[Argument]:
         record, answer = "", ""
         if item.attempt is not None:
             shown = {
@@ -174,14 +181,14 @@ class Queue:
             }
             record, answer = orjson.dumps(shown).decode(), item.attempt.answer
         return [
-            item.job.id, item.job.attempt, item.outcome.value, _ms(now), self._per_endpoint, self._keep,
-            self._keep_dead, _ms(item.due), record, answer,
+            item.job.id, item.job.attempt, item.outcome.value, self.now, self._per_endpoint, self._keep,
+            self._keep_dead, _ms(item.wait), record, answer,
         ]  # fmt: skip
 
-    async def next_due(self) -> float | None:
-        """Return when some endpoint has work next."""
-        head: list[Any] = await self.redis.zrange(self.prefix + "endpoints", 0, 0, withscores=True)
-        return float(head[0][1]) / 1000 if head else None
+    async def next_wait(self) -> float | None:
+        """Return in how many seconds some endpoint has work next, or None where none has."""
+        wait: int | None = await self._call("next_wait", [self.now])
+        return None if wait is None else wait / 1000
 
     async def _call(self, name: str, arguments: list[Argument]) -> Any:
         return await self.functions.call(name, [], [self.prefix, *arguments])
