@@ -51,10 +51,11 @@ async def ensure_credentials(redis: "Redis", keys: "Keyspace", data_dir: Path) -
 
     They are written where only the owner can read them. Where the file outlived the store, its keys are valid again.
     """
-    from newswire.accounts import Scope, create_key, list_keys
+    from newswire.accounts import Scope, create_key
+    from newswire.keyring import list_keys
 
     known = read_credentials(data_dir)
-    if known and await list_keys(redis, keys):
+    if known and await list_keys(redis, keys, limit=1):
         return known
     credentials = {}
     for name, (account, scope) in ACCOUNTS.items():

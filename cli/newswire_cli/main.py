@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from newswire_cli import deadletters, keys
+from newswire_cli import accounts, deadletters, keys, topics
 
 app = typer.Typer(
     name="newswire",
@@ -15,7 +15,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(keys.app, name="keys")
+app.add_typer(topics.app, name="topics")
 app.add_typer(deadletters.app, name="deadletters")
 
 

@@ -17,7 +17,9 @@ from enum import StrEnum
 
 from fastapi import Request
 from redis.asyncio import Redis
+from ulid import ULID
 
+from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.problems import forbidden, unauthorised
 
@@ -42,6 +44,12 @@ class Caller:
     account: str
     key_id: str
     scopes: frozenset[Scope]
+    expires: float | None = None
+    """When the key ends, in seconds since the epoch."""
+    publish_rate: float | None = None
+    """The account's own rate of publishing, in requests a second, where it has one."""
+    daily_quota: int | None = None
+    """How many new articles the account may publish in a day, where it has a quota of its own."""
 
     def may(self, scope: Scope) -> bool:
         """Tell whether the key allows this."""
@@ -56,25 +64,17 @@ class CreatedKey:
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A key as operators see it: everything but the secret."""
-
-    id: str
-    account: str
-    scopes: frozenset[Scope]
-    label: str | None
-    created_at: datetime
-    revoked_at: datetime | None
-
-
 class UnfitName(ValueError):
     """An account's name or a given token is not of the form it must have."""
 
 
+class Disabled(ValueError):
+    """The account is disabled: it gets no new keys."""
+
+
 def new_token() -> str:
-    """Make a token: ``nw_<id>_<secret>``."""
-    return f"nw_{secrets.token_hex(6)}_{secrets.token_hex(24)}"
+    """Make a token: ``nw_<id>_<secret>``. Ids sort by the time they were made."""
+    return f"nw_{str(ULID()).lower()}_{secrets.token_hex(24)}"
 
 
 def check_account(name: str) -> str:
@@ -94,60 +94,69 @@ async def create_key(
     scopes: Collection[Scope],
     label: str | None = None,
     token: str | None = None,
+    expires_at: datetime | None = None,
+    created_by: str | None = None,
 ) -> CreatedKey:
-    """Make a key for an account. A given token (of this same form) is taken as it is, and may be given again."""
+    """Make a key for an account, and the account where there is none of this name.
+
+    A given token (of the same form as all) is taken as it is, and may be given again. ``created_by`` is the id of the key
+    that asked for this one.
+
+    Raises:
+        UnfitName: no account may have this name, or the given token is of another form.
+        Disabled: the account is disabled.
+    """
     check_account(account)
     token = token or new_token()
     parts = _TOKEN.fullmatch(token)
     if parts is None:
         raise UnfitName("a token has the form nw_<id>_<secret>")
-    record = {
-        "schema": str(INGEST_SCHEMA),
-        "id": parts[1],
-        "account": account,
+    now = datetime.now(UTC)
+    fields = {
         "scopes": ",".join(sorted(scopes)),
         "label": label or "",
-        "created_at": datetime.now(UTC).isoformat(),
-        "hash": _digest(parts[2]),
+        "hash": digest(parts[2]),
+        "created": str(milliseconds(now)),
+        "created_by": created_by or "",
+        **({"expires": str(milliseconds(expires_at))} if expires_at else {}),
     }
-    async with redis.pipeline(transaction=True) as pipe:
-        pipe.delete(record_name(keys, parts[1]))
-        pipe.hset(record_name(keys, parts[1]), mapping=record)
-        pipe.sadd(_index(keys), parts[1])
-        await pipe.execute()
+    answer = await account_functions(redis, keys).call(
+        "create_key",
+        [
+            record_name(keys, parts[1]),
+            keys.key("keys", "all"),
+            keys.key("keys", "of", account),
+            keys.key("account", account),
+            keys.key("accounts"),
+        ],
+        [parts[1], account, now.isoformat(), INGEST_SCHEMA, *(part for pair in fields.items() for part in pair)],
+    )
+    if answer == b"DISABLED":
+        raise Disabled(f"the account {account!r} is disabled")
     return CreatedKey(token, parts[1])
 
 
-async def list_keys(redis: "Redis", keys: Keyspace) -> list[Key]:
-    """Return all keys, oldest first, revoked ones too."""
-    ids: set[bytes] = await redis.smembers(_index(keys))
-    async with redis.pipeline(transaction=False) as pipe:
-        for key_id in ids:
-            pipe.hgetall(record_name(keys, key_id.decode()))
-        records = await pipe.execute()
-    return sorted((_key(record) for record in records if record), key=lambda key: (key.created_at, key.id))
-
-
-async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str) -> bool:
-    """Make a key worthless at once; its record remains. Return whether there was such a key."""
-    if not await redis.sismember(_index(keys), key_id):
-        return False
-    async with redis.pipeline(transaction=True) as pipe:
-        pipe.hdel(record_name(keys, key_id), "hash")
-        pipe.hsetnx(record_name(keys, key_id), "revoked_at", datetime.now(UTC).isoformat())
-        await pipe.execute()
-    return True
-
-
-async def authenticate(redis: "Redis", keys: Keyspace, token: str) -> Caller | None:
-    """Return whose token this is, or None if it is nobody's."""
+async def authenticate(redis: "Redis", keys: Keyspace, token: str, *, now: float | None = None) -> Caller | None:
+    """Return whose token this is, or None if it is nobody's, or its time is over."""
     parts = _TOKEN.fullmatch(token)
     if parts is None:
         return None
-    known, account, scopes = await redis.hmget(record_name(keys, parts[1]), "hash", "account", "scopes")
-    if not hmac.compare_digest(known or b"-" * 64, _digest(parts[2]).encode()) or not known:
+    known, account, scopes, expires, rate, quota = await redis.hmget(
+        record_name(keys, parts[1]), "hash", "account", "scopes", "expires", "publish_rate", "daily_quota"
+    )
+    if not hmac.compare_digest(known or b"-" * 64, digest(parts[2]).encode()) or not known:
         return None
-    return Caller(account.decode(), parts[1], _scopes(scopes))
+    ends = int(expires) / 1000 if expires else None
+    if ends is not None and ends <= (time.time() if now is None else now):
+        return None
+    return Caller(
+        account.decode(),
+        parts[1],
+        read_scopes(scopes),
+        ends,
+        float(rate) if rate else None,
+        int(quota) if quota else None,
+    )
 
 
 def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], Awaitable[Caller]]:
@@ -181,6 +190,7 @@ async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -
         raise unauthorised("the key sent is not valid", challenge=challenge)
     if not any(caller.may(scope) for scope in scopes):
         raise forbidden(*scopes)
+    request.app.state.last_uses.note(caller.key_id)
     return caller
 
 
@@ -196,7 +206,8 @@ async def _bearer(request: Request, header: str, rechecked: bool) -> Caller | No
     if rechecked and caller is not None:
         if len(known) >= _MOST_KNOWN:
             known.clear()
-        known[header] = caller, time.monotonic() + _KNOWN_SECONDS
+        left = _KNOWN_SECONDS if caller.expires is None else min(_KNOWN_SECONDS, caller.expires - time.time())
+        known[header] = caller, time.monotonic() + left
     return caller
 
 
@@ -205,27 +216,22 @@ def record_name(keys: Keyspace, key_id: str) -> str:
     return keys.key("key", key_id)
 
 
-def _index(keys: Keyspace) -> str:
-    return keys.key("keys")
+def account_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
+    """Return the atomic steps of accounts and keys."""
+    return FunctionLibrary.packaged(redis, keys.namespace, "newswire", "accounts")
 
 
-def _digest(secret: str) -> str:
+def digest(secret: str) -> str:
+    """Return what is kept of a token's secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _key(record: dict[bytes, bytes]) -> Key:
-    revoked = record.get(b"revoked_at")
-    return Key(
-        id=record[b"id"].decode(),
-        account=record[b"account"].decode(),
-        scopes=_scopes(record[b"scopes"]),
-        label=record[b"label"].decode() or None,
-        created_at=datetime.fromisoformat(record[b"created_at"].decode()),
-        revoked_at=datetime.fromisoformat(revoked.decode()) if revoked else None,
-    )
+def milliseconds(moment: datetime) -> int:
+    """Return a moment in ms since the epoch, as records hold it."""
+    return int(moment.timestamp() * 1000)
 
 
-def _scopes(stored: bytes) -> frozenset[Scope]:
+def read_scopes(stored: bytes) -> frozenset[Scope]:
     """Read a record's scopes; one that a newer release added allows nothing here."""
     known = {scope.value for scope in Scope}
     return frozenset(Scope(scope) for scope in stored.decode().split(",") if scope in known)

@@ -24,6 +24,7 @@ from newswire import pages, problems
 from newswire.asyncapi import Channel
 from newswire.frame import Frame
 from newswire.keyspace import Keyspace
+from newswire.last_use import LastUses
 from newswire.openapi import describe
 from newswire.operations import operations
 from newswire.settings import Settings
@@ -49,6 +50,8 @@ class Service:
     """Readiness checks; each returns None where all is well, else why not."""
     channels: Sequence[Channel] = ()
     """The streams it writes to and reads from."""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """What its dependencies find in the app's state, by name."""
 
 
 ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
@@ -84,8 +87,11 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.stopping = asyncio.Event()
     app.state.loop_troubles = {}
     app.state.callers = {}
+    app.state.last_uses = LastUses(app.state.redis, app.state.keys)
     problems.install(app)
     for service in services:
+        for name, value in service.state.items():
+            setattr(app.state, name, value)
         for router in service.routers:
             app.include_router(router)
     checks = {f"{service.name}: {name}": check for service in services for name, check in service.checks.items()}

@@ -53,6 +53,8 @@ class ArticleIndexed(BaseModel):
     index: Literal["elasticsearch", "embedded"]
     latency_ms: float
     """From the event's time to the moment a reader can find it, in ms."""
+    event: str | None = None
+    """The id of the event that was handled: one of a retraction, or of a version."""
 
 
 class ArticleFannedOut(BaseModel):
@@ -78,6 +80,7 @@ class DeliveriesProgressed(BaseModel):
     delivered: int = 0
     dead: int = 0
     superseded: int = 0
+    cancelled: int = 0
 
 
 DATA_MODELS: dict[str, type[BaseModel]] = {

@@ -28,6 +28,9 @@ ALLOWED = (
     "Accept, Authorization, Cache-Control, Content-Type, If-Modified-Since, If-None-Match, Last-Event-ID, traceparent"
 )
 
+HEADERS = "newswire.headers"
+"""In a request's scope: the headers that its answer gets whatever comes, a problem included. Dependencies add to them."""
+
 _SECURITY = {
     b"content-security-policy": CONTENT_SECURITY_POLICY.encode(),
     b"x-content-type-options": b"nosniff",
@@ -53,13 +56,13 @@ class Frame:
             return
         method, path = scope["method"], scope["path"]
         cors = self._cors(scope) if READING.match(path) else []
-        answering = _Answering(send, method, cors)
+        answering = _Answering(send, method, [*cors])
         if method == "OPTIONS" and cors and _header(scope, b"access-control-request-method"):
             await _preflight(answering)
             return
-        inner = scope
+        inner = {**scope, HEADERS: answering.more}
         if method == "HEAD" and path != _ENDLESS:
-            inner = {**scope, "method": "GET"}
+            inner["method"] = "GET"
         try:
             await self.app(inner, receive, answering)
         except Exception as error:  # the framework re-raises what its own last resort has answered or could not

@@ -34,9 +34,11 @@ class FunctionLibrary:
         )
 
     @classmethod
-    def packaged(cls, redis: "Redis", namespace: str, package: str, name: str) -> "FunctionLibrary":
-        """Make the library from ``name.lua`` inside a Python package."""
-        return cls(redis, namespace, name, files(package).joinpath(f"{name}.lua").read_text())
+    def packaged(cls, redis: "Redis", namespace: str, package: str, name: str, *parts: str) -> "FunctionLibrary":
+        """Make the library from ``name.lua`` inside a Python package, which builds upon the locals of its ``parts``."""
+        folder = files(package)
+        source = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in (*parts, name))
+        return cls(redis, namespace, name, source)
 
     def full_name(self, function: str) -> str:
         """Return the name under which the server knows a function, for use in a pipeline after `load`."""

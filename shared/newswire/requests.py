@@ -169,6 +169,15 @@ def scalar_params(params: QueryParams, scalars: Collection[str], repeatable: Col
     return {name: params[name] for name in scalars if name in params}
 
 
+def limit_param(sent: str | None, default: int, most: int) -> int:
+    """Read how many items a page may hold (422 for what is no such number)."""
+    if sent is None:
+        return default
+    if not (sent.isascii() and sent.isdigit() and 1 <= int(sent[:9]) <= most):
+        raise invalid("limit", f"is not a whole number from 1 to {most}", f"send for example {default}")
+    return int(sent)
+
+
 def idempotency_key(request: Request) -> str | None:
     """Return the `Idempotency-Key` header, where one was sent."""
     key = request.headers.get("idempotency-key")

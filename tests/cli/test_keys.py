@@ -37,12 +37,37 @@ def test_a_key_is_made_listed_and_revoked(start: Start, tmp_path: Path) -> None:
     assert "revoked" in newswire("keys", "list", *data).stdout
 
 
+def test_a_key_is_rotated_and_its_account_disabled(start: Start, tmp_path: Path) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+    data = ["--data-dir", str(running.data_dir)]
+    old = newswire("keys", "create", "--account", "Tide Post", "--scope", "publish", *data).stdout.strip()
+
+    rotated = newswire("keys", "rotate", old.split("_")[1], "--overlap", "1", *data)
+    assert rotated.returncode == 0, rotated.stderr
+    new = rotated.stdout.strip()
+    assert new != old
+    assert [publish(running, token) for token in (old, new)] == [201, 201]
+
+    assert newswire("accounts", "disable", "Tide Post", *data).returncode == 0
+    assert [publish(running, token) for token in (old, new)] == [401, 401]
+    assert "disabled" in next(
+        line for line in newswire("accounts", "list", *data).stdout.splitlines() if line.startswith("Tide Post")
+    )
+    assert newswire("accounts", "enable", "Tide Post", *data).returncode == 0
+    assert newswire("accounts", "limit", "Tide Post", "--daily-quota", "5", *data).returncode == 0
+    assert publish(running, new) == 201
+
+
 def test_mistakes_are_told_in_one_line(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
     data = ["--data-dir", str(running.data_dir)]
 
     for arguments in (
         ["keys", "revoke", "nobodys", *data],
+        ["keys", "rotate", "nobodys", *data],
+        ["accounts", "disable", "Nobody", *data],
+        ["accounts", "limit", "Nobody", *data],
+        ["topics", "merge", "Nothing", "Something", *data],
         ["keys", "create", "--account", "-no", "--scope", "read", *data],
         ["keys", "list", "--data-dir", str(tmp_path / "elsewhere")],
         ["deadletters", "retry", *data],

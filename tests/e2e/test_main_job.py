@@ -108,6 +108,7 @@ def test_publish_search_subscribe_retract(installed: Newswire) -> None:
         is_found_with_its_words_marked(installed, article["id"])
         arrives_signed(interested.requests, subscription, article["id"])
         until(lambda: [event["subject"] for event in events_of(heard)] == [article["id"]])
+        its_publisher_sees_what_became_of_it(installed, article["id"])
 
         withdrawn = httpx.delete(
             f"{installed.ingest}/v1/articles/{article['id']}", headers=bearer(installed.publisher_key), trust_env=False
@@ -124,6 +125,22 @@ def test_publish_search_subscribe_retract(installed: Newswire) -> None:
         no_word_is_left(installed, article, subscription["id"])
         assert uninterested.requests == []
         assert events_of(heard_by_others) == []
+
+
+def its_publisher_sees_what_became_of_it(installed: Newswire, article_id: str) -> None:
+    def outcome() -> dict[str, Any]:
+        answer = httpx.get(
+            f"{installed.ingest}/v1/articles/{article_id}/outcomes",
+            headers=bearer(installed.publisher_key),
+            trust_env=False,
+        )
+        answer.raise_for_status()
+        newest: dict[str, Any] = answer.json()["outcomes"][0]
+        return newest
+
+    until(lambda: outcome()["searchable_after_ms"])
+    until(lambda: outcome()["delivered"] == 1)
+    assert (outcome()["matched"], outcome()["pending"]) == (1, 0)
 
 
 def both_events() -> list[str]:

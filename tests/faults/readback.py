@@ -13,6 +13,8 @@ from redis.exceptions import ResponseError
 from newswire.dead_letters import GROUPS
 from newswire.events import FIELD
 from newswire.keyspace import Keyspace
+from newswire.records import unpack
+from newswire.records import unpack
 
 PAGE = 1000
 
@@ -101,7 +103,7 @@ async def _records(redis: "Redis", keys: Keyspace, found: Readback) -> None:
                 found.heads[article] = value[0].decode(), int(value[1])
             elif rest.startswith("v:") and value[0] is not None:
                 versions.append((article, int(rest[2:])))
-                found.documents[versions[-1]] = json.loads(value[0])
+                found.documents[versions[-1]] = json.loads(unpack(value[0]))
 
 
 async def _stream(redis: "Redis", keys: Keyspace, found: Readback) -> None:

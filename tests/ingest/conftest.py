@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from newswire.accounts import Scope, create_key
 from newswire.app import create_app
 from newswire.keyspace import Keyspace
+from newswire.records import unpack
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
 from tests.servers.valkey import free_port
@@ -65,7 +66,8 @@ class Ingest:
     async def _value(self, name: bytes) -> Any:
         match kind := await self.redis.type(name):
             case b"hash":
-                return sorted((await self.redis.hgetall(name)).items())
+                fields = await self.redis.hgetall(name)
+                return sorted((field, unpack(value)) for field, value in fields.items())
             case b"stream":
                 return await self.redis.xrange(name)
             case b"set":

@@ -27,6 +27,12 @@ def server(port: int, data: Path) -> ValkeyServer:
     return ValkeyServer(port=port, data_dir=data, persist=True, config=config)
 
 
+async def until_ready(http: httpx.AsyncClient) -> None:
+    async with asyncio.timeout(30):
+        while (await http.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.05)
+
+
 async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> None:
     port = free_port()
     valkey = server(port, tmp_path)
@@ -34,13 +40,15 @@ async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> N
     settings = IngestSettings(redis_url=f"redis://127.0.0.1:{port}/0", namespace="outage")
     try:
         async with open_redis(settings.redis_url.get_secret_value()) as redis:
-            app = create_app([assemble(redis, settings)], settings, redis=redis)
+            ingest = assemble(redis, settings)
+            app = create_app([ingest], settings, redis=redis)
+            loops = [asyncio.ensure_future(loop(app.state.stopping)) for loop in ingest.loops.values()]
             key = await create_key(redis, Keyspace("outage"), "Harbour Gazette", {Scope.PUBLISH})
             headers = {"Authorization": f"Bearer {key.token}"}
             async with httpx.AsyncClient(
                 transport=httpx.ASGITransport(app), base_url="https://news.example", headers=headers
             ) as http:
-                assert (await http.get("/readyz")).status_code == 200
+                await until_ready(http)
                 location = (await http.post("/v1/articles", json=ARTICLE)).headers["location"]
                 valkey.stop()
                 away = await http.post("/v1/articles", json=ARTICLE)
@@ -50,9 +58,7 @@ async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> N
                 assert (await http.get("/readyz")).status_code == 503
                 valkey = server(port, tmp_path)
                 valkey.start()
-                async with asyncio.timeout(30):
-                    while (await http.get("/readyz")).status_code != 200:
-                        await asyncio.sleep(0.05)
+                await until_ready(http)
                 assert (await http.get(location)).json()["title"] == ARTICLE["title"]
                 assert (await http.post("/v1/articles", json=ARTICLE)).status_code == 201
                 await redis.function_flush()
@@ -61,6 +67,8 @@ async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> N
                 assert (await http.post("/v1/articles", json=ARTICLE)).status_code == 503
                 await redis.config_set("maxmemory", 0)
                 assert await redis.xlen("outage:stream:articles") == 3
+            app.state.stopping.set()
+            await asyncio.gather(*loops)
     finally:
         valkey.stop()
 

@@ -3,7 +3,8 @@
 import pytest
 from redis.asyncio import Redis
 
-from newswire.accounts import Caller, Scope, UnfitName, authenticate, create_key, list_keys, new_token, revoke_key
+from newswire.accounts import Caller, Scope, UnfitName, authenticate, create_key, new_token
+from newswire.keyring import list_keys, revoke_key
 from newswire.keyspace import Keyspace
 
 
@@ -19,7 +20,7 @@ async def test_a_key_authenticates_its_account_and_its_secret_is_not_kept(redis:
     secret = created.token.rpartition("_")[2]
     assert secret not in repr(created)
     async for name in redis.scan_iter(f"{keys.namespace}:*"):
-        stored = await redis.hgetall(name) if await redis.type(name) == b"hash" else await redis.smembers(name)
+        stored = await redis.hgetall(name) if await redis.type(name) == b"hash" else await redis.zrange(name, 0, -1)
         assert secret not in repr(stored)
 
 

@@ -9,21 +9,39 @@ from redis.asyncio import Redis
 
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
+from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
+from newswire.memory import MemoryGuard
 from newswire.retention import keep_trimming
 from newswire.settings import Settings
 from newswire_ingest import articles_api, batch_api, language, lists_api, scheduler
+from newswire_ingest.accounts import account_routes
 from newswire_ingest.editing import Editor
+from newswire_ingest.keys import key_routes
+from newswire_ingest.limits import Limits
+from newswire_ingest.outcomes import Outcomes
+from newswire_ingest.outcomes_api import outcome_routes
 from newswire_ingest.publish import utc_now
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore
+from newswire_ingest.taxonomy import Taxonomy
+from newswire_ingest.taxonomy_api import taxonomy_routes
+
+OUTCOMES_GROUP = "outcomes"
+FULLEST = 0.85
+"""The part of Redis' memory that publishing may fill; the rest is left to deliveries."""
 
 
 def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     """Make the service over an open client."""
     keys = Keyspace(settings.namespace)
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
-    editor = Editor(store, settings.site, utc_now)
+    room = MemoryGuard(redis, FULLEST)
+    limits = Limits(store.together, keys, room, settings.publish_rate, settings.daily_quota)
+    taxonomy = Taxonomy(redis, keys, store.functions)
+    editor = Editor(store, taxonomy, limits, settings.site, utc_now)
+    outcomes = Outcomes(redis, keys)
+    consumer = Consumer(redis, keys, OUTCOMES_GROUP, outcomes.take, stream=keys.outcomes)
 
     async def redis_keeps() -> str | None:
         if settings.allow_volatile:
@@ -35,15 +53,22 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
         name="ingest",
         routers=[
             articles_api.router(editor, settings),
-            batch_api.router(editor),
+            batch_api.router(editor, limits),
             lists_api.router(store, editor),
+            outcome_routes(outcomes, redis, keys),
+            key_routes(redis, keys),
+            account_routes(redis, keys),
+            taxonomy_routes(taxonomy),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
             "scheduler": partial(scheduler.keep_publishing, store, store.time),
+            "memory": room.run,
+            "outcomes": consumer.run,
         },
-        checks={"redis": redis_keeps},
-        channels=[Channel("articles", "send")],
+        checks={"redis": redis_keeps, "memory": room.check, "outcomes": consumer.check},
+        channels=[Channel("articles", "send"), Channel("outcomes", "receive", OUTCOMES_GROUP)],
+        state={"limits": limits},
     )
 
 

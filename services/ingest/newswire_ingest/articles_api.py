@@ -16,6 +16,7 @@ from newswire.requests import JSON, Sent, idempotency_key, json_body, single_hea
 from newswire_ingest.answers import Cancelled, PublisherArticle
 from newswire_ingest.conditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Conditions, etag
 from newswire_ingest.editing import PATH, Change, Done, Editor, Find, view
+from newswire_ingest.limits import publishing
 from newswire_ingest.merge_patch import MEDIA_TYPE, ArticlePatch
 from newswire_ingest.publish import fingerprint
 from newswire_ingest.settings import IngestSettings
@@ -33,7 +34,7 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
-Publisher = Annotated[Caller, Depends(authorised(Scope.PUBLISH, rechecked=True))]
+Publisher = Annotated[Caller, Depends(publishing)]
 Owner = Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))]
 Draft = Annotated[Sent[ArticleDraft], Depends(json_body(ArticleDraft))]
 Patch = Annotated[Sent[BaseModel], Depends(json_body(ArticlePatch, media_types=(MEDIA_TYPE, JSON)))]

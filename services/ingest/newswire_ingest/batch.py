@@ -13,8 +13,9 @@ from newswire.article import ArticleDraft
 from newswire.problems import REDIS_AWAY, Problem, redis_away, too_large, unexpected
 from newswire.requests import LIMIT, Sent, parse_json, understood
 from newswire_ingest.editing import PATH, Change, Done, Editor
+from newswire_ingest.limits import Limits
 from newswire_ingest.ndjson import Line, lines
-from newswire_ingest.publish import fingerprint
+from newswire_ingest.publish import fingerprint, utc_now
 from newswire_ingest.spool import Spool
 from newswire_ingest.store import Repeatable
 
@@ -39,6 +40,7 @@ class Batch:
     """How all lines of one request are to be published."""
 
     editor: Editor
+    limits: Limits
     change: Change
     """Who sends them; each line has a fingerprint of its own."""
     key: str | None
@@ -94,6 +96,7 @@ class Batch:
         return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
     async def _publish(self, number: int, sent: Sent[ArticleDraft]) -> Done:
+        await self.limits.admit(self.change.caller, utc_now())
         change = replace(self.change, fingerprint=fingerprint(sent.raw))
         if sent.model.external_id is not None:
             return await self.editor.put_external(sent.model.external_id, sent.model, change, imported=True)

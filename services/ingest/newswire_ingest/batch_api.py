@@ -10,10 +10,13 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from newswire import telemetry
+from newswire.accounts import Caller, authorised
+from newswire.accounts import Scope as KeyScope
 from newswire.requests import check_media_type, check_single_headers, idempotency_key, scalar_params
-from newswire_ingest.articles_api import IDEMPOTENCY_KEY, Publisher
+from newswire_ingest.articles_api import IDEMPOTENCY_KEY
 from newswire_ingest.batch import Batch, LineAnswer
 from newswire_ingest.editing import PATH, Change, Editor
+from newswire_ingest.limits import Limits
 from newswire_ingest.ndjson import MEDIA_TYPE
 from newswire_ingest.spool import Spool
 
@@ -42,8 +45,8 @@ async def _ndjson(request: Request) -> None:
     scalar_params(request.query_params, tuple(BatchWanted.model_fields))
 
 
-def router(editor: Editor) -> APIRouter:
-    """Make the route over an editor."""
+def router(editor: Editor, limits: Limits) -> APIRouter:
+    """Make the route over an editor. It is the lines that count towards the limits, not the request."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
     @routes.post(
@@ -55,12 +58,12 @@ def router(editor: Editor) -> APIRouter:
     )
     async def batch(
         request: Request,
-        caller: Publisher,
+        caller: Annotated[Caller, Depends(authorised(KeyScope.PUBLISH, rechecked=True))],
         _: Annotated[None, Depends(_ndjson)],
         wanted: Annotated[BatchWanted, Query()],
     ) -> Response:
         change = Change(caller, "", telemetry.traceparent(request.headers.get("traceparent")))
-        return _Answers(request, Batch(editor, change, idempotency_key(request), wanted.silent))
+        return _Answers(request, Batch(editor, limits, change, idempotency_key(request), wanted.silent))
 
     return routes
 

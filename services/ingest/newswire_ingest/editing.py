@@ -28,9 +28,11 @@ from newswire.records import Head
 from newswire_ingest import answers
 from newswire_ingest.conditions import Conditions
 from newswire_ingest.content import changed, draft_members, rfc3339
+from newswire_ingest.limits import Limits
 from newswire_ingest.merge_patch import patched
 from newswire_ingest.publish import Version, is_article_id, new_mark, next_version, retraction_event, tombstone
 from newswire_ingest.store import ArticleStore, Claim, Outcome, Repeatable
+from newswire_ingest.taxonomy import Taxonomy
 
 PATH = "/v1/articles"
 TRIES = 100
@@ -80,8 +82,12 @@ class Editor:
     Every method raises `newswire.problems.Problem` where that cannot be done, and then nothing was written.
     """
 
-    def __init__(self, store: ArticleStore, site: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: ArticleStore, taxonomy: Taxonomy, limits: Limits, site: str, clock: Callable[[], datetime]
+    ) -> None:
         self._store = store
+        self._taxonomy = taxonomy
+        self._limits = limits
         self._site = site
         self._clock = clock
 
@@ -166,16 +172,20 @@ class Editor:
 
     async def _create(self, draft: ArticleDraft, change: Change, *, upsert: bool) -> tuple[str, Done | None]:
         """Return the id of the new article, or of the one that has its external id already: then nothing is done."""
-        now = await self._now(draft)
-        version = next_version(
-            draft,
-            id_=str(ULID()).lower(),
-            publisher=change.caller.account,
-            site=self._site,
-            now=now,
-            traceparent=change.trace,
-        )
-        outcome = await self._store.create(version, change.claim(now), upsert=upsert)
+        now, id_ = await self._now(draft), str(ULID()).lower()
+        quota = self._limits.quota(change.caller, now)
+        for attempt in range(TRIES):
+            version = next_version(
+                await self._taxonomy.spelt(draft, anew=attempt > 0),
+                id_=id_,
+                publisher=change.caller.account,
+                site=self._site,
+                now=now,
+                traceparent=change.trace,
+            )
+            outcome = await self._store.create(version, change.claim(now), quota, upsert=upsert)
+            if outcome.verdict != "MISSPELT":  # a label was used first, or merged, since this process looked
+                break
         match outcome.verdict:
             case "OK":
                 _count(outcome, version.document["kind"])
@@ -186,6 +196,8 @@ class Editor:
                 return outcome.article_id, None
             case "STALE":
                 return version.id, None
+            case "OVER_QUOTA":
+                raise self._limits.over_quota(change.caller, now)
             case _:
                 raise self._refusal(outcome)
 
@@ -207,7 +219,7 @@ class Editor:
         """Write what follows the state found; None where it is that no more."""
         change.conditions.check(found.head)
         now, head = await self._now(draft), found.head
-        draft = _following(draft, head, now)
+        draft = await self._taxonomy.spelt(_following(draft, head, now))
         document = orjson.loads(found.document) if found.document is not None else None
         version = next_version(
             draft,
@@ -225,6 +237,9 @@ class Editor:
             outcome = await self._store.leave(change.claim(now), head)
             return await self._settled(outcome, Done(head.id, head.state, answers.view(head, found.document)))
         outcome = await self._store.change(version, change.claim(now), head)
+        if outcome.verdict == "MISSPELT":
+            await self._taxonomy.spelt(draft, anew=True)
+            return None
         _count(outcome, version.document["kind"])
         return await self._settled(outcome, _written(version, now, revision=head.revision + 1))
 

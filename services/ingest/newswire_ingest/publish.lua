@@ -1,5 +1,11 @@
 -- The atomic steps of publishing. Redis rolls nothing back, so each function reads and checks everything before it writes.
 
+-- Whether a key opens nothing any more: it is revoked, its account is disabled, or its time is over. Now in ms.
+local function worthless(key, now)
+  local hash, expires = unpack(redis.call('HMGET', key, 'hash', 'expires'))
+  return not hash or (expires and tonumber(expires) <= tonumber(now))
+end
+
 -- Moves an article between its publisher's lists, one for each status; '' is no list.
 local function move(articles, publisher, id, from, to)
   if from == to then return end
@@ -46,19 +52,20 @@ end
 
 -- Creates an article or changes it: publishes its next version, schedules it, or writes nothing and only knows the request.
 -- KEYS head, version document or '', idempotency record or '', external ids of the publisher, articles, due, stream,
---      key of the caller
+--      key of the caller, count of the account's new articles of the day or ''
 -- ARGV 1 a JSON object of strings: id; state (expected); mark (of this call); fp; publisher; external ('' for none);
 --        key (id of the caller's); now (RFC 3339); ms (the same); schema; lifetime (of the idempotency record, s);
---        prefix (what heads' names begin with); why: create | upsert | change; what: publish | schedule | nothing;
+--        prefix (what heads' names begin with); quota ('0' for none); why: create | upsert | change; what: publish | schedule | nothing;
 --        and unless that is nothing: number (version or revision), source_version ('' for none), published_at,
 --        due (RFC 3339) and due_ms where it is scheduled
---      2 event up to its data, 3 data, 4 what lists say of the version
--- Answers REVOKED | KEY_MISMATCH | REPEAT id | CANCELLED id | EXTERNAL_TAKEN id | STALE | OK entry
+--      2 event up to its data, 3 data, 4 what lists say of the version, 5 data as it is stored, 6 names of the records of labels,
+--      7 labels
+-- Answers REVOKED | KEY_MISMATCH | REPEAT id | CANCELLED id | EXTERNAL_TAKEN id | STALE | MISSPELT | OVER_QUOTA | OK entry
 local function write(keys, argv)
   local sent = cjson.decode(argv[1])
   local head_key, version_key, record, externals, articles, due = unpack(keys)
   local scheduled_key = head_key .. ':scheduled'
-  if redis.call('HEXISTS', keys[8], 'hash') == 0 then return {'REVOKED'} end
+  if worthless(keys[8], sent.ms) then return {'REVOKED'} end
 
   -- The client library sends a call again whose answer was lost: that is the same request, not a repeat of it.
   if sent.what ~= 'nothing' then
@@ -85,6 +92,8 @@ local function write(keys, argv)
     return {'REPEAT', owner}
   end
   if head.state ~= sent.state then return {'STALE'} end
+  if sent.what ~= 'nothing' and not well_spelt(argv[6], argv[7]) then return {'MISSPELT'} end
+  if sent.what ~= 'nothing' and head.state == '' and not within_quota(keys[9], sent.quota) then return {'OVER_QUOTA'} end
 
   remember(record, sent.fp, sent.id, sent.schema, sent.lifetime)
   if sent.what == 'nothing' then return {'OK', ''} end
@@ -96,23 +105,24 @@ local function write(keys, argv)
   end
   local fields = {'external_id', sent.external, 'key', sent.key, 'updated_at', sent.now, 'source_version', sent.source_version,
     'published_at', sent.published_at}
-  local document = {'schema', sent.schema, 'document', argv[3], 'key', sent.key, 'mark', sent.mark, 'about', argv[4]}
+  local document = {'schema', sent.schema, 'document', argv[5], 'key', sent.key, 'mark', sent.mark, 'about', argv[4]}
   if sent.what == 'publish' then
     move(articles, sent.publisher, sent.id, head.status, 'published')
     fields[#fields + 1], fields[#fields + 2] = 'version', sent.number
     local event = argv[2] .. argv[3] .. '}'
+    count_labels(argv[6], head_key, argv[7])
     return {'OK', put_out(head_key, version_key, scheduled_key, due, keys[7], sent.id, head.status, event, document, fields)}
   end
   move(articles, sent.publisher, sent.id, head.status, 'scheduled')
   redis.call('HSET', head_key, 'status', 'scheduled', 'version', 0, 'revision', sent.number, 'embargo_until', sent.due,
     unpack(fields))
-  redis.call('HSET', scheduled_key, 'event', argv[2], 'revision', sent.number, 'due', sent.due, unpack(document))
+  redis.call('HSET', scheduled_key, 'event', argv[2] .. argv[3] .. '}', 'labels', argv[7], 'revision', sent.number, 'due', sent.due, unpack(document))
   redis.call('ZADD', due, sent.due_ms, sent.id)
   return {'OK', ''}
 end
 
 -- Publishes what is due, in the order in which it is due. Each article goes out once, whichever process comes first.
--- KEYS due, articles, stream; ARGV now (ms), how many at most, what heads' names begin with
+-- KEYS due, articles, stream; ARGV now (ms), how many at most, what heads' names begin with, names of the records of labels
 -- Answers when the next is due (ms) or '', then id and due time (ms) of each that went out
 local function publish_due(keys, argv)
   local answer = {''}
@@ -122,12 +132,13 @@ local function publish_due(keys, argv)
     local head_key = argv[3] .. id
     local scheduled_key = head_key .. ':scheduled'
     local head = read_head(head_key)
-    local kept = redis.call('HMGET', scheduled_key, 'event', 'document', 'schema', 'key', 'mark', 'about', 'due')
+    local kept = redis.call('HMGET', scheduled_key, 'event', 'document', 'schema', 'key', 'mark', 'about', 'due', 'labels')
     if head.status == 'scheduled' and kept[2] then
       local version = {'schema', kept[3], 'document', kept[2], 'key', kept[4], 'mark', kept[5], 'about', kept[6]}
       move(keys[2], head.publisher, id, 'scheduled', 'published')
-      put_out(head_key, head_key .. ':v:1', scheduled_key, keys[1], keys[3], id, 'scheduled', kept[1] .. kept[2] .. '}', version,
+      put_out(head_key, head_key .. ':v:1', scheduled_key, keys[1], keys[3], id, 'scheduled', kept[1], version,
         {'version', 1, 'updated_at', kept[7]})
+      count_labels(argv[4], head_key, kept[8])
       answer[#answer + 1] = id
       answer[#answer + 1] = found[at + 1]
     else
@@ -141,10 +152,10 @@ end
 -- KEYS 1 head, 2 stream, 3 dead letters of the article, 4 key of the caller, 5 idempotency record or '', 6 articles,
 --      then every version document
 -- ARGV 1 state expected, 2 tombstone, 3 event, 4 now (RFC 3339), 5 fingerprint, 6 schema,
---      7 lifetime of the idempotency record (s), 8 article id, 9 mark of this call
+--      7 lifetime of the idempotency record (s), 8 article id, 9 mark of this call, 10 now (ms), 11 names of the records of labels
 -- Answers REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
 local function retract(keys, argv)
-  if redis.call('HEXISTS', keys[4], 'hash') == 0 then return {'REVOKED'} end
+  if worthless(keys[4], argv[10]) then return {'REVOKED'} end
   if redis.call('HGET', keys[1], 'retraction') == argv[9] then return {'OK', ''} end
   local repeated = known(keys[5], argv[5])
   if repeated then return repeated end
@@ -164,6 +175,7 @@ local function retract(keys, argv)
   end
   redis.call('DEL', keys[3])
   move(keys[6], head.publisher, argv[8], head.status, 'retracted')
+  count_labels(argv[11], keys[1], '')
   redis.call('HINCRBY', keys[1], 'revision', 1)
   redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', argv[2], 'updated_at', argv[4],
     'retraction', argv[9])
@@ -173,10 +185,10 @@ end
 -- Takes back an article that was scheduled and is not out yet: nothing of it remains, and its external id is free again.
 -- KEYS 1 head, 2 scheduled document, 3 due, 4 articles, 5 external ids of the publisher, 6 key of the caller,
 --      7 idempotency record or ''
--- ARGV 1 state expected, 2 article id, 3 fingerprint, 4 schema, 5 lifetime of the idempotency record (s)
+-- ARGV 1 state expected, 2 article id, 3 fingerprint, 4 schema, 5 lifetime of the idempotency record (s), 6 now (ms)
 -- Answers REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK
 local function cancel(keys, argv)
-  if redis.call('HEXISTS', keys[6], 'hash') == 0 then return {'REVOKED'} end
+  if worthless(keys[6], argv[6]) then return {'REVOKED'} end
   local repeated = known(keys[7], argv[3])
   if repeated then return repeated end
   local head = read_head(keys[1])

@@ -14,15 +14,26 @@ from newswire.accounts import Caller, record_name
 from newswire.article import Status
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
-from newswire.records import Head, read_head, version_document
+from newswire.records import Head, pack, read_head, unpack, version_document
 from newswire_ingest.content import rfc3339
 from newswire_ingest.publish import Version
+from newswire_ingest.taxonomy import label_lines
 from newswire_ingest.together import Together
 
 TRIES = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Verdict = Literal["OK", "REPEAT", "KEY_MISMATCH", "EXTERNAL_TAKEN", "STALE", "REVOKED", "CANCELLED"]
+Verdict = Literal[
+    "OK",
+    "REPEAT",
+    "KEY_MISMATCH",
+    "EXTERNAL_TAKEN",
+    "STALE",
+    "REVOKED",
+    "CANCELLED",
+    "OVER_QUOTA",
+    "MISSPELT",
+]
 Why = Literal["create", "upsert", "change"]
 
 
@@ -68,6 +79,22 @@ class Due:
     """Seconds since the epoch."""
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many new articles an account may publish in a day (0: any number), and the name of their count."""
+
+    counter: str = ""
+    most: int = 0
+
+
+NO_QUOTA = Quota()
+
+
+def publishing_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
+    """Return the atomic functions of publishing, with what they count."""
+    return FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "publish", "limits", "labels")
+
+
 class ArticleStore:
     """Articles of all publishers in one Redis."""
 
@@ -75,20 +102,20 @@ class ArticleStore:
         self._redis = redis
         self._keys = keys
         self._lifetime = int(idempotency_lifetime.total_seconds())
-        self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "publish")
-        self._together = Together(self._functions)
+        self.functions = publishing_functions(redis, keys)
+        self.together = Together(self.functions)
 
     async def load(self) -> None:
         """Load the functions before the first request needs them."""
-        await self._functions.load()
+        await self.functions.load()
 
-    async def create(self, version: Version, claim: Claim, *, upsert: bool = False) -> Outcome:
+    async def create(self, version: Version, claim: Claim, quota: Quota = NO_QUOTA, *, upsert: bool = False) -> Outcome:
         """Put a new article on record, and on the stream unless it is scheduled; or tell why that is not what happened.
 
         A known ``external_id`` is a repeat where it was created with the same content; for an upsert only as long as that is
         still all that was published of it.
         """
-        return await self._write(version, claim, "", "upsert" if upsert else "create", revision=1)
+        return await self._write(version, claim, "", "upsert" if upsert else "create", revision=1, quota=quota)
 
     async def change(self, version: Version, claim: Claim, head: Head) -> Outcome:
         """Put the next version, or revision, of the article on record, if it still is in the state of this head."""
@@ -106,7 +133,7 @@ class ArticleStore:
     async def retract(self, head: Head, claim: Claim, tombstone: bytes, event: bytes, mark: str) -> Outcome:
         """Erase every version and stream entry of an article, and put its tombstone and the event in their place."""
         keys = self._keys
-        answer = await self._together.call(
+        answer = await self.together.call(
             "retract",
             [
                 keys.article(head.id),
@@ -120,6 +147,7 @@ class ArticleStore:
             [
                 *(head.state, tombstone, event, rfc3339(claim.now), claim.fingerprint),
                 *(INGEST_SCHEMA, self._lifetime, head.id, mark),
+                *(milliseconds(claim.now), self._labels),
             ],
         )
         return _outcome(answer)
@@ -127,7 +155,7 @@ class ArticleStore:
     async def cancel(self, head: Head, claim: Claim) -> Outcome:
         """Take back a scheduled article: nothing of it remains."""
         keys = self._keys
-        answer = await self._together.call(
+        answer = await self.together.call(
             "cancel",
             [
                 keys.article(head.id),
@@ -138,7 +166,7 @@ class ArticleStore:
                 record_name(keys, claim.caller.key_id),
                 self._idempotency(claim),
             ],
-            [head.state, head.id, claim.fingerprint, INGEST_SCHEMA, self._lifetime],
+            [head.state, head.id, claim.fingerprint, INGEST_SCHEMA, self._lifetime, milliseconds(claim.now)],
         )
         return _outcome(answer)
 
@@ -148,8 +176,10 @@ class ArticleStore:
         Return what went out, and when the next one is due (seconds since the epoch).
         """
         keys = self._keys
-        coming, *found = await self._together.call(
-            "publish_due", [keys.due, keys.articles, keys.stream], [int(now.timestamp() * 1000), most, keys.article("")]
+        coming, *found = await self.together.call(
+            "publish_due",
+            [keys.due, keys.articles, keys.stream],
+            [int(now.timestamp() * 1000), most, keys.article(""), self._labels],
         )
         pairs = zip(found[::2], found[1::2], strict=True)
         out = [Due(article_id.decode(), float(due) / 1000) for article_id, due in pairs]
@@ -185,7 +215,7 @@ class ArticleStore:
         if head.status is Status.PUBLISHED:
             return await version_document(self._redis, self._keys, head.id, head.version)
         revision, document = await self._redis.hmget(self._keys.scheduled(head.id), "revision", "document")
-        return document if revision and int(revision) == head.revision else None
+        return unpack(document) if revision and int(revision) == head.revision else None
 
     async def list_articles(
         self, publisher: str, statuses: Sequence[Status], before: str | None, limit: int
@@ -210,10 +240,13 @@ class ArticleStore:
         """Return one version's document, or None where it was erased or never was."""
         return await version_document(self._redis, self._keys, article_id, number)
 
-    async def _write(self, version: Version, claim: Claim, state: str, why: Why, revision: int) -> Outcome:
+    async def _write(
+        self, version: Version, claim: Claim, state: str, why: Why, revision: int, quota: Quota = NO_QUOTA
+    ) -> Outcome:
         due, document = version.due, version.document
         sent = self._said(claim, version.id, state) | {
             "mark": version.mark,
+            "quota": str(quota.most),
             "external": document.get("external_id", ""),
             "why": why,
             "what": "schedule" if due else "publish",
@@ -223,13 +256,14 @@ class ArticleStore:
         }
         if due:
             sent |= {"due": rfc3339(due), "due_ms": str(milliseconds(due))}
-        keys = self._keys_of(claim, version.id, self._keys.version(version.id, version.number))
-        texts = (version.event_head, version.document_json, version.about)
-        return _outcome(await self._together.call("write", keys, [orjson.dumps(sent), *texts]))
+        keys = [*self._keys_of(claim, version.id, self._keys.version(version.id, version.number)), quota.counter]
+        data = version.document_json
+        texts = (version.event_head, data, version.about, pack(data), self._labels, label_lines(document))
+        return _outcome(await self.together.call("write", keys, [orjson.dumps(sent), *texts]))
 
     async def _claim(self, claim: Claim, article_id: str, state: str) -> Outcome:
         sent = self._said(claim, article_id, state) | {"external": "", "why": "change", "what": "nothing"}
-        return _outcome(await self._together.call("write", self._keys_of(claim, article_id, ""), [orjson.dumps(sent)]))
+        return _outcome(await self.together.call("write", self._keys_of(claim, article_id, ""), [orjson.dumps(sent)]))
 
     def _said(self, claim: Claim, article_id: str, state: str) -> dict[str, str]:
         """Return what the function is told in any case; strings, since Lua's numbers are not exact."""
@@ -258,6 +292,10 @@ class ArticleStore:
             keys.stream,
             record_name(keys, claim.caller.key_id),
         ]
+
+    @property
+    def _labels(self) -> str:
+        return self._keys.key("labels", "")
 
     def _idempotency(self, claim: Claim) -> str:
         return self._keys.key("idempotency", claim.repeatable.digest()) if claim.repeatable else ""

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from newswire.accounts import Caller, Scope, authorised, reader
 from newswire.filters import Filter, filter_from_params
 from newswire.problems import Problem, invalid, not_found, problem
-from newswire.requests import Sent, json_body, scalar_params, single_headers
+from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.guard import Policy, check_endpoint
 from newswire_notify.live import Tail, position
@@ -139,7 +139,7 @@ def subscriptions_router(
     )
     async def list_deliveries(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         params = scalar_params(request.query_params, ("limit",))
-        limit = _limit(params.get("limit", "100"))
+        limit = limit_param(params.get("limit"), 100, 1000)
         if await subscriptions.get(caller.account, subscription_id) is None:
             raise not_found("subscription")
         return _json({"deliveries": await deliveries.of(subscription_id, limit)})
@@ -186,12 +186,6 @@ def _last_event_id(request: Request) -> str | None:
             LAST_EVENT_ID, "is not an id of this stream", "send the id of the last event you saw, or leave it out"
         ) from None
     return sent
-
-
-def _limit(sent: str) -> int:
-    if not (sent.isascii() and sent.isdigit() and 1 <= int(sent[:9]) <= 1000):
-        raise invalid("limit", "is not a whole number from 1 to 1000", "send for example 100")
-    return int(sent)
 
 
 def _too_many(limit: int) -> Problem:

@@ -13,11 +13,12 @@ from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
+from newswire.memory import MemoryGuard
 from newswire.settings import Settings
 from newswire_notify.api import live_router, subscriptions_router
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.guard import Policy, connector
-from newswire_notify.handlers import FanOut
+from newswire_notify.handlers import FanOut, while_there_is_room
 from newswire_notify.live import Tail
 from newswire_notify.matcher import Matcher
 from newswire_notify.outcomes import Totals
@@ -28,6 +29,8 @@ from newswire_notify.subscriptions import Subscriptions
 from newswire_notify.worker import Worker
 
 GROUP = "notify"
+FULLEST = 0.95
+"""The part of the deliveries' Redis that new deliveries may fill; the rest is left to what ends them."""
 CHANNELS = (
     Channel("articles", "receive", GROUP),
     Channel("articles", "receive"),
@@ -71,8 +74,9 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             for worker in workers:
                 worker.wake()
 
+        room = MemoryGuard(redis, FULLEST)
         fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake)
-        consumer = Consumer(records, keys, GROUP, fan_out)
+        consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)
         totals = Totals(redis, records, keys, own.site)
         yield Service(
@@ -88,6 +92,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.run,
                 "totals": totals.run,
+                "memory": room.run,
             },
             checks={
                 "redis": partial(sound, redis, own.allow_volatile),

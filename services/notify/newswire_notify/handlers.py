@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
-from newswire.consume import Received
+from newswire.consume import Handler, Received, Unavailable
 from newswire.events import FANNED_OUT, FIELD, ArticleFannedOut, ArticlePublished, ArticleRetracted, CloudEvent, event
 from newswire.keyspace import Keyspace
+from newswire.memory import MemoryGuard
 from newswire_notify.matcher import Matcher
 from newswire_notify.queue import Event, Progress, Queue
 from newswire_notify.rendering import envelope
@@ -19,6 +20,17 @@ CHUNK = 500
 TOGETHER = 16
 """Events that share their round trips."""
 OUTCOMES_KEPT = 10_000
+
+
+def while_there_is_room(handler: Handler, room: MemoryGuard) -> Handler:
+    """Hold a handler back while the Redis it writes to is full: what waits there can still be delivered, and makes room."""
+
+    async def handle(batch: Sequence[Received]) -> None:
+        if room.full is not None:
+            raise Unavailable(room.full)
+        await handler(batch)
+
+    return handle
 
 
 class FanOut:

@@ -65,7 +65,7 @@ class Totals:
         return len(moved)
 
     def _progressed(self, event_id: str, totals: dict[bytes, bytes]) -> bytes:
-        counts = {name: int(totals.get(name.encode(), 0)) for name in ("delivered", "dead", "superseded")}
+        counts = {name: int(totals.get(name.encode(), 0)) for name in ("delivered", "dead", "superseded", "cancelled")}
         data = DeliveriesProgressed(
             id=totals[b"article"].decode(), version=int(totals[b"version"]), event=event_id, **counts
         )

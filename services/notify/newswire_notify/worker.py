@@ -17,6 +17,7 @@ from newswire import telemetry
 from newswire.consume import pause
 from newswire.events import PUBLISHED
 from newswire.keyspace import Keyspace
+from newswire.records import unpack
 from newswire_notify.queue import Job, Outcome, Queue, Settled
 from newswire_notify.rendering import render
 from newswire_notify.sending import Sent
@@ -155,7 +156,7 @@ class Worker:
             for article, version in wanted:
                 pipe.hget(self._keys.version(article, version), "document")
             found = await pipe.execute()
-        return {which: document for which, document in zip(wanted, found, strict=True) if document}
+        return {which: unpack(stored) for which, stored in zip(wanted, found, strict=True) if stored}
 
     async def _deliver(self, job: Job, body: bytes, traceparent: str | None) -> None:
         try:

@@ -96,12 +96,13 @@ class Announcer:
 
     def _outcome(self, operation: Operation, latency: float, now: datetime) -> bytes:
         published = isinstance(operation, Publish)
-        name = (
-            f"{operation.id}.{operation.version}.indexed"
-            if published
-            else f"{operation.id}.{operation.version}.unindexed"
-        )
+        version = f"{operation.id}.{operation.version}"
+        name = f"{version}.indexed" if published else f"{version}.unindexed"
         data = ArticleIndexed(
-            id=operation.id, version=operation.version, index=self._index.name, latency_ms=round(latency * 1000, 1)
+            id=operation.id,
+            version=operation.version,
+            index=self._index.name,
+            latency_ms=round(latency * 1000, 1),
+            event=version if published else f"{version}.retracted",
         )
         return event(INDEXED, data, id_=name, source=self._source, subject=operation.id, time=now).to_json()

@@ -1,0 +1,155 @@
+"""Whether more may be published: a rate of requests a key, a quota of new articles an account and day, and room for them.
+
+Clients see where they stand by `RateLimit` and `RateLimit-Policy`, as draft-ietf-httpapi-ratelimit-headers-10 has them.
+"""
+
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from newswire.accounts import Caller, Scope, authorised
+from newswire.frame import HEADERS
+from newswire.keyspace import Keyspace
+from newswire.memory import MemoryGuard
+from newswire.problems import Problem, problem, unavailable
+from newswire_ingest.publish import utc_now
+from newswire_ingest.store import Quota
+from newswire_ingest.together import Together
+
+WINDOW = 10.0
+"""Seconds over which a rate is averaged: that much may come at once after a pause."""
+RETRY_WHEN_FULL = 30
+_HTTP = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """So many in so many seconds, under the name that headers carry."""
+
+    name: str
+    quota: int
+    window: int
+
+    @classmethod
+    def of_rate(cls, rate: float) -> "Policy":
+        """Make the policy of a rate in requests a second."""
+        window = math.ceil(max(WINDOW, 1 / rate))
+        return cls("publish", max(1, round(rate * window)), window)
+
+    def described(self) -> str:
+        """Return the item of `RateLimit-Policy`."""
+        return f'"{self.name}";q={self.quota};w={self.window}'
+
+    def standing(self, left: int, seconds: int) -> str:
+        """Return the item of `RateLimit`: how many are left, and in how many seconds there will be more."""
+        return f'"{self.name}";r={max(left, 0)};t={seconds}'
+
+
+class Limits:
+    """The limits of publishing, by the settings and by what an account has of its own; 0 is none."""
+
+    def __init__(
+        self, together: Together, keys: Keyspace, room: MemoryGuard, publish_rate: float, daily_quota: int
+    ) -> None:
+        self._together = together
+        self._keys = keys
+        self._room = room
+        self._publish_rate = publish_rate
+        self._daily_quota = daily_quota
+
+    def quota(self, caller: Caller, now: datetime) -> Quota:
+        """Return how many new articles the caller's account may publish in this day."""
+        return Quota(self._counter(caller, now), self._daily_quota_of(caller))
+
+    def _daily_quota_of(self, caller: Caller) -> int:
+        return self._daily_quota if caller.daily_quota is None else caller.daily_quota
+
+    def _counter(self, caller: Caller, now: datetime) -> str:
+        return self._keys.key("quota", caller.account, f"{now:%Y-%m-%d}")
+
+    async def admit(self, caller: Caller, now: datetime, *, makes_room: bool = False) -> list[_HTTP]:
+        """Take one request, or one line of a batch, off what the key may send.
+
+        Return the headers that tell where it stands, none without a limit. What ``makes_room`` is never refused for want of it.
+
+        Raises:
+            Problem: there is no room (503), or the key has sent as many as it may (429).
+        """
+        if self._room.full is not None and not makes_room:
+            raise unavailable(
+                "the store is full; nothing of this request is kept, send it again later", retry_after=RETRY_WHEN_FULL
+            )
+        rate = self._publish_rate if caller.publish_rate is None else caller.publish_rate
+        quota = self._daily_quota_of(caller)
+        if not rate and not quota:
+            return []
+        policy = Policy.of_rate(rate) if rate else None
+        allowed, left, milliseconds, counted = await self._together.call(
+            "spend",
+            [self._keys.key("rate", caller.key_id), self._counter(caller, now)],
+            [
+                int(now.timestamp() * 1000),
+                policy.quota if policy else 0,
+                policy.window * 1000 if policy else 0,
+            ],
+        )
+        seconds = math.ceil(milliseconds / 1000)
+        policies, standings = [], []
+        if policy:
+            policies.append(policy.described())
+            standings.append(policy.standing(left, seconds))
+        if quota:
+            daily = _daily(quota)
+            policies.append(daily.described())
+            standings.append(daily.standing(quota - counted, seconds_left(now)))
+        headers = {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(standings)}
+        if policy and not allowed:
+            raise problem(
+                429,
+                "rate-limited",
+                f"this key may send {policy.quota} publishing requests in {policy.window} s; try again in {seconds} s",
+                headers=headers | {"Retry-After": str(seconds)},
+                extra={"violated-policies": [policy.name]},
+            )
+        return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    def over_quota(self, caller: Caller, now: datetime) -> Problem:
+        """Say that an account has published as much as it may in a day (429)."""
+        quota = self._daily_quota_of(caller)
+        resets = _tomorrow(now).isoformat().replace("+00:00", "Z")
+        return problem(
+            429,
+            "quota-exceeded",
+            f"the {quota} new articles that this account may publish in a day are used up; there are new ones from {resets}",
+            title="Daily quota used up",
+            headers={"Retry-After": str(seconds_left(now))},
+            extra={"violated-policies": [_daily(quota).name], "resets_at": resets},
+        )
+
+
+async def publishing(
+    request: Request, caller: Annotated[Caller, Depends(authorised(Scope.PUBLISH, rechecked=True))]
+) -> Caller:
+    """Let publishers pass that stay within their limits, while there is room: the dependency of all that changes articles.
+
+    A retraction makes room.
+    """
+    limits: Limits = request.app.state.limits
+    request.scope[HEADERS] += await limits.admit(caller, utc_now(), makes_room=request.method == "DELETE")
+    return caller
+
+
+def seconds_left(now: datetime) -> int:
+    """Return how many seconds the day has left, in UTC."""
+    return math.ceil((_tomorrow(now) - now).total_seconds())
+
+
+def _daily(quota: int) -> Policy:
+    return Policy("daily", quota, 86_400)
+
+
+def _tomorrow(now: datetime) -> datetime:
+    return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)

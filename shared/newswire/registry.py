@@ -1,0 +1,91 @@
+"""The accounts of an installation, and what each may do beyond or below what the settings allow to all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from newswire.accounts import account_functions, check_account, record_name
+from newswire.keyspace import INGEST_SCHEMA, Keyspace
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account. ``publish_rate`` (requests a second) and ``daily_quota`` (articles) stand where it has limits of its own.
+
+    ``entitlement`` is the place of a filter that will narrow all it reads; none is kept yet.
+    """
+
+    name: str
+    created_at: datetime
+    disabled_at: datetime | None
+    publish_rate: float | None
+    daily_quota: int | None
+    entitlement: None = None
+
+
+async def create_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
+    """Make an account, as its first key would; return whether it is new.
+
+    Raises:
+        UnfitName: no account may have this name.
+    """
+    check_account(name)
+    names = [_record(keys, name), keys.key("accounts")]
+    now = datetime.now(UTC).isoformat()
+    return bool(await account_functions(redis, keys).call("create_account", names, [name, now, INGEST_SCHEMA]))
+
+
+async def find_account(redis: "Redis", keys: Keyspace, name: str) -> Account | None:
+    """Return an account, or None where there is none of this name."""
+    fields: dict[bytes, bytes] = await redis.hgetall(_record(keys, name))
+    return _account(fields) if fields else None
+
+
+async def list_accounts(redis: "Redis", keys: Keyspace, *, after: str = "", limit: int | None = None) -> list[Account]:
+    """Return accounts by name; those after one name where asked."""
+    names = await redis.zrangebylex(
+        keys.key("accounts"), f"({after}" if after else "-", "+", 0, -1 if limit is None else limit
+    )
+    async with redis.pipeline(transaction=False) as pipe:
+        for name in names:
+            pipe.hgetall(_record(keys, name.decode()))
+        records = await pipe.execute()
+    return [_account(record) for record in records if record]
+
+
+async def limit_account(redis: "Redis", keys: Keyspace, name: str, limits: Mapping[str, float | None]) -> bool:
+    """Give an account ``publish_rate`` or ``daily_quota`` of its own, or none where None; return whether there is such a one."""
+    return await _change(redis, keys, name, {field: "" if n is None else str(n) for field, n in limits.items()})
+
+
+async def disable_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
+    """Close an account: none of its keys opens anything, until it is enabled. What it published stays."""
+    return await _change(redis, keys, name, {"disabled_at": datetime.now(UTC).isoformat()})
+
+
+async def enable_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
+    """Open a closed account: its keys are as good as before."""
+    return await _change(redis, keys, name, {"disabled_at": ""})
+
+
+async def _change(redis: "Redis", keys: Keyspace, name: str, fields: Mapping[str, str]) -> bool:
+    changes = [part for pair in fields.items() for part in pair]
+    names = [_record(keys, name), keys.key("keys", "of", name)]
+    return bool(await account_functions(redis, keys).call("limit", names, [record_name(keys, ""), *changes]))
+
+
+def _record(keys: Keyspace, name: str) -> str:
+    return keys.key("account", name)
+
+
+def _account(fields: dict[bytes, bytes]) -> Account:
+    disabled, rate, quota = (fields.get(name) for name in (b"disabled_at", b"publish_rate", b"daily_quota"))
+    return Account(
+        name=fields[b"name"].decode(),
+        created_at=datetime.fromisoformat(fields[b"created_at"].decode()),
+        disabled_at=datetime.fromisoformat(disabled.decode()) if disabled else None,
+        publish_rate=float(rate) if rate else None,
+        daily_quota=int(quota) if quota else None,
+    )

@@ -1,0 +1,231 @@
+"""Accounts and keys over HTTP: a token is shown once, and what is revoked, expired or disabled bites at once."""
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from newswire.accounts import Scope, record_name
+from tests.ingest.conftest import ARTICLE, Ingest
+
+
+@pytest.fixture
+async def admin(ingest: Ingest) -> dict[str, str]:
+    return await ingest.key("Office", Scope.ADMIN)
+
+
+async def make(ingest: Ingest, admin: dict[str, str], **changes: Any) -> dict[str, Any]:
+    sent = {"account": "Harbour Gazette", "scopes": ["publish"], **changes}
+    answer = await ingest.http.post("/v1/keys", json=sent, headers=admin)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    assert answer.headers["location"] == f"/v1/keys/{made['id']}"
+    return made
+
+
+def bearer(made: dict[str, Any]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {made['token']}"}
+
+
+async def publish(ingest: Ingest, made: dict[str, Any]) -> int:
+    return (await ingest.http.post("/v1/articles", json=ARTICLE, headers=bearer(made))).status_code
+
+
+async def end(ingest: Ingest, made: dict[str, Any]) -> None:
+    """Let a key's time be over."""
+    await ingest.redis.hset(record_name(ingest.keys, made["id"]), "expires", int(time.time() * 1000) - 1)
+
+
+async def test_a_made_key_publishes_and_its_token_is_never_shown_again(ingest: Ingest, admin: dict[str, str]) -> None:
+    made = await make(ingest, admin, label="CMS", expires_at="2099-01-01T00:00:00+01:00")
+    assert await publish(ingest, made) == 201
+    shown = (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()
+    assert {
+        "account": "Harbour Gazette",
+        "scopes": ["publish"],
+        "label": "CMS",
+        "state": "valid",
+        "expires_at": "2098-12-31T23:00:00Z",
+        "revoked_at": None,
+    }.items() <= shown.items()
+    assert shown["created_by"] in admin["Authorization"]
+    secret = made["token"].rpartition("_")[2]
+    listed = await ingest.http.get("/v1/keys", headers=admin)
+    assert secret not in listed.text
+    assert secret.encode() not in await ingest.everything()
+    assert made["id"] in [key["id"] for key in listed.json()["keys"]]
+
+
+async def test_lists_go_on_page_by_page(ingest: Ingest, admin: dict[str, str]) -> None:
+    made = [(await make(ingest, admin, account=f"House {n}"))["id"] for n in range(5)]
+    pages: list[list[str]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        params = {"limit": "2", **({"cursor": cursor} if cursor else {})}
+        page = (await ingest.http.get("/v1/keys", params=params, headers=admin)).json()
+        pages.append([key["id"] for key in page["keys"]])
+        cursor = page["next_cursor"]
+    assert [len(page) for page in pages] == [2, 2, 2]
+    assert [key for page in pages for key in page][1:] == sorted(made)  # before them the admin's own
+    of_one = (await ingest.http.get("/v1/keys", params={"account": "House 3"}, headers=admin)).json()
+    assert [key["id"] for key in of_one["keys"]] == [made[3]]
+    accounts = (await ingest.http.get("/v1/accounts", params={"limit": "4"}, headers=admin)).json()
+    assert [account["name"] for account in accounts["accounts"]] == [f"House {n}" for n in range(4)]
+    rest = await ingest.http.get("/v1/accounts", params={"cursor": accounts["next_cursor"]}, headers=admin)
+    assert [account["name"] for account in rest.json()["accounts"]] == ["House 4", "Office"]
+    assert rest.json()["next_cursor"] is None
+
+
+async def test_a_rotated_key_works_beside_its_successor_until_the_overlap_ends(
+    ingest: Ingest, admin: dict[str, str]
+) -> None:
+    old = await make(ingest, admin, label="CMS")
+    assert await publish(ingest, old) == 201
+    answer = await ingest.http.post(f"/v1/keys/{old['id']}/rotate", json={"overlap": 3600}, headers=admin)
+    assert answer.status_code == 201, answer.text
+    new = answer.json()
+    assert (new["account"], new["scopes"], new["label"]) == ("Harbour Gazette", ["publish"], "CMS")
+    assert new["replaces"] == old["id"]
+    assert [await publish(ingest, key) for key in (old, new)] == [201, 201]
+    shown = (await ingest.http.get(f"/v1/keys/{old['id']}", headers=admin)).json()
+    assert shown["replaced_by"] == new["id"]
+    assert shown["expires_at"] is not None
+
+    again = await ingest.http.post(f"/v1/keys/{old['id']}/rotate", headers=admin)
+    assert again.status_code == 409
+    assert new["id"] in again.json()["detail"]
+    await end(ingest, old)
+    assert [await publish(ingest, key) for key in (old, new)] == [401, 201]
+
+
+async def test_without_overlap_the_old_key_ends_at_once(ingest: Ingest, admin: dict[str, str]) -> None:
+    old = await make(ingest, admin)
+    assert await publish(ingest, old) == 201  # from now on it is known in the process
+    await ingest.http.post(f"/v1/keys/{old['id']}/rotate", json={"overlap": 0}, headers=admin)
+    assert await publish(ingest, old) == 401
+    assert (await ingest.http.get("/v1/articles/nothing", headers=bearer(old))).status_code == 401
+
+
+async def test_an_expired_key_opens_nothing_though_the_process_knew_it(ingest: Ingest, admin: dict[str, str]) -> None:
+    made = await make(ingest, admin, expires_at="2099-01-01T00:00:00Z")
+    answer = await ingest.http.post("/v1/articles", json=ARTICLE, headers=bearer(made))
+    await end(ingest, made)
+    assert await publish(ingest, made) == 401
+    gone = await ingest.http.delete(answer.headers["location"], headers=bearer(made))
+    assert gone.status_code == 401
+    assert (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()["state"] == "expired"
+    assert len(await ingest.events()) == 1
+
+
+async def test_a_revoked_key_opens_nothing(ingest: Ingest, admin: dict[str, str]) -> None:
+    made = await make(ingest, admin)
+    assert await publish(ingest, made) == 201
+    revoked = await ingest.http.delete(f"/v1/keys/{made['id']}", headers=admin)
+    assert (revoked.status_code, revoked.json()["state"]) == (200, "revoked")
+    assert await publish(ingest, made) == 401
+    rotated = await ingest.http.post(f"/v1/keys/{made['id']}/rotate", headers=admin)
+    assert rotated.status_code == 409
+
+
+async def test_a_disabled_account_is_shut_out_until_it_is_enabled(ingest: Ingest, admin: dict[str, str]) -> None:
+    made = await make(ingest, admin)
+    revoked = await make(ingest, admin)
+    await ingest.http.delete(f"/v1/keys/{revoked['id']}", headers=admin)
+    assert await publish(ingest, made) == 201
+    path = "/v1/accounts/Harbour Gazette"
+    disabled = await ingest.http.patch(path, json={"disabled": True}, headers=admin)
+    assert disabled.json()["disabled_at"] is not None
+    assert await publish(ingest, made) == 401
+    assert (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()["state"] == "disabled"
+    refused = await ingest.http.post("/v1/keys", json={"account": "Harbour Gazette", "scopes": ["read"]}, headers=admin)
+    assert refused.status_code == 409
+    enabled = await ingest.http.patch(path, json={"disabled": False}, headers=admin)
+    assert enabled.json()["disabled_at"] is None
+    assert [await publish(ingest, key) for key in (made, revoked)] == [201, 401]
+
+
+async def test_an_account_keeps_limits_of_its_own(ingest: Ingest, admin: dict[str, str]) -> None:
+    sent = {"name": "Ports/North", "publish_rate": 2.5, "daily_quota": 1_000_000}
+    made = await ingest.http.post("/v1/accounts", json=sent, headers=admin)
+    assert made.status_code == 201, made.text
+    assert sent.items() <= made.json().items()
+    assert made.json()["entitlement"] is None
+    assert (await ingest.http.post("/v1/accounts", json=sent, headers=admin)).status_code == 409
+    path = "/v1/accounts/Ports%2FNorth"
+    changed = await ingest.http.patch(path, json={"publish_rate": None}, headers=admin)
+    assert (changed.json()["publish_rate"], changed.json()["daily_quota"]) == (None, 1_000_000)
+    assert (await ingest.http.get(path, headers=admin)).json() == changed.json()
+
+
+async def test_the_last_use_is_noted_beside_the_requests(ingest: Ingest, admin: dict[str, str]) -> None:
+    made = await make(ingest, admin)
+    assert made["last_used_at"] is None
+    await publish(ingest, made)
+    async with asyncio.timeout(15):
+        while (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()["last_used_at"] is None:
+            await asyncio.sleep(0.01)
+    noted = await ingest.redis.hget(record_name(ingest.keys, made["id"]), "last_used")
+    await publish(ingest, made)
+    assert await ingest.redis.hget(record_name(ingest.keys, made["id"]), "last_used") == noted
+
+
+@pytest.mark.parametrize("scope", [Scope.PUBLISH, Scope.SUBSCRIBE, Scope.READ])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/v1/keys"),
+        ("GET", "/v1/keys"),
+        ("GET", "/v1/keys/a"),
+        ("POST", "/v1/keys/a/rotate"),
+        ("DELETE", "/v1/keys/a"),
+        ("POST", "/v1/accounts"),
+        ("GET", "/v1/accounts"),
+        ("GET", "/v1/accounts/a"),
+        ("PATCH", "/v1/accounts/a"),
+    ],
+)
+async def test_only_operators_administer(ingest: Ingest, scope: Scope, method: str, path: str) -> None:
+    assert (await ingest.http.request(method, path)).status_code == 401
+    answer = await ingest.http.request(method, path, headers=await ingest.key("Harbour Gazette", scope))
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "sent", "status", "field"),
+    [
+        ("POST", "/v1/keys", {"account": "-a", "scopes": ["read"]}, 422, "account"),
+        ("POST", "/v1/keys", {"account": "a", "scopes": []}, 422, "scopes"),
+        ("POST", "/v1/keys", {"account": "a", "scopes": ["root"]}, 422, "scopes.0"),
+        ("POST", "/v1/keys", {"account": "a", "scopes": ["read"], "token": "x"}, 422, "token"),
+        (
+            "POST",
+            "/v1/keys",
+            {"account": "a", "scopes": ["read"], "expires_at": "2001-01-01T00:00:00Z"},
+            422,
+            "expires_at",
+        ),
+        ("POST", "/v1/keys/nothing/rotate", {"overlap": -1}, 422, "overlap"),
+        ("POST", "/v1/keys/nothing/rotate", {"overlap": 2_592_001}, 422, "overlap"),
+        ("POST", "/v1/keys/nothing/rotate", {}, 404, None),
+        ("DELETE", "/v1/keys/nothing", None, 404, None),
+        ("GET", "/v1/keys?limit=0", None, 422, "limit"),
+        ("GET", "/v1/keys?limit=1&limit=2", None, 422, "limit"),
+        ("GET", "/v1/accounts?page=2", None, 422, "page"),
+        ("GET", "/v1/accounts/nobody", None, 404, None),
+        ("PATCH", "/v1/accounts/nobody", {"disabled": True}, 404, None),
+        ("PATCH", "/v1/accounts/nobody", {}, 422, "$"),
+        ("PATCH", "/v1/accounts/nobody", {"daily_quota": 0}, 422, "daily_quota"),
+        ("POST", "/v1/accounts", {"name": "a", "publish_rate": 0}, 422, "publish_rate"),
+        ("POST", "/v1/accounts", {"name": "a\x00"}, 422, "name"),
+    ],
+)
+async def test_what_is_wrong_is_told_by_its_field(
+    ingest: Ingest, admin: dict[str, str], method: str, path: str, sent: Any, status: int, field: str | None
+) -> None:
+    answer: httpx.Response = await ingest.http.request(method, path, json=sent, headers=admin)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    if field:
+        assert answer.json()["errors"][0]["field"] == field

@@ -1,0 +1,136 @@
+"""Who publishes too fast, or more than its share of the day, is told when to come again; nobody else is held up."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from newswire.accounts import Caller, Scope
+from newswire.keyspace import Keyspace
+from newswire.memory import MemoryGuard
+from newswire.problems import Problem
+from newswire.registry import limit_account
+from newswire_ingest.limits import Limits, Policy, seconds_left
+from newswire_ingest.settings import IngestSettings
+from newswire_ingest.store import publishing_functions
+from newswire_ingest.together import Together
+from tests.ingest.conftest import ARTICLE, Ingest
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def settings(settings: IngestSettings, request: pytest.FixtureRequest) -> IngestSettings:
+    return settings.model_copy(update=getattr(request, "param", {}))
+
+
+@pytest.fixture
+def limits(redis: Redis, namespace: str) -> Limits:
+    keys = Keyspace(namespace)
+    return Limits(Together(publishing_functions(redis, keys)), keys, MemoryGuard(redis, 0.85), 2, 0)
+
+
+def caller(key_id: str = "a") -> Caller:
+    return Caller("Harbour Gazette", key_id, frozenset({Scope.PUBLISH}))
+
+
+async def remaining(limits: Limits, now: datetime, who: Caller | None = None) -> int:
+    headers = dict(await limits.admit(who or caller(), now))
+    found = re.fullmatch(rb'"publish";r=(\d+);t=\d+', headers[b"RateLimit"])
+    assert found
+    return int(found[1])
+
+
+async def test_a_bucket_empties_and_fills_again_at_its_rate(limits: Limits) -> None:
+    assert [await remaining(limits, NOON) for _ in range(20)] == list(range(19, -1, -1))
+    with pytest.raises(Problem) as refused:
+        await limits.admit(caller(), NOON)
+    assert refused.value.status == 429
+    assert refused.value.headers["Retry-After"] == "1"
+    assert refused.value.headers["RateLimit-Policy"] == '"publish";q=20;w=10'
+    assert refused.value.headers["RateLimit"] == '"publish";r=0;t=1'
+    assert await remaining(limits, NOON, caller("b")) == 19
+    assert await remaining(limits, NOON + timedelta(seconds=0.5)) == 0
+    with pytest.raises(Problem):
+        await limits.admit(caller(), NOON + timedelta(seconds=0.9))
+    assert await remaining(limits, NOON + timedelta(seconds=60)) == 19
+
+
+async def test_what_is_kept_of_a_bucket_goes_once_it_is_full(limits: Limits, redis: Redis, namespace: str) -> None:
+    await limits.admit(caller(), NOON)
+    assert 0 < await redis.pttl(f"{namespace}:rate:a") <= 500
+
+
+@pytest.mark.parametrize(
+    ("rate", "quota", "window"), [(5, 50, 10), (0.5, 5, 10), (0.01, 1, 100), (0.3, 3, 10), (1000, 10_000, 10)]
+)
+def test_a_rate_is_a_policy(rate: float, quota: int, window: int) -> None:
+    assert Policy.of_rate(rate) == Policy("publish", quota, window)
+
+
+def test_the_day_ends_at_midnight_utc() -> None:
+    assert seconds_left(NOON) == 43_200
+    assert seconds_left(datetime(2026, 3, 1, 23, 59, 59, 1000, tzinfo=UTC)) == 1
+    assert seconds_left(datetime(2026, 3, 2, tzinfo=UTC)) == 86_400
+
+
+@pytest.mark.parametrize("settings", [{"publish_rate": 0.2}], indirect=True)
+async def test_too_many_requests_are_429_and_say_when(ingest: Ingest, publisher: dict[str, str]) -> None:
+    first = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
+    assert first.status_code == 201
+    assert first.headers["ratelimit-policy"] == '"publish";q=2;w=10'
+    assert re.fullmatch(r'"publish";r=1;t=[1-5]', first.headers["ratelimit"])
+    refused_for_its_content = await ingest.http.post("/v1/articles", json={}, headers=publisher)
+    assert refused_for_its_content.status_code == 422
+    assert refused_for_its_content.headers["ratelimit"].startswith('"publish";r=0')
+    refused = await ingest.http.delete(first.headers["location"], headers=publisher)
+    assert refused.status_code == 429
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert 1 <= int(refused.headers["retry-after"]) <= 5
+    assert refused.headers.get_list("ratelimit") == [refused.headers["ratelimit"]]
+    assert refused.json()["violated-policies"] == ["publish"]
+    read = await ingest.http.get(first.headers["location"], headers=publisher)
+    assert (read.status_code, "ratelimit" in read.headers) == (200, False)
+    other_key = await ingest.key("Harbour Gazette", Scope.PUBLISH)
+    assert (await ingest.http.post("/v1/articles", json=ARTICLE, headers=other_key)).status_code == 201
+
+
+@pytest.mark.parametrize("settings", [{"daily_quota": 2}], indirect=True)
+async def test_a_daily_quota_counts_new_articles_of_the_account(ingest: Ingest, publisher: dict[str, str]) -> None:
+    again = {**publisher, "Idempotency-Key": "once"}
+    first = await ingest.http.post("/v1/articles", json=ARTICLE, headers=again)
+    repeated = await ingest.http.post("/v1/articles", json=ARTICLE, headers=again)
+    assert (first.status_code, repeated.status_code) == (201, 200)
+    other_key = await ingest.key("Harbour Gazette", Scope.PUBLISH)
+    assert (await ingest.http.post("/v1/articles", json=ARTICLE, headers=other_key)).status_code == 201
+    fresh = {**publisher, "Idempotency-Key": "other"}
+    refused = await ingest.http.post("/v1/articles", json={**ARTICLE, "external_id": "a"}, headers=fresh)
+    assert refused.status_code == 429, refused.text
+    assert refused.json()["resets_at"].endswith("T00:00:00Z")
+    assert refused.json()["resets_at"] in refused.json()["detail"]
+    assert 0 < int(refused.headers["retry-after"]) <= 86_400
+    assert refused.headers["ratelimit-policy"] == '"daily";q=2;w=86400'
+    assert refused.headers["ratelimit"].startswith('"daily";r=0;t=')
+    assert len(await ingest.events()) == 2
+    assert not await ingest.redis.exists(ingest.keys.external("Harbour Gazette"))
+    stranger = await ingest.key("Valley Post", Scope.PUBLISH)
+    assert (await ingest.http.post("/v1/articles", json=ARTICLE, headers=stranger)).status_code == 201
+
+    await limit_account(ingest.redis, ingest.keys, "Harbour Gazette", {"daily_quota": 3})
+    ingest.app.state.callers.clear()  # what is known of a key in a process is a few seconds old at most
+    assert (await ingest.http.post("/v1/articles", json=ARTICLE, headers=fresh)).status_code == 201
+
+
+async def test_without_limits_nothing_is_kept_or_told(ingest: Ingest, publisher: dict[str, str]) -> None:
+    answer = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
+    assert answer.status_code == 201
+    assert "ratelimit" not in answer.headers
+    assert not [key async for key in ingest.redis.scan_iter(f"{ingest.keys.namespace}:rate:*")]
+    assert not [key async for key in ingest.redis.scan_iter(f"{ingest.keys.namespace}:quota:*")]
+
+
+async def test_an_account_may_have_a_rate_of_its_own(ingest: Ingest, publisher: dict[str, str]) -> None:
+    await limit_account(ingest.redis, ingest.keys, "Harbour Gazette", {"publish_rate": 0.1})
+    answers = [await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 429]
