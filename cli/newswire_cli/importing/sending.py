@@ -1,0 +1,131 @@
+"""Stories sent through the API, as every publisher's are."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import httpx
+import orjson
+
+PATH = "/v1/articles"
+TRIES = 8
+LONGEST_WAIT = 60.0
+PATIENCE = 60.0
+LARGEST_ARTICLE = 1024 * 1024
+"""Bytes as JSON; the API refuses more."""
+LATER = (429, 502, 503, 504)
+"""Statuses after which the same request may succeed."""
+
+
+class Verdict(StrEnum):
+    """What became of an article that was sent."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one article, and why."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+class Stopped(Exception):
+    """It makes no sense to go on: the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    document: dict[str, Any]
+    wait: float = 0.0
+
+
+class Sender:
+    """Sends articles with one key to one site. Waiting is injected, so that tests do not."""
+
+    def __init__(self, client: httpx.Client, *, silent: bool, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._client = client
+        self._silent = silent
+        self._sleep = sleep
+
+    def send(self, drafts: Sequence[dict[str, Any]]) -> list[Answer]:
+        """Send articles; what is refused for the moment is sent again, as often as is sensible.
+
+        Raises:
+            Stopped: the key is refused, or the site cannot be reached or takes no requests for a long time.
+        """
+        answers = [_checked(draft) for draft in drafts]
+        waiting = [at for at, answer in enumerate(answers) if answer is None]
+        for attempt in range(TRIES):
+            replies, problem, wait = self._try([drafts[at] for at in waiting])
+            for at, reply in zip(waiting, replies, strict=True):
+                answers[at] = _answer(reply) if reply else None
+            waiting = [at for at in waiting if answers[at] is None]
+            if not waiting:
+                break
+            if attempt == TRIES - 1:
+                raise Stopped(problem)
+            self._sleep(min(max(wait, 2.0**attempt * random.uniform(0.25, 0.5)), LONGEST_WAIT))
+        return [answer for answer in answers if answer]
+
+    def _try(self, drafts: Sequence[dict[str, Any]]) -> tuple[list[_Reply | None], str, float]:
+        """Send once; return the replies (None where it is worth trying again), why, and how long the server wants to wait."""
+        try:
+            replies = self._exchange(drafts)
+        except httpx.TransportError as error:
+            return [None] * len(drafts), f"cannot reach {self._client.base_url}: {error or type(error).__name__}", 0.0
+        later = [reply for reply in replies if reply.status in LATER]
+        problem = f"{self._client.base_url} answers {later[0].status} {_reason(later[0])}" if later else ""
+        wait = max((reply.wait for reply in later), default=0.0)
+        return [None if reply.status in LATER else reply for reply in replies], problem, wait
+
+    def _exchange(self, drafts: Sequence[dict[str, Any]]) -> list[_Reply]:
+        return [self._post(draft) for draft in drafts]
+
+    def _post(self, draft: dict[str, Any]) -> _Reply:
+        sent = {**draft, "silent": True} if self._silent else draft
+        answer = self._client.post(PATH, content=orjson.dumps(sent), headers={"Content-Type": "application/json"})
+        return _reply(answer)
+
+
+def _checked(draft: dict[str, Any]) -> Answer | None:
+    if len(orjson.dumps(draft)) > LARGEST_ARTICLE:
+        return Answer(
+            Verdict.FAILED, f"is larger than {LARGEST_ARTICLE:,} bytes as JSON, the most that an article may have"
+        )
+    return None
+
+
+def _reply(answer: httpx.Response) -> _Reply:
+    try:
+        document = orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        document = None
+    wait = answer.headers.get("Retry-After", "")
+    return _Reply(
+        answer.status_code, document if isinstance(document, dict) else {}, float(wait) if wait.isdecimal() else 0.0
+    )
+
+
+def _answer(reply: _Reply) -> Answer:
+    match reply.status:
+        case 201:
+            return Answer(Verdict.CREATED)
+        case 200:
+            return Answer(Verdict.UNCHANGED)
+        case 401 | 403:
+            raise Stopped(f"the key is refused: {_reason(reply)}")
+        case _:
+            return Answer(Verdict.FAILED, f"{reply.status} {_reason(reply)}")
+
+
+def _reason(reply: _Reply) -> str:
+    return str(reply.document.get("detail") or reply.document.get("title") or "").strip()
