@@ -38,10 +38,13 @@ format: install ## format the sources
 bench: install ## measure the hot paths against their floors
 	$(BIN)/python -m bench
 
+fuzz: install ## ask every publishing address some thousand questions
+	NEWSWIRE_FUZZ_EXAMPLES=$${NEWSWIRE_FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest tests/ingest/test_fuzz.py --timeout 3600 -s
+
 up: .env ## run the production shape in Docker, at http://127.0.0.1:8000
 	docker compose up --build --wait
 
 .env:
 	@umask 077 && printf 'ELASTIC_PASSWORD=%s\n' "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" > .env
 
-.PHONY: help install run test lint format bench up
+.PHONY: help install run test lint format bench fuzz up

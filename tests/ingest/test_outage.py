@@ -13,9 +13,9 @@ from newswire.app import create_app, open_redis
 from newswire.article import ArticleDraft
 from newswire.keyspace import Keyspace
 from newswire_ingest.app import assemble
-from newswire_ingest.publish import first_version, utc_now
+from newswire_ingest.publish import next_version, utc_now
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.store import ArticleStore, Repeatable
+from newswire_ingest.store import ArticleStore, Claim, Repeatable
 from tests.ingest.conftest import ARTICLE, Ingest
 
 
@@ -71,7 +71,7 @@ async def test_a_call_sent_again_by_the_client_library_is_no_repeat(ingest: Inge
     store = ArticleStore(ingest.redis, ingest.keys, timedelta(hours=24))
     now = utc_now()
     draft = ArticleDraft.model_validate({**ARTICLE, "external_id": "a"})
-    version = first_version(
+    version = next_version(
         draft,
         id_="01jd0000000000000000000000",
         publisher=caller.account,
@@ -80,7 +80,7 @@ async def test_a_call_sent_again_by_the_client_library_is_no_repeat(ingest: Inge
         traceparent="",
     )
     repeatable = Repeatable(caller.account, "POST", "/v1/articles", "once")
-    outcomes = [await store.publish(version, caller, "fingerprint", now, repeatable) for _ in range(3)]
+    outcomes = [await store.create(version, Claim(caller, now, "fingerprint", repeatable)) for _ in range(3)]
     assert {outcome.verdict for outcome in outcomes} == {"OK"}
     assert len(set(outcomes)) == 1
     assert await ingest.redis.xlen(ingest.keys.stream) == 1

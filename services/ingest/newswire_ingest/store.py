@@ -1,8 +1,10 @@
 """The record of truth, written: every change is one atomic function inside Redis."""
 
+import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import orjson
@@ -13,21 +15,23 @@ from newswire.article import Status
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.records import Head, read_head, version_document
+from newswire_ingest.content import rfc3339
 from newswire_ingest.publish import Version
 from newswire_ingest.together import Together
 
 TRIES = 5
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-Verdict = Literal["OK", "REPEAT", "KEY_MISMATCH", "EXTERNAL_TAKEN", "STALE", "REVOKED", "MISSING", "RETRACTED"]
+Verdict = Literal["OK", "REPEAT", "KEY_MISMATCH", "EXTERNAL_TAKEN", "STALE", "REVOKED", "CANCELLED"]
+Why = Literal["create", "upsert", "change"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a function answered; ``article_id`` and ``version`` where the verdict speaks of one."""
+    """What a function answered; ``article_id`` where the verdict speaks of one."""
 
     verdict: Verdict
     article_id: str = ""
-    version: int = 0
     entry: str = ""
 
 
@@ -45,6 +49,25 @@ class Repeatable:
         return hashlib.sha256(orjson.dumps([self.account, self.method, self.path, self.key])).hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who sent a request, when, and how it is known should it come again. Every function of the store claims it first."""
+
+    caller: Caller
+    now: datetime
+    fingerprint: str
+    repeatable: Repeatable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An article that was published because it was due, and when it was to be."""
+
+    article_id: str
+    due: float
+    """Seconds since the epoch."""
+
+
 class ArticleStore:
     """Articles of all publishers in one Redis."""
 
@@ -59,77 +82,200 @@ class ArticleStore:
         """Load the functions before the first request needs them."""
         await self._functions.load()
 
-    async def publish(
-        self, version: Version, caller: Caller, fingerprint: str, now: datetime, repeatable: Repeatable | None
-    ) -> Outcome:
-        """Put a version on record and on the stream, or tell why that is not what happened."""
-        keys = self._keys
-        answer = await self._together.call(
-            "publish",
-            [
-                keys.article(version.id),
-                keys.version(version.id, version.number),
-                keys.key("idempotency", repeatable.digest()) if repeatable else "",
-                keys.external(caller.account),
-                keys.articles,
-                keys.stream,
-                record_name(keys, caller.key_id),
-            ],
-            [
-                version.id,
-                version.number,
-                fingerprint,
-                caller.account,
-                version.document.get("external_id", ""),
-                caller.key_id,
-                now.isoformat(),
-                int(now.timestamp() * 1000),
-                INGEST_SCHEMA,
-                self._lifetime,
-                version.event_head,
-                version.document_json,
-                keys.article(""),
-            ],
-        )
-        return _outcome(answer)
+    async def create(self, version: Version, claim: Claim, *, upsert: bool = False) -> Outcome:
+        """Put a new article on record, and on the stream unless it is scheduled; or tell why that is not what happened.
 
-    async def retract(self, head: Head, caller: Caller, tombstone: bytes, event: bytes, now: datetime) -> Outcome:
+        A known ``external_id`` is a repeat where it was created with the same content; for an upsert only as long as that is
+        still all that was published of it.
+        """
+        return await self._write(version, claim, "", "upsert" if upsert else "create", revision=1)
+
+    async def change(self, version: Version, claim: Claim, head: Head) -> Outcome:
+        """Put the next version, or revision, of the article on record, if it still is in the state of this head."""
+        return await self._write(version, claim, head.state, "change", revision=head.revision + 1)
+
+    async def leave(self, claim: Claim, head: Head) -> Outcome:
+        """Write nothing but that this request was done."""
+        return await self._claim(claim, head.id, head.state)
+
+    async def repeated(self, claim: Claim) -> Outcome | None:
+        """Return what is known of a request that may be a repeat, or None where it is new."""
+        outcome = await self._claim(claim, "", "unknown") if claim.repeatable else None
+        return None if outcome is None or outcome.verdict == "STALE" else outcome
+
+    async def retract(self, head: Head, claim: Claim, tombstone: bytes, event: bytes, mark: str) -> Outcome:
         """Erase every version and stream entry of an article, and put its tombstone and the event in their place."""
         keys = self._keys
-        answer = await self._functions.call(
+        answer = await self._together.call(
             "retract",
             [
                 keys.article(head.id),
                 keys.stream,
                 keys.dead_letters_of(head.id),
-                record_name(keys, caller.key_id),
+                record_name(keys, claim.caller.key_id),
+                self._idempotency(claim),
+                keys.articles,
                 *(keys.version(head.id, number) for number in range(1, head.version + 1)),
             ],
-            [head.version, tombstone, event, now.isoformat()],
+            [
+                *(head.state, tombstone, event, rfc3339(claim.now), claim.fingerprint),
+                *(INGEST_SCHEMA, self._lifetime, head.id, mark),
+            ],
         )
         return _outcome(answer)
 
+    async def cancel(self, head: Head, claim: Claim) -> Outcome:
+        """Take back a scheduled article: nothing of it remains."""
+        keys = self._keys
+        answer = await self._together.call(
+            "cancel",
+            [
+                keys.article(head.id),
+                keys.scheduled(head.id),
+                keys.due,
+                keys.articles,
+                keys.external(head.publisher),
+                record_name(keys, claim.caller.key_id),
+                self._idempotency(claim),
+            ],
+            [head.state, head.id, claim.fingerprint, INGEST_SCHEMA, self._lifetime],
+        )
+        return _outcome(answer)
+
+    async def publish_due(self, now: datetime, most: int) -> tuple[list[Due], float | None]:
+        """Publish the scheduled articles that are due, first those due first.
+
+        Return what went out, and when the next one is due (seconds since the epoch).
+        """
+        keys = self._keys
+        coming, *found = await self._together.call(
+            "publish_due", [keys.due, keys.articles, keys.stream], [int(now.timestamp() * 1000), most, keys.article("")]
+        )
+        pairs = zip(found[::2], found[1::2], strict=True)
+        out = [Due(article_id.decode(), float(due) / 1000) for article_id, due in pairs]
+        return out, float(coming) / 1000 if coming else None
+
+    async def time(self) -> datetime:
+        """Return the time by the server's clock, the one clock that all processes share."""
+        seconds, microseconds = await self._redis.time()
+        return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=microseconds)
+
+    async def with_external_id(self, publisher: str, external_id: str) -> str | None:
+        """Return the id of the article that a publisher knows by its own id."""
+        found = await self._together.hget(self._keys.external(publisher), external_id)
+        return found.decode() if found else None
+
     async def find(self, article_id: str) -> tuple[Head, bytes | None] | None:
-        """Return an article's head and the document of its last version (None once it is erased)."""
-        head = await read_head(self._redis, self._keys, article_id)
+        """Return an article's head and the document of its last version, or what will be its first; None once it is erased."""
+        head = await read_head(self._together, self._keys, article_id)
         for _ in range(TRIES):
-            if head is None or head.status is not Status.PUBLISHED:
+            if head is None or head.status is Status.RETRACTED:
                 break
-            document = await version_document(self._redis, self._keys, article_id, head.version)
+            document = await self._document(head)
             if document is not None:
                 return head, document
-            head = await read_head(self._redis, self._keys, article_id)  # between the two reads it was retracted
+            head = await read_head(self._together, self._keys, article_id)  # between the two reads it was changed
         return (head, None) if head else None
+
+    async def find_all(self, article_ids: Sequence[str]) -> list[tuple[Head, bytes | None]]:
+        """Return those of these articles that there are, as `find` does."""
+        return [found for found in await asyncio.gather(*map(self.find, article_ids)) if found]
+
+    async def _document(self, head: Head) -> bytes | None:
+        if head.status is Status.PUBLISHED:
+            return await version_document(self._together, self._keys, head.id, head.version)
+        revision, document = await self._together.hmget(self._keys.scheduled(head.id), "revision", "document")
+        return document if revision and int(revision) == head.revision else None
+
+    async def list_articles(
+        self, publisher: str, statuses: Sequence[Status], before: str | None, limit: int
+    ) -> list[str]:
+        """Return the ids of a publisher's articles, newest first, from before an id on."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for status in statuses:
+                name = self._keys.articles_of(publisher, status)
+                pipe.zrange(name, f"({before}" if before else "+", "-", desc=True, bylex=True, offset=0, num=limit)
+            found = await pipe.execute()
+        return sorted({article_id.decode() for ids in found for article_id in ids}, reverse=True)[:limit]
+
+    async def list_versions(self, article_id: str, newest: int, oldest: int) -> list[dict[str, Any]]:
+        """Return what is said of these versions, newest first; erased ones are left out."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for number in range(newest, oldest - 1, -1):
+                pipe.hget(self._keys.version(article_id, number), "about")
+            found = await pipe.execute()
+        return [orjson.loads(about) for about in found if about]
+
+    async def version(self, article_id: str, number: int) -> bytes | None:
+        """Return one version's document, or None where it was erased or never was."""
+        return await version_document(self._together, self._keys, article_id, number)
+
+    async def _write(self, version: Version, claim: Claim, state: str, why: Why, revision: int) -> Outcome:
+        keys, due, document = self._keys, version.due, version.document
+        answer = await self._together.call(
+            "write",
+            [
+                keys.article(version.id),
+                keys.version(version.id, version.number),
+                keys.scheduled(version.id),
+                *self._shared_keys(claim),
+            ],
+            [
+                *(version.id, state, version.mark, claim.fingerprint, claim.caller.account),
+                document.get("external_id", ""),
+                *self._claim_args(claim),
+                why,
+                *(("schedule", revision) if due else ("publish", version.number)),
+                *(version.event_head, version.document_json, version.about),
+                *(document.get("source_version", ""), document["published_at"]),
+                *((milliseconds(due), rfc3339(due)) if due else ("", "")),
+            ],
+        )
+        return _outcome(answer)
+
+    async def _claim(self, claim: Claim, article_id: str, state: str) -> Outcome:
+        answer = await self._together.call(
+            "write",
+            [self._keys.article(article_id), "", "", *self._shared_keys(claim)],
+            [
+                *(article_id, state, "", claim.fingerprint, claim.caller.account, ""),
+                *self._claim_args(claim),
+                *("change", "nothing", 0, b"", b"", b"", "", "", "", ""),
+            ],
+        )
+        return _outcome(answer)
+
+    def _shared_keys(self, claim: Claim) -> list[str]:
+        keys = self._keys
+        return [
+            self._idempotency(claim),
+            keys.external(claim.caller.account),
+            keys.articles,
+            keys.due,
+            keys.stream,
+            record_name(keys, claim.caller.key_id),
+        ]
+
+    def _claim_args(self, claim: Claim) -> list[str | int]:
+        now = claim.now
+        prefix = self._keys.article("")
+        return [claim.caller.key_id, rfc3339(now), milliseconds(now), INGEST_SCHEMA, self._lifetime, prefix]
+
+    def _idempotency(self, claim: Claim) -> str:
+        return self._keys.key("idempotency", claim.repeatable.digest()) if claim.repeatable else ""
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a time as Redis scores hold it: ms since the epoch, what lies between two of them counting as the later."""
+    return -((moment - _EPOCH) // -timedelta(milliseconds=1))
 
 
 def _outcome(answer: list[Any]) -> Outcome:
     verdict: Verdict = answer[0].decode()
     match verdict:
-        case "REPEAT" | "EXTERNAL_TAKEN":
+        case "REPEAT" | "EXTERNAL_TAKEN" | "CANCELLED":
             return Outcome(verdict, article_id=answer[1].decode())
-        case "STALE":
-            return Outcome(verdict, version=answer[1])
         case "OK":
-            return Outcome(verdict, entry=answer[-1].decode())
+            return Outcome(verdict, entry=answer[1].decode())
         case _:
             return Outcome(verdict)
