@@ -81,13 +81,16 @@ def preview(client: httpx.Client, paths: Sequence[str], form: FormatName | None)
     reading, tally = Reading(paths, form, datetime.now(UTC)), Tally()
     rows: list[list[str]] = []
     left = 0
-    with Progress("comparing", reading.size()) as progress:
-        for row in _preview(client, reading, tally):
-            progress.at(reading.read)
-            if len(rows) < ROWS_SHOWN or not sys.stdout.isatty():
-                rows.append(row)
-            else:
-                left += 1
+    try:
+        with Progress("comparing", reading.size()) as progress:
+            for row in _preview(client, reading, tally):
+                progress.at(reading.read)
+                if len(rows) < ROWS_SHOWN or not sys.stdout.isatty():
+                    rows.append(row)
+                else:
+                    left += 1
+    except Stopped as error:
+        fail(str(error))
     show(["what", "external_id", "title", "from", "remarks"], rows)
     if left:
         say(f"… and {left:,} more; write the table into a file to see all of it")
@@ -136,7 +139,9 @@ def _chunks(found: Iterator[Found], tally: Tally, progress: Progress) -> Iterato
 def _settle(chunk: list[Story], answers: "Future[list[Answer]]", tally: Tally, progress: Progress) -> None:
     for story, answer in zip(chunk, answers.result(), strict=True):
         tally.verdicts[answer.verdict] += 1
-        if answer.verdict is Verdict.FAILED:
+        if answer.verdict is Verdict.LEFT:
+            tally.skipped[answer.reason] += 1
+        elif answer.verdict is Verdict.FAILED:
             tally.fault(story.file, story.line, answer.reason, progress)
 
 
@@ -157,10 +162,11 @@ def _preview(client: httpx.Client, reading: Reading, tally: Tally) -> Iterator[l
 
 def _summary(tally: Tally, seconds: float) -> None:
     sent = sum(tally.verdicts.values())
-    failed = tally.faults
-    counts = [f"{tally.verdicts[verdict]:,} {verdict}" for verdict in Verdict if verdict is not Verdict.FAILED]
+    counts = [
+        f"{tally.verdicts[verdict]:,} {verdict}" for verdict in (Verdict.CREATED, Verdict.UPDATED, Verdict.UNCHANGED)
+    ]
     rate = f"{sent / seconds:,.0f} articles a second" if sent else "nothing sent"
-    say(f"{', '.join(counts)}, {failed:,} failed, {sum(tally.skipped.values()):,} skipped ({rate})")
+    say(f"{', '.join(counts)}, {tally.faults:,} failed, {sum(tally.skipped.values()):,} skipped ({rate})")
     for reason, number in tally.skipped.most_common(MOST_NOTES):
         say(f"  {number:,} × skipped: {reason}")
     for note, number in tally.notes.most_common():

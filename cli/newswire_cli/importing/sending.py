@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import orjson
 
-PATH = "/v1/articles"
+PATH = "/v1/articles/batch"
 TRIES = 8
 LONGEST_WAIT = 60.0
 PATIENCE = 60.0
@@ -26,6 +26,8 @@ class Verdict(StrEnum):
     CREATED = "created"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
+    LEFT = "left"
+    """As it is, on purpose."""
     FAILED = "failed"
 
 
@@ -46,6 +48,11 @@ class _Reply:
     status: int
     document: dict[str, Any]
     wait: float = 0.0
+
+
+_UNANSWERED = _Reply(503, {"detail": "the answer broke off"})
+_LEFT = {"retracted": "was retracted, and stays so", "older-version": "is older than the version that is there"}
+"""Problems, by their types, that are no failures of an import: what they are called."""
 
 
 class Sender:
@@ -88,12 +95,23 @@ class Sender:
         return [None if reply.status in LATER else reply for reply in replies], problem, wait
 
     def _exchange(self, drafts: Sequence[dict[str, Any]]) -> list[_Reply]:
-        return [self._post(draft) for draft in drafts]
-
-    def _post(self, draft: dict[str, Any]) -> _Reply:
-        sent = {**draft, "silent": True} if self._silent else draft
-        answer = self._client.post(PATH, content=orjson.dumps(sent), headers={"Content-Type": "application/json"})
-        return _reply(answer)
+        """Send lines and return what each was answered; those behind the end of an answer that broke off, try again."""
+        if not drafts:
+            return []
+        content = b"".join(orjson.dumps(draft, option=orjson.OPT_APPEND_NEWLINE) for draft in drafts)
+        params = {"silent": "true"} if self._silent else {}
+        headers = {"Content-Type": "application/x-ndjson"}
+        answer = self._client.post(PATH, content=content, params=params, headers=headers)
+        whole = _Reply(answer.status_code, _object(answer.content), _wait(answer))
+        if answer.status_code in (401, 403):
+            raise Stopped(f"the key is refused: {_reason(whole)}")
+        if answer.status_code in LATER:
+            return [whole] * len(drafts)
+        if answer.status_code != httpx.codes.OK:
+            raise Stopped(f"{answer.url} answers {answer.status_code} {_reason(whole)}")
+        lines = [_object(line) for line in answer.content.splitlines()][: len(drafts)]
+        replies = [_Reply(line.get("status", 503), line) for line in lines]
+        return replies + [_UNANSWERED] * (len(drafts) - len(replies))
 
 
 def _checked(draft: dict[str, Any]) -> Answer | None:
@@ -104,28 +122,37 @@ def _checked(draft: dict[str, Any]) -> Answer | None:
     return None
 
 
-def _reply(answer: httpx.Response) -> _Reply:
+def _object(content: bytes) -> dict[str, Any]:
     try:
-        document = orjson.loads(answer.content)
+        document = orjson.loads(content)
     except orjson.JSONDecodeError:
-        document = None
-    wait = answer.headers.get("Retry-After", "")
-    return _Reply(
-        answer.status_code, document if isinstance(document, dict) else {}, float(wait) if wait.isdecimal() else 0.0
-    )
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _wait(answer: httpx.Response) -> float:
+    """Return the seconds of ``Retry-After`` (RFC 9110, section 10.2.3)."""
+    said = answer.headers.get("Retry-After", "")
+    return float(said) if said.isdecimal() else 0.0
 
 
 def _answer(reply: _Reply) -> Answer:
-    match reply.status:
-        case 201:
-            return Answer(Verdict.CREATED)
-        case 200:
-            return Answer(Verdict.UNCHANGED)
-        case 401 | 403:
-            raise Stopped(f"the key is refused: {_reason(reply)}")
-        case _:
-            return Answer(Verdict.FAILED, f"{reply.status} {_reason(reply)}")
+    if reply.status in (200, 201):
+        return Answer(
+            Verdict(reply.document.get("effect", Verdict.CREATED if reply.status == 201 else Verdict.UNCHANGED))
+        )
+    kind = str(_problem(reply).get("type", "")).rpartition("/")[2]
+    if kind in _LEFT:
+        return Answer(Verdict.LEFT, _LEFT[kind])
+    return Answer(Verdict.FAILED, f"{reply.status} {_reason(reply)}")
+
+
+def _problem(reply: _Reply) -> dict[str, Any]:
+    """Return the problem document, which a line carries inside."""
+    inside = reply.document.get("error")
+    return inside if isinstance(inside, dict) else reply.document
 
 
 def _reason(reply: _Reply) -> str:
-    return str(reply.document.get("detail") or reply.document.get("title") or "").strip()
+    problem = _problem(reply)
+    return str(problem.get("detail") or problem.get("title") or "").strip()
