@@ -19,6 +19,12 @@ LARGEST_FRONT_MATTER = 65_536
 _HEADING = re.compile(r"\A\s*#[ \t]+(.+?)[ \t#]*(?:\n|\Z)")
 
 
+class _Yaml(YAMLHandler):
+    def load(self, fm: str, **_: object) -> Any:
+        # The C loader, which is the library's choice, ends the process on deep nesting; this one raises RecursionError.
+        return super().load(fm, Loader=yaml.SafeLoader)
+
+
 class _Toml(BaseHandler):
     FM_BOUNDARY = re.compile(r"^\+{3}\s*$", re.MULTILINE)
     START_DELIMITER = END_DELIMITER = "+++"
@@ -58,7 +64,7 @@ def _split(content: str) -> tuple[Mapping[str, Any], str]:
     handler = next(
         (
             handler
-            for mark, handler in (("---", YAMLHandler), ("+++", _Toml))
+            for mark, handler in (("---", _Yaml), ("+++", _Toml))
             if re.match(rf"{re.escape(mark)}\s*\n", content)
         ),
         None,
@@ -73,6 +79,8 @@ def _split(content: str) -> tuple[Mapping[str, Any], str]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise Unreadable(f"its front matter is no YAML: {error.problem}", line) from None
+    except RecursionError:
+        raise Unreadable("its front matter is nested too deeply", 1) from None
     except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
         raise Unreadable(f"its front matter cannot be read: {error}", 1) from None
     return members, text

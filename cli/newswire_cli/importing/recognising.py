@@ -11,7 +11,7 @@ from lxml import etree
 
 from newswire_cli.importing.formats import FormatName
 from newswire_cli.importing.safe_xml import SAFE, broken, line_of
-from newswire_cli.importing.sources import Source
+from newswire_cli.importing.sources import HEAD, Source
 from newswire_cli.importing.stories import Found, Unreadable
 
 Read = Callable[[Source], Iterator[Found]]
@@ -33,6 +33,7 @@ _NINJS = re.compile(
 )
 _URI = re.compile(rb'"uri"\s*:')
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|article|main|title|meta|div|p)\b", re.IGNORECASE)
+_DECLARED_HTML = re.compile(rb"<html\b", re.IGNORECASE)
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _OTHERS = (
     (b"PK\x03\x04", "a ZIP archive: unpack it first"),
@@ -85,9 +86,13 @@ def _of_markup(head: bytes) -> FormatName:
         problem = error
     root: Any = next((element for _, element in parser.read_events()), None)
     if root is None:
-        if _HTML.search(head):
+        if (_DECLARED_HTML if head.startswith(b"<?xml") else _HTML).search(head):
             return FormatName.HTML
-        raise broken(problem) if problem else Unreadable("is XML whose first element does not begin")
+        raise (
+            broken(problem)
+            if problem
+            else Unreadable(f"is XML whose first element does not begin within {HEAD:,} bytes")
+        )
     return _of_root(etree.QName(root).localname, root)
 
 

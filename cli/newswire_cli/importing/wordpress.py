@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from lxml import etree
 
 from newswire_cli.importing.markup import paragraphs, plain
 from newswire_cli.importing.safe_xml import elements, line_of
 from newswire_cli.importing.sources import Source
-from newswire_cli.importing.stories import Fault, Found, Skipped, Story
+from newswire_cli.importing.stories import Fault, Found, Skipped, Story, Unreadable
 
 _SHORTCODES = re.compile(r"\[/?(?:caption|gallery|embed|audio|video|playlist|wp_caption)(?:\s[^\[\]]*)?/?\]")
 _BLOCK = re.compile(
@@ -35,8 +36,9 @@ def read(source: Source) -> Iterator[Found]:
 
 
 def _pictures(source: Source) -> dict[str, dict[str, str]]:
+    """Return the pictures by the ids of their attachments; where the file breaks off, the second pass says so."""
     pictures = {}
-    with source.open() as stream:
+    with source.open() as stream, suppress(Unreadable):
         for item in elements(stream, ["rss"], ["item"]):
             if _wp(item, "post_type") == "attachment" and (url := _wp(item, "attachment_url")):
                 pictures[_wp(item, "post_id")] = {
