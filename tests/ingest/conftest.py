@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from newswire.app import create_app
 from newswire.keyspace import Keyspace
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
+from tests.servers.valkey import free_port
 
 ARTICLE = {"title": "Harbour bridge reopens", "body": "<p>The bridge is open again.</p><p>Trams run from noon.</p>"}
 
@@ -102,9 +102,7 @@ async def publisher(ingest: Ingest) -> dict[str, str]:
 
 @pytest.fixture
 async def served(redis_url: str, namespace: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "NEWSWIRE_REDIS_URL": redis_url,

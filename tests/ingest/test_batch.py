@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from newswire_ingest.settings import IngestSettings
 from newswire_ingest.spool import Spool
 from tests.ingest.conftest import ARTICLE, Ingest
 from tests.ingest.test_outage import server
+from tests.servers.valkey import free_port
 
 URL = "/v1/articles/batch"
 
@@ -191,9 +191,7 @@ async def _after(
 
 
 async def test_an_outage_in_the_middle_is_503_for_its_lines_alone(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     valkey = server(port, tmp_path)
     valkey.start()
     settings = IngestSettings(redis_url=f"redis://127.0.0.1:{port}/0", namespace="outage")

@@ -36,7 +36,11 @@ async def test_what_is_answered_is_what_is_described(
         *("--phases", "coverage,fuzzing,stateful" if thorough else "fuzzing,stateful"),
         "--no-color",
     ]
-    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "tests.ingest.fuzz_hooks", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "tests.ingest.fuzz_hooks",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
     process = await asyncio.create_subprocess_exec(
         *arguments, env=environment, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

@@ -1,7 +1,6 @@
 """While Redis is away a publisher is told to come again, and nothing that was answered 201 is lost."""
 
 import asyncio
-import socket
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from newswire_ingest.publish import next_version, utc_now
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore, Claim, Repeatable
 from tests.ingest.conftest import ARTICLE, Ingest
+from tests.servers.valkey import free_port
 
 
 def server(port: int, data: Path) -> ValkeyServer:
@@ -25,9 +25,7 @@ def server(port: int, data: Path) -> ValkeyServer:
 
 
 async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     valkey = server(port, tmp_path)
     valkey.start()
     settings = IngestSettings(redis_url=f"redis://127.0.0.1:{port}/0", namespace="outage")

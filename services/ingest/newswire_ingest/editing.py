@@ -183,6 +183,7 @@ class Editor:
         outcome = await self._store.create(version, change.claim(now), upsert=upsert)
         match outcome.verdict:
             case "OK":
+                _count(outcome, version.document["kind"])
                 return version.id, _written(version, now, revision=1, created=True)
             case "REPEAT":
                 return outcome.article_id, await self._as_it_is(outcome.article_id)
@@ -227,19 +228,10 @@ class Editor:
         )
         if document is not None and _same(version, document, head):
             outcome = await self._store.leave(change.claim(now), head)
-            done = Done(head.id, head.state, answers.view(head, found.document))
-        else:
-            outcome = await self._store.change(version, change.claim(now), head)
-            done = _written(version, now, revision=head.revision + 1)
-        match outcome.verdict:
-            case "OK":
-                return done
-            case "STALE":
-                return None
-            case "REPEAT":
-                return await self._as_it_is(outcome.article_id)
-            case _:
-                raise self._refusal(outcome)
+            return await self._settled(outcome, Done(head.id, head.state, answers.view(head, found.document)))
+        outcome = await self._store.change(version, change.claim(now), head)
+        _count(outcome, version.document["kind"])
+        return await self._settled(outcome, _written(version, now, revision=head.revision + 1))
 
     async def _retract(self, found: Found, reason: str | None, change: Change, mark: str) -> Done | None:
         head, now = found.head, self._clock()
@@ -253,11 +245,15 @@ class Editor:
         told = retraction_event(remains, site=self._site, traceparent=change.trace)
         stored = remains.model_dump_json(exclude_none=True).encode()
         outcome = await self._store.retract(head, change.claim(now), stored, told, mark)
+        _count(outcome, "retracted")
+        done = Done(head.id, f"{head.version}-{revision}", answers.retracted(remains))
+        return await self._settled(outcome, done)
+
+    async def _settled(self, outcome: Outcome, done: Done) -> Done | None:
+        """Return what became of a call: ``done`` if it got through, None if somebody else was faster."""
         match outcome.verdict:
             case "OK":
-                if outcome.entry:
-                    telemetry.published.labels("retracted").inc()
-                return Done(head.id, f"{head.version}-{revision}", answers.retracted(remains))
+                return done
             case "STALE":
                 return None
             case "REPEAT":
@@ -320,12 +316,16 @@ def view(found: Found) -> dict[str, Any]:
     return answers.view(found.head, found.document)
 
 
+def _count(outcome: Outcome, kind: str) -> None:
+    if outcome.entry:
+        telemetry.published.labels(kind).inc()
+
+
 def _written(version: Version, now: datetime, *, revision: int, created: bool = False) -> Done:
     effect: Effect = "created" if created else "updated"
     if version.due is not None:
         shown = answers.scheduled(version.document, revision, rfc3339(version.due), rfc3339(now))
         return Done(version.id, f"0-{revision}", shown, effect)
-    telemetry.published.labels(version.document["kind"]).inc()
     return Done(version.id, f"{version.number}-0", answers.published(version.document), effect)
 
 
