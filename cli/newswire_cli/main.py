@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from newswire_cli import deadletters, keys
-from newswire_cli.importing.formats import FormatName
+from newswire_cli.formats import ExportFormat, FormatName
 from newswire_cli.site import DataDir, Key, Site
 
 app = typer.Typer(
@@ -90,6 +90,30 @@ def import_(
     with open_client(site, key, data_dir) as client:
         code = preview(client, paths, form) if dry_run else import_all(client, paths, form, silent=silent)
     raise typer.Exit(code)
+
+
+@app.command()
+def export(
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="Where to write; .gz and .zst are compressed.", show_default="stdout", dir_okay=False
+        ),
+    ] = None,
+    form: Annotated[ExportFormat, typer.Option("--format", help="How each article is written, one a line.")] = (
+        ExportFormat.NDJSON
+    ),
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="Articles that are not out yet, too.")] = False,
+    site: Site = "http://127.0.0.1:8000",
+    key: Key = None,
+    data_dir: DataDir = Path(".newswire"),
+) -> None:
+    """Export the account's own articles, newest first, as `newswire import` reads them."""
+    from newswire_cli import exporting
+    from newswire_cli.site import open_client
+
+    with open_client(site, key, data_dir) as client:
+        exporting.export(client, target, form, ["scheduled", "published"] if scheduled else ["published"])
 
 
 if __name__ == "__main__":

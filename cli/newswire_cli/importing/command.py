@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 
 from newswire_cli.console import fail, say
+from newswire_cli.formats import FormatName
 from newswire_cli.importing.comparing import compare
 from newswire_cli.importing.fetching import is_address
-from newswire_cli.importing.formats import FormatName
 from newswire_cli.importing.reading import Reading
 from newswire_cli.importing.sending import Answer, Sender, Stopped, Verdict
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story

@@ -8,6 +8,7 @@ import httpx
 
 from newswire.article import ArticleDraft, Status
 from newswire_cli.importing.sending import Stopped
+from newswire_cli.patience import unreachable
 from newswire_ingest.content import changed, content
 
 
@@ -21,7 +22,7 @@ def compare(client: httpx.Client, draft: Mapping[str, Any]) -> tuple[str, str]:
     try:
         answer = client.get(path)
     except httpx.TransportError as error:
-        raise Stopped(f"cannot reach {client.base_url}: {error or type(error).__name__}") from None
+        raise Stopped(unreachable(client, error)) from None
     if answer.status_code == httpx.codes.NOT_FOUND:
         return "new", ""
     if answer.status_code != httpx.codes.OK:

@@ -7,9 +7,9 @@ from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 
+from newswire_cli.formats import FormatName
 from newswire_cli.importing.fetching import fetched, is_address
 from newswire_cli.importing.fitting import fit
-from newswire_cli.importing.formats import FormatName
 from newswire_cli.importing.recognising import reader, recognise
 from newswire_cli.importing.sources import UNREADABLE, Source, files, unreadable
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story

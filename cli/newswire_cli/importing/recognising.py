@@ -9,7 +9,7 @@ from typing import Any
 
 from lxml import etree
 
-from newswire_cli.importing.formats import FormatName
+from newswire_cli.formats import FormatName
 from newswire_cli.importing.safe_xml import SAFE, broken, line_of
 from newswire_cli.importing.sources import HEAD, Source
 from newswire_cli.importing.stories import Found, Unreadable

@@ -1,6 +1,5 @@
 """Stories sent through the API, as every publisher's are."""
 
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,14 +9,11 @@ from typing import Any
 import httpx
 import orjson
 
+from newswire_cli.patience import LATER, TRIES, pause, retry_after, unreachable
+
 PATH = "/v1/articles/batch"
-TRIES = 8
-LONGEST_WAIT = 60.0
-PATIENCE = 60.0
 LARGEST_ARTICLE = 1024 * 1024
 """Bytes as JSON; the API refuses more."""
-LATER = (429, 502, 503, 504)
-"""Statuses after which the same request may succeed."""
 
 
 class Verdict(StrEnum):
@@ -80,7 +76,7 @@ class Sender:
                 break
             if attempt == TRIES - 1:
                 raise Stopped(problem)
-            self._sleep(min(max(wait, 2.0**attempt * random.uniform(0.25, 0.5)), LONGEST_WAIT))
+            self._sleep(pause(attempt, wait))
         return [answer for answer in answers if answer]
 
     def _try(self, drafts: Sequence[dict[str, Any]]) -> tuple[list[_Reply | None], str, float]:
@@ -88,7 +84,7 @@ class Sender:
         try:
             replies = self._exchange(drafts)
         except httpx.TransportError as error:
-            return [None] * len(drafts), f"cannot reach {self._client.base_url}: {error or type(error).__name__}", 0.0
+            return [None] * len(drafts), unreachable(self._client, error), 0.0
         later = [reply for reply in replies if reply.status in LATER]
         problem = f"{self._client.base_url} answers {later[0].status} {_reason(later[0])}" if later else ""
         wait = max((reply.wait for reply in later), default=0.0)
@@ -102,7 +98,7 @@ class Sender:
         params = {"silent": "true"} if self._silent else {}
         headers = {"Content-Type": "application/x-ndjson"}
         answer = self._client.post(PATH, content=content, params=params, headers=headers)
-        whole = _Reply(answer.status_code, _object(answer.content), _wait(answer))
+        whole = _Reply(answer.status_code, _object(answer.content), retry_after(answer))
         if answer.status_code in (401, 403):
             raise Stopped(f"the key is refused: {_reason(whole)}")
         if answer.status_code in LATER:
@@ -128,12 +124,6 @@ def _object(content: bytes) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return document if isinstance(document, dict) else {}
-
-
-def _wait(answer: httpx.Response) -> float:
-    """Return the seconds of ``Retry-After`` (RFC 9110, section 10.2.3)."""
-    said = answer.headers.get("Retry-After", "")
-    return float(said) if said.isdecimal() else 0.0
 
 
 def _answer(reply: _Reply) -> Answer:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from newswire_cli.importing.formats import FormatName
+from newswire_cli.formats import FormatName
 from newswire_cli.importing.reading import Reading
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from newswire_cli.importing.formats import FormatName
+from newswire_cli.formats import FormatName
 from newswire_cli.importing.recognising import recognise
 from newswire_cli.importing.sources import Source, files
 from newswire_cli.importing.stories import Story

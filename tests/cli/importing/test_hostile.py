@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from newswire_cli.importing.formats import FormatName
+from newswire_cli.formats import FormatName
 from newswire_cli.importing.json_documents import LONGEST_LINE
 from newswire_cli.importing.sources import LARGEST_DOCUMENT
 from newswire_ingest.sanitise import sanitise

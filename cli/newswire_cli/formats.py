@@ -14,3 +14,10 @@ class FormatName(StrEnum):
     MARKDOWN = "markdown"
     HTML = "html"
     NDJSON = "ndjson"
+
+
+class ExportFormat(StrEnum):
+    """What can be exported: articles as the API answers them, or IPTC's ninjs."""
+
+    NDJSON = "ndjson"
+    NINJS = "ninjs"
