@@ -22,11 +22,12 @@ app.add_typer(deadletters.app, name="deadletters")
 
 
 class ServiceName(StrEnum):
-    """The services that can be served alone."""
+    """What can be served alone: the services, and what answers operators for all of them."""
 
     INGEST = "ingest"
     SEARCH = "search"
     NOTIFY = "notify"
+    OPERATIONS = "operations"
 
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
@@ -54,10 +55,10 @@ def serve(
     host: Host = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(help="The port to listen on.", show_default="8001, 8002 or 8003", min=0, max=65535),
+        typer.Option(help="The port to listen on.", show_default="8001 to 8004", min=0, max=65535),
     ] = None,
 ) -> None:
-    """Serve one service on its own, set by NEWSWIRE_… variables."""
+    """Serve one service on its own, or `operations`: health, metrics and API documents of all three."""
     from newswire_cli.serve import serve_one
 
     serve_one(service.value, host, port)

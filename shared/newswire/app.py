@@ -15,7 +15,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import RedisError
@@ -31,6 +31,7 @@ from newswire.settings import Settings
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
+CONNECTIONS = 64
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 Check = Callable[[], Awaitable[str | None]]
@@ -54,10 +55,16 @@ ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
 
 
 def open_redis(url: str) -> "Redis":
-    """Make a client; it connects when it is first used. A call whose connection broke is tried again for a moment only."""
+    """Make a client; it connects when it is first used. A call whose connection broke is tried again for a moment only.
+
+    A burst of calls waits its turn for one of the connections, for as long as a caller may be kept waiting.
+    """
     over_tcp = {} if url.startswith("unix:") else {"socket_connect_timeout": 5, "socket_keepalive": True}
     retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4)
-    return Redis.from_url(url, health_check_interval=30, retry=retry, **over_tcp)
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=CONNECTIONS, timeout=5, health_check_interval=30, retry=retry, **over_tcp
+    )
+    return Redis.from_pool(pool)
 
 
 def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis | None" = None) -> FastAPI:

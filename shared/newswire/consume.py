@@ -39,6 +39,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 TRIES_OF_A_FAILING_ENTRY = 3
 DELIVERIES_OF_A_KILLER = 25
 SILENT_CONSUMER_MS = 3_600_000
+SECONDS_BETWEEN_OBSERVATIONS = 2.0
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -107,7 +108,6 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._reread_own = False
         self._next_reclaim = 0.0
-        self._next_observation = 0.0
 
     async def check(self) -> str | None:
         """Tell why the loop does not consume at the moment, or None where it does: a readiness check."""
@@ -118,6 +118,7 @@ class Consumer:
         self._stopping = stopping
         self.running = True
         failures = 0
+        observing = asyncio.create_task(self._keep_observing())
         try:
             await self._until_open(stopping)
             while not stopping.is_set():
@@ -134,6 +135,7 @@ class Consumer:
                     failures += 1
             await self._leave()
         finally:
+            observing.cancel()
             self.running = False
 
     async def _until_open(self, stopping: asyncio.Event) -> None:
@@ -151,7 +153,6 @@ class Consumer:
                 return
 
     async def _round(self) -> None:
-        await self._observe()
         if self._reread_own:
             await self._handle_own_pending()
             self._reread_own = False
@@ -298,10 +299,16 @@ class Consumer:
         longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
         return await pause(self._stopping, random.uniform(longest / 2, longest))
 
+    async def _keep_observing(self) -> None:
+        """Measure beside the loop, which may be held back for hours: that is when the figures matter."""
+        while True:
+            try:
+                await self._observe()
+            except (RedisError, OSError) as error:
+                log.debug("the group cannot be observed", extra={"group": self.group, "reason": str(error)})
+            await asyncio.sleep(SECONDS_BETWEEN_OBSERVATIONS)
+
     async def _observe(self) -> None:
-        if time.monotonic() < self._next_observation:
-            return
-        self._next_observation = time.monotonic() + 2.0
         for info in await self._redis.xinfo_groups(self._stream):
             if info["name"] == self.group.encode() and info.get("lag") is not None:
                 telemetry.stream_lag.labels(self.group).set(info["lag"])

@@ -221,7 +221,7 @@ def published(article_id: str, version: int = 1, **changes: Any) -> ArticlePubli
 async def opened_desk(
     redis: Redis, keys: Keyspace, clock: Clock, *, chunk: int = 500, timeout: float = 0.5
 ) -> AsyncIterator[Desk]:
-    queue = Queue(redis, keys)
+    queue = Queue(redis, keys, clock=clock)
     matcher = Matcher(redis, keys)
     async with aiohttp.ClientSession(connector=connector(Policy(allow_private=True), limit=64)) as session:
         sender = Sender(session, clock, timeout=timeout, connect=0.5)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,7 @@ from aiohttp import web
 from standardwebhooks.webhooks import Webhook
 
 from newswire_notify import deadletters
-from newswire_notify.queue import Outcome, Settled
+from newswire_notify.queue import Outcome, Queue, Settled
 from newswire_notify.worker import SCHEDULE
 from tests.notify.conftest import Desk, Receiver, until
 
@@ -152,7 +153,7 @@ async def test_retry_after_is_honoured_and_bounded(desk: Desk, receiver: Receive
     receiver.answer("/a", 429, **{"Retry-After": said})
     await desk.publish("a1")
     await desk.deliver()
-    assert await desk.queue.next_due() == desk.clock.now + waited
+    assert await desk.queue.next_wait() == waited
 
 
 async def test_redirects_are_not_followed(desk: Desk, receiver: Receiver) -> None:
@@ -179,15 +180,61 @@ async def test_only_the_beginning_of_a_long_answer_is_kept(desk: Desk, receiver:
 async def test_a_lost_lease_changes_nothing(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("a1")
-    [stale] = await desk.queue.claim(desk.clock.now, 10, 64)
-    assert await desk.queue.claim(desk.clock.now + 9, 10, 64) == []
-    desk.clock.now += 10
-    [fresh] = await desk.queue.claim(desk.clock.now, 10, 64)
+    [stale] = await desk.queue.claim(10, 64)
+    desk.clock.now += 9
+    assert await desk.queue.claim(10, 64) == []
+    desk.clock.now += 1
+    [fresh] = await desk.queue.claim(10, 64)
     assert (stale.id, stale.attempt, fresh.attempt) == (fresh.id, 1, 2)
-    assert await desk.queue.settle([Settled(stale, Outcome.DEAD, 0, None)], desk.clock.now) == [None]
+    assert await desk.queue.settle([Settled(stale, Outcome.DEAD, 0, None)]) == [None]
     assert await desk.states(subscription) == {"a1.1": "delivering"}
-    assert await desk.queue.settle([Settled(fresh, Outcome.DELIVERED, 0, None)], desk.clock.now) == ["delivered"]
-    assert await desk.queue.settle([Settled(fresh, Outcome.RETRY, 0, None)], desk.clock.now) == [None]
+    assert await desk.queue.settle([Settled(fresh, Outcome.DELIVERED, 0, None)]) == ["delivered"]
+    assert await desk.queue.settle([Settled(fresh, Outcome.RETRY, 0, None)]) == [None]
+
+
+async def test_nothing_lies_still_when_the_clock_is_set_back_an_hour(desk: Desk, receiver: Receiver) -> None:
+    """What waits for its first attempt or for a retry, and what a killed worker had claimed, all goes on in its time."""
+    await desk.subscribe(f"{receiver.url}/claimed")
+    await desk.publish("a1")
+    assert len(await desk.queue.claim(30, 64)) == 1
+    await desk.subscribe(f"{receiver.url}/failing", {"publishers": ["harbour-post"]})
+    receiver.answer("/failing", 500, 204)
+    await desk.publish("a2")
+    await desk.deliver()
+    await desk.publish("a3")
+
+    desk.clock.now -= 3600
+    await desk.deliver()
+    assert receiver.events("/claimed") == ["a2.1", "a3.1"]
+    assert receiver.events("/failing") == ["a2.1", "a3.1"]
+    await desk.publish("a4")
+    desk.clock.now += SCHEDULE[0]
+    await desk.deliver()
+    assert receiver.events("/failing") == ["a2.1", "a3.1", "a4.1", "a2.1"]
+    desk.clock.now += 30
+    await desk.deliver()
+    assert receiver.events("/claimed") == ["a2.1", "a3.1", "a4.1", "a1.1"]
+
+
+async def test_a_clock_that_is_being_adjusted_moves_nothing(desk: Desk, receiver: Receiver) -> None:
+    await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 500)
+    await desk.publish("a1")
+    await desk.deliver()
+    desk.clock.now -= 2
+    assert await desk.queue.next_wait() == SCHEDULE[0] + 2
+
+
+async def test_workers_agree_on_the_time_of_the_server(desk: Desk, receiver: Receiver) -> None:
+    """Without a clock of its own, as in production, the queue goes by the server: a claim is a claim for every worker."""
+    await desk.subscribe(f"{receiver.url}/a")
+    desk.clock.now = time.time()
+    await desk.publish("a1")
+    queue = Queue(desk.redis, desk.keys)
+    desk.clock.now += 86_400
+    assert len(await queue.claim(30, 64)) == 1
+    assert await queue.claim(30, 64) == []
+    assert 29 < (await queue.next_wait() or 0) <= 30
 
 
 async def test_an_endpoint_has_only_so_many_in_flight(desk: Desk, receiver: Receiver) -> None:
@@ -195,8 +242,8 @@ async def test_an_endpoint_has_only_so_many_in_flight(desk: Desk, receiver: Rece
     await desk.subscribe(f"{receiver.url}/b", {"topics": ["nothing"]})
     for number in range(12):
         await desk.publish(f"a{number}")
-    assert len(await desk.queue.claim(desk.clock.now, 30, 64)) == 8
-    assert await desk.queue.claim(desk.clock.now, 30, 64) == []
+    assert len(await desk.queue.claim(30, 64)) == 8
+    assert await desk.queue.claim(30, 64) == []
 
 
 async def test_unsubscribing_cancels_what_waits(desk: Desk, receiver: Receiver) -> None:
@@ -207,7 +254,7 @@ async def test_unsubscribing_cancels_what_waits(desk: Desk, receiver: Receiver) 
     await desk.publish("a2")
     await desk.deliver()
     assert receiver.got == []
-    assert await desk.queue.next_due() is None
+    assert await desk.queue.next_wait() is None
     await desk.matcher.catch_up()
     assert len(desk.matcher.index) == 0
 

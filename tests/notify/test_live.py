@@ -165,6 +165,21 @@ async def test_the_tail_goes_on_after_its_connection_broke(url: str, desk: Desk)
         await until(lambda: reader.ids == ["a1.1", "a2.1"])
 
 
+async def test_a_replaced_stream_is_followed_from_its_beginning(url: str, desk: Desk) -> None:
+    """After a flush, or a failover to an empty server whose clock is behind, ids begin lower than those already read."""
+    ahead = "9999999999999-0"
+    entry = await desk.put("a0")
+    [(_, fields)] = await desk.redis.xrange(desk.keys.stream, entry.entry_id)
+    await desk.redis.xadd(desk.keys.stream, fields, ahead)
+    async with following(url, after=entry.entry_id) as reader:
+        await until(lambda: [event.id for event in reader.events] == [ahead])
+        await desk.redis.delete(desk.keys.stream)
+        await desk.put("a1")
+        await until(lambda: reader.ids == ["a0.1", "a1.1"])
+    async with following(url, after=ahead) as late:
+        await until(lambda: late.ids == ["a1.1"])
+
+
 async def test_a_retraction_takes_queued_text_away_and_a_slow_reader_is_cut_off(
     redis: Redis, desk: Desk, keys: Keyspace
 ) -> None:

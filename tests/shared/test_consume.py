@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from newswire import dead_letters
+from newswire import dead_letters, telemetry
 from newswire.consume import Consumer, Handler, Received, Rejected, Unavailable
 from newswire.keyspace import Keyspace
 
@@ -329,3 +329,15 @@ async def test_two_namespaces_do_not_see_each_other(redis: Redis, keys: Keyspace
     mine, theirs = Log(), Log()
     async with consuming(redis, keys, mine), consuming(redis, other, theirs):
         await until(lambda: mine.seen == ["a1.1"] and theirs.seen == ["a2.1"])
+
+
+async def test_lag_and_age_are_measured_while_the_loop_is_held_back(redis: Redis, keys: Keyspace) -> None:
+    async def unavailable(_: Sequence[Received]) -> None:
+        raise Unavailable("the index is away")
+
+    async with consuming(redis, keys, unavailable, batch=1):
+        await put(redis, keys, *range(5))
+        await until(lambda: telemetry.stream_lag.labels(GROUP)._value.get() == 4)
+        await until(lambda: telemetry.oldest_pending.labels(GROUP)._value.get() > 0)
+        age = telemetry.oldest_pending.labels(GROUP)._value.get()
+        await until(lambda: telemetry.oldest_pending.labels(GROUP)._value.get() > age)

@@ -49,7 +49,7 @@ _MAYBE_RELATIVE: Final = re.compile(r"""(?i)(href|src)\s*=\s*["']?(?!https?:|mai
 _LINKS: Final = {"href": re.compile(r"(?i)(https?://|mailto:)"), "src": re.compile(r"(?i)https?://")}
 _RENAME: Final = re.compile(f"<(/?)({'|'.join(_RENAMED)})>")
 _TAG: Final = re.compile(r'<(/?)([a-z0-9]+)((?:[^>"]|"[^"]*")*)>')
-_BLANK_LINES: Final = re.compile(r"\n{3,}")
+_BLANK_LINES: Final = re.compile(r"\n\n\n+")
 
 
 def _attribute(_element: str, name: str, value: str) -> str | None:
@@ -129,5 +129,4 @@ def _add_text(parts: list[str], text: str, preformatted: bool) -> None:
 
 def _tidy(text: str) -> str:
     lines = (" ".join(line.split()) for line in text.split("\n"))
-    tidy = "\n".join(lines).strip()
-    return _BLANK_LINES.sub("\n\n", tidy) if "\n\n\n" in tidy else tidy
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()

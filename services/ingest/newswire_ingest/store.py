@@ -76,7 +76,7 @@ class ArticleStore:
         self._keys = keys
         self._lifetime = int(idempotency_lifetime.total_seconds())
         self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "publish")
-        self._together = Together(redis, self._functions)
+        self._together = Together(self._functions)
 
     async def load(self) -> None:
         """Load the functions before the first request needs them."""
@@ -162,19 +162,19 @@ class ArticleStore:
 
     async def with_external_id(self, publisher: str, external_id: str) -> str | None:
         """Return the id of the article that a publisher knows by its own id."""
-        found = await self._together.hget(self._keys.external(publisher), external_id)
+        found = await self._redis.hget(self._keys.external(publisher), external_id)
         return found.decode() if found else None
 
     async def find(self, article_id: str) -> tuple[Head, bytes | None] | None:
         """Return an article's head and the document of its last version, or what will be its first; None once it is erased."""
-        head = await read_head(self._together, self._keys, article_id)
+        head = await read_head(self._redis, self._keys, article_id)
         for _ in range(TRIES):
             if head is None or head.status is Status.RETRACTED:
                 break
             document = await self._document(head)
             if document is not None:
                 return head, document
-            head = await read_head(self._together, self._keys, article_id)  # between the two reads it was changed
+            head = await read_head(self._redis, self._keys, article_id)  # between the two reads it was changed
         return (head, None) if head else None
 
     async def find_all(self, article_ids: Sequence[str]) -> list[tuple[Head, bytes | None]]:
@@ -183,8 +183,8 @@ class ArticleStore:
 
     async def _document(self, head: Head) -> bytes | None:
         if head.status is Status.PUBLISHED:
-            return await version_document(self._together, self._keys, head.id, head.version)
-        revision, document = await self._together.hmget(self._keys.scheduled(head.id), "revision", "document")
+            return await version_document(self._redis, self._keys, head.id, head.version)
+        revision, document = await self._redis.hmget(self._keys.scheduled(head.id), "revision", "document")
         return document if revision and int(revision) == head.revision else None
 
     async def list_articles(
@@ -208,7 +208,7 @@ class ArticleStore:
 
     async def version(self, article_id: str, number: int) -> bytes | None:
         """Return one version's document, or None where it was erased or never was."""
-        return await version_document(self._together, self._keys, article_id, number)
+        return await version_document(self._redis, self._keys, article_id, number)
 
     async def _write(self, version: Version, claim: Claim, state: str, why: Why, revision: int) -> Outcome:
         keys, due, document = self._keys, version.due, version.document

@@ -60,10 +60,18 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             keep_dead=own.dead_letter_retention.total_seconds(),
         )
         sender = Sender(session, timeout=own.webhook_timeout, connect=own.webhook_connect_timeout)
-        worker = Worker(
-            queue, records, keys, sender.send, concurrency=own.webhook_concurrency, lease=own.webhook_timeout + 15
-        )
-        fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=worker.wake)
+        # Two, so that one sends while the other waits for the queue.
+        workers = [
+            Worker(queue, records, keys, sender.send, concurrency=share, lease=own.webhook_timeout + 15)
+            for share in (own.webhook_concurrency - own.webhook_concurrency // 2, own.webhook_concurrency // 2)
+            if share
+        ]
+
+        def wake() -> None:
+            for worker in workers:
+                worker.wake()
+
+        fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake)
         consumer = Consumer(records, keys, GROUP, fan_out)
         tail = Tail(records, keys)
         totals = Totals(redis, records, keys, own.site)
@@ -75,11 +83,16 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 ),
                 live_router(tail, own),
             ],
-            loops={"fan-out": consumer.run, "deliveries": worker.run, "live stream": tail.run, "totals": totals.run},
+            loops={
+                "fan-out": consumer.run,
+                **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
+                "live stream": tail.run,
+                "totals": totals.run,
+            },
             checks={
                 "redis": partial(sound, redis, own.allow_volatile),
                 "consumer": consumer.check,
-                "worker": worker.check,
+                **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.check,
             },
             channels=CHANNELS,

@@ -1,6 +1,5 @@
 """Deliveries that were given up: for the operator to look at, try again or drop. They never hold an article's text."""
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -49,7 +48,7 @@ async def retry(redis: "Redis", keys: Keyspace, delivery_id: str) -> None:
         NotRetried: it is not dead, its subscription is gone, or a later version of its article has taken its place.
     """
     queue = Queue(redis, keys)
-    answer = await queue.functions.call("revive", [], [queue.prefix, delivery_id, int(time.time() * 1000)])
+    answer = await queue.functions.call("revive", [], [queue.prefix, delivery_id, queue.now])
     match answer:
         case b"OK":
             return

@@ -1,4 +1,5 @@
 -- Subscriptions and their queue of deliveries. Every name is built from the prefix, which is the first argument of each call.
+-- Times are ms. `now` is '' for the time of this server, on which all workers agree whatever their own clocks say.
 -- Per subscription: `due:` (waiting deliveries by due time), `leased:` (those in flight by end of lease), `pending:` (article →
 -- its delivery that has not ended). `endpoints` holds each subscription at the next time at which there is work for it.
 
@@ -7,6 +8,34 @@ local function less(a, b)
   local bms, bseq = string.match(b, '^(%d+)-(%d+)$')
   if tonumber(ams) ~= tonumber(bms) then return tonumber(ams) < tonumber(bms) end
   return tonumber(aseq) < tonumber(bseq)
+end
+
+-- A clock that goes back by more than this has been set back; by less, it is only being adjusted.
+local SET_BACK = 30000
+
+-- Takes everything that waits or is leased back with the clock, or it would lie still until the old time comes round again.
+local function set_back(p, by)
+  for _, sub in ipairs(redis.call('ZRANGE', p .. 'endpoints', 0, -1)) do
+    redis.call('ZINCRBY', p .. 'endpoints', -by, sub)
+    for _, queue in ipairs({p .. 'due:' .. sub, p .. 'leased:' .. sub}) do
+      for _, id in ipairs(redis.call('ZRANGE', queue, 0, -1)) do redis.call('ZINCRBY', queue, -by, id) end
+    end
+  end
+end
+
+local function moment(p, given)
+  local now = tonumber(given)
+  if not now then
+    local time = redis.call('TIME')
+    now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  end
+  local seen = tonumber(redis.call('GET', p .. 'clock') or now)
+  if now < seen - SET_BACK then
+    set_back(p, seen - now)
+    seen = 0
+  end
+  if now >= seen + 1000 or seen == now then redis.call('SET', p .. 'clock', string.format('%.0f', now)) end
+  return now
 end
 
 local function rank_of(version, kind)
@@ -83,7 +112,7 @@ local function unsubscribe(_, argv)
   local p, id = argv[1], argv[2]
   if redis.call('HGET', p .. 'subscription:' .. id, 'account') ~= argv[3] then return 0 end
   detach(p, id)
-  cancel_all(p, id, argv[4], argv[5])
+  cancel_all(p, id, moment(p, argv[4]), argv[5])
   redis.call('ZREM', p .. 'subscriptions:' .. argv[3], id)
   redis.call('DEL', p .. 'subscription:' .. id, p .. 'deliveries:' .. id)
   return 1
@@ -154,7 +183,8 @@ end
 -- prefix, event id, chunk, now, keep. Enqueues the next chunk of an event's plan and remembers how far it got, in one step.
 -- Answers {enqueued, plan entries left, matched, previously matched, announced}.
 local function expand(_, argv)
-  local p, chunk, now, keep = argv[1], tonumber(argv[3]), argv[4], argv[5]
+  local p, chunk, keep = argv[1], tonumber(argv[3]), argv[5]
+  local now = moment(p, argv[4])
   local fan = p .. 'fanout:' .. argv[2]
   local plan = fan .. ':plan'
   local target, at, article = unpack(redis.call('HMGET', fan, 'target', 'at', 'article'))
@@ -192,7 +222,8 @@ end
 -- prefix, now, lease, limit, cap per endpoint, keep. Answers {{id, attempt, failures, event, type, article, version, reason,
 -- subscription, url, secret, content, envelope}, …}.
 local function claim(_, argv)
-  local p, now, lease = argv[1], tonumber(argv[2]), tonumber(argv[3])
+  local p, lease = argv[1], tonumber(argv[3])
+  local now = moment(p, argv[2])
   local left, cap, keep = tonumber(argv[4]), tonumber(argv[5]), argv[6]
   local jobs = {}
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
@@ -228,10 +259,11 @@ local function claim(_, argv)
   return jobs
 end
 
--- prefix, id, attempt, outcome (delivered, retry, dead, gone, cancelled, released), now, cap, keep, keep dead, due, record of the
--- attempt or '', what the endpoint answered. Answers the state the delivery is in now, or false for one whose lease is lost.
+-- prefix, id, attempt, outcome (delivered, retry, dead, gone, cancelled, released), now, cap, keep, keep dead, wait, record of the
+-- attempt or '', what the endpoint answered. `wait`: until a retry is due. Answers the state the delivery is in now, or false for one whose lease is lost.
 local function settle(_, argv)
-  local p, id, outcome, now, cap, keep = argv[1], argv[2], argv[4], argv[5], tonumber(argv[6]), argv[7]
+  local p, id, outcome, cap, keep = argv[1], argv[2], argv[4], tonumber(argv[6]), argv[7]
+  local now = moment(p, argv[5])
   local key = p .. 'delivery:' .. id
   local attempt, state, sub, article, event, version = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription',
     'article', 'event', 'version'))
@@ -256,14 +288,14 @@ local function settle(_, argv)
     else
       state = 'waiting'
       redis.call('HSET', key, 'state', state)
-      redis.call('ZADD', p .. 'due:' .. sub, argv[9], id)
+      redis.call('ZADD', p .. 'due:' .. sub, now + tonumber(argv[9]), id)
     end
   elseif outcome == 'dead' or outcome == 'gone' then
     state = 'dead'
     redis.call('HSET', key, 'envelope', redis.call('HGET', p .. 'fanout:' .. event, 'envelope') or '')
     finish(p, id, state, now, argv[8])
     redis.call('ZADD', p .. 'deliveries:dead', now, id)
-    redis.call('ZREMRANGEBYSCORE', p .. 'deliveries:dead', '-inf', tonumber(now) - tonumber(argv[8]))
+    redis.call('ZREMRANGEBYSCORE', p .. 'deliveries:dead', '-inf', now - tonumber(argv[8]))
   else
     state = outcome
     finish(p, id, state, now, keep)
@@ -280,7 +312,7 @@ end
 
 -- prefix, id, now. Puts a dead delivery back into its queue. Answers OK, MISSING, UNSUBSCRIBED or SUPERSEDED.
 local function revive(_, argv)
-  local p, id, now = argv[1], argv[2], argv[3]
+  local p, id, now = argv[1], argv[2], moment(argv[1], argv[3])
   local key = p .. 'delivery:' .. id
   local state, sub, article, event, version, kind = unpack(redis.call('HMGET', key, 'state', 'subscription', 'article', 'event',
     'version', 'type'))
@@ -304,6 +336,14 @@ local function revive(_, argv)
   return 'OK'
 end
 
+-- prefix, now. Answers in how many ms some endpoint has work next, or false where none has.
+local function next_wait(_, argv)
+  local head = redis.call('ZRANGE', argv[1] .. 'endpoints', 0, 0, 'WITHSCORES')
+  if not head[2] then return false end
+  return math.max(0, math.ceil(tonumber(head[2]) - moment(argv[1], argv[2])))
+end
+
+register('next_wait', next_wait)
 register('subscribe', subscribe)
 register('unsubscribe', unsubscribe)
 register('begin', begin)

@@ -62,13 +62,13 @@ class FanOut:
             retracted=retracted,
             envelope=envelope(item.event, with_data=retracted),
         )
-        await self._queue.begin(plan, digests, self._clock())
+        progress = await self._queue.begin(plan, digests, self._chunk)
         while True:
-            progress = await self._queue.expand(plan.id, self._chunk, self._clock())
             if progress.enqueued:
                 self._enqueued()
             if not progress.left:
                 break
+            progress = await self._queue.expand(plan.id, self._chunk)
         if not progress.announced:
             await self._announce(item.event, plan, progress)
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from newswire.consume import pause
 from newswire.events import RETRACTED, ArticlePublished, ArticleRetracted, PoisonEntry, UnknownType, decode
@@ -82,6 +82,8 @@ class Listener:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     retracted: dict[str, tuple[int, int]] = field(default_factory=dict)
     cut_off: bool = False
+    resumed_at: tuple[int, int] = (0, 0)
+    """Up to where the reader was served from the stream itself: what the tail hands out of that is a repeat."""
 
     def offer(self, live: Live) -> None:
         """Queue an event, or cut the reader off when it has fallen too far behind."""
@@ -144,11 +146,26 @@ class Tail:
             self._after = newest[0][0].decode() if newest else "0-0"
             self.running = True
         answer = await self._redis.xread({self._keys.stream: self._after}, count=PAGE, block=BLOCK_MS)
+        if not answer and await self._replaced_since(self._after):
+            log.warning("the stream was replaced and is read from its beginning")
+            self._after = "0-0"
+            for listener in self._listeners:
+                listener.resumed_at = (0, 0)
         for entry_id, fields in (entry for _, entries in answer or () for entry in entries):
             self._after = entry_id.decode()
             live = encode(entry_id, fields)
             if live is not None:
                 self._hand_out(live)
+
+    async def _replaced_since(self, after: str) -> bool:
+        """Tell whether the stream ends before an id that was read from it: flushed, or another server's in its place."""
+        try:
+            newest: bytes = (await self._redis.xinfo_stream(self._keys.stream))["last-generated-id"]
+        except ResponseError as error:
+            if "no such key" not in str(error):
+                raise
+            newest = b"0-0"
+        return position(newest.decode()) < position(after)
 
     def _hand_out(self, live: Live) -> None:
         for listener in self._listeners:
@@ -165,24 +182,25 @@ class Tail:
         """Yield frames for one reader: what came after an id it has seen, then what comes, without gap or repeat."""
         listener = Listener(limit)
         self._listeners.add(listener)
-        seen = (0, 0)
         try:
             yield b"retry: %d\n" % RETRY_MS
             if after is not None:
-                seen = position(after)
+                # Of a stream that was replaced the reader has seen nothing, whatever the id that it last saw.
+                seen = (0, 0) if await self._replaced_since(after) else position(after)
+                listener.resumed_at = seen
                 while not stopped():
                     page = await self._redis.xrange(self._keys.stream, f"({seen[0]}-{seen[1]}", count=PAGE)
                     if not page:
                         break
                     for entry_id, fields in page:
-                        seen = position(entry_id.decode())
+                        seen = listener.resumed_at = position(entry_id.decode())
                         live = encode(entry_id, fields)
                         if live is not None and live.wanted_by(filter_) and listener.may_have(live):
                             yield live.frame
             while not stopped():
                 while listener.waiting and not stopped():
                     live = listener.waiting.popleft()
-                    if live.entry > seen and live.wanted_by(filter_) and listener.may_have(live):
+                    if live.entry > listener.resumed_at and live.wanted_by(filter_) and listener.may_have(live):
                         yield live.frame
                 if listener.cut_off:
                     yield b": too slow, resume from the last id\n"

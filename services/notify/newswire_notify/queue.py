@@ -4,7 +4,7 @@ Every step is one Redis function (``deliveries.lua``). A claim is a lease; its a
 `Queue.settle` checks, so a worker that lost its lease changes nothing any more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from newswire.functions import Argument, FunctionLibrary
+from newswire.functions import Argument, Call, FunctionLibrary
 from newswire.keyspace import Keyspace
 
 FANOUT_KEPT_MS = 8 * 86_400_000
@@ -64,11 +64,11 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The end of an attempt, to be written down."""
+    """The end of an attempt, to be written down. ``wait`` is in seconds, for a retry."""
 
     job: Job
     outcome: Outcome
-    due: float
+    wait: float
     attempt: Attempt | None
 
 
@@ -97,7 +97,7 @@ class Event:
 
 
 class Queue:
-    """The queue of one namespace. Times are seconds since the epoch."""
+    """The queue of one namespace. The time is that of its server, on which all workers agree, unless a clock is given."""
 
     def __init__(
         self,
@@ -107,6 +107,7 @@ class Queue:
         per_endpoint: int = 8,
         keep: float = 7 * 86_400,
         keep_dead: float = 30 * 86_400,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.redis = redis
         self.keys = keys
@@ -115,9 +116,18 @@ class Queue:
         self._per_endpoint = per_endpoint
         self._keep = _ms(keep)
         self._keep_dead = _ms(keep_dead)
+        self._clock = clock
 
-    async def begin(self, event: Event, digests: Sequence[str], now: float) -> None:
-        """Decide, once and for all, who is told of an event: those of the matched digests and those told before."""
+    @property
+    def now(self) -> Argument:
+        """What the functions take for the time: ms since the epoch, or '' for the server's own."""
+        return _ms(self._clock()) if self._clock else ""
+
+    async def begin(self, event: Event, digests: Sequence[str], chunk: int) -> Progress:
+        """Decide, once and for all, who is told of an event: those of the matched digests and those told before.
+
+        The first chunk of its deliveries is enqueued in the same round trip.
+        """
         arguments: list[Argument] = [
             event.id,
             event.type,
@@ -126,43 +136,53 @@ class Queue:
             event.version,
             event.entry_id,
             event.envelope,
-            _ms(now),
+            self.now,
             FANOUT_KEPT_MS,
             *digests,
         ]
-        await self._call("begin", arguments)
-
-    async def expand(self, event_id: str, chunk: int, now: float) -> Progress:
-        """Enqueue the next chunk of an event's deliveries."""
-        enqueued, left, matched, previously, announced = await self._call(
-            "expand", [event_id, chunk, _ms(now), self._keep]
+        decided, progress = await self.functions.call_all(
+            [("begin", (), [self.prefix, *arguments]), ("expand", (), self._expansion(event.id, chunk))]
         )
-        return Progress(enqueued, left, matched, previously, announced == b"1")
+        for answer in (decided, progress):
+            if isinstance(answer, Exception):
+                raise answer
+        return _progress(progress)
+
+    async def expand(self, event_id: str, chunk: int) -> Progress:
+        """Enqueue the next chunk of an event's deliveries."""
+        return _progress(await self.functions.call("expand", (), self._expansion(event_id, chunk)))
+
+    def _expansion(self, event_id: str, chunk: int) -> list[Argument]:
+        return [self.prefix, event_id, chunk, self.now, self._keep]
 
     async def announced(self, event_id: str) -> None:
         """Remember that the world has been told how many deliveries an event makes."""
         await self.redis.hset(self.prefix + f"fanout:{event_id}", "announced", "1")
 
-    async def claim(self, now: float, lease: float, limit: int) -> list[Job]:
-        """Lease up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
-        found = await self._call("claim", [_ms(now), _ms(lease), limit, self._per_endpoint, self._keep])
-        return [_job(fields) for fields in found]
+    async def claim(self, lease: float, limit: int) -> list[Job]:
+        """Lease, for so many seconds, up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
+        _, jobs = await self.exchange([], lease, limit)
+        return jobs
 
-    async def settle(self, ended: Sequence[Settled], now: float) -> list[str | None]:
+    async def settle(self, ended: Sequence[Settled]) -> list[str | None]:
         """Write down how attempts ended; return each delivery's state, or None where the lease had been lost."""
-        if not ended:
-            return []
-        first, *rest = ended  # the first call loads the functions where a new server lacks them
-        states = [await self._call("settle", self._settlement(first, now))]
-        if rest:
-            name = self.functions.full_name("settle")
-            async with self.redis.pipeline(transaction=False) as pipe:
-                for item in rest:
-                    pipe.fcall(name, 0, self.prefix, *self._settlement(item, now))
-                states += await pipe.execute()
-        return [state.decode() if state else None for state in states]
+        states, _ = await self.exchange(ended, 0.0, 0)
+        return states
 
-    def _settlement(self, item: Settled, now: float) -> list[Argument]:
+    async def exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> tuple[list[str | None], list[Job]]:
+        """Settle what ended, then claim: one round trip for both, and one wait for the server's disk."""
+        calls: list[Call] = [("settle", (), [self.prefix, *self._settlement(item)]) for item in ended]
+        if limit > 0:
+            arguments = [self.prefix, self.now, _ms(lease), limit, self._per_endpoint, self._keep]
+            calls.append(("claim", (), arguments))
+        answers = await self.functions.call_all(calls) if calls else []
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        jobs = answers.pop() if limit > 0 else []
+        return [state.decode() if state else None for state in answers], [_job(fields) for fields in jobs]
+
+    def _settlement(self, item: Settled) -> list[Argument]:
         record, answer = "", ""
         if item.attempt is not None:
             shown = {
@@ -174,14 +194,14 @@ class Queue:
             }
             record, answer = orjson.dumps(shown).decode(), item.attempt.answer
         return [
-            item.job.id, item.job.attempt, item.outcome.value, _ms(now), self._per_endpoint, self._keep,
-            self._keep_dead, _ms(item.due), record, answer,
+            item.job.id, item.job.attempt, item.outcome.value, self.now, self._per_endpoint, self._keep,
+            self._keep_dead, _ms(item.wait), record, answer,
         ]  # fmt: skip
 
-    async def next_due(self) -> float | None:
-        """Return when some endpoint has work next."""
-        head: list[Any] = await self.redis.zrange(self.prefix + "endpoints", 0, 0, withscores=True)
-        return float(head[0][1]) / 1000 if head else None
+    async def next_wait(self) -> float | None:
+        """Return in how many seconds some endpoint has work next, or None where none has."""
+        wait: int | None = await self._call("next_wait", [self.now])
+        return None if wait is None else wait / 1000
 
     async def _call(self, name: str, arguments: list[Argument]) -> Any:
         return await self.functions.call(name, [], [self.prefix, *arguments])
@@ -189,6 +209,11 @@ class Queue:
 
 def _ms(seconds: float) -> int:
     return int(seconds * 1000)
+
+
+def _progress(answer: list[Any]) -> Progress:
+    enqueued, left, matched, previously, announced = answer
+    return Progress(enqueued, left, matched, previously, announced == b"1")
 
 
 def _job(fields: list[Any]) -> Job:

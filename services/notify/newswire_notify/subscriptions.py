@@ -174,7 +174,7 @@ class Subscriptions:
 
     async def remove(self, account: str, subscription_id: str) -> bool:
         """End a subscription and whatever of it waits to be delivered; return whether the account had it."""
-        arguments: list[Argument] = [self._queue.prefix, subscription_id, account, int(time.time() * 1000), self._keep]
+        arguments: list[Argument] = [self._queue.prefix, subscription_id, account, self._queue.now, self._keep]
         return bool(await self._queue.functions.call("unsubscribe", [], arguments))
 
     async def _newest_entry(self) -> str:

@@ -40,18 +40,18 @@ class Post(Protocol):
         ...
 
 
-def verdict(job: Job, sent: Sent, now: float, uniform: Callable[[float, float], float]) -> tuple[Outcome, float]:
-    """Decide what follows an attempt, and when."""
+def verdict(job: Job, sent: Sent, uniform: Callable[[float, float], float]) -> tuple[Outcome, float]:
+    """Decide what follows an attempt, and after how many seconds."""
     if sent.accepted:
-        return Outcome.DELIVERED, now
+        return Outcome.DELIVERED, 0.0
     if sent.gone:
-        return Outcome.GONE, now
+        return Outcome.GONE, 0.0
     if job.failures >= len(SCHEDULE):
-        return Outcome.DEAD, now
+        return Outcome.DEAD, 0.0
     wait = SCHEDULE[job.failures] * uniform(1 - JITTER, 1 + JITTER)
     if sent.retry_after is not None:
         wait = min(max(wait, sent.retry_after), max(wait, LONGEST_RETRY_AFTER))
-    return Outcome.RETRY, now + wait
+    return Outcome.RETRY, wait
 
 
 class Worker:
@@ -113,11 +113,7 @@ class Worker:
 
     async def step(self) -> int:
         """Settle what has ended, claim what is due and begin to send it; return how many were begun."""
-        await self._settle()
-        free = self._concurrency - len(self._in_flight)
-        if free <= 0:
-            return 0
-        jobs = await self._queue.claim(self._clock(), self._lease, free)
+        jobs = await self._exchange(self._concurrency - len(self._in_flight))
         if jobs:
             await self._begin(jobs)
         return len(jobs)
@@ -132,8 +128,8 @@ class Worker:
         """Sleep until there is something to do: an attempt has ended, something is due or was put into the queue."""
         wait = IDLE
         if not busy:
-            due = await self._queue.next_due()
-            wait = IDLE if due is None else min(max(due - self._clock(), 0.001), IDLE)
+            next_wait = await self._queue.next_wait()
+            wait = IDLE if next_wait is None else min(max(next_wait, 0.001), IDLE)
         news = asyncio.create_task(self._news.wait())
         await asyncio.wait({news, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
@@ -145,7 +141,7 @@ class Worker:
         for job in jobs:
             document = documents.get((job.article, job.version)) if job.type == PUBLISHED else None
             if not job.envelope or (job.type == PUBLISHED and document is None):
-                self._ended.append(Settled(job, Outcome.CANCELLED, self._clock(), None))
+                self._ended.append(Settled(job, Outcome.CANCELLED, 0.0, None))
                 continue
             body = rendered(job.envelope, document, job.content, job.reason)
             task = asyncio.create_task(self._deliver(job, body, _origin(job.envelope)[0]))
@@ -165,10 +161,9 @@ class Worker:
         try:
             sent = await self._post(job, body, traceparent)
         except asyncio.CancelledError:
-            self._ended.append(Settled(job, Outcome.RELEASED, self._clock(), None))
+            self._ended.append(Settled(job, Outcome.RELEASED, 0.0, None))
             raise
-        now = self._clock()
-        outcome, due = verdict(job, sent, now, self._uniform)
+        outcome, wait = verdict(job, sent, self._uniform)
         if outcome is not Outcome.DELIVERED:
             log.info(
                 "delivery failed",
@@ -179,17 +174,17 @@ class Worker:
                     "error": sent.attempt.error,
                 },
             )
-        self._ended.append(Settled(job, outcome, due, sent.attempt))
+        self._ended.append(Settled(job, outcome, wait, sent.attempt))
         if outcome is Outcome.DELIVERED:
-            published = _origin(job.envelope)[1]
+            now, published = self._clock(), _origin(job.envelope)[1]
             telemetry.publish_to_delivered.observe(max(0.0, now - (published or now)))
         self._news.set()
 
-    async def _settle(self) -> None:
+    async def _exchange(self, free: int) -> list[Job]:
         async with self._settling:
             ended, self._ended = self._ended, []
             try:
-                states = await self._queue.settle(ended, self._clock())
+                states, jobs = await self._queue.exchange(ended, self._lease, free)
             except BaseException:
                 self._ended = ended + self._ended  # settled twice is harmless: the second time the lease is gone
                 raise
@@ -198,6 +193,7 @@ class Worker:
                 telemetry.deliveries.labels(state).inc()
             elif state == "waiting" and item.outcome is Outcome.RETRY:
                 telemetry.deliveries.labels("retried").inc()
+        return jobs
 
     async def _drain(self) -> None:
         if self._in_flight:
@@ -206,7 +202,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         try:
-            await self._settle()
+            await self._exchange(0)
         except (RedisError, OSError) as error:
             log.warning("leases are left to run out", extra={"reason": str(error)})
 

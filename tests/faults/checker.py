@@ -1,0 +1,307 @@
+"""The checker: holds what an installation keeps against what the outside saw, and names every difference.
+
+Pure: `differences` takes a `Journal` and a `Readback`, asks nobody, and is itself tested against planted damage.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from newswire.dead_letters import GROUPS
+from tests.faults.journal import Journal, Receipt, Subscriber, Write
+from tests.faults.readback import Indexed, Readback
+
+CONCURRENT_SECONDS = 1.0
+"""Webhooks that arrive this close together were under way at the same time: neither overtook the other."""
+
+
+class Wrong(StrEnum):
+    """The kinds of damage."""
+
+    LOST = "lost"
+    DOUBLED = "doubled"
+    STALE = "stale"
+    DISORDERED = "out of version order"
+    PENDING = "left pending"
+    CLAIMED = "left claimed"
+    UNASKED = "nobody asked for it"
+    NOT_ERASED = "text of a retracted article"
+    CORRUPT = "not what was sent"
+    DEAD = "given up"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as it must be, and where."""
+
+    wrong: Wrong
+    place: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.wrong}: {self.place}: {self.what}"
+
+
+def differences(
+    journal: Journal, found: Readback, *, repeats_allowed: int = 0, indexed_before: Collection[str] = ()
+) -> list[Difference]:
+    """Name every difference.
+
+    Args:
+        journal: what the outside saw.
+        found: what the stores hold, read when nothing is under way any more.
+        repeats_allowed: how many webhooks may have come more than once, under the same ``webhook-id``; a process killed
+            between the answer and its being written down must send again.
+        indexed_before: ids that the index may hold without a record, since the records were flushed on purpose.
+    """
+    lives = journal.by_article()
+    known = lives | _unanswered(journal, found)
+    return [
+        *_records(lives, known, found),
+        *_stream(lives, known, found),
+        *_groups(found),
+        *_index(lives, known, found, indexed_before),
+        *_deliveries(journal, known, found),
+        *_receipts(journal, known, found, repeats_allowed),
+        *_live(journal, known, found),
+    ]
+
+
+def _unanswered(journal: Journal, found: Readback) -> dict[str, list[Write]]:
+    """Return the lives of articles that exist although their requests were never answered, as the records tell them."""
+    lives = {}
+    for (article, version), document in found.documents.items():
+        if document.get("title") in journal.unanswered and version == 1:
+            topics = tuple(document.get("topics", ()))
+            lives[article] = [Write(article, 1, "published", document["title"], document["category"], topics)]
+    acknowledged = {write.article for write in journal.writes}
+    return {article: life for article, life in lives.items() if article not in acknowledged}
+
+
+def _state(indexed: Indexed | None) -> str:
+    if indexed is None:
+        return "nothing"
+    return f"version {indexed.version}{', retracted' if indexed.retracted else ''}"
+
+
+def _records(lives: dict[str, list[Write]], known: Collection[str], found: Readback) -> Iterator[Difference]:
+    versions_of: dict[str, list[int]] = defaultdict(list)
+    for article, number in sorted(found.documents):
+        versions_of[article].append(number)
+    for article, life in lives.items():
+        last = life[-1]
+        head = found.heads.get(article)
+        if head is None:
+            yield Difference(Wrong.LOST, "record", f"{article}: acknowledged and not there")
+            continue
+        status, version = head
+        if version < last.version or (status, version) != (last.kind, last.version):
+            wrong = Wrong.LOST if version < last.version else Wrong.STALE
+            yield Difference(wrong, "record", f"{article}: {status} {version}, acknowledged {last.kind} {last.version}")
+        if article not in found.listed:
+            yield Difference(Wrong.LOST, "list of articles", article)
+        versions = versions_of[article]
+        if last.kind == "retracted":
+            if versions:
+                yield Difference(Wrong.NOT_ERASED, "version documents", f"{article}: {versions}")
+            continue
+        if versions != list(range(1, version + 1)):
+            yield Difference(Wrong.LOST, "version documents", f"{article}: there are {versions} of {version}")
+        for write in life:
+            document = found.documents.get((article, write.version))
+            if document is not None and (document["title"], document["version"]) != (write.title, write.version):
+                yield Difference(Wrong.CORRUPT, "version document", f"{article}.{write.version}")
+    for article in sorted((found.listed | found.heads.keys()) - set(known)):
+        yield Difference(Wrong.UNASKED, "record", f"{article}: nobody published it")
+
+
+def _stream(lives: dict[str, list[Write]], known: dict[str, list[Write]], found: Readback) -> Iterator[Difference]:
+    by_article = defaultdict(list)
+    for entry in found.entries:
+        by_article[entry.article].append(entry)
+    for article, life in lives.items():
+        events = [entry.event for entry in by_article[article]]
+        retractions = [write.event for write in life if write.kind == "retracted"]
+        erased_up_to = max((write.rank for write in life if write.kind == "retracted"), default=0)
+        expected = [write.event for write in life if write.kind == "retracted" or write.rank > erased_up_to]
+        for event, times in Counter(events).items():
+            if times > 1:
+                yield Difference(Wrong.DOUBLED, "stream", f"{event}: {times} entries")
+        for event in expected:
+            if event not in events:
+                yield Difference(Wrong.LOST, "stream", f"{event}: no entry")
+        for write in life:
+            if write.event in events and write.event not in expected and write.event not in retractions:
+                yield Difference(Wrong.NOT_ERASED, "stream", write.event)
+        if set(events) == set(expected) and list(dict.fromkeys(events)) != expected:
+            yield Difference(Wrong.DISORDERED, "stream", f"{article}: {events}")
+        for entry in by_article[article]:
+            document = found.documents.get((article, entry.data.get("version", 0)))
+            if document is not None and not entry.event.endswith(".retracted") and entry.data != document:
+                yield Difference(Wrong.CORRUPT, "stream", f"{entry.event}: entry and record differ")
+    strangers = {write.event for life in known.values() for write in life}
+    for entry in found.entries:
+        if entry.event not in strangers:
+            yield Difference(Wrong.UNASKED, "stream", f"{entry.id} {entry.event or 'no event'}")
+
+
+def _groups(found: Readback) -> Iterator[Difference]:
+    for name in GROUPS:
+        group = found.groups.get(name)
+        if group is None:
+            yield Difference(Wrong.LOST, f"group {name}", "there is no such group")
+            continue
+        if group.pending:
+            yield Difference(Wrong.PENDING, f"group {name}", f"{group.pending} entries read and not handled")
+        if group.last_delivered != found.last_entry and any(
+            _position(entry.id) > _position(group.last_delivered) for entry in found.entries
+        ):
+            yield Difference(Wrong.PENDING, f"group {name}", f"read to {group.last_delivered} of {found.last_entry}")
+        if group.checkpoint != group.last_delivered:
+            yield Difference(
+                Wrong.STALE, f"group {name}", f"checkpoint {group.checkpoint}, handled {group.last_delivered}"
+            )
+        for why in found.dead_letters.get(name, ()):
+            yield Difference(Wrong.DEAD, f"dead letters of {name}", why)
+
+
+def _index(
+    lives: dict[str, list[Write]], known: Collection[str], found: Readback, indexed_before: Collection[str]
+) -> Iterator[Difference]:
+    for article, life in lives.items():
+        last = life[-1]
+        held = found.index.get(article)
+        if held == Indexed(last.version, last.kind == "retracted"):
+            continue
+        what = f"{article}: holds {_state(held)}, acknowledged {last.kind} {last.version}"
+        yield Difference(Wrong.LOST if held is None else Wrong.STALE, "index", what)
+    for article in sorted(found.index.keys() - set(known) - set(indexed_before)):
+        yield Difference(Wrong.UNASKED, "index", article)
+
+
+def _told(life: list[Write], subscribers: list[Subscriber]) -> Iterator[tuple[Write, Subscriber]]:
+    """Yield who is to be told of what: whoever asked for it, and whoever was told of the article before."""
+    told: dict[str, Subscriber] = {}
+    for write in life:
+        if write.kind == "published":
+            told |= {subscriber.id: subscriber for subscriber in subscribers if subscriber.asked_for(write)}
+        for subscriber in told.values():
+            yield write, subscriber
+
+
+def _told_before(write: Write, life: list[Write], subscriber: Subscriber, found: Readback) -> bool:
+    return any(subscriber.delivery(earlier.event) in found.deliveries for earlier in life if earlier.rank < write.rank)
+
+
+def _deliveries(journal: Journal, known: dict[str, list[Write]], found: Readback) -> Iterator[Difference]:
+    received = {receipt.webhook_id for receipt in journal.receipts if receipt.signed}
+    unexpected = dict(found.deliveries)
+    acknowledged = {write.event for write in journal.writes}
+    for life in known.values():
+        retracted = max((write.rank for write in life if write.kind == "retracted"), default=0)
+        for write, subscriber in _told(life, journal.subscribers):
+            identity = subscriber.delivery(write.event)
+            delivery = unexpected.pop(identity, None)
+            name = f"{write.event} to {subscriber.path}"
+            superseded = any(
+                subscriber.delivery(later.event) in found.deliveries for later in life if later.rank > write.rank
+            )
+            if delivery is None:
+                # What was retracted before it was handed out is told to nobody, and neither is its retraction.
+                unheard = retracted > write.rank or (
+                    write.kind == "retracted" and not _told_before(write, life, subscriber, found)
+                )
+                if write.event in acknowledged and not superseded and not unheard:
+                    yield Difference(Wrong.LOST, "deliveries", name)
+                continue
+            match delivery["state"]:
+                case "delivered":
+                    if identity not in received:
+                        yield Difference(Wrong.LOST, "receiver", f"{name}: said to be delivered")
+                case "superseded" if superseded:
+                    pass
+                case "cancelled" if retracted > write.rank:
+                    pass
+                case "waiting":
+                    yield Difference(Wrong.PENDING, "deliveries", name)
+                case "delivering":
+                    yield Difference(Wrong.CLAIMED, "deliveries", name)
+                case "dead":
+                    yield Difference(Wrong.DEAD, "deliveries", name)
+                case other:
+                    yield Difference(Wrong.LOST, "deliveries", f"{name}: {other}")
+    for identity, delivery in unexpected.items():
+        yield Difference(Wrong.UNASKED, "deliveries", f"{identity} {delivery.get('event')}")
+    for wrong, kept in ((Wrong.PENDING, found.due), (Wrong.CLAIMED, found.leased)):
+        for subscription, ids in kept.items():
+            for identity in ids:
+                if found.deliveries.get(identity, {}).get("state") not in ("waiting", "delivering"):
+                    yield Difference(wrong, f"queue of {subscription}", f"{identity} has ended")
+    idle = set(found.endpoints) - {name for kept in (found.due, found.leased) for name, ids in kept.items() if ids}
+    for subscription in sorted(idle):
+        yield Difference(Wrong.PENDING, "endpoints", f"{subscription} is to be looked at, and has nothing to do")
+
+
+def _receipts(
+    journal: Journal, known: dict[str, list[Write]], found: Readback, repeats_allowed: int
+) -> Iterator[Difference]:
+    expected: dict[tuple[str, str], Subscriber] = {}
+    for life in known.values():
+        for write, subscriber in _told(life, journal.subscribers):
+            expected[subscriber.path, write.event] = subscriber
+    firsts: dict[tuple[str, str], dict[str, Receipt]] = defaultdict(dict)
+    repeats: Counter[str] = Counter()
+    for receipt in journal.receipts:
+        owner = expected.get((receipt.path, receipt.event))
+        if owner is None:
+            yield Difference(Wrong.UNASKED, "receiver", f"{receipt.event} at {receipt.path}")
+            continue
+        if not receipt.signed:
+            yield Difference(Wrong.CORRUPT, "receiver", f"{receipt.event} at {receipt.path}: the signature is wrong")
+        if receipt.webhook_id != owner.delivery(receipt.event):
+            yield Difference(Wrong.DOUBLED, "receiver", f"{receipt.event} at {receipt.path} as {receipt.webhook_id}")
+        seen = firsts[receipt.path, receipt.article]
+        if receipt.event in seen:
+            repeats[f"{receipt.event} at {receipt.path}"] += 1
+        else:
+            seen[receipt.event] = receipt
+    if repeats.total() > repeats_allowed:
+        for name, times in repeats.items():
+            yield Difference(Wrong.DOUBLED, "receiver", f"{name}: {times + 1} times")
+    for (path, article), seen in firsts.items():
+        newest: Receipt | None = None
+        for receipt in seen.values():
+            if newest and receipt.rank < newest.rank and receipt.at - newest.at > CONCURRENT_SECONDS:
+                yield Difference(Wrong.DISORDERED, "receiver", f"{article} at {path}: {receipt.event} came late")
+            if newest is None or receipt.rank > newest.rank:
+                newest = receipt
+
+
+def _live(journal: Journal, known: dict[str, list[Write]], found: Readback) -> Iterator[Difference]:
+    expected = {write.event for life in known.values() for write in life}
+    for what in journal.heard:
+        if what.event not in expected:
+            yield Difference(Wrong.UNASKED, "live stream", f"{what.entry} {what.event}")
+    heard = [_position(heard.entry) for heard in journal.heard]
+    if not heard:
+        return
+    for earlier, later, what in zip(heard, heard[1:], journal.heard[1:], strict=False):
+        if later == earlier:
+            yield Difference(Wrong.DOUBLED, "live stream", f"{what.entry} {what.event}")
+        elif later < earlier:
+            yield Difference(Wrong.DISORDERED, "live stream", f"{what.entry} {what.event}")
+    positions = set(heard)
+    for entry in found.entries:
+        if _position(entry.id) > heard[0] and _position(entry.id) not in positions:
+            yield Difference(Wrong.LOST, "live stream", f"{entry.id} {entry.event}")
+
+
+def repeats(journal: Journal) -> int:
+    """Return how many webhooks came again."""
+    return len(journal.receipts) - len({(receipt.path, receipt.event) for receipt in journal.receipts})
+
+
+def _position(entry: str) -> tuple[int, int]:
+    time, _, sequence = entry.partition("-")
+    return int(time), int(sequence or 0)

@@ -1,0 +1,206 @@
+"""The load under which things break: a publisher that sends on until it is answered, subscribers' endpoints, a listener."""
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+from aiohttp import web
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from tests.faults.journal import Heard, Journal, Receipt, Subscriber, Write
+
+CATEGORIES = [f"Desk {number}" for number in range(25)]
+TOPICS = [f"Topic {number}" for number in range(25)]
+SUBSCRIPTIONS, ENDPOINTS = 100, 5
+MOST_UNDER_WAY = 400
+RETRACTED_SHARE = 0.1
+BODY = "".join(
+    f"<p>Item {number}: the harbour board met again and agreed that {number} moorings need new chains.</p>"
+    for number in range(12)
+)
+
+
+class Publisher:
+    """Publishes and retracts at a rate. A request is sent again, with its key, until it is answered."""
+
+    def __init__(self, journal: Journal, sites: Sequence[str], key: str, *, rate: float, seed: int) -> None:
+        self.rate = rate
+        self.slowest = 0.0
+        """Seconds that the slowest request took to be acknowledged, all its repeats included."""
+        self._journal = journal
+        self._sites = list(sites)
+        self._key = key
+        self._random = random.Random(seed)
+        self._published: list[Write] = []
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._number = 0
+
+    def begin_anew(self, key: str) -> None:
+        """Go on with another key and without what was published before: the store was flushed."""
+        self._key = key
+        self._published.clear()
+
+    async def rest(self) -> None:
+        """Begin nothing new, and wait for what is under way, until `rate` is set again."""
+        self.rate = 0.0
+        while self._under_way:
+            await asyncio.sleep(0.05)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Publish until stopping is set, then wait for what is under way."""
+        timeout = aiohttp.ClientTimeout(total=20, connect=3)
+        async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
+            due = time.monotonic()
+            while not stopping.is_set():
+                if not self.rate:
+                    await asyncio.sleep(0.05)
+                    due = time.monotonic()
+                    continue
+                due += 1 / self.rate
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                if self.rate and len(self._under_way) < MOST_UNDER_WAY:
+                    task = asyncio.create_task(self._write(session))
+                    self._under_way.add(task)
+                    task.add_done_callback(self._under_way.discard)
+            await asyncio.gather(*self._under_way)
+
+    async def _write(self, session: aiohttp.ClientSession) -> None:
+        began = time.monotonic()
+        ripe = len(self._published) > 50 and self._random.random() < RETRACTED_SHARE
+        if ripe:
+            await self._retract(session, self._published.pop(self._random.randrange(len(self._published) - 20)))
+        else:
+            await self._publish(session)
+        self.slowest = max(self.slowest, time.monotonic() - began)
+
+    async def _publish(self, session: aiohttp.ClientSession) -> None:
+        self._number += 1
+        title = f"Moorings {uuid4().hex} number {self._number}"
+        category, topic = self._random.choice(CATEGORIES), self._random.choice(TOPICS)
+        article = {"title": title, "body": BODY, "category": category, "topics": [topic]}
+        self._journal.unanswered.add(title)
+        key = {"Idempotency-Key": uuid4().hex}
+        answer = await self._until_answered(session, "POST", "/v1/articles", key, article)
+        write = Write(answer["id"], answer["version"], "published", title, category, (topic,))
+        self._journal.unanswered.discard(title)
+        self._journal.writes.append(write)
+        self._published.append(write)
+
+    async def _retract(self, session: aiohttp.ClientSession, write: Write) -> None:
+        answer = await self._until_answered(session, "DELETE", f"/v1/articles/{write.article}", {}, None)
+        self._journal.writes.append(
+            Write(write.article, answer["version"], "retracted", write.title, write.category, write.topics)
+        )
+
+    async def _until_answered(
+        self, session: aiohttp.ClientSession, method: str, path: str, headers: dict[str, str], body: object
+    ) -> dict[str, Any]:
+        pause = 0.1
+        while True:
+            site = self._random.choice(self._sites)
+            try:
+                own = {"Authorization": f"Bearer {self._key}"}
+                async with session.request(method, site + path, headers=own | headers, json=body) as answer:
+                    if answer.status < 300:
+                        said: dict[str, Any] = await answer.json()
+                        return said
+                    if answer.status < 500:
+                        raise AssertionError(f"{method} {path}: {answer.status} {await answer.text()}")
+            except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError):
+                pass  # not answered: it may have been done, or not
+            await asyncio.sleep(self._random.uniform(pause / 2, pause))
+            pause = min(pause * 2, 2.0)
+
+
+@asynccontextmanager
+async def endpoints(journal: Journal) -> AsyncIterator[list[str]]:
+    """Run the subscribers' endpoints: what arrives is verified, written down and answered with 204. Yields their addresses."""
+
+    async def take(request: web.Request) -> web.Response:
+        body = await request.read()
+        owner = next((one for one in journal.subscribers if one.path == request.path), None)
+        said = json.loads(body)
+        rank = said["data"]["version"] * 2 + said["type"].endswith(".retracted.v1")
+        journal.receipts.append(
+            Receipt(
+                request.path,
+                request.headers.get("webhook-id", ""),
+                said["id"],
+                said["subject"],
+                rank,
+                owner is not None and _signed(owner, body, request),
+                time.time(),
+            )
+        )
+        return web.Response(status=204)
+
+    async with AsyncExitStack() as stack:
+        addresses = []
+        for _ in range(ENDPOINTS):
+            app = web.Application()
+            app.router.add_post("/{path:.*}", take)
+            runner = web.AppRunner(app, shutdown_timeout=0.1)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            addresses.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
+        yield addresses
+
+
+def _signed(owner: Subscriber, body: bytes, request: web.Request) -> bool:
+    try:
+        Webhook(owner.secret).verify(body, {name.lower(): value for name, value in request.headers.items()})
+    except WebhookVerificationError:
+        return False
+    return True
+
+
+async def subscribe(journal: Journal, site: str, key: str, addresses: Sequence[str]) -> None:
+    """Make the subscriptions: half of them by category, half by topic, spread over the endpoints."""
+    headers = {"Authorization": f"Bearer {key}"}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        for number in range(SUBSCRIPTIONS):
+            name, values = (("categories", CATEGORIES), ("topics", TOPICS))[number % 2]
+            value = values[number // 2 % len(values)]
+            path = f"/hook/{number}"
+            wanted = {
+                "channel": {"type": "webhook", "url": addresses[number % len(addresses)] + path},
+                "filter": {name: [value]},
+            }
+            async with session.post(f"{site}/v1/subscriptions", json=wanted) as answer:
+                assert answer.status == 201, await answer.text()
+                made = await answer.json()
+            asked = {"category" if name == "categories" else "topic": value}
+            journal.subscribers.append(Subscriber(made["id"], made["secret"], path, **asked))
+
+
+async def listen(journal: Journal, sites: Sequence[str]) -> None:
+    """Follow the live stream until cancelled, and resume after every break where it broke."""
+    last = ""
+    reading = 0
+    timeout = aiohttp.ClientTimeout(total=None, connect=3, sock_read=30)
+    async with aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as session:
+        while True:
+            site = sites[reading % len(sites)]
+            reading += 1
+            headers = {"Last-Event-ID": last} if last else {}
+            try:
+                async with session.get(f"{site}/v1/stream", headers=headers) as answer:
+                    if answer.status != 200:
+                        raise aiohttp.ClientError(answer.status)
+                    entry = ""
+                    async for raw in answer.content:
+                        line = raw.decode().rstrip("\n")
+                        if line.startswith("id: "):
+                            entry = line[4:]
+                        elif line.startswith("data: "):
+                            journal.heard.append(Heard(entry, json.loads(line[6:])["id"]))
+                            last = entry
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                await asyncio.sleep(0.3)

@@ -1,0 +1,338 @@
+"""The checker, seen to catch every kind of damage: each is planted in real stores after a sound run."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from newswire.events import FIELD
+from newswire.keyspace import Keyspace
+from tests.faults.checker import Wrong, differences
+from tests.faults.journal import Heard, Journal, Subscriber, Write
+from tests.faults.readback import Indexed, Readback, read_back
+from tests.faults.stand import stand, under_load
+
+pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")]
+
+
+@dataclass
+class Sound:
+    """What a sound run left behind, ready to be damaged."""
+
+    redis: Redis
+    keys: Keyspace
+    journal: Journal
+    index: dict[str, Indexed]
+    published: list[Write]
+    """Versions of articles that were not retracted since, with somebody who was told."""
+    retracted: list[Write]
+
+    async def found(self) -> Readback:
+        return await read_back(self.redis, self.keys, self.index)
+
+    def somebody(self, write: Write) -> Subscriber:
+        return next(one for one in self.journal.subscribers if one.asked_for(write))
+
+    async def entry(self, write: Write) -> tuple[bytes, dict[bytes, bytes]]:
+        for entry_id, fields in await self.redis.xrange(self.keys.stream):
+            if json.loads(fields[FIELD.encode()])["id"] == write.event:
+                return entry_id, fields
+        raise AssertionError(write.event)
+
+    def receipt(self, write: Write) -> int:
+        path = self.somebody(write).path
+        return next(
+            at
+            for at, receipt in enumerate(self.journal.receipts)
+            if (receipt.path, receipt.event) == (path, write.event)
+        )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[Redis, Sound, dict[bytes, bytes]]]:
+    """A second of load on a whole installation, ended; with all that its store held."""
+    folder: Path = tmp_path_factory.mktemp("checker")
+    async with stand(folder, "checker", None, rate=80) as built:
+        async with under_load(built):
+            while len([write for write in built.journal.writes if write.kind == "retracted"]) < 3:
+                await built.redis.ping()
+        index = (await built.read_back()).index
+        for process in (one for replicas in built.services.values() for one in replicas):
+            await process.stop()
+        life = built.journal.by_article().values()
+        published = [writes[-1] for writes in life if writes[-1].kind == "published"]
+        retracted = [writes[-1] for writes in life if writes[-1].kind == "retracted"]
+        sound = Sound(built.redis, built.keys, built.journal, index, published, retracted)
+        dump = {name: await built.redis.dump(name) async for name in built.redis.scan_iter(count=1000)}
+        yield built.redis, sound, dump
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def sound(run: tuple[Redis, Sound, dict[bytes, bytes]]) -> Sound:
+    """The same sound state for each test."""
+    redis, before, dump = run
+    await redis.flushall()
+    async with redis.pipeline(transaction=False) as pipe:
+        for name, value in dump.items():
+            pipe.restore(name, 0, value)
+        await pipe.execute()
+    journal = Journal(
+        list(before.journal.writes),
+        set(),
+        before.journal.subscribers,
+        list(before.journal.receipts),
+        list(before.journal.heard),
+    )
+    return replace(before, journal=journal, index=dict(before.index))
+
+
+async def test_a_sound_run_shows_no_difference(sound: Sound) -> None:
+    assert len(sound.published) > 20
+    assert len(sound.journal.receipts) > 50
+    assert len(sound.journal.heard) > 20
+    assert differences(sound.journal, await sound.found()) == []
+
+
+Damage = Callable[[Sound], Awaitable[object]]
+
+
+async def record_gone(sound: Sound) -> None:
+    await sound.redis.delete(sound.keys.article(sound.published[0].article))
+
+
+async def record_behind(sound: Sound) -> None:
+    await sound.redis.hset(sound.keys.article(sound.published[0].article), "version", 0)
+
+
+async def record_not_retracted(sound: Sound) -> None:
+    await sound.redis.hset(sound.keys.article(sound.retracted[0].article), "status", "published")
+
+
+async def record_not_listed(sound: Sound) -> None:
+    await sound.redis.zrem(sound.keys.articles, sound.published[0].article)
+
+
+async def record_of_nobody(sound: Sound) -> None:
+    await sound.redis.zadd(sound.keys.articles, {"stranger": 1})
+
+
+async def document_gone(sound: Sound) -> None:
+    await sound.redis.delete(sound.keys.version(sound.published[0].article, 1))
+
+
+async def document_of_a_retracted_article(sound: Sound) -> None:
+    copy = await sound.redis.dump(sound.keys.version(sound.published[0].article, 1))
+    await sound.redis.restore(sound.keys.version(sound.retracted[0].article, 1), 0, copy)
+
+
+async def document_mixed_up(sound: Sound) -> None:
+    copy = await sound.redis.dump(sound.keys.version(sound.published[1].article, 1))
+    await sound.redis.restore(sound.keys.version(sound.published[0].article, 1), 0, copy, replace=True)
+
+
+async def entry_gone(sound: Sound) -> None:
+    await sound.redis.xdel(sound.keys.stream, (await sound.entry(sound.published[0]))[0])
+
+
+async def entry_twice(sound: Sound) -> None:
+    await sound.redis.xadd(sound.keys.stream, (await sound.entry(sound.published[0]))[1])
+
+
+async def entry_of_a_retracted_article(sound: Sound) -> None:
+    said = json.loads((await sound.entry(sound.published[0]))[1][FIELD.encode()])
+    gone = sound.retracted[0]
+    said |= {"id": f"{gone.article}.1", "subject": gone.article}
+    await sound.redis.xadd(sound.keys.stream, {FIELD: json.dumps(said)})
+
+
+async def entry_of_nobody(sound: Sound) -> None:
+    await sound.redis.xadd(sound.keys.stream, {FIELD: b"{}"})
+
+
+async def group_gone(sound: Sound) -> None:
+    await sound.redis.xgroup_destroy(sound.keys.stream, "search")
+
+
+async def group_with_pending(sound: Sound) -> None:
+    await sound.redis.xgroup_setid(sound.keys.stream, "notify", "0")
+    await sound.redis.xreadgroup("notify", "dead", {sound.keys.stream: ">"}, count=5)
+
+
+async def group_behind(sound: Sound) -> None:
+    await sound.redis.xgroup_setid(sound.keys.stream, "search", "5-0")
+
+
+async def checkpoint_behind(sound: Sound) -> None:
+    await sound.redis.set(sound.keys.checkpoint("notify"), "5-0")
+
+
+async def dead_letter(sound: Sound) -> None:
+    await sound.redis.xadd(sound.keys.dead_letters("search"), {"error": "not JSON"})
+
+
+async def not_indexed(sound: Sound) -> None:
+    del sound.index[sound.published[0].article]
+
+
+async def indexed_behind(sound: Sound) -> None:
+    sound.index[sound.published[0].article] = Indexed(0, retracted=False)
+
+
+async def retracted_yet_indexed(sound: Sound) -> None:
+    sound.index[sound.retracted[0].article] = Indexed(1, retracted=False)
+
+
+async def indexed_for_nobody(sound: Sound) -> None:
+    sound.index["stranger"] = Indexed(1, retracted=False)
+
+
+def _delivery(sound: Sound) -> tuple[str, str]:
+    write = sound.published[0]
+    owner = sound.somebody(write)
+    return owner.id, owner.delivery(write.event)
+
+
+async def delivery_gone(sound: Sound) -> None:
+    await sound.redis.delete(sound.keys.key("delivery", _delivery(sound)[1]))
+
+
+async def delivery_waiting(sound: Sound) -> None:
+    owner, delivery = _delivery(sound)
+    await sound.redis.hset(sound.keys.key("delivery", delivery), "state", "waiting")
+    await sound.redis.zadd(sound.keys.key("due", owner), {delivery: 1})
+
+
+async def delivery_claimed(sound: Sound) -> None:
+    owner, delivery = _delivery(sound)
+    await sound.redis.hset(sound.keys.key("delivery", delivery), "state", "delivering")
+    await sound.redis.zadd(sound.keys.key("leased", owner), {delivery: 1})
+
+
+async def delivery_dead(sound: Sound) -> None:
+    await sound.redis.hset(sound.keys.key("delivery", _delivery(sound)[1]), "state", "dead")
+
+
+async def delivery_for_nobody(sound: Sound) -> None:
+    await sound.redis.hset(sound.keys.key("delivery", "msg_stranger"), mapping={"event": "e", "state": "delivered"})
+
+
+async def lease_of_an_ended_delivery(sound: Sound) -> None:
+    owner, delivery = _delivery(sound)
+    await sound.redis.zadd(sound.keys.key("leased", owner), {delivery: 1})
+
+
+async def endpoint_with_nothing_to_do(sound: Sound) -> None:
+    await sound.redis.zadd(sound.keys.key("endpoints"), {_delivery(sound)[0]: 1})
+
+
+async def webhook_never_came(sound: Sound) -> None:
+    del sound.journal.receipts[sound.receipt(sound.published[0])]
+
+
+async def webhook_came_twice(sound: Sound) -> None:
+    sound.journal.receipts.append(sound.journal.receipts[sound.receipt(sound.published[0])])
+
+
+async def webhook_under_another_id(sound: Sound) -> None:
+    at = sound.receipt(sound.published[0])
+    sound.journal.receipts.append(replace(sound.journal.receipts[at], webhook_id="msg_other"))
+
+
+async def webhook_unsigned(sound: Sound) -> None:
+    at = sound.receipt(sound.published[0])
+    sound.journal.receipts[at] = replace(sound.journal.receipts[at], signed=False)
+
+
+async def webhook_to_somebody_else(sound: Sound) -> None:
+    write = sound.published[0]
+    other = next(one for one in sound.journal.subscribers if not one.asked_for(write))
+    received = sound.journal.receipts[sound.receipt(write)]
+    sound.journal.receipts.append(replace(received, path=other.path))
+
+
+async def webhook_of_an_earlier_version_last(sound: Sound) -> None:
+    for write in sound.retracted:
+        told = [receipt for receipt in sound.journal.receipts if receipt.article == write.article]
+        for receipt in told:
+            if receipt.rank < write.rank and any(
+                later.path == receipt.path and later.rank == write.rank for later in told
+            ):
+                sound.journal.receipts.remove(receipt)
+                sound.journal.receipts.append(replace(receipt, at=receipt.at + 3600))
+                return
+    raise AssertionError("no retraction was told")
+
+
+async def live_event_missed(sound: Sound) -> None:
+    entry = (await sound.entry(sound.published[-1]))[0].decode()
+    sound.journal.heard[1:] = [heard for heard in sound.journal.heard[1:] if heard.entry != entry]
+
+
+async def live_event_repeated(sound: Sound) -> None:
+    sound.journal.heard.insert(3, sound.journal.heard[2])
+
+
+async def live_events_swapped(sound: Sound) -> None:
+    sound.journal.heard[3:5] = reversed(sound.journal.heard[3:5])
+
+
+async def live_event_of_nobody(sound: Sound) -> None:
+    sound.journal.heard.append(Heard("99999999999999-0", "stranger.1"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "wrong", "place"),
+    [
+        (record_gone, Wrong.LOST, "record"),
+        (record_behind, Wrong.LOST, "record"),
+        (record_not_retracted, Wrong.STALE, "record"),
+        (record_not_listed, Wrong.LOST, "list of articles"),
+        (record_of_nobody, Wrong.UNASKED, "record"),
+        (document_gone, Wrong.LOST, "version documents"),
+        (document_of_a_retracted_article, Wrong.NOT_ERASED, "version documents"),
+        (document_mixed_up, Wrong.CORRUPT, "version document"),
+        (entry_gone, Wrong.LOST, "stream"),
+        (entry_twice, Wrong.DOUBLED, "stream"),
+        (entry_of_a_retracted_article, Wrong.NOT_ERASED, "stream"),
+        (entry_of_nobody, Wrong.UNASKED, "stream"),
+        (group_gone, Wrong.LOST, "group search"),
+        (group_with_pending, Wrong.PENDING, "group notify"),
+        (group_behind, Wrong.PENDING, "group search"),
+        (checkpoint_behind, Wrong.STALE, "group notify"),
+        (dead_letter, Wrong.DEAD, "dead letters of search"),
+        (not_indexed, Wrong.LOST, "index"),
+        (indexed_behind, Wrong.STALE, "index"),
+        (retracted_yet_indexed, Wrong.STALE, "index"),
+        (indexed_for_nobody, Wrong.UNASKED, "index"),
+        (delivery_gone, Wrong.LOST, "deliveries"),
+        (delivery_waiting, Wrong.PENDING, "deliveries"),
+        (delivery_claimed, Wrong.CLAIMED, "deliveries"),
+        (delivery_dead, Wrong.DEAD, "deliveries"),
+        (delivery_for_nobody, Wrong.UNASKED, "deliveries"),
+        (lease_of_an_ended_delivery, Wrong.CLAIMED, "queue of"),
+        (endpoint_with_nothing_to_do, Wrong.PENDING, "endpoints"),
+        (webhook_never_came, Wrong.LOST, "receiver"),
+        (webhook_came_twice, Wrong.DOUBLED, "receiver"),
+        (webhook_under_another_id, Wrong.DOUBLED, "receiver"),
+        (webhook_unsigned, Wrong.CORRUPT, "receiver"),
+        (webhook_to_somebody_else, Wrong.UNASKED, "receiver"),
+        (webhook_of_an_earlier_version_last, Wrong.DISORDERED, "receiver"),
+        (live_event_missed, Wrong.LOST, "live stream"),
+        (live_event_repeated, Wrong.DOUBLED, "live stream"),
+        (live_events_swapped, Wrong.DISORDERED, "live stream"),
+        (live_event_of_nobody, Wrong.UNASKED, "live stream"),
+    ],
+)
+async def test_planted_damage_is_named(sound: Sound, damage: Damage, wrong: Wrong, place: str) -> None:
+    await damage(sound)
+    named = differences(sound.journal, await sound.found())
+    assert (wrong, place) in {(difference.wrong, difference.place.split(" sub_")[0]) for difference in named}, named
+
+
+async def test_repeats_are_allowed_up_to_what_the_drill_allows(sound: Sound) -> None:
+    await webhook_came_twice(sound)
+    assert differences(sound.journal, await sound.found(), repeats_allowed=1) == []

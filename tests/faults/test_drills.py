@@ -1,0 +1,26 @@
+"""The quick drills: something breaks while articles are published, and afterwards the checker finds nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import lacking
+from tests.faults.drills import DRILLS, Drill
+from tests.faults.proxies import NoToxiproxy
+from tests.faults.run import run_drill
+from tests.servers.elasticsearch import ElasticsearchServer
+
+QUICK = [drill for drill in DRILLS if drill.quick is not None]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("drill", QUICK, ids=lambda drill: drill.name.replace(" ", "-"))
+async def test_nothing_is_lost_and_nothing_wrong_is_told(
+    drill: Drill, elasticsearch: ElasticsearchServer, tmp_path: Path
+) -> None:
+    try:
+        verdict = await run_drill(drill, tmp_path, elasticsearch, seconds=drill.quick or 1, rate=50, seed=7)
+    except NoToxiproxy as error:
+        lacking(str(error))
+        raise
+    assert verdict.found == [], verdict.said
