@@ -118,7 +118,7 @@ def _authors(item: Mapping[str, Any]) -> list[str | dict[str, str]]:
 
 
 def _alternative(item: Mapping[str, Any], role: str) -> str:
-    return next((str(known["value"]) for known in _objects(item, "altids") if known.get("role") == role), "")
+    return next((str(known.get("value") or "") for known in _objects(item, "altids") if known.get("role") == role), "")
 
 
 def _image(item: Mapping[str, Any]) -> dict[str, Any] | None:

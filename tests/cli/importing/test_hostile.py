@@ -430,3 +430,20 @@ def test_members_of_the_wrong_kind(tmp_path: Path) -> None:
     assert "no JSON object" in fault.reason
     wrong = {"uri": 5, "headlines": "x", "bodies": [5], "subjects": {"a": 1}, "people": [{"name": {}}], "type": "text"}
     assert problem(tmp_path / "wrong.json", json.dumps(wrong), FormatName.NINJS)
+
+
+def test_a_large_wordpress_export_costs_the_memory_of_one_post(tmp_path: Path) -> None:
+    sample = (Path(__file__).parent / "samples" / "wordpress.xml").read_text()
+    first = sample.index("<item>")
+    head, item = sample[:first], sample[first : sample.index("<item>", first + 1)]
+    path = tmp_path / "large.xml"
+    with path.open("w") as file:
+        file.write(head)
+        for number in range(6000):
+            file.write(item.replace("?p=41", f"?p={number}").replace("A quiet giant.", "A quiet giant. " * 500))
+        file.write("</channel></rss>")
+    assert path.stat().st_size > 50_000_000
+
+    number, memory, reasons = measured(path)
+    assert (number, reasons) == (6000, [])
+    assert memory < MOST_MEMORY
