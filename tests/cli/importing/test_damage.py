@@ -1,6 +1,7 @@
 """Whatever a file holds, reading it ends in stories, in what is skipped, or in faults: never in an error of ours."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ ANY_JSON = st.recursive(
     max_leaves=6,
 )
 MANY = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 FULL = {
     **dict.fromkeys(ArticleDraft.model_fields, "x"),
@@ -45,17 +46,18 @@ PAGE = {
 }
 
 
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Go through all members and items, however deep."""
+    steps = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for step in steps:
+        yield value, step
+        yield from places(value[step])
+
+
 def damaged(data: st.DataObject, value: Any) -> Any:
-    """Put something else in the place of one member, anywhere."""
-    at: Any = value
-    steps: list[tuple[Any, Any]] = []
-    while isinstance(at, dict | list) and at and (not steps or data.draw(st.booleans())):
-        step = data.draw(st.sampled_from(list(at) if isinstance(at, dict) else range(len(at))))
-        steps.append((at, step))
-        at = at[step]
-    if steps:
-        holder, step = steps[-1]
-        holder[step] = data.draw(ANY_JSON)
+    """Put something else in the place of one member or item, anywhere."""
+    holder, step = data.draw(st.sampled_from(list(places(value))))
+    holder[step] = data.draw(ANY_JSON)
     return value
 
 
