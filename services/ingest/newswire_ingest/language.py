@@ -2,8 +2,7 @@
 
 import threading
 from functools import cache
-
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+from typing import Any
 
 FEWEST_WORDS = 20
 ENOUGH_CHARACTERS = 300
@@ -24,11 +23,14 @@ def load() -> None:
     _identifier()
 
 
-def _identifier() -> LanguageIdentifier:
+def _identifier() -> Any:
     with _loading:
         return _load()
 
 
 @cache
-def _load() -> LanguageIdentifier:
+def _load() -> Any:
+    # It brings numpy, which takes a moment that a service which starts does not have to wait for.
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

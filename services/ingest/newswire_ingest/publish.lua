@@ -29,79 +29,85 @@ local function read_head(key)
   return head
 end
 
--- Puts version 1 or a later one on the stream and on record. `version` has the fields of the version document.
-local function put_out(head_key, version_key, scheduled_key, due, stream, id, event, version, head)
+-- Puts version 1 or a later one on the stream and on record: `version` and `head` are fields of theirs, `before` is the status that
+-- the article had.
+local function put_out(head_key, version_key, scheduled_key, due, stream, id, before, event, version, head)
   local entry = redis.call('XADD', stream, '*', '__data__', event)
   redis.call('HSET', version_key, 'entry', entry, unpack(version))
   redis.call('HSET', head_key, 'status', 'published', 'revision', 0, unpack(head))
-  redis.call('HDEL', head_key, 'tombstone', 'embargo_until')
-  redis.call('DEL', scheduled_key)
-  redis.call('ZREM', due, id)
+  if before == 'retracted' then redis.call('HDEL', head_key, 'tombstone') end
+  if before == 'scheduled' then
+    redis.call('HDEL', head_key, 'embargo_until')
+    redis.call('DEL', scheduled_key)
+    redis.call('ZREM', due, id)
+  end
   return entry
 end
 
 -- Creates an article or changes it: publishes its next version, schedules it, or writes nothing and only knows the request.
--- KEYS 1 head, 2 version document, 3 scheduled document, 4 idempotency record or '', 5 external ids of the publisher,
---      6 articles, 7 due, 8 stream, 9 key of the caller
--- ARGV 1 article id, 2 state expected, 3 mark of this call, 4 fingerprint, 5 publisher, 6 external id or '',
---      7 id of the caller's key, 8 now (RFC 3339), 9 now (ms), 10 schema, 11 lifetime of the idempotency record (s),
---      12 what heads' names begin with, 13 create | upsert | change, 14 publish | schedule | nothing,
---      15 version or revision, 16 event up to its data, 17 data, 18 what lists say of the version,
---      19 source version or '', 20 published_at, 21 due (ms) or '', 22 due (RFC 3339) or ''
+-- KEYS head, version document or '', idempotency record or '', external ids of the publisher, articles, due, stream,
+--      key of the caller
+-- ARGV 1 a JSON object of strings: id; state (expected); mark (of this call); fp; publisher; external ('' for none);
+--        key (id of the caller's); now (RFC 3339); ms (the same); schema; lifetime (of the idempotency record, s);
+--        prefix (what heads' names begin with); why: create | upsert | change; what: publish | schedule | nothing;
+--        and unless that is nothing: number (version or revision), source_version ('' for none), published_at,
+--        due (RFC 3339) and due_ms where it is scheduled
+--      2 event up to its data, 3 data, 4 what lists say of the version
 -- Answers REVOKED | KEY_MISMATCH | REPEAT id | CANCELLED id | EXTERNAL_TAKEN id | STALE | OK entry
 local function write(keys, argv)
-  local id, mark, fingerprint, publisher, external = argv[1], argv[3], argv[4], argv[5], argv[6]
-  local why, what = argv[13], argv[14]
-  if redis.call('HEXISTS', keys[9], 'hash') == 0 then return {'REVOKED'} end
+  local sent = cjson.decode(argv[1])
+  local head_key, version_key, record, externals, articles, due = unpack(keys)
+  local scheduled_key = head_key .. ':scheduled'
+  if redis.call('HEXISTS', keys[8], 'hash') == 0 then return {'REVOKED'} end
 
   -- The client library sends a call again whose answer was lost: that is the same request, not a repeat of it.
-  for _, document in ipairs(what == 'nothing' and {} or {keys[2], keys[3]}) do
-    local written = redis.call('HMGET', document, 'mark', 'entry')
-    if written[1] == mark then return {'OK', written[2] or ''} end
+  if sent.what ~= 'nothing' then
+    local written = redis.call('HMGET', version_key, 'mark', 'entry')
+    if written[1] == sent.mark then return {'OK', written[2]} end
+    if sent.what == 'schedule' and redis.call('HGET', scheduled_key, 'mark') == sent.mark then return {'OK', ''} end
   end
 
-  local repeated = known(keys[4], fingerprint)
-  if repeated and repeated[1] == 'REPEAT' and redis.call('EXISTS', argv[12] .. repeated[2]) == 0 then
+  local repeated = known(record, sent.fp)
+  if repeated and repeated[1] == 'REPEAT' and redis.call('EXISTS', sent.prefix .. repeated[2]) == 0 then
     return {'CANCELLED', repeated[2]}
   end
   if repeated then return repeated end
 
-  local head = read_head(keys[1])
-  if external ~= '' and external ~= head.external then
-    local owner = redis.call('HGET', keys[5], external)
-    if owner then
-      local other = redis.call('HMGET', argv[12] .. owner, 'fingerprint', 'version', 'status')
-      local as_created = other[1] == fingerprint
-        and (why == 'create' or (why == 'upsert' and other[2] == '1' and other[3] == 'published'))
-      if not as_created then return {'EXTERNAL_TAKEN', owner} end
-      remember(keys[4], fingerprint, owner, argv[10], argv[11])
-      return {'REPEAT', owner}
-    end
+  local head = read_head(head_key)
+  local names = sent.external ~= '' and sent.external ~= head.external
+  local owner = names and redis.call('HGET', externals, sent.external)
+  if owner then
+    local other = redis.call('HMGET', sent.prefix .. owner, 'fingerprint', 'version', 'status')
+    local as_created = other[1] == sent.fp
+      and (sent.why == 'create' or (sent.why == 'upsert' and other[2] == '1' and other[3] == 'published'))
+    if not as_created then return {'EXTERNAL_TAKEN', owner} end
+    remember(record, sent.fp, owner, sent.schema, sent.lifetime)
+    return {'REPEAT', owner}
   end
-  if head.state ~= argv[2] then return {'STALE'} end
+  if head.state ~= sent.state then return {'STALE'} end
 
-  remember(keys[4], fingerprint, id, argv[10], argv[11])
-  if what == 'nothing' then return {'OK', ''} end
-  if external ~= '' and external ~= head.external then redis.call('HSET', keys[5], external, id) end
+  remember(record, sent.fp, sent.id, sent.schema, sent.lifetime)
+  if sent.what == 'nothing' then return {'OK', ''} end
+  if names then redis.call('HSET', externals, sent.external, sent.id) end
   if head.state == '' then
-    redis.call('HSET', keys[1], 'schema', argv[10], 'id', id, 'publisher', publisher, 'fingerprint', fingerprint,
-      'created_at', argv[8])
-    redis.call('ZADD', keys[6], argv[9], id)
+    redis.call('HSET', head_key, 'schema', sent.schema, 'id', sent.id, 'publisher', sent.publisher, 'fingerprint', sent.fp,
+      'created_at', sent.now)
+    redis.call('ZADD', articles, sent.ms, sent.id)
   end
-  local fields = {'external_id', external, 'key', argv[7], 'updated_at', argv[8], 'source_version', argv[19],
-    'published_at', argv[20]}
-  local document = {'schema', argv[10], 'document', argv[17], 'key', argv[7], 'mark', mark, 'about', argv[18]}
-  if what == 'publish' then
-    move(keys[6], publisher, id, head.status, 'published')
-    local event = argv[16] .. argv[17] .. '}'
-    fields[#fields + 1], fields[#fields + 2] = 'version', argv[15]
-    return {'OK', put_out(keys[1], keys[2], keys[3], keys[7], keys[8], id, event, document, fields)}
+  local fields = {'external_id', sent.external, 'key', sent.key, 'updated_at', sent.now, 'source_version', sent.source_version,
+    'published_at', sent.published_at}
+  local document = {'schema', sent.schema, 'document', argv[3], 'key', sent.key, 'mark', sent.mark, 'about', argv[4]}
+  if sent.what == 'publish' then
+    move(articles, sent.publisher, sent.id, head.status, 'published')
+    fields[#fields + 1], fields[#fields + 2] = 'version', sent.number
+    local event = argv[2] .. argv[3] .. '}'
+    return {'OK', put_out(head_key, version_key, scheduled_key, due, keys[7], sent.id, head.status, event, document, fields)}
   end
-  move(keys[6], publisher, id, head.status, 'scheduled')
-  redis.call('HSET', keys[1], 'status', 'scheduled', 'version', 0, 'revision', argv[15], 'embargo_until', argv[22],
+  move(articles, sent.publisher, sent.id, head.status, 'scheduled')
+  redis.call('HSET', head_key, 'status', 'scheduled', 'version', 0, 'revision', sent.number, 'embargo_until', sent.due,
     unpack(fields))
-  redis.call('HSET', keys[3], 'event', argv[16], 'revision', argv[15], 'due', argv[22], unpack(document))
-  redis.call('ZADD', keys[7], argv[21], id)
+  redis.call('HSET', scheduled_key, 'event', argv[2], 'revision', sent.number, 'due', sent.due, unpack(document))
+  redis.call('ZADD', due, sent.due_ms, sent.id)
   return {'OK', ''}
 end
 
@@ -120,7 +126,7 @@ local function publish_due(keys, argv)
     if head.status == 'scheduled' and kept[2] then
       local version = {'schema', kept[3], 'document', kept[2], 'key', kept[4], 'mark', kept[5], 'about', kept[6]}
       move(keys[2], head.publisher, id, 'scheduled', 'published')
-      put_out(head_key, head_key .. ':v:1', scheduled_key, keys[1], keys[3], id, kept[1] .. kept[2] .. '}', version,
+      put_out(head_key, head_key .. ':v:1', scheduled_key, keys[1], keys[3], id, 'scheduled', kept[1] .. kept[2] .. '}', version,
         {'version', 1, 'updated_at', kept[7]})
       answer[#answer + 1] = id
       answer[#answer + 1] = found[at + 1]

@@ -156,9 +156,9 @@ class ArticleStore:
         return out, float(coming) / 1000 if coming else None
 
     async def time(self) -> datetime:
-        """Return the time by the server's clock, the one clock that all processes share."""
+        """Return the time by the server's clock, the one clock that all processes share, to the millisecond."""
         seconds, microseconds = await self._redis.time()
-        return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=microseconds)
+        return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=microseconds // 1000 * 1000)
 
     async def with_external_id(self, publisher: str, external_id: str) -> str | None:
         """Return the id of the article that a publisher knows by its own id."""
@@ -211,43 +211,46 @@ class ArticleStore:
         return await version_document(self._redis, self._keys, article_id, number)
 
     async def _write(self, version: Version, claim: Claim, state: str, why: Why, revision: int) -> Outcome:
-        keys, due, document = self._keys, version.due, version.document
-        answer = await self._together.call(
-            "write",
-            [
-                keys.article(version.id),
-                keys.version(version.id, version.number),
-                keys.scheduled(version.id),
-                *self._shared_keys(claim),
-            ],
-            [
-                *(version.id, state, version.mark, claim.fingerprint, claim.caller.account),
-                document.get("external_id", ""),
-                *self._claim_args(claim),
-                why,
-                *(("schedule", revision) if due else ("publish", version.number)),
-                *(version.event_head, version.document_json, version.about),
-                *(document.get("source_version", ""), document["published_at"]),
-                *((milliseconds(due), rfc3339(due)) if due else ("", "")),
-            ],
-        )
-        return _outcome(answer)
+        due, document = version.due, version.document
+        sent = self._said(claim, version.id, state) | {
+            "mark": version.mark,
+            "external": document.get("external_id", ""),
+            "why": why,
+            "what": "schedule" if due else "publish",
+            "number": str(revision if due else version.number),
+            "source_version": str(document.get("source_version", "")),
+            "published_at": document["published_at"],
+        }
+        if due:
+            sent |= {"due": rfc3339(due), "due_ms": str(milliseconds(due))}
+        keys = self._keys_of(claim, version.id, self._keys.version(version.id, version.number))
+        texts = (version.event_head, version.document_json, version.about)
+        return _outcome(await self._together.call("write", keys, [orjson.dumps(sent), *texts]))
 
     async def _claim(self, claim: Claim, article_id: str, state: str) -> Outcome:
-        answer = await self._together.call(
-            "write",
-            [self._keys.article(article_id), "", "", *self._shared_keys(claim)],
-            [
-                *(article_id, state, "", claim.fingerprint, claim.caller.account, ""),
-                *self._claim_args(claim),
-                *("change", "nothing", 0, b"", b"", b"", "", "", "", ""),
-            ],
-        )
-        return _outcome(answer)
+        sent = self._said(claim, article_id, state) | {"external": "", "why": "change", "what": "nothing"}
+        return _outcome(await self._together.call("write", self._keys_of(claim, article_id, ""), [orjson.dumps(sent)]))
 
-    def _shared_keys(self, claim: Claim) -> list[str]:
+    def _said(self, claim: Claim, article_id: str, state: str) -> dict[str, str]:
+        """Return what the function is told in any case; strings, since Lua's numbers are not exact."""
+        return {
+            "id": article_id,
+            "state": state,
+            "fp": claim.fingerprint,
+            "publisher": claim.caller.account,
+            "key": claim.caller.key_id,
+            "now": rfc3339(claim.now),
+            "ms": str(milliseconds(claim.now)),
+            "schema": str(INGEST_SCHEMA),
+            "lifetime": str(self._lifetime),
+            "prefix": self._keys.article(""),
+        }
+
+    def _keys_of(self, claim: Claim, article_id: str, version: str) -> list[str]:
         keys = self._keys
         return [
+            keys.article(article_id),
+            version,
             self._idempotency(claim),
             keys.external(claim.caller.account),
             keys.articles,
@@ -255,11 +258,6 @@ class ArticleStore:
             keys.stream,
             record_name(keys, claim.caller.key_id),
         ]
-
-    def _claim_args(self, claim: Claim) -> list[str | int]:
-        now = claim.now
-        prefix = self._keys.article("")
-        return [claim.caller.key_id, rfc3339(now), milliseconds(now), INGEST_SCHEMA, self._lifetime, prefix]
 
     def _idempotency(self, claim: Claim) -> str:
         return self._keys.key("idempotency", claim.repeatable.digest()) if claim.repeatable else ""
