@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from newswire_cli import accounts, deadletters, keys, topics
+from newswire_cli.formats import ExportFormat, FormatName
+from newswire_cli.site import DataDir, Key, Site
 
 app = typer.Typer(
     name="newswire",
@@ -62,6 +64,59 @@ def serve(
     from newswire_cli.serve import serve_one
 
     serve_one(service.value, host, port)
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH|URL …", help="Files, folders or addresses.", show_default=False)
+    ],
+    form: Annotated[
+        FormatName | None,
+        typer.Option("--format", help="What it is.", show_default="told from the content"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would happen.")] = False,
+    silent: Annotated[bool, typer.Option(help="Tell no subscriber of what is imported.")] = True,
+    site: Site = "http://127.0.0.1:8000",
+    key: Key = None,
+    data_dir: DataDir = Path(".newswire"),
+) -> None:
+    """Import articles from WordPress, feeds, ninjs, NITF, NewsML-G2, Markdown, HTML or NDJSON.
+
+    Articles are known again by their external id, so that the same import may run again, also after it was broken off.
+    Exit code 0: all well; 1: something failed, and what is said; 2: wrongly called.
+    """
+    from newswire_cli.importing.command import check, import_all, preview
+    from newswire_cli.site import open_client
+
+    check(paths)
+    with open_client(site, key, data_dir) as client:
+        code = preview(client, paths, form) if dry_run else import_all(client, paths, form, silent=silent)
+    raise typer.Exit(code)
+
+
+@app.command()
+def export(
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="Where to write; .gz and .zst are compressed.", show_default="stdout", dir_okay=False
+        ),
+    ] = None,
+    form: Annotated[ExportFormat, typer.Option("--format", help="How each article is written, one a line.")] = (
+        ExportFormat.NDJSON
+    ),
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="Articles that are not out yet, too.")] = False,
+    site: Site = "http://127.0.0.1:8000",
+    key: Key = None,
+    data_dir: DataDir = Path(".newswire"),
+) -> None:
+    """Export the account's own articles, newest first, as `newswire import` reads them."""
+    from newswire_cli import exporting
+    from newswire_cli.site import open_client
+
+    with open_client(site, key, data_dir) as client:
+        exporting.export(client, target, form, ["scheduled", "published"] if scheduled else ["published"])
 
 
 if __name__ == "__main__":

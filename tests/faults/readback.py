@@ -14,7 +14,6 @@ from newswire.dead_letters import GROUPS
 from newswire.events import FIELD
 from newswire.keyspace import Keyspace
 from newswire.records import unpack
-from newswire.records import unpack
 
 PAGE = 1000
 

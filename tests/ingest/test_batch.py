@@ -82,13 +82,19 @@ async def test_every_line_is_answered_in_order_and_a_bad_one_harms_none(
 
 async def test_sending_again_changes_only_what_changed(ingest: Ingest, publisher: dict[str, str]) -> None:
     articles = [{**ARTICLE, "title": f"T{n}", "external_id": f"gz-{n}"} for n in range(300)]
-    assert {answer["status"] for answer in await send(ingest, publisher, ndjson(*articles))} == {201}
+    first = await send(ingest, publisher, ndjson(*articles))
+    assert {answer["status"] for answer in first} == {201}
     again = await send(ingest, publisher, ndjson(*articles))
     assert {(answer["status"], answer.get("version")) for answer in again} == {(200, 1)}, again[-3:]
     assert len(await ingest.events()) == 300
     articles[7]["title"] = "Changed"
     third = await send(ingest, publisher, ndjson(*articles))
     assert [answer["version"] for answer in third] == [2 if n == 7 else 1 for n in range(300)]
+    assert [{answer["effect"] for answer in sent} for sent in (first, again, third)] == [
+        {"created"},
+        {"unchanged"},
+        {"unchanged", "updated"},
+    ]
     articles[7]["title"] = "T7"
     fourth = await send(ingest, publisher, ndjson(*articles))
     assert fourth[7]["version"] == 3

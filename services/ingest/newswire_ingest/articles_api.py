@@ -18,11 +18,17 @@ from newswire_ingest.conditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Con
 from newswire_ingest.editing import PATH, Change, Done, Editor, Find, view
 from newswire_ingest.limits import publishing
 from newswire_ingest.merge_patch import MEDIA_TYPE, ArticlePatch
+from newswire_ingest.negotiation import JSON_LD, NINJS, OFFERED, accepted
 from newswire_ingest.publish import fingerprint
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import Repeatable
 
 _AS_IT_IS = {"model": PublisherArticle | Tombstone, "description": "The article as it is now"}
+_REPRESENTED = {
+    **_AS_IT_IS,
+    "description": "The article, or its tombstone once it was retracted",
+    "content": {NINJS: {"schema": {"type": "object"}}, JSON_LD: {"schema": {"type": "object"}}},
+}
 _CREATED = {"model": PublisherArticle, "description": "Published, or scheduled"}
 _WITHDRAWN = {"model": Tombstone | Cancelled, "description": "What remains of it; of a scheduled article nothing does"}
 _UNCHANGED = {"description": "It is still in the state whose ETag was sent"}
@@ -39,6 +45,7 @@ Owner = Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))]
 Draft = Annotated[Sent[ArticleDraft], Depends(json_body(ArticleDraft))]
 Patch = Annotated[Sent[BaseModel], Depends(json_body(ArticlePatch, media_types=(MEDIA_TYPE, JSON)))]
 Reason = Annotated[Sent[Retraction], Depends(json_body(Retraction, optional=True))]
+Form = Annotated[str, Depends(accepted)]
 NoBody = Annotated[None, Depends(single_headers)]
 ArticleId = Annotated[str, Path(description="The id that publishing answered.")]
 TheirId = Annotated[str, Path(description="The `external_id` under which you sent it; slashes may stand as they are.")]
@@ -98,15 +105,17 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             response_class=Response,
             summary=f"Read one of your own articles{how}",
             responses={
-                200: {**_AS_IT_IS, "description": "The article, or its tombstone once it was retracted"},
+                200: _REPRESENTED,
                 304: _UNCHANGED,
             },
             openapi_extra={"parameters": [IF_NONE_MATCH]},
         )
-        async def read(request: Request, caller: Owner, _: NoBody, find: article) -> Response:
+        async def read(request: Request, caller: Owner, _: NoBody, form: Form, find: article) -> Response:
             conditions = Conditions.of(request)
             found = await find(caller)
-            headers = {**_HEADERS, "ETag": etag(found.head.state)}
+            if form != JSON:  # an ETag names one representation, and it is this one that changes are conditional on
+                return Response(orjson.dumps(OFFERED[form](view(found))), 200, {**_HEADERS, "Vary": "Accept"}, form)
+            headers = {**_HEADERS, "Vary": "Accept", "ETag": etag(found.head.state)}
             if conditions.known(found.head):
                 return Response(status_code=304, headers=headers)
             return Response(orjson.dumps(view(found)), 200, headers, JSON)

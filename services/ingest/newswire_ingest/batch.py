@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from pydantic import BaseModel
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from newswire.article import ArticleDraft
 from newswire.problems import REDIS_AWAY, Problem, redis_away, too_large, unexpected
 from newswire.requests import LIMIT, Sent, parse_json, understood
-from newswire_ingest.editing import PATH, Change, Done, Editor
+from newswire_ingest.editing import PATH, Change, Done, Editor, Effect
 from newswire_ingest.limits import Limits
 from newswire_ingest.ndjson import Line, lines
 from newswire_ingest.publish import fingerprint, utc_now
@@ -32,6 +32,8 @@ class LineAnswer(BaseModel):
     id: str | None = None
     version: int | None = None
     url: str | None = None
+    effect: Effect | None = None
+    """What the line did to its article."""
     error: dict[str, Any] | None = None
 
 
@@ -117,8 +119,9 @@ async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answe
     await answers.complete()
 
 
-def _shown(done: Done) -> dict[Literal["version", "url"], Any]:
-    return {"version": done.view["version"], **({"url": done.view["url"]} if "url" in done.view else {})}
+def _shown(done: Done) -> dict[str, Any]:
+    address = {"url": done.view["url"]} if "url" in done.view else {}
+    return {"version": done.view["version"], **address, "effect": done.effect}
 
 
 def _refused(number: int, problem: Problem) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from pydantic import ValidationError
@@ -66,6 +66,10 @@ Find = Callable[[Caller], Awaitable[Found]]
 """Finds the caller's article that a request is about."""
 
 
+Effect = Literal["created", "updated", "unchanged"]
+"""What a request did to its article."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """What became of a request: the article as it is now."""
@@ -73,7 +77,12 @@ class Done:
     article_id: str
     state: str
     view: dict[str, Any]
-    created: bool = False
+    effect: Effect = "unchanged"
+
+    @property
+    def created(self) -> bool:
+        """Whether the article was not there before."""
+        return self.effect == "created"
 
 
 class Editor:
@@ -332,10 +341,11 @@ def _count(outcome: Outcome, kind: str) -> None:
 
 
 def _written(version: Version, now: datetime, *, revision: int, created: bool = False) -> Done:
+    effect: Effect = "created" if created else "updated"
     if version.due is not None:
         shown = answers.scheduled(version.document, revision, rfc3339(version.due), rfc3339(now))
-        return Done(version.id, f"0-{revision}", shown, created)
-    return Done(version.id, f"{version.number}-0", answers.published(version.document), created)
+        return Done(version.id, f"0-{revision}", shown, effect)
+    return Done(version.id, f"{version.number}-0", answers.published(version.document), effect)
 
 
 def _cancelled(article_id: str) -> Done:
