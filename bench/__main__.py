@@ -78,7 +78,7 @@ def measure(
 
         run(each())
     if keep_:
-        keep(PATHS)
+        keep([*PATHS, "first-run"])
     if not figures:
         raise typer.Exit(1)
 
@@ -94,6 +94,7 @@ def measure_first_run() -> None:
         found = first_run.measure(Path(folder), lambda what: status.update(f"{what} …"))
     store("first-run", found, RESULTS)
     show(console, found)
+    keep([*PATHS, "first-run"])
 
 
 if __name__ == "__main__":
