@@ -18,7 +18,7 @@ from newswire_ingest.publish import fingerprint
 from newswire_ingest.spool import Spool
 from newswire_ingest.store import Repeatable
 
-IN_FLIGHT = 128
+IN_FLIGHT = 256
 LARGE = 64 * 1024
 """Bytes: while a line of more is being published, none after it is read, so that the lines in flight stay small together."""
 
