@@ -11,6 +11,7 @@ from bench.servers import KEYS
 from newswire.accounts import Caller
 from newswire.article import ArticleDraft
 from newswire.events import FIELD
+from newswire.keyspace import Keyspace
 from newswire_ingest.publish import Version, fingerprint, next_version, utc_now
 from newswire_ingest.store import ArticleStore, Claim
 
@@ -49,9 +50,9 @@ async def append(redis: "Redis", entries: list[bytes]) -> str:
     return last.decode()
 
 
-async def put_on_record(redis: "Redis", made: Iterable[Version], caller: Caller) -> None:
+async def put_on_record(redis: "Redis", made: Iterable[Version], caller: Caller, keys: Keyspace = KEYS) -> None:
     """Publish versions by ingest's own atomic function."""
-    store = ArticleStore(redis, KEYS, timedelta(hours=24))
+    store = ArticleStore(redis, keys, timedelta(hours=24))
     await store.load()
     for version in made:
         outcome = await store.create(version, Claim(caller, utc_now(), fingerprint(version.document)))

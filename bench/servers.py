@@ -100,10 +100,10 @@ async def three_services(folder: Path, redis_url: str, elasticsearch: dict[str, 
         yield Newswire(ingest.site, search.site, notify.site, redis_url, publisher, subscriber)
 
 
-async def new_key(redis_url: str, scope: Scope) -> tuple[str, Caller]:
+async def new_key(redis_url: str, scope: Scope, keys: Keyspace = KEYS) -> tuple[str, Caller]:
     """Make a key, and who calls with it."""
     async with open_redis(redis_url) as redis:
-        made = await create_key(redis, KEYS, f"bench-{scope}", [scope])
+        made = await create_key(redis, keys, f"bench-{scope}", [scope])
     return made.token, Caller(f"bench-{scope}", made.id, frozenset({scope}))
 
 

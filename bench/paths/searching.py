@@ -1,5 +1,6 @@
 """A search: the readers' API against the same query bodies straight to Elasticsearch."""
 
+import asyncio
 import itertools
 import random
 import statistics
@@ -12,19 +13,21 @@ from elasticsearch import AsyncElasticsearch
 
 from bench.figures import Figure, Goal, compared
 from bench.load import Connection, drive, request
-from bench.publishing import versions
-from bench.servers import Server, program, service, valkey
+from bench.publishing import put_on_record, versions
+from bench.servers import Server, new_key, program, service, valkey
 from bench.setting import Setting
-from newswire.article import Article
+from newswire.accounts import Scope
+from newswire.app import open_redis
+from newswire.keyspace import Keyspace
+from newswire_search.app import GROUP
 from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.index import Publish
-from newswire_search.mapping import index_settings
 from newswire_search.parameters import SearchParams, to_request
 
 CONNECTIONS = 16
 NAMESPACE = "bench-search"
 FEW, MANY = "search with at most one page of results", "search with more pages"
 PAGE = 20
+REFRESH = 0.2
 
 
 async def measure(setting: Setting) -> list[Figure]:
@@ -37,7 +40,7 @@ async def measure(setting: Setting) -> list[Figure]:
         service("search", environment | {"NEWSWIRE_REDIS_URL": url}, setting.folder / "searching.log") as ours,
     ):
         setting.tell("indexing what is to be found")
-        for name, words in (await _fill(setting)).items():
+        for name, words in (await _fill(setting, url)).items():
             file = setting.folder / f"queries-{len(figures)}.json"
             basic_auth = (server.username, server.password) if server.username else None
             calls = [await _recorded(word) for word in words]
@@ -77,18 +80,17 @@ async def _floor(floor: Server, connections: int, seconds: float) -> Any:
     return orjson.loads(answer.body)
 
 
-async def _fill(setting: Setting) -> dict[str, list[str]]:
-    """Put articles into the index; return words that find at most a page of them, and words that find more."""
-    articles = versions(setting.articles, "bench")
-    server = setting.elasticsearch()
-    credentials = (server.username, server.password or "") if server.username else None
-    async with AsyncElasticsearch(server.url, basic_auth=credentials, request_timeout=60) as client:
-        index = ElasticsearchIndex(client, NAMESPACE, index_settings(1, 0, 200))
-        for at in range(0, len(articles), 500):
-            await index.write(
-                [Publish(Article.model_validate(v.document), v.document) for v in articles[at : at + 500]]
-            )
-        await client.indices.refresh(index=index.alias)
+async def _fill(setting: Setting, redis_url: str) -> dict[str, list[str]]:
+    """Publish articles, which the service indexes; return words that find at most a page of them, and words that find more."""
+    keys = Keyspace(NAMESPACE)
+    _, caller = await new_key(redis_url, Scope.PUBLISH, keys)
+    articles = versions(setting.articles, caller.account)
+    async with open_redis(redis_url) as redis:
+        await put_on_record(redis, articles, caller, keys)
+        ((last, _),) = await redis.xrevrange(keys.stream, count=1)
+        while await redis.get(keys.checkpoint(GROUP)) != last:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(2 * REFRESH)
     seen = Counter(
         word for version in articles for word in set(version.document["text"].lower().split()) if word.isalpha()
     )

@@ -1,17 +1,17 @@
 """A receiver of webhooks that keeps what it gets, in a container of its own: ``python receiver.py``, port 9000.
 
-``POST`` to any path is kept and answered 204; under ``/flaky`` every twentieth webhook is answered 503 the first time.
-``GET /?after=N`` returns all that came from number N on, as a JSON array of {path, headers, body, status}.
+``POST`` to any path is kept and answered 204; under ``/hook/`` every fiftieth webhook is answered 503 the first time.
+``GET /`` returns all that came, as a JSON array of {path, headers, body, status, at}, ``at`` in seconds since the epoch.
 """
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 PORT = 9000
-REFUSED_ONE_IN = 20
+REFUSED_ONE_IN = 50
 
 
 class Receiver(BaseHTTPRequestHandler):
@@ -29,17 +29,17 @@ class Receiver(BaseHTTPRequestHandler):
             webhook = (self.path, headers.get("webhook-id", ""))
             first = webhook not in self.seen
             self.seen.add(webhook)
-            refused = self.path.startswith("/flaky") and first and len(self.seen) % REFUSED_ONE_IN == 0
+            refused = self.path.startswith("/hook/") and first and len(self.seen) % REFUSED_ONE_IN == 0
             status = 503 if refused else 204
-            self.kept.append({"path": self.path, "headers": headers, "body": body, "status": status})
+            kept = {"path": self.path, "headers": headers, "body": body, "status": status, "at": time.time()}
+            self.kept.append(kept)
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def do_GET(self) -> None:
-        after = int(parse_qs(urlsplit(self.path).query).get("after", ["0"])[0])
         with self.lock:
-            body = json.dumps(self.kept[after:]).encode()
+            body = json.dumps(self.kept).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

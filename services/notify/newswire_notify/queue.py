@@ -123,12 +123,21 @@ class Queue:
         """What the functions take for the time: ms since the epoch, or '' for the server's own."""
         return _ms(self._clock()) if self._clock else ""
 
-    async def begin(self, event: Event, digests: Sequence[str], chunk: int) -> Progress:
-        """Decide, once and for all, who is told of an event: those of the matched digests and those told before.
+    async def begin(self, plans: Sequence[tuple[Event, Sequence[str]]], chunk: int) -> list[Progress]:
+        """Decide, once and for all, who is told of events: those of the matched digests and those told before.
 
-        The first chunk of its deliveries is enqueued in the same round trip.
+        The first chunk of each event's deliveries is enqueued in the same round trip.
         """
-        arguments: list[Argument] = [
+        calls: list[Call] = []
+        for event, digests in plans:
+            calls.append(("begin", (), self._decision(event, digests)))
+            calls.append(("expand", (), self._expansion(event.id, chunk)))
+        answers = await self._call_all(calls)
+        return [_progress(answer) for answer in answers[1::2]]
+
+    def _decision(self, event: Event, digests: Sequence[str]) -> list[Argument]:
+        return [
+            self.prefix,
             event.id,
             event.type,
             "retracted" if event.retracted else "published",
@@ -140,13 +149,6 @@ class Queue:
             FANOUT_KEPT_MS,
             *digests,
         ]
-        decided, progress = await self.functions.call_all(
-            [("begin", (), [self.prefix, *arguments]), ("expand", (), self._expansion(event.id, chunk))]
-        )
-        for answer in (decided, progress):
-            if isinstance(answer, Exception):
-                raise answer
-        return _progress(progress)
 
     async def expand(self, event_id: str, chunk: int) -> Progress:
         """Enqueue the next chunk of an event's deliveries."""
@@ -155,9 +157,12 @@ class Queue:
     def _expansion(self, event_id: str, chunk: int) -> list[Argument]:
         return [self.prefix, event_id, chunk, self.now, self._keep]
 
-    async def announced(self, event_id: str) -> None:
-        """Remember that the world has been told how many deliveries an event makes."""
-        await self.redis.hset(self.prefix + f"fanout:{event_id}", "announced", "1")
+    async def announced(self, event_ids: Sequence[str]) -> None:
+        """Remember that the world has been told how many deliveries events make."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for event_id in event_ids:
+                pipe.hset(self.prefix + f"fanout:{event_id}", "announced", "1")
+            await pipe.execute()
 
     async def claim(self, lease: float, limit: int) -> list[Job]:
         """Lease, for so many seconds, up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
@@ -175,10 +180,7 @@ class Queue:
         if limit > 0:
             arguments = [self.prefix, self.now, _ms(lease), limit, self._per_endpoint, self._keep]
             calls.append(("claim", (), arguments))
-        answers = await self.functions.call_all(calls) if calls else []
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
+        answers = await self._call_all(calls)
         jobs = answers.pop() if limit > 0 else []
         return [state.decode() if state else None for state in answers], [_job(fields) for fields in jobs]
 
@@ -202,6 +204,13 @@ class Queue:
         """Return in how many seconds some endpoint has work next, or None where none has."""
         wait: int | None = await self._call("next_wait", [self.now])
         return None if wait is None else wait / 1000
+
+    async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
+        answers = await self.functions.call_all(calls) if calls else []
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
 
     async def _call(self, name: str, arguments: list[Argument]) -> Any:
         return await self.functions.call(name, [], [self.prefix, *arguments])

@@ -36,6 +36,7 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
 
         return await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index")
     from elasticsearch import AsyncElasticsearch
+    from elasticsearch.serializer import OrjsonSerializer
 
     from newswire_search.elasticsearch_index import ElasticsearchIndex
 
@@ -43,7 +44,11 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     user = settings.elasticsearch_username
     credentials = (user, password.get_secret_value()) if user and password else None
     client = AsyncElasticsearch(
-        str(settings.elasticsearch_url), basic_auth=credentials, request_timeout=10, max_retries=1
+        str(settings.elasticsearch_url),
+        basic_auth=credentials,
+        request_timeout=10,
+        max_retries=1,
+        serializer=OrjsonSerializer(),
     )
     made_with = index_settings(
         settings.elasticsearch_shards, settings.elasticsearch_replicas, settings.elasticsearch_refresh_ms
