@@ -19,7 +19,7 @@ from newswire_ingest.publish import fingerprint, utc_now
 from newswire_ingest.spool import Spool
 from newswire_ingest.store import Repeatable
 
-IN_FLIGHT = 128
+IN_FLIGHT = 256
 LARGE = 64 * 1024
 """Bytes: while a line of more is being published, none after it is read, so that the lines in flight stay small together."""
 
