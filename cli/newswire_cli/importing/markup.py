@@ -46,7 +46,7 @@ def inner(element: etree._Element) -> str:
     element = deepcopy(element)
     for each in element.iter():
         if isinstance(each.tag, str) and "}" in each.tag:
-            each.tag = etree.QName(each).localname
+            each.tag = each.tag.rpartition("}")[2]
     etree.cleanup_namespaces(element)
     children = (etree.tostring(child, encoding="unicode", method="html") for child in element)
     return (html.escape(element.text or "", quote=False) + "".join(children)).strip()

@@ -7,7 +7,7 @@ from lxml import etree
 
 from newswire_cli.importing import nitf
 from newswire_cli.importing.markup import authors_of, inner, paragraphs
-from newswire_cli.importing.safe_xml import line_of, parse, text
+from newswire_cli.importing.safe_xml import line_of, local_name, parse, text
 from newswire_cli.importing.sources import Source
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story
 
@@ -25,7 +25,7 @@ def read(source: Source) -> Iterator[Found]:
     for item in items:
         if not isinstance(item.tag, str):
             continue
-        name = etree.QName(item).localname
+        name = local_name(item)
         if name == "newsItem":
             yield _story(source.name, item)
         elif name in _OTHER_ITEMS:
@@ -81,7 +81,7 @@ def _content(item: etree._Element) -> dict[str, Any] | None:
         root = next((child for child in markup if isinstance(child.tag, str)), None)
         if root is None:
             continue
-        name = etree.QName(root).localname
+        name = local_name(root)
         if name == "nitf":
             return nitf.content(root)
         if name == "html":

@@ -7,7 +7,7 @@ from typing import Any
 from lxml import etree
 
 from newswire_cli.importing.markup import authors_of
-from newswire_cli.importing.safe_xml import line_of, parse, text
+from newswire_cli.importing.safe_xml import line_of, local_name, parse, text
 from newswire_cli.importing.sources import Source
 from newswire_cli.importing.stories import Fault, Found, Story
 
@@ -97,7 +97,7 @@ def _html(element: etree._Element) -> str:
     """Return the HTML of an element's inside; the parser has bounded how deep that goes."""
     parts = [html.escape(element.text or "", quote=False)]
     for child in element:
-        name = etree.QName(child).localname if isinstance(child.tag, str) else ""
+        name = local_name(child)
         if name and name not in _LEFT_OUT:
             parts.append(_tagged(child, name))
         parts.append(html.escape(child.tail or "", quote=False))

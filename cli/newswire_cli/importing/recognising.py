@@ -10,7 +10,7 @@ from typing import Any
 from lxml import etree
 
 from newswire_cli.formats import FormatName
-from newswire_cli.importing.safe_xml import SAFE, broken, line_of
+from newswire_cli.importing.safe_xml import SAFE, broken, line_of, local_name
 from newswire_cli.importing.sources import HEAD, Source
 from newswire_cli.importing.stories import Found, Unreadable
 
@@ -93,7 +93,7 @@ def _of_markup(head: bytes) -> FormatName:
             if problem
             else Unreadable(f"is XML whose first element does not begin within {HEAD:,} bytes")
         )
-    return _of_root(etree.QName(root).localname, root)
+    return _of_root(local_name(root), root)
 
 
 def _of_root(name: str, root: etree._Element) -> FormatName:

@@ -76,6 +76,11 @@ def line_of(element: etree._Element) -> int | None:
     return int(line) if line else None
 
 
+def local_name(element: etree._Element) -> str:
+    """Return an element's name without its namespace, or without its prefix where that is not declared; "" for a comment."""
+    return element.tag.rpartition("}")[2].rpartition(":")[2] if isinstance(element.tag, str) else ""
+
+
 def text(element: etree._Element | None) -> str:
     """Return all text in an element, on one line; "" for none."""
     return "" if element is None else " ".join("".join(map(str, element.itertext())).split())

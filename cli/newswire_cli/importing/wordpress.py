@@ -7,7 +7,7 @@ from contextlib import suppress
 from lxml import etree
 
 from newswire_cli.importing.markup import paragraphs, plain
-from newswire_cli.importing.safe_xml import elements, line_of
+from newswire_cli.importing.safe_xml import elements, line_of, local_name
 from newswire_cli.importing.sources import Source
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story, Unreadable
 
@@ -26,7 +26,7 @@ def read(source: Source) -> Iterator[Found]:
     language = ""
     with source.open() as stream:
         for element in elements(stream, ["rss"], ["{*}author", "item", "language"]):
-            name = etree.QName(element).localname
+            name = local_name(element)
             if name == "author":
                 authors[_wp(element, "author_login")] = _wp(element, "author_display_name")
             elif name == "language":
@@ -53,6 +53,8 @@ def _post(
     file: str, item: etree._Element, authors: dict[str, str], pictures: dict[str, dict[str, str]], language: str
 ) -> Found:
     line, kind, status = line_of(item), _wp(item, "post_type"), _wp(item, "status")
+    if not kind:
+        return Fault(file, line, "says no wp:post_type; is the namespace of 'wp' declared?")
     if kind != "post":
         return Skipped(file, line, f"is of type '{kind}', not a post")
     if status != "publish":
@@ -105,7 +107,7 @@ def _wp(item: etree._Element, name: str) -> str:
 
 def _encoded(item: etree._Element, kind: str) -> str:
     for child in item.iterchildren("{*}encoded"):
-        if f"/{kind}/" in str(etree.QName(child).namespace):
+        if f"/{kind}/" in str(child.tag):
             return child.text or ""
     return ""
 

@@ -452,3 +452,15 @@ def test_a_large_wordpress_export_costs_the_memory_of_one_post(tmp_path: Path) -
     number, memory, reasons = measured(path)
     assert (number, reasons) == (6000, [])
     assert memory < MOST_MEMORY
+
+
+def test_a_namespace_that_is_not_declared(tmp_path: Path) -> None:
+    whole = (Path(__file__).parent / "samples" / "wordpress.xml").read_text()
+    path = tmp_path / "undeclared.xml"
+    path.write_text(whole.replace('xmlns:wp="http://wordpress.org/export/1.2/"', ""))
+
+    found = read(path)
+    assert stories(found) == []
+    *each, cause = faults(found)
+    assert [fault.line for fault in each] == [21, 48, 61, 69, 77]
+    assert "Namespace prefix wp" in cause.reason
