@@ -19,7 +19,7 @@ CATEGORIES = [f"Desk {number}" for number in range(25)]
 TOPICS = [f"Topic {number}" for number in range(25)]
 SUBSCRIPTIONS, ENDPOINTS = 100, 5
 MOST_UNDER_WAY = 400
-RETRACTED_SHARE = 0.1
+RETRACTED_SHARE, CHANGED_SHARE = 0.1, 0.1
 BODY = "".join(
     f"<p>Item {number}: the harbour board met again and agreed that {number} moorings need new chains.</p>"
     for number in range(12)
@@ -27,7 +27,7 @@ BODY = "".join(
 
 
 class Publisher:
-    """Publishes and retracts at a rate. A request is sent again, with its key, until it is answered."""
+    """Publishes, changes and retracts at a rate. A request is sent again, with its key, until it is answered."""
 
     def __init__(self, journal: Journal, sites: Sequence[str], key: str, *, rate: float, seed: int) -> None:
         self.rate = rate
@@ -72,23 +72,35 @@ class Publisher:
 
     async def _write(self, session: aiohttp.ClientSession) -> None:
         began = time.monotonic()
-        ripe = len(self._published) > 50 and self._random.random() < RETRACTED_SHARE
-        if ripe:
-            await self._retract(session, self._published.pop(self._random.randrange(len(self._published) - 20)))
+        drawn = self._random.random() if len(self._published) > 50 else 1.0
+        if drawn < RETRACTED_SHARE:
+            await self._retract(session, self._one_of_them())
+        elif drawn < RETRACTED_SHARE + CHANGED_SHARE:
+            await self._change(session, self._one_of_them())
         else:
             await self._publish(session)
         self.slowest = max(self.slowest, time.monotonic() - began)
 
+    def _one_of_them(self) -> Write:
+        """Take an article out, so that nothing else is done to it meanwhile; not one of the newest."""
+        return self._published.pop(self._random.randrange(len(self._published) - 20))
+
     async def _publish(self, session: aiohttp.ClientSession) -> None:
         self._number += 1
         title = f"Moorings {uuid4().hex} number {self._number}"
-        category, topic = self._random.choice(CATEGORIES), self._random.choice(TOPICS)
-        article = {"title": title, "body": BODY, "category": category, "topics": [topic]}
         self._journal.unanswered.add(title)
-        key = {"Idempotency-Key": uuid4().hex}
-        answer = await self._until_answered(session, "POST", "/v1/articles", key, article)
-        write = Write(answer["id"], answer["version"], "published", title, category, (topic,))
+        await self._put(session, "POST", "/v1/articles", title, self._random.choice(TOPICS))
         self._journal.unanswered.discard(title)
+
+    async def _change(self, session: aiohttp.ClientSession, write: Write) -> None:
+        """Give an article another title and another category, which other subscribers have asked for."""
+        await self._put(session, "PUT", f"/v1/articles/{write.article}", f"{write.title}, again", write.topics[0])
+
+    async def _put(self, session: aiohttp.ClientSession, method: str, path: str, title: str, topic: str) -> None:
+        category = self._random.choice(CATEGORIES)
+        article = {"title": title, "body": BODY, "category": category, "topics": [topic]}
+        answer = await self._until_answered(session, method, path, {"Idempotency-Key": uuid4().hex}, article)
+        write = Write(answer["id"], answer["version"], "published", title, category, (topic,))
         self._journal.writes.append(write)
         self._published.append(write)
 
