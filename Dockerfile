@@ -1,19 +1,27 @@
-# One recipe for the three services: docker build --build-arg SERVICE=search .
-FROM python:3.13-slim AS build
-WORKDIR /app
-RUN python3 -m venv /app/venv
-COPY requirements.lock ./
-RUN /app/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+# One recipe for every container of ours: docker build --build-arg SERVICE=search .
+FROM python:3.13-slim AS wheels
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /build
+COPY requirements-build.lock ./
+RUN python3 -m venv venv && venv/bin/python -m pip install --require-hashes -r requirements-build.lock
 COPY shared shared
 COPY services services
 COPY cli cli
-RUN /app/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation \
+RUN venv/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /wheels \
     ./shared ./services/ingest ./services/search ./services/notify ./cli
+
+FROM python:3.13-slim AS venv
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+RUN python3 -m venv --without-pip /app/venv
+COPY requirements-run.lock ./
+RUN python3 -m pip --python /app/venv/bin/python install --require-hashes -r requirements-run.lock
+COPY --from=wheels /wheels /wheels
+RUN python3 -m pip --python /app/venv/bin/python install --no-deps --no-index /wheels/*.whl
 
 FROM python:3.13-slim
 ARG SERVICE
 ENV SERVICE=${SERVICE} PATH=/app/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-COPY --from=build /app/venv /app/venv
+COPY --from=venv /app/venv /app/venv
 # A number needs no account, and Kubernetes' runAsNonRoot can see that it is not root.
 USER 10001:10001
 EXPOSE 8000

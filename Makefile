@@ -8,7 +8,7 @@ SOURCES := $(wildcard shared services cli tests bench)
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  %-9s %s\n' "$$t" "$$d"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  %-14s %s\n' "$$t" "$$d"; done
 
 install: .venv/installed ## set up .venv with everything that is needed
 
@@ -38,13 +38,19 @@ format: install ## format the sources
 bench: install ## measure the hot paths against their floors
 	$(BIN)/python -m bench
 
+fuzz: install ## ask every publishing address some thousand questions
+	NEWSWIRE_FUZZ_EXAMPLES=$${NEWSWIRE_FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest tests/ingest/test_fuzz.py --timeout 3600 -s
+
 drill: install ## break a whole installation in every way that is drilled, for half an hour
 	$(BIN)/python -m tests.faults
 
 up: .env ## run the production shape in Docker, at http://127.0.0.1:8000
 	docker compose up --build --wait
 
+drill-compose: install ## build the production shape, run it, kill parts of it under load, and count what arrived
+	$(BIN)/python -m tests.faults.compose_drill $(DRILL)
+
 .env:
 	@umask 077 && printf 'ELASTIC_PASSWORD=%s\n' "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" > .env
 
-.PHONY: help install run test lint format bench drill up
+.PHONY: help install run test lint format bench fuzz drill drill-compose up

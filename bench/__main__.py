@@ -1,124 +1,100 @@
-"""``python -m bench``: a table, and the same numbers as JSON in ``bench/results.json``.
+"""``python -m bench``: measure the hot paths against their floors."""
 
-Everything shares this machine: load, server and floor. Compare ratios, not rates.
-"""
-
-import asyncio
-import json
-import os
-import platform
-import statistics
 import tempfile
-import time
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-import aiohttp
-from aiohttp import web
+import typer
 from rich.console import Console
-from rich.table import Table
 
-from bench.servers import all_in_one, floor, ingest_alone
-from tests.servers.valkey import free_port
+from bench import first_run
+from bench.figures import Figure
+from bench.paths import embargo, importing, indexing, latency, live, matching, publishing, searching, webhooks
+from bench.report import RESULTS, keep, show, store
+from bench.setting import Setting, allow_many_files
+from newswire.app import run
+from tests.servers.elasticsearch import NoServer
 
-SECONDS, CONNECTIONS, PROBES = 5.0, 32, 60
-BODY = "<p>" + "The harbour board met on Tuesday and agreed on nothing but the next meeting. " * 25 + "</p>"
-
-
-async def posts_a_second(session: aiohttp.ClientSession, site: str, headers: dict[str, str]) -> float:
-    """Post different articles over all connections for some seconds; return how many were accepted a second."""
-    accepted, deadline = 0, 0.0
-
-    async def post(worker: int) -> None:
-        nonlocal accepted
-        number = 0
-        while time.perf_counter() < deadline:
-            number += 1
-            article = {"title": f"Meeting {worker}-{number}", "body": BODY, "category": "Town", "topics": ["Harbour"]}
-            async with session.post(f"{site}/v1/articles", json=article, headers=headers) as answer:
-                assert answer.status == 201, await answer.text()
-                await answer.read()
-                accepted += 1
-
-    for seconds in (1.0, SECONDS):  # the first second warms up
-        accepted, began = 0, time.perf_counter()
-        deadline = began + seconds
-        await asyncio.gather(*map(post, range(CONNECTIONS)))
-    return accepted / (time.perf_counter() - began)
+PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
+    "latency": latency.measure,
+    "publishing": publishing.measure,
+    "importing": importing.measure,
+    "embargo": embargo.measure,
+    "indexing": indexing.measure,
+    "search": searching.measure,
+    "webhooks": webhooks.measure,
+    "matching": matching.measure,
+    "live": live.measure,
+}
+app = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, help="Measure Newswire against the floors of its machine."
+)
 
 
-async def latencies(session: aiohttp.ClientSession, site: str, keys: dict[str, str]) -> dict[str, list[float]]:
-    """Publish one article at a time; measure from its 201 to the first search that finds it, and to its webhook."""
-    arrived: dict[str, asyncio.Future[float]] = {}
+@app.callback(invoke_without_command=True)
+def measure(
+    context: typer.Context,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"One of {', '.join(PATHS)}; may be given several times.")
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="Fewer and shorter rounds.")] = False,
+    keep_: Annotated[bool, typer.Option("--keep", help="Put the figures into docs/performance.md.")] = False,
+    corpus: Annotated[Path | None, typer.Option(help="Real articles, as gzipped JSON lines.", exists=True)] = None,
+    subscriptions: Annotated[int, typer.Option(min=1000, help="To match an article against.")] = 100_000,
+    filters: Annotated[int, typer.Option(min=1000, help="Distinct filters among them.")] = 5_000,
+    readers: Annotated[int, typer.Option(min=10, help="Connections to the live stream.")] = 500,
+    results: Annotated[Path, typer.Option(help="Where the figures go, one file a path.")] = RESULTS / "latest",
+) -> None:
+    """Measure, and print the figures."""
+    if context.invoked_subcommand:
+        return
+    if unknown := set(only or ()) - PATHS.keys():
+        raise typer.BadParameter(f"{', '.join(unknown)}: not one of {', '.join(PATHS)}")
+    allow_many_files()
+    console = Console()
+    chosen = list(only or PATHS)
+    figures: list[Figure] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="newswire-bench-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as stack,
+        console.status("") as status,
+    ):
+        setting = Setting(
+            Path(folder), stack, lambda what: status.update(f"{what} …"), quick, corpus, subscriptions, filters, readers
+        )
 
-    async def hook(request: web.Request) -> web.Response:
-        title = (await request.json())["data"].get("title", "")
-        if title in arrived and not arrived[title].done():
-            arrived[title].set_result(time.perf_counter())
-        return web.Response(status=204)
+        async def each() -> None:
+            for path in chosen:
+                try:
+                    found = list(await PATHS[path](setting))
+                except NoServer as error:
+                    console.print(f"{path} is left out: {error}")
+                    continue
+                store(path, found, RESULTS if keep_ else results)
+                show(console, found)
+                figures.extend(found)
 
-    receiver = web.Application()
-    receiver.router.add_post("/hook", hook)
-    runner = web.AppRunner(receiver)
-    await runner.setup()
-    port = free_port()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    publisher, subscriber = (
-        {"Authorization": f"Bearer {keys[name]}"} for name in ("NEWSWIRE_PUBLISHER_KEY", "NEWSWIRE_SUBSCRIBER_KEY")
-    )
-    channel = {"type": "webhook", "url": f"http://127.0.0.1:{port}/hook"}
-    async with session.post(f"{site}/v1/subscriptions", headers=subscriber, json={"channel": channel}) as answer:
-        assert answer.status == 201, await answer.text()
-    found: dict[str, list[float]] = {"publish → searchable": [], "publish → webhook received": []}
-    for number in range(PROBES):
-        title = f"Probe zq{number}x"
-        arrived[title] = asyncio.get_running_loop().create_future()
-        async with session.post(
-            f"{site}/v1/articles", headers=publisher, json={"title": title, "body": BODY}
-        ) as answer:
-            assert answer.status == 201, await answer.text()
-        published = time.perf_counter()
-        while True:
-            async with session.get(f"{site}/v1/search", params={"q": f"zq{number}x"}) as answer:
-                if (await answer.json())["total"]:
-                    break
-            await asyncio.sleep(0.002)
-        found["publish → searchable"].append((time.perf_counter() - published) * 1000)
-        found["publish → webhook received"].append((await arrived[title] - published) * 1000)
-    await runner.cleanup()
-    return found
+        run(each())
+    if keep_:
+        keep(PATHS)
+    if not figures:
+        raise typer.Exit(1)
 
 
-async def measure() -> dict[str, Any]:
-    results: dict[str, Any] = {
-        "python": platform.python_version(),
-        "cores": os.cpu_count(),
-        "machine": platform.machine(),
-    }
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
-            with all_in_one(folder / "idle") as (site, keys):
-                for name, values in (await latencies(session, site, keys)).items():
-                    p50, p95 = statistics.median(values), statistics.quantiles(values, n=20)[-1]
-                    results[name] = {"p50_ms": round(p50, 1), "p95_ms": round(p95, 1)}
-            with floor(folder / "floor") as site:
-                bare = await posts_a_second(session, site, {})
-            with ingest_alone(folder / "ingest") as (site, key):
-                alone = await posts_a_second(session, site, {"Authorization": f"Bearer {key}"})
-            with all_in_one(folder / "loaded") as (site, keys):
-                headers = {"Authorization": f"Bearer {keys['NEWSWIRE_PUBLISHER_KEY']}"}
-                embedded = await posts_a_second(session, site, headers)
-    for name, rate in (("POST → 201, ingest alone", alone), ("POST → 201, all in one process", embedded)):
-        results[name] = {"per_second": round(rate), "floor": round(bare), "ratio": round(rate / bare, 2)}
-    return results
+@app.command("first-run")
+def measure_first_run() -> None:
+    """Measure how long a newcomer waits: from a fresh clone to the first page, and again; and how long imports take."""
+    console = Console()
+    with (
+        tempfile.TemporaryDirectory(prefix="newswire-bench-", ignore_cleanup_errors=True) as folder,
+        console.status("") as status,
+    ):
+        found = first_run.measure(Path(folder), lambda what: status.update(f"{what} …"))
+    store("first-run", found, RESULTS)
+    show(console, found)
 
 
 if __name__ == "__main__":
-    results = asyncio.run(measure())
-    Path(__file__).with_name("results.json").write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n")
-    table = Table("path", "measured", title=f"Python {results['python']}, {results['cores']} cores")
-    for name, numbers in results.items():
-        if isinstance(numbers, dict):
-            table.add_row(name, ", ".join(f"{unit} {number}" for unit, number in numbers.items()))
-    Console().print(table)
+    app()

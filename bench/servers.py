@@ -5,65 +5,130 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
+from newswire.accounts import Caller, Scope, create_key
+from newswire.app import open_redis
+from newswire.keyspace import Keyspace
 from newswire_cli.valkey import embedded_valkey
-from tests.cli.running import BARE, NEWSWIRE, Running, newswire
+from tests.cli.running import BARE, NEWSWIRE, Running
 from tests.servers.valkey import free_port
+
+KEYS = Keyspace("newswire")
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process that answers HTTP."""
+
+    site: str
+    process: psutil.Process
+
+    def cpu_seconds(self) -> float:
+        """Return how long it has kept a core busy so far."""
+        spent = self.process.cpu_times()
+        return spent.user + spent.system
+
+
+@dataclass(frozen=True)
+class Newswire:
+    """A whole Newswire: where its services answer, its store, and keys for it."""
+
+    ingest: str
+    search: str
+    notify: str
+    redis_url: str
+    publisher_key: str
+    subscriber_key: str
 
 
 @contextmanager
-def all_in_one(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Run `newswire run`; yield its address and its keys."""
+def valkey(folder: Path) -> Iterator[str]:
+    """Run the Valkey of `newswire run`, which syncs every write to disk before it answers; yield its address."""
+    folder.mkdir(parents=True)
+    with embedded_valkey(folder) as url:
+        yield url
+
+
+@contextmanager
+def program(name: str, log: Path, *arguments: str) -> Iterator[Server]:
+    """Run ``bench.<name>``, one of the benchmark's own, which takes its port first."""
+    port = free_port()
+    with _running([sys.executable, "-m", f"bench.{name}", str(port), *arguments], {}, port, "/", log) as server:
+        yield server
+
+
+@contextmanager
+def service(name: str, settings: dict[str, str], log: Path) -> Iterator[Server]:
+    """Run `newswire serve` with one service."""
+    port = free_port()
+    with _running([*NEWSWIRE, "serve", name, "--port", str(port)], settings, port, "/readyz", log) as server:
+        yield server
+
+
+@contextmanager
+def all_in_one(folder: Path) -> Iterator[Newswire]:
+    """Run `newswire run`."""
     running = Running(folder, "--no-samples")
     try:
-        yield running.site, running.credentials()
+        keys = running.credentials()
+        site, store = running.site, (folder / "redis.url").read_text().strip()
+        yield Newswire(site, site, site, store, keys["NEWSWIRE_PUBLISHER_KEY"], keys["NEWSWIRE_SUBSCRIBER_KEY"])
     finally:
         running.process.terminate()
         running.process.wait(30)
 
 
-@contextmanager
-def ingest_alone(folder: Path) -> Iterator[tuple[str, str]]:
-    """Run `newswire serve ingest` on a Valkey of its own; yield its address and a key to publish."""
-    port = free_port()
-    with embedded_valkey(folder) as url:
-        settings = {"NEWSWIRE_REDIS_URL": url}
-        key = newswire("keys", "create", "--account", "bench", "--scope", "publish", **settings).stdout.strip()
-        with _process([*NEWSWIRE, "serve", "ingest", "--port", str(port)], settings, port) as site:
-            yield site, key
+@asynccontextmanager
+async def three_services(folder: Path, redis_url: str, elasticsearch: dict[str, str]) -> AsyncIterator[Newswire]:
+    """Run the three services, each in its process, on Elasticsearch."""
+    settings = elasticsearch | {"NEWSWIRE_REDIS_URL": redis_url, "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true"}
+    folder.mkdir(parents=True, exist_ok=True)
+    publisher, _ = await new_key(redis_url, Scope.PUBLISH)
+    subscriber, _ = await new_key(redis_url, Scope.SUBSCRIBE)
+    with (
+        service("ingest", settings, folder / "ingest.log") as ingest,
+        service("search", settings, folder / "search.log") as search,
+        service("notify", settings, folder / "notify.log") as notify,
+    ):
+        yield Newswire(ingest.site, search.site, notify.site, redis_url, publisher, subscriber)
+
+
+async def new_key(redis_url: str, scope: Scope, keys: Keyspace = KEYS) -> tuple[str, Caller]:
+    """Make a key, and who calls with it."""
+    async with open_redis(redis_url) as redis:
+        made = await create_key(redis, keys, f"bench-{scope}", [scope])
+    return made.token, Caller(f"bench-{scope}", made.id, frozenset({scope}))
 
 
 @contextmanager
-def floor(folder: Path) -> Iterator[str]:
-    """Run the floor of publishing; yield its address."""
-    port = free_port()
-    with _process([sys.executable, "-m", "bench.floor", str(folder), str(port)], {}, port) as site:
-        yield site
-
-
-@contextmanager
-def _process(command: list[str], settings: dict[str, str], port: int) -> Iterator[str]:
-    process = subprocess.Popen(command, env=BARE | settings, stderr=subprocess.DEVNULL)
+def _running(command: list[str], settings: dict[str, str], port: int, path: str, log: Path) -> Iterator[Server]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, env=BARE | settings, stdout=output, stderr=output)
     try:
         site = f"http://127.0.0.1:{port}"
-        while not _answers(site):
-            if process.poll() is not None:
-                raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
+        deadline = time.monotonic() + PATIENCE
+        while not _answers(site + path):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"{' '.join(command)} does not answer:\n{log.read_text()[-2000:]}")
             time.sleep(0.05)
-        yield site
+        yield Server(site, psutil.Process(process.pid))
     finally:
         process.terminate()
         process.wait(30)
 
 
-def _answers(site: str) -> bool:
+def _answers(url: str) -> bool:
     try:
-        urllib.request.urlopen(f"{site}/healthz", timeout=1)
-    except urllib.error.HTTPError:
-        return True
+        urllib.request.urlopen(url, timeout=5)
+    except urllib.error.HTTPError as answer:
+        return answer.code == 404
     except OSError:
         return False
     return True

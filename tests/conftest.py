@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from selenium.webdriver import Chrome
 
+from newswire.app import open_redis
 from tests.servers.browser import NoBrowser, chromium_browser
 from tests.servers.elasticsearch import ElasticsearchServer, NoServer, elasticsearch_server, fetch_elasticsearch
 from tests.servers.valkey import fetch_redis, redis_server
@@ -63,7 +64,7 @@ def namespace() -> str:
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    async with Redis.from_url(redis_url) as client:
+    async with open_redis(redis_url) as client:
         yield client
 
 

@@ -1,19 +1,50 @@
-"""The lock pins everything by hash and ties the project to no registry."""
+"""The locks pin everything by hash and tie the project to no registry."""
 
 import re
+import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
-LOCK = (ROOT / "requirements.lock").read_text()
+LOCKS = sorted(ROOT.glob("requirements*.lock"))
 
 
-def test_every_requirement_has_a_hash() -> None:
-    for block in re.split(r"\n(?=[A-Za-z0-9])", re.sub(r"^#.*\n", "", LOCK, flags=re.M)):
-        assert "--hash=sha256:" in block, block[:80]
+def pinned(lock: Path) -> dict[str, list[str]]:
+    """Return what a lock asks for, with markers, each with its hashes."""
+    blocks = re.split(r"\n(?=[A-Za-z0-9])", re.sub(r"^ *#.*\n", "", lock.read_text(), flags=re.M))
+    return {block.partition(" \\")[0]: re.findall(r"--hash=(sha256:[0-9a-f]{64})", block) for block in blocks}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_requirement_has_a_version_and_a_hash(lock: Path) -> None:
+    for requirement, hashes in pinned(lock).items():
+        assert "==" in requirement
+        assert hashes, requirement
 
 
 def test_no_lock_names_an_address_or_a_member() -> None:
-    for path in [ROOT / "requirements.lock", *ROOT.glob("**/package-lock.json")]:
+    for path in [*LOCKS, *ROOT.glob("**/package-lock.json")]:
         if "node_modules" not in path.parts:
             assert "://" not in re.sub(r'"(url|homepage)": "[^"]*"', "", path.read_text()), path
-    assert not re.search(r"^newswire", LOCK, flags=re.M)
+            assert not re.search(r"^newswire", path.read_text(), flags=re.M), path
+
+
+@pytest.mark.parametrize("name", ["run", "build"])
+def test_images_hold_what_was_tested_and_less(name: str) -> None:
+    image, everything = pinned(ROOT / f"requirements-{name}.lock"), pinned(ROOT / "requirements.lock")
+
+    def versions(lock: dict[str, list[str]]) -> dict[str, list[str]]:
+        return {requirement.partition(" ;")[0]: hashes for requirement, hashes in lock.items()}
+
+    assert versions(image).items() <= versions(everything).items()
+    assert not [requirement for requirement in image if re.match(r"(pytest|selenium|mypy|ruff)\b", requirement)]
+
+
+def test_images_hold_what_the_members_say_they_need() -> None:
+    installed = {re.split("[=;[ ]", requirement)[0].lower() for requirement in pinned(ROOT / "requirements-run.lock")}
+    for path in [ROOT / "shared/pyproject.toml", ROOT / "cli/pyproject.toml", *ROOT.glob("services/*/pyproject.toml")]:
+        needed = {
+            re.split("[<>=;[ ]", item)[0].lower() for item in tomllib.loads(path.read_text())["project"]["dependencies"]
+        }
+        assert {name for name in needed - installed if not name.startswith("newswire")} == set(), path

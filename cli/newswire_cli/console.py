@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-def fail(message: str) -> NoReturn:
-    """End the command with one line on stderr and exit code 1."""
+def fail(message: str, code: int = 1) -> NoReturn:
+    """End the command with one line on stderr; exit code 2 says that it was called wrongly."""
     print(f"newswire: {' '.join(message.split())}", file=sys.stderr)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
 
 
 def say(line: str = "") -> None:

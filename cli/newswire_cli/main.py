@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from newswire_cli import accounts, deadletters, keys, topics
-from newswire_cli.store import DataDir
+from newswire_cli import accounts, deadletters, keys, store, topics
+from newswire_cli.formats import ExportFormat, FormatName
+from newswire_cli.site import DataDir, Key, Site
 
 app = typer.Typer(
     name="newswire",
@@ -25,11 +26,12 @@ File = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False)]
 
 
 class ServiceName(StrEnum):
-    """The services that can be served alone."""
+    """What can be served alone: the services, and what answers operators for all of them."""
 
     INGEST = "ingest"
     SEARCH = "search"
     NOTIFY = "notify"
+    OPERATIONS = "operations"
 
 
 Host = Annotated[str, typer.Option(help="The address to listen on.")]
@@ -57,17 +59,17 @@ def serve(
     host: Host = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(help="The port to listen on.", show_default="8001, 8002 or 8003", min=0, max=65535),
+        typer.Option(help="The port to listen on.", show_default="8001 to 8004", min=0, max=65535),
     ] = None,
 ) -> None:
-    """Serve one service on its own, set by NEWSWIRE_… variables."""
+    """Serve one service on its own, or `operations`: health, metrics and API documents of all three."""
     from newswire_cli.serve import serve_one
 
     serve_one(service.value, host, port)
 
 
 @app.command()
-def backup(file: File, data_dir: DataDir = None) -> None:
+def backup(file: File, data_dir: store.DataDir = None) -> None:
     """Write all that is kept into a new file, while Newswire works on."""
     from newswire_cli.backup import back_up
 
@@ -75,11 +77,64 @@ def backup(file: File, data_dir: DataDir = None) -> None:
 
 
 @app.command()
-def restore(file: File, data_dir: DataDir = None) -> None:
+def restore(file: File, data_dir: store.DataDir = None) -> None:
     """Put a backup into an empty installation: a fresh server, or a data folder that does not exist yet."""
     from newswire_cli.restore import restore as put_back
 
     put_back(file, data_dir)
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH|URL …", help="Files, folders or addresses.", show_default=False)
+    ],
+    form: Annotated[
+        FormatName | None,
+        typer.Option("--format", help="What it is.", show_default="told from the content"),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would happen.")] = False,
+    silent: Annotated[bool, typer.Option(help="Tell no subscriber of what is imported.")] = True,
+    site: Site = "http://127.0.0.1:8000",
+    key: Key = None,
+    data_dir: DataDir = Path(".newswire"),
+) -> None:
+    """Import articles from WordPress, feeds, ninjs, NITF, NewsML-G2, Markdown, HTML or NDJSON.
+
+    Articles are known again by their external id, so that the same import may run again, also after it was broken off.
+    Exit code 0: all well; 1: something failed, and what is said; 2: wrongly called.
+    """
+    from newswire_cli.importing.command import check, import_all, preview
+    from newswire_cli.site import open_client
+
+    check(paths)
+    with open_client(site, key, data_dir) as client:
+        code = preview(client, paths, form) if dry_run else import_all(client, paths, form, silent=silent)
+    raise typer.Exit(code)
+
+
+@app.command()
+def export(
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="Where to write; .gz and .zst are compressed.", show_default="stdout", dir_okay=False
+        ),
+    ] = None,
+    form: Annotated[ExportFormat, typer.Option("--format", help="How each article is written, one a line.")] = (
+        ExportFormat.NDJSON
+    ),
+    scheduled: Annotated[bool, typer.Option("--scheduled", help="Articles that are not out yet, too.")] = False,
+    site: Site = "http://127.0.0.1:8000",
+    key: Key = None,
+    data_dir: DataDir = Path(".newswire"),
+) -> None:
+    """Export the account's own articles, newest first, as `newswire import` reads them."""
+    from newswire_cli import exporting
+    from newswire_cli.site import open_client
+
+    with open_client(site, key, data_dir) as client:
+        exporting.export(client, target, form, ["scheduled", "published"] if scheduled else ["published"])
 
 
 if __name__ == "__main__":

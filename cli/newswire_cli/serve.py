@@ -1,4 +1,4 @@
-"""`newswire serve`: one service in a process of its own, as in production."""
+"""`newswire serve`: one service in a process of its own, as in production; or what speaks for all of them."""
 
 import signal
 from importlib import import_module
@@ -8,11 +8,17 @@ from pydantic import ValidationError
 from newswire_cli.console import fail, settings_problem
 from newswire_cli.run import free_port
 
-PORTS = {"ingest": 8001, "search": 8002, "notify": 8003}
+PORTS = {"ingest": 8001, "search": 8002, "notify": 8003, "operations": 8004}
+MODULES = {
+    "ingest": "newswire_ingest.app",
+    "search": "newswire_search.app",
+    "notify": "newswire_notify.app",
+    "operations": "newswire_cli.operations",
+}
 
 
 def serve_one(name: str, host: str, port: int | None) -> None:
-    """Serve ingest, search or notify until SIGTERM or Ctrl-C; its log goes to stderr as JSON lines."""
+    """Serve ingest, search, notify or operations until SIGTERM or Ctrl-C; its log goes to stderr as JSON lines."""
     from newswire.app import run, serve
     from newswire.settings import Settings
     from newswire.telemetry import log_as_json
@@ -22,7 +28,7 @@ def serve_one(name: str, host: str, port: int | None) -> None:
     port = free_port(host, PORTS[name] if port is None else port)
     log_as_json()
     try:
-        service = import_module(f"newswire_{name}.app").service
+        service = import_module(MODULES[name]).service
         run(serve([service], Settings(), host, port))
     except IndexInUse as error:
         fail(str(error))

@@ -209,6 +209,9 @@ class Article(BaseModel):
     correction_note: str | None = None
     source_version: int | None = None
     word_count: int = 0
+    reading_minutes: int = 0
+    language_detected: bool = False
+    """Whether the language was found in the text, not said by the publisher."""
 
     @property
     def author_names(self) -> list[str]:

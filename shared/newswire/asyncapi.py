@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from faststream.redis import RedisBroker, StreamSub
-from faststream.specification import AsyncAPI
 
 from newswire.events import (
     FANNED_OUT,
@@ -76,7 +74,11 @@ class Channel:
 
 
 def document(channels: Sequence[Channel], namespace: str) -> bytes:
-    """Return the AsyncAPI document of these channels as JSON."""
+    """Return the AsyncAPI document of these channels as JSON. The first call takes a moment, so make it in a thread."""
+    # A third of the time a service takes to start, for a document that is rarely asked for.
+    from faststream.redis import RedisBroker, StreamSub
+    from faststream.specification import AsyncAPI
+
     keys = Keyspace(namespace)
     addresses: dict[Stream, str] = {"articles": keys.stream, "outcomes": keys.outcomes}
     broker = RedisBroker()

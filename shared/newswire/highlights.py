@@ -1,7 +1,7 @@
 """Highlights: the passages of a text that a query found, as HTML in which ``<mark>`` is the only markup."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from html import escape
 
 from newswire.analysis import Token, tokens
@@ -13,8 +13,9 @@ def highlight(text: str, query: Query, *, fragments: int, width: int = 180) -> l
 
     Nothing is returned where nothing of the query stands in the text.
     """
-    found = tokens(text)
-    marked = _marked(found, query)
+    phrases = set(_phrases(query))
+    found = tokens(text, {term for phrase in phrases for term in phrase})
+    marked = _marked(found, phrases)
     if not marked:
         return []
     spans = [(found[at].start, found[at].end) for at in marked]
@@ -35,16 +36,14 @@ def _phrases(query: Query) -> Iterator[tuple[str, ...]]:
             return
 
 
-def _marked(found: Sequence[Token], query: Query) -> list[int]:
-    """Return the indexes of the tokens that the query asked for, in order."""
-    phrases = set(_phrases(query))
-    places: dict[str, list[int]] = {term: [] for phrase in phrases for term in phrase}
-    owners: list[int] = []
+def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[int]:
+    """Return the indexes of the tokens that are part of a phrase, in order."""
+    places: dict[str, list[int]] = {}
+    owners: dict[int, int] = {}
     for index, token in enumerate(found):
-        for term in token.terms:
-            if term in places:
-                places[term].append(len(owners))
-            owners.append(index)
+        for place, term in enumerate(token.terms, token.place):
+            places.setdefault(term, []).append(place)
+            owners[place] = index
     return sorted(
         {
             owners[place]

@@ -28,12 +28,25 @@ class Keyspace:
 
     @property
     def articles(self) -> str:
-        """Sorted set of all article ids, scored by the time of their creation in ms."""
+        """Sorted set of all article ids, scheduled and retracted ones too, scored by the time of their creation in ms."""
         return self.key("articles")
+
+    def articles_of(self, publisher: str, status: str) -> str:
+        """Sorted set, in the order of the ids and so of creation: a publisher's articles of one status."""
+        return self.key("articles", status, publisher)
+
+    @property
+    def due(self) -> str:
+        """Sorted set of the scheduled articles' ids, scored by the time at which each is to be published in ms."""
+        return self.key("due")
 
     def article(self, article_id: str) -> str:
         """Hash: the head of an article."""
         return self.key("article", article_id)
+
+    def scheduled(self, article_id: str) -> str:
+        """Hash: what will be version 1 of a scheduled article; gone once that is published."""
+        return self.key("article", article_id, "scheduled")
 
     def version(self, article_id: str, version: int) -> str:
         """Hash: one immutable version document."""

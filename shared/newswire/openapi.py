@@ -94,7 +94,7 @@ def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[Ba
             schema = {"$ref": _REF.format(model=model.__name__)}
             operation["requestBody"] = {
                 "required": dependency.body_required,
-                "content": {dependency.body_media_type: {"schema": schema}},
+                "content": {media_type: {"schema": schema} for media_type in dependency.body_media_types},
             }
         if scopes := getattr(dependency, "required_scopes", None):
             operation["security"] = [{"key": []}]

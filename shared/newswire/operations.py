@@ -10,8 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from newswire import asyncapi, pages
-from newswire.problems import Problem, problem
+from newswire.problems import problem
 from newswire.settings import Settings
+from newswire.telemetry import redact
 
 CHECK_SECONDS = 3.0
 
@@ -35,9 +36,7 @@ def operations(
         troubles: dict[str, str | None] = {**answers, **app.state.loop_troubles}
         if app.state.stopping.is_set():
             troubles["process"] = "is stopping"
-        if any(troubles.values()):
-            raise _not_ready({name: why for name, why in troubles.items() if why}, troubles)
-        return {"status": "ready", "checks": dict.fromkeys(troubles, "ok")}
+        return summary(troubles, "ready")
 
     @router.get("/metrics", summary="Metrics in the Prometheus text format", response_class=Response)
     async def metrics() -> Response:
@@ -53,13 +52,27 @@ def operations(
 
     @router.get("/asyncapi", include_in_schema=False)
     async def streams_document() -> Response:
-        return Response(streams(), media_type="application/json")
+        return Response(await asyncio.to_thread(streams), media_type="application/json")
 
     @router.get("/docs", include_in_schema=False)
     async def docs() -> Response:
         return pages.render("docs.html", document=app.openapi())
 
     return router
+
+
+def summary(checks: Mapping[str, str | None], status: str, **more: object) -> dict[str, object]:
+    """Answer that all is well; each check is None where it is, else the reason why not.
+
+    Raises:
+        Problem: something is not well (503); the detail names what and why.
+    """
+    why = {name: redact(trouble) for name, trouble in checks.items() if trouble}
+    told = {"checks": {name: why.get(name, "ok") for name in checks}} | more
+    if why:
+        detail = "; ".join(f"{name}: {trouble}" for name, trouble in why.items())
+        raise problem(503, "not-ready", detail, title="Not ready", extra=told)
+    return {"status": status} | told
 
 
 async def _ask(check: Callable[[], Awaitable[str | None]]) -> str | None:
@@ -69,14 +82,3 @@ async def _ask(check: Callable[[], Awaitable[str | None]]) -> str | None:
         return f"gave no answer within {CHECK_SECONDS:.0f} s"
     except Exception as error:  # noqa: BLE001 (whatever is wrong, it is the answer)
         return repr(error)[:300]
-
-
-def _not_ready(troubles: Mapping[str, str], all_checks: Mapping[str, str | None]) -> Problem:
-    detail = "; ".join(f"{name}: {why}" for name, why in troubles.items())
-    return problem(
-        503,
-        "not-ready",
-        detail,
-        title="Not ready",
-        extra={"checks": {name: why or "ok" for name, why in all_checks.items()}},
-    )

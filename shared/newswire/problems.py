@@ -146,15 +146,23 @@ def too_large(limit: int) -> Problem:
     return problem(413, "too-large", detail, errors=[FieldError("body", detail, f"send at most {limit:,} bytes")])
 
 
-def unsupported_media_type(detail: str, accepted: str) -> Problem:
+def unsupported_media_type(detail: str, *accepted: str) -> Problem:
     """The body is of a type that this address does not read (415)."""
-    error = FieldError("Content-Type", detail, f"send '{accepted}' in UTF-8")
-    return problem(415, "unsupported-media-type", detail, errors=[error], headers={"Accept": accepted})
+    named = " or ".join(f"'{media_type}'" for media_type in accepted)
+    error = FieldError("Content-Type", detail, f"send {named} in UTF-8")
+    return problem(415, "unsupported-media-type", detail, errors=[error], headers={"Accept": ", ".join(accepted)})
 
 
 def unavailable(detail: str, *, retry_after: int = 1) -> Problem:
     """A dependency is down for the moment (503)."""
     return problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
+
+
+def redis_away() -> Problem:
+    """Redis takes no requests for the moment (503)."""
+    return unavailable(
+        "the store takes no requests at the moment; send this one again, with the same Idempotency-Key if it had one"
+    )
 
 
 def from_validation_error(error: ValidationError, model: type[BaseModel] | None = None) -> Problem:
@@ -247,9 +255,7 @@ def install(app: FastAPI) -> None:
             "redis does not take requests",
             extra={"method": request.method, "path": request.url.path, "reason": str(error)},
         )
-        return unavailable(
-            "the store takes no requests at the moment; send this one again, with the same Idempotency-Key if it had one"
-        ).response()
+        return redis_away().response()
 
     async def on_anything(request: Request, error: Exception) -> Response:
         return unexpected(request.method, request.url.path, error).response()

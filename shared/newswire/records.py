@@ -41,6 +41,16 @@ class Head:
     external_id: str | None
     fingerprint: str
     tombstone: Tombstone | None
+    published_at: str | None = None
+    updated_at: str | None = None
+    source_version: int | None = None
+    embargo_until: str | None = None
+    """When a scheduled article is to be published (RFC 3339)."""
+
+    @property
+    def state(self) -> str:
+        """Which state of the article this is: ``version-revision``. It never comes again."""
+        return f"{self.version}-{self.revision}"
 
 
 def parse_head(fields: dict[bytes, bytes]) -> Head | None:
@@ -57,6 +67,10 @@ def parse_head(fields: dict[bytes, bytes]) -> Head | None:
         external_id=fields[b"external_id"].decode() if fields.get(b"external_id") else None,
         fingerprint=fields.get(b"fingerprint", b"").decode(),
         tombstone=Tombstone.model_validate_json(tombstone) if tombstone else None,
+        published_at=fields[b"published_at"].decode() if fields.get(b"published_at") else None,
+        updated_at=fields[b"updated_at"].decode() if fields.get(b"updated_at") else None,
+        source_version=int(fields[b"source_version"]) if fields.get(b"source_version") else None,
+        embargo_until=fields[b"embargo_until"].decode() if fields.get(b"embargo_until") else None,
     )
 
 
@@ -81,9 +95,19 @@ async def read_version(redis: "Redis", keys: Keyspace, article_id: str, version:
 
 
 async def article_ids(redis: "Redis", keys: Keyspace, page: int = 1000) -> AsyncIterator[str]:
-    """Go through the ids of all articles, oldest first."""
-    start = 0
-    while ids := await redis.zrange(keys.articles, start, start + page - 1):
-        for article_id in ids:
+    """Go through the ids of all articles, oldest first, whatever comes or goes meanwhile.
+
+    What is published is for the head to say: scheduled and retracted articles are among them.
+    """
+    since: float | str = "-inf"
+    seen: set[bytes] = set()
+    while found := await redis.zrange(
+        keys.articles, since, "+inf", byscore=True, offset=0, num=page + len(seen), withscores=True
+    ):
+        fresh = [article_id for article_id, _ in found if article_id not in seen]
+        if not fresh:
+            return
+        for article_id in fresh:
             yield article_id.decode()
-        start += page
+        since = found[-1][1]
+        seen = {article_id for article_id, score in found if score == since}

@@ -41,7 +41,7 @@ class Sent(Generic[Model]):
 
 
 def json_body(
-    model: type[Model], limit: int = LIMIT, *, media_type: str = JSON, optional: bool = False
+    model: type[Model], limit: int = LIMIT, *, media_types: tuple[str, ...] = (JSON,), optional: bool = False
 ) -> Callable[[Request], Awaitable[Sent[Model]]]:
     """Make the dependency that reads a JSON body into a model. Declare it after the one that checks the caller.
 
@@ -52,21 +52,25 @@ def json_body(
         if optional and not _announces_body(request):
             check_single_headers(request)
             return Sent(model(), {})
-        check_media_type(request, media_type)
+        check_media_type(request, *media_types)
         body = await read_body(request, limit)
         check_single_headers(request)
-        raw = parse_json(body)
-        try:
-            return Sent(model.model_validate(raw), raw)
-        except ValidationError as error:
-            raise from_validation_error(error, model) from None
-        except RecursionError:
-            raise _too_deep() from None
+        return understood(parse_json(body), model)
 
     read.body_model = model  # type: ignore[attr-defined]
-    read.body_media_type = media_type  # type: ignore[attr-defined]
+    read.body_media_types = media_types  # type: ignore[attr-defined]
     read.body_required = not optional  # type: ignore[attr-defined]
     return read
+
+
+def understood(raw: Any, model: type[Model]) -> Sent[Model]:
+    """Read parsed JSON into a model; what does not fit is 422."""
+    try:
+        return Sent(model.model_validate(raw), raw)
+    except ValidationError as error:
+        raise from_validation_error(error, model) from None
+    except RecursionError:
+        raise _too_deep() from None
 
 
 async def single_headers(request: Request) -> None:
@@ -81,22 +85,22 @@ def check_single_headers(request: Request) -> None:
             raise malformed(name, "was sent more than once", "send this header once")
 
 
-def check_media_type(request: Request, accepted: str = JSON) -> None:
-    """Refuse a body that says it is anything but JSON in UTF-8, uncompressed (415)."""
+def check_media_type(request: Request, *accepted: str) -> None:
+    """Refuse a body that says it is anything but one of these in UTF-8, uncompressed (415)."""
     sent = request.headers.getlist("content-type")
     if not sent:
-        raise unsupported_media_type("no Content-Type was sent", accepted)
+        raise unsupported_media_type("no Content-Type was sent", *accepted)
     for value in sent:
         media_type, _, parameters = value.partition(";")
-        if media_type.strip().lower() != accepted:
-            raise unsupported_media_type(f"'{media_type.strip()[:100]}' is not read here", accepted)
+        if media_type.strip().lower() not in accepted:
+            raise unsupported_media_type(f"'{media_type.strip()[:100]}' is not read here", *accepted)
         for parameter in parameters.split(";"):
             name, _, argument = parameter.partition("=")
             if name.strip().lower() == "charset" and argument.strip().strip('"').lower() not in ("utf-8", "utf8"):
-                raise unsupported_media_type(f"the charset '{argument.strip()[:100]}' is not read here", accepted)
+                raise unsupported_media_type(f"the charset '{argument.strip()[:100]}' is not read here", *accepted)
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
-        raise unsupported_media_type(f"the content coding '{coding[:100]}' is not read here", accepted)
+        raise unsupported_media_type(f"the content coding '{coding[:100]}' is not read here", *accepted)
 
 
 async def read_body(request: Request, limit: int = LIMIT) -> bytes:

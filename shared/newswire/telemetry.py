@@ -29,6 +29,11 @@ publish_to_indexed = Histogram("newswire_publish_to_indexed_seconds", "From publ
 publish_to_delivered = Histogram(
     "newswire_publish_to_delivered_seconds", "From publication to delivered", buckets=_DELAYS
 )
+embargo_lateness = Histogram(
+    "newswire_embargo_lateness_seconds",
+    "From the time for which an article was scheduled to its publication",
+    buckets=_DELAYS,
+)
 requests = Counter("newswire_requests", "Requests answered", ["method", "status"])
 request_seconds = Histogram(
     "newswire_request_seconds", "Time to the first byte of the answer", ["method"], buckets=_DELAYS

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,12 +20,12 @@ BARE = {name: value for name, value in os.environ.items() if not name.startswith
 class Running:
     """A `newswire run` that answers."""
 
-    def __init__(self, data_dir: Path, *options: str) -> None:
+    def __init__(self, data_dir: Path, *options: str, command: Sequence[str] = NEWSWIRE) -> None:
         self.data_dir = data_dir
         self.output = data_dir.parent / f"{data_dir.name}.output"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [*NEWSWIRE, "run", "--port", "0", "--data-dir", str(data_dir), *options],
+                [*command, "run", "--port", "0", "--data-dir", str(data_dir), *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env=BARE,

@@ -91,7 +91,7 @@ def three_processes(environment: dict[str, str], logs: Path) -> Iterator[Newswir
 
 
 @contextmanager
-def service(name: str, environment: dict[str, str], log: Path) -> Iterator[str]:
+def service(name: str, environment: dict[str, str], log: Path, ready_at: str = "/readyz") -> Iterator[str]:
     port = free_port()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -102,7 +102,7 @@ def service(name: str, environment: dict[str, str], log: Path) -> Iterator[str]:
     def ready() -> bool:
         assert process.poll() is None, log.read_text()
         try:
-            return httpx.get(f"{site}/readyz", trust_env=False).status_code == 200
+            return httpx.get(site + ready_at, trust_env=False).status_code == 200
         except httpx.TransportError:
             return False
 

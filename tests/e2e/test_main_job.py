@@ -25,6 +25,7 @@ ARTICLE = {
 }
 WORDS_OF_IT = ("quillfeather", "marrowdale", "perriwick", "zephyrine", "nine")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACED = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -97,7 +98,7 @@ def test_publish_search_subscribe_retract(installed: Newswire) -> None:
 
         published = httpx.post(
             f"{installed.ingest}/v1/articles",
-            headers=bearer(installed.publisher_key) | {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"},
+            headers=bearer(installed.publisher_key) | TRACED,
             json=ARTICLE,
             trust_env=False,
         )

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -134,7 +134,7 @@ async def endpoints(journal: Journal) -> AsyncIterator[list[str]]:
                 said["id"],
                 said["subject"],
                 rank,
-                owner is not None and _signed(owner, body, request),
+                owner is not None and signed(owner, body, request.headers),
                 time.time(),
             )
         )
@@ -153,9 +153,10 @@ async def endpoints(journal: Journal) -> AsyncIterator[list[str]]:
         yield addresses
 
 
-def _signed(owner: Subscriber, body: bytes, request: web.Request) -> bool:
+def signed(owner: Subscriber, body: bytes, headers: Mapping[str, str]) -> bool:
+    """Tell whether a webhook carries its subscription's signature."""
     try:
-        Webhook(owner.secret).verify(body, {name.lower(): value for name, value in request.headers.items()})
+        Webhook(owner.secret).verify(body, {name.lower(): value for name, value in headers.items()})
     except WebhookVerificationError:
         return False
     return True

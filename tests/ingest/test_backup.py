@@ -1,6 +1,7 @@
 """Articles are read for a backup while they are written: what it keeps is whole, current, and holds nothing that was erased."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,6 +16,7 @@ from newswire_ingest.app import assemble
 from newswire_ingest.backup import ArticleBackup
 from newswire_ingest.restore import restore_articles, restore_entries, restore_old_events, restore_position
 from newswire_ingest.settings import IngestSettings
+from newswire_ingest.store import ArticleStore
 from tests.ingest.conftest import ARTICLE, Ingest
 
 SITE = "https://news.example"
@@ -88,7 +90,13 @@ async def test_restored_articles_are_as_they_were(
             [await read_version(ingest.redis, keys, article, 1) for article in ids],
             [
                 await ingest.redis.zrange(keys.key(name), 0, -1, withscores=True)
-                for name in ("articles", "labels:category", "labels:topic")
+                for name in (
+                    "articles",
+                    "articles:published:Harbour Gazette",
+                    "articles:retracted:Harbour Gazette",
+                    "labels:category",
+                    "labels:topic",
+                )
             ],
             await ingest.redis.hgetall(keys.external("Harbour Gazette")),
         ]
@@ -131,6 +139,44 @@ async def test_a_restored_article_can_be_retracted_with_its_event(
         assert (await http.delete(f"/v1/articles/{article['id']}")).status_code == 200
     [(_, fields)] = await ingest.redis.xrange(elsewhere.stream)
     assert b"Numbat" not in fields[b"__data__"]
+
+
+async def test_what_is_scheduled_is_as_it_was_at_the_end(
+    ingest: Ingest, publisher: dict[str, str], elsewhere: Keyspace
+) -> None:
+    due = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    kept, changed, cancelled = [
+        await publish(ingest, publisher, title, embargo_until=due, topics=["Ports"], external_id=title)
+        for title in ("Quokka waits", "Wombat waits", "Numbat waits")
+    ]
+    backup = ArticleBackup(ingest.redis, ingest.keys, "notify")
+    read = [record async for record in backup.articles()]
+    later = {**ARTICLE, "title": "Wombat waits longer", "embargo_until": due, "external_id": "Wombat waits"}
+    revised = await ingest.http.put(f"/v1/articles/{changed['id']}", json=later, headers=publisher)
+    assert revised.status_code == 200, revised.text
+    await retract(ingest, publisher, cancelled)
+    added = await publish(ingest, publisher, "Bilby waits", embargo_until=due)
+    read += [record async for record in backup.entries()]
+    records = [record for record in read if backup.keeps(record)]
+    assert "Numbat" not in json.dumps(records)
+    await restore(ingest, elsewhere, records)
+    for name in ("due", "articles", "articles:scheduled:Harbour Gazette"):
+        there, here = [
+            await ingest.redis.zrange(keys.key(name), 0, -1, withscores=True) for keys in (elsewhere, ingest.keys)
+        ]
+        assert there == here, name
+    assert await ingest.redis.hgetall(elsewhere.external("Harbour Gazette")) == await ingest.redis.hgetall(
+        ingest.keys.external("Harbour Gazette")
+    )
+
+    store = ArticleStore(ingest.redis, elsewhere, timedelta(hours=24))
+    out, coming = await store.publish_due(datetime.now(UTC) + timedelta(hours=3), 10)
+    assert coming is None
+    assert {article.article_id for article in out} == {kept["id"], changed["id"], added["id"]}
+    version = await read_version(ingest.redis, elsewhere, changed["id"], 1)
+    assert version is not None
+    assert version.title == "Wombat waits longer"
+    assert await ingest.redis.zrange(elsewhere.key("labels", "topic"), 0, -1, withscores=True) == [(b"Ports", 1.0)]
 
 
 async def last_id(ingest: Ingest, keys: Keyspace) -> bytes:

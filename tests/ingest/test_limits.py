@@ -7,12 +7,13 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.accounts import Caller, Scope
-from newswire.functions import FunctionLibrary
 from newswire.keyspace import Keyspace
+from newswire.memory import MemoryGuard
 from newswire.problems import Problem
 from newswire.registry import limit_account
 from newswire_ingest.limits import Limits, Policy, seconds_left
 from newswire_ingest.settings import IngestSettings
+from newswire_ingest.store import publishing_functions
 from newswire_ingest.together import Together
 from tests.ingest.conftest import ARTICLE, Ingest
 
@@ -26,16 +27,16 @@ def settings(settings: IngestSettings, request: pytest.FixtureRequest) -> Ingest
 
 @pytest.fixture
 def limits(redis: Redis, namespace: str) -> Limits:
-    functions = FunctionLibrary.packaged(redis, namespace, "newswire_ingest", "publish", "limits", "labels")
-    return Limits(Together(redis, functions), Keyspace(namespace), 2, 0)
+    keys = Keyspace(namespace)
+    return Limits(Together(publishing_functions(redis, keys)), keys, MemoryGuard(redis, 0.85), 2, 0)
 
 
 def caller(key_id: str = "a") -> Caller:
     return Caller("Harbour Gazette", key_id, frozenset({Scope.PUBLISH}))
 
 
-async def remaining(limits: Limits, now: datetime, who: Caller | None = None, requests: int = 1) -> int:
-    headers = dict(await limits.spend(who or caller(), now, requests))
+async def remaining(limits: Limits, now: datetime, who: Caller | None = None) -> int:
+    headers = dict(await limits.admit(who or caller(), now))
     found = re.fullmatch(rb'"publish";r=(\d+);t=\d+', headers[b"RateLimit"])
     assert found
     return int(found[1])
@@ -44,7 +45,7 @@ async def remaining(limits: Limits, now: datetime, who: Caller | None = None, re
 async def test_a_bucket_empties_and_fills_again_at_its_rate(limits: Limits) -> None:
     assert [await remaining(limits, NOON) for _ in range(20)] == list(range(19, -1, -1))
     with pytest.raises(Problem) as refused:
-        await limits.spend(caller(), NOON)
+        await limits.admit(caller(), NOON)
     assert refused.value.status == 429
     assert refused.value.headers["Retry-After"] == "1"
     assert refused.value.headers["RateLimit-Policy"] == '"publish";q=20;w=10'
@@ -52,20 +53,12 @@ async def test_a_bucket_empties_and_fills_again_at_its_rate(limits: Limits) -> N
     assert await remaining(limits, NOON, caller("b")) == 19
     assert await remaining(limits, NOON + timedelta(seconds=0.5)) == 0
     with pytest.raises(Problem):
-        await limits.spend(caller(), NOON + timedelta(seconds=0.9))
+        await limits.admit(caller(), NOON + timedelta(seconds=0.9))
     assert await remaining(limits, NOON + timedelta(seconds=60)) == 19
 
 
-async def test_several_at_once_are_taken_or_refused_together(limits: Limits) -> None:
-    assert await remaining(limits, NOON, requests=15) == 5
-    with pytest.raises(Problem) as refused:
-        await limits.spend(caller(), NOON, 10)
-    assert refused.value.headers["Retry-After"] == "3"
-    assert await remaining(limits, NOON, requests=5) == 0
-
-
 async def test_what_is_kept_of_a_bucket_goes_once_it_is_full(limits: Limits, redis: Redis, namespace: str) -> None:
-    await limits.spend(caller(), NOON)
+    await limits.admit(caller(), NOON)
     assert 0 < await redis.pttl(f"{namespace}:rate:a") <= 500
 
 

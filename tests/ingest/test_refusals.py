@@ -170,7 +170,7 @@ for _ in range(200):
         ({"published_at": "yesterday"}, "published_at"),
         ({"published_at": 1767225600}, "published_at"),
         ({"published_at": "0001-01-01T00:00:00+14:00"}, "published_at"),
-        ({"embargo_until": "2999-01-01T00:00:00Z"}, "embargo_until"),
+        ({"embargo_until": "2999-01-01T00:00:00"}, "embargo_until"),
         ({"embargo_until": "9999-12-31T23:59:59-14:00"}, "embargo_until"),
         ({"external_id": "x" * 201}, "external_id"),
         ({"external_id": ""}, "external_id"),
@@ -241,7 +241,7 @@ async def test_a_wrong_reason_is_refused_before_the_article_is_looked_for(
 
 @pytest.mark.parametrize(
     ("method", "url", "status"),
-    [("GET", "/v1/nothing", 404), ("PUT", URL, 405), ("GET", f"{URL}/", 404), ("GET", URL, 405)],
+    [("GET", "/v1/nothing", 404), ("PUT", URL, 405), ("GET", f"{URL}/", 404), ("DELETE", URL, 405)],
 )
 async def test_wrong_addresses_and_methods_are_problems_too(
     ingest: Ingest, publisher: dict[str, str], method: str, url: str, status: int

@@ -115,3 +115,40 @@ async def test_script_in_any_field_is_text_or_refused(ingest: Ingest, publisher:
         )
         assert refused.status_code == 422
         assert refused.json()["errors"][0]["field"] == name
+
+
+BASE = "https://gazette.example/2026/03/bridge?from=feed"
+
+
+@pytest.mark.parametrize(
+    ("sent", "clean"),
+    [
+        ('<a href="tunnel">A</a>', '<a href="https://gazette.example/2026/03/tunnel" rel="noopener noreferrer">A</a>'),
+        (
+            '<a href="/a?b=1&amp;c=2#d">A</a>',
+            '<a href="https://gazette.example/a?b=1&amp;c=2#d" rel="noopener noreferrer">A</a>',
+        ),
+        ("<a href=../map>A</a>", '<a href="https://gazette.example/2026/map" rel="noopener noreferrer">A</a>'),
+        ("<a href='//cdn.example/x'>A</a>", '<a href="https://cdn.example/x" rel="noopener noreferrer">A</a>'),
+        ('<a href="#note">A</a>', f'<a href="{BASE}#note" rel="noopener noreferrer">A</a>'),
+        ('<img src="/i.png" alt="A">', '<img src="https://gazette.example/i.png" alt="A">'),
+        ('<img src="mailto:a@b.example">', "<img>"),
+        ('<a href="http://[bad">A</a>', '<a rel="noopener noreferrer">A</a>'),
+        ('<a href="ftp://a.example">A</a>', '<a rel="noopener noreferrer">A</a>'),
+    ],
+)
+def test_relative_addresses_are_resolved_against_the_articles_own(sent: str, clean: str) -> None:
+    assert sanitise(sent, BASE) == clean
+    assert sanitise(clean, BASE) == clean
+
+
+@pytest.mark.parametrize("sent", SCRIPTS[:-1])
+def test_nothing_active_survives_where_relative_addresses_do(sent: str) -> None:
+    clean = sanitise(sent, BASE).lower().replace(' src="https://gazette.example/2026/03/x"', "")
+    for word in ("script", "alert", "onerror", "onload", "onclick", "style", "iframe", "evil", "data:", "src", "<svg"):
+        assert word not in clean
+    assert sanitise(clean, BASE) == clean
+
+
+def test_a_base_that_is_none_drops_relative_addresses() -> None:
+    assert sanitise('<a href="x">A</a>', "https://[::1") == '<a rel="noopener noreferrer">A</a>'

@@ -1,49 +1,14 @@
 """Ingest as a process of its own: real sockets, real signals."""
 
 import asyncio
-import os
 import signal
-import socket
-import sys
-from collections.abc import AsyncIterator
 
 import httpx
-import pytest
 from redis.asyncio import Redis
 
 from newswire.accounts import Scope, create_key
 from newswire.keyspace import Keyspace
 from tests.ingest.conftest import ARTICLE
-
-
-@pytest.fixture
-async def served(redis_url: str, namespace: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "NEWSWIRE_REDIS_URL": redis_url,
-        "NEWSWIRE_NAMESPACE": namespace,
-        "NEWSWIRE_ALLOW_VOLATILE": "true",
-        "PORT": str(port),
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "newswire_ingest", env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
-    url = f"http://127.0.0.1:{port}"
-    async with httpx.AsyncClient(base_url=url) as http, asyncio.timeout(30):
-        while True:
-            try:
-                if (await http.get("/readyz")).status_code == 200:
-                    break
-            except httpx.TransportError:
-                assert process.returncode is None
-            await asyncio.sleep(0.05)
-    yield process, url
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
 
 
 async def test_a_served_article_is_published_read_and_retracted_and_sigterm_ends_it(

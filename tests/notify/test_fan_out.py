@@ -1,13 +1,14 @@
 """Who is told of what: exactly those, exactly once, whatever crashes or comes twice."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
+from newswire.functions import Call
 from newswire.keyspace import Keyspace
 from newswire_notify.outcomes import Totals
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
@@ -182,7 +183,11 @@ async def test_a_crash_mid_way_neither_skips_nor_doubles(
                 await call(*arguments)
             raise Killed
 
+        async def mortal_between(calls: Sequence[Call]) -> list[Any]:
+            return [await mortal(*each) for each in calls]
+
         desk.queue.functions.call = mortal  # type: ignore[method-assign, assignment]
+        desk.queue.functions.call_all = mortal_between  # type: ignore[method-assign]
         with pytest.raises(Killed):
             await desk.fan_out([item])
     async with opened_desk(redis, keys, clock, chunk=3) as desk:

@@ -79,6 +79,7 @@ def test_allowed(address: str) -> None:
         "https://１２７.０.０.１/",
         "https://169.254.169.254/latest/meta-data",
         "https://[fe80::1%25eth0]/",
+        "https://[fe80::1%25nosuchinterface]/",
         "https://localhost/",
         "https://134744072/",
         "https://8.8.2056/",

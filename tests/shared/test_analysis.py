@@ -16,10 +16,31 @@ def test_hard_tokens(text: str, expected: list[str]) -> None:
 
 @given(st.text())
 def test_terms_hold_no_white_space_and_tokens_lie_in_the_text(text: str) -> None:
-    found = tokens(text)
+    found = tokens(text, set(terms(text)))
     assert [term for token in found for term in token.terms] == terms(text)
+    assert all(terms(text)[token.place :][: len(token.terms)] == list(token.terms) for token in found)
     assert all(term and not any(char.isspace() for char in term) and term != SEPARATOR for term in terms(text))
     assert all(0 <= token.start < token.end <= len(text) for token in found)
+
+
+def test_only_wanted_words_are_tokens_and_they_know_their_place() -> None:
+    text = "½ night ferry, the Ferries' night"
+    assert tokens(text, {"ferri"}) == [(8, 13, 3, ("ferri",)), (19, 26, 5, ("ferri",))]
+    assert tokens(text, {"harbour"}) == []
+
+
+UNPLAIN = " \u00ad"
+"""Yields no term, yet makes a text one that takes Unicode properties to read."""
+
+
+def test_every_sign_is_the_same_in_a_plain_text() -> None:
+    signs = [chr(code) for code in range(0x3000) if not 0xD800 <= code < 0xE000]
+    assert [terms(f"a{sign}a") for sign in signs] == [terms(f"a{sign}a{UNPLAIN}") for sign in signs]
+
+
+@given(st.text(st.sampled_from("aSsé½ _'’‘`´′“”–…\n3")))
+def test_a_plain_text_has_the_same_terms(text: str) -> None:
+    assert terms(text) == terms(text + UNPLAIN)
 
 
 @given(st.lists(st.text()))

@@ -1,5 +1,6 @@
 """Ingest put together: settings, client, store, routes."""
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,12 +14,14 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.retention import keep_trimming
 from newswire.settings import Settings
+from newswire_ingest import articles_api, batch_api, language, lists_api, scheduler
 from newswire_ingest.accounts import account_routes
-from newswire_ingest.api import router
+from newswire_ingest.editing import Editor
 from newswire_ingest.keys import key_routes
 from newswire_ingest.limits import Limits
 from newswire_ingest.outcomes import Outcomes
 from newswire_ingest.outcomes_api import outcome_routes
+from newswire_ingest.publish import utc_now
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import ArticleStore
 from newswire_ingest.taxonomy import Taxonomy
@@ -33,13 +36,12 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     """Make the service over an open client."""
     keys = Keyspace(settings.namespace)
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
-
-    limits = Limits(store.together, keys, settings.publish_rate, settings.daily_quota)
-
+    room = MemoryGuard(redis, FULLEST)
+    limits = Limits(store.together, keys, room, settings.publish_rate, settings.daily_quota)
     taxonomy = Taxonomy(redis, keys, store.functions)
+    editor = Editor(store, taxonomy, limits, settings.site, utc_now)
     outcomes = Outcomes(redis, keys)
     consumer = Consumer(redis, keys, OUTCOMES_GROUP, outcomes.take, stream=keys.outcomes)
-    room = MemoryGuard(redis, FULLEST)
 
     async def redis_keeps() -> str | None:
         if settings.allow_volatile:
@@ -50,7 +52,9 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     return Service(
         name="ingest",
         routers=[
-            router(store, settings, limits, taxonomy),
+            articles_api.router(editor, settings),
+            batch_api.router(editor, limits),
+            lists_api.router(store, editor),
             outcome_routes(outcomes, redis, keys),
             key_routes(redis, keys),
             account_routes(redis, keys),
@@ -58,12 +62,13 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
+            "scheduler": partial(scheduler.keep_publishing, store, store.time),
             "memory": room.run,
             "outcomes": consumer.run,
         },
         checks={"redis": redis_keeps, "memory": room.check, "outcomes": consumer.check},
         channels=[Channel("articles", "send"), Channel("outcomes", "receive", OUTCOMES_GROUP)],
-        state={"limits": limits, "room": room},
+        state={"limits": limits},
     )
 
 
@@ -71,5 +76,6 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
 async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Open ingest's clients and close them at the end."""
     own = IngestSettings(**settings.model_dump()) if settings else IngestSettings()
+    threading.Thread(target=language.load, daemon=True).start()
     async with open_redis(own.redis_url.get_secret_value()) as redis:
         yield assemble(redis, own)

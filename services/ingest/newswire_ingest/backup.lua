@@ -12,6 +12,11 @@ local function records_of(head)
       found[#found + 1] = version
     end
   end
+  local scheduled = redis.call('HGETALL', head .. ':scheduled')
+  if #scheduled > 0 then
+    found[#found + 1] = ':scheduled'
+    found[#found + 1] = scheduled
+  end
   return found
 end
 

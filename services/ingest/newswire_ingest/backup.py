@@ -38,6 +38,8 @@ class ArticleBackup:
     withdrawn: dict[str, Order] = field(default_factory=dict)
     """Up to which entry the entries about an article hold what was erased."""
     _began: Order = (0, 0)
+    _scheduled: set[str] = field(default_factory=set)
+    """What was scheduled when it was read: the stream does not tell of what becomes of it until it is published."""
 
     def __post_init__(self) -> None:
         """Prepare the functions."""
@@ -75,6 +77,11 @@ class ArticleBackup:
                     yield record
             if count < PAGE:
                 break
+        self._scheduled |= {raw_id.decode() for raw_id in await self.redis.zrange(self.keys.due, 0, -1)}
+        ids = sorted(self._scheduled)
+        for at in range(0, len(ids), PAGE):
+            for record in await self._read(ids[at : at + PAGE], ROUNDS + 1):
+                yield record
         stream_end, checkpoint, entries, articles = await self._functions.call(
             "rest", [self.keys.stream, self.keys.checkpoint(self.group)], [last, self.keys.article("")]
         )
@@ -84,7 +91,7 @@ class ArticleBackup:
                 yield self._entry(entry_id, fields[FIELD.encode()], set())
         for article_id, found in zip(articles[::2], articles[1::2], strict=True):
             if found:
-                yield self._article(article_id.decode(), found, ROUNDS + 1)
+                yield self._article(article_id.decode(), found, ROUNDS + 2)
         yield {"record": "position", "last": stream_end.decode(), "checkpoint": checkpoint.decode()}
 
     def keeps(self, record: Record) -> bool:
@@ -103,6 +110,8 @@ class ArticleBackup:
             for article_id in ids:
                 pipe.fcall(name, 1, self.keys.article(article_id))
             found = await pipe.execute()
+        if reading:  # one that is no more was cancelled before it was published
+            self.last_reading |= dict.fromkeys(ids, reading)
         return [
             self._article(article_id, records, reading)
             for article_id, records in zip(ids, found, strict=True)
@@ -117,6 +126,8 @@ class ArticleBackup:
             fields = dict(zip(flat[::2], flat[1::2], strict=True))
             if DOCUMENT in fields:
                 fields[DOCUMENT] = unpack(fields[DOCUMENT])
+            if fields.get(b"status") == b"scheduled":
+                self._scheduled.add(article_id)
             records[name.decode()] = {key.decode(): text(value) for key, value in fields.items()}
         return {"record": "article", "id": article_id, "reading": reading, "records": records}
 

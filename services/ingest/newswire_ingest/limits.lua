@@ -10,15 +10,15 @@ local function within_quota(counter, quota)
 end
 
 -- A token bucket by the generic cell rate algorithm: all that is kept is the time at which the bucket will be full again.
--- KEYS bucket, counter of the day; ARGV 1 now (ms), 2 requests in a window (0: any number), 3 window (ms), 4 tokens to spend
--- Answers {whether they were there, how many are left, ms until they will be there or until the bucket is full, count of the day}
+-- KEYS bucket, counter of the day; ARGV 1 now (ms), 2 requests in a window (0: any number), 3 window (ms)
+-- Takes one token. Answers {whether it was there, how many are left, ms until it will be there or until the bucket is full, count of the day}
 local function spend(keys, argv)
-  local now, most, window, tokens = tonumber(argv[1]), tonumber(argv[2]), tonumber(argv[3]), tonumber(argv[4])
+  local now, most, window = tonumber(argv[1]), tonumber(argv[2]), tonumber(argv[3])
   local counted = tonumber(redis.call('GET', keys[2]) or '0')
   if most == 0 then return {1, 0, 0, counted} end
   local each = window / most
   local full = math.max(tonumber(redis.call('GET', keys[1]) or '0'), now)
-  local after = full + each * tokens
+  local after = full + each
   if after - now > window + 0.001 then
     return {0, math.floor((window - (full - now)) / each + 0.001), math.ceil(after - now - window), counted}
   end

@@ -16,6 +16,7 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.problems import Problem, problem, unavailable
 from newswire_ingest.publish import utc_now
+from newswire_ingest.store import Quota
 from newswire_ingest.together import Together
 
 WINDOW = 10.0
@@ -50,39 +51,49 @@ class Policy:
 class Limits:
     """The limits of publishing, by the settings and by what an account has of its own; 0 is none."""
 
-    def __init__(self, together: Together, keys: Keyspace, publish_rate: float, daily_quota: int) -> None:
+    def __init__(
+        self, together: Together, keys: Keyspace, room: MemoryGuard, publish_rate: float, daily_quota: int
+    ) -> None:
         self._together = together
         self._keys = keys
+        self._room = room
         self._publish_rate = publish_rate
         self._daily_quota = daily_quota
 
-    def quota(self, caller: Caller) -> int:
-        """Return how many new articles the caller's account may publish in a day."""
+    def quota(self, caller: Caller, now: datetime) -> Quota:
+        """Return how many new articles the caller's account may publish in this day."""
+        return Quota(self._counter(caller, now), self._daily_quota_of(caller))
+
+    def _daily_quota_of(self, caller: Caller) -> int:
         return self._daily_quota if caller.daily_quota is None else caller.daily_quota
 
-    def counter(self, caller: Caller, now: datetime) -> str:
-        """Return the name of the count of an account's new articles of the day."""
+    def _counter(self, caller: Caller, now: datetime) -> str:
         return self._keys.key("quota", caller.account, f"{now:%Y-%m-%d}")
 
-    async def spend(self, caller: Caller, now: datetime, requests: int = 1) -> list[_HTTP]:
-        """Take requests off what the key may send; return the headers that tell where it stands, none without a limit.
+    async def admit(self, caller: Caller, now: datetime, *, makes_room: bool = False) -> list[_HTTP]:
+        """Take one request, or one line of a batch, off what the key may send.
+
+        Return the headers that tell where it stands, none without a limit. What ``makes_room`` is never refused for want of it.
 
         Raises:
-            Problem: it has sent as many as it may (429).
+            Problem: there is no room (503), or the key has sent as many as it may (429).
         """
+        if self._room.full is not None and not makes_room:
+            raise unavailable(
+                "the store is full; nothing of this request is kept, send it again later", retry_after=RETRY_WHEN_FULL
+            )
         rate = self._publish_rate if caller.publish_rate is None else caller.publish_rate
-        quota = self.quota(caller)
+        quota = self._daily_quota_of(caller)
         if not rate and not quota:
             return []
         policy = Policy.of_rate(rate) if rate else None
         allowed, left, milliseconds, counted = await self._together.call(
             "spend",
-            [self._keys.key("rate", caller.key_id), self.counter(caller, now)],
+            [self._keys.key("rate", caller.key_id), self._counter(caller, now)],
             [
                 int(now.timestamp() * 1000),
                 policy.quota if policy else 0,
                 policy.window * 1000 if policy else 0,
-                requests,
             ],
         )
         seconds = math.ceil(milliseconds / 1000)
@@ -107,7 +118,7 @@ class Limits:
 
     def over_quota(self, caller: Caller, now: datetime) -> Problem:
         """Say that an account has published as much as it may in a day (429)."""
-        quota = self.quota(caller)
+        quota = self._daily_quota_of(caller)
         resets = _tomorrow(now).isoformat().replace("+00:00", "Z")
         return problem(
             429,
@@ -124,15 +135,10 @@ async def publishing(
 ) -> Caller:
     """Let publishers pass that stay within their limits, while there is room: the dependency of all that changes articles.
 
-    A retraction makes room, and is never refused for want of it.
+    A retraction makes room.
     """
     limits: Limits = request.app.state.limits
-    room: MemoryGuard = request.app.state.room
-    if room.full is not None and request.method != "DELETE":
-        raise unavailable(
-            "the store is full; nothing of this request is kept, send it again later", retry_after=RETRY_WHEN_FULL
-        )
-    request.scope[HEADERS] += await limits.spend(caller, utc_now())
+    request.scope[HEADERS] += await limits.admit(caller, utc_now(), makes_room=request.method == "DELETE")
     return caller
 
 

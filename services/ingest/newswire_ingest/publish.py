@@ -2,7 +2,8 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -12,27 +13,46 @@ import orjson
 from newswire.article import ArticleDraft, Status, Tombstone
 from newswire.events import PUBLISHED, RETRACTED, SCHEMA_ROOT, ArticlePublished, ArticleRetracted, Kind, event
 from newswire.folding import fold
-from newswire.problems import invalid
-from newswire_ingest.sanitise import plain_text, sanitise, word_count
+from newswire_ingest.content import changed, content, rfc3339
 
 LONGEST_SLUG = 80
+_ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
 _NOT_IN_SLUGS = re.compile(r"[\W_]+")
-_NOT_ANSWERED = ("text", "kind", "changed", "silent")
+ABOUT = ("version", "kind", "changed", "updated_at", "correction_note")
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version ready to be published: what is stored, and the event up to its data, which is the document."""
+    """What is to be written of an article: its next version, or what will be version 1 when it is due."""
 
     id: str
     number: int
     document: dict[str, Any]
     event_head: bytes
+    """The event up to its data, which is the document."""
+    due: datetime | None = None
+    mark: str = field(default_factory=lambda: new_mark())
+    """Tells this writing from every other."""
 
     @property
     def document_json(self) -> bytes:
         """The data of the event, and what is kept of this version."""
         return orjson.dumps(self.document)
+
+    @property
+    def about(self) -> bytes:
+        """What a list of versions says of this one."""
+        return orjson.dumps({name: self.document[name] for name in ABOUT if name in self.document})
+
+
+def is_article_id(text: str) -> bool:
+    """Tell whether this could be an article's id: a ULID in lower case."""
+    return _ID.fullmatch(text) is not None
+
+
+def new_mark() -> str:
+    """Make a mark by which the store knows a call that the client library sent again."""
+    return secrets.token_hex(8)
 
 
 def fingerprint(raw: dict[str, Any]) -> str:
@@ -40,42 +60,44 @@ def fingerprint(raw: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def first_version(
-    draft: ArticleDraft, *, id_: str, publisher: str, site: str, now: datetime, traceparent: str
+def next_version(
+    draft: ArticleDraft,
+    *,
+    id_: str,
+    publisher: str,
+    site: str,
+    now: datetime,
+    traceparent: str,
+    number: int = 1,
+    earlier: dict[str, Any] | None = None,
+    first_published: str | None = None,
+    corrects: bool = False,
 ) -> Version:
-    """Make version 1 of an article.
+    """Make a version of an article: the first, or the one after ``earlier`` (None where that was erased).
 
-    Raises:
-        newswire.problems.Problem: the draft asks for what cannot be done.
+    An embargo that lies ahead makes version 1 with the embargo's time as the time of its publication.
     """
-    if draft.embargo_until is not None and draft.embargo_until > now:
-        raise invalid(
-            "embargo_until", "publishing later is not available yet", "leave it out and send the article when it is due"
-        )
-    moment = _moment(now)
-    body = sanitise(draft.body)
-    text = plain_text(body)
-    sent = draft.model_dump(mode="json", exclude_none=True, exclude={"embargo_until", "body", "silent"})
+    due = draft.embargo_until if draft.embargo_until is not None and draft.embargo_until > now else None
+    moment = rfc3339(due or now)
+    kind = Kind.PUBLISHED if earlier is None else Kind.CORRECTED if corrects else Kind.UPDATED
     document = {
         "id": id_,
-        "version": 1,
+        "version": number,
         "revision": 0,
         "status": Status.PUBLISHED.value,
         "publisher": publisher,
         "url": f"{site}/articles/{id_}/{slug(draft.title)}",
-        "language": "und",
-        "published_at": moment,
-        **sent,
+        "published_at": first_published or moment,
+        **content(draft),
         "updated_at": moment,
-        "body": body,
-        "text": text,
-        "word_count": word_count(text),
-        "kind": Kind.PUBLISHED.value,
+        "kind": kind.value,
         "silent": draft.silent,
     }
+    if earlier is not None:
+        document["changed"] = changed(earlier, document)
     head = {
         "specversion": "1.0",
-        "id": f"{id_}.1",
+        "id": f"{id_}.{number}",
         "source": source(site, publisher),
         "type": PUBLISHED,
         "subject": id_,
@@ -84,7 +106,7 @@ def first_version(
         "dataschema": SCHEMA_ROOT + PUBLISHED,
         "traceparent": traceparent,
     }
-    return Version(id_, 1, document, orjson.dumps(head)[:-1] + b',"data":')
+    return Version(id_, number, document, orjson.dumps(head)[:-1] + b',"data":', due)
 
 
 def tombstone(last: ArticlePublished, reason: str | None, now: datetime) -> Tombstone:
@@ -116,11 +138,6 @@ def retraction_event(remains: Tombstone, *, site: str, traceparent: str) -> byte
     ).to_json()
 
 
-def answer(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a version document as its publisher sees it."""
-    return {name: value for name, value in document.items() if name not in _NOT_ANSWERED}
-
-
 def slug(title: str) -> str:
     """Return a title as the readable part of an address."""
     words = _NOT_IN_SLUGS.sub("-", fold(title)).strip("-")
@@ -136,7 +153,3 @@ def utc_now() -> datetime:
     """Return the time, to the millisecond that events and records carry."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
-def _moment(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -15,6 +15,7 @@ from newswire.keyspace import Keyspace
 from newswire.records import pack, parse_head, unpack
 from newswire_ingest.backup import entry_data, order
 from newswire_ingest.publish import source
+from newswire_ingest.store import milliseconds
 
 PAGE = 500
 GROUP_OF_SEARCH, GROUP_OF_NOTIFY = "search", "notify"
@@ -46,9 +47,13 @@ async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Rec
             if head is None:
                 continue
             created = datetime.fromisoformat(head_fields["created_at"].decode())
-            pipe.zadd(keys.articles, {head.id: int(created.timestamp() * 1000)})
+            pipe.zadd(keys.articles, {head.id: milliseconds(created)})
             if head.external_id:
                 pipe.hset(keys.external(head.publisher), head.external_id, head.id)
+            pipe.zadd(keys.articles_of(head.publisher, head.status), {head.id: 0})
+            scheduled = record["records"].get(":scheduled")
+            if head.status is Status.SCHEDULED and scheduled:
+                pipe.zadd(keys.due, {head.id: milliseconds(datetime.fromisoformat(scheduled["due"]))})
             for label in head_fields.get("labels", b"").decode().split("\n"):
                 if label:
                     kind, _, spelling = label.partition("\t")

@@ -4,12 +4,13 @@ Allowed are paragraphs and divisions (``p div br hr``), headings (``h2 h3 h4``; 
 (``ul ol li dl dt dd``), ``blockquote``, links (``a href`` to http, https or mailto; ``rel`` is added), emphasis and code
 (``em strong b i code pre sup sub``), pictures (``figure figcaption``, ``img src alt width height`` from http or https) and tables
 (``table caption thead tbody tfoot tr th td`` with ``colspan rowspan scope``). Anything else is unwrapped: its text stays.
-What never is text (scripts, styles, frames, forms' controls) goes with its content.
+What never is text (scripts, styles, frames, forms' controls) goes with its content. Relative addresses are resolved where it
+is known where the article stands.
 """
 
 import html
 import re
-from typing import Final
+from typing import Any, Final
 
 import nh3
 
@@ -43,11 +44,12 @@ _ATTRIBUTES: Final = {
 _RENAMED: Final = {**_HEADINGS, **dict.fromkeys(_DIVISIONS, "div")}
 _BLOCKS: Final = frozenset("p div hr h2 h3 h4 ul ol dl blockquote pre figure figcaption table caption".split())
 _LINES: Final = frozenset("br li dt dd tr".split())
+_ABSOLUTE: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:")
+_MAYBE_RELATIVE: Final = re.compile(r"""(?i)(href|src)\s*=\s*["']?(?!https?:|mailto:)""")
 _LINKS: Final = {"href": re.compile(r"(?i)(https?://|mailto:)"), "src": re.compile(r"(?i)https?://")}
 _RENAME: Final = re.compile(f"<(/?)({'|'.join(_RENAMED)})>")
 _TAG: Final = re.compile(r'<(/?)([a-z0-9]+)((?:[^>"]|"[^"]*")*)>')
-_UNTIDY: Final = re.compile(r"^\s|\s\s|\s$|[^\S ]")
-_BLANK_LINES: Final = re.compile(r"\n{3,}")
+_BLANK_LINES: Final = re.compile(r"\n\n\n+")
 
 
 def _attribute(_element: str, name: str, value: str) -> str | None:
@@ -55,23 +57,41 @@ def _attribute(_element: str, name: str, value: str) -> str | None:
     return None if allowed and not allowed.match(value) else value
 
 
-_cleaner = nh3.Cleaner(
-    tags=set(_ALLOWED | _RENAMED.keys()),
-    clean_content_tags=set(_WITHOUT_CONTENT),
-    attributes=_ATTRIBUTES,
-    attribute_filter=_attribute,
-    url_schemes={"http", "https", "mailto"},
-    link_rel="noopener noreferrer",
-    strip_comments=True,
-)
+def _attribute_or_relative(element: str, name: str, value: str) -> str | None:
+    return _attribute(element, name, value) if _ABSOLUTE.match(value) else value
 
 
-def sanitise(sent: str) -> str:
-    """Return HTML that holds nothing but what is allowed."""
+_OPTIONS: Final[dict[str, Any]] = {
+    "tags": set(_ALLOWED | _RENAMED.keys()),
+    "clean_content_tags": set(_WITHOUT_CONTENT),
+    "attributes": _ATTRIBUTES,
+    "url_schemes": {"http", "https", "mailto"},
+    "link_rel": "noopener noreferrer",
+    "strip_comments": True,
+}
+_cleaner = nh3.Cleaner(**_OPTIONS, attribute_filter=_attribute)
+
+
+def sanitise(sent: str, address: str | None = None) -> str:
+    """Return HTML that holds nothing but what is allowed.
+
+    Relative links and pictures are resolved against the address where the article stands (RFC 3986, section 5), and dropped
+    where none is given.
+    """
     if "<" not in sent and "&" not in sent:
         return html.escape(sent, quote=False)
-    clean = _cleaner.clean(sent)
+    cleaner = _resolving(address) if address and _MAYBE_RELATIVE.search(sent) else _cleaner
+    clean = cleaner.clean(sent)
     return _RENAME.sub(lambda tag: f"<{tag[1]}{_RENAMED[tag[2]]}>", clean)
+
+
+def _resolving(address: str) -> nh3.Cleaner:
+    try:
+        return nh3.Cleaner(
+            **_OPTIONS, attribute_filter=_attribute_or_relative, url_relative=("rewrite_with_base", address)
+        )
+    except ValueError:  # no base that the cleaner understands
+        return _cleaner
 
 
 def plain_text(clean: str) -> str:
@@ -108,5 +128,5 @@ def _add_text(parts: list[str], text: str, preformatted: bool) -> None:
 
 
 def _tidy(text: str) -> str:
-    lines = (" ".join(line.split()) if _UNTIDY.search(line) else line for line in text.split("\n"))
+    lines = (" ".join(line.split()) for line in text.split("\n"))
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()

@@ -63,11 +63,19 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             keep_dead=own.dead_letter_retention.total_seconds(),
         )
         sender = Sender(session, timeout=own.webhook_timeout, connect=own.webhook_connect_timeout)
-        worker = Worker(
-            queue, records, keys, sender.send, concurrency=own.webhook_concurrency, lease=own.webhook_timeout + 15
-        )
+        # Two, so that one sends while the other waits for the queue.
+        workers = [
+            Worker(queue, records, keys, sender.send, concurrency=share, lease=own.webhook_timeout + 15)
+            for share in (own.webhook_concurrency - own.webhook_concurrency // 2, own.webhook_concurrency // 2)
+            if share
+        ]
+
+        def wake() -> None:
+            for worker in workers:
+                worker.wake()
+
         room = MemoryGuard(redis, FULLEST)
-        fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=worker.wake)
+        fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake)
         consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)
         totals = Totals(redis, records, keys, own.site)
@@ -81,7 +89,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             ],
             loops={
                 "fan-out": consumer.run,
-                "deliveries": worker.run,
+                **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.run,
                 "totals": totals.run,
                 "memory": room.run,
@@ -89,7 +97,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             checks={
                 "redis": partial(sound, redis, own.allow_volatile),
                 "consumer": consumer.check,
-                "worker": worker.check,
+                **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.check,
             },
             channels=CHANNELS,

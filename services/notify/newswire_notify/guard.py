@@ -196,6 +196,8 @@ def _is_odd_number(host: str) -> bool:
 
 
 async def _check_host(field: str, host: str, port: int, resolver: AbstractResolver | None) -> None:
+    if ":" in host and not is_public(host):  # the system does not resolve a scoped literal whose interface it lacks
+        raise _private(field)
     inner = resolver or SystemResolver(threads=1)
     try:
         async with asyncio.timeout(5):

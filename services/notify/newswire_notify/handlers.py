@@ -17,6 +17,8 @@ from newswire_notify.rendering import envelope
 log = logging.getLogger(__name__)
 
 CHUNK = 500
+TOGETHER = 16
+"""Events that share their round trips."""
 OUTCOMES_KEPT = 10_000
 
 
@@ -56,11 +58,30 @@ class FanOut:
     async def __call__(self, batch: Sequence[Received]) -> None:
         """Enqueue the deliveries of every event of a batch."""
         await self._matcher.catch_up()
-        for item in batch:
-            if isinstance(item.payload, ArticlePublished | ArticleRetracted):
-                await self._fan_out(item, item.payload)
+        items = [item for item in batch if isinstance(item.payload, ArticlePublished | ArticleRetracted)]
+        for at in range(0, len(items), TOGETHER):
+            await self._fan_out(items[at : at + TOGETHER])
 
-    async def _fan_out(self, item: Received, payload: ArticlePublished | ArticleRetracted) -> None:
+    async def _fan_out(self, items: Sequence[Received]) -> None:
+        """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each."""
+        plans = [self._plan(item) for item in items]
+        progress = await self._queue.begin(plans, self._chunk // len(plans) or 1)
+        for at, (plan, _) in enumerate(plans):
+            while True:
+                if progress[at].enqueued:
+                    self._enqueued()
+                if not progress[at].left:
+                    break
+                progress[at] = await self._queue.expand(plan.id, self._chunk)
+        fanned_out = zip(items, plans, progress, strict=True)
+        # By id, for the same event may stand in a batch twice.
+        unannounced = {plan.id: (item.event, plan, got) for item, (plan, _), got in fanned_out if not got.announced}
+        await self._announce(list(unannounced.values()))
+
+    def _plan(self, item: Received) -> tuple[Event, list[str]]:
+        payload = item.payload
+        if not isinstance(payload, ArticlePublished | ArticleRetracted):
+            raise TypeError(f"{item.event.type} is not fanned out")
         retracted = isinstance(payload, ArticleRetracted)
         digests: list[str] = []
         if isinstance(payload, ArticlePublished) and not payload.silent:
@@ -74,17 +95,19 @@ class FanOut:
             retracted=retracted,
             envelope=envelope(item.event, with_data=retracted),
         )
-        await self._queue.begin(plan, digests)
-        while True:
-            progress = await self._queue.expand(plan.id, self._chunk)
-            if progress.enqueued:
-                self._enqueued()
-            if not progress.left:
-                break
-        if not progress.announced:
-            await self._announce(item.event, plan, progress)
+        return plan, digests
 
-    async def _announce(self, cause: CloudEvent, plan: Event, progress: Progress) -> None:
+    async def _announce(self, fanned_out: Sequence[tuple[CloudEvent, Event, Progress]]) -> None:
+        if not fanned_out:
+            return
+        async with self._records.pipeline(transaction=False) as pipe:
+            for cause, plan, progress in fanned_out:
+                outcome = self._outcome(cause, plan, progress)
+                pipe.xadd(self._keys.outcomes, {FIELD: outcome.to_json()}, maxlen=OUTCOMES_KEPT, approximate=True)
+            await pipe.execute()
+        await self._queue.announced([plan.id for _, plan, _ in fanned_out])
+
+    def _outcome(self, cause: CloudEvent, plan: Event, progress: Progress) -> CloudEvent:
         data = ArticleFannedOut(
             id=plan.article,
             version=plan.version,
@@ -92,7 +115,7 @@ class FanOut:
             matched=progress.matched,
             previously_matched=progress.previously_matched,
         )
-        outcome = event(
+        return event(
             FANNED_OUT,
             data,
             id_=f"{plan.id}.fanned_out",
@@ -101,7 +124,3 @@ class FanOut:
             time=datetime.fromtimestamp(self._clock(), UTC),
             traceparent=cause.traceparent,
         )
-        await self._records.xadd(
-            self._keys.outcomes, {FIELD: outcome.to_json()}, maxlen=OUTCOMES_KEPT, approximate=True
-        )
-        await self._queue.announced(plan.id)

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 PAGE = 200
 BLOCK_MS = 1000
 RETRY_MS = 2000
+TOGETHER = 32
+"""Events that wait for one reader and are written at once, at the most."""
 # Lines that are no event end without a blank line, for there are clients that take every blank line for an event.
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
@@ -199,9 +201,14 @@ class Tail:
                             yield live.frame
             while not stopped():
                 while listener.waiting and not stopped():
-                    live = listener.waiting.popleft()
-                    if live.entry > listener.resumed_at and live.wanted_by(filter_) and listener.may_have(live):
-                        yield live.frame
+                    taken = [listener.waiting.popleft() for _ in range(min(len(listener.waiting), TOGETHER))]
+                    wanted = [
+                        live.frame
+                        for live in taken
+                        if live.entry > listener.resumed_at and live.wanted_by(filter_) and listener.may_have(live)
+                    ]
+                    if wanted:
+                        yield b"".join(wanted)
                 if listener.cut_off:
                     yield b": too slow, resume from the last id\n"
                     return

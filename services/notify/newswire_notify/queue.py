@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis
 
-from newswire.functions import Argument, FunctionLibrary
+from newswire.functions import Argument, Call, FunctionLibrary
 from newswire.keyspace import Keyspace
 
 FANOUT_KEPT_MS = 8 * 86_400_000
@@ -123,9 +123,21 @@ class Queue:
         """What the functions take for the time: ms since the epoch, or '' for the server's own."""
         return _ms(self._clock()) if self._clock else ""
 
-    async def begin(self, event: Event, digests: Sequence[str]) -> None:
-        """Decide, once and for all, who is told of an event: those of the matched digests and those told before."""
-        arguments: list[Argument] = [
+    async def begin(self, plans: Sequence[tuple[Event, Sequence[str]]], chunk: int) -> list[Progress]:
+        """Decide, once and for all, who is told of events: those of the matched digests and those told before.
+
+        The first chunk of each event's deliveries is enqueued in the same round trip.
+        """
+        calls: list[Call] = []
+        for event, digests in plans:
+            calls.append(("begin", (), self._decision(event, digests)))
+            calls.append(("expand", (), self._expansion(event.id, chunk)))
+        answers = await self._call_all(calls)
+        return [_progress(answer) for answer in answers[1::2]]
+
+    def _decision(self, event: Event, digests: Sequence[str]) -> list[Argument]:
+        return [
+            self.prefix,
             event.id,
             event.type,
             "retracted" if event.retracted else "published",
@@ -137,37 +149,40 @@ class Queue:
             FANOUT_KEPT_MS,
             *digests,
         ]
-        await self._call("begin", arguments)
 
     async def expand(self, event_id: str, chunk: int) -> Progress:
         """Enqueue the next chunk of an event's deliveries."""
-        enqueued, left, matched, previously, announced = await self._call(
-            "expand", [event_id, chunk, self.now, self._keep]
-        )
-        return Progress(enqueued, left, matched, previously, announced == b"1")
+        return _progress(await self.functions.call("expand", (), self._expansion(event_id, chunk)))
 
-    async def announced(self, event_id: str) -> None:
-        """Remember that the world has been told how many deliveries an event makes."""
-        await self.redis.hset(self.prefix + f"fanout:{event_id}", "announced", "1")
+    def _expansion(self, event_id: str, chunk: int) -> list[Argument]:
+        return [self.prefix, event_id, chunk, self.now, self._keep]
+
+    async def announced(self, event_ids: Sequence[str]) -> None:
+        """Remember that the world has been told how many deliveries events make."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for event_id in event_ids:
+                pipe.hset(self.prefix + f"fanout:{event_id}", "announced", "1")
+            await pipe.execute()
 
     async def claim(self, lease: float, limit: int) -> list[Job]:
         """Lease, for so many seconds, up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
-        found = await self._call("claim", [self.now, _ms(lease), limit, self._per_endpoint, self._keep])
-        return [_job(fields) for fields in found]
+        _, jobs = await self.exchange([], lease, limit)
+        return jobs
 
     async def settle(self, ended: Sequence[Settled]) -> list[str | None]:
         """Write down how attempts ended; return each delivery's state, or None where the lease had been lost."""
-        if not ended:
-            return []
-        first, *rest = ended  # the first call loads the functions where a new server lacks them
-        states = [await self._call("settle", self._settlement(first))]
-        if rest:
-            name = self.functions.full_name("settle")
-            async with self.redis.pipeline(transaction=False) as pipe:
-                for item in rest:
-                    pipe.fcall(name, 0, self.prefix, *self._settlement(item))
-                states += await pipe.execute()
-        return [state.decode() if state else None for state in states]
+        states, _ = await self.exchange(ended, 0.0, 0)
+        return states
+
+    async def exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> tuple[list[str | None], list[Job]]:
+        """Settle what ended, then claim: one round trip for both, and one wait for the server's disk."""
+        calls: list[Call] = [("settle", (), [self.prefix, *self._settlement(item)]) for item in ended]
+        if limit > 0:
+            arguments = [self.prefix, self.now, _ms(lease), limit, self._per_endpoint, self._keep]
+            calls.append(("claim", (), arguments))
+        answers = await self._call_all(calls)
+        jobs = answers.pop() if limit > 0 else []
+        return [state.decode() if state else None for state in answers], [_job(fields) for fields in jobs]
 
     def _settlement(self, item: Settled) -> list[Argument]:
         record, answer = "", ""
@@ -190,12 +205,24 @@ class Queue:
         wait: int | None = await self._call("next_wait", [self.now])
         return None if wait is None else wait / 1000
 
+    async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
+        answers = await self.functions.call_all(calls) if calls else []
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
     async def _call(self, name: str, arguments: list[Argument]) -> Any:
         return await self.functions.call(name, [], [self.prefix, *arguments])
 
 
 def _ms(seconds: float) -> int:
     return int(seconds * 1000)
+
+
+def _progress(answer: list[Any]) -> Progress:
+    enqueued, left, matched, previously, announced = answer
+    return Progress(enqueued, left, matched, previously, announced == b"1")
 
 
 def _job(fields: list[Any]) -> Job:

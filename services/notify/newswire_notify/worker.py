@@ -114,11 +114,7 @@ class Worker:
 
     async def step(self) -> int:
         """Settle what has ended, claim what is due and begin to send it; return how many were begun."""
-        await self._settle()
-        free = self._concurrency - len(self._in_flight)
-        if free <= 0:
-            return 0
-        jobs = await self._queue.claim(self._lease, free)
+        jobs = await self._exchange(self._concurrency - len(self._in_flight))
         if jobs:
             await self._begin(jobs)
         return len(jobs)
@@ -185,11 +181,11 @@ class Worker:
             telemetry.publish_to_delivered.observe(max(0.0, now - (published or now)))
         self._news.set()
 
-    async def _settle(self) -> None:
+    async def _exchange(self, free: int) -> list[Job]:
         async with self._settling:
             ended, self._ended = self._ended, []
             try:
-                states = await self._queue.settle(ended)
+                states, jobs = await self._queue.exchange(ended, self._lease, free)
             except BaseException:
                 self._ended = ended + self._ended  # settled twice is harmless: the second time the lease is gone
                 raise
@@ -198,6 +194,7 @@ class Worker:
                 telemetry.deliveries.labels(state).inc()
             elif state == "waiting" and item.outcome is Outcome.RETRY:
                 telemetry.deliveries.labels("retried").inc()
+        return jobs
 
     async def _drain(self) -> None:
         if self._in_flight:
@@ -206,7 +203,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         try:
-            await self._settle()
+            await self._exchange(0)
         except (RedisError, OSError) as error:
             log.warning("leases are left to run out", extra={"reason": str(error)})
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -113,7 +113,7 @@ def router(index: Reading) -> APIRouter:
             "total": page.total,
             "took_ms": round((time.perf_counter() - began) * 1000, 1),
             "articles": articles,
-            "facets": {name: [asdict(value) for value in values] for name, values in page.facets.items()},
+            "facets": page.facets,
             "next_cursor": next_cursor(request, page),
         }
         return Response(orjson.dumps(answer), media_type="application/json")

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from elasticsearch import AsyncElasticsearch
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -15,8 +14,6 @@ from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.settings import Settings
 from newswire_search import api, pages
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.embedded_index import EmbeddedIndex
 from newswire_search.handlers import index_articles
 from newswire_search.index import ArticleIndex
 from newswire_search.mapping import index_settings
@@ -33,13 +30,25 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     Raises:
         IndexInUse: another process has the embedded index open.
     """
+    # Only the engine that is used is imported: Elasticsearch's client takes longer than all the rest of search.
     if settings.index == "embedded":
+        from newswire_search.embedded_index import EmbeddedIndex
+
         return await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index")
+    from elasticsearch import AsyncElasticsearch
+    from elasticsearch.serializer import OrjsonSerializer
+
+    from newswire_search.elasticsearch_index import ElasticsearchIndex
+
     password = settings.elasticsearch_password
     user = settings.elasticsearch_username
     credentials = (user, password.get_secret_value()) if user and password else None
     client = AsyncElasticsearch(
-        str(settings.elasticsearch_url), basic_auth=credentials, request_timeout=10, max_retries=1
+        str(settings.elasticsearch_url),
+        basic_auth=credentials,
+        request_timeout=10,
+        max_retries=1,
+        serializer=OrjsonSerializer(),
     )
     made_with = index_settings(
         settings.elasticsearch_shards, settings.elasticsearch_replicas, settings.elasticsearch_refresh_ms

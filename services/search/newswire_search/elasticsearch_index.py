@@ -129,7 +129,13 @@ class ElasticsearchIndex:
             return await self._with_snapshot(request, answer, page)
 
     async def _page(
-        self, request: SearchRequest, *, after: Sequence[Any] | None, pit: str | None = None, articles: bool = True
+        self,
+        request: SearchRequest,
+        *,
+        after: Sequence[Any] | None,
+        pit: str | None = None,
+        articles: bool = True,
+        counts: bool = True,
     ) -> Body:
         excludes = [] if request.with_text else HEAVY
         place: Body = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}} if pit else {"index": self.alias}
@@ -139,8 +145,8 @@ class ElasticsearchIndex:
             sort=ORDER[request.sort],
             size=request.limit + 1,
             search_after=list(after) if after else None,
-            track_total_hits=True,
-            aggregations=AGGREGATIONS,
+            track_total_hits=counts,
+            aggregations=AGGREGATIONS if counts else None,
             source={"includes": ["article"], "excludes": excludes} if articles else False,
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
@@ -152,7 +158,7 @@ class ElasticsearchIndex:
     async def _with_snapshot(self, request: SearchRequest, answer: Body, page: SearchPage) -> SearchPage:
         """Open a snapshot for the next pages, and make sure that this first page is the snapshot's first page."""
         pit = await self._open_snapshot()
-        again = await self._page(request, after=None, pit=pit, articles=False)
+        again = await self._page(request, after=None, pit=pit, articles=False, counts=False)
         if _ids(again) != _ids(answer):
             again = await self._page(request, after=None, pit=pit)
             page = _page_of(again, request)
@@ -167,6 +173,10 @@ class ElasticsearchIndex:
             answer = await self._page(request, after=after.key, pit=pit, articles=False)
         except (NotFoundError, BadRequestError) as error:
             raise SnapshotGone(pit) from error
+        except ApiError as error:
+            if error.error == "illegal_state_exception":  # said (500) of some ids it cannot read, where security is on
+                raise SnapshotGone(pit) from error
+            raise
         page = _page_of(answer, request)
         following = _following(answer, request, answer.get("pit_id", pit))
         return SearchPage(

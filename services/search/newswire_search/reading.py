@@ -49,12 +49,16 @@ class ErasureAware:
         """Return the ids of those whose record is there and whose version document is gone."""
         if not articles:
             return set()
+        versions = [self._keys.version(article["id"], article["version"]) for article in articles]
         try:
-            async with asyncio.timeout(PATIENCE), self._records.pipeline(transaction=False) as pipe:
-                for article in articles:
-                    pipe.exists(self._keys.version(article["id"], article["version"]))
-                    pipe.exists(self._keys.article(article["id"]))
-                found = await pipe.execute()
+            async with asyncio.timeout(PATIENCE):
+                if await self._records.exists(*versions) == len(versions):  # nearly always
+                    return set()
+                async with self._records.pipeline(transaction=False) as pipe:
+                    for article, version in zip(articles, versions, strict=True):
+                        pipe.exists(version)
+                        pipe.exists(self._keys.article(article["id"]))
+                    found = await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("the record cannot be asked; the index answers alone", extra={"reason": repr(error)})
             return set()

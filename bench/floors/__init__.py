@@ -1,0 +1,1 @@
+"""The floors: programs that do the least that could serve the same end."""

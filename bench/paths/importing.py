@@ -1,0 +1,83 @@
+"""Batch → stream, articles a second: one request of many lines against the same function called in pipelines by one client."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from datetime import timedelta
+
+import aiohttp
+import orjson
+from redis.asyncio import Redis
+
+from bench.articles import Article, repeated
+from bench.figures import Figure, Goal, compared
+from bench.publishing import versions
+from bench.servers import KEYS, new_key, service, valkey
+from bench.setting import Setting
+from newswire.accounts import Caller, Scope
+from newswire.app import open_redis
+from newswire_ingest.publish import utc_now
+from newswire_ingest.store import ArticleStore, Claim
+
+TOGETHER = 64
+
+
+async def measure(setting: Setting) -> list[Figure]:
+    """Return the figures of new articles, of such whose language is to be found, and of a batch sent again."""
+    count = setting.some(5000)
+    said, found, again = [], [], []
+    with valkey(setting.folder / "importing") as url:
+        key, caller = await new_key(url, Scope.PUBLISH)
+        settings = {"NEWSWIRE_REDIS_URL": url}
+        with service("ingest", settings, setting.folder / "importing.log") as ingest:
+            async with open_redis(url) as redis:
+                await by_batch(ingest.site, key, some(setting, 500, "warm"))
+                for number in setting.steps("batch → stream", range(setting.rounds)):
+                    floor = await by_function(redis, caller, some(setting, count, f"floor{number}x"))
+                    sent = some(setting, count, f"ours{number}x")
+                    said.append((await by_batch(ingest.site, key, sent), floor))
+                    again.append((await by_batch(ingest.site, key, sent), floor))
+                    unsaid = [article | {"language": None} for article in some(setting, count, f"unsaid{number}x")]
+                    found.append((await by_batch(ingest.site, key, unsaid), floor))
+    return [
+        compared("batch → stream", "articles/s", said, Goal("at least", 0.5)),
+        compared("batch → stream, language to be found", "articles/s", found),
+        compared("the same batch again, nothing changed", "articles/s", again),
+    ]
+
+
+def some(setting: Setting, count: int, mark: str) -> list[Article]:
+    """Return articles that were never there before."""
+    made = repeated(setting.articles, count, mark)
+    return [article | {"external_id": f"{mark}{number}"} for number, article in enumerate(made)]
+
+
+async def by_batch(site: str, key: str, articles: list[Article]) -> float:
+    """Send articles as one batch; return how many were dealt with a second."""
+    lines = [orjson.dumps(article) + b"\n" for article in articles]
+
+    async def content() -> AsyncIterator[bytes]:
+        for at in range(0, len(lines), 50):
+            yield b"".join(lines[at : at + 50])
+
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
+    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(600)) as session:
+        began = time.perf_counter()
+        async with session.post(f"{site}/v1/articles/batch", data=content()) as answer:
+            answers = (await answer.read()).splitlines()
+        seconds = time.perf_counter() - began
+    if len(answers) != len(lines) or any(orjson.loads(line)["status"] > 201 for line in answers):
+        raise RuntimeError(f"not every line was published: {answers[-1]!r}")
+    return len(lines) / seconds
+
+
+async def by_function(redis: "Redis", caller: Caller, articles: Iterable[Article]) -> float:
+    """Call the function for versions made before; return how many were published a second."""
+    store = ArticleStore(redis, KEYS, timedelta(hours=24))
+    await store.load()
+    claim = Claim(caller, utc_now(), "floor")
+    made = versions(articles, caller.account)
+    began = time.perf_counter()
+    for at in range(0, len(made), TOGETHER):
+        await asyncio.gather(*(store.create(version, claim) for version in made[at : at + TOGETHER]))
+    return len(made) / (time.perf_counter() - began)

@@ -1,0 +1,140 @@
+"""What it costs to find the subscriptions that one article matches, among many.
+
+The floor: the article analysed once, and those of the matcher's shelves read that hold what matched.
+"""
+
+import random
+import re
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from redis.asyncio import Redis
+
+from bench.articles import Article
+from bench.figures import Figure, Goal, compared
+from bench.publishing import versions
+from bench.servers import KEYS
+from bench.setting import Setting
+from newswire.app import open_redis
+from newswire.events import ArticlePublished
+from newswire.filters import Facts, Filter
+from newswire_notify.matcher import Index, Matcher, keys_of
+from newswire_notify.queue import Queue
+from newswire_notify.subscriptions import definition
+from tests.servers.valkey import embedded_valkey
+
+ARTICLES, MADE = 20, 60
+"""Articles that are matched, and filters made of each; others of these match it too, about a hundred in all."""
+EVENTS = ["published", "retracted"]
+CHUNK = 1000
+RARE = 5
+"""Articles that a rare word stands in, at the most."""
+
+
+async def measure(setting: Setting) -> list[Figure]:
+    """Return the time of one article."""
+    dice = random.Random(2)
+    made = versions(setting.articles[:ARTICLES], "bench")
+    articles = [ArticlePublished.model_validate(version.document) for version in made]
+    filters = list(_filters(articles, setting.articles, setting.some(setting.filters), dice))
+    with embedded_valkey() as server:
+        async with open_redis(f"redis://127.0.0.1:{server.port}/0") as redis:
+            count = setting.some(setting.subscriptions)
+            await _subscribe(setting, redis, filters, count)
+            setting.tell("reading the filters")
+            matcher = Matcher(redis, KEYS)
+            began = time.perf_counter()
+            await matcher.catch_up()
+            start = time.perf_counter() - began
+    index = matcher.index
+    for article in articles:
+        index.match(article)
+    rounds, matched = [], []
+    for _ in setting.steps("matching", range(4 * setting.rounds)):
+        ours, floors = [], []
+        for article in articles:
+            floors.append(_floor(article, index))
+            began = time.perf_counter()
+            found = index.match(article)
+            ours.append((time.perf_counter() - began) * 1000)
+            matched.append(len(found))
+        rounds.append((statistics.median(ours), statistics.median(floors)))
+    name = f"match one article against {count:,} subscriptions, {len(index):,} filters"
+    detail = {"matches": statistics.median(matched), "start_seconds": start}
+    return [compared(name, "ms", rounds, Goal("at most", 2), **detail)]
+
+
+def _floor(article: ArticlePublished, index: Index) -> float:
+    wanted = index.match(article)
+    shelves = {min(index._filed[digest].under) for digest in wanted}
+    began = time.perf_counter()
+    keys_of(Facts.of(article))
+    ids = [digest for shelf in shelves for digest in index._under[shelf]]
+    spent = time.perf_counter() - began
+    if not ids:
+        raise RuntimeError("nothing matched")
+    return spent * 1000
+
+
+def _filters(
+    articles: Sequence[ArticlePublished], others: Sequence[Article], count: int, dice: random.Random
+) -> Iterator[Filter]:
+    """Make filters of all kinds: each article matches those made of it, some made of the others, and few of the rest."""
+    seen: set[str] = set()
+
+    def fresh(filter_: Filter) -> bool:
+        before = len(seen)
+        seen.add(filter_.digest())
+        return len(seen) > before
+
+    planted = min(MADE, count // len(articles) // 2)
+    for article in articles:
+        made = 0
+        while made < planted:
+            if fresh(filter_ := _filter(article.text, article.category, article.topics, dice)):
+                made += 1
+                yield filter_
+    common = Counter(word for other in others for word in set(_words(other["body"])))
+    rare = sorted(word for word, count in common.items() if count <= RARE)
+    while len(seen) < count:
+        other = dice.choice(others)
+        text, topics = " ".join(_words(other["body"])), other["topics"]
+        if fresh(filter_ := _filter(text, other["category"], topics, dice, f" {dice.choice(rare)}")):
+            yield filter_
+
+
+def _words(body: str) -> list[str]:
+    return re.sub(r"<[^>]*>", " ", body).replace(".", " ").split()
+
+
+def _filter(text: str, category: str | None, topics: list[str], dice: random.Random, besides: str = "") -> Filter:
+    """Make one filter out of what an article has; ``besides`` is a rare word it must have too, so that few match."""
+    words = [word.strip(".,") for word in text.split()]
+    at = dice.randrange(len(words) - 3)
+    match dice.randrange(4):
+        case 0:
+            return Filter(query=f'"{" ".join(words[at : at + 2])}"{besides}')
+        case 1:
+            return Filter(query=f"{words[at]} {dice.choice(words)}{besides}", categories=[category] if category else [])
+        case 2:
+            return Filter(query=f"{words[at]}{besides}", topics=topics[:1])
+        case _:
+            return Filter(query=f"{words[at]} OR {dice.choice(words)} -unheardof{besides}", topics=topics[:2])
+
+
+async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter], count: int) -> None:
+    """Put subscriptions into the store as the API does, many at a time."""
+    queue = Queue(redis, KEYS)
+    await queue.functions.load()
+    name, meanings = queue.functions.full_name("subscribe"), [definition(filter_, EVENTS) for filter_ in filters]
+    for at in setting.steps(f"{count:,} subscriptions, in thousands", range(0, count, CHUNK)):
+        async with redis.pipeline(transaction=False) as pipe:
+            for number in range(at, min(at + CHUNK, count)):
+                digest, meaning = meanings[number % len(meanings)]
+                pipe.fcall(
+                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, meaning, "0-0", count, 0,
+                    "schema", 1, "url", "https://example.com/hook", "status", "active",
+                )  # fmt: skip
+            await pipe.execute()

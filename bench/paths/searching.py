@@ -1,0 +1,126 @@
+"""A search: the readers' API against the same query bodies straight to Elasticsearch."""
+
+import asyncio
+import itertools
+import random
+import statistics
+from collections import Counter
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+import orjson
+from elasticsearch import AsyncElasticsearch
+
+from bench.figures import Figure, Goal, compared
+from bench.load import Connection, drive, request
+from bench.publishing import put_on_record, versions
+from bench.servers import Server, new_key, program, service, valkey
+from bench.setting import Setting
+from newswire.accounts import Scope
+from newswire.app import open_redis
+from newswire.keyspace import Keyspace
+from newswire_search.app import GROUP
+from newswire_search.elasticsearch_index import ElasticsearchIndex
+from newswire_search.parameters import SearchParams, to_request
+
+CONNECTIONS = 16
+NAMESPACE = "bench-search"
+FEW, MANY = "search with at most one page of results", "search with more pages"
+PAGE = 20
+REFRESH = 0.2
+
+
+async def measure(setting: Setting) -> list[Figure]:
+    """Return time and throughput of searches with one page of results, and the time of those with more."""
+    server = setting.elasticsearch()
+    environment = server.environment() | {"NEWSWIRE_NAMESPACE": NAMESPACE}
+    figures: list[Figure] = []
+    with (
+        valkey(setting.folder / "searching") as url,
+        service("search", environment | {"NEWSWIRE_REDIS_URL": url}, setting.folder / "searching.log") as ours,
+    ):
+        setting.tell("indexing what is to be found")
+        for name, words in (await _fill(setting, url)).items():
+            file = setting.folder / f"queries-{len(figures)}.json"
+            basic_auth = (server.username, server.password) if server.username else None
+            calls = [await _recorded(word) for word in words]
+            file.write_bytes(orjson.dumps({"url": server.url, "basic_auth": basic_auth, "calls": calls}))
+            with program("floors.search", setting.folder / "search.floor.log", str(file)) as floor:
+                figures += await _compare(setting, name, ours, floor, words)
+    return figures
+
+
+async def _compare(setting: Setting, name: str, ours: Server, floor: Server, words: list[str]) -> list[Figure]:
+    sent = itertools.cycle([request("GET", f"/v1/search?q={quote(word)}") for word in words])
+    alone, crowded, per_core = [], [], []
+    await _floor(floor, CONNECTIONS, 1.0)
+    await drive(ours.site, sent, CONNECTIONS, 1.0, 200)
+    for _ in setting.steps(name, range(setting.rounds)):
+        bare = await _floor(floor, 1, setting.seconds / 2)
+        full = await drive(ours.site, sent, 1, setting.seconds / 2, 200)
+        alone.append((statistics.median(full.times), statistics.median(bare["times"])))
+        before = floor.cpu_seconds()
+        bare = await _floor(floor, CONNECTIONS, setting.seconds)
+        floor_core = (floor.cpu_seconds() - before) / len(bare["times"])
+        before = ours.cpu_seconds()
+        full = await drive(ours.site, sent, CONNECTIONS, setting.seconds, 200)
+        our_core = (ours.cpu_seconds() - before) / len(full.times)
+        crowded.append((full.rate, bare["rate"]))
+        per_core.append((1 / our_core, 1 / floor_core))
+    return [
+        compared(f"{name}, one at a time", "ms p50", alone, Goal("at most", 1.3)),
+        compared(f"{name}, {CONNECTIONS} at a time", "searches/s", crowded),
+        compared(f"{name}, a core outside Elasticsearch", "searches/s", per_core, Goal("at least", 0.7)),
+    ]
+
+
+async def _floor(floor: Server, connections: int, seconds: float) -> Any:
+    async with await Connection.open(floor.site) as connection:
+        answer = await connection.ask(request("POST", f"/{connections}/{seconds}", b" "))
+    return orjson.loads(answer.body)
+
+
+async def _fill(setting: Setting, redis_url: str) -> dict[str, list[str]]:
+    """Publish articles, which the service indexes; return words that find at most a page of them, and words that find more."""
+    keys = Keyspace(NAMESPACE)
+    _, caller = await new_key(redis_url, Scope.PUBLISH, keys)
+    articles = versions(setting.articles, caller.account)
+    async with open_redis(redis_url) as redis:
+        await put_on_record(redis, articles, caller, keys)
+        ((last, _),) = await redis.xrevrange(keys.stream, count=1)
+        while await redis.get(keys.checkpoint(GROUP)) != last:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(2 * REFRESH)
+    seen = Counter(
+        word for version in articles for word in set(version.document["text"].lower().split()) if word.isalpha()
+    )
+    dice = random.Random(3)
+    few = [word for word, count in seen.items() if 3 <= count < PAGE and len(word) > 3]
+    many = [word for word, count in seen.items() if 3 * PAGE < count < len(articles) // 10 and len(word) > 3]
+    return {FEW: dice.sample(sorted(few), 50), MANY: dice.sample(sorted(many), 50)}
+
+
+class _Recorder(AsyncElasticsearch):
+    """Takes a call down instead of making it."""
+
+    call: dict[str, Any]
+
+    async def perform_request(self, method: str, path: str, **call: Any) -> NoReturn:
+        self.call = {"method": method, "path": path, **{name: call[name] for name in ("params", "headers", "body")}}
+        raise _Recorded
+
+
+class _Recorded(Exception):
+    pass
+
+
+async def _recorded(word: str) -> dict[str, Any]:
+    """Return the call that our search for a word makes."""
+    recorder = _Recorder("http://127.0.0.1:9")
+    try:
+        await ElasticsearchIndex(recorder, NAMESPACE, {}).search(to_request(SearchParams(q=word)))
+    except _Recorded:
+        pass
+    finally:
+        await recorder.close()
+    return recorder.call

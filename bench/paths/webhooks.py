@@ -1,0 +1,128 @@
+"""Event → webhooks, deliveries a second by one worker process, against a client that posts the same signed bytes."""
+
+import asyncio
+import itertools
+import statistics
+import time
+from typing import Any
+
+import orjson
+
+from bench.articles import repeated
+from bench.figures import Figure, Goal, compared
+from bench.load import Connection, drive, json_request, request
+from bench.publishing import put_on_record, versions
+from bench.servers import Server, new_key, program, service, valkey
+from bench.setting import Setting
+from newswire.accounts import Scope
+from newswire.app import open_redis
+from newswire.events import CloudEvent
+from newswire_notify.rendering import envelope, render
+from newswire_notify.settings import NotifySettings
+from newswire_notify.signing import signature
+
+ENDPOINTS = 100
+CONCURRENCY: int = NotifySettings.model_fields["webhook_concurrency"].default
+
+
+async def measure(setting: Setting) -> list[Figure]:
+    """Return the rate of deliveries, and what the receiver could take."""
+    articles = setting.some(100)
+    with valkey(setting.folder / "webhooks") as url:
+        _, caller = await new_key(url, Scope.PUBLISH)
+        key, _ = await new_key(url, Scope.SUBSCRIBE)
+        environment = {"NEWSWIRE_REDIS_URL": url, "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true"}
+        with (
+            program("receiver", setting.folder / "receiver.log") as receiver,
+            service("notify", environment, setting.folder / "webhooks.log") as notify,
+        ):
+            secrets = await _subscribe(notify.site, key, receiver.site)
+            file = setting.folder / "webhooks.json"
+            file.write_bytes(orjson.dumps(_signed(setting, articles, receiver.site, secrets)))
+            async with open_redis(url) as redis:
+                with program("floors.webhooks", setting.folder / "webhooks.floor.log", str(file)) as floor:
+
+                    async def ours(count: int, mark: str) -> float:
+                        made = versions(repeated(setting.articles, count, mark), "bench")
+                        before, began = await _tally(receiver), time.perf_counter()
+                        await put_on_record(redis, made, caller)
+                        last = await _all_came(receiver, before["count"] + count * ENDPOINTS)
+                        return count * ENDPOINTS / (last - began)
+
+                    await ours(10, "warm")
+                    await _post(floor, CONCURRENCY)
+                    rounds, busy, spent, least = [], [], [], []
+                    for number in setting.steps("webhooks", range(setting.rounds)):
+                        cpu = floor.cpu_seconds()
+                        bare = await _post(floor, CONCURRENCY)
+                        least.append((floor.cpu_seconds() - cpu) / (articles * ENDPOINTS) * 1e6)
+                        before, began, cpu = receiver.cpu_seconds(), time.perf_counter(), notify.cpu_seconds()
+                        rate = await ours(articles, f"round{number}x")
+                        busy.append((receiver.cpu_seconds() - before) / (time.perf_counter() - began))
+                        spent.append((notify.cpu_seconds() - cpu) / (articles * ENDPOINTS) * 1e6)
+                        rounds.append((rate, bare))
+            sent = itertools.repeat(
+                request("POST", "/", _signed(setting, 1, receiver.site, secrets[:1])[0][2].encode())
+            )
+            capacity = (await drive(receiver.site, sent, CONCURRENCY, setting.seconds, 204)).rate
+    detail = {
+        "cpu_microseconds_each": statistics.median(spent),
+        "floor_cpu_microseconds_each": statistics.median(least),
+        "receiver_busy": statistics.median(busy),
+        "receiver_capacity": capacity,
+    }
+    return [compared("event → webhooks, one worker process", "deliveries/s", rounds, Goal("at least", 0.6), **detail)]
+
+
+async def _subscribe(site: str, key: str, receiver: str) -> list[str]:
+    async with await Connection.open(site) as connection:
+        answers = [
+            await connection.ask(
+                json_request("/v1/subscriptions", {"channel": {"type": "webhook", "url": f"{receiver}/{n}"}}, key)
+            )
+            for n in range(ENDPOINTS)
+        ]
+    return [orjson.loads(answer.body)["secret"] for answer in answers]
+
+
+def _signed(setting: Setting, articles: int, site: str, secrets: list[str]) -> list[tuple[str, dict[str, str], str]]:
+    """Return finished requests, such as the worker sends."""
+    now, requests = int(time.time()), []
+    for version in versions(repeated(setting.articles, articles, "floor"), "bench"):
+        said = CloudEvent.model_validate_json(version.event_head + version.document_json + b"}")
+        body = render(envelope(said, with_data=False), version.document_json, "full", "matched")
+        for number, secret in enumerate(secrets):
+            identity = f"msg_{version.id}{number:014d}"
+            headers = {
+                "Content-Type": "application/cloudevents+json",
+                "User-Agent": "Newswire-Webhooks/1",
+                "webhook-id": identity,
+                "webhook-timestamp": str(now),
+                "webhook-signature": signature(secret, identity, now, body),
+                "traceparent": said.traceparent or "",
+            }
+            requests.append((f"{site}/{number}", headers, body.decode()))
+    return requests
+
+
+async def _tally(receiver: Server) -> Any:
+    async with await Connection.open(receiver.site) as connection:
+        return orjson.loads((await connection.ask(request("GET", "/"))).body)
+
+
+async def _all_came(receiver: Server, count: int) -> float:
+    """Wait until so many webhooks have come; return when the last one did."""
+    deadline = time.monotonic() + 300
+    while (tally := await _tally(receiver))["count"] < count:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"only {tally['count']} of {count} webhooks came")
+        await asyncio.sleep(0.05)
+    last: float = tally["last"]
+    return last
+
+
+async def _post(floor: Server, connections: int) -> float:
+    async with await Connection.open(floor.site) as connection:
+        answer = await connection.ask(request("POST", f"/{connections}", b" "))
+    rate: float = orjson.loads(answer.body)
+    return rate

@@ -1,0 +1,60 @@
+"""Articles put on the stream as ingest does, without its HTTP: for measuring what comes after."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from redis.asyncio import Redis
+from ulid import ULID
+
+from bench.articles import Article
+from bench.servers import KEYS
+from newswire.accounts import Caller
+from newswire.article import ArticleDraft
+from newswire.events import FIELD
+from newswire.keyspace import Keyspace
+from newswire_ingest.publish import Version, fingerprint, next_version, utc_now
+from newswire_ingest.store import ArticleStore, Claim
+
+CHUNK = 500
+_TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def versions(articles: Iterable[Article], publisher: str) -> list[Version]:
+    """Make the first version of each article."""
+    return [
+        next_version(
+            ArticleDraft.model_validate(article),
+            id_=str(ULID()).lower(),
+            publisher=publisher,
+            site="http://127.0.0.1:8000",
+            now=utc_now(),
+            traceparent=_TRACE,
+        )
+        for article in articles
+    ]
+
+
+def events(made: Iterable[Version]) -> list[bytes]:
+    """Return their events as they stand on the stream."""
+    return [version.event_head + version.document_json + b"}" for version in made]
+
+
+async def append(redis: "Redis", entries: list[bytes]) -> str:
+    """Put events on the stream, many at a time; return the id of the last."""
+    last = b""
+    for at in range(0, len(entries), CHUNK):
+        async with redis.pipeline(transaction=False) as pipe:
+            for entry in entries[at : at + CHUNK]:
+                pipe.xadd(KEYS.stream, {FIELD: entry})
+            last = (await pipe.execute())[-1]
+    return last.decode()
+
+
+async def put_on_record(redis: "Redis", made: Iterable[Version], caller: Caller, keys: Keyspace = KEYS) -> None:
+    """Publish versions by ingest's own atomic function."""
+    store = ArticleStore(redis, keys, timedelta(hours=24))
+    await store.load()
+    for version in made:
+        outcome = await store.create(version, Claim(caller, utc_now(), fingerprint(version.document)))
+        if outcome.verdict != "OK":
+            raise RuntimeError(f"an article could not be published: {outcome.verdict}")

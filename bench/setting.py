@@ -1,0 +1,72 @@
+"""What every measurement is given: how long to measure, what with, and the servers that several share."""
+
+import resource
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from bench.articles import Article, from_corpus, made_up
+from tests.servers.elasticsearch import ElasticsearchServer, elasticsearch_server
+
+T = TypeVar("T")
+
+
+@dataclass
+class Setting:
+    """How to measure. ``seconds`` is the length of a round."""
+
+    folder: Path
+    stack: ExitStack
+    tell: Callable[[str], None]
+    quick: bool = False
+    corpus: Path | None = None
+    subscriptions: int = 100_000
+    filters: int = 5_000
+    readers: int = 500
+    _articles: list[Article] = field(default_factory=list)
+    _elasticsearch: ElasticsearchServer | None = None
+
+    @property
+    def rounds(self) -> int:
+        return 2 if self.quick else 5
+
+    @property
+    def seconds(self) -> float:
+        return 0.6 if self.quick else 4.0
+
+    def some(self, count: int) -> int:
+        """Return a count, a tenth of it in a quick run."""
+        return count // 10 if self.quick else count
+
+    @property
+    def articles(self) -> list[Article]:
+        """Some thousand different articles."""
+        if not self._articles:
+            self._articles = from_corpus(self.corpus, 5000) if self.corpus else made_up(self.some(5000))
+        return self._articles
+
+    def elasticsearch(self) -> ElasticsearchServer:
+        """Return an Elasticsearch, started when first asked for; it lasts as long as the run.
+
+        Raises:
+            NoServer: there is none to be had on this machine.
+        """
+        if self._elasticsearch is None:
+            self.tell("starting Elasticsearch")
+            self._elasticsearch = self.stack.enter_context(elasticsearch_server())
+        return self._elasticsearch
+
+    def steps(self, what: str, items: Iterable[T]) -> Iterator[T]:
+        """Go through rounds, and tell where we are."""
+        listed = list(items)
+        for number, item in enumerate(listed, start=1):
+            self.tell(f"{what}, {number} of {len(listed)}")
+            yield item
+
+
+def allow_many_files() -> None:
+    """Let this process, and those it starts, hold as many connections as the system allows."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

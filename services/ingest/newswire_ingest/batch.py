@@ -1,0 +1,128 @@
+"""Many articles in one request, each on a line of its own, and each answered by a line as soon as it is done."""
+
+import asyncio
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from newswire.article import ArticleDraft
+from newswire.problems import REDIS_AWAY, Problem, redis_away, too_large, unexpected
+from newswire.requests import LIMIT, Sent, parse_json, understood
+from newswire_ingest.editing import PATH, Change, Done, Editor, Effect
+from newswire_ingest.limits import Limits
+from newswire_ingest.ndjson import Line, lines
+from newswire_ingest.publish import fingerprint, utc_now
+from newswire_ingest.spool import Spool
+from newswire_ingest.store import Repeatable
+
+IN_FLIGHT = 128
+LARGE = 64 * 1024
+"""Bytes: while a line of more is being published, none after it is read, so that the lines in flight stay small together."""
+
+
+class LineAnswer(BaseModel):
+    """What became of one line. ``error`` is the problem document that the request would have been answered with by itself."""
+
+    line: int
+    status: int
+    id: str | None = None
+    version: int | None = None
+    url: str | None = None
+    effect: Effect | None = None
+    """What the line did to its article."""
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How all lines of one request are to be published."""
+
+    editor: Editor
+    limits: Limits
+    change: Change
+    """Who sends them; each line has a fingerprint of its own."""
+    key: str | None
+    """The ``Idempotency-Key`` of the request: lines without an external id are known by it and their number."""
+    silent: bool
+
+    async def publish(self, chunks: AsyncIterable[bytes], answers: Spool) -> None:
+        """Publish every line, and answer each in the order of the lines. One line's fault is no other's."""
+        in_flight: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(IN_FLIGHT)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_collect(in_flight, answers))
+            latest: dict[str, asyncio.Task[bytes]] = {}
+            async for line in lines(chunks, LIMIT):
+                sent = self._read(line)
+                external_id = sent.model.external_id if isinstance(sent, Sent) else None
+                task = tasks.create_task(self._answer(line.number, sent, latest.get(external_id or "")))
+                if external_id is not None:
+                    latest[external_id] = task
+                    task.add_done_callback(partial(_forget, latest, external_id))
+                await in_flight.put(task)
+                if line.text is not None and len(line.text) > LARGE:
+                    await asyncio.wait([task])
+            await in_flight.put(None)
+
+    def _read(self, line: Line) -> Sent[ArticleDraft] | Problem:
+        try:
+            if line.text is None:
+                raise too_large(LIMIT)
+            raw = parse_json(line.text)
+            if self.silent and isinstance(raw, dict):
+                raw.setdefault("silent", True)
+            return understood(raw, ArticleDraft)
+        except Problem as problem:
+            return problem
+
+    async def _answer(
+        self, number: int, sent: Sent[ArticleDraft] | Problem, before: asyncio.Task[bytes] | None
+    ) -> bytes:
+        if before is not None:  # an earlier line about the same article: the later one has the last word
+            await asyncio.wait([before])
+        try:
+            if isinstance(sent, Problem):
+                raise sent
+            done = await self._publish(number, sent)
+        except Problem as problem:
+            answer = _refused(number, problem)
+        except REDIS_AWAY:
+            answer = _refused(number, redis_away())
+        except Exception as error:  # noqa: BLE001 (whatever one line does, the others go on)
+            answer = _refused(number, unexpected("POST", f"{PATH}/batch", error))
+        else:
+            answer = {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _shown(done)
+        return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
+
+    async def _publish(self, number: int, sent: Sent[ArticleDraft]) -> Done:
+        await self.limits.admit(self.change.caller, utc_now())
+        change = replace(self.change, fingerprint=fingerprint(sent.raw))
+        if sent.model.external_id is not None:
+            return await self.editor.put_external(sent.model.external_id, sent.model, change, imported=True)
+        if self.key is not None:
+            repeatable = Repeatable(change.caller.account, "POST", f"{PATH}/batch", f"{self.key} {number}")
+            change = replace(change, repeatable=repeatable)
+        return await self.editor.create(sent.model, change)
+
+
+def _forget(latest: "dict[str, asyncio.Task[bytes]]", external_id: str, done: "asyncio.Task[bytes]") -> None:
+    if latest.get(external_id) is done:
+        del latest[external_id]
+
+
+async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answers: Spool) -> None:
+    while (task := await in_flight.get()) is not None:
+        await answers.write(await task)
+    await answers.complete()
+
+
+def _shown(done: Done) -> dict[str, Any]:
+    address = {"url": done.view["url"]} if "url" in done.view else {}
+    return {"version": done.view["version"], **address, "effect": done.effect}
+
+
+def _refused(number: int, problem: Problem) -> dict[str, Any]:
+    return {"line": number, "status": problem.status, "error": problem.document()}

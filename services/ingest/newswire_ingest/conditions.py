@@ -1,0 +1,88 @@
+"""On what condition a request is to be done: ETags, ``If-Match`` and ``If-None-Match`` (RFC 9110, sections 8.8.3 and 13.1)."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+
+from newswire.problems import FieldError, Problem, invalid, problem
+from newswire.records import Head
+
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_TAGS = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
+
+
+def parameter(name: str, what: str) -> dict[str, Any]:
+    """Return the OpenAPI description of one of these headers."""
+    return {"name": name, "in": "header", "required": False, "description": what, "schema": {"type": "string"}}
+
+
+IF_MATCH = parameter("If-Match", "The ETag of the state that you saw: any other is left as it is (412).")
+IF_NONE_MATCH = parameter("If-None-Match", "The ETag of the state that you have: 304 where it is still that.")
+ONLY_IF_NEW = parameter("If-None-Match", "`*`: only if there is no such article yet (412).")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a writing request demands of the state it meets; None demands nothing, "*" any state at all."""
+
+    match: frozenset[str] | None = None
+    none_match: frozenset[str] | None = None
+    must_match: bool = False
+    """Whether a change without ``If-Match`` is refused."""
+
+    @classmethod
+    def of(cls, request: Request, *, must_match: bool = False) -> "Conditions":
+        """Read the conditions of a request.
+
+        Raises:
+            newswire.problems.Problem: 422 for what is no ETag.
+        """
+        return cls(_tags(request, "If-Match"), _tags(request, "If-None-Match"), must_match)
+
+    def check(self, head: Head | None) -> None:
+        """Hold what is there against what was demanded.
+
+        Raises:
+            newswire.problems.Problem: 412 where it is another state, 428 where one should have been named.
+        """
+        tag = etag(head.state) if head else None
+        if head is not None and self.must_match and self.match is None:
+            fix = f"read the article, and send its ETag as If-Match: {tag}"
+            raise problem(428, "if-match-needed", fix, errors=[FieldError("If-Match", "is needed here", fix)])
+        if self.match is not None and (tag is None or not self.match & {tag, "*"}):
+            raise _failed("If-Match", head)
+        if self.none_match is not None and tag is not None and {_weak(tag), "*"} & set(map(_weak, self.none_match)):
+            raise _failed("If-None-Match", head)
+
+    def known(self, head: Head) -> bool:
+        """Tell whether the asking client has this state already."""
+        return self.none_match is not None and bool({_weak(etag(head.state)), "*"} & set(map(_weak, self.none_match)))
+
+
+def etag(state: str) -> str:
+    """Return the ETag of an article in a state, ``"version-revision"``."""
+    return f'"{state}"'
+
+
+def _weak(tag: str) -> str:
+    return tag.removeprefix("W/")
+
+
+def _tags(request: Request, name: str) -> frozenset[str] | None:
+    sent = request.headers.getlist(name)
+    if not sent:
+        return None
+    line = ",".join(sent)
+    if line.strip() == "*":
+        return frozenset("*")
+    if not _TAGS.fullmatch(line):
+        raise invalid(name, "is not a list of ETags", 'send an ETag as it was answered, quotes included: "2-0"; or *')
+    return frozenset(re.findall(_TAG, line))
+
+
+def _failed(name: str, head: Head | None) -> Problem:
+    found = f"the article is in state {etag(head.state)}" if head else "there is no such article"
+    error = FieldError(name, f"does not hold: {found}", "read the article again, and decide anew")
+    return problem(412, "precondition-failed", f"{name} does not hold: {found}; nothing was written", errors=[error])

@@ -1,0 +1,429 @@
+"""What publishers do with their articles: publish, schedule, change, withdraw. The rules of an article's life are here."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal
+
+import orjson
+from pydantic import ValidationError
+from ulid import ULID
+
+from newswire import telemetry
+from newswire.accounts import Caller
+from newswire.article import ArticleDraft, Status
+from newswire.events import ArticlePublished
+from newswire.problems import (
+    FieldError,
+    Problem,
+    from_validation_error,
+    invalid,
+    not_found,
+    problem,
+    unauthorised,
+    unavailable,
+)
+from newswire.records import Head
+from newswire_ingest import answers
+from newswire_ingest.conditions import Conditions
+from newswire_ingest.content import changed, draft_members, rfc3339
+from newswire_ingest.limits import Limits
+from newswire_ingest.merge_patch import patched
+from newswire_ingest.publish import Version, is_article_id, new_mark, next_version, retraction_event, tombstone
+from newswire_ingest.store import ArticleStore, Claim, Outcome, Repeatable
+from newswire_ingest.taxonomy import Taxonomy
+
+PATH = "/v1/articles"
+TRIES = 100
+"""How often a change is begun anew because somebody else was faster; each time one of all got through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who wants something changed, on what condition, and how a repeat of the request is known."""
+
+    caller: Caller
+    fingerprint: str
+    trace: str
+    repeatable: Repeatable | None = None
+    conditions: Conditions = field(default_factory=Conditions)
+
+    def claim(self, now: datetime) -> Claim:
+        """Return it as the store takes it."""
+        return Claim(self.caller, now, self.fingerprint, self.repeatable)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An article as it is: its document is that of the last version, or what will be the first; None once retracted."""
+
+    head: Head
+    document: bytes | None
+
+
+Find = Callable[[Caller], Awaitable[Found]]
+"""Finds the caller's article that a request is about."""
+
+
+Effect = Literal["created", "updated", "unchanged"]
+"""What a request did to its article."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a request: the article as it is now."""
+
+    article_id: str
+    state: str
+    view: dict[str, Any]
+    effect: Effect = "unchanged"
+
+    @property
+    def created(self) -> bool:
+        """Whether the article was not there before."""
+        return self.effect == "created"
+
+
+class Editor:
+    """Does what publishers ask for.
+
+    Every method raises `newswire.problems.Problem` where that cannot be done, and then nothing was written.
+    """
+
+    def __init__(
+        self, store: ArticleStore, taxonomy: Taxonomy, limits: Limits, site: str, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._taxonomy = taxonomy
+        self._limits = limits
+        self._site = site
+        self._clock = clock
+
+    async def find(self, article_id: str, caller: Caller) -> Found:
+        """Return one of the caller's own articles."""
+        found = await self._find(article_id)
+        if found is None or found.head.publisher != caller.account:
+            raise not_found("article of yours")
+        return found
+
+    async def find_external(self, external_id: str, caller: Caller) -> Found:
+        """Return the caller's article with this id of theirs."""
+        article_id = await self._store.with_external_id(caller.account, external_id)
+        if article_id is None:
+            raise not_found("article of yours")
+        return await self.find(article_id, caller)
+
+    async def create(self, draft: ArticleDraft, change: Change) -> Done:
+        """Publish or schedule a new article."""
+        _, done = await self._create(draft, change, upsert=False)
+        if done is None:
+            raise unavailable("the article's id is taken; send the request again")
+        return done
+
+    async def put(self, article_id: str, draft: ArticleDraft, change: Change) -> Done:
+        """Give an article this content whole: its next version or revision, or nothing where nothing differs."""
+        return await self._change(partial(self.find, article_id), change, lambda _: draft)
+
+    async def patch(self, find: Find, patch: dict[str, Any], change: Change) -> Done:
+        """Change some members of an article."""
+
+        def draft(found: Found) -> ArticleDraft:
+            return _patched(found, patch)
+
+        return await self._change(find, change, draft, corrects=bool(patch.get("correction_note")))
+
+    async def put_external(
+        self, external_id: str, draft: ArticleDraft, change: Change, *, imported: bool = False
+    ) -> Done:
+        """Create the article with this id of the publisher's, or give it this content.
+
+        What is ``imported`` is expected not to be known yet, which spares a question; and a retracted article stays so.
+        """
+        if not imported and (before := await self._before(change)):
+            return before
+        draft = draft.model_copy(update={"external_id": external_id})
+        for attempt in range(TRIES):
+            ask = attempt > 0 or not imported
+            article_id = await self._store.with_external_id(change.caller.account, external_id) if ask else None
+            if article_id is None:
+                change.conditions.check(None)
+                article_id, done = await self._create(draft, change, upsert=True)
+                if done is not None:
+                    return done
+            found = await self._find(article_id)
+            if imported and found is not None and found.document is None:
+                raise _retracted("PUT it by itself to publish it again")
+            if found is not None and (done := await self._changed(found, draft, change)):
+                return done
+        raise _busy()
+
+    async def withdraw(self, find: Find, reason: str | None, change: Change) -> Done:
+        """Retract an article, or take it back before it is out."""
+        if before := await self._before(change, cancelled_is_done=True):
+            return before
+        mark = new_mark()
+        for _ in range(TRIES):
+            found = await find(change.caller)
+            change.conditions.check(found.head)
+            done = await (
+                self._cancel(found, change)
+                if found.head.status is Status.SCHEDULED
+                else self._retract(found, reason, change, mark)
+            )
+            if done is not None:
+                return done
+        raise _busy()
+
+    async def _now(self, draft: ArticleDraft) -> datetime:
+        """Return the time; whether an embargo is over is for the one clock to say that all processes share."""
+        return self._clock() if draft.embargo_until is None else await self._store.time()
+
+    async def _create(self, draft: ArticleDraft, change: Change, *, upsert: bool) -> tuple[str, Done | None]:
+        """Return the id of the new article, or of the one that has its external id already: then nothing is done."""
+        now, id_ = await self._now(draft), str(ULID()).lower()
+        quota = self._limits.quota(change.caller, now)
+        for attempt in range(TRIES):
+            version = next_version(
+                await self._taxonomy.spelt(draft, anew=attempt > 0),
+                id_=id_,
+                publisher=change.caller.account,
+                site=self._site,
+                now=now,
+                traceparent=change.trace,
+            )
+            outcome = await self._store.create(version, change.claim(now), quota, upsert=upsert)
+            if outcome.verdict != "MISSPELT":  # a label was used first, or merged, since this process looked
+                break
+        match outcome.verdict:
+            case "OK":
+                _count(outcome, version.document["kind"])
+                return version.id, _written(version, now, revision=1, created=True)
+            case "REPEAT":
+                return outcome.article_id, await self._as_it_is(outcome.article_id)
+            case "EXTERNAL_TAKEN" if upsert:
+                return outcome.article_id, None
+            case "STALE":
+                return version.id, None
+            case "OVER_QUOTA":
+                raise self._limits.over_quota(change.caller, now)
+            case _:
+                raise self._refusal(outcome)
+
+    async def _change(
+        self, find: Find, change: Change, draft: Callable[[Found], ArticleDraft], corrects: bool | None = None
+    ) -> Done:
+        if before := await self._before(change):
+            return before
+        for _ in range(TRIES):
+            found = await find(change.caller)
+            change.conditions.check(found.head)
+            if done := await self._changed(found, draft(found), change, corrects):
+                return done
+        raise _busy()
+
+    async def _changed(
+        self, found: Found, draft: ArticleDraft, change: Change, corrects: bool | None = None
+    ) -> Done | None:
+        """Write what follows the state found; None where it is that no more."""
+        change.conditions.check(found.head)
+        now, head = await self._now(draft), found.head
+        draft = await self._taxonomy.spelt(_following(draft, head, now))
+        document = orjson.loads(found.document) if found.document is not None else None
+        version = next_version(
+            draft,
+            id_=head.id,
+            publisher=head.publisher,
+            site=self._site,
+            now=now,
+            traceparent=change.trace,
+            number=head.version + 1,
+            earlier=document if head.version else None,
+            first_published=head.published_at if head.version else None,
+            corrects=bool(draft.correction_note) if corrects is None else corrects,
+        )
+        if document is not None and _same(version, document, head):
+            outcome = await self._store.leave(change.claim(now), head)
+            return await self._settled(outcome, Done(head.id, head.state, answers.view(head, found.document)))
+        outcome = await self._store.change(version, change.claim(now), head)
+        if outcome.verdict == "MISSPELT":
+            await self._taxonomy.spelt(draft, anew=True)
+            return None
+        _count(outcome, version.document["kind"])
+        return await self._settled(outcome, _written(version, now, revision=head.revision + 1))
+
+    async def _retract(self, found: Found, reason: str | None, change: Change, mark: str) -> Done | None:
+        head, now = found.head, self._clock()
+        if found.document is not None:
+            remains = tombstone(ArticlePublished.model_validate_json(found.document), reason, now)
+            revision = head.revision + 1
+        elif head.tombstone is not None:
+            remains, revision = head.tombstone, head.revision
+        else:
+            return None
+        told = retraction_event(remains, site=self._site, traceparent=change.trace)
+        stored = remains.model_dump_json(exclude_none=True).encode()
+        outcome = await self._store.retract(head, change.claim(now), stored, told, mark)
+        _count(outcome, "retracted")
+        done = Done(head.id, f"{head.version}-{revision}", answers.retracted(remains))
+        return await self._settled(outcome, done)
+
+    async def _settled(self, outcome: Outcome, done: Done) -> Done | None:
+        """Return what became of a call: ``done`` if it got through, None if somebody else was faster."""
+        match outcome.verdict:
+            case "OK":
+                return done
+            case "STALE":
+                return None
+            case "REPEAT":
+                return await self._as_it_is(outcome.article_id)
+            case _:
+                raise self._refusal(outcome)
+
+    async def _cancel(self, found: Found, change: Change) -> Done | None:
+        outcome = await self._store.cancel(found.head, change.claim(self._clock()))
+        match outcome.verdict:
+            case "OK" | "REPEAT":
+                return _cancelled(found.head.id)
+            case "STALE":
+                return None
+            case _:
+                raise self._refusal(outcome)
+
+    async def _before(self, change: Change, *, cancelled_is_done: bool = False) -> Done | None:
+        """Return the answer of a request that was done before; None where it is new."""
+        outcome = await self._store.repeated(change.claim(self._clock()))
+        if outcome is None:
+            return None
+        match outcome.verdict:
+            case "REPEAT":
+                telemetry.repeated.inc()
+                return await self._as_it_is(outcome.article_id)
+            case "CANCELLED" if cancelled_is_done:
+                return _cancelled(outcome.article_id)
+            case _:
+                raise self._refusal(outcome)
+
+    async def _as_it_is(self, article_id: str) -> Done:
+        found = await self._find(article_id)
+        if found is None:
+            raise unavailable("the article is being changed; send the request again")
+        return Done(article_id, found.head.state, view(found))
+
+    async def _find(self, article_id: str) -> Found | None:
+        found = await self._store.find(article_id) if is_article_id(article_id) else None
+        return Found(*found) if found else None
+
+    def _refusal(self, outcome: Outcome) -> Problem:
+        match outcome.verdict:
+            case "KEY_MISMATCH":
+                return _key_mismatch()
+            case "EXTERNAL_TAKEN":
+                return _external_taken(f"{self._site}{PATH}/{outcome.article_id}")
+            case "CANCELLED":
+                return _was_cancelled(outcome.article_id)
+            case "REVOKED":
+                return unauthorised("the key sent is not valid")
+            case _:
+                return _busy()
+
+
+def view(found: Found) -> dict[str, Any]:
+    """Return an article as its publisher sees it."""
+    if found.document is None and found.head.tombstone is None:
+        raise unavailable("the article is being changed; send the request again")
+    return answers.view(found.head, found.document)
+
+
+def _count(outcome: Outcome, kind: str) -> None:
+    if outcome.entry:
+        telemetry.published.labels(kind).inc()
+
+
+def _written(version: Version, now: datetime, *, revision: int, created: bool = False) -> Done:
+    effect: Effect = "created" if created else "updated"
+    if version.due is not None:
+        shown = answers.scheduled(version.document, revision, rfc3339(version.due), rfc3339(now))
+        return Done(version.id, f"0-{revision}", shown, effect)
+    return Done(version.id, f"{version.number}-0", answers.published(version.document), effect)
+
+
+def _cancelled(article_id: str) -> Done:
+    return Done(article_id, "", answers.Cancelled(id=article_id).model_dump())
+
+
+def _patched(found: Found, patch: dict[str, Any]) -> ArticleDraft:
+    head = found.head
+    if found.document is None:
+        raise _retracted("there is nothing to patch; PUT it whole to publish it again")
+    members = draft_members(orjson.loads(found.document))
+    if head.embargo_until is not None:
+        members["embargo_until"] = head.embargo_until
+    if head.version or members["published_at"] == head.embargo_until:
+        del members["published_at"]  # it is kept, or follows the embargo, unless the patch names another
+    try:
+        return ArticleDraft.model_validate(patched(members, patch))
+    except ValidationError as error:
+        raise from_validation_error(error, ArticleDraft) from None
+
+
+def _following(draft: ArticleDraft, head: Head, now: datetime) -> ArticleDraft:
+    """Fill in what an article keeps where its publisher does not send it again."""
+    if head.external_id is not None and draft.external_id not in (None, head.external_id):
+        raise invalid(
+            "external_id",
+            f"is '{head.external_id}' and cannot be changed",
+            "leave it out, or publish another article",
+        )
+    if head.version > 0 and draft.embargo_until is not None and draft.embargo_until > now:
+        raise invalid("embargo_until", "the article was published before", "leave it out, or retract the article")
+    known = head.source_version
+    if known is not None and draft.source_version is not None and draft.source_version < known:
+        what = f"{draft.source_version} is older than {known}, which is stored"
+        error = FieldError("source_version", what, "send what your system holds now, with its version")
+        raise problem(409, "older-version", f"source_version: {what}", title="Older version", errors=[error])
+    return draft.model_copy(
+        update={
+            "external_id": head.external_id if draft.external_id is None else draft.external_id,
+            "source_version": known if draft.source_version is None else draft.source_version,
+        }
+    )
+
+
+def _same(version: Version, document: dict[str, Any], head: Head) -> bool:
+    """Tell whether a version would be no other than what is there."""
+    if head.status is Status.PUBLISHED:
+        return not version.document["changed"]
+    due = rfc3339(version.due) if version.due is not None else None
+    as_silent = document["silent"] == version.document["silent"]
+    return due == head.embargo_until and as_silent and not changed(document, version.document)
+
+
+def _retracted(fix: str) -> Problem:
+    return problem(409, "retracted", f"the article was retracted: {fix}", title="Retracted")
+
+
+def _busy() -> Problem:
+    return unavailable("the article is being changed by others all the time; send the request again")
+
+
+def _key_mismatch() -> Problem:
+    return invalid(
+        "Idempotency-Key",
+        "was used with other content within the last 24 hours",
+        "send the same content again to repeat that request, or a fresh key for new content",
+    )
+
+
+def _was_cancelled(article_id: str) -> Problem:
+    what = f"belongs to a request whose article {article_id} was scheduled, and cancelled since"
+    error = FieldError("Idempotency-Key", what, "send a fresh key to create the article anew")
+    return problem(410, "cancelled", f"Idempotency-Key: {what}", title="Cancelled", errors=[error])
+
+
+def _external_taken(url: str) -> Problem:
+    what = f"belongs already to {url}, which was created with other content"
+    fix = f"change that article with PUT {url}, or send another external_id"
+    error = FieldError("external_id", what, fix)
+    detail = f"external_id: {what}"
+    return problem(409, "external-id-taken", detail, title="Already published", errors=[error], extra={"article": url})

@@ -1,0 +1,39 @@
+"""Newline-delimited JSON, read from a stream as it comes."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from dataclasses import dataclass
+from typing import Final
+
+MEDIA_TYPE: Final = "application/x-ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that is not blank, its number counted from 1 over all lines. ``text`` is None where it is over the limit."""
+
+    number: int
+    text: bytes | None
+
+
+async def lines(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[Line]:
+    """Split a stream into its lines, holding no more than one of them, and of that no more than the limit."""
+    begun, over, number = bytearray(), False, 1
+    async for chunk in chunks:
+        *whole, rest = chunk.split(b"\n")
+        for part in whole:
+            begun += part
+            if over or len(begun) > limit:
+                yield Line(number, None)
+            elif not begun.isspace() and begun:
+                yield Line(number, bytes(begun))
+            begun.clear()
+            over = False
+            number += 1
+        begun += rest
+        if over or len(begun) > limit:
+            over = True
+            begun.clear()
+    if over:
+        yield Line(number, None)
+    elif begun and not begun.isspace():
+        yield Line(number, bytes(begun))

@@ -1,0 +1,28 @@
+"""What the importer finds in a file, without a server."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from newswire_cli.formats import FormatName
+from newswire_cli.importing.reading import Reading
+from newswire_cli.importing.stories import Fault, Found, Skipped, Story
+
+SAMPLES = Path(__file__).parent / "samples"
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+
+def read(*paths: Path | str, form: FormatName | None = None) -> list[Found]:
+    return list(Reading([str(path) for path in paths], form, NOW).found())
+
+
+def stories(found: Sequence[Found]) -> list[Story]:
+    return [each for each in found if isinstance(each, Story)]
+
+
+def faults(found: Sequence[Found]) -> list[Fault]:
+    return [each for each in found if isinstance(each, Fault)]
+
+
+def skipped(found: Sequence[Found]) -> list[Skipped]:
+    return [each for each in found if isinstance(each, Skipped)]

@@ -1,0 +1,263 @@
+"""Many articles in one request: each line is answered in its order, and none is harmed by another."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from newswire.accounts import Scope, create_key
+from newswire.app import create_app, open_redis
+from newswire.keyspace import Keyspace
+from newswire_ingest import spool
+from newswire_ingest.app import assemble
+from newswire_ingest.ndjson import lines
+from newswire_ingest.settings import IngestSettings
+from newswire_ingest.spool import Spool
+from tests.ingest.conftest import ARTICLE, Ingest
+from tests.ingest.test_outage import server
+from tests.servers.valkey import free_port
+
+URL = "/v1/articles/batch"
+
+
+def ndjson(*articles: Any) -> bytes:
+    return b"".join((article if isinstance(article, bytes) else orjson.dumps(article)) + b"\n" for article in articles)
+
+
+async def send(
+    ingest: Ingest, publisher: dict[str, str], content: Any, url: str = URL, **headers: str
+) -> list[dict[str, Any]]:
+    headers = {**publisher, "Content-Type": "application/x-ndjson", **headers}
+    answer = await ingest.http.post(url, content=content, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    return [orjson.loads(line) for line in answer.content.splitlines()]
+
+
+async def test_every_line_is_answered_in_order_and_a_bad_one_harms_none(
+    ingest: Ingest, publisher: dict[str, str]
+) -> None:
+    big = orjson.dumps({"title": "Big", "body": "x" * (1024 * 1024)})
+    answers = await send(
+        ingest,
+        publisher,
+        ndjson(
+            {**ARTICLE, "title": "One"},
+            b"",
+            b"nonsense",
+            {**ARTICLE, "headline": "x"},
+            b"   \r",
+            b"\xff",
+            big,
+            [],
+            {**ARTICLE, "title": "Two", "external_id": "gz-2"},
+            {**ARTICLE, "embargo_until": "2999-01-01T00:00:00Z"},
+        )
+        + orjson.dumps({**ARTICLE, "title": "Last, without a line break"}),
+    )
+    assert [(answer["line"], answer["status"]) for answer in answers] == [
+        (1, 201),
+        (3, 400),
+        (4, 422),
+        (6, 400),
+        (7, 413),
+        (8, 422),
+        (9, 201),
+        (10, 201),
+        (11, 201),
+    ]
+    for answer in answers:
+        assert ("error" in answer) == (answer["status"] >= 400)
+        assert ("id" in answer) == (answer["status"] < 400)
+    assert answers[2]["error"]["errors"][0]["field"] == "headline"
+    assert (answers[0]["version"], answers[7]["version"]) == (1, 0)
+    assert answers[0]["url"].startswith("https://news.example/articles/")
+    assert [event["data"]["title"] for event in await ingest.events()] == ["One", "Two", "Last, without a line break"]
+
+
+async def test_sending_again_changes_only_what_changed(ingest: Ingest, publisher: dict[str, str]) -> None:
+    articles = [{**ARTICLE, "title": f"T{n}", "external_id": f"gz-{n}"} for n in range(300)]
+    first = await send(ingest, publisher, ndjson(*articles))
+    assert {answer["status"] for answer in first} == {201}
+    again = await send(ingest, publisher, ndjson(*articles))
+    assert {(answer["status"], answer.get("version")) for answer in again} == {(200, 1)}, again[-3:]
+    assert len(await ingest.events()) == 300
+    articles[7]["title"] = "Changed"
+    third = await send(ingest, publisher, ndjson(*articles))
+    assert [answer["version"] for answer in third] == [2 if n == 7 else 1 for n in range(300)]
+    assert [{answer["effect"] for answer in sent} for sent in (first, again, third)] == [
+        {"created"},
+        {"unchanged"},
+        {"unchanged", "updated"},
+    ]
+    articles[7]["title"] = "T7"
+    fourth = await send(ingest, publisher, ndjson(*articles))
+    assert fourth[7]["version"] == 3
+    assert len(await ingest.events()) == 302
+
+
+async def test_lines_about_one_article_take_effect_in_their_order(ingest: Ingest, publisher: dict[str, str]) -> None:
+    articles = [{**ARTICLE, "title": f"T{n}", "external_id": f"gz-{n % 3}"} for n in range(60)]
+    answers = await send(ingest, publisher, ndjson(*articles))
+    assert [answer["version"] for answer in answers] == [n // 3 + 1 for n in range(60)]
+    titles: dict[str, list[str]] = {}
+    for event in await ingest.events():
+        titles.setdefault(event["data"]["external_id"], []).append(event["data"]["title"])
+    assert titles == {f"gz-{k}": [f"T{n}" for n in range(k, 60, 3)] for k in range(3)}
+
+
+async def test_without_external_ids_the_key_makes_a_batch_repeatable(ingest: Ingest, publisher: dict[str, str]) -> None:
+    content = ndjson(*({**ARTICLE, "title": f"T{n}"} for n in range(20)))
+    first = await send(ingest, publisher, content, **{"Idempotency-Key": "once"})
+    again = await send(ingest, publisher, content, **{"Idempotency-Key": "once"})
+    assert [answer["id"] for answer in again] == [answer["id"] for answer in first]
+    assert {answer["status"] for answer in again} == {200}
+    assert len(await ingest.events()) == 20
+
+
+async def test_a_retracted_article_is_not_brought_back_by_an_import(ingest: Ingest, publisher: dict[str, str]) -> None:
+    line = {**ARTICLE, "external_id": "gz-1"}
+    [answer] = await send(ingest, publisher, ndjson(line))
+    await ingest.http.delete(f"/v1/articles/{answer['id']}", headers=publisher)
+    for sent in (line, {**line, "title": "New"}):
+        [again] = await send(ingest, publisher, ndjson(sent))
+        assert (again["status"], "PUT" in again["error"]["detail"]) == (409, True)
+    assert len(await ingest.events()) == 1
+
+
+async def test_silent_for_all_lines_that_do_not_say(ingest: Ingest, publisher: dict[str, str]) -> None:
+    content = ndjson({**ARTICLE, "title": "A"}, {**ARTICLE, "title": "B", "silent": False})
+    await send(ingest, publisher, content, f"{URL}?silent=true")
+    assert [event["data"]["silent"] for event in await ingest.events()] == [True, False]
+
+
+async def test_what_is_wrong_with_the_request_itself_is_refused_as_ever(
+    ingest: Ingest, publisher: dict[str, str]
+) -> None:
+    typed = {**publisher, "Content-Type": "application/x-ndjson"}
+    reader = await ingest.key("Harbour Gazette", Scope.READ)
+    for headers, url, status in (
+        ({"Content-Type": "application/x-ndjson"}, URL, 401),
+        ({**typed, **reader}, URL, 403),
+        ({**publisher, "Content-Type": "application/json"}, URL, 415),
+        (typed, f"{URL}?silent=perhaps", 422),
+        (typed, f"{URL}?quiet=true", 422),
+    ):
+        answer = await ingest.http.post(url, content=ndjson(ARTICLE), headers=headers)
+        assert answer.status_code == status
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert await send(ingest, publisher, b"") == []
+    assert await ingest.events() == []
+
+
+async def test_answers_come_while_the_request_is_still_sent(ingest: Ingest, publisher: dict[str, str]) -> None:
+    """The app itself is spoken to, since the test client reads an answer only when it has sent all."""
+    answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    requests: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    headers = {**publisher, "Content-Type": "application/x-ndjson"}
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "method": "POST",
+        "path": URL,
+        "raw_path": URL.encode(),
+        "query_string": b"",
+        "scheme": "http",
+        "server": ("news.example", 80),
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    }
+    async with asyncio.timeout(30):
+        serving = asyncio.create_task(ingest.app(scope, requests.get, answers.put))  # type: ignore[arg-type]
+        assert (await _after(answers, requests, None))["status"] == 200
+        for number in range(3):
+            answer = await _after(answers, requests, ndjson({**ARTICLE, "title": f"T{number}"}))
+            assert orjson.loads(answer["body"])["line"] == number + 1
+        await requests.put({"type": "http.disconnect"})
+        await serving
+    assert len(await ingest.events()) == 3
+
+
+async def _after(
+    answers: "asyncio.Queue[dict[str, Any]]", requests: "asyncio.Queue[dict[str, Any]]", body: bytes | None
+) -> dict[str, Any]:
+    if body is not None:
+        await requests.put({"type": "http.request", "body": body, "more_body": True})
+    return await answers.get()
+
+
+async def test_an_outage_in_the_middle_is_503_for_its_lines_alone(tmp_path: Path) -> None:
+    port = free_port()
+    valkey = server(port, tmp_path)
+    valkey.start()
+    settings = IngestSettings(redis_url=f"redis://127.0.0.1:{port}/0", namespace="outage")
+    articles = [{**ARTICLE, "title": f"T{n}", "external_id": f"gz-{n}"} for n in range(90)]
+
+    async def content() -> AsyncIterator[bytes]:
+        nonlocal valkey
+        yield ndjson(*articles[:30])
+        async with asyncio.timeout(30):
+            while await redis.xlen("outage:stream:articles") < 30:
+                await asyncio.sleep(0.01)
+        valkey.stop()
+        yield ndjson(*articles[30:60])
+        await asyncio.sleep(3)  # longer than a call is tried again
+        valkey = server(port, tmp_path)
+        valkey.start()
+        yield ndjson(*articles[60:])
+
+    try:
+        async with open_redis(settings.redis_url.get_secret_value()) as redis:
+            key = await create_key(redis, Keyspace("outage"), "Harbour Gazette", {Scope.PUBLISH})
+            publisher = {"Authorization": f"Bearer {key.token}"}
+            app = create_app([assemble(redis, settings)], settings, redis=redis)
+            async with httpx.AsyncClient(
+                transport=httpx.ASGITransport(app), base_url="https://news.example", timeout=60
+            ) as http:
+                ingest = Ingest(http, redis, Keyspace("outage"), app, settings)
+                answers = await send(ingest, publisher, content())
+                assert [answer["line"] for answer in answers] == list(range(1, 91))
+                assert {answer["status"] for answer in answers} <= {201, 503}
+                assert [answer["status"] for answer in answers[:30]] == [201] * 30
+                assert any(answer["status"] == 503 for answer in answers[30:60])
+                again = await send(ingest, publisher, ndjson(*articles))
+                assert {answer["status"] for answer in again} <= {200, 201}
+                assert len(await ingest.events()) == 90
+    finally:
+        valkey.stop()
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 64])
+async def test_lines_are_the_same_however_the_stream_is_cut(size: int) -> None:
+    content = b"one\n\n  \ntwo\r\n" + b"x" * 20 + b"\n" + b"y" * 10 + b"\nlast"
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for at in range(0, len(content), size):
+            yield content[at : at + size]
+
+    found = [(line.number, line.text) async for line in lines(chunks(), 10)]
+    assert found == [(1, b"one"), (4, b"two\r"), (5, None), (6, b"y" * 10), (7, b"last")]
+
+
+async def test_a_spool_gives_what_it_took_and_makes_the_writer_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "IN_MEMORY", 1000)
+    taken, data = bytearray(), os.urandom(200_000)
+    answers = Spool(most=100_000)
+
+    async def write() -> None:
+        for at in range(0, len(data), 997):
+            await answers.write(data[at : at + 997])
+        await answers.complete()
+
+    writing = asyncio.create_task(write())
+    await asyncio.sleep(0.05)
+    assert not writing.done()
+    while part := await answers.read():
+        taken += part
+    await writing
+    assert bytes(taken) == data
+    answers.close()

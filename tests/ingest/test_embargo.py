@@ -1,0 +1,260 @@
+"""A scheduled article is its publisher's alone until it is due, and then out exactly once, in order."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+
+from newswire.accounts import Scope
+from newswire.article import Status
+from newswire.events import ArticlePublished, decode
+from newswire.records import article_ids, read_head, read_version
+from newswire_ingest.content import rfc3339
+from newswire_ingest.scheduler import LONGEST_SLEEP, keep_publishing, publish_due
+from newswire_ingest.store import ArticleStore
+from tests.ingest.conftest import ARTICLE, Ingest
+
+TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
+AFTER = TOMORROW + timedelta(seconds=1)
+
+
+@pytest.fixture
+def store(ingest: Ingest) -> ArticleStore:
+    return ArticleStore(ingest.redis, ingest.keys, timedelta(hours=24))
+
+
+def at(moment: datetime) -> Any:
+    """Return a clock that stands."""
+
+    async def clock() -> datetime:
+        return moment
+
+    return clock
+
+
+async def schedule(ingest: Ingest, publisher: dict[str, str], due: datetime = TOMORROW, **more: Any) -> httpx.Response:
+    answer = await ingest.http.post(
+        "/v1/articles", json={**ARTICLE, "embargo_until": rfc3339(due), **more}, headers=publisher
+    )
+    assert answer.status_code == 201, answer.text
+    return answer
+
+
+async def test_until_it_is_due_nothing_of_it_is_anywhere_but_at_its_publishers(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    answer = await schedule(ingest, publisher, external_id="gz-1")
+    article = answer.json()
+    assert {
+        "version": 0,
+        "revision": 1,
+        "status": "scheduled",
+        "embargo_until": rfc3339(TOMORROW),
+        "published_at": rfc3339(TOMORROW),
+    }.items() <= article.items()
+    assert answer.headers["etag"] == '"0-1"'
+    location = answer.headers["location"]
+    for url in (location, "/v1/articles/by-external-id/gz-1"):
+        seen = await ingest.http.get(url, headers=publisher)
+        assert (seen.json(), seen.headers["etag"]) == (article, '"0-1"')
+    listed = (await ingest.http.get("/v1/articles?status=scheduled", headers=publisher)).json()["articles"]
+    assert [one["id"] for one in listed] == [article["id"]]
+    assert (await ingest.http.get(f"{location}/versions", headers=publisher)).json()["versions"] == []
+    assert (await ingest.http.get(f"{location}/versions/1", headers=publisher)).status_code == 404
+    stranger = await ingest.key("Valley Post", Scope.PUBLISH)
+    assert (await ingest.http.get(location, headers=stranger)).status_code == 404
+
+    await publish_due(store, at(TOMORROW - timedelta(milliseconds=1)))
+    assert await ingest.events() == []
+    assert await read_version(ingest.redis, ingest.keys, article["id"], 1) is None
+    head = await read_head(ingest.redis, ingest.keys, article["id"])
+    assert head is not None
+    assert head.status is Status.SCHEDULED
+
+
+async def test_when_it_is_due_it_is_version_1_with_the_time_of_the_embargo(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    scheduled = (await schedule(ingest, publisher, silent=True, external_id="gz-1")).json()
+    assert await publish_due(store, at(AFTER)) == LONGEST_SLEEP
+    [(entry, fields)] = await ingest.redis.xrange(ingest.keys.stream)
+    event, payload = decode(fields)
+    assert isinstance(payload, ArticlePublished)
+    assert not payload.model_extra
+    assert (event.id, event.time) == (f"{scheduled['id']}.1", TOMORROW)
+    assert (payload.version, payload.revision, payload.kind, payload.silent) == (1, 0, "published", True)
+    assert payload.published_at == payload.updated_at == TOMORROW
+    assert await read_version(ingest.redis, ingest.keys, scheduled["id"], 1) == payload
+    record = await ingest.redis.hgetall(ingest.keys.version(scheduled["id"], 1))
+    assert record[b"entry"] == entry
+    assert record[b"key"].decode() in publisher["Authorization"]
+    article = await ingest.http.get(f"/v1/articles/{scheduled['id']}", headers=publisher)
+    assert article.headers["etag"] == '"1-0"'
+    assert article.json()["status"] == "published"
+    assert "embargo_until" not in article.json()
+    listed = (await ingest.http.get("/v1/articles?status=published", headers=publisher)).json()["articles"]
+    assert [one["id"] for one in listed] == [scheduled["id"]]
+    for name in (ingest.keys.due, ingest.keys.scheduled(scheduled["id"])):
+        assert not await ingest.redis.exists(name)
+    await publish_due(store, at(AFTER))
+    assert len(await ingest.events()) == 1
+
+    sent_again = {**ARTICLE, "embargo_until": rfc3339(datetime.now(UTC) - timedelta(hours=1))}
+    url = "/v1/articles/by-external-id/gz-1"
+    assert (await ingest.http.put(url, json=sent_again, headers=publisher)).json()["version"] == 1
+    later = {**ARTICLE, "embargo_until": rfc3339(AFTER)}
+    refused = await ingest.http.put(url, json=later, headers=publisher)
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["field"] == "embargo_until"
+    changed = await ingest.http.patch(url, json={"title": "Two"}, headers=publisher)
+    assert (changed.json()["version"], changed.json()["published_at"]) == (2, rfc3339(TOMORROW))
+
+
+async def test_what_is_due_already_is_published_at_once(ingest: Ingest, publisher: dict[str, str]) -> None:
+    answer = await schedule(ingest, publisher, datetime.now(UTC) - timedelta(seconds=1))
+    assert (answer.json()["status"], answer.json()["version"]) == ("published", 1)
+    assert len(await ingest.events()) == 1
+
+
+async def test_a_scheduled_article_is_changed_and_moved(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    location = (await schedule(ingest, publisher)).headers["location"]
+    patched = await ingest.http.patch(location, json={"title": "Better"}, headers=publisher)
+    assert (patched.status_code, patched.headers["etag"]) == (200, '"0-2"')
+    assert (patched.json()["embargo_until"], patched.json()["title"]) == (rfc3339(TOMORROW), "Better")
+    same = await ingest.http.patch(location, json={"title": "Better"}, headers=publisher)
+    assert same.headers["etag"] == '"0-2"'
+    stale = await ingest.http.patch(location, json={"title": "X"}, headers={**publisher, "If-Match": '"0-1"'})
+    assert stale.status_code == 412
+    moved = await ingest.http.patch(location, json={"embargo_until": rfc3339(AFTER)}, headers=publisher)
+    assert (moved.headers["etag"], moved.json()["published_at"]) == ('"0-3"', rfc3339(AFTER))
+    whole = {**ARTICLE, "title": "Whole", "embargo_until": rfc3339(AFTER)}
+    assert (await ingest.http.put(location, json=whole, headers=publisher)).headers["etag"] == '"0-4"'
+    await publish_due(store, at(TOMORROW))
+    assert await ingest.events() == []
+    await publish_due(store, at(AFTER))
+    [event] = await ingest.events()
+    assert (event["data"]["title"], event["data"]["version"]) == ("Whole", 1)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+async def test_taking_the_embargo_away_publishes_at_once(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore, method: str
+) -> None:
+    location = (await schedule(ingest, publisher)).headers["location"]
+    content = ARTICLE if method == "PUT" else {"embargo_until": None}
+    answer = await ingest.http.request(method, location, json=content, headers=publisher)
+    assert (answer.json()["status"], answer.json()["version"], answer.headers["etag"]) == ("published", 1, '"1-0"')
+    assert datetime.fromisoformat(answer.json()["published_at"]) <= datetime.now(UTC)
+    await publish_due(store, at(AFTER))
+    [event] = await ingest.events()
+    assert event["data"]["kind"] == "published"
+    assert not await ingest.redis.exists(ingest.keys.scheduled(answer.json()["id"]))
+
+
+async def test_a_cancelled_article_leaves_nothing_and_frees_its_external_id(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    created = {**publisher, "Idempotency-Key": "create"}
+    sent = {**ARTICLE, "embargo_until": rfc3339(TOMORROW), "external_id": "gz-1"}
+    location = (await ingest.http.post("/v1/articles", json=sent, headers=created)).headers["location"]
+    deletion = {**publisher, "Idempotency-Key": "delete"}
+    answer = await ingest.http.delete(location, headers=deletion)
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"id": location.rpartition("/")[2], "status": "cancelled"},
+    )
+    assert (await ingest.http.delete(location, headers=deletion)).json() == answer.json()
+    assert (await ingest.http.delete(location, headers=publisher)).status_code == 404
+    assert (await ingest.http.get(location, headers=publisher)).status_code == 404
+    late = await ingest.http.post("/v1/articles", json=sent, headers=created)
+    assert late.status_code == 410
+    assert b"Harbour bridge" not in await ingest.everything()
+    await publish_due(store, at(AFTER))
+    assert await ingest.events() == []
+    assert await ingest.redis.zcard(ingest.keys.articles) == 0
+    anew = await ingest.http.put("/v1/articles/by-external-id/gz-1", json=ARTICLE, headers=publisher)
+    assert anew.status_code == 201
+    assert f"/v1/articles/{anew.json()['id']}" != location
+
+
+async def test_repeats_and_races_of_scheduling_make_one_article(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    sent = {**ARTICLE, "embargo_until": rfc3339(TOMORROW), "external_id": "gz-1"}
+    answers = await asyncio.gather(*(ingest.http.post("/v1/articles", json=sent, headers=publisher) for _ in range(20)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
+    location = answers[0].headers["location"]
+    changed = await asyncio.gather(
+        *(ingest.http.patch(location, json={"metadata": {f"m{n}": "x"}}, headers=publisher) for n in range(10)),
+        *(publish_due(store, at(AFTER)) for _ in range(3)),
+    )
+    assert all(not isinstance(answer, httpx.Response) or answer.status_code == 200 for answer in changed)
+    versions = [event["data"]["version"] for event in await ingest.events()]
+    assert versions == list(range(1, len(versions) + 1))
+    last = (await ingest.http.get(location, headers=publisher)).json()
+    assert set(last["metadata"]) == {f"m{n}" for n in range(10)}
+
+
+async def test_three_schedulers_let_each_out_once_and_in_order(
+    ingest: Ingest, publisher: dict[str, str], redis_url: str
+) -> None:
+    dues = [TOMORROW + timedelta(milliseconds=(n * 37) % 240) for n in range(240)]
+    for number, due in enumerate(dues):
+        await schedule(ingest, publisher, due, title=f"T{number}")
+    async with Redis.from_url(redis_url) as one, Redis.from_url(redis_url) as two:
+        stores = [ArticleStore(redis, ingest.keys, timedelta(hours=24)) for redis in (ingest.redis, one, two)]
+        await asyncio.gather(*(publish_due(store, at(AFTER)) for store in stores))
+    events = await ingest.events()
+    assert len(events) == len({event["id"] for event in events}) == 240
+    assert [event["time"] for event in events] == [rfc3339(due) for due in sorted(dues)]
+
+
+async def test_a_clock_that_is_set_back_and_forth_publishes_nothing_early_or_twice(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    await schedule(ingest, publisher)
+    for moment in (TOMORROW - timedelta(days=400), TOMORROW - timedelta(seconds=1)):
+        assert await publish_due(store, at(moment)) <= LONGEST_SLEEP
+        assert await ingest.events() == []
+    assert await publish_due(store, at(TOMORROW - timedelta(milliseconds=20))) == pytest.approx(0.02, abs=0.001)
+    for moment in (AFTER, TOMORROW - timedelta(hours=1), AFTER):
+        await publish_due(store, at(moment))
+    assert len(await ingest.events()) == 1
+
+
+async def test_the_loop_goes_by_the_clock_of_the_store_and_ends_when_told(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    stopping = asyncio.Event()
+    running = asyncio.create_task(keep_publishing(store, store.time, stopping))
+    due = datetime.now(UTC) + timedelta(seconds=0.3)
+    await schedule(ingest, publisher, due)
+    async with asyncio.timeout(30):
+        while not (entries := await ingest.redis.xrange(ingest.keys.stream)):
+            await asyncio.sleep(0.01)
+    assert int(entries[0][0].split(b"-")[0]) / 1000 >= due.timestamp() - 0.001
+    stopping.set()
+    async with asyncio.timeout(30):
+        await running
+
+
+async def test_going_through_all_articles_misses_none_while_others_are_cancelled(
+    ingest: Ingest, publisher: dict[str, str]
+) -> None:
+    kept = [(await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)).json()["id"] for _ in range(7)]
+    doomed = [(await schedule(ingest, publisher)).headers["location"] for _ in range(7)]
+    scores = {article_id: number // 3 for number, article_id in enumerate(sorted(kept))}
+    scores |= {location.rpartition("/")[2]: number // 3 for number, location in enumerate(doomed)}
+    await ingest.redis.zadd(ingest.keys.articles, scores)
+    seen = []
+    async for article_id in article_ids(ingest.redis, ingest.keys, page=2):
+        seen.append(article_id)
+        if doomed:
+            assert (await ingest.http.delete(doomed.pop(0), headers=publisher)).status_code == 200
+    assert set(kept) <= set(seen)
+    assert len(seen) == len(set(seen))

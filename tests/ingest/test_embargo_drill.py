@@ -1,0 +1,11 @@
+"""Three processes publish what is due: the server was restarted just before, and one of them is killed in the act."""
+
+from pathlib import Path
+
+from tests.ingest.embargo_drill import drill
+
+
+async def test_each_is_out_once_whatever_breaks(tmp_path: Path) -> None:
+    drilled = await drill(tmp_path, 60, restart=1.0, lead=8.0)
+    assert sorted(drilled.titles) == sorted(f"T{number}" for number in range(60))
+    assert min(drilled.lateness) >= 0
