@@ -10,13 +10,13 @@ from typing import Any
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 from newswire.archive import Record, raw, text
 from newswire.events import FIELD, RETRACTED
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import Keyspace
 from newswire.records import article_ids, unpack
+from newswire.stream import newest_entry
 
 PAGE = 200
 ROUNDS = 10
@@ -48,7 +48,7 @@ class ArticleBackup:
     async def articles(self) -> AsyncIterator[Record]:
         """Read all articles."""
         await self._functions.load()
-        self._began = order(await self._last_entry())
+        self._began = order(await newest_entry(self.redis, self.keys.stream))
         page: list[str] = []
         async for article_id in article_ids(self.redis, self.keys):
             page.append(article_id)
@@ -140,16 +140,6 @@ class ArticleBackup:
         if subject and type_ == RETRACTED:
             self.withdrawn[subject] = at
         return {"record": "entry", "id": entry_id.decode(), "subject": subject, "type": type_, "data": text(data)}
-
-    async def _last_entry(self) -> str:
-        try:
-            about = await self.redis.xinfo_stream(self.keys.stream)
-        except ResponseError as error:
-            if "no such key" not in str(error):
-                raise
-            return "0-0"
-        last: bytes = about["last-generated-id"]
-        return last.decode()
 
 
 def order(entry_id: str) -> Order:

@@ -13,6 +13,7 @@ from newswire.article import Status
 from newswire.events import FIELD, PUBLISHED, RETRACTED, SCHEMA_ROOT, CloudEvent
 from newswire.keyspace import Keyspace
 from newswire.records import pack, parse_head, unpack
+from newswire.stream import newest_entry
 from newswire_ingest.backup import entry_data, order
 from newswire_ingest.publish import source
 from newswire_ingest.store import milliseconds
@@ -114,8 +115,7 @@ async def restore_position(redis: "Redis", keys: Keyspace, position: Record) -> 
     if position["checkpoint"]:
         await redis.xgroup_create(keys.stream, GROUP_OF_NOTIFY, position["checkpoint"])
         await redis.set(keys.checkpoint(GROUP_OF_NOTIFY), position["checkpoint"])
-    last = (await redis.xinfo_stream(keys.stream))["last-generated-id"].decode()
-    if order(position["last"]) > order(last):
+    if order(position["last"]) > order(await newest_entry(redis, keys.stream)):
         await redis.execute_command("XSETID", keys.stream, position["last"])
 
 
