@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from newswire_cli import accounts, deadletters, keys, topics
+from newswire_cli import accounts, deadletters, keys, store, topics
 from newswire_cli.formats import ExportFormat, FormatName
 from newswire_cli.site import DataDir, Key, Site
 
@@ -21,6 +21,8 @@ app.add_typer(accounts.app, name="accounts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(topics.app, name="topics")
 app.add_typer(deadletters.app, name="deadletters")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False)]
 
 
 class ServiceName(StrEnum):
@@ -64,6 +66,22 @@ def serve(
     from newswire_cli.serve import serve_one
 
     serve_one(service.value, host, port)
+
+
+@app.command()
+def backup(file: File, data_dir: store.DataDir = None) -> None:
+    """Write all that is kept into a new file, while Newswire works on."""
+    from newswire_cli.backup import back_up
+
+    back_up(file, data_dir)
+
+
+@app.command()
+def restore(file: File, data_dir: store.DataDir = None) -> None:
+    """Put a backup into an empty installation: a fresh server, or a data folder that does not exist yet."""
+    from newswire_cli.restore import restore as put_back
+
+    put_back(file, data_dir)
 
 
 @app.command("import")

@@ -73,6 +73,7 @@ def _address(host: str, port: int) -> str:
 
 def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
     from newswire.app import open_redis, run, serve
+    from newswire.keyring import list_keys
     from newswire.keyspace import Keyspace
     from newswire.settings import Settings
     from newswire.telemetry import log_as_json
@@ -85,11 +86,12 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None
     async def main() -> None:
         first_start = not read_credentials(data_dir)
         async with open_redis(settings.redis_url.get_secret_value()) as redis:
+            restored = bool(await list_keys(redis, Keyspace(settings.namespace), limit=1))
             credentials = await ensure_credentials(redis, Keyspace(settings.namespace), data_dir)
         due = data_dir / SAMPLES_DUE
         if not with_samples:
             due.unlink(missing_ok=True)
-        elif first_start:
+        elif first_start and not restored:
             due.touch()
         started = _welcome(_address(host, port), data_dir, credentials, first_start)
         await serve([ingest, search, notify], settings, host, port, started=started)

@@ -63,12 +63,17 @@ def with_store(data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> 
         fail(f"cannot reach the store named by {name}: {error}")
 
 
+def folder_of(data_dir: Path | None) -> Path:
+    """Return the data folder that is meant."""
+    return (data_dir or Path(os.environ.get("NEWSWIRE_DATA_DIR") or ".newswire")).expanduser()
+
+
 def _addresses(data_dir: Path | None) -> tuple[str, str, str]:
     url = os.environ.get("NEWSWIRE_REDIS_URL")
     if data_dir is None and url:
         return url, os.environ.get("NEWSWIRE_DELIVERY_REDIS_URL") or url, "NEWSWIRE_REDIS_URL"
-    folder = data_dir or Path(os.environ.get("NEWSWIRE_DATA_DIR") or ".newswire")
-    file = folder.expanduser() / "redis.url"
+    folder = folder_of(data_dir)
+    file = folder / "redis.url"
     try:
         embedded = file.read_text().strip()
     except OSError:

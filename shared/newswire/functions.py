@@ -21,7 +21,8 @@ Call = tuple[str, Sequence[str], Sequence[Argument]]
 class FunctionLibrary:
     """A library of Redis functions, loaded when the server turns out not to have it.
 
-    The Lua source registers its functions by ``register('name', callback)``.
+    The Lua source registers its functions by ``register('name', callback)``; those that only read add ``{'no-writes'}``, so that
+    they work on a full server as well.
     """
 
     def __init__(self, redis: "Redis", namespace: str, name: str, source: str) -> None:
@@ -30,7 +31,8 @@ class FunctionLibrary:
         self._suffix = suffix
         self._code = (
             f"#!lua name=newswire_{name}_{suffix}\n"
-            f"local function register(name, f) redis.register_function(name .. '_{suffix}', f) end\n{source}"
+            f"local function register(name, f, flags) redis.register_function{{function_name = name .. '_{suffix}', "
+            f"callback = f, flags = flags or {{}}}} end\n{source}"
         )
 
     @classmethod

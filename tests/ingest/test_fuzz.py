@@ -8,6 +8,7 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
 from redis.asyncio import Redis
 
 from newswire.accounts import Scope, create_key
@@ -20,16 +21,24 @@ CHECKS = (
 THOROUGH = "NEWSWIRE_FUZZ_EXAMPLES"
 
 
+@pytest.mark.parametrize(
+    ("paths", "scope"), [("^/v1/articles", Scope.PUBLISH), ("^/v1/(keys|accounts|topics)", Scope.ADMIN)]
+)
 async def test_what_is_answered_is_what_is_described(
-    served: tuple[asyncio.subprocess.Process, str], redis: Redis, namespace: str, tmp_path: Path
+    served: tuple[asyncio.subprocess.Process, str],
+    redis: Redis,
+    namespace: str,
+    tmp_path: Path,
+    paths: str,
+    scope: Scope,
 ) -> None:
-    key = await create_key(redis, Keyspace(namespace), "Harbour Gazette", {Scope.PUBLISH})
+    key = await create_key(redis, Keyspace(namespace), "Harbour Gazette", {scope})
     thorough = os.environ.get(THOROUGH)
     arguments = [
         str(Path(sys.executable).parent / "schemathesis"),
         "run",
         f"{served[1]}/openapi.json",
-        *("--include-path-regex", "^/v1/articles"),
+        *("--include-path-regex", paths),
         *("--header", f"Authorization: Bearer {key.token}"),
         *("--checks", CHECKS),
         *("--max-examples", thorough or "5"),

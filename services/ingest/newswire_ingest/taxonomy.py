@@ -36,13 +36,16 @@ class Taxonomy:
 
     async def spelt(self, draft: ArticleDraft, *, anew: bool = False) -> ArticleDraft:
         """Return a draft with its labels as they are written here; ``anew`` where what this process knows turned out to be old."""
-        wanted = [_field("topic", topic) for topic in draft.topics]
+        fields = [_field("topic", topic) for topic in draft.topics]
         if draft.category is not None:
-            wanted.append(_field("category", draft.category))
-        await self._learn(wanted if anew else [field for field in wanted if field not in self._known])
-        topics = {fold(new): new for new in (self._spelling("topic", topic) for topic in draft.topics)}
-        category = draft.category and self._spelling("category", draft.category)
-        return draft.model_copy(update={"category": category, "topics": list(topics.values())})
+            fields.append(_field("category", draft.category))
+        await self._learn(fields if anew else [field for field in fields if field not in self._known])
+        topics = [self._known.get(field, topic) for field, topic in zip(fields, draft.topics, strict=False)]
+        category = draft.category and self._known.get(fields[-1], draft.category)
+        if topics == draft.topics and category == draft.category:
+            return draft
+        once = list({fold(topic): topic for topic in topics}.values())  # two may be written as one since a merger
+        return draft.model_copy(update={"category": category, "topics": once})
 
     async def counts(self, limit: int) -> dict[Kind, list[Count]]:
         """Return the most frequent labels of each kind, the most frequent first."""
@@ -68,9 +71,6 @@ class Taxonomy:
             self._known.clear()
         found = await self._redis.hmget(self.names + "spellings", fields)
         self._known |= {field: spelling.decode() for field, spelling in zip(fields, found, strict=True) if spelling}
-
-    def _spelling(self, kind: Kind, label: str) -> str:
-        return self._known.get(_field(kind, label), label)
 
 
 def label_lines(document: dict[str, Any]) -> str:

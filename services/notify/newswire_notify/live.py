@@ -12,12 +12,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from newswire.consume import pause
 from newswire.events import RETRACTED, ArticlePublished, ArticleRetracted, PoisonEntry, UnknownType, decode
 from newswire.filters import Facts, Filter
 from newswire.keyspace import Keyspace
+from newswire.stream import newest_entry
 
 log = logging.getLogger(__name__)
 
@@ -161,13 +162,8 @@ class Tail:
 
     async def _replaced_since(self, after: str) -> bool:
         """Tell whether the stream ends before an id that was read from it: flushed, or another server's in its place."""
-        try:
-            newest: bytes = (await self._redis.xinfo_stream(self._keys.stream))["last-generated-id"]
-        except ResponseError as error:
-            if "no such key" not in str(error):
-                raise
-            newest = b"0-0"
-        return position(newest.decode()) < position(after)
+        newest = await newest_entry(self._redis, self._keys.stream)
+        return position(newest) < position(after)
 
     def _hand_out(self, live: Live) -> None:
         for listener in self._listeners:

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 from ulid import ULID
 
 from newswire.article import Text
 from newswire.filters import Filter
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace
+from newswire.stream import newest_entry
 from newswire_notify.queue import Queue
 from newswire_notify.rendering import Content
 from newswire_notify.signing import new_secret
@@ -147,7 +147,7 @@ class Subscriptions:
             account,
             digest,
             meaning,
-            await self._newest_entry(),
+            await newest_entry(self._records, self._keys.stream),
             limit,
             int(now * 1000),
         ]
@@ -176,17 +176,6 @@ class Subscriptions:
         """End a subscription and whatever of it waits to be delivered; return whether the account had it."""
         arguments: list[Argument] = [self._queue.prefix, subscription_id, account, self._queue.now, self._keep]
         return bool(await self._queue.functions.call("unsubscribe", [], arguments))
-
-    async def _newest_entry(self) -> str:
-        """Return the id of the newest entry of the article stream: only what comes after it is delivered."""
-        try:
-            about = await self._records.xinfo_stream(self._keys.stream)
-        except ResponseError as error:
-            if "no such key" not in str(error):
-                raise
-            return "0-0"
-        newest: bytes = about["last-generated-id"]
-        return newest.decode()
 
 
 def _read(fields: dict[bytes, bytes]) -> Subscription:

@@ -1,0 +1,106 @@
+"""`newswire backup`: all that an installation keeps, in one file, while it works."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from newswire_cli.console import fail, say
+from newswire_cli.store import Store, with_store
+
+if TYPE_CHECKING:
+    from newswire.archive import ArchiveWriter
+    from newswire_ingest.backup import ArticleBackup
+
+PAGE = 500
+GROUP_OF_NOTIFY = "notify"
+_READ_OTHERWISE = frozenset(
+    "article articles external stream checkpoint dead-letters rate labels:category labels:topic".split()
+)
+"""Records that are read in another way, made anew, or of the moment."""
+Advance = Callable[[], None]
+
+
+def back_up(file: Path, data_dir: Path | None) -> None:
+    """Write all that is kept into a new file, or end the command with one line that says why not."""
+    if file.exists():
+        fail(f"{file} exists already; name a new file")
+    reading, unfinished = (file.with_name(f"{file.name}.{part}") for part in ("reading", "unfinished"))
+
+    async def work(store: Store) -> int:
+        try:
+            count = await _write(store, reading, unfinished)
+            unfinished.rename(file)
+        except OSError as error:
+            fail(f"cannot write {file}: {error.strerror or error}")
+        return count
+
+    try:
+        count = with_store(data_dir, work)
+    finally:
+        for draft in (reading, unfinished):
+            draft.unlink(missing_ok=True)
+    say(f"{count} records are in {file}, {file.stat().st_size / 1e6:.1f} MB")
+
+
+async def _write(store: Store, reading: Path, unfinished: Path) -> int:
+    """Read everything, then leave out what was replaced or erased while it was read."""
+    from newswire.archive import ArchiveWriter, read_archive
+    from newswire_ingest.backup import ArticleBackup
+
+    articles = ArticleBackup(store.redis, store.keys, GROUP_OF_NOTIFY)
+    total = await store.redis.zcard(store.keys.articles)
+    with ArchiveWriter(reading) as draft, progress("reading", total) as advance:
+        await _read(store, articles, draft, advance)
+    header, records = read_archive(reading)
+    with ArchiveWriter(unfinished, header) as archive:
+        for record in records:
+            if articles.keeps(record):
+                archive.write(record)
+    return archive.records
+
+
+async def _read(store: Store, articles: "ArticleBackup", archive: "ArchiveWriter", advance: Advance) -> None:
+    from newswire_cli.plain_records import all_but, named
+    from newswire_notify.backup import OWN, TRANSIENT, deliveries
+
+    async for record in articles.articles():
+        archive.write(record)
+        advance()
+    servers = {"records": store.redis}
+    if not await _same_server(store):
+        servers["deliveries"] = store.deliveries
+    for which, redis in servers.items():
+        async for record in all_but(redis, store, _READ_OTHERWISE | TRANSIENT):
+            own = record["name"].partition(":")[0] in OWN
+            archive.write(record | {"store": "deliveries" if own else which})
+    async for record in articles.entries():
+        archive.write(record)
+    # Who was told of an article is read once more where the stream has moved on since.
+    told = [store.keys.key("told", article) for article in sorted(articles.last_reading)]
+    for at in range(0, len(told), PAGE):
+        for record in await named(store.deliveries, store, told[at : at + PAGE]):
+            archive.write(record | {"store": "deliveries"})
+    async for record in deliveries(store.deliveries, store.keys):
+        archive.write(record)
+
+
+async def _same_server(store: Store) -> bool:
+    places = [
+        ((await redis.info("server"))["run_id"], redis.connection_pool.connection_kwargs.get("db") or 0)
+        for redis in (store.redis, store.deliveries)
+    ]
+    return bool(places[0] == places[1])
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Advance]:
+    """Show how far it is, on the terminal of those who have one."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)

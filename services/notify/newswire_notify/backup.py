@@ -1,0 +1,118 @@
+"""Subscriptions and deliveries for a backup: what waits goes on waiting, what has ended is not told again.
+
+What is kept of a subscription beside its own record (who is asked about which filter) is made anew from those records.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+
+import orjson
+from redis.asyncio import Redis
+
+from newswire.archive import Record, raw, text
+from newswire.keyspace import Keyspace
+
+PAGE = 500
+TRANSIENT = frozenset(
+    "due leased pending endpoints delivery deliveries fanout progress progressed answers clock "
+    "subscribers subscriptions filters".split()
+)
+"""What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
+OWN = frozenset({"subscription", "told"})
+"""What names begin with whose records belong to the Redis of the deliveries."""
+
+
+async def deliveries(redis: "Redis", keys: Keyspace) -> AsyncIterator[Record]:
+    """Read the deliveries that wait, are under way or were given up."""
+    for kind in ("due", "leased"):
+        async for name in redis.scan_iter(keys.key(kind, "*"), count=PAGE):
+            waiting = await redis.zrange(name, 0, -1, withscores=True)
+            for at in range(0, len(waiting), PAGE):
+                for record in await _read(redis, keys, waiting[at : at + PAGE]):
+                    yield record
+    dead = await redis.zrange(keys.key("deliveries", "dead"), 0, -1, withscores=True)
+    for at in range(0, len(dead), PAGE):
+        for record in await _read(redis, keys, dead[at : at + PAGE]):
+            yield record
+
+
+async def restore_deliveries(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> None:
+    """Put deliveries back into their queues, those that are not subscribed to any more left out."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for record in records:
+            pipe.exists(keys.key("subscription", record["fields"]["subscription"]))
+        subscribed = await pipe.execute()
+    async with redis.pipeline(transaction=False) as pipe:
+        for record, wanted in zip(records, subscribed, strict=True):
+            if wanted:
+                _put_back(pipe, keys, record)
+        await pipe.execute()
+
+
+async def attach_subscriptions(redis: "Redis", keys: Keyspace) -> int:
+    """Make all that is looked up of subscriptions from their records; return how many there are."""
+    count = newest = 0
+    async for name in redis.scan_iter(keys.key("subscription", "*"), count=PAGE):
+        fields = {key.decode(): value.decode() for key, value in (await redis.hgetall(name)).items()}
+        count += 1
+        newest = max(newest, int(fields["seq"]))
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.zadd(keys.key("subscriptions", fields["account"]), {fields["id"]: int(fields["created"])})
+            if fields["attached"] == "1":
+                member = f"{fields['id']}|{fields['after']}"
+                meaning = {"filter": orjson.loads(fields["filter"]), "events": fields["events"].split(",")}
+                pipe.zadd(keys.key("subscribers", fields["digest"]), {member: int(fields["seq"])})
+                pipe.hset(keys.key("filters"), fields["digest"], orjson.dumps(meaning))
+            await pipe.execute()
+    if count:
+        await redis.set(keys.key("subscriptions", "seq"), newest)
+    return count
+
+
+async def _read(redis: "Redis", keys: Keyspace, found: list[tuple[bytes, float]]) -> list[Record]:
+    async with redis.pipeline(transaction=False) as pipe:
+        for delivery_id, _ in found:
+            pipe.hgetall(keys.key("delivery", delivery_id.decode()))
+            pipe.lrange(keys.key("delivery", delivery_id.decode(), "attempts"), 0, -1)
+        answers = await pipe.execute()
+    async with redis.pipeline(transaction=False) as pipe:
+        for fields in answers[::2]:
+            pipe.hget(keys.key("fanout", fields.get(b"event", b"").decode()), "envelope")
+        envelopes = await pipe.execute()
+    records = []
+    for (delivery_id, due), fields, attempts, envelope in zip(
+        found, answers[::2], answers[1::2], envelopes, strict=True
+    ):
+        if fields:
+            kept = {b"envelope": envelope or b""} | fields
+            records.append(
+                {
+                    "record": "delivery",
+                    "id": delivery_id.decode(),
+                    "due": int(due),
+                    "fields": {name.decode(): text(value) for name, value in kept.items()},
+                    "attempts": [text(attempt) for attempt in attempts],
+                }
+            )
+    return records
+
+
+def _put_back(pipe: "Redis", keys: Keyspace, record: Record) -> None:
+    fields = {name: raw(value) for name, value in record["fields"].items()}
+    delivery, subscription = record["id"], fields["subscription"].decode()
+    name = keys.key("delivery", delivery)
+    dead = fields["state"] == b"dead"
+    if not dead:
+        fields["state"] = b"waiting"
+    pipe.hset(name, mapping=fields)
+    if record["attempts"]:
+        pipe.rpush(f"{name}:attempts", *(raw(attempt) for attempt in record["attempts"]))
+    pipe.zadd(keys.key("deliveries", subscription), {delivery: int(fields["created"])})
+    if dead:
+        pipe.zadd(keys.key("deliveries", "dead"), {delivery: record["due"]})
+        return
+    now = int(time.time() * 1000)
+    due = now if record["fields"]["state"] == "delivering" else record["due"]
+    pipe.hset(keys.key("pending", subscription), fields["article"], delivery)
+    pipe.zadd(keys.key("due", subscription), {delivery: due})
+    pipe.zadd(keys.key("endpoints"), {subscription: due}, lt=True)

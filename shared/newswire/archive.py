@@ -1,0 +1,103 @@
+"""The file of a backup: one Zstandard frame (RFC 8878) of JSON lines, a header first, then records, and a count at the end."""
+
+import base64
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import zstandard
+
+FORMAT = 1
+LEVEL = 6
+Record = dict[str, Any]
+
+
+class Unreadable(Exception):
+    """The file is no backup, or not a whole one; the message says what is wrong with it."""
+
+
+class ArchiveWriter:
+    """Writes records into a new file that only its owner can read. The file is whole once this is closed without an error."""
+
+    def __init__(self, path: Path, header: Mapping[str, Any] | None = None) -> None:
+        self.records = 0
+        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        self._frame = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).stream_writer(
+            self._file, closefd=False
+        )
+        about = {"newswire": "backup", "format": FORMAT, "created_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        self._line({**(header or about)})
+
+    def write(self, record: Record) -> None:
+        """Add a record."""
+        self._line(record)
+        self.records += 1
+
+    def __enter__(self) -> Self:
+        """Write on into the open file."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close the file, and have it on disk whole unless something went wrong."""
+        try:
+            if error is None:
+                self._line({"record": "end", "records": self.records})
+                self._frame.close()  # type: ignore[no-untyped-call] # so it is in their stubs
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+
+    def _line(self, content: Mapping[str, Any]) -> None:
+        self._frame.write(orjson.dumps(content) + b"\n")
+
+
+def read_archive(path: Path) -> tuple[Record, Iterator[Record]]:
+    """Return the header of a backup, and its records.
+
+    Raises:
+        Unreadable: it is no backup that this release reads; while the records are read: it is spoilt or not whole.
+    """
+    lines = _lines(path)
+    header = next(lines, {})
+    if header.get("newswire") != "backup":
+        raise Unreadable(f"{path} is no backup of Newswire")
+    if header["format"] != FORMAT:
+        raise Unreadable(f"{path} has the format {header['format']}, this release reads {FORMAT}")
+    return header, _records(path, lines)
+
+
+def text(value: bytes) -> Any:
+    """Return bytes as JSON can carry them: a string, or Base64 where they are no UTF-8."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(value).decode()}
+
+
+def raw(value: Any) -> bytes:
+    """Return the bytes that `text` made this of."""
+    return value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
+
+
+def _lines(path: Path) -> Iterator[Record]:
+    with zstandard.open(path, "rt", encoding="utf-8") as frame:
+        try:
+            for line in frame:
+                yield orjson.loads(line)
+        except (zstandard.ZstdError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
+            raise Unreadable(f"{path} is spoilt, or no backup: {error}") from None
+
+
+def _records(path: Path, lines: Iterator[Record]) -> Iterator[Record]:
+    for count, record in enumerate(lines):
+        if record["record"] == "end":
+            if record["records"] != count:
+                raise Unreadable(f"{path} holds {count} records instead of {record['records']}")
+            return
+        yield record
+    raise Unreadable(f"{path} ends early: it was not written to its end")

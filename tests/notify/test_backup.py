@@ -1,0 +1,89 @@
+"""Subscriptions and what waits for them survive a backup; what has ended is not sent again."""
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from newswire.keyspace import Keyspace
+from newswire_notify.backup import attach_subscriptions, deliveries, restore_deliveries
+from tests.notify.conftest import Clock, Desk, Receiver, opened_desk
+
+
+@pytest.fixture
+def elsewhere(namespace: str) -> Keyspace:
+    return Keyspace(f"{namespace}-restored")
+
+
+async def copy(redis: Redis, here: Keyspace, there: Keyspace, pattern: str) -> None:
+    """Do for plain records what the command does."""
+    async for name in redis.scan_iter(here.key(pattern)):
+        await redis.copy(name, name.decode().replace(here.namespace, there.namespace, 1))
+
+
+async def test_what_waits_is_delivered_from_the_restored_queue_and_nothing_else(
+    redis: Redis, keys: Keyspace, elsewhere: Keyspace, desk: Desk, clock: Clock, receiver: Receiver
+) -> None:
+    well = await desk.subscribe(f"{receiver.url}/well")
+    late = await desk.subscribe(f"{receiver.url}/late", {"categories": ["Transport"]})
+    await desk.subscribe(f"{receiver.url}/off", {"categories": ["Sport"]})
+    left = await desk.subscribe(f"{receiver.url}/left")
+    receiver.answer("/late", 503)
+    receiver.answer("/left", 503)
+    await desk.publish("a1")
+    await desk.deliver()
+    assert receiver.events("/well") == ["a1.1"]
+
+    records = [record async for record in deliveries(redis, keys)]
+    assert sorted(record["fields"]["subscription"] for record in records) == sorted([late.id, left.id])
+    await desk.subscriptions.remove(left.account, left.id)
+    for pattern in ("subscription:*", "told:*", "article:*"):
+        await copy(redis, keys, elsewhere, pattern)
+    await restore_deliveries(redis, elsewhere, records)
+    assert await attach_subscriptions(redis, elsewhere) == 3
+
+    receiver.got.clear()
+    receiver.answer("/late", 204)
+    async with opened_desk(redis, elsewhere, clock) as restored:
+        await restored.deliver()
+        assert receiver.got == []
+        clock.now += 10
+        await restored.deliver()
+        assert [got.path for got in receiver.got] == ["/late"]
+        assert receiver.events("/late") == ["a1.1"]
+        assert await restored.states(late) == {"a1.1": "delivered"}
+        assert [await shown(restored, account) for account in ("reader",)] == [await shown(desk, "reader")]
+
+        await restored.publish("a1", 2, title="The ferry is late")
+        await restored.deliver()
+        assert receiver.events("/well") == ["a1.2"]
+        assert receiver.events("/late") == ["a1.1", "a1.2"]
+        newer = await restored.subscribe(f"{receiver.url}/newer")
+        assert newer.id not in {well.id, late.id}
+        await restored.retract("a1", 2)
+        await restored.deliver()
+        assert receiver.events("/well") == ["a1.2", "a1.2.retracted"]
+        assert receiver.events("/off") == receiver.events("/newer") == []
+
+
+async def test_dead_deliveries_can_be_retried_after_a_restore(
+    redis: Redis, keys: Keyspace, elsewhere: Keyspace, desk: Desk, clock: Clock, receiver: Receiver
+) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 500)
+    await desk.publish("a1")
+    for _ in range(8):
+        await desk.deliver()
+        clock.now += 100_000
+    assert await desk.states(subscription) == {"a1.1": "dead"}
+    records = [record async for record in deliveries(redis, keys)]
+    await copy(redis, keys, elsewhere, "subscription:*")
+    await restore_deliveries(redis, elsewhere, records)
+    async with opened_desk(redis, elsewhere, clock) as restored:
+        assert await restored.states(subscription) == {"a1.1": "dead"}
+        await restored.deliver()
+    assert len(await redis.zrange(elsewhere.key("deliveries", "dead"), 0, -1)) == 1
+
+
+async def shown(desk: Desk, account: str) -> list[dict[str, Any]]:
+    return [subscription.shown() for subscription in await desk.subscriptions.of(account)]
