@@ -159,7 +159,10 @@ class ArticleDraft(BaseModel):
     @field_validator("topics")
     @classmethod
     def _each_topic_once(cls, topics: list[str]) -> list[str]:
-        return list({fold(topic): topic for topic in reversed(topics)}.values())[::-1]
+        once: dict[str, str] = {}
+        for topic in topics:
+            once.setdefault(fold(topic), topic)
+        return list(once.values())
 
     @field_validator("metadata")
     @classmethod
