@@ -4,18 +4,19 @@ import asyncio
 import itertools
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
 from bench.articles import CATEGORIES, TOPICS, repeated
 from bench.figures import Figure, Goal, times
-from bench.load import Driven, drive
+from bench.load import drive
 from bench.paths.publishing import endless
 from bench.publishing import put_on_record, versions
 from bench.servers import KEYS, Server, new_key, program, service, valkey
 from bench.setting import Setting
-from newswire.accounts import Caller, Scope
+from newswire.accounts import Caller, Scope, create_key
 from newswire.app import open_redis
 
 FEWEST = 1000
@@ -35,24 +36,9 @@ SMALL = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """Rounds of publishing, the floor's beside them, and what the server spent on each call of the atomic function."""
-
-    ours: list[Driven]
-    floor: list[Driven]
-    function_microseconds: float
-
-    @property
-    def p50(self) -> float:
-        """Of our rounds the median one's, in ms."""
-        return statistics.median(statistics.median(driven.times) for driven in self.ours)
-
-
 async def measure(setting: Setting) -> list[Figure]:
     """Return a figure for each power of ten, and how the last compares with the first."""
     sizes = list(itertools.takewhile(lambda size: size <= setting.on_record, (FEWEST * 10**n for n in range(6))))
-    found: list[tuple[int, Measured]] = []
     figures: list[Figure] = []
     with valkey(setting.folder / "growth") as url:
         key, caller = await new_key(url, Scope.PUBLISH)
@@ -65,62 +51,66 @@ async def measure(setting: Setting) -> list[Figure]:
                 for server in (bare, ingest):
                     await drive(server.site, sent, CONNECTIONS, 1.0, 201)
                 for size in setting.steps("publishing with more on record", sizes):
-                    filled = await fill(redis, caller, size)
-                    measured = await published(setting, redis, (ingest, bare), key)
-                    found.append((size, measured))
-                    figures.append(described(size, measured, filled))
-    (fewest, first), (most, last) = found[0], found[-1]
-    if len(found) > 1:
-        name = f"POST article → 201, {most:,} on record against {fewest:,}"
-        ratio = last.p50 / first.p50
-        cost = {
-            "function_microseconds": last.function_microseconds,
-            "function_microseconds_first": first.function_microseconds,
-        }
-        figures.append(Figure(name, "ms p50", last.p50, first.p50, ratio, str(FLAT), FLAT.met_by(ratio), detail=cost))
+                    record = Record(redis, key, caller, size)
+                    figures.append(await published(setting, record, sent, (ingest, bare)))
+    if len(figures) > 1:
+        few, many = figures[0].ours, figures[-1].ours
+        name = f"POST article → 201, {sizes[-1]:,} on record (floor: {sizes[0]:,})"
+        figures.append(Figure(name, "ms p50", many, few, many / few, str(FLAT), FLAT.met_by(many / few)))
     return figures
 
 
-async def fill(redis: "Redis", caller: Caller, size: int) -> dict[str, float]:
-    """Put small articles on record by the store's own function until there are so many; return how fast, and what they take."""
-    there = await redis.zcard(KEYS.articles)
-    before, began, wanted = await memory(redis), time.perf_counter(), max(size - there, 0)
-    coming = repeated(SMALL, wanted, f"to{size}x")
-    while chunk := list(itertools.islice(coming, CHUNK)):
-        await put_on_record(redis, versions(chunk, caller.account), caller, together=TOGETHER)
-    seconds = time.perf_counter() - began
-    async with asyncio.timeout(600):
-        while (await redis.info("persistence"))["aof_rewrite_in_progress"]:
-            await asyncio.sleep(0.2)
-    used = await memory(redis)
-    return {
-        "fill_rate": wanted / seconds,
-        "redis_memory_mib": used / 2**20,
-        "redis_bytes_each": (used - before) / max(wanted, 1),
-    }
+@dataclass
+class Record:
+    """A record of so many articles, which what is measured may not make much larger."""
+
+    redis: "Redis"
+    key: str
+    caller: Caller
+    size: int
+    fill_rate: float = 0
+    bytes_each: float = 0
+
+    async def restore(self) -> None:
+        """Fill up with small articles, by the store's own function; begin anew where there are too many by now."""
+        if await self.redis.zcard(KEYS.articles) > self.size * 1.2:
+            await self.redis.flushall()
+            await create_key(self.redis, KEYS, self.caller.account, self.caller.scopes, token=self.key)
+        wanted = self.size - await self.redis.zcard(KEYS.articles)
+        if wanted <= 0:
+            return
+        coming = repeated(SMALL, wanted, f"to{self.size}x")
+        before, began = await self.memory(), time.perf_counter()
+        while chunk := list(itertools.islice(coming, CHUNK)):
+            await put_on_record(self.redis, versions(chunk, self.caller.account), self.caller, together=TOGETHER)
+        self.fill_rate = wanted / (time.perf_counter() - began)
+        self.bytes_each = (await self.memory() - before) / wanted
+        async with asyncio.timeout(600):
+            while (await self.redis.info("persistence"))["aof_rewrite_in_progress"]:
+                await asyncio.sleep(0.2)
+
+    async def memory(self) -> int:
+        """Return how many bytes the server holds."""
+        return int((await self.redis.info("memory"))["used_memory"])
 
 
-async def memory(redis: "Redis") -> int:
-    """Return how many bytes the server holds."""
-    return int((await redis.info("memory"))["used_memory"])
-
-
-async def published(setting: Setting, redis: "Redis", servers: tuple[Server, Server], key: str) -> Measured:
-    """Publish for some rounds, by turns with the floor."""
-    ours: list[Driven] = []
-    floor: list[Driven] = []
-    sent = endless(setting.articles, key)
-    await redis.config_resetstat()
+async def published(setting: Setting, record: Record, sent: Iterator[bytes], servers: tuple[Server, Server]) -> Figure:
+    """Publish for some rounds, by turns with the floor; return the times, and what each call of the function took the server."""
+    taken: tuple[list[float], list[float]] = ([], [])
+    seconds = min(setting.seconds / 2, record.size / 2000)
+    spent = []
     for _ in range(setting.rounds):
-        for server, driven in zip(servers, (ours, floor), strict=True):
-            driven.append(await drive(server.site, sent, CONNECTIONS, setting.seconds / 2, 201))
-    calls = (await redis.info("commandstats"))["cmdstat_fcall"]
-    return Measured(ours, floor, calls["usec_per_call"])
-
-
-def described(size: int, measured: Measured, filled: dict[str, float]) -> Figure:
-    """Return the figure of one size."""
-    ours, floor = ([each for driven in rounds for each in driven.times] for rounds in (measured.ours, measured.floor))
-    figure = times(f"POST article → 201, {size:,} on record, {CONNECTIONS} clients", ours, floor)
-    figure.detail.update(filled, function_microseconds=measured.function_microseconds)
+        await record.restore()
+        used = await record.memory()
+        await record.redis.config_resetstat()
+        for server, times_ in zip(servers, taken, strict=True):
+            times_ += (await drive(server.site, sent, CONNECTIONS, seconds, 201)).times
+        spent.append((await record.redis.info("commandstats"))["cmdstat_fcall"]["usec_per_call"])
+    figure = times(f"POST article → 201, {record.size:,} on record, {CONNECTIONS} clients", *taken)
+    figure.detail.update(
+        function_microseconds=statistics.median(spent),
+        fill_rate=record.fill_rate,
+        redis_memory_mib=used / 2**20,
+        redis_bytes_each=record.bytes_each,
+    )
     return figure
