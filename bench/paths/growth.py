@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import statistics
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -12,11 +11,11 @@ from redis.asyncio import Redis
 from bench.articles import CATEGORIES, TOPICS, repeated
 from bench.figures import Figure, Goal, times
 from bench.load import drive
-from bench.paths.publishing import endless
+from bench.paths.publishing import Stage, stage
 from bench.publishing import put_on_record, versions
-from bench.servers import KEYS, Server, new_key, program, service, valkey
+from bench.servers import KEYS
 from bench.setting import Setting
-from newswire.accounts import Caller, Scope, create_key
+from newswire.accounts import Caller, create_key
 from newswire.app import open_redis
 
 FEWEST = 1000
@@ -39,20 +38,11 @@ SMALL = [
 async def measure(setting: Setting) -> list[Figure]:
     """Return a figure for each power of ten, and how the last compares with the first."""
     sizes = list(itertools.takewhile(lambda size: size <= setting.on_record, (FEWEST * 10**n for n in range(6))))
-    figures: list[Figure] = []
-    with valkey(setting.folder / "growth") as url:
-        key, caller = await new_key(url, Scope.PUBLISH)
-        with (
-            program("floors.publishing", setting.folder / "growth.floor.log", url) as bare,
-            service("ingest", {"NEWSWIRE_REDIS_URL": url}, setting.folder / "growth.log") as ingest,
-        ):
-            sent = endless(setting.articles, key)
-            async with open_redis(url) as redis:
-                for server in (bare, ingest):
-                    await drive(server.site, sent, CONNECTIONS, 1.0, 201)
-                for size in setting.steps("publishing with more on record", sizes):
-                    record = Record(redis, key, caller, size)
-                    figures.append(await published(setting, record, sent, (ingest, bare)))
+    async with stage(setting, "growth") as on, open_redis(on.url) as redis:
+        figures = [
+            await published(setting, Record(redis, on.key, on.caller, size), on)
+            for size in setting.steps("publishing with more on record", sizes)
+        ]
     if len(figures) > 1:
         few, many = figures[0].ours, figures[-1].ours
         name = f"POST article → 201, {sizes[-1]:,} on record (floor: {sizes[0]:,})"
@@ -94,7 +84,7 @@ class Record:
         return int((await self.redis.info("memory"))["used_memory"])
 
 
-async def published(setting: Setting, record: Record, sent: Iterator[bytes], servers: tuple[Server, Server]) -> Figure:
+async def published(setting: Setting, record: Record, on: Stage) -> Figure:
     """Publish for some rounds, by turns with the floor; return the times, and what each call of the function took the server."""
     taken: tuple[list[float], list[float]] = ([], [])
     seconds = min(setting.seconds / 2, record.size / 2000)
@@ -103,8 +93,8 @@ async def published(setting: Setting, record: Record, sent: Iterator[bytes], ser
         await record.restore()
         used = await record.memory()
         await record.redis.config_resetstat()
-        for server, times_ in zip(servers, taken, strict=True):
-            times_ += (await drive(server.site, sent, CONNECTIONS, seconds, 201)).times
+        for server, times_ in zip((on.ingest, on.bare), taken, strict=True):
+            times_ += (await drive(server.site, on.sent, CONNECTIONS, seconds, 201)).times
         spent.append((await record.redis.info("commandstats"))["cmdstat_fcall"]["usec_per_call"])
     figure = times(f"POST article → 201, {record.size:,} on record, {CONNECTIONS} clients", *taken)
     figure.detail.update(
