@@ -64,7 +64,7 @@ class Record:
     async def restore(self) -> None:
         """Fill up with small articles, by the store's own function; begin anew where there are too many by now."""
         if await self.redis.zcard(KEYS.articles) > self.size * 1.2:
-            await self.redis.flushall()
+            await self.redis.execute_command("FLUSHALL", "SYNC")  # memory freed later would spoil what is counted
             await create_key(self.redis, KEYS, self.caller.account, self.caller.scopes, token=self.key)
         wanted = self.size - await self.redis.zcard(KEYS.articles)
         if wanted <= 0:
