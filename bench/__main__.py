@@ -11,7 +11,7 @@ from rich.console import Console
 
 from bench import first_run
 from bench.figures import Figure
-from bench.paths import embargo, importing, indexing, latency, live, matching, publishing, searching, webhooks
+from bench.paths import embargo, growth, importing, indexing, latency, live, matching, publishing, searching, webhooks
 from bench.report import RESULTS, keep, show, store
 from bench.setting import Setting, allow_many_files
 from newswire.app import run
@@ -20,6 +20,7 @@ from tests.servers.elasticsearch import NoServer
 PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "latency": latency.measure,
     "publishing": publishing.measure,
+    "growth": growth.measure,
     "importing": importing.measure,
     "embargo": embargo.measure,
     "indexing": indexing.measure,
@@ -45,6 +46,9 @@ def measure(
     subscriptions: Annotated[int, typer.Option(min=1000, help="To match an article against.")] = 100_000,
     filters: Annotated[int, typer.Option(min=1000, help="Distinct filters among them.")] = 5_000,
     readers: Annotated[int, typer.Option(min=10, help="Connections to the live stream.")] = 500,
+    articles: Annotated[
+        int, typer.Option(min=growth.FEWEST, help="Most that are on record while publishing is measured.")
+    ] = 100_000,
     results: Annotated[Path, typer.Option(help="Where the figures go, one file a path.")] = RESULTS / "latest",
 ) -> None:
     """Measure, and print the figures."""
@@ -62,7 +66,15 @@ def measure(
         console.status("") as status,
     ):
         setting = Setting(
-            Path(folder), stack, lambda what: status.update(f"{what} …"), quick, corpus, subscriptions, filters, readers
+            Path(folder),
+            stack,
+            lambda what: status.update(f"{what} …"),
+            quick,
+            corpus,
+            subscriptions,
+            filters,
+            readers,
+            articles,
         )
 
         async def each() -> None:

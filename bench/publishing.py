@@ -1,6 +1,7 @@
 """Articles put on the stream as ingest does, without its HTTP: for measuring what comes after."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
 from redis.asyncio import Redis
@@ -50,11 +51,19 @@ async def append(redis: "Redis", entries: list[bytes]) -> str:
     return last.decode()
 
 
-async def put_on_record(redis: "Redis", made: Iterable[Version], caller: Caller, keys: Keyspace = KEYS) -> None:
-    """Publish versions by ingest's own atomic function."""
+async def put_on_record(
+    redis: "Redis", made: Sequence[Version], caller: Caller, keys: Keyspace = KEYS, together: int = 1
+) -> None:
+    """Publish versions by ingest's own atomic function, so many calls at a time."""
     store = ArticleStore(redis, keys, timedelta(hours=24))
     await store.load()
-    for version in made:
-        outcome = await store.create(version, Claim(caller, utc_now(), fingerprint(version.document)))
-        if outcome.verdict != "OK":
-            raise RuntimeError(f"an article could not be published: {outcome.verdict}")
+    for at in range(0, len(made), together):
+        now = utc_now()
+        outcomes = await asyncio.gather(
+            *(
+                store.create(version, Claim(caller, now, fingerprint(version.document)))
+                for version in made[at : at + together]
+            )
+        )
+        if wrong := {outcome.verdict for outcome in outcomes} - {"OK"}:
+            raise RuntimeError(f"an article could not be published: {', '.join(wrong)}")

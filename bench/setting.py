@@ -25,6 +25,7 @@ class Setting:
     subscriptions: int = 100_000
     filters: int = 5_000
     readers: int = 500
+    on_record: int = 100_000
     _articles: list[Article] = field(default_factory=list)
     _elasticsearch: ElasticsearchServer | None = None
 

@@ -1,9 +1,7 @@
 """Batch → stream, articles a second: one request of many lines against the same function called in pipelines by one client."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Iterable
-from datetime import timedelta
 
 import aiohttp
 import orjson
@@ -11,13 +9,11 @@ from redis.asyncio import Redis
 
 from bench.articles import Article, repeated
 from bench.figures import Figure, Goal, compared
-from bench.publishing import versions
-from bench.servers import KEYS, new_key, service, valkey
+from bench.publishing import put_on_record, versions
+from bench.servers import new_key, service, valkey
 from bench.setting import Setting
 from newswire.accounts import Caller, Scope
 from newswire.app import open_redis
-from newswire_ingest.publish import utc_now
-from newswire_ingest.store import ArticleStore, Claim
 
 TOGETHER = 64
 
@@ -73,11 +69,7 @@ async def by_batch(site: str, key: str, articles: list[Article]) -> float:
 
 async def by_function(redis: "Redis", caller: Caller, articles: Iterable[Article]) -> float:
     """Call the function for versions made before; return how many were published a second."""
-    store = ArticleStore(redis, KEYS, timedelta(hours=24))
-    await store.load()
-    claim = Claim(caller, utc_now(), "floor")
     made = versions(articles, caller.account)
     began = time.perf_counter()
-    for at in range(0, len(made), TOGETHER):
-        await asyncio.gather(*(store.create(version, claim) for version in made[at : at + TOGETHER]))
+    await put_on_record(redis, made, caller, together=TOGETHER)
     return len(made) / (time.perf_counter() - began)

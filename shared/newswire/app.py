@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 CONNECTIONS = 64
+_NO_OTHER_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""Metrics and trace context are our own; the framework would look for a tracer at each request."""
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 Check = Callable[[], Awaitable[str | None]]
@@ -80,6 +83,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        telemetry=_NO_OTHER_TELEMETRY,
     )
     app.state.settings = settings
     app.state.redis = redis if redis is not None else open_redis(settings.redis_url.get_secret_value())

@@ -237,7 +237,7 @@ async def stand(
     """Set an installation up, with its load not yet running; on Elasticsearch, or on the embedded index without one."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    valkey = Process("valkey", _valkey(folder, port, memory), dict(os.environ), port, folder / "valkey.log")
+    valkey = Process("valkey", valkey_command(folder, port, memory), dict(os.environ), port, folder / "valkey.log")
     journal = Journal()
     async with AsyncExitStack() as stack:
         stack.callback(valkey.kill)
@@ -308,7 +308,8 @@ async def under_load(built: Stand) -> AsyncIterator[None]:
         raise error
 
 
-def _valkey(folder: Path, port: int, memory: str) -> list[str]:
+def valkey_command(folder: Path, port: int, memory: str = "0") -> list[str]:
+    """Return how to run a Valkey that syncs every write to disk before it answers."""
     settings = {
         "port": str(port),
         "bind": "127.0.0.1",

@@ -6,9 +6,8 @@ Clients see where they stand by `RateLimit` and `RateLimit-Policy`, as draft-iet
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Request
 
 from newswire.accounts import Caller, Scope, authorised
 from newswire.frame import HEADERS
@@ -16,7 +15,7 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.problems import Problem, problem, unavailable
 from newswire_ingest.publish import utc_now
-from newswire_ingest.store import Quota
+from newswire_ingest.store import NO_QUOTA, Quota
 from newswire_ingest.together import Together
 
 WINDOW = 10.0
@@ -62,13 +61,14 @@ class Limits:
 
     def quota(self, caller: Caller, now: datetime) -> Quota:
         """Return how many new articles the caller's account may publish in this day."""
-        return Quota(self._counter(caller, now), self._daily_quota_of(caller))
+        most = self._daily_quota_of(caller)
+        return Quota(self._counter(caller, now), most) if most else NO_QUOTA
 
     def _daily_quota_of(self, caller: Caller) -> int:
         return self._daily_quota if caller.daily_quota is None else caller.daily_quota
 
     def _counter(self, caller: Caller, now: datetime) -> str:
-        return self._keys.key("quota", caller.account, f"{now:%Y-%m-%d}")
+        return self._keys.key("quota", caller.account, now.date().isoformat())
 
     async def admit(self, caller: Caller, now: datetime, *, makes_room: bool = False) -> list[_HTTP]:
         """Take one request, or one line of a batch, off what the key may send.
@@ -130,16 +130,21 @@ class Limits:
         )
 
 
-async def publishing(
-    request: Request, caller: Annotated[Caller, Depends(authorised(Scope.PUBLISH, rechecked=True))]
-) -> Caller:
+_publisher = authorised(Scope.PUBLISH, rechecked=True)
+
+
+async def publishing(request: Request) -> Caller:
     """Let publishers pass that stay within their limits, while there is room: the dependency of all that changes articles.
 
     A retraction makes room.
     """
+    caller = await _publisher(request)  # called, not depended on: solving a dependency costs more than this one does
     limits: Limits = request.app.state.limits
     request.scope[HEADERS] += await limits.admit(caller, utc_now(), makes_room=request.method == "DELETE")
     return caller
+
+
+publishing.required_scopes = (Scope.PUBLISH,)  # type: ignore[attr-defined]
 
 
 def seconds_left(now: datetime) -> int:
