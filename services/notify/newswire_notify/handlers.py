@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from newswire.consume import Handler, Received, Unavailable
-from newswire.events import FANNED_OUT, FIELD, ArticleFannedOut, ArticlePublished, ArticleRetracted, CloudEvent, event
+from newswire.events import (
+    FANNED_OUT,
+    FIELD,
+    OUTCOMES_KEPT,
+    ArticleFannedOut,
+    ArticlePublished,
+    ArticleRetracted,
+    CloudEvent,
+    event,
+)
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire_notify.matcher import Matcher
@@ -19,7 +28,6 @@ log = logging.getLogger(__name__)
 CHUNK = 500
 TOGETHER = 16
 """Events that share their round trips."""
-OUTCOMES_KEPT = 10_000
 
 
 def while_there_is_room(handler: Handler, room: MemoryGuard) -> Handler:

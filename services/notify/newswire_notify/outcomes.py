@@ -8,14 +8,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.consume import pause
-from newswire.events import FIELD, PROGRESSED, DeliveriesProgressed, event
+from newswire.events import FIELD, OUTCOMES_KEPT, PROGRESSED, DeliveriesProgressed, event
 from newswire.keyspace import Keyspace
 
 log = logging.getLogger(__name__)
 
 INTERVAL = 1.0
 PAGE = 500
-OUTCOMES_KEPT = 10_000
 
 endpoints_waiting = Gauge("newswire_endpoints_with_work", "Endpoints with deliveries waiting or in flight")
 dead = Gauge("newswire_dead_deliveries", "Deliveries given up and not yet dropped")

@@ -11,13 +11,12 @@ from redis.exceptions import RedisError
 
 from newswire import telemetry
 from newswire.consume import Unavailable
-from newswire.events import FIELD, INDEXED, ArticleIndexed, event
+from newswire.events import FIELD, INDEXED, OUTCOMES_KEPT, ArticleIndexed, event
 from newswire.keyspace import Keyspace
 from newswire_search.index import ArticleIndex, Operation, Publish
 
 log = logging.getLogger(__name__)
 
-KEPT_OUTCOMES = 10_000
 MOST_AT_ONCE = 1000
 
 
@@ -89,7 +88,7 @@ class Announcer:
                 pipe.xadd(
                     self._keys.outcomes,
                     {FIELD: self._outcome(item.operation, latency, now)},
-                    maxlen=KEPT_OUTCOMES,
+                    maxlen=OUTCOMES_KEPT,
                     approximate=True,
                 )
             await pipe.execute()
