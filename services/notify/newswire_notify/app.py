@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -23,7 +22,7 @@ from newswire_notify.live import Tail
 from newswire_notify.matcher import Matcher
 from newswire_notify.outcomes import Totals
 from newswire_notify.queue import Queue
-from newswire_notify.sending import Sender
+from newswire_notify.sending import Sender, open_session
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Subscriptions
 from newswire_notify.worker import Worker
@@ -43,17 +42,11 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Open notify's clients and offer its routes, loops and checks; close the clients at the end."""
     own = NotifySettings() if settings is None else as_notify_settings(settings)
     keys = Keyspace(own.namespace)
-    policy = Policy(own.webhook_allow_private, own.webhook_ports)
+    policy = Policy(own.webhook_allow_private, own.webhook_ports, own.webhook_refused_networks)
     async with AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=connector(policy, limit=own.webhook_concurrency),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
-        )
+        session = await stack.enter_async_context(open_session(connector(policy, limit=own.webhook_concurrency)))
         keep = own.delivery_retention.total_seconds()
         queue = Queue(
             redis,

@@ -1,5 +1,6 @@
 """One attempt to deliver: a signed POST, and what came of it."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from newswire_notify.queue import Attempt, Job
 from newswire_notify.signing import signature
 
 ANSWER_KEPT = 4096
+ANSWER_SECONDS = 2.0
+"""How long the beginning of an answer's body is waited for; by then its status has said all that counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,19 @@ class Sent:
     def gone(self) -> bool:
         """Whether the endpoint never wants to be called again."""
         return self.attempt.status == 410
+
+
+def open_session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    """Make the session that webhooks are sent by: no cookies, no proxies, and no answer whose head is larger than a few KiB."""
+    return aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=False,
+        read_bufsize=4 * ANSWER_KEPT,
+        max_line_size=4096,
+        max_field_size=8190,
+        max_headers=100,
+    )
 
 
 class Sender:
@@ -70,34 +86,49 @@ class Sender:
                 job.url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as answer:
                 text = await _first_bytes(answer)
-                stage = None if 200 <= answer.status < 300 else f"http: answered {answer.status}"
-                return Sent(ended(answer.status, stage, text), _retry_after(answer, now))
+                return Sent(ended(answer.status, _advice(answer.status), text), _retry_after(answer, now))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return Sent(ended(None, _stage(error)))
 
 
 async def _first_bytes(answer: aiohttp.ClientResponse) -> str:
-    """Read the beginning of an answer; a longer one costs its connection, not our memory."""
+    """Read the beginning of an answer. A longer, slower or broken one costs its connection, and changes nothing else."""
     read = b""
-    while len(read) <= ANSWER_KEPT:
-        chunk = await answer.content.read(ANSWER_KEPT + 1 - len(read))
-        if not chunk:
-            break
-        read += chunk
-    if len(read) > ANSWER_KEPT:
+    ended = False
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            while len(read) <= ANSWER_KEPT and not ended:
+                chunk = await answer.content.read(ANSWER_KEPT + 1 - len(read))
+                read, ended = read + chunk, not chunk
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        pass  # the attempt ended with the status; what was said besides is kept as far as it came
+    if not ended:
         answer.close()
     return read[:ANSWER_KEPT].decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
+def _advice(status: int) -> str | None:
+    """Say what a status means to the one who looks after the endpoint, or None where it means success."""
+    if 200 <= status < 300:
+        return None
+    said = f"http: answered {status}"
+    if 300 <= status < 400:
+        return f"{said}; redirects are not followed: give the subscription the address it leads to"
+    if status == 413:
+        return f"{said}: the article is too long for it; choose content: summary, or let it take more"
+    return said
+
+
 def _stage(error: BaseException) -> str:
     """Name the stage at which a delivery failed, so that its owner knows where to look."""
-    if guard.refused(error):
-        return "refused-address: the endpoint is not on the public internet"
+    refusal = guard.refusal(error)
+    if refusal is not None:
+        return f"refused-address: the endpoint {refusal}"
     if isinstance(error, TimeoutError):
         waiting_for = "connection" if isinstance(error, aiohttp.ConnectionTimeoutError) else "answer"
         return f"timeout: no {waiting_for} in time"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "dns: the name does not resolve"
+        return f"dns: the name does not resolve ({error.os_error.strerror or 'no address'})"
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
         return "connect: TLS failed"
     if isinstance(error, aiohttp.ClientConnectorError):
