@@ -131,13 +131,13 @@ def router(index: Reading) -> APIRouter:
     return routes
 
 
-async def find(index: Reading, params: SearchParams) -> tuple[SearchRequest, SearchPage]:
-    """Run the search that parameters ask for.
+async def find(index: Reading, params: SearchParams, *, counted: bool = True) -> tuple[SearchRequest, SearchPage]:
+    """Run the search that parameters ask for; ``counted``: with total and facets.
 
     Raises:
         Problem: 422 for what cannot be used, 410 for an old cursor, 503 while the index is down.
     """
-    request = to_request(params)
+    request = replace(to_request(params), counted=counted)
     if params.cursor is not None:
         request = replace(request, after=read_cursor(params.cursor, request))
     async with reachable():

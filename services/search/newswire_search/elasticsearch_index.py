@@ -9,15 +9,17 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import orjson
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
 from newswire.consume import Unavailable
-from newswire_search.elasticsearch_query import AGGREGATIONS, ORDER, Body, elasticsearch_query
+from newswire_search.elasticsearch_query import AGGREGATIONS, ORDER, Body, days_aggregation, elasticsearch_query
 from newswire_search.index import (
     FACETS,
+    Day,
     IndexName,
     Operation,
     Position,
@@ -31,7 +33,7 @@ from newswire_search.index import (
     Written,
     merged_facet,
 )
-from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of
+from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of, moment_of
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +124,7 @@ class ElasticsearchIndex:
             if request.sort is Sort.RELEVANCE and request.after is not None:
                 return await self._next_by_relevance(request, request.after)
             after = request.after.key if request.after is not None else None
-            answer = await self._healing(lambda: self._page(request, after=after))
+            answer = await self._healing(lambda: self._page(request, after=after, counts=request.counted))
             page = _page_of(answer, request)
             if request.sort is not Sort.RELEVANCE or page.next is None:
                 return page
@@ -151,8 +153,7 @@ class ElasticsearchIndex:
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
         body: Body = answer.body
-        if body.get("timed_out") or body["_shards"]["failed"]:
-            raise Unavailable("Elasticsearch answered from a part of the index only")
+        _whole(body)
         return body
 
     async def _with_snapshot(self, request: SearchRequest, answer: Body, page: SearchPage) -> SearchPage:
@@ -219,6 +220,38 @@ class ElasticsearchIndex:
         article: Body = source["article"]
         return article
 
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
+        days: list[Day] = []
+        after: Body | None = None
+        async with _translated():
+            while True:
+                answer = await self._healing(partial(self._days, request, after))
+                days += [
+                    Day(
+                        moment_of(found["key"]["day"]).date(),
+                        found["doc_count"],
+                        moment_of(found["updated_at"]["value"]),
+                    )
+                    for found in answer["buckets"]
+                ]
+                after = answer.get("after_key")
+                if after is None:
+                    return days
+
+    async def _days(self, request: SearchRequest, after: Body | None) -> Body:
+        answer = await self._client.search(
+            index=self.alias,
+            query=elasticsearch_query(request),
+            size=0,
+            track_total_hits=False,
+            aggregations={"days": days_aggregation(after)},
+        )
+        body: Body = answer.body
+        _whole(body)
+        days: Body = body["aggregations"]["days"]
+        return days
+
     async def _source(self, article_id: str, *, realtime: bool, includes: list[str] | None) -> Body | None:
         try:
             answer = await self._client.get(
@@ -266,6 +299,11 @@ async def _translated() -> AsyncIterator[None]:
         if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500:
             raise Unavailable(f"Elasticsearch: {error.status_code} {error.error}") from error
         raise
+
+
+def _whole(answer: Body) -> None:
+    if answer.get("timed_out") or answer["_shards"]["failed"]:
+        raise Unavailable("Elasticsearch answered from a part of the index only")
 
 
 def _chunks(operations: Sequence[Operation]) -> Iterator[list[bytes]]:
@@ -325,9 +363,11 @@ def _following(answer: Body, request: SearchRequest, pit: str | None = None) -> 
 
 def _page_of(answer: Body, request: SearchRequest) -> SearchPage:
     hits = answer["hits"].get("hits", [])[: request.limit]
+    articles = [hit["_source"]["article"] for hit in hits if "_source" in hit]
+    if not request.counted:
+        return SearchPage(0, articles, {}, _following(answer, request))
     facets = {
         name: merged_facet([(bucket["key"], bucket["doc_count"]) for bucket in answer["aggregations"][name]["buckets"]])
         for name in FACETS
     }
-    articles = [hit["_source"]["article"] for hit in hits if "_source" in hit]
     return SearchPage(answer["hits"]["total"]["value"], articles, facets, _following(answer, request))

@@ -8,6 +8,7 @@ from newswire_search.mapping import FACET_SUFFIX
 from newswire_search.ranking import TITLE_WEIGHT, sought
 
 LONGEST_FACET = 1000
+DAYS_AT_ONCE = 10_000
 
 Body = dict[str, Any]
 
@@ -18,6 +19,17 @@ ORDER: dict[Sort, list[Body]] = {
 }
 
 AGGREGATIONS: Body = {name: {"terms": {"field": name + FACET_SUFFIX, "size": LONGEST_FACET}} for name in FACETS}
+
+
+def days_aggregation(after: Body | None) -> Body:
+    """Return the aggregation that counts by day, and goes on where ``after_key`` of the answer before says."""
+    days: Body = {
+        "size": DAYS_AT_ONCE,
+        "sources": [{"day": {"date_histogram": {"field": "published_at", "calendar_interval": "day"}}}],
+    }
+    if after is not None:
+        days["after"] = after
+    return {"composite": days, "aggregations": {"updated_at": {"max": {"field": "updated_at"}}}}
 
 
 def elasticsearch_query(request: SearchRequest) -> Body:

@@ -22,6 +22,7 @@ from newswire.consume import Unavailable
 from newswire_search.embedded_query import both, date_range, embedded_query
 from newswire_search.index import (
     FACETS,
+    Day,
     FacetCount,
     IndexInUse,
     IndexName,
@@ -37,7 +38,7 @@ from newswire_search.index import (
     Written,
     merged_facet,
 )
-from newswire_search.mapping import FACET_SUFFIX, MAPPING_NUMBER, fields_of
+from newswire_search.mapping import DAY_MS, FACET_SUFFIX, MAPPING_NUMBER, fields_of, moment_of
 
 PINNED_SEARCHERS = 32
 PINNED_SECONDS = 300.0
@@ -110,6 +111,10 @@ class EmbeddedIndex:
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return what the index holds under an id."""
         return await self._on(self._reading, lambda: self._get(self._index.searcher(), article_id))
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
+        return await self._on(self._reading, lambda: self._days(request))
 
     async def check(self) -> str | None:
         """Tell whether the last write got through."""
@@ -223,7 +228,20 @@ class EmbeddedIndex:
         page = found[: request.limit]
         articles = [_stored(live, address) for _, address in page]
         following = Position(_key(page[-1][0])) if len(found) > request.limit else None
+        if not request.counted:
+            return SearchPage(0, articles, {}, following)
         return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query), following)
+
+    def _days(self, request: SearchRequest) -> list[Day]:
+        per_day = {
+            "histogram": {"field": "published_at", "interval": float(DAY_MS), "min_doc_count": 1},
+            "aggs": {"updated_at": {"max": {"field": "updated_at"}}},
+        }
+        answer = self._index.searcher().aggregate(embedded_query(self._schema, request), {"days": per_day})
+        return [
+            Day(moment_of(found["key"]).date(), found["doc_count"], moment_of(found["updated_at"]["value"]))
+            for found in answer["days"]["buckets"]
+        ]
 
     def _by_relevance(self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> SearchPage:
         offset, pin, searcher = 0, None, live

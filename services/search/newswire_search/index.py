@@ -5,6 +5,7 @@ Two implementations stand behind it, `ElasticsearchIndex` and `EmbeddedIndex`, a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
@@ -108,6 +109,8 @@ class SearchRequest:
     after: Position | None = None
     with_text: bool = True
     """Whether the articles are to carry ``body`` and ``text``; lists that show neither are cheaper without."""
+    counted: bool = True
+    """Whether the total and the facets are to be counted; a page by time that shows neither is cheaper without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,17 @@ class SearchPage:
     articles: Sequence[Mapping[str, Any]]
     facets: Mapping[str, Sequence[FacetCount]]
     next: Position | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day (UTC) on which something was published."""
+
+    date: date
+    count: int
+    """How many articles."""
+    updated_at: datetime
+    """When the last of them was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +163,10 @@ class Reading(Protocol):
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return a published article, or that it was retracted, or None where the index knows no such id."""
+        ...
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
         ...
 
 

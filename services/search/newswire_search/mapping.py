@@ -1,7 +1,7 @@
 """What the index holds of an article, and the Elasticsearch index that holds it."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from newswire.analysis import article_terms, title_terms
@@ -16,11 +16,17 @@ LONGEST_TERM = 1000
 
 FACET_SUFFIX = "_facet"
 SEPARATOR = "\x1f"
+DAY_MS = 86_400_000
 
 
 def milliseconds(moment: datetime) -> int:
     """Return a moment as ms since 1970."""
     return round(moment.timestamp() * 1000)
+
+
+def moment_of(milliseconds: float) -> datetime:
+    """Return the moment that lies so many ms after the beginning of 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 def fields_of(article: Article) -> dict[str, Any]:

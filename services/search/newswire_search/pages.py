@@ -18,7 +18,7 @@ from newswire.problems import Problem, from_validation_error, gone, not_found, u
 from newswire.requests import scalar_params
 from newswire_search.api import find, next_cursor, read
 from newswire_search.index import FACETS, Reading, Retracted, SearchPage, SearchRequest
-from newswire_search.links import Choice, applied, choices, with_cursor
+from newswire_search.links import Choice, applied, choices, path_of, slug_of, with_cursor
 from newswire_search.parameters import SCALARS, SearchParams
 from newswire_search.presenting import results
 
@@ -131,16 +131,6 @@ def problem_page(error: Problem) -> Response:
         errors=error.errors,
         code=error.status,
     )
-
-
-def slug_of(article: Mapping[str, Any]) -> str:
-    """Return the last part of an article's address."""
-    return str(article["url"]).rstrip("/").rsplit("/", 1)[-1]
-
-
-def path_of(article: Mapping[str, Any]) -> str:
-    """Return where on this site an article is."""
-    return f"/articles/{article['id']}/{slug_of(article)}"
 
 
 def _params(sent: list[tuple[str, str]]) -> SearchParams:

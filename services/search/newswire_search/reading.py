@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.keyspace import Keyspace
-from newswire_search.index import Reading, Retracted, SearchPage, SearchRequest
+from newswire_search.index import Day, Reading, Retracted, SearchPage, SearchRequest
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,10 @@ class ErasureAware:
         if found is None or isinstance(found, Retracted) or not await self._erased([found]):
             return found
         return Retracted(article_id, found["version"])
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return days with their counts, as `newswire_search.index.Reading.days` does; the index alone knows them."""
+        return await self._index.days(request)
 
     async def _erased(self, articles: Sequence[Mapping[str, Any]]) -> set[str]:
         """Return the ids of those whose record is there and whose version document is gone."""
