@@ -15,10 +15,10 @@ from typing import Any
 import orjson
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
+from newswire.analysis import DEFAULT, language_of
 from newswire.consume import Unavailable
 from newswire_search.elasticsearch_query import AGGREGATIONS, ORDER, Body, days_aggregation, elasticsearch_query
 from newswire_search.index import (
-    FACETS,
     Day,
     IndexName,
     Operation,
@@ -42,6 +42,8 @@ KEEP_SNAPSHOT = "5m"
 SNAPSHOTS = 200
 """How many snapshots one process keeps open; the oldest is closed for a new one, and its cursors end."""
 VISIBLE_POLL, VISIBLE_DEADLINE = 0.05, 10.0
+LANGUAGES_KNOWN = 1.0
+"""For how many seconds it is taken for granted in which languages there are articles."""
 HEAVY = ["article.body", "article.text"]
 
 
@@ -57,6 +59,8 @@ class ElasticsearchIndex:
         self._client = client
         self._settings = settings
         self._snapshots: dict[str, float] = {}
+        self._languages = {DEFAULT}
+        self._languages_asked = float("-inf")
 
     async def ensure(self) -> None:
         """Make the index where its alias is missing."""
@@ -83,6 +87,7 @@ class ElasticsearchIndex:
         # Analysing hundreds of long texts takes a while, and the event loop has other work meanwhile.
         for chunk in await asyncio.to_thread(lambda: list(_chunks(operations))):
             results += await self._write(chunk)
+        self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
         return results
 
     async def _write(self, lines: list[bytes]) -> list[Written | Refused]:
@@ -121,14 +126,25 @@ class ElasticsearchIndex:
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
         async with _translated():
+            await self._learn_languages()
             if request.sort is Sort.RELEVANCE and request.after is not None:
                 return await self._next_by_relevance(request, request.after)
             after = request.after.key if request.after is not None else None
-            answer = await self._healing(lambda: self._page(request, after=after, counts=request.counted))
+            answer = await self._healing(lambda: self._page(request, after=after))
             page = _page_of(answer, request)
             if request.sort is not Sort.RELEVANCE or page.next is None:
                 return page
             return await self._with_snapshot(request, answer, page)
+
+    async def _learn_languages(self) -> None:
+        """See, once in a while, in which languages articles have come that other processes wrote."""
+        now = time.monotonic()
+        if now < self._languages_asked + LANGUAGES_KNOWN:
+            return
+        self._languages_asked = now
+        asked: Body = {"analysis": {"terms": {"field": "analysis", "size": 100}}}
+        answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
+        self._languages |= {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
 
     async def _page(
         self,
@@ -143,18 +159,16 @@ class ElasticsearchIndex:
         place: Body = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}} if pit else {"index": self.alias}
         answer = await self._client.search(
             **place,
-            query=elasticsearch_query(request),
+            query=elasticsearch_query(request, self._languages),
             sort=ORDER[request.sort],
             size=request.limit + 1,
             search_after=list(after) if after else None,
             track_total_hits=counts,
-            aggregations=AGGREGATIONS if counts else None,
+            aggregations=AGGREGATIONS if counts and request.with_facets else None,
             source={"includes": ["article"], "excludes": excludes} if articles else False,
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
-        body: Body = answer.body
-        _whole(body)
-        return body
+        return _whole(answer.body)
 
     async def _with_snapshot(self, request: SearchRequest, answer: Body, page: SearchPage) -> SearchPage:
         """Open a snapshot for the next pages, and make sure that this first page is the snapshot's first page."""
@@ -225,6 +239,7 @@ class ElasticsearchIndex:
         days: list[Day] = []
         after: Body | None = None
         async with _translated():
+            await self._learn_languages()
             while True:
                 answer = await self._healing(partial(self._days, request, after))
                 days += [
@@ -242,14 +257,12 @@ class ElasticsearchIndex:
     async def _days(self, request: SearchRequest, after: Body | None) -> Body:
         answer = await self._client.search(
             index=self.alias,
-            query=elasticsearch_query(request),
+            query=elasticsearch_query(request, self._languages),
             size=0,
             track_total_hits=False,
             aggregations={"days": days_aggregation(after)},
         )
-        body: Body = answer.body
-        _whole(body)
-        days: Body = body["aggregations"]["days"]
+        days: Body = _whole(answer.body)["aggregations"]["days"]
         return days
 
     async def _source(self, article_id: str, *, realtime: bool, includes: list[str] | None) -> Body | None:
@@ -301,9 +314,10 @@ async def _translated() -> AsyncIterator[None]:
         raise
 
 
-def _whole(answer: Body) -> None:
+def _whole(answer: Body) -> Body:
     if answer.get("timed_out") or answer["_shards"]["failed"]:
         raise Unavailable("Elasticsearch answered from a part of the index only")
+    return answer
 
 
 def _chunks(operations: Sequence[Operation]) -> Iterator[list[bytes]]:
@@ -364,10 +378,9 @@ def _following(answer: Body, request: SearchRequest, pit: str | None = None) -> 
 def _page_of(answer: Body, request: SearchRequest) -> SearchPage:
     hits = answer["hits"].get("hits", [])[: request.limit]
     articles = [hit["_source"]["article"] for hit in hits if "_source" in hit]
-    if not request.counted:
-        return SearchPage(0, articles, {}, _following(answer, request))
+    counted = answer["aggregations"] if request.with_facets else {}
     facets = {
-        name: merged_facet([(bucket["key"], bucket["doc_count"]) for bucket in answer["aggregations"][name]["buckets"]])
-        for name in FACETS
+        name: merged_facet([(bucket["key"], bucket["doc_count"]) for bucket in found["buckets"]])
+        for name, found in counted.items()
     }
     return SearchPage(answer["hits"]["total"]["value"], articles, facets, _following(answer, request))

@@ -44,7 +44,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
         wanted = {"sort": Sort.NEWEST, "limit": settings.feed_entries, "fields": "body,text"}
         moment = await changed() if caller is None else None  # before the search: what comes meanwhile is a change
         _, page = await find(
-            index, SearchParams.model_validate(params.model_dump(by_alias=True) | wanted), counted=False
+            index, SearchParams.model_validate(params.model_dump(by_alias=True) | wanted), with_facets=False
         )
         feed = Feed(
             title=title_of(sent),

@@ -109,8 +109,8 @@ class SearchRequest:
     after: Position | None = None
     with_text: bool = True
     """Whether the articles are to carry ``body`` and ``text``; lists that show neither are cheaper without."""
-    counted: bool = True
-    """Whether the total and the facets are to be counted; a page by time that shows neither is cheaper without."""
+    with_facets: bool = True
+    """Whether values are to be counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ async def _walk(index: Reading, stretch: Stretch) -> AsyncIterator[Mapping[str, 
 
 def _by_time(sort: Sort = Sort.NEWEST, **span: str) -> SearchRequest:
     asked = to_request(SearchParams.model_validate({"sort": sort, **span}))
-    return replace(asked, limit=AT_ONCE, counted=False)
+    return replace(asked, limit=AT_ONCE, with_facets=False)
 
 
 def _urls(found: Sequence[tuple[str, datetime | None]]) -> etree._Element:
