@@ -1,15 +1,18 @@
 """What a feed holds, before it is written in one of its formats."""
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+from urllib.parse import quote
 
 from newswire.article import Author, Image
-from newswire_search.links import Sent, address
+from newswire_search.links import Sent, address, feed_address, narrowed
 
+_NOT_IN_ADDRESSES = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
 SUMMARY_LENGTH = 300
 """Characters of an article's text that stand in for a summary, where it has none."""
 
@@ -28,6 +31,18 @@ MEDIA_TYPES = {
     Format.ATOM: "application/atom+xml",
     Format.JSON: "application/feed+json",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class FeedLink:
+    """A link to a feed in one format."""
+
+    name: str
+    """Of the format."""
+    title: str
+    """Of the feed."""
+    media_type: str
+    href: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,18 +106,32 @@ def entry_of(article: Mapping[str, Any], *, whole: bool) -> Entry:
     return Entry(
         id=f"urn:newswire:article:{article['id']}",
         url=article["url"],
-        canonical=canonical if canonical != article["url"] else None,
+        canonical=_written_out(canonical) if canonical and canonical != article["url"] else None,
         title=article["title"],
         summary=article.get("summary") or textwrap.shorten(article.get("text", ""), SUMMARY_LENGTH, placeholder=" …"),
         body=article.get("body") if whole else None,
-        authors=[Author.model_validate(author) for author in article.get("authors", [])],
+        authors=[
+            Author(name=author["name"], url=_written_out(author.get("url"))) for author in article.get("authors", [])
+        ],
         publisher=article["publisher"],
         tags=[*([category] if category else []), *article.get("topics", [])],
         language=language if language != "und" else None,
-        image=Image.model_validate(image) if image else None,
+        image=Image.model_validate({**image, "url": _written_out(image["url"])}) if image else None,
         published=published,
         updated=max(published, updated),
     )
+
+
+def _written_out(address: str | None) -> str | None:
+    """Return an address with those characters encoded that must not stand in one, whatever publishers sent."""
+    return address and _NOT_IN_ADDRESSES.sub(lambda found: quote(found[0]), address)
+
+
+def links_to(sent: Sent) -> list[FeedLink]:
+    """Return links to the feed of these parameters, one for each format."""
+    return [
+        FeedLink(NAMES[form], title_of(narrowed(sent)), MEDIA_TYPES[form], feed_address(sent, form)) for form in Format
+    ]
 
 
 def home_of(sent: Sent) -> str:

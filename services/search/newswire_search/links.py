@@ -42,9 +42,14 @@ def path_of(article: Mapping[str, Any]) -> str:
     return f"/articles/{article['id']}/{slug_of(article)}"
 
 
+def narrowed(sent: Sent) -> list[tuple[str, str]]:
+    """Return those parameters that say which articles are wanted, not how they are shown."""
+    return [(name, value) for name, value in sent if name in (*NARROWING, *FACETS)]
+
+
 def feed_address(sent: Sent, form: str) -> str:
     """Return the address of the feed, in a format, of what a search asks for; order and page do not matter to it."""
-    kept = [(name, value) for name, value in sent if name in (*NARROWING, *FACETS)]
+    kept = narrowed(sent)
     if not kept:
         return f"/feeds/latest.{form}"
     (name, value), *more = kept

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
@@ -13,11 +14,14 @@ from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse
 
 from newswire.accounts import reader
+from newswire.article import Image, Status
+from newswire.linked_data import news_article
 from newswire.pages import add_asset, render, templates
 from newswire.problems import Problem, from_validation_error, gone, not_found, unexpected
 from newswire.query import fitting, interpreted
 from newswire.requests import scalar_params
 from newswire_search.api import find, next_cursor, read
+from newswire_search.feed import links_to
 from newswire_search.index import FACETS, Reading, Retracted, SearchPage, SearchRequest
 from newswire_search.links import Choice, applied, choices, path_of, slug_of, with_cursor
 from newswire_search.parameters import SCALARS, SearchParams
@@ -79,6 +83,7 @@ def router(index: Reading) -> APIRouter:
             articles=_listed(asked, page),
             next_page=with_cursor([], next_cursor(asked, page)),
             facets=_facets(page, []),
+            feeds=links_to([]),
         )
 
     @routes.get("/search")
@@ -86,7 +91,8 @@ def router(index: Reading) -> APIRouter:
         sent = [
             (name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"
         ]
-        params = _params([(name, fitting(value) if name == "q" else value) for name, value in sent])
+        fitted = [(name, fitting(value) if name == "q" else value) for name, value in sent]
+        params = _params(fitted)
         asked, page = await find(index, params)
         return render(
             "search.html",
@@ -103,6 +109,7 @@ def router(index: Reading) -> APIRouter:
             applied=applied(sent, FACET_NAMES),
             next_page=with_cursor(sent, next_cursor(asked, page)),
             following=params.cursor is not None,
+            feeds=links_to(fitted),
         )
 
     @routes.get("/articles/{article_id}")
@@ -113,11 +120,19 @@ def router(index: Reading) -> APIRouter:
             raise not_found("article")
         if isinstance(found, Retracted):
             raise gone("article")
-        path = path_of(found)
-        if slug != slug_of(found):
+        if quote(slug) != slug_of(found):  # an address is encoded, a parameter is not
             # The title may change back one day: the redirection must not be kept for ever.
-            return RedirectResponse(path, 301, headers={"Cache-Control": "no-cache"})
-        return render("article.html", PACKAGE, language=_language(found), **_shown(found), body=Markup(found["body"]))  # noqa: S704
+            return RedirectResponse(path_of(found), 301, headers={"Cache-Control": "no-cache"})
+        category = found.get("category")
+        return render(
+            "article.html",
+            PACKAGE,
+            language=_language(found),
+            **_shown(found),
+            body=Markup(found["body"]),  # noqa: S704
+            linked_data=news_article({"status": Status.PUBLISHED, **found}),
+            feeds=links_to([("category", category)] if category else []),
+        )
 
     return routes
 
@@ -158,7 +173,7 @@ def _listed(request: SearchRequest, page: SearchPage) -> list[dict[str, Any]]:
 
 def _shown(article: Mapping[str, Any]) -> dict[str, Any]:
     """Return what templates show of an article."""
-    published, updated = _moment(article["published_at"]), _moment(article["updated_at"])
+    published, updated, image = _moment(article["published_at"]), _moment(article["updated_at"]), article.get("image")
     return {
         "path": path_of(article),
         "title": article["title"],
@@ -167,7 +182,7 @@ def _shown(article: Mapping[str, Any]) -> dict[str, Any]:
         "publisher": article["publisher"],
         "category": article.get("category"),
         "topics": article.get("topics") or [],
-        "image": article.get("image"),
+        "image": Image.model_validate(image) if image else None,
         "published": published,
         "updated": updated if article["version"] > 1 and updated > published else None,
         "correction_note": article.get("correction_note"),

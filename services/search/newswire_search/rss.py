@@ -65,8 +65,7 @@ def _add_image(item: etree._Element, image: Image) -> None:
     media = add(
         item, MEDIA + "content", url=image.url, medium="image", type=kind, width=image.width, height=image.height
     )
-    if described := image.caption or image.alt:
-        add(media, MEDIA + "description", described, type="plain")
+    # No media:description: programs in use take it for the article's text.
     if image.credit:
         add(media, MEDIA + "credit", image.credit)
 

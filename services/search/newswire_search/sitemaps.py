@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from types import MappingProxyType
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -157,7 +158,7 @@ def stretch_of(name: str) -> Stretch | None:
 
 async def _walk(index: Reading, stretch: Stretch) -> AsyncIterator[Mapping[str, Any]]:
     """Go through the articles of a file, oldest first, page by page."""
-    wanted = _by_time(Sort.OLDEST, from_=stretch.first, to=stretch.last)
+    wanted = _by_time(Sort.OLDEST, {"from": stretch.first, "to": stretch.last})
     at, end = 0, stretch.skipped + MOST_IN_A_FILE
     while at < end:
         page = await index.search(wanted)
@@ -169,7 +170,7 @@ async def _walk(index: Reading, stretch: Stretch) -> AsyncIterator[Mapping[str, 
         wanted = replace(wanted, after=page.next)
 
 
-def _by_time(sort: Sort = Sort.NEWEST, **span: str) -> SearchRequest:
+def _by_time(sort: Sort = Sort.NEWEST, span: Mapping[str, str] = MappingProxyType({})) -> SearchRequest:
     asked = to_request(SearchParams.model_validate({"sort": sort, **span}))
     return replace(asked, limit=AT_ONCE, with_facets=False)
 
