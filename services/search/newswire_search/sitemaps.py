@@ -36,7 +36,7 @@ WITH_NEWS: dict[Any, str] = PREFIXES | {"news": NEWS[1:-1]}
 MEDIA_TYPE = "application/xml"
 
 MOST_IN_A_FILE = 5_000
-AT_ONCE = 1_000
+AT_ONCE = 2_500
 """How many are read at once; a file holds a multiple of it."""
 NEWS_SPAN, MOST_NEWS = timedelta(hours=48), 1_000
 """As news search engines want it: nothing older, not more."""
