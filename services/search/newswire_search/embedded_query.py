@@ -3,8 +3,10 @@
 from tantivy import FieldType, Occur, Schema
 from tantivy import Query as Tantivy
 
+from newswire.filters import Filter
 from newswire.query import All, Any_, Everything, Not, Phrase, Query
-from newswire_search.index import FieldFilter, SearchRequest
+from newswire_search.entitlement import field_filters, metadata_terms
+from newswire_search.index import FieldFilter, SearchRequest, Word
 from newswire_search.ranking import TITLE_WEIGHT, sought
 
 
@@ -14,7 +16,8 @@ def embedded_query(schema: Schema, request: SearchRequest) -> Tantivy:
     in_title = [(Occur.Should, _phrase(schema, "title_terms", phrase)) for phrase in sought(request.query)]
     if in_title:
         clauses.append((Occur.Should, Tantivy.boost_query(Tantivy.boolean_query(in_title), TITLE_WEIGHT)))
-    required = [Tantivy.term_query(schema, "retracted", False)]
+    required = [readable(schema, request.entitlement)]
+    required += [_holding(schema, word) for word in request.words]
     if request.since is not None or request.until is not None:
         required.append(date_range(schema, request.since, request.until))
     for field, chosen in request.filters.items():
@@ -22,6 +25,30 @@ def embedded_query(schema: Schema, request: SearchRequest) -> Tantivy:
         clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.unwanted]
     clauses += [(Occur.Must, Tantivy.const_score_query(clause, 0.0)) for clause in required]
     return Tantivy.boolean_query(clauses)
+
+
+def readable(schema: Schema, entitlement: Filter | None) -> Tantivy:
+    """Return the query for what a caller may read at all."""
+    published = Tantivy.term_query(schema, "retracted", False)
+    if entitlement is None:
+        return published
+    clauses = [(Occur.Must, published)]
+    for field, chosen in field_filters(entitlement):
+        clauses += [(Occur.Must, wanted) for wanted in _wanted(schema, field, chosen)]
+        clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.unwanted]
+    clauses += [
+        (Occur.Must, Tantivy.term_query(schema, "metadata", term, index_option="basic"))
+        for term in metadata_terms(entitlement)
+    ]
+    if not isinstance(entitlement.parsed, Everything):
+        clauses.append((Occur.Must, _boolean(schema, entitlement.parsed)))
+    return Tantivy.boolean_query(clauses)
+
+
+def _holding(schema: Schema, word: Word) -> Tantivy:
+    if not word.edits:
+        return Tantivy.term_query(schema, "words", word.text, index_option="basic")
+    return Tantivy.fuzzy_term_query(schema, "words", word.text, distance=word.edits)
 
 
 def date_range(schema: Schema, since: int | None, until: int | None) -> Tantivy:

@@ -1,12 +1,13 @@
 """What the index holds of an article, and the Elasticsearch index that holds it."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from newswire.analysis import article_terms, title_terms
 from newswire.article import Article
 from newswire.folding import fold
+from newswire_search.words import distinct_words, known_words
 
 MAPPING_NUMBER = 1
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
@@ -23,6 +24,17 @@ def milliseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
+def month(moment: datetime) -> str:
+    """Return the month in which a moment lies, in UTC, as ``2026-03``."""
+    at = moment.astimezone(UTC)
+    return f"{at.year:04d}-{at.month:02d}"
+
+
+def metadata_term(name: str, value: str) -> str:
+    """Return how an index holds one folded pair of an article's metadata."""
+    return f"{name}{SEPARATOR}{value}"
+
+
 def fields_of(article: Article) -> dict[str, Any]:
     """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
     fields: dict[str, Any] = {
@@ -30,7 +42,11 @@ def fields_of(article: Article) -> dict[str, Any]:
         "title_terms": _joined(title_terms(article)),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
-        "metadata": [f"{key}{SEPARATOR}{value}" for key, value in article.metadata.items()],
+        "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
+        "words": " ".join(known_words(article)),
+        "title_words": " ".join(distinct_words(article.title)),
+        "topic_words": " ".join(distinct_words(*article.topics)),
+        "author_words": " ".join(distinct_words(*article.author_names)),
     }
     for name, values in (
         ("category", [article.category] if article.category else []),
@@ -38,11 +54,16 @@ def fields_of(article: Article) -> dict[str, Any]:
         ("author", article.author_names),
         ("publisher", [article.publisher]),
         ("language", [article.language]),
+        ("month", [month(article.published_at)]),
     ):
         folded = _by_folded(values)
         fields[name] = list(folded)
         fields[name + FACET_SUFFIX] = [f"{key}{SEPARATOR}{value}" for key, value in folded.items()]
     return fields
+
+
+def _folded(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {fold(name): fold(value) for name, value in metadata.items()}
 
 
 def _joined(terms: Iterable[str]) -> str:
@@ -58,9 +79,12 @@ def _by_folded(values: Iterable[str]) -> dict[str, str]:
 
 
 _TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}
+_WORDS = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
 _KEYWORD = {"type": "keyword"}
 _TIME = {"type": "date", "format": "epoch_millis"}
-_KEYWORDS = ("category", "topic", "author", "publisher", "language")
+_KEYWORDS = ("category", "topic", "author", "publisher", "language", "month")
+WORDS = ("words", "title_words", "topic_words", "author_words")
+"""Fields of folded words that are not stemmed (`newswire_search.words`)."""
 
 MAPPING: dict[str, Any] = {
     "dynamic": "strict",
@@ -72,6 +96,7 @@ MAPPING: dict[str, Any] = {
         "retracted": {"type": "boolean"},
         "text": _TERMS,
         "title_terms": _TERMS,
+        **dict.fromkeys(WORDS, _WORDS),
         "published_at": _TIME,
         "updated_at": _TIME,
         "metadata": _KEYWORD,
