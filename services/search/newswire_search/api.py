@@ -18,6 +18,7 @@ from newswire.article import Author, Image
 from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire.problems import gone, not_found, unavailable
+from newswire.query import interpreted
 from newswire.requests import scalar_params
 from newswire_search.completing import completions
 from newswire_search.cursor import expired, read_cursor, write_cursor
@@ -109,6 +110,8 @@ class SearchAnswer(BaseModel):
     """One page of results."""
 
     total: int
+    interpreted: str
+    """How ``q`` was understood: a query that is understood the same."""
     took_ms: float
     articles: list[SearchResult]
     facets: Facets
@@ -159,6 +162,7 @@ def router(index: Reading) -> APIRouter:
         articles = await asyncio.to_thread(results, page, request.query, extra)
         answer = {
             "total": page.total,
+            "interpreted": interpreted(request.query),
             "took_ms": round((time.perf_counter() - began) * 1000, 1),
             "articles": articles,
             "facets": {name: respelled(counts, getattr(params, name)) for name, counts in page.facets.items()},

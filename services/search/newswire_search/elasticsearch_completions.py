@@ -1,12 +1,12 @@
 """Completions from Elasticsearch: three small searches in one request, one for each kind."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from newswire_search.completing import distinct, goes_on, may_be_mistyped
 from newswire_search.elasticsearch_query import ORDER, Body, readable
 from newswire_search.index import Beginning, Completion, Kind, Sort
-from newswire_search.mapping import FACET_SUFFIX, SEPARATOR
+from newswire_search.mapping import FACET_SUFFIX, SEPARATOR, WORDS_SUFFIX
 
 NEWEST = 50
 """Names are taken from this many of the newest articles that bear one; reading them costs little, for no source is read."""
@@ -14,9 +14,9 @@ LONGEST_MISTYPED = 24
 """Of longer words no letter may be wrong: Elasticsearch takes patterns of at most 1,000 characters."""
 
 
-def searches(beginning: Beginning, index: str) -> list[Body]:
+def searches(beginning: Beginning, languages: Collection[str], index: str) -> list[Body]:
     """Return the lines of a multi-search: a header and a body for each kind."""
-    return [line for kind in Kind for line in ({"index": index}, _search(beginning, kind))]
+    return [line for kind in Kind for line in ({"index": index}, _search(beginning, languages, kind))]
 
 
 def completions(beginning: Beginning, answers: Sequence[Mapping[str, Any]]) -> list[Completion]:
@@ -29,14 +29,14 @@ def completions(beginning: Beginning, answers: Sequence[Mapping[str, Any]]) -> l
     return found
 
 
-def _search(beginning: Beginning, kind: Kind) -> Body:
-    field = f"{kind}_words"
+def _search(beginning: Beginning, languages: Collection[str], kind: Kind) -> Body:
+    field = kind + WORDS_SUFFIX
     *whole, last = beginning.words
     clauses = [_whole(beginning, field, word) for word in whole]
     clauses.append(_begun(beginning, field, last))
     title = kind is Kind.TITLE
     return {
-        "query": {"bool": {"filter": [*readable(beginning.entitlement), *clauses]}},
+        "query": {"bool": {"filter": [*readable(beginning.entitlement, languages), *clauses]}},
         "sort": ORDER[Sort.NEWEST],
         "size": beginning.limit if title else max(NEWEST, beginning.limit),
         "track_total_hits": False,

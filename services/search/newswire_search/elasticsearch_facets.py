@@ -1,7 +1,7 @@
 """Counting values on Elasticsearch: what each would find beside those chosen in other fields."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from newswire_search.elasticsearch_query import Body, elasticsearch_query
@@ -13,16 +13,16 @@ LONGEST = 1000
 _VALUES, _WANTED, _REGARDLESS = "values", "wanted", "regardless"
 
 
-def aggregations(request: SearchRequest) -> Body:
+def aggregations(request: SearchRequest, languages: Collection[str]) -> Body:
     """Return what counts the values of each field.
 
     A field of which values are wanted is counted over what the request would find without wanting them, or all its other
     values would count none.
     """
-    return {name: _counted(request, name) for name in FACETS}
+    return {name: _counted(request, languages, name) for name in FACETS}
 
 
-def _counted(request: SearchRequest, name: str) -> Body:
+def _counted(request: SearchRequest, languages: Collection[str], name: str) -> Body:
     values = {"terms": {"field": name + FACET_SUFFIX, "size": LONGEST}}
     wanted = _wanted(request, name)
     if not wanted:
@@ -30,7 +30,7 @@ def _counted(request: SearchRequest, name: str) -> Body:
     # The values asked for may not be among the most frequent ones.
     asked_for = {"terms": {"field": name, "include": wanted, "size": len(wanted)}}
     regardless = {
-        "filter": elasticsearch_query(request.regardless_of(name)),
+        "filter": elasticsearch_query(request.regardless_of(name), languages),
         "aggregations": {_VALUES: values, _WANTED: asked_for},
     }
     return {"global": {}, "aggregations": {_REGARDLESS: regardless}}

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
+from newswire.analysis import DEFAULT, language_of
 from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire_search.elasticsearch_completions import completions, searches
@@ -45,6 +46,8 @@ KEEP_SNAPSHOT = "5m"
 SNAPSHOTS = 200
 """How many snapshots one process keeps open; the oldest is closed for a new one, and its cursors end."""
 VISIBLE_POLL, VISIBLE_DEADLINE = 0.05, 10.0
+LANGUAGES_KNOWN = 1.0
+"""For how many seconds it is taken for granted in which languages there are articles."""
 HEAVY = ["article.body", "article.text"]
 
 
@@ -60,6 +63,8 @@ class ElasticsearchIndex:
         self._client = client
         self._settings = settings
         self._snapshots: dict[str, float] = {}
+        self._languages = {DEFAULT}
+        self._languages_asked = float("-inf")
 
     async def ensure(self) -> None:
         """Make the index where its alias is missing."""
@@ -86,6 +91,7 @@ class ElasticsearchIndex:
         # Analysing hundreds of long texts takes a while, and the event loop has other work meanwhile.
         for chunk in await asyncio.to_thread(lambda: list(_chunks(operations))):
             results += await self._write(chunk)
+        self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
         return results
 
     async def _write(self, lines: list[bytes]) -> list[Written | Refused]:
@@ -124,6 +130,7 @@ class ElasticsearchIndex:
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
         async with _translated():
+            await self._learn_languages()
             if request.sort is Sort.RELEVANCE and request.after is not None:
                 return await self._next_by_relevance(request, request.after)
             after = request.after.key if request.after is not None else None
@@ -132,6 +139,16 @@ class ElasticsearchIndex:
             if request.sort is not Sort.RELEVANCE or page.next is None:
                 return page
             return await self._with_snapshot(request, answer, page)
+
+    async def _learn_languages(self) -> None:
+        """See, once in a while, in which languages articles have come that other processes wrote."""
+        now = time.monotonic()
+        if now < self._languages_asked + LANGUAGES_KNOWN:
+            return
+        self._languages_asked = now
+        asked: Body = {"analysis": {"terms": {"field": "analysis", "size": 100}}}
+        answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
+        self._languages |= {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
 
     async def _page(
         self,
@@ -146,12 +163,12 @@ class ElasticsearchIndex:
         place: Body = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}} if pit else {"index": self.alias}
         answer = await self._client.search(
             **place,
-            query=elasticsearch_query(request),
+            query=elasticsearch_query(request, self._languages),
             sort=ORDER[request.sort],
             size=request.limit + 1,
             search_after=list(after) if after else None,
             track_total_hits=counts,
-            aggregations=aggregations(request) if counts and request.with_facets else None,
+            aggregations=aggregations(request, self._languages) if counts and request.with_facets else None,
             source={"includes": ["article"], "excludes": excludes} if articles else False,
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
@@ -232,7 +249,10 @@ class ElasticsearchIndex:
         """Return titles, topics and authors that hold each of the words."""
 
         async with _translated():
-            answers = (await self._client.msearch(searches=searches(beginning, self.alias)))["responses"]
+            await self._learn_languages()
+            answers = (await self._client.msearch(searches=searches(beginning, self._languages, self.alias)))[
+                "responses"
+            ]
             if any(_missing(answer) for answer in answers):
                 await self.ensure()
                 return []
@@ -242,8 +262,9 @@ class ElasticsearchIndex:
         self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
     ) -> list[Mapping[str, Any]]:
         """Return other articles that share the words most telling of this one."""
-        query = await asyncio.to_thread(related_query, article, entitlement)
         async with _translated():
+            await self._learn_languages()
+            query = await asyncio.to_thread(related_query, article, entitlement, self._languages)
             answer = await self._healing(
                 lambda: self._client.search(
                     index=self.alias,

@@ -1,12 +1,14 @@
 """A search request as an Elasticsearch query."""
 
+from collections.abc import Callable, Collection
 from typing import Any
 
 from newswire.filters import Filter
-from newswire.query import All, Any_, Everything, Not, Phrase, Query
+from newswire.matching import Analysed, Both, Either, Phrase, Without, sought
+from newswire.query import Everything, Prefix, Published, Query
 from newswire_search.entitlement import field_filters, metadata_terms
 from newswire_search.index import FieldFilter, SearchRequest, Sort, Word
-from newswire_search.ranking import TITLE_WEIGHT, sought
+from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
 
 Body = dict[str, Any]
 
@@ -17,22 +19,18 @@ ORDER: dict[Sort, list[Body]] = {
 }
 
 
-def elasticsearch_query(request: SearchRequest) -> Body:
-    """Return the scored query for the words and the filters of a request."""
-    required = readable(request.entitlement) + [holding(word) for word in request.words]
+def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> Body:
+    """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
+    required = readable(request.entitlement, languages) + [holding(word) for word in request.words]
     if request.since is not None or request.until is not None:
-        span = {"gte": request.since, "lte": request.until}
-        required.append({"range": {"published_at": {key: value for key, value in span.items() if value is not None}}})
+        required.append(_published(request.since, request.until))
     required += [_wanted(field, chosen) for field, chosen in request.filters.items() if chosen.wanted]
     excluded = [_unwanted(field, chosen) for field, chosen in request.filters.items() if chosen.unwanted]
-    query: Body = {"filter": required, "must_not": excluded, "must": [_boolean(request.query)]}
-    in_title = [_phrase("title_terms", phrase) for phrase in sought(request.query)]
-    if in_title:
-        query["should"] = [{"bool": {"should": in_title, "boost": TITLE_WEIGHT}}]
-    return {"bool": query}
+    must = _in_each_language(request.query, languages, _scored)
+    return {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
 
 
-def readable(entitlement: Filter | None) -> list[Body]:
+def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Body]:
     """Return the clauses for what a caller may read at all."""
     clauses: list[Body] = [{"term": {"retracted": False}}]
     if entitlement is None:
@@ -42,7 +40,7 @@ def readable(entitlement: Filter | None) -> list[Body]:
         clauses += [{"bool": {"must_not": _unwanted(field, chosen)}}] if chosen.unwanted else []
     clauses += [{"term": {"metadata": term}} for term in metadata_terms(entitlement)]
     if not isinstance(entitlement.parsed, Everything):
-        clauses.append(_boolean(entitlement.parsed))
+        clauses.append(_in_each_language(entitlement.parsed, languages, _boolean))
     return clauses
 
 
@@ -61,26 +59,60 @@ def _unwanted(field: str, chosen: FieldFilter) -> Body:
     return {"terms": {field: list(chosen.unwanted)}}
 
 
-def _boolean(query: Query) -> Body:
+def _in_each_language(query: Query, languages: Collection[str], made: Callable[[Analysed], Body]) -> Body:
+    found = readings(query, languages)
+    if len(found) == 1:
+        return made(found[0][0])
+    branches = [
+        {"bool": {"must": [made(reading)], "filter": [{"terms": {"analysis": list(same)}}]}} for reading, same in found
+    ]
+    return {"bool": {"should": branches, "minimum_should_match": 1}}
+
+
+def _scored(query: Analysed) -> Body:
+    """Return the query for one reading of the words, with what the title adds to the score."""
+    required = _boolean(query)
+    in_title = [_match("title_terms", phrase) for phrase in sought(query) if phrase.place == "text"]
+    if not in_title:
+        return required
+    return {"bool": {"must": [required], "should": [{"bool": {"should": in_title, "boost": TITLE_WEIGHT}}]}}
+
+
+def _boolean(query: Analysed) -> Body:
     match query:
+        case Phrase(_, "text" | "title"):
+            return _match(index_field(query), query)
         case Phrase():
-            return _phrase("text", query)
-        case Any_(parts):
+            return _unscored(_match(index_field(query), query))
+        case Either(parts):
             return {"bool": {"should": [_boolean(part) for part in parts], "minimum_should_match": 1}}
-        case All(parts):
+        case Both(parts):
             return {
                 "bool": {
-                    "must": [_boolean(part) for part in parts if not isinstance(part, Not)],
-                    "must_not": [_boolean(part.part) for part in parts if isinstance(part, Not)],
+                    "must": [_boolean(part) for part in parts if not isinstance(part, Without)],
+                    "must_not": [_boolean(part.part) for part in parts if isinstance(part, Without)],
                 }
             }
-        case Not(part):
+        case Without(part):
             return {"bool": {"must_not": [_boolean(part)]}}
+        case Prefix(beginning):
+            return {"constant_score": {"filter": {"prefix": {"words": {"value": beginning}}}}}
+        case Published(since, until):
+            return _unscored(_published(since, until))
         case Everything():
             return {"match_all": {}}
 
 
-def _phrase(field: str, phrase: Phrase) -> Body:
+def _match(field: str, phrase: Phrase) -> Body:
     if len(phrase.terms) == 1:
         return {"term": {field: phrase.terms[0]}}
     return {"match_phrase": {field: " ".join(phrase.terms)}}
+
+
+def _published(since: int | None, until: int | None) -> Body:
+    span = {"gte": since, "lte": until}
+    return {"range": {"published_at": {key: value for key, value in span.items() if value is not None}}}
+
+
+def _unscored(query: Body) -> Body:
+    return {"bool": {"filter": [query]}}

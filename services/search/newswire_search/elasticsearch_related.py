@@ -1,6 +1,6 @@
 """Related articles on Elasticsearch, which finds the most telling words by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from newswire.filters import Filter
@@ -8,7 +8,7 @@ from newswire_search.elasticsearch_query import Body, readable
 from newswire_search.related import FEWEST_ARTICLES, MOST_TERMS, SHARED, language_pattern, terms_of
 
 
-def related_query(article: Mapping[str, Any], entitlement: Filter | None) -> Body:
+def related_query(article: Mapping[str, Any], entitlement: Filter | None, languages: Collection[str]) -> Body:
     """Return the scored query for the articles that share the words most telling of this one."""
     alike = {
         "more_like_this": {
@@ -25,7 +25,7 @@ def related_query(article: Mapping[str, Any], entitlement: Filter | None) -> Bod
     return {
         "bool": {
             "must": [alike],
-            "filter": [*readable(entitlement), language],
+            "filter": [*readable(entitlement, languages), language],
             "must_not": [{"term": {"id": article["id"]}}],
         }
     }

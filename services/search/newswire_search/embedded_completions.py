@@ -1,6 +1,6 @@
 """Completions from the embedded index."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from operator import itemgetter
 
 import orjson
@@ -11,21 +11,27 @@ from newswire_search.completing import distinct, goes_on, may_be_mistyped
 from newswire_search.embedded_moment import read_moment
 from newswire_search.embedded_query import both, readable
 from newswire_search.index import Beginning, Completion, Kind
-from newswire_search.mapping import FACET_SUFFIX, SEPARATOR
+from newswire_search.mapping import FACET_SUFFIX, SEPARATOR, WORDS_SUFFIX
 
 MOST_NAMES = 50
 """Names are taken from this many that most articles bear, among all that stand beside one that was meant."""
 
 
-def completions(searcher: Searcher, schema: Schema, beginning: Beginning) -> list[Completion]:
+def completions(
+    searcher: Searcher, schema: Schema, beginning: Beginning, languages: Collection[str]
+) -> list[Completion]:
     """Return titles, topics and authors that go on as typed."""
-    titles = distinct(_titles(searcher, _holding(schema, beginning, Kind.TITLE), beginning.limit), beginning.limit)
-    names = [each for kind in (Kind.TOPIC, Kind.AUTHOR) for each in _names(searcher, schema, beginning, kind)]
+    titles = distinct(
+        _titles(searcher, _holding(schema, beginning, languages, Kind.TITLE), beginning.limit), beginning.limit
+    )
+    names = [
+        each for kind in (Kind.TOPIC, Kind.AUTHOR) for each in _names(searcher, schema, beginning, languages, kind)
+    ]
     return [*titles, *names]
 
 
-def _holding(schema: Schema, beginning: Beginning, kind: Kind) -> Tantivy:
-    field = f"{kind}_words"
+def _holding(schema: Schema, beginning: Beginning, languages: Collection[str], kind: Kind) -> Tantivy:
+    field = kind + WORDS_SUFFIX
     *whole, last = beginning.words
     held = [
         Tantivy.fuzzy_term_query(schema, field, word, distance=int(may_be_mistyped(beginning, word))) for word in whole
@@ -33,7 +39,9 @@ def _holding(schema: Schema, beginning: Beginning, kind: Kind) -> Tantivy:
     held.append(
         Tantivy.fuzzy_term_query(schema, field, last, distance=int(may_be_mistyped(beginning, last)), prefix=True)
     )
-    return Tantivy.boolean_query([(Occur.Must, clause) for clause in (readable(schema, beginning.entitlement), *held)])
+    return Tantivy.boolean_query(
+        [(Occur.Must, clause) for clause in (readable(schema, beginning.entitlement, languages), *held)]
+    )
 
 
 def _titles(searcher: Searcher, query: Tantivy, limit: int) -> Iterator[Completion]:
@@ -43,8 +51,10 @@ def _titles(searcher: Searcher, query: Tantivy, limit: int) -> Iterator[Completi
         yield Completion(Kind.TITLE, article["title"], article["id"], article["version"])
 
 
-def _names(searcher: Searcher, schema: Schema, beginning: Beginning, kind: Kind) -> list[Completion]:
-    query = _holding(schema, beginning, kind)
+def _names(
+    searcher: Searcher, schema: Schema, beginning: Beginning, languages: Collection[str], kind: Kind
+) -> list[Completion]:
+    query = _holding(schema, beginning, languages, kind)
     field = kind + FACET_SUFFIX
     counted = searcher.aggregate(query, {kind: {"terms": {"field": field, "size": MOST_NAMES}}})[kind]["buckets"]
     meant = [bucket["key"] for bucket in counted if goes_on(beginning, bucket["key"].partition(SEPARATOR)[2])]

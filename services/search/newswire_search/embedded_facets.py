@@ -1,6 +1,6 @@
 """Counting values in the embedded index: what each would find beside those chosen in other fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tantivy import Query as Tantivy
@@ -15,7 +15,7 @@ LONGEST = 10_000
 
 
 def facets(
-    searcher: Searcher, schema: Schema, query: Tantivy, request: SearchRequest
+    searcher: Searcher, schema: Schema, query: Tantivy, request: SearchRequest, languages: Collection[str]
 ) -> dict[str, Sequence[FacetCount]]:
     """Return the values to list.
 
@@ -29,7 +29,7 @@ def facets(
         if name not in wanted:
             found[name] = listed(name, answer[name], (), int)
             continue
-        regardless = embedded_query(schema, request.regardless_of(name))
+        regardless = embedded_query(schema, request.regardless_of(name), languages)
 
         def count(value: str, name: str = name, regardless: Tantivy = regardless) -> int:
             return _number(searcher, both(regardless, Tantivy.term_query(schema, name, value, index_option="basic")))

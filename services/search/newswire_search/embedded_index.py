@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import orjson
 import tantivy
 
+from newswire.analysis import DEFAULT, language_of
 from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire_search.embedded_completions import completions
@@ -44,7 +45,14 @@ from newswire_search.index import (
     Sort,
     Written,
 )
-from newswire_search.mapping import FACET_SUFFIX, MAPPING_NUMBER, WORDS, fields_of
+from newswire_search.mapping import (
+    FACET_SUFFIX,
+    MAPPING_NUMBER,
+    TITLE_WORDS,
+    WORD_FIELDS,
+    WORDS_SUFFIX,
+    fields_of,
+)
 
 PINNED_SEARCHERS = 32
 PINNED_SECONDS = 300.0
@@ -59,13 +67,14 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("version", fast=True)
     builder.add_boolean_field("retracted", indexed=True)
-    for name in ("text", "title_terms"):
+    for name in ("text", "title_terms", *(name + WORDS_SUFFIX for name in WORD_FIELDS)):
         builder.add_text_field(name, tokenizer_name="spaces", index_option="position")
-    for name in WORDS:
-        builder.add_text_field(name, tokenizer_name="spaces", index_option="basic")
     for name in FACETS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
         builder.add_text_field(name + FACET_SUFFIX, tokenizer_name="raw", index_option="basic", fast=True)
+    builder.add_text_field("analysis", tokenizer_name="raw", index_option="basic")
+    for name in ("words", TITLE_WORDS):
+        builder.add_text_field(name, tokenizer_name="spaces", index_option="basic")
     builder.add_text_field("metadata", tokenizer_name="raw", index_option="basic")
     for name in ("published_at", "updated_at"):
         builder.add_integer_field(name, indexed=True, fast=True)
@@ -95,6 +104,7 @@ class EmbeddedIndex:
         self._writer: tantivy.IndexWriter | None = self._open_writer()
         self._index.config_reader(reload_policy="manual")
         self._index.reload()
+        self._languages = {term for term, _ in self._index.searcher().terms_with_prefix("analysis", "")} or {DEFAULT}
         self._clock = clock
         self._pinned: OrderedDict[str, tuple[float, tantivy.Searcher]] = OrderedDict()
         self._pinning = threading.Lock()
@@ -128,7 +138,9 @@ class EmbeddedIndex:
 
     async def complete(self, beginning: Beginning) -> list[Completion]:
         """Return titles, topics and authors that hold each of the words."""
-        return await self._on(self._reading, lambda: completions(self._index.searcher(), self._schema, beginning))
+        return await self._on(
+            self._reading, lambda: completions(self._index.searcher(), self._schema, beginning, self._languages)
+        )
 
     async def related(
         self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
@@ -137,7 +149,7 @@ class EmbeddedIndex:
 
         def related() -> list[Mapping[str, Any]]:
             searcher = self._index.searcher()
-            query = related_query(searcher, self._schema, article, entitlement)
+            query = related_query(searcher, self._schema, article, entitlement, self._languages)
             return [_stored(searcher, address) for _, address in searcher.search(query, limit=limit, count=False).hits]
 
         return await self._on(self._reading, related)
@@ -188,6 +200,7 @@ class EmbeddedIndex:
             results.append(Written.APPLIED)
         if documents:
             self._commit(documents)
+            self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
         return results
 
     def _commit(self, documents: Sequence[tuple[str, tantivy.Document]]) -> None:
@@ -247,7 +260,7 @@ class EmbeddedIndex:
 
     def _search(self, request: SearchRequest) -> SearchPage:
         live = self._index.searcher()
-        query = embedded_query(self._schema, request)
+        query = embedded_query(self._schema, request, self._languages)
         if request.sort is Sort.RELEVANCE:
             return self._by_relevance(live, query, request)
         found = self._by_moment(live, query, request)
@@ -298,7 +311,7 @@ class EmbeddedIndex:
     def _facets(
         self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest
     ) -> Mapping[str, Sequence[FacetCount]]:
-        return facets(searcher, self._schema, query, request) if request.with_facets else {}
+        return facets(searcher, self._schema, query, request, self._languages) if request.with_facets else {}
 
     def _pin(self, searcher: tantivy.Searcher) -> str:
         pin = secrets.token_urlsafe(9)

@@ -1,7 +1,7 @@
 """Related articles in the embedded index, which knows how many articles hold a term."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from tantivy import Occur, Schema, Searcher
@@ -13,7 +13,11 @@ from newswire_search.related import FEWEST_ARTICLES, MOST_TERMS, SHARED, languag
 
 
 def related_query(
-    searcher: Searcher, schema: Schema, article: Mapping[str, Any], entitlement: Filter | None
+    searcher: Searcher,
+    schema: Schema,
+    article: Mapping[str, Any],
+    entitlement: Filter | None,
+    languages: Collection[str],
 ) -> Tantivy:
     """Return the scored query for the articles that share the words most telling of this one."""
     weights: dict[str, float] = {}
@@ -28,7 +32,10 @@ def related_query(
         [(Occur.Should, Tantivy.term_query(schema, "text", term)) for term in telling],
         minimum_number_should_match=max(1, int(len(telling) * SHARED)),
     )
-    admitted = (readable(schema, entitlement), Tantivy.regex_query(schema, "language", language_pattern(article)))
+    admitted = (
+        readable(schema, entitlement, languages),
+        Tantivy.regex_query(schema, "language", language_pattern(article)),
+    )
     return Tantivy.boolean_query(
         [
             (Occur.Must, alike),

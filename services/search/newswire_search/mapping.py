@@ -4,18 +4,25 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from newswire.analysis import article_terms, title_terms
+from newswire.analysis import article_terms, article_words, language_of, title_terms
 from newswire.article import Article
+from newswire.filters import field_terms
 from newswire.folding import fold
-from newswire_search.words import distinct_words, known_words
+from newswire.query import FIELDS, Field
+from newswire_search.words import words
 
-MAPPING_NUMBER = 1
+MAPPING_NUMBER = 2
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
 LONGEST_TERM = 1000
 """Longer ones are cut: no query has room for them, and Lucene refuses a document with a term of 32 KiB."""
 
 FACET_SUFFIX = "_facet"
+WORDS_SUFFIX = "_words"
+WORD_FIELDS: tuple[Field, ...] = tuple(field for field in FIELDS if field != "title")
+"""Fields of whose values single words can be asked for, as in ``author:lindqvist``."""
+TITLE_WORDS = "title" + WORDS_SUFFIX
+"""Those of the title as they are written, without accents: what completions look at."""
 SEPARATOR = "\x1f"
 
 
@@ -38,15 +45,15 @@ def metadata_term(name: str, value: str) -> str:
 def fields_of(article: Article) -> dict[str, Any]:
     """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
     fields: dict[str, Any] = {
+        "analysis": language_of(article.language),
+        "words": _joined(sorted(article_words(article))),
+        TITLE_WORDS: _joined(words(article.title)),
+        **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
         "text": _joined(article_terms(article)),
         "title_terms": _joined(title_terms(article)),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
-        "words": " ".join(known_words(article)),
-        "title_words": " ".join(distinct_words(article.title)),
-        "topic_words": " ".join(distinct_words(*article.topics)),
-        "author_words": " ".join(distinct_words(*article.author_names)),
     }
     for name, values in (
         ("category", [article.category] if article.category else []),
@@ -79,12 +86,10 @@ def _by_folded(values: Iterable[str]) -> dict[str, str]:
 
 
 _TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}
-_WORDS = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
+_SEEN_OR_NOT = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
 _KEYWORD = {"type": "keyword"}
 _TIME = {"type": "date", "format": "epoch_millis"}
 _KEYWORDS = ("category", "topic", "author", "publisher", "language", "month")
-WORDS = ("words", "title_words", "topic_words", "author_words")
-"""Fields of folded words that are not stemmed (`newswire_search.words`)."""
 
 MAPPING: dict[str, Any] = {
     "dynamic": "strict",
@@ -96,7 +101,10 @@ MAPPING: dict[str, Any] = {
         "retracted": {"type": "boolean"},
         "text": _TERMS,
         "title_terms": _TERMS,
-        **dict.fromkeys(WORDS, _WORDS),
+        "analysis": _KEYWORD,
+        "words": _SEEN_OR_NOT,
+        TITLE_WORDS: _SEEN_OR_NOT,
+        **{name + WORDS_SUFFIX: _TERMS | {"norms": False} for name in WORD_FIELDS},
         "published_at": _TIME,
         "updated_at": _TIME,
         "metadata": _KEYWORD,

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from newswire.analysis import SEPARATOR, STOP_WORDS, article_terms, title_terms
+from newswire.analysis import SEPARATOR, article_terms, language_of, stem, title_terms
 from newswire.article import Article
 from newswire.folding import fold
+from newswire.stopwords import STOP_WORDS
 
 MOST_TERMS = 25
 SHARED = 0.3
@@ -23,7 +24,8 @@ def terms_of(article: Mapping[str, Any]) -> Counter[str]:
     """Return how often an article holds each term that may lead to others; those of the title count once more."""
     read = Article.model_validate(article)
     counted = Counter([*article_terms(read), *title_terms(read)])
-    for term in (SEPARATOR, *STOP_WORDS):
+    language = language_of(read.language)
+    for term in (SEPARATOR, *(stem(word, language) for word in STOP_WORDS.get(language, ()))):
         counted.pop(term, None)
     return counted
 
