@@ -13,7 +13,9 @@ from redis.asyncio import Redis
 
 from newswire.accounts import Scope, create_key
 from newswire.consume import Unavailable
+from newswire.filters import Filter
 from newswire.keyspace import Keyspace
+from newswire.registry import entitle_account
 from newswire_search.embedded_index import EmbeddedIndex
 from newswire_search.feed import entry_of
 from newswire_search.index import ArticleIndex, SearchPage, SearchRequest
@@ -421,7 +423,7 @@ async def test_while_the_index_is_down_they_say_so(redis: Redis, namespace: str)
 async def test_they_are_in_the_document(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     names = [each["name"] for each in paths["/feeds/search.{form}"]["get"]["parameters"]]
-    assert sorted(names) == ["author", "category", "form", "from", "language", "publisher", "q", "to", "topic"]
+    assert sorted(names) == ["author", "category", "form", "from", "language", "month", "publisher", "q", "to", "topic"]
     assert {
         "/feeds/latest.{form}",
         "/feeds/{field}/{value}.{form}",
@@ -437,3 +439,26 @@ def test_an_entry_of_a_document_that_holds_only_what_must_be_there() -> None:
     )
     assert (entry.summary, entry.body, entry.language, entry.tags) == ("", None, None, [])
     assert entry.updated == entry.published
+
+
+async def test_a_key_reads_no_more_than_its_account_is_entitled_to(
+    stocked: ArticleIndex, redis: Redis, namespace: str
+) -> None:
+    keys = Keyspace(namespace)
+    token = (await create_key(redis, keys, "Desk", {Scope.READ})).token
+    await entitle_account(redis, keys, "Desk", Filter(categories=["travel"], query="harbour"))
+    async with client_for(stocked, redis, namespace) as client:
+        everybody = await client.get("/feeds/latest.xml")
+        client.headers["Authorization"] = f"Bearer {token}"
+        for form in FORMS:
+            assert await ids(client, f"/feeds/latest.{form}") == ["a1"]
+            assert await ids(client, f"/feeds/search.{form}?q=ferry") == ["a1"]
+            assert await ids(client, f"/feeds/category/A%2FB.json.{form}") == []
+        own = await client.get("/feeds/latest.xml", headers={"If-None-Match": everybody.headers["etag"]})
+        assert own.status_code == 200
+        for path in ("/sitemap-2026-03.xml", "/sitemap-news.xml"):
+            assert "/articles/a2/" not in (await client.get(path)).text
+        assert "/articles/a1/" in (await client.get("/sitemap-2026-03.xml")).text
+        await entitle_account(redis, keys, "Desk", Filter(categories=["nothing"]))
+        assert (await client.get("/sitemap-2026-03.xml")).status_code == 404
+        assert (await client.get("/sitemap.xml")).text.count("<loc>") == 1

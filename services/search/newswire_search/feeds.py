@@ -22,7 +22,7 @@ from newswire_search.validators import LastChange, fresh_or_304
 WRITERS: dict[Format, Callable[[Feed], bytes]] = {Format.RSS: rss, Format.ATOM: atom, Format.JSON: json_feed}
 
 Form = Annotated[Format, Path(description="`xml` (RSS 2.0), `atom` or `json` (JSON Feed 1.1)")]
-Field = Annotated[Literal["category", "topic", "author", "publisher", "language"], Path()]
+Field = Annotated[Literal["category", "topic", "author", "publisher", "language", "month"], Path()]
 Reader = Annotated[Caller | None, Depends(reader)]
 
 _A_FEED: dict[int | str, dict[str, Any]] = {
@@ -43,9 +43,9 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
     async def answer(request: Request, caller: Caller | None, form: Format, params: Narrowing, sent: Sent) -> Response:
         wanted = {"sort": Sort.NEWEST, "limit": settings.feed_entries, "fields": "body,text"}
         moment = await changed() if caller is None else None  # before the search: what comes meanwhile is a change
-        _, page = await find(
-            index, SearchParams.model_validate(params.model_dump(by_alias=True) | wanted), with_facets=False
-        )
+        asked = SearchParams.model_validate(params.model_dump(by_alias=True) | wanted)
+        entitlement = caller.entitlement if caller is not None else None
+        _, page = await find(index, asked, entitlement, with_facets=False)
         feed = Feed(
             title=title_of(sent),
             home=settings.site + home_of(sent),

@@ -17,12 +17,12 @@ from newswire.accounts import reader
 from newswire.article import Image, Status
 from newswire.linked_data import news_article
 from newswire.pages import add_asset, render, templates
-from newswire.problems import Problem, from_validation_error, gone, not_found, unexpected
+from newswire.problems import Problem, from_validation_error, unexpected
 from newswire.query import fitting, interpreted
 from newswire.requests import scalar_params
-from newswire_search.api import find, next_cursor, read
+from newswire_search.api import Entitlement, find, next_cursor, present, read
 from newswire_search.feed import links_to
-from newswire_search.index import FACETS, Reading, Retracted, SearchPage, SearchRequest
+from newswire_search.index import FACETS, Reading, SearchPage, SearchRequest
 from newswire_search.links import Choice, applied, choices, path_of, slug_of, with_cursor
 from newswire_search.parameters import SCALARS, SearchParams
 from newswire_search.presenting import results
@@ -36,6 +36,7 @@ FACET_NAMES = {
     "author": "Author",
     "publisher": "Publisher",
     "language": "Language",
+    "month": "Month",
 }
 FACETS_SHOWN = 12
 
@@ -74,9 +75,9 @@ def router(index: Reading) -> APIRouter:
     routes = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(reader)])
 
     @routes.get("/")
-    async def latest(request: Request) -> Response:
+    async def latest(request: Request, entitlement: Entitlement) -> Response:
         scalar_params(request.query_params, ())
-        asked, page = await find(index, SearchParams(limit=30))
+        asked, page = await find(index, SearchParams(limit=30), entitlement)
         return render(
             "latest.html",
             PACKAGE,
@@ -87,13 +88,13 @@ def router(index: Reading) -> APIRouter:
         )
 
     @routes.get("/search")
-    async def search(request: Request) -> Response:
+    async def search(request: Request, entitlement: Entitlement) -> Response:
         sent = [
             (name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"
         ]
         fitted = [(name, fitting(value) if name == "q" else value) for name, value in sent]
         params = _params(fitted)
-        asked, page = await find(index, params)
+        asked, page = await find(index, params, entitlement)
         return render(
             "search.html",
             PACKAGE,
@@ -114,12 +115,8 @@ def router(index: Reading) -> APIRouter:
 
     @routes.get("/articles/{article_id}")
     @routes.get("/articles/{article_id}/{slug}")
-    async def article(article_id: str, slug: str = "") -> Response:
-        found = await read(index, article_id)
-        if found is None:
-            raise not_found("article")
-        if isinstance(found, Retracted):
-            raise gone("article")
+    async def article(article_id: str, entitlement: Entitlement, slug: str = "") -> Response:
+        found = present(await read(index, article_id, entitlement))
         if quote(slug) != slug_of(found):  # an address is encoded, a parameter is not
             # The title may change back one day: the redirection must not be kept for ever.
             return RedirectResponse(path_of(found), 301, headers={"Cache-Control": "no-cache"})

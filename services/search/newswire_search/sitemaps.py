@@ -87,7 +87,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
         scalar_params(request.query_params, ())
         moment = await unless_private(caller)
         async with reachable():
-            days = await index.days(_by_time())
+            days = await index.days(_by_time(caller))
         root = etree.Element(SITEMAP + "sitemapindex", nsmap=PREFIXES)
         for file in (File("pages"), *files(days)):
             entry = add(root, SITEMAP + "sitemap")
@@ -103,7 +103,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
     async def news(request: Request, caller: Reader) -> Response:
         scalar_params(request.query_params, ())
         since = milliseconds(clock() - NEWS_SPAN)
-        wanted = replace(_by_time(Sort.NEWEST), since=since, limit=MOST_NEWS)
+        wanted = replace(_by_time(caller), since=since, limit=MOST_NEWS)
         async with reachable():
             found = await index.search(wanted)
         root = etree.Element(SITEMAP + "urlset", nsmap=WITH_NEWS)
@@ -121,7 +121,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
         async with reachable():
             found = [
                 (site + path_of(article), datetime.fromisoformat(article["updated_at"]))
-                async for article in _walk(index, stretch)
+                async for article in _walk(index, stretch, caller)
             ]
         if not found:
             raise not_found("sitemap")
@@ -156,9 +156,9 @@ def stretch_of(name: str) -> Stretch | None:
     return Stretch(first.isoformat(), last.isoformat(), (int(found["part"] or 1) - 1) * MOST_IN_A_FILE)
 
 
-async def _walk(index: Reading, stretch: Stretch) -> AsyncIterator[Mapping[str, Any]]:
+async def _walk(index: Reading, stretch: Stretch, caller: Caller | None) -> AsyncIterator[Mapping[str, Any]]:
     """Go through the articles of a file, oldest first, page by page."""
-    wanted = _by_time(Sort.OLDEST, {"from": stretch.first, "to": stretch.last})
+    wanted = _by_time(caller, Sort.OLDEST, {"from": stretch.first, "to": stretch.last})
     at, end = 0, stretch.skipped + MOST_IN_A_FILE
     while at < end:
         page = await index.search(wanted)
@@ -170,8 +170,13 @@ async def _walk(index: Reading, stretch: Stretch) -> AsyncIterator[Mapping[str, 
         wanted = replace(wanted, after=page.next)
 
 
-def _by_time(sort: Sort = Sort.NEWEST, span: Mapping[str, str] = MappingProxyType({})) -> SearchRequest:
-    asked = to_request(SearchParams.model_validate({"sort": sort, **span}))
+def _by_time(
+    caller: Caller | None, sort: Sort = Sort.NEWEST, span: Mapping[str, str] = MappingProxyType({})
+) -> SearchRequest:
+    """Return the first page of what a caller may read, of a span or of all times."""
+    asked = to_request(
+        SearchParams.model_validate({"sort": sort, **span}), caller.entitlement if caller is not None else None
+    )
     return replace(asked, limit=AT_ONCE, with_facets=False)
 
 
