@@ -248,7 +248,7 @@ async def test_a_cursor_belongs_to_its_search(client: httpx.AsyncClient) -> None
         ("/related/a1?q=a", "q"),
     ],
 )
-async def test_other_addresses_are_read_as_strictly(
+async def test_what_no_index_has_to_see_is_read_as_strictly(
     embedded_index: ArticleIndex, redis: Redis, namespace: str, path: str, field: str
 ) -> None:
     async with client_for(embedded_index, redis, namespace) as client:
