@@ -16,7 +16,7 @@ from bench.servers import program, service, valkey
 from bench.setting import Setting
 from newswire.app import open_redis
 from newswire.events import FIELD
-from newswire_notify.live import encode
+from newswire_notify.entries import entry_of
 
 EVENTS = 40
 """Events of a round, sent at once: fewer than a reader's queue holds."""
@@ -59,7 +59,11 @@ async def measure(setting: Setting) -> list[Figure]:
     readers = setting.some(setting.readers)
     with (
         valkey(setting.folder / "live") as url,
-        service("notify", {"NEWSWIRE_REDIS_URL": url}, setting.folder / "live.log") as ours,
+        service(
+            "notify",
+            {"NEWSWIRE_REDIS_URL": url, "NEWSWIRE_LIVE_PER_ADDRESS": str(readers)},
+            setting.folder / "live.log",
+        ) as ours,
         program("floors.live", setting.folder / "live.floor.log") as floor,
     ):
         async with open_redis(url) as redis, AsyncExitStack() as stack:
@@ -91,7 +95,7 @@ async def _connect(setting: Setting, stack: AsyncExitStack, site: str, count: in
 
 
 async def _posted(posting: Pool, readers: Readers, entries: list[bytes], count: int) -> float:
-    frames = [live.frame for entry in entries if (live := encode(b"1790000000000-0", {FIELD.encode(): entry}))]
+    frames = [live.frame.data for entry in entries if (live := entry_of(b"1790000000000-0", {FIELD.encode(): entry}))]
 
     return await _timed(posting.ask(request("POST", "/send", b"".join(frames))), readers, len(frames) * count)
 

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 
 import httpx
 from redis.asyncio import Redis
@@ -15,7 +16,7 @@ from tests.notify.conftest import Desk, Receiver, until
 
 
 async def test_it_delivers_streams_and_ends_on_sigterm(
-    redis_url: str, redis: Redis, keys: Keyspace, desk: Desk, receiver: Receiver
+    redis_url: str, redis: Redis, keys: Keyspace, desk: Desk, receiver: Receiver, tmp_path: Path
 ) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -27,9 +28,11 @@ async def test_it_delivers_streams_and_ends_on_sigterm(
         "NEWSWIRE_ALLOW_VOLATILE": "true",
         "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true",
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "newswire_notify", "--port", str(port), env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "newswire_notify", "--port", str(port), env=environment, stderr=output, stdout=output
+        )
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
 
@@ -45,7 +48,10 @@ async def test_it_delivers_streams_and_ends_on_sigterm(
             draft = {"channel": {"type": "webhook", "url": f"{receiver.url}/a"}}
             made = await http.post("/v1/subscriptions", json=draft, headers={"Authorization": f"Bearer {key.token}"})
             assert made.status_code == 201
-            async with http.stream("GET", "/v1/stream") as stream:
+            reader = {"Authorization": f"Bearer {(await create_key(redis, keys, 'Reading Room', {Scope.READ})).token}"}
+            token = (await http.post("/v1/stream/tokens", headers=reader)).json()["token"]
+            assert (await http.get("/v1/stream", params={"token": f"{token}x"})).status_code == 401
+            async with http.stream("GET", "/v1/stream", params={"token": token}) as stream:
                 lines = stream.aiter_lines()
                 assert await anext(lines) == "retry: 2000"
                 entry = await desk.put("a1")
@@ -53,6 +59,9 @@ async def test_it_delivers_streams_and_ends_on_sigterm(
                 await until(lambda: receiver.events("/a") == ["a1.1"])
                 process.send_signal(signal.SIGTERM)
                 assert await asyncio.wait_for(process.wait(), 30) == 0
+            told = log.read_text()
+            assert token[8:40] not in told
+            assert key.token.split("_")[2] not in told
     finally:
         if process.returncode is None:
             process.kill()
