@@ -3,28 +3,31 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from newswire.app import create_app
+from newswire.app import ServiceFactory, create_app
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import until
 
 
 @asynccontextmanager
-async def served(redis: Redis, settings: NotifySettings) -> AsyncIterator[tuple[str, FastAPI]]:
-    """Serve all of notify; yield its address and its app. At the end it is stopped as a signal would."""
+async def served(redis: Redis, settings: NotifySettings, *others: ServiceFactory) -> AsyncIterator[tuple[str, FastAPI]]:
+    """Serve all of notify, and other services; yield its address and its app. At the end it is stopped as a signal would."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with service(settings) as notify:
-        app = create_app([notify], settings, redis=redis)
+    async with AsyncExitStack() as stack:
+        factories: list[ServiceFactory] = [partial(service, settings), *others]
+        services = [await stack.enter_async_context(factory()) for factory in factories]
+        app = create_app(services, settings, redis=redis)
         stopping: asyncio.Event = app.state.stopping
-        loops = [asyncio.ensure_future(loop(stopping)) for loop in notify.loops.values()]
+        loops = [asyncio.ensure_future(loop(stopping)) for each in services for loop in each.loops.values()]
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws="none"))
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -17,6 +17,7 @@ from newswire.memory import MemoryGuard
 from newswire.settings import Settings
 from newswire_notify.api import subscriptions_router
 from newswire_notify.deliveries import Deliveries
+from newswire_notify.events_api import events_router
 from newswire_notify.guard import Policy, connector
 from newswire_notify.handlers import FanOut, while_there_is_room
 from newswire_notify.live import Tail
@@ -24,6 +25,7 @@ from newswire_notify.live_api import live_router
 from newswire_notify.matcher import Matcher
 from newswire_notify.outcomes import Totals
 from newswire_notify.places import Places
+from newswire_notify.pull import Pull
 from newswire_notify.queue import Queue
 from newswire_notify.sending import Sender
 from newswire_notify.settings import NotifySettings
@@ -90,6 +92,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                     Subscriptions(queue, records, keys, keep=keep), Deliveries(redis, records, keys), policy, own
                 ),
                 live_router(tail, places, StreamTokens(records, keys), own),
+                events_router(Pull(records, keys, own.site), tail, places, own),
             ],
             loops={
                 "fan-out": consumer.run,

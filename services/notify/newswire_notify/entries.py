@@ -15,7 +15,7 @@ from newswire.events import (
     decode,
 )
 from newswire.filters import Facts, Filter
-from newswire.stream import Position, position
+from newswire.stream import BEGINNING, Position, position
 
 _NOTHING_ASKED = Filter().canonical()
 
@@ -62,22 +62,16 @@ def entry_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry | None:
         return None
     if not isinstance(payload, ArticlePublished | ArticleRetracted):
         return None
-    return _entry(position(entry_id.decode()), event, payload)
+    return Entry(position(entry_id.decode()), payload.id, event.type, event.to_json(), Facts.of(payload))
 
 
-def entry_from_record(event: CloudEvent, at: Position) -> Entry:
-    """Make the entry of an event that was made from the records."""
+def entry_from_record(event: CloudEvent) -> Entry:
+    """Make the entry of an event that was made from the records: it stands nowhere on the stream."""
     json = event.to_json()
     _, payload = decode({FIELD.encode(): json})
     if not isinstance(payload, ArticlePublished | ArticleRetracted):
         raise TypeError(f"{event.type} is no event of an article")
-    return _entry(at, event, payload, json)
-
-
-def _entry(
-    at: Position, event: CloudEvent, payload: ArticlePublished | ArticleRetracted, json: bytes | None = None
-) -> Entry:
-    return Entry(at, payload.id, event.type, json or event.to_json(), Facts.of(payload))
+    return Entry(BEGINNING, payload.id, event.type, json, Facts.of(payload))
 
 
 @dataclass(frozen=True)

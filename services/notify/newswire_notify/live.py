@@ -228,7 +228,7 @@ class Tail:
         """Yield what one reader is sent: what came since, then what comes, without gap or repeat."""
         yield b"retry: %d\n" % RETRY_MS
         if resumed.first_left is not None:
-            yield _about_stream(TRIMMED, {"resumed_from": written(resumed.after), "first": written(resumed.first_left)})
+            yield _trimmed(resumed)
         async for frames in self._since(listener, asked, stopped):
             yield frames
         while not stopped() and listener.ended is None:
@@ -363,6 +363,11 @@ class Tail:
         await stopping.wait()
         for listener in self._listeners():
             listener.news.set()
+
+
+def _trimmed(resumed: Resumed) -> bytes:
+    first = written(resumed.first_left or BEGINNING)
+    return _about_stream(TRIMMED, {"resumed_from": written(resumed.after), "first": first})
 
 
 def _about_stream(event: str, data: dict[str, str]) -> bytes:

@@ -174,14 +174,13 @@ class _LiveAnswer(Response):
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         tail, who, asked = self._tail, self._who, self._asked
-        address = scope["client"][0] if scope.get("client") else None
         with (
-            self._places.taken(who.caller, address),
+            self._places.taken(who.caller, client_address(scope)),
             tail.listening(asked, limit=self._settings.live_queue, account=who.account, ends=who.ends) as listener,
         ):
             resumed = await tail.resume(listener, self._start)
             await send({"type": "http.response.start", "status": 200, "headers": _headers(resumed.after)})
-            watching = asyncio.create_task(_end_when_gone(receive, listener))
+            watching = asyncio.create_task(end_when_gone(receive, listener))
             frames = tail.follow(
                 listener,
                 asked,
@@ -207,7 +206,13 @@ def _headers(after: Position) -> list[tuple[bytes, bytes]]:
     ]
 
 
-async def _end_when_gone(receive: Receive, listener: Listener) -> None:
+def client_address(scope: AsgiScope) -> str | None:
+    """Return from where a request came, as far as trusted proxies say."""
+    return scope["client"][0] if scope.get("client") else None
+
+
+async def end_when_gone(receive: Receive, listener: Listener) -> None:
+    """End a reader's place when its connection is closed."""
     while (await receive())["type"] != "http.disconnect":
         pass
     listener.leave()
