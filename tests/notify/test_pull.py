@@ -2,10 +2,12 @@
 
 import asyncio
 import random
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -302,6 +304,25 @@ async def test_mirrors_equal_the_records_though_everything_changes_meanwhile(sit
         if not page["more"]:
             break
     assert late.published == truth
+
+
+async def test_the_loop_of_the_documents_mirrors_everything(site: Site) -> None:
+    document = Path(__file__).parents[2] / "docs" / "subscribers.md"
+    [loop] = [code for code in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL) if "cursor" in code]
+    rounds = loop.replace("while True:", "for _ in rounds:").replace('"wait": 30', '"limit": 2')
+    kept, erased, changed = [await site.publish(title) for title in ("Kept", "Erased", "To be changed")]
+    known: dict[str, Any] = {"httpx": httpx, "site": site.url, "rounds": range(3)}
+    await asyncio.to_thread(exec, rounds, known)
+    assert len(known["held"]) == 3
+    await site.change(changed["id"], "Changed")
+    await site.retract(erased["id"])
+    again = rounds.replace('cursor, held = "0", {}', "")
+    await asyncio.to_thread(exec, again, known)
+    assert {name: (version, gone) for name, (version, gone, _) in known["held"].items()} == {
+        kept["id"]: (1, False),
+        erased["id"]: (1, True),
+        changed["id"]: (2, False),
+    }
 
 
 async def test_nothing_erased_comes_back(site: Site) -> None:
