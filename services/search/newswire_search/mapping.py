@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from newswire.analysis import article_terms, article_words, language_of, title_terms
+from newswire.analysis import analysed_article, language_of
 from newswire.article import Article
 from newswire.filters import field_terms
 from newswire.folding import fold
@@ -30,12 +30,13 @@ def milliseconds(moment: datetime) -> int:
 
 def fields_of(article: Article) -> dict[str, Any]:
     """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
+    found = analysed_article(article)
     fields: dict[str, Any] = {
         "analysis": language_of(article.language),
-        "words": _joined(sorted(article_words(article))),
+        "words": _joined(sorted(found.words)),
         **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
-        "text": _joined(article_terms(article)),
-        "title_terms": _joined(title_terms(article)),
+        "text": _joined(found.text),
+        "title_terms": _joined(found.title),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
         "metadata": [f"{key}{SEPARATOR}{value}" for key, value in article.metadata.items()],
@@ -54,7 +55,7 @@ def fields_of(article: Article) -> dict[str, Any]:
 
 
 def _joined(terms: Iterable[str]) -> str:
-    return " ".join(term[:LONGEST_TERM] for term in terms)
+    return " ".join(terms)
 
 
 def _by_folded(values: Iterable[str]) -> dict[str, str]:
