@@ -1,10 +1,13 @@
-"""Notify served by a real server inside the test's process."""
+"""Notify served by a real server: inside the test's process, and in one of its own."""
 
 import asyncio
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import httpx
 import uvicorn
@@ -14,6 +17,7 @@ from redis.asyncio import Redis
 from newswire.app import ServiceFactory, create_app
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
+from tests.cli.running import BARE
 from tests.notify.conftest import until
 
 
@@ -43,3 +47,33 @@ async def served(redis: Redis, settings: NotifySettings, *others: ServiceFactory
             stopping.set()
             server.should_exit = True
             await asyncio.wait_for(asyncio.gather(serving, *loops), 20)
+
+
+@asynccontextmanager
+async def process_of_notify(port: int, environment: dict[str, str], log: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the service as operators do, what it says goes to a file; at the end it is told to end, and does so in good order."""
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "newswire_notify", "--port", str(port)),
+            env=BARE | environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+
+            async def ready() -> bool:
+                assert process.returncode is None, log.read_text()
+                try:
+                    return (await http.get("/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await until(ready, 60)
+            yield http
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -1,17 +1,10 @@
 """The live stream, read by the EventSource of browsers, over a restart of the server."""
 
 import asyncio
-import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from redis.asyncio import Redis
 
@@ -19,6 +12,8 @@ from newswire.accounts import Scope, create_key
 from newswire.keyspace import Keyspace
 from tests.conftest import lacking
 from tests.notify.conftest import Desk, until
+from tests.notify.serving import process_of_notify
+from tests.servers.valkey import free_port
 
 HERE = Path(__file__).parent / "eventsource"
 
@@ -37,40 +32,11 @@ def browser() -> list[str]:
     return [node, str(HERE / "listen.mjs")]
 
 
-@asynccontextmanager
-async def notify(port: int, environment: dict[str, str]) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the service in a process of its own, and end it as an operator does."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "newswire_notify", "--port", str(port), env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
-
-            async def ready() -> bool:
-                assert process.returncode is None
-                try:
-                    return (await http.get("/readyz")).status_code == 200
-                except httpx.TransportError:
-                    return False
-
-            await until(ready, 60)
-            yield http
-            process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 30) == 0
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
 async def test_a_browser_with_a_token_misses_nothing_and_gets_nothing_twice(
-    redis_url: str, redis: Redis, keys: Keyspace, desk: Desk, browser: list[str]
+    redis_url: str, redis: Redis, keys: Keyspace, desk: Desk, browser: list[str], tmp_path: Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port, log = free_port(), tmp_path / "log"
     environment = {
-        **os.environ,
         "NEWSWIRE_REDIS_URL": redis_url,
         "NEWSWIRE_NAMESPACE": keys.namespace,
         "NEWSWIRE_ALLOW_VOLATILE": "true",
@@ -84,7 +50,7 @@ async def test_a_browser_with_a_token_misses_nothing_and_gets_nothing_twice(
         async for line in process.stdout:
             told.append(line.decode().strip())  # noqa: PERF401 (others look at it meanwhile)
 
-    async with notify(port, environment) as http:
+    async with process_of_notify(port, environment, log) as http:
         headers = {"Authorization": f"Bearer {key.token}"}
         sent = {"filter": {"publishers": ["harbour-post"]}}
         token = (await http.post("/v1/stream/tokens", json=sent, headers=headers)).json()["token"]
@@ -106,7 +72,7 @@ async def test_a_browser_with_a_token_misses_nothing_and_gets_nothing_twice(
     try:
         await desk.put("a2")  # while nobody serves
         await desk.put_retraction("a1", 1)
-        async with notify(port, environment):
+        async with process_of_notify(port, environment, log):
             await until(lambda: len(told) == 5, 30)
             await desk.put("a3")
             await until(lambda: len(told) == 6)
