@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -20,9 +20,10 @@ from newswire.problems import gone, not_found, unavailable
 from newswire.query import interpreted
 from newswire.requests import scalar_params
 from newswire_search.cursor import expired, read_cursor, write_cursor
-from newswire_search.index import Reading, Retracted, SearchPage, SearchRequest, SnapshotGone
+from newswire_search.index import Asked, Reading, Retracted, SearchPage, SearchRequest, SnapshotGone, Sort
 from newswire_search.parameters import SearchParams, extra_fields, search_params, to_request
 from newswire_search.presenting import results, whole
+from newswire_search.ranking import has_some_words
 
 _ARTICLE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -90,6 +91,13 @@ class Facets(BaseModel):
     language: list[FacetValue]
 
 
+class SomeWords(BaseModel):
+    """What has some of the words, the best first, where too little has all of them."""
+
+    total: int
+    articles: list[SearchResult]
+
+
 class SearchAnswer(BaseModel):
     """One page of results."""
 
@@ -98,6 +106,8 @@ class SearchAnswer(BaseModel):
     """How ``q`` was understood: a query that is understood the same."""
     took_ms: float
     articles: list[SearchResult]
+    some_words: SomeWords | None
+    """On a first page, by relevance, that articles with all words do not fill."""
     facets: Facets
     next_cursor: str | None
 
@@ -111,12 +121,14 @@ def router(index: Reading) -> APIRouter:
         began = time.perf_counter()
         extra = extra_fields(params)
         request, page = await find(index, params)
-        articles = await asyncio.to_thread(results, page, request.query, extra)
+        some = await find_some_words(index, request, page)
+        articles, others = await asyncio.to_thread(_shown, request, (page, some), extra)
         answer = {
             "total": page.total,
             "interpreted": interpreted(request.query),
             "took_ms": round((time.perf_counter() - began) * 1000, 1),
             "articles": articles,
+            "some_words": {"total": some.total, "articles": others} if some else None,
             "facets": page.facets,
             "next_cursor": next_cursor(request, page),
         }
@@ -135,6 +147,12 @@ def router(index: Reading) -> APIRouter:
     return routes
 
 
+def _shown(
+    request: SearchRequest, pages: Iterable[SearchPage | None], extra: Sequence[str]
+) -> list[list[dict[str, Any]]]:
+    return [results(page, request.query, extra) if page else [] for page in pages]
+
+
 async def find(index: Reading, params: SearchParams) -> tuple[SearchRequest, SearchPage]:
     """Run the search that parameters ask for.
 
@@ -143,12 +161,32 @@ async def find(index: Reading, params: SearchParams) -> tuple[SearchRequest, Sea
     """
     request = to_request(params)
     if params.cursor is not None:
-        request = replace(request, after=read_cursor(params.cursor, request))
+        after = read_cursor(params.cursor, request)
+        request = replace(request, after=after, now=after.now)
     async with reachable():
         try:
             return request, await index.search(request)
         except SnapshotGone:
             raise expired() from None
+
+
+async def find_some_words(index: Reading, request: SearchRequest, page: SearchPage) -> SearchPage | None:
+    """Look for articles with some of the words, where those with all of them leave room on the first page.
+
+    Raises:
+        Problem: 503 while the index is down.
+    """
+    room = request.limit - page.total
+    if (
+        room <= 0
+        or request.after is not None
+        or request.sort is not Sort.RELEVANCE
+        or not has_some_words(request.query)
+    ):
+        return None
+    async with reachable():
+        some = await index.search(replace(request, asked=Asked.SOME_WORDS, limit=room))
+    return some if some.articles else None
 
 
 def next_cursor(request: SearchRequest, page: SearchPage) -> str | None:

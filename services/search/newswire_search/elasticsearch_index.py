@@ -19,6 +19,7 @@ from newswire.consume import Unavailable
 from newswire_search.elasticsearch_query import AGGREGATIONS, ORDER, Body, elasticsearch_query
 from newswire_search.index import (
     FACETS,
+    Asked,
     IndexName,
     Operation,
     Position,
@@ -128,6 +129,8 @@ class ElasticsearchIndex:
             await self._learn_languages()
             if request.sort is Sort.RELEVANCE and request.after is not None:
                 return await self._next_by_relevance(request, request.after)
+            if request.asked is Asked.SOME_WORDS:
+                return _only_page(await self._page(request, after=None, facets=False), request)
             after = request.after.key if request.after is not None else None
             answer = await self._healing(lambda: self._page(request, after=after))
             page = _page_of(answer, request)
@@ -152,7 +155,8 @@ class ElasticsearchIndex:
         after: Sequence[Any] | None,
         pit: str | None = None,
         articles: bool = True,
-        counts: bool = True,
+        total: bool = True,
+        facets: bool = True,
     ) -> Body:
         excludes = [] if request.with_text else HEAVY
         place: Body = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}} if pit else {"index": self.alias}
@@ -162,8 +166,8 @@ class ElasticsearchIndex:
             sort=ORDER[request.sort],
             size=request.limit + 1,
             search_after=list(after) if after else None,
-            track_total_hits=counts,
-            aggregations=AGGREGATIONS if counts else None,
+            track_total_hits=total,
+            aggregations=AGGREGATIONS if facets else None,
             source={"includes": ["article"], "excludes": excludes} if articles else False,
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
@@ -175,7 +179,7 @@ class ElasticsearchIndex:
     async def _with_snapshot(self, request: SearchRequest, answer: Body, page: SearchPage) -> SearchPage:
         """Open a snapshot for the next pages, and make sure that this first page is the snapshot's first page."""
         pit = await self._open_snapshot()
-        again = await self._page(request, after=None, pit=pit, articles=False, counts=False)
+        again = await self._page(request, after=None, pit=pit, articles=False, total=False, facets=False)
         if _ids(again) != _ids(answer):
             again = await self._page(request, after=None, pit=pit)
             page = _page_of(again, request)
@@ -340,11 +344,19 @@ def _following(answer: Body, request: SearchRequest, pit: str | None = None) -> 
     return Position(tuple(hits[request.limit - 1]["sort"]), pit) if len(hits) > request.limit else None
 
 
+def _only_page(answer: Body, request: SearchRequest) -> SearchPage:
+    hits = answer["hits"].get("hits", [])[: request.limit]
+    return SearchPage(answer["hits"]["total"]["value"], _articles(hits), {})
+
+
 def _page_of(answer: Body, request: SearchRequest) -> SearchPage:
     hits = answer["hits"].get("hits", [])[: request.limit]
     facets = {
         name: merged_facet([(bucket["key"], bucket["doc_count"]) for bucket in answer["aggregations"][name]["buckets"]])
         for name in FACETS
     }
-    articles = [hit["_source"]["article"] for hit in hits if "_source" in hit]
-    return SearchPage(answer["hits"]["total"]["value"], articles, facets, _following(answer, request))
+    return SearchPage(answer["hits"]["total"]["value"], _articles(hits), facets, _following(answer, request))
+
+
+def _articles(hits: Sequence[Body]) -> list[Body]:
+    return [hit["_source"]["article"] for hit in hits if "_source" in hit]

@@ -7,7 +7,18 @@ from newswire.matching import Analysed, Both, Either, Phrase, Without, sought
 from newswire.query import Everything, Prefix, Published
 from newswire_search.index import FACETS, SearchRequest, Sort
 from newswire_search.mapping import FACET_SUFFIX
-from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
+from newswire_search.ranking import (
+    EXACT_TITLE,
+    HALF_LIFE_DAYS,
+    NEAR,
+    PAIR_WEIGHT,
+    RECENCY_WEIGHT,
+    TITLE_WEIGHT,
+    WHOLE_WEIGHT,
+    Reading,
+    index_field,
+    readings,
+)
 
 LONGEST_FACET = 1000
 
@@ -29,7 +40,7 @@ def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> B
         required.append(_published(request.since, request.until))
     required += [{"terms": {field: list(f.wanted)}} for field, f in request.filters.items() if f.wanted]
     excluded: list[Body] = [{"terms": {field: list(f.unwanted)}} for field, f in request.filters.items() if f.unwanted]
-    found = readings(request.query, languages)
+    found = readings(request, languages)
     if len(found) == 1:
         must = _scored(found[0][0])
     else:
@@ -38,16 +49,34 @@ def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> B
             for reading, same in found
         ]
         must = {"bool": {"should": branches, "minimum_should_match": 1}}
-    return {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
+    query: Body = {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
+    return query if request.now is None else _newer_first(query, request.now)
 
 
-def _scored(query: Analysed) -> Body:
-    """Return the query for one reading of the words, with what the title adds to the score."""
-    required = _boolean(query)
-    in_title = [_match("title_terms", phrase) for phrase in sought(query) if phrase.place == "text"]
-    if not in_title:
-        return required
-    return {"bool": {"must": [required], "should": [{"bool": {"should": in_title, "boost": TITLE_WEIGHT}}]}}
+def _newer_first(query: Body, now: int) -> Body:
+    """Return the query with its scores multiplied by `newswire_search.ranking.recency`."""
+    decay = {"origin": now, "scale": f"{HALF_LIFE_DAYS}d", "decay": 0.5}
+    functions = [{"exp": {"published_at": decay}, "weight": RECENCY_WEIGHT}, {"weight": 1}]
+    return {"function_score": {"query": query, "functions": functions, "score_mode": "sum", "boost_mode": "multiply"}}
+
+
+def _scored(reading: Reading) -> Body:
+    """Return the query for one reading of the words, with what else adds to the score."""
+    required = _boolean(reading.found)
+    in_title = [_match("title_terms", phrase) for phrase in sought(reading.found) if phrase.place == "text"]
+    should: list[Body] = []
+    if in_title:
+        should.append({"bool": {"should": in_title, "boost": TITLE_WEIGHT}})
+    if reading.pairs:
+        together = [_match("text", pair) for pair in reading.pairs]
+        should.append({"bool": {"should": together, "boost": PAIR_WEIGHT}})
+    if reading.whole:
+        near = {"query": " ".join(reading.whole.terms), "slop": NEAR, "boost": WHOLE_WEIGHT}
+        should.append({"match_phrase": {"text": near}})
+    if reading.title:
+        exact = {"filter": {"term": {"whole_title": reading.title}}, "boost": EXACT_TITLE}
+        should.append({"constant_score": exact})
+    return {"bool": {"must": [required], "should": should}} if should else required
 
 
 def _boolean(query: Analysed) -> Body:

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from newswire.consume import Unavailable
 from newswire_search.embedded_query import both, date_range, embedded_query
 from newswire_search.index import (
     FACETS,
+    Asked,
     FacetCount,
     IndexInUse,
     IndexName,
@@ -39,11 +41,14 @@ from newswire_search.index import (
     merged_facet,
 )
 from newswire_search.mapping import FACET_SUFFIX, MAPPING_NUMBER, WORD_FIELDS, WORDS_SUFFIX, fields_of
+from newswire_search.ranking import recency
 
 PINNED_SEARCHERS = 32
 PINNED_SECONDS = 300.0
 WRITER_MEMORY = 50_000_000
 LONGEST_FACET = 10_000
+RECENCY_WINDOW = 200
+"""How many of the best results are put in order anew by their age, which tantivy cannot take into a score."""
 YEAR_ONE = -62_135_596_800_000
 """The earliest moment an article can bear, in ms since 1970: sort keys count from it, so that they are never negative."""
 
@@ -61,7 +66,8 @@ def _schema() -> tantivy.Schema:
     for name in FACETS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
         builder.add_text_field(name + FACET_SUFFIX, tokenizer_name="raw", index_option="basic", fast=True)
-    builder.add_text_field("analysis", tokenizer_name="raw", index_option="basic")
+    for name in ("analysis", "whole_title"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     builder.add_text_field("words", tokenizer_name="spaces", index_option="basic")
     builder.add_text_field("metadata", tokenizer_name="raw", index_option="basic")
     for name in ("published_at", "updated_at"):
@@ -222,6 +228,9 @@ class EmbeddedIndex:
     def _search(self, request: SearchRequest) -> SearchPage:
         live = self._index.searcher()
         query = embedded_query(self._schema, request, self._languages)
+        if request.asked is Asked.SOME_WORDS:
+            result, ranked = self._ranked(live, query, request, 0)
+            return SearchPage(_count(result), [_stored(live, address) for _, address in ranked[: request.limit]], {})
         if request.sort is Sort.RELEVANCE:
             return self._by_relevance(live, query, request)
         found = self._by_moment(live, query, request)
@@ -236,8 +245,8 @@ class EmbeddedIndex:
             pin = request.after.snapshot or ""
             offset = min(int(request.after.key[0]), live.num_docs)
             searcher = self._held_searcher(pin)
-        result = searcher.search(query, limit=request.limit + 1, offset=offset)
-        page = [address for _, address in result.hits[: request.limit]]
+        result, ranked = self._ranked(searcher, query, request, offset)
+        page = [address for _, address in ranked[: request.limit]]
         if request.after is None:
             articles: list[Mapping[str, Any]] = [_stored(searcher, address) for address in page]
         else:
@@ -245,9 +254,27 @@ class EmbeddedIndex:
             current = (self._get(live, str(searcher.doc(address).get_first("id"))) for address in page)
             articles = [article for article in current if isinstance(article, Mapping)]
         following = None
-        if len(result.hits) > request.limit:
+        if len(ranked) > request.limit:
             following = Position((offset + request.limit,), pin or self._pin(searcher))
         return SearchPage(_count(result), articles, self._facets(searcher, query), following)
+
+    def _ranked(
+        self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, offset: int
+    ) -> tuple[tantivy.SearchResult, Found]:
+        """Return the results from an offset on, one more than asked for, the best ones put in order by their age as well."""
+        wanted = request.limit + 1
+        if request.now is None or offset >= RECENCY_WINDOW:
+            result = searcher.search(query, limit=wanted, offset=offset)
+            return result, result.hits
+        result = searcher.search(query, limit=max(RECENCY_WINDOW, offset + wanted))
+        best, rest = result.hits[:RECENCY_WINDOW], result.hits[RECENCY_WINDOW:]
+        times = searcher.fast_field_values("published_at", [address for _, address in best])
+        weighed = [
+            (score * recency(int(at or 0), request.now), address)
+            for (score, address), at in zip(best, times, strict=True)
+        ]
+        weighed.sort(key=itemgetter(0), reverse=True)
+        return result, [*weighed, *rest][offset : offset + wanted]
 
     def _by_moment(self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> Found:
         """Return one result more than asked for, so that the caller sees whether there is a next page."""

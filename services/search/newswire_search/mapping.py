@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from newswire.analysis import article_terms, article_words, language_of, title_terms
+from newswire.analysis import article_terms, article_words, language_of, terms, title_terms
 from newswire.article import Article
 from newswire.filters import field_terms
 from newswire.folding import fold
 from newswire.query import FIELDS, Field
 
-MAPPING_NUMBER = 2
+MAPPING_NUMBER = 3
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
 LONGEST_TERM = 1000
@@ -36,6 +36,7 @@ def fields_of(article: Article) -> dict[str, Any]:
         **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
         "text": _joined(article_terms(article)),
         "title_terms": _joined(title_terms(article)),
+        "whole_title": " ".join(terms(article.title, language_of(article.language))),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
         "metadata": [f"{key}{SEPARATOR}{value}" for key, value in article.metadata.items()],
@@ -81,6 +82,7 @@ MAPPING: dict[str, Any] = {
         "retracted": {"type": "boolean"},
         "text": _TERMS,
         "title_terms": _TERMS,
+        "whole_title": _KEYWORD,
         "analysis": _KEYWORD,
         "words": _SEEN_OR_NOT,
         **{name + WORDS_SUFFIX: _TERMS | {"norms": False} for name in WORD_FIELDS},

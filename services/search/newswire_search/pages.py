@@ -17,7 +17,7 @@ from newswire.pages import add_asset, render, templates
 from newswire.problems import Problem, from_validation_error, gone, not_found, unexpected
 from newswire.query import fitting, interpreted
 from newswire.requests import scalar_params
-from newswire_search.api import find, next_cursor, read
+from newswire_search.api import find, find_some_words, next_cursor, read
 from newswire_search.index import FACETS, Reading, Retracted, SearchPage, SearchRequest
 from newswire_search.links import Choice, applied, choices, with_cursor
 from newswire_search.parameters import SCALARS, SearchParams
@@ -88,6 +88,7 @@ def router(index: Reading) -> APIRouter:
         ]
         params = _params([(name, fitting(value) if name == "q" else value) for name, value in sent])
         asked, page = await find(index, params)
+        some = await find_some_words(index, asked, page)
         return render(
             "search.html",
             PACKAGE,
@@ -99,6 +100,7 @@ def router(index: Reading) -> APIRouter:
             hidden=[(name, value) for name, value in sent if name in FACETS],
             total=page.total,
             articles=await asyncio.to_thread(_listed, asked, page),
+            some_words=await asyncio.to_thread(_listed, asked, some) if some else [],
             facets=_facets(page, sent),
             applied=applied(sent, FACET_NAMES),
             next_page=with_cursor(sent, next_cursor(asked, page)),
