@@ -4,14 +4,16 @@ The score is BM25 in one field that holds all text, plus a lighter one in the ti
 article whose very title is the query comes first. Where a search names no dates, news that is new counts for up to a tenth more.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 from newswire.analysis import stem
 from newswire.matching import Analysed, Both, Either, Phrase, Without, analysed
 from newswire.query import All, Any_, Published, Query, Words, leaves
 from newswire_search.index import Asked, SearchRequest
+from newswire_search.mapping import DAY_MS
 
 TITLE_WEIGHT = 0.2
 """How much a match in the title adds to the score of the one field that holds all text. Heavier titles rank worse."""
@@ -29,10 +31,11 @@ NEAR = 10
 
 RECENCY_WEIGHT = 0.1
 HALF_LIFE_DAYS = 30
-DAY_MS = 86_400_000
 
 INDEXED_IN: dict[str, str] = {"text": "text", "title": "title_terms"}
 """The index's fields for what is looked for in the whole text or in the title; those of other fields end in ``_words``."""
+
+R = TypeVar("R", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,25 @@ def index_field(phrase: Phrase) -> str:
     return INDEXED_IN.get(phrase.place, f"{phrase.place}_words")
 
 
-def readings(request: SearchRequest, languages: Collection[str]) -> list[tuple[Reading, tuple[str, ...]]]:
-    """Return the different ways in which a search reads in these languages, and for each the languages it holds for."""
-    found: dict[Reading, list[str]] = {}
+def readings(read: Callable[[str], R], languages: Collection[str]) -> list[tuple[R, tuple[str, ...]]]:
+    """Return the different readings that these languages give, and for each the languages it holds for."""
+    found: dict[R, list[str]] = {}
     for language in sorted(languages):
-        found.setdefault(_reading(request, language), []).append(language)
+        found.setdefault(read(language), []).append(language)
     return [(reading, tuple(same)) for reading, same in found.items()]
+
+
+def wanted(request: SearchRequest, language: str) -> Reading:
+    """Return what a search asks of articles in a language."""
+    whole = analysed(request.query, language)
+    loose = _loose(request.query)
+    telling = _clauses(analysed(All(tuple(loose)), language)) if loose else ()
+    near = tuple(clause for clause in telling if isinstance(clause, Phrase))
+    if request.asked is Asked.SOME_WORDS:
+        # What is in quotation marks, in a field or behind a minus holds for these as well.
+        rest = [analysed(part, language) for part in _parts(request.query) if part not in loose]
+        return Reading(Both((Either(telling), *rest, Without(whole))), near)
+    return Reading(whole, near, _title(request.query, language))
 
 
 def has_some_words(query: Query) -> bool:
@@ -86,18 +102,6 @@ def recency(published_at: int, now: int) -> float:
     """Return what the score of an article is multiplied with. Both times in ms since 1970."""
     age = abs(now - published_at) / DAY_MS
     return 1 + RECENCY_WEIGHT * 0.5 ** (age / HALF_LIFE_DAYS)
-
-
-def _reading(request: SearchRequest, language: str) -> Reading:
-    whole = analysed(request.query, language)
-    loose = _loose(request.query)
-    telling = _clauses(analysed(All(tuple(loose)), language)) if loose else ()
-    near = tuple(clause for clause in telling if isinstance(clause, Phrase))
-    if request.asked is Asked.SOME_WORDS:
-        # What is in quotation marks, in a field or behind a minus holds for these as well.
-        rest = [analysed(part, language) for part in _parts(request.query) if part not in loose]
-        return Reading(Both((Either(telling), *rest, Without(whole))), near)
-    return Reading(whole, near, _title(request.query, language))
 
 
 def _parts(query: Query) -> tuple[Query, ...]:
