@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from newswire.analysis import analysed_article, language_of
+from newswire.analysis import analysed_article, language_of, terms
 from newswire.article import Article
 from newswire.filters import field_terms
 from newswire.folding import fold
 from newswire.query import FIELDS, Field
 from newswire_search.words import words
 
-MAPPING_NUMBER = 2
+MAPPING_NUMBER = 3
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
 LONGEST_TERM = 1000
@@ -58,6 +58,7 @@ def fields_of(article: Article) -> dict[str, Any]:
         **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
         "text": _joined(found.text),
         "title_terms": _joined(found.title),
+        "whole_title": " ".join(terms(article.title, language_of(article.language))),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
@@ -108,6 +109,7 @@ MAPPING: dict[str, Any] = {
         "retracted": {"type": "boolean"},
         "text": _TERMS,
         "title_terms": _TERMS,
+        "whole_title": _KEYWORD,
         "analysis": _KEYWORD,
         "words": _SEEN_OR_NOT,
         TITLE_WORDS: _SEEN_OR_NOT,
