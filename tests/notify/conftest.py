@@ -17,10 +17,11 @@ from newswire.events import FIELD, PUBLISHED, RETRACTED, ArticlePublished, Artic
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire_notify.deliveries import Deliveries
+from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy, connector
 from newswire_notify.handlers import FanOut
 from newswire_notify.matcher import Matcher
-from newswire_notify.queue import Queue
+from newswire_notify.queue import Queue, Turn
 from newswire_notify.rendering import Content
 from newswire_notify.sending import Sender
 from newswire_notify.subscriptions import Subscription, SubscriptionDraft, Subscriptions, Wanted, Webhook
@@ -121,6 +122,7 @@ class Desk:
     deliveries: Deliveries
     matcher: Matcher
     fan_out: FanOut
+    expansion: Expansion
     worker: Worker
     clock: Clock
     entries: dict[str, Received] = field(default_factory=dict)
@@ -191,8 +193,14 @@ class Desk:
     async def retract(self, article_id: str, version: int = 1) -> None:
         await self.fan_out([await self.put_retraction(article_id, version)])
 
+    async def expand(self) -> None:
+        """Enqueue what is left of large audiences."""
+        while await self.expansion.step() is Turn.TAKEN:
+            pass
+
     async def deliver(self) -> None:
         """Deliver all that is due."""
+        await self.expand()
         await self.worker.until_idle()
 
     async def states(self, subscription: Subscription) -> dict[str, str]:
@@ -235,6 +243,7 @@ async def opened_desk(
             Deliveries(redis, redis, keys),
             matcher,
             fan_out,
+            Expansion(queue, redis, keys, clock=clock, chunk=chunk),
             worker,
             clock,
         )

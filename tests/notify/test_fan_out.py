@@ -190,6 +190,7 @@ async def test_a_crash_mid_way_neither_skips_nor_doubles(
         desk.queue.functions.call_all = mortal_between  # type: ignore[method-assign]
         with pytest.raises(Killed):
             await desk.fan_out([item])
+            await desk.expand()
     async with opened_desk(redis, keys, clock, chunk=3) as desk:
         await desk.deliver()
         await desk.subscribe(f"{receiver.url}/newcomer")

@@ -17,6 +17,7 @@ from newswire.memory import MemoryGuard
 from newswire.settings import Settings
 from newswire_notify.api import live_router, subscriptions_router
 from newswire_notify.deliveries import Deliveries
+from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy, connector
 from newswire_notify.handlers import FanOut, while_there_is_room
 from newswire_notify.live import Tail
@@ -75,7 +76,10 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 worker.wake()
 
         room = MemoryGuard(redis, FULLEST)
-        fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake)
+        expansion = Expansion(queue, records, keys, clock=time.time, enqueued=wake, room=room)
+        fan_out = FanOut(
+            Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake, left=expansion.wake
+        )
         consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)
         totals = Totals(redis, records, keys, own.site)
@@ -89,6 +93,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             ],
             loops={
                 "fan-out": consumer.run,
+                "expansion": expansion.run,
                 **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.run,
                 "totals": totals.run,

@@ -15,7 +15,7 @@ from newswire.keyspace import Keyspace
 PAGE = 500
 TRANSIENT = frozenset(
     "due leased pending endpoints delivery deliveries fanout progress progressed answers clock "
-    "subscribers subscriptions filters".split()
+    "subscribers subscriptions filters expanding".split()
 )
 """What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
 OWN = frozenset({"subscription", "told"})
@@ -34,6 +34,13 @@ async def deliveries(redis: "Redis", keys: Keyspace) -> AsyncIterator[Record]:
     for at in range(0, len(dead), PAGE):
         for record in await _read(redis, keys, dead[at : at + PAGE]):
             yield record
+
+
+async def unfinished(redis: "Redis", keys: Keyspace) -> list[str]:
+    """Return the names of the records by which the expansion of large audiences goes on where it was."""
+    expanding = await redis.zrange(keys.key("expanding"), 0, -1)
+    names = [keys.key("fanout", event.decode()) for event in expanding]
+    return [keys.key("expanding"), *names, *(f"{name}:plan" for name in names)]
 
 
 async def restore_deliveries(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> None:

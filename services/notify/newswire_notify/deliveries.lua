@@ -180,12 +180,10 @@ local function begin(_, argv)
   return 1
 end
 
--- prefix, event id, chunk, now, keep. Enqueues the next chunk of an event's plan and remembers how far it got, in one step.
--- Answers {enqueued, plan entries left, matched, previously matched, announced}.
-local function expand(_, argv)
-  local p, chunk, keep = argv[1], tonumber(argv[3]), argv[5]
-  local now = moment(p, argv[4])
-  local fan = p .. 'fanout:' .. argv[2]
+-- Enqueues the next chunk of an event's plan and remembers how far it got, in one step. While something is left, the event
+-- stands in `expanding`, behind all others that do. Answers {enqueued, plan entries left, matched, previously matched, announced}.
+local function expand_next(p, event, chunk, now, keep)
+  local fan = p .. 'fanout:' .. event
   local plan = fan .. ':plan'
   local target, at, article = unpack(redis.call('HMGET', fan, 'target', 'at', 'article'))
   if not target then return {0, 0, 0, 0, '1'} end
@@ -215,8 +213,39 @@ local function expand(_, argv)
     chunk = chunk - math.max(1, #page / 2)
     redis.call('HSET', fan, 'at', at)
   end
+  local left = redis.call('LLEN', plan)
+  if left > 0 then redis.call('ZADD', p .. 'expanding', redis.call('INCR', p .. 'expanding:turns'), event) end
   local counts = redis.call('HMGET', fan, 'matched', 'previously_matched', 'announced')
-  return {enqueued, redis.call('LLEN', plan), tonumber(counts[1]), tonumber(counts[2]), counts[3] or ''}
+  return {enqueued, left, tonumber(counts[1]), tonumber(counts[2]), counts[3] or ''}
+end
+
+-- prefix, event id, chunk, now, keep.
+local function expand(_, argv)
+  return expand_next(argv[1], argv[2], tonumber(argv[3]), moment(argv[1], argv[4]), argv[5])
+end
+
+-- prefix, chunk, most that may wait, now, keep. Gives the event whose turn it is its next chunk, unless so many endpoints have
+-- work due that it would only wait there. Answers 'FULL', false where there is none, or {event id, envelope, article, version,
+-- what `expand` answers …}; one that is wholly expanded stays until it is `announced`.
+local function take_turn(_, argv)
+  local p, now = argv[1], moment(argv[1], argv[4])
+  local event = redis.call('ZRANGE', p .. 'expanding', 0, 0)[1]
+  if not event then return false end
+  if redis.call('ZCOUNT', p .. 'endpoints', '-inf', now) >= tonumber(argv[3]) then return 'FULL' end
+  local progress = expand_next(p, event, tonumber(argv[2]), now, argv[5])
+  local found = redis.call('HMGET', p .. 'fanout:' .. event, 'envelope', 'article', 'version')
+  if not found[1] or progress[5] == '1' then redis.call('ZREM', p .. 'expanding', event) end
+  return {event, found[1] or '', found[2] or '', tonumber(found[3] or 0), unpack(progress)}
+end
+
+-- prefix, then the ids of events of which the world has been told how many deliveries they make.
+local function announced(_, argv)
+  for i = 2, #argv do
+    local fan = argv[1] .. 'fanout:' .. argv[i]
+    if redis.call('EXISTS', fan) == 1 then redis.call('HSET', fan, 'announced', '1') end
+    redis.call('ZREM', argv[1] .. 'expanding', argv[i])
+  end
+  return 'OK'
 end
 
 -- prefix, now, lease, limit, cap per endpoint, keep. Answers {{id, attempt, failures, event, type, article, version, reason,
@@ -348,6 +377,8 @@ register('subscribe', subscribe)
 register('unsubscribe', unsubscribe)
 register('begin', begin)
 register('expand', expand)
+register('take_turn', take_turn)
+register('announced', announced)
 register('claim', claim)
 register('settle', settle)
 register('revive', revive)

@@ -6,7 +6,7 @@ Every step is one Redis function (``deliveries.lua``). A claim is a lease; its a
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any
 
 import orjson
@@ -84,6 +84,25 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Expanded:
+    """An event after a chunk of its deliveries was enqueued."""
+
+    event: str
+    envelope: bytes
+    article: str
+    version: int
+    progress: Progress
+
+
+class Turn(Enum):
+    """What came of asking whose turn it is."""
+
+    NONE = "nothing is left to be expanded"
+    FULL = "the queue is long enough"
+    TAKEN = "a chunk was enqueued"
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """What the queue must know of an event to hand it out."""
 
@@ -150,19 +169,22 @@ class Queue:
             *digests,
         ]
 
-    async def expand(self, event_id: str, chunk: int) -> Progress:
-        """Enqueue the next chunk of an event's deliveries."""
-        return _progress(await self.functions.call("expand", (), self._expansion(event_id, chunk)))
+    async def take_turn(self, chunk: int, backlog: int) -> Expanded | Turn:
+        """Enqueue a chunk of the event whose turn it is, unless ``backlog`` endpoints have work due already."""
+        answer = await self._call("take_turn", [chunk, backlog, self.now, self._keep])
+        if answer is None:
+            return Turn.NONE
+        if answer == b"FULL":
+            return Turn.FULL
+        event, envelope, article, version, *progress = answer
+        return Expanded(event.decode(), envelope, article.decode(), version, _progress(progress))
 
     def _expansion(self, event_id: str, chunk: int) -> list[Argument]:
         return [self.prefix, event_id, chunk, self.now, self._keep]
 
     async def announced(self, event_ids: Sequence[str]) -> None:
         """Remember that the world has been told how many deliveries events make."""
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for event_id in event_ids:
-                pipe.hset(self.prefix + f"fanout:{event_id}", "announced", "1")
-            await pipe.execute()
+        await self._call("announced", list(event_ids))
 
     async def claim(self, lease: float, limit: int) -> list[Job]:
         """Lease, for so many seconds, up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
