@@ -15,7 +15,7 @@ from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
-from newswire_notify.api import live_router, subscriptions_router
+from newswire_notify import deliveries_api, live_api, subscriptions_api
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy, connector
@@ -83,13 +83,13 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)
         totals = Totals(redis, records, keys, own.site)
+        subscriptions = Subscriptions(queue, records, keys, keep=keep)
         yield Service(
             name="notify",
             routers=[
-                subscriptions_router(
-                    Subscriptions(queue, records, keys, keep=keep), Deliveries(redis, records, keys), policy, own
-                ),
-                live_router(tail, own),
+                subscriptions_api.router(subscriptions, policy, own),
+                deliveries_api.router(subscriptions, Deliveries(redis, records, keys)),
+                live_api.router(tail, own),
             ],
             loops={
                 "fan-out": consumer.run,

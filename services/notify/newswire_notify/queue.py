@@ -1,7 +1,7 @@
 """The queue of deliveries: one per endpoint, so that none waits for another's.
 
-Every step is one Redis function (``deliveries.lua``). A claim is a lease; its attempt number is the fencing token that
-`Queue.settle` checks, so a worker that lost its lease changes nothing any more.
+Every step is one Redis function (``queue.lua`` and what builds on it). A claim is a lease; its attempt number is the fencing
+token that `Queue.settle` checks, so a worker that lost its lease changes nothing any more.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +16,8 @@ from newswire.functions import Argument, Call, FunctionLibrary
 from newswire.keyspace import Keyspace
 
 FANOUT_KEPT_MS = 8 * 86_400_000
+PARTS = ("queue", "subscribing", "fan_out", "claiming")
+"""What ``deliveries.lua`` builds upon: files of one library, each by its job, in the order in which they need each other."""
 
 
 class Outcome(StrEnum):
@@ -130,7 +132,7 @@ class Queue:
     ) -> None:
         self.redis = redis
         self.keys = keys
-        self.functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_notify", "deliveries")
+        self.functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_notify", "deliveries", *PARTS)
         self.prefix = keys.key("")
         self._per_endpoint = per_endpoint
         self._keep = _ms(keep)

@@ -1,0 +1,76 @@
+-- Subscriptions and their queue of deliveries. Every name is built from the prefix, which is the first argument of each call.
+-- Times are ms. `now` is '' for the time of this server, on which all workers agree whatever their own clocks say.
+-- Per subscription: `due:` (waiting deliveries by due time), `leased:` (those in flight by end of lease), `pending:` (article →
+-- its delivery that has not ended). `endpoints` holds each subscription at the next time at which there is work for it.
+
+local function less(a, b)
+  local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
+  local bms, bseq = string.match(b, '^(%d+)-(%d+)$')
+  if tonumber(ams) ~= tonumber(bms) then return tonumber(ams) < tonumber(bms) end
+  return tonumber(aseq) < tonumber(bseq)
+end
+
+-- A clock that goes back by more than this has been set back; by less, it is only being adjusted.
+local SET_BACK = 30000
+
+-- Takes everything that waits or is leased back with the clock, or it would lie still until the old time comes round again.
+local function set_back(p, by)
+  for _, sub in ipairs(redis.call('ZRANGE', p .. 'endpoints', 0, -1)) do
+    redis.call('ZINCRBY', p .. 'endpoints', -by, sub)
+    for _, queue in ipairs({p .. 'due:' .. sub, p .. 'leased:' .. sub}) do
+      for _, id in ipairs(redis.call('ZRANGE', queue, 0, -1)) do redis.call('ZINCRBY', queue, -by, id) end
+    end
+  end
+end
+
+local function moment(p, given)
+  local now = tonumber(given)
+  if not now then
+    local time = redis.call('TIME')
+    now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  end
+  local seen = tonumber(redis.call('GET', p .. 'clock') or now)
+  if now < seen - SET_BACK then
+    set_back(p, seen - now)
+    seen = 0
+  end
+  if now >= seen + 1000 or seen == now then redis.call('SET', p .. 'clock', string.format('%.0f', now)) end
+  return now
+end
+
+local function rank_of(version, kind)
+  return tonumber(version) * 2 + (kind == 'retracted' and 1 or 0)
+end
+
+-- Works out when an endpoint is next to be looked at.
+local function reschedule(p, sub, cap)
+  local due, leased = p .. 'due:' .. sub, p .. 'leased:' .. sub
+  local next
+  if redis.call('ZCARD', leased) < cap then next = tonumber(redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')[2]) end
+  local expiry = tonumber(redis.call('ZRANGE', leased, 0, 0, 'WITHSCORES')[2])
+  if expiry and (not next or expiry < next) then next = expiry end
+  if next then redis.call('ZADD', p .. 'endpoints', next, sub) else redis.call('ZREM', p .. 'endpoints', sub) end
+end
+
+-- Ends a delivery; it stays readable for as long as ended ones are kept.
+local function finish(p, id, state, now, keep)
+  local key = p .. 'delivery:' .. id
+  local sub, article, event, version = unpack(redis.call('HMGET', key, 'subscription', 'article', 'event', 'version'))
+  redis.call('HSET', key, 'state', state, 'ended', now)
+  redis.call('PEXPIRE', key, keep)
+  redis.call('PEXPIRE', key .. ':attempts', keep)
+  if redis.call('HGET', p .. 'pending:' .. sub, article) == id then redis.call('HDEL', p .. 'pending:' .. sub, article) end
+  redis.call('HSET', p .. 'progress:' .. event, 'article', article, 'version', version)
+  redis.call('HINCRBY', p .. 'progress:' .. event, state, 1)
+  redis.call('PEXPIRE', p .. 'progress:' .. event, keep)
+  redis.call('SADD', p .. 'progressed', event)
+end
+
+local function cancel_all(p, sub, now, keep)
+  for _, queue in ipairs({'due:', 'leased:'}) do
+    for _, id in ipairs(redis.call('ZRANGE', p .. queue .. sub, 0, -1)) do finish(p, id, 'cancelled', now, keep) end
+    redis.call('DEL', p .. queue .. sub)
+  end
+  redis.call('DEL', p .. 'pending:' .. sub)
+  redis.call('ZREM', p .. 'endpoints', sub)
+end
