@@ -50,7 +50,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
-                connector=connector(policy, limit=own.webhook_concurrency),
+                connector=connector(policy, limit=0),  # the workers have theirs
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
             )

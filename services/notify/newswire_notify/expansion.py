@@ -97,9 +97,7 @@ class Expansion:
         self._news.clear()
 
 
-async def announce(
-    records: "Redis", keys: Keyspace, queue: Queue, expanded: Sequence[Expanded], now: float
-) -> None:
+async def announce(records: "Redis", keys: Keyspace, queue: Queue, expanded: Sequence[Expanded], now: float) -> None:
     """Say on the stream of outcomes how many deliveries events make, and remember that it was said."""
     if not expanded:
         return

@@ -6,7 +6,17 @@ local function enqueue(p, sub, e, reason, now, keep)
   local key, pending = p .. 'delivery:' .. id, p .. 'pending:' .. sub
   if redis.call('EXISTS', key) == 1 then return 0 end
   local earlier = redis.call('HGET', pending, e.article)
-  if earlier and redis.call('ZREM', p .. 'due:' .. sub, earlier) == 1 then finish(p, earlier, 'superseded', now, keep) end
+  if earlier then
+    if redis.call('ZREM', p .. 'due:' .. sub, earlier) == 1 then
+      finish(p, earlier, 'superseded', now, keep)
+    else
+      local lease = redis.call('ZSCORE', p .. 'leased:' .. sub, earlier)
+      if lease then
+        redis.call('ZREM', p .. 'leased:' .. sub, earlier)
+        redis.call('ZADD', p .. 'overtaken:' .. sub, lease, earlier)
+      end
+    end
+  end
   redis.call('HSET', key, 'event', e.id, 'type', e.type, 'article', e.article, 'version', e.version, 'subscription', sub,
     'reason', reason, 'state', 'waiting', 'attempt', 0, 'failures', 0, 'created', now)
   redis.call('HSET', pending, e.article, id)

@@ -11,8 +11,8 @@ from newswire.consume import Handler, Received, Unavailable
 from newswire.events import ArticlePublished, ArticleRetracted
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
-from newswire_notify.matcher import Matcher
 from newswire_notify.expansion import CHUNK, announce
+from newswire_notify.matcher import Matcher
 from newswire_notify.queue import Event, Expanded, Queue
 from newswire_notify.rendering import envelope
 
@@ -65,7 +65,7 @@ class FanOut:
     async def _fan_out(self, items: Sequence[Received]) -> None:
         """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each."""
         plans = [self._plan(item) for item in items]
-        progress = await self._queue.begin(plans, self._chunk // len(plans) or 1)
+        progress = await self._queue.begin(plans, self._chunk)
         if any(got.enqueued for got in progress):
             self._enqueued()
         if any(got.left for got in progress):

@@ -4,8 +4,8 @@ Every step is one Redis function (``queue.lua`` and what builds on it). A claim 
 token that `Queue.settle` checks, so a worker that lost its lease changes nothing any more.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -25,12 +25,27 @@ class Outcome(StrEnum):
 
     DELIVERED = "delivered"
     RETRY = "retry"
+    HELD = "held"
+    """To be tried again, and nothing else be sent to this endpoint before: it asked for a pause."""
     DEAD = "dead"
     GONE = "gone"
     """The endpoint asked never to be called again: dead, and its subscription is disabled."""
     CANCELLED = "cancelled"
     RELEASED = "released"
     """Not tried at all: to be claimed by somebody else at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where deliveries of a subscription go, and how. Holds secrets: never to be logged or shown."""
+
+    subscription: str
+    url: str
+    secret: str = field(repr=False)
+    previous: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    """Secrets that still sign, each until its time (seconds since the epoch)."""
+    content: str = "full"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +60,7 @@ class Job:
     article: str
     version: int
     reason: str
-    subscription: str
-    url: str
-    secret: str
-    content: str
+    endpoint: Endpoint
     envelope: bytes
 
 
@@ -72,6 +84,16 @@ class Settled:
     outcome: Outcome
     wait: float
     attempt: Attempt | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What came of settling and claiming. ``wait``: in how many seconds some endpoint has work next, None where none has."""
+
+    states: list[str | None]
+    """Of each settled delivery, in their order; None where the lease had been lost."""
+    wait: float | None
+    jobs: list[Job]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +150,8 @@ class Queue:
         per_endpoint: int = 8,
         keep: float = 7 * 86_400,
         keep_dead: float = 30 * 86_400,
+        opens_after: int = 5,
+        disables_after: float = 5 * 86_400,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.redis = redis
@@ -137,6 +161,8 @@ class Queue:
         self._per_endpoint = per_endpoint
         self._keep = _ms(keep)
         self._keep_dead = _ms(keep_dead)
+        self._opens_after = opens_after
+        self._disables_after = _ms(disables_after)
         self._clock = clock
 
     @property
@@ -190,39 +216,28 @@ class Queue:
 
     async def claim(self, lease: float, limit: int) -> list[Job]:
         """Lease, for so many seconds, up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
-        _, jobs = await self.exchange([], lease, limit)
-        return jobs
+        return (await self.exchange([], lease, limit)).jobs
 
     async def settle(self, ended: Sequence[Settled]) -> list[str | None]:
         """Write down how attempts ended; return each delivery's state, or None where the lease had been lost."""
-        states, _ = await self.exchange(ended, 0.0, 0)
-        return states
+        return (await self.exchange(ended, 0.0, 0)).states
 
-    async def exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> tuple[list[str | None], list[Job]]:
-        """Settle what ended, then claim: one round trip for both, and one wait for the server's disk."""
-        calls: list[Call] = [("settle", (), [self.prefix, *self._settlement(item)]) for item in ended]
-        if limit > 0:
-            arguments = [self.prefix, self.now, _ms(lease), limit, self._per_endpoint, self._keep]
-            calls.append(("claim", (), arguments))
-        answers = await self._call_all(calls)
-        jobs = answers.pop() if limit > 0 else []
-        return [state.decode() if state else None for state in answers], [_job(fields) for fields in jobs]
+    async def exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> Exchanged:
+        """Settle what ended, then claim: one call for both, and one wait for the server's disk."""
+        return _exchanged(await self._call("exchange", self._exchange(ended, lease, limit)))
 
-    def _settlement(self, item: Settled) -> list[Argument]:
-        record, answer = "", ""
-        if item.attempt is not None:
-            shown = {
-                "time": round(item.attempt.time, 3),
-                "attempt": item.attempt.attempt,
-                "status": item.attempt.status,
-                "latency_ms": round(item.attempt.latency_ms, 1),
-                "error": item.attempt.error,
-            }
-            record, answer = orjson.dumps(shown).decode(), item.attempt.answer
+    def _exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> list[Argument]:
         return [
-            item.job.id, item.job.attempt, item.outcome.value, self.now, self._per_endpoint, self._keep,
-            self._keep_dead, _ms(item.wait), record, answer,
-        ]  # fmt: skip
+            self.now,
+            self._per_endpoint,
+            self._keep,
+            self._keep_dead,
+            self._opens_after,
+            self._disables_after,
+            orjson.dumps([_settlement(item) for item in ended]) if ended else "",
+            _ms(lease),
+            limit,
+        ]
 
     async def next_wait(self) -> float | None:
         """Return in how many seconds some endpoint has work next, or None where none has."""
@@ -249,23 +264,52 @@ def _progress(answer: list[Any]) -> Progress:
     return Progress(enqueued, left, matched, previously, announced == b"1")
 
 
-def _job(fields: list[Any]) -> Job:
-    (
-        identity,
-        attempt,
-        failures,
-        event,
-        type_,
-        article,
-        version,
-        reason,
-        subscription,
-        url,
-        secret,
-        content,
-        envelope,
-    ) = fields
-    return Job(
-        identity.decode(), attempt, failures, event.decode(), type_.decode(), article.decode(), version, reason.decode(),
-        subscription.decode(), url.decode(), secret.decode(), content.decode(), envelope,
-    )  # fmt: skip
+def _settlement(item: Settled) -> tuple[str, int, str, int, str, str]:
+    record, answer = "", ""
+    if item.attempt is not None:
+        shown = {
+            "time": round(item.attempt.time, 3),
+            "attempt": item.attempt.attempt,
+            "status": item.attempt.status,
+            "latency_ms": round(item.attempt.latency_ms, 1),
+            "error": item.attempt.error,
+        }
+        record, answer = orjson.dumps(shown).decode(), item.attempt.answer
+    return item.job.id, item.job.attempt, item.outcome.value, _ms(item.wait), record, answer
+
+
+def _exchanged(answer: list[Any]) -> Exchanged:
+    states, wait, jobs, endpoints, envelopes = (*answer, [], [], [])[:5]
+    to = {found.subscription: found for found in map(_endpoint, endpoints)}
+    said = dict(envelopes)
+    return Exchanged(
+        states=[state.decode() if state else None for state in states],
+        wait=None if wait is None else wait / 1000,
+        jobs=[
+            Job(
+                identity.decode(),
+                attempt,
+                failures,
+                event.decode(),
+                type_.decode(),
+                article.decode(),
+                version,
+                reason.decode(),
+                to[subscription.decode()],
+                said[event],
+            )
+            for identity, attempt, failures, event, type_, article, version, reason, subscription in jobs
+        ],
+    )
+
+
+def _endpoint(fields: list[bytes]) -> Endpoint:
+    subscription, url, secret, previous, content, headers = fields
+    return Endpoint(
+        subscription.decode(),
+        url.decode(),
+        secret.decode(),
+        tuple((old, until / 1000) for old, until in orjson.loads(previous or b"[]")),
+        content.decode(),
+        orjson.loads(headers or b"{}"),
+    )

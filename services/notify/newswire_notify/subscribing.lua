@@ -6,6 +6,17 @@ local function change(p, op, digest, definition)
     'definition', definition)
 end
 
+local function attach(p, sub)
+  local key = p .. 'subscription:' .. sub
+  local digest, after, seq, filter, events = unpack(redis.call('HMGET', key, 'digest', 'after', 'seq', 'filter', 'events'))
+  local wanted = {}
+  for event in string.gmatch(events, '[^,]+') do wanted[#wanted + 1] = cjson.encode(event) end
+  redis.call('HSET', key, 'attached', '1')
+  redis.call('ZADD', p .. 'subscribers:' .. digest, seq, sub .. '|' .. after)
+  local definition = '{"filter":' .. filter .. ',"events":[' .. table.concat(wanted, ',') .. ']}'
+  if redis.call('HSETNX', p .. 'filters', digest, definition) == 1 then change(p, 'add', digest, definition) end
+end
+
 local function detach(p, sub)
   local key = p .. 'subscription:' .. sub
   local digest, after, attached = unpack(redis.call('HMGET', key, 'digest', 'after', 'attached'))
