@@ -18,7 +18,7 @@ TRANSIENT = frozenset(
     "subscribers subscriptions filters expanding".split()
 )
 """What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
-OWN = frozenset({"subscription", "told"})
+OWN = frozenset({"subscription", "told", "disabled"})
 """What names begin with whose records belong to the Redis of the deliveries."""
 
 

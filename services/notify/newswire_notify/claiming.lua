@@ -21,7 +21,7 @@ local HEALTH = {'failing', 'failing_since', 'probe_at', 'probes', 'held_until', 
 
 local function endpoint(p, sub, cap)
   local found = redis.call('HMGET', p .. 'subscription:' .. sub, 'status', 'concurrency', 'rate', unpack(HEALTH))
-  local e = {sub = sub, exists = found[1] and true, cap = math.min(cap, tonumber(found[2] or cap)), rate = tonumber(found[3]), was = {}}
+  local e = {sub = sub, exists = found[1] and true, cap = math.min(cap, tonumber(found[2]) or cap), rate = tonumber(found[3]), was = {}}
   for i, field in ipairs(HEALTH) do
     e[field] = tonumber(found[i + 3])
     e.was[field] = e[field]
@@ -240,31 +240,5 @@ local function exchange(_, argv)
   return {states, until_work(p, now), unpack(claimed)}
 end
 
--- prefix, id, account. What an endpoint's owner did to it: it has answered, so its circuit closes.
-local function close_circuit(_, argv)
-  local p, id = argv[1], argv[2]
-  local key = p .. 'subscription:' .. id
-  if redis.call('HGET', key, 'account') ~= argv[3] then return 0 end
-  redis.call('HDEL', key, 'failing', 'failing_since', 'probe_at', 'probes', 'held_until')
-  if redis.call('ZCARD', p .. 'due:' .. id) > 0 then redis.call('ZADD', p .. 'endpoints', 'LT', moment(p, ''), id) end
-  return 1
-end
-
--- prefix, id, account. Goes on delivering to an endpoint that was disabled. Answers 0 where the account has no such subscription.
-local function enable(_, argv)
-  local p, id = argv[1], argv[2]
-  local key = p .. 'subscription:' .. id
-  local account, status = unpack(redis.call('HMGET', key, 'account', 'status'))
-  if account ~= argv[3] then return 0 end
-  if status ~= 'disabled' then return 1 end
-  redis.call('HSET', key, 'status', 'active')
-  redis.call('HDEL', key, 'status_reason', 'disabled')
-  redis.call('SREM', p .. 'disabled', id)
-  attach(p, id)
-  return 1
-end
-
 register('exchange', exchange)
 register('next_wait', next_wait)
-register('close_circuit', close_circuit)
-register('enable', enable)

@@ -16,7 +16,7 @@ from newswire.functions import Argument, Call, FunctionLibrary
 from newswire.keyspace import Keyspace
 
 FANOUT_KEPT_MS = 8 * 86_400_000
-PARTS = ("queue", "subscribing", "fan_out", "claiming")
+PARTS = ("queue", "subscribing", "fan_out", "claiming", "endpoints")
 """What ``deliveries.lua`` builds upon: files of one library, each by its job, in the order in which they need each other."""
 
 
@@ -303,13 +303,18 @@ def _exchanged(answer: list[Any]) -> Exchanged:
     )
 
 
+def former_secrets(stored: bytes) -> tuple[tuple[str, float], ...]:
+    """Read the secrets that a subscription had before, each with the time until which it signs (seconds since the epoch)."""
+    return tuple((secret, until / 1000) for secret, until in orjson.loads(stored))
+
+
 def _endpoint(fields: list[bytes]) -> Endpoint:
     subscription, url, secret, previous, content, headers = fields
     return Endpoint(
         subscription.decode(),
         url.decode(),
         secret.decode(),
-        tuple((old, until / 1000) for old, until in orjson.loads(previous or b"[]")),
+        former_secrets(previous or b"[]"),
         content.decode(),
         orjson.loads(headers or b"{}"),
     )

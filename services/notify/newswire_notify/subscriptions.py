@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from redis.asyncio import Redis
 from ulid import ULID
 
-from newswire.article import Text
 from newswire.filters import Filter
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace
 from newswire.stream import newest_entry
-from newswire_notify.queue import Queue
+from newswire_notify.channel import Webhook
+from newswire_notify.health import HEALTHY, Health, health
+from newswire_notify.queue import Queue, former_secrets
 from newswire_notify.rendering import Content
 from newswire_notify.signing import new_secret
 
@@ -32,15 +33,6 @@ class Wanted(StrEnum):
     UPDATED = "updated"
     CORRECTED = "corrected"
     RETRACTED = "retracted"
-
-
-class Webhook(BaseModel):
-    """Deliver by HTTP POST to an address."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["webhook"]
-    url: Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
 
 
 class SubscriptionDraft(BaseModel):
@@ -67,23 +59,29 @@ class Subscription:
 
     id: str
     account: str
-    url: str
+    channel: Webhook
     filter: dict[str, Any]
     events: list[str]
     content: str
     status: str
     created_at: datetime
     secret: str = field(repr=False)
+    former_secrets: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    """Those that still sign, each until its time (seconds since the epoch)."""
+    status_reason: str | None = None
+    health: Health = HEALTHY
 
     def shown(self) -> dict[str, Any]:
-        """Return what its owner may see of it at any time: all but the secret."""
+        """Return what its owner may see of it at any time: all but the secrets."""
         return {
             "id": self.id,
-            "channel": {"type": "webhook", "url": self.url},
+            "channel": self.channel.shown(),
             "filter": self.filter,
             "events": self.events,
             "content": self.content,
             "status": self.status,
+            "status_reason": self.status_reason,
+            "endpoint": self.health.shown(),
             "created_at": self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
 
@@ -123,7 +121,7 @@ class Subscriptions:
         subscription = Subscription(
             id=f"sub_{str(ULID()).lower()}",
             account=account,
-            url=draft.channel.url,
+            channel=draft.channel,
             filter=draft.filter.model_dump(mode="json", exclude_defaults=True),
             events=events,
             content=str(draft.content),
@@ -133,7 +131,7 @@ class Subscriptions:
         )
         fields: dict[str, Argument] = {
             "schema": SCHEMA,
-            "url": subscription.url,
+            **channel_fields(draft.channel),
             "filter": orjson.dumps(subscription.filter),
             "events": ",".join(events),
             "content": subscription.content,
@@ -178,15 +176,36 @@ class Subscriptions:
         return bool(await self._queue.functions.call("unsubscribe", [], arguments))
 
 
+def channel_fields(channel: Webhook) -> dict[str, Argument]:
+    """Return a channel as the record of its subscription holds it; what is not set is empty."""
+    return {
+        "url": channel.url,
+        "headers": orjson.dumps(channel.headers),
+        "rate": channel.rate or "",
+        "concurrency": channel.concurrency or "",
+        "notices": int(channel.notices),
+    }
+
+
 def _read(fields: dict[bytes, bytes]) -> Subscription:
     return Subscription(
         id=fields[b"id"].decode(),
         account=fields[b"account"].decode(),
-        url=fields[b"url"].decode(),
+        channel=Webhook(
+            type="webhook",
+            url=fields[b"url"].decode(),
+            headers=orjson.loads(fields.get(b"headers", b"{}")),
+            rate=float(fields[b"rate"]) if fields.get(b"rate") else None,
+            concurrency=int(fields[b"concurrency"]) if fields.get(b"concurrency") else None,
+            notices=fields.get(b"notices") == b"1",
+        ),
         filter=orjson.loads(fields[b"filter"]),
         events=fields[b"events"].decode().split(","),
         content=fields[b"content"].decode(),
         status=fields[b"status"].decode(),
         created_at=datetime.fromtimestamp(int(fields[b"created"]) / 1000, UTC),
         secret=fields[b"secret"].decode(),
+        former_secrets=former_secrets(fields.get(b"previous", b"[]")),
+        status_reason=fields[b"status_reason"].decode() if b"status_reason" in fields else None,
+        health=health(fields, time.time()),
     )

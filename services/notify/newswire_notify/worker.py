@@ -21,7 +21,7 @@ from newswire.events import PUBLISHED
 from newswire.keyspace import Keyspace
 from newswire.records import unpack
 from newswire_notify.queue import Job, Outcome, Queue, Settled
-from newswire_notify.rendering import render
+from newswire_notify.rendering import Content, render
 from newswire_notify.sending import Sent
 
 log = logging.getLogger(__name__)
@@ -158,7 +158,8 @@ class Worker:
             if not job.envelope or (job.type == PUBLISHED and document is None):
                 self._ended.append(Settled(job, Outcome.CANCELLED, 0.0, None))
                 continue
-            body = rendered(job.envelope, document, job.endpoint.content, job.reason)
+            content = job.endpoint.content if job.version else Content.FULL  # a notice is no article's
+            body = rendered(job.envelope, document, content, job.reason)
             task = asyncio.create_task(self._deliver(job, body, _origin(job.envelope)[0]))
             self._in_flight[task] = began
             task.add_done_callback(self._in_flight.pop)
