@@ -238,7 +238,7 @@ async def opened_desk(
     async with aiohttp.ClientSession(connector=connector(Policy(allow_private=True), limit=64)) as session:
         sender = Sender(session, clock, timeout=timeout, connect=0.5)
         worker = Worker(queue, redis, keys, sender.send, clock=clock, uniform=lambda low, high: (low + high) / 2)
-        fan_out = FanOut(matcher, queue, redis, keys, clock=clock, enqueued=worker.wake, chunk=chunk)
+        fan_out = FanOut(matcher, queue, redis, keys, clock=clock, workers=[worker], chunk=chunk)
         yield Desk(
             redis,
             keys,

@@ -82,7 +82,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         room = MemoryGuard(redis, FULLEST)
         expansion = Expansion(queue, records, keys, clock=time.time, enqueued=wake, room=room)
         fan_out = FanOut(
-            Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake, left=expansion.wake
+            Matcher(redis, keys), queue, records, keys, clock=time.time, workers=workers, left=expansion.wake
         )
         consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)

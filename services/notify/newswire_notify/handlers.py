@@ -13,8 +13,9 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire_notify.expansion import CHUNK, announce
 from newswire_notify.matcher import Matcher
-from newswire_notify.queue import Event, Expanded, Queue
+from newswire_notify.queue import Event, Expanded, Job, Progress, Queue
 from newswire_notify.rendering import envelope
+from newswire_notify.worker import Worker
 
 TOGETHER = 16
 """Events that share their round trips."""
@@ -42,7 +43,7 @@ class FanOut:
         keys: Keyspace,
         *,
         clock: Callable[[], float],
-        enqueued: Callable[[], None] = lambda: None,
+        workers: Sequence[Worker] = (),
         left: Callable[[], None] = lambda: None,
         chunk: int = CHUNK,
     ) -> None:
@@ -51,7 +52,7 @@ class FanOut:
         self._records = records
         self._keys = keys
         self._clock = clock
-        self._enqueued = enqueued
+        self._workers = workers
         self._left = left
         self._chunk = chunk
 
@@ -65,9 +66,7 @@ class FanOut:
     async def _fan_out(self, items: Sequence[Received]) -> None:
         """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each."""
         plans = [self._plan(item) for item in items]
-        progress = await self._queue.begin(plans, self._chunk)
-        if any(got.enqueued for got in progress):
-            self._enqueued()
+        progress = await self._begin(plans)
         if any(got.left for got in progress):
             self._left()
         # By id, for the same event may stand in a batch twice.
@@ -77,6 +76,21 @@ class FanOut:
             if not got.left and not got.announced
         }
         await announce(self._records, self._keys, self._queue, list(whole.values()), self._clock())
+
+    async def _begin(self, plans: Sequence[tuple[Event, Sequence[str]]]) -> list[Progress]:
+        """Have a worker that is idle begin at once: what it is to send is claimed where it is enqueued."""
+        worker = max(self._workers, key=lambda each: each.free, default=None)
+        places = worker.reserve() if worker else 0
+        jobs: Sequence[Job] = ()
+        try:
+            progress, jobs = await self._queue.begin(plans, self._chunk, worker.lease if worker else 0.0, places)
+        finally:
+            if worker:
+                worker.take(jobs, places)
+        if len(jobs) == places and any(got.enqueued for got in progress):
+            for each in self._workers:
+                each.wake()
+        return progress
 
     def _plan(self, item: Received) -> tuple[Event, list[str]]:
         payload = item.payload

@@ -170,17 +170,22 @@ class Queue:
         """What the functions take for the time: ms since the epoch, or '' for the server's own."""
         return _ms(self._clock()) if self._clock else ""
 
-    async def begin(self, plans: Sequence[tuple[Event, Sequence[str]]], chunk: int) -> list[Progress]:
+    async def begin(
+        self, plans: Sequence[tuple[Event, Sequence[str]]], chunk: int, lease: float = 0.0, limit: int = 0
+    ) -> tuple[list[Progress], list[Job]]:
         """Decide, once and for all, who is told of events: those of the matched digests and those told before.
 
-        The first chunk of each event's deliveries is enqueued in the same round trip.
+        In the same round trip the first chunk of each event's deliveries is enqueued, and what is due is claimed.
         """
         calls: list[Call] = []
         for event, digests in plans:
             calls.append(("begin", (), self._decision(event, digests)))
             calls.append(("expand", (), self._expansion(event.id, chunk)))
+        if limit > 0:
+            calls.append(("exchange", (), [self.prefix, *self._exchange([], lease, limit)]))
         answers = await self._call_all(calls)
-        return [_progress(answer) for answer in answers[1::2]]
+        jobs = _exchanged(answers.pop()).jobs if limit > 0 else []
+        return [_progress(answer) for answer in answers[1::2]], jobs
 
     def _decision(self, event: Event, digests: Sequence[str]) -> list[Argument]:
         return [

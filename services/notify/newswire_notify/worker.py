@@ -82,7 +82,7 @@ class Worker:
         self._keys = keys
         self._post = post
         self._concurrency = concurrency
-        self._lease = lease
+        self.lease = lease
         self._clock = clock
         self._uniform = uniform
         self._news = asyncio.Event()
@@ -91,6 +91,8 @@ class Worker:
         self._ended: list[Settled] = []
         self._settling = asyncio.Lock()
         self._wait: float | None = None
+        self._reserved = 0
+        self._beginning: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Look into the queue at once: something was put into it."""
@@ -127,6 +129,22 @@ class Worker:
             await self.begin(jobs)
         return len(jobs)
 
+    def reserve(self) -> int:
+        """Keep places for what somebody else claims for this worker; none while it is busy, for then it claims by itself."""
+        places = self.free
+        if not self.running or places <= self._concurrency // 2:
+            return 0
+        self._reserved += places
+        return places
+
+    def take(self, jobs: Sequence[Job], reserved: int) -> None:
+        """Begin to send what was claimed for the places that were reserved."""
+        self._reserved -= reserved
+        if jobs:
+            task = asyncio.create_task(self.begin(jobs))
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
+
     async def until_idle(self) -> None:
         """Deliver all that is due now, and wait for it to end."""
         while await self.step() or self._in_flight or self._ended:
@@ -138,7 +156,8 @@ class Worker:
         """How many deliveries may begin at this moment."""
         since = asyncio.get_running_loop().time() - LONG
         quick = sum(1 for _ in takewhile(lambda began: began > since, reversed(self._in_flight.values())))
-        return max(0, min(self._concurrency - quick, MOST_LONG * self._concurrency - len(self._in_flight)))
+        free = min(self._concurrency - quick, MOST_LONG * self._concurrency - len(self._in_flight))
+        return max(0, free - self._reserved)
 
     async def _rest(self, stop: "asyncio.Task[bool]") -> None:
         """Sleep until there is something to do: an attempt has ended, something is due or was put into the queue."""
@@ -149,8 +168,13 @@ class Worker:
         self._news.clear()
 
     async def begin(self, jobs: Sequence[Job]) -> None:
-        """Begin to send what was claimed."""
-        documents = await self._documents(jobs)
+        """Begin to send what was claimed; hand it back where the texts cannot be read."""
+        try:
+            documents = await self._documents(jobs)
+        except (RedisError, OSError) as error:
+            log.warning("articles cannot be read", extra={"reason": str(error)})
+            self._ended += [Settled(job, Outcome.RELEASED, 0.0, None) for job in jobs]
+            return
         rendered = lru_cache(maxsize=None)(render)
         began = asyncio.get_running_loop().time()
         for job in jobs:
@@ -200,7 +224,7 @@ class Worker:
         async with self._settling:
             ended, self._ended = self._ended, []
             try:
-                answer = await self._queue.exchange(ended, self._lease, free)
+                answer = await self._queue.exchange(ended, self.lease, free)
             except BaseException:
                 self._ended = ended + self._ended  # settled twice is harmless: the second time the lease is gone
                 raise
@@ -215,6 +239,8 @@ class Worker:
         return answer.jobs
 
     async def _drain(self) -> None:
+        if self._beginning:
+            await asyncio.wait(self._beginning)
         if self._in_flight:
             _, late = await asyncio.wait(self._in_flight, timeout=DRAIN)
             for task in late:
