@@ -68,10 +68,11 @@ async def measure(setting: Setting) -> list[Figure]:
 
 def _floor(article: ArticlePublished, index: Index) -> float:
     wanted = index.match(article)
-    shelves = {min(index._filed[digest].under) for digest in wanted}
+    filed = index._languages[Facts.of(article).language]
+    shelves = {min(filed._filed[digest].under) for digest in wanted}
     began = time.perf_counter()
     keys_of(Facts.of(article))
-    ids = [digest for shelf in shelves for digest in index._under[shelf]]
+    ids = [digest for shelf in shelves for digest in filed._under[shelf]]
     spent = time.perf_counter() - began
     if not ids:
         raise RuntimeError("nothing matched")

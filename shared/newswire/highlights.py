@@ -1,39 +1,34 @@
 """Highlights: the passages of a text that a query found, as HTML in which ``<mark>`` is the only markup."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 
-from newswire.analysis import Token, tokens
-from newswire.query import All, Any_, Phrase, Query, occurrences
+from newswire.analysis import DEFAULT, Token, bare, tokens
+from newswire.matching import Analysed, beginnings, occurrences, sought
 
 
-def highlight(text: str, query: Query, *, fragments: int, width: int = 180) -> list[str]:
+def highlight(
+    text: str, query: Analysed, *, fragments: int, width: int = 180, language: str = DEFAULT, title: bool = False
+) -> list[str]:
     """Return up to ``fragments`` passages of about ``width`` characters, best first; 0 fragments: the whole text.
 
-    Nothing is returned where nothing of the query stands in the text.
+    ``title`` tells that the text is one, so that what is looked for in titles alone is marked too. Nothing is returned where
+    nothing of the query stands in the text.
     """
-    phrases = set(_phrases(query))
-    found = tokens(text, {term for phrase in phrases for term in phrase})
+    phrases = {phrase.terms for phrase in sought(query) if title or phrase.place == "text"}
+    prefixes = tuple(beginnings(query))
+    found = tokens(text, {term for phrase in phrases for term in phrase}, language, prefixes)
     marked = _marked(found, phrases)
+    if prefixes:
+        cut = {at for at, token in enumerate(found) if bare(text[token.start : token.end].lower()).startswith(prefixes)}
+        marked = sorted(cut.union(marked))
     if not marked:
         return []
     spans = [(found[at].start, found[at].end) for at in marked]
     if fragments == 0:
         return [_render(text, 0, len(text), spans)]
     return [_render(text, start, end, spans) for start, end in _passages(text, found, marked, fragments, width)]
-
-
-def _phrases(query: Query) -> Iterator[tuple[str, ...]]:
-    """Go through what the query asks for, leaving out what it forbids."""
-    match query:
-        case Phrase(terms):
-            yield terms
-        case All(parts) | Any_(parts):
-            for part in parts:
-                yield from _phrases(part)
-        case _:
-            return
 
 
 def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[int]:

@@ -8,7 +8,7 @@ import pytest
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
 from newswire_notify.matcher import Index, Matcher
-from tests.contract.table import SAVED_QUERIES, articles
+from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 from tests.notify.conftest import Desk, published
 
 ALL = ("published", "updated", "corrected", "retracted")
@@ -40,7 +40,17 @@ def random_filter(chance: random.Random) -> Filter:
 
         fields["query"] = " ".join(
             chance.choice(
-                [word(), f"-{word()}", f'"{word()} {word()}"', f"{word()} OR {word()}", f"{word()} OR -{word()}"]
+                [
+                    word(),
+                    f"-{word()}",
+                    f'"{word()} {word()}"',
+                    f"{word()} OR {word()}",
+                    f"{word()} OR -{word()}",
+                    f"title:{word()}",
+                    f"-({word()} {word()})",
+                    f"({word()} {word()}) OR topic:{word()}",
+                    "author:ada",
+                ]
             )
             for _ in range(chance.randint(1, 3))
         )
@@ -83,14 +93,16 @@ def test_the_index_finds_what_comparing_everything_finds(seed: int) -> None:
     assert index.match(random_article(chance, 0)) == []
 
 
-def test_the_shared_table_of_queries() -> None:
+@pytest.mark.parametrize("table", [(articles(), SAVED_QUERIES), (articles_in_languages(), IN_LANGUAGES)])
+def test_the_shared_table_of_queries(table: tuple[list[ArticlePublished], list[tuple[str, list[str]]]]) -> None:
+    read, queries = table
     index = Index()
-    for number, (query, _) in enumerate(SAVED_QUERIES):
+    for number, (query, _) in enumerate(queries):
         index.add(
             str(number), Filter.model_construct(query=query), ALL
         )  # also those that a subscriber is advised against
-    found = {article.id: set(index.match(article)) for article in articles()}
-    for number, (query, expected) in enumerate(SAVED_QUERIES):
+    found = {article.id: set(index.match(article)) for article in read}
+    for number, (query, expected) in enumerate(queries):
         assert sorted(name for name, digests in found.items() if str(number) in digests) == sorted(expected), query
 
 
@@ -122,7 +134,7 @@ async def test_it_follows_the_subscriptions(desk: Desk) -> None:
     matcher = Matcher(desk.redis, desk.keys)
     await matcher.catch_up()
     first = await desk.subscribe("http://127.0.0.1/1", {"query": "ferry"})
-    twin = await desk.subscribe("http://127.0.0.1/2", {"query": "Ferries"})
+    twin = await desk.subscribe("http://127.0.0.1/2", {"query": "FERRY"})
     await matcher.catch_up()
     assert len(matcher.index) == 1
     assert len(matcher.match(published("a1"))) == 1

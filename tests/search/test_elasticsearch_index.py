@@ -9,7 +9,7 @@ from newswire.consume import Unavailable
 from newswire_search import elasticsearch_index as module
 from newswire_search.elasticsearch_index import ElasticsearchIndex
 from newswire_search.index import SnapshotGone
-from newswire_search.mapping import index_settings
+from newswire_search.mapping import MAPPING_NUMBER, index_settings
 from tests.search.conftest import Opener, client_of
 from tests.search.samples import found, publish, put, request, retract, search
 from tests.servers.elasticsearch import ElasticsearchServer
@@ -37,7 +37,7 @@ async def test_the_index_is_behind_an_alias_and_named_after_its_mapping(
         (name, made), *others = dict(await client.indices.get(index=f"{namespace}-articles")).items()
         stored = (await client.get(index=f"{namespace}-articles", id="a1"))["_source"]
     assert not others
-    assert name.startswith(f"{namespace}-articles-1-")
+    assert name.startswith(f"{namespace}-articles-{MAPPING_NUMBER}-")
     assert made["mappings"]["dynamic"] == "strict"
     assert made["settings"]["index"]["number_of_replicas"] == "0"
     assert set(stored) == {"id", "version", "retracted", "article"}

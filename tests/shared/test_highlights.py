@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.highlights import highlight
-from newswire.query import parse
+from newswire.matching import Analysed, analysed
+from newswire.query import parse as parse_query
+
+
+def parse(q: str) -> Analysed:
+    return analysed(parse_query(q), "en")
+
 
 TEXT = (
     "The ferry left. "
@@ -30,6 +36,8 @@ TEXT = (
             "o'brien ferry",
             ["<mark>O</mark>’<mark>Brien</mark>’s <mark>ferry</mark>&#x27;s crew"],
         ),
+        ("Ferries and firs", "fer*", ["<mark>Ferries</mark> and firs"]),
+        ("Écoles", "eco*", ["<mark>Écoles</mark>"]),
         ("東京 – the fer\u00adry", "東京 ferry", ["<mark>東京</mark> – the <mark>fer\u00adry</mark>"]),
         ("ferry ferry ferry", '"ferry ferry"', ["<mark>ferry</mark> <mark>ferry</mark> <mark>ferry</mark>"]),
         ("anything", "", []),

@@ -17,24 +17,27 @@ from newswire.events import ArticlePublished
 from newswire.filters import FIELDS, Facts, Filter
 from newswire.folding import fold
 from newswire.keyspace import Keyspace
-from newswire.query import All, Any_, Phrase, Query
+from newswire.matching import Analysed, Both, Either, Phrase, Place
 
 Key: TypeAlias = str
 """Something an article has: a term, or a field and a folded value (`field_key`)."""
 
+WORD_FIELDS: tuple[Place, ...] = ("author", "category", "topic", "publisher", "language")
 PAGE = 1000
 SCAN = 100
 """Filters read at a time when all are read: others have their turn on the event loop in between."""
 
 
-def query_choices(query: Query) -> list[frozenset[Key]]:
-    """Return sets of terms, of each of which a matching article has at least one."""
+def query_choices(query: Analysed) -> list[frozenset[Key]]:
+    """Return sets of things, of each of which a matching article has at least one."""
     match query:
-        case Phrase(terms):
+        case Phrase(terms, "text" | "title"):
             return [frozenset({term}) for term in terms]
-        case All(parts):
+        case Phrase(words, field):
+            return [frozenset({word_key(field, word)}) for word in words]
+        case Both(parts):
             return [choice for part in parts for choice in query_choices(part)]
-        case Any_(parts):
+        case Either(parts):
             each = [query_choices(part) for part in parts]
             if not all(each):
                 return []
@@ -47,11 +50,11 @@ def _unspecific(choice: frozenset[Key]) -> tuple[int, int]:
     return len(choice), -max(map(len, choice), default=0)
 
 
-def choices_of(filter_: Filter) -> list[frozenset[Key]]:
-    """Return the sets of things of each of which an article must have one to match; an empty list where there is none."""
+def choices_of(filter_: Filter, language: str) -> list[frozenset[Key]]:
+    """Return the sets of things of each of which an article in a language must have one; an empty list where there is none."""
     found = [frozenset(field_key(field, value) for value in filter_.wanted(field)) for field in FIELDS]
     found += [frozenset({field_key(f"metadata.{fold(name)}", fold(value))}) for name, value in filter_.metadata.items()]
-    return [choice for choice in found if choice] + query_choices(filter_.parsed)
+    return [choice for choice in found if choice] + query_choices(filter_.analysed(language))
 
 
 def field_key(field: str, value: str) -> Key:
@@ -59,11 +62,18 @@ def field_key(field: str, value: str) -> Key:
     return f"{field}={value}"
 
 
+def word_key(field: str, word: str) -> Key:
+    """Return the key of a word in one of a field's values."""
+    return f"{field}:{word}"
+
+
 def keys_of(facts: Facts) -> set[Key]:
     """Return what an article has."""
     found = set(facts.positions)
     for field, values in facts.fields.items():
         found.update(field_key(field, value) for value in values)
+    for field in WORD_FIELDS:
+        found.update(word_key(field, word) for word in facts.places(field))
     found.update(field_key(f"metadata.{name}", value) for name, value in facts.metadata.items())
     return found
 
@@ -83,27 +93,23 @@ class Filed:
         return all(not choice.isdisjoint(has) for choice in self.needs)
 
 
-class Index:
-    """Distinct filters, filed so that few of them have to be verified."""
+class Shelves:
+    """Distinct filters as they read in one language, filed so that few of them have to be verified."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: str) -> None:
+        self._language = language
         self._filed: dict[str, Filed] = {}
         self._under: dict[Key, dict[str, Filed]] = {}
         self._anywhere: dict[str, Filed] = {}
         self._seen: Counter[Key] = Counter()
         self._articles = 0
 
-    def __len__(self) -> int:
-        return len(self._filed)
-
-    def add(self, digest: str, filter_: Filter, events: Iterable[str]) -> None:
-        """File a filter; one that is there already stays as it is."""
-        if digest in self._filed:
-            return
-        choices = choices_of(filter_)
+    def add(self, digest: str, filter_: Filter, events: frozenset[str]) -> None:
+        """File a filter."""
+        choices = choices_of(filter_, self._language)
         under = min(choices, key=self._cost) if choices else frozenset()
         needs = tuple(choice for choice in choices if choice is not under)
-        filed = Filed(filter_, frozenset(events), under, needs)
+        filed = Filed(filter_, events, under, needs)
         self._filed[digest] = filed
         for key in under:
             self._under.setdefault(key, {})[digest] = filed
@@ -112,9 +118,7 @@ class Index:
 
     def remove(self, digest: str) -> None:
         """Forget a filter."""
-        filed = self._filed.pop(digest, None)
-        if filed is None:
-            return
+        filed = self._filed.pop(digest)
         self._anywhere.pop(digest, None)
         for key in filed.under:
             shelf = self._under[key]
@@ -122,10 +126,8 @@ class Index:
             if not shelf:
                 del self._under[key]
 
-    def match(self, article: ArticlePublished) -> list[str]:
-        """Return the digests of the filters that want this version."""
-        facts = Facts.of(article)
-        kind = str(article.kind)
+    def match(self, facts: Facts, kind: str) -> list[str]:
+        """Return the digests of the filters that want an article of this language."""
         has = keys_of(facts)
         self._seen.update(has)
         self._age()
@@ -150,6 +152,45 @@ class Index:
         self._articles += 1
         if self._articles % 5000 == 0:
             self._seen = Counter({key: count // 2 for key, count in self._seen.items() if count > 1})
+
+
+class Index:
+    """Distinct filters, on shelves for each language that articles have come in so far."""
+
+    def __init__(self) -> None:
+        self._filters: dict[str, tuple[Filter, frozenset[str]]] = {}
+        self._languages: dict[str, Shelves] = {}
+
+    def __len__(self) -> int:
+        return len(self._filters)
+
+    def add(self, digest: str, filter_: Filter, events: Iterable[str]) -> None:
+        """File a filter; one that is there already stays as it is."""
+        if digest in self._filters:
+            return
+        kinds = frozenset(events)
+        self._filters[digest] = filter_, kinds
+        for shelves in self._languages.values():
+            shelves.add(digest, filter_, kinds)
+
+    def remove(self, digest: str) -> None:
+        """Forget a filter."""
+        if self._filters.pop(digest, None) is not None:
+            for shelves in self._languages.values():
+                shelves.remove(digest)
+
+    def match(self, article: ArticlePublished) -> list[str]:
+        """Return the digests of the filters that want this version."""
+        facts = Facts.of(article)
+        return self._shelves(facts.language).match(facts, str(article.kind))
+
+    def _shelves(self, language: str) -> Shelves:
+        known = self._languages.get(language)
+        if known is None:
+            known = self._languages[language] = Shelves(language)
+            for digest, (filter_, events) in self._filters.items():
+                known.add(digest, filter_, events)
+        return known
 
 
 class Matcher:

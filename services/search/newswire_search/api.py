@@ -17,6 +17,7 @@ from newswire.accounts import reader
 from newswire.article import Author, Image
 from newswire.consume import Unavailable
 from newswire.problems import gone, not_found, unavailable
+from newswire.query import interpreted
 from newswire.requests import scalar_params
 from newswire_search.cursor import expired, read_cursor, write_cursor
 from newswire_search.index import Reading, Retracted, SearchPage, SearchRequest, SnapshotGone
@@ -93,6 +94,8 @@ class SearchAnswer(BaseModel):
     """One page of results."""
 
     total: int
+    interpreted: str
+    """How ``q`` was understood: a query that is understood the same."""
     took_ms: float
     articles: list[SearchResult]
     facets: Facets
@@ -111,6 +114,7 @@ def router(index: Reading) -> APIRouter:
         articles = await asyncio.to_thread(results, page, request.query, extra)
         answer = {
             "total": page.total,
+            "interpreted": interpreted(request.query),
             "took_ms": round((time.perf_counter() - began) * 1000, 1),
             "articles": articles,
             "facets": page.facets,

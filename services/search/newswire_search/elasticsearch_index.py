@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
+from newswire.analysis import DEFAULT, language_of
 from newswire.consume import Unavailable
 from newswire_search.elasticsearch_query import AGGREGATIONS, ORDER, Body, elasticsearch_query
 from newswire_search.index import (
@@ -40,6 +41,8 @@ KEEP_SNAPSHOT = "5m"
 SNAPSHOTS = 200
 """How many snapshots one process keeps open; the oldest is closed for a new one, and its cursors end."""
 VISIBLE_POLL, VISIBLE_DEADLINE = 0.05, 10.0
+LANGUAGES_KNOWN = 1.0
+"""For how many seconds it is taken for granted in which languages there are articles."""
 HEAVY = ["article.body", "article.text"]
 
 
@@ -55,6 +58,8 @@ class ElasticsearchIndex:
         self._client = client
         self._settings = settings
         self._snapshots: dict[str, float] = {}
+        self._languages = {DEFAULT}
+        self._languages_asked = float("-inf")
 
     async def ensure(self) -> None:
         """Make the index where its alias is missing."""
@@ -81,6 +86,7 @@ class ElasticsearchIndex:
         # Analysing hundreds of long texts takes a while, and the event loop has other work meanwhile.
         for chunk in await asyncio.to_thread(lambda: list(_chunks(operations))):
             results += await self._write(chunk)
+        self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
         return results
 
     async def _write(self, lines: list[bytes]) -> list[Written | Refused]:
@@ -119,6 +125,7 @@ class ElasticsearchIndex:
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
         async with _translated():
+            await self._learn_languages()
             if request.sort is Sort.RELEVANCE and request.after is not None:
                 return await self._next_by_relevance(request, request.after)
             after = request.after.key if request.after is not None else None
@@ -127,6 +134,16 @@ class ElasticsearchIndex:
             if request.sort is not Sort.RELEVANCE or page.next is None:
                 return page
             return await self._with_snapshot(request, answer, page)
+
+    async def _learn_languages(self) -> None:
+        """See, once in a while, in which languages articles have come that other processes wrote."""
+        now = time.monotonic()
+        if now < self._languages_asked + LANGUAGES_KNOWN:
+            return
+        self._languages_asked = now
+        asked: Body = {"analysis": {"terms": {"field": "analysis", "size": 100}}}
+        answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
+        self._languages |= {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
 
     async def _page(
         self,
@@ -141,7 +158,7 @@ class ElasticsearchIndex:
         place: Body = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}} if pit else {"index": self.alias}
         answer = await self._client.search(
             **place,
-            query=elasticsearch_query(request),
+            query=elasticsearch_query(request, self._languages),
             sort=ORDER[request.sort],
             size=request.limit + 1,
             search_after=list(after) if after else None,

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import orjson
 import tantivy
 
+from newswire.analysis import DEFAULT, language_of
 from newswire.consume import Unavailable
 from newswire_search.embedded_query import both, date_range, embedded_query
 from newswire_search.index import (
@@ -37,7 +38,7 @@ from newswire_search.index import (
     Written,
     merged_facet,
 )
-from newswire_search.mapping import FACET_SUFFIX, MAPPING_NUMBER, fields_of
+from newswire_search.mapping import FACET_SUFFIX, MAPPING_NUMBER, WORD_FIELDS, WORDS_SUFFIX, fields_of
 
 PINNED_SEARCHERS = 32
 PINNED_SECONDS = 300.0
@@ -55,11 +56,13 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("version", fast=True)
     builder.add_boolean_field("retracted", indexed=True)
-    for name in ("text", "title_terms"):
+    for name in ("text", "title_terms", *(name + WORDS_SUFFIX for name in WORD_FIELDS)):
         builder.add_text_field(name, tokenizer_name="spaces", index_option="position")
     for name in FACETS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
         builder.add_text_field(name + FACET_SUFFIX, tokenizer_name="raw", index_option="basic", fast=True)
+    builder.add_text_field("analysis", tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("words", tokenizer_name="spaces", index_option="basic")
     builder.add_text_field("metadata", tokenizer_name="raw", index_option="basic")
     for name in ("published_at", "updated_at"):
         builder.add_integer_field(name, indexed=True, fast=True)
@@ -90,6 +93,7 @@ class EmbeddedIndex:
         self._writer: tantivy.IndexWriter | None = self._open_writer()
         self._index.config_reader(reload_policy="manual")
         self._index.reload()
+        self._languages = {term for term, _ in self._index.searcher().terms_with_prefix("analysis", "")} or {DEFAULT}
         self._clock = clock
         self._pinned: OrderedDict[str, tuple[float, tantivy.Searcher]] = OrderedDict()
         self._pinning = threading.Lock()
@@ -157,6 +161,7 @@ class EmbeddedIndex:
             results.append(Written.APPLIED)
         if documents:
             self._commit(documents)
+            self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
         return results
 
     def _commit(self, documents: Sequence[tuple[str, tantivy.Document]]) -> None:
@@ -216,7 +221,7 @@ class EmbeddedIndex:
 
     def _search(self, request: SearchRequest) -> SearchPage:
         live = self._index.searcher()
-        query = embedded_query(self._schema, request)
+        query = embedded_query(self._schema, request, self._languages)
         if request.sort is Sort.RELEVANCE:
             return self._by_relevance(live, query, request)
         found = self._by_moment(live, query, request)

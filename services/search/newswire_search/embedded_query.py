@@ -1,27 +1,47 @@
 """A search request as tantivy queries."""
 
+from collections.abc import Collection
+
 from tantivy import FieldType, Occur, Schema
 from tantivy import Query as Tantivy
 
-from newswire.query import All, Any_, Everything, Not, Phrase, Query
+from newswire.matching import Analysed, Both, Either, Phrase, Without, sought
+from newswire.query import Everything, Prefix, Published
 from newswire_search.index import FieldFilter, SearchRequest
-from newswire_search.ranking import TITLE_WEIGHT, sought
+from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
 
 
-def embedded_query(schema: Schema, request: SearchRequest) -> Tantivy:
-    """Return the scored query for the words and the filters of a request."""
-    clauses = [(Occur.Must, _boolean(schema, request.query))]
-    in_title = [(Occur.Should, _phrase(schema, "title_terms", phrase)) for phrase in sought(request.query)]
-    if in_title:
-        clauses.append((Occur.Should, Tantivy.boost_query(Tantivy.boolean_query(in_title), TITLE_WEIGHT)))
+def embedded_query(schema: Schema, request: SearchRequest, languages: Collection[str]) -> Tantivy:
+    """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
+    found = readings(request.query, languages)
+    if len(found) == 1:
+        clauses = [(Occur.Must, _scored(schema, found[0][0]))]
+    else:
+        branches = [
+            both(_scored(schema, reading), _unscored(Tantivy.term_set_query(schema, "analysis", list(same))))
+            for reading, same in found
+        ]
+        clauses = [(Occur.Must, Tantivy.boolean_query([(Occur.Should, branch) for branch in branches]))]
     required = [Tantivy.term_query(schema, "retracted", False)]
     if request.since is not None or request.until is not None:
         required.append(date_range(schema, request.since, request.until))
     for field, chosen in request.filters.items():
         required += _wanted(schema, field, chosen)
         clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.unwanted]
-    clauses += [(Occur.Must, Tantivy.const_score_query(clause, 0.0)) for clause in required]
+    clauses += [(Occur.Must, _unscored(clause)) for clause in required]
     return Tantivy.boolean_query(clauses)
+
+
+def _scored(schema: Schema, query: Analysed) -> Tantivy:
+    """Return the query for one reading of the words, with what the title adds to the score."""
+    required = _boolean(schema, query)
+    in_title = [
+        (Occur.Should, _match(schema, "title_terms", phrase)) for phrase in sought(query) if phrase.place == "text"
+    ]
+    if not in_title:
+        return required
+    title = Tantivy.boost_query(Tantivy.boolean_query(in_title), TITLE_WEIGHT)
+    return Tantivy.boolean_query([(Occur.Must, required), (Occur.Should, title)])
 
 
 def date_range(schema: Schema, since: int | None, until: int | None) -> Tantivy:
@@ -38,23 +58,31 @@ def _wanted(schema: Schema, field: str, chosen: FieldFilter) -> list[Tantivy]:
     return [Tantivy.term_set_query(schema, field, list(chosen.wanted))] if chosen.wanted else []
 
 
-def _boolean(schema: Schema, query: Query) -> Tantivy:
+def _boolean(schema: Schema, query: Analysed) -> Tantivy:
     match query:
+        case Phrase(_, "text" | "title"):
+            return _match(schema, index_field(query), query)
         case Phrase():
-            return _phrase(schema, "text", query)
-        case Any_(parts):
+            return _unscored(_match(schema, index_field(query), query))
+        case Either(parts):
             return Tantivy.boolean_query([(Occur.Should, _boolean(schema, part)) for part in parts])
-        case All(parts):
+        case Both(parts):
             return _all(schema, parts)
-        case Not():
+        case Without():
             return _all(schema, (query,))
+        case Prefix(beginning):
+            return Tantivy.const_score_query(Tantivy.regex_query(schema, "words", f"{beginning}.*"), 1.0)
+        case Published(since, until):
+            return _unscored(date_range(schema, since, until))
         case Everything():
             return Tantivy.const_score_query(Tantivy.all_query(), 1.0)
 
 
-def _all(schema: Schema, parts: tuple[Query, ...]) -> Tantivy:
+def _all(schema: Schema, parts: tuple[Analysed, ...]) -> Tantivy:
     clauses = [
-        (Occur.MustNot, _boolean(schema, part.part)) if isinstance(part, Not) else (Occur.Must, _boolean(schema, part))
+        (Occur.MustNot, _boolean(schema, part.part))
+        if isinstance(part, Without)
+        else (Occur.Must, _boolean(schema, part))
         for part in parts
     ]
     if all(occur == Occur.MustNot for occur, _ in clauses):
@@ -63,7 +91,11 @@ def _all(schema: Schema, parts: tuple[Query, ...]) -> Tantivy:
     return Tantivy.boolean_query(clauses)
 
 
-def _phrase(schema: Schema, field: str, phrase: Phrase) -> Tantivy:
+def _match(schema: Schema, field: str, phrase: Phrase) -> Tantivy:
     if len(phrase.terms) == 1:
         return Tantivy.term_query(schema, field, phrase.terms[0])
     return Tantivy.phrase_query(schema, field, list(phrase.terms))
+
+
+def _unscored(query: Tantivy) -> Tantivy:
+    return Tantivy.const_score_query(query, 0.0)

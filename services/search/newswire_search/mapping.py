@@ -4,17 +4,22 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from newswire.analysis import article_terms, title_terms
+from newswire.analysis import article_terms, article_words, language_of, title_terms
 from newswire.article import Article
+from newswire.filters import field_terms
 from newswire.folding import fold
+from newswire.query import FIELDS, Field
 
-MAPPING_NUMBER = 1
+MAPPING_NUMBER = 2
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
 LONGEST_TERM = 1000
 """Longer ones are cut: no query has room for them, and Lucene refuses a document with a term of 32 KiB."""
 
 FACET_SUFFIX = "_facet"
+WORDS_SUFFIX = "_words"
+WORD_FIELDS: tuple[Field, ...] = tuple(field for field in FIELDS if field != "title")
+"""Fields of whose values single words can be asked for, as in ``author:lindqvist``."""
 SEPARATOR = "\x1f"
 
 
@@ -26,6 +31,9 @@ def milliseconds(moment: datetime) -> int:
 def fields_of(article: Article) -> dict[str, Any]:
     """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
     fields: dict[str, Any] = {
+        "analysis": language_of(article.language),
+        "words": _joined(sorted(article_words(article))),
+        **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
         "text": _joined(article_terms(article)),
         "title_terms": _joined(title_terms(article)),
         "published_at": milliseconds(article.published_at),
@@ -58,6 +66,7 @@ def _by_folded(values: Iterable[str]) -> dict[str, str]:
 
 
 _TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}
+_SEEN_OR_NOT = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
 _KEYWORD = {"type": "keyword"}
 _TIME = {"type": "date", "format": "epoch_millis"}
 _KEYWORDS = ("category", "topic", "author", "publisher", "language")
@@ -72,6 +81,9 @@ MAPPING: dict[str, Any] = {
         "retracted": {"type": "boolean"},
         "text": _TERMS,
         "title_terms": _TERMS,
+        "analysis": _KEYWORD,
+        "words": _SEEN_OR_NOT,
+        **{name + WORDS_SUFFIX: _TERMS | {"norms": False} for name in WORD_FIELDS},
         "published_at": _TIME,
         "updated_at": _TIME,
         "metadata": _KEYWORD,

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse
 from newswire.accounts import reader
 from newswire.pages import add_asset, render, templates
 from newswire.problems import Problem, from_validation_error, gone, not_found, unexpected
+from newswire.query import fitting, interpreted
 from newswire.requests import scalar_params
 from newswire_search.api import find, next_cursor, read
 from newswire_search.index import FACETS, Reading, Retracted, SearchPage, SearchRequest
@@ -85,12 +86,14 @@ def router(index: Reading) -> APIRouter:
         sent = [
             (name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"
         ]
-        params = _params(sent)
+        params = _params([(name, fitting(value) if name == "q" else value) for name, value in sent])
         asked, page = await find(index, params)
         return render(
             "search.html",
             PACKAGE,
             q=params.q,
+            cut_short=any(name == "q" and value != params.q for name, value in sent),
+            understood=interpreted(asked.query),
             params=params,
             sort=asked.sort.value,
             hidden=[(name, value) for name, value in sent if name in FACETS],

@@ -7,13 +7,12 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from newswire import query as language
 from newswire.folding import fold
 from newswire.problems import invalid
-from newswire.query import QueryTooLong, parse
 from newswire.requests import scalar_params
 from newswire_search.index import FACETS, FieldFilter, SearchRequest, Sort
 from newswire_search.mapping import milliseconds
-from newswire_search.ranking import sought
 
 SCALARS = ("q", "from", "to", "sort", "limit", "cursor", "fields")
 EXTRA_FIELDS = ("body", "text")
@@ -29,7 +28,9 @@ class SearchParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    q: Annotated[str, Field(description='words, "phrases", OR, -not')] = ""
+    q: Annotated[
+        str, Field(description='words, "phrases", OR, -not, (…), prefix*, field:, published:2026-01..2026-03')
+    ] = ""
     from_: Annotated[str | None, Field(alias="from", description=_DATE)] = None
     to: Annotated[str | None, Field(description=_DATE)] = None
     sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
@@ -70,21 +71,30 @@ def to_request(params: SearchParams) -> SearchRequest:
         Problem: 422 where a value cannot be used.
     """
     try:
-        query = parse(params.q)
-    except QueryTooLong as error:
+        query = language.parse(params.q)
+    except language.QueryTooLong as error:
         raise invalid("q", str(error), "send a shorter query") from None
     since = _instant("from", params.from_, end=False) if params.from_ is not None else None
     until = _instant("to", params.to, end=True) if params.to is not None else None
     if since is not None and until is not None and since > until:
         raise invalid("from", "lies after 'to'", "swap the two")
+    has_words = _says_words(query)
     return SearchRequest(
         query=query,
         filters={name: chosen for name in FACETS if (chosen := _field_filter(name, getattr(params, name)))},
         since=since,
         until=until,
-        sort=params.sort or (Sort.RELEVANCE if sought(query) else Sort.NEWEST),
+        sort=params.sort or (Sort.RELEVANCE if has_words else Sort.NEWEST),
         limit=params.limit,
-        with_text=bool(sought(query)) or bool(extra_fields(params)),
+        with_text=has_words or bool(extra_fields(params)),
+    )
+
+
+def _says_words(query: language.Query) -> bool:
+    """Tell whether a query asks for words, by which results can be ranked, and not only for values and dates."""
+    return any(
+        isinstance(leaf, language.Prefix) or (isinstance(leaf, language.Words) and leaf.field in (None, "title"))
+        for leaf in language.leaves(query, forbidden=False)
     )
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from newswire.analysis import language_of
 from newswire.highlights import highlight
+from newswire.matching import analysed, beginnings, sought
 from newswire.query import Query
 from newswire_search.index import SearchPage
-from newswire_search.ranking import sought
 
 MEMBERS = (
     "id",
@@ -50,11 +51,14 @@ def results(page: SearchPage, query: Query, extra: Sequence[str] = ()) -> list[d
 
 def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]:
     """Return escaped text in which only ``<mark>`` is markup: the whole title, and the best passages of the body."""
-    if not sought(query):
+    language = language_of(article.get("language", ""))
+    asked = analysed(query, language)
+    if not sought(asked) and not any(beginnings(asked)):
         return {"title": [], "body": []}
+    title, text = article["title"], article.get("text", "")
     return {
-        "title": highlight(article["title"], query, fragments=0, width=FRAGMENT_WIDTH),
-        "body": highlight(article.get("text", ""), query, fragments=FRAGMENTS, width=FRAGMENT_WIDTH),
+        "title": highlight(title, asked, fragments=0, width=FRAGMENT_WIDTH, language=language, title=True),
+        "body": highlight(text, asked, fragments=FRAGMENTS, width=FRAGMENT_WIDTH, language=language),
     }
 
 
