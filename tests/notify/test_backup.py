@@ -86,4 +86,4 @@ async def test_dead_deliveries_can_be_retried_after_a_restore(
 
 
 async def shown(desk: Desk, account: str) -> list[dict[str, Any]]:
-    return [subscription.shown() for subscription in await desk.subscriptions.of(account)]
+    return [subscription.shown() async for subscription in desk.subscriptions.of(account)]

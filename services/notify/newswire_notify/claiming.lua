@@ -17,7 +17,7 @@ local function claim(_, argv)
         finish(p, id, 'superseded', now, keep)
       else
         redis.call('HSET', p .. 'delivery:' .. id, 'state', 'waiting')
-        redis.call('ZADD', due, now, id)
+        wait(p, sub, id, now)
       end
     end
     local url, secret, content = unpack(redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'content'))
@@ -69,7 +69,7 @@ local function settle(_, argv)
     else
       state = 'waiting'
       redis.call('HSET', key, 'state', state)
-      redis.call('ZADD', p .. 'due:' .. sub, now + tonumber(argv[9]), id)
+      wait(p, sub, id, now + tonumber(argv[9]))
     end
   elseif outcome == 'dead' or outcome == 'gone' then
     state = 'dead'
@@ -83,7 +83,8 @@ local function settle(_, argv)
   end
   if outcome == 'gone' then
     redis.call('HSET', p .. 'subscription:' .. sub, 'status', 'disabled')
-    detach(p, sub)
+    touch(p .. 'subscription:' .. sub)
+    leave(p, sub)
     cancel_all(p, sub, now, keep)
   else
     reschedule(p, sub, cap)

@@ -73,7 +73,7 @@ class FanOut:
     async def _fan_out(self, items: Sequence[Received]) -> None:
         """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each."""
         plans = [self._plan(item) for item in items]
-        progress = await self._queue.begin(plans, self._chunk // len(plans) or 1)
+        progress = await self._begin(items, plans)
         for at, (plan, _) in enumerate(plans):
             while True:
                 if progress[at].enqueued:
@@ -85,6 +85,18 @@ class FanOut:
         # By id, for the same event may stand in a batch twice.
         unannounced = {plan.id: (item.event, plan, got) for item, (plan, _), got in fanned_out if not got.announced}
         await self._announce(list(unannounced.values()))
+
+    async def _begin(self, items: Sequence[Received], plans: list[tuple[Event, list[str]]]) -> list[Progress]:
+        """Decide who is told, by the filters as they are at that very moment: matched again where one has changed since."""
+        begun = await self._queue.begin(plans, self._matcher.changes, self._chunk // len(plans) or 1)
+        progress: list[Progress] = []
+        for at, got in enumerate(begun):
+            while got is None:
+                await self._matcher.catch_up()
+                plans[at] = self._plan(items[at])
+                [got] = await self._queue.begin([plans[at]], self._matcher.changes, self._chunk)
+            progress.append(got)
+        return progress
 
     def _plan(self, item: Received) -> tuple[Event, list[str]]:
         payload = item.payload
