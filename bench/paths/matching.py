@@ -22,7 +22,7 @@ from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
 from newswire_notify.matcher import Index, Matcher, keys_of
 from newswire_notify.queue import Queue
-from newswire_notify.subscriptions import definition
+from newswire_notify.subscriptions import Wish
 from tests.servers.valkey import embedded_valkey
 
 ARTICLES, MADE = 20, 60
@@ -129,13 +129,13 @@ async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter]
     """Put subscriptions into the store as the API does, many at a time."""
     queue = Queue(redis, KEYS)
     await queue.functions.load()
-    name, meanings = queue.functions.full_name("subscribe"), [definition(filter_, EVENTS) for filter_ in filters]
+    name, meanings = queue.functions.full_name("subscribe"), [Wish(filter_, EVENTS).definition() for filter_ in filters]
     for at in setting.steps(f"{count:,} subscriptions, in thousands", range(0, count, CHUNK)):
         async with redis.pipeline(transaction=False) as pipe:
             for number in range(at, min(at + CHUNK, count)):
                 digest, meaning = meanings[number % len(meanings)]
                 pipe.fcall(
-                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, meaning, "0-0", count, 0,
+                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, meaning, "0-0", count, 0, "", "",
                     "schema", 1, "url", "https://example.com/hook", "status", "active",
                 )  # fmt: skip
             await pipe.execute()

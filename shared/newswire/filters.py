@@ -19,7 +19,7 @@ from newswire.article import Article, Line, Text, Tombstone
 from newswire.folding import fold
 from newswire.matching import Analysed, Place, Positions, analysed, matches, positions
 from newswire.problems import FieldError, field_errors, invalid_fields
-from newswire.query import Everything, Prefix, Published, Query, leaves, normal, parse
+from newswire.query import Everything, Prefix, Published, Query, Words, leaves, normal, parse
 from newswire.requests import scalar_params
 
 FIELDS = ("publishers", "categories", "topics", "authors", "languages")
@@ -134,8 +134,11 @@ class Filter(BaseModel):
             if isinstance(parse(query), Everything) and query.strip():
                 raise ValueError("must hold at least one word; to match every article, leave the query out")
             for leaf in leaves(parse(query)):
-                if isinstance(leaf, Prefix):
-                    raise ValueError(f"must not hold a prefix such as '{leaf.beginning[:50]}*'; write whole words")
+                if isinstance(leaf, Prefix) or (
+                    isinstance(leaf, Words) and leaf.typed.endswith("*") and not leaf.quoted
+                ):
+                    cut = leaf.beginning if isinstance(leaf, Prefix) else leaf.typed.rstrip("*")
+                    raise ValueError(f"must not hold a prefix such as '{cut[:50]}*'; write whole words")
                 if isinstance(leaf, Published):
                     raise ValueError(
                         "must not hold 'published:', for only what is yet to come is matched; leave it out"

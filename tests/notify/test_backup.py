@@ -86,5 +86,7 @@ async def test_dead_deliveries_can_be_retried_after_a_restore(
 
 
 async def shown(desk: Desk, account: str) -> list[dict[str, Any]]:
-    found = await desk.subscriptions.of(account)
-    return [{name: value for name, value in each.shown().items() if name != "endpoint"} for each in found]
+    return [
+        {name: value for name, value in subscription.shown().items() if name != "endpoint"}
+        async for subscription in desk.subscriptions.of(account)
+    ]

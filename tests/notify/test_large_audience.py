@@ -6,11 +6,9 @@ import time
 
 from redis.asyncio import Redis
 
-from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire_notify.expansion import Expansion
 from newswire_notify.queue import Turn
-from newswire_notify.subscriptions import definition
 from tests.notify.conftest import Clock, Desk, Receiver, opened_desk, until
 
 MATCHES = int(os.environ.get("NEWSWIRE_LARGE_AUDIENCE", "20000"))
@@ -19,7 +17,7 @@ MATCHES = int(os.environ.get("NEWSWIRE_LARGE_AUDIENCE", "20000"))
 async def crowd(desk: Desk, url: str, size: int) -> None:
     """Subscribe so many at one address, all to one filter."""
     first = await desk.subscribe(url, {"topics": ["Everybody"]})
-    digest, meaning = definition(Filter.model_validate(first.filter), first.events)
+    digest, meaning = first.wish().definition()
     record = await desk.redis.hgetall(desk.keys.key("subscription", first.id))
     own = ("url", "filter", "events", "content", "status", "secret", "created", "schema")
     fields = [part for name in own for part in (name, record[name.encode()])]
@@ -29,7 +27,19 @@ async def crowd(desk: Desk, url: str, size: int) -> None:
                 (
                     "subscribe",
                     (),
-                    [desk.queue.prefix, f"{first.id}{number}", "crowd", digest, meaning, "0-0", size, 1, *fields],
+                    [
+                        desk.queue.prefix,
+                        f"{first.id}{number}",
+                        "crowd",
+                        digest,
+                        meaning,
+                        "0-0",
+                        size,
+                        1,
+                        "",
+                        "",
+                        *fields,
+                    ],
                 )
                 for number in range(at, min(at + 1000, size))
             ]

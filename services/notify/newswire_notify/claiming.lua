@@ -11,7 +11,8 @@ local function disable(p, sub, reason, now, keep)
   local key = p .. 'subscription:' .. sub
   redis.call('HSET', key, 'status', 'disabled', 'status_reason', reason, 'disabled', string.format('%.0f', now))
   redis.call('HDEL', key, 'failing', 'failing_since', 'probe_at', 'probes', 'held_until')
-  detach(p, sub)
+  touch(key)
+  leave(p, sub)
   cancel_all(p, sub, now, keep)
   redis.call('SADD', p .. 'disabled', sub)
 end
@@ -77,7 +78,7 @@ end
 
 -- Writes down how one attempt ended. Answers the state the delivery is in now, or false for one whose lease is lost.
 local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
-  local id, attempt, outcome, wait, record, answer = unpack(s)
+  local id, attempt, outcome, pause, record, answer = unpack(s)
   local key = p .. 'delivery:' .. id
   local current, state, sub, article, event, version = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription',
     'article', 'event', 'version'))
@@ -101,7 +102,7 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   if outcome == 'delivered' then
     recovered(e)
   elseif outcome == 'held' then
-    e.held_until = math.max(e.held_until or 0, now + wait)
+    e.held_until = math.max(e.held_until or 0, now + pause)
   elseif outcome == 'retry' or outcome == 'dead' then
     failed(e, now, most)
   end
@@ -110,7 +111,7 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
     if outcome ~= 'released' then redis.call('HINCRBY', key, 'failures', 1) end
     if not overtaken then
       redis.call('HSET', key, 'state', 'waiting')
-      redis.call('ZADD', p .. 'due:' .. sub, now + wait, id)
+      wait(p, sub, id, now + pause)
       return 'waiting'
     end
     state = 'superseded'
@@ -143,7 +144,7 @@ local function take_back(p, sub, now, keep)
     redis.call('ZREM', p .. 'leased:' .. sub, id)
     if redis.call('HGET', p .. 'pending:' .. sub, redis.call('HGET', p .. 'delivery:' .. id, 'article')) == id then
       redis.call('HSET', p .. 'delivery:' .. id, 'state', 'waiting')
-      redis.call('ZADD', p .. 'due:' .. sub, now, id)
+      wait(p, sub, id, now)
     else
       finish(p, id, 'superseded', now, keep)
     end

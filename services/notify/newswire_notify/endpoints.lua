@@ -27,7 +27,8 @@ local function close_circuit(_, argv)
   return 1
 end
 
--- prefix, id, account. Goes on delivering to an endpoint that was disabled. Answers 0 where the account has no such subscription.
+-- prefix, id, account, digest, definition. Goes on delivering to an endpoint that was disabled: what comes from now on.
+-- Answers 0 where the account has no such subscription.
 local function enable(_, argv)
   local p, id = argv[1], argv[2]
   local key = p .. 'subscription:' .. id
@@ -37,7 +38,8 @@ local function enable(_, argv)
   redis.call('HSET', key, 'status', 'active')
   redis.call('HDEL', key, 'status_reason', 'disabled')
   redis.call('SREM', p .. 'disabled', id)
-  attach(p, id)
+  touch(key)
+  join_again(p, id, argv[4], argv[5])
   return 1
 end
 

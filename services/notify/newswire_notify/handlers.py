@@ -58,39 +58,48 @@ class FanOut:
 
     async def __call__(self, batch: Sequence[Received]) -> None:
         """Enqueue the deliveries of every event of a batch."""
-        await self._matcher.catch_up()
         items = [item for item in batch if isinstance(item.payload, ArticlePublished | ArticleRetracted)]
         for at in range(0, len(items), TOGETHER):
             await self._fan_out(items[at : at + TOGETHER])
 
     async def _fan_out(self, items: Sequence[Received]) -> None:
-        """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each."""
-        plans = [self._plan(item) for item in items]
-        progress = await self._begin(plans)
-        if any(got.left for got in progress):
-            self._left()
-        # By id, for the same event may stand in a batch twice.
-        whole = {
-            plan.id: Expanded(plan.id, plan.envelope, plan.article, plan.version, got)
-            for (plan, _), got in zip(plans, progress, strict=True)
-            if not got.left and not got.announced
-        }
-        await announce(self._records, self._keys, self._queue, list(whole.values()), self._clock())
+        """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each.
 
-    async def _begin(self, plans: Sequence[tuple[Event, Sequence[str]]]) -> list[Progress]:
+        Where a filter has changed since they were matched, they are matched again.
+        """
+        while items:
+            plans = [self._plan(item) for item in items]
+            begun = await self._begin(plans)
+            decided = [(plan, got) for (plan, _), got in zip(plans, begun, strict=True) if got is not None]
+            if any(got.left for _, got in decided):
+                self._left()
+            # By id, for the same event may stand in a batch twice.
+            whole = {
+                plan.id: Expanded(plan.id, plan.envelope, plan.article, plan.version, got)
+                for plan, got in decided
+                if not got.left and not got.announced
+            }
+            await announce(self._records, self._keys, self._queue, list(whole.values()), self._clock())
+            items = [item for item, got in zip(items, begun, strict=True) if got is None]
+            if items:
+                await self._matcher.catch_up()
+
+    async def _begin(self, plans: Sequence[tuple[Event, Sequence[str]]]) -> list[Progress | None]:
         """Have a worker that is idle begin at once: what it is to send is claimed where it is enqueued."""
         worker = max(self._workers, key=lambda each: each.free, default=None)
         places = worker.reserve() if worker else 0
         jobs: Sequence[Job] = ()
         try:
-            progress, jobs = await self._queue.begin(plans, self._chunk, worker.lease if worker else 0.0, places)
+            begun, jobs = await self._queue.begin(
+                plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=places
+            )
         finally:
             if worker:
                 worker.take(jobs, places)
-        if len(jobs) == places and any(got.enqueued for got in progress):
+        if len(jobs) == places and any(got.enqueued for got in begun if got):
             for each in self._workers:
                 each.wake()
-        return progress
+        return begun
 
     def _plan(self, item: Received) -> tuple[Event, list[str]]:
         payload = item.payload

@@ -80,9 +80,9 @@ def keys_of(facts: Facts) -> set[Key]:
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """A distinct filter, with the kinds of versions its subscribers want."""
+    """A distinct pair of a filter and what its subscribers are entitled to, with the kinds of versions they want."""
 
-    filter: Filter
+    filters: tuple[Filter, ...]
     events: frozenset[str]
     under: frozenset[Key]
     needs: tuple[frozenset[Key], ...]
@@ -104,12 +104,12 @@ class Shelves:
         self._seen: Counter[Key] = Counter()
         self._articles = 0
 
-    def add(self, digest: str, filter_: Filter, events: frozenset[str]) -> None:
-        """File a filter."""
-        choices = choices_of(filter_, self._language)
+    def add(self, digest: str, filters: tuple[Filter, ...], events: frozenset[str]) -> None:
+        """File filters that must all match."""
+        choices = [choice for filter_ in filters for choice in choices_of(filter_, self._language)]
         under = min(choices, key=self._cost) if choices else frozenset()
         needs = tuple(choice for choice in choices if choice is not under)
-        filed = Filed(filter_, events, under, needs)
+        filed = Filed(filters, events, under, needs)
         self._filed[digest] = filed
         for key in under:
             self._under.setdefault(key, {})[digest] = filed
@@ -138,7 +138,7 @@ class Shelves:
         return [
             digest
             for digest, filed in candidates.items()
-            if kind in filed.events and filed.may_match(has) and filed.filter.matches(facts)
+            if kind in filed.events and filed.may_match(has) and all(each.matches(facts) for each in filed.filters)
         ]
 
     def _cost(self, choice: frozenset[Key]) -> tuple[float, int, int]:
@@ -158,20 +158,21 @@ class Index:
     """Distinct filters, on shelves for each language that articles have come in so far."""
 
     def __init__(self) -> None:
-        self._filters: dict[str, tuple[Filter, frozenset[str]]] = {}
+        self._filters: dict[str, tuple[tuple[Filter, ...], frozenset[str]]] = {}
         self._languages: dict[str, Shelves] = {}
 
     def __len__(self) -> int:
         return len(self._filters)
 
-    def add(self, digest: str, filter_: Filter, events: Iterable[str]) -> None:
-        """File a filter; one that is there already stays as it is."""
+    def add(self, digest: str, filter_: Filter, events: Iterable[str], entitlement: Filter | None = None) -> None:
+        """File a filter, and what narrows it; one that is there already stays as it is."""
         if digest in self._filters:
             return
         kinds = frozenset(events)
-        self._filters[digest] = filter_, kinds
+        filters = (filter_,) if entitlement is None else (filter_, entitlement)
+        self._filters[digest] = filters, kinds
         for shelves in self._languages.values():
-            shelves.add(digest, filter_, kinds)
+            shelves.add(digest, filters, kinds)
 
     def remove(self, digest: str) -> None:
         """Forget a filter."""
@@ -188,19 +189,19 @@ class Index:
         known = self._languages.get(language)
         if known is None:
             known = self._languages[language] = Shelves(language)
-            for digest, (filter_, events) in self._filters.items():
-                known.add(digest, filter_, events)
+            for digest, (filters, events) in self._filters.items():
+                known.add(digest, filters, events)
         return known
 
 
 class Matcher:
-    """An `Index` that follows the subscriptions in Redis."""
+    """An `Index` that follows the subscriptions in Redis. ``changes`` is the number of the last change that it knows of."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self.index = Index()
         self._redis = redis
         self._keys = keys
-        self._count = -1
+        self.changes = -1
         self._after = "0-0"
 
     def match(self, article: ArticlePublished) -> list[str]:
@@ -209,7 +210,7 @@ class Matcher:
 
     async def catch_up(self) -> None:
         """Learn of every filter that came or went; after this, whoever subscribed before is known."""
-        if self._count < 0:
+        if self.changes < 0:
             await self._rebuild()
         while True:
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -218,14 +219,14 @@ class Matcher:
                 answer, counter = await pipe.execute()
             entries = [entry for _, found in answer or () for entry in found]
             for entry_id, fields in entries:
-                if int(fields[b"count"]) != self._count + 1:  # some were trimmed, or the server was emptied
+                if int(fields[b"count"]) != self.changes + 1:  # some were trimmed, or the server was emptied
                     await self._rebuild()
                     break
                 self._apply(fields)
-                self._count += 1
+                self.changes += 1
                 self._after = entry_id.decode()
             else:
-                if self._count == int(counter or 0):
+                if self.changes == int(counter or 0):
                     return
                 if len(entries) < PAGE:
                     await self._rebuild()
@@ -245,7 +246,7 @@ class Matcher:
             if cursor == 0:
                 break
         self.index = index
-        self._count = int(counter or 0)
+        self.changes = int(counter or 0)
         self._after = newest[0][0].decode() if newest else "0-0"
 
     def _apply(self, fields: dict[bytes, bytes]) -> None:
@@ -264,6 +265,8 @@ class Matcher:
         return self._keys.key("subscriptions", "changed")
 
 
-def _meaning(definition: bytes) -> tuple[Filter, list[str]]:
+def _meaning(definition: bytes) -> tuple[Filter, list[str], Filter | None]:
     stored = orjson.loads(definition)
-    return Filter.model_validate(stored["filter"]), stored["events"]
+    narrowed = stored.get("entitlement")
+    entitlement = None if narrowed is None else Filter.model_validate(narrowed)
+    return Filter.model_validate(stored["filter"]), stored["events"], entitlement

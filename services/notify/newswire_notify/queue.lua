@@ -1,8 +1,8 @@
 -- Subscriptions and their queue of deliveries. Every name is built from the prefix, which is the first argument of each call.
 -- Times are ms. `now` is '' for the time of this server, on which all workers agree whatever their own clocks say.
--- Per subscription: `due:` (waiting deliveries by due time), `leased:` (those in flight by end of lease), `overtaken:` (those in
--- flight of which a later version is due already, so that they count no more), `pending:` (article → its delivery that has not
--- ended). `endpoints` holds each subscription at the next time at which there is work for it.
+-- Per subscription: `due:` (waiting deliveries by due time), `held:` (the same while it is paused), `leased:` (those in flight by end
+-- of lease), `overtaken:` (those in flight of which a later version is due already, so that they count no more), `pending:` (article →
+-- its delivery that has not ended). `endpoints` holds each subscription at the next time at which there is work for it.
 
 local function less(a, b)
   local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
@@ -87,8 +87,14 @@ local function finish(p, id, state, now, keep)
   count(p, event, article, version, state, 1, keep)
 end
 
+-- Lets a delivery wait until it is due, or until its subscription is resumed.
+local function wait(p, sub, id, due)
+  local queue = redis.call('HGET', p .. 'subscription:' .. sub, 'status') == 'paused' and 'held:' or 'due:'
+  redis.call('ZADD', p .. queue .. sub, due, id)
+end
+
 local function cancel_all(p, sub, now, keep)
-  for queue, state in pairs({['due:'] = 'cancelled', ['leased:'] = 'cancelled', ['overtaken:'] = 'superseded'}) do
+  for queue, state in pairs({['due:'] = 'cancelled', ['held:'] = 'cancelled', ['leased:'] = 'cancelled', ['overtaken:'] = 'superseded'}) do
     for _, id in ipairs(redis.call('ZRANGE', p .. queue .. sub, 0, -1)) do finish(p, id, state, now, keep) end
     redis.call('DEL', p .. queue .. sub)
   end

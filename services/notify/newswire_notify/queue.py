@@ -16,7 +16,7 @@ from newswire.functions import Argument, Call, FunctionLibrary
 from newswire.keyspace import Keyspace
 
 FANOUT_KEPT_MS = 8 * 86_400_000
-PARTS = ("queue", "subscribing", "fan_out", "claiming", "endpoints")
+PARTS = ("queue", "subscribing", "fan_out", "claiming", "endpoints", "backlog")
 """What ``deliveries.lua`` builds upon: files of one library, each by its job, in the order in which they need each other."""
 
 
@@ -165,29 +165,45 @@ class Queue:
         self._disables_after = _ms(disables_after)
         self._clock = clock
 
+    def key(self, *parts: str) -> str:
+        """Return the name of one of the queue's records."""
+        return self.prefix + ":".join(parts)
+
     @property
     def now(self) -> Argument:
         """What the functions take for the time: ms since the epoch, or '' for the server's own."""
         return _ms(self._clock()) if self._clock else ""
 
     async def begin(
-        self, plans: Sequence[tuple[Event, Sequence[str]]], chunk: int, lease: float = 0.0, limit: int = 0
-    ) -> tuple[list[Progress], list[Job]]:
+        self,
+        plans: Sequence[tuple[Event, Sequence[str]]],
+        as_of: int,
+        chunk: int,
+        *,
+        lease: float = 0.0,
+        limit: int = 0,
+    ) -> tuple[list[Progress | None], list[Job]]:
         """Decide, once and for all, who is told of events: those of the matched digests and those told before.
 
-        In the same round trip the first chunk of each event's deliveries is enqueued, and what is due is claimed.
+        In the same round trip the first chunk of each event's deliveries is enqueued, and what is due is claimed. ``as_of`` is the
+        number of the change of filters that was known when they were matched (`Matcher.changes`). Of an event for which there was
+        a later one by now, nothing is decided (None): it is to be matched again.
         """
         calls: list[Call] = []
         for event, digests in plans:
-            calls.append(("begin", (), self._decision(event, digests)))
+            calls.append(("begin", (), self._decision(event, as_of, digests)))
             calls.append(("expand", (), self._expansion(event.id, chunk)))
         if limit > 0:
             calls.append(("exchange", (), [self.prefix, *self._exchange([], lease, limit)]))
         answers = await self._call_all(calls)
         jobs = _exchanged(answers.pop()).jobs if limit > 0 else []
-        return [_progress(answer) for answer in answers[1::2]], jobs
+        progress = [
+            None if begun == -1 else _progress(expanded)
+            for begun, expanded in zip(answers[::2], answers[1::2], strict=True)
+        ]
+        return progress, jobs
 
-    def _decision(self, event: Event, digests: Sequence[str]) -> list[Argument]:
+    def _decision(self, event: Event, as_of: int, digests: Sequence[str]) -> list[Argument]:
         return [
             self.prefix,
             event.id,
@@ -199,6 +215,7 @@ class Queue:
             event.envelope,
             self.now,
             FANOUT_KEPT_MS,
+            as_of,
             *digests,
         ]
 

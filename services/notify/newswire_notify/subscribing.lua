@@ -1,4 +1,13 @@
 -- Who subscribes to what. Builds on queue.lua.
+-- A subscription is a member of the digest of what it asks for, from one moment to another. Moments are counted by
+-- `subscriptions:seq`: each joining and each leaving is one, and a fan-out notes the last one before it. `subscribers:` holds the
+-- members of a digest as "subscription|entry", scored by when they joined; they are told of what follows that entry of the stream. Who
+-- left stays there as "subscription|entry|moment", for it is told of later versions of what it was sent till then; `formers:` holds
+-- these once more, scored by when they left. The record's field `formers` names those places as "digest|joined|entry|left;…". Who was
+-- sent something that no fan-out told it of has a digest of its own besides, which is its id.
+
+-- How many places a subscription may have left before a pause makes it no new one.
+local PLACES = 100
 
 local function change(p, op, digest, definition)
   local count = redis.call('INCR', p .. 'subscriptions:changed')
@@ -6,53 +15,187 @@ local function change(p, op, digest, definition)
     'definition', definition)
 end
 
-local function attach(p, sub)
-  local key = p .. 'subscription:' .. sub
-  local digest, after, seq, filter, events = unpack(redis.call('HMGET', key, 'digest', 'after', 'seq', 'filter', 'events'))
-  local wanted = {}
-  for event in string.gmatch(events, '[^,]+') do wanted[#wanted + 1] = cjson.encode(event) end
-  redis.call('HSET', key, 'attached', '1')
-  redis.call('ZADD', p .. 'subscribers:' .. digest, seq, sub .. '|' .. after)
-  local definition = '{"filter":' .. filter .. ',"events":[' .. table.concat(wanted, ',') .. ']}'
-  if redis.call('HSETNX', p .. 'filters', digest, definition) == 1 then change(p, 'add', digest, definition) end
+-- Takes what a digest stands for from those that articles are held against, once nobody asks for it any more.
+local function forget_unless_wanted(p, digest)
+  if redis.call('ZCARD', p .. 'subscribers:' .. digest) > redis.call('ZCARD', p .. 'formers:' .. digest) then return end
+  if redis.call('HDEL', p .. 'filters', digest) == 1 then change(p, 'remove', digest, '') end
 end
 
-local function detach(p, sub)
-  local key = p .. 'subscription:' .. sub
-  local digest, after, attached = unpack(redis.call('HMGET', key, 'digest', 'after', 'attached'))
-  if attached ~= '1' then return end
-  redis.call('HSET', key, 'attached', '0')
-  redis.call('ZREM', p .. 'subscribers:' .. digest, sub .. '|' .. after)
-  if redis.call('EXISTS', p .. 'subscribers:' .. digest) == 0 then
-    redis.call('HDEL', p .. 'filters', digest)
-    change(p, 'remove', digest, '')
-  end
-end
-
--- prefix, id, account, digest, definition, after, limit, created (ms), then the fields of the subscription.
-local function subscribe(_, argv)
-  local p, id, account, digest, definition, after = argv[1], argv[2], argv[3], argv[4], argv[5], argv[6]
-  local own = p .. 'subscriptions:' .. account
-  if redis.call('ZCARD', own) >= tonumber(argv[7]) then return -1 end
+local function join(p, sub, digest, definition, after)
   local seq = redis.call('INCR', p .. 'subscriptions:seq')
-  redis.call('HSET', p .. 'subscription:' .. id, 'id', id, 'account', account, 'digest', digest, 'after', after, 'seq', seq,
-    'attached', '1', unpack(argv, 9))
-  redis.call('ZADD', own, argv[8], id)
-  redis.call('ZADD', p .. 'subscribers:' .. digest, seq, id .. '|' .. after)
+  redis.call('HSET', p .. 'subscription:' .. sub, 'digest', digest, 'after', after, 'seq', seq, 'attached', '1')
+  redis.call('ZADD', p .. 'subscribers:' .. digest, seq, sub .. '|' .. after)
   if redis.call('HSETNX', p .. 'filters', digest, definition) == 1 then change(p, 'add', digest, definition) end
   return seq
+end
+
+local function leave(p, sub)
+  local key = p .. 'subscription:' .. sub
+  local digest, after, attached, seq, formers = unpack(redis.call('HMGET', key, 'digest', 'after', 'attached', 'seq', 'formers'))
+  if attached ~= '1' then return end
+  local left = redis.call('INCR', p .. 'subscriptions:seq')
+  local member = sub .. '|' .. after
+  redis.call('ZREM', p .. 'subscribers:' .. digest, member)
+  redis.call('ZADD', p .. 'subscribers:' .. digest, seq, member .. '|' .. left)
+  redis.call('ZADD', p .. 'formers:' .. digest, left, member .. '|' .. left)
+  local place = table.concat({digest, seq, after, left}, '|')
+  redis.call('HSET', key, 'attached', '0', 'formers', (formers or '') .. place .. ';')
+  forget_unless_wanted(p, digest)
+  return left
+end
+
+local PLACE = '([^|;]+)|(%d+)|([^|;]+)|(%d+);'
+
+local function give_up_place(p, sub, digest, after, left)
+  local member = sub .. '|' .. after .. '|' .. left
+  redis.call('ZREM', p .. 'subscribers:' .. digest, member)
+  redis.call('ZREM', p .. 'formers:' .. digest, member)
+end
+
+-- Joins again who had left. Who did so all too often is taken for one that was never away: it may be told of later versions of what
+-- came meanwhile.
+local function join_again(p, sub, digest, definition)
+  local key = p .. 'subscription:' .. sub
+  local after, formers, attached = unpack(redis.call('HMGET', key, 'after', 'formers', 'attached'))
+  if attached == '1' then return end
+  local _, count = string.gsub(formers or '', ';', '')
+  local earlier, last, seq, since, left = string.match(formers or '', '^(.-)' .. PLACE .. '$')
+  if count < PLACES or last ~= digest then return join(p, sub, digest, definition, after) end
+  give_up_place(p, sub, digest, since, left)
+  redis.call('HSET', key, 'seq', seq, 'after', since, 'attached', '1', 'formers', earlier)
+  redis.call('ZADD', p .. 'subscribers:' .. digest, seq, sub .. '|' .. since)
+  if redis.call('HSETNX', p .. 'filters', digest, definition) == 1 then change(p, 'add', digest, definition) end
+end
+
+-- Asks for the events after an entry of the stream to be gone through for one subscription (backlog.lua): those that fan-outs from
+-- one moment up to another did not ask it about, or all ("again"). `backlogs` holds what is not done yet, scored by when somebody is
+-- to go on with it.
+local function look_back(p, sub, from, since, first, last, again, now)
+  local id = string.format('%s.%.0f', sub, redis.call('HINCRBY', p .. 'subscription:' .. sub, 'backlogs', 1))
+  redis.call('HSET', p .. 'backlog:' .. id, 'subscription', sub, 'since', since, 'at', from, 'first', first, 'last', last,
+    'again', again, 'created', now, 'state', 'waiting', 'looked_at', 0, 'enqueued', 0)
+  redis.call('ZADD', p .. 'backlogs', now, id)
+  redis.call('HSET', p .. 'subscription:' .. sub, 'backlog', id)
+  redis.call('ZADD', p .. 'subscribers:' .. sub, 0, sub .. '|0-0|9007199254740991')
+end
+
+-- Marks a record as another one than before.
+local function touch(key)
+  redis.call('HSETNX', key, 'revision', 1)
+  redis.call('HINCRBY', key, 'revision', 1)
+end
+
+-- Whether somebody who was a member from `joined` to `left` was told of an article, by what is kept of one digest in its `told:`.
+local function was_told(told, joined, after, left)
+  for moment, entry in string.gmatch(told or '', '(%d+)|([^|]+)') do
+    moment = tonumber(moment)
+    if joined <= moment and (not left or moment < left) and less(after, entry) then return true end
+  end
+  return false
+end
+
+-- The subscription where the account has it, else nil: its status and revision.
+local function own(p, id, account)
+  local found = redis.call('HMGET', p .. 'subscription:' .. id, 'account', 'status', 'revision')
+  if found[1] ~= account then return nil end
+  return {status = found[2], revision = found[3] or '1'}
+end
+
+-- prefix, id, account, digest, definition, after, limit, created (ms), where to look back from or '', the time of that (ms), then the
+-- fields of the subscription. Answers -1 where the account has as many as it may have.
+local function subscribe(_, argv)
+  local p, id, account = argv[1], argv[2], argv[3]
+  local all = p .. 'subscriptions:' .. account
+  if redis.call('ZCARD', all) >= tonumber(argv[7]) then return -1 end
+  redis.call('HSET', p .. 'subscription:' .. id, 'id', id, 'account', account, 'revision', 1, unpack(argv, 11))
+  redis.call('ZADD', all, argv[8], id)
+  local seq = join(p, id, argv[4], argv[5], argv[6])
+  if argv[9] ~= '' then look_back(p, id, argv[9], argv[10], 0, seq, '0', tonumber(argv[8])) end
+  return 1
+end
+
+-- prefix, id, account, revision that is to be changed, digest, definition, how often at most the digest may change (-1 for as often as
+-- need be), then fields of the subscription. Answers OK | MISSING | STALE | TOO_OFTEN.
+local function alter(_, argv)
+  local p, id, digest = argv[1], argv[2], argv[5]
+  local key = p .. 'subscription:' .. id
+  local found = own(p, id, argv[3])
+  if not found then return 'MISSING' end
+  if found.revision ~= argv[4] then return 'STALE' end
+  local before, attached, formers = unpack(redis.call('HMGET', key, 'digest', 'attached', 'formers'))
+  if before ~= digest then
+    local _, changes = string.gsub(formers or '', ';', '')
+    local most = tonumber(argv[7])
+    if most >= 0 and changes >= most then return 'TOO_OFTEN' end
+  end
+  redis.call('HSET', key, unpack(argv, 8))
+  touch(key)
+  if before ~= digest and attached == '1' then
+    local after = redis.call('HGET', key, 'after')
+    leave(p, id)
+    join(p, id, digest, argv[6], after)
+  end
+  return 'OK'
+end
+
+-- prefix, id, account, the entry up to which all is fanned out, now. While it is paused, what it matches is not enqueued, but later
+-- versions and retractions of what it was sent are, to be held. Answers OK | MISSING | DISABLED.
+local function pause(_, argv)
+  local p, id = argv[1], argv[2]
+  local key = p .. 'subscription:' .. id
+  local found = own(p, id, argv[3])
+  if not found then return 'MISSING' end
+  if found.status == 'paused' then return 'OK' end
+  if found.status ~= 'active' then return 'DISABLED' end
+  local left = leave(p, id)
+  redis.call('HSET', key, 'status', 'paused', 'left', left, 'left_at', argv[4], 'paused', moment(p, argv[5]))
+  touch(key)
+  if redis.call('EXISTS', p .. 'due:' .. id) == 1 then redis.call('RENAME', p .. 'due:' .. id, p .. 'held:' .. id) end
+  return 'OK'
+end
+
+-- prefix, id, account, revision, digest, definition, now. What was held goes out, and what came meanwhile is looked for.
+-- Answers OK | MISSING | STALE | DISABLED.
+local function resume(_, argv)
+  local p, id = argv[1], argv[2]
+  local key = p .. 'subscription:' .. id
+  local found = own(p, id, argv[3])
+  if not found then return 'MISSING' end
+  if found.status == 'active' then return 'OK' end
+  if found.status ~= 'paused' then return 'DISABLED' end
+  if found.revision ~= argv[4] then return 'STALE' end
+  local now = moment(p, argv[7])
+  local left, from, since, after = unpack(redis.call('HMGET', key, 'left', 'left_at', 'paused', 'after'))
+  local back = redis.call('INCR', p .. 'subscriptions:seq')
+  join_again(p, id, argv[5], argv[6])
+  redis.call('HSET', key, 'status', 'active')
+  redis.call('HDEL', key, 'left', 'left_at', 'paused')
+  touch(key)
+  if redis.call('EXISTS', p .. 'held:' .. id) == 1 then
+    redis.call('RENAME', p .. 'held:' .. id, p .. 'due:' .. id)
+    redis.call('ZADD', p .. 'endpoints', 'LT', now, id)
+  end
+  look_back(p, id, less(from, after) and after or from, since, left, back, '0', now)
+  return 'OK'
 end
 
 -- prefix, id, account, now, keep. Answers 0 where the account has no such subscription.
 local function unsubscribe(_, argv)
   local p, id = argv[1], argv[2]
-  if redis.call('HGET', p .. 'subscription:' .. id, 'account') ~= argv[3] then return 0 end
-  detach(p, id)
+  local key = p .. 'subscription:' .. id
+  if not own(p, id, argv[3]) then return 0 end
+  leave(p, id)
+  for digest, _, after, left in string.gmatch(redis.call('HGET', key, 'formers') or '', PLACE) do
+    give_up_place(p, id, digest, after, left)
+  end
   cancel_all(p, id, moment(p, argv[4]), argv[5])
   redis.call('ZREM', p .. 'subscriptions:' .. argv[3], id)
-  redis.call('DEL', p .. 'subscription:' .. id, p .. 'deliveries:' .. id)
+  redis.call('DEL', key, p .. 'deliveries:' .. id, p .. 'answered:' .. id, p .. 'subscribers:' .. id)
   return 1
 end
 
 register('subscribe', subscribe)
+register('alter', alter)
+register('pause', pause)
+register('resume', resume)
 register('unsubscribe', unsubscribe)

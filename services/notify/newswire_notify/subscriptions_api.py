@@ -74,7 +74,7 @@ def router(subscriptions: Subscriptions, policy: Policy, settings: NotifySetting
     )
     async def list_subscriptions(caller: Subscriber, request: Request) -> Response:
         scalar_params(request.query_params, ())
-        return json_answer({"subscriptions": [found.shown() for found in await subscriptions.of(caller.account)]})
+        return json_answer({"subscriptions": [found.shown() async for found in subscriptions.of(caller.account)]})
 
     @routes.get(
         "/{subscription_id}",
