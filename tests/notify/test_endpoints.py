@@ -278,7 +278,7 @@ async def test_those_that_hang_take_no_places_from_the_quick(desk: Desk, receive
         receiver.answers[f"/hangs/{number}"] = hang
         await desk.subscribe(f"{receiver.url}/hangs/{number}", {"topics": ["Hanging"]})
     await desk.publish("a1", topics=["Hanging"])
-    patient = Sender(desk.endpoints._sender._session, desk.clock, timeout=60)
+    patient = Sender(desk.endpoints._sender._connections, desk.clock, timeout=60)
     worker = Worker(desk.queue, desk.redis, desk.keys, patient.send, concurrency=3, lease=90, clock=desk.clock)
     stopping = asyncio.Event()
     running = asyncio.create_task(worker.run(stopping))

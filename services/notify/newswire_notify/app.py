@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -16,10 +15,11 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
 from newswire_notify import deliveries_api, endpoints_api, live_api, subscriptions_api
+from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.endpoints import Endpoints
 from newswire_notify.expansion import Expansion
-from newswire_notify.guard import Policy, connector
+from newswire_notify.guard import Policy
 from newswire_notify.handlers import FanOut, while_there_is_room
 from newswire_notify.live import Tail
 from newswire_notify.matcher import Matcher
@@ -50,13 +50,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=connector(policy, limit=0),  # the workers have theirs
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
-        )
+        connections = await stack.enter_async_context(Connections(policy, connect=own.webhook_connect_timeout))
         keep = own.delivery_retention.total_seconds()
         queue = Queue(
             redis,
@@ -67,7 +61,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             opens_after=own.webhook_circuit_opens_after,
             disables_after=own.webhook_disabled_after.total_seconds(),
         )
-        sender = Sender(session, timeout=own.webhook_timeout, connect=own.webhook_connect_timeout)
+        sender = Sender(connections, timeout=own.webhook_timeout)
         # Two, so that one sends while the other waits for the queue.
         workers = [
             Worker(queue, records, keys, sender.send, concurrency=share, lease=own.webhook_timeout + 15)
