@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import trustme
 import uvloop
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from newswire_notify.connections import ANSWER_KEPT, Answer, Connections, Unreadable
 from newswire_notify.guard import Policy
@@ -42,13 +46,13 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def endpoint(script: Script | bytes) -> AsyncIterator[Endpoint]:
+async def endpoint(script: Script | bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[Endpoint]:
     async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert isinstance(script, bytes)
         writer.write(script)
 
     made = Endpoint(say if isinstance(script, bytes) else script)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
     made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook?a=b"
     try:
         yield made
@@ -299,5 +303,49 @@ def test_idle_connections_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) 
                     await asyncio.sleep(0.02)
             await post(client, it)
             assert it.connections == 4
+
+    run(scene())
+
+
+class Nearby(AbstractResolver):
+    """Says that every name is here."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=kind,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for kind, address in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1"))
+        ]
+
+    async def close(self) -> None: ...
+
+
+def test_endpoints_are_reached_by_tls_under_their_own_names_only(run: Run) -> None:
+    authority = trustme.CA()
+    ours, theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("hooks.example").configure_cert(ours)
+    authority.configure_trust(theirs)
+
+    async def scene() -> None:
+        async with endpoint(OK, tls=ours) as it:
+            port = it.url.rpartition(":")[2]
+            async with Connections(Policy(True), resolver=Nearby(), tls=theirs) as client, asyncio.timeout(20):
+                for _ in range(2):
+                    assert (await client.post(f"https://hooks.example:{port}", {}, b"{}")).status == 200
+                assert it.connections == 1
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await client.post(f"https://other.example:{port}", {}, b"{}")
+            async with Connections(Policy(True), resolver=Nearby()) as client, asyncio.timeout(20):
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await client.post(f"https://hooks.example:{port}", {}, b"{}")
+            assert len(it.requests) == 2
 
     run(scene())

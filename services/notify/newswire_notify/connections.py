@@ -158,10 +158,17 @@ class _Connection(asyncio.Protocol):
 class Connections:
     """The connections of one process to all endpoints that a policy allows."""
 
-    def __init__(self, policy: Policy, *, connect: float = 5.0, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        connect: float = 5.0,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._dialler = Dialler(policy, resolver)
         self._connect = connect
-        self._tls = ssl.create_default_context()
+        self._tls = tls or ssl.create_default_context()
         self._idle: dict[_Origin, list[_Connection]] = {}
         self._count = 0
 
