@@ -62,7 +62,7 @@ async def _write(store: Store, reading: Path, unfinished: Path) -> int:
 
 async def _read(store: Store, articles: "ArticleBackup", archive: "ArchiveWriter", advance: Advance) -> None:
     from newswire_cli.plain_records import all_but, named
-    from newswire_notify.backup import OWN, TRANSIENT, deliveries
+    from newswire_notify.backup import OWN, TRANSIENT, deliveries, unfinished
 
     async for record in articles.articles():
         archive.write(record)
@@ -81,6 +81,8 @@ async def _read(store: Store, articles: "ArticleBackup", archive: "ArchiveWriter
     for at in range(0, len(told), PAGE):
         for record in await named(store.deliveries, store, told[at : at + PAGE]):
             archive.write(record | {"store": "deliveries"})
+    for record in await named(store.deliveries, store, await unfinished(store.deliveries, store.keys)):
+        archive.write(record | {"store": "deliveries"})
     async for record in deliveries(store.deliveries, store.keys):
         archive.write(record)
 

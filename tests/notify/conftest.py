@@ -16,14 +16,17 @@ from newswire.consume import Received
 from newswire.events import FIELD, PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, decode, event
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
+from newswire_notify.channel import Webhook
 from newswire_notify.deliveries import Deliveries
+from newswire_notify.endpoints import Endpoints
+from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy, connector
 from newswire_notify.handlers import FanOut
 from newswire_notify.matcher import Matcher
-from newswire_notify.queue import Queue
+from newswire_notify.queue import Queue, Turn
 from newswire_notify.rendering import Content
 from newswire_notify.sending import Sender
-from newswire_notify.subscriptions import Subscription, SubscriptionDraft, Subscriptions, Wanted, Webhook
+from newswire_notify.subscriptions import Subscription, SubscriptionDraft, Subscriptions, Wanted
 from newswire_notify.worker import Worker
 
 SITE = "https://news.example"
@@ -121,7 +124,9 @@ class Desk:
     deliveries: Deliveries
     matcher: Matcher
     fan_out: FanOut
+    expansion: Expansion
     worker: Worker
+    endpoints: Endpoints
     clock: Clock
     entries: dict[str, Received] = field(default_factory=dict)
 
@@ -133,9 +138,10 @@ class Desk:
         account: str = "reader",
         events: Sequence[str] = ("published", "updated", "corrected", "retracted"),
         content: str = "full",
+        **channel: Any,
     ) -> Subscription:
         draft = SubscriptionDraft(
-            channel=Webhook(type="webhook", url=url),
+            channel=Webhook.model_validate({"type": "webhook", "url": url} | channel),
             filter=Filter.model_validate(filter_ or {}),
             events=[Wanted(name) for name in events],
             content=Content(content),
@@ -191,8 +197,14 @@ class Desk:
     async def retract(self, article_id: str, version: int = 1) -> None:
         await self.fan_out([await self.put_retraction(article_id, version)])
 
+    async def expand(self) -> None:
+        """Enqueue what is left of large audiences."""
+        while await self.expansion.step() is Turn.TAKEN:
+            pass
+
     async def deliver(self) -> None:
         """Deliver all that is due."""
+        await self.expand()
         await self.worker.until_idle()
 
     async def states(self, subscription: Subscription) -> dict[str, str]:
@@ -235,7 +247,9 @@ async def opened_desk(
             Deliveries(redis, redis, keys),
             matcher,
             fan_out,
+            Expansion(queue, redis, keys, clock=clock, chunk=chunk),
             worker,
+            Endpoints(queue, sender, SITE),
             clock,
         )
 

@@ -15,12 +15,15 @@ from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
-from newswire_notify import deliveries_api, live_api, subscriptions_api
+from newswire_notify import deliveries_api, endpoints_api, live_api, subscriptions_api
 from newswire_notify.deliveries import Deliveries
+from newswire_notify.endpoints import Endpoints
+from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy, connector
 from newswire_notify.handlers import FanOut, while_there_is_room
 from newswire_notify.live import Tail
 from newswire_notify.matcher import Matcher
+from newswire_notify.notices import Notices
 from newswire_notify.outcomes import Totals
 from newswire_notify.queue import Queue
 from newswire_notify.sending import Sender
@@ -49,7 +52,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))
         session = await stack.enter_async_context(
             aiohttp.ClientSession(
-                connector=connector(policy, limit=own.webhook_concurrency),
+                connector=connector(policy, limit=0),  # the workers have theirs
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
             )
@@ -61,6 +64,8 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             per_endpoint=own.webhook_concurrency_per_endpoint,
             keep=keep,
             keep_dead=own.dead_letter_retention.total_seconds(),
+            opens_after=own.webhook_circuit_opens_after,
+            disables_after=own.webhook_disabled_after.total_seconds(),
         )
         sender = Sender(session, timeout=own.webhook_timeout, connect=own.webhook_connect_timeout)
         # Two, so that one sends while the other waits for the queue.
@@ -75,23 +80,30 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 worker.wake()
 
         room = MemoryGuard(redis, FULLEST)
-        fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake)
+        expansion = Expansion(queue, records, keys, clock=time.time, enqueued=wake, room=room)
+        fan_out = FanOut(
+            Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake, left=expansion.wake
+        )
         consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)
+        notices = Notices(queue, records, keys, own.site, keep=keep)
         totals = Totals(redis, records, keys, own.site)
         subscriptions = Subscriptions(queue, records, keys, keep=keep)
         yield Service(
             name="notify",
             routers=[
                 subscriptions_api.router(subscriptions, policy, own),
+                endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site)),
                 deliveries_api.router(subscriptions, Deliveries(redis, records, keys)),
                 live_api.router(tail, own),
             ],
             loops={
                 "fan-out": consumer.run,
+                "expansion": expansion.run,
                 **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.run,
                 "totals": totals.run,
+                "notices": notices.run,
                 "memory": room.run,
             },
             checks={

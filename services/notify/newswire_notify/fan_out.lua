@@ -27,8 +27,16 @@ local function enqueue(p, sub, e, reason, now, keep, status)
   local key, pending = p .. 'delivery:' .. id, p .. 'pending:' .. sub
   if redis.call('EXISTS', key) == 1 then return 0 end
   local earlier = redis.call('HGET', pending, e.article)
-  if earlier and redis.call('ZREM', p .. 'due:' .. sub, earlier) + redis.call('ZREM', p .. 'held:' .. sub, earlier) > 0 then
-    finish(p, earlier, 'superseded', now, keep)
+  if earlier then
+    if redis.call('ZREM', p .. 'due:' .. sub, earlier) == 1 or redis.call('ZREM', p .. 'held:' .. sub, earlier) == 1 then
+      finish(p, earlier, 'superseded', now, keep)
+    else
+      local lease = redis.call('ZSCORE', p .. 'leased:' .. sub, earlier)
+      if lease then
+        redis.call('ZREM', p .. 'leased:' .. sub, earlier)
+        redis.call('ZADD', p .. 'overtaken:' .. sub, lease, earlier)
+      end
+    end
   end
   redis.call('HSET', key, 'event', e.id, 'type', e.type, 'article', e.article, 'version', e.version, 'subscription', sub,
     'reason', reason, 'state', 'waiting', 'attempt', 0, 'failures', 0, 'created', now)
@@ -105,12 +113,10 @@ local function begin(_, argv)
   return 1
 end
 
--- prefix, event id, chunk, now, keep. Enqueues the next chunk of an event's plan and remembers how far it got, in one step.
--- Answers {enqueued, plan entries left, matched, previously matched, announced}.
-local function expand(_, argv)
-  local p, chunk, keep = argv[1], tonumber(argv[3]), argv[5]
-  local now = moment(p, argv[4])
-  local fan = p .. 'fanout:' .. argv[2]
+-- Enqueues the next chunk of an event's plan and remembers how far it got, in one step. While something is left, the event
+-- stands in `expanding`, behind all others that do. Answers {enqueued, plan entries left, matched, previously matched, announced}.
+local function expand_next(p, event, chunk, now, keep)
+  local fan = p .. 'fanout:' .. event
   local plan = fan .. ':plan'
   local target, at, article = unpack(redis.call('HMGET', fan, 'target', 'at', 'article'))
   if not target then return {0, 0, 0, 0, '1'} end
@@ -151,9 +157,42 @@ local function expand(_, argv)
     chunk = chunk - math.max(1, #page / 2)
     redis.call('HSET', fan, 'at', at)
   end
+  local left = redis.call('LLEN', plan)
+  if left > 0 then redis.call('ZADD', p .. 'expanding', redis.call('INCR', p .. 'expanding:turns'), event) end
   local counts = redis.call('HMGET', fan, 'matched', 'previously_matched', 'announced')
-  return {enqueued, redis.call('LLEN', plan), tonumber(counts[1]), tonumber(counts[2]), counts[3] or ''}
+  return {enqueued, left, tonumber(counts[1]), tonumber(counts[2]), counts[3] or ''}
+end
+
+-- prefix, event id, chunk, now, keep.
+local function expand(_, argv)
+  return expand_next(argv[1], argv[2], tonumber(argv[3]), moment(argv[1], argv[4]), argv[5])
+end
+
+-- prefix, chunk, most that may wait, now, keep. Gives the event whose turn it is its next chunk, unless so many endpoints have
+-- work due that it would only wait there. Answers 'FULL', false where there is none, or {event id, envelope, article, version,
+-- what `expand` answers …}; one that is wholly expanded stays until it is `announced`.
+local function take_turn(_, argv)
+  local p, now = argv[1], moment(argv[1], argv[4])
+  local event = redis.call('ZRANGE', p .. 'expanding', 0, 0)[1]
+  if not event then return false end
+  if redis.call('ZCOUNT', p .. 'endpoints', '-inf', now) >= tonumber(argv[3]) then return 'FULL' end
+  local progress = expand_next(p, event, tonumber(argv[2]), now, argv[5])
+  local found = redis.call('HMGET', p .. 'fanout:' .. event, 'envelope', 'article', 'version')
+  if not found[1] or progress[5] == '1' then redis.call('ZREM', p .. 'expanding', event) end
+  return {event, found[1] or '', found[2] or '', tonumber(found[3] or 0), unpack(progress)}
+end
+
+-- prefix, then the ids of events of which the world has been told how many deliveries they make.
+local function announced(_, argv)
+  for i = 2, #argv do
+    local fan = argv[1] .. 'fanout:' .. argv[i]
+    if redis.call('EXISTS', fan) == 1 then redis.call('HSET', fan, 'announced', '1') end
+    redis.call('ZREM', argv[1] .. 'expanding', argv[i])
+  end
+  return 'OK'
 end
 
 register('begin', begin)
 register('expand', expand)
+register('take_turn', take_turn)
+register('announced', announced)

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 import aiohttp
 
 from newswire_notify import guard
-from newswire_notify.queue import Attempt, Job
+from newswire_notify.queue import Attempt, Endpoint, Job
 from newswire_notify.signing import signature
 
 ANSWER_KEPT = 4096
@@ -52,11 +52,12 @@ class Sender:
         """Post one body to one endpoint, signed for it. Never raises for anything the endpoint does."""
         now = self._clock()
         headers = {
+            **job.endpoint.headers,
             "Content-Type": "application/cloudevents+json",
             "User-Agent": "Newswire-Webhooks/1",
             "webhook-id": job.id,
             "webhook-timestamp": str(int(now)),
-            "webhook-signature": signature(job.secret, job.id, int(now), body),
+            "webhook-signature": signatures(job.endpoint, job.id, int(now), body),
         }
         if traceparent:
             headers["traceparent"] = traceparent
@@ -67,13 +68,19 @@ class Sender:
 
         try:
             async with self._session.post(
-                job.url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
+                job.endpoint.url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
             ) as answer:
                 text = await _first_bytes(answer)
                 stage = None if 200 <= answer.status < 300 else f"http: answered {answer.status}"
                 return Sent(ended(answer.status, stage, text), _retry_after(answer, now))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             return Sent(ended(None, _stage(error)))
+
+
+def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> str:
+    """Sign by an endpoint's secret, and by each former one that still holds, so that receivers can change over in their time."""
+    holding = [endpoint.secret, *(secret for secret, until in endpoint.previous if now < until)]
+    return " ".join(signature(secret, message_id, now, body) for secret in holding)
 
 
 async def _first_bytes(answer: aiohttp.ClientResponse) -> str:

@@ -20,7 +20,9 @@ from newswire.filters import Facts, Filter
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace
 from newswire.stream import newest_entry
-from newswire_notify.queue import Queue
+from newswire_notify.channel import Webhook
+from newswire_notify.health import HEALTHY, Health, health
+from newswire_notify.queue import Queue, former_secrets
 from newswire_notify.rendering import Content
 from newswire_notify.signing import new_secret
 
@@ -39,15 +41,6 @@ class Wanted(StrEnum):
     UPDATED = "updated"
     CORRECTED = "corrected"
     RETRACTED = "retracted"
-
-
-class Webhook(BaseModel):
-    """Deliver by HTTP POST to an address."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["webhook"]
-    url: Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
 
 
 Labels = Annotated[
@@ -94,14 +87,12 @@ class Wish:
     events: Sequence[str]
     entitlement: Filter | None = None
 
-    def definition(self) -> tuple[str, bytes]:
-        """Return the digest under which equal wishes share their matching, and what it stands for."""
+    def digest(self) -> str:
+        """Return the digest under which equal wishes share their matching."""
         canonical = f"{self.filter.canonical()}\n{','.join(sorted(self.events))}"
-        meaning = {"filter": self.filter.model_dump(mode="json", exclude_defaults=True), "events": list(self.events)}
         if self.entitlement is not None:
             canonical += f"\n{self.entitlement.canonical()}"
-            meaning["entitlement"] = self.entitlement.model_dump(mode="json", exclude_defaults=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:32], orjson.dumps(meaning)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
     def covers(self, article: ArticlePublished) -> bool:
         """Tell whether a version is what is asked for, whatever was sent before."""
@@ -117,7 +108,7 @@ class Subscription:
 
     id: str
     account: str
-    url: str
+    channel: Webhook
     filter: dict[str, Any]
     events: list[str]
     content: str
@@ -128,6 +119,10 @@ class Subscription:
     revision: str = "1"
     entitlement: str | None = None
     """What its account is entitled to, as JSON, where that is not all."""
+    former_secrets: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    """Those that still sign, each until its time (seconds since the epoch)."""
+    status_reason: str | None = None
+    health: Health = HEALTHY
 
     @classmethod
     def read(cls, fields: Mapping[bytes, bytes]) -> "Subscription":
@@ -135,7 +130,7 @@ class Subscription:
         return cls(
             id=fields[b"id"].decode(),
             account=fields[b"account"].decode(),
-            url=fields[b"url"].decode(),
+            channel=_channel(fields),
             filter=orjson.loads(fields[b"filter"]),
             events=fields[b"events"].decode().split(","),
             content=fields[b"content"].decode(),
@@ -145,6 +140,9 @@ class Subscription:
             labels=orjson.loads(fields.get(b"labels", b"{}")),
             revision=fields.get(b"revision", b"1").decode(),
             entitlement=fields[b"entitlement"].decode() if fields.get(b"entitlement") else None,
+            former_secrets=former_secrets(fields.get(b"previous", b"[]")),
+            status_reason=fields[b"status_reason"].decode() if b"status_reason" in fields else None,
+            health=health(fields, time.time()),
         )
 
     def wish(self) -> Wish:
@@ -152,9 +150,9 @@ class Subscription:
         return Wish(Filter.model_validate(self.filter), tuple(self.events), entitlement_of(self.entitlement))
 
     def members(self) -> dict[str, Any]:
-        """Return what its owner has sent of it, or might have."""
+        """Return what its owner has sent of it, or might have. Holds secrets: never to be shown."""
         return {
-            "channel": {"type": "webhook", "url": self.url},
+            "channel": self.channel.model_dump(exclude_defaults=True) | {"type": self.channel.type},
             "filter": self.filter,
             "events": self.events,
             "content": self.content,
@@ -162,9 +160,19 @@ class Subscription:
         }
 
     def shown(self) -> dict[str, Any]:
-        """Return what its owner may see of it at any time: all but the secret."""
-        created = self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        return {"id": self.id, **self.members(), "status": self.status, "created_at": created}
+        """Return what its owner may see of it at any time: all but the secrets."""
+        return {
+            "id": self.id,
+            "channel": self.channel.shown(),
+            "filter": self.filter,
+            "events": self.events,
+            "content": self.content,
+            "labels": self.labels,
+            "status": self.status,
+            "status_reason": self.status_reason,
+            "endpoint": self.health.shown(),
+            "created_at": self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        }
 
 
 class TooMany(Exception):
@@ -203,7 +211,7 @@ class Subscriptions:
         subscription = Subscription(
             id=f"sub_{str(ULID()).lower()}",
             account=account,
-            url=draft.channel.url,
+            channel=draft.channel,
             filter=draft.filter.model_dump(mode="json", exclude_defaults=True),
             events=[str(wanted) for wanted in draft.events],
             content=str(draft.content),
@@ -217,7 +225,7 @@ class Subscriptions:
             self._queue.prefix,
             subscription.id,
             account,
-            *subscription.wish().definition(),
+            subscription.wish().digest(),
             await newest_entry(self._records, self._keys.stream),
             limit,
             int(now * 1000),
@@ -282,7 +290,7 @@ class Subscriptions:
     ) -> bool:
         changed = replace(
             found,
-            url=draft.channel.url,
+            channel=draft.channel,
             filter=draft.filter.model_dump(mode="json", exclude_defaults=True),
             events=[str(wanted) for wanted in draft.events],
             content=str(draft.content),
@@ -294,7 +302,7 @@ class Subscriptions:
             found.id,
             found.account,
             found.revision,
-            *changed.wish().definition(),
+            changed.wish().digest(),
             most_changes,
             *_flat(_fields(changed)),
         ]
@@ -331,7 +339,7 @@ class Subscriptions:
             found.id,
             found.account,
             found.revision,
-            *found.wish().definition(),
+            found.wish().digest(),
             self._queue.now,
         ]
         answer = await self._queue.functions.call("resume", [], arguments)
@@ -360,12 +368,28 @@ def _flat(fields: Mapping[str, Argument]) -> list[Argument]:
 
 
 def _fields(subscription: Subscription) -> dict[str, Argument]:
-    """Return the fields that may change."""
+    """Return the fields that may change; what is not set is empty."""
+    channel = subscription.channel
     return {
-        "url": subscription.url,
+        "url": channel.url,
+        "headers": orjson.dumps(channel.headers),
+        "rate": channel.rate or "",
+        "concurrency": channel.concurrency or "",
+        "notices": int(channel.notices),
         "filter": orjson.dumps(subscription.filter),
         "events": ",".join(subscription.events),
         "content": subscription.content,
         "labels": orjson.dumps(subscription.labels),
         "entitlement": subscription.entitlement or "",
     }
+
+
+def _channel(fields: Mapping[bytes, bytes]) -> Webhook:
+    return Webhook(
+        type="webhook",
+        url=fields[b"url"].decode(),
+        headers=orjson.loads(fields.get(b"headers", b"{}")),
+        rate=float(fields[b"rate"]) if fields.get(b"rate") else None,
+        concurrency=int(fields[b"concurrency"]) if fields.get(b"concurrency") else None,
+        notices=fields.get(b"notices") == b"1",
+    )

@@ -11,10 +11,12 @@ from newswire.filters import Filter
 from newswire.paging import json_answer
 from newswire.problems import Problem, not_found, problem
 from newswire.requests import Sent, json_body, scalar_params, single_headers
+from newswire_notify.channel import WebhookView
 from newswire_notify.guard import Policy, check_endpoint
+from newswire_notify.health import HealthView
 from newswire_notify.rendering import Content
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions import SubscriptionDraft, Subscriptions, TooMany, Wanted, Webhook
+from newswire_notify.subscriptions import SubscriptionDraft, Subscriptions, TooMany, Wanted
 
 PATH = "/v1/subscriptions"
 
@@ -25,12 +27,15 @@ class SubscriptionView(BaseModel):
     """A subscription."""
 
     id: str
-    channel: Webhook
+    channel: WebhookView
     filter: Filter
     events: list[Wanted]
     content: Content
     status: str
-    """``active``, or ``disabled`` after its endpoint answered 410."""
+    """``active``, or ``disabled``: nothing is delivered until its owner enables it again."""
+    status_reason: str | None
+    """Why it was disabled: ``gone`` (its endpoint answered 410), or ``failing`` (for days it took nothing)."""
+    endpoint: HealthView
     created_at: datetime
 
 
@@ -56,7 +61,7 @@ def router(subscriptions: Subscriptions, policy: Policy, settings: NotifySetting
     async def subscribe(caller: Subscriber, sent: Annotated[Sent[SubscriptionDraft], Depends(body)]) -> Response:
         draft = sent.model
         url = await check_endpoint(draft.channel.url, policy)
-        draft = draft.model_copy(update={"channel": Webhook(type="webhook", url=url)})
+        draft = draft.model_copy(update={"channel": draft.channel.model_copy(update={"url": url})})
         try:
             made = await subscriptions.add(caller.account, draft, limit=settings.subscriptions_per_account)
         except TooMany:
