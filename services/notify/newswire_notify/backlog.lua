@@ -42,23 +42,6 @@ local function places(p, sub)
   return found
 end
 
--- Sends an ended delivery once more, with the id that it had.
-local function again(p, sub, id, e, now, keep)
-  local key = p .. 'delivery:' .. id
-  local state = redis.call('HGET', key, 'state')
-  if state == 'waiting' or state == 'delivering' then return 0 end
-  redis.call('PERSIST', key)
-  redis.call('PERSIST', key .. ':attempts')
-  redis.call('HSET', key, 'state', 'waiting', 'failures', 0)
-  redis.call('HDEL', key, 'ended')
-  redis.call('HSET', p .. 'pending:' .. sub, e.article, id)
-  let_wait(p, sub, id, now)
-  if redis.call('EXISTS', p .. 'due:' .. sub) == 1 then redis.call('ZADD', p .. 'endpoints', 'LT', now, sub) end
-  redis.call('ZREM', p .. 'deliveries:dead', id)
-  count(p, e.id, e.article, e.version, state, -1, keep)
-  return 1
-end
-
 -- prefix, id of the backlog, where it was, where it is now, its end, whether that is reached ('1'), now, keep, how many entries were
 -- looked at; then for each event: id, type, kind (published or retracted), article, version, entry, envelope, whether it is asked for
 -- ('1'). Enqueues deliveries of one subscription and remembers how far it got, in one step. Of an event there is a delivery where the
@@ -87,7 +70,7 @@ local function step_backlog(_, argv)
     if (asked or before) and not seen and not replaced then
       local key = p .. 'delivery:' .. delivery_id(e.id, sub)
       local made = enqueue(p, sub, e, asked and 'matched' or 'previously_matched', now, keep)
-      if made == 0 and repeated then made = again(p, sub, delivery_id(e.id, sub), e, now, keep) end
+      if made == 0 and repeated then made = again(p, sub, delivery_id(e.id, sub), now, keep) end
       if made == 1 then redis.call('HSETNX', key, 'envelope', argv[i + 6]) end
       if not before then
         redis.call('HSET', told, sub, upto .. '|' .. entry)

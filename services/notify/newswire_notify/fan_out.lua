@@ -52,6 +52,23 @@ local function enqueue(p, sub, e, reason, now, keep, status)
   return 1
 end
 
+-- Sends an ended delivery once more, with the id that it had.
+local function again(p, sub, id, now, keep)
+  local key = p .. 'delivery:' .. id
+  local state, event, article, version = unpack(redis.call('HMGET', key, 'state', 'event', 'article', 'version'))
+  if state == 'waiting' or state == 'delivering' then return 0 end
+  redis.call('PERSIST', key)
+  redis.call('PERSIST', key .. ':attempts')
+  redis.call('HSET', key, 'state', 'waiting', 'failures', 0)
+  redis.call('HDEL', key, 'ended')
+  redis.call('HSET', p .. 'pending:' .. sub, article, id)
+  let_wait(p, sub, id, now)
+  if redis.call('EXISTS', p .. 'due:' .. sub) == 1 then redis.call('ZADD', p .. 'endpoints', 'LT', now, sub) end
+  redis.call('ZREM', p .. 'deliveries:dead', id)
+  count(p, event, article, version, state, -1, keep)
+  return 1
+end
+
 -- What `told:` holds of a digest once it matched again: the last time first, and those before it that somebody who left since was told at.
 local function told_again(p, digest, before, upto, entry)
   local last = string.match(before or '', '^(%d+)|')

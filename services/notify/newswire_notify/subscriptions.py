@@ -27,7 +27,7 @@ from newswire_notify.rendering import Content
 from newswire_notify.signing import new_secret
 
 SCHEMA = 1
-MOST_CHANGES = 100
+MOST_CHANGES = 200
 """How often what a subscription asks for may change: who was sent what under each filter is remembered."""
 PAGE = 200
 GROUP = "notify"
