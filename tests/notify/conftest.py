@@ -161,7 +161,7 @@ class Desk:
         )
         document = json.dumps(said.data)
         await self.redis.hset(self.keys.version(article_id, version), "document", document)
-        await self.redis.hset(self.keys.article(article_id), "status", "published")
+        await self.redis.hset(self.keys.article(article_id), mapping={"status": "published", "version": version})
         return await self._append(said.to_json(), said.id)
 
     async def put_retraction(self, article_id: str, version: int) -> Received:
@@ -244,7 +244,7 @@ async def opened_desk(
             keys,
             queue,
             Subscriptions(queue, redis, keys),
-            Deliveries(redis, redis, keys),
+            Deliveries(queue, redis, keys),
             matcher,
             fan_out,
             Expansion(queue, redis, keys, clock=clock, chunk=chunk),

@@ -71,7 +71,7 @@ async def test_from_subscribing_to_a_verified_webhook(
     assert Webhook(made["secret"]).verify(got.body, {k.lower(): v for k, v in got.headers.items()})["id"] == "a1.1"
     listed = (await api.http.get("/v1/subscriptions", headers=subscriber)).json()
     read = (await api.http.get(f"/v1/subscriptions/{made['id']}", headers=subscriber)).json()
-    assert listed == {"subscriptions": [read]}
+    assert listed == {"subscriptions": [read], "next_cursor": None}
     assert read == {name: value for name, value in made.items() if name != "secret"}
 
     async def shown() -> bool:
@@ -94,7 +94,10 @@ async def test_another_account_sees_nothing(api: Api, subscriber: dict[str, str]
     made = (await api.http.post("/v1/subscriptions", json=draft, headers=subscriber)).json()
     stranger = await api.key("Stranger", Scope.SUBSCRIBE)
     path = f"/v1/subscriptions/{made['id']}"
-    assert (await api.http.get("/v1/subscriptions", headers=stranger)).json() == {"subscriptions": []}
+    assert (await api.http.get("/v1/subscriptions", headers=stranger)).json() == {
+        "subscriptions": [],
+        "next_cursor": None,
+    }
     for method, address in (
         ("GET", path),
         ("DELETE", path),

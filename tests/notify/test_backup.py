@@ -86,7 +86,5 @@ async def test_dead_deliveries_can_be_retried_after_a_restore(
 
 
 async def shown(desk: Desk, account: str) -> list[dict[str, Any]]:
-    return [
-        {name: value for name, value in subscription.shown().items() if name != "endpoint"}
-        async for subscription in desk.subscriptions.of(account)
-    ]
+    found = [each.shown() async for each in desk.subscriptions.of(account)]
+    return [{name: value for name, value in each.items() if name != "endpoint"} for each in found]

@@ -17,7 +17,7 @@ MATCHES = int(os.environ.get("NEWSWIRE_LARGE_AUDIENCE", "20000"))
 async def crowd(desk: Desk, url: str, size: int) -> None:
     """Subscribe so many at one address, all to one filter."""
     first = await desk.subscribe(url, {"topics": ["Everybody"]})
-    digest, meaning = first.wish().definition()
+    digest = first.wish().digest()
     record = await desk.redis.hgetall(desk.keys.key("subscription", first.id))
     own = ("url", "filter", "events", "content", "status", "secret", "created", "schema")
     fields = [part for name in own for part in (name, record[name.encode()])]
@@ -27,19 +27,7 @@ async def crowd(desk: Desk, url: str, size: int) -> None:
                 (
                     "subscribe",
                     (),
-                    [
-                        desk.queue.prefix,
-                        f"{first.id}{number}",
-                        "crowd",
-                        digest,
-                        meaning,
-                        "0-0",
-                        size,
-                        1,
-                        "",
-                        "",
-                        *fields,
-                    ],
+                    [desk.queue.prefix, f"{first.id}{number}", "crowd", digest, "0-0", size, 1, "", "", *fields],
                 )
                 for number in range(at, min(at + 1000, size))
             ]

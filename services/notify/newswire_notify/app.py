@@ -15,6 +15,7 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
 from newswire_notify import deliveries_api, endpoints_api, live_api, subscriptions_api
+from newswire_notify.backlog import Backlogs
 from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.endpoints import Endpoints
@@ -82,13 +83,14 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         tail = Tail(records, keys)
         notices = Notices(queue, records, keys, own.site, keep=keep)
         totals = Totals(redis, records, keys, own.site)
+        backlogs = Backlogs(queue, records, keys, keep=keep, room=room, enqueued=wake)
         subscriptions = Subscriptions(queue, records, keys, keep=keep)
         yield Service(
             name="notify",
             routers=[
-                subscriptions_api.router(subscriptions, policy, own),
+                subscriptions_api.router(subscriptions, records, keys, policy, own),
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site)),
-                deliveries_api.router(subscriptions, Deliveries(redis, records, keys)),
+                deliveries_api.router(subscriptions, Deliveries(queue, records, keys, keep=keep), queue),
                 live_api.router(tail, own),
             ],
             loops={
@@ -98,6 +100,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "live stream": tail.run,
                 "totals": totals.run,
                 "notices": notices.run,
+                "backlogs": backlogs.run,
                 "memory": room.run,
             },
             checks={

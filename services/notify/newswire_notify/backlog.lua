@@ -42,23 +42,6 @@ local function places(p, sub)
   return found
 end
 
--- Sends an ended delivery once more, with the id that it had.
-local function again(p, sub, id, e, now)
-  local key = p .. 'delivery:' .. id
-  local state = redis.call('HGET', key, 'state')
-  if state == 'waiting' or state == 'delivering' then return 0 end
-  redis.call('PERSIST', key)
-  redis.call('PERSIST', key .. ':attempts')
-  redis.call('HSET', key, 'state', 'waiting', 'failures', 0)
-  redis.call('HDEL', key, 'ended')
-  redis.call('HSET', p .. 'pending:' .. sub, e.article, id)
-  wait(p, sub, id, now)
-  if redis.call('EXISTS', p .. 'due:' .. sub) == 1 then redis.call('ZADD', p .. 'endpoints', 'LT', now, sub) end
-  redis.call('ZREM', p .. 'deliveries:dead', id)
-  if redis.call('EXISTS', p .. 'progress:' .. e.id) == 1 then redis.call('HINCRBY', p .. 'progress:' .. e.id, state, -1) end
-  return 1
-end
-
 -- prefix, id of the backlog, where it was, where it is now, its end, whether that is reached ('1'), now, keep, how many entries were
 -- looked at; then for each event: id, type, kind (published or retracted), article, version, entry, envelope, whether it is asked for
 -- ('1'). Enqueues deliveries of one subscription and remembers how far it got, in one step. Of an event there is a delivery where the
@@ -66,13 +49,13 @@ end
 -- Answers how many were enqueued, or -1 where somebody else went on with it.
 local function step_backlog(_, argv)
   local p, backlog = argv[1], argv[1] .. 'backlog:' .. argv[2]
-  local sub, at, repeated, first, last = unpack(redis.call('HMGET', backlog, 'subscription', 'at', 'again', 'first', 'last'))
+  local sub, at, mode, first, last = unpack(redis.call('HMGET', backlog, 'subscription', 'at', 'again', 'first', 'last'))
   if at ~= argv[3] then return -1 end
   local now, keep = moment(p, argv[7]), argv[8]
   if redis.call('HGET', p .. 'subscription:' .. sub, 'status') ~= 'active' then return 0 end
   local mine, enqueued = places(p, sub), 0
   local upto = redis.call('GET', p .. 'subscriptions:seq')
-  repeated = repeated == '1'
+  local repeated = mode == '1'
   for i = 10, #argv, 8 do
     local e = {id = argv[i], type = argv[i + 1], article = argv[i + 3], version = argv[i + 4]}
     local entry, told = argv[i + 5], p .. 'told:' .. argv[i + 3]
@@ -80,14 +63,14 @@ local function step_backlog(_, argv)
     local seen = not repeated and begun and (begun < tonumber(first) or begun >= tonumber(last))
     local latest = tonumber(redis.call('HGET', told, 'rank'))
     local replaced = latest and latest > rank_of(e.version, argv[i + 2])
-    local asked, before = argv[i + 7] == '1', false
+    local asked, before = argv[i + 7] == '1' and mode ~= 'told', false
     for _, place in ipairs(seen and {} or mine) do
       before = before or was_told(redis.call('HGET', told, place[1]), place[2], place[3], place[4])
     end
     if (asked or before) and not seen and not replaced then
       local key = p .. 'delivery:' .. delivery_id(e.id, sub)
       local made = enqueue(p, sub, e, asked and 'matched' or 'previously_matched', now, keep)
-      if made == 0 and repeated then made = again(p, sub, delivery_id(e.id, sub), e, now) end
+      if made == 0 and repeated then made = again(p, sub, delivery_id(e.id, sub), now, keep) end
       if made == 1 then redis.call('HSETNX', key, 'envelope', argv[i + 6]) end
       if not before then
         redis.call('HSET', told, sub, upto .. '|' .. entry)

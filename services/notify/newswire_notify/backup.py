@@ -6,25 +6,25 @@ What is kept of a subscription beside its own record (who is asked about which f
 import time
 from collections.abc import AsyncIterator, Sequence
 
-import orjson
 from redis.asyncio import Redis
 
 from newswire.archive import Record, raw, text
 from newswire.keyspace import Keyspace
+from newswire_notify.queue import Queue
 
 PAGE = 500
 TRANSIENT = frozenset(
-    "due leased pending endpoints delivery deliveries fanout progress progressed answers clock "
-    "subscribers subscriptions filters expanding".split()
+    "due held leased overtaken pending endpoints delivery deliveries fanout progress progressed answers answered clock "
+    "subscribers formers subscriptions filters expanding backlogs".split()
 )
 """What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
-OWN = frozenset({"subscription", "told", "disabled"})
+OWN = frozenset({"subscription", "told", "disabled", "backlog"})
 """What names begin with whose records belong to the Redis of the deliveries."""
 
 
 async def deliveries(redis: "Redis", keys: Keyspace) -> AsyncIterator[Record]:
     """Read the deliveries that wait, are under way or were given up."""
-    for kind in ("due", "leased"):
+    for kind in ("due", "held", "leased"):
         async for name in redis.scan_iter(keys.key(kind, "*"), count=PAGE):
             waiting = await redis.zrange(name, 0, -1, withscores=True)
             for at in range(0, len(waiting), PAGE):
@@ -47,33 +47,40 @@ async def restore_deliveries(redis: "Redis", keys: Keyspace, records: Sequence[R
     """Put deliveries back into their queues, those that are not subscribed to any more left out."""
     async with redis.pipeline(transaction=False) as pipe:
         for record in records:
-            pipe.exists(keys.key("subscription", record["fields"]["subscription"]))
-        subscribed = await pipe.execute()
+            pipe.hget(keys.key("subscription", record["fields"]["subscription"]), "status")
+        statuses = await pipe.execute()
     async with redis.pipeline(transaction=False) as pipe:
-        for record, wanted in zip(records, subscribed, strict=True):
-            if wanted:
-                _put_back(pipe, keys, record)
+        for record, status in zip(records, statuses, strict=True):
+            if status:
+                _put_back(pipe, keys, record, paused=status == b"paused")
         await pipe.execute()
 
 
 async def attach_subscriptions(redis: "Redis", keys: Keyspace) -> int:
     """Make all that is looked up of subscriptions from their records; return how many there are."""
-    count = newest = 0
-    async for name in redis.scan_iter(keys.key("subscription", "*"), count=PAGE):
-        fields = {key.decode(): value.decode() for key, value in (await redis.hgetall(name)).items()}
-        count += 1
-        newest = max(newest, int(fields["seq"]))
-        async with redis.pipeline(transaction=True) as pipe:
-            pipe.zadd(keys.key("subscriptions", fields["account"]), {fields["id"]: int(fields["created"])})
-            if fields["attached"] == "1":
-                member = f"{fields['id']}|{fields['after']}"
-                meaning = {"filter": orjson.loads(fields["filter"]), "events": fields["events"].split(",")}
-                pipe.zadd(keys.key("subscribers", fields["digest"]), {member: int(fields["seq"])})
-                pipe.hset(keys.key("filters"), fields["digest"], orjson.dumps(meaning))
-            await pipe.execute()
-    if count:
-        await redis.set(keys.key("subscriptions", "seq"), newest)
+    queue = Queue(redis, keys)
+    count = 0
+    # Places of subscriptions are counted; those from now on come after all that were ever counted before the backup.
+    await redis.set(queue.key("subscriptions", "seq"), int(time.time() * 1000))
+    async for page in _pages(redis, queue.key("subscription", "")):
+        await queue.functions.call_all([("attach", (), [queue.prefix, name]) for name in page])
+        count += len(page)
+    async for page in _pages(redis, queue.key("backlog", "")):
+        for name in page:
+            if await redis.hget(queue.key("backlog", name), "state") != b"done":
+                await redis.zadd(queue.key("backlogs"), {name: 0})
     return count
+
+
+async def _pages(redis: "Redis", beginning: str) -> AsyncIterator[list[str]]:
+    """Go through what the names of records end with that begin in this way."""
+    cursor = 0
+    while True:
+        cursor, found = await redis.scan(cursor, match=f"{beginning}*", count=PAGE)
+        if found:
+            yield [name.decode().removeprefix(beginning) for name in found]
+        if cursor == 0:
+            return
 
 
 async def _read(redis: "Redis", keys: Keyspace, found: list[tuple[bytes, float]]) -> list[Record]:
@@ -104,7 +111,7 @@ async def _read(redis: "Redis", keys: Keyspace, found: list[tuple[bytes, float]]
     return records
 
 
-def _put_back(pipe: "Redis", keys: Keyspace, record: Record) -> None:
+def _put_back(pipe: "Redis", keys: Keyspace, record: Record, *, paused: bool) -> None:
     fields = {name: raw(value) for name, value in record["fields"].items()}
     delivery, subscription = record["id"], fields["subscription"].decode()
     name = keys.key("delivery", delivery)
@@ -121,5 +128,6 @@ def _put_back(pipe: "Redis", keys: Keyspace, record: Record) -> None:
     now = int(time.time() * 1000)
     due = now if record["fields"]["state"] == "delivering" else record["due"]
     pipe.hset(keys.key("pending", subscription), fields["article"], delivery)
-    pipe.zadd(keys.key("due", subscription), {delivery: due})
-    pipe.zadd(keys.key("endpoints"), {subscription: due}, lt=True)
+    pipe.zadd(keys.key("held" if paused else "due", subscription), {delivery: due})
+    if not paused:
+        pipe.zadd(keys.key("endpoints"), {subscription: due}, lt=True)

@@ -5,6 +5,8 @@
 
 local PACING = 100
 local FIRST_PROBE, LAST_PROBE = 30000, 300000
+-- Bytes of answers that are kept for one subscription, what each takes besides, and dead deliveries that are kept in all.
+local MOST_ANSWERS, OVERHEAD, MOST_DEAD = 1048576, 200, 100000
 
 -- Stops all deliveries to an endpoint; its owner is told of it.
 local function disable(p, sub, reason, now, keep)
@@ -12,7 +14,8 @@ local function disable(p, sub, reason, now, keep)
   redis.call('HSET', key, 'status', 'disabled', 'status_reason', reason, 'disabled', string.format('%.0f', now))
   redis.call('HDEL', key, 'failing', 'failing_since', 'probe_at', 'probes', 'held_until')
   touch(key)
-  leave(p, sub)
+  local left = leave(p, sub)
+  if left then redis.call('HSET', key, 'left', left) end
   cancel_all(p, sub, now, keep)
   redis.call('SADD', p .. 'disabled', sub)
 end
@@ -76,6 +79,25 @@ local function look_again(p, e, now)
   reschedule(p, e.sub, cap, earliest)
 end
 
+-- Keeps what an endpoint answered, and forgets its oldest answers where those of one subscription take too much. They are kept by
+-- article, for they may quote what was sent; `answered:` names them in their order as "article|delivery|attempt|bytes".
+local function keep_answer(p, sub, article, place, answer, ttl)
+  local key, list = p .. 'subscription:' .. sub, p .. 'answered:' .. sub
+  redis.call('HSET', p .. 'answers:' .. article, place, answer)
+  redis.call('PEXPIRE', p .. 'answers:' .. article, ttl)
+  local size = #answer + OVERHEAD
+  if redis.call('RPUSH', list, article .. '|' .. place .. '|' .. size) == 1 then redis.call('HDEL', key, 'answer_bytes') end
+  redis.call('PEXPIRE', list, ttl)
+  local bytes = redis.call('HINCRBY', key, 'answer_bytes', size)
+  while bytes > MOST_ANSWERS do
+    local oldest = redis.call('LPOP', list)
+    if not oldest then break end
+    local of, where, taken = string.match(oldest, '^([^|]*)|(.*)|(%d+)$')
+    redis.call('HDEL', p .. 'answers:' .. of, where)
+    bytes = redis.call('HINCRBY', key, 'answer_bytes', -tonumber(taken))
+  end
+end
+
 -- Writes down how one attempt ended. Answers the state the delivery is in now, or false for one whose lease is lost.
 local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   local id, attempt, outcome, pause, record, answer = unpack(s)
@@ -93,9 +115,8 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
     if answer ~= '' then
       local retracted = redis.call('HGET', p .. 'told:' .. article, 'retracted')
       -- An answer may quote what was sent: none is kept of a version that has been retracted since.
-      if not (retracted and tonumber(retracted) > tonumber(version) * 2) then
-        redis.call('HSET', p .. 'answers:' .. article, id .. '|' .. attempt, answer)
-        redis.call('PEXPIRE', p .. 'answers:' .. article, math.max(keep, keep_dead))
+      if e.exists and not (retracted and tonumber(retracted) > tonumber(version) * 2) then
+        keep_answer(p, sub, article, id .. '|' .. attempt, answer, math.max(keep, keep_dead))
       end
     end
   end
@@ -111,7 +132,7 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
     if outcome ~= 'released' then redis.call('HINCRBY', key, 'failures', 1) end
     if not overtaken then
       redis.call('HSET', key, 'state', 'waiting')
-      wait(p, sub, id, now + pause)
+      let_wait(p, sub, id, now + pause)
       return 'waiting'
     end
     state = 'superseded'
@@ -120,6 +141,10 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
     redis.call('HSET', key, 'envelope', redis.call('HGET', p .. 'fanout:' .. event, 'envelope') or '')
     redis.call('ZADD', p .. 'deliveries:dead', now, id)
     redis.call('ZREMRANGEBYSCORE', p .. 'deliveries:dead', '-inf', now - keep_dead)
+    local over = redis.call('ZCARD', p .. 'deliveries:dead') - MOST_DEAD
+    for _, oldest in ipairs(over > 0 and redis.call('ZPOPMIN', p .. 'deliveries:dead', over) or {}) do
+      redis.call('DEL', p .. 'delivery:' .. oldest, p .. 'delivery:' .. oldest .. ':attempts')
+    end
     e.gone = outcome == 'gone'
   else
     state = outcome
@@ -144,7 +169,7 @@ local function take_back(p, sub, now, keep)
     redis.call('ZREM', p .. 'leased:' .. sub, id)
     if redis.call('HGET', p .. 'pending:' .. sub, redis.call('HGET', p .. 'delivery:' .. id, 'article')) == id then
       redis.call('HSET', p .. 'delivery:' .. id, 'state', 'waiting')
-      wait(p, sub, id, now)
+      let_wait(p, sub, id, now)
     else
       finish(p, id, 'superseded', now, keep)
     end

@@ -8,6 +8,7 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.keyspace import Keyspace
+from newswire_notify.deliveries import NotReplayed, replay
 from newswire_notify.queue import Queue
 
 
@@ -23,10 +24,6 @@ class DeadDelivery:
     attempts: int
     error: str | None
     ended: datetime
-
-
-class NotRetried(Exception):
-    """A dead delivery could not be tried again; the message says why."""
 
 
 async def list_dead(redis: "Redis", keys: Keyspace, limit: int = 1000) -> list[DeadDelivery]:
@@ -45,19 +42,11 @@ async def retry(redis: "Redis", keys: Keyspace, delivery_id: str) -> None:
     """Put a dead delivery back into its queue, as due now.
 
     Raises:
-        NotRetried: it is not dead, its subscription is gone, or a later version of its article has taken its place.
+        NotReplayed: it is not dead, its subscription is gone, or a later version of its article has taken its place.
     """
     queue = Queue(redis, keys)
-    answer = await queue.functions.call("revive", [], [queue.prefix, delivery_id, queue.now])
-    match answer:
-        case b"OK":
-            return
-        case b"UNSUBSCRIBED":
-            raise NotRetried("its subscription is gone or disabled")
-        case b"SUPERSEDED":
-            raise NotRetried("a later version of its article has taken its place")
-        case _:
-            raise NotRetried(f"there is no dead delivery {delivery_id}")
+    if not await replay(queue, delivery_id, state="dead"):
+        raise NotReplayed(f"there is no dead delivery {delivery_id}")
 
 
 async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:

@@ -1,29 +1,46 @@
--- What is done to single deliveries. Builds on queue.lua.
+-- What is done to single deliveries. Builds on queue.lua and fan_out.lua.
 
--- prefix, id, now. Puts a dead delivery back into its queue. Answers OK, MISSING, UNSUBSCRIBED or SUPERSEDED.
-local function revive(_, argv)
-  local p, id, now = argv[1], argv[2], moment(argv[1], argv[3])
+-- Whether a later version of its article has taken the place of a delivery.
+local function overtaken(p, article, version, kind)
+  if tonumber(version) == 0 then return false end
+  local latest = redis.call('HGET', p .. 'told:' .. article, 'rank')
+  return latest and tonumber(latest) > rank_of(version, string.find(kind, 'retracted', 1, true) and 'retracted' or 'published')
+end
+
+-- prefix, id, subscription ('' for any), the state that it must be in ('' for any), now, keep. Sends a delivery again, one that waits at
+-- once. Answers OK, MISSING, UNSUBSCRIBED, SUPERSEDED or FORGOTTEN, where what was to be said is kept no more.
+local function replay(_, argv)
+  local p, id, now = argv[1], argv[2], moment(argv[1], argv[5])
   local key = p .. 'delivery:' .. id
-  local state, sub, article, event, version, kind = unpack(redis.call('HMGET', key, 'state', 'subscription', 'article', 'event',
-    'version', 'type'))
-  if state ~= 'dead' then
-    redis.call('ZREM', p .. 'deliveries:dead', id)
+  local state, sub, article, event, version, kind, envelope = unpack(redis.call('HMGET', key, 'state', 'subscription', 'article', 'event',
+    'version', 'type', 'envelope'))
+  if argv[4] ~= '' and state ~= argv[4] then
+    redis.call('ZREM', p .. 'deliveries:' .. argv[4], id)
     return 'MISSING'
   end
-  if redis.call('HGET', p .. 'subscription:' .. sub, 'status') ~= 'active' then return 'UNSUBSCRIBED' end
-  local rank = rank_of(version, string.find(kind, 'retracted', 1, true) and 'retracted' or 'published')
-  local latest = redis.call('HGET', p .. 'told:' .. article, 'rank')
-  if latest and tonumber(latest) > rank then return 'SUPERSEDED' end
-  redis.call('PERSIST', key)
-  redis.call('PERSIST', key .. ':attempts')
-  redis.call('HSET', key, 'state', 'waiting', 'failures', 0)
-  redis.call('HDEL', key, 'ended')
-  redis.call('HSET', p .. 'pending:' .. sub, article, id)
-  redis.call('ZADD', p .. 'due:' .. sub, now, id)
-  redis.call('ZADD', p .. 'endpoints', 'LT', now, sub)
-  redis.call('ZREM', p .. 'deliveries:dead', id)
-  if redis.call('EXISTS', p .. 'progress:' .. event) == 1 then redis.call('HINCRBY', p .. 'progress:' .. event, 'dead', -1) end
+  if not state or (argv[3] ~= '' and sub ~= argv[3]) then return 'MISSING' end
+  local status = redis.call('HGET', p .. 'subscription:' .. sub, 'status')
+  if status ~= 'active' and status ~= 'paused' then return 'UNSUBSCRIBED' end
+  if overtaken(p, article, version, kind) then return 'SUPERSEDED' end
+  if (not envelope or envelope == '') and redis.call('EXISTS', p .. 'fanout:' .. event) == 0 then return 'FORGOTTEN' end
+  if state == 'waiting' and redis.call('ZADD', p .. 'due:' .. sub, 'XX', 'CH', now, id) == 1 then
+    redis.call('ZADD', p .. 'endpoints', 'LT', now, sub)
+  end
+  again(p, sub, id, now, argv[6])
   return 'OK'
 end
 
-register('revive', revive)
+-- prefix, id, subscription, now, keep. Answers OK, MISSING, or ENDED where it has ended already.
+local function cancel(_, argv)
+  local p, id, sub, now = argv[1], argv[2], argv[3], moment(argv[1], argv[4])
+  local state, whose = unpack(redis.call('HMGET', p .. 'delivery:' .. id, 'state', 'subscription'))
+  if not state or whose ~= sub then return 'MISSING' end
+  if state ~= 'waiting' and state ~= 'delivering' then return 'ENDED' end
+  for _, queue in ipairs({'due:', 'held:', 'leased:', 'overtaken:'}) do redis.call('ZREM', p .. queue .. sub, id) end
+  finish(p, id, 'cancelled', now, argv[5])
+  if redis.call('EXISTS', p .. 'due:' .. sub) == 1 then redis.call('ZADD', p .. 'endpoints', 'LT', now, sub) end
+  return 'OK'
+end
+
+register('replay', replay)
+register('cancel', cancel)

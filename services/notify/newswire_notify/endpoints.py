@@ -7,7 +7,6 @@ import orjson
 from ulid import ULID
 
 from newswire.events import SCHEMA_ROOT
-from newswire.functions import Argument
 from newswire_notify.queue import Attempt, Endpoint, Job, Queue
 from newswire_notify.sending import Sender
 from newswire_notify.signing import new_secret
@@ -57,12 +56,7 @@ class Endpoints:
 
     async def enable(self, subscription: Subscription) -> None:
         """Go on delivering to an endpoint that was disabled: what comes from now on."""
-        arguments: list[Argument] = [
-            self._queue.prefix,
-            subscription.id,
-            subscription.account,
-            *subscription.wish().definition(),
-        ]
+        arguments = [self._queue.prefix, subscription.id, subscription.account]
         await self._queue.functions.call("enable", [], arguments)
 
     async def test(self, subscription: Subscription) -> Attempt:

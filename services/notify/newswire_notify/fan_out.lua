@@ -28,7 +28,7 @@ local function enqueue(p, sub, e, reason, now, keep, status)
   if redis.call('EXISTS', key) == 1 then return 0 end
   local earlier = redis.call('HGET', pending, e.article)
   if earlier then
-    if redis.call('ZREM', p .. 'due:' .. sub, earlier) + redis.call('ZREM', p .. 'held:' .. sub, earlier) > 0 then
+    if redis.call('ZREM', p .. 'due:' .. sub, earlier) == 1 or redis.call('ZREM', p .. 'held:' .. sub, earlier) == 1 then
       finish(p, earlier, 'superseded', now, keep)
     else
       local lease = redis.call('ZSCORE', p .. 'leased:' .. sub, earlier)
@@ -49,6 +49,23 @@ local function enqueue(p, sub, e, reason, now, keep, status)
     redis.call('ZADD', p .. 'due:' .. sub, now, id)
     redis.call('ZADD', p .. 'endpoints', 'LT', now, sub)
   end
+  return 1
+end
+
+-- Sends an ended delivery once more, with the id that it had.
+local function again(p, sub, id, now, keep)
+  local key = p .. 'delivery:' .. id
+  local state, event, article, version = unpack(redis.call('HMGET', key, 'state', 'event', 'article', 'version'))
+  if state == 'waiting' or state == 'delivering' then return 0 end
+  redis.call('PERSIST', key)
+  redis.call('PERSIST', key .. ':attempts')
+  redis.call('HSET', key, 'state', 'waiting', 'failures', 0)
+  redis.call('HDEL', key, 'ended')
+  redis.call('HSET', p .. 'pending:' .. sub, article, id)
+  let_wait(p, sub, id, now)
+  if redis.call('EXISTS', p .. 'due:' .. sub) == 1 then redis.call('ZADD', p .. 'endpoints', 'LT', now, sub) end
+  redis.call('ZREM', p .. 'deliveries:dead', id)
+  count(p, event, article, version, state, -1, keep)
   return 1
 end
 

@@ -88,7 +88,7 @@ local function finish(p, id, state, now, keep)
 end
 
 -- Lets a delivery wait until it is due, or until its subscription is resumed.
-local function wait(p, sub, id, due)
+local function let_wait(p, sub, id, due)
   local queue = redis.call('HGET', p .. 'subscription:' .. sub, 'status') == 'paused' and 'held:' or 'due:'
   redis.call('ZADD', p .. queue .. sub, due, id)
 end

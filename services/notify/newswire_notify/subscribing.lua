@@ -8,6 +8,7 @@
 
 -- How many places a subscription may have left before a pause makes it no new one.
 local PLACES = 100
+local FOR_EVER = '9007199254740991'
 
 local function change(p, op, digest, definition)
   local count = redis.call('INCR', p .. 'subscriptions:changed')
@@ -21,11 +22,23 @@ local function forget_unless_wanted(p, digest)
   if redis.call('HDEL', p .. 'filters', digest) == 1 then change(p, 'remove', digest, '') end
 end
 
-local function join(p, sub, digest, definition, after)
+-- Lets articles be held against what a subscription asks for.
+local function file(p, sub, digest)
+  if redis.call('HEXISTS', p .. 'filters', digest) == 1 then return end
+  local filter, events, entitlement = unpack(redis.call('HMGET', p .. 'subscription:' .. sub, 'filter', 'events', 'entitlement'))
+  local wanted = {}
+  for event in string.gmatch(events, '[^,]+') do wanted[#wanted + 1] = cjson.encode(event) end
+  local definition = '{"filter":' .. filter .. ',"events":[' .. table.concat(wanted, ',') .. ']'
+  if entitlement and entitlement ~= '' then definition = definition .. ',"entitlement":' .. entitlement end
+  redis.call('HSET', p .. 'filters', digest, definition .. '}')
+  change(p, 'add', digest, definition .. '}')
+end
+
+local function join(p, sub, digest, after)
   local seq = redis.call('INCR', p .. 'subscriptions:seq')
   redis.call('HSET', p .. 'subscription:' .. sub, 'digest', digest, 'after', after, 'seq', seq, 'attached', '1')
   redis.call('ZADD', p .. 'subscribers:' .. digest, seq, sub .. '|' .. after)
-  if redis.call('HSETNX', p .. 'filters', digest, definition) == 1 then change(p, 'add', digest, definition) end
+  file(p, sub, digest)
   return seq
 end
 
@@ -54,17 +67,17 @@ end
 
 -- Joins again who had left. Who did so all too often is taken for one that was never away: it may be told of later versions of what
 -- came meanwhile.
-local function join_again(p, sub, digest, definition)
+local function join_again(p, sub, digest)
   local key = p .. 'subscription:' .. sub
   local after, formers, attached = unpack(redis.call('HMGET', key, 'after', 'formers', 'attached'))
   if attached == '1' then return end
   local _, count = string.gsub(formers or '', ';', '')
   local earlier, last, seq, since, left = string.match(formers or '', '^(.-)' .. PLACE .. '$')
-  if count < PLACES or last ~= digest then return join(p, sub, digest, definition, after) end
+  if count < PLACES or last ~= digest then return join(p, sub, digest, after) end
   give_up_place(p, sub, digest, since, left)
   redis.call('HSET', key, 'seq', seq, 'after', since, 'attached', '1', 'formers', earlier)
   redis.call('ZADD', p .. 'subscribers:' .. digest, seq, sub .. '|' .. since)
-  if redis.call('HSETNX', p .. 'filters', digest, definition) == 1 then change(p, 'add', digest, definition) end
+  file(p, sub, digest)
 end
 
 -- Asks for the events after an entry of the stream to be gone through for one subscription (backlog.lua): those that fan-outs from
@@ -76,7 +89,7 @@ local function look_back(p, sub, from, since, first, last, again, now)
     'again', again, 'created', now, 'state', 'waiting', 'looked_at', 0, 'enqueued', 0)
   redis.call('ZADD', p .. 'backlogs', now, id)
   redis.call('HSET', p .. 'subscription:' .. sub, 'backlog', id)
-  redis.call('ZADD', p .. 'subscribers:' .. sub, 0, sub .. '|0-0|9007199254740991')
+  redis.call('ZADD', p .. 'subscribers:' .. sub, 1, sub .. '|0-0|' .. FOR_EVER)
 end
 
 -- Marks a record as another one than before.
@@ -101,21 +114,21 @@ local function own(p, id, account)
   return {status = found[2], revision = found[3] or '1'}
 end
 
--- prefix, id, account, digest, definition, after, limit, created (ms), where to look back from or '', the time of that (ms), then the
--- fields of the subscription. Answers -1 where the account has as many as it may have.
+-- prefix, id, account, digest, after, limit, created (ms), where to look back from or '', the time of that (ms), then the fields of the
+-- subscription. Answers -1 where the account has as many as it may have.
 local function subscribe(_, argv)
   local p, id, account = argv[1], argv[2], argv[3]
   local all = p .. 'subscriptions:' .. account
-  if redis.call('ZCARD', all) >= tonumber(argv[7]) then return -1 end
-  redis.call('HSET', p .. 'subscription:' .. id, 'id', id, 'account', account, 'revision', 1, unpack(argv, 11))
-  redis.call('ZADD', all, argv[8], id)
-  local seq = join(p, id, argv[4], argv[5], argv[6])
-  if argv[9] ~= '' then look_back(p, id, argv[9], argv[10], 0, seq, '0', tonumber(argv[8])) end
+  if redis.call('ZCARD', all) >= tonumber(argv[6]) then return -1 end
+  redis.call('HSET', p .. 'subscription:' .. id, 'id', id, 'account', account, 'revision', 1, unpack(argv, 10))
+  redis.call('ZADD', all, argv[7], id)
+  local seq = join(p, id, argv[4], argv[5])
+  if argv[8] ~= '' then look_back(p, id, argv[8], argv[9], 0, seq, '0', tonumber(argv[7])) end
   return 1
 end
 
--- prefix, id, account, revision that is to be changed, digest, definition, how often at most the digest may change (-1 for as often as
--- need be), then fields of the subscription. Answers OK | MISSING | STALE | TOO_OFTEN.
+-- prefix, id, account, revision that is to be changed, digest, how often at most the digest may change (-1 for as often as need be),
+-- then fields of the subscription. Answers OK | MISSING | STALE | TOO_OFTEN.
 local function alter(_, argv)
   local p, id, digest = argv[1], argv[2], argv[5]
   local key = p .. 'subscription:' .. id
@@ -125,15 +138,15 @@ local function alter(_, argv)
   local before, attached, formers = unpack(redis.call('HMGET', key, 'digest', 'attached', 'formers'))
   if before ~= digest then
     local _, changes = string.gsub(formers or '', ';', '')
-    local most = tonumber(argv[7])
+    local most = tonumber(argv[6])
     if most >= 0 and changes >= most then return 'TOO_OFTEN' end
   end
-  redis.call('HSET', key, unpack(argv, 8))
+  redis.call('HSET', key, unpack(argv, 7))
   touch(key)
   if before ~= digest and attached == '1' then
     local after = redis.call('HGET', key, 'after')
     leave(p, id)
-    join(p, id, digest, argv[6], after)
+    join(p, id, digest, after)
   end
   return 'OK'
 end
@@ -154,7 +167,7 @@ local function pause(_, argv)
   return 'OK'
 end
 
--- prefix, id, account, revision, digest, definition, now. What was held goes out, and what came meanwhile is looked for.
+-- prefix, id, account, revision, digest, now. What was held goes out, and what came meanwhile is looked for.
 -- Answers OK | MISSING | STALE | DISABLED.
 local function resume(_, argv)
   local p, id = argv[1], argv[2]
@@ -164,10 +177,10 @@ local function resume(_, argv)
   if found.status == 'active' then return 'OK' end
   if found.status ~= 'paused' then return 'DISABLED' end
   if found.revision ~= argv[4] then return 'STALE' end
-  local now = moment(p, argv[7])
+  local now = moment(p, argv[6])
   local left, from, since, after = unpack(redis.call('HMGET', key, 'left', 'left_at', 'paused', 'after'))
   local back = redis.call('INCR', p .. 'subscriptions:seq')
-  join_again(p, id, argv[5], argv[6])
+  join_again(p, id, argv[5])
   redis.call('HSET', key, 'status', 'active')
   redis.call('HDEL', key, 'left', 'left_at', 'paused')
   touch(key)
@@ -194,8 +207,28 @@ local function unsubscribe(_, argv)
   return 1
 end
 
+-- prefix, id. Makes all that is looked up of a subscription from its record.
+local function attach(_, argv)
+  local p, id = argv[1], argv[2]
+  local account, created, digest, after, seq, attached, formers, backlogs = unpack(redis.call('HMGET', p .. 'subscription:' .. id, 'account',
+    'created', 'digest', 'after', 'seq', 'attached', 'formers', 'backlogs'))
+  redis.call('ZADD', p .. 'subscriptions:' .. account, created, id)
+  for former, joined, entry, left in string.gmatch(formers or '', PLACE) do
+    local member = table.concat({id, entry, left}, '|')
+    redis.call('ZADD', p .. 'subscribers:' .. former, joined, member)
+    redis.call('ZADD', p .. 'formers:' .. former, left, member)
+  end
+  if backlogs then redis.call('ZADD', p .. 'subscribers:' .. id, 1, id .. '|0-0|' .. FOR_EVER) end
+  if attached == '1' then
+    redis.call('ZADD', p .. 'subscribers:' .. digest, seq, id .. '|' .. after)
+    file(p, id, digest)
+  end
+  return 1
+end
+
 register('subscribe', subscribe)
 register('alter', alter)
 register('pause', pause)
 register('resume', resume)
 register('unsubscribe', unsubscribe)
+register('attach', attach)

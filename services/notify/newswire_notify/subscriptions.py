@@ -27,7 +27,7 @@ from newswire_notify.rendering import Content
 from newswire_notify.signing import new_secret
 
 SCHEMA = 1
-MOST_CHANGES = 100
+MOST_CHANGES = 200
 """How often what a subscription asks for may change: who was sent what under each filter is remembered."""
 PAGE = 200
 GROUP = "notify"
@@ -87,14 +87,12 @@ class Wish:
     events: Sequence[str]
     entitlement: Filter | None = None
 
-    def definition(self) -> tuple[str, bytes]:
-        """Return the digest under which equal wishes share their matching, and what it stands for."""
+    def digest(self) -> str:
+        """Return the digest under which equal wishes share their matching."""
         canonical = f"{self.filter.canonical()}\n{','.join(sorted(self.events))}"
-        meaning = {"filter": self.filter.model_dump(mode="json", exclude_defaults=True), "events": list(self.events)}
         if self.entitlement is not None:
             canonical += f"\n{self.entitlement.canonical()}"
-            meaning["entitlement"] = self.entitlement.model_dump(mode="json", exclude_defaults=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:32], orjson.dumps(meaning)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
     def covers(self, article: ArticlePublished) -> bool:
         """Tell whether a version is what is asked for, whatever was sent before."""
@@ -132,7 +130,7 @@ class Subscription:
         return cls(
             id=fields[b"id"].decode(),
             account=fields[b"account"].decode(),
-            channel=stored_channel(fields),
+            channel=_channel(fields),
             filter=orjson.loads(fields[b"filter"]),
             events=fields[b"events"].decode().split(","),
             content=fields[b"content"].decode(),
@@ -152,9 +150,9 @@ class Subscription:
         return Wish(Filter.model_validate(self.filter), tuple(self.events), entitlement_of(self.entitlement))
 
     def members(self) -> dict[str, Any]:
-        """Return what its owner has sent of it, or might have: never to be shown, for headers may be secrets."""
+        """Return what its owner has sent of it, or might have. Holds secrets: never to be shown."""
         return {
-            "channel": self.channel.model_dump(exclude_defaults=True),
+            "channel": self.channel.model_dump(exclude_defaults=True) | {"type": self.channel.type},
             "filter": self.filter,
             "events": self.events,
             "content": self.content,
@@ -163,15 +161,17 @@ class Subscription:
 
     def shown(self) -> dict[str, Any]:
         """Return what its owner may see of it at any time: all but the secrets."""
-        created = self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {
             "id": self.id,
-            **self.members(),
             "channel": self.channel.shown(),
+            "filter": self.filter,
+            "events": self.events,
+            "content": self.content,
+            "labels": self.labels,
             "status": self.status,
             "status_reason": self.status_reason,
             "endpoint": self.health.shown(),
-            "created_at": created,
+            "created_at": self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         }
 
 
@@ -225,7 +225,7 @@ class Subscriptions:
             self._queue.prefix,
             subscription.id,
             account,
-            *subscription.wish().definition(),
+            subscription.wish().digest(),
             await newest_entry(self._records, self._keys.stream),
             limit,
             int(now * 1000),
@@ -302,7 +302,7 @@ class Subscriptions:
             found.id,
             found.account,
             found.revision,
-            *changed.wish().definition(),
+            changed.wish().digest(),
             most_changes,
             *_flat(_fields(changed)),
         ]
@@ -339,7 +339,7 @@ class Subscriptions:
             found.id,
             found.account,
             found.revision,
-            *found.wish().definition(),
+            found.wish().digest(),
             self._queue.now,
         ]
         answer = await self._queue.functions.call("resume", [], arguments)
@@ -351,29 +351,6 @@ class Subscriptions:
         """End a subscription and whatever of it waits to be delivered; return whether the account had it."""
         arguments: list[Argument] = [self._queue.prefix, subscription_id, account, self._queue.now, self._keep]
         return bool(await self._queue.functions.call("unsubscribe", [], arguments))
-
-
-def channel_fields(channel: Webhook) -> dict[str, Argument]:
-    """Return a channel as the record of its subscription holds it; what is not set is empty."""
-    return {
-        "url": channel.url,
-        "headers": orjson.dumps(channel.headers),
-        "rate": channel.rate or "",
-        "concurrency": channel.concurrency or "",
-        "notices": int(channel.notices),
-    }
-
-
-def stored_channel(fields: Mapping[bytes, bytes]) -> Webhook:
-    """Take a channel from the record of its subscription."""
-    return Webhook(
-        type="webhook",
-        url=fields[b"url"].decode(),
-        headers=orjson.loads(fields.get(b"headers", b"{}")),
-        rate=float(fields[b"rate"]) if fields.get(b"rate") else None,
-        concurrency=int(fields[b"concurrency"]) if fields.get(b"concurrency") else None,
-        notices=fields.get(b"notices") == b"1",
-    )
 
 
 def before(moment_ms: int) -> str:
@@ -391,12 +368,28 @@ def _flat(fields: Mapping[str, Argument]) -> list[Argument]:
 
 
 def _fields(subscription: Subscription) -> dict[str, Argument]:
-    """Return the fields that may change."""
+    """Return the fields that may change; what is not set is empty."""
+    channel = subscription.channel
     return {
-        **channel_fields(subscription.channel),
+        "url": channel.url,
+        "headers": orjson.dumps(channel.headers),
+        "rate": channel.rate or "",
+        "concurrency": channel.concurrency or "",
+        "notices": int(channel.notices),
         "filter": orjson.dumps(subscription.filter),
         "events": ",".join(subscription.events),
         "content": subscription.content,
         "labels": orjson.dumps(subscription.labels),
         "entitlement": subscription.entitlement or "",
     }
+
+
+def _channel(fields: Mapping[bytes, bytes]) -> Webhook:
+    return Webhook(
+        type="webhook",
+        url=fields[b"url"].decode(),
+        headers=orjson.loads(fields.get(b"headers", b"{}")),
+        rate=float(fields[b"rate"]) if fields.get(b"rate") else None,
+        concurrency=int(fields[b"concurrency"]) if fields.get(b"concurrency") else None,
+        notices=fields.get(b"notices") == b"1",
+    )
