@@ -17,7 +17,8 @@ def elsewhere(namespace: str) -> Keyspace:
 
 async def copy(redis: Redis, here: Keyspace, there: Keyspace, pattern: str) -> None:
     """Do for plain records what the command does."""
-    async for name in redis.scan_iter(here.key(pattern)):
+    names = [name for keys in (here, here.deliveries) async for name in redis.scan_iter(keys.key(pattern))]
+    for name in names:
         await redis.copy(name, name.decode().replace(here.namespace, there.namespace, 1))
 
 
@@ -82,7 +83,7 @@ async def test_dead_deliveries_can_be_retried_after_a_restore(
     async with opened_desk(redis, elsewhere, clock) as restored:
         assert await restored.states(subscription) == {"a1.1": "dead"}
         await restored.deliver()
-    assert len(await redis.zrange(elsewhere.key("deliveries", "dead"), 0, -1)) == 1
+    assert len(await redis.zrange(elsewhere.deliveries.key("deliveries", "dead"), 0, -1)) == 1
 
 
 async def shown(desk: Desk, account: str) -> list[dict[str, Any]]:

@@ -89,7 +89,7 @@ async def test_a_removed_subscription_leaves_nothing_behind(desk: Desk, redis: R
     assert await desk.subscriptions.resume(await found(desk, changing))
     await desk.subscriptions.remove("reader", changing.id)
     await catch_up(desk)
-    left = [name async for name in redis.scan_iter(desk.keys.key("*"))]
+    left = [name async for name in redis.scan_iter(desk.keys.deliveries.key("*"))]
     assert {name.decode().split(":")[1] for name in left} <= {"subscriptions", "clock"}, left
 
 
@@ -269,7 +269,7 @@ async def test_a_backlog_never_fills_an_endpoint_s_queue(desk: Desk, redis: Redi
     backlogs = Backlogs(desk.queue, redis, desk.keys)
     while await backlogs.step():
         pass
-    assert 100 <= await redis.zcard(desk.keys.key("due", subscription.id)) <= 124
+    assert 100 <= await redis.zcard(desk.keys.deliveries.key("due", subscription.id)) <= 124
 
 
 async def test_filters_equal_but_for_the_entitlement_do_not_share_their_matching() -> None:

@@ -282,7 +282,7 @@ async def test_what_an_endpoint_answered_goes_with_the_article(desk: Desk, recei
     [attempt] = await desk.deliveries.attempts(subscription.id, delivery["id"]) or []
     assert attempt["answer"] is None
     await desk.fan_out([desk.entries["a1.1.retracted"]])
-    assert not await desk.redis.exists(desk.keys.key("answers", "a1"))
+    assert not await desk.redis.exists(desk.keys.deliveries.key("answers", "a1"))
 
 
 async def test_an_answer_that_comes_after_the_retraction_is_not_kept(desk: Desk, receiver: Receiver) -> None:
@@ -297,7 +297,7 @@ async def test_an_answer_that_comes_after_the_retraction_is_not_kept(desk: Desk,
     await desk.publish("a1")
     await desk.deliver()
     assert await desk.states(subscription) == {"a1.1": "delivered", "a1.1.retracted": "delivered"}
-    assert not await desk.redis.exists(desk.keys.key("answers", "a1"))
+    assert not await desk.redis.exists(desk.keys.deliveries.key("answers", "a1"))
 
 
 async def test_nothing_kept_for_deliveries_holds_text_of_a_retracted_article(desk: Desk, receiver: Receiver) -> None:
@@ -311,7 +311,7 @@ async def test_nothing_kept_for_deliveries_holds_text_of_a_retracted_article(des
         await desk.deliver()
     await desk.retract("a1")
     await desk.deliver()
-    async for key in desk.redis.scan_iter(f"{desk.keys.namespace}:*"):
+    async for key in desk.redis.scan_iter(f"*{desk.keys.namespace}*"):
         if key.decode() != desk.keys.stream:
             assert b"Unmistakable" not in (await desk.redis.dump(key) or b""), key
 
