@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
@@ -17,10 +16,11 @@ from newswire.events import FIELD, PUBLISHED, RETRACTED, ArticlePublished, Artic
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire_notify.channel import Webhook
+from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.endpoints import Endpoints
 from newswire_notify.expansion import Expansion
-from newswire_notify.guard import Policy, connector
+from newswire_notify.guard import Policy
 from newswire_notify.handlers import FanOut
 from newswire_notify.matcher import Matcher
 from newswire_notify.queue import Queue, Turn
@@ -235,10 +235,10 @@ async def opened_desk(
 ) -> AsyncIterator[Desk]:
     queue = Queue(redis, keys, clock=clock)
     matcher = Matcher(redis, keys)
-    async with aiohttp.ClientSession(connector=connector(Policy(allow_private=True), limit=64)) as session:
-        sender = Sender(session, clock, timeout=timeout, connect=0.5)
+    async with Connections(Policy(allow_private=True), connect=0.5) as connections:
+        sender = Sender(connections, clock, timeout=timeout)
         worker = Worker(queue, redis, keys, sender.send, clock=clock, uniform=lambda low, high: (low + high) / 2)
-        fan_out = FanOut(matcher, queue, redis, keys, clock=clock, enqueued=worker.wake, chunk=chunk)
+        fan_out = FanOut(matcher, queue, redis, keys, clock=clock, workers=[worker], chunk=chunk)
         yield Desk(
             redis,
             keys,

@@ -238,8 +238,7 @@ async def test_a_disabled_one_can_be_enabled_again(desk: Desk, receiver: Receive
     )
     await desk.publish("while-disabled")
     receiver.answer("/a", 204)
-    assert await desk.endpoints.enable("stranger", subscription.id) is None
-    assert await desk.endpoints.enable("reader", subscription.id)
+    await desk.endpoints.enable(subscription)
     await desk.publish("a2")
     await desk.publish("before", 2, title="Something else")
     await desk.deliver()
@@ -279,7 +278,7 @@ async def test_those_that_hang_take_no_places_from_the_quick(desk: Desk, receive
         receiver.answers[f"/hangs/{number}"] = hang
         await desk.subscribe(f"{receiver.url}/hangs/{number}", {"topics": ["Hanging"]})
     await desk.publish("a1", topics=["Hanging"])
-    patient = Sender(desk.endpoints._sender._session, desk.clock, timeout=60)
+    patient = Sender(desk.endpoints._sender._connections, desk.clock, timeout=60)
     worker = Worker(desk.queue, desk.redis, desk.keys, patient.send, concurrency=3, lease=90, clock=desk.clock)
     stopping = asyncio.Event()
     running = asyncio.create_task(worker.run(stopping))

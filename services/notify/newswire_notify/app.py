@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -17,10 +16,12 @@ from newswire.memory import MemoryGuard
 from newswire.settings import Settings
 from newswire_notify import deliveries_api, endpoints_api, live_api, subscriptions_api
 from newswire_notify.backlog import Backlogs
+from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.endpoints import Endpoints
+from newswire_notify.entitlements import Entitlements
 from newswire_notify.expansion import Expansion
-from newswire_notify.guard import Policy, connector
+from newswire_notify.guard import Policy
 from newswire_notify.handlers import FanOut, while_there_is_room
 from newswire_notify.live import Tail
 from newswire_notify.matcher import Matcher
@@ -51,13 +52,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=connector(policy, limit=0),  # the workers have theirs
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
-        )
+        connections = await stack.enter_async_context(Connections(policy, connect=own.webhook_connect_timeout))
         keep = own.delivery_retention.total_seconds()
         queue = Queue(
             redis,
@@ -68,7 +63,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             opens_after=own.webhook_circuit_opens_after,
             disables_after=own.webhook_disabled_after.total_seconds(),
         )
-        sender = Sender(session, timeout=own.webhook_timeout, connect=own.webhook_connect_timeout)
+        sender = Sender(connections, timeout=own.webhook_timeout)
         # Two, so that one sends while the other waits for the queue.
         workers = [
             Worker(queue, records, keys, sender.send, concurrency=share, lease=own.webhook_timeout + 15)
@@ -83,7 +78,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         room = MemoryGuard(redis, FULLEST)
         expansion = Expansion(queue, records, keys, clock=time.time, enqueued=wake, room=room)
         fan_out = FanOut(
-            Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake, left=expansion.wake
+            Matcher(redis, keys), queue, records, keys, clock=time.time, workers=workers, left=expansion.wake
         )
         consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)
@@ -91,10 +86,11 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         totals = Totals(redis, records, keys, own.site)
         backlogs = Backlogs(queue, records, keys, keep=keep, room=room, enqueued=wake)
         subscriptions = Subscriptions(queue, records, keys, keep=keep)
+        entitlements = Entitlements(subscriptions, redis, records, keys)
         yield Service(
             name="notify",
             routers=[
-                subscriptions_api.router(subscriptions, records, keys, policy, own),
+                subscriptions_api.router(subscriptions, entitlements, records, keys, policy, own),
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site)),
                 deliveries_api.router(subscriptions, Deliveries(queue, records, keys, keep=keep), queue),
                 live_api.router(tail, own),
@@ -107,6 +103,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "totals": totals.run,
                 "notices": notices.run,
                 "backlogs": backlogs.run,
+                "entitlements": entitlements.run,
                 "memory": room.run,
             },
             checks={

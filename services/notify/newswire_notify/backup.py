@@ -18,7 +18,7 @@ TRANSIENT = frozenset(
     "subscribers formers subscriptions filters expanding backlogs".split()
 )
 """What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
-OWN = frozenset({"subscription", "told", "disabled", "backlog"})
+OWN = frozenset({"subscription", "told", "disabled", "backlog", "entitled"})
 """What names begin with whose records belong to the Redis of the deliveries."""
 
 

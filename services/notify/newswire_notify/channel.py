@@ -52,7 +52,7 @@ class Webhook(BaseModel):
     def shown(self) -> dict[str, Any]:
         """Return it as its owner sees it: of the headers, which may be secrets, only the names."""
         names = {"header_names": list(self.headers)} if self.headers else {}
-        return self.model_dump(exclude={"headers"}, exclude_defaults=True) | {"type": self.type} | names
+        return self.model_dump(exclude={"headers"}, exclude_defaults=True) | names
 
 
 class WebhookView(BaseModel):

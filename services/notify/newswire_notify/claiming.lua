@@ -100,7 +100,7 @@ end
 
 -- Writes down how one attempt ended. Answers the state the delivery is in now, or false for one whose lease is lost.
 local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
-  local id, attempt, outcome, wait, record, answer = unpack(s)
+  local id, attempt, outcome, pause, record, answer = unpack(s)
   local key = p .. 'delivery:' .. id
   local current, state, sub, article, event, version = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription',
     'article', 'event', 'version'))
@@ -123,7 +123,7 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   if outcome == 'delivered' then
     recovered(e)
   elseif outcome == 'held' then
-    e.held_until = math.max(e.held_until or 0, now + wait)
+    e.held_until = math.max(e.held_until or 0, now + pause)
   elseif outcome == 'retry' or outcome == 'dead' then
     failed(e, now, most)
   end
@@ -132,7 +132,7 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
     if outcome ~= 'released' then redis.call('HINCRBY', key, 'failures', 1) end
     if not overtaken then
       redis.call('HSET', key, 'state', 'waiting')
-      let_wait(p, sub, id, now + wait)
+      let_wait(p, sub, id, now + pause)
       return 'waiting'
     end
     state = 'superseded'
@@ -189,7 +189,7 @@ local function free(p, e, now, left)
 end
 
 -- Answers {jobs, endpoints, envelopes}: of each job {delivery, attempt, failures, event, type, article, version, reason,
--- subscription}, of each endpoint {subscription, url, secret, previous secrets, content, headers}, of each event {id, envelope}.
+-- subscription}, of each endpoint {subscription, url, secret, previous secrets, content, headers, entitlement}, of each event {id, envelope}.
 local function claim(p, now, lease, left, cap, keep)
   local jobs, endpoints, envelopes, rendered = {}, {}, {}, {}
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
@@ -200,8 +200,8 @@ local function claim(p, now, lease, left, cap, keep)
     local taken = {}
     if count > 0 then taken = redis.call('ZRANGEBYSCORE', p .. 'due:' .. sub, '-inf', now, 'LIMIT', 0, count) end
     if #taken > 0 then
-      local about = redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'previous', 'content', 'headers')
-      endpoints[#endpoints + 1] = {sub, about[1], about[2], about[3] or '', about[4], about[5] or ''}
+      local about = redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'previous', 'content', 'headers', 'entitlement')
+      endpoints[#endpoints + 1] = {sub, about[1], about[2], about[3] or '', about[4], about[5] or '', about[6] or ''}
       redis.call('ZREM', p .. 'due:' .. sub, unpack(taken))
       local leases = {}
       for i, id in ipairs(taken) do

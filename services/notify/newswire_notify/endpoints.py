@@ -7,6 +7,7 @@ import orjson
 from ulid import ULID
 
 from newswire.events import SCHEMA_ROOT
+from newswire.functions import Argument
 from newswire_notify.queue import Attempt, Endpoint, Job, Queue
 from newswire_notify.sending import Sender
 from newswire_notify.signing import new_secret
@@ -21,7 +22,7 @@ class TooManySecrets(Exception):
 
 
 class Endpoints:
-    """Changes and tries the endpoints of subscriptions. Each method answers None where the account has no such subscription."""
+    """Changes and tries the endpoints of subscriptions."""
 
     def __init__(self, queue: Queue, sender: Sender, site: str) -> None:
         self._queue = queue
@@ -30,6 +31,8 @@ class Endpoints:
 
     async def rotate_secret(self, account: str, subscription_id: str, overlap: float) -> str | None:
         """Give a subscription a new secret; the old one goes on signing beside it for ``overlap`` seconds.
+
+        Answers None where the account has no such subscription.
 
         Raises:
             TooManySecrets: it was rotated so often of late that it would sign with too many.
@@ -52,10 +55,15 @@ class Endpoints:
             raise TooManySecrets
         return secret if answer == b"OK" else None
 
-    async def enable(self, account: str, subscription_id: str) -> bool | None:
-        """Go on delivering to an endpoint that was disabled."""
-        arguments = [self._queue.prefix, subscription_id, account]
-        return True if await self._queue.functions.call("enable", [], arguments) else None
+    async def enable(self, subscription: Subscription) -> None:
+        """Go on delivering to an endpoint that was disabled: what comes from now on, and what became of what it was sent."""
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            subscription.id,
+            subscription.account,
+            subscription.wish().digest(),
+        ]
+        await self._queue.functions.call("enable", [], arguments)
 
     async def test(self, subscription: Subscription) -> Attempt:
         """Send a test event at once; an endpoint that takes it is trusted again."""

@@ -106,11 +106,11 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints) -> APIRouter:
     )
     async def enable(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
-        if not await endpoints.enable(caller.account, subscription_id):
-            raise not_found("subscription")
         found = await subscriptions.get(caller.account, subscription_id)
         if found is None:
             raise not_found("subscription")
+        await endpoints.enable(found)
+        found = await subscriptions.get(caller.account, subscription_id) or found
         return json_answer(found.shown())
 
     return routes

@@ -14,8 +14,9 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire_notify.expansion import CHUNK, announce
 from newswire_notify.matcher import Matcher
-from newswire_notify.queue import Event, Expanded, Progress, Queue
+from newswire_notify.queue import Event, Expanded, Job, Progress, Queue
 from newswire_notify.rendering import envelope
+from newswire_notify.worker import Worker
 
 TOGETHER = 16
 """Events that share their round trips."""
@@ -43,7 +44,7 @@ class FanOut:
         keys: Keyspace,
         *,
         clock: Callable[[], float],
-        enqueued: Callable[[], None] = lambda: None,
+        workers: Sequence[Worker] = (),
         left: Callable[[], None] = lambda: None,
         chunk: int = CHUNK,
     ) -> None:
@@ -52,7 +53,7 @@ class FanOut:
         self._records = records
         self._keys = keys
         self._clock = clock
-        self._enqueued = enqueued
+        self._workers = workers
         self._left = left
         self._chunk = chunk
 
@@ -65,32 +66,43 @@ class FanOut:
             await self._fan_out(items[at : at + TOGETHER])
 
     async def _fan_out(self, items: Sequence[Received]) -> None:
-        """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each."""
-        plans = [self._plan(item) for item in items]
-        progress = await self._begin(items, plans)
-        if any(got.enqueued for got in progress):
-            self._enqueued()
-        if any(got.left for got in progress):
-            self._left()
-        # By id, for the same event may stand in a batch twice.
-        whole = {
-            plan.id: Expanded(plan.id, plan.envelope, plan.article, plan.version, got)
-            for (plan, _), got in zip(plans, progress, strict=True)
-            if not got.left and not got.announced
-        }
-        await announce(self._records, self._keys, self._queue, list(whole.values()), self._clock())
+        """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each.
 
-    async def _begin(self, items: Sequence[Received], plans: list[tuple[Event, list[str]]]) -> list[Progress]:
-        """Decide who is told, by the filters as they are at that very moment: matched again where one has changed since."""
-        begun = await self._queue.begin(plans, self._matcher.changes, self._chunk)
-        progress: list[Progress] = []
-        for at, got in enumerate(begun):
-            while got is None:
+        Where a filter has changed since they were matched, they are matched again.
+        """
+        while items:
+            plans = [self._plan(item) for item in items]
+            begun = await self._begin(plans)
+            decided = [(plan, got) for (plan, _), got in zip(plans, begun, strict=True) if got is not None]
+            if any(got.left for _, got in decided):
+                self._left()
+            # By id, for the same event may stand in a batch twice.
+            whole = {
+                plan.id: Expanded(plan.id, plan.envelope, plan.article, plan.version, got)
+                for plan, got in decided
+                if not got.left and not got.announced
+            }
+            await announce(self._records, self._keys, self._queue, list(whole.values()), self._clock())
+            items = [item for item, got in zip(items, begun, strict=True) if got is None]
+            if items:
                 await self._matcher.catch_up()
-                plans[at] = self._plan(items[at])
-                [got] = await self._queue.begin([plans[at]], self._matcher.changes, self._chunk)
-            progress.append(got)
-        return progress
+
+    async def _begin(self, plans: Sequence[tuple[Event, Sequence[str]]]) -> list[Progress | None]:
+        """Have a worker that is idle begin at once: what it is to send is claimed where it is enqueued."""
+        worker = max(self._workers, key=lambda each: each.free, default=None)
+        places = worker.reserve() if worker else 0
+        jobs: Sequence[Job] = ()
+        try:
+            begun, jobs = await self._queue.begin(
+                plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=places
+            )
+        finally:
+            if worker:
+                worker.take(jobs, places)
+        if len(jobs) == places and any(got.enqueued for got in begun if got):
+            for each in self._workers:
+                each.wake()
+        return begun
 
     def _plan(self, item: Received) -> tuple[Event, list[str]]:
         payload = item.payload

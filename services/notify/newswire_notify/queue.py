@@ -46,6 +46,8 @@ class Endpoint:
     """Secrets that still sign, each until its time (seconds since the epoch)."""
     content: str = "full"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    entitlement: str | None = None
+    """What may be sent there, as JSON, where that is not all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,23 +177,33 @@ class Queue:
         return _ms(self._clock()) if self._clock else ""
 
     async def begin(
-        self, plans: Sequence[tuple[Event, Sequence[str]]], as_of: int, chunk: int
-    ) -> list[Progress | None]:
+        self,
+        plans: Sequence[tuple[Event, Sequence[str]]],
+        as_of: int,
+        chunk: int,
+        *,
+        lease: float = 0.0,
+        limit: int = 0,
+    ) -> tuple[list[Progress | None], list[Job]]:
         """Decide, once and for all, who is told of events: those of the matched digests and those told before.
 
-        The first chunk of each event's deliveries is enqueued in the same round trip. ``as_of`` is the number of the change of
-        filters that was known when they were matched (`Matcher.changes`). Of an event for which there was a later one by now,
-        nothing is decided (None): it is to be matched again.
+        In the same round trip the first chunk of each event's deliveries is enqueued, and what is due is claimed. ``as_of`` is the
+        number of the change of filters that was known when they were matched (`Matcher.changes`). Of an event for which there was
+        a later one by now, nothing is decided (None): it is to be matched again.
         """
         calls: list[Call] = []
         for event, digests in plans:
             calls.append(("begin", (), self._decision(event, as_of, digests)))
             calls.append(("expand", (), self._expansion(event.id, chunk)))
+        if limit > 0:
+            calls.append(("exchange", (), [self.prefix, *self._exchange([], lease, limit)]))
         answers = await self._call_all(calls)
-        return [
+        jobs = _exchanged(answers.pop()).jobs if limit > 0 else []
+        progress = [
             None if begun == -1 else _progress(expanded)
             for begun, expanded in zip(answers[::2], answers[1::2], strict=True)
         ]
+        return progress, jobs
 
     def _decision(self, event: Event, as_of: int, digests: Sequence[str]) -> list[Argument]:
         return [
@@ -321,7 +333,7 @@ def former_secrets(stored: bytes) -> tuple[tuple[str, float], ...]:
 
 
 def _endpoint(fields: list[bytes]) -> Endpoint:
-    subscription, url, secret, previous, content, headers = fields
+    subscription, url, secret, previous, content, headers, entitlement = fields
     return Endpoint(
         subscription.decode(),
         url.decode(),
@@ -329,4 +341,5 @@ def _endpoint(fields: list[bytes]) -> Endpoint:
         former_secrets(previous or b"[]"),
         content.decode(),
         orjson.loads(headers or b"{}"),
+        entitlement.decode() or None,
     )

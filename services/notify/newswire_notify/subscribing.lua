@@ -144,10 +144,11 @@ local function alter(_, argv)
   end
   redis.call('HSET', key, unpack(argv, 7))
   touch(key)
-  if before ~= digest and attached == '1' then
-    local after = redis.call('HGET', key, 'after')
+  if attached ~= '1' then
+    redis.call('HSET', key, 'digest', digest)
+  elseif before ~= digest then
     leave(p, id)
-    join(p, id, digest, after)
+    join(p, id, digest, redis.call('HGET', key, 'after'))
   end
   return 'OK'
 end

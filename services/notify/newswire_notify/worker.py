@@ -16,8 +16,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire import telemetry
+from newswire.accounts import read_entitlement
 from newswire.consume import pause
-from newswire.events import PUBLISHED
+from newswire.events import PUBLISHED, ArticlePublished
+from newswire.filters import Facts
 from newswire.keyspace import Keyspace
 from newswire.records import unpack
 from newswire_notify.queue import Job, Outcome, Queue, Settled
@@ -82,7 +84,7 @@ class Worker:
         self._keys = keys
         self._post = post
         self._concurrency = concurrency
-        self._lease = lease
+        self.lease = lease
         self._clock = clock
         self._uniform = uniform
         self._news = asyncio.Event()
@@ -91,6 +93,8 @@ class Worker:
         self._ended: list[Settled] = []
         self._settling = asyncio.Lock()
         self._wait: float | None = None
+        self._reserved = 0
+        self._beginning: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Look into the queue at once: something was put into it."""
@@ -127,6 +131,22 @@ class Worker:
             await self.begin(jobs)
         return len(jobs)
 
+    def reserve(self) -> int:
+        """Keep places for what somebody else claims for this worker; none while it is busy, for then it claims by itself."""
+        places = self.free
+        if not self.running or places <= self._concurrency // 2:
+            return 0
+        self._reserved += places
+        return places
+
+    def take(self, jobs: Sequence[Job], reserved: int) -> None:
+        """Begin to send what was claimed for the places that were reserved."""
+        self._reserved -= reserved
+        if jobs:
+            task = asyncio.create_task(self.begin(jobs))
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
+
     async def until_idle(self) -> None:
         """Deliver all that is due now, and wait for it to end."""
         while await self.step() or self._in_flight or self._ended:
@@ -138,7 +158,8 @@ class Worker:
         """How many deliveries may begin at this moment."""
         since = asyncio.get_running_loop().time() - LONG
         quick = sum(1 for _ in takewhile(lambda began: began > since, reversed(self._in_flight.values())))
-        return max(0, min(self._concurrency - quick, MOST_LONG * self._concurrency - len(self._in_flight)))
+        free = min(self._concurrency - quick, MOST_LONG * self._concurrency - len(self._in_flight))
+        return max(0, free - self._reserved)
 
     async def _rest(self, stop: "asyncio.Task[bool]") -> None:
         """Sleep until there is something to do: an attempt has ended, something is due or was put into the queue."""
@@ -149,13 +170,24 @@ class Worker:
         self._news.clear()
 
     async def begin(self, jobs: Sequence[Job]) -> None:
-        """Begin to send what was claimed."""
-        documents = await self._documents(jobs)
+        """Begin to send what was claimed; hand it back where the texts cannot be read."""
+        try:
+            documents = await self._documents(jobs)
+        except (RedisError, OSError) as error:
+            log.warning("articles cannot be read", extra={"reason": str(error)})
+            self._ended += [Settled(job, Outcome.RELEASED, 0.0, None) for job in jobs]
+            return
         rendered = lru_cache(maxsize=None)(render)
+        may_have = lru_cache(maxsize=None)(_may_have)
         began = asyncio.get_running_loop().time()
         for job in jobs:
             document = documents.get((job.article, job.version)) if job.type == PUBLISHED else None
-            if not job.envelope or (job.type == PUBLISHED and document is None):
+            if (
+                not job.envelope
+                or (job.type == PUBLISHED and document is None)
+                # What its account is entitled to may have become less while it waited; a retraction takes nothing but back.
+                or (document is not None and not may_have(job.endpoint.entitlement, document))
+            ):
                 self._ended.append(Settled(job, Outcome.CANCELLED, 0.0, None))
                 continue
             content = job.endpoint.content if job.version else Content.FULL  # a notice is no article's
@@ -200,7 +232,7 @@ class Worker:
         async with self._settling:
             ended, self._ended = self._ended, []
             try:
-                answer = await self._queue.exchange(ended, self._lease, free)
+                answer = await self._queue.exchange(ended, self.lease, free)
             except BaseException:
                 self._ended = ended + self._ended  # settled twice is harmless: the second time the lease is gone
                 raise
@@ -215,6 +247,8 @@ class Worker:
         return answer.jobs
 
     async def _drain(self) -> None:
+        if self._beginning:
+            await asyncio.wait(self._beginning)
         if self._in_flight:
             _, late = await asyncio.wait(self._in_flight, timeout=DRAIN)
             for task in late:
@@ -224,6 +258,13 @@ class Worker:
             await self._exchange(0)
         except (RedisError, OSError) as error:
             log.warning("leases are left to run out", extra={"reason": str(error)})
+
+
+def _may_have(entitlement: str | None, document: bytes) -> bool:
+    """Tell whether a version is within what an account is entitled to."""
+    if entitlement is None:
+        return True
+    return read_entitlement(entitlement).matches(Facts.of(ArticlePublished.model_validate_json(document)))
 
 
 @lru_cache(maxsize=256)
