@@ -14,7 +14,7 @@ from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
-from newswire_notify import deliveries_api, endpoints_api, live_api, subscriptions_api
+from newswire_notify import deadletters_api, deliveries_api, endpoints_api, live_api, subscriptions_api
 from newswire_notify.backlog import Backlogs
 from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
@@ -93,6 +93,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 subscriptions_api.router(subscriptions, entitlements, records, keys, policy, own),
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site)),
                 deliveries_api.router(subscriptions, Deliveries(queue, records, keys, keep=keep), queue),
+                deadletters_api.router(redis, keys),
                 live_api.router(tail, own),
             ],
             loops={
