@@ -18,6 +18,7 @@ from calendar import monthrange
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import regex
@@ -108,6 +109,7 @@ _SPAN = re.compile(r"(?i:published):(?P<since>[\d-]*)(?P<dots>\.\.)?(?P<until>[\
 _DATE = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?")
 
 
+@lru_cache(maxsize=1024)
 def parse(text: str) -> Query:
     """Read a query.
 

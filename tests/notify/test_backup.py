@@ -6,7 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.keyspace import Keyspace
-from newswire_notify.backup import attach_subscriptions, deliveries, restore_deliveries
+from newswire_notify.backlog import Backlogs, replay_since, standing
+from newswire_notify.backup import TRANSIENT, attach_subscriptions, deliveries, restore_deliveries
+from newswire_notify.subscriptions import Subscription, SubscriptionDraft
 from tests.notify.conftest import Clock, Desk, Receiver, opened_desk
 
 
@@ -84,6 +86,57 @@ async def test_dead_deliveries_can_be_retried_after_a_restore(
         assert await restored.states(subscription) == {"a1.1": "dead"}
         await restored.deliver()
     assert len(await redis.zrange(elsewhere.deliveries.key("deliveries", "dead"), 0, -1)) == 1
+
+
+async def test_places_pauses_and_backlogs_survive(
+    redis: Redis, keys: Keyspace, elsewhere: Keyspace, desk: Desk, clock: Clock, receiver: Receiver
+) -> None:
+    changing = await desk.subscribe(f"{receiver.url}/changing", {"query": "ferry"})
+    paused = await desk.subscribe(f"{receiver.url}/paused", {"query": "ferry"})
+    replaying = await desk.subscribe(f"{receiver.url}/replaying", {"query": "ferry"})
+    await desk.publish("a1")
+    await desk.deliver()
+    draft = SubscriptionDraft.model_validate(changing.members() | {"filter": {"query": "harbour"}})
+    assert await desk.subscriptions.alter(changing, draft)
+    await desk.subscriptions.pause(paused)
+    await desk.publish("a1", 2)
+    assert await replay_since(desk.queue, replaying, 0)
+
+    records = [record async for record in deliveries(redis, keys)]
+    own = ("subscription:*", "told:*", "backlog:*", "article:*", "stream:*")
+    for pattern in own:
+        await copy(redis, keys, elsewhere, pattern)
+    assert not {pattern.partition(":")[0] for pattern in own[:3]} & TRANSIENT
+    await restore_deliveries(redis, elsewhere, records)
+    assert await attach_subscriptions(redis, elsewhere) == 3
+
+    receiver.got.clear()
+    async with opened_desk(redis, elsewhere, clock) as restored:
+        await restored.deliver()
+        assert sorted((got.path, got.event["id"]) for got in receiver.got) == [
+            ("/changing", "a1.2"),
+            ("/replaying", "a1.2"),
+        ]
+        assert await restored.subscriptions.resume(await found(restored, paused))
+        await restored.deliver()
+        assert receiver.events("/paused") == ["a1.2"]
+        await restored.publish("b1", title="The harbour is closed", text="")
+        await restored.retract("a1", 2)
+        await restored.deliver()
+        assert sorted(receiver.events("/changing")[1:]) == ["a1.2.retracted", "b1.1"]
+        assert receiver.events("/paused")[1:] == receiver.events("/replaying")[1:] == ["a1.2.retracted"]
+        backlogs = Backlogs(restored.queue, redis, elsewhere)
+        while await backlogs.step():
+            pass
+        progress = await standing(restored.queue, replaying.id)
+        assert progress is not None
+        assert progress.state == "done"
+
+
+async def found(desk: Desk, subscription: Subscription) -> Subscription:
+    again = await desk.subscriptions.get(subscription.account, subscription.id)
+    assert again is not None
+    return again
 
 
 async def shown(desk: Desk, account: str) -> list[dict[str, Any]]:

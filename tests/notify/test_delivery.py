@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
+from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
 from newswire_notify import deadletters
@@ -326,3 +327,29 @@ async def test_the_loop_delivers_at_once_and_hands_back_what_it_cannot_end(desk:
     stopping.set()
     await asyncio.wait_for(running, 10)
     assert await desk.states(subscription) == {"a1.1": "delivered"}
+
+
+async def test_what_is_kept_of_a_subscription_is_bounded(desk: Desk, redis: Redis, receiver: Receiver) -> None:
+    async def long() -> web.StreamResponse:
+        return web.Response(text="x" * 4096)
+
+    receiver.answers["/a"] = long
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    await desk.publish("first")
+    await desk.deliver()
+    await desk.fan_out([await desk.put(f"a{number}") for number in range(260)])
+    await desk.deliver()
+    answers = [await redis.hgetall(name) async for name in redis.scan_iter(desk.keys.deliveries.key("answers", "*"))]
+    kept = sum(len(answer) for found in answers for answer in found.values())
+    assert 900_000 < kept <= 1_048_576
+    await desk.subscriptions.pause(subscription)  # so that versions replace each other in its queue
+    for at in range(2, 1002, 100):
+        desk.clock.now += 1
+        await desk.fan_out([await desk.put("first", version) for version in range(at, at + 100)])
+    assert len(await desk.deliveries.of(subscription.id, 5000)) == 1000
+    records = [name async for name in redis.scan_iter(desk.keys.deliveries.key("delivery", "*"), count=1000)]
+    left = {name.decode().rpartition(":")[2] for name in records if not name.endswith(b":attempts")}
+    assert left == {row["id"] for row in await desk.deliveries.of(subscription.id, 5000)}
+    [newest] = [name async for name in redis.scan_iter(desk.keys.deliveries.key("answers", "a259"))]
+    await desk.retract("a259")
+    assert not await redis.exists(newest)

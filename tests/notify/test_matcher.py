@@ -1,16 +1,22 @@
 """The matcher finds what comparing every filter with every article finds."""
 
+import os
 import random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
-from newswire_notify.matcher import Index, Matcher
+from newswire_notify.matcher import Filed, Index, Matcher
+from newswire_notify.subscriptions import Wish
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 from tests.notify.conftest import Desk, published
 
+SETS = int(os.environ.get("NEWSWIRE_FILTER_SETS", "60"))
+"""Sets of filters that are compared; some thousands take a minute."""
 ALL = ("published", "updated", "corrected", "retracted")
 WORDS = "ferry harbour storm bridge council tram museum river winter timetable orchestra bakery lantern".split()
 
@@ -71,12 +77,13 @@ def random_article(chance: random.Random, number: int) -> ArticlePublished:
     )
 
 
-@pytest.mark.parametrize("seed", range(5))
+@settings(max_examples=SETS, deadline=None)
+@given(seed=st.integers(0, 2**32))
 def test_the_index_finds_what_comparing_everything_finds(seed: int) -> None:
     chance = random.Random(seed)
     index = Index()
     filters: dict[str, Filter] = {}
-    for number in range(300):
+    for number in range(30):
         filter_ = random_filter(chance)
         filters[filter_.digest()] = filter_
         index.add(filter_.digest(), filter_, ALL)
@@ -91,6 +98,30 @@ def test_the_index_finds_what_comparing_everything_finds(seed: int) -> None:
         index.remove(digest)
     assert len(index) == 0
     assert index.match(random_article(chance, 0)) == []
+
+
+async def test_every_replica_finds_what_comparing_everything_finds(desk: Desk) -> None:
+    chance = random.Random(7)
+    first = Matcher(desk.redis, desk.keys)
+    held: dict[str, Filter] = {}
+    for number in range(60):
+        filter_ = random_filter(chance)
+        held[(await desk.subscribe("http://127.0.0.1/1", filter_.model_dump(exclude_defaults=True))).id] = filter_
+        if number % 3 == 0:
+            gone = chance.choice(list(held))
+            del held[gone]
+            await desk.subscriptions.remove("reader", gone)
+        await first.catch_up()
+        if number % 20 == 19:
+            late = Matcher(desk.redis, desk.keys)
+            await late.catch_up()
+            for matcher in (first, late):
+                for at in range(20):
+                    article = random_article(chance, at)
+                    meant = {
+                        Wish(filter_, ALL).digest() for filter_ in held.values() if filter_.matches(Facts.of(article))
+                    }
+                    assert set(matcher.match(article)) == meant
 
 
 @pytest.mark.parametrize("table", [(articles(), SAVED_QUERIES), (articles_in_languages(), IN_LANGUAGES)])
@@ -111,16 +142,36 @@ def test_only_filters_that_can_match_are_verified(monkeypatch: pytest.MonkeyPatc
     for number in range(2000):
         index.add(str(number), Filter(query=f"ferry rareword{number}"), ALL)
     verified = 0
-    matches = Filter.matches
+    wants = Filed.wants
 
-    def counting(self: Filter, facts: Facts, *, text: bool = True) -> bool:
+    def counting(self: Filed, has: set[str], facts: Facts) -> bool:
         nonlocal verified
         verified += 1
-        return matches(self, facts, text=text)
+        return wants(self, has, facts)
 
-    monkeypatch.setattr(Filter, "matches", counting)
+    monkeypatch.setattr(Filed, "wants", counting)
     assert index.match(published("a1", title="The ferry and rareword7")) == ["7"]
     assert verified <= 2
+
+
+def test_a_filter_moves_to_what_turns_out_to_be_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    index = Index()
+    for number in range(20):
+        index.add(f"crowd{number}", Filter(query=f"lantern word{number}"), ALL)
+    index.add("one", Filter(query="ferry lantern"), ALL)
+    came_up = 0
+    wants = Filed.wants
+
+    def counting(self: Filed, has: set[str], facts: Facts) -> bool:
+        nonlocal came_up
+        came_up += 1
+        return wants(self, has, facts)
+
+    monkeypatch.setattr(Filed, "wants", counting)
+    for number in range(40):
+        assert index.match(published(f"a{number}", title="A ferry and nothing else")) == []
+    assert 0 < came_up < 10
+    assert index.match(published("b", title="A ferry with a lantern")) == ["one"]
 
 
 def test_kinds() -> None:

@@ -14,11 +14,12 @@ from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
-from newswire_notify import deliveries_api, endpoints_api, live_api, subscriptions_api
+from newswire_notify import deadletters_api, deliveries_api, endpoints_api, live_api, subscriptions_api
 from newswire_notify.backlog import Backlogs
 from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.endpoints import Endpoints
+from newswire_notify.entitlements import Entitlements
 from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy
 from newswire_notify.handlers import FanOut, while_there_is_room
@@ -85,12 +86,14 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         totals = Totals(redis, records, keys, own.site)
         backlogs = Backlogs(queue, records, keys, keep=keep, room=room, enqueued=wake)
         subscriptions = Subscriptions(queue, records, keys, keep=keep)
+        entitlements = Entitlements(subscriptions, redis, records, keys)
         yield Service(
             name="notify",
             routers=[
-                subscriptions_api.router(subscriptions, records, keys, policy, own),
+                subscriptions_api.router(subscriptions, entitlements, records, keys, policy, own),
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site)),
                 deliveries_api.router(subscriptions, Deliveries(queue, records, keys, keep=keep), queue),
+                deadletters_api.router(redis, keys),
                 live_api.router(tail, own),
             ],
             loops={
@@ -101,6 +104,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "totals": totals.run,
                 "notices": notices.run,
                 "backlogs": backlogs.run,
+                "entitlements": entitlements.run,
                 "memory": room.run,
             },
             checks={

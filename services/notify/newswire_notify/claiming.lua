@@ -189,7 +189,7 @@ local function free(p, e, now, left)
 end
 
 -- Answers {jobs, endpoints, envelopes}: of each job {delivery, attempt, failures, event, type, article, version, reason,
--- subscription}, of each endpoint {subscription, url, secret, previous secrets, content, headers}, of each event {id, envelope}.
+-- subscription}, of each endpoint {subscription, url, secret, previous secrets, content, headers, entitlement}, of each event {id, envelope}.
 local function claim(p, now, lease, left, cap, keep)
   local jobs, endpoints, envelopes, rendered = {}, {}, {}, {}
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
@@ -200,8 +200,8 @@ local function claim(p, now, lease, left, cap, keep)
     local taken = {}
     if count > 0 then taken = redis.call('ZRANGEBYSCORE', p .. 'due:' .. sub, '-inf', now, 'LIMIT', 0, count) end
     if #taken > 0 then
-      local about = redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'previous', 'content', 'headers')
-      endpoints[#endpoints + 1] = {sub, about[1], about[2], about[3] or '', about[4], about[5] or ''}
+      local about = redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'previous', 'content', 'headers', 'entitlement')
+      endpoints[#endpoints + 1] = {sub, about[1], about[2], about[3] or '', about[4], about[5] or '', about[6] or ''}
       redis.call('ZREM', p .. 'due:' .. sub, unpack(taken))
       local leases = {}
       for i, id in ipairs(taken) do

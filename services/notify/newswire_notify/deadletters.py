@@ -26,9 +26,22 @@ class DeadDelivery:
     ended: datetime
 
 
-async def list_dead(redis: "Redis", keys: Keyspace, limit: int = 1000) -> list[DeadDelivery]:
-    """Return the dead deliveries, oldest first. ``redis`` is the one of the deliveries."""
-    ids: list[bytes] = await redis.zrange(keys.deliveries.key("deliveries", "dead"), 0, limit - 1)
+class NoDeadDelivery(NotReplayed):
+    """There is no dead delivery with this id."""
+
+
+async def list_dead(
+    redis: "Redis", keys: Keyspace, limit: int = 1000, after: tuple[int, str] | None = None
+) -> list[DeadDelivery]:
+    """Return the dead deliveries, oldest first; those after one, by when it ended in ms and its id, where asked.
+
+    ``redis`` is the one of the deliveries.
+    """
+    name, first = keys.deliveries.key("deliveries", "dead"), 0
+    if after is not None:
+        rank = await redis.zrank(name, after[1])
+        first = await redis.zcount(name, "-inf", after[0]) if rank is None else rank + 1
+    ids: list[bytes] = await redis.zrange(name, first, first + limit - 1)
     async with redis.pipeline(transaction=False) as pipe:
         for delivery_id in ids:
             pipe.hgetall(keys.deliveries.key("delivery", delivery_id.decode()))
@@ -42,11 +55,12 @@ async def retry(redis: "Redis", keys: Keyspace, delivery_id: str) -> None:
     """Put a dead delivery back into its queue, as due now.
 
     Raises:
-        NotReplayed: it is not dead, its subscription is gone, or a later version of its article has taken its place.
+        NoDeadDelivery: there is no such one.
+        NotReplayed: its subscription is gone, or a later version of its article has taken its place.
     """
     queue = Queue(redis, keys)
     if not await replay(queue, delivery_id, state="dead"):
-        raise NotReplayed(f"there is no dead delivery {delivery_id}")
+        raise NoDeadDelivery(f"there is no dead delivery {delivery_id}")
 
 
 async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:

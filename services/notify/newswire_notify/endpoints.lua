@@ -30,20 +30,20 @@ end
 -- How far the fan-out may lag behind the stream, in ms, for an event of before the time to be found still.
 local LAG = 3600000
 
--- prefix, id, account. Goes on delivering to an endpoint that was disabled. Answers 0 where the account has no such subscription.
+-- prefix, id, account, digest. Goes on delivering to an endpoint that was disabled. Answers 0 where the account has no such subscription.
 local function enable(_, argv)
   local p, id = argv[1], argv[2]
   local key = p .. 'subscription:' .. id
   local account, status = unpack(redis.call('HMGET', key, 'account', 'status'))
   if account ~= argv[3] then return 0 end
   if status ~= 'disabled' then return 1 end
-  local digest, left, since = unpack(redis.call('HMGET', key, 'digest', 'left', 'disabled'))
+  local left, since = unpack(redis.call('HMGET', key, 'left', 'disabled'))
   local back = redis.call('INCR', p .. 'subscriptions:seq')
   redis.call('HSET', key, 'status', 'active')
   redis.call('HDEL', key, 'status_reason', 'disabled', 'left')
   redis.call('SREM', p .. 'disabled', id)
   touch(key)
-  join_again(p, id, digest)
+  join_again(p, id, argv[4])
   -- What was published meanwhile is not for it, but what became of the articles that it was sent is.
   local from = string.format('%.0f-0', math.max(0, tonumber(since) - LAG))
   if left then look_back(p, id, from, since, left, back, 'told', moment(p, '')) end

@@ -7,6 +7,7 @@ import orjson
 from ulid import ULID
 
 from newswire.events import SCHEMA_ROOT
+from newswire.functions import Argument
 from newswire_notify.queue import Attempt, Endpoint, Job, Queue
 from newswire_notify.sending import Sender
 from newswire_notify.signing import new_secret
@@ -55,8 +56,13 @@ class Endpoints:
         return secret if answer == b"OK" else None
 
     async def enable(self, subscription: Subscription) -> None:
-        """Go on delivering to an endpoint that was disabled: what comes from now on."""
-        arguments = [self._queue.prefix, subscription.id, subscription.account]
+        """Go on delivering to an endpoint that was disabled: what comes from now on, and what became of what it was sent."""
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            subscription.id,
+            subscription.account,
+            subscription.wish().digest(),
+        ]
         await self._queue.functions.call("enable", [], arguments)
 
     async def test(self, subscription: Subscription) -> Attempt:

@@ -28,7 +28,7 @@ local function enqueue(p, sub, e, reason, now, keep, status)
   if redis.call('EXISTS', key) == 1 then return 0 end
   local earlier = redis.call('HGET', pending, e.article)
   if earlier then
-    if redis.call('ZREM', p .. 'due:' .. sub, earlier) == 1 or redis.call('ZREM', p .. 'held:' .. sub, earlier) == 1 then
+    if redis.call('ZREM', p .. 'due:' .. sub, earlier) + redis.call('ZREM', p .. 'held:' .. sub, earlier) > 0 then
       finish(p, earlier, 'superseded', now, keep)
     else
       local lease = redis.call('ZSCORE', p .. 'leased:' .. sub, earlier)

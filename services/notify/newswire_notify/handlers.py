@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
 
+from newswire.analysis import language_of
 from newswire.consume import Handler, Received, Unavailable
 from newswire.events import ArticlePublished, ArticleRetracted
 from newswire.keyspace import Keyspace
@@ -59,6 +60,8 @@ class FanOut:
     async def __call__(self, batch: Sequence[Received]) -> None:
         """Enqueue the deliveries of every event of a batch."""
         items = [item for item in batch if isinstance(item.payload, ArticlePublished | ArticleRetracted)]
+        published = (item.payload for item in items if isinstance(item.payload, ArticlePublished))
+        await self._matcher.prepare({language_of(article.language) for article in published})
         for at in range(0, len(items), TOGETHER):
             await self._fan_out(items[at : at + TOGETHER])
 

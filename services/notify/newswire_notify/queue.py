@@ -46,6 +46,8 @@ class Endpoint:
     """Secrets that still sign, each until its time (seconds since the epoch)."""
     content: str = "full"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    entitlement: str | None = None
+    """What may be sent there, as JSON, where that is not all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +335,7 @@ def former_secrets(stored: bytes) -> tuple[tuple[str, float], ...]:
 
 
 def _endpoint(fields: list[bytes]) -> Endpoint:
-    subscription, url, secret, previous, content, headers = fields
+    subscription, url, secret, previous, content, headers, entitlement = fields
     return Endpoint(
         subscription.decode(),
         url.decode(),
@@ -341,4 +343,5 @@ def _endpoint(fields: list[bytes]) -> Endpoint:
         former_secrets(previous or b"[]"),
         content.decode(),
         orjson.loads(headers or b"{}"),
+        entitlement.decode() or None,
     )

@@ -122,7 +122,8 @@ local function subscribe(_, argv)
   if redis.call('ZCARD', all) >= tonumber(argv[6]) then return -1 end
   redis.call('HSET', p .. 'subscription:' .. id, 'id', id, 'account', account, 'revision', 1, unpack(argv, 10))
   redis.call('ZADD', all, argv[7], id)
-  local seq = join(p, id, argv[4], argv[5])
+  -- What is fanned out from now on reaches it as any other, from the start that was asked for; what was before is looked back for.
+  local seq = join(p, id, argv[4], argv[8] ~= '' and argv[8] or argv[5])
   if argv[8] ~= '' then look_back(p, id, argv[8], argv[9], 0, seq, '0', tonumber(argv[7])) end
   return 1
 end
@@ -143,10 +144,11 @@ local function alter(_, argv)
   end
   redis.call('HSET', key, unpack(argv, 7))
   touch(key)
-  if before ~= digest and attached == '1' then
-    local after = redis.call('HGET', key, 'after')
+  if attached ~= '1' then
+    redis.call('HSET', key, 'digest', digest)
+  elseif before ~= digest then
     leave(p, id)
-    join(p, id, digest, after)
+    join(p, id, digest, redis.call('HGET', key, 'after'))
   end
   return 'OK'
 end

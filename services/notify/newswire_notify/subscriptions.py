@@ -130,7 +130,7 @@ class Subscription:
         return cls(
             id=fields[b"id"].decode(),
             account=fields[b"account"].decode(),
-            channel=_channel(fields),
+            channel=stored_channel(fields),
             filter=orjson.loads(fields[b"filter"]),
             events=fields[b"events"].decode().split(","),
             content=fields[b"content"].decode(),
@@ -150,9 +150,9 @@ class Subscription:
         return Wish(Filter.model_validate(self.filter), tuple(self.events), entitlement_of(self.entitlement))
 
     def members(self) -> dict[str, Any]:
-        """Return what its owner has sent of it, or might have. Holds secrets: never to be shown."""
+        """Return what its owner has sent of it, or might have: never to be shown, for headers may be secrets."""
         return {
-            "channel": self.channel.model_dump(exclude_defaults=True) | {"type": self.channel.type},
+            "channel": self.channel.model_dump(exclude_defaults=True),
             "filter": self.filter,
             "events": self.events,
             "content": self.content,
@@ -161,17 +161,15 @@ class Subscription:
 
     def shown(self) -> dict[str, Any]:
         """Return what its owner may see of it at any time: all but the secrets."""
+        created = self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return {
             "id": self.id,
+            **self.members(),
             "channel": self.channel.shown(),
-            "filter": self.filter,
-            "events": self.events,
-            "content": self.content,
-            "labels": self.labels,
             "status": self.status,
             "status_reason": self.status_reason,
             "endpoint": self.health.shown(),
-            "created_at": self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "created_at": created,
         }
 
 
@@ -353,6 +351,29 @@ class Subscriptions:
         return bool(await self._queue.functions.call("unsubscribe", [], arguments))
 
 
+def channel_fields(channel: Webhook) -> dict[str, Argument]:
+    """Return a channel as the record of its subscription holds it; what is not set is empty."""
+    return {
+        "url": channel.url,
+        "headers": orjson.dumps(channel.headers),
+        "rate": channel.rate or "",
+        "concurrency": channel.concurrency or "",
+        "notices": int(channel.notices),
+    }
+
+
+def stored_channel(fields: Mapping[bytes, bytes]) -> Webhook:
+    """Take a channel from the record of its subscription."""
+    return Webhook(
+        type="webhook",
+        url=fields[b"url"].decode(),
+        headers=orjson.loads(fields.get(b"headers", b"{}")),
+        rate=float(fields[b"rate"]) if fields.get(b"rate") else None,
+        concurrency=int(fields[b"concurrency"]) if fields.get(b"concurrency") else None,
+        notices=fields.get(b"notices") == b"1",
+    )
+
+
 def before(moment_ms: int) -> str:
     """Return the last id that an entry of the stream can have that is older than a moment."""
     return f"{max(moment_ms - 1, 0)}-{2**64 - 1}"
@@ -369,27 +390,11 @@ def _flat(fields: Mapping[str, Argument]) -> list[Argument]:
 
 def _fields(subscription: Subscription) -> dict[str, Argument]:
     """Return the fields that may change; what is not set is empty."""
-    channel = subscription.channel
     return {
-        "url": channel.url,
-        "headers": orjson.dumps(channel.headers),
-        "rate": channel.rate or "",
-        "concurrency": channel.concurrency or "",
-        "notices": int(channel.notices),
+        **channel_fields(subscription.channel),
         "filter": orjson.dumps(subscription.filter),
         "events": ",".join(subscription.events),
         "content": subscription.content,
         "labels": orjson.dumps(subscription.labels),
         "entitlement": subscription.entitlement or "",
     }
-
-
-def _channel(fields: Mapping[bytes, bytes]) -> Webhook:
-    return Webhook(
-        type="webhook",
-        url=fields[b"url"].decode(),
-        headers=orjson.loads(fields.get(b"headers", b"{}")),
-        rate=float(fields[b"rate"]) if fields.get(b"rate") else None,
-        concurrency=int(fields[b"concurrency"]) if fields.get(b"concurrency") else None,
-        notices=fields.get(b"notices") == b"1",
-    )

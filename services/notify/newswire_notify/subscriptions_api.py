@@ -20,6 +20,7 @@ from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
 from newswire.problems import Problem, from_validation_error, invalid, not_found, problem, unavailable
 from newswire.requests import JSON, Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.channel import Webhook, WebhookView
+from newswire_notify.entitlements import Entitlements
 from newswire_notify.guard import Policy, check_endpoint
 from newswire_notify.health import HealthView
 from newswire_notify.preview import preview
@@ -144,7 +145,12 @@ async def owned(subscriptions: Subscriptions, caller: Caller, subscription_id: s
 
 
 def router(
-    subscriptions: Subscriptions, records: "Redis", keys: Keyspace, policy: Policy, settings: NotifySettings
+    subscriptions: Subscriptions,
+    entitlements: Entitlements,
+    records: "Redis",
+    keys: Keyspace,
+    policy: Policy,
+    settings: NotifySettings,
 ) -> APIRouter:
     """Return the paths of subscriptions."""
     routes = APIRouter(prefix=PATH, tags=["subscriptions"])
@@ -167,6 +173,7 @@ def router(
             )
         except TooMany:
             raise _too_many(settings.subscriptions_per_account) from None
+        made = await entitlements.current(made)  # it may have become another since the key was looked at
         headers = {"Location": f"{PATH}/{made.id}", "ETag": etag(made.revision)}
         return json_answer(made.shown() | {"secret": made.secret}, 201, headers)
 

@@ -16,8 +16,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire import telemetry
+from newswire.accounts import read_entitlement
 from newswire.consume import pause
-from newswire.events import PUBLISHED
+from newswire.events import PUBLISHED, ArticlePublished
+from newswire.filters import Facts
 from newswire.keyspace import Keyspace
 from newswire.records import unpack
 from newswire_notify.queue import Job, Outcome, Queue, Settled
@@ -176,10 +178,16 @@ class Worker:
             self._ended += [Settled(job, Outcome.RELEASED, 0.0, None) for job in jobs]
             return
         rendered = lru_cache(maxsize=None)(render)
+        may_have = lru_cache(maxsize=None)(_may_have)
         began = asyncio.get_running_loop().time()
         for job in jobs:
             document = documents.get((job.article, job.version)) if job.type == PUBLISHED else None
-            if not job.envelope or (job.type == PUBLISHED and document is None):
+            if (
+                not job.envelope
+                or (job.type == PUBLISHED and document is None)
+                # What its account is entitled to may have become less while it waited; a retraction takes nothing but back.
+                or (document is not None and not may_have(job.endpoint.entitlement, document))
+            ):
                 self._ended.append(Settled(job, Outcome.CANCELLED, 0.0, None))
                 continue
             content = job.endpoint.content if job.version else Content.FULL  # a notice is no article's
@@ -250,6 +258,13 @@ class Worker:
             await self._exchange(0)
         except (RedisError, OSError) as error:
             log.warning("leases are left to run out", extra={"reason": str(error)})
+
+
+def _may_have(entitlement: str | None, document: bytes) -> bool:
+    """Tell whether a version is within what an account is entitled to."""
+    if entitlement is None:
+        return True
+    return read_entitlement(entitlement).matches(Facts.of(ArticlePublished.model_validate_json(document)))
 
 
 @lru_cache(maxsize=256)
