@@ -8,21 +8,25 @@ check once more (address literals need no resolving), while the name still goes 
 import asyncio
 import re
 import socket
-import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
 
 import aiohttp
+from aiohappyeyeballs import start_connection
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from newswire.problems import Problem, invalid
 from newswire_notify.addresses import Network, special, within
 
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+
 FIELD = "channel.url"
 EXAMPLE = "send an address such as https://example.com/hook"
 RESOLVED_WITHIN = 5.0
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 _NOT_PUBLIC = "not to the public internet"
 _IMPOSSIBLE = re.compile(r"[\x00-\x20\x7f\\]")
 _AUTHORITY = re.compile(r"[^/?#]*//([^/?#]*)")
@@ -31,6 +35,10 @@ _HOSTNAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\
 
 class AddressRefused(OSError):
     """An endpoint leads to where webhooks must not go; the text says what that is, without the address."""
+
+
+class NotResolved(OSError):
+    """The name of an endpoint has no address; the text says how that was learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,15 @@ class Policy:
         if self.refused and within(address, self.refused):
             raise AddressRefused("leads to a network that this installation refuses")
 
+    def check_way(self, port: int, *, tls: bool) -> None:
+        """Raise `AddressRefused` where a port must not be used, or not without TLS."""
+        if self.allow_private:
+            return
+        if not tls:
+            raise AddressRefused("is not https")
+        if port not in self.ports:
+            raise AddressRefused(f"names port {port}")
+
     def check_name(self, host: str) -> None:
         """Raise `AddressRefused` for a name that need not even be looked up."""
         name = host.rstrip(".").lower()
@@ -66,11 +83,16 @@ class GuardedResolver(AbstractResolver):
         self._policy = policy
         # Waits for name servers without a thread each: names that nobody answers for hold up no others.
         self._inner = inner or aiohttp.AsyncResolver()
+        self._own = inner is None
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Resolve, and raise `AddressRefused` where one of the addresses is not allowed."""
+        if (literal := _literal(host)) is not None:
+            self._policy.check(str(literal))
+            kind = socket.AF_INET if literal.version == 4 else socket.AF_INET6
+            return [ResolveResult(hostname=host, host=host, port=port, family=kind, proto=0, flags=_NUMERIC)]
         self._policy.check_name(host)
         found = await self._inner.resolve(host, port, family)
         for result in found:
@@ -78,50 +100,53 @@ class GuardedResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Close the resolver underneath."""
-        await self._inner.close()
+        """Close the resolver underneath, unless it was given."""
+        if self._own:
+            await self._inner.close()
 
 
-def connector(
-    policy: Policy, *, limit: int, resolver: AbstractResolver | None = None, tls: ssl.SSLContext | bool = True
-) -> aiohttp.TCPConnector:
-    """Make the connector that reaches what the policy allows and nothing else, whatever it is asked for.
+class Dialler:
+    """Connects to where a policy allows, and to nowhere else."""
 
-    To be called in a running loop.
-    """
+    def __init__(self, policy: Policy, resolver: AbstractResolver | None = None) -> None:
+        self._policy = policy
+        self._resolver = GuardedResolver(policy, resolver)
 
-    def guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    async def dial(self, host: str, port: int, *, tls: bool) -> socket.socket:
+        """Resolve a host (an address too) and connect to the first of its addresses that answers (RFC 8305).
+
+        Raises:
+            AddressRefused: not all of it is allowed.
+            NotResolved: it has no address.
+            OSError: nobody answers.
+        """
+        self._policy.check_way(port, tls=tls)
+        try:
+            found = await self._resolver.resolve(host, port)
+        except AddressRefused:
+            raise
+        except OSError as error:
+            raise NotResolved(error.strerror or str(error)) from error
+        if not found:
+            raise NotResolved("no address")
+        infos = [
+            (result["family"], socket.SOCK_STREAM, result["proto"], "", (result["host"], result["port"]))
+            for result in found
+        ]
+        return await start_connection(
+            infos, happy_eyeballs_delay=0.25, interleave=1, socket_factory=self._guarded_socket
+        )
+
+    async def close(self) -> None:
+        """Close the resolver."""
+        await self._resolver.close()
+
+    def _guarded_socket(self, info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, address = info
-        policy.check(str(address[0]))
-        if not policy.allow_private and address[1] not in policy.ports:
-            raise AddressRefused(f"names port {address[1]}")
+        self._policy.check(str(address[0]))
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made
-
-    made = aiohttp.TCPConnector(
-        resolver=GuardedResolver(policy, resolver),
-        socket_factory=guarded_socket,
-        use_dns_cache=False,
-        limit=limit,
-        ssl=tls,
-        keepalive_timeout=15,
-    )
-    if not policy.allow_private:
-        made.allowed_protocol_schema_set = frozenset({"https"})
-    return made
-
-
-def refusal(error: BaseException) -> str | None:
-    """Return what this guard objected to, if an error comes from it, however deeply it is wrapped."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, AddressRefused):
-            return str(seen)
-        if isinstance(seen, aiohttp.NonHttpUrlClientError):
-            return "is not https"
-        seen = getattr(seen, "os_error", None) or seen.__cause__
-    return None
 
 
 async def check_endpoint(url: str, policy: Policy, resolver: AbstractResolver | None = None) -> str:
@@ -132,23 +157,17 @@ async def check_endpoint(url: str, policy: Policy, resolver: AbstractResolver | 
     parsed, host, port = _parsed(url, policy)
     if not policy.allow_private and port not in policy.ports:
         raise invalid(FIELD, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}")
+    guarded = GuardedResolver(policy, resolver)
     try:
         async with asyncio.timeout(RESOLVED_WITHIN):
-            await _vouch(host, port, policy, resolver)
+            await guarded.resolve(host, port)
     except AddressRefused as refused:
         raise _refused(str(refused)) from None
     except (OSError, TimeoutError):
         pass
+    finally:
+        await guarded.close()
     return str(parsed)
-
-
-async def _vouch(host: str, port: int, policy: Policy, resolver: AbstractResolver | None) -> None:
-    try:
-        literal = ip_address(host)
-    except ValueError:
-        await GuardedResolver(policy, resolver).resolve(host, port)
-    else:
-        policy.check(str(literal))
 
 
 def _parsed(url: str, policy: Policy) -> tuple[URL, str, int]:
@@ -174,6 +193,13 @@ def _parsed(url: str, policy: Policy) -> tuple[URL, str, int]:
     if _is_odd_number(host):
         raise invalid(FIELD, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
     return parsed, host, port
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
 
 
 def _is_odd_number(host: str) -> bool:

@@ -18,9 +18,13 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 
-def described(*names: str) -> dict[str, Any]:
-    """Return these query parameters for an operation's ``openapi_extra``."""
-    return {"parameters": [{"name": name, "in": "query", "required": False} | _PARAMETERS[name] for name in names]}
+def described(*names: str, **others: str) -> dict[str, Any]:
+    """Return these query parameters for an operation's ``openapi_extra``; ``others`` are strings, each with its description."""
+    known = {name: _PARAMETERS[name] for name in names}
+    more = {name: {"description": what, "schema": {"type": "string"}} for name, what in others.items()}
+    return {
+        "parameters": [{"name": name, "in": "query", "required": False} | of for name, of in (known | more).items()]
+    }
 
 
 def json_answer(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
