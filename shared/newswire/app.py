@@ -16,13 +16,15 @@ from typing import Any
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from newswire import pages, problems
 from newswire.asyncapi import Channel
+from newswire.dialling import LookedUp, LookedUpTLS
 from newswire.frame import Frame
 from newswire.keyspace import Keyspace
 from newswire.last_use import LastUses
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 CONNECTIONS = 64
+CONNECT_SECONDS = 2.5
 _NO_OTHER_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """Metrics and trace context are our own; the framework would look for a tracer at each request."""
 
@@ -65,10 +68,14 @@ def open_redis(url: str) -> "Redis":
 
     A burst of calls waits its turn for one of the connections, for as long as a caller may be kept waiting.
     """
-    over_tcp = {} if url.startswith("unix:") else {"socket_connect_timeout": 5, "socket_keepalive": True}
-    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4)
+    # A connection that cannot be made in time is not tried again: the caller is told, and comes again.
+    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4, supported_errors=(RedisConnectionError,))
+    over_tcp = {} if url.startswith("unix:") else {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
     pool = BlockingConnectionPool.from_url(
         url, max_connections=CONNECTIONS, timeout=5, health_check_interval=30, retry=retry, **over_tcp
+    )
+    pool.connection_class = {Connection: LookedUp, SSLConnection: LookedUpTLS}.get(
+        pool.connection_class, pool.connection_class
     )
     return Redis.from_pool(pool)
 

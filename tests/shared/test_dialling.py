@@ -1,0 +1,48 @@
+"""A Redis whose name is gone: callers learn it soon, and nothing is left over to complain about later."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+import uvloop
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from newswire.app import open_redis
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_look_up_that_outlasts_its_caller_ends_quietly(scheme: str, new_loop: Any) -> None:
+    complaints: list[str] = []
+
+    async def scene() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: complaints.append(what["message"]))
+        async with open_redis(f"{scheme}://redis.invalid:6379") as client:
+            pool = client.connection_pool
+            with pytest.raises(RedisConnectionError):
+                await client.ping()
+            pool.connection_kwargs["socket_connect_timeout"] = 0.00001
+            await pool.disconnect()
+            pool.reset()
+            with pytest.raises(RedisTimeoutError):
+                await client.ping()
+            gone = asyncio.get_running_loop().getaddrinfo("redis.invalid", 6379)
+            with pytest.raises(OSError):
+                await gone  # asked after, and so answered after, the one that was given up
+            await asyncio.sleep(0.1)
+            gc.collect()
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(scene())
+    assert complaints == []
+
+
+async def test_a_redis_that_is_there_is_reached_by_its_name(redis_url: str) -> None:
+    address, _, rest = redis_url.partition("127.0.0.1")
+    assert rest
+    async with open_redis(f"{address}localhost{rest}") as client:
+        assert isinstance(client, Redis)
+        assert await client.ping()
