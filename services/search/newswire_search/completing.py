@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from rapidfuzz.distance import OSA
 
+from newswire.analysis import bare_words
 from newswire.filters import Filter
 from newswire_search.index import Beginning, Completion, Kind, Reading
-from newswire_search.words import words
 
 LONGEST_TEXT, MOST_WORDS = 300, 12
 """Of a longer text nothing is completed: no title is longer."""
@@ -18,7 +18,7 @@ FEW = 3
 
 async def completions(index: Reading, text: str, entitlement: Filter | None, limit: int) -> list[Completion]:
     """Return what goes on from a text: first those in which nothing is mistyped, topics and authors before titles."""
-    typed = words(text) if len(text) <= LONGEST_TEXT else []
+    typed = bare_words(text) if len(text) <= LONGEST_TEXT else []
     if not typed or len(typed) > MOST_WORDS:
         return []
     exact = await index.complete(Beginning(tuple(typed), False, entitlement, limit))
@@ -49,7 +49,7 @@ def _in_turn(first: Sequence[Completion], second: Sequence[Completion]) -> list[
 
 def goes_on(beginning: Beginning, value: str) -> bool:
     """Tell whether a value holds each word that was typed, the last perhaps only begun."""
-    held = words(value)
+    held = bare_words(value)
     *whole, last = beginning.words
     close = _one_letter_off if beginning.typos else str.__eq__
     begun = _begins_one_letter_off if beginning.typos else str.startswith

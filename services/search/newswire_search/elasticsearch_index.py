@@ -7,6 +7,7 @@ tombstone under the same version, never a delete, whose version Elasticsearch wo
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -41,7 +42,9 @@ from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 8_000_000
+CHUNK, CHUNK_BYTES = 100, 8_000_000
+TOGETHER = 2
+"""Parts of a batch that the server has at a time."""
 KEEP_SNAPSHOT = "5m"
 SNAPSHOTS = 200
 """How many snapshots one process keeps open; the oldest is closed for a new one, and its cursors end."""
@@ -86,11 +89,27 @@ class ElasticsearchIndex:
             log.info("index made", extra={"index": self._first})
 
     async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
-        """Write a batch; what is written can be found after the next refresh."""
+        """Write a batch; what is written can be found after the next refresh.
+
+        While the server takes one part of it, the next is analysed, on a thread: the event loop has other work meanwhile.
+        """
         results: list[Written | Refused] = []
-        # Analysing hundreds of long texts takes a while, and the event loop has other work meanwhile.
-        for chunk in await asyncio.to_thread(lambda: list(_chunks(operations))):
-            results += await self._write(chunk)
+        under_way: deque[asyncio.Task[list[Written | Refused]]] = deque()
+        try:
+            for at in range(0, len(operations), CHUNK):
+                part = operations[at : at + CHUNK]
+                for lines in await asyncio.to_thread(list, _chunks(part)):
+                    under_way.append(asyncio.create_task(self._write(lines)))
+                    if len(under_way) == TOGETHER:
+                        results += await under_way[0]
+                        under_way.popleft()
+            while under_way:
+                results += await under_way[0]
+                under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
         self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
         return results
 

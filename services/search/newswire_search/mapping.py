@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from newswire.analysis import article_terms, article_words, language_of, title_terms
+from newswire.analysis import analysed_article, bare_words, language_of
 from newswire.article import Article
 from newswire.filters import field_terms
 from newswire.folding import fold
 from newswire.query import FIELDS, Field
-from newswire_search.words import words
 
 MAPPING_NUMBER = 2
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
@@ -44,13 +43,14 @@ def metadata_term(name: str, value: str) -> str:
 
 def fields_of(article: Article) -> dict[str, Any]:
     """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
+    found = analysed_article(article)
     fields: dict[str, Any] = {
         "analysis": language_of(article.language),
-        "words": _joined(sorted(article_words(article))),
-        TITLE_WORDS: _joined(words(article.title)),
+        "words": _joined(sorted(found.words)),
+        TITLE_WORDS: _joined(bare_words(article.title)),
         **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
-        "text": _joined(article_terms(article)),
-        "title_terms": _joined(title_terms(article)),
+        "text": _joined(found.text),
+        "title_terms": _joined(found.title),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
@@ -74,7 +74,7 @@ def _folded(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _joined(terms: Iterable[str]) -> str:
-    return " ".join(term[:LONGEST_TERM] for term in terms)
+    return " ".join(terms)
 
 
 def _by_folded(values: Iterable[str]) -> dict[str, str]:
