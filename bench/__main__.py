@@ -11,7 +11,19 @@ from rich.console import Console
 
 from bench import first_run
 from bench.figures import Figure
-from bench.paths import embargo, growth, importing, indexing, latency, live, matching, publishing, searching, webhooks
+from bench.paths import (
+    embargo,
+    growth,
+    importing,
+    indexing,
+    latency,
+    live,
+    matching,
+    publishing,
+    searching,
+    suggesting,
+    webhooks,
+)
 from bench.report import RESULTS, keep, show, store
 from bench.setting import Setting, allow_many_files
 from newswire.app import run
@@ -25,6 +37,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "embargo": embargo.measure,
     "indexing": indexing.measure,
     "search": searching.measure,
+    "suggest": suggesting.measure,
     "webhooks": webhooks.measure,
     "matching": matching.measure,
     "live": live.measure,
