@@ -1,26 +1,21 @@
-"""The subscribers' API: subscriptions, what became of their deliveries, and the live stream."""
+"""The subscribers' API: subscriptions, and what became of their deliveries."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import StreamingResponse
 from pydantic import BaseModel
 
-from newswire.accounts import Caller, Scope, authorised, reader
-from newswire.filters import Filter, filter_from_params
-from newswire.problems import Problem, invalid, not_found, problem
+from newswire.accounts import Caller, Scope, authorised
+from newswire.filters import Filter
+from newswire.problems import Problem, not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.guard import Policy, check_endpoint
-from newswire_notify.live import Tail, position
 from newswire_notify.rendering import Content
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import SubscriptionDraft, Subscriptions, TooMany, Wanted, Webhook
-
-LAST_EVENT_ID = "Last-Event-ID"
 
 
 class SubscriptionView(BaseModel):
@@ -145,47 +140,6 @@ def subscriptions_router(
         return _json({"deliveries": await deliveries.of(subscription_id, limit)})
 
     return routes
-
-
-def live_router(tail: Tail, settings: NotifySettings) -> APIRouter:
-    """Return the live stream."""
-    routes = APIRouter(tags=["live stream"])
-
-    @routes.get(
-        "/v1/stream",
-        dependencies=[Depends(reader), Depends(single_headers)],
-        response_class=StreamingResponse,
-        summary="Follow what is published, as it happens (server-sent events)",
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
-    )
-    async def stream(request: Request) -> StreamingResponse:
-        filter_ = filter_from_params(request.query_params)
-        after = _last_event_id(request)
-        stopping = request.app.state.stopping
-        frames: AsyncIterator[bytes] = tail.follow(
-            filter_,
-            after,
-            limit=settings.live_queue,
-            heartbeat=settings.live_heartbeat,
-            stopped=lambda: stopping.is_set() or tail.ended,
-        )
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
-
-    return routes
-
-
-def _last_event_id(request: Request) -> str | None:
-    sent = request.headers.get(LAST_EVENT_ID, "").strip()
-    if not sent:
-        return None
-    try:
-        position(sent)
-    except ValueError:
-        raise invalid(
-            LAST_EVENT_ID, "is not an id of this stream", "send the id of the last event you saw, or leave it out"
-        ) from None
-    return sent
 
 
 def _too_many(limit: int) -> Problem:

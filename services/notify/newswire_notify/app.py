@@ -15,17 +15,22 @@ from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
-from newswire_notify.api import live_router, subscriptions_router
+from newswire_notify.api import subscriptions_router
 from newswire_notify.deliveries import Deliveries
+from newswire_notify.events_api import events_router
 from newswire_notify.guard import Policy, connector
 from newswire_notify.handlers import FanOut, while_there_is_room
 from newswire_notify.live import Tail
+from newswire_notify.live_api import live_router
 from newswire_notify.matcher import Matcher
 from newswire_notify.outcomes import Totals
+from newswire_notify.places import Places
+from newswire_notify.pull import Pull
 from newswire_notify.queue import Queue
 from newswire_notify.sending import Sender
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Subscriptions
+from newswire_notify.tokens import StreamTokens
 from newswire_notify.worker import Worker
 
 GROUP = "notify"
@@ -78,6 +83,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake)
         consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)
+        places = Places(own.live_connections, own.live_per_key, own.live_per_address)
         totals = Totals(redis, records, keys, own.site)
         yield Service(
             name="notify",
@@ -85,12 +91,14 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 subscriptions_router(
                     Subscriptions(queue, records, keys, keep=keep), Deliveries(redis, records, keys), policy, own
                 ),
-                live_router(tail, own),
+                live_router(tail, places, StreamTokens(records, keys), own),
+                events_router(Pull(records, keys, own.site), tail, places, own),
             ],
             loops={
                 "fan-out": consumer.run,
                 **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.run,
+                "live stream's accounts": tail.follow_accounts,
                 "totals": totals.run,
                 "memory": room.run,
             },

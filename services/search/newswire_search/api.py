@@ -206,13 +206,15 @@ def router(index: Reading) -> APIRouter:
     return routes
 
 
-async def find(index: Reading, params: SearchParams, entitlement: Filter | None) -> tuple[SearchRequest, SearchPage]:
+async def find(
+    index: Reading, params: SearchParams, entitlement: Filter | None, *, with_facets: bool = True
+) -> tuple[SearchRequest, SearchPage]:
     """Run the search that parameters ask for, in what the caller may read.
 
     Raises:
         Problem: 422 for what cannot be used, 410 for an old cursor, 503 while the index is down.
     """
-    request = to_request(params, entitlement)
+    request = replace(to_request(params, entitlement), with_facets=with_facets)
     if params.cursor is not None:
         request = replace(request, after=read_cursor(params.cursor, request))
     async with reachable():

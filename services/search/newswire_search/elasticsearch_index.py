@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import orjson
@@ -20,12 +21,13 @@ from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire_search.elasticsearch_completions import completions, searches
 from newswire_search.elasticsearch_facets import aggregations, facets
-from newswire_search.elasticsearch_query import ORDER, Body, elasticsearch_query
+from newswire_search.elasticsearch_query import ORDER, Body, days_aggregation, elasticsearch_query
 from newswire_search.elasticsearch_related import related_query
 from newswire_search.entitlement import only_admitted
 from newswire_search.index import (
     Beginning,
     Completion,
+    Day,
     IndexName,
     Operation,
     Position,
@@ -38,7 +40,7 @@ from newswire_search.index import (
     Sort,
     Written,
 )
-from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of
+from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of, moment_of
 
 log = logging.getLogger(__name__)
 
@@ -259,6 +261,37 @@ class ElasticsearchIndex:
         article: Body = source["article"]
         return article
 
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
+        days: list[Day] = []
+        after: Body | None = None
+        async with _translated():
+            await self._learn_languages()
+            while True:
+                answer = await self._healing(partial(self._days, request, after))
+                days += [
+                    Day(
+                        moment_of(found["key"]["day"]).date(),
+                        found["doc_count"],
+                        moment_of(found["updated_at"]["value"]),
+                    )
+                    for found in answer["buckets"]
+                ]
+                after = answer.get("after_key")
+                if after is None:
+                    return days
+
+    async def _days(self, request: SearchRequest, after: Body | None) -> Body:
+        answer = await self._client.search(
+            index=self.alias,
+            query=elasticsearch_query(request, self._languages),
+            size=0,
+            track_total_hits=False,
+            aggregations={"days": days_aggregation(after)},
+        )
+        days: Body = _whole(answer.body)["aggregations"]["days"]
+        return days
+
     async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """Return those of these articles that are published."""
         async with _translated():
@@ -345,6 +378,12 @@ async def _translated() -> AsyncIterator[None]:
         raise
 
 
+def _whole(answer: Body) -> Body:
+    if "error" in answer or answer.get("timed_out") or answer["_shards"]["failed"]:
+        raise Unavailable("Elasticsearch answered from a part of the index only")
+    return answer
+
+
 def _chunks(operations: Sequence[Operation]) -> Iterator[list[bytes]]:
     lines: list[bytes] = []
     size = 0
@@ -389,12 +428,6 @@ def _result(item: Body) -> Written | Refused:
     if status == 400 and error.get("type") != "index_closed_exception":
         return Refused(reason[:500])
     raise Unavailable(f"Elasticsearch: {status} {reason}")
-
-
-def _whole(answer: Body) -> Body:
-    if "error" in answer or answer.get("timed_out") or answer["_shards"]["failed"]:
-        raise Unavailable("Elasticsearch answered from a part of the index only")
-    return answer
 
 
 def _ids(answer: Body) -> list[str]:

@@ -10,6 +10,8 @@ from newswire_search.entitlement import field_filters, metadata_terms
 from newswire_search.index import FieldFilter, SearchRequest, Sort
 from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
 
+DAYS_AT_ONCE = 10_000
+
 Body = dict[str, Any]
 
 ORDER: dict[Sort, list[Body]] = {
@@ -17,6 +19,17 @@ ORDER: dict[Sort, list[Body]] = {
     Sort.NEWEST: [{"published_at": "desc"}, {"id": "desc"}],
     Sort.OLDEST: [{"published_at": "asc"}, {"id": "asc"}],
 }
+
+
+def days_aggregation(after: Body | None) -> Body:
+    """Return the aggregation that counts by day, and goes on where ``after_key`` of the answer before says."""
+    days: Body = {
+        "size": DAYS_AT_ONCE,
+        "sources": [{"day": {"date_histogram": {"field": "published_at", "calendar_interval": "day"}}}],
+    }
+    if after is not None:
+        days["after"] = after
+    return {"composite": days, "aggregations": {"updated_at": {"max": {"field": "updated_at"}}}}
 
 
 def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> Body:

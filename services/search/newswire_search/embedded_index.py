@@ -30,6 +30,7 @@ from newswire_search.index import (
     FACETS,
     Beginning,
     Completion,
+    Day,
     FacetCount,
     IndexInUse,
     IndexName,
@@ -45,12 +46,14 @@ from newswire_search.index import (
     Written,
 )
 from newswire_search.mapping import (
+    DAY_MS,
     FACET_SUFFIX,
     MAPPING_NUMBER,
     TITLE_WORDS,
     WORD_FIELDS,
     WORDS_SUFFIX,
     fields_of,
+    moment_of,
 )
 
 PINNED_SEARCHERS = 32
@@ -128,6 +131,10 @@ class EmbeddedIndex:
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return what the index holds under an id."""
         return await self._on(self._reading, lambda: self._get(self._index.searcher(), article_id))
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
+        return await self._on(self._reading, lambda: self._days(request))
 
     async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """Return those of these articles that are published."""
@@ -271,6 +278,18 @@ class EmbeddedIndex:
         articles = [_stored(live, address) for _, address in page]
         following = Position(_key(page[-1][0])) if len(found) > request.limit else None
         return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query, request), following)
+
+    def _days(self, request: SearchRequest) -> list[Day]:
+        per_day = {
+            "histogram": {"field": "published_at", "interval": float(DAY_MS), "min_doc_count": 1},
+            "aggs": {"updated_at": {"max": {"field": "updated_at"}}},
+        }
+        query = embedded_query(self._schema, request, self._languages)
+        answer = self._index.searcher().aggregate(query, {"days": per_day})
+        return [
+            Day(moment_of(found["key"]).date(), found["doc_count"], moment_of(found["updated_at"]["value"]))
+            for found in answer["days"]["buckets"]
+        ]
 
     def _by_relevance(self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> SearchPage:
         offset, pin, searcher = 0, None, live

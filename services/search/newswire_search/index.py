@@ -5,6 +5,7 @@ Two implementations stand behind it, `ElasticsearchIndex` and `EmbeddedIndex`, a
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
@@ -152,6 +153,17 @@ class SearchPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Day:
+    """A day (UTC) on which something was published."""
+
+    date: date
+    count: int
+    """How many articles."""
+    updated_at: datetime
+    """When the last of them was changed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Retracted:
     """The answer about an article that was withdrawn."""
 
@@ -202,6 +214,10 @@ class Reading(Protocol):
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return a published article, or that it was retracted, or None where the index knows no such id."""
+        ...
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
         ...
 
     async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:

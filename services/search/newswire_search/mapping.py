@@ -1,7 +1,7 @@
 """What the index holds of an article, and the Elasticsearch index that holds it."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from newswire.analysis import analysed_article, bare_words, language_of
@@ -23,11 +23,17 @@ WORD_FIELDS: tuple[Field, ...] = tuple(field for field in FIELDS if field != "ti
 TITLE_WORDS = "title" + WORDS_SUFFIX
 """Those of the title as they are written, without accents: what completions look at."""
 SEPARATOR = "\x1f"
+DAY_MS = 86_400_000
 
 
 def milliseconds(moment: datetime) -> int:
     """Return a moment as ms since 1970."""
     return round(moment.timestamp() * 1000)
+
+
+def moment_of(milliseconds: float) -> datetime:
+    """Return the moment that lies so many ms after the beginning of 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 def month(moment: datetime) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
@@ -13,15 +14,18 @@ from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse
 
 from newswire.accounts import reader
+from newswire.article import Image, Status
 from newswire.frame import CONTENT_SECURITY_POLICY
+from newswire.linked_data import news_article
 from newswire.pages import add_asset, render, templates
 from newswire.problems import Problem, from_validation_error, unexpected
 from newswire.query import fitting, interpreted
 from newswire.requests import scalar_params
 from newswire_search.api import Entitlement, alike, corrected, find, next_cursor, present, read
 from newswire_search.facets import respelled
+from newswire_search.feed import links_to
 from newswire_search.index import FACETS, Reading, SearchPage, SearchRequest
-from newswire_search.links import Choice, applied, choices, with_cursor, with_query
+from newswire_search.links import Choice, applied, choices, path_of, slug_of, with_cursor, with_query
 from newswire_search.parameters import SCALARS, SearchParams
 from newswire_search.presenting import results
 
@@ -90,6 +94,7 @@ def router(index: Reading) -> APIRouter:
             articles=_listed(asked, page),
             next_page=with_cursor([], next_cursor(asked, page)),
             facets=_facets(page, []),
+            feeds=links_to([]),
         )
 
     @routes.get("/search")
@@ -97,7 +102,8 @@ def router(index: Reading) -> APIRouter:
         sent = [
             (name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"
         ]
-        params = _params([(name, fitting(value) if name == "q" else value) for name, value in sent])
+        fitted = [(name, fitting(value) if name == "q" else value) for name, value in sent]
+        params = _params(fitted)
         asked, page = await find(index, params, entitlement)
         suggestion = await corrected(index, params, asked, page)
         return render(
@@ -118,22 +124,25 @@ def router(index: Reading) -> APIRouter:
             following=params.cursor is not None,
             suggestion=suggestion,
             suggested=with_query(sent, suggestion),
+            feeds=links_to(fitted),
         )
 
     @routes.get("/articles/{article_id}")
     @routes.get("/articles/{article_id}/{slug}")
     async def article(article_id: str, entitlement: Entitlement, slug: str = "") -> Response:
         found = present(await read(index, article_id, entitlement))
-        path = path_of(found)
-        if slug != slug_of(found):
+        if quote(slug) != slug_of(found):  # an address is encoded, a parameter is not
             # The title may change back one day: the redirection must not be kept for ever.
-            return RedirectResponse(path, 301, headers={"Cache-Control": "no-cache"})
+            return RedirectResponse(path_of(found), 301, headers={"Cache-Control": "no-cache"})
+        category = found.get("category")
         return render(
             "article.html",
             PACKAGE,
             language=_language(found),
             **_shown(found),
             body=Markup(found["body"]),  # noqa: S704
+            linked_data=news_article({"status": Status.PUBLISHED, **found}),
+            feeds=links_to([("category", category)] if category else []),
             related=[_shown(each) for each in await alike(index, found, entitlement, RELATED)],
         )
 
@@ -152,16 +161,6 @@ def problem_page(error: Problem) -> Response:
         errors=error.errors,
         code=error.status,
     )
-
-
-def slug_of(article: Mapping[str, Any]) -> str:
-    """Return the last part of an article's address."""
-    return str(article["url"]).rstrip("/").rsplit("/", 1)[-1]
-
-
-def path_of(article: Mapping[str, Any]) -> str:
-    """Return where on this site an article is."""
-    return f"/articles/{article['id']}/{slug_of(article)}"
 
 
 def _params(sent: list[tuple[str, str]]) -> SearchParams:
@@ -186,7 +185,7 @@ def _listed(request: SearchRequest, page: SearchPage) -> list[dict[str, Any]]:
 
 def _shown(article: Mapping[str, Any]) -> dict[str, Any]:
     """Return what templates show of an article."""
-    published, updated = _moment(article["published_at"]), _moment(article["updated_at"])
+    published, updated, image = _moment(article["published_at"]), _moment(article["updated_at"]), article.get("image")
     return {
         "path": path_of(article),
         "title": article["title"],
@@ -195,7 +194,7 @@ def _shown(article: Mapping[str, Any]) -> dict[str, Any]:
         "publisher": article["publisher"],
         "category": article.get("category"),
         "topics": article.get("topics") or [],
-        "image": article.get("image"),
+        "image": Image.model_validate(image) if image else None,
         "published": published,
         "updated": updated if article["version"] > 1 and updated > published else None,
         "correction_note": article.get("correction_note"),

@@ -13,9 +13,10 @@ from newswire.folding import fold
 from newswire.problems import invalid
 from newswire.requests import scalar_params
 from newswire_search.index import FACETS, FieldFilter, SearchRequest, Sort
-from newswire_search.mapping import milliseconds
+from newswire_search.mapping import DAY_MS, milliseconds
 
-SCALARS = ("q", "from", "to", "sort", "limit", "cursor", "fields")
+NARROWING = ("q", "from", "to")
+SCALARS = (*NARROWING, "sort", "limit", "cursor", "fields")
 REPEATABLE = (*FACETS, "ids")
 EXTRA_FIELDS = ("body", "text")
 MOST_VALUES = 100
@@ -28,8 +29,8 @@ _VALUES = Annotated[list[str], Field(max_length=MOST_VALUES, description=_FILTER
 _DATE = "a date (the whole UTC day) or an RFC 3339 date-time; inclusive"
 
 
-class SearchParams(BaseModel):
-    """The parameters of ``GET /v1/search``."""
+class Narrowing(BaseModel):
+    """Which articles are wanted: what searches and feeds have in common."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -38,16 +39,21 @@ class SearchParams(BaseModel):
     ] = ""
     from_: Annotated[str | None, Field(alias="from", description=_DATE)] = None
     to: Annotated[str | None, Field(description=_DATE)] = None
-    sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[str | None, Field(description="'next_cursor' of the page before")] = None
-    fields: Annotated[str | None, Field(description="'body', 'text' or both with a comma: adds those")] = None
     category: _VALUES = []
     topic: _VALUES = []
     author: _VALUES = []
     publisher: _VALUES = []
     language: _VALUES = []
     month: Annotated[list[str], Field(max_length=MOST_VALUES, description=f"as 2026-03, in UTC; {_FILTER}")] = []
+
+
+class SearchParams(Narrowing):
+    """The parameters of ``GET /v1/search``."""
+
+    sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str | None, Field(description="'next_cursor' of the page before")] = None
+    fields: Annotated[str | None, Field(description="'body', 'text' or both with a comma: adds those")] = None
     ids: Annotated[
         list[str], Field(description=f"up to {MOST_IDS} ids, with commas or repeated: these articles, in this order")
     ] = []
@@ -78,10 +84,21 @@ async def _each_once(request: Request) -> None:
     scalar_params(request.query_params, SCALARS, REPEATABLE)
 
 
+async def _each_narrowing_once(request: Request) -> None:
+    scalar_params(request.query_params, NARROWING, FACETS)
+
+
 async def search_params(
     _: Annotated[None, Depends(_each_once)], params: Annotated[SearchParams, Query()]
 ) -> SearchParams:
     """Read the parameters of a search: the dependency of its paths."""
+    return params
+
+
+async def narrowing(
+    _: Annotated[None, Depends(_each_narrowing_once)], params: Annotated[Narrowing, Query()]
+) -> Narrowing:
+    """Read which articles a feed is to hold: the dependency of feeds."""
     return params
 
 
@@ -174,7 +191,7 @@ def _instant(field: str, text: str, *, end: bool) -> int:
     try:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
             start = datetime.combine(date.fromisoformat(value), time(), UTC)
-            return milliseconds(start) + (86_400_000 - 1 if end else 0)
+            return milliseconds(start) + (DAY_MS - 1 if end else 0)
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None or "T" not in value.upper():
             raise ValueError(value)

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
-from newswire_search.index import Beginning, Completion, Reading, Retracted, SearchPage, SearchRequest
+from newswire_search.index import Beginning, Completion, Day, Reading, Retracted, SearchPage, SearchRequest
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,10 @@ class ErasureAware:
         if found is None or isinstance(found, Retracted) or await self._kept([found]):
             return found
         return Retracted(article_id, found["version"])
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return days with their counts, as `newswire_search.index.Reading.days` does; the index alone knows them."""
+        return await self._index.days(request)
 
     async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """Return published articles, as `newswire_search.index.ArticleIndex.get_all` does."""
