@@ -158,9 +158,29 @@ def bare(word: str) -> str:
 _terms_in: Callable[[str], _Terms] = cache(_Terms)
 
 
+class _Written(dict[str, tuple[str, ...]]):
+    """What `_written` makes of each word seen so far, without accents."""
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        found = tuple(map(bare, _written(word)))
+        if len(word) <= _Terms.longest:
+            if len(self) >= 200_000:
+                self.clear()
+            self[word] = found
+        return found
+
+
+_bare_words_of = _Written()
+
+
 def words(text: str) -> list[str]:
     """Return the words of a text as they are written, in lower case and with their accents; `stem` makes terms of them."""
     return list(chain.from_iterable(map(_written, _pattern(text).findall(text))))
+
+
+def bare_words(text: str) -> list[str]:
+    """Return the words of a text in lower case and without accents."""
+    return list(chain.from_iterable(map(_bare_words_of.__getitem__, _pattern(text).findall(text))))
 
 
 @lru_cache(maxsize=20_000)
@@ -179,15 +199,7 @@ def tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginnings: tup
     terms_of = _terms_in(language)
     matches = list(_pattern(text).finditer(text))
     found = list(map(itemgetter(1), matches))
-    chosen: dict[str, tuple[str, ...]] = {}
-    for word in set(found):
-        terms_here = terms_of[word]
-        if not wanted.isdisjoint(terms_here):
-            chosen[word] = terms_here
-        elif not word.isascii() and not wanted.isdisjoint(alternative := _bare_terms(word, language)):
-            chosen[word] = alternative
-        elif beginnings and any(bare(part).startswith(beginnings) for part in _written(word)):
-            chosen[word] = terms_here
+    chosen = _chosen(set(found), wanted, language, beginnings)
     if not chosen:
         return []
     places = accumulate(map(len, map(terms_of.__getitem__, found)), initial=0)
@@ -196,6 +208,53 @@ def tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginnings: tup
         for match, word, place in zip(matches, found, places, strict=False)
         if word in chosen
     ]
+
+
+def loose_tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginnings: tuple[str, ...] = ()) -> list[Token]:
+    """Return the same words as `tokens`, sooner, but with no true place: for who does not ask which words stand together.
+
+    An English word and its stem have the same first letter (a test holds that against a dictionary), so in a text of plain
+    letters only words that begin like one that is wanted have to be looked at.
+    """
+    initials = {word[0] for word in (*wanted, *beginnings)}
+    plain = language == DEFAULT and text.isascii() and all(map(str.isascii, initials))
+    if not plain or ("s" in initials and _POSSESSIVES.search(text)):
+        return tokens(text, wanted, language, beginnings)
+    matches = list(_beginning_with(frozenset(initials)).finditer(text))
+    chosen = _chosen({match[0] for match in matches}, wanted, language, beginnings)
+    return [
+        Token(match.start(), match.end(), place, chosen[match[0]])
+        for place, match in enumerate(matches)
+        if match[0] in chosen
+    ]
+
+
+_POSSESSIVES = re.compile("['`][sS]['`]")
+"""Possessives one upon the other: only whoever reads on from the first word knows which is which."""
+
+
+@lru_cache(maxsize=4096)
+def _beginning_with(initials: frozenset[str]) -> "re.Pattern[str]":
+    letters = "".join(sorted(initials | {letter.upper() for letter in initials}))
+    possessive = r"(?<=[0-9A-Za-z]['`])[sS](?![0-9A-Za-z])"
+    return re.compile(rf"(?<![0-9A-Za-z])(?!{possessive})[{letters}][0-9A-Za-z]*+")
+
+
+def _chosen(
+    found: Set[str], wanted: Set[str], language: str, beginnings: tuple[str, ...]
+) -> dict[str, tuple[str, ...]]:
+    """Return the words of which one is looked for, and the terms that each of them yields."""
+    terms_of = _terms_in(language)
+    chosen: dict[str, tuple[str, ...]] = {}
+    for word in found:
+        terms_here = terms_of[word]
+        if not wanted.isdisjoint(terms_here):
+            chosen[word] = terms_here
+        elif not word.isascii() and not wanted.isdisjoint(alternative := _bare_terms(word, language)):
+            chosen[word] = alternative
+        elif beginnings and any(bare(part).startswith(beginnings) for part in _written(word)):
+            chosen[word] = terms_here
+    return chosen
 
 
 def terms(text: str, language: str = DEFAULT) -> list[str]:
@@ -216,35 +275,54 @@ def _pattern(text: str) -> Any:
     return _PLAIN_WORD if _PLAIN.fullmatch(text) else _WORD
 
 
+class ArticleTerms(NamedTuple):
+    """All that an article is found by, read in one go."""
+
+    text: list[str]
+    """The terms of title, summary, body, authors and topics, kept apart."""
+    title: list[str]
+    words: set[str]
+    """The words as they are written, without accents: what ``prefix*`` looks at."""
+
+
+def analysed_article(article: Article) -> ArticleTerms:
+    """Return the terms of an article in its language, and its words."""
+    language = language_of(article.language)
+    found = [_pattern(text).findall(text) if text else [] for text in _texts(article)]
+    words_found = chain.from_iterable(map(_bare_words_of.__getitem__, set(chain.from_iterable(found))))
+    return ArticleTerms(_joined(found, language), _joined(found[:1], language), set(words_found))
+
+
 def title_terms(article: Article) -> list[str]:
     """Return the terms of the title alone."""
-    return _joined([article.title], language_of(article.language))
+    return _joined([_pattern(article.title).findall(article.title)], language_of(article.language))
 
 
 def article_terms(article: Article) -> list[str]:
     """Return the terms by which an article is found: title, summary, body, authors and topics, kept apart."""
-    return _joined(_texts(article), language_of(article.language))
+    found = [_pattern(text).findall(text) if text else [] for text in _texts(article)]
+    return _joined(found, language_of(article.language))
 
 
 def article_words(article: Article) -> set[str]:
-    """Return the words of an article as they are written, without accents: what `prefix*` looks at."""
-    found = set(chain.from_iterable(_pattern(text).findall(text) for text in _texts(article)))
-    return {bare(part) for word in found for part in _written(word)}
+    """Return the words of an article as they are written, without accents: what ``prefix*`` looks at."""
+    return analysed_article(article).words
 
 
 def _texts(article: Article) -> list[str]:
     return [article.title, article.summary or "", article.text, *article.author_names, *article.topics]
 
 
-def _joined(texts: list[str], language: str) -> list[str]:
+def _joined(texts: list[list[str]], language: str) -> list[str]:
+    terms_of = _terms_in(language)
     found: list[str] = []
-    accented: set[str] = set()
     for text in texts:
         if text:
-            found += terms(text, language)
+            found += chain.from_iterable(map(terms_of.__getitem__, text))
             found.append(SEPARATOR)
-            if language != DEFAULT and not text.isascii():
-                accented.update(word for word in _pattern(text).findall(text) if not word.isascii())
+    accented: set[str] = set()
+    if language not in (DEFAULT, UNSTEMMED):
+        accented.update(word for text in texts for word in text if not word.isascii())
     for word in sorted(accented):
         found += _bare_terms(word, language)
     return found if accented else found[:-1]

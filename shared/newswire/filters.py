@@ -14,7 +14,7 @@ from typing import Annotated, Self
 from fastapi.datastructures import QueryParams
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from newswire.analysis import DEFAULT, SEPARATOR, article_terms, article_words, bare, language_of, title_terms, words
+from newswire.analysis import DEFAULT, SEPARATOR, article_terms, article_words, bare_words, language_of, title_terms
 from newswire.article import Article, Line, Text, Tombstone
 from newswire.folding import fold
 from newswire.matching import Analysed, Place, Positions, analysed, matches, positions
@@ -107,7 +107,7 @@ def field_terms(article: Article, place: Place) -> list[str]:
     }[place]
     found: list[str] = []
     for value in values:
-        found += map(bare, words(value))
+        found += bare_words(value)
         found.append(SEPARATOR)
     return found[:-1]
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from html import escape
 
-from newswire.analysis import DEFAULT, Token, bare, tokens
+from newswire.analysis import DEFAULT, Token, bare, loose_tokens, tokens
 from newswire.matching import Analysed, beginnings, occurrences, sought
 
 
@@ -18,7 +18,8 @@ def highlight(
     """
     phrases = {phrase.terms for phrase in sought(query) if title or phrase.place == "text"}
     prefixes = tuple(beginnings(query))
-    found = tokens(text, {term for phrase in phrases for term in phrase}, language, prefixes)
+    read = loose_tokens if all(len(phrase) == 1 for phrase in phrases) else tokens
+    found = read(text, {term for phrase in phrases for term in phrase}, language, prefixes)
     marked = _marked(found, phrases)
     if prefixes:
         cut = {at for at, token in enumerate(found) if bare(text[token.start : token.end].lower()).startswith(prefixes)}

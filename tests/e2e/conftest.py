@@ -27,6 +27,7 @@ class Newswire:
     notify: str
     publisher_key: str
     subscriber_key: str
+    admin_key: str = ""
 
 
 @dataclass
@@ -68,7 +69,12 @@ def one_process(data_dir: Path) -> Iterator[Newswire]:
     try:
         keys = running.credentials()
         yield Newswire(
-            running.site, running.site, running.site, keys["NEWSWIRE_PUBLISHER_KEY"], keys["NEWSWIRE_SUBSCRIBER_KEY"]
+            running.site,
+            running.site,
+            running.site,
+            keys["NEWSWIRE_PUBLISHER_KEY"],
+            keys["NEWSWIRE_SUBSCRIBER_KEY"],
+            keys["NEWSWIRE_ADMIN_KEY"],
         )
     finally:
         running.process.terminate()
@@ -87,7 +93,7 @@ def three_processes(environment: dict[str, str], logs: Path) -> Iterator[Newswir
             stack.enter_context(service(name, environment, logs / f"{name}.log"))
             for name in ("ingest", "search", "notify")
         )
-        yield Newswire(ingest, search, notify, key("publish"), key("subscribe"))
+        yield Newswire(ingest, search, notify, key("publish"), key("subscribe"), key("admin"))
 
 
 @contextmanager

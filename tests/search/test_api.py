@@ -88,6 +88,7 @@ async def test_an_answer_has_exactly_the_promised_members(client: httpx.AsyncCli
         "author": [{"value": "Ann Lee", "count": 1}],
         "publisher": [{"value": "The Harbour Post", "count": 1}],
         "language": [{"value": "und", "count": 1}],
+        "month": [{"value": "2026-03", "count": 1}],
     }
 
 
@@ -260,8 +261,10 @@ async def test_the_document_names_every_parameter_once(client: httpx.AsyncClient
         "cursor",
         "fields",
         "from",
+        "ids",
         "language",
         "limit",
+        "month",
         "publisher",
         "q",
         "sort",

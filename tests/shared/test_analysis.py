@@ -12,6 +12,7 @@ from newswire.analysis import (
     article_terms,
     is_stop_word,
     language_of,
+    loose_tokens,
     stem,
     terms,
     title_terms,
@@ -40,6 +41,30 @@ def test_only_wanted_words_are_tokens_and_they_know_their_place() -> None:
     text = "½ night ferry, the Ferries' night"
     assert tokens(text, {"ferri"}) == [(8, 13, 3, ("ferri",)), (19, 26, 5, ("ferri",))]
     assert tokens(text, {"harbour"}) == []
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            ["ferry's", "Ferries", "it's s", "o's's", "x_ferry", "DYING", "skis", "a`s", "9s", "'s", "-", "é", "fer"]
+        )
+    ),
+    st.sampled_from(["ferri", "s", "it", "die", "ski", "9s", "o"]),
+    st.sampled_from([(), ("fer",), ("s",)]),
+)
+def test_loose_tokens_are_the_same_words(parts: list[str], wanted: str, beginnings: tuple[str, ...]) -> None:
+    for glue in (" ", "", "_"):
+        text = glue.join(parts)
+        loose = loose_tokens(text, {wanted}, "en", beginnings)
+        assert [token._replace(place=0) for token in tokens(text, {wanted}, "en", beginnings)] == [
+            token._replace(place=0) for token in loose
+        ]
+
+
+def test_an_english_stem_begins_like_its_word() -> None:
+    from tests.search.test_agreement import english_words
+
+    assert not [word for word in english_words() if word.isascii() and terms(word)[0][0] != word[0].lower()]
 
 
 UNPLAIN = " \u00ad"

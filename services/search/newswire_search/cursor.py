@@ -35,7 +35,8 @@ def digest(request: SearchRequest) -> str:
     filters = sorted(
         (field, sorted(chosen.wanted), sorted(chosen.unwanted)) for field, chosen in request.filters.items()
     )
-    parts = [repr(request.query), filters, request.since, request.until, request.sort]
+    entitlement = request.entitlement.canonical() if request.entitlement is not None else None
+    parts = [repr(request.query), filters, request.since, request.until, request.sort, entitlement]
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
 
 

@@ -1,15 +1,16 @@
 """A search request as an Elasticsearch query."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
+from newswire.filters import Filter
 from newswire.matching import Analysed, Both, Either, Phrase, Without, sought
-from newswire.query import Everything, Prefix, Published
-from newswire_search.index import FACETS, SearchRequest, Sort
-from newswire_search.mapping import FACET_SUFFIX
+from newswire.query import Everything, Prefix, Published, Query
+from newswire_search.entitlement import field_filters, metadata_terms
+from newswire_search.index import FieldFilter, SearchRequest, Sort, Word
 from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
 
-LONGEST_FACET = 1000
+DAYS_AT_ONCE = 10_000
 
 Body = dict[str, Any]
 
@@ -19,26 +20,66 @@ ORDER: dict[Sort, list[Body]] = {
     Sort.OLDEST: [{"published_at": "asc"}, {"id": "asc"}],
 }
 
-AGGREGATIONS: Body = {name: {"terms": {"field": name + FACET_SUFFIX, "size": LONGEST_FACET}} for name in FACETS}
+
+def days_aggregation(after: Body | None) -> Body:
+    """Return the aggregation that counts by day, and goes on where ``after_key`` of the answer before says."""
+    days: Body = {
+        "size": DAYS_AT_ONCE,
+        "sources": [{"day": {"date_histogram": {"field": "published_at", "calendar_interval": "day"}}}],
+    }
+    if after is not None:
+        days["after"] = after
+    return {"composite": days, "aggregations": {"updated_at": {"max": {"field": "updated_at"}}}}
 
 
 def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> Body:
     """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
-    required: list[Body] = [{"term": {"retracted": False}}]
+    required = readable(request.entitlement, languages) + [holding(word) for word in request.words]
     if request.since is not None or request.until is not None:
         required.append(_published(request.since, request.until))
-    required += [{"terms": {field: list(f.wanted)}} for field, f in request.filters.items() if f.wanted]
-    excluded: list[Body] = [{"terms": {field: list(f.unwanted)}} for field, f in request.filters.items() if f.unwanted]
-    found = readings(request.query, languages)
-    if len(found) == 1:
-        must = _scored(found[0][0])
-    else:
-        branches = [
-            {"bool": {"must": [_scored(reading)], "filter": [{"terms": {"analysis": list(same)}}]}}
-            for reading, same in found
-        ]
-        must = {"bool": {"should": branches, "minimum_should_match": 1}}
+    required += [_wanted(field, chosen) for field, chosen in request.filters.items() if chosen.wanted]
+    excluded = [_unwanted(field, chosen) for field, chosen in request.filters.items() if chosen.unwanted]
+    must = _in_each_language(request.query, languages, _scored)
     return {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
+
+
+def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Body]:
+    """Return the clauses for what a caller may read at all."""
+    clauses: list[Body] = [{"term": {"retracted": False}}]
+    if entitlement is None:
+        return clauses
+    for field, chosen in field_filters(entitlement):
+        clauses += [_wanted(field, chosen)] if chosen.wanted else []
+        clauses += [{"bool": {"must_not": _unwanted(field, chosen)}}] if chosen.unwanted else []
+    clauses += [{"term": {"metadata": term}} for term in metadata_terms(entitlement)]
+    if not isinstance(entitlement.parsed, Everything):
+        clauses.append(_in_each_language(entitlement.parsed, languages, _boolean))
+    return clauses
+
+
+def holding(word: Word) -> Body:
+    """Return the clause for articles that hold a word."""
+    if not word.edits:
+        return {"term": {"words": word.text}}
+    return {"fuzzy": {"words": {"value": word.text, "fuzziness": word.edits, "prefix_length": 0}}}
+
+
+def _wanted(field: str, chosen: FieldFilter) -> Body:
+    return {"terms": {field: list(chosen.wanted)}}
+
+
+def _unwanted(field: str, chosen: FieldFilter) -> Body:
+    return {"terms": {field: list(chosen.unwanted)}}
+
+
+def _in_each_language(query: Query, languages: Collection[str], made: Callable[[Analysed], Body]) -> Body:
+    found = readings(query, languages)
+    if len(found) == 1:
+        return made(found[0][0])
+    branches = [
+        {"bool": {"must": [made(reading)], "filter": [{"terms": {"analysis": list(same)}}]}} for reading, same in found
+    ]
+    return {"bool": {"should": branches, "minimum_should_match": 1}}
 
 
 def _scored(query: Analysed) -> Body:

@@ -1,28 +1,23 @@
 """A search request as tantivy queries."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from tantivy import FieldType, Occur, Schema
 from tantivy import Query as Tantivy
 
+from newswire.filters import Filter
 from newswire.matching import Analysed, Both, Either, Phrase, Without, sought
-from newswire.query import Everything, Prefix, Published
-from newswire_search.index import FieldFilter, SearchRequest
+from newswire.query import Everything, Prefix, Published, Query
+from newswire_search.entitlement import field_filters, metadata_terms
+from newswire_search.index import FieldFilter, SearchRequest, Word
 from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
 
 
 def embedded_query(schema: Schema, request: SearchRequest, languages: Collection[str]) -> Tantivy:
     """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
-    found = readings(request.query, languages)
-    if len(found) == 1:
-        clauses = [(Occur.Must, _scored(schema, found[0][0]))]
-    else:
-        branches = [
-            both(_scored(schema, reading), _unscored(Tantivy.term_set_query(schema, "analysis", list(same))))
-            for reading, same in found
-        ]
-        clauses = [(Occur.Must, Tantivy.boolean_query([(Occur.Should, branch) for branch in branches]))]
-    required = [Tantivy.term_query(schema, "retracted", False)]
+    clauses = [(Occur.Must, _in_each_language(schema, request.query, languages, _scored))]
+    required = [readable(schema, request.entitlement, languages)]
+    required += [_holding(schema, word) for word in request.words]
     if request.since is not None or request.until is not None:
         required.append(date_range(schema, request.since, request.until))
     for field, chosen in request.filters.items():
@@ -30,6 +25,43 @@ def embedded_query(schema: Schema, request: SearchRequest, languages: Collection
         clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.unwanted]
     clauses += [(Occur.Must, _unscored(clause)) for clause in required]
     return Tantivy.boolean_query(clauses)
+
+
+def readable(schema: Schema, entitlement: Filter | None, languages: Collection[str]) -> Tantivy:
+    """Return the query for what a caller may read at all."""
+    published = Tantivy.term_query(schema, "retracted", False)
+    if entitlement is None:
+        return published
+    clauses = [(Occur.Must, published)]
+    for field, chosen in field_filters(entitlement):
+        clauses += [(Occur.Must, wanted) for wanted in _wanted(schema, field, chosen)]
+        clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.unwanted]
+    clauses += [
+        (Occur.Must, Tantivy.term_query(schema, "metadata", term, index_option="basic"))
+        for term in metadata_terms(entitlement)
+    ]
+    if not isinstance(entitlement.parsed, Everything):
+        clauses.append((Occur.Must, _in_each_language(schema, entitlement.parsed, languages, _boolean)))
+    return Tantivy.boolean_query(clauses)
+
+
+def _holding(schema: Schema, word: Word) -> Tantivy:
+    if not word.edits:
+        return Tantivy.term_query(schema, "words", word.text, index_option="basic")
+    return Tantivy.fuzzy_term_query(schema, "words", word.text, distance=word.edits)
+
+
+def _in_each_language(
+    schema: Schema, query: Query, languages: Collection[str], made: Callable[[Schema, Analysed], Tantivy]
+) -> Tantivy:
+    found = readings(query, languages)
+    if len(found) == 1:
+        return made(schema, found[0][0])
+    branches = [
+        both(made(schema, reading), _unscored(Tantivy.term_set_query(schema, "analysis", list(same))))
+        for reading, same in found
+    ]
+    return Tantivy.boolean_query([(Occur.Should, branch) for branch in branches])
 
 
 def _scored(schema: Schema, query: Analysed) -> Tantivy:

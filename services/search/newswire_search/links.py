@@ -1,11 +1,13 @@
-"""Addresses of searches that differ from this one by a filter or a page."""
+"""Addresses on this site: of articles, of searches that differ from this one by a filter or a page, of feeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
+from typing import Any
+from urllib.parse import quote, urlencode
 
 from newswire.folding import fold
-from newswire_search.index import FacetCount
+from newswire_search.index import FACETS, FacetCount
+from newswire_search.parameters import NARROWING
 
 Sent = Sequence[tuple[str, str]]
 
@@ -28,6 +30,32 @@ class Applied:
     value: str
     excluded: bool
     href: str
+
+
+def slug_of(article: Mapping[str, Any]) -> str:
+    """Return the last part of an article's address."""
+    return str(article["url"]).rstrip("/").rsplit("/", 1)[-1]
+
+
+def path_of(article: Mapping[str, Any]) -> str:
+    """Return where on this site an article is."""
+    return f"/articles/{article['id']}/{slug_of(article)}"
+
+
+def narrowed(sent: Sent) -> list[tuple[str, str]]:
+    """Return those parameters that say which articles are wanted, not how they are shown."""
+    return [(name, value) for name, value in sent if name in (*NARROWING, *FACETS)]
+
+
+def feed_address(sent: Sent, form: str) -> str:
+    """Return the address of the feed, in a format, of what a search asks for; order and page do not matter to it."""
+    kept = narrowed(sent)
+    if not kept:
+        return f"/feeds/latest.{form}"
+    (name, value), *more = kept
+    if more or name not in FACETS or value.startswith("-"):
+        return f"/feeds/search.{form}?{urlencode(kept)}"
+    return f"/feeds/{name}/{quote(value, safe='')}.{form}"
 
 
 def address(sent: Sent) -> str:

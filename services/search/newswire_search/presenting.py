@@ -32,9 +32,14 @@ _EMPTY: dict[str, Any] = {"authors": [], "topics": [], "metadata": {}, "language
 FRAGMENTS, FRAGMENT_WIDTH = 2, 180
 
 
+def summary(article: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an article as lists show it."""
+    return _members(article, MEMBERS)
+
+
 def result(article: Mapping[str, Any], query: Query, extra: Sequence[str] = ()) -> dict[str, Any]:
     """Return an article as a search result."""
-    shown = _members(article, MEMBERS)
+    shown = summary(article)
     shown["highlights"] = highlights(article, query)
     return shown | _members(article, extra)
 
