@@ -231,10 +231,16 @@ def published(article_id: str, version: int = 1, **changes: Any) -> ArticlePubli
 
 @asynccontextmanager
 async def opened_desk(
-    redis: Redis, keys: Keyspace, clock: Clock, *, chunk: int = 500, timeout: float = 0.5
+    redis: Redis,
+    keys: Keyspace,
+    clock: Clock,
+    *,
+    deliveries: Redis | None = None,
+    chunk: int = 500,
+    timeout: float = 0.5,
 ) -> AsyncIterator[Desk]:
-    queue = Queue(redis, keys, clock=clock)
-    matcher = Matcher(redis, keys)
+    queue = Queue(deliveries or redis, keys, clock=clock)
+    matcher = Matcher(queue.redis, keys)
     async with Connections(Policy(allow_private=True), connect=0.5) as connections:
         sender = Sender(connections, clock, timeout=timeout)
         worker = Worker(queue, redis, keys, sender.send, clock=clock, uniform=lambda low, high: (low + high) / 2)

@@ -1,7 +1,6 @@
 """Who is told when subscriptions change what they ask for, pause, begin with a time gone by, or ask for all again."""
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -90,7 +89,7 @@ async def test_a_removed_subscription_leaves_nothing_behind(desk: Desk, redis: R
     assert await desk.subscriptions.resume(await found(desk, changing))
     await desk.subscriptions.remove("reader", changing.id)
     await catch_up(desk)
-    left = [name async for name in redis.scan_iter(desk.keys.key("*"))]
+    left = [name async for name in redis.scan_iter(desk.keys.deliveries.key("*"))]
     assert {name.decode().split(":")[1] for name in left} <= {"subscriptions", "clock"}, left
 
 
@@ -100,16 +99,16 @@ async def test_a_filter_that_changes_while_an_event_is_matched_is_the_one_that_c
     changing = await desk.subscribe(f"{receiver.url}/a", FERRY)
     item = await desk.put("a1", title="The harbour is closed", text="")
     await desk.matcher.catch_up()
-    catch_up, asked = desk.matcher.catch_up, False
+    begin, asked = desk.queue.begin, False
 
-    async def meanwhile(languages: Iterable[str] = ()) -> None:
+    async def meanwhile(*arguments: Any, **named: Any) -> Any:
         nonlocal asked
-        await catch_up(languages)
         if not asked:
             asked = True
             await ask(desk, changing, HARBOUR)
+        return await begin(*arguments, **named)
 
-    desk.matcher.catch_up = meanwhile  # type: ignore[method-assign]
+    desk.queue.begin = meanwhile  # type: ignore[method-assign]
     await desk.fan_out([item])
     await desk.deliver()
     assert receiver.events("/a") == ["a1.1"]
@@ -271,7 +270,7 @@ async def test_a_backlog_never_fills_an_endpoint_s_queue(desk: Desk, redis: Redi
     backlogs = Backlogs(desk.queue, redis, desk.keys)
     while await backlogs.step():
         pass
-    assert 100 <= await redis.zcard(desk.keys.key("due", subscription.id)) <= 124
+    assert 100 <= await redis.zcard(desk.keys.deliveries.key("due", subscription.id)) <= 124
 
 
 async def test_filters_equal_but_for_the_entitlement_do_not_share_their_matching() -> None:

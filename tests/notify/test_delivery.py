@@ -283,7 +283,7 @@ async def test_what_an_endpoint_answered_goes_with_the_article(desk: Desk, recei
     [attempt] = await desk.deliveries.attempts(subscription.id, delivery["id"]) or []
     assert attempt["answer"] is None
     await desk.fan_out([desk.entries["a1.1.retracted"]])
-    assert not await desk.redis.exists(desk.keys.key("answers", "a1"))
+    assert not await desk.redis.exists(desk.keys.deliveries.key("answers", "a1"))
 
 
 async def test_an_answer_that_comes_after_the_retraction_is_not_kept(desk: Desk, receiver: Receiver) -> None:
@@ -298,7 +298,7 @@ async def test_an_answer_that_comes_after_the_retraction_is_not_kept(desk: Desk,
     await desk.publish("a1")
     await desk.deliver()
     assert await desk.states(subscription) == {"a1.1": "delivered", "a1.1.retracted": "delivered"}
-    assert not await desk.redis.exists(desk.keys.key("answers", "a1"))
+    assert not await desk.redis.exists(desk.keys.deliveries.key("answers", "a1"))
 
 
 async def test_nothing_kept_for_deliveries_holds_text_of_a_retracted_article(desk: Desk, receiver: Receiver) -> None:
@@ -312,7 +312,7 @@ async def test_nothing_kept_for_deliveries_holds_text_of_a_retracted_article(des
         await desk.deliver()
     await desk.retract("a1")
     await desk.deliver()
-    async for key in desk.redis.scan_iter(f"{desk.keys.namespace}:*"):
+    async for key in desk.redis.scan_iter(f"*{desk.keys.namespace}*"):
         if key.decode() != desk.keys.stream:
             assert b"Unmistakable" not in (await desk.redis.dump(key) or b""), key
 
@@ -339,7 +339,7 @@ async def test_what_is_kept_of_a_subscription_is_bounded(desk: Desk, redis: Redi
     await desk.deliver()
     await desk.fan_out([await desk.put(f"a{number}") for number in range(260)])
     await desk.deliver()
-    answers = [await redis.hgetall(name) async for name in redis.scan_iter(desk.keys.key("answers", "*"))]
+    answers = [await redis.hgetall(name) async for name in redis.scan_iter(desk.keys.deliveries.key("answers", "*"))]
     kept = sum(len(answer) for found in answers for answer in found.values())
     assert 900_000 < kept <= 1_048_576
     await desk.subscriptions.pause(subscription)  # so that versions replace each other in its queue
@@ -347,9 +347,9 @@ async def test_what_is_kept_of_a_subscription_is_bounded(desk: Desk, redis: Redi
         desk.clock.now += 1
         await desk.fan_out([await desk.put("first", version) for version in range(at, at + 100)])
     assert len(await desk.deliveries.of(subscription.id, 5000)) == 1000
-    records = [name async for name in redis.scan_iter(desk.keys.key("delivery", "*"), count=1000)]
+    records = [name async for name in redis.scan_iter(desk.keys.deliveries.key("delivery", "*"), count=1000)]
     left = {name.decode().rpartition(":")[2] for name in records if not name.endswith(b":attempts")}
     assert left == {row["id"] for row in await desk.deliveries.of(subscription.id, 5000)}
-    [newest] = [name async for name in redis.scan_iter(desk.keys.key("answers", "a259"))]
+    [newest] = [name async for name in redis.scan_iter(desk.keys.deliveries.key("answers", "a259"))]
     await desk.retract("a259")
     assert not await redis.exists(newest)

@@ -211,7 +211,7 @@ async def test_after_days_of_only_failures_it_is_disabled_and_its_owner_told(des
     assert "/strangers" not in {got.path for got in receiver.got}
     said = [json.loads(fields[b"__data__"]) for _, fields in await desk.redis.xrange(desk.keys.outcomes)]
     assert [event["data"] for event in said if event["type"] == "newswire.subscription.disabled.v1"] == [told]
-    progressed = await desk.redis.smembers(desk.keys.key("progressed"))
+    progressed = await desk.redis.smembers(desk.keys.deliveries.key("progressed"))
     assert not [event for event in progressed if b"disabled" in event]
 
 

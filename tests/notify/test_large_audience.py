@@ -18,7 +18,7 @@ async def crowd(desk: Desk, url: str, size: int) -> None:
     """Subscribe so many at one address, all to one filter."""
     first = await desk.subscribe(url, {"topics": ["Everybody"]})
     digest = first.wish().digest()
-    record = await desk.redis.hgetall(desk.keys.key("subscription", first.id))
+    record = await desk.redis.hgetall(desk.keys.deliveries.key("subscription", first.id))
     own = ("url", "filter", "events", "content", "status", "secret", "created", "schema")
     fields = [part for name in own for part in (name, record[name.encode()])]
     for at in range(1, size, 1000):
@@ -53,9 +53,9 @@ async def test_a_small_audience_does_not_wait_for_a_large_one(redis: Redis, keys
             await desk.publish("small", topics=["Nobody else"])
             await until(lambda: any(got.path == "/one" for got in receiver.got))
             assert len(receiver.got) < MATCHES / 2
-            assert await redis.zcard(keys.key("expanding")) == 1
+            assert await redis.zcard(keys.deliveries.key("expanding")) == 1
             # Nor does a large one fill the queue beyond what is soon delivered.
-            assert await redis.zcard(keys.key("endpoints")) < 2500
+            assert await redis.zcard(keys.deliveries.key("endpoints")) < 2500
         finally:
             stopping.set()
             await asyncio.gather(*loops)
@@ -69,7 +69,8 @@ async def test_large_audiences_take_turns(redis: Redis, keys: Keyspace, clock: C
         for _ in range(6):
             assert await desk.expansion.step() is Turn.TAKEN
         enqueued = [
-            int(await desk.redis.hget(keys.key("fanout", f"{a}.1"), "matched") or 0) for a in ("a1", "b1", "c1")
+            int(await desk.redis.hget(keys.deliveries.key("fanout", f"{a}.1"), "matched") or 0)
+            for a in ("a1", "b1", "c1")
         ]
         assert enqueued == [30, 30, 30]
         full = Expansion(desk.queue, redis, keys, clock=clock, chunk=10, backlog=30)

@@ -203,14 +203,14 @@ async def test_it_begins_anew_when_changes_were_trimmed_or_the_server_was_emptie
     await matcher.catch_up()
     await desk.subscribe("http://127.0.0.1/2", {"query": "harbour"})
     await desk.subscribe("http://127.0.0.1/3", {"query": "storm"})
-    await desk.redis.xtrim(desk.keys.key("subscriptions", "changes"), maxlen=1, approximate=False)
+    await desk.redis.xtrim(desk.keys.deliveries.key("subscriptions", "changes"), maxlen=1, approximate=False)
     await matcher.catch_up()
     assert len(matcher.index) == 3
-    await desk.redis.delete(desk.keys.key("subscriptions", "changes"))
+    await desk.redis.delete(desk.keys.deliveries.key("subscriptions", "changes"))
     await desk.subscribe("http://127.0.0.1/4", {"query": "tram"})
     await matcher.catch_up()
     assert len(matcher.index) == 4
-    async for key in desk.redis.scan_iter(f"{desk.keys.namespace}:*"):
+    async for key in desk.redis.scan_iter(f"*{desk.keys.namespace}*"):
         await desk.redis.delete(key)
     await desk.subscribe("http://127.0.0.1/5", {"query": "museum"})
     await matcher.catch_up()

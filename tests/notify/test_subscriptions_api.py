@@ -183,7 +183,7 @@ async def test_pausing_and_resuming(owner: Owner, receiver: Receiver, desk: Desk
 
 
 async def fanned_out(desk: Desk, *events: str) -> bool:
-    return await desk.redis.exists(*(desk.keys.key("fanout", event) for event in events)) == len(events)
+    return await desk.redis.exists(*(desk.keys.deliveries.key("fanout", event) for event in events)) == len(events)
 
 
 async def disabled(owner: Owner, made: dict[str, Any]) -> bool:

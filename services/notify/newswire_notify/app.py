@@ -109,6 +109,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             },
             checks={
                 "redis": partial(sound, redis, own.allow_volatile),
+                "names": partial(named_anew, redis, keys),
                 "consumer": consumer.check,
                 **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.check,
@@ -131,3 +132,10 @@ async def sound(redis: "Redis", allow_volatile: bool) -> str | None:
     except (RedisError, OSError) as error:
         return f"redis: {error}"
     return None
+
+
+async def named_anew(redis: "Redis", keys: Keyspace) -> str | None:
+    """Tell where subscriptions lie under names that are not looked at any more: a readiness check."""
+    if not await redis.exists(keys.key("subscriptions", "seq")):
+        return None
+    return "subscriptions have the names of an earlier release: back up with that one, and restore with this one"

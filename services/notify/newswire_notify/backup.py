@@ -18,19 +18,17 @@ TRANSIENT = frozenset(
     "subscribers formers subscriptions filters expanding backlogs".split()
 )
 """What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
-OWN = frozenset({"subscription", "told", "disabled", "backlog", "entitled"})
-"""What names begin with whose records belong to the Redis of the deliveries."""
 
 
 async def deliveries(redis: "Redis", keys: Keyspace) -> AsyncIterator[Record]:
     """Read the deliveries that wait, are under way or were given up."""
     for kind in ("due", "held", "leased"):
-        async for name in redis.scan_iter(keys.key(kind, "*"), count=PAGE):
+        async for name in redis.scan_iter(keys.deliveries.key(kind, "*"), count=PAGE):
             waiting = await redis.zrange(name, 0, -1, withscores=True)
             for at in range(0, len(waiting), PAGE):
                 for record in await _read(redis, keys, waiting[at : at + PAGE]):
                     yield record
-    dead = await redis.zrange(keys.key("deliveries", "dead"), 0, -1, withscores=True)
+    dead = await redis.zrange(keys.deliveries.key("deliveries", "dead"), 0, -1, withscores=True)
     for at in range(0, len(dead), PAGE):
         for record in await _read(redis, keys, dead[at : at + PAGE]):
             yield record
@@ -38,16 +36,16 @@ async def deliveries(redis: "Redis", keys: Keyspace) -> AsyncIterator[Record]:
 
 async def unfinished(redis: "Redis", keys: Keyspace) -> list[str]:
     """Return the names of the records by which the expansion of large audiences goes on where it was."""
-    expanding = await redis.zrange(keys.key("expanding"), 0, -1)
-    names = [keys.key("fanout", event.decode()) for event in expanding]
-    return [keys.key("expanding"), *names, *(f"{name}:plan" for name in names)]
+    expanding = await redis.zrange(keys.deliveries.key("expanding"), 0, -1)
+    names = [keys.deliveries.key("fanout", event.decode()) for event in expanding]
+    return [keys.deliveries.key("expanding"), *names, *(f"{name}:plan" for name in names)]
 
 
 async def restore_deliveries(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> None:
     """Put deliveries back into their queues, those that are not subscribed to any more left out."""
     async with redis.pipeline(transaction=False) as pipe:
         for record in records:
-            pipe.hget(keys.key("subscription", record["fields"]["subscription"]), "status")
+            pipe.hget(keys.deliveries.key("subscription", record["fields"]["subscription"]), "status")
         statuses = await pipe.execute()
     async with redis.pipeline(transaction=False) as pipe:
         for record, status in zip(records, statuses, strict=True):
@@ -86,12 +84,12 @@ async def _pages(redis: "Redis", beginning: str) -> AsyncIterator[list[str]]:
 async def _read(redis: "Redis", keys: Keyspace, found: list[tuple[bytes, float]]) -> list[Record]:
     async with redis.pipeline(transaction=False) as pipe:
         for delivery_id, _ in found:
-            pipe.hgetall(keys.key("delivery", delivery_id.decode()))
-            pipe.lrange(keys.key("delivery", delivery_id.decode(), "attempts"), 0, -1)
+            pipe.hgetall(keys.deliveries.key("delivery", delivery_id.decode()))
+            pipe.lrange(keys.deliveries.key("delivery", delivery_id.decode(), "attempts"), 0, -1)
         answers = await pipe.execute()
     async with redis.pipeline(transaction=False) as pipe:
         for fields in answers[::2]:
-            pipe.hget(keys.key("fanout", fields.get(b"event", b"").decode()), "envelope")
+            pipe.hget(keys.deliveries.key("fanout", fields.get(b"event", b"").decode()), "envelope")
         envelopes = await pipe.execute()
     records = []
     for (delivery_id, due), fields, attempts, envelope in zip(
@@ -114,20 +112,20 @@ async def _read(redis: "Redis", keys: Keyspace, found: list[tuple[bytes, float]]
 def _put_back(pipe: "Redis", keys: Keyspace, record: Record, *, paused: bool) -> None:
     fields = {name: raw(value) for name, value in record["fields"].items()}
     delivery, subscription = record["id"], fields["subscription"].decode()
-    name = keys.key("delivery", delivery)
+    name = keys.deliveries.key("delivery", delivery)
     dead = fields["state"] == b"dead"
     if not dead:
         fields["state"] = b"waiting"
     pipe.hset(name, mapping=fields)
     if record["attempts"]:
         pipe.rpush(f"{name}:attempts", *(raw(attempt) for attempt in record["attempts"]))
-    pipe.zadd(keys.key("deliveries", subscription), {delivery: int(fields["created"])})
+    pipe.zadd(keys.deliveries.key("deliveries", subscription), {delivery: int(fields["created"])})
     if dead:
-        pipe.zadd(keys.key("deliveries", "dead"), {delivery: record["due"]})
+        pipe.zadd(keys.deliveries.key("deliveries", "dead"), {delivery: record["due"]})
         return
     now = int(time.time() * 1000)
     due = now if record["fields"]["state"] == "delivering" else record["due"]
-    pipe.hset(keys.key("pending", subscription), fields["article"], delivery)
-    pipe.zadd(keys.key("held" if paused else "due", subscription), {delivery: due})
+    pipe.hset(keys.deliveries.key("pending", subscription), fields["article"], delivery)
+    pipe.zadd(keys.deliveries.key("held" if paused else "due", subscription), {delivery: due})
     if not paused:
-        pipe.zadd(keys.key("endpoints"), {subscription: due}, lt=True)
+        pipe.zadd(keys.deliveries.key("endpoints"), {subscription: due}, lt=True)

@@ -37,15 +37,15 @@ async def list_dead(
 
     ``redis`` is the one of the deliveries.
     """
-    name, first = keys.key("deliveries", "dead"), 0
+    name, first = keys.deliveries.key("deliveries", "dead"), 0
     if after is not None:
         rank = await redis.zrank(name, after[1])
         first = await redis.zcount(name, "-inf", after[0]) if rank is None else rank + 1
     ids: list[bytes] = await redis.zrange(name, first, first + limit - 1)
     async with redis.pipeline(transaction=False) as pipe:
         for delivery_id in ids:
-            pipe.hgetall(keys.key("delivery", delivery_id.decode()))
-            pipe.lindex(keys.key("delivery", delivery_id.decode(), "attempts"), -1)
+            pipe.hgetall(keys.deliveries.key("delivery", delivery_id.decode()))
+            pipe.lindex(keys.deliveries.key("delivery", delivery_id.decode(), "attempts"), -1)
         found = await pipe.execute()
     rows = zip(ids, found[::2], found[1::2], strict=True)
     return [_dead(delivery_id.decode(), fields, last) for delivery_id, fields, last in rows if fields]
@@ -65,8 +65,8 @@ async def retry(redis: "Redis", keys: Keyspace, delivery_id: str) -> None:
 
 async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:
     """Forget a dead delivery for good; return whether there was one."""
-    key = keys.key("delivery", delivery_id)
-    if not await redis.zrem(keys.key("deliveries", "dead"), delivery_id):
+    key = keys.deliveries.key("delivery", delivery_id)
+    if not await redis.zrem(keys.deliveries.key("deliveries", "dead"), delivery_id):
         return False
     await redis.delete(key, f"{key}:attempts")
     return True

@@ -30,7 +30,7 @@ class Entitlements:
         self._redis = redis
         self._records = records
         self._keys = keys
-        self._entitled = keys.key("entitled")
+        self._entitled = keys.deliveries.key("entitled")
         self._changes = AccountChanges(records, keys)
 
     async def run(self, stopping: asyncio.Event) -> None:

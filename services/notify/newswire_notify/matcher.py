@@ -355,7 +355,7 @@ class Matcher:
         index = Index()
         cursor, said = 0, time.monotonic()
         while True:
-            cursor, found = await self._redis.hscan(self._keys.key("filters"), cursor, count=SCAN)
+            cursor, found = await self._redis.hscan(self._keys.deliveries.key("filters"), cursor, count=SCAN)
             for digest, definition in found.items():
                 index.add(digest.decode(), *_meaning(definition))
             if cursor == 0:
@@ -378,11 +378,11 @@ class Matcher:
 
     @property
     def _changes(self) -> str:
-        return self._keys.key("subscriptions", "changes")
+        return self._keys.deliveries.key("subscriptions", "changes")
 
     @property
     def _counter(self) -> str:
-        return self._keys.key("subscriptions", "changed")
+        return self._keys.deliveries.key("subscriptions", "changed")
 
 
 def _meaning(definition: bytes) -> tuple[Filter, list[str], Filter | None]:

@@ -40,13 +40,13 @@ class Notices:
     async def tell(self) -> int:
         """Tell of what was disabled since; return how many subscriptions."""
         redis = self._queue.redis
-        disabled = await redis.srandmember(self._keys.key("disabled"), PAGE)
+        disabled = await redis.srandmember(self._keys.deliveries.key("disabled"), PAGE)
         for raw in disabled:
-            fields = await redis.hgetall(self._keys.key("subscription", raw.decode()))
+            fields = await redis.hgetall(self._keys.deliveries.key("subscription", raw.decode()))
             if fields.get(b"status") == b"disabled":
                 await self._tell_of(raw.decode(), {name.decode(): value.decode() for name, value in fields.items()})
             else:  # it is gone, or enabled again
-                await redis.srem(self._keys.key("disabled"), raw)
+                await redis.srem(self._keys.deliveries.key("disabled"), raw)
         return len(disabled)
 
     async def _tell_of(self, subscription: str, fields: dict[str, str]) -> None:

@@ -1,4 +1,5 @@
--- Subscriptions and their queue of deliveries. Every name is built from the prefix, which is the first argument of each call.
+-- Subscriptions and their queue of deliveries. Every name is built from the prefix, which is the first argument of each call and
+-- holds a hash tag: all names are on one slot of a Redis Cluster, to which the one key of each call leads.
 -- Times are ms. `now` is '' for the time of this server, on which all workers agree whatever their own clocks say.
 -- Per subscription: `due:` (waiting deliveries by due time), `held:` (the same while it is paused), `leased:` (those in flight by end
 -- of lease), `overtaken:` (those in flight of which a later version is due already, so that they count no more), `pending:` (article →

@@ -158,8 +158,10 @@ class Queue:
     ) -> None:
         self.redis = redis
         self.keys = keys
-        self.functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_notify", "deliveries", *PARTS)
-        self.prefix = keys.key("")
+        self.prefix = keys.deliveries.key("")
+        self.functions = FunctionLibrary.packaged(
+            redis, keys.namespace, "newswire_notify", "deliveries", *PARTS, route=[self.key("endpoints")]
+        )
         self._per_endpoint = per_endpoint
         self._keep = _ms(keep)
         self._keep_dead = _ms(keep_dead)
