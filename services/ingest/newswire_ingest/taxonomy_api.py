@@ -9,10 +9,10 @@ from starlette.responses import Response
 
 from newswire.accounts import Caller, reader
 from newswire.article import Label
+from newswire.paging import LARGEST_PAGE, described, json_answer
 from newswire.problems import not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_ingest.keys import Admin
-from newswire_ingest.paging import LARGEST_PAGE, described, json_answer
 from newswire_ingest.taxonomy import Kind, Taxonomy
 
 
