@@ -237,25 +237,29 @@ def test_a_first_request_whose_connection_is_closed_is_not_repeated(run: Run) ->
 
 
 @pytest.mark.parametrize("more", [OK, b"x", b"HTTP/1.1 500 "])
-def test_nothing_unasked_is_taken_for_the_next_answer(run: Run, more: bytes) -> None:
-    """Neither with the answer before nor after it."""
+@pytest.mark.parametrize("later", [False, True])
+def test_nothing_unasked_is_taken_for_the_next_answer(run: Run, more: bytes, later: bool) -> None:
+    """Neither what comes with the answer nor what comes after it."""
 
     async def twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n" + (more if len(it.requests) % 2 else b""))
-        await writer.drain()
-        if len(it.requests) % 2 == 0:
-            await asyncio.sleep(0.05)
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n" + (b"" if later else more))
+        if later:
+            await writer.drain()
+            await answered.wait()
             writer.write(more)
 
-    it: Endpoint
+    answered = asyncio.Event()
 
     async def scene() -> None:
-        nonlocal it
         async with endpoint(twice) as it, Connections(Policy(True)) as client:
-            for _ in range(6):
+            for number in range(1, 4):
+                answered.clear()
                 assert (await post(client, it)).status == 204
-                await asyncio.sleep(0.1)
-            assert len(it.requests) == 6
+                answered.set()
+                async with asyncio.timeout(10):
+                    while any(connection.open for kept in client._idle.values() for connection in kept):
+                        await asyncio.sleep(0.01)
+                assert (len(it.requests), it.connections) == (number, number)
 
     run(scene())
 

@@ -115,6 +115,9 @@ class _Connection(asyncio.Protocol):
         else:
             self._finish()
 
+    def on_message_begin(self) -> None:
+        self.reusable = False  # until it has ended; what comes after it was not asked for
+
     def on_header(self, name: bytes, value: bytes) -> None:
         lower = name.lower()
         if lower == b"retry-after":

@@ -61,7 +61,7 @@ class FanOut:
         """Enqueue the deliveries of every event of a batch."""
         items = [item for item in batch if isinstance(item.payload, ArticlePublished | ArticleRetracted)]
         published = (item.payload for item in items if isinstance(item.payload, ArticlePublished))
-        await self._matcher.catch_up({language_of(article.language) for article in published})
+        await self._matcher.prepare({language_of(article.language) for article in published})
         for at in range(0, len(items), TOGETHER):
             await self._fan_out(items[at : at + TOGETHER])
 

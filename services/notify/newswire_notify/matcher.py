@@ -318,11 +318,13 @@ class Matcher:
         """Return the digests of the filters that want this version."""
         return self.index.match(article)
 
-    async def catch_up(self, languages: Iterable[str] = ()) -> None:
-        """Learn of every filter that came or went; after this, whoever subscribed before is known.
+    async def prepare(self, languages: Iterable[str]) -> None:
+        """File all filters for the languages of articles to come (`newswire.analysis.language_of`): no match waits for it."""
+        for language in languages:
+            await self.index.prepare(language)
 
-        ``languages``: those of the articles to come (`newswire.analysis.language_of`), so that no match has to wait for them.
-        """
+    async def catch_up(self) -> None:
+        """Learn of every filter that came or went; after this, whoever subscribed before is known."""
         if self.changes < 0:
             await self._rebuild()
         while True:
@@ -340,8 +342,6 @@ class Matcher:
                 self._after = entry_id.decode()
             else:
                 if self.changes == int(counter or 0):
-                    for language in languages:
-                        await self.index.prepare(language)
                     return
                 if len(entries) < PAGE:
                     await self._rebuild()
