@@ -7,7 +7,6 @@ import orjson
 from ulid import ULID
 
 from newswire.events import SCHEMA_ROOT
-from newswire.functions import Argument
 from newswire_notify.queue import Attempt, Endpoint, Job, Queue
 from newswire_notify.sending import Sender
 from newswire_notify.signing import new_secret

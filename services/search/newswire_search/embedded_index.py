@@ -24,7 +24,6 @@ from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire_search.embedded_completions import completions
 from newswire_search.embedded_facets import facets
-from newswire_search.embedded_moment import moment, read_moment
 from newswire_search.embedded_query import both, date_range, embedded_query
 from newswire_search.embedded_related import related_query
 from newswire_search.entitlement import only_admitted
@@ -66,6 +65,9 @@ WRITER_MEMORY = 50_000_000
 RECENCY_WINDOW = 200
 """How many of the best results are put in order anew by their age, which tantivy cannot take into a score."""
 
+YEAR_ONE = -62_135_596_800_000
+"""The earliest moment an article can bear, in ms since 1970: sort keys count from it, so that they are never negative."""
+
 T = TypeVar("T")
 Found = list[tuple[Any, tantivy.DocAddress]]
 
@@ -87,6 +89,7 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field("metadata", tokenizer_name="raw", index_option="basic")
     for name in ("published_at", "updated_at"):
         builder.add_integer_field(name, indexed=True, fast=True)
+    # Sorting takes one field: the time and, among equals, the id.
     builder.add_text_field("moment", tokenizer_name="raw", index_option="basic", fast=True)
     builder.add_bytes_field("article", stored=True)
     return builder.build()
@@ -257,7 +260,7 @@ class EmbeddedIndex:
             else:
                 for text in [value] if isinstance(value, str) else value:
                     document.add_text(name, text)
-        document.add_text("moment", moment(fields["published_at"], operation.id))
+        document.add_text("moment", _moment(fields["published_at"], operation.id))
         document.add_bytes("article", orjson.dumps(operation.document))
         return document
 
@@ -279,7 +282,7 @@ class EmbeddedIndex:
         found = self._by_moment(live, query, request)
         page = found[: request.limit]
         articles = [_stored(live, address) for _, address in page]
-        following = Position(read_moment(page[-1][0])) if len(found) > request.limit else None
+        following = Position(_key(page[-1][0])) if len(found) > request.limit else None
         return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query, request), following)
 
     def _days(self, request: SearchRequest) -> list[Day]:
@@ -340,7 +343,7 @@ class EmbeddedIndex:
         if request.after is None:
             return searcher.search(query, limit=wanted, count=False, order_by_field="moment", order=order).hits
         at, article_id = int(request.after.key[0]), str(request.after.key[1])
-        last = moment(at, article_id)
+        last = _moment(at, article_id)
         rest = both(query, date_range(self._schema, None if newest else at, at if newest else None))
         size = wanted + 10
         while True:
@@ -380,3 +383,11 @@ def _stored(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> dict[str
 
 def _count(result: tantivy.SearchResult) -> int:
     return int(result.count)  # type: ignore[attr-defined]  # the type stub leaves it out
+
+
+def _moment(at: int, article_id: str) -> str:
+    return f"{at - YEAR_ONE:016d}{article_id}"
+
+
+def _key(moment: str) -> tuple[int, str]:
+    return int(moment[:16]) + YEAR_ONE, moment[16:]
