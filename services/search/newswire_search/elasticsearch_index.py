@@ -10,6 +10,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
@@ -17,9 +19,17 @@ from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoun
 
 from newswire.analysis import DEFAULT, language_of
 from newswire.consume import Unavailable
-from newswire_search.elasticsearch_query import AGGREGATIONS, ORDER, Body, elasticsearch_query
+from newswire.filters import Filter
+from newswire_search.elasticsearch_completions import completions, searches
+from newswire_search.elasticsearch_facets import aggregations, facets
+from newswire_search.elasticsearch_query import ORDER, Body, days_aggregation, elasticsearch_query
+from newswire_search.elasticsearch_related import related_query
+from newswire_search.entitlement import only_admitted
 from newswire_search.index import (
-    FACETS,
+    Asked,
+    Beginning,
+    Completion,
+    Day,
     IndexName,
     Operation,
     Position,
@@ -31,9 +41,8 @@ from newswire_search.index import (
     SnapshotGone,
     Sort,
     Written,
-    merged_facet,
 )
-from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of
+from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of, moment_of
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +159,8 @@ class ElasticsearchIndex:
             after = request.after.key if request.after is not None else None
             answer = await self._healing(lambda: self._page(request, after=after))
             page = _page_of(answer, request)
+            if request.asked is Asked.SOME_WORDS:
+                return replace(page, next=None)
             if request.sort is not Sort.RELEVANCE or page.next is None:
                 return page
             return await self._with_snapshot(request, answer, page)
@@ -182,14 +193,11 @@ class ElasticsearchIndex:
             size=request.limit + 1,
             search_after=list(after) if after else None,
             track_total_hits=counts,
-            aggregations=AGGREGATIONS if counts else None,
+            aggregations=aggregations(request, self._languages) if counts and request.with_facets else None,
             source={"includes": ["article"], "excludes": excludes} if articles else False,
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
-        body: Body = answer.body
-        if body.get("timed_out") or body["_shards"]["failed"]:
-            raise Unavailable("Elasticsearch answered from a part of the index only")
-        return body
+        return _whole(answer.body)
 
     async def _with_snapshot(self, request: SearchRequest, answer: Body, page: SearchPage) -> SearchPage:
         """Open a snapshot for the next pages, and make sure that this first page is the snapshot's first page."""
@@ -219,15 +227,17 @@ class ElasticsearchIndex:
             page.total, await self._current(_ids(answer)[: request.limit], request), page.facets, following
         )
 
-    async def _current(self, ids: Sequence[str], request: SearchRequest) -> list[Body]:
-        """Read articles as they are now: what was retracted since the snapshot must not be read out of it."""
+    async def _current(self, ids: Sequence[str], request: SearchRequest) -> list[Mapping[str, Any]]:
+        """Read articles as they are now: what was retracted since the snapshot, or may no longer be read, stays out."""
+        judged_by_text = request.entitlement is not None and request.entitlement.query is not None
+        articles = await self._published(ids, None if request.with_text or judged_by_text else HEAVY)
+        return only_admitted(request.entitlement, articles)
+
+    async def _published(self, ids: Sequence[str], excludes: list[str] | None) -> list[Mapping[str, Any]]:
         if not ids:
             return []
         answer = await self._client.mget(
-            index=self.alias,
-            ids=list(ids),
-            source_includes=["retracted", "article"],
-            source_excludes=None if request.with_text else HEAVY,
+            index=self.alias, ids=list(ids), source_includes=["retracted", "article"], source_excludes=excludes
         )
         found = (item["_source"] for item in answer["docs"] if item.get("found"))
         return [source["article"] for source in found if not source["retracted"]]
@@ -254,6 +264,74 @@ class ElasticsearchIndex:
             return Retracted(article_id, source["version"])
         article: Body = source["article"]
         return article
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
+        days: list[Day] = []
+        after: Body | None = None
+        async with _translated():
+            await self._learn_languages()
+            while True:
+                answer = await self._healing(partial(self._days, request, after))
+                days += [
+                    Day(
+                        moment_of(found["key"]["day"]).date(),
+                        found["doc_count"],
+                        moment_of(found["updated_at"]["value"]),
+                    )
+                    for found in answer["buckets"]
+                ]
+                after = answer.get("after_key")
+                if after is None:
+                    return days
+
+    async def _days(self, request: SearchRequest, after: Body | None) -> Body:
+        answer = await self._client.search(
+            index=self.alias,
+            query=elasticsearch_query(request, self._languages),
+            size=0,
+            track_total_hits=False,
+            aggregations={"days": days_aggregation(after)},
+        )
+        days: Body = _whole(answer.body)["aggregations"]["days"]
+        return days
+
+    async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return those of these articles that are published."""
+        async with _translated():
+            return await self._published(article_ids, None)
+
+    async def complete(self, beginning: Beginning) -> list[Completion]:
+        """Return titles, topics and authors that hold each of the words."""
+
+        async with _translated():
+            await self._learn_languages()
+            answers = (await self._client.msearch(searches=searches(beginning, self._languages, self.alias)))[
+                "responses"
+            ]
+            if any(_missing(answer) for answer in answers):
+                await self.ensure()
+                return []
+            return completions(beginning, [_whole(answer) for answer in answers])
+
+    async def related(
+        self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
+    ) -> list[Mapping[str, Any]]:
+        """Return other articles that share the words most telling of this one."""
+        async with _translated():
+            await self._learn_languages()
+            query = await asyncio.to_thread(related_query, article, entitlement, self._languages)
+            answer = await self._healing(
+                lambda: self._client.search(
+                    index=self.alias,
+                    query=query,
+                    size=limit,
+                    sort=ORDER[Sort.RELEVANCE],
+                    track_total_hits=False,
+                    source={"includes": ["article"], "excludes": HEAVY},
+                )
+            )
+        return [hit["_source"]["article"] for hit in _whole(answer.body)["hits"]["hits"]]
 
     async def _source(self, article_id: str, *, realtime: bool, includes: list[str] | None) -> Body | None:
         try:
@@ -302,6 +380,12 @@ async def _translated() -> AsyncIterator[None]:
         if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500:
             raise Unavailable(f"Elasticsearch: {error.status_code} {error.error}") from error
         raise
+
+
+def _whole(answer: Body) -> Body:
+    if "error" in answer or answer.get("timed_out") or answer["_shards"]["failed"]:
+        raise Unavailable("Elasticsearch answered from a part of the index only")
+    return answer
 
 
 def _chunks(operations: Sequence[Operation]) -> Iterator[list[bytes]]:
@@ -361,9 +445,6 @@ def _following(answer: Body, request: SearchRequest, pit: str | None = None) -> 
 
 def _page_of(answer: Body, request: SearchRequest) -> SearchPage:
     hits = answer["hits"].get("hits", [])[: request.limit]
-    facets = {
-        name: merged_facet([(bucket["key"], bucket["doc_count"]) for bucket in answer["aggregations"][name]["buckets"]])
-        for name in FACETS
-    }
     articles = [hit["_source"]["article"] for hit in hits if "_source" in hit]
-    return SearchPage(answer["hits"]["total"]["value"], articles, facets, _following(answer, request))
+    counted = facets(answer["aggregations"], request) if request.with_facets else {}
+    return SearchPage(answer["hits"]["total"]["value"], articles, counted, _following(answer, request))

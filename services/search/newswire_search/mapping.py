@@ -1,16 +1,17 @@
 """What the index holds of an article, and the Elasticsearch index that holds it."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from newswire.analysis import analysed_article, language_of
+from newswire.analysis import analysed_article, language_of, terms
 from newswire.article import Article
 from newswire.filters import field_terms
 from newswire.folding import fold
 from newswire.query import FIELDS, Field
+from newswire_search.words import words
 
-MAPPING_NUMBER = 2
+MAPPING_NUMBER = 3
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
 LONGEST_TERM = 1000
@@ -20,12 +21,31 @@ FACET_SUFFIX = "_facet"
 WORDS_SUFFIX = "_words"
 WORD_FIELDS: tuple[Field, ...] = tuple(field for field in FIELDS if field != "title")
 """Fields of whose values single words can be asked for, as in ``author:lindqvist``."""
+TITLE_WORDS = "title" + WORDS_SUFFIX
+"""Those of the title as they are written, without accents: what completions look at."""
 SEPARATOR = "\x1f"
+DAY_MS = 86_400_000
 
 
 def milliseconds(moment: datetime) -> int:
     """Return a moment as ms since 1970."""
     return round(moment.timestamp() * 1000)
+
+
+def moment_of(milliseconds: float) -> datetime:
+    """Return the moment that lies so many ms after the beginning of 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+
+
+def month(moment: datetime) -> str:
+    """Return the month in which a moment lies, in UTC, as ``2026-03``."""
+    at = moment.astimezone(UTC)
+    return f"{at.year:04d}-{at.month:02d}"
+
+
+def metadata_term(name: str, value: str) -> str:
+    """Return how an index holds one folded pair of an article's metadata."""
+    return f"{name}{SEPARATOR}{value}"
 
 
 def fields_of(article: Article) -> dict[str, Any]:
@@ -34,12 +54,14 @@ def fields_of(article: Article) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "analysis": language_of(article.language),
         "words": _joined(sorted(found.words)),
+        TITLE_WORDS: _joined(words(article.title)),
         **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
         "text": _joined(found.text),
         "title_terms": _joined(found.title),
+        "whole_title": " ".join(terms(article.title, language_of(article.language))),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
-        "metadata": [f"{key}{SEPARATOR}{value}" for key, value in article.metadata.items()],
+        "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
     }
     for name, values in (
         ("category", [article.category] if article.category else []),
@@ -47,11 +69,16 @@ def fields_of(article: Article) -> dict[str, Any]:
         ("author", article.author_names),
         ("publisher", [article.publisher]),
         ("language", [article.language]),
+        ("month", [month(article.published_at)]),
     ):
         folded = _by_folded(values)
         fields[name] = list(folded)
         fields[name + FACET_SUFFIX] = [f"{key}{SEPARATOR}{value}" for key, value in folded.items()]
     return fields
+
+
+def _folded(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {fold(name): fold(value) for name, value in metadata.items()}
 
 
 def _joined(terms: Iterable[str]) -> str:
@@ -70,7 +97,7 @@ _TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}
 _SEEN_OR_NOT = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
 _KEYWORD = {"type": "keyword"}
 _TIME = {"type": "date", "format": "epoch_millis"}
-_KEYWORDS = ("category", "topic", "author", "publisher", "language")
+_KEYWORDS = ("category", "topic", "author", "publisher", "language", "month")
 
 MAPPING: dict[str, Any] = {
     "dynamic": "strict",
@@ -82,8 +109,10 @@ MAPPING: dict[str, Any] = {
         "retracted": {"type": "boolean"},
         "text": _TERMS,
         "title_terms": _TERMS,
+        "whole_title": _KEYWORD,
         "analysis": _KEYWORD,
         "words": _SEEN_OR_NOT,
+        TITLE_WORDS: _SEEN_OR_NOT,
         **{name + WORDS_SUFFIX: _TERMS | {"norms": False} for name in WORD_FIELDS},
         "published_at": _TIME,
         "updated_at": _TIME,
