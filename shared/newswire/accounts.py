@@ -153,24 +153,30 @@ async def authenticate(redis: "Redis", keys: Keyspace, token: str, *, now: float
     parts = _TOKEN.fullmatch(token)
     if parts is None:
         return None
+    known, caller = await _look_up(redis, keys, parts[1], now)
+    sound = hmac.compare_digest(known or b"-" * 64, digest(parts[2]).encode())
+    return caller if sound else None
+
+
+async def caller_of(redis: "Redis", keys: Keyspace, key_id: str) -> Caller | None:
+    """Return who calls with the key of this id, or None where it opens nothing any more: for what was signed in its name."""
+    _, caller = await _look_up(redis, keys, key_id, None)
+    return caller
+
+
+async def _look_up(
+    redis: "Redis", keys: Keyspace, key_id: str, now: float | None
+) -> tuple[bytes | None, Caller | None]:
+    """Return the hash of a key's secret, and who calls with it as long as it is valid."""
     known, account, scopes, expires, rate, quota, entitlement = await redis.hmget(
-        record_name(keys, parts[1]),
-        "hash",
-        "account",
-        "scopes",
-        "expires",
-        "publish_rate",
-        "daily_quota",
-        "entitlement",
+        record_name(keys, key_id), "hash", "account", "scopes", "expires", "publish_rate", "daily_quota", "entitlement"
     )
-    if not hmac.compare_digest(known or b"-" * 64, digest(parts[2]).encode()) or not known:
-        return None
     ends = int(expires) / 1000 if expires else None
-    if ends is not None and ends <= (time.time() if now is None else now):
-        return None
-    return Caller(
+    if not known or (ends is not None and ends <= (time.time() if now is None else now)):
+        return known, None
+    return known, Caller(
         account.decode(),
-        parts[1],
+        key_id,
         read_scopes(scopes),
         ends,
         float(rate) if rate else None,
@@ -204,6 +210,9 @@ async def reader(request: Request) -> Caller | None:
     if "authorization" not in request.headers:
         return None
     return await _admit(request, tuple(Scope), rechecked=False)
+
+
+reader.public_reading = True  # type: ignore[attr-defined]
 
 
 async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -> Caller:

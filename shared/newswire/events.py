@@ -6,6 +6,7 @@ See the CloudEvents specification 1.0.2, "JSON Event Format".
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -157,6 +158,29 @@ def event(
         dataschema=SCHEMA_ROOT + type_,
         traceparent=traceparent,
         data=data.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def source(site: str, publisher: str) -> str:
+    """Return the ``source`` of a publisher's events."""
+    return f"{site}/publishers/{quote(publisher, safe='')}"
+
+
+def recorded_event(data: dict[str, Any], site: str) -> CloudEvent:
+    """Return the event of what stands on record, as it went over the stream: of a version, or of a tombstone."""
+    retracted = "retracted_at" in data
+    if retracted:
+        data = ArticleRetracted.model_validate(data).model_dump(mode="json", exclude_none=True)
+    version = f"{data['id']}.{data['version']}"
+    type_ = RETRACTED if retracted else PUBLISHED
+    return CloudEvent(
+        id=f"{version}.retracted" if retracted else version,
+        source=source(site, data["publisher"]),
+        type=type_,
+        subject=data["id"],
+        time=data["retracted_at"] if retracted else data["updated_at"],
+        dataschema=SCHEMA_ROOT + type_,
+        data=data,
     )
 
 

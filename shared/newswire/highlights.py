@@ -32,6 +32,15 @@ def highlight(
     return [_render(text, start, end, spans) for start, end in _passages(text, found, marked, fragments, width)]
 
 
+def opening(text: str, width: int) -> str:
+    """Return the beginning of a text, escaped, cut at the end of a word near ``width`` characters."""
+    text = text.strip()
+    if len(text) <= width:
+        return escape(text)
+    _, end = _widened(text, 0, 0, width)
+    return escape(text[:end].rstrip()) + " …"
+
+
 def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[int]:
     """Return the indexes of the tokens that are part of a phrase, in order."""
     places: dict[str, list[int]] = {}
@@ -53,8 +62,12 @@ def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> lis
 def _passages(
     text: str, found: Sequence[Token], marked: Sequence[int], fragments: int, width: int
 ) -> list[tuple[int, int]]:
-    """Choose stretches around the marked tokens: those with the most different terms first, none overlapping."""
-    candidates: list[tuple[int, int, int, int]] = []
+    """Choose stretches around the marked tokens, none overlapping.
+
+    Those with the most different terms come first; among equals those in which they stand nearest together, then those with
+    the most marks.
+    """
+    candidates: list[tuple[int, int, int, int, int]] = []
     inside: Counter[tuple[str, ...]] = Counter()
     after = 0
     for first, at in enumerate(marked):
@@ -62,18 +75,29 @@ def _passages(
         while after < len(marked) and found[marked[after]].end <= limit:
             inside[found[marked[after]].terms] += 1
             after += 1
-        candidates.append((-len(inside), first - after, found[at].start, found[marked[after - 1]].end))
+        reach = _reach([found[index] for index in marked[first:after]], len(inside))
+        candidates.append((-len(inside), reach, first - after, found[at].start, found[marked[after - 1]].end))
         inside[found[at].terms] -= 1
         if not inside[found[at].terms]:
             del inside[found[at].terms]
     chosen: list[tuple[int, int]] = []
-    for _, _, first_start, last_end in sorted(candidates):
+    for *_, first_start, last_end in sorted(candidates):
         start, end = _widened(text, first_start, last_end, width)
         if all(end <= other_start or start >= other_end for other_start, other_end in chosen):
             chosen.append((start, end))
             if len(chosen) == fragments:
                 break
     return chosen
+
+
+def _reach(stretch: Sequence[Token], different: int) -> int:
+    """Return after how many characters of a stretch each of its different terms has come."""
+    seen: set[tuple[str, ...]] = set()
+    for token in stretch:
+        seen.add(token.terms)
+        if len(seen) == different:
+            return token.start - stretch[0].start
+    return 0
 
 
 def _widened(text: str, start: int, end: int, width: int) -> tuple[int, int]:

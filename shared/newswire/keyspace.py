@@ -30,6 +30,11 @@ class Keyspace:
         return self.key("stream", "articles")
 
     @property
+    def trimmed(self) -> str:
+        """String: the id of the newest entry that went from the stream of article events by its age."""
+        return self.key("trimmed")
+
+    @property
     def outcomes(self) -> str:
         """The stream on which search and notify say what they did."""
         return self.key("stream", "outcomes")

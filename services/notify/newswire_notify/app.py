@@ -14,23 +14,28 @@ from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
-from newswire_notify import deadletters_api, deliveries_api, endpoints_api, live_api, subscriptions_api
+from newswire_notify import deadletters_api, deliveries_api, endpoints_api, subscriptions_api
 from newswire_notify.backlog import Backlogs
 from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
 from newswire_notify.endpoints import Endpoints
 from newswire_notify.entitlements import Entitlements
+from newswire_notify.events_api import events_router
 from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy
 from newswire_notify.handlers import FanOut, while_there_is_room
 from newswire_notify.live import Tail
+from newswire_notify.live_api import live_router
 from newswire_notify.matcher import Matcher
 from newswire_notify.notices import Notices
 from newswire_notify.outcomes import Totals
+from newswire_notify.places import Places
+from newswire_notify.pull import Pull
 from newswire_notify.queue import Queue
 from newswire_notify.sending import Sender
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Subscriptions
+from newswire_notify.tokens import StreamTokens
 from newswire_notify.worker import Worker
 
 GROUP = "notify"
@@ -83,6 +88,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)
         notices = Notices(queue, records, keys, own.site, keep=keep)
+        places = Places(own.live_connections, own.live_per_key, own.live_per_address)
         totals = Totals(redis, records, keys, own.site)
         backlogs = Backlogs(queue, records, keys, keep=keep, room=room, enqueued=wake)
         subscriptions = Subscriptions(queue, records, keys, keep=keep)
@@ -94,13 +100,15 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site)),
                 deliveries_api.router(subscriptions, Deliveries(queue, records, keys, keep=keep), queue),
                 deadletters_api.router(redis, keys),
-                live_api.router(tail, own),
+                live_router(tail, places, StreamTokens(records, keys), own),
+                events_router(Pull(records, keys, own.site), tail, places, own),
             ],
             loops={
                 "fan-out": consumer.run,
                 "expansion": expansion.run,
                 **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.run,
+                "live stream's accounts": tail.follow_accounts,
                 "totals": totals.run,
                 "notices": notices.run,
                 "backlogs": backlogs.run,

@@ -31,6 +31,12 @@ class NotifySettings(Settings):
     live_heartbeat: float = Field(default=15.0, gt=0)
     live_queue: int = Field(default=1000, ge=1)
     """Events that may wait for one reader of the live stream; a slower one is cut off and resumes."""
+    live_connections: int = Field(default=10_000, ge=1)
+    """Live streams and waiting pulls that a process holds open."""
+    live_per_key: int = Field(default=1000, ge=1)
+    """Of these, in the name of one key: with it, or with tokens that it made."""
+    live_per_address: int = Field(default=100, ge=1)
+    """Of these, from one client address (of IPv6, from one /64)."""
 
     @field_validator("webhook_ports", mode="before")
     @classmethod

@@ -37,6 +37,7 @@ from newswire_search.parameters import (
     to_request,
 )
 from newswire_search.presenting import results, summary, whole
+from newswire_search.spelling import correction
 
 _ARTICLE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -116,6 +117,8 @@ class SearchAnswer(BaseModel):
     articles: list[SearchResult]
     facets: Facets
     next_cursor: str | None
+    suggestion: str | None
+    """Another spelling of ``q``, where it found little and this would find more."""
 
 
 class Suggestion(BaseModel):
@@ -157,8 +160,10 @@ def router(index: Reading) -> APIRouter:
         extra = extra_fields(params)
         if ids := asked_ids(params):
             request, page = await named(index, ids, entitlement)
+            suggestion = None
         else:
             request, page = await find(index, params, entitlement)
+            suggestion = await corrected(index, params, request, page)
         articles = await asyncio.to_thread(results, page, request.query, extra)
         answer = {
             "total": page.total,
@@ -167,6 +172,7 @@ def router(index: Reading) -> APIRouter:
             "articles": articles,
             "facets": {name: respelled(counts, getattr(params, name)) for name, counts in page.facets.items()},
             "next_cursor": next_cursor(request, page),
+            "suggestion": suggestion,
         }
         return Response(orjson.dumps(answer), media_type="application/json")
 
@@ -216,6 +222,12 @@ async def find(
             return request, await index.search(request)
         except SnapshotGone:
             raise expired() from None
+
+
+async def corrected(index: Reading, params: SearchParams, request: SearchRequest, page: SearchPage) -> str | None:
+    """Return another spelling of what was searched for, where it found little and this would find more."""
+    async with reachable():
+        return await correction(index, params.q, request, page)
 
 
 def next_cursor(request: SearchRequest, page: SearchPage) -> str | None:

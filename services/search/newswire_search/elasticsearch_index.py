@@ -325,10 +325,9 @@ class ElasticsearchIndex:
                     sort=ORDER[Sort.RELEVANCE],
                     track_total_hits=False,
                     source={"includes": ["article"], "excludes": HEAVY},
-                    filter_path="timed_out,_shards.failed,hits.hits._source",
                 )
             )
-        return [hit["_source"]["article"] for hit in _whole(answer.body)["hits"].get("hits", [])]
+        return [hit["_source"]["article"] for hit in _whole(answer.body)["hits"]["hits"]]
 
     async def _source(self, article_id: str, *, realtime: bool, includes: list[str] | None) -> Body | None:
         try:

@@ -7,7 +7,7 @@ from newswire.filters import Filter
 from newswire.matching import Analysed, Both, Either, Phrase, Without, sought
 from newswire.query import Everything, Prefix, Published, Query
 from newswire_search.entitlement import field_filters, metadata_terms
-from newswire_search.index import FieldFilter, SearchRequest, Sort, Word
+from newswire_search.index import FieldFilter, SearchRequest, Sort
 from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
 
 DAYS_AT_ONCE = 10_000
@@ -34,7 +34,10 @@ def days_aggregation(after: Body | None) -> Body:
 
 def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> Body:
     """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
-    required = readable(request.entitlement, languages) + [holding(word) for word in request.words]
+    required = readable(request.entitlement, languages)
+    if request.holding is not None:
+        close = {"value": request.holding.word, "fuzziness": request.holding.slips, "prefix_length": 0}
+        required.append({"fuzzy": {"words": close}})
     if request.since is not None or request.until is not None:
         required.append(_published(request.since, request.until))
     required += [_wanted(field, chosen) for field, chosen in request.filters.items() if chosen.wanted]
@@ -55,13 +58,6 @@ def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Bod
     if not isinstance(entitlement.parsed, Everything):
         clauses.append(_in_each_language(entitlement.parsed, languages, _boolean))
     return clauses
-
-
-def holding(word: Word) -> Body:
-    """Return the clause for articles that hold a word."""
-    if not word.edits:
-        return {"term": {"words": word.text}}
-    return {"fuzzy": {"words": {"value": word.text, "fuzziness": word.edits, "prefix_length": 0}}}
 
 
 def _wanted(field: str, chosen: FieldFilter) -> Body:

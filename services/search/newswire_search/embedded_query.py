@@ -9,7 +9,7 @@ from newswire.filters import Filter
 from newswire.matching import Analysed, Both, Either, Phrase, Without, sought
 from newswire.query import Everything, Prefix, Published, Query
 from newswire_search.entitlement import field_filters, metadata_terms
-from newswire_search.index import FieldFilter, SearchRequest, Word
+from newswire_search.index import FieldFilter, SearchRequest
 from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
 
 
@@ -17,7 +17,9 @@ def embedded_query(schema: Schema, request: SearchRequest, languages: Collection
     """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
     clauses = [(Occur.Must, _in_each_language(schema, request.query, languages, _scored))]
     required = [readable(schema, request.entitlement, languages)]
-    required += [_holding(schema, word) for word in request.words]
+    if request.holding is not None:
+        close, slips = request.holding.word, request.holding.slips
+        required.append(Tantivy.fuzzy_term_query(schema, "words", close, distance=slips))
     if request.since is not None or request.until is not None:
         required.append(date_range(schema, request.since, request.until))
     for field, chosen in request.filters.items():
@@ -43,12 +45,6 @@ def readable(schema: Schema, entitlement: Filter | None, languages: Collection[s
     if not isinstance(entitlement.parsed, Everything):
         clauses.append((Occur.Must, _in_each_language(schema, entitlement.parsed, languages, _boolean)))
     return Tantivy.boolean_query(clauses)
-
-
-def _holding(schema: Schema, word: Word) -> Tantivy:
-    if not word.edits:
-        return Tantivy.term_query(schema, "words", word.text, index_option="basic")
-    return Tantivy.fuzzy_term_query(schema, "words", word.text, distance=word.edits)
 
 
 def _in_each_language(

@@ -90,12 +90,12 @@ class FieldFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Word:
-    """A folded word in the very form in which an article holds it (`newswire_search.words`), or close to it."""
+class CloseTo:
+    """Any word that differs by a few letters from one that is written without accents (`newswire_search.words`)."""
 
-    text: str
-    edits: int = 0
-    """How many letters may be wrong, missing, too many or swapped with the next; 0 to 2."""
+    word: str
+    slips: int
+    """How many letters may be wrong, missing, too many or swapped with the next: 1 or 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +123,8 @@ class SearchRequest:
     """Whether values are to be counted."""
     entitlement: Filter | None = None
     """What narrows all that the caller may read."""
-    words: tuple[Word, ...] = ()
-    """Words that each result must hold."""
+    holding: CloseTo | None = None
+    """What each result must hold besides."""
 
     def regardless_of(self, field: str) -> "SearchRequest":
         """Return the request without the values it wants of one field; what it excludes stays excluded."""

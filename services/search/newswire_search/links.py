@@ -68,6 +68,11 @@ def with_cursor(sent: Sent, cursor: str | None) -> str | None:
     return address([*_without_cursor(sent), ("cursor", cursor)]) if cursor else None
 
 
+def with_query(sent: Sent, q: str | None) -> str | None:
+    """Return the address of the same search for something else, if there is anything."""
+    return address([(name, q if name == "q" else value) for name, value in _without_cursor(sent)]) if q else None
+
+
 def choices(name: str, counts: Sequence[FacetCount], sent: Sent) -> list[Choice]:
     """Return the values of a facet as links."""
     rest = _without_cursor(sent)

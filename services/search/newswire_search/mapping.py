@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from newswire.analysis import analysed_article, language_of, words
+from newswire.analysis import analysed_article, language_of
 from newswire.article import Article
 from newswire.filters import field_terms
 from newswire.folding import fold

@@ -15,20 +15,25 @@ from starlette.responses import RedirectResponse
 
 from newswire.accounts import reader
 from newswire.article import Image, Status
+from newswire.frame import CONTENT_SECURITY_POLICY
 from newswire.linked_data import news_article
 from newswire.pages import add_asset, render, templates
 from newswire.problems import Problem, from_validation_error, unexpected
 from newswire.query import fitting, interpreted
 from newswire.requests import scalar_params
-from newswire_search.api import Entitlement, find, next_cursor, present, read
+from newswire_search.api import Entitlement, alike, corrected, find, next_cursor, present, read
+from newswire_search.facets import respelled
 from newswire_search.feed import links_to
 from newswire_search.index import FACETS, Reading, SearchPage, SearchRequest
-from newswire_search.links import Choice, applied, choices, path_of, slug_of, with_cursor
+from newswire_search.links import Choice, applied, choices, path_of, slug_of, with_cursor, with_query
 from newswire_search.parameters import SCALARS, SearchParams
 from newswire_search.presenting import results
 
 PACKAGE = "newswire_search"
-templates(PACKAGE).globals["search_style_sheet"] = add_asset(PACKAGE, "search.css")
+templates(PACKAGE).globals |= {
+    "search_style_sheet": add_asset(PACKAGE, "search.css"),
+    "suggest_script": add_asset(PACKAGE, "suggest.js"),
+}
 
 FACET_NAMES = {
     "category": "Category",
@@ -39,6 +44,10 @@ FACET_NAMES = {
     "month": "Month",
 }
 FACETS_SHOWN = 12
+RELATED = 4
+
+_SCRIPTED = {"Content-Security-Policy": f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"}
+"""For pages with a search box: its script is a file of ours, and asks this site alone."""
 
 _TITLES = {
     401: "A key is needed",
@@ -81,6 +90,7 @@ def router(index: Reading) -> APIRouter:
         return render(
             "latest.html",
             PACKAGE,
+            headers=_SCRIPTED,
             articles=_listed(asked, page),
             next_page=with_cursor([], next_cursor(asked, page)),
             facets=_facets(page, []),
@@ -95,9 +105,11 @@ def router(index: Reading) -> APIRouter:
         fitted = [(name, fitting(value) if name == "q" else value) for name, value in sent]
         params = _params(fitted)
         asked, page = await find(index, params, entitlement)
+        suggestion = await corrected(index, params, asked, page)
         return render(
             "search.html",
             PACKAGE,
+            headers=_SCRIPTED,
             q=params.q,
             cut_short=any(name == "q" and value != params.q for name, value in sent),
             understood=interpreted(asked.query),
@@ -110,6 +122,8 @@ def router(index: Reading) -> APIRouter:
             applied=applied(sent, FACET_NAMES),
             next_page=with_cursor(sent, next_cursor(asked, page)),
             following=params.cursor is not None,
+            suggestion=suggestion,
+            suggested=with_query(sent, suggestion),
             feeds=links_to(fitted),
         )
 
@@ -129,6 +143,7 @@ def router(index: Reading) -> APIRouter:
             body=Markup(found["body"]),  # noqa: S704
             linked_data=news_article({"status": Status.PUBLISHED, **found}),
             feeds=links_to([("category", category)] if category else []),
+            related=[_shown(each) for each in await alike(index, found, entitlement, RELATED)],
         )
 
     return routes
@@ -199,8 +214,12 @@ def _language(article: Mapping[str, Any]) -> str:
 
 
 def _facets(page: SearchPage, sent: list[tuple[str, str]]) -> list[tuple[str, list[Choice]]]:
-    return [
-        (FACET_NAMES[name], choices(name, page.facets[name][:FACETS_SHOWN], sent))
-        for name in FACETS
-        if page.facets[name]
-    ]
+    made = []
+    for name in FACETS:
+        asked = [value for key, value in sent if key == name]
+        all_values = choices(name, respelled(page.facets[name], asked), sent)
+        # What is chosen stays in sight, to be let go again.
+        shown = [choice for at, choice in enumerate(all_values) if at < FACETS_SHOWN or choice.on]
+        if shown:
+            made.append((FACET_NAMES[name], shown))
+    return made

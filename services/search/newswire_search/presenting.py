@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from newswire.analysis import language_of
-from newswire.highlights import highlight
+from newswire.highlights import highlight, opening
 from newswire.matching import analysed, beginnings, sought
 from newswire.query import Query
 from newswire_search.index import SearchPage
@@ -55,15 +55,20 @@ def results(page: SearchPage, query: Query, extra: Sequence[str] = ()) -> list[d
 
 
 def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]:
-    """Return escaped text in which only ``<mark>`` is markup: the whole title, and the best passages of the body."""
+    """Return escaped text in which only ``<mark>`` is markup: the whole title, and the best passages of the body.
+
+    Where no word stands in the body, the beginning of summary or body takes the place of a passage.
+    """
     language = language_of(article.get("language", ""))
     asked = analysed(query, language)
     if not sought(asked) and not any(beginnings(asked)):
         return {"title": [], "body": []}
     title, text = article["title"], article.get("text", "")
+    passages = highlight(text, asked, fragments=FRAGMENTS, width=FRAGMENT_WIDTH, language=language)
+    beginning = opening(article.get("summary") or text, FRAGMENT_WIDTH)
     return {
         "title": highlight(title, asked, fragments=0, width=FRAGMENT_WIDTH, language=language, title=True),
-        "body": highlight(text, asked, fragments=FRAGMENTS, width=FRAGMENT_WIDTH, language=language),
+        "body": passages or ([beginning] if beginning else []),
     }
 
 
