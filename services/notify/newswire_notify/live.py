@@ -36,8 +36,8 @@ TOGETHER = 32
 REMEMBERED, REMEMBERED_BYTES = 500, 4 * 1024 * 1024
 """How much of the stream's end is kept in memory, so that many who resume at once do not each read it from Redis."""
 LONGEST_TURN = 0.1
-"""Seconds of processor time for which events are handed out before others have their turn: what is handed out together is written together,
-and to thousands of readers a write for each event costs ten times as much."""
+"""Seconds of processor time for which events are handed out before others have their turn: what is handed out together is
+written together, and to thousands of readers a write for each event costs ten times as much."""
 TRIMMED, ENDED = "newswire.stream.trimmed", "newswire.stream.ended"
 """Events about the stream itself: what was asked for is gone in part; this reader is cut off."""
 GONE = "gone"
