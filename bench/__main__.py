@@ -16,6 +16,7 @@ from bench.paths import (
     growth,
     importing,
     indexing,
+    isolation,
     latency,
     live,
     matching,
@@ -39,6 +40,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "search": searching.measure,
     "suggest": suggesting.measure,
     "webhooks": webhooks.measure,
+    "isolation": isolation.measure,
     "matching": matching.measure,
     "live": live.measure,
 }

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import orjson
 import psutil
 from redis.asyncio import Redis
 
@@ -21,9 +22,10 @@ from bench.setting import Setting
 from newswire.app import open_redis
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
+from newswire.functions import Argument
 from newswire_notify.matcher import Index, Matcher, keys_of
 from newswire_notify.queue import Queue
-from newswire_notify.subscriptions import definition
+from newswire_notify.subscriptions import Wish
 from tests.servers.valkey import embedded_valkey
 
 ARTICLES, MADE = 20, 25
@@ -130,17 +132,23 @@ def _filter(text: str, category: str | None, topics: list[str], dice: random.Ran
             return Filter(query=f"{words[at]} OR {dice.choice(words)} -unheardof{besides}", topics=topics[:2])
 
 
+def _asked(filter_: Filter) -> tuple[str, list[Argument]]:
+    """Return the digest of what a subscription asks for, and the fields that say it."""
+    wanted = orjson.dumps(filter_.model_dump(mode="json", exclude_defaults=True))
+    return Wish(filter_, EVENTS).digest(), ["filter", wanted, "events", ",".join(EVENTS)]
+
+
 async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter], count: int) -> None:
     """Put subscriptions into the store as the API does, many at a time."""
     queue = Queue(redis, KEYS)
     await queue.functions.load()
-    name, meanings = queue.functions.full_name("subscribe"), [definition(filter_, EVENTS) for filter_ in filters]
+    name, meanings = queue.functions.full_name("subscribe"), [_asked(filter_) for filter_ in filters]
     for at in setting.steps(f"{count:,} subscriptions, in thousands", range(0, count, CHUNK)):
         async with redis.pipeline(transaction=False) as pipe:
             for number in range(at, min(at + CHUNK, count)):
-                digest, meaning = meanings[number % len(meanings)]
+                digest, asked = meanings[number % len(meanings)]
                 pipe.fcall(
-                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, meaning, "0-0", count, 0,
-                    "schema", 1, "url", "https://example.com/hook", "status", "active",
+                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, "0-0", count, 0, "", "",
+                    "schema", 1, "url", "https://example.com/hook", "status", "active", *asked,
                 )  # fmt: skip
             await pipe.execute()

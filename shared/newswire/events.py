@@ -22,6 +22,7 @@ RETRACTED = "newswire.article.retracted.v1"
 INDEXED = "newswire.article.indexed.v1"
 FANNED_OUT = "newswire.article.fanned_out.v1"
 PROGRESSED = "newswire.deliveries.progressed.v1"
+SUBSCRIPTION_DISABLED = "newswire.subscription.disabled.v1"
 
 
 class Kind(StrEnum):
@@ -86,12 +87,25 @@ class DeliveriesProgressed(BaseModel):
     cancelled: int = 0
 
 
+class SubscriptionDisabled(BaseModel):
+    """Nothing is delivered to a subscription any more, until its owner enables it again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    account: str
+    reason: str
+    """``gone``: its endpoint answered 410; ``failing``: for days it took nothing."""
+    disabled_at: datetime
+
+
 DATA_MODELS: dict[str, type[BaseModel]] = {
     PUBLISHED: ArticlePublished,
     RETRACTED: ArticleRetracted,
     INDEXED: ArticleIndexed,
     FANNED_OUT: ArticleFannedOut,
     PROGRESSED: DeliveriesProgressed,
+    SUBSCRIPTION_DISABLED: SubscriptionDisabled,
 }
 
 

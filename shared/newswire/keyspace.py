@@ -17,6 +17,14 @@ class Keyspace:
         return ":".join((self.namespace, *parts))
 
     @property
+    def deliveries(self) -> "Keyspace":
+        """The names of what belongs to subscriptions and their deliveries, on the Redis of the deliveries.
+
+        They share a hash tag, by which a Redis Cluster keeps them together, as their functions need it.
+        """
+        return Keyspace(f"{{{self.namespace}}}")
+
+    @property
     def stream(self) -> str:
         """The stream of article events."""
         return self.key("stream", "articles")

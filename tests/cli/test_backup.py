@@ -132,7 +132,7 @@ def test_a_backup_of_a_working_installation_is_restored_whole(start: Start, tmp_
         assert len(boats) == 12
         until(lambda: [a for a in answers(second.site)["articles"] if a["title"].startswith("Boat")] == boats)
         listed = httpx.get(f"{second.site}/v1/subscriptions", headers=reader, trust_env=False).json()
-        assert listed == {"subscriptions": [subscription]}
+        assert listed["subscriptions"] == [subscription]
         gone = httpx.get(f"{second.site}/v1/search/articles/{secret['id']}", trust_env=False)
         assert gone.status_code == 410
 

@@ -183,7 +183,7 @@ class Stand:
             behind = info["last-delivered-id"] != last and newest and _id(info["last-delivered-id"]) < _id(newest[0][0])
             if info["pending"] or behind:
                 return f"group {name.decode()}: {info['pending']} pending, at {info['last-delivered-id']} of {last}"
-        waiting = await self.redis.zrange(self.keys.key("endpoints"), 0, -1, withscores=True)
+        waiting = await self.redis.zrange(self.keys.deliveries.key("endpoints"), 0, -1, withscores=True)
         return f"{len(waiting)} endpoints have deliveries waiting, the first {waiting[0]}" if waiting else ""
 
     async def read_back(self) -> Readback:

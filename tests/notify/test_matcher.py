@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
 from newswire_notify.matcher import Filed, Index, Matcher
-from newswire_notify.subscriptions import definition
+from newswire_notify.subscriptions import Wish
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 from tests.notify.conftest import Desk, published
 
@@ -119,7 +119,7 @@ async def test_every_replica_finds_what_comparing_everything_finds(desk: Desk) -
                 for at in range(20):
                     article = random_article(chance, at)
                     meant = {
-                        definition(filter_, ALL)[0] for filter_ in held.values() if filter_.matches(Facts.of(article))
+                        Wish(filter_, ALL).digest() for filter_ in held.values() if filter_.matches(Facts.of(article))
                     }
                     assert set(matcher.match(article)) == meant
 
@@ -203,14 +203,14 @@ async def test_it_begins_anew_when_changes_were_trimmed_or_the_server_was_emptie
     await matcher.catch_up()
     await desk.subscribe("http://127.0.0.1/2", {"query": "harbour"})
     await desk.subscribe("http://127.0.0.1/3", {"query": "storm"})
-    await desk.redis.xtrim(desk.keys.key("subscriptions", "changes"), maxlen=1, approximate=False)
+    await desk.redis.xtrim(desk.keys.deliveries.key("subscriptions", "changes"), maxlen=1, approximate=False)
     await matcher.catch_up()
     assert len(matcher.index) == 3
-    await desk.redis.delete(desk.keys.key("subscriptions", "changes"))
+    await desk.redis.delete(desk.keys.deliveries.key("subscriptions", "changes"))
     await desk.subscribe("http://127.0.0.1/4", {"query": "tram"})
     await matcher.catch_up()
     assert len(matcher.index) == 4
-    async for key in desk.redis.scan_iter(f"{desk.keys.namespace}:*"):
+    async for key in desk.redis.scan_iter(f"*{desk.keys.namespace}*"):
         await desk.redis.delete(key)
     await desk.subscribe("http://127.0.0.1/5", {"query": "museum"})
     await matcher.catch_up()

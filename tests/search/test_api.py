@@ -59,7 +59,16 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 async def test_an_answer_has_exactly_the_promised_members(client: httpx.AsyncClient) -> None:
     answer = await search(client, "q=harbour")
-    assert answer.keys() == {"total", "interpreted", "took_ms", "articles", "facets", "next_cursor", "suggestion"}
+    assert answer.keys() == {
+        "total",
+        "interpreted",
+        "took_ms",
+        "articles",
+        "some_words",
+        "facets",
+        "next_cursor",
+        "suggestion",
+    }
     assert answer["total"] == 1
     assert answer["next_cursor"] is None
     assert answer["articles"] == [

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
+from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
 from newswire.problems import not_found, problem
 from newswire.registry import (
     Account,
@@ -24,7 +25,6 @@ from newswire.registry import (
 )
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_ingest.keys import AccountName, Admin
-from newswire_ingest.paging import LARGEST_PAGE, PAGE, described, json_answer
 
 PATH = "/v1/accounts"
 

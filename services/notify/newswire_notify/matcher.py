@@ -48,16 +48,17 @@ class Conditions:
     """What has to be looked up in the text: phrases, mostly."""
 
 
-def conditions_of(filter_: Filter, language: str) -> Conditions:
-    """Take apart what a filter asks of articles in a language."""
+def conditions_of(filters: Iterable[Filter], language: str) -> Conditions:
+    """Take apart what filters ask of articles in a language that must match all of them."""
     found = Conditions()
-    for name in FIELDS:
-        if wanted := filter_.wanted(name):
-            found.choices.append(frozenset(field_key(name, value) for value in wanted))
-        found.forbidden.update(field_key(name, value) for value in filter_.unwanted(name))
-    for name, value in filter_.metadata.items():
-        found.choices.append(frozenset({field_key(f"metadata.{fold(name)}", fold(value))}))
-    _ask(filter_.analysed(language), found)
+    for filter_ in filters:
+        for name in FIELDS:
+            if wanted := filter_.wanted(name):
+                found.choices.append(frozenset(field_key(name, value) for value in wanted))
+            found.forbidden.update(field_key(name, value) for value in filter_.unwanted(name))
+        for name, value in filter_.metadata.items():
+            found.choices.append(frozenset({field_key(f"metadata.{fold(name)}", fold(value))}))
+        _ask(filter_.analysed(language), found)
     return found
 
 
@@ -143,7 +144,8 @@ def keys_of(facts: Facts) -> set[Key]:
 
 @dataclass(slots=True)
 class Filed:
-    """A distinct filter, with the kinds of versions its subscribers want, filed under one of its choices."""
+    """A distinct filter, narrowed by what its subscribers are entitled to, with the kinds of versions they want; filed under one
+    of its choices."""
 
     events: frozenset[str]
     under: frozenset[Key]
@@ -175,9 +177,9 @@ class Shelves:
         self._seen: Counter[Key] = Counter()
         self._articles = 0
 
-    def add(self, digest: str, filter_: Filter, events: frozenset[str]) -> None:
-        """File a filter."""
-        asked = conditions_of(filter_, self._language)
+    def add(self, digest: str, filters: Iterable[Filter], events: frozenset[str]) -> None:
+        """File filters that must all match."""
+        asked = conditions_of(filters, self._language)
         under = self._rarest(asked.choices)
         others = tuple(choice for choice in asked.choices if choice is not under)
         self._file(digest, Filed(events, under, others, frozenset(asked.forbidden), tuple(asked.rest), self._articles))
@@ -251,20 +253,21 @@ class Index:
     """Distinct filters, on shelves for each language that articles have come in so far."""
 
     def __init__(self) -> None:
-        self._filters: dict[str, tuple[Filter, frozenset[str]]] = {}
+        self._filters: dict[str, tuple[tuple[Filter, ...], frozenset[str]]] = {}
         self._languages: dict[str, Shelves] = {}
 
     def __len__(self) -> int:
         return len(self._filters)
 
-    def add(self, digest: str, filter_: Filter, events: Iterable[str]) -> None:
-        """File a filter; one that is there already stays as it is."""
+    def add(self, digest: str, filter_: Filter, events: Iterable[str], entitlement: Filter | None = None) -> None:
+        """File a filter, and what narrows it; one that is there already stays as it is."""
         if digest in self._filters:
             return
         kinds = frozenset(events)
-        self._filters[digest] = filter_, kinds
+        filters = (filter_,) if entitlement is None else (filter_, entitlement)
+        self._filters[digest] = filters, kinds
         for shelves in self._languages.values():
-            shelves.add(digest, filter_, kinds)
+            shelves.add(digest, filters, kinds)
 
     def remove(self, digest: str) -> None:
         """Forget a filter."""
@@ -286,8 +289,8 @@ class Index:
         """File all filters for a language, letting others have their turn meanwhile."""
         if language not in self._languages:
             shelves = Shelves(language)
-            for number, (digest, (filter_, events)) in enumerate(list(self._filters.items()), start=1):
-                shelves.add(digest, filter_, events)
+            for number, (digest, (filters, events)) in enumerate(list(self._filters.items()), start=1):
+                shelves.add(digest, filters, events)
                 if number % SCAN == 0:
                     await asyncio.sleep(0)
             self._languages[language] = shelves
@@ -296,31 +299,33 @@ class Index:
         known = self._languages.get(language)
         if known is None:
             known = self._languages[language] = Shelves(language)
-            for digest, (filter_, events) in self._filters.items():
-                known.add(digest, filter_, events)
+            for digest, (filters, events) in self._filters.items():
+                known.add(digest, filters, events)
         return known
 
 
 class Matcher:
-    """An `Index` that follows the subscriptions in Redis."""
+    """An `Index` that follows the subscriptions in Redis. ``changes`` is the number of the last change that it knows of."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self.index = Index()
         self._redis = redis
         self._keys = keys
-        self._count = -1
+        self.changes = -1
         self._after = "0-0"
 
     def match(self, article: ArticlePublished) -> list[str]:
         """Return the digests of the filters that want this version."""
         return self.index.match(article)
 
-    async def catch_up(self, languages: Iterable[str] = ()) -> None:
-        """Learn of every filter that came or went; after this, whoever subscribed before is known.
+    async def prepare(self, languages: Iterable[str]) -> None:
+        """File all filters for the languages of articles to come (`newswire.analysis.language_of`): no match waits for it."""
+        for language in languages:
+            await self.index.prepare(language)
 
-        ``languages``: those of the articles to come (`newswire.analysis.language_of`), so that no match has to wait for them.
-        """
-        if self._count < 0:
+    async def catch_up(self) -> None:
+        """Learn of every filter that came or went; after this, whoever subscribed before is known."""
+        if self.changes < 0:
             await self._rebuild()
         while True:
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -329,16 +334,14 @@ class Matcher:
                 answer, counter = await pipe.execute()
             entries = [entry for _, found in answer or () for entry in found]
             for entry_id, fields in entries:
-                if int(fields[b"count"]) != self._count + 1:  # some were trimmed, or the server was emptied
+                if int(fields[b"count"]) != self.changes + 1:  # some were trimmed, or the server was emptied
                     await self._rebuild()
                     break
                 self._apply(fields)
-                self._count += 1
+                self.changes += 1
                 self._after = entry_id.decode()
             else:
-                if self._count == int(counter or 0):
-                    for language in languages:
-                        await self.index.prepare(language)
+                if self.changes == int(counter or 0):
                     return
                 if len(entries) < PAGE:
                     await self._rebuild()
@@ -352,7 +355,7 @@ class Matcher:
         index = Index()
         cursor, said = 0, time.monotonic()
         while True:
-            cursor, found = await self._redis.hscan(self._keys.key("filters"), cursor, count=SCAN)
+            cursor, found = await self._redis.hscan(self._keys.deliveries.key("filters"), cursor, count=SCAN)
             for digest, definition in found.items():
                 index.add(digest.decode(), *_meaning(definition))
             if cursor == 0:
@@ -363,7 +366,7 @@ class Matcher:
         for language in {DEFAULT, *self.index.languages}:
             await index.prepare(language)
         self.index = index
-        self._count = int(counter or 0)
+        self.changes = int(counter or 0)
         self._after = newest[0][0].decode() if newest else "0-0"
 
     def _apply(self, fields: dict[bytes, bytes]) -> None:
@@ -375,13 +378,15 @@ class Matcher:
 
     @property
     def _changes(self) -> str:
-        return self._keys.key("subscriptions", "changes")
+        return self._keys.deliveries.key("subscriptions", "changes")
 
     @property
     def _counter(self) -> str:
-        return self._keys.key("subscriptions", "changed")
+        return self._keys.deliveries.key("subscriptions", "changed")
 
 
-def _meaning(definition: bytes) -> tuple[Filter, list[str]]:
+def _meaning(definition: bytes) -> tuple[Filter, list[str], Filter | None]:
     stored = orjson.loads(definition)
-    return Filter.model_validate(stored["filter"]), stored["events"]
+    narrowed = stored.get("entitlement")
+    entitlement = None if narrowed is None else Filter.model_validate(narrowed)
+    return Filter.model_validate(stored["filter"]), stored["events"], entitlement

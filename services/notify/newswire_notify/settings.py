@@ -20,6 +20,10 @@ class NotifySettings(Settings):
     webhook_concurrency: int = Field(default=64, ge=1, le=4096)
     """Deliveries in flight at a time, per process."""
     webhook_concurrency_per_endpoint: int = Field(default=8, ge=1, le=256)
+    webhook_circuit_opens_after: int = Field(default=5, ge=1)
+    """Failures in a row after which an endpoint gets one attempt at a time, until it answers."""
+    webhook_disabled_after: timedelta = timedelta(days=5)
+    """How long an endpoint may only fail before its subscription is disabled."""
     subscriptions_per_account: int = Field(default=1000, ge=1)
     delivery_retention: timedelta = timedelta(days=7)
     """How long an ended delivery and its attempts can be looked at."""

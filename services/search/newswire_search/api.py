@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -24,7 +24,17 @@ from newswire_search.completing import completions
 from newswire_search.cursor import expired, read_cursor, write_cursor
 from newswire_search.entitlement import may_read, only_admitted
 from newswire_search.facets import respelled
-from newswire_search.index import FACETS, Kind, Reading, Retracted, SearchPage, SearchRequest, SnapshotGone
+from newswire_search.index import (
+    FACETS,
+    Asked,
+    Kind,
+    Reading,
+    Retracted,
+    SearchPage,
+    SearchRequest,
+    SnapshotGone,
+    Sort,
+)
 from newswire_search.parameters import (
     RelatedParams,
     SearchParams,
@@ -37,6 +47,7 @@ from newswire_search.parameters import (
     to_request,
 )
 from newswire_search.presenting import results, summary, whole
+from newswire_search.ranking import has_some_words
 from newswire_search.spelling import correction
 
 _ARTICLE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -107,6 +118,13 @@ class Facets(BaseModel):
     """The latest first, as ``2026-03`` in UTC."""
 
 
+class SomeWords(BaseModel):
+    """What has some of the words, the best first, where too little has all of them."""
+
+    total: int
+    articles: list[SearchResult]
+
+
 class SearchAnswer(BaseModel):
     """One page of results."""
 
@@ -115,6 +133,8 @@ class SearchAnswer(BaseModel):
     """How ``q`` was understood: a query that is understood the same."""
     took_ms: float
     articles: list[SearchResult]
+    some_words: SomeWords | None
+    """On a first page, by relevance, that articles with all words do not fill."""
     facets: Facets
     next_cursor: str | None
     suggestion: str | None
@@ -160,16 +180,19 @@ def router(index: Reading) -> APIRouter:
         extra = extra_fields(params)
         if ids := asked_ids(params):
             request, page = await named(index, ids, entitlement)
-            suggestion = None
+            some, suggestion = None, None
         else:
             request, page = await find(index, params, entitlement)
-            suggestion = await corrected(index, params, request, page)
-        articles = await asyncio.to_thread(results, page, request.query, extra)
+            some, suggestion = await asyncio.gather(
+                find_some_words(index, request, page), corrected(index, params, request, page)
+            )
+        articles, others = await asyncio.to_thread(_shown, request, (page, some), extra)
         answer = {
             "total": page.total,
             "interpreted": interpreted(request.query),
             "took_ms": round((time.perf_counter() - began) * 1000, 1),
             "articles": articles,
+            "some_words": {"total": some.total, "articles": others} if some else None,
             "facets": {name: respelled(counts, getattr(params, name)) for name, counts in page.facets.items()},
             "next_cursor": next_cursor(request, page),
             "suggestion": suggestion,
@@ -206,6 +229,12 @@ def router(index: Reading) -> APIRouter:
     return routes
 
 
+def _shown(
+    request: SearchRequest, pages: Iterable[SearchPage | None], extra: Sequence[str]
+) -> list[list[dict[str, Any]]]:
+    return [results(page, request.query, extra) if page else [] for page in pages]
+
+
 async def find(
     index: Reading, params: SearchParams, entitlement: Filter | None, *, with_facets: bool = True
 ) -> tuple[SearchRequest, SearchPage]:
@@ -216,12 +245,28 @@ async def find(
     """
     request = replace(to_request(params, entitlement), with_facets=with_facets)
     if params.cursor is not None:
-        request = replace(request, after=read_cursor(params.cursor, request))
+        after = read_cursor(params.cursor, request)
+        request = replace(request, after=after, now=after.now)
     async with reachable():
         try:
             return request, await index.search(request)
         except SnapshotGone:
             raise expired() from None
+
+
+async def find_some_words(index: Reading, request: SearchRequest, page: SearchPage) -> SearchPage | None:
+    """Look for articles with some of the words, where those with all of them leave room on the first page.
+
+    Raises:
+        Problem: 503 while the index is down.
+    """
+    room = request.limit - page.total
+    first_by_relevance = request.after is None and request.sort is Sort.RELEVANCE
+    if room <= 0 or not first_by_relevance or not has_some_words(request.query):
+        return None
+    async with reachable():
+        some = await index.search(replace(request, asked=Asked.SOME_WORDS, limit=room, with_facets=False))
+    return some if some.articles else None
 
 
 async def corrected(index: Reading, params: SearchParams, request: SearchRequest, page: SearchPage) -> str | None:

@@ -28,6 +28,8 @@ class _Cursor(BaseModel):
     """The sort key of that page's last result."""
     p: str | None = None
     """The snapshot."""
+    n: int | None = None
+    """The moment that ages count from, in ms."""
 
 
 def digest(request: SearchRequest) -> str:
@@ -42,7 +44,7 @@ def digest(request: SearchRequest) -> str:
 
 def write_cursor(position: Position, request: SearchRequest, *, clock: Callable[[], float] = time.time) -> str:
     """Return the cursor of the page that begins at a position."""
-    cursor = _Cursor(s=digest(request), t=int(clock()), k=list(position.key), p=position.snapshot)
+    cursor = _Cursor(s=digest(request), t=int(clock()), k=list(position.key), p=position.snapshot, n=request.now)
     return base64.urlsafe_b64encode(cursor.model_dump_json(exclude_none=True).encode()).rstrip(b"=").decode()
 
 
@@ -67,7 +69,7 @@ def read_cursor(text: str, request: SearchRequest, *, clock: Callable[[], float]
         raise invalid("cursor", "is not a cursor", "send 'next_cursor' of the page before, unchanged")
     if not 0 <= clock() - cursor.t + 60 <= LIFETIME + 60:
         raise expired()
-    return Position(tuple(cursor.k), cursor.p)
+    return Position(tuple(cursor.k), cursor.p, cursor.n)
 
 
 def expired() -> Problem:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,7 @@ from newswire_search.elasticsearch_query import ORDER, Body, days_aggregation, e
 from newswire_search.elasticsearch_related import related_query
 from newswire_search.entitlement import only_admitted
 from newswire_search.index import (
+    Asked,
     Beginning,
     Completion,
     Day,
@@ -157,6 +159,8 @@ class ElasticsearchIndex:
             after = request.after.key if request.after is not None else None
             answer = await self._healing(lambda: self._page(request, after=after))
             page = _page_of(answer, request)
+            if request.asked is Asked.SOME_WORDS:
+                return replace(page, next=None)
             if request.sort is not Sort.RELEVANCE or page.next is None:
                 return page
             return await self._with_snapshot(request, answer, page)

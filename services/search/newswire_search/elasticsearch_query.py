@@ -1,18 +1,32 @@
 """A search request as an Elasticsearch query."""
 
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from newswire.filters import Filter
-from newswire.matching import Analysed, Both, Either, Phrase, Without, sought
-from newswire.query import Everything, Prefix, Published, Query
+from newswire.matching import Analysed, Both, Either, Phrase, Without, analysed, sought
+from newswire.query import Everything, Prefix, Published
 from newswire_search.entitlement import field_filters, metadata_terms
 from newswire_search.index import FieldFilter, SearchRequest, Sort
-from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
+from newswire_search.ranking import (
+    EXACT_TITLE,
+    HALF_LIFE_DAYS,
+    NEAR,
+    PAIR_WEIGHT,
+    RECENCY_WEIGHT,
+    TITLE_WEIGHT,
+    WHOLE_WEIGHT,
+    Reading,
+    index_field,
+    readings,
+    wanted,
+)
 
 DAYS_AT_ONCE = 10_000
 
 Body = dict[str, Any]
+T = TypeVar("T")
 
 ORDER: dict[Sort, list[Body]] = {
     Sort.RELEVANCE: [{"_score": "desc"}, {"published_at": "desc"}, {"id": "desc"}],
@@ -42,8 +56,9 @@ def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> B
         required.append(_published(request.since, request.until))
     required += [_wanted(field, chosen) for field, chosen in request.filters.items() if chosen.wanted]
     excluded = [_unwanted(field, chosen) for field, chosen in request.filters.items() if chosen.unwanted]
-    must = _in_each_language(request.query, languages, _scored)
-    return {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
+    must = _in_each_language(readings(partial(wanted, request), languages), _scored)
+    query: Body = {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
+    return query if request.now is None else _newer_first(query, request.now)
 
 
 def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Body]:
@@ -56,7 +71,7 @@ def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Bod
         clauses += [{"bool": {"must_not": _unwanted(field, chosen)}}] if chosen.unwanted else []
     clauses += [{"term": {"metadata": term}} for term in metadata_terms(entitlement)]
     if not isinstance(entitlement.parsed, Everything):
-        clauses.append(_in_each_language(entitlement.parsed, languages, _boolean))
+        clauses.append(_in_each_language(readings(partial(analysed, entitlement.parsed), languages), _boolean))
     return clauses
 
 
@@ -68,8 +83,7 @@ def _unwanted(field: str, chosen: FieldFilter) -> Body:
     return {"terms": {field: list(chosen.unwanted)}}
 
 
-def _in_each_language(query: Query, languages: Collection[str], made: Callable[[Analysed], Body]) -> Body:
-    found = readings(query, languages)
+def _in_each_language(found: Sequence[tuple[T, Sequence[str]]], made: Callable[[T], Body]) -> Body:
     if len(found) == 1:
         return made(found[0][0])
     branches = [
@@ -78,13 +92,30 @@ def _in_each_language(query: Query, languages: Collection[str], made: Callable[[
     return {"bool": {"should": branches, "minimum_should_match": 1}}
 
 
-def _scored(query: Analysed) -> Body:
-    """Return the query for one reading of the words, with what the title adds to the score."""
-    required = _boolean(query)
-    in_title = [_match("title_terms", phrase) for phrase in sought(query) if phrase.place == "text"]
-    if not in_title:
-        return required
-    return {"bool": {"must": [required], "should": [{"bool": {"should": in_title, "boost": TITLE_WEIGHT}}]}}
+def _newer_first(query: Body, now: int) -> Body:
+    """Return the query with its scores multiplied by `newswire_search.ranking.recency`."""
+    decay = {"origin": now, "scale": f"{HALF_LIFE_DAYS}d", "decay": 0.5}
+    functions = [{"exp": {"published_at": decay}, "weight": RECENCY_WEIGHT}, {"weight": 1}]
+    return {"function_score": {"query": query, "functions": functions, "score_mode": "sum", "boost_mode": "multiply"}}
+
+
+def _scored(reading: Reading) -> Body:
+    """Return the query for one reading of the words, with what else adds to the score."""
+    required = _boolean(reading.found)
+    in_title = [_match("title_terms", phrase) for phrase in sought(reading.found) if phrase.place == "text"]
+    should: list[Body] = []
+    if in_title:
+        should.append({"bool": {"should": in_title, "boost": TITLE_WEIGHT}})
+    if reading.pairs:
+        together = [_match("text", pair) for pair in reading.pairs]
+        should.append({"bool": {"should": together, "boost": PAIR_WEIGHT}})
+    if reading.whole:
+        near = {"query": " ".join(reading.whole.terms), "slop": NEAR, "boost": WHOLE_WEIGHT}
+        should.append({"match_phrase": {"text": near}})
+    if reading.title:
+        exact = {"filter": {"term": {"whole_title": reading.title}}, "boost": EXACT_TITLE}
+        should.append({"constant_score": exact})
+    return {"bool": {"must": [required], "should": should}} if should else required
 
 
 def _boolean(query: Analysed) -> Body:

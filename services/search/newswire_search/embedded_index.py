@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +29,7 @@ from newswire_search.embedded_related import related_query
 from newswire_search.entitlement import only_admitted
 from newswire_search.index import (
     FACETS,
+    Asked,
     Beginning,
     Completion,
     Day,
@@ -55,10 +57,13 @@ from newswire_search.mapping import (
     fields_of,
     moment_of,
 )
+from newswire_search.ranking import recency
 
 PINNED_SEARCHERS = 32
 PINNED_SECONDS = 300.0
 WRITER_MEMORY = 50_000_000
+RECENCY_WINDOW = 200
+"""How many of the best results are put in order anew by their age, which tantivy cannot take into a score."""
 
 YEAR_ONE = -62_135_596_800_000
 """The earliest moment an article can bear, in ms since 1970: sort keys count from it, so that they are never negative."""
@@ -77,7 +82,8 @@ def _schema() -> tantivy.Schema:
     for name in FACETS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
         builder.add_text_field(name + FACET_SUFFIX, tokenizer_name="raw", index_option="basic", fast=True)
-    builder.add_text_field("analysis", tokenizer_name="raw", index_option="basic")
+    for name in ("analysis", "whole_title"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     for name in ("words", TITLE_WORDS):
         builder.add_text_field(name, tokenizer_name="spaces", index_option="basic")
     builder.add_text_field("metadata", tokenizer_name="raw", index_option="basic")
@@ -297,8 +303,8 @@ class EmbeddedIndex:
             pin = request.after.snapshot or ""
             offset = min(int(request.after.key[0]), live.num_docs)
             searcher = self._held_searcher(pin)
-        result = searcher.search(query, limit=request.limit + 1, offset=offset)
-        page = [address for _, address in result.hits[: request.limit]]
+        result, ranked = self._ranked(searcher, query, request, offset)
+        page = [address for _, address in ranked[: request.limit]]
         if request.after is None:
             articles: list[Mapping[str, Any]] = [_stored(searcher, address) for address in page]
         else:
@@ -307,9 +313,27 @@ class EmbeddedIndex:
             published = [article for article in current if isinstance(article, Mapping)]
             articles = only_admitted(request.entitlement, published)
         following = None
-        if len(result.hits) > request.limit:
+        if len(ranked) > request.limit and request.asked is not Asked.SOME_WORDS:
             following = Position((offset + request.limit,), pin or self._pin(searcher))
         return SearchPage(_count(result), articles, self._facets(searcher, query, request), following)
+
+    def _ranked(
+        self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, offset: int
+    ) -> tuple[tantivy.SearchResult, Found]:
+        """Return the results from an offset on, one more than asked for, the best ones put in order by their age as well."""
+        wanted = request.limit + 1
+        if request.now is None or offset >= RECENCY_WINDOW:
+            result = searcher.search(query, limit=wanted, offset=offset)
+            return result, result.hits
+        result = searcher.search(query, limit=max(RECENCY_WINDOW, offset + wanted))
+        best, rest = result.hits[:RECENCY_WINDOW], result.hits[RECENCY_WINDOW:]
+        times = searcher.fast_field_values("published_at", [address for _, address in best])
+        weighed = [
+            (score * recency(int(at or 0), request.now), address)
+            for (score, address), at in zip(best, times, strict=True)
+        ]
+        weighed.sort(key=itemgetter(0), reverse=True)
+        return result, [*weighed, *rest][offset : offset + wanted]
 
     def _by_moment(self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> Found:
         """Return one result more than asked for, so that the caller sees whether there is a next page."""

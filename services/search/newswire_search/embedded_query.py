@@ -1,21 +1,35 @@
 """A search request as tantivy queries."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TypeVar
 
 from tantivy import FieldType, Occur, Schema
 from tantivy import Query as Tantivy
 
 from newswire.filters import Filter
-from newswire.matching import Analysed, Both, Either, Phrase, Without, sought
-from newswire.query import Everything, Prefix, Published, Query
+from newswire.matching import Analysed, Both, Either, Phrase, Without, analysed, sought
+from newswire.query import Everything, Prefix, Published
 from newswire_search.entitlement import field_filters, metadata_terms
 from newswire_search.index import FieldFilter, SearchRequest
-from newswire_search.ranking import TITLE_WEIGHT, index_field, readings
+from newswire_search.ranking import (
+    EXACT_TITLE,
+    NEAR,
+    PAIR_WEIGHT,
+    TITLE_WEIGHT,
+    WHOLE_WEIGHT,
+    Reading,
+    index_field,
+    readings,
+    wanted,
+)
+
+T = TypeVar("T")
 
 
 def embedded_query(schema: Schema, request: SearchRequest, languages: Collection[str]) -> Tantivy:
     """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
-    clauses = [(Occur.Must, _in_each_language(schema, request.query, languages, _scored))]
+    clauses = [(Occur.Must, _in_each_language(schema, readings(partial(wanted, request), languages), _scored))]
     required = [readable(schema, request.entitlement, languages)]
     if request.holding is not None:
         close, slips = request.holding.word, request.holding.slips
@@ -43,14 +57,18 @@ def readable(schema: Schema, entitlement: Filter | None, languages: Collection[s
         for term in metadata_terms(entitlement)
     ]
     if not isinstance(entitlement.parsed, Everything):
-        clauses.append((Occur.Must, _in_each_language(schema, entitlement.parsed, languages, _boolean)))
+        clauses.append(
+            (
+                Occur.Must,
+                _in_each_language(schema, readings(partial(analysed, entitlement.parsed), languages), _boolean),
+            )
+        )
     return Tantivy.boolean_query(clauses)
 
 
 def _in_each_language(
-    schema: Schema, query: Query, languages: Collection[str], made: Callable[[Schema, Analysed], Tantivy]
+    schema: Schema, found: Sequence[tuple[T, Sequence[str]]], made: Callable[[Schema, T], Tantivy]
 ) -> Tantivy:
-    found = readings(query, languages)
     if len(found) == 1:
         return made(schema, found[0][0])
     branches = [
@@ -60,16 +78,27 @@ def _in_each_language(
     return Tantivy.boolean_query([(Occur.Should, branch) for branch in branches])
 
 
-def _scored(schema: Schema, query: Analysed) -> Tantivy:
-    """Return the query for one reading of the words, with what the title adds to the score."""
-    required = _boolean(schema, query)
-    in_title = [
-        (Occur.Should, _match(schema, "title_terms", phrase)) for phrase in sought(query) if phrase.place == "text"
-    ]
-    if not in_title:
-        return required
-    title = Tantivy.boost_query(Tantivy.boolean_query(in_title), TITLE_WEIGHT)
-    return Tantivy.boolean_query([(Occur.Must, required), (Occur.Should, title)])
+def _scored(schema: Schema, reading: Reading) -> Tantivy:
+    """Return the query for one reading of the words, with what else adds to the score."""
+    required = _boolean(schema, reading.found)
+    in_title = [_match(schema, "title_terms", phrase) for phrase in sought(reading.found) if phrase.place == "text"]
+    should: list[Tantivy] = []
+    if in_title:
+        should.append(Tantivy.boost_query(_any(in_title), TITLE_WEIGHT))
+    if reading.pairs:
+        should.append(Tantivy.boost_query(_any([_match(schema, "text", pair) for pair in reading.pairs]), PAIR_WEIGHT))
+    if reading.whole:
+        near = Tantivy.phrase_query(schema, "text", list(reading.whole.terms), slop=NEAR)
+        should.append(Tantivy.boost_query(near, WHOLE_WEIGHT))
+    if reading.title:
+        exact = Tantivy.term_query(schema, "whole_title", reading.title, index_option="basic")
+        should.append(Tantivy.const_score_query(exact, EXACT_TITLE))
+    clauses = [(Occur.Must, required), *((Occur.Should, clause) for clause in should)]
+    return Tantivy.boolean_query(clauses) if should else required
+
+
+def _any(queries: list[Tantivy]) -> Tantivy:
+    return Tantivy.boolean_query([(Occur.Should, query) for query in queries])
 
 
 def date_range(schema: Schema, since: int | None, until: int | None) -> Tantivy:
@@ -93,7 +122,7 @@ def _boolean(schema: Schema, query: Analysed) -> Tantivy:
         case Phrase():
             return _unscored(_match(schema, index_field(query), query))
         case Either(parts):
-            return Tantivy.boolean_query([(Occur.Should, _boolean(schema, part)) for part in parts])
+            return _any([_boolean(schema, part) for part in parts])
         case Both(parts):
             return _all(schema, parts)
         case Without():

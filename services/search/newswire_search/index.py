@@ -81,6 +81,14 @@ class Sort(StrEnum):
     OLDEST = "oldest"
 
 
+class Asked(StrEnum):
+    """What an article must have of a query's loose words."""
+
+    ALL_WORDS = "all"
+    SOME_WORDS = "some"
+    """At least one and not all: what is shown beneath where too little has all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldFilter:
     """Folded values of one field: any of the wanted ones, none of the unwanted ones."""
@@ -104,6 +112,8 @@ class Position:
 
     key: tuple[int | float | str, ...]
     snapshot: str | None = None
+    now: int | None = None
+    """`SearchRequest.now` of the first page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,10 @@ class SearchRequest:
     sort: Sort = Sort.RELEVANCE
     limit: int = 20
     after: Position | None = None
+    now: int | None = None
+    """The moment that ages count from in an order by relevance, the same on all pages; None: age does not count."""
+    asked: Asked = Asked.ALL_WORDS
+    """Answers to `Asked.SOME_WORDS` have one page."""
     with_text: bool = True
     """Whether the articles are to carry ``body`` and ``text``; lists that show neither are cheaper without."""
     with_facets: bool = True

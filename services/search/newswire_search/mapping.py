@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from newswire.analysis import analysed_article, bare_words, language_of
+from newswire.analysis import analysed_article, bare_words, language_of, terms
 from newswire.article import Article
 from newswire.filters import field_terms
 from newswire.folding import fold
@@ -57,6 +57,7 @@ def fields_of(article: Article) -> dict[str, Any]:
         **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
         "text": _joined(found.text),
         "title_terms": _joined(found.title),
+        "whole_title": " ".join(terms(article.title, language_of(article.language))),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
@@ -107,6 +108,7 @@ MAPPING: dict[str, Any] = {
         "retracted": {"type": "boolean"},
         "text": _TERMS,
         "title_terms": _TERMS,
+        "whole_title": _KEYWORD,
         "analysis": _KEYWORD,
         "words": _SEEN_OR_NOT,
         TITLE_WORDS: _SEEN_OR_NOT,

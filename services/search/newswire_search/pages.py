@@ -21,7 +21,7 @@ from newswire.pages import add_asset, render, templates
 from newswire.problems import Problem, from_validation_error, unexpected
 from newswire.query import fitting, interpreted
 from newswire.requests import scalar_params
-from newswire_search.api import Entitlement, alike, corrected, find, next_cursor, present, read
+from newswire_search.api import Entitlement, alike, corrected, find, find_some_words, next_cursor, present, read
 from newswire_search.facets import respelled
 from newswire_search.feed import links_to
 from newswire_search.index import FACETS, Reading, SearchPage, SearchRequest
@@ -105,7 +105,9 @@ def router(index: Reading) -> APIRouter:
         fitted = [(name, fitting(value) if name == "q" else value) for name, value in sent]
         params = _params(fitted)
         asked, page = await find(index, params, entitlement)
-        suggestion = await corrected(index, params, asked, page)
+        some, suggestion = await asyncio.gather(
+            find_some_words(index, asked, page), corrected(index, params, asked, page)
+        )
         return render(
             "search.html",
             PACKAGE,
@@ -118,6 +120,7 @@ def router(index: Reading) -> APIRouter:
             hidden=[(name, value) for name, value in sent if name in FACETS],
             total=page.total,
             articles=await asyncio.to_thread(_listed, asked, page),
+            some_words=await asyncio.to_thread(_listed, asked, some) if some else [],
             facets=_facets(page, sent),
             applied=applied(sent, FACET_NAMES),
             next_page=with_cursor(sent, next_cursor(asked, page)),

@@ -1,7 +1,10 @@
 """The query parameters of a search, read strictly."""
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 
 from fastapi import Depends, Query, Request
@@ -14,6 +17,7 @@ from newswire.problems import invalid
 from newswire.requests import scalar_params
 from newswire_search.index import FACETS, FieldFilter, SearchRequest, Sort
 from newswire_search.mapping import DAY_MS, milliseconds
+from newswire_search.ranking import recency_counts
 
 NARROWING = ("q", "from", "to")
 SCALARS = (*NARROWING, "sort", "limit", "cursor", "fields")
@@ -140,7 +144,9 @@ def extra_fields(params: SearchParams) -> tuple[str, ...]:
     return names
 
 
-def to_request(params: SearchParams, entitlement: Filter | None = None) -> SearchRequest:
+def to_request(
+    params: SearchParams, entitlement: Filter | None = None, *, clock: Callable[[], float] = time.time
+) -> SearchRequest:
     """Return the first page that the parameters ask for, of what the caller may read; the cursor is not read here.
 
     Raises:
@@ -155,16 +161,19 @@ def to_request(params: SearchParams, entitlement: Filter | None = None) -> Searc
     if since is not None and until is not None and since > until:
         raise invalid("from", "lies after 'to'", "swap the two")
     has_words = _says_words(query)
-    return SearchRequest(
+    sort = params.sort or (Sort.RELEVANCE if has_words else Sort.NEWEST)
+    request = SearchRequest(
         query=query,
         filters={name: chosen for name in FACETS if (chosen := _field_filter(name, getattr(params, name)))},
         since=since,
         until=until,
-        sort=params.sort or (Sort.RELEVANCE if has_words else Sort.NEWEST),
+        sort=sort,
         limit=params.limit,
         with_text=has_words or bool(extra_fields(params)),
         entitlement=entitlement,
     )
+    aging = sort is Sort.RELEVANCE and recency_counts(request)
+    return replace(request, now=round(clock() * 1000)) if aging else request
 
 
 def _says_words(query: language.Query) -> bool:
@@ -190,7 +199,7 @@ def _instant(field: str, text: str, *, end: bool) -> int:
     value = re.sub(r"(T\d\d:\d\d\S*) (\d\d:?\d\d)$", r"\1+\2", text.strip())
     try:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-            start = datetime.combine(date.fromisoformat(value), time(), UTC)
+            start = datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
             return milliseconds(start) + (DAY_MS - 1 if end else 0)
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None or "T" not in value.upper():
