@@ -23,7 +23,7 @@ from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy
 from newswire_notify.handlers import FanOut
 from newswire_notify.matcher import Matcher
-from newswire_notify.queue import Queue, Turn
+from newswire_notify.queue import Endpoint, Job, Queue, Turn
 from newswire_notify.rendering import Content
 from newswire_notify.sending import Sender
 from newswire_notify.subscriptions import Subscription, SubscriptionDraft, Subscriptions, Wanted
@@ -269,3 +269,9 @@ def clock() -> Clock:
 async def desk(redis: Redis, keys: Keyspace, clock: Clock) -> AsyncIterator[Desk]:
     async with opened_desk(redis, keys, clock) as opened:
         yield opened
+
+
+def job(url: str) -> Job:
+    """A claimed delivery to an address."""
+    to = Endpoint("s1", url, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    return Job("msg_1", 1, 0, "a1.1", PUBLISHED, "a1", 1, "matched", to, b"{}")

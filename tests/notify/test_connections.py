@@ -151,7 +151,6 @@ def test_of_an_endless_answer_the_beginning_is_read(run: Run) -> None:
 REFUSED = {
     "nonsense": b"SSH-2.0-OpenSSH_9.9\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok",
-    "broken off": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
     "headers only begun": b"HTTP/1.1 200 OK\r\nContent-Le",
     "another protocol": b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
 }
@@ -185,11 +184,12 @@ def test_headers_without_an_end_are_refused(run: Run) -> None:
     run(scene())
 
 
-def test_drips_and_silence_end_when_the_caller_says(run: Run) -> None:
+@pytest.mark.parametrize("said", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: "])
+def test_drips_before_the_status_end_when_the_caller_says(run: Run, said: bytes) -> None:
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        writer.write(said)
         while True:
-            writer.write(b"x")
+            writer.write(said if said.endswith(b"\n") else b"x")
             await writer.drain()
             await asyncio.sleep(0.05)
 
@@ -202,6 +202,81 @@ def test_drips_and_silence_end_when_the_caller_says(run: Run) -> None:
             assert it.connections == 2
 
     run(scene())
+
+
+def test_interim_answers_without_an_end_are_refused(run: Run) -> None:
+    async def interim(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * 100)
+            await writer.drain()
+
+    async def scene() -> None:
+        async with endpoint(interim) as it, Connections(Policy(True)) as client:
+            with pytest.raises(Unreadable, match="too long"):
+                await post(client, it)
+
+    run(scene())
+
+
+def test_a_status_counts_however_slowly_its_text_drips(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newswire_notify.connections.BODY_SECONDS", 0.3)
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async def scene() -> None:
+        async with endpoint(drip) as it, Connections(Policy(True)) as client:
+            for _ in range(2):
+                answer = await post(client, it)
+                assert answer.status == 202
+                assert 0 < len(answer.body) < 1000
+            assert it.connections == 2
+
+    run(scene())
+
+
+BROKEN_OFF = {
+    "a size": b"Content-Length: 9\r\n\r\nha",
+    "chunks": b"Transfer-Encoding: chunked\r\n\r\n5\r\nha",
+    "no chunks": b"Transfer-Encoding: chunked\r\n\r\n2\r\nha\r\nno size",
+    "the end": b"\r\nha",
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_OFF)
+def test_a_status_counts_also_where_its_text_breaks_off(run: Run, case: str) -> None:
+    async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await close_after(writer, b"HTTP/1.1 200 OK\r\n" + BROKEN_OFF[case])
+
+    async def scene() -> None:
+        async with endpoint(say) as it, Connections(Policy(True)) as client:
+            assert await post(client, it) == Answer(200, b"ha", "")
+
+    run(scene())
+
+
+@pytest.mark.parametrize("framing", [b"5;name=", b"0\r\nX-Trailer: "], ids=["extension", "trailer"])
+def test_what_frames_a_body_costs_no_more_than_the_body(run: Run, framing: bytes) -> None:
+    sent = 0
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + framing)
+        while True:
+            writer.write(b"x" * 65_536)
+            await writer.drain()
+            sent += 65_536
+
+    async def scene() -> None:
+        async with endpoint(endless) as it, Connections(Policy(True)) as client:
+            assert (await post(client, it)).status == 200
+
+    run(scene())
+    assert sent < 50_000_000
 
 
 def test_a_kept_connection_that_was_closed_over_there_is_replaced(run: Run) -> None:

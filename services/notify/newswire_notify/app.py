@@ -53,7 +53,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Open notify's clients and offer its routes, loops and checks; close the clients at the end."""
     own = NotifySettings() if settings is None else as_notify_settings(settings)
     keys = Keyspace(own.namespace)
-    policy = Policy(own.webhook_allow_private, own.webhook_ports)
+    policy = Policy(own.webhook_allow_private, own.webhook_ports, own.webhook_refused_networks)
     async with AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))

@@ -1,7 +1,8 @@
 """Connections to endpoints: as much of an HTTP client as a webhook needs, at a sixth of what a general one costs.
 
 One POST at a time goes over a kept connection of HTTP/1.1 (RFC 9112); the answer is parsed by llhttp. What an endpoint does costs
-a bounded amount: its headers are read up to a limit, of its body the beginning, and a connection with more to come is closed.
+a bounded amount: its headers are read up to a limit, of its body the beginning for a moment, and a connection with more to come
+is closed. What was answered is its status; a body that is slow, long or broken off changes nothing.
 Nothing is followed, kept or decoded: no redirects, cookies or compression.
 """
 
@@ -19,7 +20,10 @@ from yarl import URL
 from newswire_notify.guard import Dialler, Policy
 
 ANSWER_KEPT = 4096
-LONGEST_HEAD = 32 * 1024
+BODY_SECONDS = 2.0
+"""How long the beginning of an answer's body is waited for."""
+LONGEST_ANSWER = 32 * 1024
+"""Bytes that are read of an answer, its headers and all that frames its body counted."""
 KEPT_IDLE = 15.0
 """Seconds that a connection is kept for the next delivery."""
 MOST_IDLE = 1024
@@ -72,11 +76,12 @@ class _Connection(asyncio.Protocol):
         self.expiry: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._waiting: asyncio.Future[Answer] | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
 
     def ask(self, head: bytes, body: bytes) -> "asyncio.Future[Answer]":
         """Send a request; the future brings its answer."""
         self._parser = httptools.HttpResponseParser(self)
-        self._head_bytes, self._in_head, self._ends_with_connection = 0, True, True
+        self._bytes, self._in_head = 0, True
         self._retry_after = ""
         self._body = b""
         self.reusable = False
@@ -87,6 +92,8 @@ class _Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Hang up, whatever is under way."""
         self.open = False
+        if self._body_timer is not None:
+            self._body_timer.cancel()
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -96,49 +103,44 @@ class _Connection(asyncio.Protocol):
         if self._waiting is None or self._waiting.done():
             self.abort()  # nothing was asked
             return
-        self._head_bytes += len(data)
+        self._bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(Unreadable(f"no answer by HTTP: {error}"))
-        if self._in_head and self._head_bytes > LONGEST_HEAD:
-            self._fail(Unreadable("the headers of the answer are too long"))
+            self._cut_off(f"no answer by HTTP: {error}")
+        if self._bytes > LONGEST_ANSWER:
+            self._cut_off("the headers of the answer are too long")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.open = False
         if self._waiting is None or self._waiting.done():
             return
-        if not self._head_bytes:
+        if not self._bytes:
             self._fail(_Lost("the connection was closed without an answer"))
-        elif self._in_head or not self._ends_with_connection:
-            self._fail(Unreadable("the answer broke off"))
         else:
-            self._finish()
+            self._cut_off("the answer broke off")
 
     def on_message_begin(self) -> None:
         self.reusable = False  # until it has ended; what comes after it was not asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        lower = name.lower()
-        if lower == b"retry-after":
+        if self._in_head and name.lower() == b"retry-after":
             self._retry_after = value.decode("latin-1")
-        elif lower in (b"content-length", b"transfer-encoding"):
-            self._ends_with_connection = False
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        if self._parser.get_status_code() >= 200:
+            self._in_head = False
+            self._body_timer = asyncio.get_running_loop().call_later(BODY_SECONDS, self._cut_off, "")
 
     def on_body(self, data: bytes) -> None:
         if self._waiting is None or self._waiting.done():
             return
         self._body += data[: ANSWER_KEPT + 1 - len(self._body)]
         if len(self._body) > ANSWER_KEPT:
-            self._finish()
-            self.abort()
+            self._cut_off("")
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:  # an interim answer: the real one follows
-            self._in_head, self._ends_with_connection = True, True
+        if self._in_head:  # an interim answer: the real one follows
             return
         if self._waiting is not None and not self._waiting.done():
             self.reusable = self._parser.should_keep_alive() and self._transport.get_write_buffer_size() == 0
@@ -146,7 +148,17 @@ class _Connection(asyncio.Protocol):
         else:
             self.reusable = False
 
+    def _cut_off(self, why: str) -> None:
+        """Hang up: with what was answered where the status has come, else with the reason why it never will."""
+        if self._in_head:
+            self._fail(Unreadable(why))
+        else:
+            self._finish()
+            self.abort()
+
     def _finish(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(
                 Answer(self._parser.get_status_code(), self._body[:ANSWER_KEPT], self._retry_after)
@@ -217,7 +229,7 @@ class Connections:
     async def _open(self, origin: _Origin) -> _Connection:
         try:
             async with asyncio.timeout(self._connect):
-                sock = await self._dialler.dial(origin.name, origin.port)
+                sock = await self._dialler.dial(origin.name, origin.port, tls=origin.tls)
                 try:
                     _, connection = await asyncio.get_running_loop().create_connection(
                         _Connection,

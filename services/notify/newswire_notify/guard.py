@@ -1,45 +1,44 @@
 """Where a webhook may go: never to an address inside the operator's own network.
 
-Names are resolved by us, every address that is not globally reachable is refused, and the connection is made to the very
-address that was checked (the name still goes into ``Host`` and TLS). Every address meets the check once more when its socket is
-made.
+Names are resolved by us; a name is refused where any of its addresses is not on the public internet, for which of them a
+connection would take is left to chance. The connection is made to the very addresses that were checked, by sockets that
+check once more (address literals need no resolving), while the name still goes into ``Host`` and TLS.
 """
 
 import asyncio
+import re
 import socket
 from collections.abc import Collection
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
+import aiohttp
 from aiohappyeyeballs import start_connection
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from newswire.problems import Problem, invalid
+from newswire_notify.addresses import Network, special, within
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
-# Python's is_global lets these through in some releases, or sees only the outer address of a tunnel.
-_REFUSED_4 = tuple(
-    IPv4Network(network)
-    for network in (
-        "0.0.0.0/8",
-        "100.64.0.0/10",
-        "169.254.0.0/16",
-        "192.0.0.0/24",
-        "192.88.99.0/24",
-        "198.18.0.0/15",
-        "224.0.0.0/3",
-    )
-)
-_GLOBAL_6 = IPv6Network("2000::/3")
-_REFUSED_6 = tuple(
-    IPv6Network(network)
-    for network in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")  # protocols and Teredo, documentation, 6to4
-)
+FIELD = "channel.url"
+EXAMPLE = "send an address such as https://example.com/hook"
+RESOLVED_WITHIN = 5.0
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+_NOT_PUBLIC = "not to the public internet"
+_IMPOSSIBLE = re.compile(r"[\x00-\x20\x7f\\]")
+_AUTHORITY = re.compile(r"[^/?#]*//([^/?#]*)")
+_HOSTNAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+
+
+class AddressRefused(OSError):
+    """An endpoint leads to where webhooks must not go; the text says what that is, without the address."""
+
+
+class NotResolved(OSError):
+    """The name of an endpoint has no address; the text says how that was learnt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,84 +47,62 @@ class Policy:
 
     allow_private: bool = False
     ports: Collection[int] = frozenset({80, 443})
+    refused: Collection[Network] = ()
+    """The operator's own networks behind public addresses; refused even where private ones are allowed."""
 
+    def check(self, address: str) -> None:
+        """Raise `AddressRefused` where nothing may be sent to an address."""
+        if not self.allow_private and (what := special(address)) is not None:
+            raise AddressRefused(f"leads to {what}, {_NOT_PUBLIC}")
+        if self.refused and within(address, self.refused):
+            raise AddressRefused("leads to a network that this installation refuses")
 
-class AddressRefused(OSError):
-    """An endpoint resolves to an address that webhooks must not reach."""
+    def check_way(self, port: int, *, tls: bool) -> None:
+        """Raise `AddressRefused` where a port must not be used, or not without TLS."""
+        if self.allow_private:
+            return
+        if not tls:
+            raise AddressRefused("is not https")
+        if port not in self.ports:
+            raise AddressRefused(f"names port {port}")
 
-
-def is_public(address: str) -> bool:
-    """Tell whether an address is one on the public internet; what is no address at all is not."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(ip, IPv6Address):
-        return _is_public_6(ip)
-    return _is_public_4(ip)
-
-
-def _is_public_4(ip: IPv4Address) -> bool:
-    return ip.is_global and not ip.is_multicast and not any(ip in network for network in _REFUSED_4)
-
-
-def _is_public_6(ip: IPv6Address) -> bool:
-    if (
-        ip.scope_id is not None or ip not in _GLOBAL_6
-    ):  # also IPv4-mapped and -compatible, NAT64, unique local, link-local
-        return False
-    return ip.is_global and not any(ip in network for network in _REFUSED_6)
-
-
-class SystemResolver(AbstractResolver):
-    """Asks the system, in threads of its own: names that nobody answers for must not hold up the others."""
-
-    def __init__(self, threads: int = 64) -> None:
-        self._pool = ThreadPoolExecutor(threads, "resolver")
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Resolve a name to all its addresses."""
-        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self._pool, ask)
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(address[0]),
-                port=port,
-                family=kind,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for kind, _, protocol, _, address in found
-        ]
-
-    async def close(self) -> None:
-        """Let the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def check_name(self, host: str) -> None:
+        """Raise `AddressRefused` for a name that need not even be looked up."""
+        name = host.rstrip(".").lower()
+        if not self.allow_private and (name == "localhost" or name.endswith(".localhost")):  # RFC 6761, section 6.3
+            raise AddressRefused(f"leads to a loopback address, {_NOT_PUBLIC}")
+        # Libraries differ in what they read it as: octal or decimal, the rest filled up or not.
+        if _is_odd_number(host):
+            raise AddressRefused("writes an IP address in an unusual way")
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves a name to those of its addresses that a policy allows."""
+    """Resolves names, by default as the system is set up to, and vouches for every address it returns."""
 
     def __init__(self, policy: Policy, inner: AbstractResolver | None = None) -> None:
         self._policy = policy
-        self._inner = inner or SystemResolver()
+        # Waits for name servers without a thread each: names that nobody answers for hold up no others.
+        self._inner = inner or aiohttp.AsyncResolver()
+        self._own = inner is None
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Resolve, and raise `AddressRefused` where nothing allowed is left."""
+        """Resolve, and raise `AddressRefused` where one of the addresses is not allowed."""
+        if (literal := _literal(host)) is not None:
+            self._policy.check(str(literal))
+            kind = socket.AF_INET if literal.version == 4 else socket.AF_INET6
+            return [ResolveResult(hostname=host, host=host, port=port, family=kind, proto=0, flags=_NUMERIC)]
+        self._policy.check_name(host)
         found = await self._inner.resolve(host, port, family)
-        allowed = [result for result in found if self._policy.allow_private or is_public(result["host"])]
-        if found and not allowed:
-            raise AddressRefused(f"{host} is not on the public internet")
-        return allowed
+        for result in found:
+            self._policy.check(result["host"])
+        return found
 
     async def close(self) -> None:
-        """Close the resolver underneath."""
-        await self._inner.close()
+        """Close the resolver underneath, unless it was given."""
+        if self._own:
+            await self._inner.close()
 
 
 class Dialler:
@@ -135,17 +112,23 @@ class Dialler:
         self._policy = policy
         self._resolver = GuardedResolver(policy, resolver)
 
-    async def dial(self, host: str, port: int) -> socket.socket:
-        """Resolve a host (an address too) and connect to the first of its allowed addresses that answers (RFC 8305).
+    async def dial(self, host: str, port: int, *, tls: bool) -> socket.socket:
+        """Resolve a host (an address too) and connect to the first of its addresses that answers (RFC 8305).
 
         Raises:
-            AddressRefused: it has none that is allowed.
-            socket.gaierror: it does not resolve.
+            AddressRefused: not all of it is allowed.
+            NotResolved: it has no address.
             OSError: nobody answers.
         """
-        found = await self._resolver.resolve(host, port)
+        self._policy.check_way(port, tls=tls)
+        try:
+            found = await self._resolver.resolve(host, port)
+        except AddressRefused:
+            raise
+        except OSError as error:
+            raise NotResolved(error.strerror or str(error)) from error
         if not found:
-            raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
+            raise NotResolved("no address")
         infos = [
             (result["family"], socket.SOCK_STREAM, result["proto"], "", (result["host"], result["port"]))
             for result in found
@@ -160,46 +143,69 @@ class Dialler:
 
     def _guarded_socket(self, info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, address = info
-        if not self._policy.allow_private and not is_public(str(address[0])):
-            raise AddressRefused(f"{address[0]} is not on the public internet")
+        self._policy.check(str(address[0]))
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made
 
 
 async def check_endpoint(url: str, policy: Policy, resolver: AbstractResolver | None = None) -> str:
-    """Return a webhook's address if it may be one; otherwise raise the 422 that says why.
+    """Return a webhook's address, in its normal form, if it may be one; otherwise raise the 422 that says why.
 
     A name that does not resolve today passes: it is tried again when there is something to deliver.
     """
-    field = "channel.url"
+    parsed, host, port = _parsed(url, policy)
+    if not policy.allow_private and port not in policy.ports:
+        raise invalid(FIELD, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}")
+    guarded = GuardedResolver(policy, resolver)
+    try:
+        async with asyncio.timeout(RESOLVED_WITHIN):
+            await guarded.resolve(host, port)
+    except AddressRefused as refused:
+        raise _refused(str(refused)) from None
+    except (OSError, TimeoutError):
+        pass
+    finally:
+        await guarded.close()
+    return str(parsed)
+
+
+def _parsed(url: str, policy: Policy) -> tuple[URL, str, int]:
+    """Take an address apart as the client will, and refuse what other programs may read in another way."""
+    if _IMPOSSIBLE.search(url):
+        raise invalid(FIELD, "holds a space, a control character or a backslash", "percent-encode it, or leave it out")
     try:
         parsed = URL(url)
-        host, port = parsed.host, parsed.port
+        host, port = parsed.raw_host, parsed.port
     except ValueError:
-        raise invalid(field, "is not a URL", "send an address such as https://example.com/hook") from None
+        raise invalid(FIELD, "is not a URL", EXAMPLE) from None
     schemes = ("https", "http") if policy.allow_private else ("https",)
-    if parsed.scheme not in schemes or not host or port is None:
-        raise invalid(
-            field, f"is not an absolute {' or '.join(schemes)} URL", "send an address such as https://example.com/hook"
-        )
-    if parsed.user is not None or parsed.password is not None:
-        raise invalid(field, "holds credentials", "leave them out: verify the signature instead")
+    authority = _AUTHORITY.match(url)
+    if parsed.scheme not in schemes or not host or port is None or authority is None:
+        raise invalid(FIELD, f"is not an absolute {' or '.join(schemes)} URL", EXAMPLE)
+    if "@" in authority[1]:
+        raise invalid(FIELD, "holds credentials", "leave them out: verify the signature instead")
     if "#" in url:
-        raise invalid(field, "has a fragment", "leave out '#' and what follows")
+        raise invalid(FIELD, "has a fragment", "leave out '#' and what follows")
+    bracketed = "[" in authority[1]
+    if bracketed != (":" in host) or not (bracketed or _HOSTNAME.fullmatch(host)):
+        raise invalid(FIELD, "names no possible host", EXAMPLE)
     if _is_odd_number(host):
-        raise invalid(field, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
-    if not policy.allow_private:
-        if port not in policy.ports:
-            raise invalid(field, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}")
-        await _check_host(field, host, port, resolver)
-    return str(parsed)
+        raise invalid(FIELD, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
+    return parsed, host, port
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
 
 
 def _is_odd_number(host: str) -> bool:
     """Tell whether a host is an IPv4 address in other than its usual form, which no client of ours connects to."""
     last = host.rstrip(".").rpartition(".")[2]
-    if not (last.isdigit() or last.startswith("0x")) or ":" in host:
+    if ":" in host or not (last.isdigit() or last.startswith("0x")):
         return False
     try:
         return str(IPv4Address(host)) != host
@@ -207,25 +213,9 @@ def _is_odd_number(host: str) -> bool:
         return True
 
 
-async def _check_host(field: str, host: str, port: int, resolver: AbstractResolver | None) -> None:
-    if ":" in host and not is_public(host):  # the system does not resolve a scoped literal whose interface it lacks
-        raise _private(field)
-    inner = resolver or SystemResolver(threads=1)
-    try:
-        async with asyncio.timeout(5):
-            found = await inner.resolve(host, port, socket.AF_UNSPEC)
-    except (OSError, TimeoutError):
-        return
-    finally:
-        if resolver is None:
-            await inner.close()
-    if found and not any(is_public(result["host"]) for result in found):
-        raise _private(field)
-
-
-def _private(field: str) -> Problem:
+def _refused(problem: str) -> Problem:
     return invalid(
-        field,
-        "does not lead to the public internet",
+        FIELD,
+        problem,
         "use a public address; on a closed network the operator can set NEWSWIRE_WEBHOOK_ALLOW_PRIVATE=true",
     )

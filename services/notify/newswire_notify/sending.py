@@ -1,7 +1,6 @@
 """One attempt to deliver: a signed POST, and what came of it."""
 
 import asyncio
-import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from newswire_notify.connections import Answer, Connections, NotConnected, Unreadable
-from newswire_notify.guard import AddressRefused
+from newswire_notify.guard import AddressRefused, NotResolved
 from newswire_notify.queue import Attempt, Endpoint, Job
 from newswire_notify.signing import signature
 
@@ -67,8 +66,7 @@ class Sender:
         except (OSError, TimeoutError, Unreadable, ValueError) as error:
             return Sent(ended(None, _stage(error)))
         text = answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
-        stage = None if 200 <= answer.status < 300 else f"http: answered {answer.status}"
-        return Sent(ended(answer.status, stage, text), _retry_after(answer, now))
+        return Sent(ended(answer.status, _advice(answer.status), text), _retry_after(answer, now))
 
 
 def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> str:
@@ -77,17 +75,29 @@ def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> st
     return " ".join(signature(secret, message_id, now, body) for secret in holding)
 
 
+def _advice(status: int) -> str | None:
+    """Say what a status means to the one who looks after the endpoint, or None where it means success."""
+    if 200 <= status < 300:
+        return None
+    said = f"http: answered {status}"
+    if 300 <= status < 400:
+        return f"{said}; redirects are not followed: give the subscription the address it leads to"
+    if status == 413:
+        return f"{said}: the article is too long for it; choose content: summary, or let it take more"
+    return said
+
+
 def _stage(error: BaseException) -> str:
     """Name the stage at which a delivery failed, so that its owner knows where to look."""
     match error:
         case AddressRefused():
-            return "refused-address: the endpoint is not on the public internet"
+            return f"refused-address: the endpoint {error}"
         case NotConnected():
             return "timeout: no connection in time"
         case TimeoutError():
             return "timeout: no answer in time"
-        case socket.gaierror():
-            return "dns: the name does not resolve"
+        case NotResolved():
+            return f"dns: the name does not resolve ({error})"
         case ssl.SSLError():
             return "connect: TLS failed"
         case Unreadable():

@@ -114,7 +114,9 @@ class ElasticsearchIndex:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
-        self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
+        self._languages = self._languages | {
+            language_of(op.article.language) for op in operations if isinstance(op, Publish)
+        }
         return results
 
     async def _write(self, lines: list[bytes]) -> list[Written | Refused]:
@@ -173,7 +175,7 @@ class ElasticsearchIndex:
         self._languages_asked = now
         asked: Body = {"analysis": {"terms": {"field": "analysis", "size": 100}}}
         answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
-        self._languages |= {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
+        self._languages = self._languages | {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
 
     async def _page(
         self,

@@ -216,7 +216,9 @@ class EmbeddedIndex:
             results.append(Written.APPLIED)
         if documents:
             self._commit(documents)
-            self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
+            # A new set: readers go through this one on threads of their own.
+            written = {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
+            self._languages = self._languages | written
         return results
 
     def _commit(self, documents: Sequence[tuple[str, tantivy.Document]]) -> None:
