@@ -86,7 +86,9 @@ class Pull:
                     page.events.append(entry.json)
                     told.add(entry.event)
                     size += len(entry.json)
-                page.restarted |= isinstance(place, InRecords) and not place.article
+                if isinstance(place, InRecords) and not place.article:
+                    page.restarted = True
+                    told.clear()
                 page.next = place
                 read += 1
                 if len(page.events) >= limit or read >= MOST_READ:
