@@ -11,7 +11,20 @@ from rich.console import Console
 
 from bench import first_run
 from bench.figures import Figure
-from bench.paths import embargo, growth, importing, indexing, latency, live, matching, publishing, searching, webhooks
+from bench.paths import (
+    embargo,
+    growth,
+    importing,
+    indexing,
+    isolation,
+    latency,
+    live,
+    matching,
+    publishing,
+    searching,
+    suggesting,
+    webhooks,
+)
 from bench.report import RESULTS, keep, show, store
 from bench.setting import Setting, allow_many_files
 from newswire.app import run
@@ -25,7 +38,9 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "embargo": embargo.measure,
     "indexing": indexing.measure,
     "search": searching.measure,
+    "suggest": suggesting.measure,
     "webhooks": webhooks.measure,
+    "isolation": isolation.measure,
     "matching": matching.measure,
     "live": live.measure,
 }

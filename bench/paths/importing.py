@@ -1,13 +1,12 @@
 """Batch → stream, articles a second: one request of many lines against the same function called in pipelines by one client."""
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 
-import aiohttp
-import orjson
 from redis.asyncio import Redis
 
 from bench.articles import Article, repeated
+from bench.batches import publish
 from bench.figures import Figure, Goal, compared
 from bench.publishing import put_on_record, versions
 from bench.servers import new_key, service, valkey
@@ -50,21 +49,9 @@ def some(setting: Setting, count: int, mark: str) -> list[Article]:
 
 async def by_batch(site: str, key: str, articles: list[Article]) -> float:
     """Send articles as one batch; return how many were dealt with a second."""
-    lines = [orjson.dumps(article) + b"\n" for article in articles]
-
-    async def content() -> AsyncIterator[bytes]:
-        for at in range(0, len(lines), 50):
-            yield b"".join(lines[at : at + 50])
-
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/x-ndjson"}
-    async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(600)) as session:
-        began = time.perf_counter()
-        async with session.post(f"{site}/v1/articles/batch", data=content()) as answer:
-            answers = (await answer.read()).splitlines()
-        seconds = time.perf_counter() - began
-    if len(answers) != len(lines) or any(orjson.loads(line)["status"] > 201 for line in answers):
-        raise RuntimeError(f"not every line was published: {answers[-1]!r}")
-    return len(lines) / seconds
+    began = time.perf_counter()
+    answers = await publish(site, key, articles)
+    return len(answers) / (time.perf_counter() - began)
 
 
 async def by_function(redis: "Redis", caller: Caller, articles: Iterable[Article]) -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 import random
 import statistics
 from collections import Counter
@@ -97,7 +98,7 @@ async def _fill(setting: Setting, redis_url: str) -> dict[str, list[str]]:
     dice = random.Random(3)
     few = [word for word, count in seen.items() if 3 <= count < PAGE and len(word) > 3]
     many = [word for word, count in seen.items() if 3 * PAGE < count < len(articles) // 10 and len(word) > 3]
-    return {FEW: dice.sample(sorted(few), 50), MANY: dice.sample(sorted(many), 50)}
+    return {name: dice.sample(sorted(words), min(len(words), 50)) for name, words in ((FEW, few), (MANY, many))}
 
 
 class _Recorder(AsyncElasticsearch):
@@ -117,8 +118,10 @@ class _Recorded(Exception):
 async def _recorded(word: str) -> dict[str, Any]:
     """Return the call that our search for a word makes."""
     recorder = _Recorder("http://127.0.0.1:9")
+    index = ElasticsearchIndex(recorder, NAMESPACE, {})
+    index._languages_asked = math.inf
     try:
-        await ElasticsearchIndex(recorder, NAMESPACE, {}).search(to_request(SearchParams(q=word)))
+        await index.search(to_request(SearchParams(q=word)))
     except _Recorded:
         pass
     finally:

@@ -40,13 +40,14 @@ def list_(data_dir: DataDir = None) -> None:
                 f"disabled {account.disabled_at:%Y-%m-%d %H:%M}" if account.disabled_at else "enabled",
                 "" if account.publish_rate is None else f"{account.publish_rate:g}/s",
                 "" if account.daily_quota is None else f"{account.daily_quota}/day",
+                "" if account.entitlement is None else account.entitlement.model_dump_json(exclude_defaults=True),
             ]
             for account in await list_accounts(store.redis, store.keys)
         ]
 
     from newswire_cli.tables import show
 
-    show(["name", "created", "state", "rate", "quota"], with_store(data_dir, work))
+    show(["name", "created", "state", "rate", "quota", "entitlement"], with_store(data_dir, work))
 
 
 @app.command()
@@ -72,6 +73,36 @@ def limit(
         return await limit_account(store.redis, store.keys, name, limits)
 
     _told(with_store(data_dir, work), name, "has its new limits")
+
+
+@app.command("set")
+def set_(
+    name: Name,
+    entitlement: Annotated[
+        str,
+        typer.Option(
+            metavar="JSON",
+            help='Narrows all that it reads, is told of and replays, e.g. \'{"topics": ["Ferries"]}\'; null: nothing does.',
+        ),
+    ],
+    data_dir: DataDir = None,
+) -> None:
+    """Say what an account may read."""
+
+    async def work(store: Store) -> bool:
+        from pydantic import ValidationError
+
+        from newswire.filters import Filter
+        from newswire.problems import from_validation_error
+        from newswire.registry import entitle_account
+
+        try:
+            filter_ = None if entitlement == "null" else Filter.model_validate_json(entitlement)
+        except ValidationError as error:
+            fail(f"--entitlement is no filter: {from_validation_error(error).detail}")
+        return await entitle_account(store.redis, store.keys, name, filter_)
+
+    _told(with_store(data_dir, work), name, "has its new entitlement")
 
 
 @app.command()

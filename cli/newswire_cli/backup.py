@@ -62,35 +62,25 @@ async def _write(store: Store, reading: Path, unfinished: Path) -> int:
 
 async def _read(store: Store, articles: "ArticleBackup", archive: "ArchiveWriter", advance: Advance) -> None:
     from newswire_cli.plain_records import all_but, named
-    from newswire_notify.backup import OWN, TRANSIENT, deliveries
+    from newswire_notify.backup import TRANSIENT, deliveries, unfinished
 
     async for record in articles.articles():
         archive.write(record)
         advance()
-    servers = {"records": store.redis}
-    if not await _same_server(store):
-        servers["deliveries"] = store.deliveries
-    for which, redis in servers.items():
-        async for record in all_but(redis, store, _READ_OTHERWISE | TRANSIENT):
-            own = record["name"].partition(":")[0] in OWN
-            archive.write(record | {"store": "deliveries" if own else which})
+    for which, (redis, keys) in store.places.items():
+        async for record in all_but(redis, keys, _READ_OTHERWISE | TRANSIENT):
+            archive.write(record | {"store": which})
     async for record in articles.entries():
         archive.write(record)
     # Who was told of an article is read once more where the stream has moved on since.
-    told = [store.keys.key("told", article) for article in sorted(articles.last_reading)]
+    told = [store.keys.deliveries.key("told", article) for article in sorted(articles.last_reading)]
     for at in range(0, len(told), PAGE):
-        for record in await named(store.deliveries, store, told[at : at + PAGE]):
+        for record in await named(store.deliveries, store.keys.deliveries, told[at : at + PAGE]):
             archive.write(record | {"store": "deliveries"})
+    for record in await named(store.deliveries, store.keys.deliveries, await unfinished(store.deliveries, store.keys)):
+        archive.write(record | {"store": "deliveries"})
     async for record in deliveries(store.deliveries, store.keys):
         archive.write(record)
-
-
-async def _same_server(store: Store) -> bool:
-    places = [
-        ((await redis.info("server"))["run_id"], redis.connection_pool.connection_kwargs.get("db") or 0)
-        for redis in (store.redis, store.deliveries)
-    ]
-    return bool(places[0] == places[1])
 
 
 @contextmanager

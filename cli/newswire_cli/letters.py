@@ -7,6 +7,7 @@ from newswire import dead_letters as streams
 from newswire.events import PoisonEntry
 from newswire_cli.store import Store
 from newswire_notify import deadletters as deliveries
+from newswire_notify.deliveries import NotReplayed
 
 DELIVERIES = "deliveries"
 
@@ -51,7 +52,7 @@ async def retry(store: Store, letter: Letter, mended: bytes | None) -> str:
         if mended is not None:
             raise Refused("a delivery has no data to mend; its version is read from the record")
         await deliveries.retry(store.deliveries, store.keys, letter.id)
-    except (streams.NotRetried, deliveries.NotRetried, PoisonEntry) as error:
+    except (streams.NotRetried, NotReplayed, PoisonEntry) as error:
         raise Refused(str(error)) from error
     return f"{letter.id} is due again now"
 

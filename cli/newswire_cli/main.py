@@ -84,6 +84,31 @@ def restore(file: File, data_dir: store.DataDir = None) -> None:
     put_back(file, data_dir)
 
 
+@app.command()
+def listen(
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter", metavar="NAME=VALUE", help="One of the stream's filters, e.g. topic=Ferries; repeatable."
+        ),
+    ] = None,
+    forward: Annotated[
+        str | None, typer.Option(metavar="URL", help="Post each event there, signed as a webhook.")
+    ] = None,
+    since: Annotated[str | None, typer.Option(help="Begin at a time (RFC 3339), or after an id of the stream.")] = None,
+    site: Annotated[
+        str, typer.Option("--site", "--url", help="Where Newswire runs.", envvar="NEWSWIRE_PUBLIC_URL")
+    ] = "http://127.0.0.1:8000",
+    key: Annotated[
+        str | None, typer.Option(help="A key of scope read, where reading is closed.", envvar="NEWSWIRE_READ_KEY")
+    ] = None,
+) -> None:
+    """Follow what is published, one line an event, and forward it to an address of your own."""
+    from newswire_cli.listening import listen as follow
+
+    follow(site, key, filters or [], since, forward)
+
+
 @app.command("import")
 def import_(
     paths: Annotated[

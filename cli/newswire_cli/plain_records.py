@@ -9,13 +9,14 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from newswire.archive import Record
+    from newswire.keyspace import Keyspace
 
 PAGE = 500
 
 
-async def all_but(redis: "Redis", store: Store, kinds: Collection[str]) -> AsyncIterator["Record"]:
+async def all_but(redis: "Redis", keys: "Keyspace", kinds: Collection[str]) -> AsyncIterator["Record"]:
     """Read every record of the namespace, but those of which the name, or what stands before its first colon, is given."""
-    prefix = store.keys.key("")
+    prefix = keys.key("")
     page: list[str] = []
     async for raw_name in redis.scan_iter(f"{prefix}*", count=PAGE):
         name = raw_name.decode()
@@ -24,14 +25,14 @@ async def all_but(redis: "Redis", store: Store, kinds: Collection[str]) -> Async
             continue
         page.append(name)
         if len(page) == PAGE:
-            for record in await named(redis, store, page):
+            for record in await named(redis, keys, page):
                 yield record
             page = []
-    for record in await named(redis, store, page):
+    for record in await named(redis, keys, page):
         yield record
 
 
-async def named(redis: "Redis", store: Store, names: list[str]) -> list["Record"]:
+async def named(redis: "Redis", keys: "Keyspace", names: list[str]) -> list["Record"]:
     """Read the records of these names; one that is not there, or a stream, is left out."""
     from newswire.archive import text
 
@@ -72,7 +73,7 @@ async def named(redis: "Redis", store: Store, names: list[str]) -> list["Record"
         records.append(
             {
                 "record": "key",
-                "name": name.removeprefix(store.keys.key("")),
+                "name": name.removeprefix(keys.key("")),
                 "type": kind,
                 "ttl_ms": left if left > 0 else None,
                 "value": content,
@@ -85,12 +86,12 @@ async def put_back(store: Store, records: list["Record"]) -> None:
     """Write records; of one that comes twice the later holds."""
     from newswire.archive import raw
 
-    for which, redis in (("records", store.redis), ("deliveries", store.deliveries)):
+    for which, (redis, keys) in store.places.items():
         async with redis.pipeline(transaction=False) as pipe:
             for record in records:
                 if record["store"] != which:
                     continue
-                name, value = store.keys.key(record["name"]), record["value"]
+                name, value = keys.key(record["name"]), record["value"]
                 pipe.delete(name)
                 match record["type"]:
                     case "hash":

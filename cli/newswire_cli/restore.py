@@ -98,16 +98,16 @@ async def _restore_all(store: Store, file: Path, advance: Advance) -> None:
 
 
 async def _anything(store: Store) -> bool:
-    for redis in (store.redis, store.deliveries):
-        async for _ in redis.scan_iter(store.keys.key("*"), count=PAGE):
+    for redis, keys in store.places.values():
+        async for _ in redis.scan_iter(keys.key("*"), count=PAGE):
             return True
     return False
 
 
 async def _empty(store: Store) -> None:
     """Take away what a restore that failed has written: the namespace was empty before."""
-    for redis in (store.redis, store.deliveries):
-        names = [name async for name in redis.scan_iter(store.keys.key("*"), count=PAGE)]
+    for redis, keys in store.places.values():
+        names = [name async for name in redis.scan_iter(keys.key("*"), count=PAGE)]
         for page in _pages(names):
             await redis.unlink(*page)
 

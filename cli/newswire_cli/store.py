@@ -32,6 +32,11 @@ class Store:
     deliveries: "Redis"
     keys: "Keyspace"
 
+    @property
+    def places(self) -> "dict[str, tuple[Redis, Keyspace]]":
+        """Where records are kept, and by what names, as backups call it."""
+        return {"records": (self.redis, self.keys), "deliveries": (self.deliveries, self.keys.deliveries)}
+
 
 def with_store(data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> T:
     """Do some work on the store, or end the command with one line that says why it cannot be done."""

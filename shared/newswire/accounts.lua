@@ -1,7 +1,14 @@
 -- Accounts and keys. A key's record has a field `hash` as long as the key opens anything: revoking deletes it, closing the account
 -- moves it to `withheld`. What an account may do is copied to the records of its keys, so that one read tells all of a caller.
 
-local LIMITS = {'publish_rate', 'daily_quota', 'disabled_at'}
+local LIMITS = {'publish_rate', 'daily_quota', 'entitlement', 'disabled_at'}
+local TOLD = 10000
+
+-- Tells those who follow that an account may read something else now, or a key of it nothing any more. The count shows them
+-- whether they missed an entry.
+local function tell(changes, counter, account)
+  redis.call('XADD', changes, 'MAXLEN', '~', TOLD, '*', 'count', redis.call('INCR', counter), 'account', account)
+end
 
 local function open_account(record, names, name, now, schema)
   if redis.call('EXISTS', record) == 1 then return false end
@@ -31,7 +38,7 @@ local function create_key(keys, argv)
   return 'OK'
 end
 
--- KEYS old key, new key, ids of all keys, ids of the account's keys
+-- KEYS old key, new key, ids of all keys, ids of the account's keys, changes of accounts, their count
 -- ARGV 1 id of the new key, 2 now (ms), 3 when the old one ends (ms), 4 when the new one ends (ms, '' for never, or 'same' for as
 -- long as the old one was given), then fields of the new key. Answers OK | MISSING | WORTHLESS | REPLACED id
 local function rotate_key(keys, argv)
@@ -52,21 +59,29 @@ local function rotate_key(keys, argv)
   if not expires or tonumber(expires) > tonumber(argv[3]) then redis.call('HSET', old, 'expires', argv[3]) end
   redis.call('ZADD', keys[3], 0, argv[1])
   redis.call('ZADD', keys[4], 0, argv[1])
+  tell(keys[5], keys[6], redis.call('HGET', old, 'account'))
   return {'OK'}
 end
 
--- KEYS key; ARGV now (RFC 3339). Answers whether there is such a key.
+-- KEYS key, changes of accounts, their count; ARGV now (RFC 3339). Answers whether there is such a key.
 local function revoke_key(keys, argv)
   if redis.call('EXISTS', keys[1]) == 0 then return 0 end
   redis.call('HDEL', keys[1], 'hash', 'withheld')
   redis.call('HSETNX', keys[1], 'revoked_at', argv[1])
+  tell(keys[2], keys[3], redis.call('HGET', keys[1], 'account'))
   return 1
 end
 
--- KEYS account, ids of its keys; ARGV names of key records up to the id, then name and value of limits ('' takes one away).
+-- KEYS account, ids of its keys, changes of accounts, their count; ARGV names of key records up to the id, then name and value of limits ('' takes one away).
 -- Answers whether there is such an account.
 local function limit(keys, argv)
   if redis.call('EXISTS', keys[1]) == 0 then return 0 end
+  for i = 2, #argv, 2 do
+    if argv[i] == 'entitlement' or argv[i] == 'disabled_at' then
+      tell(keys[3], keys[4], redis.call('HGET', keys[1], 'name'))
+      break
+    end
+  end
   local records = {keys[1]}
   for _, id in ipairs(redis.call('ZRANGE', keys[2], 0, -1)) do records[#records + 1] = argv[1] .. id end
   for _, record in ipairs(records) do

@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from redis.asyncio import Redis
@@ -22,6 +24,9 @@ from ulid import ULID
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.problems import forbidden, unauthorised
+
+if TYPE_CHECKING:
+    from newswire.filters import Filter
 
 _TOKEN = re.compile(r"nw_([0-9a-z]{8,32})_([0-9A-Za-z]{32,128})")
 LONGEST_ACCOUNT = 100
@@ -50,6 +55,13 @@ class Caller:
     """The account's own rate of publishing, in requests a second, where it has one."""
     daily_quota: int | None = None
     """How many new articles the account may publish in a day, where it has a quota of its own."""
+    stored_entitlement: str | None = None
+    """The JSON of the account's entitlement, where it has one."""
+
+    @property
+    def entitlement(self) -> "Filter | None":
+        """What narrows all that the account reads, is told of and replays; None where it may read all."""
+        return None if self.stored_entitlement is None else read_entitlement(self.stored_entitlement)
 
     def may(self, scope: Scope) -> bool:
         """Tell whether the key allows this."""
@@ -141,21 +153,35 @@ async def authenticate(redis: "Redis", keys: Keyspace, token: str, *, now: float
     parts = _TOKEN.fullmatch(token)
     if parts is None:
         return None
-    known, account, scopes, expires, rate, quota = await redis.hmget(
-        record_name(keys, parts[1]), "hash", "account", "scopes", "expires", "publish_rate", "daily_quota"
+    known, caller = await _look_up(redis, keys, parts[1], now)
+    sound = hmac.compare_digest(known or b"-" * 64, digest(parts[2]).encode())
+    return caller if sound else None
+
+
+async def caller_of(redis: "Redis", keys: Keyspace, key_id: str) -> Caller | None:
+    """Return who calls with the key of this id, or None where it opens nothing any more: for what was signed in its name."""
+    _, caller = await _look_up(redis, keys, key_id, None)
+    return caller
+
+
+async def _look_up(
+    redis: "Redis", keys: Keyspace, key_id: str, now: float | None
+) -> tuple[bytes | None, Caller | None]:
+    """Return the hash of a key's secret, and who calls with it as long as it is valid."""
+    known, account, scopes, expires, rate, quota, entitlement = await redis.hmget(
+        record_name(keys, key_id), "hash", "account", "scopes", "expires", "publish_rate", "daily_quota", "entitlement"
     )
-    if not hmac.compare_digest(known or b"-" * 64, digest(parts[2]).encode()) or not known:
-        return None
     ends = int(expires) / 1000 if expires else None
-    if ends is not None and ends <= (time.time() if now is None else now):
-        return None
-    return Caller(
+    if not known or (ends is not None and ends <= (time.time() if now is None else now)):
+        return known, None
+    return known, Caller(
         account.decode(),
-        parts[1],
+        key_id,
         read_scopes(scopes),
         ends,
         float(rate) if rate else None,
         int(quota) if quota else None,
+        entitlement.decode() if entitlement else None,
     )
 
 
@@ -174,10 +200,19 @@ def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], A
 
 
 async def reader(request: Request) -> Caller | None:
-    """Let everybody read, or only keys with ``read`` where the operator closed public reading. The dependency of readers' paths."""
-    if request.app.state.settings.public_read:
+    """Let everybody read, or only keys with ``read`` where the operator closed public reading. The dependency of readers' paths.
+
+    Return who reads where a key was sent: what it may read is narrowed by its account's entitlement. Where reading is public
+    any valid key will do, and one that is not valid is refused all the same.
+    """
+    if not request.app.state.settings.public_read:
+        return await _admit(request, (Scope.READ,), rechecked=False)
+    if "authorization" not in request.headers:
         return None
-    return await _admit(request, (Scope.READ,), rechecked=False)
+    return await _admit(request, tuple(Scope), rechecked=False)
+
+
+reader.public_reading = True  # type: ignore[attr-defined]
 
 
 async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -> Caller:
@@ -216,9 +251,22 @@ def record_name(keys: Keyspace, key_id: str) -> str:
     return keys.key("key", key_id)
 
 
+def changes_names(keys: Keyspace) -> list[str]:
+    """Return the names of the stream that tells whose account may read something else now, and of the count of its entries."""
+    return [keys.key("accounts", "changes"), keys.key("accounts", "changed")]
+
+
 def account_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
     """Return the atomic steps of accounts and keys."""
     return FunctionLibrary.packaged(redis, keys.namespace, "newswire", "accounts")
+
+
+@lru_cache(maxsize=4096)
+def read_entitlement(stored: str) -> "Filter":
+    """Return the filter that this JSON stands for; equal ones are one object."""
+    from newswire.filters import Filter  # it brings the analysis of text, which most commands can do without
+
+    return Filter.model_validate_json(stored)
 
 
 def digest(secret: str) -> str:

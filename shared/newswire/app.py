@@ -128,7 +128,7 @@ async def serve(
             redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
             services = [await stack.enter_async_context(factory()) for factory in factories]
             app = create_app(services, settings, redis=redis)
-            await _run(app, services, listener, started)
+            await _run(app, services, settings, listener, started)
 
 
 def run(serving: Coroutine[Any, Any, None]) -> None:
@@ -140,6 +140,7 @@ def run(serving: Coroutine[Any, Any, None]) -> None:
 async def _run(
     app: FastAPI,
     services: Sequence[Service],
+    settings: Settings,
     listener: socket.socket,
     started: Callable[[], Awaitable[None] | None] | None,
 ) -> None:
@@ -151,6 +152,7 @@ async def _run(
         access_log=False,
         server_header=False,
         date_header=True,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=int(DRAIN_SECONDS),
         h11_max_incomplete_event_size=64 * 1024,
     )

@@ -12,12 +12,14 @@ from newswire.events import (
     PROGRESSED,
     PUBLISHED,
     RETRACTED,
+    SUBSCRIPTION_DISABLED,
     ArticleFannedOut,
     ArticleIndexed,
     ArticlePublished,
     ArticleRetracted,
     CloudEvent,
     DeliveriesProgressed,
+    SubscriptionDisabled,
 )
 from newswire.keyspace import Keyspace
 
@@ -57,10 +59,17 @@ class ProgressedEvent(CloudEvent):
     data: DeliveriesProgressed  # type: ignore[assignment]
 
 
+class SubscriptionDisabledEvent(CloudEvent):
+    """A subscription was disabled. Also delivered to those of its account's endpoints that ask for notices."""
+
+    type: Literal["newswire.subscription.disabled.v1"] = SUBSCRIPTION_DISABLED  # type: ignore[assignment]
+    data: SubscriptionDisabled  # type: ignore[assignment]
+
+
 Stream = Literal["articles", "outcomes"]
 _SCHEMAS: dict[Stream, Any] = {
     "articles": PublishedEvent | RetractedEvent,
-    "outcomes": IndexedEvent | FannedOutEvent | ProgressedEvent,
+    "outcomes": IndexedEvent | FannedOutEvent | ProgressedEvent | SubscriptionDisabledEvent,
 }
 
 

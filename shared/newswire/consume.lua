@@ -104,7 +104,8 @@ local function retry(keys, argv)
   return {'OK', id}
 end
 
--- KEYS stream, then the checkpoints of groups; ARGV oldest id to keep by age, then the names of those groups.
+-- KEYS stream, then the checkpoints of groups, at last where the id of the newest entry that went is kept;
+-- ARGV oldest id to keep by age, then the names of those groups.
 -- Trims up to that id, but never past what any group still has to handle; answers how many went and the oldest id that is left.
 local function trim(keys, argv)
   if redis.call('EXISTS', keys[1]) == 0 then return {0, ''} end
@@ -121,7 +122,9 @@ local function trim(keys, argv)
     local checkpoint = redis.call('GET', keys[i])
     if not present[argv[i]] and checkpoint and after(keep, checkpoint) then keep = checkpoint end
   end
+  local newest = keep ~= '0-0' and redis.call('XREVRANGE', keys[1], '(' .. keep, '-', 'COUNT', 1)[1]
   local gone = redis.call('XTRIM', keys[1], 'MINID', keep)
+  if newest then redis.call('SET', keys[#keys], newest[1]) end
   local oldest = redis.call('XRANGE', keys[1], '-', '+', 'COUNT', 1)[1]
   return {gone, oldest and oldest[1] or ''}
 end

@@ -6,6 +6,7 @@ See the CloudEvents specification 1.0.2, "JSON Event Format".
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -21,6 +22,7 @@ RETRACTED = "newswire.article.retracted.v1"
 INDEXED = "newswire.article.indexed.v1"
 FANNED_OUT = "newswire.article.fanned_out.v1"
 PROGRESSED = "newswire.deliveries.progressed.v1"
+SUBSCRIPTION_DISABLED = "newswire.subscription.disabled.v1"
 
 
 class Kind(StrEnum):
@@ -85,12 +87,25 @@ class DeliveriesProgressed(BaseModel):
     cancelled: int = 0
 
 
+class SubscriptionDisabled(BaseModel):
+    """Nothing is delivered to a subscription any more, until its owner enables it again."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    account: str
+    reason: str
+    """``gone``: its endpoint answered 410; ``failing``: for days it took nothing."""
+    disabled_at: datetime
+
+
 DATA_MODELS: dict[str, type[BaseModel]] = {
     PUBLISHED: ArticlePublished,
     RETRACTED: ArticleRetracted,
     INDEXED: ArticleIndexed,
     FANNED_OUT: ArticleFannedOut,
     PROGRESSED: DeliveriesProgressed,
+    SUBSCRIPTION_DISABLED: SubscriptionDisabled,
 }
 
 
@@ -143,6 +158,29 @@ def event(
         dataschema=SCHEMA_ROOT + type_,
         traceparent=traceparent,
         data=data.model_dump(mode="json", exclude_none=True),
+    )
+
+
+def source(site: str, publisher: str) -> str:
+    """Return the ``source`` of a publisher's events."""
+    return f"{site}/publishers/{quote(publisher, safe='')}"
+
+
+def recorded_event(data: dict[str, Any], site: str) -> CloudEvent:
+    """Return the event of what stands on record, as it went over the stream: of a version, or of a tombstone."""
+    retracted = "retracted_at" in data
+    if retracted:
+        data = ArticleRetracted.model_validate(data).model_dump(mode="json", exclude_none=True)
+    version = f"{data['id']}.{data['version']}"
+    type_ = RETRACTED if retracted else PUBLISHED
+    return CloudEvent(
+        id=f"{version}.retracted" if retracted else version,
+        source=source(site, data["publisher"]),
+        type=type_,
+        subject=data["id"],
+        time=data["retracted_at"] if retracted else data["updated_at"],
+        dataschema=SCHEMA_ROOT + type_,
+        data=data,
     )
 
 

@@ -14,11 +14,12 @@ from typing import Annotated, Self
 from fastapi.datastructures import QueryParams
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from newswire.analysis import article_terms
+from newswire.analysis import DEFAULT, SEPARATOR, article_terms, article_words, bare_words, language_of, title_terms
 from newswire.article import Article, Line, Text, Tombstone
 from newswire.folding import fold
+from newswire.matching import Analysed, Place, Positions, analysed, matches, positions
 from newswire.problems import FieldError, field_errors, invalid_fields
-from newswire.query import Everything, Positions, Query, matches, normal, parse, positions, prefixes
+from newswire.query import Everything, Prefix, Published, Query, Words, leaves, normal, parse
 from newswire.requests import scalar_params
 
 FIELDS = ("publishers", "categories", "topics", "authors", "languages")
@@ -58,10 +59,57 @@ class Facts:
         metadata = {fold(k): fold(v) for k, v in article.metadata.items()} if article else {}
         return cls({name: frozenset(map(fold, found)) for name, found in values.items()}, metadata, article)
 
+    @property
+    def language(self) -> str:
+        """How the article's text is analysed; that of a retraction is gone."""
+        return language_of(self.article.language) if self.article else DEFAULT
+
     @cached_property
     def positions(self) -> Positions:
         """The terms of the article and where they stand; made when first asked for."""
         return positions(article_terms(self.article)) if self.article else {}
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The words of the article, without accents."""
+        return frozenset(article_words(self.article)) if self.article else frozenset()
+
+    @property
+    def published_ms(self) -> int:
+        """When the article was published, in ms since 1970."""
+        return round(self.article.published_at.timestamp() * 1000) if self.article else 0
+
+    def places(self, place: Place) -> Positions:
+        """Return the terms of the whole text, or of one field of the article."""
+        return self.positions if place == "text" else self._places_of(place)
+
+    def _places_of(self, place: Place) -> Positions:
+        known = self._places.get(place)
+        if known is None:
+            known = self._places[place] = positions(field_terms(self.article, place)) if self.article else {}
+        return known
+
+    @cached_property
+    def _places(self) -> dict[Place, Positions]:
+        return {}
+
+
+def field_terms(article: Article, place: Place) -> list[str]:
+    """Return the terms of a field: of the title those of its language, of the others the words of its values, kept apart."""
+    if place == "title":
+        return title_terms(article)
+    values = {
+        "author": article.author_names,
+        "category": [article.category] if article.category else [],
+        "topic": article.topics,
+        "publisher": [article.publisher],
+        "language": [article.language],
+    }[place]
+    found: list[str] = []
+    for value in values:
+        found += bare_words(value)
+        found.append(SEPARATOR)
+    return found[:-1]
 
 
 class Filter(BaseModel):
@@ -85,8 +133,16 @@ class Filter(BaseModel):
         if query is not None:
             if isinstance(parse(query), Everything) and query.strip():
                 raise ValueError("must hold at least one word; to match every article, leave the query out")
-            if cut := prefixes(query):
-                raise ValueError(f"must not hold a prefix such as '{cut[0][:50]}'; write whole words")
+            for leaf in leaves(parse(query)):
+                if isinstance(leaf, Prefix) or (
+                    isinstance(leaf, Words) and leaf.typed.endswith("*") and not leaf.quoted
+                ):
+                    cut = leaf.beginning if isinstance(leaf, Prefix) else leaf.typed.rstrip("*")
+                    raise ValueError(f"must not hold a prefix such as '{cut[:50]}*'; write whole words")
+                if isinstance(leaf, Published):
+                    raise ValueError(
+                        "must not hold 'published:', for only what is yet to come is matched; leave it out"
+                    )
         return query
 
     @field_validator(*FIELDS)
@@ -107,6 +163,17 @@ class Filter(BaseModel):
     def parsed(self) -> Query:
         """The query as a tree; `Everything` where there is none."""
         return parse(self.query or "")
+
+    def analysed(self, language: str) -> Analysed:
+        """Return what the query asks of articles in a language of `newswire.analysis.language_of`."""
+        known = self._analysed.get(language)
+        if known is None:
+            known = self._analysed[language] = analysed(self.parsed, language)
+        return known
+
+    @cached_property
+    def _analysed(self) -> dict[str, Analysed]:
+        return {}
 
     @cached_property
     def _asked(self) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
@@ -142,7 +209,7 @@ class Filter(BaseModel):
                 return False
         if facts.article is not None and not self._metadata.items() <= facts.metadata.items():
             return False
-        return not text or isinstance(self.parsed, Everything) or matches(self.parsed, facts.positions)
+        return not text or isinstance(self.parsed, Everything) or matches(self.analysed(facts.language), facts)
 
     def canonical(self) -> str:
         """Return the same text for every filter that means the same."""

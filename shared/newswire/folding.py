@@ -1,9 +1,15 @@
 """The one text comparison: filters, facets and taxonomy see two spellings as equal when they fold to the same."""
 
+import re
 import unicodedata
 
 # Letters that Unicode does not decompose, yet readers type without their stroke or ligature.
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})
+# Accents, Hebrew points and Arabic vowel signs. Marks of other scripts (of Thai, Devanagari, kana …) tell letters apart, and so
+# does the breve of й.
+_ACCENTS = re.compile(
+    "(?<![\u0438\u0443])\u0306|[\u0300-\u0305\u0307-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u1ab0-\u1aff\u1dc0-\u1dff\ufe00-\ufe0f\ufe20-\ufe2f]"
+)
 
 
 def fold(text: str) -> str:
@@ -11,5 +17,5 @@ def fold(text: str) -> str:
     if text.isascii():
         return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    bare = "".join(char for char in folded if unicodedata.category(char) != "Mn")
+    bare = _ACCENTS.sub("", folded)
     return " ".join(unicodedata.normalize("NFKC", bare).translate(_LETTERS).split())

@@ -21,9 +21,12 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-READING = re.compile(r"^/(v1/search|v1/stream|v1/events|feeds|sitemap)([/.?_-]|$)")
-"""Paths that scripts of other sites may read; publishing, keys and subscriptions never are."""
-EXPOSED = "ETag, Link, Location, Retry-After, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+READING = re.compile(r"^/(v1/search|v1/stream(?!/tokens)|v1/events|feeds|sitemap)([/.?_-]|$)")
+"""Paths that scripts of other sites may read; publishing, keys, tokens and subscriptions never are."""
+EXPOSED = (
+    "ETag, Link, Location, Newswire-Resumed-From, Retry-After, "
+    "RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
+)
 ALLOWED = (
     "Accept, Authorization, Cache-Control, Content-Type, If-Modified-Since, If-None-Match, Last-Event-ID, traceparent"
 )

@@ -25,8 +25,9 @@ class FunctionLibrary:
     they work on a full server as well.
     """
 
-    def __init__(self, redis: "Redis", namespace: str, name: str, source: str) -> None:
+    def __init__(self, redis: "Redis", namespace: str, name: str, source: str, route: Sequence[str] = ()) -> None:
         self._redis = redis
+        self._route = route
         suffix = f"{re.sub('[^a-z0-9_]', '_', namespace)}_{hashlib.sha256(source.encode()).hexdigest()[:10]}"
         self._suffix = suffix
         self._code = (
@@ -36,11 +37,16 @@ class FunctionLibrary:
         )
 
     @classmethod
-    def packaged(cls, redis: "Redis", namespace: str, package: str, name: str, *parts: str) -> "FunctionLibrary":
-        """Make the library from ``name.lua`` inside a Python package, which builds upon the locals of its ``parts``."""
+    def packaged(
+        cls, redis: "Redis", namespace: str, package: str, name: str, *parts: str, route: Sequence[str] = ()
+    ) -> "FunctionLibrary":
+        """Make the library from ``name.lua`` inside a Python package, which builds upon the locals of its ``parts``.
+
+        ``route``: the keys of calls that name none, such as those of functions that make up their names by themselves.
+        """
         folder = files(package)
         source = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in (*parts, name))
-        return cls(redis, namespace, name, source)
+        return cls(redis, namespace, name, source, route)
 
     def full_name(self, function: str) -> str:
         """Return the name under which the server knows a function, for use in a pipeline after `load`."""
@@ -56,6 +62,7 @@ class FunctionLibrary:
 
     async def call(self, function: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
         """Call a function and return its answer as redis-py decodes it."""
+        keys = keys or self._route
         try:
             return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)
         except ResponseError as error:
@@ -70,7 +77,8 @@ class FunctionLibrary:
         Each call is atomic by itself; nothing joins them but the round trip.
         """
         async with self._redis.pipeline(transaction=False) as pipe:
-            for function, keys, args in calls:
+            for function, own, args in calls:
+                keys = own or self._route
                 pipe.execute_command("FCALL", self.full_name(function), len(keys), *keys, *args)
             answers: list[Any] = await pipe.execute(raise_on_error=False)
         for at, answer in enumerate(answers):

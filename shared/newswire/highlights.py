@@ -1,21 +1,29 @@
 """Highlights: the passages of a text that a query found, as HTML in which ``<mark>`` is the only markup."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 
-from newswire.analysis import Token, tokens
-from newswire.query import All, Any_, Phrase, Query, occurrences
+from newswire.analysis import DEFAULT, Token, bare, loose_tokens, tokens
+from newswire.matching import Analysed, beginnings, occurrences, sought
 
 
-def highlight(text: str, query: Query, *, fragments: int, width: int = 180) -> list[str]:
+def highlight(
+    text: str, query: Analysed, *, fragments: int, width: int = 180, language: str = DEFAULT, title: bool = False
+) -> list[str]:
     """Return up to ``fragments`` passages of about ``width`` characters, best first; 0 fragments: the whole text.
 
-    Nothing is returned where nothing of the query stands in the text.
+    ``title`` tells that the text is one, so that what is looked for in titles alone is marked too. Nothing is returned where
+    nothing of the query stands in the text.
     """
-    phrases = set(_phrases(query))
-    found = tokens(text, {term for phrase in phrases for term in phrase})
+    phrases = {phrase.terms for phrase in sought(query) if title or phrase.place == "text"}
+    prefixes = tuple(beginnings(query))
+    read = loose_tokens if all(len(phrase) == 1 for phrase in phrases) else tokens
+    found = read(text, {term for phrase in phrases for term in phrase}, language, prefixes)
     marked = _marked(found, phrases)
+    if prefixes:
+        cut = {at for at, token in enumerate(found) if bare(text[token.start : token.end].lower()).startswith(prefixes)}
+        marked = sorted(cut.union(marked))
     if not marked:
         return []
     spans = [(found[at].start, found[at].end) for at in marked]
@@ -24,16 +32,13 @@ def highlight(text: str, query: Query, *, fragments: int, width: int = 180) -> l
     return [_render(text, start, end, spans) for start, end in _passages(text, found, marked, fragments, width)]
 
 
-def _phrases(query: Query) -> Iterator[tuple[str, ...]]:
-    """Go through what the query asks for, leaving out what it forbids."""
-    match query:
-        case Phrase(terms):
-            yield terms
-        case All(parts) | Any_(parts):
-            for part in parts:
-                yield from _phrases(part)
-        case _:
-            return
+def opening(text: str, width: int) -> str:
+    """Return the beginning of a text, escaped, cut at the end of a word near ``width`` characters."""
+    text = text.strip()
+    if len(text) <= width:
+        return escape(text)
+    _, end = _widened(text, 0, 0, width)
+    return escape(text[:end].rstrip()) + " …"
 
 
 def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[int]:
@@ -57,8 +62,12 @@ def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> lis
 def _passages(
     text: str, found: Sequence[Token], marked: Sequence[int], fragments: int, width: int
 ) -> list[tuple[int, int]]:
-    """Choose stretches around the marked tokens: those with the most different terms first, none overlapping."""
-    candidates: list[tuple[int, int, int, int]] = []
+    """Choose stretches around the marked tokens, none overlapping.
+
+    Those with the most different terms come first; among equals those in which they stand nearest together, then those with
+    the most marks.
+    """
+    candidates: list[tuple[int, int, int, int, int]] = []
     inside: Counter[tuple[str, ...]] = Counter()
     after = 0
     for first, at in enumerate(marked):
@@ -66,18 +75,29 @@ def _passages(
         while after < len(marked) and found[marked[after]].end <= limit:
             inside[found[marked[after]].terms] += 1
             after += 1
-        candidates.append((-len(inside), first - after, found[at].start, found[marked[after - 1]].end))
+        reach = _reach([found[index] for index in marked[first:after]], len(inside))
+        candidates.append((-len(inside), reach, first - after, found[at].start, found[marked[after - 1]].end))
         inside[found[at].terms] -= 1
         if not inside[found[at].terms]:
             del inside[found[at].terms]
     chosen: list[tuple[int, int]] = []
-    for _, _, first_start, last_end in sorted(candidates):
+    for *_, first_start, last_end in sorted(candidates):
         start, end = _widened(text, first_start, last_end, width)
         if all(end <= other_start or start >= other_end for other_start, other_end in chosen):
             chosen.append((start, end))
             if len(chosen) == fragments:
                 break
     return chosen
+
+
+def _reach(stretch: Sequence[Token], different: int) -> int:
+    """Return after how many characters of a stretch each of its different terms has come."""
+    seen: set[tuple[str, ...]] = set()
+    for token in stretch:
+        seen.add(token.terms)
+        if len(seen) == different:
+            return token.start - stretch[0].start
+    return 0
 
 
 def _widened(text: str, start: int, end: int, width: int) -> tuple[int, int]:

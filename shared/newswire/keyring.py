@@ -9,6 +9,7 @@ from newswire.accounts import (
     CreatedKey,
     Scope,
     account_functions,
+    changes_names,
     digest,
     milliseconds,
     new_token,
@@ -106,6 +107,7 @@ async def rotate_key(
             record_name(keys, new_id),
             keys.key("keys", "all"),
             keys.key("keys", "of", account.decode()),
+            *changes_names(keys),
         ],
         [
             new_id,
@@ -129,7 +131,8 @@ async def rotate_key(
 async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str) -> bool:
     """Make a key worthless at once; its record remains. Return whether there was such a key."""
     now = datetime.now(UTC).isoformat()
-    return bool(await account_functions(redis, keys).call("revoke_key", [record_name(keys, key_id)], [now]))
+    names = [record_name(keys, key_id), *changes_names(keys)]
+    return bool(await account_functions(redis, keys).call("revoke_key", names, [now]))
 
 
 def _key(record: dict[bytes, bytes]) -> Key:

@@ -17,9 +17,22 @@ class Keyspace:
         return ":".join((self.namespace, *parts))
 
     @property
+    def deliveries(self) -> "Keyspace":
+        """The names of what belongs to subscriptions and their deliveries, on the Redis of the deliveries.
+
+        They share a hash tag, by which a Redis Cluster keeps them together, as their functions need it.
+        """
+        return Keyspace(f"{{{self.namespace}}}")
+
+    @property
     def stream(self) -> str:
         """The stream of article events."""
         return self.key("stream", "articles")
+
+    @property
+    def trimmed(self) -> str:
+        """String: the id of the newest entry that went from the stream of article events by its age."""
+        return self.key("trimmed")
 
     @property
     def outcomes(self) -> str:

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from newswire.accounts import Scope, reader
+from newswire.accounts import Scope
 from newswire.problems import MEDIA_TYPE
 
 _REF = "#/components/schemas/{model}"
@@ -102,7 +102,7 @@ def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[Ba
             operation["description"] = (
                 f"{operation.get('description', '')}\n\nNeeds a key with the scope {named}.".strip()
             )
-        elif dependency is reader:
+        elif getattr(dependency, "public_reading", False):
             operation["security"] = [{}, {"key": []}]
             operation["description"] = (
                 f"{operation.get('description', '')}\n\nPublic, or with a key of the scope `{Scope.READ}` where reading is closed."

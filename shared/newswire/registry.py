@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
-from newswire.accounts import account_functions, check_account, record_name
+from newswire.accounts import account_functions, changes_names, check_account, read_entitlement, record_name
+from newswire.filters import Filter
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 
 
@@ -14,7 +15,7 @@ from newswire.keyspace import INGEST_SCHEMA, Keyspace
 class Account:
     """An account. ``publish_rate`` (requests a second) and ``daily_quota`` (articles) stand where it has limits of its own.
 
-    ``entitlement`` is the place of a filter that will narrow all it reads; none is kept yet.
+    ``entitlement`` narrows all that it reads, is told of and replays; None where it may read all.
     """
 
     name: str
@@ -22,7 +23,7 @@ class Account:
     disabled_at: datetime | None
     publish_rate: float | None
     daily_quota: int | None
-    entitlement: None = None
+    entitlement: Filter | None = None
 
 
 async def create_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
@@ -60,6 +61,15 @@ async def limit_account(redis: "Redis", keys: Keyspace, name: str, limits: Mappi
     return await _change(redis, keys, name, {field: "" if n is None else str(n) for field, n in limits.items()})
 
 
+async def entitle_account(redis: "Redis", keys: Keyspace, name: str, entitlement: Filter | None) -> bool:
+    """Narrow all that an account reads, is told of and replays, or let it read all again; return whether there is such a one.
+
+    What follows `newswire.account_changes` hears of it.
+    """
+    stored = "" if entitlement is None else entitlement.model_dump_json(exclude_defaults=True)
+    return await _change(redis, keys, name, {"entitlement": stored})
+
+
 async def disable_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
     """Close an account: none of its keys opens anything, until it is enabled. What it published stays."""
     return await _change(redis, keys, name, {"disabled_at": datetime.now(UTC).isoformat()})
@@ -72,7 +82,7 @@ async def enable_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
 
 async def _change(redis: "Redis", keys: Keyspace, name: str, fields: Mapping[str, str]) -> bool:
     changes = [part for pair in fields.items() for part in pair]
-    names = [_record(keys, name), keys.key("keys", "of", name)]
+    names = [_record(keys, name), keys.key("keys", "of", name), *changes_names(keys)]
     return bool(await account_functions(redis, keys).call("limit", names, [record_name(keys, ""), *changes]))
 
 
@@ -81,11 +91,13 @@ def _record(keys: Keyspace, name: str) -> str:
 
 
 def _account(fields: dict[bytes, bytes]) -> Account:
-    disabled, rate, quota = (fields.get(name) for name in (b"disabled_at", b"publish_rate", b"daily_quota"))
+    wanted = (b"disabled_at", b"publish_rate", b"daily_quota", b"entitlement")
+    disabled, rate, quota, entitlement = (fields.get(name) for name in wanted)
     return Account(
         name=fields[b"name"].decode(),
         created_at=datetime.fromisoformat(fields[b"created_at"].decode()),
         disabled_at=datetime.fromisoformat(disabled.decode()) if disabled else None,
         publish_rate=float(rate) if rate else None,
         daily_quota=int(quota) if quota else None,
+        entitlement=read_entitlement(entitlement.decode()) if entitlement else None,
     )

@@ -27,7 +27,9 @@ async def trim(redis: "Redis", keys: Keyspace, retention: timedelta, *, now_ms: 
     wanted = (now_ms if now_ms is not None else int(time.time() * 1000)) - int(retention.total_seconds() * 1000)
     functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire", "consume")
     gone, oldest = await functions.call(
-        "trim", [keys.stream, *(keys.checkpoint(group) for group in GROUPS)], [f"{max(wanted, 0)}-0", *GROUPS]
+        "trim",
+        [keys.stream, *(keys.checkpoint(group) for group in GROUPS), keys.trimmed],
+        [f"{max(wanted, 0)}-0", *GROUPS],
     )
     overdue = max(wanted - int(oldest.split(b"-")[0]), 0) / 1000 if oldest else 0.0
     telemetry.retention_overdue.set(overdue)

@@ -21,6 +21,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".newswire")
     stream_retention: timedelta = timedelta(days=7)
     cors_origins: Annotated[list[str], NoDecode] = ["*"]
+    trusted_proxies: Annotated[list[str], NoDecode] = ["127.0.0.1"]
+    """Addresses and networks of proxies whose ``X-Forwarded-For`` says who the client is."""
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (tests only): ``/readyz`` says no otherwise."""
 
@@ -33,7 +35,7 @@ class Settings(BaseSettings):
             return timedelta(**{units[value[-1]]: int(value[:-1])})
         return value
 
-    @field_validator("cors_origins", mode="before")
+    @field_validator("cors_origins", "trusted_proxies", mode="before")
     @classmethod
     def _comma_separated(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

@@ -34,6 +34,8 @@ embargo_lateness = Histogram(
     "From the time for which an article was scheduled to its publication",
     buckets=_DELAYS,
 )
+live_readers = Gauge("newswire_live_readers", "Open live streams and waiting pulls")
+live_cut_off = Counter("newswire_live_cut_off", "Live streams ended before their readers left", ["reason"])
 requests = Counter("newswire_requests", "Requests answered", ["method", "status"])
 request_seconds = Histogram(
     "newswire_request_seconds", "Time to the first byte of the answer", ["method"], buckets=_DELAYS
@@ -54,7 +56,7 @@ def traceparent(header: str | None) -> str:
 
 
 _SECRET = re.compile(
-    r"\b(nw_[0-9a-z]+_|whsec_)[\w+/=-]+|(?i:(?<=bearer )[^\s\"\\,;]+)|(?<=://)[^/\s:@\"\\]*:[^/\s@\"\\]+(?=@)"
+    r"\b(nw_[0-9a-z]+_|nwt_|whsec_)[\w+/=-]+|(?i:(?<=bearer )[^\s\"\\,;]+)|(?<=://)[^/\s:@\"\\]*:[^/\s@\"\\]+(?=@)"
 )
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 

@@ -97,6 +97,9 @@ def test_a_backup_of_a_working_installation_is_restored_whole(start: Start, tmp_
         retract(first, secret)
         until(lambda: len(told(subscriber)) == 14)
         until(lambda: answers(first.site)["total"] == 12)
+        assert newswire("accounts", "create", "Reading Room", *data).returncode == 0
+        narrow = '{"topics":["Ferries"]}'
+        assert newswire("accounts", "set", "Reading Room", "--entitlement", narrow, *data).returncode == 0
         with Busy(first) as busy:
             made = newswire("backup", str(file), *data)
             assert made.returncode == 0, made.stderr
@@ -123,11 +126,13 @@ def test_a_backup_of_a_working_installation_is_restored_whole(start: Start, tmp_
         keys = {"Authorization": f"Bearer {credentials['NEWSWIRE_PUBLISHER_KEY']}"}
         reader = {"Authorization": f"Bearer {credentials['NEWSWIRE_SUBSCRIBER_KEY']}"}
 
+        accounts = newswire("accounts", "list", "--data-dir", str(second.data_dir)).stdout.splitlines()
+        assert [line.split("\t")[5] for line in accounts if line.startswith("Reading Room")] == [narrow]
         boats = [article for article in before if article["title"].startswith("Boat")]
         assert len(boats) == 12
         until(lambda: [a for a in answers(second.site)["articles"] if a["title"].startswith("Boat")] == boats)
         listed = httpx.get(f"{second.site}/v1/subscriptions", headers=reader, trust_env=False).json()
-        assert listed == {"subscriptions": [subscription]}
+        assert listed["subscriptions"] == [subscription]
         gone = httpx.get(f"{second.site}/v1/search/articles/{secret['id']}", trust_env=False)
         assert gone.status_code == 410
 

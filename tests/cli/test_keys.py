@@ -55,6 +55,12 @@ def test_a_key_is_rotated_and_its_account_disabled(start: Start, tmp_path: Path)
     )
     assert newswire("accounts", "enable", "Tide Post", *data).returncode == 0
     assert newswire("accounts", "limit", "Tide Post", "--daily-quota", "5", *data).returncode == 0
+    entitled = newswire("accounts", "set", "Tide Post", "--entitlement", '{"topics": ["Tides"]}', *data)
+    assert entitled.returncode == 0, entitled.stderr
+    mine = [line for line in newswire("accounts", "list", *data).stdout.splitlines() if line.startswith("Tide Post")]
+    assert mine[0].split("\t")[3:] == ["", "5/day", '{"topics":["Tides"]}']
+    assert newswire("accounts", "set", "Tide Post", "--entitlement", "null", *data).returncode == 0
+    assert "Tides" not in newswire("accounts", "list", *data).stdout
     assert publish(running, new) == 201
 
 
@@ -67,6 +73,8 @@ def test_mistakes_are_told_in_one_line(start: Start, tmp_path: Path) -> None:
         ["keys", "rotate", "nobodys", *data],
         ["accounts", "disable", "Nobody", *data],
         ["accounts", "limit", "Nobody", *data],
+        ["accounts", "set", "Nobody", "--entitlement", "{}", *data],
+        ["accounts", "set", "Nobody", "--entitlement", '{"places": []}', *data],
         ["topics", "merge", "Nothing", "Something", *data],
         ["keys", "create", "--account", "-no", "--scope", "read", *data],
         ["keys", "list", "--data-dir", str(tmp_path / "elsewhere")],

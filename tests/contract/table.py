@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from newswire.events import ArticlePublished
 from newswire.query import Everything, parse
 
 _TABLE = json.loads((Path(__file__).parent / "queries.json").read_text())
+_LANGUAGES = json.loads((Path(__file__).parent / "languages.json").read_text())
 HARD_TOKENS: list[tuple[str, list[str]]] = [
     (case["text"], case["terms"]) for case in json.loads((Path(__file__).parent / "hard_tokens.json").read_text())
 ]
@@ -15,8 +17,21 @@ SAVED_QUERIES = [(q, expected) for q, expected in QUERIES if not q.strip() or pa
 """Those that a subscription takes: one that is typed, yet holds no word, would surprise with every article."""
 
 
+IN_LANGUAGES: list[tuple[str, list[str]]] = [(case["q"], case["matches"]) for case in _LANGUAGES["queries"]]
+"""Queries about `articles_in_languages`."""
+
+
 def articles() -> list[ArticlePublished]:
     """Return the articles of the table; an article's id is its name."""
+    return _articles(_TABLE["articles"])
+
+
+def articles_in_languages() -> list[ArticlePublished]:
+    """Return the articles of the table of languages: each in another."""
+    return _articles(_LANGUAGES["articles"])
+
+
+def _articles(sent_articles: list[dict[str, Any]]) -> list[ArticlePublished]:
     return [
         ArticlePublished.model_validate(
             {
@@ -31,5 +46,5 @@ def articles() -> list[ArticlePublished]:
                 "authors": [{"name": name} for name in sent["authors"]],
             }
         )
-        for sent in _TABLE["articles"]
+        for sent in sent_articles
     ]

@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.running import BARE, NEWSWIRE, Running, newswire
 from tests.polling import until
-from tests.servers.valkey import free_port
+from tests.servers.valkey import embedded_valkey, free_port
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Newswire:
     notify: str
     publisher_key: str
     subscriber_key: str
+    admin_key: str = ""
 
 
 @dataclass
@@ -68,7 +69,12 @@ def one_process(data_dir: Path) -> Iterator[Newswire]:
     try:
         keys = running.credentials()
         yield Newswire(
-            running.site, running.site, running.site, keys["NEWSWIRE_PUBLISHER_KEY"], keys["NEWSWIRE_SUBSCRIBER_KEY"]
+            running.site,
+            running.site,
+            running.site,
+            keys["NEWSWIRE_PUBLISHER_KEY"],
+            keys["NEWSWIRE_SUBSCRIBER_KEY"],
+            keys["NEWSWIRE_ADMIN_KEY"],
         )
     finally:
         running.process.terminate()
@@ -87,7 +93,7 @@ def three_processes(environment: dict[str, str], logs: Path) -> Iterator[Newswir
             stack.enter_context(service(name, environment, logs / f"{name}.log"))
             for name in ("ingest", "search", "notify")
         )
-        yield Newswire(ingest, search, notify, key("publish"), key("subscribe"))
+        yield Newswire(ingest, search, notify, key("publish"), key("subscribe"), key("admin"))
 
 
 @contextmanager
@@ -114,13 +120,22 @@ def service(name: str, environment: dict[str, str], log: Path, ready_at: str = "
         process.wait(30)
 
 
+@pytest.fixture
+def delivery_redis_url() -> Iterator[str]:
+    """A second server, for what belongs to deliveries: in one process both are the same."""
+    with embedded_valkey() as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
 @pytest.fixture(params=["one process", "three processes"])
 def installed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Newswire]:
     if request.param == "one process":
         with one_process(tmp_path / "data") as newswire_:
             yield newswire_
         return
+    deliveries = request.getfixturevalue("delivery_redis_url")
     environment = request.getfixturevalue("elasticsearch").environment() | {
+        "NEWSWIRE_DELIVERY_REDIS_URL": deliveries,
         "NEWSWIRE_REDIS_URL": request.getfixturevalue("redis_url"),
         "NEWSWIRE_NAMESPACE": request.getfixturevalue("namespace"),
         "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true",

@@ -213,7 +213,9 @@ async def listen(journal: Journal, sites: Sequence[str]) -> None:
                         if line.startswith("id: "):
                             entry = line[4:]
                         elif line.startswith("data: "):
-                            journal.heard.append(Heard(entry, json.loads(line[6:])["id"]))
+                            event = json.loads(line[6:])
                             last = entry
+                            if "id" in event:  # the others are about the stream itself
+                                journal.heard.append(Heard(entry, event["id"]))
             except (aiohttp.ClientError, OSError, TimeoutError):
                 await asyncio.sleep(0.3)

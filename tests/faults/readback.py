@@ -135,22 +135,22 @@ async def _stream(redis: "Redis", keys: Keyspace, found: Readback) -> None:
 
 
 async def _deliveries(redis: "Redis", keys: Keyspace, found: Readback) -> None:
-    async for page in _pages(redis, keys.key("delivery", "*")):
+    async for page in _pages(redis, keys.deliveries.key("delivery", "*")):
         names = [name for name in page if not name.endswith(":attempts")]
         async with redis.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.hgetall(name)
             values = await pipe.execute()
         for name, fields in zip(names, values, strict=True):
-            found.deliveries[name.removeprefix(keys.key("delivery", ""))] = {
+            found.deliveries[name.removeprefix(keys.deliveries.key("delivery", ""))] = {
                 key.decode(): value.decode("utf-8", "replace") for key, value in fields.items()
             }
     for kind, kept in (("due", found.due), ("leased", found.leased)):
-        async for page in _pages(redis, keys.key(kind, "*")):
+        async for page in _pages(redis, keys.deliveries.key(kind, "*")):
             for name in page:
                 ids = [raw.decode() for raw in await redis.zrange(name, 0, -1)]
-                kept[name.removeprefix(keys.key(kind, ""))] = ids
-    found.endpoints = [raw.decode() for raw in await redis.zrange(keys.key("endpoints"), 0, -1)]
+                kept[name.removeprefix(keys.deliveries.key(kind, ""))] = ids
+    found.endpoints = [raw.decode() for raw in await redis.zrange(keys.deliveries.key("endpoints"), 0, -1)]
 
 
 async def _pages(redis: "Redis", pattern: str) -> Any:

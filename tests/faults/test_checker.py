@@ -197,36 +197,38 @@ def _delivery(sound: Sound) -> tuple[str, str]:
 
 
 async def delivery_gone(sound: Sound) -> None:
-    await sound.redis.delete(sound.keys.key("delivery", _delivery(sound)[1]))
+    await sound.redis.delete(sound.keys.deliveries.key("delivery", _delivery(sound)[1]))
 
 
 async def delivery_waiting(sound: Sound) -> None:
     owner, delivery = _delivery(sound)
-    await sound.redis.hset(sound.keys.key("delivery", delivery), "state", "waiting")
-    await sound.redis.zadd(sound.keys.key("due", owner), {delivery: 1})
+    await sound.redis.hset(sound.keys.deliveries.key("delivery", delivery), "state", "waiting")
+    await sound.redis.zadd(sound.keys.deliveries.key("due", owner), {delivery: 1})
 
 
 async def delivery_claimed(sound: Sound) -> None:
     owner, delivery = _delivery(sound)
-    await sound.redis.hset(sound.keys.key("delivery", delivery), "state", "delivering")
-    await sound.redis.zadd(sound.keys.key("leased", owner), {delivery: 1})
+    await sound.redis.hset(sound.keys.deliveries.key("delivery", delivery), "state", "delivering")
+    await sound.redis.zadd(sound.keys.deliveries.key("leased", owner), {delivery: 1})
 
 
 async def delivery_dead(sound: Sound) -> None:
-    await sound.redis.hset(sound.keys.key("delivery", _delivery(sound)[1]), "state", "dead")
+    await sound.redis.hset(sound.keys.deliveries.key("delivery", _delivery(sound)[1]), "state", "dead")
 
 
 async def delivery_for_nobody(sound: Sound) -> None:
-    await sound.redis.hset(sound.keys.key("delivery", "msg_stranger"), mapping={"event": "e", "state": "delivered"})
+    await sound.redis.hset(
+        sound.keys.deliveries.key("delivery", "msg_stranger"), mapping={"event": "e", "state": "delivered"}
+    )
 
 
 async def lease_of_an_ended_delivery(sound: Sound) -> None:
     owner, delivery = _delivery(sound)
-    await sound.redis.zadd(sound.keys.key("leased", owner), {delivery: 1})
+    await sound.redis.zadd(sound.keys.deliveries.key("leased", owner), {delivery: 1})
 
 
 async def endpoint_with_nothing_to_do(sound: Sound) -> None:
-    await sound.redis.zadd(sound.keys.key("endpoints"), {_delivery(sound)[0]: 1})
+    await sound.redis.zadd(sound.keys.deliveries.key("endpoints"), {_delivery(sound)[0]: 1})
 
 
 async def webhook_never_came(sound: Sound) -> None:

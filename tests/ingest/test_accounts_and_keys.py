@@ -159,6 +159,26 @@ async def test_an_account_keeps_limits_of_its_own(ingest: Ingest, admin: dict[st
     assert (await ingest.http.get(path, headers=admin)).json() == changed.json()
 
 
+async def test_an_account_is_entitled_to_a_part_of_all(ingest: Ingest, admin: dict[str, str]) -> None:
+    narrow = {"topics": ["Ferries"], "query": "night"}
+    sent = {"name": "Reading Room", "entitlement": narrow}
+    made = await ingest.http.post("/v1/accounts", json=sent, headers=admin)
+    assert (made.status_code, made.json()["entitlement"]) == (201, narrow), made.text
+    path = "/v1/accounts/Reading Room"
+    limited = await ingest.http.patch(path, json={"daily_quota": 7}, headers=admin)
+    assert (limited.json()["daily_quota"], limited.json()["entitlement"]) == (7, narrow)
+    wider = await ingest.http.patch(path, json={"entitlement": {"topics": ["Ferries"]}}, headers=admin)
+    assert wider.json()["entitlement"] == {"topics": ["Ferries"]}
+    listed = (await ingest.http.get("/v1/accounts", headers=admin)).json()["accounts"]
+    assert {account["name"]: account["entitlement"] for account in listed} == {
+        "Office": None,
+        "Reading Room": {"topics": ["Ferries"]},
+    }
+    cleared = await ingest.http.patch(path, json={"entitlement": None}, headers=admin)
+    assert (cleared.json()["entitlement"], cleared.json()["daily_quota"]) == (None, 7)
+    assert (await ingest.http.get(path, headers=admin)).json() == cleared.json()
+
+
 async def test_the_last_use_is_noted_beside_the_requests(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin)
     assert made["last_used_at"] is None
@@ -217,6 +237,8 @@ async def test_only_operators_administer(ingest: Ingest, scope: Scope, method: s
         ("PATCH", "/v1/accounts/nobody", {"disabled": True}, 404, None),
         ("PATCH", "/v1/accounts/nobody", {}, 422, "$"),
         ("PATCH", "/v1/accounts/nobody", {"daily_quota": 0}, 422, "daily_quota"),
+        ("PATCH", "/v1/accounts/nobody", {"entitlement": {"places": ["Here"]}}, 422, "entitlement.places"),
+        ("POST", "/v1/accounts", {"name": "a", "entitlement": {"query": "a*"}}, 422, "entitlement.query"),
         ("POST", "/v1/accounts", {"name": "a", "publish_rate": 0}, 422, "publish_rate"),
         ("POST", "/v1/accounts", {"name": "a\x00"}, 422, "name"),
     ],

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from redis.asyncio import Redis
@@ -16,14 +15,18 @@ from newswire.consume import Received
 from newswire.events import FIELD, PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, decode, event
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
+from newswire_notify.channel import Webhook
+from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
-from newswire_notify.guard import Policy, connector
+from newswire_notify.endpoints import Endpoints
+from newswire_notify.expansion import Expansion
+from newswire_notify.guard import Policy
 from newswire_notify.handlers import FanOut
 from newswire_notify.matcher import Matcher
-from newswire_notify.queue import Queue
+from newswire_notify.queue import Queue, Turn
 from newswire_notify.rendering import Content
 from newswire_notify.sending import Sender
-from newswire_notify.subscriptions import Subscription, SubscriptionDraft, Subscriptions, Wanted, Webhook
+from newswire_notify.subscriptions import Subscription, SubscriptionDraft, Subscriptions, Wanted
 from newswire_notify.worker import Worker
 
 SITE = "https://news.example"
@@ -121,7 +124,9 @@ class Desk:
     deliveries: Deliveries
     matcher: Matcher
     fan_out: FanOut
+    expansion: Expansion
     worker: Worker
+    endpoints: Endpoints
     clock: Clock
     entries: dict[str, Received] = field(default_factory=dict)
 
@@ -133,9 +138,10 @@ class Desk:
         account: str = "reader",
         events: Sequence[str] = ("published", "updated", "corrected", "retracted"),
         content: str = "full",
+        **channel: Any,
     ) -> Subscription:
         draft = SubscriptionDraft(
-            channel=Webhook(type="webhook", url=url),
+            channel=Webhook.model_validate({"type": "webhook", "url": url} | channel),
             filter=Filter.model_validate(filter_ or {}),
             events=[Wanted(name) for name in events],
             content=Content(content),
@@ -155,7 +161,7 @@ class Desk:
         )
         document = json.dumps(said.data)
         await self.redis.hset(self.keys.version(article_id, version), "document", document)
-        await self.redis.hset(self.keys.article(article_id), "status", "published")
+        await self.redis.hset(self.keys.article(article_id), mapping={"status": "published", "version": version})
         return await self._append(said.to_json(), said.id)
 
     async def put_retraction(self, article_id: str, version: int) -> Received:
@@ -191,8 +197,14 @@ class Desk:
     async def retract(self, article_id: str, version: int = 1) -> None:
         await self.fan_out([await self.put_retraction(article_id, version)])
 
+    async def expand(self) -> None:
+        """Enqueue what is left of large audiences."""
+        while await self.expansion.step() is Turn.TAKEN:
+            pass
+
     async def deliver(self) -> None:
         """Deliver all that is due."""
+        await self.expand()
         await self.worker.until_idle()
 
     async def states(self, subscription: Subscription) -> dict[str, str]:
@@ -219,23 +231,31 @@ def published(article_id: str, version: int = 1, **changes: Any) -> ArticlePubli
 
 @asynccontextmanager
 async def opened_desk(
-    redis: Redis, keys: Keyspace, clock: Clock, *, chunk: int = 500, timeout: float = 0.5
+    redis: Redis,
+    keys: Keyspace,
+    clock: Clock,
+    *,
+    deliveries: Redis | None = None,
+    chunk: int = 500,
+    timeout: float = 0.5,
 ) -> AsyncIterator[Desk]:
-    queue = Queue(redis, keys, clock=clock)
-    matcher = Matcher(redis, keys)
-    async with aiohttp.ClientSession(connector=connector(Policy(allow_private=True), limit=64)) as session:
-        sender = Sender(session, clock, timeout=timeout, connect=0.5)
+    queue = Queue(deliveries or redis, keys, clock=clock)
+    matcher = Matcher(queue.redis, keys)
+    async with Connections(Policy(allow_private=True), connect=0.5) as connections:
+        sender = Sender(connections, clock, timeout=timeout)
         worker = Worker(queue, redis, keys, sender.send, clock=clock, uniform=lambda low, high: (low + high) / 2)
-        fan_out = FanOut(matcher, queue, redis, keys, clock=clock, enqueued=worker.wake, chunk=chunk)
+        fan_out = FanOut(matcher, queue, redis, keys, clock=clock, workers=[worker], chunk=chunk)
         yield Desk(
             redis,
             keys,
             queue,
             Subscriptions(queue, redis, keys),
-            Deliveries(redis, redis, keys),
+            Deliveries(queue, redis, keys),
             matcher,
             fan_out,
+            Expansion(queue, redis, keys, clock=clock, chunk=chunk),
             worker,
+            Endpoints(queue, sender, SITE),
             clock,
         )
 

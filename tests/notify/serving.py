@@ -1,30 +1,37 @@
-"""Notify served by a real server inside the test's process."""
+"""Notify served by a real server: inside the test's process, and in one of its own."""
 
 import asyncio
+import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
 
 import httpx
 import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from newswire.app import create_app
+from newswire.app import ServiceFactory, create_app
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
+from tests.cli.running import BARE
 from tests.notify.conftest import until
 
 
 @asynccontextmanager
-async def served(redis: Redis, settings: NotifySettings) -> AsyncIterator[tuple[str, FastAPI]]:
-    """Serve all of notify; yield its address and its app. At the end it is stopped as a signal would."""
+async def served(redis: Redis, settings: NotifySettings, *others: ServiceFactory) -> AsyncIterator[tuple[str, FastAPI]]:
+    """Serve all of notify, and other services; yield its address and its app. At the end it is stopped as a signal would."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    async with service(settings) as notify:
-        app = create_app([notify], settings, redis=redis)
+    async with AsyncExitStack() as stack:
+        factories: list[ServiceFactory] = [partial(service, settings), *others]
+        services = [await stack.enter_async_context(factory()) for factory in factories]
+        app = create_app(services, settings, redis=redis)
         stopping: asyncio.Event = app.state.stopping
-        loops = [asyncio.ensure_future(loop(stopping)) for loop in notify.loops.values()]
+        loops = [asyncio.ensure_future(loop(stopping)) for each in services for loop in each.loops.values()]
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws="none"))
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -40,3 +47,33 @@ async def served(redis: Redis, settings: NotifySettings) -> AsyncIterator[tuple[
             stopping.set()
             server.should_exit = True
             await asyncio.wait_for(asyncio.gather(serving, *loops), 20)
+
+
+@asynccontextmanager
+async def process_of_notify(port: int, environment: dict[str, str], log: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the service as operators do, what it says goes to a file; at the end it is told to end, and does so in good order."""
+    with log.open("ab") as output:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "newswire_notify", "--port", str(port)),
+            env=BARE | environment,
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+
+            async def ready() -> bool:
+                assert process.returncode is None, log.read_text()
+                try:
+                    return (await http.get("/readyz")).status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            await until(ready, 60)
+            yield http
+            process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

@@ -71,7 +71,7 @@ async def test_from_subscribing_to_a_verified_webhook(
     assert Webhook(made["secret"]).verify(got.body, {k.lower(): v for k, v in got.headers.items()})["id"] == "a1.1"
     listed = (await api.http.get("/v1/subscriptions", headers=subscriber)).json()
     read = (await api.http.get(f"/v1/subscriptions/{made['id']}", headers=subscriber)).json()
-    assert listed == {"subscriptions": [read]}
+    assert listed == {"subscriptions": [read], "next_cursor": None}
     assert read == {name: value for name, value in made.items() if name != "secret"}
 
     async def shown() -> bool:
@@ -94,12 +94,60 @@ async def test_another_account_sees_nothing(api: Api, subscriber: dict[str, str]
     made = (await api.http.post("/v1/subscriptions", json=draft, headers=subscriber)).json()
     stranger = await api.key("Stranger", Scope.SUBSCRIBE)
     path = f"/v1/subscriptions/{made['id']}"
-    assert (await api.http.get("/v1/subscriptions", headers=stranger)).json() == {"subscriptions": []}
-    for method, address in (("GET", path), ("DELETE", path), ("GET", path + "/deliveries")):
+    assert (await api.http.get("/v1/subscriptions", headers=stranger)).json() == {
+        "subscriptions": [],
+        "next_cursor": None,
+    }
+    for method, address in (
+        ("GET", path),
+        ("DELETE", path),
+        ("GET", path + "/deliveries"),
+        ("POST", path + "/secret/rotate"),
+        ("POST", path + "/test"),
+        ("POST", path + "/enable"),
+    ):
         answer = await api.http.request(method, address, headers=stranger)
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
     assert (await api.http.get(path, headers=subscriber)).status_code == 200
+
+
+async def test_what_an_owner_does_to_an_endpoint(api: Api, subscriber: dict[str, str], receiver: Receiver) -> None:
+    channel = {
+        "type": "webhook",
+        "url": f"{receiver.url}/a",
+        "headers": {"X-Team": "night shift"},
+        "rate": 20,
+        "notices": True,
+    }
+    made = (await api.http.post("/v1/subscriptions", json={"channel": channel}, headers=subscriber)).json()
+    path = f"/v1/subscriptions/{made['id']}"
+    assert made["channel"] == {
+        "type": "webhook", "url": channel["url"], "header_names": ["X-Team"], "rate": 20, "notices": True,
+    }  # fmt: skip
+    tested = (await api.http.post(path + "/test", headers=subscriber)).json()
+    assert (tested["delivered"], tested["status"], tested["error"]) == (True, 204, None)
+    [got] = receiver.got
+    assert got.headers["X-Team"] == "night shift"
+    assert Webhook(made["secret"]).verify(got.body, {k.lower(): v for k, v in got.headers.items()})
+    answer = await api.http.post(path + "/secret/rotate", json={"overlap": 60}, headers=subscriber)
+    assert answer.headers["cache-control"] == "no-store"
+    await api.http.post(path + "/test", headers=subscriber)
+    for secret in (made["secret"], answer.json()["secret"]):
+        assert Webhook(secret).verify(receiver.got[1].body, {k.lower(): v for k, v in receiver.got[1].headers.items()})
+    assert (await api.http.post(path + "/secret/rotate", json={"overlap": -1}, headers=subscriber)).status_code == 422
+    for _ in range(2):
+        await api.http.post(path + "/secret/rotate", headers=subscriber)
+    refused = await api.http.post(path + "/secret/rotate", headers=subscriber)
+    assert (refused.status_code, refused.json()["title"]) == (409, "Too many secrets")
+    receiver.answer("/a", 410)
+    tested = (await api.http.post(path + "/test", headers=subscriber)).json()
+    assert (tested["delivered"], tested["status"], tested["answer"]) == (False, 410, "this is 410")
+    enabled = await api.http.post(path + "/enable", headers=subscriber)
+    assert (enabled.status_code, enabled.json()["status"]) == (200, "active")
+    for text in (enabled.text, (await api.http.get("/v1/subscriptions", headers=subscriber)).text):
+        assert "whsec_" not in text
+        assert "night shift" not in text
 
 
 async def test_keys_and_scopes(api: Api, receiver: Receiver) -> None:
@@ -116,6 +164,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"channel": {"type": "pigeon", "url": "https://example.com/"}}, "channel.type"),
     ({"channel": {"type": "webhook", "url": "nonsense"}}, "channel.url"),
     ({"channel": {"type": "webhook", "url": "https://example.com/", "secret": "mine"}}, "channel.secret"),
+    ({"channel": {"type": "webhook", "url": "https://example.com/", "headers": {"Host": "x"}}}, "channel.headers"),
+    ({"channel": {"type": "webhook", "url": "https://example.com/", "rate": 0}}, "channel.rate"),
+    ({"channel": {"type": "webhook", "url": "https://example.com/", "concurrency": 257}}, "channel.concurrency"),
     ({"filter": {"topic": ["x"]}}, "filter.topic"),
     ({"filter": {"query": "x" * 1001}}, "filter.query"),
     ({"filter": {"query": "ferr*"}}, "filter.query"),

@@ -6,7 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.keyspace import Keyspace
-from newswire_notify.backup import attach_subscriptions, deliveries, restore_deliveries
+from newswire_notify.backlog import Backlogs, replay_since, standing
+from newswire_notify.backup import TRANSIENT, attach_subscriptions, deliveries, restore_deliveries
+from newswire_notify.subscriptions import Subscription, SubscriptionDraft
 from tests.notify.conftest import Clock, Desk, Receiver, opened_desk
 
 
@@ -17,7 +19,8 @@ def elsewhere(namespace: str) -> Keyspace:
 
 async def copy(redis: Redis, here: Keyspace, there: Keyspace, pattern: str) -> None:
     """Do for plain records what the command does."""
-    async for name in redis.scan_iter(here.key(pattern)):
+    names = [name for keys in (here, here.deliveries) async for name in redis.scan_iter(keys.key(pattern))]
+    for name in names:
         await redis.copy(name, name.decode().replace(here.namespace, there.namespace, 1))
 
 
@@ -74,7 +77,7 @@ async def test_dead_deliveries_can_be_retried_after_a_restore(
     await desk.publish("a1")
     for _ in range(8):
         await desk.deliver()
-        clock.now += 100_000
+        clock.now += 40_000
     assert await desk.states(subscription) == {"a1.1": "dead"}
     records = [record async for record in deliveries(redis, keys)]
     await copy(redis, keys, elsewhere, "subscription:*")
@@ -82,8 +85,60 @@ async def test_dead_deliveries_can_be_retried_after_a_restore(
     async with opened_desk(redis, elsewhere, clock) as restored:
         assert await restored.states(subscription) == {"a1.1": "dead"}
         await restored.deliver()
-    assert len(await redis.zrange(elsewhere.key("deliveries", "dead"), 0, -1)) == 1
+    assert len(await redis.zrange(elsewhere.deliveries.key("deliveries", "dead"), 0, -1)) == 1
+
+
+async def test_places_pauses_and_backlogs_survive(
+    redis: Redis, keys: Keyspace, elsewhere: Keyspace, desk: Desk, clock: Clock, receiver: Receiver
+) -> None:
+    changing = await desk.subscribe(f"{receiver.url}/changing", {"query": "ferry"})
+    paused = await desk.subscribe(f"{receiver.url}/paused", {"query": "ferry"})
+    replaying = await desk.subscribe(f"{receiver.url}/replaying", {"query": "ferry"})
+    await desk.publish("a1")
+    await desk.deliver()
+    draft = SubscriptionDraft.model_validate(changing.members() | {"filter": {"query": "harbour"}})
+    assert await desk.subscriptions.alter(changing, draft)
+    await desk.subscriptions.pause(paused)
+    await desk.publish("a1", 2)
+    assert await replay_since(desk.queue, replaying, 0)
+
+    records = [record async for record in deliveries(redis, keys)]
+    own = ("subscription:*", "told:*", "backlog:*", "article:*", "stream:*")
+    for pattern in own:
+        await copy(redis, keys, elsewhere, pattern)
+    assert not {pattern.partition(":")[0] for pattern in own[:3]} & TRANSIENT
+    await restore_deliveries(redis, elsewhere, records)
+    assert await attach_subscriptions(redis, elsewhere) == 3
+
+    receiver.got.clear()
+    async with opened_desk(redis, elsewhere, clock) as restored:
+        await restored.deliver()
+        assert sorted((got.path, got.event["id"]) for got in receiver.got) == [
+            ("/changing", "a1.2"),
+            ("/replaying", "a1.2"),
+        ]
+        assert await restored.subscriptions.resume(await found(restored, paused))
+        await restored.deliver()
+        assert receiver.events("/paused") == ["a1.2"]
+        await restored.publish("b1", title="The harbour is closed", text="")
+        await restored.retract("a1", 2)
+        await restored.deliver()
+        assert sorted(receiver.events("/changing")[1:]) == ["a1.2.retracted", "b1.1"]
+        assert receiver.events("/paused")[1:] == receiver.events("/replaying")[1:] == ["a1.2.retracted"]
+        backlogs = Backlogs(restored.queue, redis, elsewhere)
+        while await backlogs.step():
+            pass
+        progress = await standing(restored.queue, replaying.id)
+        assert progress is not None
+        assert progress.state == "done"
+
+
+async def found(desk: Desk, subscription: Subscription) -> Subscription:
+    again = await desk.subscriptions.get(subscription.account, subscription.id)
+    assert again is not None
+    return again
 
 
 async def shown(desk: Desk, account: str) -> list[dict[str, Any]]:
-    return [subscription.shown() for subscription in await desk.subscriptions.of(account)]
+    found = [each.shown() async for each in desk.subscriptions.of(account)]
+    return [{name: value for name, value in each.items() if name != "endpoint"} for each in found]

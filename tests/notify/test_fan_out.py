@@ -188,8 +188,13 @@ async def test_a_crash_mid_way_neither_skips_nor_doubles(
 
         desk.queue.functions.call = mortal  # type: ignore[method-assign, assignment]
         desk.queue.functions.call_all = mortal_between  # type: ignore[method-assign]
-        with pytest.raises(Killed):
+
+        async def tell_all() -> None:
             await desk.fan_out([item])
+            await desk.expand()
+
+        with pytest.raises(Killed):
+            await tell_all()
     async with opened_desk(redis, keys, clock, chunk=3) as desk:
         await desk.deliver()
         await desk.subscribe(f"{receiver.url}/newcomer")

@@ -3,12 +3,12 @@
 import socket
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from newswire.problems import Problem
-from newswire_notify.guard import AddressRefused, Policy, check_endpoint, connector, is_public, refused
+from newswire_notify.connections import Connections
+from newswire_notify.guard import AddressRefused, Policy, check_endpoint, is_public
 from tests.notify.conftest import Receiver
 
 REFUSED = """
@@ -111,10 +111,9 @@ async def test_an_operator_can_allow_private_endpoints(url: str) -> None:
 async def test_no_connection_is_made_to_a_refused_address(receiver: Receiver, host: str) -> None:
     port = receiver.url.rpartition(":")[2]
     resolver: Any = Names(inside_example=["127.0.0.1"]) if host == "inside.example" else None
-    async with aiohttp.ClientSession(connector=connector(Policy(), limit=4, resolver=resolver)) as session:
-        with pytest.raises(aiohttp.ClientConnectorError) as caught:
-            await session.post(f"http://{host}:{port}/a")
-    assert refused(caught.value)
+    async with Connections(Policy(), resolver=resolver) as connections:
+        with pytest.raises(AddressRefused):
+            await connections.post(f"http://{host}:{port}/a", {}, b"{}")
     assert receiver.got == []
 
 
@@ -124,8 +123,7 @@ async def test_a_name_that_turns_inside_after_the_check_is_refused(receiver: Rec
     await check_endpoint("https://turning.example/", policy, names)
     names.names["turning_example"] = ["127.0.0.1"]
     port = receiver.url.rpartition(":")[2]
-    async with aiohttp.ClientSession(connector=connector(policy, limit=4, resolver=names)) as session:
-        with pytest.raises(aiohttp.ClientConnectorError) as caught:
-            await session.post(f"http://turning.example:{port}/a")
-    assert refused(caught.value)
-    assert isinstance(caught.value.os_error, AddressRefused)
+    async with Connections(policy, resolver=names) as connections:
+        with pytest.raises(AddressRefused):
+            await connections.post(f"http://turning.example:{port}/a", {}, b"{}")
+    assert receiver.got == []

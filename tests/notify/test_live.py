@@ -3,20 +3,24 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
-from httpx_sse import ServerSentEvent, aconnect_sse
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
-from newswire_notify.live import Tail, encode, position
+from newswire.retention import trim
+from newswire.stream import position
+from newswire_notify.entries import Asked, entry_of
+from newswire_notify.live import ENDED, TRIMMED, Start, Tail
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, until
+from tests.notify.reading import following
 from tests.notify.serving import served
 
 
@@ -35,44 +39,6 @@ def settings(redis_url: str, namespace: str) -> NotifySettings:
 async def url(redis: Redis, settings: NotifySettings) -> AsyncIterator[str]:
     async with served(redis, settings) as (address, _):
         yield address
-
-
-class Reader:
-    """Follows a stream in the background."""
-
-    def __init__(self) -> None:
-        self.events: list[ServerSentEvent] = []
-        self.opened = asyncio.Event()
-        self.headers: httpx.Headers = httpx.Headers()
-
-    @property
-    def ids(self) -> list[str]:
-        return [json.loads(event.data)["id"] for event in self.events]
-
-
-@asynccontextmanager
-async def following(url: str, after: str | None = None, **params: Any) -> AsyncIterator[Reader]:
-    reader = Reader()
-
-    async def follow() -> None:
-        headers = {"Last-Event-ID": after} if after else {}
-        async with (
-            httpx.AsyncClient(timeout=30) as http,
-            aconnect_sse(http, "GET", f"{url}/v1/stream", headers=headers, params=params) as source,
-        ):
-            source.response.raise_for_status()
-            reader.headers = source.response.headers
-            reader.opened.set()
-            async for event in source.aiter_sse():
-                reader.events.append(event)
-
-    task = asyncio.create_task(follow())
-    try:
-        await asyncio.wait_for(reader.opened.wait(), 10)
-        yield reader
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_events_come_as_they_happen(url: str, desk: Desk) -> None:
@@ -130,6 +96,9 @@ async def test_refusals(url: str) -> None:
             ({"sort": "newest"}, {}),
             ({"q": ["a", "b"]}, {}),
             ({}, {"Last-Event-ID": "yesterday"}),
+            ({"since": "yesterday"}, {}),
+            ({"since": "2026-03-01"}, {}),
+            ({"since": "1-x"}, {}),
             ({}, {"Last-Event-ID": "99999999999999999999999-0"}),
         ):
             answer = await http.get("/v1/stream", params=params, headers=headers)
@@ -180,30 +149,159 @@ async def test_a_replaced_stream_is_followed_from_its_beginning(url: str, desk: 
         await until(lambda: late.ids == ["a1.1"])
 
 
-async def test_a_retraction_takes_queued_text_away_and_a_slow_reader_is_cut_off(
-    redis: Redis, desk: Desk, keys: Keyspace
-) -> None:
+@asynccontextmanager
+async def tailing(redis: Redis, keys: Keyspace) -> AsyncIterator[Tail]:
     tail = Tail(redis, keys)
     stopping = asyncio.Event()
     running = asyncio.create_task(tail.run(stopping))
     await until(lambda: tail.running)
-    frames = tail.follow(Filter(), None, limit=3, heartbeat=30, stopped=lambda: False)
-    assert await anext(frames) == b"retry: 2000\n"
-    await desk.put("a1")
-    first = await anext(frames)
-    assert b"a1.1" in first
-    await desk.put("a2")
-    await desk.put_retraction("a2", 1)
-    [listener] = tail._listeners
-    await until(lambda: len(listener.waiting) == 2)
-    assert b"a2.1.retracted" in await anext(frames)
-    for number in range(3, 9):
-        await desk.put(f"a{number}")
-    await until(lambda: listener.cut_off)
-    assert [frame async for frame in frames] == [b": too slow, resume from the last id\n"]
-    assert not tail._listeners
+    yield tail
     stopping.set()
     await asyncio.wait_for(running, 10)
+
+
+async def test_a_retraction_takes_queued_text_away_and_a_slow_reader_is_cut_off(
+    redis: Redis, desk: Desk, keys: Keyspace
+) -> None:
+    asked = Asked()
+    async with tailing(redis, keys) as tail:
+        with tail.listening(asked, limit=3) as listener:
+            resumed = await tail.resume(listener, None)
+            frames = tail.follow(listener, asked, resumed, heartbeat=30, stopped=lambda: False)
+            assert await anext(frames) == b"retry: 2000\n"
+            waiting = asyncio.ensure_future(anext(frames))
+            await until(lambda: not listener.resuming)
+            await desk.put("a1")
+            assert b"a1.1" in await waiting
+            await desk.put("a2")
+            await desk.put_retraction("a2", 1)
+            await until(lambda: len(listener.waiting) == 2)
+            assert b"a2.1.retracted" in await anext(frames)
+            for number in range(3, 9):
+                await desk.put(f"a{number}")
+            await until(lambda: listener.ended == "too_slow")
+            seen = desk.entries["a2.1.retracted"].entry_id
+            [last] = [frame async for frame in frames]
+        assert not tail._audiences
+    said, event, data, *_ = last.decode().splitlines()
+    assert (said, event) == (f"id: {seen}", f"event: {ENDED}")
+    assert json.loads(data.removeprefix("data: ")) == {"reason": "too_slow", "resume_from": seen}
+
+
+async def test_what_was_retracted_while_a_reader_resumed_is_not_sent(redis: Redis, desk: Desk, keys: Keyspace) -> None:
+    """Both ways: from what the tail remembers, and from the stream."""
+    for number in range(1, 40):
+        await desk.put(f"a{number}")
+    asked = Asked()
+    async with tailing(redis, keys) as tail:
+        for forgotten in (False, True):
+            if forgotten:
+                tail._forgotten = position(desk.entries["a39.1"].entry_id)
+            with tail.listening(asked, limit=100) as listener:
+                resumed = await tail.resume(listener, Start((0, 0)))
+                frames = tail.follow(listener, asked, resumed, heartbeat=30, stopped=lambda: False)
+                await anext(frames)
+                assert b"a1.1" in await anext(frames)  # a first part is written, the rest waits
+                retracted = await desk.put_retraction("a39", 1)
+                await until(lambda: "a39" in listener.retracted)
+                rest = await anext(frames)
+                assert b"a38.1" in rest
+                assert b'"a39.1"' not in rest
+                assert retracted.entry_id.encode() in await anext(frames)
+                await frames.aclose()
+            await desk.redis.xdel(keys.stream, retracted.entry_id)
+            await desk.put("a39")
+            await until(lambda: tail._remembered[-1].article == "a39" and not tail._remembered[-1].retraction)
+
+
+async def test_filters_are_asked_once_for_all_who_share_them(
+    redis: Redis, desk: Desk, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_of: list[str] = []
+    matches = Filter.matches
+
+    def counting(self: Filter, facts: Any, *, text: bool = True) -> bool:
+        asked_of.append(str(self.query))
+        return matches(self, facts, text=text)
+
+    async with tailing(redis, keys) as tail:
+        with ExitStack() as stack:
+            listeners = [
+                stack.enter_context(tail.listening(Asked.by([Filter(query=query), None, Filter()]), limit=9))
+                for query in ("ferry", "FERRY", " Ferry ", "bridge", None)
+            ]
+            monkeypatch.setattr(Filter, "matches", counting)
+            await desk.put("a1")
+            await until(lambda: len(listeners[-1].waiting) == 1)
+            assert [len(listener.waiting) for listener in listeners] == [1, 1, 1, 0, 1]
+    assert sorted(asked_of) == ["bridge", "ferry"]
+
+
+async def test_since_a_moment_or_an_id_and_the_answer_says_from_where(url: str, desk: Desk) -> None:
+    first, second, third = [await desk.put(f"a{number}") for number in (1, 2, 3)]
+    for since, ids, resumed in (
+        (first.entry_id, ["a2.1", "a3.1"], first.entry_id),
+        ("0-0", ["a1.1", "a2.1", "a3.1"], "0-0"),
+        ("2001-01-01T00:00:00Z", ["a1.1", "a2.1", "a3.1"], "978307199999-18446744073709551615"),
+        ("2199-01-01T00:00:00+01:00", [], third.entry_id),
+    ):
+        async with following(url, since=since) as reader:
+            await until(lambda: reader.ids == ids)  # noqa: B023 (it is awaited here)
+            assert reader.headers["newswire-resumed-from"] == resumed
+            assert "Newswire-Resumed-From" in reader.headers["access-control-expose-headers"]
+    async with following(url, after=second.entry_id, since="0-0") as reader:  # as a browser reconnects
+        await until(lambda: reader.ids == ["a3.1"])
+    async with following(url) as reader:
+        assert reader.headers["newswire-resumed-from"] == third.entry_id
+        await desk.put("a4")
+        await until(lambda: reader.ids == ["a4.1"])
+
+
+async def test_a_reader_learns_that_history_was_trimmed(url: str, desk: Desk) -> None:
+    for number in range(5):
+        await desk.put(f"a{number}")
+        await asyncio.sleep(0.002)  # an id of its own millisecond
+    oldest = desk.entries["a3.1"].entry_id
+    now = int(oldest.split("-")[0])
+    assert await trim(desk.redis, desk.keys, timedelta(0), now_ms=now) == 3
+    last_gone = desk.entries["a2.1"].entry_id
+    for after in ("0-0", desk.entries["a1.1"].entry_id):
+        async with following(url, after=after) as reader:
+            await until(lambda: reader.ids == ["a3.1", "a4.1"])
+            assert reader.told(TRIMMED) == [{"resumed_from": last_gone, "first": oldest}]
+            assert reader.headers["newswire-resumed-from"] == last_gone
+    async with following(url, after=last_gone) as reader:  # nothing is gone that it has not seen
+        await until(lambda: reader.ids == ["a3.1", "a4.1"])
+        assert reader.told(TRIMMED) == []
+    await desk.redis.xdel(desk.keys.stream, oldest)  # as its retraction does
+    await desk.put_retraction("a3", 1)
+    async with following(url, after=last_gone) as reader:
+        await until(lambda: reader.ids == ["a4.1", "a3.1.retracted"])
+        assert reader.told(TRIMMED) == []
+
+
+async def test_many_resume_from_memory_as_from_the_stream(redis: Redis, desk: Desk, keys: Keyspace) -> None:
+    for number in range(700):
+        await desk.put(f"a{number}")
+    async with tailing(redis, keys) as tail:
+        assert len(tail._remembered) >= 500
+        for number in range(700, 720):
+            await desk.put(f"a{number}")
+        await until(lambda: tail._remembered[-1].article == "a719")
+        assert len(tail._remembered) == 500
+        for seen in (0, 218, 219, 220, 400, 719):
+            asked = Asked()
+            with tail.listening(asked, limit=100) as listener:
+                resumed = await tail.resume(listener, Start(position(desk.entries[f"a{seen}.1"].entry_id)))
+                frames = tail.follow(listener, asked, resumed, heartbeat=0.05, stopped=lambda: False)
+                got = b""
+                async for frame in frames:
+                    if frame == b": still here\n":
+                        break
+                    got += frame
+                await frames.aclose()
+            ids = [json.loads(line[6:])["id"] for line in got.split(b"\n") if line.startswith(b"data: ")]
+            assert ids == [f"a{number}.1" for number in range(seen + 1, 720)]
 
 
 def test_positions() -> None:
@@ -214,6 +312,6 @@ def test_positions() -> None:
             position(wrong)
 
 
-def test_what_is_no_article_event_has_no_frame() -> None:
-    assert encode(b"1-0", {}) is None
-    assert encode(b"1-0", {b"__data__": b"{"}) is None
+def test_what_is_no_article_event_is_no_entry() -> None:
+    assert entry_of(b"1-0", {}) is None
+    assert entry_of(b"1-0", {b"__data__": b"{"}) is None

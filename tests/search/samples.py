@@ -1,8 +1,10 @@
 """Articles to index, and short ways to search for them."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
+from urllib.parse import quote
 
 from newswire.article import Article
 from newswire.events import ArticlePublished
@@ -24,7 +26,7 @@ def article(id_: str, title: str = "Untitled", text: str = "Nothing to see.", **
         "id": id_,
         "version": 1,
         "publisher": "The Harbour Post",
-        "url": f"https://news.example/articles/{id_}/{title.lower().replace(' ', '-')}",
+        "url": f"https://news.example/articles/{id_}/{quote(re.sub(r'[^0-9a-zа-я]+', '-', title.lower()).strip('-'))}",
         "title": title,
         "text": text,
         "body": f"<p>{escape(text)}</p>",

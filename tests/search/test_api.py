@@ -59,7 +59,16 @@ def ids(answer: dict[str, Any]) -> list[str]:
 
 async def test_an_answer_has_exactly_the_promised_members(client: httpx.AsyncClient) -> None:
     answer = await search(client, "q=harbour")
-    assert answer.keys() == {"total", "took_ms", "articles", "facets", "next_cursor"}
+    assert answer.keys() == {
+        "total",
+        "interpreted",
+        "took_ms",
+        "articles",
+        "some_words",
+        "facets",
+        "next_cursor",
+        "suggestion",
+    }
     assert answer["total"] == 1
     assert answer["next_cursor"] is None
     assert answer["articles"] == [
@@ -88,6 +97,7 @@ async def test_an_answer_has_exactly_the_promised_members(client: httpx.AsyncCli
         "author": [{"value": "Ann Lee", "count": 1}],
         "publisher": [{"value": "The Harbour Post", "count": 1}],
         "language": [{"value": "und", "count": 1}],
+        "month": [{"value": "2026-03", "count": 1}],
     }
 
 
@@ -112,6 +122,8 @@ async def test_fields_adds_body_and_text(client: httpx.AsyncClient) -> None:
         ("author=-Ann%20Lee", ["a3", "a2"]),
         ("publisher=the%20harbour%20post", ["a3", "a2", "a1"]),
         ("language=und", ["a3", "a2", "a1"]),
+        ("month=2026-03&month=2026-04", ["a3", "a2", "a1"]),
+        ("month=-2026-03", []),
         ("from=2026-03-02", ["a3", "a2"]),
         ("to=2026-03-01", ["a1"]),
         ("from=2026-03-01&to=2026-03-01", ["a1"]),
@@ -170,6 +182,52 @@ async def test_cursors_lead_through_all_results(client: httpx.AsyncClient, query
     assert first["total"] == second["total"] == 3
 
 
+async def test_articles_by_id_come_in_the_order_asked(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+    await put(index, retract("a3", 1))
+    answer = await search(client, "ids=a2,%20nothing,a3&ids=a1,a2&ids=..%2F_search")
+    assert (ids(answer), answer["total"], answer["next_cursor"]) == (["a2", "a1"], 2, None)
+    assert answer["articles"][0]["highlights"] == {"title": [], "body": []}
+    assert set(map(len, answer["facets"].values())) == {0}
+    (found,) = (await search(client, "ids=a1&fields=text"))["articles"]
+    assert found["text"] == "The ferries left the harbour."
+
+
+async def test_suggestions(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/v1/search/suggest?q=s")
+    assert answer.json() == {
+        "suggestions": [
+            {"kind": "topic", "value": "Sea", "id": None},
+            {"kind": "title", "value": "Storm warning", "id": "a2"},
+            {"kind": "title", "value": "Ferries sail again", "id": "a1"},
+        ]
+    }
+    answer = await client.get("/v1/search/suggest?q=S&limit=2&format=opensearch")
+    assert answer.headers["content-type"] == "application/x-suggestions+json"
+    assert answer.json() == ["S", ["Sea", "Storm warning"]]
+    assert (await client.get("/v1/search/suggest")).json() == {"suggestions": []}
+
+
+async def test_related_articles(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+    await put(index, publish("b1", "Ferries sail", "The ferries are in the harbour."), publish("b2", "Gone"))
+    await put(index, retract("b2", 1))
+    (found,) = (await client.get("/v1/search/related/a1?limit=1")).json()["articles"]
+    assert found["id"] == "b1"
+    assert found.keys() == (await search(client, "ids=b1"))["articles"][0].keys() - {"highlights"}
+    assert (await client.get("/v1/search/related/b2")).status_code == 410
+    assert (await client.get("/v1/search/related/nothing")).status_code == 404
+
+
+async def test_another_spelling_is_offered_where_nothing_is_found(client: httpx.AsyncClient) -> None:
+    answer = await search(client, "q=harbuor%20-storm")
+    assert (answer["total"], answer["suggestion"]) == (0, "harbour -storm")
+    assert (await search(client, "q=harbour"))["suggestion"] is None
+
+
+async def test_a_chosen_value_that_nobody_bears_is_listed_as_it_was_sent(client: httpx.AsyncClient) -> None:
+    answer = await search(client, "topic=Deep%20Sea")
+    assert answer["facets"]["topic"] == [{"value": "Sea", "count": 1}, {"value": "Deep Sea", "count": 0}]
+
+
 async def test_a_cursor_belongs_to_its_search(client: httpx.AsyncClient) -> None:
     first = await search(client, "sort=newest&limit=1")
     for query in ("sort=oldest", "sort=newest&q=ferry", "sort=newest&category=travel", "sort=newest&from=2026-03-01"):
@@ -177,6 +235,34 @@ async def test_a_cursor_belongs_to_its_search(client: httpx.AsyncClient) -> None
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["field"] == "cursor"
     assert len(ids(await search(client, f"limit=2&cursor={first['next_cursor']}"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("?month=March", "month"),
+        ("?month=2026-13", "month"),
+        ("?ids=", "ids"),
+        ("?ids=,", "ids"),
+        (f"?ids={','.join(f'a{n}' for n in range(101))}", "ids"),
+        ("?ids=a1&q=ferry", "q"),
+        ("?ids=a1&limit=5", "limit"),
+        ("?ids=a1&from=2026-03-01", "from"),
+        ("?ids=a1&topic=sea", "topic"),
+        ("/suggest?q=a&q=b", "q"),
+        ("/suggest?limit=21", "limit"),
+        ("/suggest?format=xml", "format"),
+        ("/suggest?sort=newest", "sort"),
+        ("/related/a1?limit=0", "limit"),
+        ("/related/a1?q=a", "q"),
+    ],
+)
+async def test_what_no_index_has_to_see_is_read_as_strictly(
+    embedded_index: ArticleIndex, redis: Redis, namespace: str, path: str, field: str
+) -> None:
+    async with client_for(embedded_index, redis, namespace) as client:
+        answer = await client.get(f"/v1/search{path}")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
 
 
 async def test_an_old_cursor_is_gone(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,12 +320,17 @@ class _Down:
     async def get(self, article_id: str) -> None:
         raise Unavailable("Elasticsearch: connection refused at 10.0.0.7")
 
+    get_all = complete = get
+
 
 async def test_an_index_that_is_down_is_503(redis: Redis, namespace: str) -> None:
     index: Any = _Down()
     async with client_for(index, redis, namespace) as client:
         for path, kind in (
             ("/v1/search?q=ferry", "application/problem+json"),
+            ("/v1/search?ids=a1", "application/problem+json"),
+            ("/v1/search/suggest?q=ferry", "application/problem+json"),
+            ("/v1/search/related/a1", "application/problem+json"),
             ("/v1/search/articles/a1", "application/problem+json"),
             ("/", "text/html; charset=utf-8"),
             ("/search?q=ferry", "text/html; charset=utf-8"),
@@ -260,8 +351,10 @@ async def test_the_document_names_every_parameter_once(client: httpx.AsyncClient
         "cursor",
         "fields",
         "from",
+        "ids",
         "language",
         "limit",
+        "month",
         "publisher",
         "q",
         "sort",

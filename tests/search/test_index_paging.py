@@ -1,5 +1,7 @@
 """Walking through results page by page while others write."""
 
+import asyncio
+import os
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from newswire_search.index import ArticleIndex, Position, SearchRequest, SnapshotGone, Sort
 from tests.search.samples import ids, publish, put, request, retract
 
+WALKED = int(os.environ.get("NEWSWIRE_WALKED_ARTICLES", "600"))
 DAY = "2026-03-{:02d}T12:00:00Z"
 
 
@@ -56,6 +59,30 @@ async def test_a_walk_by_relevance_stays_in_the_snapshot_of_its_first_page(index
     await put(index, publish("a02", "Ferry ferry", "ferry " * 50, version=2))
     rest = await walk(index, replace(asked, after=first.next))
     assert ids(first) + rest == undisturbed
+
+
+@pytest.mark.parametrize("sort", list(Sort))
+async def test_a_long_walk_while_others_write(index: ArticleIndex, sort: Sort) -> None:
+    started = [f"a{n:06}" for n in range(WALKED)]
+    for at in range(0, WALKED, 500):
+        made = (publish(name, f"Ferry {name}", "ferry " * (int(name[1:]) % 7)) for name in started[at : at + 500])
+        await put(index, *made)
+    walked = asyncio.Event()
+
+    async def write() -> None:
+        n = 0
+        while not walked.is_set():
+            at = started[n * 37 % WALKED]
+            await index.write([publish(f"b{n:06}", "Ferry ferry"), publish(at, "Ferry", "ferry again", version=n + 2)])
+            n += 1
+            await asyncio.sleep(0.01)
+
+    writing = asyncio.create_task(write())
+    seen = await walk(index, request("ferry", sort, limit=100))
+    walked.set()
+    await writing
+    assert len(seen) == len(set(seen))
+    assert set(started) <= set(seen)
 
 
 async def test_a_snapshot_does_not_yield_what_was_retracted_since(index: ArticleIndex) -> None:

@@ -55,7 +55,8 @@ async def harbour(index: ArticleIndex) -> ArticleIndex:
     ("q", "expected"),
     [
         ("ferry", {"a1", "a3"}),
-        ("FERRIES", {"a1", "a3"}),
+        ("FERRY", {"a1", "a3"}),
+        ("FERRIES", {"a1"}),
         ("run", {"a1", "a3"}),
         ("ferry harbour", {"a1"}),
         ('"fish market"', {"a2"}),
@@ -183,3 +184,34 @@ async def test_highlights_are_escaped_but_for_their_marks(index: ArticleIndex) -
 async def test_there_is_nothing_to_highlight_without_words(harbour: ArticleIndex) -> None:
     page = await search(harbour, "-ferry")
     assert highlights(page.articles[0], parse("-ferry")) == {"title": [], "body": []}
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        ("published:2026-03-02", {"a2"}),
+        ("published:2026-03-02..2026-03-03 -storm", {"a2"}),
+        ("published:..2026-03-01", {"a1"}),
+        ("published:2026-03-03..", {"a3", "a4"}),
+        ("-published:2026-03", set()),
+        ("(published:2026-03-01 OR chess) -nothing", {"a1", "a4"}),
+        ("ferr*", {"a1", "a3"}),
+        ("ferries*", {"a1"}),
+        ("Zoë* -ferr*", set()),
+        ("aer*", {"a1", "a3"}),
+        ("herr* OR che*", {"a2", "a4"}),
+        ("o'bri*", {"a2"}),
+        ("har* wall", {"a2"}),
+    ],
+)
+async def test_dates_and_beginnings_of_words(harbour: ArticleIndex, q: str, expected: set[str]) -> None:
+    assert set(await found(harbour, q)) == expected
+
+
+async def test_an_article_is_marked_in_its_own_language(index: ArticleIndex) -> None:
+    await put(index, publish("de", "Neue Häuser", "Die alten Häuser stehen noch.", language="de"))
+    page = await search(index, "Hauses")
+    assert highlights(page.articles[0], parse("Hauses")) == {
+        "title": ["Neue <mark>Häuser</mark>"],
+        "body": ["Die alten <mark>Häuser</mark> stehen noch."],
+    }

@@ -1,5 +1,7 @@
 """The reader site."""
 
+import json
+import re
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +13,7 @@ from redis.asyncio import Redis
 from newswire_search.embedded_index import EmbeddedIndex
 from newswire_search.index import ArticleIndex
 from tests.search.samples import publish, put, retract
+from tests.search.schemas import faults_of_json
 from tests.search.test_api import client_for
 
 EVIL = "<script>alert('x')</script> & \"co\""
@@ -50,6 +53,7 @@ async def client(index: ArticleIndex, redis: Redis, namespace: str) -> AsyncIter
             topics=["Boats"],
             authors=["Ann Lee"],
             published_at="2026-03-01T09:05:00Z",
+            image={"url": "https://courier.example/f.jpg", "alt": "A ferry"},
         ),
         publish(
             "a2",
@@ -70,9 +74,15 @@ async def page(client: httpx.AsyncClient, path: str, status: int = 200) -> Page:
     answer = await client.get(path)
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
-    assert "script-src" not in answer.headers["content-security-policy"]
     made = Page(answer.text)
-    assert not made.all("script")
+    # No script that runs but that of the search box, which is a file of ours; the rest is data.
+    policy = answer.headers["content-security-policy"]
+    scripts = [script for script in made.all("script") if script.get("type") != "application/ld+json"]
+    assert ("script-src" in policy) is bool(scripts)
+    if scripts:
+        assert "script-src 'self';" in policy
+        (script,) = scripts
+        assert (script["src"] or "").startswith("/assets/suggest.")
     assert not made.all("style")
     assert all(
         "style" not in attributes and not any(name.startswith("on") for name in attributes)
@@ -108,6 +118,55 @@ async def test_an_article_page(client: httpx.AsyncClient) -> None:
 async def test_a_wrong_slug_leads_to_the_right_one(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.headers["location"]) == (301, "/articles/a1/ferries-sail")
+
+
+async def test_an_address_in_another_alphabet(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+    await put(index, publish("a3", "Паром тонет"))
+    await page(client, "/articles/a3/паром-тонет")
+    answer = await client.get("/articles/a3/паром")
+    assert (answer.status_code, answer.headers["location"]) == (
+        301,
+        "/articles/a3/%D0%BF%D0%B0%D1%80%D0%BE%D0%BC-%D1%82%D0%BE%D0%BD%D0%B5%D1%82",
+    )
+
+
+async def test_an_article_page_tells_search_engines_what_it_is(client: httpx.AsyncClient) -> None:
+    for link in ("/articles/a1/ferries-sail", next(x for x in (await page(client, "/")).links() if "/a2/" in x)):
+        source = (await client.get(link)).text
+        (data,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', source, re.DOTALL)
+        assert faults_of_json(json.loads(data), "news_article") == []
+        if "/a1/" in link:
+            assert json.loads(data)["headline"] == "Ferries sail"
+            assert json.loads(data)["image"]["url"] == "https://courier.example/f.jpg"
+        else:
+            assert json.loads(data)["headline"] == EVIL
+
+
+@pytest.mark.parametrize(
+    ("path", "feed"),
+    [
+        ("/", "/feeds/latest.{}"),
+        ("/search", "/feeds/latest.{}"),
+        ("/search?q=ferry&sort=oldest", "/feeds/search.{}?q=ferry"),
+        ("/search?category=Travel+%26+Sea", "/feeds/category/Travel%20%26%20Sea.{}"),
+        ("/search?category=-Boats", "/feeds/search.{}?category=-Boats"),
+        ("/search?q=ferry&topic=Boats&limit=1", "/feeds/search.{}?q=ferry&topic=Boats"),
+        ("/articles/a1/ferries-sail", "/feeds/category/Travel%20%26%20Sea.{}"),
+    ],
+)
+async def test_pages_lead_to_their_feeds(client: httpx.AsyncClient, path: str, feed: str) -> None:
+    shown = await page(client, path)
+    expected = {
+        ("application/rss+xml", feed.format("xml")),
+        ("application/atom+xml", feed.format("atom")),
+        ("application/feed+json", feed.format("json")),
+    }
+    links = [link for link in shown.all("link") if link.get("rel") == "alternate"]
+    assert {(link["type"], link["href"]) for link in links} == expected
+    assert all(link["title"] for link in links)
+    if not path.startswith("/articles"):
+        assert expected <= {(link.get("type"), link["href"]) for link in shown.all("a")}
+    assert "/opensearch.xml" in {link["href"] for link in shown.all("link") if link.get("rel") == "search"}
 
 
 async def test_what_is_gone_or_never_was_has_a_page(index: ArticleIndex, client: httpx.AsyncClient) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,10 +40,14 @@ def redis_server() -> Iterator[str]:
 
 
 @contextmanager
-def embedded_valkey(directory: Path | None = None) -> Iterator[ValkeyServer]:
+def embedded_valkey(
+    directory: Path | None = None, config: Mapping[str, str | int] | None = None
+) -> Iterator[ValkeyServer]:
     """Yield a server of the test's own, which the test may stop and start."""
     with tempfile.TemporaryDirectory(prefix="newswire-valkey-", ignore_cleanup_errors=True) as temporary:
-        server = ValkeyServer(port=free_port(), data_dir=directory or Path(temporary), persist=True, config=CONFIG)
+        server = ValkeyServer(
+            port=free_port(), data_dir=directory or Path(temporary), persist=True, config={**CONFIG, **(config or {})}
+        )
         server.start()
         try:
             yield server

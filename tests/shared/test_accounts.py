@@ -3,9 +3,12 @@
 import pytest
 from redis.asyncio import Redis
 
-from newswire.accounts import Caller, Scope, UnfitName, authenticate, create_key, new_token
-from newswire.keyring import list_keys, revoke_key
+from newswire.account_changes import AccountChanges
+from newswire.accounts import Caller, Scope, UnfitName, authenticate, changes_names, create_key, new_token
+from newswire.filters import Filter
+from newswire.keyring import list_keys, revoke_key, rotate_key
 from newswire.keyspace import Keyspace
+from newswire.registry import disable_account, entitle_account, find_account, limit_account
 
 
 @pytest.fixture
@@ -79,3 +82,81 @@ def test_admin_may_do_all_but_publish() -> None:
     admin = Caller("Office", "a", frozenset({Scope.ADMIN}))
     assert [scope for scope in Scope if not admin.may(scope)] == [Scope.PUBLISH]
     assert not Caller("Desk", "b", frozenset({Scope.PUBLISH})).may(Scope.READ)
+
+
+FERRIES = Filter(topics=["Ferries"], query="night OR day")
+
+
+async def entitlement(redis: Redis, keys: Keyspace, token: str) -> Filter | None:
+    caller = await authenticate(redis, keys, token)
+    assert caller is not None
+    return caller.entitlement
+
+
+async def test_an_entitlement_comes_with_every_key_of_its_account(redis: Redis, keys: Keyspace) -> None:
+    before = await create_key(redis, keys, "Reading Room", {Scope.READ})
+    assert await entitlement(redis, keys, before.token) is None
+    assert await entitle_account(redis, keys, "Reading Room", FERRIES)
+    after = await create_key(redis, keys, "Reading Room", {Scope.SUBSCRIBE})
+    rotated = await rotate_key(redis, keys, before.id)
+    other = await create_key(redis, keys, "Valley Post", {Scope.READ})
+    assert rotated is not None
+    for created in (before, after, rotated):
+        assert await entitlement(redis, keys, created.token) == FERRIES
+    assert await entitlement(redis, keys, other.token) is None
+    account = await find_account(redis, keys, "Reading Room")
+    assert account is not None
+    assert account.entitlement == FERRIES
+
+    await entitle_account(redis, keys, "Reading Room", None)
+    for created in (before, after, rotated):
+        assert await entitlement(redis, keys, created.token) is None
+    assert not await entitle_account(redis, keys, "Nobody", FERRIES)
+
+
+async def test_whose_standing_changed_is_told_to_all_who_follow(redis: Redis, keys: Keyspace) -> None:
+    room = await create_key(redis, keys, "Reading Room", {Scope.READ})
+    post = await create_key(redis, keys, "Valley Post", {Scope.READ})
+    followers = [AccountChanges(redis, keys), AccountChanges(redis, keys)]
+    for changes in followers:
+        assert await changes.read() is None  # nothing is known yet: any may have changed
+        assert await changes.read() == set()
+    await limit_account(redis, keys, "Valley Post", {"daily_quota": 3})
+    await entitle_account(redis, keys, "Reading Room", FERRIES)
+    for changes in followers:
+        assert await changes.read(1000) == {"Reading Room"}
+    await revoke_key(redis, keys, room.id)
+    assert await followers[0].read() == {"Reading Room"}
+    await rotate_key(redis, keys, post.id)
+    assert await followers[0].read() == {"Valley Post"}
+    await disable_account(redis, keys, "Valley Post")
+    assert await followers[0].read() == {"Valley Post"}
+    assert await followers[1].read() == {"Reading Room", "Valley Post"}
+    assert await followers[1].read(1) == set()
+
+
+async def test_who_missed_a_change_of_accounts_is_told_so(redis: Redis, keys: Keyspace) -> None:
+    await create_key(redis, keys, "Reading Room", {Scope.READ})
+    stream, _ = changes_names(keys)
+
+    async def trimmed() -> None:
+        await entitle_account(redis, keys, "Reading Room", FERRIES)
+        await redis.xtrim(stream, maxlen=0)
+
+    async def trimmed_and_gone_on() -> None:
+        await trimmed()
+        await entitle_account(redis, keys, "Reading Room", None)
+
+    async def emptied() -> None:
+        await redis.delete(*changes_names(keys))
+
+    for trouble in (trimmed, trimmed_and_gone_on, emptied):
+        changes = AccountChanges(redis, keys)
+        await changes.read()
+        await entitle_account(redis, keys, "Reading Room", FERRIES)
+        assert await changes.read() == {"Reading Room"}
+        await trouble()
+        assert await changes.read() is None
+        assert await changes.read() == set()
+        await entitle_account(redis, keys, "Reading Room", FERRIES)
+        assert await changes.read() == {"Reading Room"}

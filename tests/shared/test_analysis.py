@@ -4,7 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.analysis import SEPARATOR, STOP_WORDS, article_terms, is_stop_word, terms, title_terms, tokens
+from newswire.analysis import (
+    ALGORITHMS,
+    DEFAULT,
+    SEPARATOR,
+    UNSTEMMED,
+    article_terms,
+    is_stop_word,
+    language_of,
+    loose_tokens,
+    stem,
+    terms,
+    title_terms,
+    tokens,
+    words,
+)
 from newswire.folding import fold
 from tests.contract.table import HARD_TOKENS, articles
 
@@ -29,6 +43,30 @@ def test_only_wanted_words_are_tokens_and_they_know_their_place() -> None:
     assert tokens(text, {"harbour"}) == []
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            ["ferry's", "Ferries", "it's s", "o's's", "x_ferry", "DYING", "skis", "a`s", "9s", "'s", "-", "é", "fer"]
+        )
+    ),
+    st.sampled_from(["ferri", "s", "it", "die", "ski", "9s", "o"]),
+    st.sampled_from([(), ("fer",), ("s",)]),
+)
+def test_loose_tokens_are_the_same_words(parts: list[str], wanted: str, beginnings: tuple[str, ...]) -> None:
+    for glue in (" ", "", "_"):
+        text = glue.join(parts)
+        loose = loose_tokens(text, {wanted}, "en", beginnings)
+        assert [token._replace(place=0) for token in tokens(text, {wanted}, "en", beginnings)] == [
+            token._replace(place=0) for token in loose
+        ]
+
+
+def test_an_english_stem_begins_like_its_word() -> None:
+    from tests.search.test_agreement import english_words
+
+    assert not [word for word in english_words() if word.isascii() and terms(word)[0][0] != word[0].lower()]
+
+
 UNPLAIN = " \u00ad"
 """Yields no term, yet makes a text one that takes Unicode properties to read."""
 
@@ -51,10 +89,68 @@ def test_engines_that_cut_at_spaces_hold_the_same_terms(texts: list[str]) -> Non
 
 
 def test_stop_words_are_judged_as_words() -> None:
-    assert set(terms("own owned")) <= STOP_WORDS
-    assert is_stop_word("Own,")
-    assert is_stop_word("who's")
-    assert not any(map(is_stop_word, ["owned", "willing", "doe", "the ferry", "don't", "", "🦊"]))
+    assert is_stop_word("own", "en")
+    assert not is_stop_word("owned", "en")
+    assert is_stop_word("für", "de")
+    assert not is_stop_word("für", "en")
+
+
+LANGUAGES = [*ALGORITHMS, UNSTEMMED]
+
+
+@given(st.text(), st.sampled_from(LANGUAGES))
+def test_the_terms_of_a_text_are_the_stems_of_its_words(text: str, language: str) -> None:
+    assert terms(text, language) == [stem(word, language) for word in words(text)]
+    assert all(term and not any(char.isspace() for char in term) for term in terms(text, language))
+
+
+@pytest.mark.parametrize(
+    ("language", "one", "other"),
+    [
+        ("en", "houses", "house"),
+        ("de", "Häuser", "Hauses"),
+        ("fr", "journaux", "journal"),
+        ("es", "canciones", "canción"),
+        ("pt", "informações", "informação"),
+        ("it", "città", "CITTÀ"),
+        ("it", "giornali", "giornale"),
+        ("nl", "huizen", "huis"),
+        ("sv", "tidningarna", "tidning"),
+        ("no", "husene", "hus"),
+        ("da", "husene", "hus"),
+        ("fi", "talossa", "talot"),
+        ("ru", "новые", "новый"),
+        ("ar", "الكتاب", "كتاب"),
+    ],
+)
+def test_forms_of_a_word_have_one_term(language: str, one: str, other: str) -> None:
+    assert terms(one, language) == terms(other, language)
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [("en-GB", "en"), ("und", DEFAULT), ("", DEFAULT), ("nb", "no"), ("pt-BR", "pt"), ("sw", UNSTEMMED), ("DE", "de")],
+)
+def test_the_analysis_of_a_language(tag: str, expected: str) -> None:
+    assert language_of(tag) == expected
+
+
+@pytest.mark.parametrize(
+    ("tag", "written", "typed"),
+    [
+        ("fr", "mangée", "mangee"),
+        ("pt", "informações", "informacoes"),
+        ("it", "città", "citta"),
+        ("de", "Häuser", "hauser"),
+    ],
+)
+def test_accents_need_not_be_typed(tag: str, written: str, typed: str) -> None:
+    sent = articles()[0].model_copy(update={"language": tag, "text": f"… {written} …", "title": written})
+    language = language_of(tag)
+    (typed_term,) = terms(typed, language)
+    assert typed_term in article_terms(sent)
+    assert typed_term in title_terms(sent)
+    assert [token.start for token in tokens(sent.text, {typed_term}, language)] == [2]
 
 
 @given(st.text())

@@ -141,6 +141,17 @@ async def test_closed_reading_needs_a_key(redis: Redis, namespace: str) -> None:
             assert answer.status_code == status
 
 
+async def test_where_reading_is_public_a_key_says_who_reads(redis: Redis, namespace: str) -> None:
+    async with client(redis, namespace=namespace) as (http, _):
+        assert (await http.get("/v1/search")).json()["caller"] is None
+        for scope in Scope:
+            key = await create_key(redis, Keyspace(namespace), "Valley Post", {scope})
+            answer = await http.get("/v1/search", headers={"Authorization": f"Bearer {key.token}"})
+            assert (answer.status_code, answer.json()["caller"]) == (200, "Valley Post")
+        for wrong in (f"Bearer {key.token}x", "Bearer", "", "Basic YTpi"):
+            assert (await http.get("/v1/search", headers={"Authorization": wrong})).status_code == 401
+
+
 async def test_durability_is_told_from_the_server(tmp_path: Any) -> None:
     with ValkeyServer() as volatile:
         async with Redis(port=volatile.port) as redis:

@@ -7,8 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.highlights import highlight
-from newswire.query import parse
+from newswire.highlights import highlight, opening
+from newswire.matching import Analysed, analysed
+from newswire.query import parse as parse_query
+
+
+def parse(q: str) -> Analysed:
+    return analysed(parse_query(q), "en")
+
 
 TEXT = (
     "The ferry left. "
@@ -30,6 +36,8 @@ TEXT = (
             "o'brien ferry",
             ["<mark>O</mark>’<mark>Brien</mark>’s <mark>ferry</mark>&#x27;s crew"],
         ),
+        ("Ferries and firs", "fer*", ["<mark>Ferries</mark> and firs"]),
+        ("Écoles", "eco*", ["<mark>Écoles</mark>"]),
         ("東京 – the fer\u00adry", "東京 ferry", ["<mark>東京</mark> – the <mark>fer\u00adry</mark>"]),
         ("ferry ferry ferry", '"ferry ferry"', ["<mark>ferry</mark> <mark>ferry</mark> <mark>ferry</mark>"]),
         ("anything", "", []),
@@ -62,6 +70,19 @@ def test_different_words_count_for_more_than_one_word_repeated() -> None:
     text = "The night ferry left. " + "Nothing happened for a long while. " * 20 + "Ferry, ferry, ferry!"
     (best,) = highlight(text, parse("night ferry"), fragments=1, width=60)
     assert best.startswith("The <mark>night</mark> <mark>ferry</mark>")
+
+
+def test_words_near_together_count_for_more_than_words_far_apart() -> None:
+    apart = "A ferry came in the rain of the evening, and at last it was night. "
+    text = apart + "Nothing happened for a long while. " * 20 + "Then came the night ferry."
+    (best,) = highlight(text, parse("night ferry"), fragments=1, width=120)
+    assert "<mark>night</mark> <mark>ferry</mark>" in best
+
+
+def test_an_opening_is_escaped_and_ends_with_a_word() -> None:
+    assert opening("<b>Ferries & boats sail again", 16) == "&lt;b&gt;Ferries &amp; …"
+    assert opening("  short  ", 16) == "short"
+    assert opening("", 16) == ""
 
 
 def test_a_word_in_very_many_places_is_no_trouble() -> None:

@@ -4,34 +4,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.analysis import article_terms, terms
+from newswire.analysis import terms
+from newswire.filters import Facts
+from newswire.matching import Phrase, analysed, matches, occurrences, positions
 from newswire.query import (
+    DEEPEST,
     Everything,
-    Phrase,
     QueryTooLong,
+    Words,
+    fitting,
     interpreted,
-    matches,
     normal,
-    occurrences,
     parse,
-    positions,
     prefixes,
 )
-from tests.contract.table import QUERIES, articles
+from tests.contract.table import IN_LANGUAGES, QUERIES, articles, articles_in_languages
 
-PLACES = {article.id: positions(article_terms(article)) for article in articles()}
+FACTS = {article.id: Facts.of(article) for article in articles()}
+NOTHING = Facts({}, {}, None)
 
 
 @pytest.mark.parametrize(("q", "expected"), QUERIES)
 def test_the_shared_table(q: str, expected: list[str]) -> None:
     query = parse(q)
-    assert sorted(name for name, places in PLACES.items() if matches(query, places)) == expected
+    found = [name for name, facts in FACTS.items() if matches(analysed(query, facts.language), facts)]
+    assert sorted(found) == expected
+
+
+@pytest.mark.parametrize(("q", "expected"), IN_LANGUAGES)
+def test_the_table_of_languages(q: str, expected: list[str]) -> None:
+    facts = {article.id: Facts.of(article) for article in articles_in_languages()}
+    found = [name for name, of in facts.items() if matches(analysed(parse(q), of.language), of)]
+    assert sorted(found) == expected
 
 
 @given(st.text(max_size=200))
 def test_nothing_typed_is_an_error(q: str) -> None:
     query = parse(q)
-    matches(query, {})
+    matches(analysed(query, "en"), NOTHING)
+    assert parse(interpreted(query)) == query or '"' in interpreted(query)
     assert parse(interpreted(query)) == parse(interpreted(parse(interpreted(query))))
 
 
@@ -43,14 +54,15 @@ def test_a_query_is_bounded() -> None:
 
 
 def test_what_was_understood_is_told() -> None:
-    assert interpreted(parse('ferries OR boats "night train" -storms')) == '(ferri OR boat) "night train" -storm'
-    assert parse("the") == Phrase(("the",))
+    assert interpreted(parse('ferries OR boats "night train" -storms')) == '(ferries OR boats) "night train" -storms'
+    assert parse("the") == Words(("the",))
     assert parse("") == Everything()
 
 
 @given(st.text(max_size=200).filter(lambda text: not set(text) & set('"“”„‟«»＂')))
 def test_a_text_is_found_by_itself_as_a_phrase(text: str) -> None:
-    assert matches(parse(f'"{text}"'), positions(terms(text)))
+    asked = analysed(parse(f'"{text}"'), "en")
+    assert asked == Everything() if not terms(text) else asked == Phrase(tuple(terms(text)))
 
 
 @given(st.lists(st.sampled_from("abc")), st.lists(st.sampled_from("abc"), min_size=1, max_size=4))
@@ -60,13 +72,65 @@ def test_a_phrase_begins_where_its_terms_stand_together(found: list[str], phrase
 
 
 def test_order_and_repetition_mean_nothing() -> None:
-    assert normal(parse("storm ferry OR boat ferries -night")) == normal(
-        parse("-nights boat OR ferry ferry storm ferries")
-    )
-    assert normal(parse("ferry OR ferries")) == normal(parse("ferry"))
+    assert normal(parse("storm ferry OR boat FERRY -night")) == normal(parse("-night boat OR ferry ferry storm ferry"))
+    assert normal(parse("ferry OR Ferry")) == normal(parse("ferry"))
+    assert normal(parse("-(a b) c")) == normal(parse("c -(b a)")) != normal(parse("-a -b c"))
     assert normal(parse('"night ferry"')) != normal(parse('"ferry night"'))
 
 
-def test_words_cut_short_are_told_and_read_as_words() -> None:
-    assert parse("ferry*") == parse("ferry")
-    assert prefixes('fer* -boat* night "storm*" * ') == ["fer*", "-boat*"]
+def test_words_cut_short_are_told() -> None:
+    assert prefixes('fer* -boat* night "storm*" * title:quay*') == ["fer*", "boat*"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "understood"),
+    [
+        ("(ferry OR boat) -(storm night)", "(ferry OR boat) -(storm night)"),
+        ("(a b) OR (c d)", "((a b) OR (c d))"),
+        ("a AND b", "a b"),
+        ("(ferry", "ferry"),
+        ("ferry)) (", "ferry"),
+        ('"night ferry', '"night ferry"'),
+        ("Title:Ferry", "title:ferry"),
+        ('author:"Ada Lindqvist"', 'author:"ada lindqvist"'),
+        ("topic:(energy OR sport)", "(topic:energy OR topic:sport)"),
+        ("-language:de", "-language:de"),
+        ("author: ada", "author ada"),
+        ("colour:red", '"colour:red"'),
+        ("published:2026", "published:2026-01-01..2026-12-31"),
+        ("published:2026-02", "published:2026-02-01..2026-02-28"),
+        ("published:2026-01..2026-03", "published:2026-01-01..2026-03-31"),
+        ("-published:..2026-03-05", "-published:..2026-03-05"),
+        ("published:2026-01-31..", "published:2026-01-31.."),
+        ("published:2026-02-30", '"published:2026-02-30"'),
+        ("published:..", "published"),
+        ("published:0000", '"published:0000"'),
+        ("ferr*", "ferr*"),
+        ("Café*", "cafe*"),
+        ("o'bri*", "o bri*"),
+        ("f*", "f"),
+        ("*", ""),
+    ],
+)
+def test_how_it_is_understood(typed: str, understood: str) -> None:
+    assert interpreted(parse(typed)) == understood
+
+
+def test_what_nests_too_deep_is_passed_over() -> None:
+    for depth in (DEEPEST, DEEPEST + 1, 400):
+        assert interpreted(parse("(" * depth + "ferry" + ")" * depth + " boat")) == "ferry boat"
+
+
+@given(st.text(st.sampled_from('ab "()-:*.'), max_size=60), st.text(max_size=1500))
+def test_as_much_as_fits_can_be_read(signs: str, text: str) -> None:
+    for typed in (signs, text, signs * 40):
+        parse(fitting(typed))
+        assert typed.startswith(fitting(typed))
+    assert fitting(signs) == signs
+
+
+def test_stop_words_are_those_of_the_article_s_language() -> None:
+    assert analysed(parse("die hard"), "en") != analysed(parse("die hard"), "de")
+    assert analysed(parse("die hard"), "de") == Phrase(("hard",))
+    assert analysed(parse("die der"), "de") == analysed(parse("die der"), "none")
+    assert analysed(parse("the Hafen"), "de") == Phrase(("haf",))

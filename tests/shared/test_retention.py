@@ -28,11 +28,16 @@ async def ages(redis: Redis, keys: Keyspace) -> list[int]:
 async def test_what_is_older_than_the_retention_goes(redis: Redis, keys: Keyspace) -> None:
     assert await trim(redis, keys, RETENTION, now_ms=3 * HOUR) == 1
     assert await ages(redis, keys) == [2, 3]
+    assert await redis.get(keys.trimmed) == f"{HOUR}-0".encode()
+    assert await trim(redis, keys, RETENTION, now_ms=3 * HOUR) == 0
+    assert await trim(redis, keys, RETENTION, now_ms=9 * HOUR) == 2
+    assert await redis.get(keys.trimmed) == f"{3 * HOUR}-0".encode()
 
 
 async def test_nothing_that_a_group_has_not_read_goes(redis: Redis, keys: Keyspace) -> None:
     await redis.xgroup_create(keys.stream, "slow", "0")
     assert await trim(redis, keys, RETENTION, now_ms=9 * HOUR) == 0
+    assert await redis.get(keys.trimmed) is None
 
 
 async def test_nothing_that_a_group_read_and_did_not_handle_goes(redis: Redis, keys: Keyspace) -> None:

@@ -47,13 +47,14 @@ def test_log_lines_are_json_without_secrets() -> None:
             "args": ("s3cr3t" * 6,),
             "url": "redis://user:hunter2@cache:6379/0",
             "secret": "whsec_c2VjcmV0LWJ5dGVz",
+            "address": "/v1/stream?token=nwt_q83vEjRWeJA-_t0k3n&q=a",
             "odd": "\ud800",
         }
     )
     out.write(telemetry.JsonLines().format(record))
     line = json.loads(out.getvalue())
     assert line["level"] == "info"
-    for secret in ("s3cr3t", "xyz.123", "hunter2", "c2VjcmV0"):
+    for secret in ("s3cr3t", "xyz.123", "hunter2", "c2VjcmV0", "q83vEjRWeJA", "t0k3n"):
         assert secret not in out.getvalue()
     assert line["url"] == "redis://[redacted]@cache:6379/0"
     assert line["message"].startswith("key nw_0123456789ab_[redacted]")

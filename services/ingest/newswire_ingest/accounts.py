@@ -2,27 +2,29 @@
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from redis.asyncio import Redis
 from starlette.responses import Response
 
+from newswire.filters import Filter
 from newswire.keyspace import Keyspace
+from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
 from newswire.problems import not_found, problem
 from newswire.registry import (
     Account,
     create_account,
     disable_account,
     enable_account,
+    entitle_account,
     find_account,
     limit_account,
     list_accounts,
 )
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_ingest.keys import AccountName, Admin
-from newswire_ingest.paging import LARGEST_PAGE, PAGE, described, json_answer
 
 PATH = "/v1/accounts"
 
@@ -31,7 +33,7 @@ Quota = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class AccountChange(BaseModel):
-    """What may be changed of an account: members that are absent stay as they are, null takes a limit of its own away."""
+    """What may be changed of an account: members that are absent stay as they are, null takes a limit or an entitlement away."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -39,6 +41,8 @@ class AccountChange(BaseModel):
     """Publishing requests a second and key, in place of the setting."""
     daily_quota: Quota | None = None
     """New articles a day (UTC), in place of the setting."""
+    entitlement: Filter | None = None
+    """Narrows all that the account reads, is told of and replays: a filter as subscriptions have it."""
     disabled: bool = False
 
     @model_validator(mode="after")
@@ -56,6 +60,7 @@ class AccountDraft(BaseModel):
     name: AccountName
     publish_rate: Rate | None = None
     daily_quota: Quota | None = None
+    entitlement: Filter | None = None
 
 
 class AccountView(BaseModel):
@@ -66,8 +71,8 @@ class AccountView(BaseModel):
     disabled_at: datetime | None
     publish_rate: float | None
     daily_quota: int | None
-    entitlement: None
-    """Nothing yet: every account may read all."""
+    entitlement: Filter | None
+    """null: the account may read all."""
 
 
 class AccountList(BaseModel):
@@ -90,7 +95,9 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
             raise problem(409, "account-exists", f"there is an account {name!r} already", title="Account exists")
         limits = sent.model.model_dump(include={"publish_rate", "daily_quota"}, exclude_none=True)
         await limit_account(redis, keys, name, limits)
-        return json_answer(asdict(await _account(name)), 201)
+        if sent.model.entitlement is not None:
+            await entitle_account(redis, keys, name, sent.model.entitlement)
+        return json_answer(_shown(await _account(name)), 201)
 
     @routes.get("", response_model=AccountList, summary="List accounts", openapi_extra=described("cursor", "limit"))
     async def read_accounts(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
@@ -99,26 +106,29 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         found = await list_accounts(redis, keys, after=params.get("cursor", ""), limit=limit + 1)
         page = found[:limit]
         following = page[-1].name if len(found) > limit else None
-        return json_answer({"accounts": [asdict(account) for account in page], "next_cursor": following})
+        return json_answer({"accounts": [_shown(account) for account in page], "next_cursor": following})
 
     @routes.get("/{name:path}", response_model=AccountView, summary="Look at an account")
     async def read_account(
         caller: Admin, name: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:
         scalar_params(request.query_params, ())
-        return json_answer(asdict(await _account(name)))
+        return json_answer(_shown(await _account(name)))
 
-    @routes.patch("/{name:path}", response_model=AccountView, summary="Limit, disable or enable an account")
+    @routes.patch("/{name:path}", response_model=AccountView, summary="Limit, entitle, disable or enable an account")
     async def change_account(
         caller: Admin, sent: Annotated[Sent[AccountChange], Depends(json_body(AccountChange))], name: str
     ) -> Response:
         await _account(name)
         changes = sent.model.model_dump(exclude_unset=True)
         disabled = changes.pop("disabled", None)
+        if "entitlement" in changes:
+            await entitle_account(redis, keys, name, sent.model.entitlement)
+            del changes["entitlement"]
         await limit_account(redis, keys, name, changes)
         if disabled is not None:
             await (disable_account if disabled else enable_account)(redis, keys, name)
-        return json_answer(asdict(await _account(name)))
+        return json_answer(_shown(await _account(name)))
 
     async def _account(name: str) -> Account:
         found = await find_account(redis, keys, name)
@@ -127,3 +137,11 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         return found
 
     return routes
+
+
+def _shown(account: Account) -> dict[str, Any]:
+    entitlement = account.entitlement
+    return {
+        **{field: value for field, value in asdict(account).items() if field != "entitlement"},
+        "entitlement": None if entitlement is None else entitlement.model_dump(mode="json", exclude_defaults=True),
+    }

@@ -11,13 +11,14 @@ from starlette.responses import Response
 from newswire import telemetry
 from newswire.accounts import Caller, Scope, authorised
 from newswire.article import ArticleDraft, ExternalId, Retraction, Tombstone
+from newswire.conditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Conditions, etag
+from newswire.merge_patch import MEDIA_TYPE
 from newswire.problems import from_validation_error, invalid
 from newswire.requests import JSON, Sent, idempotency_key, json_body, single_headers
 from newswire_ingest.answers import Cancelled, PublisherArticle
-from newswire_ingest.conditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Conditions, etag
+from newswire_ingest.article_patch import ArticlePatch
 from newswire_ingest.editing import PATH, Change, Done, Editor, Find, view
 from newswire_ingest.limits import publishing
-from newswire_ingest.merge_patch import MEDIA_TYPE, ArticlePatch
 from newswire_ingest.negotiation import JSON_LD, NINJS, OFFERED, accepted
 from newswire_ingest.publish import fingerprint
 from newswire_ingest.settings import IngestSettings
@@ -116,7 +117,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             if form != JSON:  # an ETag names one representation, and it is this one that changes are conditional on
                 return Response(orjson.dumps(OFFERED[form](view(found))), 200, {**_HEADERS, "Vary": "Accept"}, form)
             headers = {**_HEADERS, "Vary": "Accept", "ETag": etag(found.head.state)}
-            if conditions.known(found.head):
+            if conditions.known(found.head.state):
                 return Response(status_code=304, headers=headers)
             return Response(orjson.dumps(view(found)), 200, headers, JSON)
 

@@ -13,6 +13,7 @@ from ulid import ULID
 from newswire import telemetry
 from newswire.accounts import Caller
 from newswire.article import ArticleDraft, Status
+from newswire.conditions import Conditions
 from newswire.events import ArticlePublished
 from newswire.problems import (
     FieldError,
@@ -26,10 +27,9 @@ from newswire.problems import (
 )
 from newswire.records import Head
 from newswire_ingest import answers
-from newswire_ingest.conditions import Conditions
+from newswire_ingest.article_patch import patched
 from newswire_ingest.content import changed, draft_members, rfc3339
 from newswire_ingest.limits import Limits
-from newswire_ingest.merge_patch import patched
 from newswire_ingest.publish import Version, is_article_id, new_mark, next_version, retraction_event, tombstone
 from newswire_ingest.store import ArticleStore, Claim, Outcome, Repeatable
 from newswire_ingest.taxonomy import Taxonomy
@@ -165,7 +165,7 @@ class Editor:
         mark = new_mark()
         for _ in range(TRIES):
             found = await find(change.caller)
-            change.conditions.check(found.head)
+            change.conditions.check(found.head.state)
             done = await (
                 self._cancel(found, change)
                 if found.head.status is Status.SCHEDULED
@@ -217,7 +217,7 @@ class Editor:
             return before
         for _ in range(TRIES):
             found = await find(change.caller)
-            change.conditions.check(found.head)
+            change.conditions.check(found.head.state)
             if done := await self._changed(found, draft(found), change, corrects):
                 return done
         raise _busy()
@@ -226,7 +226,7 @@ class Editor:
         self, found: Found, draft: ArticleDraft, change: Change, corrects: bool | None = None
     ) -> Done | None:
         """Write what follows the state found; None where it is that no more."""
-        change.conditions.check(found.head)
+        change.conditions.check(found.head.state)
         now, head = await self._now(draft), found.head
         draft = await self._taxonomy.spelt(_following(draft, head, now))
         document = orjson.loads(found.document) if found.document is not None else None

@@ -12,9 +12,9 @@ from newswire.accounts import LONGEST_ACCOUNT, Caller, Disabled, Scope, authoris
 from newswire.article import Moment, Text
 from newswire.keyring import LONGEST_OVERLAP, OVERLAP, Key, NotRotated, find_key, list_keys, revoke_key, rotate_key
 from newswire.keyspace import Keyspace
+from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
 from newswire.problems import not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
-from newswire_ingest.paging import LARGEST_PAGE, PAGE, described, json_answer
 
 PATH = "/v1/keys"
 

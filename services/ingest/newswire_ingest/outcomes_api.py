@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from newswire.accounts import Caller, Scope, authorised
 from newswire.keyspace import Keyspace
+from newswire.paging import json_answer
 from newswire.problems import not_found
 from newswire.records import read_head
 from newswire.requests import scalar_params, single_headers
 from newswire_ingest.outcomes import Outcomes
-from newswire_ingest.paging import json_answer
 
 
 class OutcomeView(BaseModel):

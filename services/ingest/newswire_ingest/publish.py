@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from newswire.article import ArticleDraft, Status, Tombstone
-from newswire.events import PUBLISHED, RETRACTED, SCHEMA_ROOT, ArticlePublished, ArticleRetracted, Kind, event
+from newswire.events import PUBLISHED, RETRACTED, SCHEMA_ROOT, ArticlePublished, ArticleRetracted, Kind, event, source
 from newswire.folding import fold
 from newswire_ingest.content import changed, content, rfc3339
 
@@ -142,11 +142,6 @@ def slug(title: str) -> str:
     """Return a title as the readable part of an address."""
     words = _NOT_IN_SLUGS.sub("-", fold(title)).strip("-")
     return quote(words[:LONGEST_SLUG].rstrip("-") or "article")
-
-
-def source(site: str, publisher: str) -> str:
-    """Return the ``source`` of a publisher's events."""
-    return f"{site}/publishers/{quote(publisher, safe='')}"
 
 
 def utc_now() -> datetime:

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from newswire import linked_data
 from newswire.article import Status
+from newswire.linked_data import filled, known_language, permanent_address
 from newswire_ingest.sanitise import plain_text
 
 NINJS_VERSION = "3.0"
@@ -42,7 +44,7 @@ def ninjs(article: Mapping[str, Any]) -> dict[str, Any]:
     version = article.get("source_version")
     metadata = article.get("metadata", {})
     document = {
-        "uri": _address(article),
+        "uri": permanent_address(article),
         "standard": {"name": "ninjs", "version": NINJS_VERSION, "schema": NINJS_SCHEMA},
         "type": "text",
         "representationType": "full",
@@ -52,7 +54,7 @@ def ninjs(article: Mapping[str, Any]) -> dict[str, Any]:
         "embargoedUntil": article.get("embargo_until"),
         "pubStatus": _PUB_STATUS[Status(article["status"])],
         "urgency": article.get("urgency"),
-        "language": _language(article),
+        "language": known_language(article),
         "edNote": article.get("correction_note"),
         "headlines": _texts(article.get("title")),
         "descriptions": _texts(article.get("summary"), "summary"),
@@ -71,61 +73,12 @@ def ninjs(article: Mapping[str, Any]) -> dict[str, Any]:
         "altIds": [{"role": ROLE + role, "value": value} for role, value in alternatives if value],
         **{name: metadata.get(ours) for name, ours in _FROM_METADATA},
     }
-    return _filled(document)
+    return filled(document)
 
 
 def news_article(article: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an article, or what remains of one, as schema.org's ``NewsArticle`` in JSON-LD."""
-    image = article.get("image") or {}
-    document = {
-        "@context": "https://schema.org",
-        "@type": "NewsArticle",
-        "@id": _address(article),
-        "identifier": article["id"],
-        "url": article.get("url"),
-        "mainEntityOfPage": article.get("canonical_url"),
-        "creativeWorkStatus": str(article["status"]).capitalize(),
-        "version": article["version"],
-        "headline": article.get("title"),
-        "description": article.get("summary"),
-        "articleBody": plain_text(article["body"]) if "body" in article else None,
-        "author": [
-            {"@type": "Person", "name": author["name"], **_set("url", author.get("url"))}
-            for author in article.get("authors", [])
-        ],
-        "publisher": {"@type": "Organization", "name": article["publisher"]},
-        "datePublished": article.get("published_at"),
-        "dateModified": article.get("updated_at"),
-        "articleSection": article.get("category"),
-        "keywords": article.get("topics"),
-        "inLanguage": _language(article),
-        "wordCount": article.get("word_count"),
-        "correction": article.get("correction_note"),
-        "image": image
-        and _filled(
-            {
-                "@type": "ImageObject",
-                "url": image["url"],
-                "description": image.get("alt"),
-                "caption": image.get("caption"),
-                "creditText": image.get("credit"),
-                "width": image.get("width"),
-                "height": image.get("height"),
-            }
-        ),
-    }
-    return _filled(document)
-
-
-def _address(article: Mapping[str, Any]) -> str:
-    """Return an address that stays when the title changes, which the last part of ``url`` is made from."""
-    before, _, _ = str(article.get("url", "")).partition(article["id"])
-    return f"{before}{article['id']}" if before else f"urn:newswire:{article['id']}"
-
-
-def _language(article: Mapping[str, Any]) -> str | None:
-    language = article.get("language")
-    return None if language == "und" else language
+    """Return an article, or what remains of one, as schema.org's ``NewsArticle`` in JSON-LD, with all its text."""
+    return linked_data.news_article(article, plain_text(article["body"]) if "body" in article else None)
 
 
 def _texts(value: str | None, role: str = "main") -> list[dict[str, str]]:
@@ -143,14 +96,10 @@ def _pictures(image: Mapping[str, Any] | None) -> list[dict[str, Any]]:
         "headlines": _texts(image.get("alt")),
         "descriptions": _texts(image.get("caption"), "caption"),
         "by": image.get("credit"),
-        "renditions": [_filled(rendition)],
+        "renditions": [filled(rendition)],
     }
-    return [_filled(picture)]
+    return [filled(picture)]
 
 
 def _set(name: str, value: Any) -> dict[str, Any]:
     return {} if value is None else {name: value}
-
-
-def _filled(document: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if value not in (None, "", [], {})}

@@ -3,19 +3,17 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 
 from newswire.archive import Record, raw
 from newswire.article import Status
-from newswire.events import FIELD, PUBLISHED, RETRACTED, SCHEMA_ROOT, CloudEvent
+from newswire.events import FIELD, RETRACTED, recorded_event
 from newswire.keyspace import Keyspace
 from newswire.records import pack, parse_head, unpack
 from newswire.stream import newest_entry
 from newswire_ingest.backup import entry_data, order
-from newswire_ingest.publish import source
 from newswire_ingest.store import milliseconds
 
 PAGE = 500
@@ -95,7 +93,8 @@ async def restore_old_events(
             for number, (standing, stored) in enumerate(zip(page, found, strict=True), at + 1):
                 if stored is None:
                     continue
-                pipe.xadd(keys.stream, {FIELD: _event(standing, orjson.loads(unpack(stored)), site)}, id=f"1-{number}")
+                event = recorded_event(orjson.loads(unpack(stored)), site)
+                pipe.xadd(keys.stream, {FIELD: event.to_json()}, id=f"1-{number}")
                 if standing.version:
                     pipe.hset(keys.version(standing.id, standing.version), "entry", f"1-{number}")
             await pipe.execute()
@@ -117,17 +116,3 @@ async def restore_position(redis: "Redis", keys: Keyspace, position: Record) -> 
         await redis.set(keys.checkpoint(GROUP_OF_NOTIFY), position["checkpoint"])
     if order(position["last"]) > order(await newest_entry(redis, keys.stream)):
         await redis.execute_command("XSETID", keys.stream, position["last"])
-
-
-def _event(standing: Standing, data: dict[str, Any], site: str) -> bytes:
-    version = f"{standing.id}.{data['version']}"
-    type_ = PUBLISHED if standing.version else RETRACTED
-    return CloudEvent(
-        id=version if standing.version else f"{version}.retracted",
-        source=source(site, data["publisher"]),
-        type=type_,
-        subject=standing.id,
-        time=data["updated_at"] if standing.version else data["retracted_at"],
-        dataschema=SCHEMA_ROOT + type_,
-        data=data,
-    ).to_json()

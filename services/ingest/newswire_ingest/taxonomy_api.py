@@ -7,12 +7,12 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from newswire.accounts import reader
+from newswire.accounts import Caller, reader
 from newswire.article import Label
-from newswire.problems import not_found
+from newswire.paging import LARGEST_PAGE, described, json_answer
+from newswire.problems import not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_ingest.keys import Admin
-from newswire_ingest.paging import LARGEST_PAGE, described, json_answer
 from newswire_ingest.taxonomy import Kind, Taxonomy
 
 
@@ -55,11 +55,15 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
     @routes.get(
         "",
         response_model=TaxonomyView,
-        dependencies=[Depends(reader), Depends(single_headers)],
+        dependencies=[Depends(single_headers)],
         summary="List categories and topics",
         openapi_extra=described("limit"),
     )
-    async def read(request: Request) -> Response:
+    async def read(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:
+        if caller is not None and caller.entitlement is not None:
+            # The counts are of all articles; which labels others' articles carry is not for everybody.
+            detail = "this account reads a part of the articles only: the facets of GET /v1/search count its labels"
+            raise problem(403, "forbidden", detail, title="Forbidden")
         params = scalar_params(request.query_params, ("limit",))
         counts = await taxonomy.counts(limit_param(params.get("limit"), LARGEST_PAGE, LARGEST_PAGE))
         labels = {kind: [asdict(label) for label in found] for kind, found in counts.items()}

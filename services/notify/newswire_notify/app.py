@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-import aiohttp
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -15,17 +14,28 @@ from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
-from newswire_notify.api import live_router, subscriptions_router
+from newswire_notify import deadletters_api, deliveries_api, endpoints_api, subscriptions_api
+from newswire_notify.backlog import Backlogs
+from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
-from newswire_notify.guard import Policy, connector
+from newswire_notify.endpoints import Endpoints
+from newswire_notify.entitlements import Entitlements
+from newswire_notify.events_api import events_router
+from newswire_notify.expansion import Expansion
+from newswire_notify.guard import Policy
 from newswire_notify.handlers import FanOut, while_there_is_room
 from newswire_notify.live import Tail
+from newswire_notify.live_api import live_router
 from newswire_notify.matcher import Matcher
+from newswire_notify.notices import Notices
 from newswire_notify.outcomes import Totals
+from newswire_notify.places import Places
+from newswire_notify.pull import Pull
 from newswire_notify.queue import Queue
 from newswire_notify.sending import Sender
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Subscriptions
+from newswire_notify.tokens import StreamTokens
 from newswire_notify.worker import Worker
 
 GROUP = "notify"
@@ -47,13 +57,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     async with AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))
-        session = await stack.enter_async_context(
-            aiohttp.ClientSession(
-                connector=connector(policy, limit=own.webhook_concurrency),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
-        )
+        connections = await stack.enter_async_context(Connections(policy, connect=own.webhook_connect_timeout))
         keep = own.delivery_retention.total_seconds()
         queue = Queue(
             redis,
@@ -61,8 +65,10 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             per_endpoint=own.webhook_concurrency_per_endpoint,
             keep=keep,
             keep_dead=own.dead_letter_retention.total_seconds(),
+            opens_after=own.webhook_circuit_opens_after,
+            disables_after=own.webhook_disabled_after.total_seconds(),
         )
-        sender = Sender(session, timeout=own.webhook_timeout, connect=own.webhook_connect_timeout)
+        sender = Sender(connections, timeout=own.webhook_timeout)
         # Two, so that one sends while the other waits for the queue.
         workers = [
             Worker(queue, records, keys, sender.send, concurrency=share, lease=own.webhook_timeout + 15)
@@ -75,27 +81,43 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 worker.wake()
 
         room = MemoryGuard(redis, FULLEST)
-        fan_out = FanOut(Matcher(redis, keys), queue, records, keys, clock=time.time, enqueued=wake)
+        expansion = Expansion(queue, records, keys, clock=time.time, enqueued=wake, room=room)
+        fan_out = FanOut(
+            Matcher(redis, keys), queue, records, keys, clock=time.time, workers=workers, left=expansion.wake
+        )
         consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
         tail = Tail(records, keys)
+        places = Places(own.live_connections, own.live_per_key, own.live_per_address)
+        notices = Notices(queue, records, keys, own.site, keep=keep)
         totals = Totals(redis, records, keys, own.site)
+        backlogs = Backlogs(queue, records, keys, keep=keep, room=room, enqueued=wake)
+        subscriptions = Subscriptions(queue, records, keys, keep=keep)
+        entitlements = Entitlements(subscriptions, redis, records, keys)
         yield Service(
             name="notify",
             routers=[
-                subscriptions_router(
-                    Subscriptions(queue, records, keys, keep=keep), Deliveries(redis, records, keys), policy, own
-                ),
-                live_router(tail, own),
+                subscriptions_api.router(subscriptions, entitlements, records, keys, policy, own),
+                endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site)),
+                deliveries_api.router(subscriptions, Deliveries(queue, records, keys, keep=keep), queue),
+                deadletters_api.router(redis, keys),
+                live_router(tail, places, StreamTokens(records, keys), own),
+                events_router(Pull(records, keys, own.site), tail, places, own),
             ],
             loops={
                 "fan-out": consumer.run,
+                "expansion": expansion.run,
                 **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.run,
+                "live stream's accounts": tail.follow_accounts,
                 "totals": totals.run,
+                "notices": notices.run,
+                "backlogs": backlogs.run,
+                "entitlements": entitlements.run,
                 "memory": room.run,
             },
             checks={
                 "redis": partial(sound, redis, own.allow_volatile),
+                "names": partial(named_anew, redis, keys),
                 "consumer": consumer.check,
                 **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.check,
@@ -118,3 +140,10 @@ async def sound(redis: "Redis", allow_volatile: bool) -> str | None:
     except (RedisError, OSError) as error:
         return f"redis: {error}"
     return None
+
+
+async def named_anew(redis: "Redis", keys: Keyspace) -> str | None:
+    """Tell where subscriptions lie under names that are not looked at any more: a readiness check."""
+    if not await redis.exists(keys.key("subscriptions", "seq")):
+        return None
+    return "subscriptions have the names of an earlier release: back up with that one, and restore with this one"

@@ -6,78 +6,90 @@ What is kept of a subscription beside its own record (who is asked about which f
 import time
 from collections.abc import AsyncIterator, Sequence
 
-import orjson
 from redis.asyncio import Redis
 
 from newswire.archive import Record, raw, text
 from newswire.keyspace import Keyspace
+from newswire_notify.queue import Queue
 
 PAGE = 500
 TRANSIENT = frozenset(
-    "due leased pending endpoints delivery deliveries fanout progress progressed answers clock "
-    "subscribers subscriptions filters".split()
+    "due held leased overtaken pending endpoints delivery deliveries fanout progress progressed answers answered clock "
+    "subscribers formers subscriptions filters expanding backlogs".split()
 )
 """What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
-OWN = frozenset({"subscription", "told"})
-"""What names begin with whose records belong to the Redis of the deliveries."""
 
 
 async def deliveries(redis: "Redis", keys: Keyspace) -> AsyncIterator[Record]:
     """Read the deliveries that wait, are under way or were given up."""
-    for kind in ("due", "leased"):
-        async for name in redis.scan_iter(keys.key(kind, "*"), count=PAGE):
+    for kind in ("due", "held", "leased"):
+        async for name in redis.scan_iter(keys.deliveries.key(kind, "*"), count=PAGE):
             waiting = await redis.zrange(name, 0, -1, withscores=True)
             for at in range(0, len(waiting), PAGE):
                 for record in await _read(redis, keys, waiting[at : at + PAGE]):
                     yield record
-    dead = await redis.zrange(keys.key("deliveries", "dead"), 0, -1, withscores=True)
+    dead = await redis.zrange(keys.deliveries.key("deliveries", "dead"), 0, -1, withscores=True)
     for at in range(0, len(dead), PAGE):
         for record in await _read(redis, keys, dead[at : at + PAGE]):
             yield record
+
+
+async def unfinished(redis: "Redis", keys: Keyspace) -> list[str]:
+    """Return the names of the records by which the expansion of large audiences goes on where it was."""
+    expanding = await redis.zrange(keys.deliveries.key("expanding"), 0, -1)
+    names = [keys.deliveries.key("fanout", event.decode()) for event in expanding]
+    return [keys.deliveries.key("expanding"), *names, *(f"{name}:plan" for name in names)]
 
 
 async def restore_deliveries(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> None:
     """Put deliveries back into their queues, those that are not subscribed to any more left out."""
     async with redis.pipeline(transaction=False) as pipe:
         for record in records:
-            pipe.exists(keys.key("subscription", record["fields"]["subscription"]))
-        subscribed = await pipe.execute()
+            pipe.hget(keys.deliveries.key("subscription", record["fields"]["subscription"]), "status")
+        statuses = await pipe.execute()
     async with redis.pipeline(transaction=False) as pipe:
-        for record, wanted in zip(records, subscribed, strict=True):
-            if wanted:
-                _put_back(pipe, keys, record)
+        for record, status in zip(records, statuses, strict=True):
+            if status:
+                _put_back(pipe, keys, record, paused=status == b"paused")
         await pipe.execute()
 
 
 async def attach_subscriptions(redis: "Redis", keys: Keyspace) -> int:
     """Make all that is looked up of subscriptions from their records; return how many there are."""
-    count = newest = 0
-    async for name in redis.scan_iter(keys.key("subscription", "*"), count=PAGE):
-        fields = {key.decode(): value.decode() for key, value in (await redis.hgetall(name)).items()}
-        count += 1
-        newest = max(newest, int(fields["seq"]))
-        async with redis.pipeline(transaction=True) as pipe:
-            pipe.zadd(keys.key("subscriptions", fields["account"]), {fields["id"]: int(fields["created"])})
-            if fields["attached"] == "1":
-                member = f"{fields['id']}|{fields['after']}"
-                meaning = {"filter": orjson.loads(fields["filter"]), "events": fields["events"].split(",")}
-                pipe.zadd(keys.key("subscribers", fields["digest"]), {member: int(fields["seq"])})
-                pipe.hset(keys.key("filters"), fields["digest"], orjson.dumps(meaning))
-            await pipe.execute()
-    if count:
-        await redis.set(keys.key("subscriptions", "seq"), newest)
+    queue = Queue(redis, keys)
+    count = 0
+    # Places of subscriptions are counted; those from now on come after all that were ever counted before the backup.
+    await redis.set(queue.key("subscriptions", "seq"), int(time.time() * 1000))
+    async for page in _pages(redis, queue.key("subscription", "")):
+        await queue.functions.call_all([("attach", (), [queue.prefix, name]) for name in page])
+        count += len(page)
+    async for page in _pages(redis, queue.key("backlog", "")):
+        for name in page:
+            if await redis.hget(queue.key("backlog", name), "state") != b"done":
+                await redis.zadd(queue.key("backlogs"), {name: 0})
     return count
+
+
+async def _pages(redis: "Redis", beginning: str) -> AsyncIterator[list[str]]:
+    """Go through what the names of records end with that begin in this way."""
+    cursor = 0
+    while True:
+        cursor, found = await redis.scan(cursor, match=f"{beginning}*", count=PAGE)
+        if found:
+            yield [name.decode().removeprefix(beginning) for name in found]
+        if cursor == 0:
+            return
 
 
 async def _read(redis: "Redis", keys: Keyspace, found: list[tuple[bytes, float]]) -> list[Record]:
     async with redis.pipeline(transaction=False) as pipe:
         for delivery_id, _ in found:
-            pipe.hgetall(keys.key("delivery", delivery_id.decode()))
-            pipe.lrange(keys.key("delivery", delivery_id.decode(), "attempts"), 0, -1)
+            pipe.hgetall(keys.deliveries.key("delivery", delivery_id.decode()))
+            pipe.lrange(keys.deliveries.key("delivery", delivery_id.decode(), "attempts"), 0, -1)
         answers = await pipe.execute()
     async with redis.pipeline(transaction=False) as pipe:
         for fields in answers[::2]:
-            pipe.hget(keys.key("fanout", fields.get(b"event", b"").decode()), "envelope")
+            pipe.hget(keys.deliveries.key("fanout", fields.get(b"event", b"").decode()), "envelope")
         envelopes = await pipe.execute()
     records = []
     for (delivery_id, due), fields, attempts, envelope in zip(
@@ -97,22 +109,23 @@ async def _read(redis: "Redis", keys: Keyspace, found: list[tuple[bytes, float]]
     return records
 
 
-def _put_back(pipe: "Redis", keys: Keyspace, record: Record) -> None:
+def _put_back(pipe: "Redis", keys: Keyspace, record: Record, *, paused: bool) -> None:
     fields = {name: raw(value) for name, value in record["fields"].items()}
     delivery, subscription = record["id"], fields["subscription"].decode()
-    name = keys.key("delivery", delivery)
+    name = keys.deliveries.key("delivery", delivery)
     dead = fields["state"] == b"dead"
     if not dead:
         fields["state"] = b"waiting"
     pipe.hset(name, mapping=fields)
     if record["attempts"]:
         pipe.rpush(f"{name}:attempts", *(raw(attempt) for attempt in record["attempts"]))
-    pipe.zadd(keys.key("deliveries", subscription), {delivery: int(fields["created"])})
+    pipe.zadd(keys.deliveries.key("deliveries", subscription), {delivery: int(fields["created"])})
     if dead:
-        pipe.zadd(keys.key("deliveries", "dead"), {delivery: record["due"]})
+        pipe.zadd(keys.deliveries.key("deliveries", "dead"), {delivery: record["due"]})
         return
     now = int(time.time() * 1000)
     due = now if record["fields"]["state"] == "delivering" else record["due"]
-    pipe.hset(keys.key("pending", subscription), fields["article"], delivery)
-    pipe.zadd(keys.key("due", subscription), {delivery: due})
-    pipe.zadd(keys.key("endpoints"), {subscription: due}, lt=True)
+    pipe.hset(keys.deliveries.key("pending", subscription), fields["article"], delivery)
+    pipe.zadd(keys.deliveries.key("held" if paused else "due", subscription), {delivery: due})
+    if not paused:
+        pipe.zadd(keys.deliveries.key("endpoints"), {subscription: due}, lt=True)

@@ -8,6 +8,7 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.keyspace import Keyspace
+from newswire_notify.deliveries import NotReplayed, replay
 from newswire_notify.queue import Queue
 
 
@@ -25,17 +26,26 @@ class DeadDelivery:
     ended: datetime
 
 
-class NotRetried(Exception):
-    """A dead delivery could not be tried again; the message says why."""
+class NoDeadDelivery(NotReplayed):
+    """There is no dead delivery with this id."""
 
 
-async def list_dead(redis: "Redis", keys: Keyspace, limit: int = 1000) -> list[DeadDelivery]:
-    """Return the dead deliveries, oldest first. ``redis`` is the one of the deliveries."""
-    ids: list[bytes] = await redis.zrange(keys.key("deliveries", "dead"), 0, limit - 1)
+async def list_dead(
+    redis: "Redis", keys: Keyspace, limit: int = 1000, after: tuple[int, str] | None = None
+) -> list[DeadDelivery]:
+    """Return the dead deliveries, oldest first; those after one, by when it ended in ms and its id, where asked.
+
+    ``redis`` is the one of the deliveries.
+    """
+    name, first = keys.deliveries.key("deliveries", "dead"), 0
+    if after is not None:
+        rank = await redis.zrank(name, after[1])
+        first = await redis.zcount(name, "-inf", after[0]) if rank is None else rank + 1
+    ids: list[bytes] = await redis.zrange(name, first, first + limit - 1)
     async with redis.pipeline(transaction=False) as pipe:
         for delivery_id in ids:
-            pipe.hgetall(keys.key("delivery", delivery_id.decode()))
-            pipe.lindex(keys.key("delivery", delivery_id.decode(), "attempts"), -1)
+            pipe.hgetall(keys.deliveries.key("delivery", delivery_id.decode()))
+            pipe.lindex(keys.deliveries.key("delivery", delivery_id.decode(), "attempts"), -1)
         found = await pipe.execute()
     rows = zip(ids, found[::2], found[1::2], strict=True)
     return [_dead(delivery_id.decode(), fields, last) for delivery_id, fields, last in rows if fields]
@@ -45,25 +55,18 @@ async def retry(redis: "Redis", keys: Keyspace, delivery_id: str) -> None:
     """Put a dead delivery back into its queue, as due now.
 
     Raises:
-        NotRetried: it is not dead, its subscription is gone, or a later version of its article has taken its place.
+        NoDeadDelivery: there is no such one.
+        NotReplayed: its subscription is gone, or a later version of its article has taken its place.
     """
     queue = Queue(redis, keys)
-    answer = await queue.functions.call("revive", [], [queue.prefix, delivery_id, queue.now])
-    match answer:
-        case b"OK":
-            return
-        case b"UNSUBSCRIBED":
-            raise NotRetried("its subscription is gone or disabled")
-        case b"SUPERSEDED":
-            raise NotRetried("a later version of its article has taken its place")
-        case _:
-            raise NotRetried(f"there is no dead delivery {delivery_id}")
+    if not await replay(queue, delivery_id, state="dead"):
+        raise NoDeadDelivery(f"there is no dead delivery {delivery_id}")
 
 
 async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:
     """Forget a dead delivery for good; return whether there was one."""
-    key = keys.key("delivery", delivery_id)
-    if not await redis.zrem(keys.key("deliveries", "dead"), delivery_id):
+    key = keys.deliveries.key("delivery", delivery_id)
+    if not await redis.zrem(keys.deliveries.key("deliveries", "dead"), delivery_id):
         return False
     await redis.delete(key, f"{key}:attempts")
     return True

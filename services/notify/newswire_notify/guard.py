@@ -1,8 +1,8 @@
 """Where a webhook may go: never to an address inside the operator's own network.
 
 Names are resolved by us, every address that is not globally reachable is refused, and the connection is made to the very
-address that was checked (the name still goes into ``Host`` and TLS). Address literals, which need no resolving, meet the
-same check when their socket is made.
+address that was checked (the name still goes into ``Host`` and TLS). Every address meets the check once more when its socket is
+made.
 """
 
 import asyncio
@@ -12,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
-import aiohttp
+from aiohappyeyeballs import start_connection
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from newswire.problems import Problem, invalid
+
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
 
 # Python's is_global lets these through in some releases, or sees only the outer address of a tunnel.
 _REFUSED_4 = tuple(
@@ -125,34 +128,43 @@ class GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
-def connector(policy: Policy, *, limit: int, resolver: AbstractResolver | None = None) -> aiohttp.TCPConnector:
-    """Make the connector that can only reach what the policy allows."""
+class Dialler:
+    """Connects to where a policy allows, and to nowhere else."""
 
-    def guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
+    def __init__(self, policy: Policy, resolver: AbstractResolver | None = None) -> None:
+        self._policy = policy
+        self._resolver = GuardedResolver(policy, resolver)
+
+    async def dial(self, host: str, port: int) -> socket.socket:
+        """Resolve a host (an address too) and connect to the first of its allowed addresses that answers (RFC 8305).
+
+        Raises:
+            AddressRefused: it has none that is allowed.
+            socket.gaierror: it does not resolve.
+            OSError: nobody answers.
+        """
+        found = await self._resolver.resolve(host, port)
+        if not found:
+            raise socket.gaierror(socket.EAI_NONAME, "the name has no address")
+        infos = [
+            (result["family"], socket.SOCK_STREAM, result["proto"], "", (result["host"], result["port"]))
+            for result in found
+        ]
+        return await start_connection(
+            infos, happy_eyeballs_delay=0.25, interleave=1, socket_factory=self._guarded_socket
+        )
+
+    async def close(self) -> None:
+        """Close the resolver."""
+        await self._resolver.close()
+
+    def _guarded_socket(self, info: AddressInfo) -> socket.socket:
         family, kind, protocol, _, address = info
-        if not policy.allow_private and not is_public(str(address[0])):
+        if not self._policy.allow_private and not is_public(str(address[0])):
             raise AddressRefused(f"{address[0]} is not on the public internet")
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made
-
-    return aiohttp.TCPConnector(
-        resolver=GuardedResolver(policy, resolver),
-        socket_factory=guarded_socket,
-        use_dns_cache=False,
-        limit=limit,
-        keepalive_timeout=15,
-    )
-
-
-def refused(error: BaseException) -> bool:
-    """Tell whether an error comes from this guard, however deeply it is wrapped."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, AddressRefused):
-            return True
-        seen = getattr(seen, "os_error", None) or seen.__cause__
-    return False
 
 
 async def check_endpoint(url: str, policy: Policy, resolver: AbstractResolver | None = None) -> str:

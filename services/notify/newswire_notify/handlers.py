@@ -1,31 +1,23 @@
-"""The fan-out: from an event to a delivery for everyone who is to be told."""
+"""The fan-out: from an event to a delivery for everyone who is to be told.
 
-import logging
+An event is handled when its plan is written; what the first chunk does not hold is left to the `Expansion`.
+"""
+
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
+from newswire.analysis import language_of
 from newswire.consume import Handler, Received, Unavailable
-from newswire.events import (
-    FANNED_OUT,
-    FIELD,
-    OUTCOMES_KEPT,
-    ArticleFannedOut,
-    ArticlePublished,
-    ArticleRetracted,
-    CloudEvent,
-    event,
-)
+from newswire.events import ArticlePublished, ArticleRetracted
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
+from newswire_notify.expansion import CHUNK, announce
 from newswire_notify.matcher import Matcher
-from newswire_notify.queue import Event, Progress, Queue
+from newswire_notify.queue import Event, Expanded, Job, Progress, Queue
 from newswire_notify.rendering import envelope
+from newswire_notify.worker import Worker
 
-log = logging.getLogger(__name__)
-
-CHUNK = 500
 TOGETHER = 16
 """Events that share their round trips."""
 
@@ -52,7 +44,8 @@ class FanOut:
         keys: Keyspace,
         *,
         clock: Callable[[], float],
-        enqueued: Callable[[], None] = lambda: None,
+        workers: Sequence[Worker] = (),
+        left: Callable[[], None] = lambda: None,
         chunk: int = CHUNK,
     ) -> None:
         self._matcher = matcher
@@ -60,31 +53,56 @@ class FanOut:
         self._records = records
         self._keys = keys
         self._clock = clock
-        self._enqueued = enqueued
+        self._workers = workers
+        self._left = left
         self._chunk = chunk
 
     async def __call__(self, batch: Sequence[Received]) -> None:
         """Enqueue the deliveries of every event of a batch."""
-        await self._matcher.catch_up()
         items = [item for item in batch if isinstance(item.payload, ArticlePublished | ArticleRetracted)]
+        published = (item.payload for item in items if isinstance(item.payload, ArticlePublished))
+        await self._matcher.prepare({language_of(article.language) for article in published})
         for at in range(0, len(items), TOGETHER):
             await self._fan_out(items[at : at + TOGETHER])
 
     async def _fan_out(self, items: Sequence[Received]) -> None:
-        """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each."""
-        plans = [self._plan(item) for item in items]
-        progress = await self._queue.begin(plans, self._chunk // len(plans) or 1)
-        for at, (plan, _) in enumerate(plans):
-            while True:
-                if progress[at].enqueued:
-                    self._enqueued()
-                if not progress[at].left:
-                    break
-                progress[at] = await self._queue.expand(plan.id, self._chunk)
-        fanned_out = zip(items, plans, progress, strict=True)
-        # By id, for the same event may stand in a batch twice.
-        unannounced = {plan.id: (item.event, plan, got) for item, (plan, _), got in fanned_out if not got.announced}
-        await self._announce(list(unannounced.values()))
+        """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each.
+
+        Where a filter has changed since they were matched, they are matched again.
+        """
+        while items:
+            plans = [self._plan(item) for item in items]
+            begun = await self._begin(plans)
+            decided = [(plan, got) for (plan, _), got in zip(plans, begun, strict=True) if got is not None]
+            if any(got.left for _, got in decided):
+                self._left()
+            # By id, for the same event may stand in a batch twice.
+            whole = {
+                plan.id: Expanded(plan.id, plan.envelope, plan.article, plan.version, got)
+                for plan, got in decided
+                if not got.left and not got.announced
+            }
+            await announce(self._records, self._keys, self._queue, list(whole.values()), self._clock())
+            items = [item for item, got in zip(items, begun, strict=True) if got is None]
+            if items:
+                await self._matcher.catch_up()
+
+    async def _begin(self, plans: Sequence[tuple[Event, Sequence[str]]]) -> list[Progress | None]:
+        """Have a worker that is idle begin at once: what it is to send is claimed where it is enqueued."""
+        worker = max(self._workers, key=lambda each: each.free, default=None)
+        places = worker.reserve() if worker else 0
+        jobs: Sequence[Job] = ()
+        try:
+            begun, jobs = await self._queue.begin(
+                plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=places
+            )
+        finally:
+            if worker:
+                worker.take(jobs, places)
+        if len(jobs) == places and any(got.enqueued for got in begun if got):
+            for each in self._workers:
+                each.wake()
+        return begun
 
     def _plan(self, item: Received) -> tuple[Event, list[str]]:
         payload = item.payload
@@ -104,31 +122,3 @@ class FanOut:
             envelope=envelope(item.event, with_data=retracted),
         )
         return plan, digests
-
-    async def _announce(self, fanned_out: Sequence[tuple[CloudEvent, Event, Progress]]) -> None:
-        if not fanned_out:
-            return
-        async with self._records.pipeline(transaction=False) as pipe:
-            for cause, plan, progress in fanned_out:
-                outcome = self._outcome(cause, plan, progress)
-                pipe.xadd(self._keys.outcomes, {FIELD: outcome.to_json()}, maxlen=OUTCOMES_KEPT, approximate=True)
-            await pipe.execute()
-        await self._queue.announced([plan.id for _, plan, _ in fanned_out])
-
-    def _outcome(self, cause: CloudEvent, plan: Event, progress: Progress) -> CloudEvent:
-        data = ArticleFannedOut(
-            id=plan.article,
-            version=plan.version,
-            event=plan.id,
-            matched=progress.matched,
-            previously_matched=progress.previously_matched,
-        )
-        return event(
-            FANNED_OUT,
-            data,
-            id_=f"{plan.id}.fanned_out",
-            source=cause.source,
-            subject=plan.article,
-            time=datetime.fromtimestamp(self._clock(), UTC),
-            traceparent=cause.traceparent,
-        )

@@ -5,37 +5,111 @@ to match (a term of its query, or a value of a field), the rarest one; an articl
 has, and these are verified by `Filter.matches`. A filter without such a thing is verified against every article.
 """
 
+import asyncio
+import logging
+import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import orjson
 from redis.asyncio import Redis
 
+from newswire.analysis import DEFAULT
 from newswire.events import ArticlePublished
 from newswire.filters import FIELDS, Facts, Filter
 from newswire.folding import fold
 from newswire.keyspace import Keyspace
-from newswire.query import All, Any_, Phrase, Query
+from newswire.matching import Analysed, Both, Either, Phrase, Place, Without, matches
+from newswire.query import Everything
+
+log = logging.getLogger(__name__)
 
 Key: TypeAlias = str
 """Something an article has: a term, or a field and a folded value (`field_key`)."""
 
+WORD_FIELDS: tuple[Place, ...] = ("author", "category", "topic", "publisher", "language")
 PAGE = 1000
+TELL_SECONDS = 2.0
 SCAN = 100
 """Filters read at a time when all are read: others have their turn on the event loop in between."""
 
 
-def query_choices(query: Query) -> list[frozenset[Key]]:
-    """Return sets of terms, of each of which a matching article has at least one."""
+@dataclass(slots=True)
+class Conditions:
+    """What a filter asks of an article, by how cheap it is to look at."""
+
+    choices: list[frozenset[Key]] = field(default_factory=list)
+    """An article must have one thing of each."""
+    forbidden: set[Key] = field(default_factory=set)
+    """It must have none of these."""
+    rest: list[Analysed] = field(default_factory=list)
+    """What has to be looked up in the text: phrases, mostly."""
+
+
+def conditions_of(filters: Iterable[Filter], language: str) -> Conditions:
+    """Take apart what filters ask of articles in a language that must match all of them."""
+    found = Conditions()
+    for filter_ in filters:
+        for name in FIELDS:
+            if wanted := filter_.wanted(name):
+                found.choices.append(frozenset(field_key(name, value) for value in wanted))
+            found.forbidden.update(field_key(name, value) for value in filter_.unwanted(name))
+        for name, value in filter_.metadata.items():
+            found.choices.append(frozenset({field_key(f"metadata.{fold(name)}", fold(value))}))
+        _ask(filter_.analysed(language), found)
+    return found
+
+
+def _ask(query: Analysed, found: Conditions) -> None:
+    """Add what a query asks."""
     match query:
-        case Phrase(terms):
+        case Both(parts):
+            for part in parts:
+                _ask(part, found)
+        case Phrase():
+            found.choices += _choices(query)
+            if _single(query) is None:
+                found.rest.append(query)
+        case Either(parts):
+            found.choices += _choices(query)
+            if not all(map(_single, parts)):
+                found.rest.append(query)
+        case Without(part):
+            without = [_single(each) for each in (part.parts if isinstance(part, Either) else (part,))]
+            if all(without):
+                found.forbidden.update(key for key in without if key)
+            else:
+                found.rest.append(query)
+        case Everything():
+            return
+        case _:
+            found.rest.append(query)
+
+
+def _single(query: Analysed) -> Key | None:
+    """Return the one thing that an article must have, and need only have, to match."""
+    match query:
+        case Phrase((term,), "text"):
+            return term
+        case Phrase((word,), place) if place != "title":
+            return word_key(place, word)
+        case _:
+            return None
+
+
+def _choices(query: Analysed) -> list[frozenset[Key]]:
+    """Return sets of things, of each of which a matching article has at least one."""
+    match query:
+        case Phrase(terms, "text" | "title"):
             return [frozenset({term}) for term in terms]
-        case All(parts):
-            return [choice for part in parts for choice in query_choices(part)]
-        case Any_(parts):
-            each = [query_choices(part) for part in parts]
+        case Phrase(words, place):
+            return [frozenset({word_key(place, word)}) for word in words]
+        case Both(parts):
+            return [choice for part in parts for choice in _choices(part)]
+        case Either(parts):
+            each = [_choices(part) for part in parts]
             if not all(each):
                 return []
             return [frozenset().union(*(min(choices, key=_unspecific) for choices in each))]
@@ -47,74 +121,101 @@ def _unspecific(choice: frozenset[Key]) -> tuple[int, int]:
     return len(choice), -max(map(len, choice), default=0)
 
 
-def choices_of(filter_: Filter) -> list[frozenset[Key]]:
-    """Return the sets of things of each of which an article must have one to match; an empty list where there is none."""
-    found = [frozenset(field_key(field, value) for value in filter_.wanted(field)) for field in FIELDS]
-    found += [frozenset({field_key(f"metadata.{fold(name)}", fold(value))}) for name, value in filter_.metadata.items()]
-    return [choice for choice in found if choice] + query_choices(filter_.parsed)
-
-
 def field_key(field: str, value: str) -> Key:
     """Return the key of a field's value, which no term can equal: terms hold no such sign."""
     return f"{field}={value}"
 
 
+def word_key(field: str, word: str) -> Key:
+    """Return the key of a word in one of a field's values."""
+    return f"{field}:{word}"
+
+
 def keys_of(facts: Facts) -> set[Key]:
     """Return what an article has."""
     found = set(facts.positions)
-    for field, values in facts.fields.items():
-        found.update(field_key(field, value) for value in values)
+    for name, values in facts.fields.items():
+        found.update(field_key(name, value) for value in values)
+    for place in WORD_FIELDS:
+        found.update(word_key(place, word) for word in facts.places(place))
     found.update(field_key(f"metadata.{name}", value) for name, value in facts.metadata.items())
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Filed:
-    """A distinct filter, with the kinds of versions its subscribers want."""
+    """A distinct filter, narrowed by what its subscribers are entitled to, with the kinds of versions they want; filed under one
+    of its choices."""
 
-    filter: Filter
     events: frozenset[str]
     under: frozenset[Key]
-    needs: tuple[frozenset[Key], ...]
-    """What else an article must have, one of each: cheap to look at before the filter itself is asked."""
+    choices: tuple[frozenset[Key], ...]
+    """All others: what else an article must have."""
+    forbidden: frozenset[Key]
+    rest: tuple[Analysed, ...]
+    reconsidered: int
+    """After how many articles it was last thought about where to file it."""
 
-    def may_match(self, has: set[Key]) -> bool:
-        """Tell whether an article that has these things can match."""
-        return all(not choice.isdisjoint(has) for choice in self.needs)
+    def wants(self, has: set[Key], facts: Facts) -> bool:
+        """Tell whether an article that came up, and has these things, matches."""
+        for choice in self.choices:
+            if choice.isdisjoint(has):
+                return False
+        if self.forbidden and not self.forbidden.isdisjoint(has):
+            return False
+        return not self.rest or all(matches(part, facts) for part in self.rest)
 
 
-class Index:
-    """Distinct filters, filed so that few of them have to be verified."""
+class Shelves:
+    """Distinct filters as they read in one language, filed so that few of them have to be verified."""
 
-    def __init__(self) -> None:
+    def __init__(self, language: str) -> None:
+        self._language = language
         self._filed: dict[str, Filed] = {}
         self._under: dict[Key, dict[str, Filed]] = {}
         self._anywhere: dict[str, Filed] = {}
         self._seen: Counter[Key] = Counter()
         self._articles = 0
 
-    def __len__(self) -> int:
-        return len(self._filed)
-
-    def add(self, digest: str, filter_: Filter, events: Iterable[str]) -> None:
-        """File a filter; one that is there already stays as it is."""
-        if digest in self._filed:
-            return
-        choices = choices_of(filter_)
-        under = min(choices, key=self._cost) if choices else frozenset()
-        needs = tuple(choice for choice in choices if choice is not under)
-        filed = Filed(filter_, frozenset(events), under, needs)
-        self._filed[digest] = filed
-        for key in under:
-            self._under.setdefault(key, {})[digest] = filed
-        if not under:
-            self._anywhere[digest] = filed
+    def add(self, digest: str, filters: Iterable[Filter], events: frozenset[str]) -> None:
+        """File filters that must all match."""
+        asked = conditions_of(filters, self._language)
+        under = self._rarest(asked.choices)
+        others = tuple(choice for choice in asked.choices if choice is not under)
+        self._file(digest, Filed(events, under, others, frozenset(asked.forbidden), tuple(asked.rest), self._articles))
 
     def remove(self, digest: str) -> None:
         """Forget a filter."""
-        filed = self._filed.pop(digest, None)
-        if filed is None:
-            return
+        self._take_out(digest, self._filed.pop(digest))
+
+    def match(self, facts: Facts, kind: str) -> list[str]:
+        """Return the digests of the filters that want an article of this language."""
+        has = keys_of(facts)
+        self._seen.update(has)
+        self._age()
+        candidates: dict[str, Filed] = dict(self._anywhere)
+        for shelf in map(self._under.get, has):
+            if shelf:
+                candidates.update(shelf)
+        found, passed_over = [], []
+        for digest, filed in candidates.items():
+            if filed.wants(has, facts):
+                if kind in filed.events:
+                    found.append(digest)
+            elif filed.under and filed.reconsidered * 2 < self._articles:
+                passed_over.append((digest, filed))
+        for digest, filed in passed_over:
+            self._reconsider(digest, filed)
+        return found
+
+    def _file(self, digest: str, filed: Filed) -> None:
+        self._filed[digest] = filed
+        for key in filed.under:
+            self._under.setdefault(key, {})[digest] = filed
+        if not filed.under:
+            self._anywhere[digest] = filed
+
+    def _take_out(self, digest: str, filed: Filed) -> None:
         self._anywhere.pop(digest, None)
         for key in filed.under:
             shelf = self._under[key]
@@ -122,22 +223,18 @@ class Index:
             if not shelf:
                 del self._under[key]
 
-    def match(self, article: ArticlePublished) -> list[str]:
-        """Return the digests of the filters that want this version."""
-        facts = Facts.of(article)
-        kind = str(article.kind)
-        has = keys_of(facts)
-        self._seen.update(has)
-        self._age()
-        candidates: dict[str, Filed] = dict(self._anywhere)
-        for key in has:
-            if shelf := self._under.get(key):
-                candidates.update(shelf)
-        return [
-            digest
-            for digest, filed in candidates.items()
-            if kind in filed.events and filed.may_match(has) and filed.filter.matches(facts)
-        ]
+    def _reconsider(self, digest: str, filed: Filed) -> None:
+        """File a filter that came up for nothing where it does so less often, by the articles seen since."""
+        filed.reconsidered = self._articles
+        choices = (filed.under, *filed.choices)
+        better = self._rarest(choices)
+        if better is not filed.under:
+            self._take_out(digest, filed)
+            filed.under, filed.choices = better, tuple(choice for choice in choices if choice is not better)
+            self._file(digest, filed)
+
+    def _rarest(self, choices: Iterable[frozenset[Key]]) -> frozenset[Key]:
+        return min(choices, key=self._cost, default=frozenset())
 
     def _cost(self, choice: frozenset[Key]) -> tuple[float, int, int]:
         """How often filing under this brings a filter up for nothing: by what articles were like, and who is filed there."""
@@ -152,23 +249,83 @@ class Index:
             self._seen = Counter({key: count // 2 for key, count in self._seen.items() if count > 1})
 
 
+class Index:
+    """Distinct filters, on shelves for each language that articles have come in so far."""
+
+    def __init__(self) -> None:
+        self._filters: dict[str, tuple[tuple[Filter, ...], frozenset[str]]] = {}
+        self._languages: dict[str, Shelves] = {}
+
+    def __len__(self) -> int:
+        return len(self._filters)
+
+    def add(self, digest: str, filter_: Filter, events: Iterable[str], entitlement: Filter | None = None) -> None:
+        """File a filter, and what narrows it; one that is there already stays as it is."""
+        if digest in self._filters:
+            return
+        kinds = frozenset(events)
+        filters = (filter_,) if entitlement is None else (filter_, entitlement)
+        self._filters[digest] = filters, kinds
+        for shelves in self._languages.values():
+            shelves.add(digest, filters, kinds)
+
+    def remove(self, digest: str) -> None:
+        """Forget a filter."""
+        if self._filters.pop(digest, None) is not None:
+            for shelves in self._languages.values():
+                shelves.remove(digest)
+
+    def match(self, article: ArticlePublished) -> list[str]:
+        """Return the digests of the filters that want this version."""
+        facts = Facts.of(article)
+        return self._shelves(facts.language).match(facts, str(article.kind))
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages that there are shelves for."""
+        return list(self._languages)
+
+    async def prepare(self, language: str) -> None:
+        """File all filters for a language, letting others have their turn meanwhile."""
+        if language not in self._languages:
+            shelves = Shelves(language)
+            for number, (digest, (filters, events)) in enumerate(list(self._filters.items()), start=1):
+                shelves.add(digest, filters, events)
+                if number % SCAN == 0:
+                    await asyncio.sleep(0)
+            self._languages[language] = shelves
+
+    def _shelves(self, language: str) -> Shelves:
+        known = self._languages.get(language)
+        if known is None:
+            known = self._languages[language] = Shelves(language)
+            for digest, (filters, events) in self._filters.items():
+                known.add(digest, filters, events)
+        return known
+
+
 class Matcher:
-    """An `Index` that follows the subscriptions in Redis."""
+    """An `Index` that follows the subscriptions in Redis. ``changes`` is the number of the last change that it knows of."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self.index = Index()
         self._redis = redis
         self._keys = keys
-        self._count = -1
+        self.changes = -1
         self._after = "0-0"
 
     def match(self, article: ArticlePublished) -> list[str]:
         """Return the digests of the filters that want this version."""
         return self.index.match(article)
 
+    async def prepare(self, languages: Iterable[str]) -> None:
+        """File all filters for the languages of articles to come (`newswire.analysis.language_of`): no match waits for it."""
+        for language in languages:
+            await self.index.prepare(language)
+
     async def catch_up(self) -> None:
         """Learn of every filter that came or went; after this, whoever subscribed before is known."""
-        if self._count < 0:
+        if self.changes < 0:
             await self._rebuild()
         while True:
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -177,14 +334,14 @@ class Matcher:
                 answer, counter = await pipe.execute()
             entries = [entry for _, found in answer or () for entry in found]
             for entry_id, fields in entries:
-                if int(fields[b"count"]) != self._count + 1:  # some were trimmed, or the server was emptied
+                if int(fields[b"count"]) != self.changes + 1:  # some were trimmed, or the server was emptied
                     await self._rebuild()
                     break
                 self._apply(fields)
-                self._count += 1
+                self.changes += 1
                 self._after = entry_id.decode()
             else:
-                if self._count == int(counter or 0):
+                if self.changes == int(counter or 0):
                     return
                 if len(entries) < PAGE:
                     await self._rebuild()
@@ -196,15 +353,20 @@ class Matcher:
             pipe.get(self._counter)
             newest, counter = await pipe.execute()
         index = Index()
-        cursor = 0
+        cursor, said = 0, time.monotonic()
         while True:
-            cursor, found = await self._redis.hscan(self._keys.key("filters"), cursor, count=SCAN)
+            cursor, found = await self._redis.hscan(self._keys.deliveries.key("filters"), cursor, count=SCAN)
             for digest, definition in found.items():
                 index.add(digest.decode(), *_meaning(definition))
             if cursor == 0:
                 break
+            if time.monotonic() > said + TELL_SECONDS:
+                said = time.monotonic()
+                log.info("reading the filters of subscriptions", extra={"read": len(index)})
+        for language in {DEFAULT, *self.index.languages}:
+            await index.prepare(language)
         self.index = index
-        self._count = int(counter or 0)
+        self.changes = int(counter or 0)
         self._after = newest[0][0].decode() if newest else "0-0"
 
     def _apply(self, fields: dict[bytes, bytes]) -> None:
@@ -216,13 +378,15 @@ class Matcher:
 
     @property
     def _changes(self) -> str:
-        return self._keys.key("subscriptions", "changes")
+        return self._keys.deliveries.key("subscriptions", "changes")
 
     @property
     def _counter(self) -> str:
-        return self._keys.key("subscriptions", "changed")
+        return self._keys.deliveries.key("subscriptions", "changed")
 
 
-def _meaning(definition: bytes) -> tuple[Filter, list[str]]:
+def _meaning(definition: bytes) -> tuple[Filter, list[str], Filter | None]:
     stored = orjson.loads(definition)
-    return Filter.model_validate(stored["filter"]), stored["events"]
+    narrowed = stored.get("entitlement")
+    entitlement = None if narrowed is None else Filter.model_validate(narrowed)
+    return Filter.model_validate(stored["filter"]), stored["events"], entitlement

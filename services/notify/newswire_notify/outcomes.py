@@ -34,22 +34,22 @@ class Totals:
         while not stopping.is_set():
             try:
                 await self.announce()
-                endpoints_waiting.set(await self._redis.zcard(self._keys.key("endpoints")))
-                dead.set(await self._redis.zcard(self._keys.key("deliveries", "dead")))
+                endpoints_waiting.set(await self._redis.zcard(self._keys.deliveries.key("endpoints")))
+                dead.set(await self._redis.zcard(self._keys.deliveries.key("deliveries", "dead")))
             except (RedisError, OSError) as error:
                 log.warning("totals of deliveries cannot be announced", extra={"reason": str(error)})
             await pause(stopping, INTERVAL)
 
     async def announce(self) -> int:
         """Announce the totals of what has moved since; return of how many events."""
-        moved = await self._redis.srandmember(self._keys.key("progressed"), PAGE)
+        moved = await self._redis.srandmember(self._keys.deliveries.key("progressed"), PAGE)
         if not moved:
             return 0
         # Taken out before it is read: what ends meanwhile puts it in again. Lost with the process, it costs one report.
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.srem(self._keys.key("progressed"), *moved)
+            pipe.srem(self._keys.deliveries.key("progressed"), *moved)
             for event_id in moved:
-                pipe.hgetall(self._keys.key("progress", event_id.decode()))
+                pipe.hgetall(self._keys.deliveries.key("progress", event_id.decode()))
             _, *found = await pipe.execute()
         async with self._records.pipeline(transaction=False) as pipe:
             for event_id, totals in zip(moved, found, strict=True):

@@ -1,12 +1,12 @@
 """The queue of deliveries: one per endpoint, so that none waits for another's.
 
-Every step is one Redis function (``deliveries.lua``). A claim is a lease; its attempt number is the fencing token that
-`Queue.settle` checks, so a worker that lost its lease changes nothing any more.
+Every step is one Redis function (``queue.lua`` and what builds on it). A claim is a lease; its attempt number is the fencing
+token that `Queue.settle` checks, so a worker that lost its lease changes nothing any more.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
 from typing import Any
 
 import orjson
@@ -16,6 +16,8 @@ from newswire.functions import Argument, Call, FunctionLibrary
 from newswire.keyspace import Keyspace
 
 FANOUT_KEPT_MS = 8 * 86_400_000
+PARTS = ("queue", "subscribing", "fan_out", "claiming", "endpoints", "backlog")
+"""What ``deliveries.lua`` builds upon: files of one library, each by its job, in the order in which they need each other."""
 
 
 class Outcome(StrEnum):
@@ -23,12 +25,29 @@ class Outcome(StrEnum):
 
     DELIVERED = "delivered"
     RETRY = "retry"
+    HELD = "held"
+    """To be tried again, and nothing else be sent to this endpoint before: it asked for a pause."""
     DEAD = "dead"
     GONE = "gone"
     """The endpoint asked never to be called again: dead, and its subscription is disabled."""
     CANCELLED = "cancelled"
     RELEASED = "released"
     """Not tried at all: to be claimed by somebody else at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where deliveries of a subscription go, and how. Holds secrets: never to be logged or shown."""
+
+    subscription: str
+    url: str
+    secret: str = field(repr=False)
+    previous: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    """Secrets that still sign, each until its time (seconds since the epoch)."""
+    content: str = "full"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    entitlement: str | None = None
+    """What may be sent there, as JSON, where that is not all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +62,7 @@ class Job:
     article: str
     version: int
     reason: str
-    subscription: str
-    url: str
-    secret: str
-    content: str
+    endpoint: Endpoint
     envelope: bytes
 
 
@@ -73,6 +89,16 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
+class Exchanged:
+    """What came of settling and claiming. ``wait``: in how many seconds some endpoint has work next, None where none has."""
+
+    states: list[str | None]
+    """Of each settled delivery, in their order; None where the lease had been lost."""
+    wait: float | None
+    jobs: list[Job]
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far the expansion of an event got."""
 
@@ -81,6 +107,25 @@ class Progress:
     matched: int
     previously_matched: int
     announced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """An event after a chunk of its deliveries was enqueued."""
+
+    event: str
+    envelope: bytes
+    article: str
+    version: int
+    progress: Progress
+
+
+class Turn(Enum):
+    """What came of asking whose turn it is."""
+
+    NONE = "nothing is left to be expanded"
+    FULL = "the queue is long enough"
+    TAKEN = "a chunk was enqueued"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,35 +152,62 @@ class Queue:
         per_endpoint: int = 8,
         keep: float = 7 * 86_400,
         keep_dead: float = 30 * 86_400,
+        opens_after: int = 5,
+        disables_after: float = 5 * 86_400,
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.redis = redis
         self.keys = keys
-        self.functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_notify", "deliveries")
-        self.prefix = keys.key("")
+        self.prefix = keys.deliveries.key("")
+        self.functions = FunctionLibrary.packaged(
+            redis, keys.namespace, "newswire_notify", "deliveries", *PARTS, route=[self.key("endpoints")]
+        )
         self._per_endpoint = per_endpoint
         self._keep = _ms(keep)
         self._keep_dead = _ms(keep_dead)
+        self._opens_after = opens_after
+        self._disables_after = _ms(disables_after)
         self._clock = clock
+
+    def key(self, *parts: str) -> str:
+        """Return the name of one of the queue's records."""
+        return self.prefix + ":".join(parts)
 
     @property
     def now(self) -> Argument:
         """What the functions take for the time: ms since the epoch, or '' for the server's own."""
         return _ms(self._clock()) if self._clock else ""
 
-    async def begin(self, plans: Sequence[tuple[Event, Sequence[str]]], chunk: int) -> list[Progress]:
+    async def begin(
+        self,
+        plans: Sequence[tuple[Event, Sequence[str]]],
+        as_of: int,
+        chunk: int,
+        *,
+        lease: float = 0.0,
+        limit: int = 0,
+    ) -> tuple[list[Progress | None], list[Job]]:
         """Decide, once and for all, who is told of events: those of the matched digests and those told before.
 
-        The first chunk of each event's deliveries is enqueued in the same round trip.
+        In the same round trip the first chunk of each event's deliveries is enqueued, and what is due is claimed. ``as_of`` is the
+        number of the change of filters that was known when they were matched (`Matcher.changes`). Of an event for which there was
+        a later one by now, nothing is decided (None): it is to be matched again.
         """
         calls: list[Call] = []
         for event, digests in plans:
-            calls.append(("begin", (), self._decision(event, digests)))
+            calls.append(("begin", (), self._decision(event, as_of, digests)))
             calls.append(("expand", (), self._expansion(event.id, chunk)))
+        if limit > 0:
+            calls.append(("exchange", (), [self.prefix, *self._exchange([], lease, limit)]))
         answers = await self._call_all(calls)
-        return [_progress(answer) for answer in answers[1::2]]
+        jobs = _exchanged(answers.pop()).jobs if limit > 0 else []
+        progress = [
+            None if begun == -1 else _progress(expanded)
+            for begun, expanded in zip(answers[::2], answers[1::2], strict=True)
+        ]
+        return progress, jobs
 
-    def _decision(self, event: Event, digests: Sequence[str]) -> list[Argument]:
+    def _decision(self, event: Event, as_of: int, digests: Sequence[str]) -> list[Argument]:
         return [
             self.prefix,
             event.id,
@@ -147,58 +219,51 @@ class Queue:
             event.envelope,
             self.now,
             FANOUT_KEPT_MS,
+            as_of,
             *digests,
         ]
 
-    async def expand(self, event_id: str, chunk: int) -> Progress:
-        """Enqueue the next chunk of an event's deliveries."""
-        return _progress(await self.functions.call("expand", (), self._expansion(event_id, chunk)))
+    async def take_turn(self, chunk: int, backlog: int) -> Expanded | Turn:
+        """Enqueue a chunk of the event whose turn it is, unless ``backlog`` endpoints have work due already."""
+        answer = await self._call("take_turn", [chunk, backlog, self.now, self._keep])
+        if answer is None:
+            return Turn.NONE
+        if answer == b"FULL":
+            return Turn.FULL
+        event, envelope, article, version, *progress = answer
+        return Expanded(event.decode(), envelope, article.decode(), version, _progress(progress))
 
     def _expansion(self, event_id: str, chunk: int) -> list[Argument]:
         return [self.prefix, event_id, chunk, self.now, self._keep]
 
     async def announced(self, event_ids: Sequence[str]) -> None:
         """Remember that the world has been told how many deliveries events make."""
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for event_id in event_ids:
-                pipe.hset(self.prefix + f"fanout:{event_id}", "announced", "1")
-            await pipe.execute()
+        await self._call("announced", list(event_ids))
 
     async def claim(self, lease: float, limit: int) -> list[Job]:
         """Lease, for so many seconds, up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
-        _, jobs = await self.exchange([], lease, limit)
-        return jobs
+        return (await self.exchange([], lease, limit)).jobs
 
     async def settle(self, ended: Sequence[Settled]) -> list[str | None]:
         """Write down how attempts ended; return each delivery's state, or None where the lease had been lost."""
-        states, _ = await self.exchange(ended, 0.0, 0)
-        return states
+        return (await self.exchange(ended, 0.0, 0)).states
 
-    async def exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> tuple[list[str | None], list[Job]]:
-        """Settle what ended, then claim: one round trip for both, and one wait for the server's disk."""
-        calls: list[Call] = [("settle", (), [self.prefix, *self._settlement(item)]) for item in ended]
-        if limit > 0:
-            arguments = [self.prefix, self.now, _ms(lease), limit, self._per_endpoint, self._keep]
-            calls.append(("claim", (), arguments))
-        answers = await self._call_all(calls)
-        jobs = answers.pop() if limit > 0 else []
-        return [state.decode() if state else None for state in answers], [_job(fields) for fields in jobs]
+    async def exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> Exchanged:
+        """Settle what ended, then claim: one call for both, and one wait for the server's disk."""
+        return _exchanged(await self._call("exchange", self._exchange(ended, lease, limit)))
 
-    def _settlement(self, item: Settled) -> list[Argument]:
-        record, answer = "", ""
-        if item.attempt is not None:
-            shown = {
-                "time": round(item.attempt.time, 3),
-                "attempt": item.attempt.attempt,
-                "status": item.attempt.status,
-                "latency_ms": round(item.attempt.latency_ms, 1),
-                "error": item.attempt.error,
-            }
-            record, answer = orjson.dumps(shown).decode(), item.attempt.answer
+    def _exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> list[Argument]:
         return [
-            item.job.id, item.job.attempt, item.outcome.value, self.now, self._per_endpoint, self._keep,
-            self._keep_dead, _ms(item.wait), record, answer,
-        ]  # fmt: skip
+            self.now,
+            self._per_endpoint,
+            self._keep,
+            self._keep_dead,
+            self._opens_after,
+            self._disables_after,
+            orjson.dumps([_settlement(item) for item in ended]) if ended else "",
+            _ms(lease),
+            limit,
+        ]
 
     async def next_wait(self) -> float | None:
         """Return in how many seconds some endpoint has work next, or None where none has."""
@@ -225,23 +290,58 @@ def _progress(answer: list[Any]) -> Progress:
     return Progress(enqueued, left, matched, previously, announced == b"1")
 
 
-def _job(fields: list[Any]) -> Job:
-    (
-        identity,
-        attempt,
-        failures,
-        event,
-        type_,
-        article,
-        version,
-        reason,
-        subscription,
-        url,
-        secret,
-        content,
-        envelope,
-    ) = fields
-    return Job(
-        identity.decode(), attempt, failures, event.decode(), type_.decode(), article.decode(), version, reason.decode(),
-        subscription.decode(), url.decode(), secret.decode(), content.decode(), envelope,
-    )  # fmt: skip
+def _settlement(item: Settled) -> tuple[str, int, str, int, str, str]:
+    record, answer = "", ""
+    if item.attempt is not None:
+        shown = {
+            "time": round(item.attempt.time, 3),
+            "attempt": item.attempt.attempt,
+            "status": item.attempt.status,
+            "latency_ms": round(item.attempt.latency_ms, 1),
+            "error": item.attempt.error,
+        }
+        record, answer = orjson.dumps(shown).decode(), item.attempt.answer
+    return item.job.id, item.job.attempt, item.outcome.value, _ms(item.wait), record, answer
+
+
+def _exchanged(answer: list[Any]) -> Exchanged:
+    states, wait, jobs, endpoints, envelopes = (*answer, [], [], [])[:5]
+    to = {found.subscription: found for found in map(_endpoint, endpoints)}
+    said = dict(envelopes)
+    return Exchanged(
+        states=[state.decode() if state else None for state in states],
+        wait=None if wait is None else wait / 1000,
+        jobs=[
+            Job(
+                identity.decode(),
+                attempt,
+                failures,
+                event.decode(),
+                type_.decode(),
+                article.decode(),
+                version,
+                reason.decode(),
+                to[subscription.decode()],
+                said[event],
+            )
+            for identity, attempt, failures, event, type_, article, version, reason, subscription in jobs
+        ],
+    )
+
+
+def former_secrets(stored: bytes) -> tuple[tuple[str, float], ...]:
+    """Read the secrets that a subscription had before, each with the time until which it signs (seconds since the epoch)."""
+    return tuple((secret, until / 1000) for secret, until in orjson.loads(stored))
+
+
+def _endpoint(fields: list[bytes]) -> Endpoint:
+    subscription, url, secret, previous, content, headers, entitlement = fields
+    return Endpoint(
+        subscription.decode(),
+        url.decode(),
+        secret.decode(),
+        former_secrets(previous or b"[]"),
+        content.decode(),
+        orjson.loads(headers or b"{}"),
+        entitlement.decode() or None,
+    )

@@ -1,18 +1,18 @@
 """One attempt to deliver: a signed POST, and what came of it."""
 
+import asyncio
+import socket
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import aiohttp
-
-from newswire_notify import guard
-from newswire_notify.queue import Attempt, Job
+from newswire_notify.connections import Answer, Connections, NotConnected, Unreadable
+from newswire_notify.guard import AddressRefused
+from newswire_notify.queue import Attempt, Endpoint, Job
 from newswire_notify.signing import signature
-
-ANSWER_KEPT = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +34,25 @@ class Sent:
 
 
 class Sender:
-    """Sends webhooks over one pool of connections."""
+    """Sends webhooks. ``timeout``: seconds for one attempt in all."""
 
     def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        clock: Callable[[], float] = time.time,
-        *,
-        timeout: float = 15.0,
-        connect: float = 5.0,
+        self, connections: Connections, clock: Callable[[], float] = time.time, *, timeout: float = 15.0
     ) -> None:
-        self._session = session
+        self._connections = connections
         self._clock = clock
-        self._timeout = aiohttp.ClientTimeout(total=timeout, connect=connect)
+        self._timeout = timeout
 
     async def send(self, job: Job, body: bytes, traceparent: str | None) -> Sent:
         """Post one body to one endpoint, signed for it. Never raises for anything the endpoint does."""
         now = self._clock()
         headers = {
+            **job.endpoint.headers,
             "Content-Type": "application/cloudevents+json",
             "User-Agent": "Newswire-Webhooks/1",
             "webhook-id": job.id,
             "webhook-timestamp": str(int(now)),
-            "webhook-signature": signature(job.secret, job.id, int(now), body),
+            "webhook-signature": signatures(job.endpoint, job.id, int(now), body),
         }
         if traceparent:
             headers["traceparent"] = traceparent
@@ -66,51 +62,44 @@ class Sender:
             return Attempt(now, job.attempt, status, (time.perf_counter() - began) * 1000, error, answer)
 
         try:
-            async with self._session.post(
-                job.url, data=body, headers=headers, timeout=self._timeout, allow_redirects=False
-            ) as answer:
-                text = await _first_bytes(answer)
-                stage = None if 200 <= answer.status < 300 else f"http: answered {answer.status}"
-                return Sent(ended(answer.status, stage, text), _retry_after(answer, now))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._connections.post(job.endpoint.url, headers, body)
+        except (OSError, TimeoutError, Unreadable, ValueError) as error:
             return Sent(ended(None, _stage(error)))
+        text = answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
+        stage = None if 200 <= answer.status < 300 else f"http: answered {answer.status}"
+        return Sent(ended(answer.status, stage, text), _retry_after(answer, now))
 
 
-async def _first_bytes(answer: aiohttp.ClientResponse) -> str:
-    """Read the beginning of an answer; a longer one costs its connection, not our memory."""
-    read = b""
-    while len(read) <= ANSWER_KEPT:
-        chunk = await answer.content.read(ANSWER_KEPT + 1 - len(read))
-        if not chunk:
-            break
-        read += chunk
-    if len(read) > ANSWER_KEPT:
-        answer.close()
-    return read[:ANSWER_KEPT].decode("utf-8", "replace").replace("\x00", "\ufffd")
+def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> str:
+    """Sign by an endpoint's secret, and by each former one that still holds, so that receivers can change over in their time."""
+    holding = [endpoint.secret, *(secret for secret, until in endpoint.previous if now < until)]
+    return " ".join(signature(secret, message_id, now, body) for secret in holding)
 
 
 def _stage(error: BaseException) -> str:
     """Name the stage at which a delivery failed, so that its owner knows where to look."""
-    if guard.refused(error):
-        return "refused-address: the endpoint is not on the public internet"
-    if isinstance(error, TimeoutError):
-        waiting_for = "connection" if isinstance(error, aiohttp.ConnectionTimeoutError) else "answer"
-        return f"timeout: no {waiting_for} in time"
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "dns: the name does not resolve"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
-        return "connect: TLS failed"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"connect: {error.os_error.strerror or 'failed'}"
-    if isinstance(error, aiohttp.InvalidURL):
-        return "connect: the address cannot be used"
-    if isinstance(error, aiohttp.ClientError):
-        return f"http: {type(error).__name__}"
-    return f"connect: {type(error).__name__}"
+    match error:
+        case AddressRefused():
+            return "refused-address: the endpoint is not on the public internet"
+        case NotConnected():
+            return "timeout: no connection in time"
+        case TimeoutError():
+            return "timeout: no answer in time"
+        case socket.gaierror():
+            return "dns: the name does not resolve"
+        case ssl.SSLError():
+            return "connect: TLS failed"
+        case Unreadable():
+            return f"http: {error}"
+        case OSError():
+            return f"connect: {error.strerror or error or 'failed'}"
+        case _:
+            return "connect: the address or a header cannot be used"
 
 
-def _retry_after(answer: aiohttp.ClientResponse, now: float) -> float | None:
-    value = answer.headers.get("Retry-After", "").strip()
+def _retry_after(answer: Answer, now: float) -> float | None:
+    value = answer.retry_after.strip()
     if answer.status not in (429, 503) or not value:
         return None
     if value.isascii() and value.isdigit():

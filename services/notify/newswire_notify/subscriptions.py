@@ -2,8 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -13,16 +13,25 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from redis.asyncio import Redis
 from ulid import ULID
 
-from newswire.article import Text
-from newswire.filters import Filter
+from newswire.accounts import milliseconds, read_entitlement
+from newswire.article import Moment, Text
+from newswire.events import ArticlePublished
+from newswire.filters import Facts, Filter
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace
 from newswire.stream import newest_entry
-from newswire_notify.queue import Queue
+from newswire_notify.channel import Webhook
+from newswire_notify.health import HEALTHY, Health, health
+from newswire_notify.queue import Queue, former_secrets
 from newswire_notify.rendering import Content
 from newswire_notify.signing import new_secret
 
 SCHEMA = 1
+MOST_CHANGES = 200
+"""How often what a subscription asks for may change: who was sent what under each filter is remembered."""
+PAGE = 200
+GROUP = "notify"
+"""The consumer group of the fan-out."""
 
 
 class Wanted(StrEnum):
@@ -34,17 +43,17 @@ class Wanted(StrEnum):
     RETRACTED = "retracted"
 
 
-class Webhook(BaseModel):
-    """Deliver by HTTP POST to an address."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["webhook"]
-    url: Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
+Labels = Annotated[
+    dict[
+        Annotated[Text, StringConstraints(min_length=1, max_length=50, pattern="^[^:]+$")],
+        Annotated[Text, StringConstraints(max_length=200)],
+    ],
+    Field(max_length=20),
+]
 
 
 class SubscriptionDraft(BaseModel):
-    """What a subscriber sends to subscribe."""
+    """What a subscriber sends to subscribe, and may change later."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,6 +61,8 @@ class SubscriptionDraft(BaseModel):
     filter: Filter = Field(default_factory=Filter)
     events: list[Wanted] = list(Wanted)
     content: Content = Content.FULL
+    labels: Labels = {}
+    """Your own names and values, by which lists can be narrowed."""
 
     @field_validator("events")
     @classmethod
@@ -61,30 +72,104 @@ class SubscriptionDraft(BaseModel):
         return [wanted for wanted in Wanted if wanted in events]
 
 
+class NewSubscription(SubscriptionDraft):
+    """What a subscriber sends to subscribe."""
+
+    start: Literal["now"] | Moment = "now"
+    """From when on: what the stream still holds of the time since is delivered too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a subscription asks for, narrowed by what its account is entitled to."""
+
+    filter: Filter
+    events: Sequence[str]
+    entitlement: Filter | None = None
+
+    def digest(self) -> str:
+        """Return the digest under which equal wishes share their matching."""
+        canonical = f"{self.filter.canonical()}\n{','.join(sorted(self.events))}"
+        if self.entitlement is not None:
+            canonical += f"\n{self.entitlement.canonical()}"
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+    def covers(self, article: ArticlePublished) -> bool:
+        """Tell whether a version is what is asked for, whatever was sent before."""
+        if article.silent or str(article.kind) not in self.events:
+            return False
+        facts = Facts.of(article)
+        return self.filter.matches(facts) and (self.entitlement is None or self.entitlement.matches(facts))
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """A subscription as it is stored."""
 
     id: str
     account: str
-    url: str
+    channel: Webhook
     filter: dict[str, Any]
     events: list[str]
     content: str
     status: str
     created_at: datetime
     secret: str = field(repr=False)
+    labels: dict[str, str] = field(default_factory=dict)
+    revision: str = "1"
+    entitlement: str | None = None
+    """What its account is entitled to, as JSON, where that is not all."""
+    former_secrets: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    """Those that still sign, each until its time (seconds since the epoch)."""
+    status_reason: str | None = None
+    health: Health = HEALTHY
 
-    def shown(self) -> dict[str, Any]:
-        """Return what its owner may see of it at any time: all but the secret."""
+    @classmethod
+    def read(cls, fields: Mapping[bytes, bytes]) -> "Subscription":
+        """Take a subscription from its record."""
+        return cls(
+            id=fields[b"id"].decode(),
+            account=fields[b"account"].decode(),
+            channel=stored_channel(fields),
+            filter=orjson.loads(fields[b"filter"]),
+            events=fields[b"events"].decode().split(","),
+            content=fields[b"content"].decode(),
+            status=fields[b"status"].decode(),
+            created_at=datetime.fromtimestamp(int(fields[b"created"]) / 1000, UTC),
+            secret=fields[b"secret"].decode(),
+            labels=orjson.loads(fields.get(b"labels", b"{}")),
+            revision=fields.get(b"revision", b"1").decode(),
+            entitlement=fields[b"entitlement"].decode() if fields.get(b"entitlement") else None,
+            former_secrets=former_secrets(fields.get(b"previous", b"[]")),
+            status_reason=fields[b"status_reason"].decode() if b"status_reason" in fields else None,
+            health=health(fields, time.time()),
+        )
+
+    def wish(self) -> Wish:
+        """Return what it asks for."""
+        return Wish(Filter.model_validate(self.filter), tuple(self.events), entitlement_of(self.entitlement))
+
+    def members(self) -> dict[str, Any]:
+        """Return what its owner has sent of it, or might have: never to be shown, for headers may be secrets."""
         return {
-            "id": self.id,
-            "channel": {"type": "webhook", "url": self.url},
+            "channel": self.channel.model_dump(exclude_defaults=True),
             "filter": self.filter,
             "events": self.events,
             "content": self.content,
+            "labels": self.labels,
+        }
+
+    def shown(self) -> dict[str, Any]:
+        """Return what its owner may see of it at any time: all but the secrets."""
+        created = self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return {
+            "id": self.id,
+            **self.members(),
+            "channel": self.channel.shown(),
             "status": self.status,
-            "created_at": self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "status_reason": self.status_reason,
+            "endpoint": self.health.shown(),
+            "created_at": created,
         }
 
 
@@ -92,13 +177,8 @@ class TooMany(Exception):
     """The account has as many subscriptions as it may have."""
 
 
-def definition(filter_: Filter, events: Sequence[str]) -> tuple[str, bytes]:
-    """Return the digest under which equal filters share their matching, and what it stands for."""
-    canonical = f"{filter_.canonical()}\n{','.join(sorted(events))}"
-    digest = hashlib.sha256(canonical.encode()).hexdigest()[:32]
-    return digest, orjson.dumps(
-        {"filter": filter_.model_dump(mode="json", exclude_defaults=True), "events": list(events)}
-    )
+class NotChanged(Exception):
+    """A subscription cannot be changed in this way; the message says why."""
 
 
 class Subscriptions:
@@ -111,66 +191,159 @@ class Subscriptions:
         self._keys = keys
         self._keep = int(keep * 1000)
 
-    async def add(self, account: str, draft: SubscriptionDraft, *, limit: int = 1000) -> Subscription:
-        """Subscribe an account; what is published from now on is delivered.
+    async def add(
+        self,
+        account: str,
+        draft: SubscriptionDraft,
+        *,
+        since: datetime | None = None,
+        limit: int = 1000,
+        entitlement: str | None = None,
+    ) -> Subscription:
+        """Subscribe an account; what is published from now on is delivered, and what the stream still holds ``since`` a time.
 
         Raises:
             TooMany: the account has ``limit`` subscriptions already.
         """
         now = time.time()
-        events = [str(wanted) for wanted in draft.events]
-        digest, meaning = definition(draft.filter, events)
         subscription = Subscription(
             id=f"sub_{str(ULID()).lower()}",
             account=account,
-            url=draft.channel.url,
+            channel=draft.channel,
             filter=draft.filter.model_dump(mode="json", exclude_defaults=True),
-            events=events,
+            events=[str(wanted) for wanted in draft.events],
             content=str(draft.content),
             status="active",
             created_at=datetime.fromtimestamp(now, UTC),
             secret=new_secret(),
+            labels=draft.labels,
+            entitlement=entitlement,
         )
-        fields: dict[str, Argument] = {
-            "schema": SCHEMA,
-            "url": subscription.url,
-            "filter": orjson.dumps(subscription.filter),
-            "events": ",".join(events),
-            "content": subscription.content,
-            "status": subscription.status,
-            "created": int(now * 1000),
-            "secret": subscription.secret,
-        }
         arguments: list[Argument] = [
             self._queue.prefix,
             subscription.id,
             account,
-            digest,
-            meaning,
+            subscription.wish().digest(),
             await newest_entry(self._records, self._keys.stream),
             limit,
             int(now * 1000),
+            *(("", "") if since is None else (before(milliseconds(since)), milliseconds(since))),
+            *_flat(_fields(subscription)),
+            *_flat({"schema": SCHEMA, "status": "active", "created": int(now * 1000), "secret": subscription.secret}),
         ]
-        for pair in fields.items():
-            arguments += pair
         if await self._queue.functions.call("subscribe", [], arguments) == -1:
             raise TooMany
         return subscription
 
     async def get(self, account: str, subscription_id: str) -> Subscription | None:
         """Return an account's subscription, or None where it has no such one."""
-        fields: dict[bytes, bytes] = await self._redis.hgetall(self._keys.key("subscription", subscription_id))
-        found = _read(fields) if fields else None
+        fields: dict[bytes, bytes] = await self._redis.hgetall(self._queue.key("subscription", subscription_id))
+        found = Subscription.read(fields) if fields else None
         return found if found and found.account == account else None
 
-    async def of(self, account: str) -> list[Subscription]:
-        """Return all subscriptions of an account, oldest first."""
-        ids = await self._redis.zrange(self._keys.key("subscriptions", account), 0, -1)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for subscription_id in ids:
-                pipe.hgetall(self._keys.key("subscription", subscription_id.decode()))
-            found = await pipe.execute()
-        return [_read(fields) for fields in found if fields]
+    async def of(self, account: str, after: tuple[int, str] | None = None) -> AsyncIterator[Subscription]:
+        """Go through the subscriptions of an account, oldest first; those after one of a creation time in ms where asked."""
+        since: float | str = after[0] if after else "-inf"
+        seen: set[bytes] = set()
+        while found := await self._redis.zrange(
+            self._queue.key("subscriptions", account),
+            since,
+            "+inf",
+            byscore=True,
+            offset=0,
+            num=PAGE + len(seen),
+            withscores=True,
+        ):
+            fresh = [item for item in found if item[0] not in seen]
+            if not fresh:
+                return
+            wanted = [sub for sub, created in fresh if after is None or (int(created), sub.decode()) > after]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for subscription_id in wanted:
+                    pipe.hgetall(self._queue.key("subscription", subscription_id.decode()))
+                records = await pipe.execute()
+            for fields in records:
+                if fields:
+                    yield Subscription.read(fields)
+            since = found[-1][1]
+            seen = {sub for sub, score in found if score == since}
+
+    async def alter(self, found: Subscription, draft: SubscriptionDraft) -> bool:
+        """Give a subscription other contents; return whether nobody else was faster.
+
+        Later versions and retractions of what it was sent reach it whatever it asks for now.
+
+        Raises:
+            NotChanged: what it asks for was changed too often.
+        """
+        return await self._alter(found, draft, found.entitlement, MOST_CHANGES)
+
+    async def entitle(self, found: Subscription, entitlement: str | None) -> bool:
+        """Narrow a subscription to what its account is entitled to now; return whether nobody else was faster."""
+        draft = SubscriptionDraft.model_validate(found.members())
+        return found.entitlement == entitlement or await self._alter(found, draft, entitlement, -1)
+
+    async def _alter(
+        self, found: Subscription, draft: SubscriptionDraft, entitlement: str | None, most_changes: int
+    ) -> bool:
+        changed = replace(
+            found,
+            channel=draft.channel,
+            filter=draft.filter.model_dump(mode="json", exclude_defaults=True),
+            events=[str(wanted) for wanted in draft.events],
+            content=str(draft.content),
+            labels=draft.labels,
+            entitlement=entitlement,
+        )
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            found.id,
+            found.account,
+            found.revision,
+            changed.wish().digest(),
+            most_changes,
+            *_flat(_fields(changed)),
+        ]
+        answer = await self._queue.functions.call("alter", [], arguments)
+        if answer == b"TOO_OFTEN":
+            raise NotChanged(f"what it asks for was changed {MOST_CHANGES} times; make a new subscription")
+        return bool(answer == b"OK")
+
+    async def pause(self, found: Subscription) -> None:
+        """Deliver nothing to a subscription until it is resumed.
+
+        Raises:
+            NotChanged: it is disabled.
+        """
+        handled: bytes | None = await self._records.get(self._keys.checkpoint(GROUP))
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            found.id,
+            found.account,
+            handled or "0-0",
+            self._queue.now,
+        ]
+        if await self._queue.functions.call("pause", [], arguments) == b"DISABLED":
+            raise NotChanged("it is disabled")
+
+    async def resume(self, found: Subscription) -> bool:
+        """Deliver again, first what came since the pause; return whether nobody else was faster.
+
+        Raises:
+            NotChanged: it is disabled.
+        """
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            found.id,
+            found.account,
+            found.revision,
+            found.wish().digest(),
+            self._queue.now,
+        ]
+        answer = await self._queue.functions.call("resume", [], arguments)
+        if answer == b"DISABLED":
+            raise NotChanged("it is disabled")
+        return bool(answer != b"STALE")
 
     async def remove(self, account: str, subscription_id: str) -> bool:
         """End a subscription and whatever of it waits to be delivered; return whether the account had it."""
@@ -178,15 +351,50 @@ class Subscriptions:
         return bool(await self._queue.functions.call("unsubscribe", [], arguments))
 
 
-def _read(fields: dict[bytes, bytes]) -> Subscription:
-    return Subscription(
-        id=fields[b"id"].decode(),
-        account=fields[b"account"].decode(),
+def channel_fields(channel: Webhook) -> dict[str, Argument]:
+    """Return a channel as the record of its subscription holds it; what is not set is empty."""
+    return {
+        "url": channel.url,
+        "headers": orjson.dumps(channel.headers),
+        "rate": channel.rate or "",
+        "concurrency": channel.concurrency or "",
+        "notices": int(channel.notices),
+    }
+
+
+def stored_channel(fields: Mapping[bytes, bytes]) -> Webhook:
+    """Take a channel from the record of its subscription."""
+    return Webhook(
+        type="webhook",
         url=fields[b"url"].decode(),
-        filter=orjson.loads(fields[b"filter"]),
-        events=fields[b"events"].decode().split(","),
-        content=fields[b"content"].decode(),
-        status=fields[b"status"].decode(),
-        created_at=datetime.fromtimestamp(int(fields[b"created"]) / 1000, UTC),
-        secret=fields[b"secret"].decode(),
+        headers=orjson.loads(fields.get(b"headers", b"{}")),
+        rate=float(fields[b"rate"]) if fields.get(b"rate") else None,
+        concurrency=int(fields[b"concurrency"]) if fields.get(b"concurrency") else None,
+        notices=fields.get(b"notices") == b"1",
     )
+
+
+def before(moment_ms: int) -> str:
+    """Return the last id that an entry of the stream can have that is older than a moment."""
+    return f"{max(moment_ms - 1, 0)}-{2**64 - 1}"
+
+
+def entitlement_of(stored: str | None) -> Filter | None:
+    """Return the filter that is stored as an account's entitlement; None: all."""
+    return None if stored is None else read_entitlement(stored)
+
+
+def _flat(fields: Mapping[str, Argument]) -> list[Argument]:
+    return [part for pair in fields.items() for part in pair]
+
+
+def _fields(subscription: Subscription) -> dict[str, Argument]:
+    """Return the fields that may change; what is not set is empty."""
+    return {
+        **channel_fields(subscription.channel),
+        "filter": orjson.dumps(subscription.filter),
+        "events": ",".join(subscription.events),
+        "content": subscription.content,
+        "labels": orjson.dumps(subscription.labels),
+        "entitlement": subscription.entitlement or "",
+    }

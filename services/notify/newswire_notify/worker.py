@@ -4,9 +4,11 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import takewhile
 from typing import Protocol
 
 import orjson
@@ -14,12 +16,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire import telemetry
+from newswire.accounts import read_entitlement
 from newswire.consume import pause
-from newswire.events import PUBLISHED
+from newswire.events import PUBLISHED, ArticlePublished
+from newswire.filters import Facts
 from newswire.keyspace import Keyspace
 from newswire.records import unpack
 from newswire_notify.queue import Job, Outcome, Queue, Settled
-from newswire_notify.rendering import render
+from newswire_notify.rendering import Content, render
 from newswire_notify.sending import Sent
 
 log = logging.getLogger(__name__)
@@ -31,6 +35,10 @@ LONGEST_RETRY_AFTER = 3600.0
 IDLE = 0.25
 """How soon at the latest a worker sees what another process has put into the queue, in seconds."""
 DRAIN = 4.0
+LONG = 1.0
+"""An attempt that takes longer than this, in seconds, leaves its place to another: hanging endpoints take none from the quick."""
+MOST_LONG = 8
+"""So many times its concurrency a worker may have in flight in all."""
 
 
 class Post(Protocol):
@@ -51,7 +59,7 @@ def verdict(job: Job, sent: Sent, uniform: Callable[[float, float], float]) -> t
         return Outcome.DEAD, 0.0
     wait = SCHEDULE[job.failures] * uniform(1 - JITTER, 1 + JITTER)
     if sent.retry_after is not None:
-        wait = min(max(wait, sent.retry_after), max(wait, LONGEST_RETRY_AFTER))
+        return Outcome.HELD, min(max(wait, sent.retry_after), max(wait, LONGEST_RETRY_AFTER))
     return Outcome.RETRY, wait
 
 
@@ -76,13 +84,17 @@ class Worker:
         self._keys = keys
         self._post = post
         self._concurrency = concurrency
-        self._lease = lease
+        self.lease = lease
         self._clock = clock
         self._uniform = uniform
         self._news = asyncio.Event()
-        self._in_flight: dict[asyncio.Task[None], Job] = {}
+        self._in_flight: dict[asyncio.Task[None], float] = {}
+        """Since when each attempt has been going on, on the clock of the event loop, oldest first."""
         self._ended: list[Settled] = []
         self._settling = asyncio.Lock()
+        self._wait: float | None = None
+        self._reserved = 0
+        self._beginning: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Look into the queue at once: something was put into it."""
@@ -99,9 +111,9 @@ class Worker:
         try:
             while not stopping.is_set():
                 try:
-                    begun = await self.step()
+                    await self.step()
                     failures, self.running = 0, True
-                    await self._rest(stop, busy=begun > 0)
+                    await self._rest(stop)
                 except (RedisError, OSError) as error:
                     self.running = False
                     log.warning("the delivery queue cannot be reached", extra={"reason": str(error)})
@@ -114,10 +126,26 @@ class Worker:
 
     async def step(self) -> int:
         """Settle what has ended, claim what is due and begin to send it; return how many were begun."""
-        jobs = await self._exchange(self._concurrency - len(self._in_flight))
+        jobs = await self._exchange(self.free)
         if jobs:
-            await self._begin(jobs)
+            await self.begin(jobs)
         return len(jobs)
+
+    def reserve(self) -> int:
+        """Keep places for what somebody else claims for this worker; none while it is busy, for then it claims by itself."""
+        places = self.free
+        if not self.running or places <= self._concurrency // 2:
+            return 0
+        self._reserved += places
+        return places
+
+    def take(self, jobs: Sequence[Job], reserved: int) -> None:
+        """Begin to send what was claimed for the places that were reserved."""
+        self._reserved -= reserved
+        if jobs:
+            task = asyncio.create_task(self.begin(jobs))
+            self._beginning.add(task)
+            task.add_done_callback(self._beginning.discard)
 
     async def until_idle(self) -> None:
         """Deliver all that is due now, and wait for it to end."""
@@ -125,28 +153,47 @@ class Worker:
             if self._in_flight:
                 await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _rest(self, stop: "asyncio.Task[bool]", *, busy: bool) -> None:
+    @property
+    def free(self) -> int:
+        """How many deliveries may begin at this moment."""
+        since = asyncio.get_running_loop().time() - LONG
+        quick = sum(1 for _ in takewhile(lambda began: began > since, reversed(self._in_flight.values())))
+        free = min(self._concurrency - quick, MOST_LONG * self._concurrency - len(self._in_flight))
+        return max(0, free - self._reserved)
+
+    async def _rest(self, stop: "asyncio.Task[bool]") -> None:
         """Sleep until there is something to do: an attempt has ended, something is due or was put into the queue."""
-        wait = IDLE
-        if not busy:
-            next_wait = await self._queue.next_wait()
-            wait = IDLE if next_wait is None else min(max(next_wait, 0.001), IDLE)
+        wait = IDLE if self._wait is None or not self.free else min(max(self._wait, 0.001), IDLE)
         news = asyncio.create_task(self._news.wait())
         await asyncio.wait({news, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
         self._news.clear()
 
-    async def _begin(self, jobs: Sequence[Job]) -> None:
-        documents = await self._documents(jobs)
+    async def begin(self, jobs: Sequence[Job]) -> None:
+        """Begin to send what was claimed; hand it back where the texts cannot be read."""
+        try:
+            documents = await self._documents(jobs)
+        except (RedisError, OSError) as error:
+            log.warning("articles cannot be read", extra={"reason": str(error)})
+            self._ended += [Settled(job, Outcome.RELEASED, 0.0, None) for job in jobs]
+            return
         rendered = lru_cache(maxsize=None)(render)
+        may_have = lru_cache(maxsize=None)(_may_have)
+        began = asyncio.get_running_loop().time()
         for job in jobs:
             document = documents.get((job.article, job.version)) if job.type == PUBLISHED else None
-            if not job.envelope or (job.type == PUBLISHED and document is None):
+            if (
+                not job.envelope
+                or (job.type == PUBLISHED and document is None)
+                # What its account is entitled to may have become less while it waited; a retraction takes nothing but back.
+                or (document is not None and not may_have(job.endpoint.entitlement, document))
+            ):
                 self._ended.append(Settled(job, Outcome.CANCELLED, 0.0, None))
                 continue
-            body = rendered(job.envelope, document, job.content, job.reason)
+            content = job.endpoint.content if job.version else Content.FULL  # a notice is no article's
+            body = rendered(job.envelope, document, content, job.reason)
             task = asyncio.create_task(self._deliver(job, body, _origin(job.envelope)[0]))
-            self._in_flight[task] = job
+            self._in_flight[task] = began
             task.add_done_callback(self._in_flight.pop)
 
     async def _documents(self, jobs: Sequence[Job]) -> dict[tuple[str, int], bytes]:
@@ -185,18 +232,23 @@ class Worker:
         async with self._settling:
             ended, self._ended = self._ended, []
             try:
-                states, jobs = await self._queue.exchange(ended, self._lease, free)
+                answer = await self._queue.exchange(ended, self.lease, free)
             except BaseException:
                 self._ended = ended + self._ended  # settled twice is harmless: the second time the lease is gone
                 raise
-        for item, state in zip(ended, states, strict=True):
-            if state not in (None, "waiting"):
-                telemetry.deliveries.labels(state).inc()
-            elif state == "waiting" and item.outcome is Outcome.RETRY:
-                telemetry.deliveries.labels("retried").inc()
-        return jobs
+        self._wait = answer.wait
+        counts = Counter(
+            "retried" if state == "waiting" else state
+            for item, state in zip(ended, answer.states, strict=True)
+            if state and not (state == "waiting" and item.outcome is Outcome.RELEASED)
+        )
+        for outcome, count in counts.items():
+            telemetry.deliveries.labels(outcome).inc(count)
+        return answer.jobs
 
     async def _drain(self) -> None:
+        if self._beginning:
+            await asyncio.wait(self._beginning)
         if self._in_flight:
             _, late = await asyncio.wait(self._in_flight, timeout=DRAIN)
             for task in late:
@@ -206,6 +258,13 @@ class Worker:
             await self._exchange(0)
         except (RedisError, OSError) as error:
             log.warning("leases are left to run out", extra={"reason": str(error)})
+
+
+def _may_have(entitlement: str | None, document: bytes) -> bool:
+    """Tell whether a version is within what an account is entitled to."""
+    if entitlement is None:
+        return True
+    return read_entitlement(entitlement).matches(Facts.of(ArticlePublished.model_validate_json(document)))
 
 
 @lru_cache(maxsize=256)

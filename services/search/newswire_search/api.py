@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -13,15 +13,42 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from newswire.accounts import reader
+from newswire.accounts import Caller, reader
 from newswire.article import Author, Image
 from newswire.consume import Unavailable
+from newswire.filters import Filter
 from newswire.problems import gone, not_found, unavailable
+from newswire.query import interpreted
 from newswire.requests import scalar_params
+from newswire_search.completing import completions
 from newswire_search.cursor import expired, read_cursor, write_cursor
-from newswire_search.index import Reading, Retracted, SearchPage, SearchRequest, SnapshotGone
-from newswire_search.parameters import SearchParams, extra_fields, search_params, to_request
-from newswire_search.presenting import results, whole
+from newswire_search.entitlement import may_read, only_admitted
+from newswire_search.facets import respelled
+from newswire_search.index import (
+    FACETS,
+    Asked,
+    Kind,
+    Reading,
+    Retracted,
+    SearchPage,
+    SearchRequest,
+    SnapshotGone,
+    Sort,
+)
+from newswire_search.parameters import (
+    RelatedParams,
+    SearchParams,
+    SuggestParams,
+    asked_ids,
+    extra_fields,
+    related_params,
+    search_params,
+    suggest_params,
+    to_request,
+)
+from newswire_search.presenting import results, summary, whole
+from newswire_search.ranking import has_some_words
+from newswire_search.spelling import correction
 
 _ARTICLE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
@@ -87,16 +114,60 @@ class Facets(BaseModel):
     author: list[FacetValue]
     publisher: list[FacetValue]
     language: list[FacetValue]
+    month: list[FacetValue]
+    """The latest first, as ``2026-03`` in UTC."""
+
+
+class SomeWords(BaseModel):
+    """What has some of the words, the best first, where too little has all of them."""
+
+    total: int
+    articles: list[SearchResult]
 
 
 class SearchAnswer(BaseModel):
     """One page of results."""
 
     total: int
+    interpreted: str
+    """How ``q`` was understood: a query that is understood the same."""
     took_ms: float
     articles: list[SearchResult]
+    some_words: SomeWords | None
+    """On a first page, by relevance, that articles with all words do not fill."""
     facets: Facets
     next_cursor: str | None
+    suggestion: str | None
+    """Another spelling of ``q``, where it found little and this would find more."""
+
+
+class Suggestion(BaseModel):
+    """What a reader may be about to type."""
+
+    kind: Kind
+    value: str
+    id: str | None
+    """The article, where the suggestion is its title."""
+
+
+class SuggestAnswer(BaseModel):
+    """Suggestions, the best first."""
+
+    suggestions: list[Suggestion]
+
+
+class RelatedAnswer(BaseModel):
+    """Related articles, the nearest first."""
+
+    articles: list[ArticleSummary]
+
+
+async def entitlement(caller: Annotated[Caller | None, Depends(reader)]) -> Filter | None:
+    """Return what narrows all that the caller may read: the dependency of every path that shows articles."""
+    return caller.entitlement if caller is not None else None
+
+
+Entitlement = Annotated[Filter | None, Depends(entitlement)]
 
 
 def router(index: Reading) -> APIRouter:
@@ -104,42 +175,78 @@ def router(index: Reading) -> APIRouter:
     routes = APIRouter(prefix="/v1/search", tags=["search"], dependencies=[Depends(reader)])
 
     @routes.get("", response_model=SearchAnswer, summary="Search published articles")
-    async def search(params: Annotated[SearchParams, Depends(search_params)]) -> Response:
+    async def search(params: Annotated[SearchParams, Depends(search_params)], entitlement: Entitlement) -> Response:
         began = time.perf_counter()
         extra = extra_fields(params)
-        request, page = await find(index, params)
-        articles = await asyncio.to_thread(results, page, request.query, extra)
+        if ids := asked_ids(params):
+            request, page = await named(index, ids, entitlement)
+            some, suggestion = None, None
+        else:
+            request, page = await find(index, params, entitlement)
+            some, suggestion = await asyncio.gather(
+                find_some_words(index, request, page), corrected(index, params, request, page)
+            )
+        articles, others = await asyncio.to_thread(_shown, request, (page, some), extra)
         answer = {
             "total": page.total,
+            "interpreted": interpreted(request.query),
             "took_ms": round((time.perf_counter() - began) * 1000, 1),
             "articles": articles,
-            "facets": page.facets,
+            "some_words": {"total": some.total, "articles": others} if some else None,
+            "facets": {name: respelled(counts, getattr(params, name)) for name, counts in page.facets.items()},
             "next_cursor": next_cursor(request, page),
+            "suggestion": suggestion,
         }
         return Response(orjson.dumps(answer), media_type="application/json")
 
+    @routes.get("/suggest", response_model=SuggestAnswer, summary="Complete what is being typed")
+    async def suggest(params: Annotated[SuggestParams, Depends(suggest_params)], entitlement: Entitlement) -> Response:
+        async with reachable():
+            found = await completions(index, params.q, entitlement, params.limit)
+        if params.format == "opensearch":
+            values = list(dict.fromkeys(each.value for each in found))
+            return Response(orjson.dumps([params.q, values]), media_type="application/x-suggestions+json")
+        shown = [
+            {"kind": each.kind, "value": each.value, "id": each.article_id if each.kind is Kind.TITLE else None}
+            for each in found
+        ]
+        return Response(orjson.dumps({"suggestions": shown}), media_type="application/json")
+
+    @routes.get("/related/{article_id}", response_model=RelatedAnswer, summary="Find articles like one")
+    async def related(
+        article_id: str, params: Annotated[RelatedParams, Depends(related_params)], entitlement: Entitlement
+    ) -> Response:
+        article = present(await read(index, article_id, entitlement))
+        found = await alike(index, article, entitlement, params.limit)
+        return Response(orjson.dumps({"articles": list(map(summary, found))}), media_type="application/json")
+
     @routes.get("/articles/{article_id}", response_model=PublishedArticle, summary="Read one published article")
-    async def article(article_id: str, request: Request) -> Response:
+    async def article(article_id: str, request: Request, entitlement: Entitlement) -> Response:
         scalar_params(request.query_params, ())
-        found = await read(index, article_id)
-        if found is None:
-            raise not_found("article")
-        if isinstance(found, Retracted):
-            raise gone("article")
+        found = present(await read(index, article_id, entitlement))
         return Response(orjson.dumps(whole(found)), media_type="application/json")
 
     return routes
 
 
-async def find(index: Reading, params: SearchParams) -> tuple[SearchRequest, SearchPage]:
-    """Run the search that parameters ask for.
+def _shown(
+    request: SearchRequest, pages: Iterable[SearchPage | None], extra: Sequence[str]
+) -> list[list[dict[str, Any]]]:
+    return [results(page, request.query, extra) if page else [] for page in pages]
+
+
+async def find(
+    index: Reading, params: SearchParams, entitlement: Filter | None, *, with_facets: bool = True
+) -> tuple[SearchRequest, SearchPage]:
+    """Run the search that parameters ask for, in what the caller may read.
 
     Raises:
         Problem: 422 for what cannot be used, 410 for an old cursor, 503 while the index is down.
     """
-    request = to_request(params)
+    request = replace(to_request(params, entitlement), with_facets=with_facets)
     if params.cursor is not None:
-        request = replace(request, after=read_cursor(params.cursor, request))
+        after = read_cursor(params.cursor, request)
+        request = replace(request, after=after, now=after.now)
     async with reachable():
         try:
             return request, await index.search(request)
@@ -147,17 +254,69 @@ async def find(index: Reading, params: SearchParams) -> tuple[SearchRequest, Sea
             raise expired() from None
 
 
+async def find_some_words(index: Reading, request: SearchRequest, page: SearchPage) -> SearchPage | None:
+    """Look for articles with some of the words, where those with all of them leave room on the first page.
+
+    Raises:
+        Problem: 503 while the index is down.
+    """
+    room = request.limit - page.total
+    first_by_relevance = request.after is None and request.sort is Sort.RELEVANCE
+    if room <= 0 or not first_by_relevance or not has_some_words(request.query):
+        return None
+    async with reachable():
+        some = await index.search(replace(request, asked=Asked.SOME_WORDS, limit=room, with_facets=False))
+    return some if some.articles else None
+
+
+async def corrected(index: Reading, params: SearchParams, request: SearchRequest, page: SearchPage) -> str | None:
+    """Return another spelling of what was searched for, where it found little and this would find more."""
+    async with reachable():
+        return await correction(index, params.q, request, page)
+
+
 def next_cursor(request: SearchRequest, page: SearchPage) -> str | None:
     """Return the cursor of the page after this one, if there is one."""
     return write_cursor(page.next, request) if page.next is not None else None
 
 
-async def read(index: Reading, article_id: str) -> Mapping[str, Any] | Retracted | None:
-    """Look up one article; what cannot be an id is no article."""
+async def named(index: Reading, ids: Sequence[str], entitlement: Filter | None) -> tuple[SearchRequest, SearchPage]:
+    """Return those of some articles that are published and may be read by the caller, in the order asked, as one page."""
+    known = [article_id for article_id in ids if _ARTICLE_ID.fullmatch(article_id)]
+    async with reachable():
+        found = await index.get_all(known)
+    articles = await asyncio.to_thread(only_admitted, entitlement, found)
+    return SearchRequest(entitlement=entitlement), SearchPage(len(articles), articles, dict.fromkeys(FACETS, ()))
+
+
+async def read(index: Reading, article_id: str, entitlement: Filter | None) -> Mapping[str, Any] | Retracted | None:
+    """Look up one article; what cannot be an id is no article, nor is what the caller may not read."""
     if not _ARTICLE_ID.fullmatch(article_id):
         return None
     async with reachable():
-        return await index.get(article_id)
+        found = await index.get(article_id)
+    return found if isinstance(found, Retracted) or (found and may_read(entitlement, found)) else None
+
+
+def present(found: Mapping[str, Any] | Retracted | None) -> Mapping[str, Any]:
+    """Return an article that was looked up.
+
+    Raises:
+        Problem: 404 where there is none, 410 where it was retracted.
+    """
+    if found is None:
+        raise not_found("article")
+    if isinstance(found, Retracted):
+        raise gone("article")
+    return found
+
+
+async def alike(
+    index: Reading, article: Mapping[str, Any], entitlement: Filter | None, limit: int
+) -> list[Mapping[str, Any]]:
+    """Return the articles related to one, the nearest first."""
+    async with reachable():
+        return await index.related(article, entitlement, limit)
 
 
 @asynccontextmanager

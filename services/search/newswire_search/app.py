@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import cast
 
@@ -14,7 +15,7 @@ from newswire.asyncapi import Channel
 from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
 from newswire.settings import Settings
-from newswire_search import api, pages
+from newswire_search import api, discovery, feeds, pages, sitemaps
 from newswire_search.handlers import index_articles
 from newswire_search.index import ArticleIndex
 from newswire_search.keeping import Keeper
@@ -23,6 +24,7 @@ from newswire_search.outcomes import Announcer
 from newswire_search.reading import ErasureAware
 from newswire_search.settings import SearchSettings
 from newswire_search.upkeep import Upkeep
+from newswire_search.validators import last_change
 
 GROUP = "search"
 
@@ -84,10 +86,17 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         announcer = Announcer(redis, keys, index, f"{own.site}/search")
         consumer = Consumer(redis, keys, GROUP, partial(index_articles, index=index, announcer=announcer))
         readable = ErasureAware(index, redis, keys)
+        changed = last_change(redis, keys, GROUP, timedelta(milliseconds=own.elasticsearch_refresh_ms))
         keeper = Keeper(redis, keys, GROUP, upkeep_of(index), owns_index=index.name == "embedded")
         yield Service(
             name="search",
-            routers=[api.router(readable), pages.router(readable)],
+            routers=[
+                api.router(readable),
+                feeds.router(readable, own, changed),
+                sitemaps.router(readable, own, changed),
+                discovery.router(own),
+                pages.router(readable),
+            ],
             loops={"index": partial(keeper.consume, consumer), "outcomes": announcer.run, "upkeep": keeper.run},
             checks={
                 "index": partial(keeper.check, index),

@@ -28,6 +28,8 @@ class _Cursor(BaseModel):
     """The sort key of that page's last result."""
     p: str | None = None
     """The snapshot."""
+    n: int | None = None
+    """The moment that ages count from, in ms."""
 
 
 def digest(request: SearchRequest) -> str:
@@ -35,13 +37,14 @@ def digest(request: SearchRequest) -> str:
     filters = sorted(
         (field, sorted(chosen.wanted), sorted(chosen.unwanted)) for field, chosen in request.filters.items()
     )
-    parts = [repr(request.query), filters, request.since, request.until, request.sort]
+    entitlement = request.entitlement.canonical() if request.entitlement is not None else None
+    parts = [repr(request.query), filters, request.since, request.until, request.sort, entitlement]
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
 
 
 def write_cursor(position: Position, request: SearchRequest, *, clock: Callable[[], float] = time.time) -> str:
     """Return the cursor of the page that begins at a position."""
-    cursor = _Cursor(s=digest(request), t=int(clock()), k=list(position.key), p=position.snapshot)
+    cursor = _Cursor(s=digest(request), t=int(clock()), k=list(position.key), p=position.snapshot, n=request.now)
     return base64.urlsafe_b64encode(cursor.model_dump_json(exclude_none=True).encode()).rstrip(b"=").decode()
 
 
@@ -66,7 +69,7 @@ def read_cursor(text: str, request: SearchRequest, *, clock: Callable[[], float]
         raise invalid("cursor", "is not a cursor", "send 'next_cursor' of the page before, unchanged")
     if not 0 <= clock() - cursor.t + 60 <= LIFETIME + 60:
         raise expired()
-    return Position(tuple(cursor.k), cursor.p)
+    return Position(tuple(cursor.k), cursor.p, cursor.n)
 
 
 def expired() -> Problem:

@@ -8,17 +8,29 @@ import asyncio
 import logging
 import re
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
+from newswire.analysis import DEFAULT, language_of
 from newswire.consume import Unavailable
-from newswire_search.elasticsearch_query import AGGREGATIONS, ORDER, Body, elasticsearch_query
+from newswire.filters import Filter
+from newswire_search.elasticsearch_completions import completions, searches
+from newswire_search.elasticsearch_facets import aggregations, facets
+from newswire_search.elasticsearch_query import ORDER, Body, days_aggregation, elasticsearch_query
+from newswire_search.elasticsearch_related import related_query
+from newswire_search.entitlement import only_admitted
 from newswire_search.index import (
-    FACETS,
+    Asked,
+    Beginning,
+    Completion,
+    Day,
     IndexName,
     Operation,
     Position,
@@ -30,18 +42,21 @@ from newswire_search.index import (
     SnapshotGone,
     Sort,
     Written,
-    merged_facet,
 )
-from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of
+from newswire_search.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of, moment_of
 from newswire_search.upkeep import next_name
 
 log = logging.getLogger(__name__)
 
-CHUNK_BYTES = 8_000_000
+CHUNK, CHUNK_BYTES = 100, 8_000_000
+TOGETHER = 2
+"""Parts of a batch that the server has at a time."""
 KEEP_SNAPSHOT = "5m"
 SNAPSHOTS = 200
 """How many snapshots one process keeps open; the oldest is closed for a new one, and its cursors end."""
 VISIBLE_POLL, VISIBLE_DEADLINE = 0.05, 10.0
+LANGUAGES_KNOWN = 1.0
+"""For how many seconds it is taken for granted in which languages there are articles."""
 HEAVY = ["article.body", "article.text"]
 
 
@@ -58,13 +73,14 @@ class ElasticsearchIndex:
         ``coming`` names an index that is to come into use: it has an alias of its own, and no other process sees it.
         """
         self.stem = f"{namespace}-articles"
-        # The number is in the alias too: a process never reads or writes what a release with another mapping has made.
-        self.alias = f"{self.stem}-{MAPPING_NUMBER}" if coming is None else f"{self.stem}-coming"
+        self.alias = alias_in_use(namespace) if coming is None else f"{self.stem}-coming"
         self.namespace = namespace
         self._client = client
         self.settings = settings
         self._coming = coming
         self._snapshots: dict[str, float] = {}
+        self._languages = {DEFAULT}
+        self._languages_asked = float("-inf")
 
     @property
     def client(self) -> AsyncElasticsearch:
@@ -102,11 +118,28 @@ class ElasticsearchIndex:
         return {name: list(about["aliases"]) for name, about in found.items() if ours.fullmatch(name)}
 
     async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
-        """Write a batch; what is written can be found after the next refresh."""
+        """Write a batch; what is written can be found after the next refresh.
+
+        While the server takes one part of it, the next is analysed, on a thread: the event loop has other work meanwhile.
+        """
         results: list[Written | Refused] = []
-        # Analysing hundreds of long texts takes a while, and the event loop has other work meanwhile.
-        for chunk in await asyncio.to_thread(lambda: list(_chunks(operations))):
-            results += await self._write(chunk)
+        under_way: deque[asyncio.Task[list[Written | Refused]]] = deque()
+        try:
+            for at in range(0, len(operations), CHUNK):
+                part = operations[at : at + CHUNK]
+                for lines in await asyncio.to_thread(list, _chunks(part)):
+                    under_way.append(asyncio.create_task(self._write(lines)))
+                    if len(under_way) == TOGETHER:
+                        results += await under_way[0]
+                        under_way.popleft()
+            while under_way:
+                results += await under_way[0]
+                under_way.popleft()
+        finally:
+            for task in under_way:
+                task.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+        self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
         return results
 
     async def _write(self, lines: list[bytes]) -> list[Written | Refused]:
@@ -145,14 +178,27 @@ class ElasticsearchIndex:
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
         async with translated():
+            await self._learn_languages()
             if request.sort is Sort.RELEVANCE and request.after is not None:
                 return await self._next_by_relevance(request, request.after)
             after = request.after.key if request.after is not None else None
             answer = await self._healing(lambda: self._page(request, after=after))
             page = _page_of(answer, request)
+            if request.asked is Asked.SOME_WORDS:
+                return replace(page, next=None)
             if request.sort is not Sort.RELEVANCE or page.next is None:
                 return page
             return await self._with_snapshot(request, answer, page)
+
+    async def _learn_languages(self) -> None:
+        """See, once in a while, in which languages articles have come that other processes wrote."""
+        now = time.monotonic()
+        if now < self._languages_asked + LANGUAGES_KNOWN:
+            return
+        self._languages_asked = now
+        asked: Body = {"analysis": {"terms": {"field": "analysis", "size": 100}}}
+        answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
+        self._languages |= {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
 
     async def _page(
         self,
@@ -167,19 +213,16 @@ class ElasticsearchIndex:
         place: Body = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}} if pit else {"index": self.alias}
         answer = await self._client.search(
             **place,
-            query=elasticsearch_query(request),
+            query=elasticsearch_query(request, self._languages),
             sort=ORDER[request.sort],
             size=request.limit + 1,
             search_after=list(after) if after else None,
             track_total_hits=counts,
-            aggregations=AGGREGATIONS if counts else None,
+            aggregations=aggregations(request, self._languages) if counts and request.with_facets else None,
             source={"includes": ["article"], "excludes": excludes} if articles else False,
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
-        body: Body = answer.body
-        if body.get("timed_out") or body["_shards"]["failed"]:
-            raise Unavailable("Elasticsearch answered from a part of the index only")
-        return body
+        return _whole(answer.body)
 
     async def _with_snapshot(self, request: SearchRequest, answer: Body, page: SearchPage) -> SearchPage:
         """Open a snapshot for the next pages, and make sure that this first page is the snapshot's first page."""
@@ -209,15 +252,17 @@ class ElasticsearchIndex:
             page.total, await self._current(_ids(answer)[: request.limit], request), page.facets, following
         )
 
-    async def _current(self, ids: Sequence[str], request: SearchRequest) -> list[Body]:
-        """Read articles as they are now: what was retracted since the snapshot must not be read out of it."""
+    async def _current(self, ids: Sequence[str], request: SearchRequest) -> list[Mapping[str, Any]]:
+        """Read articles as they are now: what was retracted since the snapshot, or may no longer be read, stays out."""
+        judged_by_text = request.entitlement is not None and request.entitlement.query is not None
+        articles = await self._published(ids, None if request.with_text or judged_by_text else HEAVY)
+        return only_admitted(request.entitlement, articles)
+
+    async def _published(self, ids: Sequence[str], excludes: list[str] | None) -> list[Mapping[str, Any]]:
         if not ids:
             return []
         answer = await self._client.mget(
-            index=self.alias,
-            ids=list(ids),
-            source_includes=["retracted", "article"],
-            source_excludes=None if request.with_text else HEAVY,
+            index=self.alias, ids=list(ids), source_includes=["retracted", "article"], source_excludes=excludes
         )
         found = (item["_source"] for item in answer["docs"] if item.get("found"))
         return [source["article"] for source in found if not source["retracted"]]
@@ -244,6 +289,74 @@ class ElasticsearchIndex:
             return Retracted(article_id, source["version"])
         article: Body = source["article"]
         return article
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
+        days: list[Day] = []
+        after: Body | None = None
+        async with translated():
+            await self._learn_languages()
+            while True:
+                answer = await self._healing(partial(self._days, request, after))
+                days += [
+                    Day(
+                        moment_of(found["key"]["day"]).date(),
+                        found["doc_count"],
+                        moment_of(found["updated_at"]["value"]),
+                    )
+                    for found in answer["buckets"]
+                ]
+                after = answer.get("after_key")
+                if after is None:
+                    return days
+
+    async def _days(self, request: SearchRequest, after: Body | None) -> Body:
+        answer = await self._client.search(
+            index=self.alias,
+            query=elasticsearch_query(request, self._languages),
+            size=0,
+            track_total_hits=False,
+            aggregations={"days": days_aggregation(after)},
+        )
+        days: Body = _whole(answer.body)["aggregations"]["days"]
+        return days
+
+    async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return those of these articles that are published."""
+        async with translated():
+            return await self._published(article_ids, None)
+
+    async def complete(self, beginning: Beginning) -> list[Completion]:
+        """Return titles, topics and authors that hold each of the words."""
+
+        async with translated():
+            await self._learn_languages()
+            answers = (await self._client.msearch(searches=searches(beginning, self._languages, self.alias)))[
+                "responses"
+            ]
+            if any(_missing(answer) for answer in answers):
+                await self.ensure()
+                return []
+            return completions(beginning, [_whole(answer) for answer in answers])
+
+    async def related(
+        self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
+    ) -> list[Mapping[str, Any]]:
+        """Return other articles that share the words most telling of this one."""
+        async with translated():
+            await self._learn_languages()
+            query = await asyncio.to_thread(related_query, article, entitlement, self._languages)
+            answer = await self._healing(
+                lambda: self._client.search(
+                    index=self.alias,
+                    query=query,
+                    size=limit,
+                    sort=ORDER[Sort.RELEVANCE],
+                    track_total_hits=False,
+                    source={"includes": ["article"], "excludes": HEAVY},
+                )
+            )
+        return [hit["_source"]["article"] for hit in _whole(answer.body)["hits"]["hits"]]
 
     async def _source(self, article_id: str, *, realtime: bool, includes: list[str] | None) -> Body | None:
         try:
@@ -292,6 +405,12 @@ async def translated() -> AsyncIterator[None]:
         if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500:
             raise Unavailable(f"Elasticsearch: {error.status_code} {error.error}") from error
         raise
+
+
+def _whole(answer: Body) -> Body:
+    if "error" in answer or answer.get("timed_out") or answer["_shards"]["failed"]:
+        raise Unavailable("Elasticsearch answered from a part of the index only")
+    return answer
 
 
 def wrong_mapping(names: Collection[str]) -> str | None:
@@ -362,9 +481,6 @@ def _following(answer: Body, request: SearchRequest, pit: str | None = None) -> 
 
 def _page_of(answer: Body, request: SearchRequest) -> SearchPage:
     hits = answer["hits"].get("hits", [])[: request.limit]
-    facets = {
-        name: merged_facet([(bucket["key"], bucket["doc_count"]) for bucket in answer["aggregations"][name]["buckets"]])
-        for name in FACETS
-    }
     articles = [hit["_source"]["article"] for hit in hits if "_source" in hit]
-    return SearchPage(answer["hits"]["total"]["value"], articles, facets, _following(answer, request))
+    counted = facets(answer["aggregations"], request) if request.with_facets else {}
+    return SearchPage(answer["hits"]["total"]["value"], articles, counted, _following(answer, request))

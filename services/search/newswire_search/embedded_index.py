@@ -12,16 +12,27 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 import tantivy
 
+from newswire.analysis import DEFAULT, language_of
 from newswire.consume import Unavailable
+from newswire.filters import Filter
+from newswire_search.embedded_completions import completions
+from newswire_search.embedded_facets import facets
 from newswire_search.embedded_query import both, date_range, embedded_query
+from newswire_search.embedded_related import related_query
+from newswire_search.entitlement import only_admitted
 from newswire_search.index import (
     FACETS,
+    Asked,
+    Beginning,
+    Completion,
+    Day,
     FacetCount,
     IndexInUse,
     IndexName,
@@ -35,15 +46,26 @@ from newswire_search.index import (
     SnapshotGone,
     Sort,
     Written,
-    merged_facet,
 )
-from newswire_search.mapping import FACET_SUFFIX, MAPPING_NUMBER, fields_of
+from newswire_search.mapping import (
+    DAY_MS,
+    FACET_SUFFIX,
+    MAPPING_NUMBER,
+    TITLE_WORDS,
+    WORD_FIELDS,
+    WORDS_SUFFIX,
+    fields_of,
+    moment_of,
+)
+from newswire_search.ranking import recency
 from newswire_search.upkeep import next_name
 
 PINNED_SEARCHERS = 32
 PINNED_SECONDS = 300.0
 WRITER_MEMORY = 50_000_000
-LONGEST_FACET = 10_000
+RECENCY_WINDOW = 200
+"""How many of the best results are put in order anew by their age, which tantivy cannot take into a score."""
+
 YEAR_ONE = -62_135_596_800_000
 """The earliest moment an article can bear, in ms since 1970: sort keys count from it, so that they are never negative."""
 
@@ -56,11 +78,15 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("version", fast=True)
     builder.add_boolean_field("retracted", indexed=True)
-    for name in ("text", "title_terms"):
+    for name in ("text", "title_terms", *(name + WORDS_SUFFIX for name in WORD_FIELDS)):
         builder.add_text_field(name, tokenizer_name="spaces", index_option="position")
     for name in FACETS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
         builder.add_text_field(name + FACET_SUFFIX, tokenizer_name="raw", index_option="basic", fast=True)
+    for name in ("analysis", "whole_title"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    for name in ("words", TITLE_WORDS):
+        builder.add_text_field(name, tokenizer_name="spaces", index_option="basic")
     builder.add_text_field("metadata", tokenizer_name="raw", index_option="basic")
     for name in ("published_at", "updated_at"):
         builder.add_integer_field(name, indexed=True, fast=True)
@@ -102,6 +128,7 @@ class EmbeddedIndex:
         self._index.reload()
         self._writable = asyncio.Event()
         self._writable.set()
+        self._languages = {term for term, _ in self._index.searcher().terms_with_prefix("analysis", "")} or {DEFAULT}
         self._clock = clock
         self._pinned: OrderedDict[str, tuple[float, tantivy.Searcher]] = OrderedDict()
         self._pinning = threading.Lock()
@@ -123,6 +150,38 @@ class EmbeddedIndex:
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return what the index holds under an id."""
         return await self._on(self._reading, lambda: self._get(self._index.searcher(), article_id))
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
+        return await self._on(self._reading, lambda: self._days(request))
+
+    async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return those of these articles that are published."""
+
+        def get_all() -> list[Mapping[str, Any]]:
+            searcher = self._index.searcher()
+            found = (self._get(searcher, article_id) for article_id in article_ids)
+            return [article for article in found if isinstance(article, Mapping)]
+
+        return await self._on(self._reading, get_all)
+
+    async def complete(self, beginning: Beginning) -> list[Completion]:
+        """Return titles, topics and authors that hold each of the words."""
+        return await self._on(
+            self._reading, lambda: completions(self._index.searcher(), self._schema, beginning, self._languages)
+        )
+
+    async def related(
+        self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
+    ) -> list[Mapping[str, Any]]:
+        """Return other articles that share the words most telling of this one."""
+
+        def related() -> list[Mapping[str, Any]]:
+            searcher = self._index.searcher()
+            query = related_query(searcher, self._schema, article, entitlement, self._languages)
+            return [_stored(searcher, address) for _, address in searcher.search(query, limit=limit, count=False).hits]
+
+        return await self._on(self._reading, related)
 
     async def check(self) -> str | None:
         """Tell whether the last write got through."""
@@ -162,6 +221,7 @@ class EmbeddedIndex:
         def take_over() -> None:
             self._stop_writing()
             point_to(self.folder, coming.in_use)
+            self._languages = coming._languages
             self._index, self._writer, self.in_use = coming._index, coming._writer, coming.in_use
             coming._writer = None
 
@@ -202,6 +262,7 @@ class EmbeddedIndex:
             results.append(Written.APPLIED)
         if documents:
             self._commit(documents)
+            self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
         return results
 
     def _commit(self, documents: Sequence[tuple[str, tantivy.Document]]) -> None:
@@ -269,14 +330,26 @@ class EmbeddedIndex:
 
     def _search(self, request: SearchRequest) -> SearchPage:
         live = self._index.searcher()
-        query = embedded_query(self._schema, request)
+        query = embedded_query(self._schema, request, self._languages)
         if request.sort is Sort.RELEVANCE:
             return self._by_relevance(live, query, request)
         found = self._by_moment(live, query, request)
         page = found[: request.limit]
         articles = [_stored(live, address) for _, address in page]
         following = Position(_key(page[-1][0])) if len(found) > request.limit else None
-        return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query), following)
+        return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query, request), following)
+
+    def _days(self, request: SearchRequest) -> list[Day]:
+        per_day = {
+            "histogram": {"field": "published_at", "interval": float(DAY_MS), "min_doc_count": 1},
+            "aggs": {"updated_at": {"max": {"field": "updated_at"}}},
+        }
+        query = embedded_query(self._schema, request, self._languages)
+        answer = self._index.searcher().aggregate(query, {"days": per_day})
+        return [
+            Day(moment_of(found["key"]).date(), found["doc_count"], moment_of(found["updated_at"]["value"]))
+            for found in answer["days"]["buckets"]
+        ]
 
     def _by_relevance(self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> SearchPage:
         offset, pin, searcher = 0, None, live
@@ -284,18 +357,37 @@ class EmbeddedIndex:
             pin = request.after.snapshot or ""
             offset = min(int(request.after.key[0]), live.num_docs)
             searcher = self._held_searcher(pin)
-        result = searcher.search(query, limit=request.limit + 1, offset=offset)
-        page = [address for _, address in result.hits[: request.limit]]
+        result, ranked = self._ranked(searcher, query, request, offset)
+        page = [address for _, address in ranked[: request.limit]]
         if request.after is None:
             articles: list[Mapping[str, Any]] = [_stored(searcher, address) for address in page]
         else:
-            # What was retracted since the snapshot must not be read out of it.
+            # What was retracted since the snapshot, or may no longer be read, must not be read out of it.
             current = (self._get(live, str(searcher.doc(address).get_first("id"))) for address in page)
-            articles = [article for article in current if isinstance(article, Mapping)]
+            published = [article for article in current if isinstance(article, Mapping)]
+            articles = only_admitted(request.entitlement, published)
         following = None
-        if len(result.hits) > request.limit:
+        if len(ranked) > request.limit and request.asked is not Asked.SOME_WORDS:
             following = Position((offset + request.limit,), pin or self._pin(searcher))
-        return SearchPage(_count(result), articles, self._facets(searcher, query), following)
+        return SearchPage(_count(result), articles, self._facets(searcher, query, request), following)
+
+    def _ranked(
+        self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, offset: int
+    ) -> tuple[tantivy.SearchResult, Found]:
+        """Return the results from an offset on, one more than asked for, the best ones put in order by their age as well."""
+        wanted = request.limit + 1
+        if request.now is None or offset >= RECENCY_WINDOW:
+            result = searcher.search(query, limit=wanted, offset=offset)
+            return result, result.hits
+        result = searcher.search(query, limit=max(RECENCY_WINDOW, offset + wanted))
+        best, rest = result.hits[:RECENCY_WINDOW], result.hits[RECENCY_WINDOW:]
+        times = searcher.fast_field_values("published_at", [address for _, address in best])
+        weighed = [
+            (score * recency(int(at or 0), request.now), address)
+            for (score, address), at in zip(best, times, strict=True)
+        ]
+        weighed.sort(key=itemgetter(0), reverse=True)
+        return result, [*weighed, *rest][offset : offset + wanted]
 
     def _by_moment(self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> Found:
         """Return one result more than asked for, so that the caller sees whether there is a next page."""
@@ -316,16 +408,10 @@ class EmbeddedIndex:
             # Many articles bear the very time of the last one shown: look further.
             size *= 4
 
-    def _facets(self, searcher: tantivy.Searcher, query: tantivy.Query) -> dict[str, list[FacetCount]]:
-        asked = {
-            name: {"terms": {"field": name + FACET_SUFFIX, "size": LONGEST_FACET, "segment_size": LONGEST_FACET}}
-            for name in FACETS
-        }
-        answer = searcher.aggregate(query, asked)
-        return {
-            name: merged_facet([(bucket["key"], bucket["doc_count"]) for bucket in answer[name]["buckets"]])
-            for name in FACETS
-        }
+    def _facets(
+        self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest
+    ) -> Mapping[str, Sequence[FacetCount]]:
+        return facets(searcher, self._schema, query, request, self._languages) if request.with_facets else {}
 
     def _pin(self, searcher: tantivy.Searcher) -> str:
         pin = secrets.token_urlsafe(9)

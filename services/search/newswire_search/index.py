@@ -4,16 +4,18 @@ Two implementations stand behind it, `ElasticsearchIndex` and `EmbeddedIndex`, a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
 from newswire.article import Article, Tombstone
+from newswire.filters import Filter
 from newswire.query import Everything, Query
 
-FACETS = ("category", "topic", "author", "publisher", "language")
+FACETS = ("category", "topic", "author", "publisher", "language", "month")
 FACET_VALUES = 50
-"""How many values of a facet an answer lists, the most frequent first."""
+"""How many values of a facet an answer lists, beside those that are asked for."""
 
 IndexName = Literal["elasticsearch", "embedded"]
 
@@ -79,6 +81,14 @@ class Sort(StrEnum):
     OLDEST = "oldest"
 
 
+class Asked(StrEnum):
+    """What an article must have of a query's loose words."""
+
+    ALL_WORDS = "all"
+    SOME_WORDS = "some"
+    """At least one and not all: what is shown beneath where too little has all of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldFilter:
     """Folded values of one field: any of the wanted ones, none of the unwanted ones."""
@@ -88,11 +98,22 @@ class FieldFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseTo:
+    """Any word that differs by a few letters from one that is written without accents (`newswire.analysis.bare_words`)."""
+
+    word: str
+    slips: int
+    """How many letters may be wrong, missing, too many or swapped with the next: 1 or 2."""
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """Where the next page begins: the sort key of the last result, and the snapshot it was found in, if any."""
 
     key: tuple[int | float | str, ...]
     snapshot: str | None = None
+    now: int | None = None
+    """`SearchRequest.now` of the first page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +127,25 @@ class SearchRequest:
     sort: Sort = Sort.RELEVANCE
     limit: int = 20
     after: Position | None = None
+    now: int | None = None
+    """The moment that ages count from in an order by relevance, the same on all pages; None: age does not count."""
+    asked: Asked = Asked.ALL_WORDS
+    """Answers to `Asked.SOME_WORDS` have one page."""
     with_text: bool = True
     """Whether the articles are to carry ``body`` and ``text``; lists that show neither are cheaper without."""
+    with_facets: bool = True
+    """Whether values are to be counted."""
+    entitlement: Filter | None = None
+    """What narrows all that the caller may read."""
+    holding: CloseTo | None = None
+    """What each result must hold besides."""
+
+    def regardless_of(self, field: str) -> "SearchRequest":
+        """Return the request without the values it wants of one field; what it excludes stays excluded."""
+        rest = {name: chosen for name, chosen in self.filters.items() if name != field}
+        if unwanted := self.filters[field].unwanted:
+            rest[field] = FieldFilter(unwanted=unwanted)
+        return replace(self, filters=rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +167,51 @@ class SearchPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Day:
+    """A day (UTC) on which something was published."""
+
+    date: date
+    count: int
+    """How many articles."""
+    updated_at: datetime
+    """When the last of them was changed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Retracted:
     """The answer about an article that was withdrawn."""
 
     id: str
+    version: int
+
+
+class Kind(StrEnum):
+    """What a completion is."""
+
+    TITLE = "title"
+    TOPIC = "topic"
+    AUTHOR = "author"
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What somebody has typed so far: folded words, the last of which may go on."""
+
+    words: tuple[str, ...]
+    typos: bool
+    """Whether one letter of each word of four or more may be wrong, missing, too many or swapped with the next."""
+    entitlement: Filter | None = None
+    limit: int = 10
+    """How many of each kind are wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A title, topic or author that goes on as typed, and an article that bears it."""
+
+    kind: Kind
+    value: str
+    article_id: str
     version: int
 
 
@@ -149,6 +228,24 @@ class Reading(Protocol):
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return a published article, or that it was retracted, or None where the index knows no such id."""
+        ...
+
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return the days on which the articles of a search were published, oldest first."""
+        ...
+
+    async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return those of these articles that are published, in this order, as they are now."""
+        ...
+
+    async def complete(self, beginning: Beginning) -> list[Completion]:
+        """Return titles, topics and authors that hold each of the words; of each kind, those of the newest articles first."""
+        ...
+
+    async def related(
+        self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
+    ) -> list[Mapping[str, Any]]:
+        """Return other articles in the language of this one that share the words most telling of it, without their text."""
         ...
 
 
@@ -182,17 +279,3 @@ def operation(payload: Article | Tombstone, document: Mapping[str, Any]) -> Oper
     if isinstance(payload, Tombstone):
         return Retract(payload.id, payload.version)
     return Publish(payload, document)
-
-
-def merged_facet(buckets: Sequence[tuple[str, int]]) -> list[FacetCount]:
-    """Add up buckets whose values differ only in spelling, and show each under its most common spelling."""
-    counts: dict[str, int] = {}
-    spellings: dict[str, tuple[int, str]] = {}
-    for key, count in buckets:
-        folded, _, spelling = key.partition("\x1f")
-        counts[folded] = counts.get(folded, 0) + count
-        commonest = spellings.get(folded)
-        if commonest is None or (-count, spelling) < (-commonest[0], commonest[1]):
-            spellings[folded] = (count, spelling)
-    ordered = sorted(counts, key=lambda folded: (-counts[folded], folded))
-    return [FacetCount(spellings[folded][1], counts[folded]) for folded in ordered[:FACET_VALUES]]

@@ -1,21 +1,29 @@
 """What the index holds of an article, and the Elasticsearch index that holds it."""
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from newswire.analysis import article_terms, title_terms
+from newswire.analysis import analysed_article, bare_words, language_of, terms
 from newswire.article import Article
+from newswire.filters import field_terms
 from newswire.folding import fold
+from newswire.query import FIELDS, Field
 
-MAPPING_NUMBER = 1
+MAPPING_NUMBER = 2
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
 LONGEST_TERM = 1000
 """Longer ones are cut: no query has room for them, and Lucene refuses a document with a term of 32 KiB."""
 
 FACET_SUFFIX = "_facet"
+WORDS_SUFFIX = "_words"
+WORD_FIELDS: tuple[Field, ...] = tuple(field for field in FIELDS if field != "title")
+"""Fields of whose values single words can be asked for, as in ``author:lindqvist``."""
+TITLE_WORDS = "title" + WORDS_SUFFIX
+"""Those of the title as they are written, without accents: what completions look at."""
 SEPARATOR = "\x1f"
+DAY_MS = 86_400_000
 
 
 def milliseconds(moment: datetime) -> int:
@@ -23,14 +31,36 @@ def milliseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
+def moment_of(milliseconds: float) -> datetime:
+    """Return the moment that lies so many ms after the beginning of 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+
+
+def month(moment: datetime) -> str:
+    """Return the month in which a moment lies, in UTC, as ``2026-03``."""
+    at = moment.astimezone(UTC)
+    return f"{at.year:04d}-{at.month:02d}"
+
+
+def metadata_term(name: str, value: str) -> str:
+    """Return how an index holds one folded pair of an article's metadata."""
+    return f"{name}{SEPARATOR}{value}"
+
+
 def fields_of(article: Article) -> dict[str, Any]:
     """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
+    found = analysed_article(article)
     fields: dict[str, Any] = {
-        "text": _joined(article_terms(article)),
-        "title_terms": _joined(title_terms(article)),
+        "analysis": language_of(article.language),
+        "words": _joined(sorted(found.words)),
+        TITLE_WORDS: _joined(bare_words(article.title)),
+        **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
+        "text": _joined(found.text),
+        "title_terms": _joined(found.title),
+        "whole_title": " ".join(terms(article.title, language_of(article.language))),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
-        "metadata": [f"{key}{SEPARATOR}{value}" for key, value in article.metadata.items()],
+        "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
     }
     for name, values in (
         ("category", [article.category] if article.category else []),
@@ -38,6 +68,7 @@ def fields_of(article: Article) -> dict[str, Any]:
         ("author", article.author_names),
         ("publisher", [article.publisher]),
         ("language", [article.language]),
+        ("month", [month(article.published_at)]),
     ):
         folded = _by_folded(values)
         fields[name] = list(folded)
@@ -45,8 +76,12 @@ def fields_of(article: Article) -> dict[str, Any]:
     return fields
 
 
+def _folded(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {fold(name): fold(value) for name, value in metadata.items()}
+
+
 def _joined(terms: Iterable[str]) -> str:
-    return " ".join(term[:LONGEST_TERM] for term in terms)
+    return " ".join(terms)
 
 
 def _by_folded(values: Iterable[str]) -> dict[str, str]:
@@ -58,9 +93,10 @@ def _by_folded(values: Iterable[str]) -> dict[str, str]:
 
 
 _TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}
+_SEEN_OR_NOT = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
 _KEYWORD = {"type": "keyword"}
 _TIME = {"type": "date", "format": "epoch_millis"}
-_KEYWORDS = ("category", "topic", "author", "publisher", "language")
+_KEYWORDS = ("category", "topic", "author", "publisher", "language", "month")
 
 MAPPING: dict[str, Any] = {
     "dynamic": "strict",
@@ -72,6 +108,11 @@ MAPPING: dict[str, Any] = {
         "retracted": {"type": "boolean"},
         "text": _TERMS,
         "title_terms": _TERMS,
+        "whole_title": _KEYWORD,
+        "analysis": _KEYWORD,
+        "words": _SEEN_OR_NOT,
+        TITLE_WORDS: _SEEN_OR_NOT,
+        **{name + WORDS_SUFFIX: _TERMS | {"norms": False} for name in WORD_FIELDS},
         "published_at": _TIME,
         "updated_at": _TIME,
         "metadata": _KEYWORD,
@@ -80,6 +121,14 @@ MAPPING: dict[str, Any] = {
         "article": {"type": "object", "enabled": False},
     },
 }
+
+
+def alias_in_use(namespace: str) -> str:
+    """Return the alias of the Elasticsearch index that this release reads and writes.
+
+    The number is in it: a process never meets what a release with another mapping has made.
+    """
+    return f"{namespace}-articles-{MAPPING_NUMBER}"
 
 
 def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
@@ -13,17 +14,26 @@ from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse
 
 from newswire.accounts import reader
+from newswire.article import Image, Status
+from newswire.frame import CONTENT_SECURITY_POLICY
+from newswire.linked_data import news_article
 from newswire.pages import add_asset, render, templates
-from newswire.problems import Problem, from_validation_error, gone, not_found, unexpected
+from newswire.problems import Problem, from_validation_error, unexpected
+from newswire.query import fitting, interpreted
 from newswire.requests import scalar_params
-from newswire_search.api import find, next_cursor, read
-from newswire_search.index import FACETS, Reading, Retracted, SearchPage, SearchRequest
-from newswire_search.links import Choice, applied, choices, with_cursor
+from newswire_search.api import Entitlement, alike, corrected, find, find_some_words, next_cursor, present, read
+from newswire_search.facets import respelled
+from newswire_search.feed import links_to
+from newswire_search.index import FACETS, Reading, SearchPage, SearchRequest
+from newswire_search.links import Choice, applied, choices, path_of, slug_of, with_cursor, with_query
 from newswire_search.parameters import SCALARS, SearchParams
 from newswire_search.presenting import results
 
 PACKAGE = "newswire_search"
-templates(PACKAGE).globals["search_style_sheet"] = add_asset(PACKAGE, "search.css")
+templates(PACKAGE).globals |= {
+    "search_style_sheet": add_asset(PACKAGE, "search.css"),
+    "suggest_script": add_asset(PACKAGE, "suggest.js"),
+}
 
 FACET_NAMES = {
     "category": "Category",
@@ -31,8 +41,13 @@ FACET_NAMES = {
     "author": "Author",
     "publisher": "Publisher",
     "language": "Language",
+    "month": "Month",
 }
 FACETS_SHOWN = 12
+RELATED = 4
+
+_SCRIPTED = {"Content-Security-Policy": f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"}
+"""For pages with a search box: its script is a file of ours, and asks this site alone."""
 
 _TITLES = {
     401: "A key is needed",
@@ -69,52 +84,70 @@ def router(index: Reading) -> APIRouter:
     routes = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(reader)])
 
     @routes.get("/")
-    async def latest(request: Request) -> Response:
+    async def latest(request: Request, entitlement: Entitlement) -> Response:
         scalar_params(request.query_params, ())
-        asked, page = await find(index, SearchParams(limit=30))
+        asked, page = await find(index, SearchParams(limit=30), entitlement)
         return render(
             "latest.html",
             PACKAGE,
+            headers=_SCRIPTED,
             articles=_listed(asked, page),
             next_page=with_cursor([], next_cursor(asked, page)),
             facets=_facets(page, []),
+            feeds=links_to([]),
         )
 
     @routes.get("/search")
-    async def search(request: Request) -> Response:
+    async def search(request: Request, entitlement: Entitlement) -> Response:
         sent = [
             (name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"
         ]
-        params = _params(sent)
-        asked, page = await find(index, params)
+        fitted = [(name, fitting(value) if name == "q" else value) for name, value in sent]
+        params = _params(fitted)
+        asked, page = await find(index, params, entitlement)
+        some, suggestion = await asyncio.gather(
+            find_some_words(index, asked, page), corrected(index, params, asked, page)
+        )
         return render(
             "search.html",
             PACKAGE,
+            headers=_SCRIPTED,
             q=params.q,
+            cut_short=any(name == "q" and value != params.q for name, value in sent),
+            understood=interpreted(asked.query),
             params=params,
             sort=asked.sort.value,
             hidden=[(name, value) for name, value in sent if name in FACETS],
             total=page.total,
             articles=await asyncio.to_thread(_listed, asked, page),
+            some_words=await asyncio.to_thread(_listed, asked, some) if some else [],
             facets=_facets(page, sent),
             applied=applied(sent, FACET_NAMES),
             next_page=with_cursor(sent, next_cursor(asked, page)),
             following=params.cursor is not None,
+            suggestion=suggestion,
+            suggested=with_query(sent, suggestion),
+            feeds=links_to(fitted),
         )
 
     @routes.get("/articles/{article_id}")
     @routes.get("/articles/{article_id}/{slug}")
-    async def article(article_id: str, slug: str = "") -> Response:
-        found = await read(index, article_id)
-        if found is None:
-            raise not_found("article")
-        if isinstance(found, Retracted):
-            raise gone("article")
-        path = path_of(found)
-        if slug != slug_of(found):
+    async def article(article_id: str, entitlement: Entitlement, slug: str = "") -> Response:
+        found = present(await read(index, article_id, entitlement))
+        if quote(slug) != slug_of(found):  # an address is encoded, a parameter is not
             # The title may change back one day: the redirection must not be kept for ever.
-            return RedirectResponse(path, 301, headers={"Cache-Control": "no-cache"})
-        return render("article.html", PACKAGE, language=_language(found), **_shown(found), body=Markup(found["body"]))  # noqa: S704
+            return RedirectResponse(path_of(found), 301, headers={"Cache-Control": "no-cache"})
+        category = found.get("category")
+        return render(
+            "article.html",
+            PACKAGE,
+            language=_language(found),
+            **_shown(found),
+            body=Markup(found["body"]),  # noqa: S704
+            linked_data=news_article({"status": Status.PUBLISHED, **found}),
+            feeds=links_to([("category", category)] if category else []),
+            related=[_shown(each) for each in await alike(index, found, entitlement, RELATED)],
+        )
 
     return routes
 
@@ -131,16 +164,6 @@ def problem_page(error: Problem) -> Response:
         errors=error.errors,
         code=error.status,
     )
-
-
-def slug_of(article: Mapping[str, Any]) -> str:
-    """Return the last part of an article's address."""
-    return str(article["url"]).rstrip("/").rsplit("/", 1)[-1]
-
-
-def path_of(article: Mapping[str, Any]) -> str:
-    """Return where on this site an article is."""
-    return f"/articles/{article['id']}/{slug_of(article)}"
 
 
 def _params(sent: list[tuple[str, str]]) -> SearchParams:
@@ -165,7 +188,7 @@ def _listed(request: SearchRequest, page: SearchPage) -> list[dict[str, Any]]:
 
 def _shown(article: Mapping[str, Any]) -> dict[str, Any]:
     """Return what templates show of an article."""
-    published, updated = _moment(article["published_at"]), _moment(article["updated_at"])
+    published, updated, image = _moment(article["published_at"]), _moment(article["updated_at"]), article.get("image")
     return {
         "path": path_of(article),
         "title": article["title"],
@@ -174,7 +197,7 @@ def _shown(article: Mapping[str, Any]) -> dict[str, Any]:
         "publisher": article["publisher"],
         "category": article.get("category"),
         "topics": article.get("topics") or [],
-        "image": article.get("image"),
+        "image": Image.model_validate(image) if image else None,
         "published": published,
         "updated": updated if article["version"] > 1 and updated > published else None,
         "correction_note": article.get("correction_note"),
@@ -194,8 +217,12 @@ def _language(article: Mapping[str, Any]) -> str:
 
 
 def _facets(page: SearchPage, sent: list[tuple[str, str]]) -> list[tuple[str, list[Choice]]]:
-    return [
-        (FACET_NAMES[name], choices(name, page.facets[name][:FACETS_SHOWN], sent))
-        for name in FACETS
-        if page.facets[name]
-    ]
+    made = []
+    for name in FACETS:
+        asked = [value for key, value in sent if key == name]
+        all_values = choices(name, respelled(page.facets[name], asked), sent)
+        # What is chosen stays in sight, to be let go again.
+        shown = [choice for at, choice in enumerate(all_values) if at < FACETS_SHOWN or choice.on]
+        if shown:
+            made.append((FACET_NAMES[name], shown))
+    return made

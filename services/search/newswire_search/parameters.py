@@ -1,50 +1,95 @@
 """The query parameters of a search, read strictly."""
 
 import re
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Literal
 
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from newswire import query as language
+from newswire.filters import Filter
 from newswire.folding import fold
 from newswire.problems import invalid
-from newswire.query import QueryTooLong, parse
 from newswire.requests import scalar_params
 from newswire_search.index import FACETS, FieldFilter, SearchRequest, Sort
-from newswire_search.mapping import milliseconds
-from newswire_search.ranking import sought
+from newswire_search.mapping import DAY_MS, milliseconds
+from newswire_search.ranking import recency_counts
 
-SCALARS = ("q", "from", "to", "sort", "limit", "cursor", "fields")
+NARROWING = ("q", "from", "to")
+SCALARS = (*NARROWING, "sort", "limit", "cursor", "fields")
+REPEATABLE = (*FACETS, "ids")
 EXTRA_FIELDS = ("body", "text")
 MOST_VALUES = 100
+MOST_IDS = 100
+MOST_SUGGESTED = 20
 
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _FILTER = "repeatable: any of the values; a leading '-' excludes"
 _VALUES = Annotated[list[str], Field(max_length=MOST_VALUES, description=_FILTER)]
 _DATE = "a date (the whole UTC day) or an RFC 3339 date-time; inclusive"
 
 
-class SearchParams(BaseModel):
-    """The parameters of ``GET /v1/search``."""
+class Narrowing(BaseModel):
+    """Which articles are wanted: what searches and feeds have in common."""
 
     model_config = ConfigDict(extra="forbid")
 
-    q: Annotated[str, Field(description='words, "phrases", OR, -not')] = ""
+    q: Annotated[
+        str, Field(description='words, "phrases", OR, -not, (…), prefix*, field:, published:2026-01..2026-03')
+    ] = ""
     from_: Annotated[str | None, Field(alias="from", description=_DATE)] = None
     to: Annotated[str | None, Field(description=_DATE)] = None
-    sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[str | None, Field(description="'next_cursor' of the page before")] = None
-    fields: Annotated[str | None, Field(description="'body', 'text' or both with a comma: adds those")] = None
     category: _VALUES = []
     topic: _VALUES = []
     author: _VALUES = []
     publisher: _VALUES = []
     language: _VALUES = []
+    month: Annotated[list[str], Field(max_length=MOST_VALUES, description=f"as 2026-03, in UTC; {_FILTER}")] = []
+
+
+class SearchParams(Narrowing):
+    """The parameters of ``GET /v1/search``."""
+
+    sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str | None, Field(description="'next_cursor' of the page before")] = None
+    fields: Annotated[str | None, Field(description="'body', 'text' or both with a comma: adds those")] = None
+    ids: Annotated[
+        list[str], Field(description=f"up to {MOST_IDS} ids, with commas or repeated: these articles, in this order")
+    ] = []
+
+
+class SuggestParams(BaseModel):
+    """The parameters of ``GET /v1/search/suggest``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: Annotated[str, Field(description="what has been typed so far; any text")] = ""
+    limit: Annotated[int, Field(ge=1, le=MOST_SUGGESTED)] = 10
+    format: Annotated[
+        Literal["json", "opensearch"],
+        Field(description="'opensearch': what browsers read, as OpenSearch Suggestions 1.0 has it"),
+    ] = "json"
+
+
+class RelatedParams(BaseModel):
+    """The parameters of ``GET /v1/search/related/{id}``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=MOST_SUGGESTED)] = 5
 
 
 async def _each_once(request: Request) -> None:
-    scalar_params(request.query_params, SCALARS, FACETS)
+    scalar_params(request.query_params, SCALARS, REPEATABLE)
+
+
+async def _each_narrowing_once(request: Request) -> None:
+    scalar_params(request.query_params, NARROWING, FACETS)
 
 
 async def search_params(
@@ -52,6 +97,42 @@ async def search_params(
 ) -> SearchParams:
     """Read the parameters of a search: the dependency of its paths."""
     return params
+
+
+async def narrowing(
+    _: Annotated[None, Depends(_each_narrowing_once)], params: Annotated[Narrowing, Query()]
+) -> Narrowing:
+    """Read which articles a feed is to hold: the dependency of feeds."""
+    return params
+
+
+async def suggest_params(request: Request, params: Annotated[SuggestParams, Query()]) -> SuggestParams:
+    """Read what has been typed so far: the dependency of suggestions."""
+    scalar_params(request.query_params, SuggestParams.model_fields)
+    return params
+
+
+async def related_params(request: Request, params: Annotated[RelatedParams, Query()]) -> RelatedParams:
+    """Read how many related articles are wanted: the dependency of their path."""
+    scalar_params(request.query_params, RelatedParams.model_fields)
+    return params
+
+
+def asked_ids(params: SearchParams) -> list[str]:
+    """Return the ids of the articles that are asked for, each once; none where this is a search.
+
+    Raises:
+        Problem: 422 where they are none or too many, or something is asked beside them that would narrow or order them.
+    """
+    if not params.ids:
+        return []
+    for name, field in SearchParams.model_fields.items():
+        if name not in ("ids", "fields") and getattr(params, name) != field.default:
+            raise invalid(field.alias or name, "cannot go with 'ids'", "send 'ids' alone, or with 'fields'")
+    ids = list(dict.fromkeys(one.strip() for several in params.ids for one in several.split(",") if one.strip()))
+    if not 1 <= len(ids) <= MOST_IDS:
+        raise invalid("ids", f"names {len(ids)} articles", f"name from 1 to {MOST_IDS}")
+    return ids
 
 
 def extra_fields(params: SearchParams) -> tuple[str, ...]:
@@ -63,28 +144,43 @@ def extra_fields(params: SearchParams) -> tuple[str, ...]:
     return names
 
 
-def to_request(params: SearchParams) -> SearchRequest:
-    """Return the first page that the parameters ask for; the cursor is not read here.
+def to_request(
+    params: SearchParams, entitlement: Filter | None = None, *, clock: Callable[[], float] = time.time
+) -> SearchRequest:
+    """Return the first page that the parameters ask for, of what the caller may read; the cursor is not read here.
 
     Raises:
         Problem: 422 where a value cannot be used.
     """
     try:
-        query = parse(params.q)
-    except QueryTooLong as error:
+        query = language.parse(params.q)
+    except language.QueryTooLong as error:
         raise invalid("q", str(error), "send a shorter query") from None
     since = _instant("from", params.from_, end=False) if params.from_ is not None else None
     until = _instant("to", params.to, end=True) if params.to is not None else None
     if since is not None and until is not None and since > until:
         raise invalid("from", "lies after 'to'", "swap the two")
-    return SearchRequest(
+    has_words = _says_words(query)
+    sort = params.sort or (Sort.RELEVANCE if has_words else Sort.NEWEST)
+    request = SearchRequest(
         query=query,
         filters={name: chosen for name in FACETS if (chosen := _field_filter(name, getattr(params, name)))},
         since=since,
         until=until,
-        sort=params.sort or (Sort.RELEVANCE if sought(query) else Sort.NEWEST),
+        sort=sort,
         limit=params.limit,
-        with_text=bool(sought(query)) or bool(extra_fields(params)),
+        with_text=has_words or bool(extra_fields(params)),
+        entitlement=entitlement,
+    )
+    aging = sort is Sort.RELEVANCE and recency_counts(request)
+    return replace(request, now=round(clock() * 1000)) if aging else request
+
+
+def _says_words(query: language.Query) -> bool:
+    """Tell whether a query asks for words, by which results can be ranked, and not only for values and dates."""
+    return any(
+        isinstance(leaf, language.Prefix) or (isinstance(leaf, language.Words) and leaf.field in (None, "title"))
+        for leaf in language.leaves(query, forbidden=False)
     )
 
 
@@ -93,6 +189,8 @@ def _field_filter(field: str, values: list[str]) -> FieldFilter | None:
     unwanted = tuple(fold(value[1:]) for value in values if value.startswith("-"))
     if not all((*wanted, *unwanted)):
         raise invalid(field, "is empty", "send a value, or leave the parameter out")
+    if field == "month" and not all(_MONTH.fullmatch(value) for value in (*wanted, *unwanted)):
+        raise invalid(field, "is not a month", "send a year and a month, such as 2026-03")
     return FieldFilter(wanted, unwanted) if values else None
 
 
@@ -101,8 +199,8 @@ def _instant(field: str, text: str, *, end: bool) -> int:
     value = re.sub(r"(T\d\d:\d\d\S*) (\d\d:?\d\d)$", r"\1+\2", text.strip())
     try:
         if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-            start = datetime.combine(date.fromisoformat(value), time(), UTC)
-            return milliseconds(start) + (86_400_000 - 1 if end else 0)
+            start = datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
+            return milliseconds(start) + (DAY_MS - 1 if end else 0)
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None or "T" not in value.upper():
             raise ValueError(value)

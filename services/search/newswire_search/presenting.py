@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from newswire.highlights import highlight
+from newswire.analysis import language_of
+from newswire.highlights import highlight, opening
+from newswire.matching import analysed, beginnings, sought
 from newswire.query import Query
 from newswire_search.index import SearchPage
-from newswire_search.ranking import sought
 
 MEMBERS = (
     "id",
@@ -31,9 +32,14 @@ _EMPTY: dict[str, Any] = {"authors": [], "topics": [], "metadata": {}, "language
 FRAGMENTS, FRAGMENT_WIDTH = 2, 180
 
 
+def summary(article: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an article as lists show it."""
+    return _members(article, MEMBERS)
+
+
 def result(article: Mapping[str, Any], query: Query, extra: Sequence[str] = ()) -> dict[str, Any]:
     """Return an article as a search result."""
-    shown = _members(article, MEMBERS)
+    shown = summary(article)
     shown["highlights"] = highlights(article, query)
     return shown | _members(article, extra)
 
@@ -49,12 +55,20 @@ def results(page: SearchPage, query: Query, extra: Sequence[str] = ()) -> list[d
 
 
 def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]:
-    """Return escaped text in which only ``<mark>`` is markup: the whole title, and the best passages of the body."""
-    if not sought(query):
+    """Return escaped text in which only ``<mark>`` is markup: the whole title, and the best passages of the body.
+
+    Where no word stands in the body, the beginning of summary or body takes the place of a passage.
+    """
+    language = language_of(article.get("language", ""))
+    asked = analysed(query, language)
+    if not sought(asked) and not any(beginnings(asked)):
         return {"title": [], "body": []}
+    title, text = article["title"], article.get("text", "")
+    passages = highlight(text, asked, fragments=FRAGMENTS, width=FRAGMENT_WIDTH, language=language)
+    beginning = opening(article.get("summary") or text, FRAGMENT_WIDTH)
     return {
-        "title": highlight(article["title"], query, fragments=0, width=FRAGMENT_WIDTH),
-        "body": highlight(article.get("text", ""), query, fragments=FRAGMENTS, width=FRAGMENT_WIDTH),
+        "title": highlight(title, asked, fragments=0, width=FRAGMENT_WIDTH, language=language, title=True),
+        "body": passages or ([beginning] if beginning else []),
     }
 
 

@@ -12,8 +12,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from newswire.filters import Filter
 from newswire.keyspace import Keyspace
-from newswire_search.index import Reading, Retracted, SearchPage, SearchRequest
+from newswire_search.index import Beginning, Completion, Day, Reading, Retracted, SearchPage, SearchRequest
 
 log = logging.getLogger(__name__)
 
@@ -32,35 +33,57 @@ class ErasureAware:
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles, as `newswire_search.index.ArticleIndex.search` does."""
         page = await self._index.search(request)
-        erased = await self._erased(page.articles)
-        if not erased:
-            return page
-        kept = [article for article in page.articles if article["id"] not in erased]
-        return replace(page, articles=kept, total=page.total - len(erased))
+        kept = await self._kept(page.articles)
+        gone = len(page.articles) - len(kept)
+        return replace(page, articles=kept, total=page.total - gone) if gone else page
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return a published article, as `newswire_search.index.ArticleIndex.get` does."""
         found = await self._index.get(article_id)
-        if found is None or isinstance(found, Retracted) or not await self._erased([found]):
+        if found is None or isinstance(found, Retracted) or await self._kept([found]):
             return found
         return Retracted(article_id, found["version"])
 
-    async def _erased(self, articles: Sequence[Mapping[str, Any]]) -> set[str]:
-        """Return the ids of those whose record is there and whose version document is gone."""
-        if not articles:
+    async def days(self, request: SearchRequest) -> Sequence[Day]:
+        """Return days with their counts, as `newswire_search.index.Reading.days` does; the index alone knows them."""
+        return await self._index.days(request)
+
+    async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return published articles, as `newswire_search.index.ArticleIndex.get_all` does."""
+        return await self._kept(await self._index.get_all(article_ids))
+
+    async def complete(self, beginning: Beginning) -> list[Completion]:
+        """Complete what is typed, as `newswire_search.index.ArticleIndex.complete` does."""
+        found = await self._index.complete(beginning)
+        erased = await self._erased(list(dict.fromkeys((each.article_id, each.version) for each in found)))
+        return [each for each in found if (each.article_id, each.version) not in erased]
+
+    async def related(
+        self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
+    ) -> list[Mapping[str, Any]]:
+        """Return related articles, as `newswire_search.index.ArticleIndex.related` does."""
+        return await self._kept(await self._index.related(article, entitlement, limit))
+
+    async def _kept(self, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        erased = await self._erased([(article["id"], article["version"]) for article in articles])
+        return [article for article in articles if (article["id"], article["version"]) not in erased]
+
+    async def _erased(self, shown: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Return those, of ids and versions, whose record is there and whose version document is gone."""
+        if not shown:
             return set()
-        versions = [self._keys.version(article["id"], article["version"]) for article in articles]
+        versions = [self._keys.version(article_id, version) for article_id, version in shown]
         try:
             async with asyncio.timeout(PATIENCE):
                 if await self._records.exists(*versions) == len(versions):  # nearly always
                     return set()
                 async with self._records.pipeline(transaction=False) as pipe:
-                    for article, version in zip(articles, versions, strict=True):
+                    for (article_id, _), version in zip(shown, versions, strict=True):
                         pipe.exists(version)
-                        pipe.exists(self._keys.article(article["id"]))
+                        pipe.exists(self._keys.article(article_id))
                     found = await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("the record cannot be asked; the index answers alone", extra={"reason": repr(error)})
             return set()
-        pairs = zip(articles, found[::2], found[1::2], strict=True)
-        return {article["id"] for article, document, head in pairs if head and not document}
+        pairs = zip(shown, found[::2], found[1::2], strict=True)
+        return {each for each, document, head in pairs if head and not document}

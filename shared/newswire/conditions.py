@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import Request
 
 from newswire.problems import FieldError, Problem, invalid, problem
-from newswire.records import Head
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _TAGS = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
@@ -20,7 +19,7 @@ def parameter(name: str, what: str) -> dict[str, Any]:
 
 IF_MATCH = parameter("If-Match", "The ETag of the state that you saw: any other is left as it is (412).")
 IF_NONE_MATCH = parameter("If-None-Match", "The ETag of the state that you have: 304 where it is still that.")
-ONLY_IF_NEW = parameter("If-None-Match", "`*`: only if there is no such article yet (412).")
+ONLY_IF_NEW = parameter("If-None-Match", "`*`: only if there is no such thing yet (412).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +40,28 @@ class Conditions:
         """
         return cls(_tags(request, "If-Match"), _tags(request, "If-None-Match"), must_match)
 
-    def check(self, head: Head | None) -> None:
-        """Hold what is there against what was demanded.
+    def check(self, state: str | None, what: str = "article") -> None:
+        """Hold the state of what is there, None where nothing is, against what was demanded.
 
         Raises:
             newswire.problems.Problem: 412 where it is another state, 428 where one should have been named.
         """
-        tag = etag(head.state) if head else None
-        if head is not None and self.must_match and self.match is None:
-            fix = f"read the article, and send its ETag as If-Match: {tag}"
+        tag = etag(state) if state is not None else None
+        if tag is not None and self.must_match and self.match is None:
+            fix = f"read the {what}, and send its ETag as If-Match: {tag}"
             raise problem(428, "if-match-needed", fix, errors=[FieldError("If-Match", "is needed here", fix)])
         if self.match is not None and (tag is None or not self.match & {tag, "*"}):
-            raise _failed("If-Match", head)
+            raise _failed("If-Match", tag, what)
         if self.none_match is not None and tag is not None and {_weak(tag), "*"} & set(map(_weak, self.none_match)):
-            raise _failed("If-None-Match", head)
+            raise _failed("If-None-Match", tag, what)
 
-    def known(self, head: Head) -> bool:
+    def known(self, state: str) -> bool:
         """Tell whether the asking client has this state already."""
-        return self.none_match is not None and bool({_weak(etag(head.state)), "*"} & set(map(_weak, self.none_match)))
+        return self.none_match is not None and bool({_weak(etag(state)), "*"} & set(map(_weak, self.none_match)))
 
 
 def etag(state: str) -> str:
-    """Return the ETag of an article in a state, ``"version-revision"``."""
+    """Return the ETag of a state: of an article that is ``version-revision``."""
     return f'"{state}"'
 
 
@@ -82,7 +81,7 @@ def _tags(request: Request, name: str) -> frozenset[str] | None:
     return frozenset(re.findall(_TAG, line))
 
 
-def _failed(name: str, head: Head | None) -> Problem:
-    found = f"the article is in state {etag(head.state)}" if head else "there is no such article"
-    error = FieldError(name, f"does not hold: {found}", "read the article again, and decide anew")
+def _failed(name: str, tag: str | None, what: str) -> Problem:
+    found = f"the {what} is in state {tag}" if tag else f"there is no such {what}"
+    error = FieldError(name, f"does not hold: {found}", f"read the {what} again, and decide anew")
     return problem(412, "precondition-failed", f"{name} does not hold: {found}; nothing was written", errors=[error])

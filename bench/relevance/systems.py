@@ -1,0 +1,138 @@
+"""What is compared: Newswire on each index, asked through its API, and plain Elasticsearch."""
+
+import asyncio
+import html
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from elasticsearch import AsyncElasticsearch
+from elasticsearch.helpers import async_bulk
+
+from bench.batches import publish
+from bench.load import Connection, request
+from bench.relevance.collection import Collection
+from bench.servers import new_key, service, valkey
+from newswire.accounts import Scope
+from newswire.keyspace import Keyspace
+from tests.servers.elasticsearch import ElasticsearchServer
+
+PAGE = 20
+PATIENCE = 600.0
+
+
+@dataclass(frozen=True)
+class System:
+    """Something that answers queries."""
+
+    connection: Connection
+    ask: Callable[[str, int], bytes]
+    """Makes the request, of a text and how many results are wanted."""
+    read: Callable[[Any], list[str]]
+    """Takes the ids, best first, from the answer."""
+
+    async def find(self, words: str, limit: int) -> list[str]:
+        """Return the ids found."""
+        answer = await self.connection.ask(self.ask(words, limit))
+        if answer.status != 200:
+            raise RuntimeError(f"{answer.status}: {answer.body[:300].decode('utf-8', 'replace')}")
+        return self.read(orjson.loads(answer.body))
+
+    async def milliseconds(self, words: str) -> float:
+        """Return how long one page of results takes."""
+        asked = self.ask(words, PAGE)
+        sent = time.perf_counter()
+        await self.connection.ask(asked)
+        return (time.perf_counter() - sent) * 1000
+
+
+@asynccontextmanager
+async def newswire(collection: Collection, folder: Path, settings: Mapping[str, str]) -> AsyncIterator[System]:
+    """Publish a collection to a Newswire of its own, and yield it once all is found."""
+    namespace = f"relevance{secrets.token_hex(4)}"
+    place = folder / namespace
+    place.mkdir()
+    with valkey(place / "store") as url:
+        key, _ = await new_key(url, Scope.PUBLISH, Keyspace(namespace))
+        given = {
+            **settings,
+            "NEWSWIRE_REDIS_URL": url,
+            "NEWSWIRE_DATA_DIR": str(place),
+            "NEWSWIRE_NAMESPACE": namespace,
+        }
+        with (
+            service("ingest", given, place / "ingest.log") as ingest,
+            service("search", given, place / "search.log") as search,
+        ):
+            answers = await publish(ingest.site, key, collection.articles.values())
+            ids = {line["id"]: id_ for line, id_ in zip(answers, collection.articles, strict=True)}
+            async with await Connection.open(search.site) as connection:
+                await _until_found(connection, len(collection.articles))
+                yield System(
+                    connection,
+                    lambda words, limit: request("GET", f"/v1/search?{urlencode({'q': words, 'limit': limit})}"),
+                    lambda answer: [ids[found["id"]] for found in _results(answer)],
+                )
+
+
+@asynccontextmanager
+async def plain_elasticsearch(
+    collection: Collection, server: ElasticsearchServer, analyzer: str
+) -> AsyncIterator[System]:
+    """Index titles and bodies the way most do, and yield `multi_match` over both."""
+    index = f"plain-{analyzer}"
+    field = {"type": "text", "analyzer": analyzer}
+    basic_auth = (server.username or "", server.password or "") if server.username else None
+    async with AsyncElasticsearch(server.url, basic_auth=basic_auth, request_timeout=60) as client:
+        await client.indices.create(
+            index=index,
+            settings={"number_of_shards": 1, "number_of_replicas": 0},
+            mappings={"properties": {"title": field, "body": field}},
+        )
+        try:
+            await async_bulk(
+                client,
+                ({"_index": index, "_id": id_, "_source": _plain(sent)} for id_, sent in collection.articles.items()),
+                refresh=True,
+            )
+            headers = {"content_type": "application/json"} | dict(server.request("/").header_items())
+            async with await Connection.open(server.url) as connection:
+
+                def ask(words: str, limit: int) -> bytes:
+                    query = {"multi_match": {"query": words, "fields": ["title", "body"]}}
+                    body = orjson.dumps({"query": query, "size": limit, "track_total_hits": True})
+                    return request("POST", f"/{index}/_search", body, **headers)
+
+                yield System(
+                    connection,
+                    ask,
+                    lambda answer: [hit["_id"] for hit in answer["hits"]["hits"]],
+                )
+        finally:
+            await client.indices.delete(index=index)
+
+
+async def _until_found(connection: Connection, count: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while orjson.loads((await connection.ask(request("GET", "/v1/search?limit=1"))).body).get("total") != count:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not all of {count} articles could be found after {PATIENCE} s")
+        await asyncio.sleep(0.2)
+
+
+def _results(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a reader sees from top to bottom: first what has all words, then what has some."""
+    some = answer.get("some_words") or {"articles": []}
+    return [*answer["articles"], *some["articles"]]
+
+
+def _plain(article: Mapping[str, Any]) -> dict[str, str]:
+    body = html.unescape(re.sub(r"</?p>", "\n", article["body"]))
+    return {"title": article["title"], "body": "\n".join([article.get("summary") or "", body]).strip()}

@@ -1,0 +1,191 @@
+"""What came before: the events of the stream, gone through for one subscription alone.
+
+So that a subscription may begin with a time gone by, go on where it was paused, or ask for all since a time again. It is done a
+little at a time (``backlog.lua``), by whichever process comes first, and never so that much waits at an endpoint: what is
+published meanwhile is not held up. The stream is all that there is to go through: what it holds no more is not delivered.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.article import Status
+from newswire.consume import pause
+from newswire.events import ArticlePublished, ArticleRetracted, CloudEvent, PoisonEntry, UnknownType, decode
+from newswire.functions import Argument
+from newswire.keyspace import Keyspace
+from newswire.memory import MemoryGuard
+from newswire.stream import newest_entry
+from newswire_notify.queue import Queue
+from newswire_notify.rendering import envelope
+from newswire_notify.subscriptions import NotChanged, Subscription, before
+
+log = logging.getLogger(__name__)
+
+PAGE = 25
+"""Events that are read at a time: each may be as large as an article."""
+IDLE = 0.5
+LEASE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a backlog has got. Times are ms since the epoch."""
+
+    state: str
+    """``waiting``, ``running`` or ``done``."""
+    since: int
+    reached: int
+    looked_at: int
+    enqueued: int
+    created: int
+    ended: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An event of the stream, read once more."""
+
+    entry: str
+    event: CloudEvent
+    payload: ArticlePublished | ArticleRetracted
+
+
+class Backlogs:
+    """Works off the backlogs of one namespace. Any number of processes may share the work."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        records: "Redis",
+        keys: Keyspace,
+        *,
+        keep: float = 7 * 86_400,
+        room: MemoryGuard | None = None,
+        enqueued: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._queue = queue
+        self._records = records
+        self._keys = keys
+        self._keep = int(keep * 1000)
+        self._room = room
+        self._enqueued = enqueued
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Go on until stopping is set, half of the time at the most."""
+        while not stopping.is_set():
+            began = time.monotonic()
+            worked = False
+            try:
+                if self._room is None or self._room.full is None:
+                    worked = await self.step()
+            except (RedisError, OSError) as error:
+                log.warning("backlogs cannot be worked off", extra={"reason": str(error)})
+            await pause(stopping, time.monotonic() - began if worked else IDLE)
+
+    async def step(self) -> bool:
+        """Go through a few more events for the subscription that waits longest; return whether there was one."""
+        taken = await self._queue.functions.call(
+            "take_backlog", [], [self._queue.prefix, self._queue.now, int(LEASE * 1000)]
+        )
+        if not taken:
+            return False
+        backlog, sub, at, upto = (part.decode() for part in taken[:4])
+        fields = await self._queue.redis.hgetall(self._queue.key("subscription", sub))
+        if not fields:
+            return True
+        subscription = Subscription.read(fields)
+        end = upto or await newest_entry(self._records, self._keys.stream)
+        page = await self._records.xrange(self._keys.stream, f"({at}", end, count=PAGE)
+        events = [past for entry, found in page if (past := _past(entry.decode(), found))]
+        reached = page[-1][0].decode() if len(page) == PAGE else end
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            backlog,
+            at,
+            reached,
+            end,
+            int(len(page) < PAGE),
+            self._queue.now,
+            self._keep,
+            len(page),
+        ]
+        asked = await self._asked_for(subscription, events)
+        for past in events:
+            retracted = isinstance(past.payload, ArticleRetracted)
+            arguments += [
+                past.event.id,
+                past.event.type,
+                "retracted" if retracted else "published",
+                past.payload.id,
+                past.payload.version,
+                past.entry,
+                envelope(past.event, with_data=retracted),
+                int(past.entry in asked),
+            ]
+        if await self._queue.functions.call("step_backlog", [], arguments) > 0:
+            self._enqueued()
+        return True
+
+    async def _asked_for(self, subscription: Subscription, events: Sequence[Past]) -> set[str]:
+        """Return the entries of the versions that the subscription asks for and that no later one has replaced."""
+        wish = subscription.wish()
+        wanted = [past for past in events if isinstance(past.payload, ArticlePublished) and wish.covers(past.payload)]
+        async with self._records.pipeline(transaction=False) as pipe:
+            for past in wanted:
+                pipe.hmget(self._keys.article(past.payload.id), "status", "version")
+            heads = await pipe.execute()
+        published = Status.PUBLISHED.encode()
+        return {
+            past.entry
+            for past, (status, version) in zip(wanted, heads, strict=True)
+            if status == published and version == str(past.payload.version).encode()
+        }
+
+
+async def replay_since(queue: Queue, found: Subscription, moment_ms: int) -> bool:
+    """Ask for all since a time to be sent again, with the ids that it had; return whether it can be done now.
+
+    It cannot while an earlier backlog of the subscription is not done.
+
+    Raises:
+        NotChanged: the subscription is paused or disabled.
+    """
+    since = before(moment_ms)
+    answer = await queue.functions.call(
+        "replay_since", [], [queue.prefix, found.id, found.account, moment_ms, since, queue.now]
+    )
+    if answer in (b"PAUSED", b"DISABLED"):
+        raise NotChanged(f"it is {answer.decode().lower()}")
+    return bool(answer == b"OK")
+
+
+async def standing(queue: Queue, subscription_id: str) -> Standing | None:
+    """Return how far the latest backlog of a subscription has got, or None where it had none lately."""
+    backlog = await queue.redis.hget(queue.key("subscription", subscription_id), "backlog")
+    fields = await queue.redis.hgetall(queue.key("backlog", backlog.decode())) if backlog else None
+    if not fields:
+        return None
+    return Standing(
+        state=fields[b"state"].decode(),
+        since=int(fields[b"since"]),
+        reached=int(fields[b"at"].split(b"-")[0]),
+        looked_at=int(fields[b"looked_at"]),
+        enqueued=int(fields[b"enqueued"]),
+        created=int(fields[b"created"]),
+        ended=int(fields[b"ended"]) if b"ended" in fields else None,
+    )
+
+
+def _past(entry: str, fields: dict[bytes, bytes]) -> Past | None:
+    """Read an entry of the stream; None for what no subscriber is told of."""
+    try:
+        event, payload = decode(fields)
+    except (PoisonEntry, UnknownType):
+        return None
+    return Past(entry, event, payload) if isinstance(payload, ArticlePublished | ArticleRetracted) else None

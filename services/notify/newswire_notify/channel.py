@@ -1,0 +1,67 @@
+"""How deliveries reach a subscriber: an address, and what its owner wants said or spared there."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from newswire.article import Text
+
+MOST_HEADERS = 10
+MOST_HEADER_BYTES = 4096
+MOST_IN_FLIGHT = 256
+MOST_A_SECOND = 1000
+
+_NAME = re.compile(r"authorization|x-[a-z0-9][a-z0-9-]{0,98}", re.IGNORECASE)
+_SPOKEN_BY_PROXIES = ("x-forwarded-", "x-real-ip", "x-original-", "x-http-method")
+_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,1998}[\x21-\x7e])?")
+
+
+class Webhook(BaseModel):
+    """Deliver by HTTP POST to an address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["webhook"]
+    url: Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
+    headers: dict[str, str] = Field(default={}, repr=False)
+    """Sent with every delivery: ``Authorization`` and names that begin with ``X-``. Their values are never shown again."""
+    rate: float | None = Field(default=None, gt=0, le=MOST_A_SECOND)
+    """Deliveries a second, at most."""
+    concurrency: int | None = Field(default=None, ge=1, le=MOST_IN_FLIGHT)
+    """Deliveries in flight at a time; the operator's own limit holds as well."""
+    notices: bool = False
+    """Also deliver what befalls the account's subscriptions, such as one that was disabled."""
+
+    @field_validator("headers")
+    @classmethod
+    def _only_what_harms_nobody(cls, headers: dict[str, str]) -> dict[str, str]:
+        if len(headers) > MOST_HEADERS:
+            raise ValueError(f"must be at most {MOST_HEADERS} headers")
+        if len({name.lower() for name in headers}) < len(headers):
+            raise ValueError("must not name a header twice")
+        for name, value in headers.items():
+            if not _NAME.fullmatch(name) or name.lower().startswith(_SPOKEN_BY_PROXIES):
+                raise ValueError("must be 'Authorization', or begin with 'X-' and not be one that proxies set")
+            if not _VALUE.fullmatch(value):
+                raise ValueError("must have values of 1 to 2000 printable ASCII characters without blanks around them")
+        if sum(len(name) + len(value) for name, value in headers.items()) > MOST_HEADER_BYTES:
+            raise ValueError(f"must take no more than {MOST_HEADER_BYTES} bytes")
+        return headers
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as its owner sees it: of the headers, which may be secrets, only the names."""
+        names = {"header_names": list(self.headers)} if self.headers else {}
+        return self.model_dump(exclude={"headers"}, exclude_defaults=True) | names
+
+
+class WebhookView(BaseModel):
+    """Where deliveries go, and how."""
+
+    type: Literal["webhook"]
+    url: str
+    header_names: list[str] = []
+    """The names of the headers that are sent along; their values are not shown."""
+    rate: float | None = None
+    concurrency: int | None = None
+    notices: bool = False

@@ -1,0 +1,269 @@
+"""Connections to endpoints: as much of an HTTP client as a webhook needs, at a sixth of what a general one costs.
+
+One POST at a time goes over a kept connection of HTTP/1.1 (RFC 9112); the answer is parsed by llhttp. What an endpoint does costs
+a bounded amount: its headers are read up to a limit, of its body the beginning, and a connection with more to come is closed.
+Nothing is followed, kept or decoded: no redirects, cookies or compression.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Self, cast
+
+import httptools
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from newswire_notify.guard import Dialler, Policy
+
+ANSWER_KEPT = 4096
+LONGEST_HEAD = 32 * 1024
+KEPT_IDLE = 15.0
+"""Seconds that a connection is kept for the next delivery."""
+MOST_IDLE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an endpoint answered: the status, the beginning of the body, and the one header that is looked at."""
+
+    status: int
+    body: bytes
+    retry_after: str
+
+
+class NotConnected(TimeoutError):
+    """No connection was made in time."""
+
+
+class Unreadable(Exception):
+    """What came back is no answer by HTTP; the message says why."""
+
+
+class _Lost(ConnectionError):
+    """The connection ended before anything came back on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    tls: bool
+    name: str
+    port: int
+
+
+@lru_cache(maxsize=8192)
+def _target(address: str) -> tuple[_Origin, str]:
+    """Return where an address leads to, and the beginning of every request to it."""
+    url = URL(address)
+    if url.scheme not in ("http", "https") or url.raw_host is None or url.port is None:
+        raise ValueError("no address of a webhook")
+    head = f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+    return _Origin(url.scheme == "https", url.raw_host, url.port), head
+
+
+class _Connection(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.reusable = False
+        self.expiry: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+        self._waiting: asyncio.Future[Answer] | None = None
+
+    def ask(self, head: bytes, body: bytes) -> "asyncio.Future[Answer]":
+        """Send a request; the future brings its answer."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._head_bytes, self._in_head, self._ends_with_connection = 0, True, True
+        self._retry_after = ""
+        self._body = b""
+        self.reusable = False
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.writelines((head, body))
+        return self._waiting
+
+    def abort(self) -> None:
+        """Hang up, whatever is under way."""
+        self.open = False
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting is None or self._waiting.done():
+            self.abort()  # nothing was asked
+            return
+        self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(Unreadable(f"no answer by HTTP: {error}"))
+        if self._in_head and self._head_bytes > LONGEST_HEAD:
+            self._fail(Unreadable("the headers of the answer are too long"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.open = False
+        if self._waiting is None or self._waiting.done():
+            return
+        if not self._head_bytes:
+            self._fail(_Lost("the connection was closed without an answer"))
+        elif self._in_head or not self._ends_with_connection:
+            self._fail(Unreadable("the answer broke off"))
+        else:
+            self._finish()
+
+    def on_message_begin(self) -> None:
+        self.reusable = False  # until it has ended; what comes after it was not asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        lower = name.lower()
+        if lower == b"retry-after":
+            self._retry_after = value.decode("latin-1")
+        elif lower in (b"content-length", b"transfer-encoding"):
+            self._ends_with_connection = False
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+
+    def on_body(self, data: bytes) -> None:
+        if self._waiting is None or self._waiting.done():
+            return
+        self._body += data[: ANSWER_KEPT + 1 - len(self._body)]
+        if len(self._body) > ANSWER_KEPT:
+            self._finish()
+            self.abort()
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:  # an interim answer: the real one follows
+            self._in_head, self._ends_with_connection = True, True
+            return
+        if self._waiting is not None and not self._waiting.done():
+            self.reusable = self._parser.should_keep_alive() and self._transport.get_write_buffer_size() == 0
+            self._finish()
+        else:
+            self.reusable = False
+
+    def _finish(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(
+                Answer(self._parser.get_status_code(), self._body[:ANSWER_KEPT], self._retry_after)
+            )
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+        self.abort()
+
+
+class Connections:
+    """The connections of one process to all endpoints that a policy allows."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        connect: float = 5.0,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._dialler = Dialler(policy, resolver)
+        self._connect = connect
+        self._tls = tls or ssl.create_default_context()
+        self._idle: dict[_Origin, list[_Connection]] = {}
+        self._count = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for origin, kept in list(self._idle.items()):
+            for connection in list(kept):
+                self._expire(origin, connection)
+        await self._dialler.close()
+
+    async def post(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Post a body once; how long it may take in all is the caller's to limit.
+
+        Raises:
+            NotConnected: no connection was made in time.
+            OSError: none could be made, or it was lost; `AddressRefused` and `socket.gaierror` among them.
+            Unreadable: what came back is no answer.
+            ValueError: the address or a header cannot be sent.
+        """
+        origin, line = _target(address)
+        head = _head(line, headers, len(body))
+        if (connection := self._take(origin)) is not None:
+            try:
+                return await self._ask(origin, connection, head, body)
+            except _Lost:
+                pass  # it had been closed over there while it was idle
+        return await self._ask(origin, await self._open(origin), head, body)
+
+    async def _ask(self, origin: _Origin, connection: _Connection, head: bytes, body: bytes) -> Answer:
+        try:
+            answer = await connection.ask(head, body)
+        except BaseException:
+            connection.abort()
+            raise
+        if connection.reusable and connection.open and self._count < MOST_IDLE:
+            self._keep(origin, connection)
+        else:
+            connection.abort()
+        return answer
+
+    async def _open(self, origin: _Origin) -> _Connection:
+        try:
+            async with asyncio.timeout(self._connect):
+                sock = await self._dialler.dial(origin.name, origin.port)
+                try:
+                    _, connection = await asyncio.get_running_loop().create_connection(
+                        _Connection,
+                        sock=sock,
+                        ssl=self._tls if origin.tls else None,
+                        server_hostname=origin.name if origin.tls else None,
+                    )
+                except BaseException:
+                    sock.close()
+                    raise
+        except TimeoutError as error:
+            raise NotConnected from error
+        return connection
+
+    def _take(self, origin: _Origin) -> _Connection | None:
+        while kept := self._idle.get(origin):
+            connection = kept[-1]
+            self._forget(origin, connection)
+            if connection.open:
+                return connection
+        return None
+
+    def _keep(self, origin: _Origin, connection: _Connection) -> None:
+        self._idle.setdefault(origin, []).append(connection)
+        self._count += 1
+        connection.expiry = asyncio.get_running_loop().call_later(KEPT_IDLE, self._expire, origin, connection)
+
+    def _expire(self, origin: _Origin, connection: _Connection) -> None:
+        self._forget(origin, connection)
+        connection.abort()
+
+    def _forget(self, origin: _Origin, connection: _Connection) -> None:
+        if connection.expiry is not None:
+            connection.expiry.cancel()
+        kept = self._idle[origin]
+        kept.remove(connection)
+        self._count -= 1
+        if not kept:
+            del self._idle[origin]
+
+
+def _head(line: str, headers: Mapping[str, str], length: int) -> bytes:
+    lines = [line]
+    for name, value in headers.items():
+        if not value.isprintable():
+            raise ValueError(f"{name} holds what no header may")
+        lines.append(f"{name}: {value}\r\n")
+    lines.append(f"Content-Length: {length}\r\n\r\n")
+    return "".join(lines).encode("ascii")

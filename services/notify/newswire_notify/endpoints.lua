@@ -1,0 +1,75 @@
+-- What an endpoint's owner does to it, and is told of it. Builds on queue.lua, subscribing.lua, fan_out.lua and claiming.lua.
+
+-- prefix, id, account, new secret, now (ms), overlap (ms), most former secrets. The old secret goes on signing for that time.
+-- Answers MISSING, MANY where too many former ones do so already, or OK.
+local function rotate(_, argv)
+  local p, id, now = argv[1], argv[2], tonumber(argv[5])
+  local key = p .. 'subscription:' .. id
+  local account, secret, previous = unpack(redis.call('HMGET', key, 'account', 'secret', 'previous'))
+  if account ~= argv[3] then return 'MISSING' end
+  local kept = {}
+  for _, former in ipairs(cjson.decode(previous or '[]')) do
+    if former[2] > now then kept[#kept + 1] = former end
+  end
+  if tonumber(argv[6]) > 0 then kept[#kept + 1] = {secret, now + tonumber(argv[6])} end
+  if #kept > tonumber(argv[7]) then return 'MANY' end
+  redis.call('HSET', key, 'secret', argv[4], 'previous', #kept > 0 and cjson.encode(kept) or '[]')
+  return 'OK'
+end
+
+-- prefix, id, account, now. The endpoint has answered its owner's test: its circuit closes.
+local function close_circuit(_, argv)
+  local p, id = argv[1], argv[2]
+  local key = p .. 'subscription:' .. id
+  if redis.call('HGET', key, 'account') ~= argv[3] then return 0 end
+  redis.call('HDEL', key, 'failing', 'failing_since', 'probe_at', 'probes')
+  if redis.call('EXISTS', p .. 'due:' .. id) == 1 then redis.call('ZADD', p .. 'endpoints', 'LT', moment(p, argv[4]), id) end
+  return 1
+end
+
+-- How far the fan-out may lag behind the stream, in ms, for an event of before the time to be found still.
+local LAG = 3600000
+
+-- prefix, id, account, digest. Goes on delivering to an endpoint that was disabled. Answers 0 where the account has no such subscription.
+local function enable(_, argv)
+  local p, id = argv[1], argv[2]
+  local key = p .. 'subscription:' .. id
+  local account, status = unpack(redis.call('HMGET', key, 'account', 'status'))
+  if account ~= argv[3] then return 0 end
+  if status ~= 'disabled' then return 1 end
+  local left, since = unpack(redis.call('HMGET', key, 'left', 'disabled'))
+  local back = redis.call('INCR', p .. 'subscriptions:seq')
+  redis.call('HSET', key, 'status', 'active')
+  redis.call('HDEL', key, 'status_reason', 'disabled', 'left')
+  redis.call('SREM', p .. 'disabled', id)
+  touch(key)
+  join_again(p, id, argv[4])
+  -- What was published meanwhile is not for it, but what became of the articles that it was sent is.
+  local from = string.format('%.0f-0', math.max(0, tonumber(since) - LAG))
+  if left then look_back(p, id, from, since, left, back, 'told', moment(p, '')) end
+  return 1
+end
+
+-- prefix, id, when it was disabled, account, event id, type, envelope, now, keep, ttl of the event. Tells those of an account's
+-- endpoints that asked for notices that one of them was disabled, and remembers that this was said.
+local function tell_owner(_, argv)
+  local p, account, event, now = argv[1], argv[4], argv[5], moment(argv[1], argv[8])
+  local told = 0
+  for _, sub in ipairs(redis.call('ZRANGE', p .. 'subscriptions:' .. account, 0, -1)) do
+    local notices, status = unpack(redis.call('HMGET', p .. 'subscription:' .. sub, 'notices', 'status'))
+    if notices == '1' and status == 'active' then
+      told = told + enqueue(p, sub, {id = event, type = argv[6], article = event, version = 0}, 'notice', now, argv[9])
+    end
+  end
+  if told > 0 then
+    redis.call('HSET', p .. 'fanout:' .. event, 'envelope', argv[7])
+    redis.call('PEXPIRE', p .. 'fanout:' .. event, argv[10])
+  end
+  if redis.call('HGET', p .. 'subscription:' .. argv[2], 'disabled') == argv[3] then redis.call('SREM', p .. 'disabled', argv[2]) end
+  return told
+end
+
+register('rotate', rotate)
+register('close_circuit', close_circuit)
+register('enable', enable)
+register('tell_owner', tell_owner)

@@ -1,0 +1,95 @@
+"""Events of the stream as readers of the live stream and of pages get them, and which of them a reader asked for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from newswire.events import (
+    FIELD,
+    RETRACTED,
+    ArticlePublished,
+    ArticleRetracted,
+    CloudEvent,
+    PoisonEntry,
+    UnknownType,
+    decode,
+)
+from newswire.filters import Facts, Filter
+from newswire.stream import BEGINNING, Position, position
+
+_NOTHING_ASKED = Filter().canonical()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An event encoded for the live stream, once for all who read it."""
+
+    entry: Position
+    article: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event, and what filters ask of it."""
+
+    at: Position
+    article: str
+    type: str
+    json: bytes
+    """The CloudEvent on one line."""
+    facts: Facts
+
+    @property
+    def retraction(self) -> bool:
+        """Whether it withdraws an article."""
+        return self.type == RETRACTED
+
+    @cached_property
+    def frame(self) -> Frame:
+        """It as a server-sent event (WHATWG HTML, section 9.2)."""
+        data = b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (*self.at, self.type.encode(), self.json)
+        return Frame(self.at, self.article, data)
+
+
+def entry_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry | None:
+    """Read a stream entry; None for what readers have no use for."""
+    if not fields:
+        return None
+    try:
+        event, payload = decode(fields)
+    except (PoisonEntry, UnknownType):
+        return None
+    if not isinstance(payload, ArticlePublished | ArticleRetracted):
+        return None
+    return Entry(position(entry_id.decode()), payload.id, event.type, event.to_json(), Facts.of(payload))
+
+
+def entry_from_record(event: CloudEvent) -> Entry:
+    """Make the entry of an event that was made from the records: it stands nowhere on the stream."""
+    json = event.to_json()
+    _, payload = decode({FIELD.encode(): json})
+    if not isinstance(payload, ArticlePublished | ArticleRetracted):
+        raise TypeError(f"{event.type} is no event of an article")
+    return Entry(BEGINNING, payload.id, event.type, json, Facts.of(payload))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a reader is to get: what all of its filters match, its own, its token's and its account's."""
+
+    filters: tuple[Filter, ...] = ()
+
+    @classmethod
+    def by(cls, filters: Iterable[Filter | None]) -> "Asked":
+        """Take those filters that there are, and that leave anything out."""
+        return cls(tuple(filter_ for filter_ in filters if filter_ and filter_.canonical() != _NOTHING_ASKED))
+
+    @cached_property
+    def meaning(self) -> tuple[str, ...]:
+        """The same for all who ask for the same."""
+        return tuple(sorted({filter_.canonical() for filter_ in self.filters}))
+
+    def takes(self, entry: Entry) -> bool:
+        """Tell whether the reader gets an event; a retraction is found by the fields alone, for its text is gone."""
+        return all(filter_.matches(entry.facts, text=not entry.retraction) for filter_ in self.filters)

@@ -1,0 +1,127 @@
+"""Events by the page over HTTP, for whoever cannot hold a stream open, or wants to mirror everything."""
+
+import asyncio
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+
+from newswire.accounts import Caller, reader
+from newswire.filters import filter_from_params
+from newswire.problems import invalid
+from newswire.requests import limit_param, single_headers
+from newswire_notify.entries import Asked
+from newswire_notify.live import Tail
+from newswire_notify.live_api import client_address, end_when_gone, parameters
+from newswire_notify.places import Places
+from newswire_notify.pull import Page, Place, Pull, read_cursor, write_cursor
+from newswire_notify.settings import NotifySettings
+
+PAGE, LARGEST_PAGE = 100, 1000
+LONGEST_WAIT = 60
+"""Seconds."""
+
+
+class EventPage(BaseModel):
+    """Events in the order in which they happened; those from the records in the order in which articles were made."""
+
+    events: list[dict[str, Any]]
+    """CloudEvents, as the live stream sends them."""
+    next: str
+    """The cursor to ask with for what follows: send it as ``after``."""
+    more: bool
+    """Whether something follows already."""
+    restarted: bool
+    """Whether the place asked for is gone: it begins anew with every article as it is now."""
+
+
+def events_router(pull: Pull, tail: Tail, places: Places, settings: NotifySettings) -> APIRouter:
+    """Return the pages of events."""
+    routes = APIRouter(tags=["live stream"])
+
+    @routes.get(
+        "/v1/events",
+        dependencies=[Depends(single_headers)],
+        response_model=EventPage,
+        summary="Read events page by page, from the first article on or from a cursor",
+        openapi_extra=parameters(
+            after="The `next` of the page before, or an id of the live stream; `0`: every article as it is now, then what"
+            " follows. Absent: from now on.",
+            limit=f"How many events at most, {PAGE} unless told otherwise, up to {LARGEST_PAGE}.",
+            wait=f"How many seconds to wait for an event where there is none, up to {LONGEST_WAIT}.",
+        ),
+    )
+    async def events(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:
+        params = request.query_params
+        filter_ = filter_from_params(params, ("after", "limit", "wait"))
+        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        wait = _wait(params.get("wait"))
+        after = _after(params.get("after"))
+        asked = Asked.by([filter_, caller.entitlement if caller else None])
+        place = await pull.newest() if after is None else after
+        if wait:
+            return _answer(await _waited(request, caller, asked, place, limit, wait))
+        return _answer(await pull.page(asked, place, limit))
+
+    async def _waited(
+        request: Request, caller: Caller | None, asked: Asked, place: Place, limit: int, wait: int
+    ) -> Page:
+        stopping: asyncio.Event = request.app.state.stopping
+        restarted = False
+        loop = asyncio.get_running_loop()
+        until = loop.time() + wait
+        with (
+            places.taken(caller, client_address(request.scope)),
+            tail.listening(
+                asked,
+                limit=settings.live_queue,
+                account=caller.account if caller else None,
+                ends=caller.expires if caller else None,
+            ) as listener,
+        ):
+            watching = asyncio.create_task(end_when_gone(request.receive, listener))
+            try:
+                while True:
+                    listener.waiting.clear()
+                    listener.news.clear()
+                    page = await pull.page(asked, place, limit)
+                    restarted = page.restarted = page.restarted or restarted
+                    over = stopping.is_set() or listener.ended is not None or loop.time() >= until
+                    if page.events or page.more or over:
+                        return page
+                    place = page.next
+                    try:
+                        async with asyncio.timeout_at(until):
+                            await listener.news.wait()
+                    except TimeoutError:
+                        return page
+            finally:
+                watching.cancel()
+
+    return routes
+
+
+def _after(sent: str | None) -> Place | None:
+    if sent is None:
+        return None
+    try:
+        return read_cursor(sent)
+    except ValueError:
+        raise invalid(
+            "after", "is neither a cursor nor an id of the stream", "send the 'next' of the page before, or 0"
+        ) from None
+
+
+def _wait(sent: str | None) -> int:
+    if sent is None:
+        return 0
+    if not (sent.isascii() and sent.isdigit() and int(sent[:9]) <= LONGEST_WAIT):
+        raise invalid("wait", f"is not a whole number from 0 to {LONGEST_WAIT}", "send for example 30")
+    return int(sent)
+
+
+def _answer(page: Page) -> Response:
+    about = orjson.dumps({"next": write_cursor(page.next), "more": page.more, "restarted": page.restarted})
+    body = b'{"events":[' + b",".join(page.events) + b"]," + about[1:]
+    return Response(body, headers={"Cache-Control": "no-store"}, media_type="application/json")

@@ -1,0 +1,85 @@
+"""How an endpoint does: whether it is trusted to answer, as its subscription's record tells it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel
+
+
+class Circuit(StrEnum):
+    """Whether an endpoint is trusted to answer."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    """It failed again and again: nothing is sent to it for a while."""
+    HALF_OPEN = "half_open"
+    """One delivery is on its way, to see whether it answers again."""
+
+
+class HealthView(BaseModel):
+    """How an endpoint does."""
+
+    circuit: Circuit
+    failures: int
+    """In a row, since it took a delivery last."""
+    failing_since: datetime | None
+    probe_at: datetime | None
+    """When it is tried again, or was to be."""
+    held_until: datetime | None
+    """It asked for a pause (``Retry-After``)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an endpoint does. Times are seconds since the epoch."""
+
+    circuit: Circuit
+    failures: int
+    """In a row, since it took a delivery last."""
+    failing_since: float | None
+    probe_at: float | None
+    held_until: float | None
+    """It asked for a pause (``Retry-After``)."""
+
+    def shown(self) -> dict[str, Any]:
+        """Return it as its owner sees it."""
+        return {
+            "circuit": str(self.circuit),
+            "failures": self.failures,
+            "failing_since": _moment(self.failing_since),
+            "probe_at": _moment(self.probe_at),
+            "held_until": _moment(self.held_until),
+        }
+
+
+HEALTHY = Health(Circuit.CLOSED, 0, None, None, None)
+
+
+def health(fields: Mapping[bytes, bytes], now: float) -> Health:
+    """Read an endpoint's health from its subscription's record."""
+
+    def at(name: bytes) -> float | None:
+        return int(fields[name]) / 1000 if name in fields else None
+
+    probe_at, held_until = at(b"probe_at"), at(b"held_until")
+    circuit = Circuit.CLOSED
+    if probe_at is not None:
+        circuit = Circuit.OPEN if now < probe_at else Circuit.HALF_OPEN
+    return Health(
+        circuit,
+        int(fields.get(b"failing", 0)),
+        at(b"failing_since"),
+        probe_at,
+        held_until if held_until is not None and held_until > now else None,
+    )
+
+
+def _moment(seconds: float | None) -> str | None:
+    return (
+        None
+        if seconds is None
+        else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )

@@ -1,0 +1,82 @@
+"""Notices: what befell a subscription, said on the stream of outcomes and to the endpoints where its owner wants to hear of it."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.consume import pause
+from newswire.events import FIELD, OUTCOMES_KEPT, SUBSCRIPTION_DISABLED, SubscriptionDisabled, event
+from newswire.keyspace import Keyspace
+from newswire_notify.queue import FANOUT_KEPT_MS, Queue
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 1.0
+PAGE = 100
+
+
+class Notices:
+    """Tells of subscriptions that were disabled."""
+
+    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace, site: str, *, keep: float) -> None:
+        self._queue = queue
+        self._records = records
+        self._keys = keys
+        self._site = site
+        self._keep = int(keep * 1000)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Tell until stopping is set."""
+        while not stopping.is_set():
+            try:
+                await self.tell()
+            except (RedisError, OSError) as error:
+                log.warning("owners of disabled subscriptions cannot be told", extra={"reason": str(error)})
+            await pause(stopping, INTERVAL)
+
+    async def tell(self) -> int:
+        """Tell of what was disabled since; return how many subscriptions."""
+        redis = self._queue.redis
+        disabled = await redis.srandmember(self._keys.deliveries.key("disabled"), PAGE)
+        for raw in disabled:
+            fields = await redis.hgetall(self._keys.deliveries.key("subscription", raw.decode()))
+            if fields.get(b"status") == b"disabled":
+                await self._tell_of(raw.decode(), {name.decode(): value.decode() for name, value in fields.items()})
+            else:  # it is gone, or enabled again
+                await redis.srem(self._keys.deliveries.key("disabled"), raw)
+        return len(disabled)
+
+    async def _tell_of(self, subscription: str, fields: dict[str, str]) -> None:
+        at = datetime.fromtimestamp(int(fields["disabled"]) / 1000, UTC)
+        data = SubscriptionDisabled(
+            id=subscription, account=fields["account"], reason=fields["status_reason"], disabled_at=at
+        )
+        said = event(
+            SUBSCRIPTION_DISABLED,
+            data,
+            id_=f"{subscription}.disabled.{fields['disabled']}",
+            source=f"{self._site}/notify",
+            subject=subscription,
+            time=at,
+        )
+        await self._records.xadd(self._keys.outcomes, {FIELD: said.to_json()}, maxlen=OUTCOMES_KEPT, approximate=True)
+        await self._queue.functions.call(
+            "tell_owner",
+            [],
+            [
+                self._queue.prefix,
+                subscription,
+                fields["disabled"],
+                fields["account"],
+                said.id,
+                said.type,
+                said.to_json(),
+                self._queue.now,
+                self._keep,
+                FANOUT_KEPT_MS,
+            ],
+        )
+        log.info("a subscription was disabled", extra={"subscription": subscription, "reason": fields["status_reason"]})

@@ -1,0 +1,64 @@
+"""What a subscription would have been told of lately: the stream read backwards, a bounded way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from newswire.article import Status
+from newswire.events import ArticlePublished, PoisonEntry, UnknownType, decode
+from newswire.keyspace import Keyspace
+from newswire_notify.subscriptions import Wish
+
+PAGE = 25
+"""Events that are read at a time: each may be as large as an article."""
+FURTHEST = 2000
+"""Events that are looked at, at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Versions that a subscription would have been told of, newest first, and how far was looked for them."""
+
+    articles: Sequence[ArticlePublished]
+    looked_at: int
+    back_to: datetime | None
+    """The time of the oldest event that was looked at."""
+    whole: bool
+    """Whether that was the first that the stream still holds."""
+
+
+async def preview(records: "Redis", keys: Keyspace, wish: Wish, most: int) -> Preview:
+    """Look back for the last versions that are what somebody asks for, of articles that still stand as they were told."""
+    found: list[ArticlePublished] = []
+    looked_at, end, oldest = 0, "+", None
+    while looked_at < FURTHEST:
+        page = await records.xrevrange(keys.stream, end, count=PAGE)
+        for entry, fields in page:
+            looked_at, oldest, end = looked_at + 1, entry, f"({entry.decode()}"
+            version = _published(fields)
+            if version is not None and wish.covers(version) and await _stands(records, keys, version):
+                found.append(version)
+                if len(found) == most:
+                    return Preview(found, looked_at, _time(oldest), whole=False)
+        if len(page) < PAGE:
+            return Preview(found, looked_at, _time(oldest), whole=True)
+    return Preview(found, looked_at, _time(oldest), whole=False)
+
+
+async def _stands(records: "Redis", keys: Keyspace, version: ArticlePublished) -> bool:
+    status, current = await records.hmget(keys.article(version.id), "status", "version")
+    return bool(status == Status.PUBLISHED.encode() and int(current) == version.version)
+
+
+def _published(fields: dict[bytes, bytes]) -> ArticlePublished | None:
+    try:
+        payload = decode(fields)[1]
+    except (PoisonEntry, UnknownType):
+        return None
+    return payload if isinstance(payload, ArticlePublished) else None
+
+
+def _time(entry: bytes | None) -> datetime | None:
+    return None if entry is None else datetime.fromtimestamp(int(entry.split(b"-")[0]) / 1000, UTC)

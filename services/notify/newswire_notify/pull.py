@@ -1,0 +1,183 @@
+"""Events by the page: the same, with the same filters, as on the live stream.
+
+Whoever starts from nothing, or has lost its place because the stream was trimmed or replaced, begins with the records: every
+article as it is now, oldest first. The stream's end is noted before the first record is read, and the cursor crosses over to
+there behind the last: what changed meanwhile comes a second time, and nothing is left out.
+"""
+
+import base64
+import binascii
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import orjson
+from redis.asyncio import Redis
+
+from newswire.article import Status
+from newswire.events import recorded_event
+from newswire.keyspace import Keyspace
+from newswire.records import unpack
+from newswire.stream import BEGINNING, Position, newest_entry, position, written
+from newswire_notify.entries import Asked, Entry, entry_from_record, entry_of
+
+TOGETHER = 50
+"""Entries or articles that are read at a time."""
+MOST_BYTES = 4 * 1024 * 1024
+"""Of events on a page; a single one may be larger."""
+MOST_READ = 2000
+"""Entries and articles that are read for a page at the most, however few of them were asked for."""
+_OPAQUE = "r"
+
+
+@dataclass(frozen=True, slots=True)
+class InRecords:
+    """A place among the records: behind an article, or before the first."""
+
+    then: Position
+    """Where the stream goes on behind the last record."""
+    retractions: bool
+    """Whether the reader may hold articles that were retracted since."""
+    created: int = 0
+    article: str = ""
+
+
+Place: TypeAlias = Position | InRecords
+"""Behind an entry of the stream, or among the records."""
+
+
+@dataclass
+class Page:
+    """Some events, each as JSON, and where the next ones are."""
+
+    next: Place
+    events: list[bytes] = field(default_factory=list)
+    more: bool = True
+    """Whether there is more to be had at once."""
+    restarted: bool = False
+    """Whether the place that was asked for is lost, and all begins anew with the records."""
+
+
+class Pull:
+    """Reads pages of events."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace, site: str) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._site = site
+
+    async def newest(self) -> Position:
+        """Return where the stream ends."""
+        return position(await newest_entry(self._redis, self._keys.stream))
+
+    async def page(self, asked: Asked, after: Place, limit: int) -> Page:
+        """Return what comes after a place: at most ``limit`` events."""
+        begin = await self._begin(after)
+        page = Page(begin, restarted=begin != after and after != BEGINNING)
+        size = read = 0
+        async with aclosing(self._from(begin)) as following:
+            async for entry, place in following:
+                if entry is not None and asked.takes(entry):
+                    if page.events and size + len(entry.json) > MOST_BYTES:
+                        return page
+                    page.events.append(entry.json)
+                    size += len(entry.json)
+                page.restarted |= isinstance(place, InRecords) and not place.article
+                page.next = place
+                read += 1
+                if len(page.events) >= limit or read >= MOST_READ:
+                    return page
+        page.more = False
+        return page
+
+    async def _begin(self, after: Place) -> Place:
+        """Return the place itself, or the beginning of the records where there is no way on from it."""
+        if isinstance(after, InRecords):
+            return after
+        newest = await self.newest()
+        if after == BEGINNING or after > newest:
+            return InRecords(newest, retractions=after != BEGINNING)
+        return after
+
+    async def _from(self, place: Place) -> AsyncGenerator[tuple[Entry | None, Place]]:
+        """Go through what comes after a place; with each the place behind it."""
+        while True:
+            if isinstance(place, InRecords):
+                while found := await self._records(place):
+                    for entry, behind in found:
+                        yield entry, behind
+                    place = found[-1][1]
+                place = place.then
+                yield None, place
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.xrange(self._keys.stream, f"({written(place)}", count=TOGETHER)
+                pipe.get(self._keys.trimmed)
+                page, trimmed = await pipe.execute()
+            if place < position((trimmed or b"0-0").decode()):
+                place = InRecords(await self.newest(), retractions=True)
+                yield None, place
+                continue
+            for entry_id, fields in page:
+                place = position(entry_id.decode())
+                yield entry_of(entry_id, fields), place
+            if len(page) < TOGETHER:
+                return
+
+    async def _records(self, after: InRecords) -> list[tuple[Entry | None, InRecords]]:
+        """Read the next articles; none of one that is not out, or was erased this moment: the stream tells of it."""
+        start = 0
+        if after.article:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.zrank(self._keys.articles, after.article)
+                pipe.zcount(self._keys.articles, "-inf", f"({after.created}")
+                rank, earlier = await pipe.execute()
+            start = earlier if rank is None else rank + 1  # one that was cancelled meanwhile has no rank
+        ids = await self._redis.zrange(self._keys.articles, start, start + TOGETHER - 1, withscores=True)
+        places = [replace(after, created=int(score), article=raw.decode()) for raw, score in ids]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for place in places:
+                pipe.hmget(self._keys.article(place.article), "status", "version", "tombstone")
+            heads = await pipe.execute()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for place, (_, version, _) in zip(places, heads, strict=True):
+                pipe.hget(self._keys.version(place.article, int(version or 0)), "document")
+            documents = await pipe.execute()
+        found: list[tuple[Entry | None, InRecords]] = []
+        for place, (status, _, tombstone), document in zip(places, heads, documents, strict=True):
+            kept = None
+            if status == Status.PUBLISHED.encode():
+                kept = document
+            elif status == Status.RETRACTED.encode() and after.retractions:
+                kept = tombstone
+            entry = entry_from_record(recorded_event(orjson.loads(unpack(kept)), self._site)) if kept else None
+            found.append((entry, place))
+        return found
+
+
+def read_cursor(sent: str) -> Place:
+    """Read the place that a client sends: a stream id, or what `write_cursor` returned.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if not sent.startswith(_OPAQUE):
+        return position(sent)
+    encoded = sent.removeprefix(_OPAQUE)
+    try:
+        held = orjson.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
+        then, retractions, created, article = held
+        place = InRecords(position(then), retractions, created, article)
+    except (binascii.Error, orjson.JSONDecodeError, TypeError) as error:
+        raise ValueError("not a cursor") from error
+    if not (isinstance(retractions, bool) and isinstance(created, int) and isinstance(article, str)):
+        raise ValueError("not a cursor")
+    return place
+
+
+def write_cursor(place: Place) -> str:
+    """Return a place as clients hold it: on the stream it is the id that the live stream resumes from as well."""
+    if not isinstance(place, InRecords):
+        return written(place)
+    held = [written(place.then), place.retractions, place.created, place.article]
+    return _OPAQUE + base64.urlsafe_b64encode(orjson.dumps(held)).decode().rstrip("=")

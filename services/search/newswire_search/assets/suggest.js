@@ -1,0 +1,118 @@
+// Suggestions while somebody types into a search box marked data-suggest. Without this script the box is a plain one.
+// The pattern is that of an editable combobox with a list (WAI-ARIA Authoring Practices).
+"use strict";
+
+const PAUSE = 120; // ms without a key before it is asked
+const NAMES = { topic: "Topic", author: "Author", title: "" };
+
+for (const input of document.querySelectorAll("input[data-suggest]")) attach(input);
+
+function attach(input) {
+  const list = document.createElement("ul");
+  list.className = "suggestions";
+  list.id = `${input.id || "q"}-suggestions`;
+  list.hidden = true;
+  list.setAttribute("role", "listbox");
+  list.setAttribute("aria-label", "Suggestions");
+  input.after(list);
+  input.setAttribute("role", "combobox");
+  input.setAttribute("aria-autocomplete", "list");
+  input.setAttribute("aria-expanded", "false");
+  input.setAttribute("aria-controls", list.id);
+  input.setAttribute("autocomplete", "off");
+
+  let asking = null;
+  let timer = 0;
+  let active = -1;
+
+  const close = () => {
+    clearTimeout(timer);
+    asking?.abort();
+    list.hidden = true;
+    list.replaceChildren();
+    mark(-1);
+    input.setAttribute("aria-expanded", "false");
+  };
+
+  const mark = (index) => {
+    list.children[active]?.setAttribute("aria-selected", "false");
+    active = index;
+    const option = list.children[active];
+    if (option) {
+      option.setAttribute("aria-selected", "true");
+      option.scrollIntoView({ block: "nearest" });
+      input.setAttribute("aria-activedescendant", option.id);
+    } else {
+      input.removeAttribute("aria-activedescendant");
+    }
+  };
+
+  const ask = async () => {
+    const typed = input.value;
+    if (!typed.trim()) return close();
+    asking?.abort();
+    asking = new AbortController();
+    try {
+      const answer = await fetch(`/v1/search/suggest?limit=8&q=${encodeURIComponent(typed)}`, { signal: asking.signal });
+      if (!answer.ok) return close();
+      const { suggestions } = await answer.json();
+      if (input.value === typed && document.activeElement === input) show(suggestions);
+    } catch (error) {
+      if (error.name !== "AbortError") close(); // the box itself goes on working
+    }
+  };
+
+  const show = (suggestions) => {
+    if (!suggestions.length) return close();
+    mark(-1);
+    list.replaceChildren(...suggestions.map(option));
+    list.hidden = false;
+    input.setAttribute("aria-expanded", "true");
+  };
+
+  const option = (suggestion, index) => {
+    const item = document.createElement("li");
+    item.id = `${list.id}-${index}`;
+    item.setAttribute("role", "option");
+    item.setAttribute("aria-selected", "false");
+    item.dataset.href = suggestion.id
+      ? `/articles/${encodeURIComponent(suggestion.id)}`
+      : `/search?${suggestion.kind}=${encodeURIComponent(suggestion.value)}`;
+    item.append(suggestion.value);
+    if (NAMES[suggestion.kind]) {
+      const kind = document.createElement("span");
+      kind.className = "kind";
+      kind.textContent = NAMES[suggestion.kind];
+      item.append(" ", kind);
+    }
+    return item;
+  };
+
+  const go = (item) => location.assign(item.dataset.href);
+
+  input.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(ask, PAUSE);
+  });
+  input.addEventListener("keydown", (event) => {
+    const count = list.children.length;
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      if (!count) return;
+      event.preventDefault();
+      const next = active + (event.key === "ArrowDown" ? 1 : -1);
+      mark(next >= count ? -1 : next < -1 ? count - 1 : next); // beyond either end lies the box itself
+    } else if (event.key === "Enter" && active >= 0) {
+      event.preventDefault();
+      go(list.children[active]);
+    } else if (event.key === "Escape" && !list.hidden) {
+      event.preventDefault();
+      close();
+    }
+  });
+  input.addEventListener("blur", close);
+  list.addEventListener("pointerdown", (event) => event.preventDefault()); // or the box would lose focus before the click
+  list.addEventListener("click", (event) => {
+    const item = event.target.closest("[role=option]");
+    if (item) go(item);
+  });
+}

@@ -1,0 +1,76 @@
+"""Feeds: the newest articles of everything, of one category, topic or author, and of any search."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from newswire.accounts import Caller, reader
+from newswire.requests import scalar_params
+from newswire_search.api import find
+from newswire_search.atom import atom
+from newswire_search.feed import MEDIA_TYPES, Feed, Format, entry_of, home_of, title_of
+from newswire_search.index import Reading, Sort
+from newswire_search.json_feed import json_feed
+from newswire_search.links import Sent, feed_address
+from newswire_search.parameters import Narrowing, SearchParams, narrowing
+from newswire_search.rss import rss
+from newswire_search.settings import SearchSettings
+from newswire_search.validators import LastChange, fresh_or_304
+
+WRITERS: dict[Format, Callable[[Feed], bytes]] = {Format.RSS: rss, Format.ATOM: atom, Format.JSON: json_feed}
+
+Form = Annotated[Format, Path(description="`xml` (RSS 2.0), `atom` or `json` (JSON Feed 1.1)")]
+Field = Annotated[Literal["category", "topic", "author", "publisher", "language", "month"], Path()]
+Reader = Annotated[Caller | None, Depends(reader)]
+
+_A_FEED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The feed",
+        "content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()},
+    },
+    304: {"description": "The feed is what `If-None-Match` or `If-Modified-Since` say"},
+}
+
+
+def router(index: Reading, settings: SearchSettings, changed: LastChange) -> APIRouter:
+    """Return the feeds on an index."""
+    routes = APIRouter(prefix="/feeds", tags=["feeds"], default_response_class=Response)
+    hub = str(settings.hub_url) if settings.hub_url else None
+    whole = settings.feed_content == "full"
+
+    async def answer(request: Request, caller: Caller | None, form: Format, params: Narrowing, sent: Sent) -> Response:
+        wanted = {"sort": Sort.NEWEST, "limit": settings.feed_entries, "fields": "body,text"}
+        moment = await changed() if caller is None else None  # before the search: what comes meanwhile is a change
+        asked = SearchParams.model_validate(params.model_dump(by_alias=True) | wanted)
+        entitlement = caller.entitlement if caller is not None else None
+        _, page = await find(index, asked, entitlement, with_facets=False)
+        feed = Feed(
+            title=title_of(sent),
+            home=settings.site + home_of(sent),
+            address=settings.site + feed_address(sent, form),
+            hub=hub,
+            entries=[entry_of(article, whole=whole) for article in page.articles],
+        )
+        links = {"Link": f'<{hub}>; rel="hub", <{feed.address}>; rel="self"'} if hub else {}
+        body = await asyncio.to_thread(WRITERS[form], feed)
+        return fresh_or_304(request, body, MEDIA_TYPES[form], changed=moment, private=caller is not None, headers=links)
+
+    @routes.get("/latest.{form}", summary="The newest articles as a feed", responses=_A_FEED)
+    async def latest(request: Request, form: Form, caller: Reader) -> Response:
+        scalar_params(request.query_params, ())
+        return await answer(request, caller, form, Narrowing(), [])
+
+    @routes.get("/search.{form}", summary="A search as a feed", responses=_A_FEED)
+    async def search(
+        request: Request, form: Form, caller: Reader, params: Annotated[Narrowing, Depends(narrowing)]
+    ) -> Response:
+        return await answer(request, caller, form, params, request.query_params.multi_items())
+
+    @routes.get("/{field}/{value:path}.{form}", summary="One category, topic or author as a feed", responses=_A_FEED)
+    async def one(request: Request, field: Field, value: str, form: Form, caller: Reader) -> Response:
+        scalar_params(request.query_params, ())
+        return await answer(request, caller, form, Narrowing.model_validate({field: [value]}), [(field, value)])
+
+    return routes

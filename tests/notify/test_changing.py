@@ -1,0 +1,279 @@
+"""Who is told when subscriptions change what they ask for, pause, begin with a time gone by, or ask for all again."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from newswire.filters import Filter
+from newswire.keyspace import Keyspace
+from newswire_notify.backlog import Backlogs, replay_since, standing
+from newswire_notify.subscriptions import NotChanged, Subscription, SubscriptionDraft, Wish
+from tests.notify.conftest import Clock, Desk, Receiver, opened_desk
+
+FERRY, HARBOUR, BRIDGE = {"query": "ferry"}, {"query": "harbour"}, {"query": "bridge"}
+
+
+async def found(desk: Desk, subscription: Subscription) -> Subscription:
+    again = await desk.subscriptions.get(subscription.account, subscription.id)
+    assert again is not None
+    return again
+
+
+async def ask(desk: Desk, subscription: Subscription, filter_: dict[str, Any], **members: Any) -> None:
+    before = await found(desk, subscription)
+    draft = SubscriptionDraft.model_validate(before.members() | {"filter": filter_} | members)
+    assert await desk.subscriptions.alter(before, draft)
+
+
+async def catch_up(desk: Desk) -> None:
+    """Work off all backlogs, and deliver."""
+    backlogs = Backlogs(desk.queue, desk.redis, desk.keys)
+    while await backlogs.step():
+        await desk.deliver()
+    await desk.deliver()
+
+
+async def test_whoever_changes_its_filter_is_told_of_what_it_was_sent_before(desk: Desk, receiver: Receiver) -> None:
+    changing = await desk.subscribe(f"{receiver.url}/changing", FERRY)
+    await desk.subscribe(f"{receiver.url}/faithful", FERRY)
+    await desk.publish("a1")
+    await desk.publish("a2")
+    await ask(desk, changing, HARBOUR)
+    await desk.publish("a3")
+    await desk.publish("a4", title="The harbour is closed", text="")
+    await desk.publish("a1", 2)
+    await desk.publish("a1", 3, title="Nothing of either", text="")
+    await desk.retract("a2")
+    await desk.retract("a3")
+    await desk.deliver()
+    got = [got.event for got in receiver.got if got.path == "/changing"]
+    assert {event["id"] for event in got} == {"a1.3", "a2.1.retracted", "a4.1"}
+    assert {event["id"]: event.get("reason") for event in got}["a1.3"] == "previously_matched"
+    assert set(receiver.events("/faithful")) == {"a1.3", "a2.1.retracted", "a3.1.retracted"}
+
+
+async def test_of_versions_between_two_filters_each_counts(desk: Desk, receiver: Receiver) -> None:
+    changing = await desk.subscribe(f"{receiver.url}/a", FERRY)
+    await desk.subscribe(f"{receiver.url}/b", FERRY)
+    for filter_, article in ((FERRY, "a1"), (HARBOUR, "a2"), (FERRY, "a3"), (BRIDGE, "a4")):
+        await ask(desk, changing, filter_)
+        await desk.publish(article)
+        await desk.deliver()
+    assert receiver.events("/a") == ["a1.1", "a3.1"]
+    for article in ("a1", "a2", "a3", "a4"):
+        await desk.publish(article, 2)
+        await desk.deliver()
+        await desk.publish(article, 3, title="Other", text="")
+        await desk.deliver()
+    assert receiver.events("/a")[2:] == ["a1.2", "a1.3", "a3.2", "a3.3"]
+
+
+async def test_nobody_else_inherits_a_place(desk: Desk, receiver: Receiver) -> None:
+    changing = await desk.subscribe(f"{receiver.url}/changing", FERRY)
+    await desk.publish("a1")
+    await ask(desk, changing, HARBOUR)
+    await desk.subscribe(f"{receiver.url}/late", FERRY)
+    await desk.retract("a1")
+    await desk.deliver()
+    assert receiver.events("/changing") == ["a1.1.retracted"]
+    assert receiver.events("/late") == []
+
+
+async def test_a_removed_subscription_leaves_nothing_behind(desk: Desk, redis: Redis, receiver: Receiver) -> None:
+    changing = await desk.subscribe(f"{receiver.url}/a", FERRY)
+    await ask(desk, changing, HARBOUR)
+    await desk.subscriptions.pause(await found(desk, changing))
+    assert await desk.subscriptions.resume(await found(desk, changing))
+    await desk.subscriptions.remove("reader", changing.id)
+    await catch_up(desk)
+    left = [name async for name in redis.scan_iter(desk.keys.deliveries.key("*"))]
+    assert {name.decode().split(":")[1] for name in left} <= {"subscriptions", "clock"}, left
+
+
+async def test_a_filter_that_changes_while_an_event_is_matched_is_the_one_that_counts(
+    desk: Desk, receiver: Receiver
+) -> None:
+    changing = await desk.subscribe(f"{receiver.url}/a", FERRY)
+    item = await desk.put("a1", title="The harbour is closed", text="")
+    await desk.matcher.catch_up()
+    begin, asked = desk.queue.begin, False
+
+    async def meanwhile(*arguments: Any, **named: Any) -> Any:
+        nonlocal asked
+        if not asked:
+            asked = True
+            await ask(desk, changing, HARBOUR)
+        return await begin(*arguments, **named)
+
+    desk.queue.begin = meanwhile  # type: ignore[method-assign]
+    await desk.fan_out([item])
+    await desk.deliver()
+    assert receiver.events("/a") == ["a1.1"]
+
+
+async def test_a_filter_cannot_be_changed_for_ever(desk: Desk, receiver: Receiver) -> None:
+    changing = await desk.subscribe(f"{receiver.url}/a", FERRY)
+    for number in range(200):
+        await ask(desk, changing, {"query": f"word{number}"})
+    with pytest.raises(NotChanged):
+        await ask(desk, changing, FERRY)
+    await ask(desk, changing, {"query": "word199"}, content="summary")
+    assert (await found(desk, changing)).content == "summary"
+
+
+async def test_while_paused_nothing_is_sent_and_afterwards_what_still_stands(desk: Desk, receiver: Receiver) -> None:
+    paused = await desk.subscribe(f"{receiver.url}/paused", FERRY)
+    await desk.publish("before")
+    await desk.publish("wrong")
+    await desk.deliver()
+    await desk.publish("waiting")
+    await desk.subscriptions.pause(await found(desk, paused))
+    await desk.publish("meanwhile")
+    await desk.publish("replaced")
+    await desk.publish("replaced", 2)
+    await desk.publish("taken-back")
+    await desk.retract("taken-back")
+    await desk.publish("other", title="The harbour is closed", text="")
+    await desk.publish("before", 2, title="Nothing of it", text="")
+    await desk.retract("wrong")
+    await catch_up(desk)
+    assert sorted(receiver.events("/paused")) == ["before.1", "wrong.1"]
+    assert await desk.subscriptions.resume(await found(desk, paused))
+    await desk.publish("after")
+    await catch_up(desk)
+    came = receiver.events("/paused")[2:]
+    assert sorted(came) == sorted(
+        ["waiting.1", "before.2", "wrong.1.retracted", "meanwhile.1", "replaced.2", "after.1"]
+    )
+    # What it was sent in this way counts as sent.
+    await desk.publish("meanwhile", 2, title="Nothing of it", text="")
+    await desk.retract("replaced", 2)
+    await desk.retract("taken-back")
+    await desk.deliver()
+    assert sorted(receiver.events("/paused")[-2:]) == ["meanwhile.2", "replaced.2.retracted"]
+
+
+async def test_a_delivery_under_way_at_the_pause_waits_for_its_next_attempt(
+    desk: Desk, clock: Clock, receiver: Receiver
+) -> None:
+    paused = await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 503, 204)
+    await desk.publish("a1")
+    jobs = await desk.queue.claim(60, 10)
+    await desk.subscriptions.pause(await found(desk, paused))
+    clock.now += 100  # the lease is lost while it is paused
+    await desk.deliver()
+    assert len(jobs) == 1
+    assert receiver.got == []
+    assert await desk.subscriptions.resume(await found(desk, paused))
+    await desk.deliver()
+    assert receiver.events("/a") == ["a1.1"]
+
+
+async def test_a_start_in_the_past_brings_what_the_stream_still_holds(desk: Desk, receiver: Receiver) -> None:
+    await desk.subscribe(f"{receiver.url}/always", FERRY)
+    await desk.publish("too-early")
+    [(oldest, _)] = await desk.redis.xrange(desk.keys.stream)
+    while (start := datetime.now(UTC)).timestamp() * 1000 < int(oldest.split(b"-")[0]) + 1:
+        await asyncio.sleep(0.001)
+    for number in range(60):
+        await desk.publish(f"a{number}")
+    await desk.publish("b1", title="The harbour is closed", text="")
+    await desk.publish("a1", 2)
+    await desk.publish("a2", 2, title="Nothing of it", text="")
+    await desk.retract("a3")
+    await desk.publish("a4", silent=True)
+    late, lagging = await desk.put("a60"), await desk.put("a62")
+    draft = SubscriptionDraft.model_validate(
+        {"channel": {"type": "webhook", "url": f"{receiver.url}/new"}, "filter": FERRY}
+    )
+    new = await desk.subscriptions.add("reader", draft, since=start)
+    await desk.fan_out([lagging])
+    await desk.publish("a61")
+    await catch_up(desk)
+    await desk.fan_out([late])
+    await catch_up(desk)
+    expected = {f"a{number}.1" for number in range(63)} - {"a1.1", "a2.1", "a3.1"} | {"a1.2"}
+    assert sorted(receiver.events("/new")) == sorted(expected)
+    progress = await standing(desk.queue, new.id)
+    assert progress is not None
+    assert (progress.state, progress.enqueued) == ("done", len(expected) - 2)
+    receiver.got.clear()
+    for retracted in ("a1", "a3", "a5"):
+        await desk.retract(retracted, 2 if retracted == "a1" else 1)
+    await desk.deliver()
+    assert sorted(receiver.events("/new")) == ["a1.2.retracted", "a5.1.retracted"]
+
+
+async def test_a_replay_sends_again_what_was_sent_with_the_same_ids(
+    desk: Desk, clock: Clock, receiver: Receiver
+) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a", FERRY)
+    receiver.answer("/a", 204, 500)
+    await desk.publish("a1")
+    await desk.deliver()
+    for article in ("a2", "a3"):
+        await desk.publish(article)
+    while "waiting" in (await desk.states(subscription)).values():
+        await desk.deliver()
+        clock.now += 20_000
+    assert await desk.states(subscription) == {"a1.1": "delivered", "a2.1": "dead", "a3.1": "dead"}
+    await desk.retract("a3")
+    first = {got.event["id"]: got.headers["webhook-id"] for got in receiver.got}
+    receiver.got.clear()
+    receiver.answer("/a", 204)
+    assert await replay_since(desk.queue, subscription, 0)
+    assert not await replay_since(desk.queue, subscription, 0)
+    await catch_up(desk)
+    clock.now += 40_000
+    await catch_up(desk)
+    assert sorted(receiver.events("/a")) == ["a1.1", "a2.1", "a3.1.retracted"]
+    again = {got.event["id"]: got.headers["webhook-id"] for got in receiver.got}
+    assert {event: again[event] for event in ("a1.1", "a2.1")} == {event: first[event] for event in ("a1.1", "a2.1")}
+    assert await desk.states(subscription) == {
+        "a1.1": "delivered",
+        "a2.1": "delivered",
+        "a3.1": "dead",
+        "a3.1.retracted": "delivered",
+    }
+    assert await replay_since(desk.queue, subscription, 0)
+
+
+async def test_a_backlog_goes_on_where_it_was_when_its_process_was_killed(
+    desk: Desk, redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver
+) -> None:
+    for number in range(120):
+        await desk.publish(f"a{number}")
+    draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
+    subscription = await desk.subscriptions.add("reader", draft, since=datetime(2026, 1, 1, tzinfo=UTC))
+    dying = Backlogs(desk.queue, redis, keys)
+    await dying.step()
+    await desk.queue.functions.call("take_backlog", [], [desk.queue.prefix, desk.queue.now, 30_000])
+    assert not await dying.step()
+    clock.now += 40
+    async with opened_desk(redis, keys, clock) as other:
+        await catch_up(other)
+    assert sorted(receiver.events("/a")) == sorted(f"a{number}.1" for number in range(120))
+    progress = await standing(desk.queue, subscription.id)
+    assert progress is not None
+    assert (progress.looked_at, progress.enqueued) == (120, 120)
+
+
+async def test_a_backlog_never_fills_an_endpoint_s_queue(desk: Desk, redis: Redis, receiver: Receiver) -> None:
+    for number in range(160):
+        await desk.publish(f"a{number}")
+    draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
+    subscription = await desk.subscriptions.add("reader", draft, since=datetime(2026, 1, 1, tzinfo=UTC))
+    backlogs = Backlogs(desk.queue, redis, desk.keys)
+    while await backlogs.step():
+        pass
+    assert 100 <= await redis.zcard(desk.keys.deliveries.key("due", subscription.id)) <= 124
+
+
+async def test_filters_equal_but_for_the_entitlement_do_not_share_their_matching() -> None:
+    wish = Wish(Filter(query="ferry"), ["published"])
+    narrowed = Wish(Filter(query="ferry"), ["published"], Filter(topics=["Ferries"]))
+    assert wish.digest() != narrowed.digest()

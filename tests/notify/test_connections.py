@@ -1,0 +1,355 @@
+"""What endpoints do to the client, on both event loops: every answer costs a bounded amount, and says what it was."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import trustme
+import uvloop
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from newswire_notify.connections import ANSWER_KEPT, Answer, Connections, Unreadable
+from newswire_notify.guard import Policy
+
+Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@dataclass
+class Endpoint:
+    """A server that does as its script says with each request; it counts its connections and keeps the requests."""
+
+    script: Script
+    url: str = ""
+    connections: int = 0
+    requests: list[bytes] = field(default_factory=list)
+    open: dict["asyncio.Task[Any] | None", asyncio.StreamWriter] = field(default_factory=dict)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        self.open[asyncio.current_task()] = writer
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = next(
+                    int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.startswith(b"Content-Length")
+                )
+                self.requests.append(head + await reader.readexactly(length))
+                await self.script(reader, writer)
+        writer.close()
+
+
+@asynccontextmanager
+async def endpoint(script: Script | bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[Endpoint]:
+    async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert isinstance(script, bytes)
+        writer.write(script)
+
+    made = Endpoint(say if isinstance(script, bytes) else script)
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook?a=b"
+    try:
+        yield made
+    finally:
+        server.close()
+        for task, writer in made.open.items():
+            writer.transport.abort()
+            if task:
+                task.cancel()
+        await asyncio.gather(*filter(None, made.open), return_exceptions=True)
+        await asyncio.sleep(0.01)
+
+
+async def post(client: Connections, to: Endpoint, body: bytes = b"{}", seconds: float = 10) -> Answer:
+    async with asyncio.timeout(seconds):
+        return await client.post(to.url, {"webhook-id": "msg_1"}, body)
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Run a test on an event loop: production has uvloop where it exists."""
+
+    def on_loop(test: Coroutine[Any, Any, None]) -> None:
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
+            runner.run(test)
+
+    return on_loop
+
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+async def close_after(writer: asyncio.StreamWriter, data: bytes) -> None:
+    writer.write(data)
+    await writer.drain()
+    writer.close()
+
+
+ANSWERS: dict[str, tuple[bytes, int, bytes, str]] = {
+    "no content": (b"HTTP/1.1 204 No Content\r\n\r\n", 204, b"", ""),
+    "sized": (OK, 200, b"ok", ""),
+    "chunked": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n", 200, b"ok", ""),
+    "interim": (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK, 200, b"ok", ""),
+    "busy": (b"HTTP/1.1 429 X\r\nRETRY-AFTER: 7\r\nContent-Length: 0\r\n\r\n", 429, b"", "7"),
+    "redirect": (b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", 307, b"", ""),
+    "packed": (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b", 200, b"\x1f\x8b", ""),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_answers_are_understood_and_connections_kept(run: Run, case: str) -> None:
+    raw, status, body, retry_after = ANSWERS[case]
+
+    async def scene() -> None:
+        async with endpoint(raw) as it, Connections(Policy(True)) as client:
+            for _ in range(3):
+                assert await post(client, it) == Answer(status, body, retry_after)
+            assert it.connections == 1
+            assert it.requests[0].startswith(b"POST /hook?a=b HTTP/1.1\r\nHost: 127.0.0.1:")
+
+    run(scene())
+
+
+def test_an_answer_may_end_with_its_connection(run: Run) -> None:
+    async def until_closed(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await close_after(writer, b"HTTP/1.1 200 OK\r\n\r\nto the end")
+
+    async def scene() -> None:
+        async with endpoint(until_closed) as it, Connections(Policy(True)) as client:
+            assert await post(client, it) == Answer(200, b"to the end", "")
+
+    run(scene())
+
+
+def test_of_an_endless_answer_the_beginning_is_read(run: Run) -> None:
+    sent = 0
+
+    async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(b"x" * 65_536)
+            await writer.drain()
+            sent += 65_536
+
+    async def scene() -> None:
+        async with endpoint(endless) as it, Connections(Policy(True)) as client:
+            assert await post(client, it) == Answer(200, b"x" * ANSWER_KEPT, "")
+            assert await post(client, it) == Answer(200, b"x" * ANSWER_KEPT, "")
+            assert it.connections == 2
+
+    run(scene())
+    assert sent < 50_000_000
+
+
+REFUSED = {
+    "nonsense": b"SSH-2.0-OpenSSH_9.9\r\n",
+    "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok",
+    "broken off": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok",
+    "headers only begun": b"HTTP/1.1 200 OK\r\nContent-Le",
+    "another protocol": b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_answer_is_refused(run: Run, case: str) -> None:
+    async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await close_after(writer, REFUSED[case])
+
+    async def scene() -> None:
+        async with endpoint(say) as it, Connections(Policy(True)) as client:
+            with pytest.raises(Unreadable):
+                await post(client, it)
+
+    run(scene())
+
+
+def test_headers_without_an_end_are_refused(run: Run) -> None:
+    async def endless_headers(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            writer.write(b"X-Header: " + b"x" * 1000 + b"\r\n")
+            await writer.drain()
+
+    async def scene() -> None:
+        async with endpoint(endless_headers) as it, Connections(Policy(True)) as client:
+            with pytest.raises(Unreadable, match="too long"):
+                await post(client, it)
+
+    run(scene())
+
+
+def test_drips_and_silence_end_when_the_caller_says(run: Run) -> None:
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.05)
+
+    async def scene() -> None:
+        async with endpoint(drip) as it, Connections(Policy(True)) as client:
+            with pytest.raises(TimeoutError):
+                await post(client, it, seconds=0.3)
+            with pytest.raises(TimeoutError):
+                await post(client, it, seconds=0.3)
+            assert it.connections == 2
+
+    run(scene())
+
+
+def test_a_kept_connection_that_was_closed_over_there_is_replaced(run: Run) -> None:
+    async def once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(it.requests) == 2:
+            writer.transport.abort()  # the second request on this connection, as if it had been closed meanwhile
+        else:
+            writer.write(OK)
+
+    it: Endpoint
+
+    async def scene() -> None:
+        nonlocal it
+        async with endpoint(once) as it, Connections(Policy(True)) as client:
+            assert (await post(client, it)).status == 200
+            assert (await post(client, it)).status == 200
+            assert (it.connections, len(it.requests)) == (2, 3)
+
+    run(scene())
+
+
+def test_a_first_request_whose_connection_is_closed_is_not_repeated(run: Run) -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    async def scene() -> None:
+        async with endpoint(refuse) as it, Connections(Policy(True)) as client:
+            with pytest.raises(ConnectionError):
+                await post(client, it)
+            assert len(it.requests) == 1
+
+    run(scene())
+
+
+@pytest.mark.parametrize("more", [OK, b"x", b"HTTP/1.1 500 "])
+@pytest.mark.parametrize("later", [False, True])
+def test_nothing_unasked_is_taken_for_the_next_answer(run: Run, more: bytes, later: bool) -> None:
+    """Neither what comes with the answer nor what comes after it."""
+
+    async def twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n" + (b"" if later else more))
+        if later:
+            await writer.drain()
+            await answered.wait()
+            writer.write(more)
+
+    answered = asyncio.Event()
+
+    async def scene() -> None:
+        async with endpoint(twice) as it, Connections(Policy(True)) as client:
+            for number in range(1, 4):
+                answered.clear()
+                assert (await post(client, it)).status == 204
+                answered.set()
+                async with asyncio.timeout(10):
+                    while any(connection.open for kept in client._idle.values() for connection in kept):
+                        await asyncio.sleep(0.01)
+                assert (len(it.requests), it.connections) == (number, number)
+
+    run(scene())
+
+
+def test_an_answer_before_the_whole_request_was_taken(run: Run) -> None:
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await close_after(writer, b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    async def scene() -> None:
+        server = await asyncio.start_server(early, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with Connections(Policy(True)) as client, asyncio.timeout(10):
+            try:
+                answer = await client.post(f"http://127.0.0.1:{port}/", {}, b"x" * 30_000_000)
+            except ConnectionError:
+                pass  # what was not read over there may undo the answer, too
+            else:
+                assert answer.status == 413
+        server.close()
+
+    run(scene())
+
+
+@pytest.mark.parametrize("value", ["a\r\nHost: b", "a\nb", "a\0b", "ä"])
+def test_a_header_cannot_become_two(run: Run, value: str) -> None:
+    async def scene() -> None:
+        async with endpoint(OK) as it, Connections(Policy(True)) as client:
+            with pytest.raises(ValueError):
+                await client.post(it.url, {"traceparent": value}, b"")
+            assert it.connections == 0
+
+    run(scene())
+
+
+def test_idle_connections_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("newswire_notify.connections.KEPT_IDLE", 0.05)
+
+    async def scene() -> None:
+        async with endpoint(OK) as it, Connections(Policy(True)) as client:
+            await asyncio.gather(*(post(client, it) for _ in range(3)))
+            assert it.connections == 3
+            async with asyncio.timeout(10):
+                while client._idle:
+                    await asyncio.sleep(0.02)
+            await post(client, it)
+            assert it.connections == 4
+
+    run(scene())
+
+
+class Nearby(AbstractResolver):
+    """Says that every name is here."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=kind,
+                proto=socket.IPPROTO_TCP,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for kind, address in ((socket.AF_INET6, "::1"), (socket.AF_INET, "127.0.0.1"))
+        ]
+
+    async def close(self) -> None: ...
+
+
+def test_endpoints_are_reached_by_tls_under_their_own_names_only(run: Run) -> None:
+    authority = trustme.CA()
+    ours, theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
+    authority.issue_cert("hooks.example").configure_cert(ours)
+    authority.configure_trust(theirs)
+
+    async def scene() -> None:
+        async with endpoint(OK, tls=ours) as it:
+            port = it.url.rpartition(":")[2]
+            async with Connections(Policy(True), resolver=Nearby(), tls=theirs) as client, asyncio.timeout(20):
+                for _ in range(2):
+                    assert (await client.post(f"https://hooks.example:{port}", {}, b"{}")).status == 200
+                assert it.connections == 1
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await client.post(f"https://other.example:{port}", {}, b"{}")
+            async with Connections(Policy(True), resolver=Nearby()) as client, asyncio.timeout(20):
+                with pytest.raises(ssl.SSLCertVerificationError):
+                    await client.post(f"https://hooks.example:{port}", {}, b"{}")
+            assert len(it.requests) == 2
+
+    run(scene())

@@ -1,0 +1,55 @@
+"""Operators see what was given up, of all accounts, try it again and forget it."""
+
+import httpx
+from redis.asyncio import Redis
+
+from newswire.accounts import Scope, create_key
+from newswire.app import Service, create_app
+from newswire_notify import deadletters_api
+from newswire_notify.settings import NotifySettings
+from tests.notify.conftest import Clock, Desk, Receiver
+
+PATH = "/v1/deadletters"
+
+
+async def test_what_was_given_up(desk: Desk, redis: Redis, clock: Clock, receiver: Receiver) -> None:
+    settings = NotifySettings(namespace=desk.keys.namespace)
+    offered = Service(name="notify", routers=[deadletters_api.router(redis, desk.keys)], loops={}, checks={})
+    app = create_app([offered], settings, redis=redis)
+    operator = await create_key(redis, desk.keys, "Operators", {Scope.ADMIN})
+    subscriber = await create_key(redis, desk.keys, "Readers", {Scope.SUBSCRIBE})
+    receiver.answer("/a", 500)
+    subscription = await desk.subscribe(f"{receiver.url}/a", account="Readers")
+    for article in ("a1", "a2", "a3"):
+        await desk.publish(article)
+    while "waiting" in (await desk.states(subscription)).values():
+        await desk.deliver()
+        clock.now += 15_000
+    receiver.got.clear()
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app),
+        base_url="http://notify",
+        headers={"Authorization": f"Bearer {operator.token}"},
+    ) as http:
+        refused = await http.get(PATH, headers={"Authorization": f"Bearer {subscriber.token}"})
+        assert refused.status_code == 403
+        page = (await http.get(PATH, params={"limit": 2})).json()
+        rest = (await http.get(PATH, params={"limit": 2, "cursor": page["next_cursor"]})).json()
+        seen = page["deadletters"] + rest["deadletters"]
+        assert (sorted(dead["article"] for dead in seen), rest["next_cursor"]) == (["a1", "a2", "a3"], None)
+        assert {(dead["error"], dead["subscription"]) for dead in seen} == {("http: answered 500", subscription.id)}
+        assert (await http.get(PATH, params={"cursor": "x"})).status_code == 422
+
+        again, replaced, forgotten = seen
+        receiver.answer("/a", 204)
+        assert (await http.post(f"{PATH}/{again['id']}/retry")).status_code == 202
+        clock.now += 1000
+        await desk.deliver()
+        assert receiver.events("/a") == [again["event"]]
+        assert (await http.post(f"{PATH}/{again['id']}/retry")).status_code == 404
+        await desk.publish(replaced["article"], 2)
+        assert (await http.post(f"{PATH}/{replaced['id']}/retry")).status_code == 409
+        assert (await http.delete(f"{PATH}/{forgotten['id']}")).status_code == 204
+        assert (await http.delete(f"{PATH}/{forgotten['id']}")).status_code == 404
+        left = (await http.get(PATH)).json()["deadletters"]
+        assert [dead["id"] for dead in left] == [replaced["id"]]

@@ -1,0 +1,294 @@
+"""What belongs to an endpoint: its secrets, headers and pace, whether it is trusted, and what its owner is told and can do."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+from pydantic import ValidationError
+from standardwebhooks.webhooks import Webhook as Verifier
+
+from newswire_notify.channel import Webhook
+from newswire_notify.endpoints import TooManySecrets
+from newswire_notify.health import Circuit
+from newswire_notify.notices import Notices
+from newswire_notify.sending import Sender
+from newswire_notify.subscriptions import Subscription
+from newswire_notify.worker import SCHEDULE, Worker
+from tests.notify.conftest import SITE, Desk, Got, Receiver, until
+
+DAY = 86_400
+
+
+def signed_by(got: Got, *secrets: str) -> None:
+    """Assert that a webhook is signed by exactly these, as the reference implementation would sign it."""
+    at = datetime.fromtimestamp(int(got.headers["webhook-timestamp"]), UTC)
+    expected = [Verifier(secret).sign(got.headers["webhook-id"], at, got.body.decode()) for secret in secrets]
+    assert got.headers["webhook-signature"].split(" ") == expected
+
+
+async def current(desk: Desk, subscription: Subscription) -> Subscription:
+    found = await desk.subscriptions.get(subscription.account, subscription.id)
+    assert found is not None
+    return found
+
+
+async def fail(desk: Desk, receiver: Receiver, subscription: Subscription, times: int = 5) -> None:
+    """Have an endpoint fail so many times in a row."""
+    receiver.answer("/a", 500)
+    for number in range(times):
+        await desk.publish(f"failed{number}")
+    await desk.deliver()
+    assert (await current(desk, subscription)).health.failures == times
+
+
+async def test_both_secrets_sign_for_as_long_as_they_overlap(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    desk.clock.now = datetime.now(UTC).timestamp()
+    fresh = await desk.endpoints.rotate_secret("reader", subscription.id, 3600)
+    assert fresh is not None
+    await desk.publish("a1")
+    await desk.deliver()
+    signed_by(receiver.got[-1], fresh, subscription.secret)
+    desk.clock.now += 3601
+    await desk.publish("a2")
+    await desk.deliver()
+    signed_by(receiver.got[-1], fresh)
+
+
+async def test_a_secret_that_leaked_can_be_ended_at_once(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    fresh = await desk.endpoints.rotate_secret("reader", subscription.id, 0)
+    await desk.publish("a1")
+    await desk.deliver()
+    signed_by(receiver.got[-1], str(fresh))
+
+
+async def test_only_so_many_secrets_sign(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    for _ in range(3):
+        assert await desk.endpoints.rotate_secret("reader", subscription.id, 3600)
+    with pytest.raises(TooManySecrets):
+        await desk.endpoints.rotate_secret("reader", subscription.id, 3600)
+    assert await desk.endpoints.rotate_secret("stranger", subscription.id, 3600) is None
+
+
+async def test_headers_are_sent_and_never_take_the_place_of_ours(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(
+        f"{receiver.url}/a", headers={"Authorization": "Bearer ours", "X-Team": "night"}
+    )
+    await desk.publish("a1")
+    await desk.deliver()
+    [got] = receiver.got
+    assert (got.headers["Authorization"], got.headers["X-Team"]) == ("Bearer ours", "night")
+    assert got.headers["Content-Type"] == "application/cloudevents+json"
+    shown = json.dumps((await current(desk, subscription)).shown())
+    assert "Bearer ours" not in shown
+    assert "header_names" in shown
+    assert "Bearer ours" not in repr(await current(desk, subscription))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *({name: "x"} for name in ("Host", "Content-Type", "content-length", "webhook-id", "Webhook-Signature", "Cookie")),
+        *({name: "x"} for name in ("Connection", "Transfer-Encoding", "X-Forwarded-For", "x-real-ip", "Proxy-Authorization")),
+        *({name: "x"} for name in ("", "X-", "X-A B", "X-A:", "X-Ä", "X-A\r\nHost", "TE", "Expect", "User-Agent")),
+        *({"X-A": value} for value in ("", " a", "a ", "a\r\nb", "a\nb", "a\0b", "ä", "x" * 2001)),
+        {"X-A": "1", "x-a": "2"},
+        {f"X-{number}": "x" for number in range(11)},
+        {f"X-{number}": "x" * 1500 for number in range(3)},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_headers_that_are_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(ValidationError):
+        Webhook(type="webhook", url="https://example.com/", headers=headers)
+
+
+async def test_an_endpoint_has_no_more_in_flight_than_its_owner_wants(desk: Desk, receiver: Receiver) -> None:
+    await desk.subscribe(f"{receiver.url}/a", concurrency=2)
+    for number in range(5):
+        await desk.publish(f"a{number}")
+    assert len(await desk.queue.claim(30, 64)) == 2
+    assert await desk.queue.claim(30, 64) == []
+
+
+async def test_a_later_version_does_not_wait_for_one_that_hangs(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a", concurrency=1)
+    await desk.publish("a1")
+    [hanging] = await desk.queue.claim(30, 64)
+    await desk.publish("a1", 2)
+    await desk.deliver()
+    assert receiver.events("/a") == ["a1.2"]
+    assert await desk.states(subscription) == {"a1.1": "delivering", "a1.2": "delivered"}
+    desk.clock.now += 30
+    await desk.deliver()
+    assert await desk.states(subscription) == {"a1.1": "superseded", "a1.2": "delivered"}
+    assert receiver.events("/a") == ["a1.2"]
+    assert hanging.version == 1
+    assert await desk.queue.next_wait() is None
+
+
+@pytest.mark.parametrize(("rate", "seconds", "most"), [(2.0, 5, 11), (0.5, 6, 4), (50.0, 1, 56)])
+async def test_an_endpoint_gets_no_more_a_second_than_its_owner_wants(
+    desk: Desk, receiver: Receiver, rate: float, seconds: int, most: int
+) -> None:
+    await desk.subscribe(f"{receiver.url}/a", rate=rate)
+    for number in range(60):
+        await desk.publish(f"a{number}")
+    for _ in range(seconds * 10):
+        await desk.deliver()
+        desk.clock.now += 0.1
+    assert rate * seconds <= len(receiver.got) <= most
+
+
+async def test_after_failures_in_a_row_one_attempt_at_a_time_until_it_answers(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    await fail(desk, receiver, subscription)
+    assert (await current(desk, subscription)).health.circuit is Circuit.OPEN
+    for number in range(20):
+        await desk.publish(f"a{number}")
+    receiver.got.clear()
+    await desk.deliver()
+    assert receiver.got == []
+    waits = [await desk.queue.next_wait()]
+    for _ in range(5):
+        desk.clock.now += waits[-1] or 0
+        await desk.deliver()
+        waits.append(await desk.queue.next_wait())
+    assert waits == [30, 60, 120, 240, 300, 300]
+    assert len(receiver.got) == 5
+    receiver.answer("/a", 204)
+    receiver.got.clear()
+    desk.clock.now += 300
+    assert len(await desk.queue.claim(0, 64)) == 1  # the probe, given up at once
+    await desk.deliver()
+    assert len(receiver.got) == 25
+    health = (await current(desk, subscription)).health
+    assert (health.circuit, health.failures, health.failing_since) == (Circuit.CLOSED, 0, None)
+
+
+async def test_a_pause_that_an_endpoint_asks_for_holds_all_its_deliveries(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    receiver.answer("/a", 429, **{"Retry-After": "120"})
+    await desk.publish("a1")
+    await desk.deliver()
+    receiver.answer("/a", 204)
+    await desk.publish("a2")
+    desk.clock.now += 119
+    await desk.deliver()
+    assert receiver.events("/a") == ["a1.1"]
+    assert (await current(desk, subscription)).health.circuit is Circuit.CLOSED
+    desk.clock.now += 1
+    await desk.deliver()
+    assert receiver.events("/a") == ["a1.1", "a2.1", "a1.1"] or receiver.events("/a") == ["a1.1", "a1.1", "a2.1"]
+
+
+async def test_after_days_of_only_failures_it_is_disabled_and_its_owner_told(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a", {"topics": ["Ferries"]})
+    await desk.subscribe(f"{receiver.url}/notices", {"topics": ["Nothing"]}, notices=True, content="reference")
+    await desk.subscribe(f"{receiver.url}/strangers", {"topics": ["Nothing"]}, notices=True, account="stranger")
+    receiver.answer("/a", 500)
+    for day in range(6):
+        for number in range(5):
+            await desk.publish(f"a{day}-{number}", topics=["Ferries"])
+        await desk.deliver()
+        desk.clock.now += DAY
+    found = await current(desk, subscription)
+    assert (found.status, found.status_reason) == ("disabled", "failing")
+    assert await desk.queue.next_wait() is None
+    notices = Notices(desk.queue, desk.redis, desk.keys, SITE, keep=DAY)
+    assert await notices.tell() == 1
+    assert await notices.tell() == 0
+    await desk.deliver()
+    assert [got.event["type"] for got in receiver.got if got.path == "/notices"] == [
+        "newswire.subscription.disabled.v1"
+    ]
+    [told] = [got.event["data"] for got in receiver.got if got.path == "/notices"]
+    assert (told["id"], told["account"], told["reason"]) == (subscription.id, "reader", "failing")
+    assert "/strangers" not in {got.path for got in receiver.got}
+    said = [json.loads(fields[b"__data__"]) for _, fields in await desk.redis.xrange(desk.keys.outcomes)]
+    assert [event["data"] for event in said if event["type"] == "newswire.subscription.disabled.v1"] == [told]
+    progressed = await desk.redis.smembers(desk.keys.deliveries.key("progressed"))
+    assert not [event for event in progressed if b"disabled" in event]
+
+
+async def test_one_success_in_between_keeps_it_enabled(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    for day in range(8):
+        receiver.answer("/a", 204 if day == 3 else 500)
+        await desk.publish(f"a{day}")
+        await desk.deliver()
+        desk.clock.now += DAY
+    assert (await current(desk, subscription)).status == "active"
+
+
+async def test_a_disabled_one_can_be_enabled_again(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a")
+    await desk.publish("before")
+    await desk.deliver()
+    receiver.answer("/a", 410)
+    await desk.publish("a1")
+    await desk.deliver()
+    assert ((await current(desk, subscription)).status, (await current(desk, subscription)).status_reason) == (
+        "disabled",
+        "gone",
+    )
+    await desk.publish("while-disabled")
+    receiver.answer("/a", 204)
+    await desk.endpoints.enable(subscription)
+    await desk.publish("a2")
+    await desk.publish("before", 2, title="Something else")
+    await desk.deliver()
+    assert receiver.events("/a")[:2] == ["before.1", "a1.1"]
+    assert sorted(receiver.events("/a")[2:]) == ["a2.1", "before.2"]
+    assert (await current(desk, subscription)).status_reason is None
+    assert await Notices(desk.queue, desk.redis, desk.keys, SITE, keep=DAY).tell() == 0
+
+
+async def test_a_test_event_goes_out_at_once_and_closes_the_circuit(desk: Desk, receiver: Receiver) -> None:
+    subscription = await desk.subscribe(f"{receiver.url}/a", headers={"X-Team": "night"})
+    await fail(desk, receiver, subscription)
+    attempt = await desk.endpoints.test(await current(desk, subscription))
+    assert (attempt.status, attempt.error, attempt.answer) == (500, "http: answered 500", "this is 500")
+    assert (await current(desk, subscription)).health.circuit is Circuit.OPEN
+    receiver.answer("/a", 200)
+    attempt = await desk.endpoints.test(await current(desk, subscription))
+    assert (attempt.status, attempt.error) == (200, None)
+    got = receiver.got[-1]
+    assert got.event["type"] == "newswire.test.v1"
+    assert got.headers["X-Team"] == "night"
+    signed_by(got, subscription.secret)
+    assert (await current(desk, subscription)).health.circuit is Circuit.CLOSED
+    desk.clock.now += SCHEDULE[0] * 2
+    await desk.deliver()
+    assert set((await desk.states(subscription)).values()) == {"delivered"}
+
+
+async def test_those_that_hang_take_no_places_from_the_quick(desk: Desk, receiver: Receiver) -> None:
+    released = asyncio.Event()
+
+    async def hang() -> web.StreamResponse:
+        await released.wait()
+        return web.Response(status=204)
+
+    for number in range(6):
+        receiver.answers[f"/hangs/{number}"] = hang
+        await desk.subscribe(f"{receiver.url}/hangs/{number}", {"topics": ["Hanging"]})
+    await desk.publish("a1", topics=["Hanging"])
+    patient = Sender(desk.endpoints._sender._connections, desk.clock, timeout=60)
+    worker = Worker(desk.queue, desk.redis, desk.keys, patient.send, concurrency=3, lease=90, clock=desk.clock)
+    stopping = asyncio.Event()
+    running = asyncio.create_task(worker.run(stopping))
+    try:
+        await until(lambda: len(receiver.got) == 6)
+        await desk.subscribe(f"{receiver.url}/quick", {"topics": ["Ferries"]})
+        for number in range(5):
+            await desk.publish(f"b{number}", topics=["Ferries"])
+        await until(lambda: len(receiver.events("/quick")) == 5)
+    finally:
+        released.set()
+        stopping.set()
+        await running

@@ -1,0 +1,153 @@
+"""Nobody sees or changes what is another account's, and nothing shows a secret: each endpoint is tried, as OpenAPI lists them."""
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from newswire.accounts import Scope, create_key
+from newswire.app import create_app
+from newswire.keyspace import Keyspace
+from newswire_notify.app import service
+from newswire_notify.settings import NotifySettings
+from tests.notify.conftest import Desk, Receiver, until
+from tests.notify.serving import served
+
+PATH = "/v1/subscriptions"
+TOKEN = "Bearer only-the-endpoint-knows"
+SINCE = "2026-01-01T00:00:00Z"
+
+
+async def operations() -> list[tuple[str, str]]:
+    """Return method and path of everything that subscribers are offered."""
+    settings = NotifySettings(namespace="isolation")
+    async with service(settings) as notify:  # never connected
+        app = create_app([notify], settings, redis=Redis())
+        return [
+            (method.upper(), path)
+            for path, methods in app.openapi()["paths"].items()
+            if path.startswith(PATH)
+            for method in methods
+        ]
+
+
+def right(method: str, path: str, url: str) -> dict[str, Any] | None:
+    """Return a body that would be right, were the subscription one's own."""
+    draft = {"channel": {"type": "webhook", "url": f"{url}/stolen"}}
+    if method in ("PUT", "PATCH") or (method == "POST" and path == PATH):
+        return draft
+    if path == f"{PATH}/preview":
+        return {}
+    return {"since": SINCE} if method == "POST" and path.endswith("/{subscription_id}/replay") else None
+
+
+@pytest.fixture
+async def http(redis: Redis, redis_url: str, namespace: str) -> AsyncIterator[httpx.AsyncClient]:
+    settings = NotifySettings(
+        redis_url=SecretStr(redis_url), namespace=namespace, allow_volatile=True, webhook_allow_private=True
+    )
+    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as client:
+        yield client
+
+
+async def key(redis: Redis, keys: Keyspace, account: str) -> dict[str, str]:
+    created = await create_key(redis, keys, account, set(Scope))
+    return {"Authorization": f"Bearer {created.token}"}
+
+
+async def owned(http: httpx.AsyncClient, desk: Desk, receiver: Receiver, owner: dict[str, str]) -> tuple[str, str, str]:
+    """Make a subscription with a delivered and a failing delivery; return its id, its secret and the id of the latter."""
+    channel = {"type": "webhook", "url": f"{receiver.url}/own", "headers": {"Authorization": TOKEN}}
+    made = (await http.post(PATH, json={"channel": channel}, headers=owner)).json()
+    receiver.answer("/own", 204, 500)
+    await desk.put("a1")
+    await until(lambda: len(receiver.got) == 1)
+    await desk.put("a2")
+    await until(lambda: len(receiver.got) == 2)
+
+    async def listed() -> bool:
+        page = (await http.get(f"{PATH}/{made['id']}/deliveries", headers=owner)).json()["deliveries"]
+        return [len(delivery["attempts"]) for delivery in page] == [1, 1]
+
+    await until(listed)
+    page = (await http.get(f"{PATH}/{made['id']}/deliveries?article=a2", headers=owner)).json()["deliveries"]
+    return made["id"], made["secret"], page[0]["id"]
+
+
+async def record(desk: Desk, subscription: str) -> dict[str, Any]:
+    """All that is stored of a subscription, by name, but for what its own deliveries change."""
+    found: dict[str, Any] = {}
+    for name in ("subscription", "deliveries", "held", "backlog"):
+        stored = desk.keys.deliveries.key(name, subscription)
+        kind = await desk.redis.type(stored)
+        found[name] = await (desk.redis.hgetall(stored) if kind == b"hash" else desk.redis.zrange(stored, 0, -1))
+    return found
+
+
+async def test_another_account_s_subscription_is_as_if_it_were_not(
+    http: httpx.AsyncClient, redis: Redis, keys: Keyspace, desk: Desk, receiver: Receiver
+) -> None:
+    owner, stranger = await key(redis, keys, "Owner"), await key(redis, keys, "Stranger")
+    subscription, _, delivery = await owned(http, desk, receiver, owner)
+    own = (await http.post(PATH, json=right("POST", PATH, receiver.url), headers=stranger)).json()["id"]
+    before = await record(desk, subscription)
+    assert before["subscription"]
+    assert len(before["deliveries"]) == 2
+    asked = 0
+    for method, path in await operations():
+        # With the stranger's own subscription, another's delivery is no more to be seen than with the other's.
+        for named in (subscription, own) if "{delivery_id}" in path else (subscription,):
+            url = path.format(subscription_id=named, delivery_id=delivery)
+            answer = await http.request(method, url, json=right(method, path, receiver.url), headers=stranger)
+            if "{subscription_id}" in path:
+                assert answer.status_code == 404, (method, path, answer.text)
+                assert answer.headers["content-type"] == "application/problem+json"
+                asked += 1
+            else:
+                assert answer.status_code in (200, 201, 422), (method, path, answer.text)
+            assert subscription not in answer.text
+            assert delivery not in answer.text
+    assert asked >= 15
+    assert await record(desk, subscription) == before
+    assert (await http.get(f"{PATH}/{subscription}", headers=owner)).status_code == 200
+
+
+async def test_secrets_are_shown_once_and_never_again(
+    http: httpx.AsyncClient,
+    redis: Redis,
+    keys: Keyspace,
+    desk: Desk,
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    owner = await key(redis, keys, "Owner")
+    subscription, secret, delivery = await owned(http, desk, receiver, owner)
+    rotated = (await http.post(f"{PATH}/{subscription}/secret/rotate", headers=owner)).json()["secret"]
+    said: list[str] = []
+    for method, path in await operations():
+        if method == "DELETE" or (path in (f"{PATH}/{{subscription_id}}/secret/rotate", PATH) and method == "POST"):
+            continue
+        url = path.format(subscription_id=subscription, delivery_id=delivery)
+        for body in ({"channel": TOKEN, "secret": 1}, right(method, path, receiver.url)):
+            answer = await http.request(method, url, json=body, headers=owner)
+            said += [answer.text, repr(answer.headers)]
+    said.append((await http.get("/metrics")).text)
+    said += [repr(each.__dict__) for each in caplog.records]
+    said += [repr(fields) for _, fields in await redis.xrange(keys.outcomes)]
+    again = [
+        await desk.subscriptions.get("Owner", subscription),
+        desk.worker,
+        desk.queue,
+        *await desk.queue.claim(1, 9),
+    ]
+    said += map(repr, again)
+    for hidden in (secret, rotated, TOKEN.removeprefix("Bearer ")):
+        found = [text for text in said if hidden in text]
+        assert found == [], hidden
+    assert orjson.loads((await http.get(PATH, headers=owner)).content)["subscriptions"]

@@ -1,0 +1,84 @@
+"""A large audience is told bit by bit, and the next event's small one does not wait for it."""
+
+import asyncio
+import os
+import time
+
+from redis.asyncio import Redis
+
+from newswire.keyspace import Keyspace
+from newswire_notify.expansion import Expansion
+from newswire_notify.queue import Turn
+from tests.notify.conftest import Clock, Desk, Receiver, opened_desk, until
+
+MATCHES = int(os.environ.get("NEWSWIRE_LARGE_AUDIENCE", "20000"))
+
+
+async def crowd(desk: Desk, url: str, size: int) -> None:
+    """Subscribe so many at one address, all to one filter."""
+    first = await desk.subscribe(url, {"topics": ["Everybody"]})
+    digest = first.wish().digest()
+    record = await desk.redis.hgetall(desk.keys.deliveries.key("subscription", first.id))
+    own = ("url", "filter", "events", "content", "status", "secret", "created", "schema")
+    fields = [part for name in own for part in (name, record[name.encode()])]
+    for at in range(1, size, 1000):
+        await desk.queue.functions.call_all(
+            [
+                (
+                    "subscribe",
+                    (),
+                    [desk.queue.prefix, f"{first.id}{number}", "crowd", digest, "0-0", size, 1, "", "", *fields],
+                )
+                for number in range(at, min(at + 1000, size))
+            ]
+        )
+
+
+class WallClock(Clock):
+    """Goes by itself: whoever was served last is behind all others only as time passes."""
+
+    def __call__(self) -> float:
+        return time.time()
+
+
+async def test_a_small_audience_does_not_wait_for_a_large_one(redis: Redis, keys: Keyspace, receiver: Receiver) -> None:
+    async with opened_desk(redis, keys, WallClock()) as desk:
+        await crowd(desk, f"{receiver.url}/crowd", MATCHES)
+        await desk.subscribe(f"{receiver.url}/one", {"topics": ["Nobody else"]})
+        stopping = asyncio.Event()
+        loops = [asyncio.create_task(loop(stopping)) for loop in (desk.worker.run, desk.expansion.run)]
+        try:
+            await desk.publish("large", topics=["Everybody"])
+            await until(lambda: len(receiver.got) > 100)
+            await desk.publish("small", topics=["Nobody else"])
+            await until(lambda: any(got.path == "/one" for got in receiver.got))
+            assert len(receiver.got) < MATCHES / 2
+            assert await redis.zcard(keys.deliveries.key("expanding")) == 1
+            # Nor does a large one fill the queue beyond what is soon delivered.
+            assert await redis.zcard(keys.deliveries.key("endpoints")) < 2500
+        finally:
+            stopping.set()
+            await asyncio.gather(*loops)
+
+
+async def test_large_audiences_take_turns(redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver) -> None:
+    async with opened_desk(redis, keys, clock, chunk=10) as desk:
+        await crowd(desk, f"{receiver.url}/crowd", 100)
+        for article in ("a1", "b1", "c1"):
+            await desk.publish(article, topics=["Everybody"])
+        for _ in range(6):
+            assert await desk.expansion.step() is Turn.TAKEN
+        enqueued = [
+            int(await desk.redis.hget(keys.deliveries.key("fanout", f"{a}.1"), "matched") or 0)
+            for a in ("a1", "b1", "c1")
+        ]
+        assert enqueued == [30, 30, 30]
+        full = Expansion(desk.queue, redis, keys, clock=clock, chunk=10, backlog=30)
+        assert await full.step() is Turn.FULL
+        await desk.expand()
+        assert await desk.expansion.step() is Turn.NONE
+        said = [fields[b"__data__"] for _, fields in await redis.xrange(keys.outcomes)]
+        assert len(said) == 3
+        assert all(b'"matched":100' in each for each in said)
+        await desk.deliver()
+        assert len(receiver.got) == 300

@@ -1,0 +1,207 @@
+"""Who may read the live stream, and how much of it: keys, tokens, entitlements, and how many at a time."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from newswire.accounts import Caller, Scope, create_key, record_name
+from newswire.filters import Filter
+from newswire.keyring import revoke_key
+from newswire.keyspace import Keyspace
+from newswire.problems import Problem
+from newswire.registry import disable_account, entitle_account
+from newswire_notify.live import ENDED
+from newswire_notify.places import Places
+from newswire_notify.settings import NotifySettings
+from tests.notify.conftest import Desk, until
+from tests.notify.reading import following
+from tests.notify.serving import served
+
+
+@pytest.fixture
+def settings(redis_url: str, namespace: str) -> NotifySettings:
+    return NotifySettings(
+        redis_url=SecretStr(redis_url),
+        namespace=namespace,
+        allow_volatile=True,
+        public_read=False,
+        live_per_key=3,
+        live_per_address=5,
+    )
+
+
+@pytest.fixture
+async def url(redis: Redis, settings: NotifySettings) -> AsyncIterator[str]:
+    async with served(redis, settings) as (address, _):
+        yield address
+
+
+async def token_for(url: str, key: str, **sent: Any) -> httpx.Response:
+    async with httpx.AsyncClient() as http:
+        return await http.post(f"{url}/v1/stream/tokens", json=sent, headers={"Authorization": f"Bearer {key}"})
+
+
+async def status(url: str, **params: str) -> int:
+    async with httpx.AsyncClient() as http, http.stream("GET", f"{url}/v1/stream", params=params) as answer:
+        return answer.status_code
+
+
+async def test_a_token_opens_the_stream_as_far_as_its_filter_and_its_account_go(
+    url: str, redis: Redis, keys: Keyspace, desk: Desk
+) -> None:
+    await entitle_account(redis, keys, "Reading Room", None)
+    key = await create_key(redis, keys, "Reading Room", {Scope.READ})
+    await entitle_account(redis, keys, "Reading Room", Filter(publishers=["harbour-post"]))
+    made = await token_for(url, key.token, filter={"topics": ["Ferries"]}, expires_in=60)
+    assert made.status_code == 201, made.text
+    assert made.headers["cache-control"] == "no-store"
+    assert "access-control-allow-origin" not in made.headers
+    token = made.json()["token"]
+    async with (
+        following(url, token=token) as whole,
+        following(url, token=token, q="night") as narrower,
+        following(url, key=key.token) as by_key,
+    ):
+        await desk.put("a1", topics=["Ferries"])
+        await desk.put("a2", topics=["Ferries"], title="The night boat")
+        await desk.put("a3", topics=["Bridges"])
+        await desk.put("a4", topics=["Ferries"], publisher="valley-times")
+        await desk.put("a5", topics=["Ferries"], title="Night again")
+        await until(lambda: whole.ids == ["a1.1", "a2.1", "a5.1"])
+        await until(lambda: narrower.ids == ["a2.1", "a5.1"])
+        await until(lambda: by_key.ids == ["a1.1", "a2.1", "a3.1", "a5.1"])
+
+
+async def test_unsound_tokens_open_nothing(url: str, redis: Redis, keys: Keyspace) -> None:
+    reader = await create_key(redis, keys, "Reading Room", {Scope.READ})
+    subscriber = await create_key(redis, keys, "Reading Room", {Scope.SUBSCRIBE})
+    assert (await token_for(url, subscriber.token)).status_code == 403
+    assert (await token_for(url, "nw_x")).status_code == 401
+    for wrong in (
+        {"expires_in": 601},
+        {"expires_in": 0},
+        {"filter": {"places": ["here"]}},
+        {"filter": {"topics": [f"a topic of quite some length, number {number}" for number in range(100)]}},
+    ):
+        answer = await token_for(url, reader.token, **wrong)
+        assert answer.status_code == 422, wrong
+    token = (await token_for(url, reader.token)).json()["token"]
+    assert await status(url, token=token) == 200
+    middle = len(token) // 2
+    for wrong_token in (
+        "",
+        "nwt_",
+        token[:-2],
+        token[:middle] + ("A" if token[middle] != "A" else "B") + token[middle + 1 :],
+        token + "AAAA",
+        token.removeprefix("nwt_"),
+        reader.token,
+        "nwt_" + "é" * 9,
+    ):
+        assert await status(url, token=wrong_token) == 401, wrong_token
+    async with httpx.AsyncClient() as http:
+        both = {"Authorization": f"Bearer {reader.token}"}
+        answer = await http.get(f"{url}/v1/stream", params={"token": token}, headers=both)
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "token")
+    await revoke_key(redis, keys, reader.id)
+    assert await status(url, token=token) == 401
+
+
+async def test_whoever_loses_what_let_it_in_is_cut_off_and_told_from_where_to_resume(
+    url: str, redis: Redis, keys: Keyspace, desk: Desk
+) -> None:
+    key = await create_key(redis, keys, "Reading Room", {Scope.READ})
+    other = await create_key(redis, keys, "Other Room", {Scope.READ})
+    token = (await token_for(url, key.token, expires_in=2)).json()["token"]
+    async with following(url, key=other.token) as unconcerned:
+        async with following(url, token=token) as short:
+            entry = await desk.put("a1")
+            await until(short.ended.is_set)
+            assert short.told(ENDED) == [{"reason": "expired", "resume_from": entry.entry_id}]
+            assert short.events[-1].id == entry.entry_id
+        assert await status(url, token=token) == 401
+        async with following(url, key=key.token) as wide:
+            await entitle_account(redis, keys, "Reading Room", Filter(publishers=["valley-times"]))
+            await until(wide.ended.is_set)
+            assert wide.told(ENDED) == [{"reason": "access_changed", "resume_from": entry.entry_id}]
+        async with following(url, key=key.token, after=entry.entry_id) as narrow:
+            await desk.put("a2")
+            await desk.put("a3", publisher="valley-times")
+            await until(lambda: narrow.ids == ["a3.1"])
+            await disable_account(redis, keys, "Reading Room")
+            await until(narrow.ended.is_set)
+        await until(lambda: unconcerned.ids == ["a1.1", "a2.1", "a3.1"])
+        assert not unconcerned.ended.is_set()
+        await redis.hset(record_name(keys, other.id), "expires", 1)
+    assert await status(url) == 401
+
+
+async def test_a_key_and_an_address_have_only_so_many_streams(
+    url: str, redis: Redis, keys: Keyspace, desk: Desk
+) -> None:
+    rooms = [await create_key(redis, keys, name, {Scope.READ}) for name in ("Reading Room", "Other Room")]
+    async with AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(following(url, key=rooms[0].token)) for _ in range(3)]
+        async with httpx.AsyncClient() as http:
+
+            async def ask(room: int, **more: str) -> httpx.Response:
+                headers = {"Authorization": f"Bearer {rooms[room].token}", **more}
+                async with http.stream("GET", f"{url}/v1/stream", headers=headers) as answer:
+                    if answer.status_code != 200:
+                        await answer.aread()
+                    return answer
+
+            refused = await ask(0)
+            assert refused.status_code == 429
+            assert int(refused.headers["retry-after"]) > 0
+            assert refused.json()["type"].endswith("/too-many-streams")
+            assert "key" in refused.json()["detail"]
+            for _ in range(2):
+                await stack.enter_async_context(following(url, key=rooms[1].token))
+            assert "address" in (await ask(1)).json()["detail"]
+            # The client behind a trusted proxy (here any local one) is the one that the proxy names.
+            assert (await ask(1, **{"X-Forwarded-For": "198.51.100.7"})).status_code == 200
+    await until(lambda: all(reader.ended.is_set() or reader.opened.is_set() for reader in readers))
+
+    async def free_again() -> bool:
+        return await status_with(url, rooms[0].token) == 200
+
+    await until(free_again)
+
+
+async def status_with(url: str, key: str) -> int:
+    headers = {"Authorization": f"Bearer {key}"}
+    async with httpx.AsyncClient() as http, http.stream("GET", f"{url}/v1/stream", headers=headers) as answer:
+        return answer.status_code
+
+
+def test_places_are_counted_by_key_and_network() -> None:
+    places = Places(most=6, per_key=2, per_address=2)
+    a, b = (Caller("a", key, frozenset()) for key in "ab")
+
+    def why(caller: Caller | None, address: str | None) -> int | None:
+        try:
+            with places.taken(caller, address):
+                return None
+        except Problem as problem:
+            return problem.status
+
+    with contextlib.ExitStack() as stack:
+        for address in ("192.0.2.1", "::ffff:192.0.2.1"):
+            stack.enter_context(places.taken(None, address))
+        assert why(None, "192.0.2.1") == 429
+        for address in ("2001:db8::1", "2001:db8::ffff:2"):
+            stack.enter_context(places.taken(a, address))
+        assert why(b, "2001:db8:0:0:9::") == 429
+        assert why(b, "2001:db8:0:1::") is None
+        assert why(a, "192.0.2.2") == 429
+        stack.enter_context(places.taken(b, None))
+        stack.enter_context(places.taken(b, "/run/socket"))
+        assert why(None, "192.0.2.9") == 503
+    assert places == Places(6, 2, 2)

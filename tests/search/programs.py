@@ -1,0 +1,31 @@
+"""A client of what programs read: feeds, sitemaps and the pages that lead to them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from newswire.app import Service, create_app
+from newswire.keyspace import Keyspace
+from newswire_search import discovery, feeds, pages, sitemaps
+from newswire_search.index import Reading
+from newswire_search.settings import SearchSettings
+from newswire_search.validators import last_change
+
+NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
+
+
+def client_for(index: Reading, redis: Redis, namespace: str, **more: Any) -> httpx.AsyncClient:
+    settings = SearchSettings.model_validate(
+        {"namespace": namespace, "public_url": "https://news.example", "hub_url": None, **more}
+    )
+    changed = last_change(redis, Keyspace(namespace), "search", timedelta())
+    routers = [
+        feeds.router(index, settings, changed),
+        sitemaps.router(index, settings, changed, clock=lambda: NOW),
+        discovery.router(settings),
+        pages.router(index),
+    ]
+    app = create_app([Service("search", routers=routers)], settings, redis=redis)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example")

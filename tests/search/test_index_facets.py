@@ -1,0 +1,82 @@
+"""Values and their counts beside what is chosen, whichever index it is."""
+
+from dataclasses import replace
+
+import pytest
+
+from newswire_search.index import FACET_VALUES, ArticleIndex, FieldFilter
+from tests.search.samples import avoiding, publish, put, request, search, values, wanting
+
+
+@pytest.fixture
+async def coast(index: ArticleIndex) -> ArticleIndex:
+    await put(
+        index,
+        publish("a1", "Ferry", category="Travel", topics=["Sea", "Harbour"], published_at="2026-02-28T23:59:59Z"),
+        publish("a2", "Ferry", category="Travel", topics=["Sea"], published_at="2026-03-01T00:30:00+01:00"),
+        publish("a3", "Ferry", category="Weather", topics=["Storm", "Sea"], published_at="2026-03-01T00:00:00Z"),
+        publish("a4", "Ferry", category="Sport", topics=["Chess"], published_at="2026-03-02T00:00:00Z"),
+        publish("a5", "Train", category="Travel", topics=["Rail"], published_at="2025-12-24T00:00:00Z"),
+    )
+    return index
+
+
+async def test_choosing_a_value_leaves_the_others_of_its_field_with_their_counts(coast: ArticleIndex) -> None:
+    page = await search(coast, "ferry", filters=wanting("category", "travel"))
+    assert page.total == 2
+    assert values(page, "category") == [("Travel", 2), ("Sport", 1), ("Weather", 1)]
+    assert values(page, "topic") == [("Sea", 2), ("Harbour", 1)]
+    both = await search(coast, "ferry", filters=wanting("category", "travel", "weather"))
+    assert values(both, "category") == values(page, "category")
+    assert values(both, "topic") == [("Sea", 3), ("Harbour", 1), ("Storm", 1)]
+
+
+async def test_each_field_is_counted_beside_what_is_chosen_in_the_others(coast: ArticleIndex) -> None:
+    page = await search(coast, filters=wanting("category", "travel") | wanting("topic", "sea"))
+    assert page.total == 2
+    assert values(page, "category") == [("Travel", 2), ("Weather", 1)]
+    assert values(page, "topic") == [("Sea", 2), ("Harbour", 1), ("Rail", 1)]
+    assert values(page, "month") == [("2026-02", 2)]
+
+
+async def test_counts_are_the_same_on_every_page(coast: ArticleIndex) -> None:
+    for asked in (request("ferry", limit=1), request(limit=1)):
+        first = await coast.search(replace(asked, filters=wanting("topic", "sea")))
+        second = await coast.search(replace(asked, filters=wanting("topic", "sea"), after=first.next))
+        assert second.facets == first.facets
+        assert second.total == first.total
+
+
+async def test_a_chosen_value_is_listed_though_nothing_bears_it(coast: ArticleIndex) -> None:
+    page = await search(coast, "ferry", filters=wanting("category", "gardens", "travel"))
+    assert values(page, "category") == [("Travel", 2), ("Sport", 1), ("Weather", 1), ("gardens", 0)]
+
+
+async def test_a_chosen_value_is_listed_though_many_are_more_frequent(index: ArticleIndex) -> None:
+    topics = [f"Topic {n:02}" for n in range(FACET_VALUES)]
+    await put(index, publish("a1", topics=topics), publish("a2", topics=topics), publish("a3", topics=["Zebra"]))
+    assert len(values(await search(index), "topic")) == FACET_VALUES + 1 - 1
+    page = await search(index, filters=wanting("topic", "zebra"))
+    assert values(page, "topic")[-1] == ("Zebra", 1)
+    assert len(values(page, "topic")) == FACET_VALUES + 1
+
+
+async def test_what_is_excluded_stays_excluded_from_the_counts(coast: ArticleIndex) -> None:
+    page = await search(coast, "ferry", filters=avoiding("category", "sport"))
+    assert values(page, "category") == [("Travel", 2), ("Weather", 1)]
+    mixed = {"topic": FieldFilter(wanted=("harbour",), unwanted=("storm",))}
+    page = await search(coast, "ferry", filters=mixed)
+    assert page.total == 1
+    assert values(page, "topic") == [("Sea", 2), ("Chess", 1), ("Harbour", 1)]
+
+
+async def test_months_are_those_of_utc_the_latest_first(coast: ArticleIndex) -> None:
+    assert values(await search(coast), "month") == [("2026-03", 2), ("2026-02", 2), ("2025-12", 1)]
+    page = await search(coast, filters=wanting("month", "2026-02"))
+    assert sorted(found["id"] for found in page.articles) == ["a1", "a2"]
+    assert values(page, "month") == [("2026-03", 2), ("2026-02", 2), ("2025-12", 1)]
+
+
+async def test_nothing_is_counted_where_nobody_asks(coast: ArticleIndex) -> None:
+    page = await search(coast, "ferry", with_facets=False)
+    assert (page.total, page.facets) == (4, {})

@@ -1,0 +1,191 @@
+"""Sitemaps and what else tells crawlers and browsers the way around."""
+
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+
+import httpx
+import pytest
+from lxml import etree
+from redis.asyncio import Redis
+
+from newswire_search import sitemaps
+from newswire_search.embedded_index import EmbeddedIndex
+from newswire_search.index import ArticleIndex, Day
+from newswire_search.sitemaps import File, Stretch, files, stretch_of
+from tests.search.programs import NOW, client_for
+from tests.search.samples import publish, put, retract
+from tests.search.schemas import faults_of_xml
+
+SITE = "https://news.example"
+AT = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def client(index: ArticleIndex, redis: Redis, namespace: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_for(index, redis, namespace) as http:
+        yield http
+
+
+async def entries(client: httpx.AsyncClient, path: str) -> list[tuple[str, str | None]]:
+    """Return addresses and times of change in a sitemap, once it was found sound."""
+    answer = await client.get(path)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/xml"
+    assert faults_of_xml(answer.content, "sitemap") == []
+    return [
+        (entry.findtext("{*}loc") or "", entry.findtext("{*}lastmod")) for entry in etree.fromstring(answer.content)
+    ]
+
+
+async def test_each_article_is_in_one_file_of_the_index(
+    index: ArticleIndex, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sitemaps, "MOST_IN_A_FILE", 8)
+    monkeypatch.setattr(sitemaps, "AT_ONCE", 4)
+    picking = random.Random(4)
+    days = ["2025-12-31", "2026-01-01", *["2026-02-11"] * 2, *["2026-02-12"] * 21, "2026-02-28", "2026-03-01"]
+    moments = [f"{day}T{picking.choice(['00:00:00', '23:59:59.999', '12:00:00'])}Z" for day in days]
+    await put(index, *(publish(f"a{n:02}", published_at=at) for n, at in enumerate(moments)))
+    await put(index, publish("gone", published_at="2026-01-05T00:00:00Z"), retract("gone", 2))
+    listed = await entries(client, "/sitemap.xml")
+    names = [
+        "pages",
+        "2025-12",
+        "2026-01",
+        "2026-02-11",
+        *(f"2026-02-12-part-{n}" for n in (1, 2, 3)),
+        "2026-02-28",
+        "2026-03",
+    ]
+    assert [address for address, _ in listed] == [f"{SITE}/sitemap-{name}.xml" for name in names]
+    assert {changed for _, changed in listed[1:]} == {"2026-03-01T12:00:00+00:00"}
+    found: list[str] = []
+    for address, _ in listed[1:]:
+        file = await entries(client, address)
+        assert 0 < len(file) <= 8
+        found += [article for article, _ in file]
+    assert sorted(found) == [f"{SITE}/articles/a{n:02}/untitled" for n in range(len(moments))]
+    assert await entries(client, "/sitemap-pages.xml") == [(f"{SITE}/", None)]
+
+
+@pytest.mark.parametrize(
+    "name", ["2026-13", "2026-02-30", "2026-00", "0000-01", "2024-01", "2026-03-part-9", "x", "2026-3"]
+)
+async def test_there_is_no_file_for_what_is_not(client: httpx.AsyncClient, index: ArticleIndex, name: str) -> None:
+    await put(index, publish("a1"))
+    answer = await client.get(f"/sitemap-{name}.xml")
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
+async def test_an_empty_site_has_an_index_all_the_same(client: httpx.AsyncClient) -> None:
+    assert await entries(client, "/sitemap.xml") == [(f"{SITE}/sitemap-pages.xml", None)]
+    news = etree.fromstring((await client.get("/sitemap-news.xml")).content)
+    assert len(news) == 0
+    assert (await client.get("/sitemap.xml?page=2")).status_code == 422
+
+
+async def test_news_are_of_the_last_two_days(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+    def ago(**span: float) -> str:
+        return (NOW - timedelta(**span)).isoformat()
+
+    await put(
+        index,
+        publish("a1", "Ferry <&> co\x08", language="pt-BR", published_at=ago(hours=1)),
+        publish("a2", "Fähre", language="zh-Hant", published_at=ago(hours=48)),
+        publish("a3", "Old", published_at=ago(hours=48, seconds=0.001)),
+        publish("a4", "Gone", published_at=ago(hours=2)),
+        publish("a5", "Storm", language="zh", published_at=ago(hours=3)),
+    )
+    await put(index, retract("a4", 2))
+    listed = await entries(client, "/sitemap-news.xml")
+    assert [address.split("/")[4] for address, _ in listed] == ["a1", "a5", "a2"]
+    root = etree.fromstring((await client.get("/sitemap-news.xml")).content)
+    first = [element.text for element in root[0].iter("{http://www.google.com/schemas/sitemap-news/0.9}*")]
+    assert [text for text in first if text] == [
+        "The Harbour Post",
+        "pt",
+        ago(hours=1).replace("+00:00", "Z"),
+        "Ferry <&> co",
+    ]
+    assert [element.text for element in root.iter("{*}language")] == ["pt", "zh-cn", "zh-tw"]
+
+
+async def test_they_are_not_sent_again_to_who_has_them(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+    await put(index, publish("a1"), publish("a2"))
+    for path in ("/sitemap.xml", "/sitemap-2026-03.xml"):
+        first = await client.get(path)
+        assert (await client.get(path, headers={"If-None-Match": first.headers["etag"]})).status_code == 304
+        assert (await client.head(path)).headers["content-length"] == str(len(first.content))
+    await put(index, retract("a1", 2))
+    again = await client.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert again.status_code == 200
+    assert "/a1/" not in again.text
+
+
+def test_a_month_that_is_too_much_for_a_file_is_spread_over_days() -> None:
+    most = sitemaps.MOST_IN_A_FILE
+    spread = files(
+        [
+            Day(date(987, 5, 31), most, AT - timedelta(days=2)),
+            Day(date(2026, 2, 1), most - 1, AT),
+            Day(date(2026, 2, 28), 1, AT - timedelta(days=1)),
+            Day(date(2026, 3, 1), 1, AT),
+            Day(date(2026, 3, 2), most, AT),
+            Day(date(2026, 3, 3), most + 1, AT),
+        ]
+    )
+    assert list(spread) == [
+        File("0987-05", AT - timedelta(days=2)),
+        File("2026-02", AT),
+        File("2026-03-01", AT),
+        File("2026-03-02", AT),
+        File("2026-03-03-part-1", AT),
+        File("2026-03-03-part-2", AT),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "stretch"),
+    [
+        ("2026-02", Stretch("2026-02-01", "2026-02-28", 0)),
+        ("2024-02", Stretch("2024-02-01", "2024-02-29", 0)),
+        ("9999-12", Stretch("9999-12-01", "9999-12-31", 0)),
+        ("0987-05-31", Stretch("0987-05-31", "0987-05-31", 0)),
+        ("2026-03-03-part-3", Stretch("2026-03-03", "2026-03-03", 2 * sitemaps.MOST_IN_A_FILE)),
+        ("2026-02-29", None),
+        ("2026-02-", None),
+        ("2026-02-01-part-0", None),
+        ("2026-02-01-part-999999", None),
+    ],
+)
+def test_a_name_says_what_is_in_the_file(name: str, stretch: Stretch | None) -> None:
+    assert stretch_of(name) == stretch
+
+
+async def test_robots_are_led_to_the_sitemaps_and_away_from_endless_searches(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    async with client_for(embedded_index, redis, namespace) as client:
+        answer = await client.get("/robots.txt")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    lines = answer.text.splitlines()
+    assert {f"Sitemap: {SITE}/sitemap.xml", f"Sitemap: {SITE}/sitemap-news.xml", "Disallow: /search"} <= set(lines)
+    assert "Disallow: /" not in lines
+    async with client_for(embedded_index, redis, namespace, public_read=False) as client:
+        assert (await client.get("/robots.txt")).text.splitlines() == ["User-agent: *", "Disallow: /"]
+
+
+async def test_a_browser_can_take_the_site_for_a_search_engine(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    async with client_for(embedded_index, redis, namespace) as client:
+        answer = await client.get("/opensearch.xml")
+    assert answer.headers["content-type"] == "application/opensearchdescription+xml"
+    root = etree.fromstring(answer.content)
+    assert root.tag == "{http://a9.com/-/spec/opensearch/1.1/}OpenSearchDescription"
+    assert 1 <= len(root.findtext("{*}ShortName") or "") <= 16
+    urls = {url.get("type"): url.get("template") for url in root.iterfind("{*}Url")}
+    assert urls["text/html"] == f"{SITE}/search?q={{searchTerms}}"
+    suggesting = urls["application/x-suggestions+json"]
+    assert suggesting == f"{SITE}/v1/search/suggest?q={{searchTerms}}&format=opensearch"
