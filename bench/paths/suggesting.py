@@ -18,7 +18,7 @@ from newswire_search.completing import completions
 from newswire_search.elasticsearch_index import ElasticsearchIndex
 from newswire_search.embedded_index import EmbeddedIndex
 from newswire_search.index import ArticleIndex, Publish
-from newswire_search.mapping import TITLE_WORDS, index_settings
+from newswire_search.mapping import TITLE_WORDS, alias_in_use, index_settings
 
 NAMESPACE = "bench-suggest"
 LIMIT = 10
@@ -75,7 +75,7 @@ def _ours(index: ArticleIndex) -> LookUp:
 def _in_elasticsearch(client: AsyncElasticsearch) -> LookUp:
     async def look_up(text: str) -> object:
         return await client.search(
-            index=f"{NAMESPACE}-articles",
+            index=alias_in_use(NAMESPACE),
             query={"prefix": {TITLE_WORDS: text}},
             size=LIMIT,
             track_total_hits=False,

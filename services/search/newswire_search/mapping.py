@@ -123,6 +123,14 @@ MAPPING: dict[str, Any] = {
 }
 
 
+def alias_in_use(namespace: str) -> str:
+    """Return the alias of the Elasticsearch index that this release reads and writes.
+
+    The number is in it: a process never meets what a release with another mapping has made.
+    """
+    return f"{namespace}-articles-{MAPPING_NUMBER}"
+
+
 def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any]:
     """Return the settings of an Elasticsearch index of articles."""
     return {
