@@ -157,7 +157,9 @@ class ElasticsearchUpkeep(ElasticsearchContents):
         async with translated():
             for name in await self._in_the_past():
                 answer = await self._client.indices.add_block(index=name, block="write")
-                if not (answer["acknowledged"] and answer["shards_acknowledged"]):
+                # Of what is blocked already, by whoever was killed here, it names nothing and waits for nothing.
+                done = answer["shards_acknowledged"] or not answer["indices"]
+                if not (answer["acknowledged"] and done):
                     raise Unavailable(f"Elasticsearch: writing to {name} could not be blocked in time")
 
     async def release(self) -> None:

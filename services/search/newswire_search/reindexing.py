@@ -113,6 +113,7 @@ async def read_progress(redis: "Redis", keys: Keyspace) -> Progress | None:
 
 async def ask_for_reindexing(redis: "Redis", keys: Keyspace) -> None:
     """Have the process that holds the index make a new one; one that is under way goes on."""
+    await redis.hdel(keys.reindex, "trouble")
     await redis.hsetnx(keys.reindex, "phase", "replaying")
 
 

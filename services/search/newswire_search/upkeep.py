@@ -10,10 +10,6 @@ from typing import Protocol
 from newswire_search.index import Operation, Refused, Written
 
 
-class WrongMapping(Exception):
-    """The index was made by another release, which indexes otherwise; the message says what to run."""
-
-
 @dataclass(frozen=True, slots=True)
 class Held:
     """What an index holds under an id, as a search would see it."""
