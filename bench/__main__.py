@@ -22,6 +22,7 @@ from bench.paths import (
     matching,
     publishing,
     searching,
+    suggesting,
     webhooks,
 )
 from bench.report import RESULTS, keep, show, store
@@ -37,6 +38,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "embargo": embargo.measure,
     "indexing": indexing.measure,
     "search": searching.measure,
+    "suggest": suggesting.measure,
     "webhooks": webhooks.measure,
     "isolation": isolation.measure,
     "matching": matching.measure,

@@ -110,16 +110,26 @@ async def measure(setting: Setting) -> list[Figure]:
                 at_floor, _ = await _connect(setting, stack, floor.site, readers)
                 posting = Pool(floor.site)
                 stack.callback(posting.close)
-                rounds = []
+                rounds, spent = [], []
                 for number in setting.steps("live stream", range(1 + 2 * setting.rounds)):
                     entries = events(versions(repeated(setting.articles, EVENTS, f"live{number}x"), "bench"))
+                    began = floor.cpu_seconds(), ours.cpu_seconds()
                     bare = await _posted(posting, at_floor, entries, readers)
                     full = await _published(redis, at_ours, entries, readers)
                     rounds.append((full, bare))
+                    spent.append((ours.cpu_seconds() - began[1], floor.cpu_seconds() - began[0]))
                 beside_slow = await _beside_slow(setting, redis, at_ours, all_ours)
         over_a_restart = await _over_a_restart(setting, url, settings, readers)
+    frames = EVENTS * readers / 1e6
     return [
-        compared(name, "frames/s", rounds[1:], Goal("at least", 0.8)),
+        compared(
+            name,
+            "frames/s",
+            rounds[1:],
+            Goal("at least", 0.8),
+            processor_us_a_frame=statistics.median(ours for ours, _ in spent[1:]) / frames,
+            floor_processor_us_a_frame=statistics.median(floor for _, floor in spent[1:]) / frames,
+        ),
         Figure(f"{name}: memory of each", "KiB", memory / 1024),
         beside_slow,
         over_a_restart,

@@ -109,6 +109,47 @@ def listen(
     follow(site, key, filters or [], since, forward)
 
 
+@app.command()
+def reindex(
+    drop_old: Annotated[
+        bool, typer.Option("--drop-old", help="Only delete the indexes that are not in use any more.")
+    ] = False,
+    abandon: Annotated[
+        bool, typer.Option("--abandon", help="Only give up a new index that was begun and not ended.")
+    ] = False,
+    data_dir: store.DataDir = None,
+) -> None:
+    """Make a new index from the records and put it in the place of the old one, while Newswire works on.
+
+    What was broken off is taken up. The old index is kept until it is dropped.
+    """
+    from newswire_cli import upkeep
+
+    if drop_old and abandon:
+        raise typer.BadParameter("give either --drop-old or --abandon")
+    if drop_old:
+        upkeep.drop_old(data_dir)
+    elif abandon:
+        upkeep.give_up(data_dir)
+    else:
+        upkeep.make_new_index(data_dir)
+
+
+@app.command()
+def verify(
+    mend: Annotated[bool, typer.Option("--mend", help="Bring the index to what is on record.")] = False,
+    data_dir: store.DataDir = None,
+) -> None:
+    """Compare the index with the records, while Newswire works on.
+
+    Exit code 0: they agree, or agree now; 1: they differ, and how is said.
+    """
+    from newswire_cli.upkeep import compare
+
+    if not compare(data_dir, mend=mend):
+        raise typer.Exit(1)
+
+
 @app.command("import")
 def import_(
     paths: Annotated[

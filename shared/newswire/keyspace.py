@@ -80,3 +80,18 @@ class Keyspace:
     def dead_letters_of(self, article_id: str) -> str:
         """Set: ``group entry-id`` of the dead letters that hold text of an article."""
         return self.key("article", article_id, "dead-letters")
+
+    @property
+    def reindex(self) -> str:
+        """Hash: how far the making of a new index has come; there only while one is under way."""
+        return self.key("reindex")
+
+    @property
+    def whole_indexes(self) -> str:
+        """Set: the identities of the indexes that hold every article on record."""
+        return self.key("index", "whole")
+
+    @property
+    def to_be_mended(self) -> str:
+        """Set: ids of articles that search is to bring in its index to what is on record."""
+        return self.key("index", "mend")

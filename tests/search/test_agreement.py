@@ -12,7 +12,7 @@ from newswire.query import parse
 from newswire_search.elasticsearch_index import ElasticsearchIndex
 from newswire_search.embedded_index import EmbeddedIndex
 from newswire_search.index import ArticleIndex, Publish, SearchRequest
-from newswire_search.mapping import fields_of
+from newswire_search.mapping import alias_in_use, fields_of
 from tests.contract.table import HARD_TOKENS, IN_LANGUAGES, QUERIES, articles, articles_in_languages
 from tests.search.conftest import client_of
 from tests.search.samples import article, found, ids, publish, put
@@ -51,7 +51,7 @@ async def test_elasticsearch_holds_the_terms_of_the_analysis(
     async with client_of(elasticsearch) as client:
         for sent in made:
             answer = await client.indices.analyze(
-                index=f"{namespace}-articles", field="text", text=fields_of(sent)["text"]
+                index=alias_in_use(namespace), field="text", text=fields_of(sent)["text"]
             )
             assert [token["token"] for token in answer["tokens"]] == article_terms(sent)
             assert [token["position"] for token in answer["tokens"]] == list(range(len(answer["tokens"])))

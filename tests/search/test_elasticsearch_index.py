@@ -34,8 +34,8 @@ async def test_the_index_is_behind_an_alias_and_named_after_its_mapping(
 ) -> None:
     await put(elasticsearch_index, publish("a1", metadata={"desk": "night"}, topics=["Sea"]))
     async with client_of(elasticsearch) as client:
-        (name, made), *others = dict(await client.indices.get(index=f"{namespace}-articles")).items()
-        stored = (await client.get(index=f"{namespace}-articles", id="a1"))["_source"]
+        (name, made), *others = dict(await client.indices.get(index=elasticsearch_index.alias)).items()
+        stored = (await client.get(index=elasticsearch_index.alias, id="a1"))["_source"]
     assert not others
     assert name.startswith(f"{namespace}-articles-{MAPPING_NUMBER}-")
     assert made["mappings"]["dynamic"] == "strict"
@@ -49,7 +49,7 @@ async def test_a_tombstone_holds_nothing_of_the_article(
     await put(elasticsearch_index, publish("a1", "Ferry"))
     await put(elasticsearch_index, retract("a1", 1))
     async with client_of(elasticsearch) as client:
-        answer = await client.get(index=f"{namespace}-articles", id="a1")
+        answer = await client.get(index=elasticsearch_index.alias, id="a1")
     assert answer["_source"] == {"id": "a1", "version": 1, "retracted": True}
     assert answer["_version"] == 1
 
@@ -66,10 +66,10 @@ async def test_an_index_that_somebody_deletes_is_made_again(
             lambda: elasticsearch_index.get("a1"),
             elasticsearch_index.check,
         ):
-            (name,) = await client.indices.get(index=f"{namespace}-articles")
+            (name,) = await client.indices.get(index=elasticsearch_index.alias)
             await client.indices.delete(index=name)
             await use()
-            (again,) = dict(await client.indices.get(index=f"{namespace}-articles")).values()
+            (again,) = dict(await client.indices.get(index=elasticsearch_index.alias)).values()
             assert again["mappings"]["dynamic"] == "strict"
     await put(elasticsearch_index, publish("a1", "Ferry"))
     assert await found(elasticsearch_index, "ferry") == ["a1"]

@@ -100,6 +100,10 @@ async def test_names_leave_room_for_titles(index: ArticleIndex) -> None:
     assert len(await offered(index, "sea", limit=1)) == 1
 
 
+async def test_a_name_is_offered_once_as_it_was_spelled_last(harbour: ArticleIndex) -> None:
+    assert await offered(harbour, "ene") == ["topic: energy"]
+
+
 async def test_what_was_retracted_or_changed_is_not_offered(harbour: ArticleIndex) -> None:
     await put(harbour, retract("a1", 1), publish("a3", "Calm again", version=2, language="no"))
     assert await offered(harbour, "harriet") == []

@@ -1,6 +1,5 @@
 """The operators' API of deliveries that were given up, of all accounts."""
 
-import re
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
@@ -11,16 +10,13 @@ from redis.asyncio import Redis
 
 from newswire.accounts import Caller, Scope, authorised
 from newswire.keyspace import Keyspace
-from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
+from newswire.paging import LARGEST_PAGE, PAGE, cursor_after, described, json_answer, place_of
 from newswire.problems import not_found, problem
 from newswire.requests import limit_param, scalar_params, single_headers
-from newswire_notify.deadletters import DeadDelivery, NoDeadDelivery, drop, list_dead, retry
+from newswire_notify.deadletters import NoDeadDelivery, drop, list_dead, retry
 from newswire_notify.deliveries import NotReplayed
-from newswire_notify.subscriptions_api import no_cursor
 
 PATH = "/v1/deadletters"
-
-_CURSOR = re.compile(r"([0-9]{1,15})-(msg_[0-9a-z_]{1,60})")
 
 Admin = Annotated[Caller, Depends(authorised(Scope.ADMIN))]
 
@@ -59,12 +55,9 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def list_all(caller: Admin, request: Request) -> Response:
         params = scalar_params(request.query_params, ("cursor", "limit"))
         limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
-        after = params.get("cursor")
-        parts = _CURSOR.fullmatch(after) if after is not None else None
-        if after is not None and parts is None:
-            raise no_cursor()
-        found = await list_dead(redis, keys, limit + 1, (int(parts[1]), parts[2]) if parts else None)
-        following = _place(found[limit - 1]) if len(found) > limit else None
+        found = await list_dead(redis, keys, limit + 1, place_of(params.get("cursor")))
+        last = found[limit - 1] if len(found) > limit else None
+        following = cursor_after(last.ended, last.id) if last else None
         return json_answer({"deadletters": [asdict(dead) for dead in found[:limit]], "next_cursor": following})
 
     @routes.post("/{delivery_id}/retry", status_code=202, summary="Try a delivery again that was given up")
@@ -87,7 +80,3 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
         return Response(status_code=204)
 
     return routes
-
-
-def _place(dead: DeadDelivery) -> str:
-    return f"{round(dead.ended.timestamp() * 1000)}-{dead.id}"

@@ -1,6 +1,5 @@
 """The subscribers' API: what became of the deliveries of a subscription, and sending them again."""
 
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -9,16 +8,15 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from newswire.accounts import milliseconds
 from newswire.article import Moment
-from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
+from newswire.paging import LARGEST_PAGE, PAGE, cursor_after, described, json_answer, place_of
 from newswire.problems import invalid, not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.backlog import Standing, replay_since, standing
 from newswire_notify.deliveries import Deliveries, NotReplayed, State, Wanted
 from newswire_notify.queue import Queue
 from newswire_notify.subscriptions import NotChanged, Subscriptions
-from newswire_notify.subscriptions_api import PATH, Subscriber, no_cursor, owned
+from newswire_notify.subscriptions_api import PATH, Subscriber, owned
 
-_CURSOR = re.compile(r"([0-9]{1,15})-(msg_[0-9a-z_]{1,60})")
 _TIME: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
@@ -118,11 +116,12 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
             _state(params.get("state")),
             params.get("article"),
             _since(params.get("since")),
-            _cursor(params.get("cursor")),
+            place_of(params.get("cursor")),
         )
         await owned(subscriptions, caller, subscription_id)
         found = await deliveries.of(subscription_id, limit + 1, wanted)
-        following = _place(found[limit - 1]) if len(found) > limit else None
+        last = found[limit - 1] if len(found) > limit else None
+        following = cursor_after(datetime.fromisoformat(last["created_at"]), last["id"]) if last else None
         return json_answer({"deliveries": found[:limit], "next_cursor": following})
 
     @routes.get(
@@ -259,17 +258,3 @@ def _since(sent: str | None) -> int | None:
         return milliseconds(_TIME.validate_python(sent))
     except ValidationError:
         raise invalid("since", "is not an RFC 3339 date-time", "send for example 2026-03-01T09:30:00Z") from None
-
-
-def _cursor(sent: str | None) -> tuple[int, str] | None:
-    if sent is None:
-        return None
-    parts = _CURSOR.fullmatch(sent)
-    if parts is None:
-        raise no_cursor()
-    return int(parts[1]), parts[2]
-
-
-def _place(delivery: dict[str, Any]) -> str:
-    created = datetime.fromisoformat(delivery["created_at"])
-    return f"{round(created.timestamp() * 1000)}-{delivery['id']}"

@@ -7,7 +7,6 @@ import orjson
 from ulid import ULID
 
 from newswire.events import SCHEMA_ROOT
-from newswire.functions import Argument
 from newswire_notify.queue import Attempt, Endpoint, Job, Queue
 from newswire_notify.sending import Sender
 from newswire_notify.signing import new_secret
@@ -57,7 +56,7 @@ class Endpoints:
 
     async def enable(self, subscription: Subscription) -> None:
         """Go on delivering to an endpoint that was disabled: what comes from now on, and what became of what it was sent."""
-        arguments: list[Argument] = [
+        arguments = [
             self._queue.prefix,
             subscription.id,
             subscription.account,

@@ -34,6 +34,7 @@ class Entry:
     """An event, and what filters ask of it."""
 
     at: Position
+    event: str
     article: str
     type: str
     json: bytes
@@ -62,7 +63,7 @@ def entry_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry | None:
         return None
     if not isinstance(payload, ArticlePublished | ArticleRetracted):
         return None
-    return Entry(position(entry_id.decode()), payload.id, event.type, event.to_json(), Facts.of(payload))
+    return Entry(position(entry_id.decode()), event.id, payload.id, event.type, event.to_json(), Facts.of(payload))
 
 
 def entry_from_record(event: CloudEvent) -> Entry:
@@ -71,7 +72,7 @@ def entry_from_record(event: CloudEvent) -> Entry:
     _, payload = decode({FIELD.encode(): json})
     if not isinstance(payload, ArticlePublished | ArticleRetracted):
         raise TypeError(f"{event.type} is no event of an article")
-    return Entry(BEGINNING, payload.id, event.type, json, Facts.of(payload))
+    return Entry(BEGINNING, event.id, payload.id, event.type, json, Facts.of(payload))
 
 
 @dataclass(frozen=True)

@@ -76,14 +76,19 @@ class Pull:
         begin = await self._begin(after)
         page = Page(begin, restarted=begin != after and after != BEGINNING)
         size = read = 0
+        told = set[str]()
         async with aclosing(self._from(begin)) as following:
             async for entry, place in following:
-                if entry is not None and asked.takes(entry):
+                # Where records and stream meet, an event may come from both.
+                if entry is not None and entry.event not in told and asked.takes(entry):
                     if page.events and size + len(entry.json) > MOST_BYTES:
                         return page
                     page.events.append(entry.json)
+                    told.add(entry.event)
                     size += len(entry.json)
-                page.restarted |= isinstance(place, InRecords) and not place.article
+                if isinstance(place, InRecords) and not place.article:
+                    page.restarted = True
+                    told.clear()
                 page.next = place
                 read += 1
                 if len(page.events) >= limit or read >= MOST_READ:

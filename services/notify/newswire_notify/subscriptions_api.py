@@ -1,7 +1,6 @@
 """The subscribers' API: subscriptions."""
 
 import asyncio
-import re
 from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,7 +15,7 @@ from newswire.conditions import IF_MATCH, Conditions, etag
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire.merge_patch import MEDIA_TYPE, merged, patch_of
-from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
+from newswire.paging import LARGEST_PAGE, PAGE, cursor_after, described, json_answer, place_of
 from newswire.problems import Problem, from_validation_error, invalid, not_found, problem, unavailable
 from newswire.requests import JSON, Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.channel import Webhook, WebhookView
@@ -41,8 +40,6 @@ PATH = "/v1/subscriptions"
 TRIES = 100
 """How often a change is begun anew because somebody else was faster."""
 PREVIEWS_AT_A_TIME = 4
-
-_CURSOR = re.compile(r"([0-9]{1,15})-(sub_[0-9a-z]{1,40})")
 
 Subscriber = Annotated[Caller, Depends(authorised(Scope.SUBSCRIBE))]
 
@@ -201,7 +198,7 @@ def router(
             "url": params.get("url"),
         }
         page: list[Subscription] = []
-        async for found in subscriptions.of(caller.account, _cursor(params.get("cursor"))):
+        async for found in subscriptions.of(caller.account, place_of(params.get("cursor"))):
             has = {"status": found.status, "type": found.channel.type, "url": found.channel.url}
             labelled = all(found.labels.get(name) == value for name, value in labels)
             if labelled and all(value in (None, has[name]) for name, value in wanted.items()):
@@ -209,7 +206,7 @@ def router(
             if len(page) > limit:
                 break
         last = page[limit - 1] if len(page) > limit else None
-        following = f"{round(last.created_at.timestamp() * 1000)}-{last.id}" if last else None
+        following = cursor_after(last.created_at, last.id) if last else None
         return json_answer({"subscriptions": [found.shown() for found in page[:limit]], "next_cursor": following})
 
     @routes.post("/preview", response_model=Foreseen, summary="See of what a subscription would have been told lately")
@@ -337,20 +334,6 @@ def _one_of(params: Any, name: str, *values: str) -> str | None:
     if sent is not None and sent not in values:
         raise invalid(name, f"is not one of: {', '.join(values)}", f"send for example {name}={values[0]}")
     return sent
-
-
-def _cursor(sent: str | None) -> tuple[int, str] | None:
-    if sent is None:
-        return None
-    parts = _CURSOR.fullmatch(sent)
-    if parts is None:
-        raise no_cursor()
-    return int(parts[1]), parts[2]
-
-
-def no_cursor() -> Problem:
-    """A cursor is none that was answered here (422)."""
-    return invalid("cursor", "was not given out here", "send 'next_cursor' of the page before as it is, or none")
 
 
 def _too_many(limit: int) -> Problem:

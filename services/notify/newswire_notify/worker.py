@@ -94,6 +94,7 @@ class Worker:
         self._settling = asyncio.Lock()
         self._wait: float | None = None
         self._reserved = 0
+        self._drained = False
         self._beginning: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
@@ -107,6 +108,7 @@ class Worker:
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until stopping is set; then let what is in flight end, and hand the rest back."""
         failures = 0
+        self._drained = False
         stop = asyncio.create_task(stopping.wait())
         try:
             while not stopping.is_set():
@@ -142,7 +144,7 @@ class Worker:
     def take(self, jobs: Sequence[Job], reserved: int) -> None:
         """Begin to send what was claimed for the places that were reserved."""
         self._reserved -= reserved
-        if jobs:
+        if jobs and not self._drained:
             task = asyncio.create_task(self.begin(jobs))
             self._beginning.add(task)
             task.add_done_callback(self._beginning.discard)
@@ -247,6 +249,11 @@ class Worker:
         return answer.jobs
 
     async def _drain(self) -> None:
+        self.running = False
+        # What is claimed for this worker at this moment comes still: begun behind its back, it would never be settled.
+        deadline = asyncio.get_running_loop().time() + DRAIN
+        while self._reserved and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
         if self._beginning:
             await asyncio.wait(self._beginning)
         if self._in_flight:
@@ -254,6 +261,7 @@ class Worker:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+        self._drained = True
         try:
             await self._exchange(0)
         except (RedisError, OSError) as error:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -17,10 +18,12 @@ from newswire.settings import Settings
 from newswire_search import api, discovery, feeds, pages, sitemaps
 from newswire_search.handlers import index_articles
 from newswire_search.index import ArticleIndex
+from newswire_search.keeping import Keeper
 from newswire_search.mapping import index_settings
 from newswire_search.outcomes import Announcer
 from newswire_search.reading import ErasureAware
 from newswire_search.settings import SearchSettings
+from newswire_search.upkeep import Upkeep
 from newswire_search.validators import last_change
 
 GROUP = "search"
@@ -58,6 +61,19 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     return ElasticsearchIndex(client, settings.namespace, made_with)
 
 
+def upkeep_of(index: ArticleIndex) -> Upkeep:
+    """Return the upkeep of an index that `open_index` has opened."""
+    if index.name == "embedded":
+        from newswire_search.embedded_index import EmbeddedIndex
+        from newswire_search.embedded_upkeep import EmbeddedUpkeep
+
+        return EmbeddedUpkeep(cast("EmbeddedIndex", index))
+    from newswire_search.elasticsearch_index import ElasticsearchIndex
+    from newswire_search.elasticsearch_upkeep import ElasticsearchUpkeep
+
+    return ElasticsearchUpkeep(cast("ElasticsearchIndex", index))
+
+
 @asynccontextmanager
 async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Open search's clients and offer its routes, loops and checks; close the clients at the end."""
@@ -71,6 +87,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         consumer = Consumer(redis, keys, GROUP, partial(index_articles, index=index, announcer=announcer))
         readable = ErasureAware(index, redis, keys)
         changed = last_change(redis, keys, GROUP, timedelta(milliseconds=own.elasticsearch_refresh_ms))
+        keeper = Keeper(redis, keys, GROUP, upkeep_of(index), owns_index=index.name == "embedded")
         yield Service(
             name="search",
             routers=[
@@ -80,8 +97,12 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 discovery.router(own),
                 pages.router(readable),
             ],
-            loops={"index": consumer.run, "outcomes": announcer.run},
-            checks={"index": index.check, "redis": partial(reachable, redis), "consumer": consumer.check},
+            loops={"index": partial(keeper.consume, consumer), "outcomes": announcer.run, "upkeep": keeper.run},
+            checks={
+                "index": partial(keeper.check, index),
+                "redis": partial(reachable, redis),
+                "consumer": consumer.check,
+            },
             channels=[Channel("articles", "receive", GROUP), Channel("outcomes", "send")],
         )
 

@@ -4,21 +4,23 @@ from collections.abc import Iterable, Sequence
 
 from rapidfuzz.distance import OSA
 
+from newswire.analysis import bare_words
 from newswire.filters import Filter
+from newswire.folding import fold
 from newswire_search.index import Beginning, Completion, Kind, Reading
-from newswire_search.words import words
 
 LONGEST_TEXT, MOST_WORDS = 300, 12
 """Of a longer text nothing is completed: no title is longer."""
 SHORTEST_MISTYPED = 4
 """Shorter words have to be right."""
+NAMES = (Kind.TOPIC, Kind.AUTHOR)
 FEW = 3
 """With fewer completions than these, words may be mistyped."""
 
 
 async def completions(index: Reading, text: str, entitlement: Filter | None, limit: int) -> list[Completion]:
     """Return what goes on from a text: first those in which nothing is mistyped, topics and authors before titles."""
-    typed = words(text) if len(text) <= LONGEST_TEXT else []
+    typed = bare_words(text) if len(text) <= LONGEST_TEXT else []
     if not typed or len(typed) > MOST_WORDS:
         return []
     exact = await index.complete(Beginning(tuple(typed), False, entitlement, limit))
@@ -26,8 +28,9 @@ async def completions(index: Reading, text: str, entitlement: Filter | None, lim
     if len(found) >= min(FEW, limit) or all(len(word) < SHORTEST_MISTYPED for word in typed):
         return found
     close = await index.complete(Beginning(tuple(typed), True, entitlement, limit))
-    known = {(each.kind, each.value) for each in found}
-    return [*found, *_mixed([each for each in close if (each.kind, each.value) not in known], limit - len(found))]
+    known = {(each.kind, fold(each.value)) for each in found}
+    more = [each for each in close if (each.kind, fold(each.value)) not in known]
+    return [*found, *_mixed(more, limit - len(found))]
 
 
 def _mixed(found: Sequence[Completion], limit: int) -> list[Completion]:
@@ -49,7 +52,7 @@ def _in_turn(first: Sequence[Completion], second: Sequence[Completion]) -> list[
 
 def goes_on(beginning: Beginning, value: str) -> bool:
     """Tell whether a value holds each word that was typed, the last perhaps only begun."""
-    held = words(value)
+    held = bare_words(value)
     *whole, last = beginning.words
     close = _one_letter_off if beginning.typos else str.__eq__
     begun = _begins_one_letter_off if beginning.typos else str.startswith
@@ -62,8 +65,8 @@ def may_be_mistyped(beginning: Beginning, word: str) -> bool:
 
 
 def distinct(values: Iterable[Completion], limit: int) -> list[Completion]:
-    """Return the first completions, each value once."""
-    once = {each.value: each for each in reversed(list(values))}
+    """Return the first completions, each value once, however it is spelled."""
+    once = {fold(each.value): each for each in reversed(list(values))}
     return list(reversed(once.values()))[:limit]
 
 

@@ -1,9 +1,9 @@
-"""Completions from Elasticsearch: three small searches in one request, one for each kind."""
+"""Completions from Elasticsearch: two small searches in one request, one for titles and one for names."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from newswire_search.completing import distinct, goes_on, may_be_mistyped
+from newswire_search.completing import NAMES, distinct, goes_on, may_be_mistyped
 from newswire_search.elasticsearch_query import ORDER, Body, readable
 from newswire_search.index import Beginning, Completion, Kind, Sort
 from newswire_search.mapping import FACET_SUFFIX, SEPARATOR, WORDS_SUFFIX
@@ -15,34 +15,42 @@ LONGEST_MISTYPED = 24
 
 
 def searches(beginning: Beginning, languages: Collection[str], index: str) -> list[Body]:
-    """Return the lines of a multi-search: a header and a body for each kind."""
-    return [line for kind in Kind for line in ({"index": index}, _search(beginning, languages, kind))]
+    """Return the lines of a multi-search: header and body of the search for titles, then those of the search for names."""
+    admitted = readable(beginning.entitlement, languages)
+    titles = _search([*admitted, _holding(beginning, Kind.TITLE)], beginning.limit)
+    either = {"bool": {"should": [_holding(beginning, kind) for kind in NAMES], "minimum_should_match": 1}}
+    names = _search([*admitted, either], NEWEST)
+    titles["_source"] = ["article.title"]
+    names["docvalue_fields"] += [kind + FACET_SUFFIX for kind in NAMES]
+    return [{"index": index}, titles, {"index": index}, names]
 
 
 def completions(beginning: Beginning, answers: Sequence[Mapping[str, Any]]) -> list[Completion]:
     """Return what the answers of `searches` hold."""
-    found: list[Completion] = []
-    for kind, answer in zip(Kind, answers, strict=True):
-        found += distinct(
-            (each for hit in answer["hits"].get("hits", []) for each in _of(hit, kind, beginning)), beginning.limit
-        )
+    titles, names = (answer["hits"]["hits"] for answer in answers)
+    found = distinct(
+        (_completion(Kind.TITLE, hit["_source"]["article"]["title"], hit) for hit in titles), beginning.limit
+    )
+    for kind in NAMES:
+        found += distinct((each for hit in names for each in _names(hit, kind, beginning)), beginning.limit)
     return found
 
 
-def _search(beginning: Beginning, languages: Collection[str], kind: Kind) -> Body:
+def _search(clauses: list[Body], size: int) -> Body:
+    return {
+        "query": {"bool": {"filter": clauses}},
+        "sort": ORDER[Sort.NEWEST],
+        "size": size,
+        "track_total_hits": False,
+        "_source": False,
+        "docvalue_fields": ["id", "version"],
+    }
+
+
+def _holding(beginning: Beginning, kind: Kind) -> Body:
     field = kind + WORDS_SUFFIX
     *whole, last = beginning.words
-    clauses = [_whole(beginning, field, word) for word in whole]
-    clauses.append(_begun(beginning, field, last))
-    title = kind is Kind.TITLE
-    return {
-        "query": {"bool": {"filter": [*readable(beginning.entitlement, languages), *clauses]}},
-        "sort": ORDER[Sort.NEWEST],
-        "size": beginning.limit if title else max(NEWEST, beginning.limit),
-        "track_total_hits": False,
-        "_source": ["article.title"] if title else False,
-        "docvalue_fields": ["id", "version", *([] if title else [kind + FACET_SUFFIX])],
-    }
+    return {"bool": {"filter": [*(_whole(beginning, field, word) for word in whole), _begun(beginning, field, last)]}}
 
 
 def _whole(beginning: Beginning, field: str, word: str) -> Body:
@@ -72,12 +80,12 @@ def one_letter_off(word: str) -> str:
     return f"({'|'.join(slips)})"
 
 
-def _of(hit: Mapping[str, Any], kind: Kind, beginning: Beginning) -> Iterator[Completion]:
-    fields = hit["fields"]
-    if kind is Kind.TITLE:
-        values = [hit["_source"]["article"]["title"]]
-    else:
-        spelled = (value.partition(SEPARATOR)[2] for value in fields[kind + FACET_SUFFIX])
-        values = [value for value in spelled if goes_on(beginning, value)]
-    for value in values:
-        yield Completion(kind, value, fields["id"][0], fields["version"][0])
+def _names(hit: Mapping[str, Any], kind: Kind, beginning: Beginning) -> Iterator[Completion]:
+    for held in hit["fields"].get(kind + FACET_SUFFIX, ()):
+        name = held.partition(SEPARATOR)[2]
+        if goes_on(beginning, name):
+            yield _completion(kind, name, hit)
+
+
+def _completion(kind: Kind, value: str, hit: Mapping[str, Any]) -> Completion:
+    return Completion(kind, value, hit["fields"]["id"][0], hit["fields"]["version"][0])

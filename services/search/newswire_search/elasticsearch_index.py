@@ -6,9 +6,10 @@ tombstone under the same version, never a delete, whose version Elasticsearch wo
 
 import asyncio
 import logging
+import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -42,7 +43,8 @@ from newswire_search.index import (
     Sort,
     Written,
 )
-from newswire_search.mapping import MAPPING, MAPPING_NUMBER, fields_of, moment_of
+from newswire_search.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of, moment_of
+from newswire_search.upkeep import next_name
 
 log = logging.getLogger(__name__)
 
@@ -63,34 +65,57 @@ class ElasticsearchIndex:
 
     name: IndexName = "elasticsearch"
 
-    def __init__(self, client: AsyncElasticsearch, namespace: str, settings: Mapping[str, Any]) -> None:
-        """Use the client's server; ``settings`` are those of an index that has to be made (`mapping.index_settings`)."""
-        self.alias = f"{namespace}-articles"
-        self._first = f"{self.alias}-{MAPPING_NUMBER}-000001"
+    def __init__(
+        self, client: AsyncElasticsearch, namespace: str, settings: Mapping[str, Any], *, coming: str | None = None
+    ) -> None:
+        """Use the client's server; ``settings`` are those of an index that has to be made (`mapping.index_settings`).
+
+        ``coming`` names an index that is to come into use: it has an alias of its own, and no other process sees it.
+        """
+        self.stem = f"{namespace}-articles"
+        self.alias = alias_in_use(namespace) if coming is None else f"{self.stem}-coming"
+        self.namespace = namespace
         self._client = client
-        self._settings = settings
+        self.settings = settings
+        self._coming = coming
         self._snapshots: dict[str, float] = {}
         self._languages = {DEFAULT}
         self._languages_asked = float("-inf")
 
+    @property
+    def client(self) -> AsyncElasticsearch:
+        """The connections to the server."""
+        return self._client
+
     async def ensure(self) -> None:
-        """Make the index where its alias is missing."""
-        async with _translated():
+        """Make the index where its alias is missing.
+
+        Raises:
+            Unavailable: another release has made one that this one cannot use.
+        """
+        async with translated():
             if await self._client.indices.exists_alias(name=self.alias):
                 return
+            names = list(await self.names())
+            if self._coming is None and (trouble := wrong_mapping(names)):
+                raise Unavailable(trouble)
+            name = self._coming or next_name(self.stem, names, MAPPING_NUMBER)
             try:
-                # The name is fixed, so that of two replicas that start at once one makes the index and the other sees it.
                 await self._client.indices.create(
-                    index=self._first,
-                    settings=self._settings,
-                    mappings=MAPPING,
-                    aliases={self.alias: {"is_write_index": True}},
+                    index=name, settings=self.settings, mappings=MAPPING, aliases={self.alias: {"is_write_index": True}}
                 )
-            except BadRequestError as error:
-                if error.error != "resource_already_exists_exception":
-                    raise
-                await self._client.indices.put_alias(index=self._first, name=self.alias, is_write_index=True)
-            log.info("index made", extra={"index": self._first})
+            except BadRequestError:
+                # Of two replicas that start at once one makes the index, and the other sees it.
+                if await self._client.indices.exists_alias(name=self.alias):
+                    return
+                raise
+            log.info("index made", extra={"index": name})
+
+    async def names(self) -> dict[str, list[str]]:
+        """Return the names of all indexes of this namespace, of whatever mapping, each with its aliases."""
+        found = await self._client.indices.get_alias(index=f"{self.stem}-*")
+        ours = re.compile(rf"{re.escape(self.stem)}-\d+-\d{{6}}")
+        return {name: list(about["aliases"]) for name, about in found.items() if ours.fullmatch(name)}
 
     async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
         """Write a batch; what is written can be found after the next refresh.
@@ -114,11 +139,13 @@ class ElasticsearchIndex:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
-        self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
+        self._languages = self._languages | {
+            language_of(op.article.language) for op in operations if isinstance(op, Publish)
+        }
         return results
 
     async def _write(self, lines: list[bytes]) -> list[Written | Refused]:
-        async with _translated():
+        async with translated():
             answer = await self._bulk(lines)
             if any(_missing(item) for item in answer):
                 await self.ensure()
@@ -144,7 +171,7 @@ class ElasticsearchIndex:
         last = operations[-1]
         deadline = time.monotonic() + VISIBLE_DEADLINE
         while time.monotonic() < deadline:
-            async with _translated():
+            async with translated():
                 seen = await self._source(last.id, realtime=False, includes=["version", "retracted"])
             if seen is not None and _has_come(last, seen):
                 return
@@ -152,7 +179,7 @@ class ElasticsearchIndex:
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
-        async with _translated():
+        async with translated():
             await self._learn_languages()
             if request.sort is Sort.RELEVANCE and request.after is not None:
                 return await self._next_by_relevance(request, request.after)
@@ -173,7 +200,7 @@ class ElasticsearchIndex:
         self._languages_asked = now
         asked: Body = {"analysis": {"terms": {"field": "analysis", "size": 100}}}
         answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
-        self._languages |= {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
+        self._languages = self._languages | {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
 
     async def _page(
         self,
@@ -256,7 +283,7 @@ class ElasticsearchIndex:
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return what the index holds under an id."""
-        async with _translated():
+        async with translated():
             source = await self._source(article_id, realtime=True, includes=None)
         if source is None:
             return None
@@ -269,7 +296,7 @@ class ElasticsearchIndex:
         """Return the days on which the articles of a search were published, oldest first."""
         days: list[Day] = []
         after: Body | None = None
-        async with _translated():
+        async with translated():
             await self._learn_languages()
             while True:
                 answer = await self._healing(partial(self._days, request, after))
@@ -298,13 +325,13 @@ class ElasticsearchIndex:
 
     async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """Return those of these articles that are published."""
-        async with _translated():
+        async with translated():
             return await self._published(article_ids, None)
 
     async def complete(self, beginning: Beginning) -> list[Completion]:
         """Return titles, topics and authors that hold each of the words."""
 
-        async with _translated():
+        async with translated():
             await self._learn_languages()
             answers = (await self._client.msearch(searches=searches(beginning, self._languages, self.alias)))[
                 "responses"
@@ -318,7 +345,7 @@ class ElasticsearchIndex:
         self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
     ) -> list[Mapping[str, Any]]:
         """Return other articles that share the words most telling of this one."""
-        async with _translated():
+        async with translated():
             await self._learn_languages()
             query = await asyncio.to_thread(related_query, article, entitlement, self._languages)
             answer = await self._healing(
@@ -348,7 +375,7 @@ class ElasticsearchIndex:
     async def check(self) -> str | None:
         """Tell why the index cannot be read, or None where it can."""
         try:
-            async with _translated():
+            async with translated():
                 await self._healing(lambda: self._client.count(index=self.alias))
         except Unavailable as error:
             return str(error)
@@ -370,7 +397,7 @@ class ElasticsearchIndex:
 
 
 @asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
+async def translated() -> AsyncIterator[None]:
     """Say `Unavailable` for every failure that is the server's or the connection's, not the request's."""
     try:
         yield
@@ -386,6 +413,17 @@ def _whole(answer: Body) -> Body:
     if "error" in answer or answer.get("timed_out") or answer["_shards"]["failed"]:
         raise Unavailable("Elasticsearch answered from a part of the index only")
     return answer
+
+
+def wrong_mapping(names: Collection[str]) -> str | None:
+    """Tell, where no index of this release's mapping is in use, what that of another release asks for."""
+    numbers = {int(name.rsplit("-", 2)[1]) for name in names} - {MAPPING_NUMBER}
+    if not numbers:
+        return None
+    return (
+        f"the index has mapping {max(numbers)}, made by another release, and this one needs {MAPPING_NUMBER}: "
+        "run `newswire reindex`"
+    )
 
 
 def _chunks(operations: Sequence[Operation]) -> Iterator[list[bytes]]:

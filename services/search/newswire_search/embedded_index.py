@@ -24,7 +24,6 @@ from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire_search.embedded_completions import completions
 from newswire_search.embedded_facets import facets
-from newswire_search.embedded_moment import moment, read_moment
 from newswire_search.embedded_query import both, date_range, embedded_query
 from newswire_search.embedded_related import related_query
 from newswire_search.entitlement import only_admitted
@@ -59,12 +58,16 @@ from newswire_search.mapping import (
     moment_of,
 )
 from newswire_search.ranking import recency
+from newswire_search.upkeep import next_name
 
 PINNED_SEARCHERS = 32
 PINNED_SECONDS = 300.0
 WRITER_MEMORY = 50_000_000
 RECENCY_WINDOW = 200
 """How many of the best results are put in order anew by their age, which tantivy cannot take into a score."""
+
+YEAR_ONE = -62_135_596_800_000
+"""The earliest moment an article can bear, in ms since 1970: sort keys count from it, so that they are never negative."""
 
 T = TypeVar("T")
 Found = list[tuple[Any, tantivy.DocAddress]]
@@ -87,6 +90,7 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field("metadata", tokenizer_name="raw", index_option="basic")
     for name in ("published_at", "updated_at"):
         builder.add_integer_field(name, indexed=True, fast=True)
+    # Sorting takes one field: the time and, among equals, the id.
     builder.add_text_field("moment", tokenizer_name="raw", index_option="basic", fast=True)
     builder.add_bytes_field("article", stored=True)
     return builder.build()
@@ -97,22 +101,33 @@ class EmbeddedIndex:
 
     name: IndexName = "embedded"
 
-    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Open the index in a folder, or make it.
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        coming: str | None = None,
+        read_only: bool = False,
+    ) -> None:
+        """Open the index in use in a folder, or make it; ``coming`` names another one beside it, which is being filled.
 
         Raises:
-            IndexInUse: another process has it open.
+            IndexInUse: another process has it open, which does not matter where it is only to be read.
         """
+        self.folder = folder
         self._schema = _schema()
-        path = folder / f"articles-{MAPPING_NUMBER}"
-        path.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.in_use = coming or name_in_use(folder) or begin_index(folder)
+        path = folder / self.in_use
+        path.mkdir(exist_ok=True)
         self._index = tantivy.Index(self._schema, path=str(path))
         spaces = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
         self._index.register_tokenizer("spaces", spaces)
-        self._folder = folder
-        self._writer: tantivy.IndexWriter | None = self._open_writer()
+        self._writer: tantivy.IndexWriter | None = None if read_only else self._open_writer()
         self._index.config_reader(reload_policy="manual")
         self._index.reload()
+        self._writable = asyncio.Event()
+        self._writable.set()
         self._languages = {term for term, _ in self._index.searcher().terms_with_prefix("analysis", "")} or {DEFAULT}
         self._clock = clock
         self._pinned: OrderedDict[str, tuple[float, tantivy.Searcher]] = OrderedDict()
@@ -122,6 +137,7 @@ class EmbeddedIndex:
 
     async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
         """Write a batch in one commit; it can be found when this returns."""
+        await self._writable.wait()
         return await self._on(self._writing, lambda: self._write(operations))
 
     async def until_visible(self, operations: Sequence[Operation]) -> None:
@@ -178,6 +194,39 @@ class EmbeddedIndex:
         self._reading.shutdown()
         self._pinned.clear()
 
+    async def read(self, work: Callable[[tantivy.Searcher], T]) -> T:
+        """Read, in a thread, what a search would see now."""
+        return await self._on(self._reading, lambda: work(self._index.searcher()))
+
+    async def reload(self) -> None:
+        """Have searches see what another process has written."""
+        await self._on(self._reading, self._index.reload)
+
+    async def hold(self) -> None:
+        """Have writes wait from now on; return once those under way are done."""
+        self._writable.clear()
+        await self._on(self._writing, lambda: None)
+
+    def release(self) -> None:
+        """Let writes go on."""
+        self._writable.set()
+
+    def beside(self, name: str | None) -> "EmbeddedIndex":
+        """Open another index in the same folder that is to come into use; make it, under a new name for None."""
+        return EmbeddedIndex(self.folder, coming=name or next_name("articles", names(self.folder), MAPPING_NUMBER))
+
+    async def become(self, coming: "EmbeddedIndex") -> None:
+        """Take over what another one has open: all searches and writes go there from now on. Writes must be on hold."""
+
+        def take_over() -> None:
+            self._stop_writing()
+            point_to(self.folder, coming.in_use)
+            self._languages = coming._languages
+            self._index, self._writer, self.in_use = coming._index, coming._writer, coming.in_use
+            coming._writer = None
+
+        await self._on(self._writing, take_over)
+
     async def _on(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor, work)
 
@@ -193,7 +242,7 @@ class EmbeddedIndex:
             if "LockBusy" not in str(error):
                 raise
             raise IndexInUse(
-                f"another process has the embedded index in {self._folder} open; stop it or use another folder"
+                f"another process has the embedded index in {self.folder} open; stop it or use another folder"
             ) from None
 
     def _write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
@@ -213,7 +262,9 @@ class EmbeddedIndex:
             results.append(Written.APPLIED)
         if documents:
             self._commit(documents)
-            self._languages |= {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
+            # A new set: readers go through this one on threads of their own.
+            written = {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
+            self._languages = self._languages | written
         return results
 
     def _commit(self, documents: Sequence[tuple[str, tantivy.Document]]) -> None:
@@ -238,6 +289,14 @@ class EmbeddedIndex:
         (version,) = searcher.fast_field_values("version", [address])
         return int(version or 0)
 
+    def look_up(self, searcher: tantivy.Searcher, article_id: str) -> tuple[tantivy.Document, int] | None:
+        """Return what a searcher sees of an article, and its version; None where it sees none."""
+        address = self._address(searcher, article_id)
+        if address is None:
+            return None
+        (version,) = searcher.fast_field_values("version", [address])
+        return searcher.doc(address), int(version or 0)
+
     def _address(self, searcher: tantivy.Searcher, article_id: str) -> tantivy.DocAddress | None:
         query = tantivy.Query.term_query(self._schema, "id", article_id, index_option="basic")
         hits = searcher.search(query, limit=1, count=False).hits
@@ -257,7 +316,7 @@ class EmbeddedIndex:
             else:
                 for text in [value] if isinstance(value, str) else value:
                     document.add_text(name, text)
-        document.add_text("moment", moment(fields["published_at"], operation.id))
+        document.add_text("moment", _moment(fields["published_at"], operation.id))
         document.add_bytes("article", orjson.dumps(operation.document))
         return document
 
@@ -279,7 +338,7 @@ class EmbeddedIndex:
         found = self._by_moment(live, query, request)
         page = found[: request.limit]
         articles = [_stored(live, address) for _, address in page]
-        following = Position(read_moment(page[-1][0])) if len(found) > request.limit else None
+        following = Position(_key(page[-1][0])) if len(found) > request.limit else None
         return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query, request), following)
 
     def _days(self, request: SearchRequest) -> list[Day]:
@@ -340,7 +399,7 @@ class EmbeddedIndex:
         if request.after is None:
             return searcher.search(query, limit=wanted, count=False, order_by_field="moment", order=order).hits
         at, article_id = int(request.after.key[0]), str(request.after.key[1])
-        last = moment(at, article_id)
+        last = _moment(at, article_id)
         rest = both(query, date_range(self._schema, None if newest else at, at if newest else None))
         size = wanted + 10
         while True:
@@ -373,6 +432,39 @@ class EmbeddedIndex:
         return searcher
 
 
+def name_in_use(folder: Path) -> str | None:
+    """Return the name of the index in use; None where there is none of this release's mapping."""
+    try:
+        name = _pointer(folder).read_text().strip()
+    except FileNotFoundError:
+        return None
+    return name if (folder / name).is_dir() else None
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names of all indexes in a folder, of whatever mapping."""
+    return sorted(path.name for path in folder.glob("articles-*") if path.is_dir())
+
+
+def begin_index(folder: Path) -> str:
+    """Make an empty index, to be used from now on, and return its name."""
+    name = next_name("articles", names(folder), MAPPING_NUMBER)
+    (folder / name).mkdir()
+    point_to(folder, name)
+    return name
+
+
+def point_to(folder: Path, name: str) -> None:
+    """Say on disk, in one step, which index is in use."""
+    unfinished = folder / f"in-use-{MAPPING_NUMBER}.unfinished"
+    unfinished.write_text(name + "\n")
+    unfinished.replace(_pointer(folder))
+
+
+def _pointer(folder: Path) -> Path:
+    return folder / f"in-use-{MAPPING_NUMBER}"
+
+
 def _stored(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> dict[str, Any]:
     article: dict[str, Any] = orjson.loads(searcher.doc(address)["article"][0])
     return article
@@ -380,3 +472,11 @@ def _stored(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> dict[str
 
 def _count(result: tantivy.SearchResult) -> int:
     return int(result.count)  # type: ignore[attr-defined]  # the type stub leaves it out
+
+
+def _moment(at: int, article_id: str) -> str:
+    return f"{at - YEAR_ONE:016d}{article_id}"
+
+
+def _key(moment: str) -> tuple[int, str]:
+    return int(moment[:16]) + YEAR_ONE, moment[16:]

@@ -99,7 +99,7 @@ class FieldFilter:
 
 @dataclass(frozen=True, slots=True)
 class CloseTo:
-    """Any word that differs by a few letters from one that is written without accents (`newswire_search.words`)."""
+    """Any word that differs by a few letters from one that is written without accents (`newswire.analysis.bare_words`)."""
 
     word: str
     slips: int

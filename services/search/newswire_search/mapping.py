@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from newswire.analysis import analysed_article, language_of, terms
+from newswire.analysis import analysed_article, bare_words, language_of, terms
 from newswire.article import Article
 from newswire.filters import field_terms
 from newswire.folding import fold
 from newswire.query import FIELDS, Field
-from newswire_search.words import words
 
-MAPPING_NUMBER = 3
+MAPPING_NUMBER = 2
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
 LONGEST_TERM = 1000
@@ -54,7 +53,7 @@ def fields_of(article: Article) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "analysis": language_of(article.language),
         "words": _joined(sorted(found.words)),
-        TITLE_WORDS: _joined(words(article.title)),
+        TITLE_WORDS: _joined(bare_words(article.title)),
         **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
         "text": _joined(found.text),
         "title_terms": _joined(found.title),
@@ -122,6 +121,14 @@ MAPPING: dict[str, Any] = {
         "article": {"type": "object", "enabled": False},
     },
 }
+
+
+def alias_in_use(namespace: str) -> str:
+    """Return the alias of the Elasticsearch index that this release reads and writes.
+
+    The number is in it: a process never meets what a release with another mapping has made.
+    """
+    return f"{namespace}-articles-{MAPPING_NUMBER}"
 
 
 def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any]:

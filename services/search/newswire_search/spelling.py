@@ -14,12 +14,11 @@ from typing import Any
 import regex
 from rapidfuzz.distance import OSA
 
-from newswire.analysis import DEFAULT, article_words, is_stop_word
+from newswire.analysis import DEFAULT, article_words, bare_words, is_stop_word
 from newswire.article import Article
 from newswire.filters import Filter
 from newswire.query import LONGEST, parse
 from newswire_search.index import CloseTo, Reading, SearchPage, SearchRequest, Sort
-from newswire_search.words import words
 
 FEW = 3
 """A query that finds more than this many articles is taken to be meant as it is."""
@@ -60,7 +59,7 @@ def _words_of(q: str) -> dict[tuple[int, int], str]:
     searched = _LEFT_ALONE.sub(lambda found: " " * len(found[0]), q)
     found: dict[tuple[int, int], str] = {}
     for match in _WORD.finditer(searched):
-        bare = words(match[0])
+        bare = bare_words(match[0])
         if len(bare) == 1 and len(bare[0]) >= SHORTEST and not is_stop_word(bare[0], DEFAULT):
             found[match.span()] = bare[0]
     return found if len(found) <= MOST_WORDS else {}
