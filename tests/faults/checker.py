@@ -64,7 +64,7 @@ def differences(
         *_index(lives, known, found, indexed_before),
         *_deliveries(journal, known, found),
         *_receipts(journal, known, found, repeats_allowed),
-        *_live(journal, known, found),
+        *_readers(journal, known, found),
     ]
 
 
@@ -278,23 +278,31 @@ def _receipts(
                 newest = receipt
 
 
-def _live(journal: Journal, known: dict[str, list[Write]], found: Readback) -> Iterator[Difference]:
-    expected = {write.event for life in known.values() for write in life}
-    for what in journal.heard:
-        if what.event not in expected:
-            yield Difference(Wrong.UNASKED, "live stream", f"{what.entry} {what.event}")
-    heard = [_position(heard.entry) for heard in journal.heard]
-    if not heard:
-        return
-    for earlier, later, what in zip(heard, heard[1:], journal.heard[1:], strict=False):
-        if later == earlier:
-            yield Difference(Wrong.DOUBLED, "live stream", f"{what.entry} {what.event}")
-        elif later < earlier:
-            yield Difference(Wrong.DISORDERED, "live stream", f"{what.entry} {what.event}")
-    positions = set(heard)
-    for entry in found.entries:
-        if _position(entry.id) > heard[0] and _position(entry.id) not in positions:
-            yield Difference(Wrong.LOST, "live stream", f"{entry.id} {entry.event}")
+def _readers(journal: Journal, known: dict[str, list[Write]], found: Readback) -> Iterator[Difference]:
+    written = {write.event: write for life in known.values() for write in life}
+    places = {entry.event: _position(entry.id) for entry in found.entries}
+    for reading in journal.readings:
+        newest = (0, 0)
+        seen: set[str] = set()
+        for what in reading.heard:
+            name = f"{what.entry} {what.event}"
+            write = written.get(what.event)
+            if write is None or reading.category not in (None, write.category):
+                yield Difference(Wrong.UNASKED, reading.place, name)
+            if what.event in seen:
+                yield Difference(Wrong.DOUBLED, reading.place, name)
+                continue
+            seen.add(what.event)
+            # What was erased since has no place any more.
+            place = _position(what.entry) if what.entry else places.get(what.event, newest)
+            if place < newest:
+                yield Difference(Wrong.DISORDERED, reading.place, name)
+            newest = max(newest, place)
+        first = min((places[event] for event in seen if event in places), default=None)
+        for entry in found.entries if first else ():
+            asked = reading.category in (None, entry.data.get("category"))
+            if asked and first and _position(entry.id) > first and entry.event not in seen:
+                yield Difference(Wrong.LOST, reading.place, f"{entry.id} {entry.event}")
 
 
 def repeats(journal: Journal) -> int:

@@ -14,6 +14,9 @@ from tests.faults.stand import Process, Stand, furnish
 IN_FLIGHT = 64
 """Webhooks that one notify process has under way at most: as many may come again when it is killed."""
 
+DELIVERED_PER_SECOND = 200
+"""What the load comes to: about four subscriptions are told of each write."""
+
 Fault = Callable[[Stand, float], Awaitable[None]]
 """Breaks something and mends it again; the number of seconds says how long what lasts is to last."""
 
@@ -47,6 +50,25 @@ async def kill_in_mid_batch(stand: Stand, process: Process, *, times: int = 1, a
         await asyncio.sleep(away)
         process.start()
         await stand.ready()
+
+
+async def kill_among_deliveries(stand: Stand, seconds: float) -> None:
+    """Kill one of the processes that expand and deliver at ten moments, and the store at two, until all of a load was delivered.
+
+    The moments are drawn by how many webhooks have come. Of a thousand deliveries one may come again for each kill, no more.
+    """
+    deliveries = round(seconds * DELIVERED_PER_SECOND)
+    moments = sorted(stand.random.sample(range(deliveries // 20, deliveries * 9 // 10), 12))
+    store = set(stand.random.sample(moments, 2))
+    for moment in moments:
+        await stand.delivered(moment)
+        process = stand.valkey if moment in store else stand.random.choice(stand.services["notify"])
+        process.kill()
+        await asyncio.sleep(stand.random.uniform(0.2, 2.0))
+        await (stand.valkey_up() if process is stand.valkey else asyncio.to_thread(process.start))
+    await stand.ready()
+    stand.repeats_allowed += (len(moments) - len(store)) * deliveries // 1000
+    await stand.delivered(deliveries)
 
 
 async def kill_search(stand: Stand, seconds: float) -> None:
@@ -195,6 +217,7 @@ DRILLS = (
     Drill("notify killed in mid-batch", kill_notify, 15),
     Drill("ingest killed in mid-batch", kill_ingest, 15),
     Drill("one of each killed in mid-batch", kill_each, 1, quick=1, replicas={"ingest": 2}),
+    Drill("killed ten times among deliveries, the store twice", kill_among_deliveries, 100, replicas={"notify": 2}),
     Drill("one of two replicas killed", kill_a_replica, 10, replicas={"search": 2, "notify": 2}),
     Drill("Elasticsearch away, then busy, then refusing parts", index_troubles, 30, quick=4),
     Drill("index read-only", index_read_only, 15, quick=3),

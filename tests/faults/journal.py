@@ -41,10 +41,11 @@ class Subscriber:
     path: str
     category: str | None = None
     topic: str | None = None
+    word: str | None = None
 
     def asked_for(self, write: Write) -> bool:
         """Tell whether its filter is met by what was published."""
-        return write.category == self.category or self.topic in write.topics
+        return write.category == self.category or self.topic in write.topics or self.word in write.title.split()
 
     def delivery(self, event: str) -> str:
         """Return the ``webhook-id`` under which it is to be told of an event."""
@@ -66,10 +67,29 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An event of the live stream as one listener got it, reconnections included."""
+    """An event as a reader got it; ``entry`` is its place in the stream, where the reader was told."""
 
     entry: str
     event: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one reader got of the live stream or page by page, reconnections included, and what of it was asked for."""
+
+    place: str
+    category: str | None = None
+    heard: list[Heard] = field(default_factory=list)
+
+
+def readings() -> list[Reading]:
+    """Return the readers of a run, who have got nothing yet."""
+    return [
+        Reading("live stream"),
+        Reading("pull"),
+        Reading("live stream of Desk 1", "Desk 1"),
+        Reading("pull of Desk 2", "Desk 2"),
+    ]
 
 
 @dataclass
@@ -81,12 +101,19 @@ class Journal:
     """Titles of articles whose requests were never answered: they may exist, or not."""
     subscribers: list[Subscriber] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
-    heard: list[Heard] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=readings)
+
+    @property
+    def heard(self) -> list[Heard]:
+        """What came on the whole live stream."""
+        return self.readings[0].heard
 
     def clear(self) -> None:
         """Forget everything: the store was flushed."""
-        for kept in (self.writes, self.unanswered, self.subscribers, self.receipts, self.heard):
+        for kept in (self.writes, self.unanswered, self.subscribers, self.receipts):
             kept.clear()
+        for reading in self.readings:
+            reading.heard.clear()
 
     def by_article(self) -> dict[str, list[Write]]:
         """Return each article's writes in the order of its life."""

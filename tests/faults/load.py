@@ -13,11 +13,14 @@ import aiohttp
 from aiohttp import web
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from tests.faults.journal import Heard, Journal, Receipt, Subscriber, Write
+from tests.faults.journal import Heard, Journal, Reading, Receipt, Subscriber, Write
 
 CATEGORIES = [f"Desk {number}" for number in range(25)]
 TOPICS = [f"Topic {number}" for number in range(25)]
-SUBSCRIPTIONS, ENDPOINTS = 100, 5
+WORDS = [f"keel{number}" for number in range(25)]
+SUBSCRIPTIONS, ENDPOINTS = 100, 50
+KINDS = (("category", "categories", CATEGORIES), ("topic", "topics", TOPICS), ("word", "query", WORDS))
+"""What is asked for: by what name in the journal, by which member of a filter, and one of which values."""
 MOST_UNDER_WAY = 400
 RETRACTED_SHARE, CHANGED_SHARE = 0.1, 0.1
 BODY = "".join(
@@ -87,14 +90,16 @@ class Publisher:
 
     async def _publish(self, session: aiohttp.ClientSession) -> None:
         self._number += 1
-        title = f"Moorings {uuid4().hex} number {self._number}"
+        title = f"Moorings {uuid4().hex} number {self._number} {self._random.choice(WORDS)}"
         self._journal.unanswered.add(title)
         await self._put(session, "POST", "/v1/articles", title, self._random.choice(TOPICS))
         self._journal.unanswered.discard(title)
 
     async def _change(self, session: aiohttp.ClientSession, write: Write) -> None:
-        """Give an article another title and another category, which other subscribers have asked for."""
-        await self._put(session, "PUT", f"/v1/articles/{write.article}", f"{write.title}, again", write.topics[0])
+        """Give an article another word in its title and another category, which other subscribers have asked for."""
+        kept, _, dropped = write.title.rpartition(" ")
+        title = f"{kept} again {self._random.choice([word for word in WORDS if word != dropped])}"
+        await self._put(session, "PUT", f"/v1/articles/{write.article}", title, write.topics[0])
 
     async def _put(self, session: aiohttp.ClientSession, method: str, path: str, title: str, topic: str) -> None:
         category = self._random.choice(CATEGORIES)
@@ -175,36 +180,61 @@ def signed(owner: Subscriber, body: bytes, headers: Mapping[str, str]) -> bool:
 
 
 async def subscribe(journal: Journal, site: str, key: str, addresses: Sequence[str]) -> None:
-    """Make the subscriptions: half of them by category, half by topic, spread over the endpoints."""
+    """Make the subscriptions: a third each by category, topic and a word in the title, spread over the endpoints."""
     headers = {"Authorization": f"Bearer {key}"}
     async with aiohttp.ClientSession(headers=headers) as session:
         for number in range(SUBSCRIPTIONS):
-            name, values = (("categories", CATEGORIES), ("topics", TOPICS))[number % 2]
-            value = values[number // 2 % len(values)]
+            by, name, values = KINDS[number % len(KINDS)]
+            value = values[number // len(KINDS) % len(values)]
             path = f"/hook/{number}"
             wanted = {
                 "channel": {"type": "webhook", "url": addresses[number % len(addresses)] + path},
-                "filter": {name: [value]},
+                "filter": {name: value if name == "query" else [value]},
             }
             async with session.post(f"{site}/v1/subscriptions", json=wanted) as answer:
                 assert answer.status == 201, await answer.text()
                 made = await answer.json()
-            asked = {"category" if name == "categories" else "topic": value}
-            journal.subscribers.append(Subscriber(made["id"], made["secret"], path, **asked))
+            journal.subscribers.append(Subscriber(made["id"], made["secret"], path, **{by: value}))
 
 
-async def listen(journal: Journal, sites: Sequence[str]) -> None:
+async def pull(reading: Reading, sites: Sequence[str]) -> None:
+    """Follow the events page by page until cancelled, from now on; begin again where all is begun anew."""
+    asked = {"category": reading.category} if reading.category else {}
+    after: dict[str, str] = {}
+    asking = 0
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30, connect=3)) as session:
+        while True:
+            site = sites[asking % len(sites)]
+            asking += 1
+            try:
+                async with session.get(f"{site}/v1/events", params=asked | after | {"wait": "2"}) as answer:
+                    if answer.status != 200:
+                        raise aiohttp.ClientError(answer.status)
+                    page = await answer.json()
+            except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError):
+                await asyncio.sleep(0.3)
+                continue
+            after = {"after": page["next"]}
+            if page["restarted"]:
+                after = {}
+                reading.heard.clear()
+            else:
+                reading.heard.extend(Heard("", event["id"]) for event in page["events"])
+
+
+async def listen(reading: Reading, sites: Sequence[str]) -> None:
     """Follow the live stream until cancelled, and resume after every break where it broke."""
+    asked = {"category": reading.category} if reading.category else {}
     last = ""
-    reading = 0
+    asking = 0
     timeout = aiohttp.ClientTimeout(total=None, connect=3, sock_read=30)
     async with aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as session:
         while True:
-            site = sites[reading % len(sites)]
-            reading += 1
+            site = sites[asking % len(sites)]
+            asking += 1
             headers = {"Last-Event-ID": last} if last else {}
             try:
-                async with session.get(f"{site}/v1/stream", headers=headers) as answer:
+                async with session.get(f"{site}/v1/stream", params=asked, headers=headers) as answer:
                     if answer.status != 200:
                         raise aiohttp.ClientError(answer.status)
                     entry = ""
@@ -216,6 +246,6 @@ async def listen(journal: Journal, sites: Sequence[str]) -> None:
                             event = json.loads(line[6:])
                             last = entry
                             if "id" in event:  # the others are about the stream itself
-                                journal.heard.append(Heard(entry, event["id"]))
+                                reading.heard.append(Heard(entry, event["id"]))
             except (aiohttp.ClientError, OSError, TimeoutError):
                 await asyncio.sleep(0.3)

@@ -22,7 +22,7 @@ from newswire.keyspace import Keyspace
 from newswire_search.mapping import alias_in_use
 from tests.cli.running import BARE, NEWSWIRE
 from tests.faults.journal import Journal
-from tests.faults.load import Publisher, endpoints, listen, subscribe
+from tests.faults.load import Publisher, endpoints, listen, pull, subscribe
 from tests.faults.proxies import IndexProxy, Toxiproxy, index_proxy, toxiproxy
 from tests.faults.readback import Indexed, Readback, read_back, read_index
 from tests.servers.elasticsearch import ElasticsearchServer
@@ -161,6 +161,13 @@ class Stand:
                     raise
                 await asyncio.sleep(0.05)
 
+    async def delivered(self, number: int, seconds: float = 600) -> None:
+        """Wait until so many webhooks have come."""
+        deadline = time.monotonic() + seconds
+        while len(self.journal.receipts) < number:
+            assert time.monotonic() < deadline, f"{len(self.journal.receipts)} of {number} webhooks came"
+            await asyncio.sleep(0.01)
+
     async def settled(self, seconds: float = SETTLED_SECONDS) -> None:
         """Wait until nothing is under way: both groups have handled all, every delivery has ended.
 
@@ -293,7 +300,10 @@ async def under_load(built: Stand) -> AsyncIterator[None]:
     """Publish and listen while the block runs; on leaving wait for every answer, and for rest."""
     stopping = asyncio.Event()
     publishing = asyncio.create_task(built.publisher.run(stopping))
-    listening = asyncio.create_task(listen(built.journal, built.sites("notify")))
+    reading = [
+        asyncio.create_task((pull if one.place.startswith("pull") else listen)(one, built.sites("notify")))
+        for one in built.journal.readings
+    ]
     try:
         yield
         stopping.set()
@@ -302,11 +312,12 @@ async def under_load(built: Stand) -> AsyncIterator[None]:
         await asyncio.sleep(1)
     finally:
         stopping.set()
-        for task in (publishing, listening):
+        for task in (publishing, *reading):
             task.cancel()
-        await asyncio.gather(publishing, listening, return_exceptions=True)
-    if publishing.done() and not publishing.cancelled() and (error := publishing.exception()):
-        raise error
+        ended = await asyncio.gather(publishing, *reading, return_exceptions=True)
+    for outcome in ended:
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
 def valkey_command(folder: Path, port: int, memory: str = "0") -> list[str]:

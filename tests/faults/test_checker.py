@@ -85,7 +85,7 @@ async def sound(run: tuple[Redis, Sound, dict[bytes, bytes]]) -> Sound:
         set(),
         before.journal.subscribers,
         list(before.journal.receipts),
-        list(before.journal.heard),
+        [replace(reading, heard=list(reading.heard)) for reading in before.journal.readings],
     )
     return replace(before, journal=journal, index=dict(before.index))
 
@@ -269,21 +269,42 @@ async def webhook_of_an_earlier_version_last(sound: Sound) -> None:
     raise AssertionError("no retraction was told")
 
 
-async def live_event_missed(sound: Sound) -> None:
-    entry = (await sound.entry(sound.published[-1]))[0].decode()
-    sound.journal.heard[1:] = [heard for heard in sound.journal.heard[1:] if heard.entry != entry]
+def missed(place: int) -> Damage:
+    async def event_missed(sound: Sound) -> None:
+        heard = sound.journal.readings[place].heard
+        stands = [entry.event for entry in (await sound.found()).entries]
+        del heard[next(at for at in reversed(range(1, len(heard))) if heard[at].event in stands)]
+
+    return event_missed
 
 
-async def live_event_repeated(sound: Sound) -> None:
-    sound.journal.heard.insert(3, sound.journal.heard[2])
+def repeated(place: int) -> Damage:
+    async def event_repeated(sound: Sound) -> None:
+        sound.journal.readings[place].heard.append(sound.journal.readings[place].heard[0])
+
+    return event_repeated
 
 
-async def live_events_swapped(sound: Sound) -> None:
-    sound.journal.heard[3:5] = reversed(sound.journal.heard[3:5])
+def swapped(place: int) -> Damage:
+    async def events_swapped(sound: Sound) -> None:
+        heard = sound.journal.readings[place].heard
+        stands = [entry.event for entry in (await sound.found()).entries]
+        one, other = [at for at, what in enumerate(heard) if what.event in stands][1:3]
+        heard[one], heard[other] = heard[other], heard[one]
+
+    return events_swapped
 
 
-async def live_event_of_nobody(sound: Sound) -> None:
-    sound.journal.heard.append(Heard("99999999999999-0", "stranger.1"))
+def of_nobody(place: int) -> Damage:
+    async def event_of_nobody(sound: Sound) -> None:
+        sound.journal.readings[place].heard.append(Heard("99999999999999-0", "stranger.1"))
+
+    return event_of_nobody
+
+
+async def event_of_another_category(sound: Sound) -> None:
+    write = next(write for write in sound.journal.writes if write.category == "Desk 0")
+    sound.journal.readings[2].heard.append(Heard("99999999999999-0", write.event))
 
 
 @pytest.mark.parametrize(
@@ -323,10 +344,15 @@ async def live_event_of_nobody(sound: Sound) -> None:
         (webhook_unsigned, Wrong.CORRUPT, "receiver"),
         (webhook_to_somebody_else, Wrong.UNASKED, "receiver"),
         (webhook_of_an_earlier_version_last, Wrong.DISORDERED, "receiver"),
-        (live_event_missed, Wrong.LOST, "live stream"),
-        (live_event_repeated, Wrong.DOUBLED, "live stream"),
-        (live_events_swapped, Wrong.DISORDERED, "live stream"),
-        (live_event_of_nobody, Wrong.UNASKED, "live stream"),
+        (missed(0), Wrong.LOST, "live stream"),
+        (missed(1), Wrong.LOST, "pull"),
+        (repeated(0), Wrong.DOUBLED, "live stream"),
+        (repeated(1), Wrong.DOUBLED, "pull"),
+        (swapped(0), Wrong.DISORDERED, "live stream"),
+        (swapped(1), Wrong.DISORDERED, "pull"),
+        (event_of_another_category, Wrong.UNASKED, "live stream of Desk 1"),
+        (of_nobody(0), Wrong.UNASKED, "live stream"),
+        (of_nobody(1), Wrong.UNASKED, "pull"),
     ],
 )
 async def test_planted_damage_is_named(sound: Sound, damage: Damage, wrong: Wrong, place: str) -> None:
