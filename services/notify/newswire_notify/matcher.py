@@ -2,14 +2,14 @@
 
 Subscriptions share filters, so only distinct filters are kept. Each is filed under one thing that an article must have for it
 to match (a term of its query, or a value of a field), the rarest one; an article brings up only the filters filed under what it
-has, and these are verified by `Filter.matches`. A filter without such a thing is verified against every article.
+has, and these are verified (`Filed.wants`). A filter without such a thing is verified against every article.
 """
 
 import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.analysis import DEFAULT
+from newswire.changes import Changes, Fields
 from newswire.events import ArticlePublished
 from newswire.filters import FIELDS, Facts, Filter
 from newswire.folding import fold
@@ -30,7 +31,6 @@ Key: TypeAlias = str
 """Something an article has: a term, or a field and a folded value (`field_key`)."""
 
 WORD_FIELDS: tuple[Place, ...] = ("author", "category", "topic", "publisher", "language")
-PAGE = 1000
 TELL_SECONDS = 2.0
 SCAN = 100
 """Filters read at a time when all are read: others have their turn on the event loop in between."""
@@ -287,32 +287,40 @@ class Index:
 
     async def prepare(self, language: str) -> None:
         """File all filters for a language, letting others have their turn meanwhile."""
-        if language not in self._languages:
-            shelves = Shelves(language)
-            for number, (digest, (filters, events)) in enumerate(list(self._filters.items()), start=1):
-                shelves.add(digest, filters, events)
-                if number % SCAN == 0:
-                    await asyncio.sleep(0)
-            self._languages[language] = shelves
+        for _ in self._filled(language):
+            await asyncio.sleep(0)
 
     def _shelves(self, language: str) -> Shelves:
-        known = self._languages.get(language)
-        if known is None:
-            known = self._languages[language] = Shelves(language)
-            for digest, (filters, events) in self._filters.items():
-                known.add(digest, filters, events)
-        return known
+        for _ in self._filled(language):
+            pass
+        return self._languages[language]
+
+    def _filled(self, language: str) -> Iterator[None]:
+        """Make the shelves of a language where there are none yet, with a rest after every `SCAN` filters."""
+        if language in self._languages:
+            return
+        shelves = Shelves(language)
+        for number, (digest, (filters, events)) in enumerate(list(self._filters.items()), start=1):
+            shelves.add(digest, filters, events)
+            if number % SCAN == 0:
+                yield
+        self._languages[language] = shelves
 
 
 class Matcher:
-    """An `Index` that follows the subscriptions in Redis. ``changes`` is the number of the last change that it knows of."""
+    """An `Index` that follows the subscriptions in Redis."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self.index = Index()
         self._redis = redis
         self._keys = keys
-        self.changes = -1
-        self._after = "0-0"
+        names = (keys.deliveries.key("subscriptions", name) for name in ("changes", "changed"))
+        self._changes = Changes(redis, *names)
+
+    @property
+    def changes(self) -> int:
+        """The number of the last change that it knows of; -1 before it knows of any."""
+        return self._changes.place.count if self._changes.place else -1
 
     def match(self, article: ArticlePublished) -> list[str]:
         """Return the digests of the filters that want this version."""
@@ -325,33 +333,16 @@ class Matcher:
 
     async def catch_up(self) -> None:
         """Learn of every filter that came or went; after this, whoever subscribed before is known."""
-        if self.changes < 0:
+        while (news := await self._changes.since()) is None:
             await self._rebuild()
-        while True:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xread({self._changes: self._after}, count=PAGE)
-                pipe.get(self._counter)
-                answer, counter = await pipe.execute()
-            entries = [entry for _, found in answer or () for entry in found]
-            for entry_id, fields in entries:
-                if int(fields[b"count"]) != self.changes + 1:  # some were trimmed, or the server was emptied
-                    await self._rebuild()
-                    break
-                self._apply(fields)
-                self.changes += 1
-                self._after = entry_id.decode()
-            else:
-                if self.changes == int(counter or 0):
-                    return
-                if len(entries) < PAGE:
-                    await self._rebuild()
+        changed, place = news
+        for fields in changed:
+            self._apply(fields)
+        self._changes.go_on(place)
 
     async def _rebuild(self) -> None:
         """Begin anew from the filters as they are; changes made meanwhile are applied once more, which changes nothing."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xrevrange(self._changes, count=1)
-            pipe.get(self._counter)
-            newest, counter = await pipe.execute()
+        place = await self._changes.newest()
         index = Index()
         cursor, said = 0, time.monotonic()
         while True:
@@ -366,23 +357,14 @@ class Matcher:
         for language in {DEFAULT, *self.index.languages}:
             await index.prepare(language)
         self.index = index
-        self.changes = int(counter or 0)
-        self._after = newest[0][0].decode() if newest else "0-0"
+        self._changes.go_on(place)
 
-    def _apply(self, fields: dict[bytes, bytes]) -> None:
+    def _apply(self, fields: Fields) -> None:
         digest = fields[b"digest"].decode()
         if fields[b"op"] == b"add":
             self.index.add(digest, *_meaning(fields[b"definition"]))
         else:
             self.index.remove(digest)
-
-    @property
-    def _changes(self) -> str:
-        return self._keys.deliveries.key("subscriptions", "changes")
-
-    @property
-    def _counter(self) -> str:
-        return self._keys.deliveries.key("subscriptions", "changed")
 
 
 def _meaning(definition: bytes) -> tuple[Filter, list[str], Filter | None]:
