@@ -209,6 +209,18 @@ def decode(fields: dict[bytes, bytes]) -> tuple[CloudEvent, BaseModel]:
         raise PoisonEntry(_reason(f"the data is no {envelope.type}", error)) from error
 
 
+def article_event(fields: dict[bytes, bytes]) -> tuple[CloudEvent, ArticlePublished | ArticleRetracted] | None:
+    """Read a stream entry, as `decode` does; None for one that tells of no article, or cannot be read.
+
+    For whoever goes through the stream once more: poison is for the consumers to report.
+    """
+    try:
+        envelope, payload = decode(fields)
+    except (PoisonEntry, UnknownType):
+        return None
+    return (envelope, payload) if isinstance(payload, ArticlePublished | ArticleRetracted) else None
+
+
 def _reason(what: str, error: ValidationError) -> str:
     first = error.errors(include_input=False, include_url=False)[0]
     if first["type"] == "json_invalid":

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from newswire.article import Status
 from newswire.consume import pause
-from newswire.events import ArticlePublished, ArticleRetracted, CloudEvent, PoisonEntry, UnknownType, decode
+from newswire.events import ArticlePublished, ArticleRetracted, CloudEvent, article_event
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
@@ -184,8 +184,5 @@ async def standing(queue: Queue, subscription_id: str) -> Standing | None:
 
 def _past(entry: str, fields: dict[bytes, bytes]) -> Past | None:
     """Read an entry of the stream; None for what no subscriber is told of."""
-    try:
-        event, payload = decode(fields)
-    except (PoisonEntry, UnknownType):
-        return None
-    return Past(entry, event, payload) if isinstance(payload, ArticlePublished | ArticleRetracted) else None
+    read = article_event(fields)
+    return None if read is None else Past(entry, *read)

@@ -10,8 +10,7 @@ from newswire.events import (
     ArticlePublished,
     ArticleRetracted,
     CloudEvent,
-    PoisonEntry,
-    UnknownType,
+    article_event,
     decode,
 )
 from newswire.filters import Facts, Filter
@@ -55,14 +54,9 @@ class Entry:
 
 def entry_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry | None:
     """Read a stream entry; None for what readers have no use for."""
-    if not fields:
+    if (read := article_event(fields)) is None:
         return None
-    try:
-        event, payload = decode(fields)
-    except (PoisonEntry, UnknownType):
-        return None
-    if not isinstance(payload, ArticlePublished | ArticleRetracted):
-        return None
+    event, payload = read
     return Entry(position(entry_id.decode()), event.id, payload.id, event.type, event.to_json(), Facts.of(payload))
 
 

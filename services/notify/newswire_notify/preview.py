@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from newswire.article import Status
-from newswire.events import ArticlePublished, PoisonEntry, UnknownType, decode
+from newswire.events import ArticlePublished, article_event
 from newswire.keyspace import Keyspace
 from newswire_notify.subscriptions import Wish
 
@@ -37,8 +37,8 @@ async def preview(records: "Redis", keys: Keyspace, wish: Wish, most: int) -> Pr
         page = await records.xrevrange(keys.stream, end, count=PAGE)
         for entry, fields in page:
             looked_at, oldest, end = looked_at + 1, entry, f"({entry.decode()}"
-            version = _published(fields)
-            if version is not None and wish.covers(version) and await _stands(records, keys, version):
+            _, version = article_event(fields) or (None, None)
+            if isinstance(version, ArticlePublished) and wish.covers(version) and await _stands(records, keys, version):
                 found.append(version)
                 if len(found) == most:
                     return Preview(found, looked_at, _time(oldest), whole=False)
@@ -50,14 +50,6 @@ async def preview(records: "Redis", keys: Keyspace, wish: Wish, most: int) -> Pr
 async def _stands(records: "Redis", keys: Keyspace, version: ArticlePublished) -> bool:
     status, current = await records.hmget(keys.article(version.id), "status", "version")
     return bool(status == Status.PUBLISHED.encode() and int(current) == version.version)
-
-
-def _published(fields: dict[bytes, bytes]) -> ArticlePublished | None:
-    try:
-        payload = decode(fields)[1]
-    except (PoisonEntry, UnknownType):
-        return None
-    return payload if isinstance(payload, ArticlePublished) else None
 
 
 def _time(entry: bytes | None) -> datetime | None:

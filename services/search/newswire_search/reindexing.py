@@ -27,9 +27,8 @@ from typing import Literal
 from redis.asyncio import Redis
 from redis.exceptions import LockError, RedisError, ResponseError
 
-from newswire.article import Article, Tombstone
 from newswire.consume import Unavailable, pause
-from newswire.events import PoisonEntry, UnknownType, decode
+from newswire.events import article_event
 from newswire.keyspace import Keyspace
 from newswire.records import article_pages
 from newswire.stream import newest_entry
@@ -319,11 +318,8 @@ async def _forget(redis: "Redis", keys: Keyspace) -> None:
 
 def _operation(fields: dict[bytes, bytes]) -> Operation | None:
     """Return what an entry is to do; None for what the consumer skips too, or lays among the dead letters."""
-    try:
-        envelope, payload = decode(fields)
-    except (PoisonEntry, UnknownType):
-        return None
-    return operation(payload, envelope.data) if isinstance(payload, Article | Tombstone) else None
+    read = article_event(fields)
+    return None if read is None else operation(read[1], read[0].data)
 
 
 @asynccontextmanager
