@@ -295,11 +295,6 @@ def leaves(query: Query, *, forbidden: bool = True) -> Iterator[Words | Prefix |
             yield query
 
 
-def prefixes(text: str) -> list[str]:
-    """Return the words of a query that are cut short with ``*``."""
-    return [f"{leaf.beginning}*" for leaf in leaves(parse(text)) if isinstance(leaf, Prefix)]
-
-
 def interpreted(query: Query) -> str:
     """Tell how a query was understood, as a query that is understood the same."""
     match query:

@@ -157,7 +157,7 @@ async def test_retry_after_is_honoured_and_bounded(desk: Desk, receiver: Receive
     receiver.answer("/a", 429, **{"Retry-After": said})
     await desk.publish("a1")
     await desk.deliver()
-    assert await desk.queue.next_wait() == waited
+    assert (await desk.queue.exchange([], 0.0, 0)).wait == waited
 
 
 async def test_redirects_are_not_followed(desk: Desk, receiver: Receiver) -> None:
@@ -227,7 +227,7 @@ async def test_a_clock_that_is_being_adjusted_moves_nothing(desk: Desk, receiver
     await desk.publish("a1")
     await desk.deliver()
     desk.clock.now -= 2
-    assert await desk.queue.next_wait() == SCHEDULE[0] + 2
+    assert (await desk.queue.exchange([], 0.0, 0)).wait == SCHEDULE[0] + 2
 
 
 async def test_workers_agree_on_the_time_of_the_server(desk: Desk, receiver: Receiver) -> None:
@@ -239,7 +239,7 @@ async def test_workers_agree_on_the_time_of_the_server(desk: Desk, receiver: Rec
     desk.clock.now += 86_400
     assert len(await queue.claim(30, 64)) == 1
     assert await queue.claim(30, 64) == []
-    assert 29 < (await queue.next_wait() or 0) <= 30
+    assert 29 < ((await queue.exchange([], 0.0, 0)).wait or 0) <= 30
 
 
 async def test_an_endpoint_has_only_so_many_in_flight(desk: Desk, receiver: Receiver) -> None:
@@ -259,7 +259,7 @@ async def test_unsubscribing_cancels_what_waits(desk: Desk, receiver: Receiver) 
     await desk.publish("a2")
     await desk.deliver()
     assert receiver.got == []
-    assert await desk.queue.next_wait() is None
+    assert (await desk.queue.exchange([], 0.0, 0)).wait is None
     await desk.matcher.catch_up()
     assert len(desk.matcher.index) == 0
 

@@ -128,7 +128,7 @@ async def test_a_later_version_does_not_wait_for_one_that_hangs(desk: Desk, rece
     assert await desk.states(subscription) == {"a1.1": "superseded", "a1.2": "delivered"}
     assert receiver.events("/a") == ["a1.2"]
     assert hanging.version == 1
-    assert await desk.queue.next_wait() is None
+    assert (await desk.queue.exchange([], 0.0, 0)).wait is None
 
 
 @pytest.mark.parametrize(("rate", "seconds", "most"), [(2.0, 5, 11), (0.5, 6, 4), (50.0, 1, 56)])
@@ -153,11 +153,11 @@ async def test_after_failures_in_a_row_one_attempt_at_a_time_until_it_answers(de
     receiver.got.clear()
     await desk.deliver()
     assert receiver.got == []
-    waits = [await desk.queue.next_wait()]
+    waits = [(await desk.queue.exchange([], 0.0, 0)).wait]
     for _ in range(5):
         desk.clock.now += waits[-1] or 0
         await desk.deliver()
-        waits.append(await desk.queue.next_wait())
+        waits.append((await desk.queue.exchange([], 0.0, 0)).wait)
     assert waits == [30, 60, 120, 240, 300, 300]
     assert len(receiver.got) == 5
     receiver.answer("/a", 204)
@@ -198,7 +198,7 @@ async def test_after_days_of_only_failures_it_is_disabled_and_its_owner_told(des
         desk.clock.now += DAY
     found = await current(desk, subscription)
     assert (found.status, found.status_reason) == ("disabled", "failing")
-    assert await desk.queue.next_wait() is None
+    assert (await desk.queue.exchange([], 0.0, 0)).wait is None
     notices = Notices(desk.queue, desk.redis, desk.keys, SITE, keep=DAY)
     assert await notices.tell() == 1
     assert await notices.tell() == 0

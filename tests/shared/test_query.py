@@ -10,13 +10,14 @@ from newswire.matching import Phrase, analysed, matches, occurrences, positions
 from newswire.query import (
     DEEPEST,
     Everything,
+    Prefix,
     QueryTooLong,
     Words,
     fitting,
     interpreted,
+    leaves,
     normal,
     parse,
-    prefixes,
 )
 from tests.contract.table import IN_LANGUAGES, QUERIES, articles, articles_in_languages
 
@@ -79,7 +80,8 @@ def test_order_and_repetition_mean_nothing() -> None:
 
 
 def test_words_cut_short_are_told() -> None:
-    assert prefixes('fer* -boat* night "storm*" * title:quay*') == ["fer*", "boat*"]
+    query = parse('fer* -boat* night "storm*" * title:quay*')
+    assert [leaf for leaf in leaves(query) if isinstance(leaf, Prefix)] == [Prefix("fer"), Prefix("boat")]
 
 
 @pytest.mark.parametrize(

@@ -232,11 +232,6 @@ local function until_work(p, now)
   return head[2] and math.max(0, math.ceil(tonumber(head[2]) - now)) or false
 end
 
--- prefix, now.
-local function next_wait(_, argv)
-  return until_work(argv[1], moment(argv[1], argv[2]))
-end
-
 -- prefix, now, most in flight per endpoint, keep, keep dead, failures in a row that open a circuit, failures for so long that
 -- disable, what has ended (JSON: [delivery, attempt, outcome (delivered, retry, held, dead, gone, cancelled, released), ms until
 -- it is tried again, record of the attempt or '', what the endpoint answered], …), lease, how many to claim.
@@ -267,4 +262,3 @@ local function exchange(_, argv)
 end
 
 register('exchange', exchange)
-register('next_wait', next_wait)

@@ -12,7 +12,7 @@ from newswire.problems import not_found, problem
 from newswire.requests import Sent, json_body, scalar_params, single_headers
 from newswire_notify.endpoints import Endpoints, TooManySecrets
 from newswire_notify.subscriptions import Subscriptions
-from newswire_notify.subscriptions_api import PATH, Subscriber, SubscriptionView
+from newswire_notify.subscriptions_api import PATH, Subscriber, SubscriptionView, owned
 
 LONGEST_OVERLAP = timedelta(days=7)
 TESTS_AT_A_TIME = 16
@@ -82,9 +82,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints) -> APIRouter:
     )
     async def test(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
-        found = await subscriptions.get(caller.account, subscription_id)
-        if found is None:
-            raise not_found("subscription")
+        found = await owned(subscriptions, caller, subscription_id)
         async with testing:
             attempt = await endpoints.test(found)
         return json_answer(
@@ -106,9 +104,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints) -> APIRouter:
     )
     async def enable(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
-        found = await subscriptions.get(caller.account, subscription_id)
-        if found is None:
-            raise not_found("subscription")
+        found = await owned(subscriptions, caller, subscription_id)
         await endpoints.enable(found)
         found = await subscriptions.get(caller.account, subscription_id) or found
         return json_answer(found.shown())

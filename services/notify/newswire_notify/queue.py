@@ -265,11 +265,6 @@ class Queue:
             limit,
         ]
 
-    async def next_wait(self) -> float | None:
-        """Return in how many seconds some endpoint has work next, or None where none has."""
-        wait: int | None = await self._call("next_wait", [self.now])
-        return None if wait is None else wait / 1000
-
     async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
         answers = await self.functions.call_all(calls) if calls else []
         for answer in answers:
