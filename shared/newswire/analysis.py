@@ -288,25 +288,31 @@ class ArticleTerms(NamedTuple):
 def analysed_article(article: Article) -> ArticleTerms:
     """Return the terms of an article in its language, and its words."""
     language = language_of(article.language)
-    found = [_pattern(text).findall(text) if text else [] for text in _texts(article)]
-    words_found = chain.from_iterable(map(_bare_words_of.__getitem__, set(chain.from_iterable(found))))
-    return ArticleTerms(_joined(found, language), _joined(found[:1], language), set(words_found))
+    found = _found(_texts(article))
+    return ArticleTerms(_joined(found, language), _joined(found[:1], language), _bare(found))
 
 
 def title_terms(article: Article) -> list[str]:
     """Return the terms of the title alone."""
-    return _joined([_pattern(article.title).findall(article.title)], language_of(article.language))
+    return _joined(_found([article.title]), language_of(article.language))
 
 
 def article_terms(article: Article) -> list[str]:
     """Return the terms by which an article is found: title, summary, body, authors and topics, kept apart."""
-    found = [_pattern(text).findall(text) if text else [] for text in _texts(article)]
-    return _joined(found, language_of(article.language))
+    return _joined(_found(_texts(article)), language_of(article.language))
 
 
 def article_words(article: Article) -> set[str]:
     """Return the words of an article as they are written, without accents: what ``prefix*`` looks at."""
-    return analysed_article(article).words
+    return _bare(_found(_texts(article)))
+
+
+def _found(texts: list[str]) -> list[list[str]]:
+    return [_pattern(text).findall(text) if text else [] for text in texts]
+
+
+def _bare(found: list[list[str]]) -> set[str]:
+    return set(chain.from_iterable(map(_bare_words_of.__getitem__, set(chain.from_iterable(found)))))
 
 
 def _texts(article: Article) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
-from newswire.analysis import DEFAULT, language_of
+from newswire.analysis import DEFAULT
 from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire_search.elasticsearch_completions import completions, searches
@@ -42,6 +42,7 @@ from newswire_search.index import (
     SnapshotGone,
     Sort,
     Written,
+    languages_of,
 )
 from newswire_search.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of, moment_of
 from newswire_search.upkeep import next_name
@@ -139,9 +140,7 @@ class ElasticsearchIndex:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
-        self._languages = self._languages | {
-            language_of(op.article.language) for op in operations if isinstance(op, Publish)
-        }
+        self._languages = self._languages | languages_of(operations)
         return results
 
     async def _write(self, lines: list[bytes]) -> list[Written | Refused]:

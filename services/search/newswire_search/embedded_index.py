@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import orjson
 import tantivy
 
-from newswire.analysis import DEFAULT, language_of
+from newswire.analysis import DEFAULT
 from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire_search.embedded_completions import completions
@@ -46,6 +46,7 @@ from newswire_search.index import (
     SnapshotGone,
     Sort,
     Written,
+    languages_of,
 )
 from newswire_search.mapping import (
     DAY_MS,
@@ -263,8 +264,7 @@ class EmbeddedIndex:
         if documents:
             self._commit(documents)
             # A new set: readers go through this one on threads of their own.
-            written = {language_of(op.article.language) for op in operations if isinstance(op, Publish)}
-            self._languages = self._languages | written
+            self._languages = self._languages | languages_of(operations)
         return results
 
     def _commit(self, documents: Sequence[tuple[str, tantivy.Document]]) -> None:
@@ -284,18 +284,14 @@ class EmbeddedIndex:
     def _version(self, searcher: tantivy.Searcher, article_id: str) -> int:
         """Return the version that a searcher sees of an article, retracted or not; -1 where it sees none."""
         address = self._address(searcher, article_id)
-        if address is None:
-            return -1
-        (version,) = searcher.fast_field_values("version", [address])
-        return int(version or 0)
+        return -1 if address is None else _version(searcher, address)
 
     def look_up(self, searcher: tantivy.Searcher, article_id: str) -> tuple[tantivy.Document, int] | None:
         """Return what a searcher sees of an article, and its version; None where it sees none."""
         address = self._address(searcher, article_id)
         if address is None:
             return None
-        (version,) = searcher.fast_field_values("version", [address])
-        return searcher.doc(address), int(version or 0)
+        return searcher.doc(address), _version(searcher, address)
 
     def _address(self, searcher: tantivy.Searcher, article_id: str) -> tantivy.DocAddress | None:
         query = tantivy.Query.term_query(self._schema, "id", article_id, index_option="basic")
@@ -328,7 +324,7 @@ class EmbeddedIndex:
         if stored is not None:
             article: dict[str, Any] = orjson.loads(stored)
             return article
-        return Retracted(article_id, self._version(searcher, article_id))
+        return Retracted(article_id, _version(searcher, address))
 
     def _search(self, request: SearchRequest) -> SearchPage:
         live = self._index.searcher()
@@ -468,6 +464,11 @@ def _pointer(folder: Path) -> Path:
 def _stored(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> dict[str, Any]:
     article: dict[str, Any] = orjson.loads(searcher.doc(address)["article"][0])
     return article
+
+
+def _version(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> int:
+    (version,) = searcher.fast_field_values("version", [address])
+    return int(version or 0)
 
 
 def _count(result: tantivy.SearchResult) -> int:

@@ -75,7 +75,7 @@ def _in_each_language(
         both(made(schema, reading), _unscored(Tantivy.term_set_query(schema, "analysis", list(same))))
         for reading, same in found
     ]
-    return Tantivy.boolean_query([(Occur.Should, branch) for branch in branches])
+    return _any(branches)
 
 
 def _scored(schema: Schema, reading: Reading) -> Tantivy:

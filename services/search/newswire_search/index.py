@@ -9,6 +9,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
+from newswire.analysis import language_of
 from newswire.article import Article, Tombstone
 from newswire.filters import Filter
 from newswire.query import Everything, Query
@@ -279,3 +280,8 @@ def operation(payload: Article | Tombstone, document: Mapping[str, Any]) -> Oper
     if isinstance(payload, Tombstone):
         return Retract(payload.id, payload.version)
     return Publish(payload, document)
+
+
+def languages_of(operations: Sequence[Operation]) -> set[str]:
+    """Return in which languages the published versions among these are read (`newswire.analysis.language_of`)."""
+    return {language_of(operation.article.language) for operation in operations if isinstance(operation, Publish)}

@@ -65,10 +65,11 @@ def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]
         return {"title": [], "body": []}
     title, text = article["title"], article.get("text", "")
     passages = highlight(text, asked, fragments=FRAGMENTS, width=FRAGMENT_WIDTH, language=language)
-    beginning = opening(article.get("summary") or text, FRAGMENT_WIDTH)
+    if not passages and (beginning := opening(article.get("summary") or text, FRAGMENT_WIDTH)):
+        passages = [beginning]
     return {
         "title": highlight(title, asked, fragments=0, width=FRAGMENT_WIDTH, language=language, title=True),
-        "body": passages or ([beginning] if beginning else []),
+        "body": passages,
     }
 
 
