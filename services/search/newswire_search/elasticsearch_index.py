@@ -223,7 +223,7 @@ class ElasticsearchIndex:
             source={"includes": ["article"], "excludes": excludes} if articles else False,
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
-        return _whole(answer.body)
+        return whole(answer.body)
 
     async def _with_snapshot(self, request: SearchRequest, answer: Body, page: SearchPage) -> SearchPage:
         """Open a snapshot for the next pages, and make sure that this first page is the snapshot's first page."""
@@ -319,7 +319,7 @@ class ElasticsearchIndex:
             track_total_hits=False,
             aggregations={"days": days_aggregation(after)},
         )
-        days: Body = _whole(answer.body)["aggregations"]["days"]
+        days: Body = whole(answer.body)["aggregations"]["days"]
         return days
 
     async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -338,7 +338,7 @@ class ElasticsearchIndex:
             if any(_missing(answer) for answer in answers):
                 await self.ensure()
                 return []
-            return completions(beginning, [_whole(answer) for answer in answers])
+            return completions(beginning, [whole(answer) for answer in answers])
 
     async def related(
         self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
@@ -357,7 +357,7 @@ class ElasticsearchIndex:
                     source={"includes": ["article"], "excludes": HEAVY},
                 )
             )
-        return [hit["_source"]["article"] for hit in _whole(answer.body)["hits"]["hits"]]
+        return [hit["_source"]["article"] for hit in whole(answer.body)["hits"]["hits"]]
 
     async def _source(self, article_id: str, *, realtime: bool, includes: list[str] | None) -> Body | None:
         try:
@@ -408,7 +408,12 @@ async def translated() -> AsyncIterator[None]:
         raise
 
 
-def _whole(answer: Body) -> Body:
+def whole(answer: Body) -> Body:
+    """Return an answer that comes from all of the index.
+
+    Raises:
+        Unavailable: it comes from a part only.
+    """
     if "error" in answer or answer.get("timed_out") or answer["_shards"]["failed"]:
         raise Unavailable("Elasticsearch answered from a part of the index only")
     return answer

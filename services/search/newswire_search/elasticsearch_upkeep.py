@@ -11,7 +11,7 @@ from typing import Any
 from elasticsearch import NotFoundError
 
 from newswire.consume import Unavailable
-from newswire_search.elasticsearch_index import ElasticsearchIndex, translated, wrong_mapping
+from newswire_search.elasticsearch_index import ElasticsearchIndex, translated, whole, wrong_mapping
 from newswire_search.index import Operation, Refused, Written
 from newswire_search.mapping import MAPPING_NUMBER
 from newswire_search.upkeep import Coming, Held, next_name
@@ -85,9 +85,7 @@ class ElasticsearchContents:
             track_total_hits=False,
             filter_path="timed_out,_shards.failed,hits.hits._id,hits.hits.fields,hits.hits.sort",
         )
-        if answer["timed_out"] or answer["_shards"]["failed"]:
-            raise Unavailable("Elasticsearch answered from a part of the index only")
-        hits: list[dict[str, Any]] = answer.get("hits", {}).get("hits", [])
+        hits: list[dict[str, Any]] = whole(answer.body).get("hits", {}).get("hits", [])
         return hits
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from newswire.article import Author, Image
+from newswire.linked_data import known_language
 from newswire_search.links import Sent, address, feed_address, narrowed
 
 _NOT_IN_ADDRESSES = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
@@ -101,7 +102,7 @@ class Feed:
 def entry_of(article: Mapping[str, Any], *, whole: bool) -> Entry:
     """Return an article as an entry, with its body if the whole article is wanted."""
     published, updated = (datetime.fromisoformat(article[name]) for name in ("published_at", "updated_at"))
-    category, image, language = article.get("category"), article.get("image"), article.get("language")
+    category, image = article.get("category"), article.get("image")
     canonical = article.get("canonical_url")
     return Entry(
         id=f"urn:newswire:article:{article['id']}",
@@ -115,7 +116,7 @@ def entry_of(article: Mapping[str, Any], *, whole: bool) -> Entry:
         ],
         publisher=article["publisher"],
         tags=[*([category] if category else []), *article.get("topics", [])],
-        language=language if language != "und" else None,
+        language=known_language(article),
         image=Image.model_validate({**image, "url": _written_out(image["url"])}) if image else None,
         published=published,
         updated=max(published, updated),
