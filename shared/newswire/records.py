@@ -118,7 +118,7 @@ async def version_documents(
 
 
 async def article_ids(redis: "Redis", keys: Keyspace, page: int = 1000) -> AsyncIterator[str]:
-    """Go through the ids of all articles, oldest first, whatever comes or goes meanwhile.
+    """Go through the ids of all articles, oldest first, whatever comes meanwhile; up to those there are when it gets there.
 
     What is published is for the head to say: scheduled and retracted articles are among them.
     """
@@ -135,9 +135,12 @@ async def article_pages(
     Whoever begins again with that time as ``since`` misses none, and gets some of that page again.
     """
     seen: set[bytes] = set()
-    while found := await redis.zrange(
-        keys.articles, since, "+inf", byscore=True, offset=0, num=page + len(seen), withscores=True
-    ):
+    ended = False
+    while not ended:
+        asked = page + len(seen)
+        found = await redis.zrange(keys.articles, since, "+inf", byscore=True, offset=0, num=asked, withscores=True)
+        # Whoever looked on until nothing is left would never end where articles are made faster than they are gone through.
+        ended = len(found) < asked
         fresh = [article_id for article_id, _ in found if article_id not in seen]
         if not fresh:
             return

@@ -12,6 +12,7 @@ from redis import Redis
 
 from tests.e2e.conftest import Newswire
 from tests.e2e.test_main_job import bearer
+from tests.e2e.test_reindexing import command, ended
 from tests.polling import until
 
 EMBARGOED, RETRACTED, WITHHELD, OPEN = "quibblemoor", "vexlington", "drosswater", "openfleet"
@@ -182,6 +183,11 @@ def test_what_nobody_may_read_is_nowhere(installed: Newswire, request: pytest.Fi
         found, open_ones = leaks(probe)
         assert found == {}
         assert open_ones > 10, "the probes find nothing at all"
+
+        ended(command(installed, "reindex"))
+        found, open_ones = leaks(probe)
+        assert found == {}, "from a new index"
+        assert open_ones > 10, "the new index shows nothing"
 
         if installed.search != installed.notify:
             _read_again_from_the_beginning(request)

@@ -172,4 +172,16 @@ def test_a_new_index_is_made_under_way(installed: Newswire) -> None:
     time.sleep(1)
     verified = ended(command(installed, "verify"))
     assert "the index says the same" in verified
+    if installed.environment:
+        assert "nothing was under way" in ended(command(installed, "reindex", "--abandon"))
+    else:  # the index belongs to the process that runs
+        refused = command(installed, "reindex", "--abandon")
+        assert "stop that process first" in refused.communicate(timeout=DEADLINE)[0]
+        assert refused.returncode != 0
+    kept = [line.split()[0] for line in told.splitlines() if "is kept" in line]
+    assert kept
+    dropped = ended(command(installed, "reindex", "--drop-old"))
+    assert all(f"{name} is gone" in dropped for name in kept)
+    assert "there is no old index" in ended(command(installed, "reindex", "--drop-old"))
+    assert "the index says the same" in ended(command(installed, "verify"))
     print(f"{seconds:.0f} s, {desk.counts}\n{told}\n{verified}")  # noqa: T201 (figures for who asks with -s)

@@ -17,11 +17,14 @@ from newswire.article import Article
 from newswire.consume import Received, Rejected
 from newswire.events import FIELD, INDEXED, PUBLISHED, RETRACTED, ArticleIndexed, ArticleRetracted, decode, event
 from newswire.keyspace import Keyspace
-from newswire_search.app import service
+from newswire_search.app import service, upkeep_of
 from newswire_search.handlers import index_articles
 from newswire_search.index import ArticleIndex, Operation, Publish, Refused, Retract, Written
+from newswire_search.mapping import MAPPING, MAPPING_NUMBER
 from newswire_search.outcomes import Announcer
+from newswire_search.reindexing import reindex
 from newswire_search.settings import SearchSettings
+from tests.search.conftest import Opener
 from tests.search.samples import article
 from tests.servers.elasticsearch import ElasticsearchServer
 
@@ -184,3 +187,33 @@ async def test_only_what_the_index_refuses_is_rejected(redis: Redis, namespace: 
 def _as_index(index: Any) -> ArticleIndex:
     made: ArticleIndex = index
     return made
+
+
+async def test_an_index_of_another_release_is_told_of_with_the_command_and_nothing_is_written(
+    redis_url: str, redis: Redis, namespace: str, elasticsearch: ElasticsearchServer, open_elasticsearch_index: Opener
+) -> None:
+    index = open_elasticsearch_index(namespace)
+    old = f"{namespace}-articles-{MAPPING_NUMBER + 1}-000001"
+    await index.client.indices.create(index=old, mappings=MAPPING, settings=index.settings)
+    keys = Keyspace(namespace)
+    settings = SearchSettings(
+        redis_url=SecretStr(redis_url), namespace=namespace, index="elasticsearch", elasticsearch_url=elasticsearch.url
+    )
+    async with running(settings, redis) as client:
+        await redis.xadd(keys.stream, {FIELD: published(article("a1", "Ferry"))})
+        answer = await client.get("/readyz")
+        assert answer.status_code == 503
+        assert "run `newswire reindex`" in answer.text
+        assert (await client.get("/v1/search?q=ferry")).status_code == 503
+        # Nothing has been taken from the stream: a replica of the release that made the index may still take it.
+        assert not await redis.exists(keys.checkpoint("search"))
+        assert list(await index.names()) == [old]
+        assert (await index.client.count(index=old))["count"] == 0
+
+        await reindex(redis, keys, upkeep_of(index), lambda *_: None)
+
+        async def is_found() -> bool:
+            return bool((await client.get("/v1/search?q=ferry")).json().get("total"))
+
+        await until(is_found)
+        assert (await index.client.count(index=old))["count"] == 0

@@ -5,7 +5,7 @@ import json
 from redis.asyncio import Redis
 
 from newswire.keyspace import Keyspace
-from newswire.records import pack, unpack, version_document
+from newswire.records import article_pages, pack, unpack, version_document
 
 BODY = " ".join(f"<p>Paragraph {n} tells of the harbour, the ferry and the weather at sea.</p>" for n in range(60))
 DOCUMENT = json.dumps({"id": "a", "title": "Ferry – naïve", "body": BODY, "text": BODY}, ensure_ascii=False).encode()
@@ -22,3 +22,15 @@ async def test_records_of_an_earlier_release_are_read_as_well(redis: Redis, name
     await redis.hset(keys.version("a", 1), "document", DOCUMENT)
     await redis.hset(keys.version("a", 2), "document", pack(DOCUMENT))
     assert [await version_document(redis, keys, "a", version) for version in (1, 2, 3)] == [DOCUMENT, DOCUMENT, None]
+
+
+async def test_going_through_all_articles_ends_though_others_keep_coming(redis: Redis, namespace: str) -> None:
+    keys = Keyspace(namespace)
+    there = [f"a{number}" for number in range(10)]
+    await redis.zadd(keys.articles, {article_id: number for number, article_id in enumerate(there)})
+    seen: list[str] = []
+    async for ids, _ in article_pages(redis, keys, 4):
+        seen += ids
+        await redis.zadd(keys.articles, {f"b{len(seen)}": 100 + len(seen)})
+        assert len(seen) < 50
+    assert seen[:10] == there

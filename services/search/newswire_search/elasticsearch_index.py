@@ -105,10 +105,12 @@ class ElasticsearchIndex:
                 await self._client.indices.create(
                     index=name, settings=self.settings, mappings=MAPPING, aliases={self.alias: {"is_write_index": True}}
                 )
-            except BadRequestError:
+            except BadRequestError as error:
                 # Of two replicas that start at once one makes the index, and the other sees it.
                 if await self._client.indices.exists_alias(name=self.alias):
                     return
+                if error.error == "resource_already_exists_exception":  # `newswire reindex` was a moment faster
+                    raise Unavailable(f"Elasticsearch: {name} is made by another process at this moment") from error
                 raise
             log.info("index made", extra={"index": name})
 

@@ -143,6 +143,10 @@ class ElasticsearchUpkeep(ElasticsearchContents):
         """Open or make an index; another one that was to come into use, and is forgotten, goes."""
         async with translated():
             names = await self._index.names()
+            if not self._bearing(names) and not wrong_mapping(names):
+                # Before a writer does, who would choose the same name as is chosen here.
+                await self._index.ensure()
+                names = await self._index.names()
             coming = ElasticsearchComing(self._index, name or next_name(self._index.stem, names, MAPPING_NUMBER))
             for forgotten, aliases in names.items():
                 if f"{self._index.stem}-coming" in aliases and forgotten != name:

@@ -1,0 +1,134 @@
+"""Records and stream as the real ingest writes them, and an index that follows them, in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import httpx
+from redis.asyncio import Redis
+
+from newswire.accounts import Scope, create_key
+from newswire.app import create_app
+from newswire.consume import Consumer
+from newswire.keyspace import Keyspace
+from newswire.settings import Settings
+from newswire_ingest.app import assemble
+from newswire_ingest.settings import IngestSettings
+from newswire_search.app import GROUP, upkeep_of
+from newswire_search.handlers import index_articles
+from newswire_search.index import ArticleIndex
+from newswire_search.outcomes import Announcer
+from newswire_search.reindexing import Outcome, Phase, reindex
+from newswire_search.upkeep import Upkeep
+from newswire_search.verifying import Comparison, Mend, Report, verify
+
+DEADLINE = 20.0
+
+
+@dataclass
+class Newsroom:
+    """A publisher, the records it writes, and the index."""
+
+    redis: Redis
+    keys: Keyspace
+    index: ArticleIndex
+    http: httpx.AsyncClient
+    written: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What the publisher was answered last about each article, by id."""
+
+    @property
+    def upkeep(self) -> Upkeep:
+        """The upkeep of the index."""
+        return upkeep_of(self.index)
+
+    @property
+    def comparison(self) -> Comparison:
+        """The index beside the records."""
+        return Comparison(self.redis, self.keys, self.upkeep)
+
+    async def publish(self, title: str, **more: Any) -> str:
+        """Publish or schedule an article and return its id."""
+        return await self._sent("POST", "/v1/articles", {"title": title, "body": "<p>Nothing to see.</p>", **more})
+
+    async def change(self, article: str, title: str) -> None:
+        """Publish the next version."""
+        await self._sent("PUT", f"/v1/articles/{article}", {"title": title, "body": "<p>Nothing to see.</p>"})
+
+    async def retract(self, article: str) -> None:
+        """Retract an article."""
+        await self._sent("DELETE", f"/v1/articles/{article}", None)
+
+    async def _sent(self, method: str, path: str, body: dict[str, Any] | None) -> str:
+        answer = await self.http.request(method, path, json=body)
+        assert answer.is_success, answer.text
+        article: dict[str, Any] = answer.json()
+        self.written[article["id"]] = article
+        return str(article["id"])
+
+    @asynccontextmanager
+    async def indexing(self) -> AsyncIterator[None]:
+        """Have the index follow the stream while the block runs; on leaving it has caught up."""
+        announcer = Announcer(self.redis, self.keys, self.index, "https://news.example/search")
+        handler = partial(index_articles, index=self.index, announcer=announcer)
+        consumer = Consumer(self.redis, self.keys, GROUP, handler, block_ms=50)
+        stopping = asyncio.Event()
+        running = asyncio.create_task(consumer.run(stopping))
+        try:
+            yield
+            await self.caught_up()
+        finally:
+            stopping.set()
+            await running
+
+    async def caught_up(self) -> None:
+        """Wait until the group has handled the stream to its end."""
+        async with asyncio.timeout(DEADLINE):
+            while not await self._is_caught_up():
+                await asyncio.sleep(0.02)
+
+    async def _is_caught_up(self) -> bool:
+        groups = {info["name"]: info for info in await self.redis.xinfo_groups(self.keys.stream)}
+        about = await self.redis.xinfo_stream(self.keys.stream)
+        group = groups.get(GROUP.encode())
+        last = about["last-entry"] and about["last-entry"][0]
+        return group is not None and not group["pending"] and (not last or group["last-delivered-id"] >= last)
+
+    async def reindexed(self, told: Any = lambda *_: None, **more: Any) -> Outcome:
+        """Make a new index."""
+        return await reindex(self.redis, self.keys, self.upkeep, told, **more)
+
+    async def verified(self, mend: Mend | None = None) -> Report:
+        """Compare everything."""
+        return await verify(self.comparison, lambda _: None, mend)
+
+
+@asynccontextmanager
+async def newsroom(redis: Redis, redis_url: str, namespace: str, index: ArticleIndex) -> AsyncIterator[Newsroom]:
+    """Open a newsroom for a namespace and its index."""
+    keys = Keyspace(namespace)
+    own: dict[str, Any] = {"redis_url": redis_url, "namespace": namespace, "allow_volatile": True}
+    settings = IngestSettings(**Settings(**own).model_dump())
+    app = create_app([assemble(redis, settings)], settings, redis=redis)
+    key = await create_key(redis, keys, "Harbour Post", {Scope.PUBLISH})
+    headers = {"Authorization": f"Bearer {key.token}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="https://news.example", headers=headers) as http:
+        yield Newsroom(redis, keys, index, http)
+
+
+class Killed(BaseException):
+    """What ends a reindexing in the middle, past every handler of errors."""
+
+
+def killing(phase: Phase, after: int = 0) -> Any:
+    """Return what is told of progress and ends it in a phase, once so many articles are done."""
+
+    def told(reached: Phase, done: int, total: int) -> None:
+        del total
+        if reached == phase and done >= after:
+            raise Killed
+
+    return told

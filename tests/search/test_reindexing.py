@@ -1,0 +1,436 @@
+"""A new index is made from the records while articles are written and read, and is put in place of the old one."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from newswire.consume import Unavailable, pause
+from newswire.records import read_version, version_document
+from newswire.retention import trim
+from newswire_search import reindexing, verifying
+from newswire_search.elasticsearch_index import ElasticsearchIndex
+from newswire_search.embedded_index import EmbeddedIndex, name_in_use
+from newswire_search.index import ArticleIndex, Publish, Retract, Retracted
+from newswire_search.mapping import MAPPING, MAPPING_NUMBER
+from newswire_search.reindexing import (
+    FOLLOWER,
+    Phase,
+    Stopped,
+    UnderWay,
+    Unfit,
+    abandon,
+    missing_articles,
+    read_progress,
+)
+from newswire_search.verifying import Wrong
+from tests.search.newsroom import Killed, Newsroom, killing, newsroom
+from tests.search.samples import found, publish, put, retract
+
+
+@pytest.fixture
+async def room(redis: Redis, redis_url: str, namespace: str, index: ArticleIndex) -> AsyncIterator[Newsroom]:
+    async with newsroom(redis, redis_url, namespace, index) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reindexing, "PAGE", 10)
+    monkeypatch.setattr(verifying, "PAGE", 7)
+    monkeypatch.setattr(verifying, "SUSPECTS", 5)
+    monkeypatch.setattr(verifying, "SECONDS_BETWEEN_LOOKS", 0.05)
+
+
+def tomorrow() -> str:
+    return (datetime.now(UTC) + timedelta(days=1)).isoformat()
+
+
+async def fill(room: Newsroom, number: int = 25) -> list[str]:
+    """Publish, change, retract and schedule; return the ids of what is to be found."""
+    ids = [await room.publish(f"Ferry number {n}", language="en") for n in range(number)]
+    for article in ids[:4]:
+        await room.change(article, "Ferry, changed")
+    for article in ids[2:7]:
+        await room.retract(article)
+    await room.change(ids[6], "Ferry, out again")
+    await room.publish("Ferry of tomorrow", embargo_until=tomorrow())
+    return [*ids[:2], *ids[6:]]
+
+
+async def shown(room: Newsroom) -> set[str]:
+    await room.upkeep.refresh()
+    return set(await found(room.index, "ferry", limit=100))
+
+
+async def test_a_new_index_holds_what_the_old_one_held(room: Newsroom) -> None:
+    async with room.indexing():
+        published = await fill(room)
+    before = {article: await room.index.get(article) for article in room.written}
+    old = await room.upkeep.in_use()
+    phases: list[Phase] = []
+    outcome = await room.reindexed(lambda phase, *_: phases.append(phase))
+    assert await room.upkeep.in_use() == outcome.name != old
+    assert outcome.others == [old]
+    assert list(dict.fromkeys(phases)) == ["replaying", "following", "comparing", "swapping"]
+    assert {article: await room.index.get(article) for article in room.written} == before
+    assert await shown(room) == set(published)
+    assert (await room.verified()).found == {}
+    assert await read_progress(room.redis, room.keys) is None
+    assert FOLLOWER.encode() not in [group["name"] for group in await room.redis.xinfo_groups(room.keys.stream)]
+
+    for name in outcome.others:
+        await room.upkeep.drop(name)
+    assert await room.upkeep.others() == []
+    await put(room.index, publish("new", "Ferry"))
+    assert "new" in await shown(room)
+
+
+async def test_nothing_is_lost_of_what_is_written_meanwhile(room: Newsroom) -> None:
+    ended = asyncio.Event()
+
+    async def write_on() -> None:
+        number = 0
+        kept: list[str] = []
+        while not await pause(ended, 0.05):  # leave the processor to those who follow
+            number += 1
+            kept.append(await room.publish(f"Ferry of the hour {number}", language="en"))
+            if number % 3 == 0:
+                await room.change(kept[-2], "Ferry, changed")
+            if number % 4 == 0:
+                await room.retract(kept.pop(0))
+            if number % 5 == 0:
+                await room.publish("Ferry of tomorrow", embargo_until=tomorrow())
+
+    async def read_on() -> int:
+        searches = 0
+        while not await pause(ended, 0.05):
+            assert sorted(await found(room.index, "lighthouse")) == lasting
+            assert not await found(room.index, "tomorrow")
+            searches += 1
+        return searches
+
+    await fill(room)
+    async with room.indexing():
+        lasting = sorted([await room.publish("Lighthouse", language="en") for _ in range(3)])
+        await room.caught_up()
+        await room.upkeep.refresh()
+        async with asyncio.TaskGroup() as others:
+            others.create_task(write_on())
+            reading = others.create_task(read_on())
+            try:
+                outcome = await room.reindexed()
+            finally:
+                ended.set()
+    assert await room.upkeep.in_use() == outcome.name
+    assert reading.result() > 2
+    statuses = {article: answer["status"] for article, answer in room.written.items()}
+    assert set(statuses.values()) == {"published", "retracted", "scheduled"}
+    assert await _all_shown(room) == {article for article, status in statuses.items() if status == "published"}
+    assert (await room.verified()).found == {}
+
+
+async def _all_shown(room: Newsroom) -> set[str]:
+    await room.upkeep.refresh()
+    return {article for article in room.written if isinstance(await room.index.get(article), dict)}
+
+
+@pytest.mark.parametrize("phase", ["replaying", "following", "comparing", "swapping"])
+async def test_what_was_killed_is_taken_up(room: Newsroom, phase: Phase, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with room.indexing():
+        published = await fill(room)
+        monkeypatch.setattr(reindexing, "LEASE_SECONDS", 0.5)
+        with pytest.raises(Killed):
+            await room.reindexed(killing(phase, 8 if phase == "replaying" else 0))
+        begun = await read_progress(room.redis, room.keys)
+        assert begun is not None
+        assert begun.phase == phase
+        published.append(await room.publish("Ferry at last", language="en"))
+        await room.retract(published.pop(0))
+        replayed: list[int] = []
+        outcome = await room.reindexed(lambda at, done, _: replayed.append(done) if at == "replaying" else None)
+        assert outcome.name == begun.target
+        assert all(done > 8 for done in replayed)
+    assert await shown(room) == set(published)
+    assert (await room.verified()).found == {}
+
+
+async def test_what_was_killed_while_writers_are_held_goes_on(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed process takes nothing back: writers of Elasticsearch stay held until another process takes it up."""
+    published = await fill(room)
+
+    async def killed(*_: object) -> None:
+        raise Killed
+
+    upkeep = room.upkeep
+    monkeypatch.setattr(type(upkeep), "swap", killed)
+    monkeypatch.setattr(type(upkeep), "release", killed)
+    async with room.indexing():
+        with pytest.raises(Killed):
+            await room.reindexed()
+        published.append(await room.publish("Ferry at last", language="en"))
+        monkeypatch.undo()
+        await room.reindexed()
+    assert await shown(room) == set(published)
+    assert (await room.verified()).found == {}
+
+
+async def test_what_was_killed_after_the_swap_is_ended(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    await fill(room)
+
+    async def killed(*_: object) -> None:
+        raise Killed
+
+    async with room.indexing():
+        with monkeypatch.context() as patched:
+            patched.setattr(reindexing, "_forget", killed)
+            with pytest.raises(Killed):
+                await room.reindexed()
+        name = await room.upkeep.in_use()
+        assert (await room.reindexed()).name == name
+    assert await read_progress(room.redis, room.keys) is None
+    assert (await room.verified()).found == {}
+
+
+async def test_the_stream_is_not_trimmed_past_a_reindexing_that_rests(room: Newsroom) -> None:
+    async with room.indexing():
+        await fill(room)
+        stopping = asyncio.Event()
+        with pytest.raises(Stopped):
+            await room.reindexed(lambda *_: stopping.set(), stopping=stopping)
+        article = await room.publish("Ferry at last", language="en")
+    later = int((datetime.now(UTC) + timedelta(days=30)).timestamp() * 1000)
+    await trim(room.redis, room.keys, timedelta(days=7), now_ms=later)
+    assert await room.redis.xlen(room.keys.stream) > 0
+    await room.reindexed()
+    assert article in await shown(room)
+    assert (await room.verified()).found == {}
+    assert await trim(room.redis, room.keys, timedelta(days=7), now_ms=later) > 0
+
+
+async def test_it_begins_anew_where_its_place_or_its_index_is_lost(room: Newsroom) -> None:
+    async with room.indexing():
+        published = await fill(room)
+        for lose in (_destroy_group, _delete_target):
+            with pytest.raises(Killed):
+                await room.reindexed(killing("following"))
+            await lose(room)
+            counts: list[int] = []
+            await room.reindexed(lambda at, done, _, seen=counts: seen.append(done) if at == "replaying" else None)
+            assert counts[0] == reindexing.PAGE
+    assert await shown(room) == set(published)
+    assert (await room.verified()).found == {}
+
+
+async def _destroy_group(room: Newsroom) -> None:
+    await room.redis.xgroup_destroy(room.keys.stream, FOLLOWER)
+
+
+async def _delete_target(room: Newsroom) -> None:
+    progress = await read_progress(room.redis, room.keys)
+    assert progress is not None
+    await room.upkeep.drop(str(progress.target))
+
+
+async def test_only_one_is_at_work_and_it_can_be_given_up(room: Newsroom) -> None:
+    async with room.indexing():
+        published = await fill(room)
+        told = asyncio.Event()
+        first = asyncio.create_task(room.reindexed(lambda *_: told.set()))
+        await told.wait()
+        with pytest.raises(UnderWay):
+            await room.reindexed(patience=0)
+        await first
+        name = await room.upkeep.in_use()
+        with pytest.raises(Killed):
+            await room.reindexed(killing("comparing"))
+        given_up = await abandon(room.redis, room.keys, room.upkeep)
+        assert given_up not in await room.upkeep.others()
+        assert await abandon(room.redis, room.keys, room.upkeep) is None
+        assert await room.upkeep.in_use() == name
+        published.append(await room.publish("Ferry at last", language="en"))
+    assert await shown(room) == set(published)
+
+
+async def test_an_index_that_lacks_something_is_not_put_in_place(
+    room: Newsroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with room.indexing():
+        published = await fill(room)
+        before = await room.upkeep.in_use()
+
+        async def nothing(*_: object) -> list[object]:
+            return []
+
+        monkeypatch.setattr(reindexing, "recorded_operations", nothing)
+        monkeypatch.setattr(verifying, "recorded_operations", nothing)
+        with pytest.raises(Unfit, match="missing"):
+            await room.reindexed()
+        assert await room.upkeep.in_use() == before
+        published.append(await room.publish("Ferry at last", language="en"))
+    assert await shown(room) == set(published)
+
+
+async def test_one_can_go_back_to_the_old_index_by_hand(room: Newsroom) -> None:
+    await room.upkeep.refresh()
+    assert (
+        await missing_articles(room.redis, room.keys, "search", room.upkeep) is None
+    )  # as a service looks when it starts
+    async with room.indexing():
+        published = await fill(room)
+        old = (await room.reindexed()).others[0]
+        gone = published.pop()
+        await room.retract(gone)
+        published.append(await room.publish("Ferry at last", language="en"))
+    room.index = await _pointed_to(room, old)
+    assert await room.upkeep.in_use() == old
+    report = await room.verified(room.comparison.mend)
+    assert (report.found, report.left) == ({Wrong.EXTRA: 1, Wrong.MISSING: 1}, 0)
+    assert await shown(room) == set(published)
+    assert await missing_articles(room.redis, room.keys, "search", room.upkeep) is None
+    if isinstance(room.index, EmbeddedIndex):
+        await room.index.close()
+
+
+async def _pointed_to(room: Newsroom, name: str) -> ArticleIndex:
+    """Do what `docs/operators.md` says."""
+    index = room.index
+    if isinstance(index, ElasticsearchIndex):
+        remove, add = {"index": f"{index.stem}-*", "alias": index.alias}, {"index": name, "alias": index.alias}
+        await index.client.indices.update_aliases(actions=[{"remove": remove}, {"add": add | {"is_write_index": True}}])
+        await index.client.indices.put_settings(index=name, settings={"index.blocks.write": None})
+        return index
+    assert isinstance(index, EmbeddedIndex)
+    folder = index.folder.with_name("stopped")  # as it would lie there if the process had ended
+    await asyncio.to_thread(shutil.copytree, index.folder, folder)
+    (folder / f"in-use-{MAPPING_NUMBER}").write_text(name + "\n")
+    return EmbeddedIndex(folder)
+
+
+async def test_what_differs_is_named_and_mended(room: Newsroom) -> None:
+    async with room.indexing():
+        published = await fill(room)
+    # Each is put wrong behind the back of the consumer.
+    article = await read_version(room.redis, room.keys, published[3], 1)
+    assert article is not None
+    ahead = article.model_copy(update={"version": 5})
+    gone = next(id_ for id_, answer in room.written.items() if answer["status"] == "retracted")
+    waiting = next(id_ for id_, answer in room.written.items() if answer["status"] == "scheduled")
+    missing = await room.publish("Ferry unseen", language="en")
+    await room.change(published[4], "Ferry, changed unseen")
+    await room.retract(published[5])
+    await put(room.index, Publish(ahead, ahead.model_dump(mode="json")))
+    await put(room.index, publish("stranger", "Ferry"), publish(waiting, "Ferry"), retract("a-tombstone", 1))
+    report = await room.verified()
+    expected = {
+        published[3]: Wrong.NEWER,
+        published[4]: Wrong.STALE,
+        published[5]: Wrong.EXTRA,
+        "stranger": Wrong.EXTRA,
+        waiting: Wrong.EXTRA,
+        missing: Wrong.MISSING,
+    }
+    assert {difference.id: difference.wrong for difference in report.shown} == expected
+    assert report.left == 6
+    assert report.compared == len(room.written)
+    assert isinstance(await room.index.get(gone), Retracted)
+
+    report = await room.verified(room.comparison.mend)
+    assert (report.found.total(), report.mended, report.left) == (6, 5, 1)
+    assert [difference.id for difference in report.shown] == [published[3]]
+    assert "on record published 1, in the index published 5" in str(report.shown[0])
+    assert await shown(room) >= {missing, published[4]}
+    assert not await shown(room) & {"stranger", published[5], waiting}
+    assert (await room.verified()).left == 1
+    await room.reindexed()
+    assert (await room.verified()).found == {}
+
+
+async def test_an_article_that_changes_in_the_moment_is_no_difference(room: Newsroom) -> None:
+    async with room.indexing():
+        await fill(room)
+        late = await room.publish("Ferry in the moment", language="en")
+        assert (await room.verified()).found == {}
+    assert await version_document(room.redis, room.keys, late, 1)
+
+
+async def test_an_index_that_somebody_emptied_is_said_to_lack_articles(room: Newsroom, tmp_path: Path) -> None:
+    async def lacking() -> str | None:
+        return await missing_articles(room.redis, room.keys, "search", room.upkeep)
+
+    await room.upkeep.refresh()
+    assert await lacking() is None
+    async with room.indexing():
+        published = await fill(room)
+    assert await lacking() is None
+    room.index = await _emptied(room, tmp_path)
+    await room.upkeep.refresh()
+    assert "run `newswire reindex`" in str(await lacking())
+    async with room.indexing():
+        published.append(await room.publish("Ferry at last", language="en"))
+        assert "run `newswire reindex`" in str(await lacking())
+        await room.reindexed()
+        assert await lacking() is None
+    assert await shown(room) == set(published)
+    if isinstance(room.index, EmbeddedIndex):
+        await room.index.close()
+
+
+async def _emptied(room: Newsroom, tmp_path: Path) -> ArticleIndex:
+    if isinstance(room.index, ElasticsearchIndex):
+        await room.index.client.indices.delete(index=str(await room.upkeep.in_use()))
+        return room.index
+    return EmbeddedIndex(tmp_path / "elsewhere")
+
+
+async def test_an_index_of_another_release_is_neither_read_nor_written(
+    redis: Redis, redis_url: str, namespace: str, elasticsearch_index: ElasticsearchIndex
+) -> None:
+    old, stem = f"{namespace}-articles-{MAPPING_NUMBER - 1}-000001", f"{namespace}-articles"
+    client = elasticsearch_index.client
+    await client.indices.create(
+        index=old, mappings={**MAPPING}, settings={**elasticsearch_index.settings}, aliases={stem: {}}
+    )
+    async with newsroom(redis, redis_url, namespace, elasticsearch_index) as room:
+        for use in (lambda: room.index.write([publish("a1")]), lambda: found(room.index), room.upkeep.refresh):
+            with pytest.raises(Unavailable, match="run `newswire reindex`"):
+                await use()
+        assert "run `newswire reindex`" in str(await room.index.check())
+        assert "run `newswire reindex`" in str(await room.upkeep.mismatch())
+        assert await elasticsearch_index.names() == {old: [stem]}
+        article = await room.publish("Ferry", language="en")
+        outcome = await room.reindexed()
+        assert outcome.name == f"{stem}-{MAPPING_NUMBER}-000001"
+        assert await shown(room) == {article}
+        assert await room.upkeep.mismatch() is None
+        # The other release's processes read on, and write nothing any more that would be missing here.
+        assert list(await client.indices.get_alias(name=stem)) == [old]
+        with pytest.raises(Exception, match="cluster_block"):
+            await client.index(index=old, document={"id": "x"})
+
+
+async def test_on_an_embedded_index_the_place_is_kept_over_a_restart(tmp_path: Path) -> None:
+    index = EmbeddedIndex(tmp_path)
+    first = index.in_use
+    other = index.beside(None)
+    await other.write([publish("a1", "Ferry")])
+    reader = EmbeddedIndex(tmp_path, read_only=True)
+    assert reader.in_use == first
+    await index.hold()
+    waiting = asyncio.create_task(index.write([publish("a2", "Ferry"), Retract("a3", 1)]))
+    await index.become(other)
+    await other.close()
+    assert not waiting.done()
+    index.release()
+    await waiting
+    assert sorted(await found(index, "ferry")) == ["a1", "a2"]
+    await index.close()
+    await reader.close()
+    assert name_in_use(tmp_path) != first
+    again = EmbeddedIndex(tmp_path)
+    assert sorted(await found(again, "ferry")) == ["a1", "a2"]
+    await again.close()
