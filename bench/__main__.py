@@ -15,6 +15,7 @@ from bench.paths import (
     embargo,
     growth,
     importing,
+    indexgrowth,
     indexing,
     isolation,
     latency,
@@ -37,6 +38,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "importing": importing.measure,
     "embargo": embargo.measure,
     "indexing": indexing.measure,
+    "indexgrowth": indexgrowth.measure,
     "search": searching.measure,
     "suggest": suggesting.measure,
     "webhooks": webhooks.measure,
@@ -58,11 +60,11 @@ def measure(
     quick: Annotated[bool, typer.Option(help="Fewer and shorter rounds.")] = False,
     keep_: Annotated[bool, typer.Option("--keep", help="Put the figures into docs/performance.md.")] = False,
     corpus: Annotated[Path | None, typer.Option(help="Real articles, as gzipped JSON lines.", exists=True)] = None,
-    subscriptions: Annotated[int, typer.Option(min=1000, help="To match an article against.")] = 100_000,
+    subscriptions: Annotated[int, typer.Option(min=1000, help="Most that an article is matched against.")] = 100_000,
     filters: Annotated[int, typer.Option(min=1000, help="Distinct filters among them.")] = 5_000,
     readers: Annotated[int, typer.Option(min=10, help="Connections to the live stream.")] = 500,
     articles: Annotated[
-        int, typer.Option(min=growth.FEWEST, help="Most that are on record while publishing is measured.")
+        int, typer.Option(min=growth.FEWEST, help="Most that are on record, or in an index, in what grows.")
     ] = 100_000,
     results: Annotated[Path, typer.Option(help="Where the figures go, one file a path.")] = RESULTS / "latest",
 ) -> None:

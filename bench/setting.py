@@ -1,5 +1,6 @@
 """What every measurement is given: how long to measure, what with, and the servers that several share."""
 
+import itertools
 import resource
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -65,6 +66,11 @@ class Setting:
         for number, item in enumerate(listed, start=1):
             self.tell(f"{what}, {number} of {len(listed)}")
             yield item
+
+
+def powers_of_ten(fewest: int, most: int) -> list[int]:
+    """Return ``fewest``, ten times as many, and so on, up to ``most``."""
+    return list(itertools.takewhile(lambda size: size <= most, (fewest * 10**n for n in itertools.count())))
 
 
 def allow_many_files() -> None:

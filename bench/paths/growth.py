@@ -14,7 +14,7 @@ from bench.load import drive
 from bench.paths.publishing import Stage, stage
 from bench.publishing import put_on_record, versions
 from bench.servers import KEYS
-from bench.setting import Setting
+from bench.setting import Setting, powers_of_ten
 from newswire.accounts import Caller, create_key
 from newswire.app import open_redis
 
@@ -37,7 +37,7 @@ SMALL = [
 
 async def measure(setting: Setting) -> list[Figure]:
     """Return a figure for each power of ten, and how the last compares with the first."""
-    sizes = list(itertools.takewhile(lambda size: size <= setting.on_record, (FEWEST * 10**n for n in range(6))))
+    sizes = powers_of_ten(FEWEST, setting.on_record)
     async with stage(setting, "growth") as on, open_redis(on.url) as redis:
         figures = [
             await published(setting, Record(redis, on.key, on.caller, size), on)

@@ -3,6 +3,7 @@
 The floor: the article analysed once, and those of the matcher's shelves read that hold what matched.
 """
 
+import itertools
 import random
 import re
 import statistics
@@ -18,7 +19,7 @@ from bench.articles import Article
 from bench.figures import Figure, Goal, compared
 from bench.publishing import versions
 from bench.servers import KEYS
-from bench.setting import Setting
+from bench.setting import Setting, powers_of_ten
 from newswire.app import open_redis
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
@@ -30,6 +31,7 @@ from tests.servers.valkey import embedded_valkey
 
 ARTICLES, MADE = 20, 25
 """Articles that are matched, and filters made of each; others of these match it too, about a hundred in all."""
+FEWEST = 10_000
 EVENTS = ["published", "retracted"]
 CHUNK = 1000
 RARE = 5
@@ -37,28 +39,52 @@ RARE = 5
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return the time of one article."""
+    """Return the time of one article among each number of subscriptions, and how the most compare with the fewest."""
     dice = random.Random(2)
     made = versions(setting.articles[:ARTICLES], "bench")
     articles = [ArticlePublished.model_validate(version.document) for version in made]
     filters = list(_filters(articles, setting.articles, setting.some(setting.filters), dice))
+    most = setting.some(setting.subscriptions)
+    sizes = sorted({*powers_of_ten(FEWEST, most), most})
+    kept: list[Index] = []  # or the memory of one would hide in what another has left
+    figures = []
     with embedded_valkey() as server:
         async with open_redis(f"redis://127.0.0.1:{server.port}/0") as redis:
-            count = setting.some(setting.subscriptions)
-            empty = int((await redis.info("memory"))["used_memory"])
-            await _subscribe(setting, redis, filters, count)
-            setting.tell("reading the filters")
-            stored = int((await redis.info("memory"))["used_memory"]) - empty
-            matcher = Matcher(redis, KEYS)
-            before, began = psutil.Process().memory_info().rss, time.perf_counter()
-            await matcher.catch_up()
-            start = time.perf_counter() - began
-    index = matcher.index
+            empty = await _memory(redis)
+            for before, count in itertools.pairwise([0, *sizes]):
+                await _subscribe(setting, redis, filters, range(before, count))
+                stored = await _memory(redis) - empty
+                index, detail = await _load(setting, redis, articles, count)
+                kept.append(index)
+                detail["redis_bytes_a_subscription"] = stored / count
+                figures.append(_matched(setting, index, articles, count, detail))
+    if len(figures) > 1:
+        few, many = figures[0].ours, figures[-1].ours
+        name = f"match one article against {sizes[-1]:,} subscriptions (floor: {sizes[0]:,})"
+        figures.append(Figure(name, "ms", many, few, many / few))
+    return figures
+
+
+async def _load(
+    setting: Setting, redis: "Redis", articles: Sequence[ArticlePublished], count: int
+) -> tuple[Index, dict[str, float]]:
+    """Read all filters as a process does that starts; return them, and what that takes."""
+    setting.tell("reading the filters")
+    matcher = Matcher(redis, KEYS)
+    before, began = psutil.Process().memory_info().rss, time.perf_counter()
+    await matcher.catch_up()
+    start = time.perf_counter() - began
     for article in articles:
-        index.match(article)
+        matcher.index.match(article)
     held = psutil.Process().memory_info().rss - before
+    return matcher.index, {"start_seconds": start, "matcher_bytes_a_subscription": held / count}
+
+
+def _matched(
+    setting: Setting, index: Index, articles: Sequence[ArticlePublished], count: int, detail: dict[str, float]
+) -> Figure:
     rounds, matched = [], []
-    for _ in setting.steps("matching", range(4 * setting.rounds)):
+    for _ in setting.steps(f"matching against {count:,}", range(4 * setting.rounds)):
         ours, floors = [], []
         for article in articles:
             floors.append(_floor(article, index))
@@ -68,9 +94,11 @@ async def measure(setting: Setting) -> list[Figure]:
             matched.append(len(found))
         rounds.append((statistics.median(ours), statistics.median(floors)))
     name = f"match one article against {count:,} subscriptions, {len(index):,} filters"
-    detail = {"matches": statistics.median(matched), "start_seconds": start}
-    detail |= {"matcher_bytes_a_subscription": held / count, "redis_bytes_a_subscription": stored / count}
-    return [compared(name, "ms", rounds, Goal("at most", 2), **detail)]
+    return compared(name, "ms", rounds, Goal("at most", 2), matches=statistics.median(matched), **detail)
+
+
+async def _memory(redis: "Redis") -> int:
+    return int((await redis.info("memory"))["used_memory"])
 
 
 def _floor(article: ArticlePublished, index: Index) -> float:
@@ -138,17 +166,17 @@ def _asked(filter_: Filter) -> tuple[str, list[Argument]]:
     return Wish(filter_, EVENTS).digest(), ["filter", wanted, "events", ",".join(EVENTS)]
 
 
-async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter], count: int) -> None:
+async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter], numbers: range) -> None:
     """Put subscriptions into the store as the API does, many at a time."""
     queue = Queue(redis, KEYS)
     await queue.functions.load()
     name, meanings = queue.functions.full_name("subscribe"), [_asked(filter_) for filter_ in filters]
-    for at in setting.steps(f"{count:,} subscriptions, in thousands", range(0, count, CHUNK)):
+    for at in setting.steps(f"{numbers.stop:,} subscriptions, in thousands", numbers[::CHUNK]):
         async with redis.pipeline(transaction=False) as pipe:
-            for number in range(at, min(at + CHUNK, count)):
+            for number in range(at, min(at + CHUNK, numbers.stop)):
                 digest, asked = meanings[number % len(meanings)]
                 pipe.fcall(
-                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, "0-0", count, 0, "", "",
+                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, "0-0", numbers.stop, 0, "", "",
                     "schema", 1, "url", "https://example.com/hook", "status", "active", *asked,
                 )  # fmt: skip
             await pipe.execute()

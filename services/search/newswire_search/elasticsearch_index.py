@@ -105,8 +105,8 @@ class ElasticsearchIndex:
                 await self._client.indices.create(
                     index=name, settings=self.settings, mappings=MAPPING, aliases={self.alias: {"is_write_index": True}}
                 )
-            except BadRequestError as error:
-                # Of two replicas that start at once one makes the index, and the other sees it.
+            except ApiError as error:
+                # Of two that ask for it at once, one makes the index, and the other sees it: no alias has two for writing.
                 if await self._client.indices.exists_alias(name=self.alias):
                     return
                 if error.error == "resource_already_exists_exception":  # `newswire reindex` was a moment faster
