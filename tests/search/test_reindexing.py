@@ -179,6 +179,20 @@ async def test_what_was_killed_while_writers_are_held_goes_on(room: Newsroom, mo
     assert (await room.verified()).found == {}
 
 
+async def test_writers_go_on_where_the_swap_fails(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object) -> None:
+        raise Unavailable("nobody answers")
+
+    async with room.indexing():
+        published = await fill(room)
+        with monkeypatch.context() as patched:
+            patched.setattr(type(room.upkeep), "swap", fails)
+            with pytest.raises(Unavailable):
+                await room.reindexed()
+        published.append(await room.publish("Ferry at last", language="en"))
+    assert await shown(room) == set(published)
+
+
 async def test_what_was_killed_after_the_swap_is_ended(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(room)
 
