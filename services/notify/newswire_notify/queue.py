@@ -7,7 +7,7 @@ token that `Queue.settle` checks, so a worker that lost its lease changes nothin
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 from redis.asyncio import Redis
@@ -54,8 +54,7 @@ class Endpoint:
     """What may be sent there, as JSON, where that is not all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A claimed delivery."""
 
     id: str
@@ -70,8 +69,7 @@ class Job:
     envelope: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What happened at one attempt, as subscribers may see it. ``error`` names the stage that failed."""
 
     time: float
@@ -82,8 +80,7 @@ class Attempt:
     answer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """The end of an attempt, to be written down. ``wait`` is in seconds, for a retry."""
 
     job: Job
