@@ -175,9 +175,9 @@ class Worker:
         news = asyncio.create_task(self._news.wait())
         await asyncio.wait({news, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
-        self._news.clear()
         if self._in_flight and len(self._ended) < self._concurrency // 2:
             await asyncio.sleep(LINGER)
+        self._news.clear()
 
     async def begin(self, claimed: Exchanged) -> None:
         """Begin to send what was claimed; hand it back where the texts cannot be read."""
@@ -192,8 +192,7 @@ class Worker:
         self._send(jobs, documents)
 
     def _send(self, jobs: Sequence[Job], stored: Documents) -> None:
-        documents = {version: unpack(document) for version, document in stored.items() if document}
-        rendered = lru_cache(maxsize=None)(render)
+        documents = {version: _unpacked(document) for version, document in stored.items() if document}
         may_have = lru_cache(maxsize=None)(_may_have)
         began = asyncio.get_running_loop().time()
         for job in jobs:
@@ -207,7 +206,7 @@ class Worker:
                 self._ended.append(Settled(job, Outcome.CANCELLED, 0.0, None))
                 continue
             content = job.endpoint.content if job.version else Content.FULL  # a notice is no article's
-            body = rendered(job.envelope, document, content, job.reason)
+            body = _rendered(job.envelope, document, content, job.reason)
             task = asyncio.create_task(self._deliver(job, body, _origin(job.envelope)[0]))
             self._in_flight[task] = began
             task.add_done_callback(self._in_flight.pop)
@@ -280,6 +279,11 @@ class Worker:
             await self._exchange(0)
         except (RedisError, OSError) as error:
             log.warning("leases are left to run out", extra={"reason": str(error)})
+
+
+# An event goes to many endpoints, a few of them in each claim. What is found here was read anew all the same: it is the key.
+_unpacked = lru_cache(maxsize=32)(unpack)
+_rendered = lru_cache(maxsize=32)(render)
 
 
 def _may_have(entitlement: str | None, document: bytes) -> bool:
