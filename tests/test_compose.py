@@ -9,12 +9,23 @@ import pytest
 import yaml
 from jsonschema.validators import validator_for
 
+from newswire.settings import Settings
+from newswire_cli.operations import OperationsSettings
+from newswire_ingest.settings import IngestSettings
+from newswire_notify.settings import NotifySettings
+from newswire_search.settings import SearchSettings
 from tests.servers.images import IMAGES
 
 ROOT = Path(__file__).parent.parent
 FILES = [ROOT / "docker-compose.yml", *ROOT.glob("tests/faults/*compose*.yml")]
 COMPOSE = yaml.safe_load(FILES[0].read_text())["services"]
-OURS = ["ingest", "search", "notify", "operations"]
+SETTINGS: dict[str, type[Settings]] = {
+    "ingest": IngestSettings,
+    "search": SearchSettings,
+    "notify": NotifySettings,
+    "operations": OperationsSettings,
+}
+OURS = list(SETTINGS)
 
 
 def problems(document: Any) -> list[str]:
@@ -56,6 +67,16 @@ def test_our_containers_may_do_nothing_they_need_not(name: str) -> None:
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert "ports" not in service
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_each_service_understands_its_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in COMPOSE[name]["environment"].items():
+        monkeypatch.setenv(variable, str(value))
+    monkeypatch.setenv("NEWSWIRE_CORS_ORIGINS", "https://news.example, https://press.example")
+    settings = SETTINGS[name]()
+    assert settings.cors_origins == ["https://news.example", "https://press.example"]
+    assert "127.0.0.1" in settings.trusted_proxies
 
 
 def test_only_the_gateway_can_be_reached_and_only_from_this_machine() -> None:

@@ -11,13 +11,13 @@ import httpx
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import GaugeMetricFamily, Metric
-from pydantic import AnyUrl, Field, UrlConstraints, field_validator
+from pydantic import AnyUrl, Field, UrlConstraints
 from pydantic_settings import NoDecode
 from starlette.responses import Response
 
 from newswire.app import Service, create_app, open_redis
 from newswire.operations import summary
-from newswire.settings import Settings
+from newswire.settings import Commas, Settings
 from newswire_cli.exposition import merged, parse
 from newswire_cli.replicas import Answer, ask_replicas
 from newswire_ingest.app import service as ingest
@@ -28,7 +28,7 @@ from newswire_search.settings import SearchSettings
 DOCUMENTS = ("/openapi.json", "/docs", "/asyncapi")
 
 Address = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http"], host_required=True)]
-Addresses = Annotated[list[Address], NoDecode, Field(min_length=1)]
+Addresses = Annotated[list[Address], NoDecode, Commas, Field(min_length=1)]
 
 
 class OperationsSettings(Settings):
@@ -37,11 +37,6 @@ class OperationsSettings(Settings):
     ingest_urls: Addresses = [AnyUrl("http://127.0.0.1:8001")]
     search_urls: Addresses = [AnyUrl("http://127.0.0.1:8002")]
     notify_urls: Addresses = [AnyUrl("http://127.0.0.1:8003")]
-
-    @field_validator("ingest_urls", "search_urls", "notify_urls", mode="before")
-    @classmethod
-    def _comma_separated(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @property
     def addresses(self) -> dict[str, list[httpx.URL]]:

@@ -4,8 +4,17 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def comma_separated(value: object) -> object:
+    """Take a text apart at its commas; what is no text stays as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Commas = BeforeValidator(comma_separated)
+"""Beside `NoDecode`: a setting of several values, which environments give as one text."""
 
 
 class Settings(BaseSettings):
@@ -20,8 +29,8 @@ class Settings(BaseSettings):
     public_read: bool = True
     data_dir: Path = Path(".newswire")
     stream_retention: timedelta = timedelta(days=7)
-    cors_origins: Annotated[list[str], NoDecode] = ["*"]
-    trusted_proxies: Annotated[list[str], NoDecode] = ["127.0.0.1"]
+    cors_origins: Annotated[list[str], NoDecode, Commas] = ["*"]
+    trusted_proxies: Annotated[list[str], NoDecode, Commas] = ["127.0.0.1"]
     """Addresses and networks of proxies whose ``X-Forwarded-For`` says who the client is."""
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (tests only): ``/readyz`` says no otherwise."""
@@ -34,11 +43,6 @@ class Settings(BaseSettings):
         if isinstance(value, str) and value[-1:] in units and value[:-1].isdigit():
             return timedelta(**{units[value[-1]]: int(value[:-1])})
         return value
-
-    @field_validator("cors_origins", "trusted_proxies", mode="before")
-    @classmethod
-    def _comma_separated(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @property
     def site(self) -> str:

@@ -48,17 +48,41 @@ async def test_a_walk_by_date_neither_repeats_nor_skips_while_others_write(index
     assert ids(first) + rest == [f"a{n:02}" for n in reversed(range(20))]
 
 
-async def test_a_walk_by_relevance_stays_in_the_snapshot_of_its_first_page(index: ArticleIndex) -> None:
+async def test_a_walk_by_relevance_stays_in_the_snapshot_of_its_second_page(index: ArticleIndex) -> None:
     await put(index, *(publish(f"a{n:02}", "Ferry", "ferry " * (n + 1) + "boat " * (25 - n)) for n in range(20)))
     asked = request("ferry", limit=6)
     undisturbed = await walk(index, asked)
     first = await index.search(asked)
-    assert first.next is not None
+    second = await index.search(replace(asked, after=first.next))
+    assert second.next is not None
     # These change every score: more articles hold the word, and some that come later in the walk now hold it more often.
     await put(index, *(publish(f"b{n:02}", "Ferry ferry", "ferry " * 40) for n in range(30)))
     await put(index, publish("a02", "Ferry ferry", "ferry " * 50, version=2))
-    rest = await walk(index, replace(asked, after=first.next))
-    assert ids(first) + rest == undisturbed
+    rest = await walk(index, replace(asked, after=second.next))
+    assert ids(first) + ids(second) + rest == undisturbed
+
+
+async def test_what_is_written_after_a_first_page_by_relevance_neither_repeats_nor_hides_anything(
+    index: ArticleIndex,
+) -> None:
+    await put(index, *(publish(f"a{n:02}", "Ferry", "ferry " * (n + 1) + "boat " * (25 - n)) for n in range(20)))
+    asked = request("ferry", limit=6)
+    first = await index.search(asked)
+    shown = ids(first)
+    hidden = sorted({f"a{n:02}" for n in range(20)} - set(shown))
+    new = [f"b{n:02}" for n in range(10)]
+    # All of these are better now than what comes next; one shown and one not yet shown are gone, one is about something else.
+    await put(index, *(publish(name, "Ferry ferry", "ferry " * 40) for name in new))
+    await put(index, publish(hidden[0], "Ferry ferry", "ferry " * 50, version=2), publish(shown[1], "Ferry", version=2))
+    await put(index, retract(shown[0], 2), retract(hidden[1], 2), publish(hidden[2], "Ship", "Of ships.", version=2))
+    rest, after = list[str](), first.next
+    while after is not None:
+        page = await index.search(replace(asked, after=after, limit=7))
+        assert page.total == 27
+        assert page.facets["publisher"][0].count == 27
+        rest += ids(page)
+        after = page.next
+    assert sorted(rest) == sorted([hidden[0], *hidden[3:], *new])
 
 
 @pytest.mark.parametrize("sort", list(Sort))
@@ -86,15 +110,15 @@ async def test_a_long_walk_while_others_write(index: ArticleIndex, sort: Sort) -
 
 
 async def test_a_snapshot_does_not_yield_what_was_retracted_since(index: ArticleIndex) -> None:
-    await put(index, *(publish(f"a{n}", "Ferry", "ferry " * (n + 1)) for n in range(6)))
+    await put(index, *(publish(f"a{n}", "Ferry", "ferry " * (n + 1)) for n in range(9)))
     asked = request("ferry", limit=3)
     undisturbed = await walk(index, asked)
-    first = await index.search(asked)
-    gone, corrected, _ = undisturbed[3:]
+    second = await index.search(replace(asked, after=(await index.search(asked)).next))
+    gone, corrected, _ = undisturbed[6:]
     await put(index, retract(gone, 1), publish(corrected, "Ship", "No longer about it.", version=2))
-    second = await index.search(replace(asked, after=first.next))
-    assert ids(second) == undisturbed[4:]
-    assert second.articles[0]["title"] == "Ship"
+    third = await index.search(replace(asked, after=second.next))
+    assert ids(third) == undisturbed[7:]
+    assert third.articles[0]["title"] == "Ship"
 
 
 async def test_a_snapshot_that_nobody_holds_is_gone(index: ArticleIndex) -> None:

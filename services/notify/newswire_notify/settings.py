@@ -4,10 +4,10 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 from pydantic_settings import NoDecode
 
-from newswire.settings import Settings
+from newswire.settings import Commas, Settings
 
 
 class NotifySettings(Settings):
@@ -15,8 +15,8 @@ class NotifySettings(Settings):
 
     webhook_allow_private: bool = False
     """Let webhooks go to loopback and private addresses, by plain http, on any port: for a laptop or a closed network."""
-    webhook_ports: Annotated[frozenset[int], NoDecode] = frozenset({80, 443})
-    webhook_refused_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    webhook_ports: Annotated[frozenset[int], NoDecode, Commas] = frozenset({80, 443})
+    webhook_refused_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, Commas] = ()
     """Networks where no webhook goes, beside all that are not public: one's own behind public addresses, a NAT64 prefix."""
     webhook_timeout: float = Field(default=15.0, gt=0, le=120)
     webhook_connect_timeout: float = Field(default=5.0, gt=0, le=60)
@@ -40,11 +40,6 @@ class NotifySettings(Settings):
     """Of these, in the name of one key: with it, or with tokens that it made."""
     live_per_address: int = Field(default=100, ge=1)
     """Of these, from one client address (of IPv6, from one /64)."""
-
-    @field_validator("webhook_ports", "webhook_refused_networks", mode="before")
-    @classmethod
-    def _comma_separated(cls, value: object) -> object:
-        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
     @property
     def delivery_url(self) -> SecretStr:

@@ -4,6 +4,7 @@ import base64
 import binascii
 import hashlib
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,8 @@ from newswire.problems import Problem, invalid, problem
 from newswire_search.index import Position, SearchRequest, Sort
 
 LIFETIME = 300
-LONGEST = 8000
+LONGEST = 16_000
+"""Bytes of an unpacked cursor: the ids of a page of a hundred articles, and a snapshot's name."""
 
 
 class _Cursor(BaseModel):
@@ -28,6 +30,8 @@ class _Cursor(BaseModel):
     """The sort key of that page's last result."""
     p: str | None = None
     """The snapshot."""
+    x: list[str] = []
+    """What the first page showed, in an order by relevance."""
     n: int | None = None
     """The moment that ages count from, in ms."""
 
@@ -44,8 +48,16 @@ def digest(request: SearchRequest) -> str:
 
 def write_cursor(position: Position, request: SearchRequest, *, clock: Callable[[], float] = time.time) -> str:
     """Return the cursor of the page that begins at a position."""
-    cursor = _Cursor(s=digest(request), t=int(clock()), k=list(position.key), p=position.snapshot, n=request.now)
-    return base64.urlsafe_b64encode(cursor.model_dump_json(exclude_none=True).encode()).rstrip(b"=").decode()
+    cursor = _Cursor(
+        s=digest(request),
+        t=int(clock()),
+        k=list(position.key),
+        p=position.snapshot,
+        x=list(position.shown),
+        n=request.now,
+    )
+    packed = zlib.compress(cursor.model_dump_json(exclude_defaults=True).encode())
+    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
 
 def read_cursor(text: str, request: SearchRequest, *, clock: Callable[[], float] = time.time) -> Position:
@@ -56,8 +68,9 @@ def read_cursor(text: str, request: SearchRequest, *, clock: Callable[[], float]
     """
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        cursor = _Cursor.model_validate_json(base64.b64decode(padded[: LONGEST + 1], altchars=b"-_", validate=True))
-    except (UnicodeEncodeError, binascii.Error, ValidationError):
+        packed = base64.b64decode(padded, altchars=b"-_", validate=True)
+        cursor = _Cursor.model_validate_json(zlib.decompressobj().decompress(packed, LONGEST))
+    except (UnicodeEncodeError, binascii.Error, zlib.error, ValidationError):
         raise invalid("cursor", "is not a cursor", "send 'next_cursor' of the page before, unchanged") from None
     if cursor.s != digest(request):
         raise invalid(
@@ -69,7 +82,7 @@ def read_cursor(text: str, request: SearchRequest, *, clock: Callable[[], float]
         raise invalid("cursor", "is not a cursor", "send 'next_cursor' of the page before, unchanged")
     if not 0 <= clock() - cursor.t + 60 <= LIFETIME + 60:
         raise expired()
-    return Position(tuple(cursor.k), cursor.p, cursor.n)
+    return Position(tuple(cursor.k), cursor.p, tuple(cursor.x), cursor.n)
 
 
 def expired() -> Problem:
@@ -80,5 +93,5 @@ def expired() -> Problem:
 def _fits(cursor: _Cursor, sort: Sort) -> bool:
     kinds: list[Any] = [type(part) for part in cursor.k]
     if sort is Sort.RELEVANCE:
-        return cursor.p is not None and bool(kinds) and kinds[0] in (int, float)
+        return kinds[0] in (int, float) if kinds else bool(cursor.x)
     return kinds == [int, str] and abs(int(cursor.k[0])) < 2**53

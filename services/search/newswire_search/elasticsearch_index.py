@@ -31,6 +31,7 @@ from newswire_search.index import (
     Beginning,
     Completion,
     Day,
+    FacetCount,
     IndexName,
     Operation,
     Position,
@@ -59,6 +60,7 @@ VISIBLE_POLL, VISIBLE_DEADLINE = 0.05, 10.0
 LANGUAGES_KNOWN = 1.0
 """For how many seconds it is taken for granted in which languages there are articles."""
 HEAVY = ["article.body", "article.text"]
+FOUND = "found"
 
 
 class ElasticsearchIndex:
@@ -184,14 +186,9 @@ class ElasticsearchIndex:
             await self._learn_languages()
             if request.sort is Sort.RELEVANCE and request.after is not None:
                 return await self._next_by_relevance(request, request.after)
-            after = request.after.key if request.after is not None else None
-            answer = await self._healing(lambda: self._page(request, after=after))
+            answer = await self._healing(lambda: self._page(request))
             page = _page_of(answer, request)
-            if request.asked is Asked.SOME_WORDS:
-                return replace(page, next=None)
-            if request.sort is not Sort.RELEVANCE or page.next is None:
-                return page
-            return await self._with_snapshot(request, answer, page)
+            return page if request.asked is Asked.ALL_WORDS else replace(page, next=None)
 
     async def _learn_languages(self) -> None:
         """See, once in a while, in which languages articles have come that other processes wrote."""
@@ -203,57 +200,43 @@ class ElasticsearchIndex:
         answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
         self._languages = self._languages | {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
 
-    async def _page(
-        self,
-        request: SearchRequest,
-        *,
-        after: Sequence[Any] | None,
-        pit: str | None = None,
-        articles: bool = True,
-        counts: bool = True,
-    ) -> Body:
-        excludes = [] if request.with_text else HEAVY
-        place: Body = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}} if pit else {"index": self.alias}
+    async def _page(self, request: SearchRequest, *, pit: str | None = None) -> Body:
+        """Ask for a page with its articles, or, inside a snapshot, with their ids alone."""
+        after, asked = request.after, aggregations(request, self._languages) if request.with_facets else {}
+        place: Body = {"index": self.alias}
+        if pit is not None:
+            place = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}}
+            asked |= {FOUND: {"filter": {"match_all": {}}}}
+        shown = list(after.shown) if after is not None else []
         answer = await self._client.search(
             **place,
             query=elasticsearch_query(request, self._languages),
             sort=ORDER[request.sort],
             size=request.limit + 1,
-            search_after=list(after) if after else None,
-            track_total_hits=counts,
-            aggregations=aggregations(request, self._languages) if counts and request.with_facets else None,
-            source={"includes": ["article"], "excludes": excludes} if articles else False,
+            search_after=list(after.key) if after is not None and after.key else None,
+            # Unlike a clause of the query, it leaves counts alone: they are of all that is found.
+            post_filter={"bool": {"must_not": {"ids": {"values": shown}}}} if shown else None,
+            track_total_hits=pit is None,
+            aggregations=asked or None,
+            source={"includes": ["article"], "excludes": [] if request.with_text else HEAVY} if pit is None else False,
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
         return whole(answer.body)
 
-    async def _with_snapshot(self, request: SearchRequest, answer: Body, page: SearchPage) -> SearchPage:
-        """Open a snapshot for the next pages, and make sure that this first page is the snapshot's first page."""
-        pit = await self._open_snapshot()
-        again = await self._page(request, after=None, pit=pit, articles=False, counts=False)
-        if _ids(again) != _ids(answer):
-            again = await self._page(request, after=None, pit=pit)
-            page = _page_of(again, request)
-        following = _following(again, request, again.get("pit_id", pit))
-        return SearchPage(page.total, page.articles, page.facets, following)
-
     async def _next_by_relevance(self, request: SearchRequest, after: Position) -> SearchPage:
-        pit = after.snapshot
-        if not pit:
+        if after.key and not after.snapshot:
             raise SnapshotGone("no snapshot is named")
+        pit = after.snapshot or await self._open_snapshot()
         try:
-            answer = await self._page(request, after=after.key, pit=pit, articles=False)
+            answer = await self._page(request, pit=pit)
         except (NotFoundError, BadRequestError) as error:
             raise SnapshotGone(pit) from error
         except ApiError as error:
             if error.error == "illegal_state_exception":  # said (500) of some ids it cannot read, where security is on
                 raise SnapshotGone(pit) from error
             raise
-        page = _page_of(answer, request)
-        following = _following(answer, request, answer.get("pit_id", pit))
-        return SearchPage(
-            page.total, await self._current(_ids(answer)[: request.limit], request), page.facets, following
-        )
+        articles = await self._current(_ids(answer)[: request.limit], request)
+        return SearchPage(_total(answer), articles, _counts(answer, request), _following(answer, request))
 
     async def _current(self, ids: Sequence[str], request: SearchRequest) -> list[Mapping[str, Any]]:
         """Read articles as they are now: what was retracted since the snapshot, or may no longer be read, stays out."""
@@ -482,13 +465,26 @@ def _ids(answer: Body) -> list[str]:
     return [hit["_id"] for hit in answer["hits"].get("hits", [])]
 
 
-def _following(answer: Body, request: SearchRequest, pit: str | None = None) -> Position | None:
+def _following(answer: Body, request: SearchRequest) -> Position | None:
     hits = answer["hits"].get("hits", [])
-    return Position(tuple(hits[request.limit - 1]["sort"]), pit) if len(hits) > request.limit else None
+    if len(hits) <= request.limit:
+        return None
+    if request.sort is not Sort.RELEVANCE:
+        return Position(tuple(hits[request.limit - 1]["sort"]))
+    if request.after is None:
+        return Position((), shown=tuple(_ids(answer)[: request.limit]))
+    return Position(tuple(hits[request.limit - 1]["sort"]), answer["pit_id"], request.after.shown)
+
+
+def _total(answer: Body) -> int:
+    number: int = answer["aggregations"][FOUND]["doc_count"] if "pit_id" in answer else answer["hits"]["total"]["value"]
+    return number
+
+
+def _counts(answer: Body, request: SearchRequest) -> Mapping[str, Sequence[FacetCount]]:
+    return facets(answer["aggregations"], request) if request.with_facets else {}
 
 
 def _page_of(answer: Body, request: SearchRequest) -> SearchPage:
-    hits = answer["hits"].get("hits", [])[: request.limit]
-    articles = [hit["_source"]["article"] for hit in hits if "_source" in hit]
-    counted = facets(answer["aggregations"], request) if request.with_facets else {}
-    return SearchPage(answer["hits"]["total"]["value"], articles, counted, _following(answer, request))
+    articles = [hit["_source"]["article"] for hit in answer["hits"].get("hits", [])[: request.limit]]
+    return SearchPage(_total(answer), articles, _counts(answer, request), _following(answer, request))

@@ -2,7 +2,7 @@
 
 Writes run on one thread of their own (a commit takes tens of ms and would hold up every stream on the event loop),
 reads on two others. tantivy has neither external versions nor a cursor: versions are compared here, before writing;
-pages by relevance are read from a searcher that is held while a cursor may still come back to it.
+pages by relevance, from the second on, are read from a searcher that is held while a cursor may still come back to it.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire_search.embedded_completions import completions
 from newswire_search.embedded_facets import facets
-from newswire_search.embedded_query import both, date_range, embedded_query
+from newswire_search.embedded_query import both, date_range, embedded_query, excluding
 from newswire_search.embedded_related import related_query
 from newswire_search.entitlement import only_admitted
 from newswire_search.index import (
@@ -350,24 +350,32 @@ class EmbeddedIndex:
         ]
 
     def _by_relevance(self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> SearchPage:
-        offset, pin, searcher = 0, None, live
         if request.after is not None:
-            pin = request.after.snapshot or ""
-            offset = min(int(request.after.key[0]), live.num_docs)
-            searcher = self._held_searcher(pin)
-        result, ranked = self._ranked(searcher, query, request, offset)
-        page = [address for _, address in ranked[: request.limit]]
-        if request.after is None:
-            articles: list[Mapping[str, Any]] = [_stored(searcher, address) for address in page]
-        else:
-            # What was retracted since the snapshot, or may no longer be read, must not be read out of it.
-            current = (self._get(live, str(searcher.doc(address).get_first("id"))) for address in page)
-            published = [article for article in current if isinstance(article, Mapping)]
-            articles = only_admitted(request.entitlement, published)
+            return self._next_by_relevance(live, query, request, request.after)
+        result, ranked = self._ranked(live, query, request, 0)
+        articles = [_stored(live, address) for _, address in ranked[: request.limit]]
         following = None
-        if len(ranked) > request.limit and request.asked is not Asked.SOME_WORDS:
-            following = Position((offset + request.limit,), pin or self._pin(searcher))
-        return SearchPage(_count(result), articles, self._facets(searcher, query, request), following)
+        if len(ranked) > request.limit and request.asked is Asked.ALL_WORDS:
+            following = Position((), shown=tuple(article["id"] for article in articles))
+        return SearchPage(_count(result), articles, self._facets(live, query, request), following)
+
+    def _next_by_relevance(
+        self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, after: Position
+    ) -> SearchPage:
+        offset = min(int(after.key[0]), live.num_docs) if after.key else 0
+        pin = (after.snapshot or "") if after.key else self._pin(live)
+        searcher = self._held_searcher(pin)
+        rest = excluding(self._schema, query, after.shown)
+        _, ranked = self._ranked(searcher, rest, request, offset)
+        # What was retracted since the snapshot, or may no longer be read, must not be read out of it.
+        ids = (str(searcher.doc(address).get_first("id")) for _, address in ranked[: request.limit])
+        published = [article for id_ in ids if isinstance(article := self._get(live, id_), Mapping)]
+        articles = only_admitted(request.entitlement, published)
+        following = None
+        if len(ranked) > request.limit:
+            following = Position((offset + request.limit,), pin, after.shown)
+        total = _count(searcher.search(query, limit=1))
+        return SearchPage(total, articles, self._facets(searcher, query, request), following)
 
     def _ranked(
         self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, offset: int

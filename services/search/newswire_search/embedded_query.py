@@ -111,6 +111,13 @@ def both(first: Tantivy, second: Tantivy) -> Tantivy:
     return Tantivy.boolean_query([(Occur.Must, first), (Occur.Must, second)])
 
 
+def excluding(schema: Schema, query: Tantivy, article_ids: Sequence[str]) -> Tantivy:
+    """Return the query for what a query finds beside some articles."""
+    return Tantivy.boolean_query(
+        [(Occur.Must, query), (Occur.MustNot, Tantivy.term_set_query(schema, "id", list(article_ids)))]
+    )
+
+
 def _wanted(schema: Schema, field: str, chosen: FieldFilter) -> list[Tantivy]:
     return [Tantivy.term_set_query(schema, field, list(chosen.wanted))] if chosen.wanted else []
 

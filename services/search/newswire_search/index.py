@@ -109,10 +109,16 @@ class CloseTo:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the next page begins: the sort key of the last result, and the snapshot it was found in, if any."""
+    """Where the next page begins: the sort key of the last result, and the snapshot it was found in, if any.
+
+    By relevance, a first page is taken from no snapshot: the second one opens it, begins at its top (``key`` is empty) and
+    leaves out what the first one showed, as all pages after it do.
+    """
 
     key: tuple[int | float | str, ...]
     snapshot: str | None = None
+    shown: tuple[str, ...] = ()
+    """The ids of the first page, in an order by relevance."""
     now: int | None = None
     """`SearchRequest.now` of the first page."""
 
