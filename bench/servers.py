@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -88,16 +88,24 @@ def all_in_one(folder: Path) -> Iterator[Newswire]:
 @asynccontextmanager
 async def three_services(folder: Path, redis_url: str, elasticsearch: dict[str, str]) -> AsyncIterator[Newswire]:
     """Run the three services, each in its process, on Elasticsearch."""
-    settings = elasticsearch | {"NEWSWIRE_REDIS_URL": redis_url, "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true"}
+    async with without_search(folder, redis_url) as newswire:
+        settings = elasticsearch | {"NEWSWIRE_REDIS_URL": redis_url}
+        with service("search", settings, folder / "search.log") as search:
+            yield replace(newswire, search=search.site)
+
+
+@asynccontextmanager
+async def without_search(folder: Path, redis_url: str) -> AsyncIterator[Newswire]:
+    """Run ingest and notify, each in its process: all that a webhook needs."""
+    settings = {"NEWSWIRE_REDIS_URL": redis_url, "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true"}
     folder.mkdir(parents=True, exist_ok=True)
     publisher, _ = await new_key(redis_url, Scope.PUBLISH)
     subscriber, _ = await new_key(redis_url, Scope.SUBSCRIBE)
     with (
         service("ingest", settings, folder / "ingest.log") as ingest,
-        service("search", settings, folder / "search.log") as search,
         service("notify", settings, folder / "notify.log") as notify,
     ):
-        yield Newswire(ingest.site, search.site, notify.site, redis_url, publisher, subscriber)
+        yield Newswire(ingest.site, "", notify.site, redis_url, publisher, subscriber)
 
 
 async def new_key(redis_url: str, scope: Scope, keys: Keyspace = KEYS) -> tuple[str, Caller]:

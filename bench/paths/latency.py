@@ -19,13 +19,15 @@ from bench.articles import repeated
 from bench.figures import Figure, Goal, times
 from bench.load import Connection, Pool, json_request, request
 from bench.receiver import ACCEPTED, listen
-from bench.servers import Newswire, all_in_one, program, three_services, valkey
+from bench.servers import Newswire, all_in_one, program, three_services, valkey, without_search
 from bench.setting import Setting
 from newswire.app import open_redis
 from tests.servers.valkey import free_port
 
 RATE = 50
 """Articles a second, under load."""
+BRISK = 200
+"""Articles a second, where webhooks alone are looked at."""
 EVERY = 5
 """Of how many articles one is searched for, under load."""
 POLL = 0.003
@@ -58,7 +60,21 @@ async def measure(setting: Setting) -> list[Figure]:
         environment = setting.elasticsearch().environment()
         async with three_services(setting.folder / "services", url, environment) as newswire:
             figures += await _measure(setting, newswire, "full stack")
-    return figures
+    return [*figures, await _delivering(setting)]
+
+
+async def _delivering(setting: Setting) -> Figure:
+    """Measure as webhook services are: ingest and notify alone, many events a second, one webhook each."""
+    with valkey(setting.folder / "brisk") as url:
+        async with (
+            without_search(setting.folder / "ingest and notify", url) as newswire,
+            _observed(setting, newswire) as observer,
+        ):
+            await observer.load(BRISK, BRISK, search_every=0)
+            observer.forget()
+            setting.tell(f"ingest and notify, {BRISK} articles a second")
+            await observer.load(setting.some(20) * BRISK, BRISK, search_every=0)
+            return observer.figure("webhook", f"ingest and notify, {BRISK}/s")
 
 
 async def _measure(setting: Setting, newswire: Newswire, name: str) -> list[Figure]:
@@ -128,15 +144,15 @@ class Observer:
             await asyncio.sleep(POLL)
         probe.saw("searchable")
 
-    async def load(self, count: int) -> None:
-        """Publish at a steady rate, whatever the answers take; search for one article at a time."""
+    async def load(self, count: int, rate: int = RATE, *, search_every: int = EVERY) -> None:
+        """Publish at a steady rate, whatever the answers take; search for one article at a time, or for none."""
         began = time.perf_counter()
         searching: asyncio.Task[None] | None = None
         tasks = []
         for number in range(count):
-            due = began + number / RATE
+            due = began + number / rate
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            search = number % EVERY == 0 and (searching is None or searching.done())
+            search = bool(search_every) and number % search_every == 0 and (searching is None or searching.done())
             tasks.append(asyncio.create_task(self.publish(due, search=search)))
             searching = tasks[-1] if search else searching
         await asyncio.gather(*tasks)
@@ -155,13 +171,14 @@ class Observer:
 
     def figures(self, name: str, *, with_goals: bool) -> list[Figure]:
         """Return the times of each stage, in ms."""
-        figures = []
-        for what in ("201", "searchable", "webhook", "live stream"):
-            ours = [probe.seen[what] * 1000 for probe in self._probes.values() if what in probe.seen]
-            floor = self._floor["201" if what == "201" else "received"] if what != "searchable" else []
-            goal = NEAR if with_goals and what in ("webhook", "live stream") else None
-            figures.append(times(f"publish → {what} ({name})", ours, [value * 1000 for value in floor], goal))
-        return figures
+        near = {"webhook": NEAR, "live stream": NEAR} if with_goals else {}
+        return [self.figure(what, name, near.get(what)) for what in ("201", "searchable", "webhook", "live stream")]
+
+    def figure(self, what: str, name: str, goal: Goal | None = None) -> Figure:
+        """Return the times of one stage, in ms."""
+        ours = [probe.seen[what] * 1000 for probe in self._probes.values() if what in probe.seen]
+        floor = self._floor["201" if what == "201" else "received"] if what != "searchable" else []
+        return times(f"publish → {what} ({name})", ours, [value * 1000 for value in floor], goal)
 
 
 @asynccontextmanager

@@ -224,7 +224,7 @@ def _deliveries(journal: Journal, known: dict[str, list[Write]], found: Readback
                 case "cancelled" if retracted > write.rank:
                     pass
                 case "waiting":
-                    yield Difference(Wrong.PENDING, "deliveries", name)
+                    yield Difference(Wrong.PENDING, "deliveries", f"{name}: {delivery.get('failures')} attempts failed")
                 case "delivering":
                     yield Difference(Wrong.CLAIMED, "deliveries", name)
                 case "dead":

@@ -239,7 +239,7 @@ async def opened_desk(
     chunk: int = 500,
     timeout: float = 0.5,
 ) -> AsyncIterator[Desk]:
-    queue = Queue(deliveries or redis, keys, clock=clock)
+    queue = Queue(deliveries or redis, keys, clock=clock, beside_records=deliveries is None)
     matcher = Matcher(queue.redis, keys)
     async with Connections(Policy(allow_private=True), connect=0.5) as connections:
         sender = Sender(connections, clock, timeout=timeout)

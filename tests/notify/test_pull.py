@@ -119,6 +119,18 @@ async def test_from_nothing_every_article_as_it_is_then_what_follows(site: Site)
     assert by_one == [f"{changed['id']}.2", f"{late['id']}.1"]
 
 
+async def test_from_now_on_where_nothing_was_ever_published(site: Site) -> None:
+    page = await site.page()
+    assert (page["events"], page["more"]) == ([], False)
+    assert (await site.page(page["next"]))["restarted"] is False
+    first = await site.publish("First")
+    await site.change(first["id"], "First, changed")
+    await site.retract((await site.publish("Second"))["id"])
+    ids, _ = await site.everything(page["next"], limit=1)
+    assert ids[:2] == [f"{first['id']}.1", f"{first['id']}.2"]  # each event, not each article as it is now
+    assert ids[2].endswith(".1.retracted")
+
+
 async def test_an_event_from_the_records_is_the_one_that_went_over_the_stream(site: Site) -> None:
     await site.publish("Two ways", topics=["Ferries"], metadata={"desk": "north"})
     [recorded] = (await site.page("0"))["events"]

@@ -67,6 +67,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             keep_dead=own.dead_letter_retention.total_seconds(),
             opens_after=own.webhook_circuit_opens_after,
             disables_after=own.webhook_disabled_after.total_seconds(),
+            beside_records=own.delivery_url == own.redis_url,
         )
         sender = Sender(connections, timeout=own.webhook_timeout)
         # Two, so that one sends while the other waits for the queue.

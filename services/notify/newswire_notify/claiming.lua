@@ -98,7 +98,7 @@ local function keep_answer(p, sub, article, place, answer, ttl)
   end
 end
 
--- Writes down how one attempt ended. Answers the state the delivery is in now, or false for one whose lease is lost.
+-- Writes down how one attempt ended: the first stands in the delivery's own record, the others in a list beside it. Answers the state the delivery is in now, or false for one whose lease is lost.
 local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   local id, attempt, outcome, pause, record, answer = unpack(s)
   local key = p .. 'delivery:' .. id
@@ -107,11 +107,19 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   if tonumber(current) ~= attempt or state ~= 'delivering' then return false end
   local e = endpoints[sub] or endpoint(p, sub, cap)
   endpoints[sub] = e
-  local overtaken = redis.call('HGET', p .. 'pending:' .. sub, article) ~= id
-  if redis.call('ZREM', p .. 'leased:' .. sub, id) == 0 then redis.call('ZREM', p .. 'overtaken:' .. sub, id) end
+  local overtaken = redis.call('ZREM', p .. 'leased:' .. sub, id) == 0
+  if overtaken then redis.call('ZREM', p .. 'overtaken:' .. sub, id) end
+  local first = {}
   if record ~= '' then
-    redis.call('RPUSH', key .. ':attempts', record)
-    if attempt > 20 then redis.call('LTRIM', key .. ':attempts', -20, -1) end
+    if attempt == 1 then
+      first = {'first', record}
+    else
+      redis.call('RPUSH', key .. ':attempts', record)
+    end
+    if attempt > 20 then
+      redis.call('HDEL', key, 'first')
+      redis.call('LTRIM', key .. ':attempts', -20, -1)
+    end
     if answer ~= '' then
       local retracted = redis.call('HGET', p .. 'told:' .. article, 'retracted')
       -- An answer may quote what was sent: none is kept of a version that has been retracted since.
@@ -131,7 +139,7 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   if outcome == 'retry' or outcome == 'held' or outcome == 'released' then
     if outcome ~= 'released' then redis.call('HINCRBY', key, 'failures', 1) end
     if not overtaken then
-      redis.call('HSET', key, 'state', 'waiting')
+      redis.call('HSET', key, 'state', 'waiting', unpack(first))
       let_wait(p, sub, id, now + pause)
       return 'waiting'
     end
@@ -149,9 +157,9 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   else
     state = outcome
   end
-  redis.call('HSET', key, 'state', state, 'ended', now)
+  redis.call('HSET', key, 'state', state, 'ended', now, unpack(first))
   redis.call('PEXPIRE', key, kept)
-  if record ~= '' or attempt > 1 then redis.call('PEXPIRE', key .. ':attempts', kept) end
+  if attempt > 1 then redis.call('PEXPIRE', key .. ':attempts', kept) end
   if not overtaken then redis.call('HDEL', p .. 'pending:' .. sub, article) end
   local total = event .. '|' .. state
   totals[total] = totals[total] or {event, article, version, state, 0}
@@ -189,8 +197,9 @@ local function free(p, e, now, left)
 end
 
 -- Answers {jobs, endpoints, envelopes}: of each job {delivery, attempt, failures, event, type, article, version, reason,
--- subscription}, of each endpoint {subscription, url, secret, previous secrets, content, headers, entitlement}, of each event {id, envelope}.
-local function claim(p, now, lease, left, cap, keep)
+-- subscription}, of each endpoint {subscription, url, secret, previous secrets, content, headers, entitlement}, of each event {id, envelope,
+-- article, version, document}, the last where `articles` is what the names of the articles' records begin with: they are on this server.
+local function claim(p, now, lease, left, cap, keep, articles)
   local jobs, endpoints, envelopes, rendered = {}, {}, {}, {}
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
     if left <= 0 then break end
@@ -211,7 +220,9 @@ local function claim(p, now, lease, left, cap, keep)
         redis.call('HSET', key, 'attempt', attempt, 'state', 'delivering')
         if not rendered[d[3]] then
           rendered[d[3]] = true
-          envelopes[#envelopes + 1] = {d[3], d[8] or redis.call('HGET', p .. 'fanout:' .. d[3], 'envelope') or ''}
+          local said = {d[3], d[8] or redis.call('HGET', p .. 'fanout:' .. d[3], 'envelope') or '', d[5], tonumber(d[6])}
+          if articles ~= '' then said[5] = redis.call('HGET', articles .. d[5] .. ':v:' .. d[6], 'document') or '' end
+          envelopes[#envelopes + 1] = said
         end
         jobs[#jobs + 1] = {id, attempt, tonumber(d[2]), d[3], d[4], d[5], tonumber(d[6]), d[7], sub}
         leases[i * 2 - 1], leases[i * 2] = now + lease, id
@@ -234,7 +245,8 @@ end
 
 -- prefix, now, most in flight per endpoint, keep, keep dead, failures in a row that open a circuit, failures for so long that
 -- disable, what has ended (JSON: [delivery, attempt, outcome (delivered, retry, held, dead, gone, cancelled, released), ms until
--- it is tried again, record of the attempt or '', what the endpoint answered], …), lease, how many to claim.
+-- it is tried again, record of the attempt or '', what the endpoint answered], …), lease, how many to claim,
+-- what the names of articles' records begin with, or '' where they are on another server.
 -- Answers {states, ms until some endpoint has work, jobs, endpoints, envelopes}.
 local function exchange(_, argv)
   local p, now = argv[1], moment(argv[1], argv[2])
@@ -257,7 +269,7 @@ local function exchange(_, argv)
     end
   end
   local claimed = {}
-  if tonumber(argv[10]) > 0 then claimed = claim(p, now, tonumber(argv[9]), tonumber(argv[10]), cap, keep) end
+  if tonumber(argv[10]) > 0 then claimed = claim(p, now, tonumber(argv[9]), tonumber(argv[10]), cap, keep, argv[11]) end
   return {states, until_work(p, now), unpack(claimed)}
 end
 

@@ -9,9 +9,8 @@ Nothing is followed, kept or decoded: no redirects, cookies or compression.
 import asyncio
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Self, cast
+from typing import NamedTuple, Self, cast
 
 import httptools
 from aiohttp.abc import AbstractResolver
@@ -29,8 +28,7 @@ KEPT_IDLE = 15.0
 MOST_IDLE = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What an endpoint answered: the status, the beginning of the body, and the one header that is looked at."""
 
     status: int
@@ -50,8 +48,7 @@ class _Lost(ConnectionError):
     """The connection ended before anything came back on it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Origin:
+class _Origin(NamedTuple):
     tls: bool
     name: str
     port: int
@@ -73,7 +70,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.open = True
         self.reusable = False
-        self.expiry: asyncio.TimerHandle | None = None
+        self.idle_since = 0.0
         self._transport: asyncio.Transport
         self._waiting: asyncio.Future[Answer] | None = None
         self._body_timer: asyncio.TimerHandle | None = None
@@ -84,6 +81,7 @@ class _Connection(asyncio.Protocol):
         self._bytes, self._in_head = 0, True
         self._retry_after = ""
         self._body = b""
+        self._body_timer = None
         self.reusable = False
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.writelines((head, body))
@@ -110,6 +108,8 @@ class _Connection(asyncio.Protocol):
             self._cut_off(f"no answer by HTTP: {error}")
         if self._bytes > LONGEST_ANSWER:
             self._cut_off("the headers of the answer are too long")
+        if not (self._in_head or self._body_timer or self._waiting.done()):
+            self._body_timer = asyncio.get_running_loop().call_later(BODY_SECONDS, self._cut_off, "")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.open = False
@@ -130,7 +130,6 @@ class _Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._parser.get_status_code() >= 200:
             self._in_head = False
-            self._body_timer = asyncio.get_running_loop().call_later(BODY_SECONDS, self._cut_off, "")
 
     def on_body(self, data: bytes) -> None:
         if self._waiting is None or self._waiting.done():
@@ -185,15 +184,18 @@ class Connections:
         self._connect = connect
         self._tls = tls or ssl.create_default_context()
         self._idle: dict[_Origin, list[_Connection]] = {}
-        self._count = 0
+        self._kept: dict[_Connection, _Origin] = {}
+        """All that are idle, those longest so first."""
+        self._expiry: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for origin, kept in list(self._idle.items()):
-            for connection in list(kept):
-                self._expire(origin, connection)
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for connection, origin in list(self._kept.items()):
+            self._hang_up(origin, connection)
         await self._dialler.close()
 
     async def post(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -220,7 +222,7 @@ class Connections:
         except BaseException:
             connection.abort()
             raise
-        if connection.reusable and connection.open and self._count < MOST_IDLE:
+        if connection.reusable and connection.open and len(self._kept) < MOST_IDLE:
             self._keep(origin, connection)
         else:
             connection.abort()
@@ -246,36 +248,42 @@ class Connections:
 
     def _take(self, origin: _Origin) -> _Connection | None:
         while kept := self._idle.get(origin):
-            connection = kept[-1]
-            self._forget(origin, connection)
+            connection = kept.pop()
+            if not kept:
+                del self._idle[origin]
+            del self._kept[connection]
             if connection.open:
                 return connection
         return None
 
     def _keep(self, origin: _Origin, connection: _Connection) -> None:
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
         self._idle.setdefault(origin, []).append(connection)
-        self._count += 1
-        connection.expiry = asyncio.get_running_loop().call_later(KEPT_IDLE, self._expire, origin, connection)
+        self._kept[connection] = origin
+        if self._expiry is None:
+            self._expiry = loop.call_later(KEPT_IDLE, self._expire)
 
-    def _expire(self, origin: _Origin, connection: _Connection) -> None:
-        self._forget(origin, connection)
-        connection.abort()
+    def _expire(self) -> None:
+        """Hang up what has been idle for long: one timer for all, since nearly each is taken again before."""
+        loop = asyncio.get_running_loop()
+        self._expiry = None
+        for connection, origin in list(self._kept.items()):
+            if connection.idle_since > loop.time() - KEPT_IDLE:
+                self._expiry = loop.call_at(connection.idle_since + KEPT_IDLE, self._expire)
+                return
+            self._hang_up(origin, connection)
 
-    def _forget(self, origin: _Origin, connection: _Connection) -> None:
-        if connection.expiry is not None:
-            connection.expiry.cancel()
-        kept = self._idle[origin]
-        kept.remove(connection)
-        self._count -= 1
-        if not kept:
+    def _hang_up(self, origin: _Origin, connection: _Connection) -> None:
+        del self._kept[connection]
+        self._idle[origin].remove(connection)
+        if not self._idle[origin]:
             del self._idle[origin]
+        connection.abort()
 
 
 def _head(line: str, headers: Mapping[str, str], length: int) -> bytes:
-    lines = [line]
-    for name, value in headers.items():
-        if not value.isprintable():
-            raise ValueError(f"{name} holds what no header may")
-        lines.append(f"{name}: {value}\r\n")
-    lines.append(f"Content-Length: {length}\r\n\r\n")
-    return "".join(lines).encode("ascii")
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not "".join(headers.values()).isprintable():
+        raise ValueError("a header holds what none may")
+    return f"{line}{lines}Content-Length: {length}\r\n\r\n".encode("ascii")

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-import orjson
 from redis.asyncio import Redis
 
 from newswire.keyspace import Keyspace
 from newswire_notify.deliveries import NotReplayed, replay
-from newswire_notify.queue import Queue
+from newswire_notify.queue import Queue, read_attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,8 @@ async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:
 
 
 def _dead(delivery_id: str, fields: dict[bytes, bytes], last: bytes | None) -> DeadDelivery:
-    attempt: dict[str, Any] = orjson.loads(last) if last else {}
+    record = last or fields.get(b"first")
+    attempt = read_attempt(record) if record else {}
     return DeadDelivery(
         id=delivery_id,
         subscription=fields[b"subscription"].decode(),

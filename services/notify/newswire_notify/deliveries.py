@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-import orjson
 from redis.asyncio import Redis
 
 from newswire.article import Status
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace
-from newswire_notify.queue import Queue
+from newswire_notify.queue import Queue, read_attempt
 
 PAGE = 100
 ADVICE = {
@@ -155,6 +154,7 @@ class Deliveries:
 
 
 def _shown(delivery_id: str, fields: dict[bytes, bytes], attempts: list[bytes], due: float | None) -> dict[str, Any]:
+    first = [fields[b"first"]] if b"first" in fields else []
     return {
         "id": delivery_id,
         "event": fields[b"event"].decode(),
@@ -166,7 +166,7 @@ def _shown(delivery_id: str, fields: dict[bytes, bytes], attempts: list[bytes], 
         "created_at": _moment(int(fields[b"created"])),
         "due_at": _moment(due) if due is not None else None,
         "ended_at": _moment(int(fields[b"ended"])) if b"ended" in fields else None,
-        "attempts": [_attempt(orjson.loads(attempt)) for attempt in attempts],
+        "attempts": [_attempt(read_attempt(attempt)) for attempt in [*first, *attempts]],
     }
 
 

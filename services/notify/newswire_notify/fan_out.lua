@@ -142,7 +142,7 @@ local function expand_next(p, event, chunk, now, keep)
   local latest = redis.call('HGET', p .. 'told:' .. article, 'rank')
   -- Whoever is still in the plan was in `told:` when a later event made its own plan: that one reaches them.
   if not e.id or (latest and tonumber(latest) > tonumber(found[5])) then redis.call('DEL', plan) end
-  local enqueued = 0
+  local enqueued, whys = 0, {}
   while chunk > 0 do
     local head = redis.call('LINDEX', plan, 0)
     if not head then break end
@@ -164,7 +164,7 @@ local function expand_next(p, event, chunk, now, keep)
       end
       if wanted and enqueue(p, sub, e, why, now, keep, status) == 1 then
         enqueued = enqueued + 1
-        redis.call('HINCRBY', fan, why, 1)
+        whys[why] = (whys[why] or 0) + 1
       end
     end
     if #page / 2 < chunk then
@@ -174,6 +174,7 @@ local function expand_next(p, event, chunk, now, keep)
     chunk = chunk - math.max(1, #page / 2)
     redis.call('HSET', fan, 'at', at)
   end
+  for why, times in pairs(whys) do redis.call('HINCRBY', fan, why, times) end
   local left = redis.call('LLEN', plan)
   if left > 0 then redis.call('ZADD', p .. 'expanding', redis.call('INCR', p .. 'expanding:turns'), event) end
   local counts = redis.call('HMGET', fan, 'matched', 'previously_matched', 'announced')

@@ -3,6 +3,7 @@
 An event is handled when its plan is written; what the first chunk does not hold is left to the `Expansion`.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
@@ -14,7 +15,7 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire_notify.expansion import CHUNK, announce
 from newswire_notify.matcher import Matcher
-from newswire_notify.queue import Event, Expanded, Job, Progress, Queue
+from newswire_notify.queue import Event, Expanded, Progress, Queue
 from newswire_notify.rendering import envelope
 from newswire_notify.worker import Worker
 
@@ -88,20 +89,22 @@ class FanOut:
                 await self._matcher.catch_up()
 
     async def _begin(self, plans: Sequence[tuple[Event, Sequence[str]]]) -> list[Progress | None]:
-        """Have a worker that is idle begin at once: what it is to send is claimed where it is enqueued."""
+        """Have a worker that is idle begin at once: what it is to send is claimed, and read, where it is enqueued."""
         worker = max(self._workers, key=lambda each: each.free, default=None)
         places = worker.reserve() if worker else 0
-        jobs: Sequence[Job] = ()
+        claimed = None
         try:
-            begun, jobs = await self._queue.begin(
+            begun, claimed = await self._queue.begin(
                 plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=places
             )
         finally:
             if worker:
-                worker.take(jobs, places)
-        if len(jobs) == places and any(got.enqueued for got in begun if got):
+                worker.take(claimed, places)
+        if len(claimed.jobs) == places and any(got.enqueued for got in begun if got):
             for each in self._workers:
                 each.wake()
+        if claimed.jobs:
+            await asyncio.sleep(0)  # what is to be sent goes out before anything else is done
         return begun
 
     def _plan(self, item: Received) -> tuple[Event, list[str]]:

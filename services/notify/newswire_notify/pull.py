@@ -29,6 +29,8 @@ MOST_BYTES = 4 * 1024 * 1024
 MOST_READ = 2000
 """Entries and articles that are read for a page at the most, however few of them were asked for."""
 _OPAQUE = "r"
+_UNBEGUN: Position = (0, 1)
+"""From here on every event is told; from `BEGINNING` on, every article as it is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ class Pull:
         self._site = site
 
     async def newest(self) -> Position:
-        """Return where the stream ends."""
-        return position(await newest_entry(self._redis, self._keys.stream))
+        """Return where the stream ends; where it has not begun, a place before its first entry that is not `BEGINNING`."""
+        return max(position(await newest_entry(self._redis, self._keys.stream)), _UNBEGUN)
 
     async def page(self, asked: Asked, after: Place, limit: int) -> Page:
         """Return what comes after a place: at most ``limit`` events."""

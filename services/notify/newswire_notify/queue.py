@@ -7,7 +7,7 @@ token that `Queue.settle` checks, so a worker that lost its lease changes nothin
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 from redis.asyncio import Redis
@@ -16,6 +16,10 @@ from newswire.functions import Argument, Call, FunctionLibrary
 from newswire.keyspace import Keyspace
 
 FANOUT_KEPT_MS = 8 * 86_400_000
+Documents: TypeAlias = Mapping[tuple[str, int], bytes]
+"""Versions of articles (id, version) as they are stored; empty for one that is erased."""
+ATTEMPT = ("time", "attempt", "status", "latency_ms", "error")
+"""What the record of an attempt holds, in this order: the first one's is kept with its delivery, which has it stay small."""
 PARTS = ("queue", "subscribing", "fan_out", "claiming", "endpoints", "backlog")
 """What ``deliveries.lua`` builds upon: files of one library, each by its job, in the order in which they need each other."""
 
@@ -50,8 +54,7 @@ class Endpoint:
     """What may be sent there, as JSON, where that is not all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """A claimed delivery."""
 
     id: str
@@ -66,8 +69,7 @@ class Job:
     envelope: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What happened at one attempt, as subscribers may see it. ``error`` names the stage that failed."""
 
     time: float
@@ -78,8 +80,7 @@ class Attempt:
     answer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """The end of an attempt, to be written down. ``wait`` is in seconds, for a retry."""
 
     job: Job
@@ -96,6 +97,8 @@ class Exchanged:
     """Of each settled delivery, in their order; None where the lease had been lost."""
     wait: float | None
     jobs: list[Job]
+    documents: Documents
+    """What they tell of, as it stood on record at the moment of the claim; empty where the records are on another server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +145,10 @@ class Event:
 
 
 class Queue:
-    """The queue of one namespace. The time is that of its server, on which all workers agree, unless a clock is given."""
+    """The queue of one namespace. The time is that of its server, on which all workers agree, unless a clock is given.
+
+    ``beside_records``: the records are on the same server, and what is claimed is read there in the same step.
+    """
 
     def __init__(
         self,
@@ -155,6 +161,7 @@ class Queue:
         opens_after: int = 5,
         disables_after: float = 5 * 86_400,
         clock: Callable[[], float] | None = None,
+        beside_records: bool = False,
     ) -> None:
         self.redis = redis
         self.keys = keys
@@ -168,6 +175,7 @@ class Queue:
         self._opens_after = opens_after
         self._disables_after = _ms(disables_after)
         self._clock = clock
+        self._articles = keys.article("") if beside_records else ""
 
     def key(self, *parts: str) -> str:
         """Return the name of one of the queue's records."""
@@ -186,7 +194,7 @@ class Queue:
         *,
         lease: float = 0.0,
         limit: int = 0,
-    ) -> tuple[list[Progress | None], list[Job]]:
+    ) -> tuple[list[Progress | None], Exchanged]:
         """Decide, once and for all, who is told of events: those of the matched digests and those told before.
 
         In the same round trip the first chunk of each event's deliveries is enqueued, and what is due is claimed. ``as_of`` is the
@@ -200,12 +208,12 @@ class Queue:
         if limit > 0:
             calls.append(("exchange", (), [self.prefix, *self._exchange([], lease, limit)]))
         answers = await self._call_all(calls)
-        jobs = _exchanged(answers.pop()).jobs if limit > 0 else []
+        claimed = _exchanged(answers.pop() if limit > 0 else [[], None])
         progress = [
             None if begun == -1 else _progress(expanded)
             for begun, expanded in zip(answers[::2], answers[1::2], strict=True)
         ]
-        return progress, jobs
+        return progress, claimed
 
     def _decision(self, event: Event, as_of: int, digests: Sequence[str]) -> list[Argument]:
         return [
@@ -263,6 +271,7 @@ class Queue:
             orjson.dumps([_settlement(item) for item in ended]) if ended else "",
             _ms(lease),
             limit,
+            self._articles,
         ]
 
     async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
@@ -285,24 +294,26 @@ def _progress(answer: list[Any]) -> Progress:
     return Progress(enqueued, left, matched, previously, announced == b"1")
 
 
+def read_attempt(record: bytes) -> dict[str, Any]:
+    """Read the record of one attempt, as it was settled."""
+    return dict(zip(ATTEMPT, orjson.loads(record), strict=True))
+
+
 def _settlement(item: Settled) -> tuple[str, int, str, int, str, str]:
     record, answer = "", ""
-    if item.attempt is not None:
-        shown = {
-            "time": round(item.attempt.time, 3),
-            "attempt": item.attempt.attempt,
-            "status": item.attempt.status,
-            "latency_ms": round(item.attempt.latency_ms, 1),
-            "error": item.attempt.error,
-        }
-        record, answer = orjson.dumps(shown).decode(), item.attempt.answer
+    if (made := item.attempt) is not None:
+        values = (round(made.time, 3), made.attempt, made.status, round(made.latency_ms, 1), made.error)
+        record, answer = orjson.dumps(values).decode(), made.answer
     return item.job.id, item.job.attempt, item.outcome.value, _ms(item.wait), record, answer
 
 
 def _exchanged(answer: list[Any]) -> Exchanged:
     states, wait, jobs, endpoints, envelopes = (*answer, [], [], [])[:5]
     to = {found.subscription: found for found in map(_endpoint, endpoints)}
-    said = dict(envelopes)
+    said = {event: envelope for event, envelope, *_ in envelopes}
+    documents = {
+        (article.decode(), int(version)): document for _, _, article, version, *read in envelopes for document in read
+    }
     return Exchanged(
         states=[state.decode() if state else None for state in states],
         wait=None if wait is None else wait / 1000,
@@ -321,6 +332,7 @@ def _exchanged(answer: list[Any]) -> Exchanged:
             )
             for identity, attempt, failures, event, type_, article, version, reason, subscription in jobs
         ],
+        documents=documents,
     )
 
 

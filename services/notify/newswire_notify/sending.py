@@ -4,9 +4,9 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
 
 from newswire_notify.connections import Answer, Connections, NotConnected, Unreadable
 from newswire_notify.guard import AddressRefused, NotResolved
@@ -14,8 +14,7 @@ from newswire_notify.queue import Attempt, Endpoint, Job
 from newswire_notify.signing import signature
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """What an endpoint did with a webhook."""
 
     attempt: Attempt

@@ -22,7 +22,7 @@ from newswire.events import PUBLISHED, ArticlePublished
 from newswire.filters import Facts
 from newswire.keyspace import Keyspace
 from newswire.records import unpack
-from newswire_notify.queue import Job, Outcome, Queue, Settled
+from newswire_notify.queue import Documents, Exchanged, Job, Outcome, Queue, Settled
 from newswire_notify.rendering import Content, render
 from newswire_notify.sending import Sent
 
@@ -34,6 +34,8 @@ JITTER = 0.2
 LONGEST_RETRY_AFTER = 3600.0
 IDLE = 0.25
 """How soon at the latest a worker sees what another process has put into the queue, in seconds."""
+LINGER = 0.001
+"""How long attempts that have ended wait for others, in seconds: what is settled together shares one wait for the disk."""
 DRAIN = 4.0
 LONG = 1.0
 """An attempt that takes longer than this, in seconds, leaves its place to another: hanging endpoints take none from the quick."""
@@ -128,10 +130,10 @@ class Worker:
 
     async def step(self) -> int:
         """Settle what has ended, claim what is due and begin to send it; return how many were begun."""
-        jobs = await self._exchange(self.free)
-        if jobs:
-            await self.begin(jobs)
-        return len(jobs)
+        claimed = await self._exchange(self.free)
+        if claimed.jobs:
+            await self.begin(claimed)
+        return len(claimed.jobs)
 
     def reserve(self) -> int:
         """Keep places for what somebody else claims for this worker; none while it is busy, for then it claims by itself."""
@@ -141,11 +143,15 @@ class Worker:
         self._reserved += places
         return places
 
-    def take(self, jobs: Sequence[Job], reserved: int) -> None:
+    def take(self, claimed: Exchanged | None, reserved: int) -> None:
         """Begin to send what was claimed for the places that were reserved."""
         self._reserved -= reserved
-        if jobs and not self._drained:
-            task = asyncio.create_task(self.begin(jobs))
+        if claimed is None or not claimed.jobs or self._drained:
+            return
+        if claimed.documents:
+            self._send(claimed.jobs, claimed.documents)
+        else:
+            task = asyncio.create_task(self.begin(claimed))
             self._beginning.add(task)
             task.add_done_callback(self._beginning.discard)
 
@@ -169,17 +175,24 @@ class Worker:
         news = asyncio.create_task(self._news.wait())
         await asyncio.wait({news, stop}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
         news.cancel()
+        if self._in_flight and len(self._ended) < self._concurrency // 2:
+            await asyncio.sleep(LINGER)
         self._news.clear()
 
-    async def begin(self, jobs: Sequence[Job]) -> None:
+    async def begin(self, claimed: Exchanged) -> None:
         """Begin to send what was claimed; hand it back where the texts cannot be read."""
-        try:
-            documents = await self._documents(jobs)
-        except (RedisError, OSError) as error:
-            log.warning("articles cannot be read", extra={"reason": str(error)})
-            self._ended += [Settled(job, Outcome.RELEASED, 0.0, None) for job in jobs]
-            return
-        rendered = lru_cache(maxsize=None)(render)
+        jobs, documents = claimed.jobs, claimed.documents
+        if not documents:
+            try:
+                documents = await self._documents(jobs)
+            except (RedisError, OSError) as error:
+                log.warning("articles cannot be read", extra={"reason": str(error)})
+                self._ended += [Settled(job, Outcome.RELEASED, 0.0, None) for job in jobs]
+                return
+        self._send(jobs, documents)
+
+    def _send(self, jobs: Sequence[Job], stored: Documents) -> None:
+        documents = {version: _unpacked(document) for version, document in stored.items() if document}
         may_have = lru_cache(maxsize=None)(_may_have)
         began = asyncio.get_running_loop().time()
         for job in jobs:
@@ -193,19 +206,19 @@ class Worker:
                 self._ended.append(Settled(job, Outcome.CANCELLED, 0.0, None))
                 continue
             content = job.endpoint.content if job.version else Content.FULL  # a notice is no article's
-            body = rendered(job.envelope, document, content, job.reason)
+            body = _rendered(job.envelope, document, content, job.reason)
             task = asyncio.create_task(self._deliver(job, body, _origin(job.envelope)[0]))
             self._in_flight[task] = began
             task.add_done_callback(self._in_flight.pop)
 
-    async def _documents(self, jobs: Sequence[Job]) -> dict[tuple[str, int], bytes]:
-        """Read each distinct version once; an erased one is missing."""
+    async def _documents(self, jobs: Sequence[Job]) -> Documents:
+        """Read each distinct version once."""
         wanted = list({(job.article, job.version) for job in jobs if job.type == PUBLISHED})
         async with self._records.pipeline(transaction=False) as pipe:
             for article, version in wanted:
                 pipe.hget(self._keys.version(article, version), "document")
             found = await pipe.execute()
-        return {which: unpack(stored) for which, stored in zip(wanted, found, strict=True) if stored}
+        return {version: stored or b"" for version, stored in zip(wanted, found, strict=True)}
 
     async def _deliver(self, job: Job, body: bytes, traceparent: str | None) -> None:
         try:
@@ -230,7 +243,7 @@ class Worker:
             telemetry.publish_to_delivered.observe(max(0.0, now - (published or now)))
         self._news.set()
 
-    async def _exchange(self, free: int) -> list[Job]:
+    async def _exchange(self, free: int) -> Exchanged:
         async with self._settling:
             ended, self._ended = self._ended, []
             try:
@@ -246,7 +259,7 @@ class Worker:
         )
         for outcome, count in counts.items():
             telemetry.deliveries.labels(outcome).inc(count)
-        return answer.jobs
+        return answer
 
     async def _drain(self) -> None:
         self.running = False
@@ -266,6 +279,11 @@ class Worker:
             await self._exchange(0)
         except (RedisError, OSError) as error:
             log.warning("leases are left to run out", extra={"reason": str(error)})
+
+
+# An event goes to many endpoints, a few of them in each claim. What is found here was read anew all the same: it is the key.
+_unpacked = lru_cache(maxsize=32)(unpack)
+_rendered = lru_cache(maxsize=32)(render)
 
 
 def _may_have(entitlement: str | None, document: bytes) -> bool:
