@@ -56,7 +56,7 @@ def describe(app: FastAPI) -> None:
 
 def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _WHAT_WE_ANSWER_INSTEAD:
         schemas.pop(name, None)
     document["components"]["securitySchemes"] = {"key": _KEY}
@@ -65,7 +65,11 @@ def _document(app: FastAPI) -> dict[str, Any]:
         for method in route.methods or ():
             operation = document["paths"].get(route.path_format or "", {}).get(method.lower())
             if operation is not None:
-                bodies |= _complete(operation, list(_dependencies(route.dependant)))
+                dependencies = list(_dependencies(route.dependant))
+                bodies |= _complete(operation, dependencies)
+                for dependency in dependencies:
+                    if model := getattr(dependency, "query_model", None):
+                        schemas |= _add_parameters(operation, model)
     _, more = models_json_schema([(model, "validation") for model in bodies], ref_template=_REF)
     schemas |= {**more.get("$defs", {}), "Problem": _PROBLEM}
     return document
@@ -80,6 +84,21 @@ def _dependencies(dependant: Dependant) -> Iterator[Any]:
     for child in dependant.dependencies:
         yield child.call
         yield from _dependencies(child)
+
+
+def _add_parameters(operation: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Add the query parameters that are read into a model to one operation; return the schemas that they refer to."""
+    schema = model.model_json_schema(ref_template=_REF)
+    for each in schema["properties"].values():
+        if each.get("default", "") is None:  # which no client could send
+            del each["default"]
+    operation.setdefault("parameters", []).extend(
+        {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": each}
+        | ({"description": each["description"]} if "description" in each else {})
+        for name, each in schema["properties"].items()
+    )
+    found: dict[str, Any] = schema.get("$defs", {})
+    return found
 
 
 def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[BaseModel]]:

@@ -26,6 +26,7 @@ JSON = "application/json"
 ONCE = ("Authorization", "Content-Type", "Idempotency-Key")
 
 Model = TypeVar("Model", bound=BaseModel)
+Params = TypeVar("Params", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,26 @@ def scalar_params(params: QueryParams, scalars: Collection[str], repeatable: Col
     if errors:
         raise invalid_fields(errors)
     return {name: params[name] for name in scalars if name in params}
+
+
+def query_params(model: type[Params]) -> Callable[[Request], Awaitable[Params]]:
+    """Make the dependency that reads the query parameters into a model: each once, but for those whose default is a list.
+
+    The framework's own way goes through the model field by field, which takes longer than all else that a dependency does.
+    `newswire.openapi` describes these parameters.
+    """
+    names = {field.alias or name: field for name, field in model.model_fields.items()}
+    repeatable = [name for name, field in names.items() if isinstance(field.default, list)]
+    scalars = names.keys() - repeatable
+
+    async def read(request: Request) -> Params:
+        sent = request.query_params
+        found: dict[str, Any] = dict(scalar_params(sent, scalars, repeatable))
+        found |= {name: sent.getlist(name) for name in repeatable if name in sent}
+        return understood(found, model).model
+
+    read.query_model = model  # type: ignore[attr-defined]
+    return read
 
 
 def limit_param(sent: str | None, default: int, most: int) -> int:

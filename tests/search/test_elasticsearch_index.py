@@ -6,7 +6,9 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 
 from newswire.consume import Unavailable
+from newswire.filters import Filter
 from newswire_search import elasticsearch_index as module
+from newswire_search.completing import completions
 from newswire_search.elasticsearch_index import ElasticsearchIndex
 from newswire_search.index import SnapshotGone
 from newswire_search.mapping import MAPPING_NUMBER, index_settings
@@ -27,6 +29,18 @@ async def test_two_namespaces_on_one_server_do_not_see_each_other(
     await put(theirs, retract("a1", 1))
     assert await found(ours) == ["a1"]
     assert await ours.get("b1") is None
+
+
+async def test_what_another_process_wrote_in_a_new_language_is_found_by_the_very_next_search(
+    open_elasticsearch_index: Opener, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LANGUAGES_KNOWN", 0.0)
+    ours, theirs = open_elasticsearch_index(namespace), open_elasticsearch_index(namespace)
+    await put(ours, publish("a1", "Ferry"))
+    assert await found(theirs, "ferry") == ["a1"]
+    await put(ours, publish("b1", "Ein Haus am Hafen", language="de", topics=["Häfen"]))
+    assert await found(theirs, "Häuser") == ["b1"]
+    assert [each.value for each in await completions(theirs, "häf", Filter(query="Häuser"), 1)] == ["Häfen"]
 
 
 async def test_the_index_is_behind_an_alias_and_named_after_its_mapping(
@@ -101,8 +115,9 @@ async def test_the_oldest_snapshot_is_closed_for_a_new_one(
 ) -> None:
     monkeypatch.setattr(module, "SNAPSHOTS", 2)
     await put(elasticsearch_index, *(publish(f"a{n}", "Ferry") for n in range(3)))
-    asked = request("ferry", limit=2)
-    pages = [await elasticsearch_index.search(asked) for _ in range(3)]
+    asked = request("ferry", limit=1)
+    second = replace(asked, after=(await elasticsearch_index.search(asked)).next)
+    pages = [await elasticsearch_index.search(second) for _ in range(3)]
     with pytest.raises(SnapshotGone):
         await elasticsearch_index.search(replace(asked, after=pages[0].next))
     assert len((await elasticsearch_index.search(replace(asked, after=pages[1].next))).articles) == 1

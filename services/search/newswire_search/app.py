@@ -1,6 +1,7 @@
 """Search put together: settings → clients → routes → consumer."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -40,6 +41,8 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
         from newswire_search.embedded_index import EmbeddedIndex
 
         return await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index")
+    # Nobody would see the spans it makes of every call; who has set up tracing for it says so in the same place.
+    os.environ.setdefault("OTEL_PYTHON_INSTRUMENTATION_ELASTICSEARCH_ENABLED", "false")
     from elasticsearch import AsyncElasticsearch
     from elasticsearch.serializer import OrjsonSerializer
 

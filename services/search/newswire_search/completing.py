@@ -1,6 +1,7 @@
 """Completions of what a reader is typing: which values go on from it, and how they are chosen."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from rapidfuzz.distance import OSA
 
@@ -52,11 +53,16 @@ def _in_turn(first: Sequence[Completion], second: Sequence[Completion]) -> list[
 
 def goes_on(beginning: Beginning, value: str) -> bool:
     """Tell whether a value holds each word that was typed, the last perhaps only begun."""
-    held = bare_words(value)
+    held = _words_of(value)
     *whole, last = beginning.words
     close = _one_letter_off if beginning.typos else str.__eq__
     begun = _begins_one_letter_off if beginning.typos else str.startswith
     return any(begun(word, last) for word in held) and all(any(close(word, typed) for word in held) for typed in whole)
+
+
+@lru_cache(maxsize=20_000)
+def _words_of(name: str) -> tuple[str, ...]:
+    return tuple(bare_words(name))
 
 
 def may_be_mistyped(beginning: Beginning, word: str) -> bool:

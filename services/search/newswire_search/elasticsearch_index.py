@@ -9,11 +9,11 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
@@ -62,6 +62,8 @@ LANGUAGES_KNOWN = 1.0
 HEAVY = ["article.body", "article.text"]
 FOUND = "found"
 
+T = TypeVar("T")
+
 
 class ElasticsearchIndex:
     """`ArticleIndex` on Elasticsearch."""
@@ -81,6 +83,7 @@ class ElasticsearchIndex:
         self._client = client
         self.settings = settings
         self._coming = coming
+        self._making = asyncio.Lock()
         self._snapshots: dict[str, float] = {}
         self._languages = {DEFAULT}
         self._languages_asked = float("-inf")
@@ -96,7 +99,8 @@ class ElasticsearchIndex:
         Raises:
             Unavailable: another release has made one that this one cannot use.
         """
-        async with translated():
+        # Whoever comes meanwhile waits: the index is there a moment before it can be searched.
+        async with self._making, translated():
             if await self._client.indices.exists_alias(name=self.alias):
                 return
             names = list(await self.names())
@@ -183,19 +187,31 @@ class ElasticsearchIndex:
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
         async with translated():
-            await self._learn_languages()
-            if request.sort is Sort.RELEVANCE and request.after is not None:
-                return await self._next_by_relevance(request, request.after)
-            answer = await self._healing(lambda: self._page(request))
-            page = _page_of(answer, request)
-            return page if request.asked is Asked.ALL_WORDS else replace(page, next=None)
+            return await self._in_all_languages(lambda: self._search(request))
+
+    async def _search(self, request: SearchRequest) -> SearchPage:
+        if request.sort is Sort.RELEVANCE and request.after is not None:
+            return await self._next_by_relevance(request, request.after)
+        answer = await self._healing(lambda: self._page(request))
+        page = _page_of(answer, request)
+        return page if request.asked is Asked.ALL_WORDS else replace(page, next=None)
+
+    async def _in_all_languages(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask, and look meanwhile whether languages have come; ask again where one has, which is seldom."""
+        if not self._languages_due():
+            return await ask()
+        known = self._languages
+        answer, _ = await asyncio.gather(ask(), self._learn_languages())
+        return answer if self._languages == known else await ask()
+
+    def _languages_due(self) -> bool:
+        return time.monotonic() >= self._languages_asked + LANGUAGES_KNOWN
 
     async def _learn_languages(self) -> None:
         """See, once in a while, in which languages articles have come that other processes wrote."""
-        now = time.monotonic()
-        if now < self._languages_asked + LANGUAGES_KNOWN:
+        if not self._languages_due():
             return
-        self._languages_asked = now
+        self._languages_asked = time.monotonic()
         asked: Body = {"analysis": {"terms": {"field": "analysis", "size": 100}}}
         answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
         self._languages = self._languages | {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
@@ -314,16 +330,16 @@ class ElasticsearchIndex:
 
     async def complete(self, beginning: Beginning) -> list[Completion]:
         """Return titles, topics and authors that hold each of the words."""
-
         async with translated():
-            await self._learn_languages()
-            answers = (await self._client.msearch(searches=searches(beginning, self._languages, self.alias)))[
-                "responses"
-            ]
-            if any(_missing(answer) for answer in answers):
-                await self.ensure()
-                return []
-            return completions(beginning, [whole(answer) for answer in answers])
+            return await self._in_all_languages(lambda: self._complete(beginning))
+
+    async def _complete(self, beginning: Beginning) -> list[Completion]:
+        asked = searches(beginning, self._languages, self.alias)
+        answers = (await self._client.msearch(searches=asked))["responses"]
+        if any(_missing(answer) for answer in answers):
+            await self.ensure()
+            return []
+        return completions(beginning, [whole(answer) for answer in answers])
 
     async def related(
         self, article: Mapping[str, Any], entitlement: Filter | None, limit: int

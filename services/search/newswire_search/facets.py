@@ -10,38 +10,42 @@ from newswire_search.mapping import SEPARATOR
 def listed(
     field: str, buckets: Sequence[tuple[str, int]], wanted: Sequence[str], count: Callable[[str], int]
 ) -> list[FacetCount]:
-    """Return the values to list: the first of those counted, and all that are asked for.
+    """Return the values to list: the first of those counted, and all that are asked for, spelled as most articles spell them.
+
+    The most frequent come first; months come by the calendar, the latest first.
 
     ``buckets`` are the values as the index holds them, ``wanted`` the folded values asked for; ``count`` tells how often one
     of them comes that is not among the buckets.
     """
-    counted = merged(field, buckets)
-    first, rest = counted[:FACET_VALUES], counted[FACET_VALUES:]
-    shown = {fold(found.value) for found in first}
-    known = {fold(found.value): found for found in rest}
-    missing = [value for value in dict.fromkeys(wanted) if value not in shown]
-    return [*first, *(known.get(value) or FacetCount(value, count(value)) for value in missing)]
+    counts, spellings = _merged(buckets)
+    by_count = sorted(counts, key=lambda value: (-counts[value], value))
+    ordered = sorted(counts, reverse=True) if field == "month" else by_count
+    first = ordered[:FACET_VALUES]
+    missing = [value for value in dict.fromkeys(wanted) if value not in first]
+    return [
+        FacetCount(spellings[value], counts[value]) if value in counts else FacetCount(value, count(value))
+        for value in (*first, *missing)
+    ]
 
 
-def merged(field: str, buckets: Sequence[tuple[str, int]]) -> list[FacetCount]:
-    """Add up values that differ only in spelling, and show each under its most common spelling.
-
-    The most frequent come first; months come by the calendar, the latest first.
-    """
+def _merged(buckets: Sequence[tuple[str, int]]) -> tuple[dict[str, int], dict[str, str]]:
+    """Add up values that differ only in spelling; return the count of each, and its most common spelling."""
     counts: dict[str, int] = {}
-    spellings: dict[str, tuple[int, str]] = {}
+    commonest: dict[str, tuple[int, str]] = {}
     for key, count in buckets:
         folded, _, spelling = key.partition(SEPARATOR)
-        counts[folded] = counts.get(folded, 0) + count
-        commonest = spellings.get(folded)
-        if commonest is None or (-count, spelling) < (-commonest[0], commonest[1]):
-            spellings[folded] = (count, spelling)
-    by_count = sorted(counts, key=lambda folded: (-counts[folded], folded))
-    ordered = sorted(counts, reverse=True) if field == "month" else by_count
-    return [FacetCount(spellings[folded][1], counts[folded]) for folded in ordered]
+        rank = (-count, spelling)
+        if folded not in counts:
+            counts[folded], commonest[folded] = count, rank
+            continue
+        counts[folded] += count
+        commonest[folded] = min(commonest[folded], rank)
+    return counts, {folded: spelling for folded, (_, spelling) in commonest.items()}
 
 
-def respelled(counts: Sequence[FacetCount], sent: Sequence[str]) -> list[FacetCount]:
+def respelled(counts: Sequence[FacetCount], sent: Sequence[str]) -> Sequence[FacetCount]:
     """Show values that no article spells out as they were sent."""
+    if not sent:
+        return counts
     spelled = {fold(value): value for value in sent if not value.startswith("-")}
     return [FacetCount(spelled.get(found.value, found.value), found.count) for found in counts]

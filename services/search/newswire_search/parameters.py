@@ -7,21 +7,19 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 
-from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from newswire import query as language
 from newswire.filters import Filter
 from newswire.folding import fold
 from newswire.problems import invalid
-from newswire.requests import scalar_params
+from newswire.requests import query_params
 from newswire_search.index import FACETS, FieldFilter, SearchRequest, Sort
 from newswire_search.mapping import DAY_MS, milliseconds
 from newswire_search.ranking import recency_counts
 
 NARROWING = ("q", "from", "to")
 SCALARS = (*NARROWING, "sort", "limit", "cursor", "fields")
-REPEATABLE = (*FACETS, "ids")
 EXTRA_FIELDS = ("body", "text")
 MOST_VALUES = 100
 MOST_IDS = 100
@@ -84,38 +82,10 @@ class RelatedParams(BaseModel):
     limit: Annotated[int, Field(ge=1, le=MOST_SUGGESTED)] = 5
 
 
-async def _each_once(request: Request) -> None:
-    scalar_params(request.query_params, SCALARS, REPEATABLE)
-
-
-async def _each_narrowing_once(request: Request) -> None:
-    scalar_params(request.query_params, NARROWING, FACETS)
-
-
-async def search_params(
-    _: Annotated[None, Depends(_each_once)], params: Annotated[SearchParams, Query()]
-) -> SearchParams:
-    """Read the parameters of a search: the dependency of its paths."""
-    return params
-
-
-async def narrowing(
-    _: Annotated[None, Depends(_each_narrowing_once)], params: Annotated[Narrowing, Query()]
-) -> Narrowing:
-    """Read which articles a feed is to hold: the dependency of feeds."""
-    return params
-
-
-async def suggest_params(request: Request, params: Annotated[SuggestParams, Query()]) -> SuggestParams:
-    """Read what has been typed so far: the dependency of suggestions."""
-    scalar_params(request.query_params, SuggestParams.model_fields)
-    return params
-
-
-async def related_params(request: Request, params: Annotated[RelatedParams, Query()]) -> RelatedParams:
-    """Read how many related articles are wanted: the dependency of their path."""
-    scalar_params(request.query_params, RelatedParams.model_fields)
-    return params
+search_params = query_params(SearchParams)
+narrowing = query_params(Narrowing)
+suggest_params = query_params(SuggestParams)
+related_params = query_params(RelatedParams)
 
 
 def asked_ids(params: SearchParams) -> list[str]:

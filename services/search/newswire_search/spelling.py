@@ -42,7 +42,7 @@ async def correction(index: Reading, q: str, request: SearchRequest, page: Searc
     if page.total > FEW or request.after is not None:
         return None
     typed = _words_of(q)
-    counts = await asyncio.gather(*(_count(index, word, request) for word in typed.values()))
+    counts = await asyncio.gather(*(_count(index, word, request, page) for word in typed.values()))
     wrong = [at for at, count in zip(typed, counts, strict=True) if count <= (FEW if page.total else 0)]
     if not 1 <= len(wrong) <= MOST_WRONG:
         return None
@@ -65,10 +65,14 @@ def _words_of(q: str) -> dict[tuple[int, int], str]:
     return found if len(found) <= MOST_WORDS else {}
 
 
-async def _count(index: Reading, word: str, request: SearchRequest) -> int:
+async def _count(index: Reading, word: str, request: SearchRequest, page: SearchPage) -> int:
+    """Return how many articles hold a word; where nothing but that was asked, the page at hand tells."""
     asked = SearchRequest(
         parse(word), limit=1, sort=Sort.NEWEST, with_text=False, with_facets=False, entitlement=request.entitlement
     )
+    unfiltered = not request.filters and request.since is None and request.until is None
+    if unfiltered and request.query == asked.query:
+        return page.total
     return (await index.search(asked)).total
 
 
