@@ -382,11 +382,12 @@ class EmbeddedIndex:
     ) -> tuple[tantivy.SearchResult, Found]:
         """Return the results from an offset on, one more than asked for, the best ones put in order by their age as well."""
         wanted = request.limit + 1
-        if request.now is None or offset >= RECENCY_WINDOW:
+        window = RECENCY_WINDOW - (len(request.after.shown) if request.after is not None else 0)
+        if request.now is None or offset >= window:
             result = searcher.search(query, limit=wanted, offset=offset)
             return result, result.hits
-        result = searcher.search(query, limit=max(RECENCY_WINDOW, offset + wanted))
-        best, rest = result.hits[:RECENCY_WINDOW], result.hits[RECENCY_WINDOW:]
+        result = searcher.search(query, limit=max(window, offset + wanted))
+        best, rest = result.hits[:window], result.hits[window:]
         times = searcher.fast_field_values("published_at", [address for _, address in best])
         weighed = [
             (score * recency(int(at or 0), request.now), address)
