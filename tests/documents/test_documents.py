@@ -1,7 +1,6 @@
 """The OpenAPI and AsyncAPI documents, as the official validators see them."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from newswire.asyncapi import Channel
 from newswire.settings import Settings
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
-from tests.conftest import lacking
+from tests.npm import node_with
 
 HERE = Path(__file__).parent
 READERS = Service(
@@ -55,15 +54,7 @@ async def test_the_openapi_document_is_valid_and_tells_bodies_keys_and_problems(
 @pytest.fixture(scope="session")
 def parser() -> list[str]:
     """Return the command of the official AsyncAPI parser, installed beside this file when it is not there yet."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        lacking("the official AsyncAPI parser needs node and npm")
-        raise AssertionError
-    if not (HERE / "node_modules" / "@asyncapi" / "parser").is_dir():
-        done = subprocess.run([npm, "ci", "--no-progress"], cwd=HERE, capture_output=True, text=True, timeout=100)
-        if done.returncode:
-            lacking(f"npm could not install the AsyncAPI parser: {done.stderr[-500:]}")
-    return [node, str(HERE / "validate.mjs")]
+    return [node_with("@asyncapi/parser", HERE), str(HERE / "validate.mjs")]
 
 
 async def test_the_asyncapi_document_is_valid(http: httpx.AsyncClient, parser: list[str]) -> None:

@@ -1,8 +1,6 @@
 """The live stream, read by the EventSource of browsers, over a restart of the server."""
 
 import asyncio
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,9 +8,9 @@ from redis.asyncio import Redis
 
 from newswire.accounts import Scope, create_key
 from newswire.keyspace import Keyspace
-from tests.conftest import lacking
 from tests.notify.conftest import Desk, until
 from tests.notify.serving import process_of_notify
+from tests.npm import node_with
 from tests.servers.valkey import free_port
 
 HERE = Path(__file__).parent / "eventsource"
@@ -21,15 +19,7 @@ HERE = Path(__file__).parent / "eventsource"
 @pytest.fixture(scope="session")
 def browser() -> list[str]:
     """Return the command that reads an address by EventSource, installed beside it when it is not there yet."""
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        lacking("the EventSource of npm needs node and npm")
-        raise AssertionError
-    if not (HERE / "node_modules" / "eventsource").is_dir():
-        done = subprocess.run([npm, "ci", "--no-progress"], cwd=HERE, capture_output=True, text=True, timeout=100)
-        if done.returncode:
-            lacking(f"npm could not install EventSource: {done.stderr[-500:]}")
-    return [node, str(HERE / "listen.mjs")]
+    return [node_with("eventsource", HERE), str(HERE / "listen.mjs")]
 
 
 async def test_a_browser_with_a_token_misses_nothing_and_gets_nothing_twice(

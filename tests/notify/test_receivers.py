@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -20,9 +19,9 @@ from newswire.accounts import Scope, create_key
 from newswire.keyspace import Keyspace
 from newswire_ingest.app import service as ingest
 from newswire_notify.settings import NotifySettings
-from tests.conftest import lacking
 from tests.notify.conftest import until
 from tests.notify.serving import served
+from tests.npm import node_with
 from tests.servers.valkey import free_port
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "receivers.md"
@@ -38,14 +37,7 @@ def in_python(program: str, folder: Path) -> list[str]:
 
 
 def in_javascript(program: str, folder: Path) -> list[str]:
-    npm, node = shutil.which("npm"), shutil.which("node")
-    if npm is None or node is None:
-        lacking("the receiver in JavaScript needs node and npm")
-        raise AssertionError
-    if not (PACKAGES / "node_modules" / "standardwebhooks").is_dir():
-        done = subprocess.run([npm, "ci", "--no-progress"], cwd=PACKAGES, capture_output=True, text=True, timeout=100)
-        if done.returncode:
-            lacking(f"npm could not install standardwebhooks: {done.stderr[-500:]}")
+    node = node_with("standardwebhooks", PACKAGES)
     (folder / "receiver.mjs").write_text(program)
     (folder / "node_modules").symlink_to(PACKAGES / "node_modules")
     return [node, "receiver.mjs"]
