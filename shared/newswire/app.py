@@ -164,10 +164,10 @@ async def _run(
         h11_max_incomplete_event_size=64 * 1024,
     )
     server = _Server(config)
+    named = {f"{service.name}: {name}": run for service in services for name, run in service.loops.items()}
+    named["last uses of keys"] = app.state.last_uses.run
     loops = [
-        asyncio.create_task(_keep_running(f"{service.name}: {name}", run, stopping, app.state.loop_troubles))
-        for service in services
-        for name, run in service.loops.items()
+        asyncio.create_task(_keep_running(name, run, stopping, app.state.loop_troubles)) for name, run in named.items()
     ]
     with _on_signal(lambda: _stop(server, stopping)):
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -175,7 +175,7 @@ async def _run(
         await serving
         stopping.set()
         greeting.cancel()
-        _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS) if loops else (set(), set())
+        _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
         for task in late:
             log.warning("a loop did not end in time", extra={"loop": task.get_name()})
             task.cancel()

@@ -8,11 +8,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.accounts import account_functions, record_name
+from newswire.consume import pause
+from newswire.functions import Call
 from newswire.keyspace import Keyspace
 
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_NOTES = 60.0
+SECONDS_BETWEEN_WRITES = 1.0
 _MOST_KNOWN = 10_000
 
 
@@ -20,11 +23,10 @@ class LastUses:
     """Notes the use of keys, of each at most once a minute among all processes."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
-        self._redis = redis
         self._keys = keys
         self._functions = account_functions(redis, keys)
         self._noted: dict[str, float] = {}
-        self._writing: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, int] = {}  # key → when it was used, in ms
 
     def note(self, key_id: str) -> None:
         """Have it written down that a valid key is being used now."""
@@ -33,17 +35,31 @@ class LastUses:
             return
         if len(self._noted) >= _MOST_KNOWN:
             self._noted.clear()
+            self._waiting.clear()
         self._noted[key_id] = now
-        task = asyncio.create_task(self._write(key_id))
-        self._writing.add(task)
-        task.add_done_callback(self._writing.discard)
+        self._waiting[key_id] = int(time.time() * 1000)
 
-    async def _write(self, key_id: str) -> None:
-        try:
-            await self._functions.call(
-                "touch",
-                [record_name(self._keys, key_id)],
-                [int(time.time() * 1000), int(SECONDS_BETWEEN_NOTES * 1000)],
-            )
-        except (RedisError, OSError) as error:
-            log.warning("the use of a key was not noted", extra={"key": key_id, "reason": str(error)})
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Write down what is noted, once a second, and the rest when stopping is set."""
+        stopped = False
+        while not stopped:
+            stopped = await pause(stopping, SECONDS_BETWEEN_WRITES)
+            try:
+                await self._write()
+            except (RedisError, OSError) as error:
+                log.warning(
+                    "the uses of keys wait to be noted", extra={"keys": len(self._waiting), "reason": str(error)}
+                )
+
+    async def _write(self) -> None:
+        writing = dict(self._waiting)
+        if not writing:
+            return
+        calls: list[Call] = [
+            ("touch", [record_name(self._keys, key_id)], [used, int(SECONDS_BETWEEN_NOTES * 1000)])
+            for key_id, used in writing.items()
+        ]
+        for answer in await self._functions.call_all(calls):
+            if isinstance(answer, Exception):
+                raise answer
+        self._waiting = {key_id: used for key_id, used in self._waiting.items() if writing.get(key_id) != used}

@@ -182,13 +182,26 @@ async def test_an_account_is_entitled_to_a_part_of_all(ingest: Ingest, admin: di
 async def test_the_last_use_is_noted_beside_the_requests(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin)
     assert made["last_used_at"] is None
+    stopping = asyncio.Event()
+    noting = asyncio.create_task(ingest.app.state.last_uses.run(stopping))
     await publish(ingest, made)
     async with asyncio.timeout(15):
         while (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()["last_used_at"] is None:
             await asyncio.sleep(0.01)
     noted = await ingest.redis.hget(record_name(ingest.keys, made["id"]), "last_used")
     await publish(ingest, made)
+    stopping.set()
+    await noting
     assert await ingest.redis.hget(record_name(ingest.keys, made["id"]), "last_used") == noted
+
+
+async def test_a_use_noted_as_the_process_stops_is_written_down(ingest: Ingest, admin: dict[str, str]) -> None:
+    made = await make(ingest, admin)
+    await publish(ingest, made)
+    stopping = asyncio.Event()
+    stopping.set()
+    await ingest.app.state.last_uses.run(stopping)
+    assert await ingest.redis.hget(record_name(ingest.keys, made["id"]), "last_used") is not None
 
 
 @pytest.mark.parametrize("scope", [Scope.PUBLISH, Scope.SUBSCRIBE, Scope.READ])
