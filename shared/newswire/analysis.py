@@ -213,19 +213,23 @@ def tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginnings: tup
 def loose_tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginnings: tuple[str, ...] = ()) -> list[Token]:
     """Return the same words as `tokens`, sooner, but with no true place: for who does not ask which words stand together.
 
-    An English word and its stem have the same first letter (a test holds that against a dictionary), so in a text of plain
-    letters only words that begin like one that is wanted have to be looked at.
+    An English word and its stem have their first letter in common, and all letters of the stem but the last two (a test holds
+    that against a dictionary), so in a text of plain letters only words that begin like one that is wanted have to be looked
+    at. The longer the beginning, the more of a text goes by unseen.
     """
-    initials = {word[0] for word in (*wanted, *beginnings)}
-    plain = language == DEFAULT and text.isascii() and all(map(str.isascii, initials))
-    if not plain or ("s" in initials and _POSSESSIVES.search(text)):
+    if language != DEFAULT or not text.isascii():
         return tokens(text, wanted, language, beginnings)
-    matches = list(_beginning_with(frozenset(initials)).finditer(text))
-    chosen = _chosen({match[0] for match in matches}, wanted, language, beginnings)
+    patterns = _beginning_with(frozenset((*(term[: max(1, len(term) - 2)] for term in wanted), *beginnings)))
+    if patterns is None or (patterns.possessives and _POSSESSIVES.search(text)):
+        return tokens(text, wanted, language, beginnings)
+    lowered = text.lower()
+    spans = {match.span() for pattern in patterns.words for match in pattern.finditer(lowered)}
+    found = {span: lowered[slice(*span)] for span in sorted(spans)}
+    chosen = _chosen(set(found.values()), wanted, language, beginnings)
     return [
-        Token(match.start(), match.end(), place, chosen[match[0]])
-        for place, match in enumerate(matches)
-        if match[0] in chosen
+        Token(start, end, place, chosen[word])
+        for place, ((start, end), word) in enumerate(found.items())
+        if word in chosen
     ]
 
 
@@ -233,11 +237,29 @@ _POSSESSIVES = re.compile("['`][sS]['`]")
 """Possessives one upon the other: only whoever reads on from the first word knows which is which."""
 
 
+class _Patterns(NamedTuple):
+    """What finds, in a text of plain small letters, all words that begin in certain ways."""
+
+    words: tuple["re.Pattern[str]", ...]
+    possessives: bool
+    """Whether one of them may find a word that is but the end of a possessive."""
+
+
 @lru_cache(maxsize=4096)
-def _beginning_with(initials: frozenset[str]) -> "re.Pattern[str]":
-    letters = "".join(sorted(initials | {letter.upper() for letter in initials}))
-    possessive = r"(?<=[0-9A-Za-z]['`])[sS](?![0-9A-Za-z])"
-    return re.compile(rf"(?<![0-9A-Za-z])(?!{possessive})[{letters}][0-9A-Za-z]*+")
+def _beginning_with(beginnings: frozenset[str]) -> _Patterns | None:
+    """Return what finds words with these beginnings; None where one is not of plain letters."""
+    if not all(map(str.isascii, beginnings)):
+        return None
+    shortest = [
+        each for each in beginnings if not any(each != other and each.startswith(other) for other in beginnings)
+    ]
+    # The beginning comes first in the pattern, for then it is looked for as such, and what stands before it only where it is.
+    literals = [
+        re.compile(rf"{re.escape(each)}(?<![0-9a-z]{re.escape(each)})[0-9a-z]*+") for each in shortest if each != "s"
+    ]
+    if "s" in shortest:
+        literals.append(re.compile(r"s(?<![0-9a-z]s)(?!(?<=[0-9a-z]['`]s)(?![0-9a-z]))[0-9a-z]*+"))
+    return _Patterns(tuple(literals), "s" in shortest)
 
 
 def _chosen(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from html import escape
 
 from newswire.analysis import DEFAULT, Token, bare, loose_tokens, tokens
@@ -16,10 +17,11 @@ def highlight(
     ``title`` tells that the text is one, so that what is looked for in titles alone is marked too. Nothing is returned where
     nothing of the query stands in the text.
     """
-    phrases = {phrase.terms for phrase in sought(query) if title or phrase.place == "text"}
-    prefixes = tuple(beginnings(query))
+    phrases, terms, prefixes = _looked_for(query, title)
     read = loose_tokens if all(len(phrase) == 1 for phrase in phrases) else tokens
-    found = read(text, {term for phrase in phrases for term in phrase}, language, prefixes)
+    found = read(text, terms, language, prefixes)
+    if not found:
+        return []
     marked = _marked(found, phrases)
     if prefixes:
         cut = {at for at, token in enumerate(found) if bare(text[token.start : token.end].lower()).startswith(prefixes)}
@@ -30,6 +32,13 @@ def highlight(
     if fragments == 0:
         return [_render(text, 0, len(text), spans)]
     return [_render(text, start, end, spans) for start, end in _passages(text, found, marked, fragments, width)]
+
+
+@lru_cache(maxsize=256)
+def _looked_for(query: Analysed, title: bool) -> tuple[frozenset[tuple[str, ...]], frozenset[str], tuple[str, ...]]:
+    """Return the phrases that are to be marked, their terms, and the beginnings of words: the same for all results."""
+    phrases = frozenset(phrase.terms for phrase in sought(query) if title or phrase.place == "text")
+    return phrases, frozenset(term for phrase in phrases for term in phrase), tuple(beginnings(query))
 
 
 def opening(text: str, width: int) -> str:
@@ -75,7 +84,7 @@ def _passages(
         while after < len(marked) and found[marked[after]].end <= limit:
             inside[found[marked[after]].terms] += 1
             after += 1
-        reach = _reach([found[index] for index in marked[first:after]], len(inside))
+        reach = _reach([found[index] for index in marked[first:after]], len(inside)) if len(inside) > 1 else 0
         candidates.append((-len(inside), reach, first - after, found[at].start, found[marked[after - 1]].end))
         inside[found[at].terms] -= 1
         if not inside[found[at].terms]:

@@ -31,6 +31,19 @@ async def test_two_namespaces_on_one_server_do_not_see_each_other(
     assert await ours.get("b1") is None
 
 
+@pytest.mark.parametrize(("text", "body"), [(True, True), (True, False), (False, True), (False, False)])
+async def test_only_what_is_needed_of_an_article_is_brought_along(
+    elasticsearch_index: ElasticsearchIndex, text: bool, body: bool
+) -> None:
+    await put(elasticsearch_index, publish("a1", "Ferry"), publish("a2", "Ferry"))
+    asked = request("ferry", limit=1, with_text=text, with_body=body)
+    first = await elasticsearch_index.search(asked)
+    second = await elasticsearch_index.search(replace(asked, after=first.next))
+    for article in (*first.articles, *second.articles):
+        assert ("text" in article, "body" in article) == (text, body)
+    assert {article["id"] for page in (first, second) for article in page.articles} == {"a1", "a2"}
+
+
 async def test_what_another_process_wrote_in_a_new_language_is_found_by_the_very_next_search(
     open_elasticsearch_index: Opener, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -234,7 +234,7 @@ class ElasticsearchIndex:
             post_filter={"bool": {"must_not": {"ids": {"values": shown}}}} if shown else None,
             track_total_hits=pit is None,
             aggregations=asked or None,
-            source={"includes": ["article"], "excludes": [] if request.with_text else HEAVY} if pit is None else False,
+            source={"includes": ["article"], "excludes": _unneeded(request)} if pit is None else False,
             filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
         return whole(answer.body)
@@ -257,7 +257,7 @@ class ElasticsearchIndex:
     async def _current(self, ids: Sequence[str], request: SearchRequest) -> list[Mapping[str, Any]]:
         """Read articles as they are now: what was retracted since the snapshot, or may no longer be read, stays out."""
         judged_by_text = request.entitlement is not None and request.entitlement.query is not None
-        articles = await self._published(ids, None if request.with_text or judged_by_text else HEAVY)
+        articles = await self._published(ids, None if judged_by_text else _unneeded(request))
         return only_admitted(request.entitlement, articles)
 
     async def _published(self, ids: Sequence[str], excludes: list[str] | None) -> list[Mapping[str, Any]]:
@@ -475,6 +475,11 @@ def _result(item: Body) -> Written | Refused:
     if status == 400 and error.get("type") != "index_closed_exception":
         return Refused(reason[:500])
     raise Unavailable(f"Elasticsearch: {status} {reason}")
+
+
+def _unneeded(request: SearchRequest) -> list[str]:
+    needed = {"article.body": request.with_body, "article.text": request.with_text}
+    return [name for name in HEAVY if not needed[name]]
 
 
 def _ids(answer: Body) -> list[str]:

@@ -139,7 +139,9 @@ class SearchRequest:
     asked: Asked = Asked.ALL_WORDS
     """Answers to `Asked.SOME_WORDS` have one page."""
     with_text: bool = True
-    """Whether the articles are to carry ``body`` and ``text``; lists that show neither are cheaper without."""
+    """Whether the articles are to carry ``text``; lists that need none are cheaper without."""
+    with_body: bool = True
+    """Whether they are to carry ``body``, which is as long again."""
     with_facets: bool = True
     """Whether values are to be counted."""
     entitlement: Filter | None = None

@@ -130,7 +130,7 @@ def to_request(
     until = _instant("to", params.to, end=True) if params.to is not None else None
     if since is not None and until is not None and since > until:
         raise invalid("from", "lies after 'to'", "swap the two")
-    has_words = _says_words(query)
+    has_words, extra = _says_words(query), extra_fields(params)
     sort = params.sort or (Sort.RELEVANCE if has_words else Sort.NEWEST)
     request = SearchRequest(
         query=query,
@@ -139,7 +139,8 @@ def to_request(
         until=until,
         sort=sort,
         limit=params.limit,
-        with_text=has_words or bool(extra_fields(params)),
+        with_text=has_words or "text" in extra,
+        with_body="body" in extra,
         entitlement=entitlement,
     )
     aging = sort is Sort.RELEVANCE and recency_counts(request)

@@ -1,11 +1,12 @@
 """Results as readers get them: members by name, highlights beside them."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from newswire.analysis import language_of
 from newswire.highlights import highlight, opening
-from newswire.matching import analysed, beginnings, sought
+from newswire.matching import Analysed, analysed, beginnings, sought
 from newswire.query import Query
 from newswire_search.index import SearchPage
 
@@ -60,8 +61,8 @@ def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]
     Where no word stands in the body, the beginning of summary or body takes the place of a passage.
     """
     language = language_of(article.get("language", ""))
-    asked = analysed(query, language)
-    if not sought(asked) and not any(beginnings(asked)):
+    asked = _asked(query, language)
+    if asked is None:
         return {"title": [], "body": []}
     title, text = article["title"], article.get("text", "")
     passages = highlight(text, asked, fragments=FRAGMENTS, width=FRAGMENT_WIDTH, language=language)
@@ -71,6 +72,13 @@ def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]
         "title": highlight(title, asked, fragments=0, width=FRAGMENT_WIDTH, language=language, title=True),
         "body": passages,
     }
+
+
+@lru_cache(maxsize=256)
+def _asked(query: Query, language: str) -> Analysed | None:
+    """Return what a query asks of texts in a language, the same for all results; None where no word speaks for one."""
+    asked = analysed(query, language)
+    return asked if sought(asked) or any(beginnings(asked)) else None
 
 
 def _members(article: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

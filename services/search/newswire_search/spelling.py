@@ -68,7 +68,13 @@ def _words_of(q: str) -> dict[tuple[int, int], str]:
 async def _count(index: Reading, word: str, request: SearchRequest, page: SearchPage) -> int:
     """Return how many articles hold a word; where nothing but that was asked, the page at hand tells."""
     asked = SearchRequest(
-        parse(word), limit=1, sort=Sort.NEWEST, with_text=False, with_facets=False, entitlement=request.entitlement
+        parse(word),
+        limit=1,
+        sort=Sort.NEWEST,
+        with_text=False,
+        with_body=False,
+        with_facets=False,
+        entitlement=request.entitlement,
     )
     unfiltered = not request.filters and request.since is None and request.until is None
     if unfiltered and request.query == asked.query:
@@ -111,6 +117,14 @@ def _put(q: str, corrections: Mapping[tuple[int, int], str]) -> str:
 async def _finds_more(index: Reading, corrected: str, request: SearchRequest, total: int) -> bool:
     if len(corrected) > LONGEST:
         return False
-    asked = replace(request, query=parse(corrected), sort=Sort.NEWEST, limit=FEW, with_text=False, with_facets=False)
+    asked = replace(
+        request,
+        query=parse(corrected),
+        sort=Sort.NEWEST,
+        limit=FEW,
+        with_text=False,
+        with_body=False,
+        with_facets=False,
+    )
     page = await index.search(asked)
     return bool(page.articles) and page.total >= max(1, MUCH_MORE * total)
