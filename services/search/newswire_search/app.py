@@ -28,6 +28,7 @@ from newswire_search.upkeep import Upkeep
 from newswire_search.validators import last_change
 
 GROUP = "search"
+BATCH = 400  # what a request to the index costs is shared by so many; more of them hold more of a backlog in memory
 
 
 async def open_index(settings: SearchSettings) -> ArticleIndex:
@@ -87,7 +88,8 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         stack.push_async_callback(index.close)
         keys = Keyspace(own.namespace)
         announcer = Announcer(redis, keys, index, f"{own.site}/search")
-        consumer = Consumer(redis, keys, GROUP, partial(index_articles, index=index, announcer=announcer))
+        handler = partial(index_articles, index=index, announcer=announcer)
+        consumer = Consumer(redis, keys, GROUP, handler, batch=BATCH)
         readable = ErasureAware(index, redis, keys)
         changed = last_change(redis, keys, GROUP, timedelta(milliseconds=own.elasticsearch_refresh_ms))
         keeper = Keeper(redis, keys, GROUP, upkeep_of(index), owns_index=index.name == "embedded")

@@ -50,7 +50,7 @@ from newswire_search.upkeep import next_name
 
 log = logging.getLogger(__name__)
 
-CHUNK, CHUNK_BYTES = 100, 8_000_000
+CHUNK, CHUNK_BYTES = 200, 8_000_000
 TOGETHER = 2
 """Parts of a batch that the server has at a time."""
 KEEP_SNAPSHOT = "5m"
