@@ -35,7 +35,6 @@ class LastUses:
             return
         if len(self._noted) >= _MOST_KNOWN:
             self._noted.clear()
-            self._waiting.clear()
         self._noted[key_id] = now
         self._waiting[key_id] = int(time.time() * 1000)
 
