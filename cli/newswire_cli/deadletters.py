@@ -17,10 +17,11 @@ app = typer.Typer(help="List, retry and drop what could not be handled or delive
 
 
 class GroupName(StrEnum):
-    """Where letters die: on their way into search or notify, or on their way to a subscriber."""
+    """The consumer groups, and the deliveries to subscribers."""
 
     SEARCH = "search"
     NOTIFY = "notify"
+    OUTCOMES = "outcomes"
     DELIVERIES = "deliveries"
 
 

@@ -1,10 +1,12 @@
 """Both kinds of dead letters as one: those of the streams' consumer groups, and deliveries that never arrived."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from newswire import dead_letters as streams
 from newswire.events import PoisonEntry
+from newswire.groups import GROUPS
 from newswire_cli.store import Store
 from newswire_notify import deadletters as deliveries
 from newswire_notify.deliveries import NotReplayed
@@ -31,16 +33,24 @@ async def dead_letters(store: Store, group: str | None) -> list[Letter]:
     """Return the dead letters of one group, or of all."""
     found = [
         Letter(letter.id, name, letter.first_seen, letter.subject, letter.error)
-        for name in streams.GROUPS
+        for name in (known.name for known in GROUPS)
         if group in (None, name)
-        for letter in await streams.list_dead_letters(store.redis, store.keys, name)
+        async for letter in streams.iterate_dead_letters(store.redis, store.keys, name)
     ]
     if group in (None, DELIVERIES):
         found += [
             Letter(dead.id, DELIVERIES, dead.ended, dead.article, f"{dead.error} (attempts: {dead.attempts})")
-            for dead in await deliveries.list_dead(store.deliveries, store.keys)
+            async for dead in _dead_deliveries(store)
         ]
     return found
+
+
+async def _dead_deliveries(store: Store) -> AsyncIterator[deliveries.DeadDelivery]:
+    last: tuple[int, str] | None = None
+    while page := await deliveries.list_dead(store.deliveries, store.keys, after=last):
+        for dead in page:
+            yield dead
+        last = round(page[-1].ended.timestamp() * 1000), page[-1].id
 
 
 async def retry(store: Store, letter: Letter, mended: bytes | None) -> str:

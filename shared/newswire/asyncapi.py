@@ -21,6 +21,7 @@ from newswire.events import (
     DeliveriesProgressed,
     SubscriptionDisabled,
 )
+from newswire.groups import Stream, stream_key
 from newswire.keyspace import Keyspace
 
 
@@ -66,7 +67,6 @@ class SubscriptionDisabledEvent(CloudEvent):
     data: SubscriptionDisabled  # type: ignore[assignment]
 
 
-Stream = Literal["articles", "outcomes"]
 _SCHEMAS: dict[Stream, Any] = {
     "articles": PublishedEvent | RetractedEvent,
     "outcomes": IndexedEvent | FannedOutEvent | ProgressedEvent | SubscriptionDisabledEvent,
@@ -89,10 +89,9 @@ def document(channels: Sequence[Channel], namespace: str) -> bytes:
     from faststream.specification import AsyncAPI
 
     keys = Keyspace(namespace)
-    addresses: dict[Stream, str] = {"articles": keys.stream, "outcomes": keys.outcomes}
     broker = RedisBroker()
     for channel in dict.fromkeys(channels):
-        address, schema = addresses[channel.stream], _SCHEMAS[channel.stream]
+        address, schema = stream_key(keys, channel.stream), _SCHEMAS[channel.stream]
         if channel.action == "send":
             broker.publisher(stream=StreamSub(address), title=channel.stream, schema=schema)
         else:

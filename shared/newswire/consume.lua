@@ -51,7 +51,7 @@ local function settle(keys, argv)
     local entry = redis.call('XRANGE', stream, id, id)[1]
     if entry then
       local raw = field(entry[2], '__data__')
-      local letter = redis.call('XADD', dead_letters, 'MAXLEN', '~', 100000, '*', 'entry', id, 'error', reason,
+      local letter = redis.call('XADD', dead_letters, '*', 'entry', id, 'error', reason,
         'first_seen', first_seen, 'subject', subject, 'intact', raw and '1' or '0', '__data__', raw or cjson.encode(entry[2]))
       if subject ~= '' then
         redis.call('SADD', head .. subject .. tail, dead_letters .. ' ' .. letter, stream .. ' ' .. id)

@@ -6,6 +6,7 @@ It gives what a service may build on:
   server flushed, failover) is made again in place at its checkpoint: the id up to which everything is handled;
 - what one consumer read and did not acknowledge (it was killed) another one claims after ``min_idle_ms``;
 - a poison entry goes to the dead letters with its reason, all others of its batch are handled;
+- where more entries are rejected than ``dead_letter_limit`` allows, it stops with the reason and loses nothing;
 - a dependency that is down holds the loop back with growing, jittered pauses, for hours if need be, and loses nothing;
 - on ``stopping`` the batch in hand is finished, and nothing new is read.
 
@@ -29,6 +30,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from newswire import telemetry
+from newswire.dead_letter_limit import DeadLetterLimit
 from newswire.events import FIELD, CloudEvent, PoisonEntry, UnknownType, decode
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import Keyspace
@@ -40,6 +42,7 @@ TRIES_OF_A_FAILING_ENTRY = 3
 DELIVERIES_OF_A_KILLER = 25
 SILENT_CONSUMER_MS = 3_600_000
 SECONDS_BETWEEN_OBSERVATIONS = 2.0
+DEAD_LETTER_LIMIT = 100
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -60,6 +63,10 @@ class Rejected(Exception):
     def __init__(self, reasons: dict[str, str]) -> None:
         super().__init__(f"{len(reasons)} entries rejected")
         self.reasons = reasons
+
+
+class TooManyRejected(Exception):
+    """So many entries are rejected that the consumer must be broken, not the entries; the message says more."""
 
 
 class Unavailable(Exception):
@@ -92,6 +99,7 @@ class Consumer:
         batch: int = 200,
         min_idle_ms: int = 30_000,
         block_ms: int = 500,
+        dead_letter_limit: int = DEAD_LETTER_LIMIT,
     ) -> None:
         self.group = group
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -104,6 +112,7 @@ class Consumer:
         self._batch = batch
         self._min_idle_ms = min_idle_ms
         self._block_ms = block_ms
+        self._limit = DeadLetterLimit(dead_letter_limit)
         self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire", "consume")
         self._stopping = asyncio.Event()
         self._reread_own = False
@@ -125,6 +134,10 @@ class Consumer:
                 try:
                     await self._round()
                     failures, self.holding_back = 0, None
+                except TooManyRejected as error:
+                    self.holding_back = str(error)
+                    log.critical("the consumer stopped", extra={"group": self.group, "reason": str(error)})
+                    await stopping.wait()
                 except (RedisError, OSError) as error:
                     if isinstance(error, ResponseError) and "NOGROUP" in str(error):
                         log.warning("consumer group is lost and made again", extra={"group": self.group})
@@ -192,6 +205,7 @@ class Consumer:
                     },
                     [],
                     {key.decode(): fields for key, fields in entries if key in killers},
+                    first_seen=None,
                 )
             if cursor in (b"0-0", "0-0"):
                 break
@@ -206,6 +220,7 @@ class Consumer:
     async def _handle(self, entries: Sequence[Entry], *, redelivered: bool) -> None:
         if not entries:
             return
+        first_seen = None if redelivered else int(time.time() * 1000)
         batch: list[Received] = []
         dead: dict[str, str] = {}
         for raw_id, fields in entries:
@@ -228,7 +243,8 @@ class Consumer:
             else:
                 dead |= rejected
         by_id = {key.decode(): fields for key, fields in entries}
-        await self._settle(dead, [entry_id for entry_id in by_id if entry_id not in unhandled], by_id)
+        handled = [entry_id for entry_id in by_id if entry_id not in unhandled and entry_id not in dead]
+        await self._settle(dead, handled, by_id, first_seen=first_seen)
 
     async def _deliver(self, batch: list[Received]) -> dict[str, str] | None:
         """Hand a batch over. Return the rejected ones with their reasons, or None when stopped before."""
@@ -273,24 +289,41 @@ class Consumer:
             found = await pipe.execute()
         return [item for item, entry in zip(batch, found, strict=True) if entry]
 
-    async def _settle(self, dead: dict[str, str], ids: list[str], entries: dict[str, dict[bytes, bytes]]) -> None:
-        """Move the dead ones to the dead letters, acknowledge all, and move the checkpoint: one atomic step."""
-        if not dead and not ids:
-            return
-        first_seen = int(time.time() * 1000)
-        arguments: list[str | bytes | int | float] = [self.group, self._keys.dead_letters_of("|"), len(dead)]
-        for entry_id, reason in dead.items():
-            arguments += [entry_id, reason, first_seen, subject_of(entries[entry_id].get(FIELD.encode(), b"null"))]
-            log.error(
-                "entry goes to the dead letters", extra={"group": self.group, "entry": entry_id, "reason": reason}
+    async def _settle(
+        self,
+        dead: dict[str, str],
+        ids: list[str],
+        entries: dict[str, dict[bytes, bytes]],
+        *,
+        first_seen: int | None,
+    ) -> None:
+        """Move the dead ones to the dead letters, acknowledge all, and move the checkpoint: one atomic step.
+
+        ``first_seen`` is when they were first read (ms), None where another consumer read them first.
+
+        Raises:
+            TooManyRejected: the dead ones were left on the stream, all others are acknowledged.
+        """
+        refused = self._limit.exceeded_by(len(dead)) and dict(dead)
+        if refused:
+            dead = {}
+        self._limit.count(len(ids), len(dead))
+        if dead or ids:
+            arguments: list[str | bytes | int | float] = [self.group, self._keys.dead_letters_of("|"), len(dead)]
+            for entry_id, reason in dead.items():
+                subject = subject_of(entries[entry_id].get(FIELD.encode(), b"null"))
+                arguments += [entry_id, reason, first_seen or milliseconds_of(entry_id), subject]
+                log.error(
+                    "entry goes to the dead letters", extra={"group": self.group, "entry": entry_id, "reason": reason}
+                )
+            await self._functions.call(
+                "settle",
+                [self._stream, self._keys.checkpoint(self.group), self._keys.dead_letters(self.group)],
+                [*arguments, *ids, *dead],
             )
-        arguments += list(dict.fromkeys([*ids, *dead]))
-        await self._functions.call(
-            "settle",
-            [self._stream, self._keys.checkpoint(self.group), self._keys.dead_letters(self.group)],
-            arguments,
-        )
-        telemetry.dead_lettered.labels(self.group).inc(len(dead))
+            telemetry.dead_lettered.labels(self.group).inc(len(dead))
+        if refused:
+            raise TooManyRejected(self._limit.reason(len(refused), next(reversed(refused.values()))))
 
     async def _hold_back(self, reason: str, failures: int) -> bool:
         if self.holding_back != reason:
@@ -315,6 +348,7 @@ class Consumer:
         oldest = (await self._redis.xpending(self._stream, self.group))["min"]
         age = time.time() - int(oldest.split(b"-")[0]) / 1000 if oldest else 0.0
         telemetry.oldest_pending.labels(self.group).set(max(age, 0.0))
+        telemetry.dead_letters.labels(self.group).set(await self._redis.xlen(self._keys.dead_letters(self.group)))
 
     async def _leave(self) -> None:
         try:
@@ -326,6 +360,11 @@ class Consumer:
 def _entries(answer: Any) -> list[Entry]:
     """Take the entries of one stream out of an XREADGROUP answer (RESP2 shape)."""
     return [entry for _, entries in answer for entry in entries]
+
+
+def milliseconds_of(entry_id: str) -> int:
+    """Return when an entry was put on its stream: the time in its id, in ms."""
+    return int(entry_id.partition("-")[0])
 
 
 def subject_of(data: bytes) -> str:

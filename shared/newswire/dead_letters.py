@@ -1,27 +1,32 @@
 """What a consumer group could not handle: to be looked at, tried again, mended if need be, or dropped."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
-from newswire.consume import subject_of
+from newswire.consume import milliseconds_of, subject_of
 from newswire.events import FIELD, decode
 from newswire.functions import FunctionLibrary
+from newswire.groups import group_named
 from newswire.keyspace import Keyspace
 
-GROUPS = ("search", "notify")
+PAGE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One entry that a group gave up on. ``data`` is what stood in the stream, byte for byte."""
+    """One entry that a group gave up on. ``data`` is the stream entry's data field, byte for byte."""
 
     id: str
     group: str
     entry: str
     error: str
     first_seen: datetime
+    """When a consumer of the group first read it; where that consumer was killed: when it was put on the stream."""
+    died: datetime
+    """When the group gave up."""
     subject: str | None
     data: bytes
 
@@ -30,26 +35,37 @@ class NotRetried(Exception):
     """A dead letter could not be tried again; the message says why."""
 
 
-async def list_dead_letters(redis: "Redis", keys: Keyspace, group: str, limit: int = 1000) -> list[DeadLetter]:
-    """Return a group's dead letters, oldest first."""
-    return [
-        DeadLetter(
-            id=letter_id.decode(),
-            group=group,
-            entry=fields[b"entry"].decode(),
-            error=fields[b"error"].decode(),
-            first_seen=datetime.fromtimestamp(int(fields[b"first_seen"]) / 1000, UTC),
-            subject=fields[b"subject"].decode() or None,
-            data=fields[FIELD.encode()],
-        )
-        for letter_id, fields in await redis.xrange(keys.dead_letters(group), count=limit)
-    ]
+async def iterate_dead_letters(redis: "Redis", keys: Keyspace, group: str) -> AsyncIterator[DeadLetter]:
+    """Yield all of a group's dead letters, oldest first."""
+    after = "-"
+    while page := await redis.xrange(keys.dead_letters(group), min=after, count=PAGE):
+        for letter_id, fields in page:
+            yield _dead_letter(group, letter_id.decode(), fields)
+        after = f"({page[-1][0].decode()}"
+
+
+async def list_dead_letters(redis: "Redis", keys: Keyspace, group: str) -> list[DeadLetter]:
+    """Return all of a group's dead letters, oldest first."""
+    return [letter async for letter in iterate_dead_letters(redis, keys, group)]
+
+
+def _dead_letter(group: str, letter_id: str, fields: dict[bytes, bytes]) -> DeadLetter:
+    return DeadLetter(
+        id=letter_id,
+        group=group,
+        entry=fields[b"entry"].decode(),
+        error=fields[b"error"].decode(),
+        first_seen=datetime.fromtimestamp(int(fields[b"first_seen"]) / 1000, UTC),
+        died=datetime.fromtimestamp(milliseconds_of(letter_id) / 1000, UTC),
+        subject=fields[b"subject"].decode() or None,
+        data=fields[FIELD.encode()],
+    )
 
 
 async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, mended: bytes | None = None) -> str:
-    """Put a dead letter back on the stream, as it is or with mended data, and return the id of the new entry.
+    """Put a dead letter back on its group's stream, as it is or with repaired data; return the id of the new entry.
 
-    Every group gets the new entry; they are idempotent, and those that handled the event before change nothing.
+    Every group of that stream gets the new entry; they are idempotent, and those that handled the event before change nothing.
 
     Raises:
         NotRetried: no such dead letter, its entry cannot be put back as it was, or its article has been retracted.
@@ -65,7 +81,7 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, mend
     status, *rest = await functions.call(
         "retry",
         [
-            keys.stream,
+            group_named(group).stream_key(keys),
             keys.dead_letters(group),
             keys.article(subject) if subject else "",
             keys.dead_letters_of(subject) if subject else "",

@@ -13,8 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from newswire.article import Article, Status, Tombstone
 
 FIELD = "__data__"
-OUTCOMES_KEPT = 10_000
-"""How many entries the stream of outcomes keeps, about: whoever writes to it trims it."""
 SCHEMA_ROOT = "https://newswire.example/schemas/"
 
 PUBLISHED = "newswire.article.published.v1"

@@ -1,4 +1,4 @@
-"""How long the stream keeps its entries: an age, but never less than any consumer group still needs."""
+"""How long the streams keep their entries: an age, but never less than any consumer group still needs."""
 
 import asyncio
 import logging
@@ -10,40 +10,49 @@ from redis.exceptions import RedisError
 
 from newswire import telemetry
 from newswire.consume import pause
-from newswire.dead_letters import GROUPS
 from newswire.functions import FunctionLibrary
+from newswire.groups import Stream, groups_of, stream_key
 from newswire.keyspace import Keyspace
 
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_TRIMS = 60.0
+OUTCOMES_RETENTION = timedelta(minutes=10)
+"""How long outcomes stay on their stream once their group has handled them: they are kept in records of their own."""
 
 
-async def trim(redis: "Redis", keys: Keyspace, retention: timedelta, *, now_ms: int | None = None) -> int:
-    """Trim the article stream to its retention and return how many entries went.
+async def trim(
+    redis: "Redis", keys: Keyspace, retention: timedelta, *, stream: Stream = "articles", now_ms: int | None = None
+) -> int:
+    """Trim a stream to its retention and return how many entries went.
 
     An entry that a group has not handled stays, however old it is; so does all after the checkpoint of a lost group.
     """
     wanted = (now_ms if now_ms is not None else int(time.time() * 1000)) - int(retention.total_seconds() * 1000)
     functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire", "consume")
+    newest_gone = keys.trimmed if stream == "articles" else keys.key("trimmed", stream)
+    groups = [group.name for group in groups_of(stream)]
     gone, oldest = await functions.call(
         "trim",
-        [keys.stream, *(keys.checkpoint(group) for group in GROUPS), keys.trimmed],
-        [f"{max(wanted, 0)}-0", *GROUPS],
+        [stream_key(keys, stream), *(keys.checkpoint(group) for group in groups), newest_gone],
+        [f"{max(wanted, 0)}-0", *groups],
     )
     overdue = max(wanted - int(oldest.split(b"-")[0]), 0) / 1000 if oldest else 0.0
-    telemetry.retention_overdue.set(overdue)
+    telemetry.retention_overdue.labels(stream).set(overdue)
     if overdue > SECONDS_BETWEEN_TRIMS:
-        log.warning("a consumer group keeps the stream from being trimmed", extra={"overdue_seconds": overdue})
+        log.warning(
+            "a consumer group keeps the stream from being trimmed", extra={"stream": stream, "overdue_seconds": overdue}
+        )
     return int(gone)
 
 
 async def keep_trimming(redis: "Redis", keys: Keyspace, retention: timedelta, stopping: asyncio.Event) -> None:
-    """Trim every minute until stopping is set."""
+    """Trim both streams every minute until stopping is set."""
     while True:
         try:
             await trim(redis, keys, retention)
+            await trim(redis, keys, OUTCOMES_RETENTION, stream="outcomes")
         except (RedisError, OSError) as error:
-            log.warning("the stream was not trimmed", extra={"reason": str(error)})
+            log.warning("the streams were not trimmed", extra={"reason": str(error)})
         if await pause(stopping, SECONDS_BETWEEN_TRIMS):
             return

@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     public_read: bool = True
     data_dir: Path = Path(".newswire")
     stream_retention: timedelta = timedelta(days=7)
+    dead_letter_limit: int = Field(default=100, ge=0)
+    """How many of the last 1,000 stream entries a consumer may reject before it stops; 0: any number."""
     cors_origins: Annotated[list[str], NoDecode, Commas] = ["*"]
     trusted_proxies: Annotated[list[str], NoDecode, Commas] = ["127.0.0.1"]
     """Addresses and networks of proxies whose ``X-Forwarded-For`` says who the client is."""

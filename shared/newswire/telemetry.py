@@ -18,10 +18,11 @@ repeated = Counter("newswire_repeated", "Publishing requests answered as repeats
 stream_lag = Gauge("newswire_stream_lag", "Stream entries that a group has not read", ["group"])
 oldest_pending = Gauge("newswire_oldest_pending_seconds", "Age of the oldest entry read but not handled", ["group"])
 retention_overdue = Gauge(
-    "newswire_retention_overdue_seconds", "How long past its retention a slow group keeps the stream"
+    "newswire_retention_overdue_seconds", "How long past its retention a slow group keeps a stream", ["stream"]
 )
 redelivered = Counter("newswire_redelivered", "Entries handled again after a consumer went away", ["group"])
 dead_lettered = Counter("newswire_dead_lettered", "Entries given up", ["group"])
+dead_letters = Gauge("newswire_dead_letters", "Entries given up that wait for an operator", ["group"])
 skipped = Counter("newswire_skipped", "Entries of a type this release does not know", ["group"])
 indexed = Counter("newswire_indexed", "Versions and tombstones put into the index")
 deliveries = Counter("newswire_deliveries", "Deliveries that ended", ["outcome"])

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from newswire.dead_letters import GROUPS
+from newswire.groups import GROUPS, groups_of
 from tests.faults.journal import Journal, Receipt, Subscriber, Write
 from tests.faults.readback import Indexed, Readback
 
@@ -147,7 +147,7 @@ def _stream(lives: dict[str, list[Write]], known: dict[str, list[Write]], found:
 
 
 def _groups(found: Readback) -> Iterator[Difference]:
-    for name in GROUPS:
+    for name in (group.name for group in groups_of("articles")):
         group = found.groups.get(name)
         if group is None:
             yield Difference(Wrong.LOST, f"group {name}", "there is no such group")
@@ -162,6 +162,7 @@ def _groups(found: Readback) -> Iterator[Difference]:
             yield Difference(
                 Wrong.STALE, f"group {name}", f"checkpoint {group.checkpoint}, handled {group.last_delivered}"
             )
+    for name in (group.name for group in GROUPS):
         for why in found.dead_letters.get(name, ()):
             yield Difference(Wrong.DEAD, f"dead letters of {name}", why)
 

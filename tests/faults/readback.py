@@ -10,8 +10,8 @@ from elasticsearch.helpers import async_scan
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from newswire.dead_letters import GROUPS
 from newswire.events import FIELD
+from newswire.groups import GROUPS
 from newswire.keyspace import Keyspace
 from newswire.records import unpack
 
@@ -129,7 +129,7 @@ async def _stream(redis: "Redis", keys: Keyspace, found: Readback) -> None:
         found.groups[name] = Group(
             info["pending"], info["last-delivered-id"].decode(), checkpoint.decode() if checkpoint else None
         )
-    for name in GROUPS:
+    for name in (group.name for group in GROUPS):
         letters = await redis.xrange(keys.dead_letters(name))
         found.dead_letters[name] = [fields[b"error"].decode() for _, fields in letters]
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from redis.asyncio import Redis
 
 from newswire import dead_letters, telemetry
 from newswire.consume import Consumer, Handler, Received, Rejected, Unavailable
+from newswire.groups import GROUPS, ConsumerGroup
 from newswire.keyspace import Keyspace
 
 GROUP = "search"
@@ -341,3 +343,104 @@ async def test_lag_and_age_are_measured_while_the_loop_is_held_back(redis: Redis
         await until(lambda: telemetry.oldest_pending.labels(GROUP)._value.get() > 0)
         age = telemetry.oldest_pending.labels(GROUP)._value.get()
         await until(lambda: telemetry.oldest_pending.labels(GROUP)._value.get() > age)
+
+
+async def test_a_dead_letter_tells_when_it_was_first_read_and_when_it_died(redis: Redis, keys: Keyspace) -> None:
+    calls = 0
+    crash = asyncio.Event()
+
+    async def handler(batch: Sequence[Received]) -> None:
+        nonlocal calls
+        calls += 1
+        if not crash.is_set():
+            raise Unavailable("not yet")
+        raise ZeroDivisionError("planted")
+
+    await put(redis, keys, 1)
+    async with consuming(redis, keys, handler) as consumer:
+        await until(lambda: calls >= 3 and consumer.holding_back == "not yet")
+        seen_by_now = datetime.now(UTC)
+        crash.set()
+        await until(lambda: redis.exists(keys.dead_letters(GROUP)))
+    [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
+    assert letter.first_seen < seen_by_now < letter.died
+
+
+async def test_an_entry_of_a_killed_consumer_was_first_seen_when_it_was_put_on_the_stream(
+    redis: Redis, keys: Keyspace
+) -> None:
+    entry = (await redis.xadd(keys.stream, {"__data__": "{"}, id="1700000000000-0")).decode()
+    await redis.xgroup_create(keys.stream, GROUP, "0")
+    await redis.xreadgroup(GROUP, "killed", {keys.stream: ">"})
+    async with consuming(redis, keys, Log()):
+        await until(lambda: redis.exists(keys.dead_letters(GROUP)))
+    [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
+    assert (letter.entry, letter.first_seen.timestamp()) == (entry, 1_700_000_000)
+
+
+async def test_a_consumer_that_rejects_very_much_stops_and_loses_nothing(redis: Redis, keys: Keyspace) -> None:
+    async def broken(batch: Sequence[Received]) -> None:
+        raise Rejected({item.entry_id: "the new release cannot read it" for item in batch})
+
+    await put(redis, keys, *range(50))
+    async with consuming(redis, keys, broken, batch=10, dead_letter_limit=25) as consumer:
+        await until(lambda: consumer.holding_back is not None and consumer.holding_back.startswith("stopped"))
+        reason = await consumer.check()
+    assert reason is not None
+    assert "25 of the last 1000 entries" in reason
+    assert "the new release cannot read it" in reason
+    assert await redis.xlen(keys.dead_letters(GROUP)) == 20
+    assert await pending(redis, keys) == 10
+
+    log = Log()
+    async with consuming(redis, keys, log):
+        await until(lambda: len(log.seen) == 30)
+    assert sorted(log.seen) == sorted(f"a{number}.1" for number in range(20, 50))
+
+
+async def test_a_few_rejections_among_many_entries_do_not_stop_a_consumer(redis: Redis, keys: Keyspace) -> None:
+    seen: list[str] = []
+
+    async def handler(batch: Sequence[Received]) -> None:
+        seen.extend(item.entry_id for item in batch)
+        if refused := {item.entry_id: "refused" for item in batch if item.event.id == "a0.1"}:
+            raise Rejected(refused)
+
+    async with consuming(redis, keys, handler, batch=300, dead_letter_limit=5) as consumer:
+        for round_ in range(8):
+            await put(redis, keys, *range(250))
+            await until(lambda: len(seen) == 250 * (round_ + 1) and consumer.holding_back is None)  # noqa: B023
+        assert await consumer.check() is None
+    assert await redis.xlen(keys.dead_letters(GROUP)) == 8
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+async def test_the_dead_letters_of_every_group_are_listed_and_retried_to_its_own_stream(
+    redis: Redis, keys: Keyspace, group: ConsumerGroup
+) -> None:
+    stream = group.stream_key(keys)
+    await redis.xadd(stream, {"__data__": json.dumps(event(9, data={"id": "a9"}))})
+    log = Log()
+    consumer = Consumer(redis, keys, group.name, log, stream=stream, block_ms=50)
+    stopping = asyncio.Event()
+    task = asyncio.create_task(consumer.run(stopping))
+    try:
+        await until(lambda: redis.exists(keys.dead_letters(group.name)))
+        [letter] = await dead_letters.list_dead_letters(redis, keys, group.name)
+        await dead_letters.retry(redis, keys, group.name, letter.id, json.dumps(event(9)).encode())
+        await until(lambda: log.seen == ["a9.1"])
+    finally:
+        stopping.set()
+        await asyncio.wait_for(task, 10)
+    other = keys.outcomes if stream == keys.stream else keys.stream
+    assert not await redis.exists(other)
+
+
+async def test_dead_letters_are_listed_beyond_the_first_page(redis: Redis, keys: Keyspace) -> None:
+    fields = {"entry": "1-0", "error": "x", "first_seen": 1, "subject": "", "intact": 1, "__data__": "{}"}
+    async with redis.pipeline(transaction=False) as pipe:
+        for number in range(dead_letters.PAGE * 2 + 1):
+            pipe.xadd(keys.dead_letters(GROUP), fields, id=f"{number + 1}-0")
+        await pipe.execute()
+    found = [letter.id for letter in await dead_letters.list_dead_letters(redis, keys, GROUP)]
+    assert found == [f"{number + 1}-0" for number in range(dead_letters.PAGE * 2 + 1)]

@@ -7,6 +7,7 @@ from functools import partial
 
 from redis.asyncio import Redis
 
+from newswire import groups
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.consume import Consumer
@@ -27,7 +28,6 @@ from newswire_ingest.store import ArticleStore
 from newswire_ingest.taxonomy import Taxonomy
 from newswire_ingest.taxonomy_api import taxonomy_routes
 
-OUTCOMES_GROUP = "outcomes"
 FULLEST = 0.85
 """The part of Redis' memory that publishing may fill; the rest is left to deliveries."""
 
@@ -41,7 +41,14 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     taxonomy = Taxonomy(redis, keys, store.functions)
     editor = Editor(store, taxonomy, limits, settings.site, utc_now)
     outcomes = Outcomes(redis, keys)
-    consumer = Consumer(redis, keys, OUTCOMES_GROUP, outcomes.take, stream=keys.outcomes)
+    consumer = Consumer(
+        redis,
+        keys,
+        groups.OUTCOMES.name,
+        outcomes.take,
+        stream=keys.outcomes,
+        dead_letter_limit=settings.dead_letter_limit,
+    )
 
     async def redis_keeps() -> str | None:
         if settings.allow_volatile:
@@ -67,7 +74,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "outcomes": consumer.run,
         },
         checks={"redis": redis_keeps, "memory": room.check, "outcomes": consumer.check},
-        channels=[Channel("articles", "send"), Channel("outcomes", "receive", OUTCOMES_GROUP)],
+        channels=[Channel("articles", "send"), Channel("outcomes", "receive", groups.OUTCOMES.name)],
         state={"limits": limits},
     )
 

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.consume import Consumer
+from newswire.groups import NOTIFY
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
@@ -38,7 +39,7 @@ from newswire_notify.subscriptions import Subscriptions
 from newswire_notify.tokens import StreamTokens
 from newswire_notify.worker import Worker
 
-GROUP = "notify"
+GROUP = NOTIFY.name
 FULLEST = 0.95
 """The part of the deliveries' Redis that new deliveries may fill; the rest is left to what ends them."""
 CHANNELS = (
@@ -86,7 +87,9 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         fan_out = FanOut(
             Matcher(redis, keys), queue, records, keys, clock=time.time, workers=workers, left=expansion.wake
         )
-        consumer = Consumer(records, keys, GROUP, while_there_is_room(fan_out, room))
+        consumer = Consumer(
+            records, keys, GROUP, while_there_is_room(fan_out, room), dead_letter_limit=own.dead_letter_limit
+        )
         tail = Tail(records, keys)
         places = Places(own.live_connections, own.live_per_key, own.live_per_address)
         notices = Notices(queue, records, keys, own.site, keep=keep)

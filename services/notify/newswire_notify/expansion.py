@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.consume import pause
-from newswire.events import FANNED_OUT, FIELD, OUTCOMES_KEPT, ArticleFannedOut, event
+from newswire.events import FANNED_OUT, FIELD, ArticleFannedOut, event
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire_notify.queue import Expanded, Queue, Turn
@@ -120,6 +120,6 @@ async def announce(records: "Redis", keys: Keyspace, queue: Queue, expanded: Seq
                 time=datetime.fromtimestamp(now, UTC),
                 traceparent=cause.get("traceparent"),
             )
-            pipe.xadd(keys.outcomes, {FIELD: outcome.to_json()}, maxlen=OUTCOMES_KEPT, approximate=True)
+            pipe.xadd(keys.outcomes, {FIELD: outcome.to_json()})
         await pipe.execute()
     await queue.announced([each.event for each in expanded])

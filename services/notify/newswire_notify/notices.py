@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.consume import pause
-from newswire.events import FIELD, OUTCOMES_KEPT, SUBSCRIPTION_DISABLED, SubscriptionDisabled, event
+from newswire.events import FIELD, SUBSCRIPTION_DISABLED, SubscriptionDisabled, event
 from newswire.keyspace import Keyspace
 from newswire_notify.queue import FANOUT_KEPT_MS, Queue
 
@@ -62,7 +62,7 @@ class Notices:
             subject=subscription,
             time=at,
         )
-        await self._records.xadd(self._keys.outcomes, {FIELD: said.to_json()}, maxlen=OUTCOMES_KEPT, approximate=True)
+        await self._records.xadd(self._keys.outcomes, {FIELD: said.to_json()})
         await self._queue.functions.call(
             "tell_owner",
             [],

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.consume import pause
-from newswire.events import FIELD, OUTCOMES_KEPT, PROGRESSED, DeliveriesProgressed, event
+from newswire.events import FIELD, PROGRESSED, DeliveriesProgressed, event
 from newswire.keyspace import Keyspace
 
 log = logging.getLogger(__name__)
@@ -54,12 +54,7 @@ class Totals:
         async with self._records.pipeline(transaction=False) as pipe:
             for event_id, totals in zip(moved, found, strict=True):
                 if totals:
-                    pipe.xadd(
-                        self._keys.outcomes,
-                        {FIELD: self._progressed(event_id.decode(), totals)},
-                        maxlen=OUTCOMES_KEPT,
-                        approximate=True,
-                    )
+                    pipe.xadd(self._keys.outcomes, {FIELD: self._progressed(event_id.decode(), totals)})
             await pipe.execute()
         return len(moved)
 

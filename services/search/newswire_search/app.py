@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from newswire.app import Service, open_redis
 from newswire.asyncapi import Channel
 from newswire.consume import Consumer
+from newswire.groups import SEARCH
 from newswire.keyspace import Keyspace
 from newswire.settings import Settings
 from newswire_search import api, discovery, feeds, pages, sitemaps
@@ -27,7 +28,7 @@ from newswire_search.settings import SearchSettings
 from newswire_search.upkeep import Upkeep
 from newswire_search.validators import last_change
 
-GROUP = "search"
+GROUP = SEARCH.name
 BATCH = 400  # what a request to the index costs is shared by so many; more of them hold more of a backlog in memory
 
 
@@ -89,7 +90,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         keys = Keyspace(own.namespace)
         announcer = Announcer(redis, keys, index, f"{own.site}/search")
         handler = partial(index_articles, index=index, announcer=announcer)
-        consumer = Consumer(redis, keys, GROUP, handler, batch=BATCH)
+        consumer = Consumer(redis, keys, GROUP, handler, batch=BATCH, dead_letter_limit=own.dead_letter_limit)
         readable = ErasureAware(index, redis, keys)
         changed = last_change(redis, keys, GROUP, timedelta(milliseconds=own.elasticsearch_refresh_ms))
         keeper = Keeper(redis, keys, GROUP, upkeep_of(index), owns_index=index.name == "embedded")

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from newswire import telemetry
 from newswire.consume import Unavailable
-from newswire.events import FIELD, INDEXED, OUTCOMES_KEPT, ArticleIndexed, event
+from newswire.events import FIELD, INDEXED, ArticleIndexed, event
 from newswire.keyspace import Keyspace
 from newswire_search.index import ArticleIndex, Operation, Publish
 
@@ -85,12 +85,7 @@ class Announcer:
                 telemetry.indexed.inc()
                 if item.measured and item.published:
                     telemetry.publish_to_indexed.observe(latency)
-                pipe.xadd(
-                    self._keys.outcomes,
-                    {FIELD: self._outcome(item.operation, latency, now)},
-                    maxlen=OUTCOMES_KEPT,
-                    approximate=True,
-                )
+                pipe.xadd(self._keys.outcomes, {FIELD: self._outcome(item.operation, latency, now)})
             await pipe.execute()
 
     def _outcome(self, operation: Operation, latency: float, now: datetime) -> bytes:

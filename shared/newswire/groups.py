@@ -1,0 +1,45 @@
+"""The consumer groups of Newswire: one list, from which retention, dead letters and their commands are made."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from newswire.keyspace import Keyspace
+
+Stream = Literal["articles", "outcomes"]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerGroup:
+    """A consumer group and the stream that it reads."""
+
+    name: str
+    stream: Stream
+
+    def stream_key(self, keys: Keyspace) -> str:
+        """Return the Redis key of the stream that the group reads."""
+        return stream_key(keys, self.stream)
+
+
+def stream_key(keys: Keyspace, stream: Stream) -> str:
+    """Return the Redis key of a stream."""
+    return {"articles": keys.stream, "outcomes": keys.outcomes}[stream]
+
+
+SEARCH = ConsumerGroup("search", "articles")
+NOTIFY = ConsumerGroup("notify", "articles")
+OUTCOMES = ConsumerGroup("outcomes", "outcomes")
+GROUPS = (SEARCH, NOTIFY, OUTCOMES)
+
+
+def group_named(name: str) -> ConsumerGroup:
+    """Return the group of this name.
+
+    Raises:
+        KeyError: there is no such group.
+    """
+    return {group.name: group for group in GROUPS}[name]
+
+
+def groups_of(stream: Stream) -> tuple[ConsumerGroup, ...]:
+    """Return the groups that read a stream."""
+    return tuple(group for group in GROUPS if group.stream == stream)
