@@ -21,7 +21,7 @@ def atom(feed: Feed) -> bytes:
     if feed.language:
         root.set(LANG, feed.language)
     add(root, ATOM + "id", feed.address)
-    add(root, ATOM + "title", feed.title)
+    add(root, ATOM + "title", feed.title, type="text")
     add(root, ATOM + "updated", (feed.updated or NEVER).isoformat())
     add(root, ATOM + "link", rel="self", type=MEDIA_TYPES[Format.ATOM], href=feed.address)
     add(root, ATOM + "link", rel="alternate", type="text/html", href=feed.home)
@@ -37,7 +37,7 @@ def _add_entry(root: etree._Element, entry: Entry) -> None:
     if entry.language:
         element.set(LANG, clean(entry.language))
     add(element, ATOM + "id", entry.id)
-    add(element, ATOM + "title", entry.title)
+    add(element, ATOM + "title", entry.title, type="text")
     add(element, ATOM + "published", entry.published.isoformat())
     add(element, ATOM + "updated", entry.updated.isoformat())
     add(element, ATOM + "link", rel="alternate", type="text/html", href=entry.url)
@@ -54,6 +54,6 @@ def _add_entry(root: etree._Element, entry: Entry) -> None:
     add(element, DC + "publisher", entry.publisher)
     for tag in entry.tags:
         add(element, ATOM + "category", term=tag)
-    add(element, ATOM + "summary", entry.summary)
+    add(element, ATOM + "summary", entry.summary, type="text")
     if entry.body is not None:
         add(element, ATOM + "content", entry.body, type="html")

@@ -1,7 +1,12 @@
-"""A feed as RSS 2.0, with what other vocabularies add to it: Dublin Core, Media RSS, content:encoded, Atom's links."""
+"""A feed as RSS 2.0, with what other vocabularies add to it: Dublin Core, Media RSS, content:encoded, Atom's links.
+
+Only an item's ``description`` and ``content:encoded`` are read as HTML, so plain text is escaped there before the XML writer
+escapes it again. All other elements are plain text (RSS Advisory Board, RSS Best Practices Profile, section 3).
+"""
 
 import mimetypes
 from email.utils import format_datetime
+from html import escape
 
 from lxml import etree
 
@@ -13,6 +18,7 @@ ATOM = "{http://www.w3.org/2005/Atom}"
 CONTENT = "{http://purl.org/rss/1.0/modules/content/}"
 DC = "{http://purl.org/dc/elements/1.1/}"
 MEDIA = "{http://search.yahoo.com/mrss/}"
+CHANNEL_DESCRIPTION = "The newest articles, published with Newswire"
 PREFIXES = {"atom": ATOM[1:-1], "content": CONTENT[1:-1], "dc": DC[1:-1], "media": MEDIA[1:-1]}
 
 
@@ -23,7 +29,8 @@ def rss(feed: Feed) -> bytes:
     channel = add(root, "channel")
     add(channel, "title", feed.title)
     add(channel, "link", feed.home)
-    add(channel, "description", feed.title)
+    # Programs read this element as plain text or as HTML: a fixed text says the same in both, unlike the words of a search.
+    add(channel, "description", CHANNEL_DESCRIPTION)
     if feed.language:
         add(channel, "language", feed.language)
     if feed.updated:
@@ -50,7 +57,7 @@ def _add_item(channel: etree._Element, entry: Entry) -> None:
         add(item, DC + "language", entry.language)
     for tag in entry.tags:
         add(item, "category", tag)
-    add(item, "description", entry.summary)
+    add(item, "description", escape(entry.summary, quote=False))
     if entry.body is not None:
         add(item, CONTENT + "encoded", entry.body)
     if entry.image:
