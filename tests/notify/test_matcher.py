@@ -1,19 +1,29 @@
 """The matcher finds what comparing every filter with every article finds."""
 
+import asyncio
+import json
 import os
 import random
+from contextlib import AsyncExitStack
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
+from redis.asyncio import Redis
 
+from newswire.analysis import DEFAULT
+from newswire.app import create_app
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
-from newswire_notify.matcher import Filed, Index, Matcher
+from newswire_notify.app import service
+from newswire_notify.matcher import SCAN, Filed, Index, Matcher
+from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Wish
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
-from tests.notify.conftest import Desk, published
+from tests.notify.conftest import Desk, Receiver, published, until
 
 SETS = int(os.environ.get("NEWSWIRE_FILTER_SETS", "60"))
 """Sets of filters that are compared; some thousands take a minute."""
@@ -215,3 +225,108 @@ async def test_it_begins_anew_when_changes_were_trimmed_or_the_server_was_emptie
     await desk.subscribe("http://127.0.0.1/5", {"query": "museum"})
     await matcher.catch_up()
     assert len(matcher.index) == 1
+
+
+async def test_loading_many_filters_leaves_the_event_loop_to_others(desk: Desk) -> None:
+    filters = {
+        f"digest{n}": json.dumps({"filter": {"query": f"word{n}"}, "events": ["published"]}) for n in range(2000)
+    }
+    await desk.redis.hset(desk.keys.deliveries.key("filters"), mapping=filters)
+    matcher = Matcher(desk.redis, desk.keys)
+    turns, reasons = 0, set()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            reasons.add(await matcher.check())
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(others())
+    await matcher.load(asyncio.Event())
+    running.cancel()
+    assert await matcher.check() is None
+    assert len(matcher.index) == 2000
+    assert turns > 2 * 2000 / SCAN  # as they are read, and again as they are filed
+    assert "the filters of subscriptions have not been loaded yet" in reasons
+    assert any("being loaded" in reason for reason in reasons if reason)
+
+
+async def test_a_start_prepares_the_languages_that_articles_came_in(desk: Desk) -> None:
+    await desk.subscribe("http://127.0.0.1/1", {"query": "ferry"})
+    await desk.publish("a1", language="de")
+    later = Matcher(desk.redis, desk.keys)
+    await later.load(asyncio.Event())
+    assert set(later.index.languages) == {DEFAULT, "de"}
+
+
+async def test_it_is_not_ready_while_it_loads_again_after_changes_were_lost(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matcher = Matcher(desk.redis, desk.keys)
+    await matcher.load(asyncio.Event())
+    await desk.subscribe("http://127.0.0.1/1", {"query": "ferry"})
+    await desk.subscribe("http://127.0.0.1/2", {"query": "harbour"})
+    await desk.redis.delete(desk.keys.deliveries.key("subscriptions", "changes"))
+    reasons = []
+    prepare = Index.prepare
+
+    async def noting(self: Index, language: str) -> None:
+        reasons.append(await matcher.check())
+        await prepare(self, language)
+
+    monkeypatch.setattr(Index, "prepare", noting)
+    await matcher.catch_up()
+    assert len(matcher.index) == 2
+    assert reasons
+    assert None not in reasons
+    assert await matcher.check() is None
+
+
+async def test_a_process_is_ready_and_consumes_only_once_the_filters_are_loaded(
+    redis: Redis, redis_url: str, desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await desk.subscribe(f"{receiver.url}/a")
+    await desk.put("a1")
+    may_load = asyncio.Event()
+    catch_up = Matcher.catch_up
+
+    async def held(self: Matcher) -> None:
+        await may_load.wait()
+        await catch_up(self)
+
+    monkeypatch.setattr(Matcher, "catch_up", held)
+    settings = NotifySettings(
+        redis_url=SecretStr(redis_url),
+        namespace=desk.keys.namespace,
+        allow_volatile=True,
+        webhook_allow_private=True,
+    )
+    async with AsyncExitStack() as stack:
+        own = await stack.enter_async_context(service(settings))
+        app = create_app([own], settings, redis=redis)
+        stopping: asyncio.Event = app.state.stopping
+        loops = [asyncio.ensure_future(loop(stopping)) for loop in own.loops.values()]
+        stack.push_async_callback(asyncio.wait, loops)
+        stack.callback(stopping.set)
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1")
+        )
+
+        async def waits_for_nothing_else() -> bool:
+            checks = (await http.get("/readyz")).json()["checks"]
+            return {name for name, said in checks.items() if said != "ok"} == {"notify: filters", "notify: consumer"}
+
+        await until(waits_for_nothing_else)
+        refused = await http.get("/readyz")
+        assert refused.status_code == 503
+        assert "the filters of subscriptions have not been loaded yet" in refused.text
+        assert (await http.get("/healthz")).status_code == 200
+        assert not receiver.got
+        may_load.set()
+        await until(lambda: receiver.events("/a") == ["a1.1"])
+
+        async def ready() -> bool:
+            return (await http.get("/readyz")).status_code == 200
+
+        await until(ready)

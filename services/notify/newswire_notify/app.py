@@ -1,5 +1,6 @@
 """Notify put together: settings → clients → routes → consumer, worker and tail."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -84,9 +85,8 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
 
         room = MemoryGuard(redis, FULLEST)
         expansion = Expansion(queue, records, keys, clock=time.time, enqueued=wake, room=room)
-        fan_out = FanOut(
-            Matcher(redis, keys), queue, records, keys, clock=time.time, workers=workers, left=expansion.wake
-        )
+        matcher = Matcher(redis, keys)
+        fan_out = FanOut(matcher, queue, records, keys, clock=time.time, workers=workers, left=expansion.wake)
         consumer = Consumer(
             records, keys, GROUP, while_there_is_room(fan_out, room), dead_letter_limit=own.dead_letter_limit
         )
@@ -97,6 +97,11 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         backlogs = Backlogs(queue, records, keys, keep=keep, room=room, enqueued=wake)
         subscriptions = Subscriptions(queue, records, keys, keep=keep)
         entitlements = Entitlements(subscriptions, redis, records, keys)
+
+        async def load_then_consume(stopping: asyncio.Event) -> None:
+            await matcher.load(stopping)
+            await consumer.run(stopping)
+
         yield Service(
             name="notify",
             routers=[
@@ -108,7 +113,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 events_router(Pull(records, keys, own.site), tail, places, own),
             ],
             loops={
-                "fan-out": consumer.run,
+                "fan-out": load_then_consume,
                 "expansion": expansion.run,
                 **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.run,
@@ -122,6 +127,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             checks={
                 "redis": partial(sound, redis, own.allow_volatile),
                 "names": partial(named_anew, redis, keys),
+                "filters": matcher.check,
                 "consumer": consumer.check,
                 **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.check,

@@ -6,6 +6,7 @@ has, and these are verified (`Filed.wants`). A filter without such a thing is ve
 """
 
 import asyncio
+import gc
 import logging
 import time
 from collections import Counter
@@ -15,9 +16,11 @@ from typing import TypeAlias
 
 import orjson
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from newswire.analysis import DEFAULT
 from newswire.changes import Changes, Fields
+from newswire.consume import pause
 from newswire.events import ArticlePublished
 from newswire.filters import FIELDS, Facts, Filter
 from newswire.folding import fold
@@ -34,6 +37,9 @@ WORD_FIELDS: tuple[Place, ...] = ("author", "category", "topic", "publisher", "l
 TELL_SECONDS = 2.0
 SCAN = 100
 """Filters read at a time when all are read: others have their turn on the event loop in between."""
+FREEZE_EVERY = 1000
+"""Filters after which what was read is left out of garbage collection: a full collection of a million filters holds the event
+loop up for seconds, and even of 20,000 for a quarter of a second."""
 
 
 @dataclass(slots=True)
@@ -302,6 +308,8 @@ class Index:
         shelves = Shelves(language)
         for number, (digest, (filters, events)) in enumerate(list(self._filters.items()), start=1):
             shelves.add(digest, filters, events)
+            if number % FREEZE_EVERY == 0:
+                gc.freeze()
             if number % SCAN == 0:
                 yield
         self._languages[language] = shelves
@@ -312,8 +320,12 @@ class Matcher:
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self.index = Index()
+        self.loading: str | None = "the filters of subscriptions have not been loaded yet"
+        """Why no event can be matched at the moment; None where all filters are loaded."""
         self._redis = redis
         self._keys = keys
+        self._languages = keys.deliveries.key("languages")
+        self._remembered: set[str] = set()
         names = (keys.deliveries.key("subscriptions", name) for name in ("changes", "changed"))
         self._changes = Changes(redis, *names)
 
@@ -326,35 +338,68 @@ class Matcher:
         """Return the digests of the filters that want this version."""
         return self.index.match(article)
 
+    async def check(self) -> str | None:
+        """Return why no event can be matched at the moment, or None: a readiness check."""
+        return self.loading
+
+    async def load(self, stopping: asyncio.Event) -> None:
+        """Load all filters before the first event, for every language that articles have come in; try until stopping is set."""
+        failures = 0
+        while not stopping.is_set():
+            try:
+                await self.catch_up()
+                return
+            except (RedisError, OSError) as error:
+                self.loading = f"the filters of subscriptions cannot be loaded: {error}"
+                log.warning("filters cannot be loaded", extra={"reason": str(error)})
+                await pause(stopping, min(0.1 * 2 ** min(failures, 6), 5.0))
+                failures += 1
+
     async def prepare(self, languages: Iterable[str]) -> None:
-        """File all filters for the languages of articles to come (`newswire.analysis.language_of`): no match waits for it."""
-        for language in languages:
+        """File all filters for the languages of articles to come (`newswire.analysis.language_of`): no match waits for it.
+
+        The languages are remembered in Redis, so that a start prepares them before the first event.
+        """
+        fresh = set(languages) - self._remembered
+        for language in fresh:
             await self.index.prepare(language)
+        if fresh:
+            await self._redis.sadd(self._languages, *fresh)
+            self._remembered |= fresh
 
     async def catch_up(self) -> None:
-        """Learn of every filter that came or went; after this, whoever subscribed before is known."""
+        """Apply every change since the last call; all filters are loaded where some changes were missed."""
         while (news := await self._changes.since()) is None:
             await self._rebuild()
         changed, place = news
-        for fields in changed:
+        for number, fields in enumerate(changed, start=1):
             self._apply(fields)
+            if number % SCAN == 0:
+                await asyncio.sleep(0)
         self._changes.go_on(place)
+        self.loading = None
 
     async def _rebuild(self) -> None:
-        """Begin anew from the filters as they are; changes made meanwhile are applied once more, which changes nothing."""
+        """Load the filters as they are; changes made meanwhile are applied once more, which changes nothing."""
         place = await self._changes.newest()
         index = Index()
-        cursor, said = 0, time.monotonic()
+        cursor, said, frozen = 0, time.monotonic(), 0
         while True:
             cursor, found = await self._redis.hscan(self._keys.deliveries.key("filters"), cursor, count=SCAN)
             for digest, definition in found.items():
                 index.add(digest.decode(), *_meaning(definition))
+            self.loading = f"the filters of subscriptions are being loaded: {len(index)} so far"
+            if len(index) >= frozen + FREEZE_EVERY:
+                gc.freeze()
+                frozen = len(index)
             if cursor == 0:
                 break
             if time.monotonic() > said + TELL_SECONDS:
                 said = time.monotonic()
                 log.info("reading the filters of subscriptions", extra={"read": len(index)})
-        for language in {DEFAULT, *self.index.languages}:
+        known = {language.decode() for language in await self._redis.smembers(self._languages)}
+        for language in {DEFAULT, *known, *self.index.languages}:
+            self.loading = f"the filters of subscriptions are being filed for the language {language!r}"
             await index.prepare(language)
         self.index = index
         self._changes.go_on(place)
