@@ -31,6 +31,7 @@ from newswire.last_use import LastUses
 from newswire.openapi import describe
 from newswire.operations import operations
 from newswire.settings import Settings
+from newswire.signed_tokens import SignedTokens
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +96,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.settings = settings
     app.state.redis = redis if redis is not None else open_redis(settings.redis_url.get_secret_value())
     app.state.keys = Keyspace(settings.namespace)
+    app.state.signed_tokens = SignedTokens.of(app.state.redis, app.state.keys, settings)
     app.state.stopping = asyncio.Event()
     app.state.loop_troubles = {}
     app.state.callers = {}

@@ -82,6 +82,11 @@ class Keyspace:
         return self.key("article", article_id, "dead-letters")
 
     @property
+    def token_secret(self) -> str:
+        """String: what cursors and stream tokens are signed with, made when it is first needed."""
+        return self.key("token-secret")
+
+    @property
     def reindex(self) -> str:
         """Hash: how far the making of a new index has come; there only while one is under way."""
         return self.key("reindex")

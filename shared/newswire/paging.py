@@ -1,15 +1,21 @@
-"""Lists that are read page by page: their parameters as the OpenAPI document shows them, and their answers."""
+"""Lists that are read page by page: their parameters as the OpenAPI document shows them, their cursors, and their answers."""
 
 import re
 from datetime import datetime
 from typing import Any
 
 import orjson
+from starlette.requests import Request
 from starlette.responses import Response
 
-from newswire.problems import invalid
+from newswire.accounts import Caller
+from newswire.problems import FieldError, Problem, problem
+from newswire.signed_tokens import ExpiredTokenError, ForeignTokenError, InvalidTokenError, Purpose, SignedTokens
 
-_CURSOR = re.compile(r"([0-9]{1,15})-([0-9a-z_]{1,80})")
+_PLACE = re.compile(r"([0-9]{1,15})-([0-9a-z_]{1,80})")
+LIFETIME = 24 * 3600.0
+"""For how many seconds a cursor of a list leads on."""
+_NOT_BOUND = ("cursor", "limit")
 
 PAGE = 50
 LARGEST_PAGE = 100
@@ -33,23 +39,83 @@ def described(*names: str, **others: str) -> dict[str, Any]:
     }
 
 
-def cursor_after(moment: datetime, identity: str) -> str:
-    """Return the cursor of a list in the order of time, for what comes after one item."""
+def caller_identity(caller: Caller | None) -> list[str]:
+    """Return whose tokens these are, as they are bound to a caller: an account and what it may read, or everybody without a key."""
+    return [] if caller is None else [caller.account, caller.stored_entitlement or ""]
+
+
+async def next_cursor(request: Request, caller: Caller | None, position: str | None) -> str | None:
+    """Return the cursor of the page that begins at a position of this list; None where there is none.
+
+    It is bound to the address, all parameters but ``limit``, and the caller.
+    """
+    if position is None:
+        return None
+    tokens: SignedTokens = request.app.state.signed_tokens
+    return await tokens.write(
+        Purpose.LIST_CURSOR, position.encode(), bound_to=_list_of(request, caller), lifetime=LIFETIME
+    )
+
+
+async def position_sent(request: Request, caller: Caller | None) -> str | None:
+    """Return the position in the cursor that was sent; None where none was.
+
+    Raises:
+        newswire.problems.Problem: 400 for what was not made by `next_cursor` for this list and caller, 410 where it is too old.
+    """
+    sent = request.query_params.get("cursor")
+    if sent is None:
+        return None
+    tokens: SignedTokens = request.app.state.signed_tokens
+    try:
+        return (await tokens.read(Purpose.LIST_CURSOR, sent, bound_to=_list_of(request, caller))).decode()
+    except InvalidTokenError as error:
+        raise cursor_refused(error) from None
+
+
+def cursor_refused(error: InvalidTokenError, field: str = "cursor") -> Problem:
+    """Return the problem of a cursor that leads nowhere: 410 where it is too old, else 400."""
+    if isinstance(error, ExpiredTokenError):
+        return cursor_expired()
+    if isinstance(error, ForeignTokenError):
+        what = "belongs to another request"
+        fix = "keep the address, the key and all other parameters as they were, or leave it out to begin again"
+    else:
+        what, fix = (
+            "is not a cursor that was given out here",
+            "send it exactly as the page before gave it, or leave it out",
+        )
+    detail = f"{field}: {what}"
+    return problem(400, "invalid-cursor", detail, title="Invalid cursor", errors=[FieldError(field, what, fix)])
+
+
+def cursor_expired() -> Problem:
+    """The page that a cursor leads to can no longer be given (410)."""
+    return problem(410, "cursor-expired", "this cursor has expired; begin again with the first page")
+
+
+def place_after(moment: datetime, identity: str) -> str:
+    """Return the position behind one item of a list in the order of time."""
     return f"{round(moment.timestamp() * 1000)}-{identity}"
 
 
-def place_of(cursor: str | None) -> tuple[int, str] | None:
-    """Read a cursor that `cursor_after` made: the time in ms since the epoch, and the id.
+def place_of(position: str | None) -> tuple[int, str] | None:
+    """Read a position that `place_after` made: the time in ms since the epoch, and the id.
 
     Raises:
-        newswire.problems.Problem: 422 for what was not made there.
+        newswire.problems.Problem: 400 for what was not made there.
     """
-    if cursor is None:
+    if position is None:
         return None
-    parts = _CURSOR.fullmatch(cursor)
+    parts = _PLACE.fullmatch(position)
     if parts is None:
-        raise invalid("cursor", "was not given out here", "send 'next_cursor' of the page before as it is, or none")
+        raise cursor_refused(InvalidTokenError())
     return int(parts[1]), parts[2]
+
+
+def _list_of(request: Request, caller: Caller | None) -> list[Any]:
+    parameters = sorted(pair for pair in request.query_params.multi_items() if pair[0] not in _NOT_BOUND)
+    return [request.scope["path"], parameters, caller_identity(caller)]
 
 
 def json_answer(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     cors_origins: Annotated[list[str], NoDecode, Commas] = ["*"]
     trusted_proxies: Annotated[list[str], NoDecode, Commas] = ["127.0.0.1"]
     """Addresses and networks of proxies whose ``X-Forwarded-For`` says who the client is."""
+    secret_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """What cursors and stream tokens are signed with, the same for all services and replicas; by default one that is made when
+    it is first needed and kept in Redis."""
+    secret_key_previous: SecretStr | None = None
+    """The ``secret_key`` before: tokens signed with it are accepted while the new one is being introduced."""
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (tests only): ``/readyz`` says no otherwise."""
 

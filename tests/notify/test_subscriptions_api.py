@@ -157,8 +157,11 @@ async def test_lists_are_narrowed_and_read_page_by_page(owner: Owner) -> None:
     assert await listed(label=["team:odd", "team:even"]) == []
     assert await listed(status="paused") == ["3"]
     assert await listed(url=made[4]["channel"]["url"], channel="webhook") == ["4"]
-    for wrong in ({"status": "asleep"}, {"label": "team"}, {"cursor": "x"}, {"channel": "pigeon"}, {"colour": "red"}):
+    for wrong in ({"status": "asleep"}, {"label": "team"}, {"channel": "pigeon"}, {"colour": "red"}):
         assert (await owner.http.get(PATH, params=wrong)).status_code == 422
+    cursor = (await owner.get("", limit=1))["next_cursor"]
+    for wrong in ({"cursor": "x"}, {"cursor": cursor, "status": "active"}, {"cursor": cursor + "A"}):
+        assert (await owner.http.get(PATH, params=wrong)).status_code == 400
 
 
 async def test_pausing_and_resuming(owner: Owner, receiver: Receiver, desk: Desk) -> None:
@@ -259,8 +262,9 @@ async def test_deliveries_are_listed_narrowed_and_read(owner: Owner, receiver: R
     assert (await owner.get(path, state="dead"))["deliveries"] == []
     assert (await owner.get(path, since="2035-01-01T00:00:00Z"))["deliveries"] == []
     assert len((await owner.get(path, since="2025-01-01T00:00:00Z", state="waiting"))["deliveries"]) == 5
-    for wrong in ({"state": "lost"}, {"since": "today"}, {"cursor": "x"}, {"colour": "red"}):
+    for wrong in ({"state": "lost"}, {"since": "today"}, {"colour": "red"}):
         assert (await owner.http.get(f"{PATH}{path}", params=wrong)).status_code == 422
+    assert (await owner.http.get(f"{PATH}{path}", params={"cursor": "x"})).status_code == 400
     one = await owner.get(f"{path}/{found['a3']['id']}")
     assert (one["article"], one["state"], one["version"]) == ("a3", "waiting", 1)
     [attempt] = (await owner.get(f"{path}/{one['id']}/attempts"))["attempts"]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
-from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
+from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
 from newswire.problems import not_found, problem
 from newswire.registry import (
     Account,
@@ -103,9 +103,10 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def read_accounts(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
         params = scalar_params(request.query_params, ("cursor", "limit"))
         limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
-        found = await list_accounts(redis, keys, after=params.get("cursor", ""), limit=limit + 1)
+        after = await position_sent(request, caller) or ""
+        found = await list_accounts(redis, keys, after=after, limit=limit + 1)
         page = found[:limit]
-        following = page[-1].name if len(found) > limit else None
+        following = await next_cursor(request, caller, page[-1].name if len(found) > limit else None)
         return json_answer({"accounts": [_shown(account) for account in page], "next_cursor": following})
 
     @routes.get("/{name:path}", response_model=AccountView, summary="Look at an account")

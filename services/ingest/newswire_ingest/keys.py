@@ -12,7 +12,7 @@ from newswire.accounts import LONGEST_ACCOUNT, Caller, Disabled, Scope, authoris
 from newswire.article import Moment, Text
 from newswire.keyring import LONGEST_OVERLAP, OVERLAP, Key, NotRotated, find_key, list_keys, revoke_key, rotate_key
 from newswire.keyspace import Keyspace
-from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
+from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
 from newswire.problems import not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 
@@ -113,11 +113,10 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def read_keys(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
         params = scalar_params(request.query_params, ("account", "cursor", "limit"))
         limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
-        found = await list_keys(
-            redis, keys, account=params.get("account"), after=params.get("cursor", ""), limit=limit + 1
-        )
+        after = await position_sent(request, caller) or ""
+        found = await list_keys(redis, keys, account=params.get("account"), after=after, limit=limit + 1)
         page = found[:limit]
-        following = page[-1].id if len(found) > limit else None
+        following = await next_cursor(request, caller, page[-1].id if len(found) > limit else None)
         return json_answer({"keys": [_shown(key) for key in page], "next_cursor": following})
 
     @routes.get("/{key_id}", response_model=KeyView, summary="Look at a key")

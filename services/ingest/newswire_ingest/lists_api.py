@@ -9,18 +9,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from newswire.article import Status
-from newswire.problems import gone, invalid, not_found
+from newswire.paging import next_cursor, position_sent
+from newswire.problems import gone, not_found
 from newswire.requests import JSON, scalar_params
 from newswire_ingest import answers
 from newswire_ingest.articles_api import ArticleId, NoBody, Owner
 from newswire_ingest.editing import PATH, Editor, Found, view
-from newswire_ingest.publish import is_article_id
 from newswire_ingest.store import ArticleStore
 
 _READ_AT_ONCE = 10
 """Documents in memory at a time: each may be some MiB."""
 _LIMIT = Field(ge=1, le=100)
-_CURSOR = Field(max_length=40, description="'next_cursor' of the page before")
+_CURSOR = Field(description="'next_cursor' of the page before")
 
 
 class ArticlesWanted(BaseModel):
@@ -59,17 +59,19 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
     @routes.get("", response_model=answers.ArticleList, summary="List your own articles, newest first")
-    async def articles(caller: Owner, _: NoBody, __: OnceEach, wanted: Annotated[ArticlesWanted, Query()]) -> Response:
-        if wanted.cursor is not None and not is_article_id(wanted.cursor):
-            raise _no_cursor()
+    async def articles(
+        request: Request, caller: Owner, _: NoBody, __: OnceEach, wanted: Annotated[ArticlesWanted, Query()]
+    ) -> Response:
+        after = await position_sent(request, caller)
         statuses = [wanted.status] if wanted.status else list(Status)
-        ids = await store.list_articles(caller.account, statuses, wanted.cursor, wanted.limit + 1)
+        ids = await store.list_articles(caller.account, statuses, after, wanted.limit + 1)
         page, more = ids[: wanted.limit], len(ids) > wanted.limit
         listed: list[dict[str, Any]] = []
         for at in range(0, len(page), _READ_AT_ONCE):
             found = await store.find_all(page[at : at + _READ_AT_ONCE])
             listed += [_without_body(view(Found(*one))) for one in found]
-        return _json({"articles": listed, "next_cursor": page[-1] if more else None})
+        following = await next_cursor(request, caller, page[-1] if more else None)
+        return _json({"articles": listed, "next_cursor": following})
 
     @routes.get(
         "/{article_id}/versions",
@@ -77,22 +79,23 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
         summary="List the versions of one of your own articles, newest first",
     )
     async def versions(
+        request: Request,
         caller: Owner,
         _: NoBody,
         __: OnceEach,
         article_id: ArticleId,
         wanted: Annotated[VersionsWanted, Query()],
     ) -> Response:
-        if wanted.cursor is not None and not wanted.cursor.isdecimal():
-            raise _no_cursor()
-        before = int(wanted.cursor) if wanted.cursor is not None else None
+        sent = await position_sent(request, caller)
+        before = int(sent) if sent is not None else None
         head = (await editor.find(article_id, caller)).head
         if head.status is Status.RETRACTED:
             raise gone("article")
         newest = min(head.version, before - 1) if before is not None else head.version
         oldest = max(newest - wanted.limit, 0) + 1
         found = await store.list_versions(article_id, newest, oldest)
-        return _json({"versions": found, "next_cursor": str(oldest) if oldest > 1 else None})
+        following = await next_cursor(request, caller, str(oldest) if oldest > 1 else None)
+        return _json({"versions": found, "next_cursor": following})
 
     @routes.get(
         "/{article_id}/versions/{number}",
@@ -120,7 +123,3 @@ def _without_body(article: dict[str, Any]) -> dict[str, Any]:
 
 def _json(answer: Any) -> Response:
     return Response(orjson.dumps(answer), 200, {"Cache-Control": "private, no-store"}, JSON)
-
-
-def _no_cursor() -> Exception:
-    return invalid("cursor", "was not given out here", "send 'next_cursor' of the page before as it is, or none")

@@ -16,6 +16,7 @@ from newswire.groups import NOTIFY
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
+from newswire.signed_tokens import SignedTokens
 from newswire_notify import deadletters_api, deliveries_api, endpoints_api, subscriptions_api
 from newswire_notify.backlog import Backlogs
 from newswire_notify.connections import Connections
@@ -91,6 +92,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             records, keys, GROUP, while_there_is_room(fan_out, room), dead_letter_limit=own.dead_letter_limit
         )
         tail = Tail(records, keys)
+        signed = SignedTokens.of(records, keys, own)
         places = Places(own.live_connections, own.live_per_key, own.live_per_address)
         notices = Notices(queue, records, keys, own.site, keep=keep)
         totals = Totals(redis, records, keys, own.site)
@@ -109,8 +111,8 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site)),
                 deliveries_api.router(subscriptions, Deliveries(queue, records, keys, keep=keep), queue),
                 deadletters_api.router(redis, keys),
-                live_router(tail, places, StreamTokens(records, keys), own),
-                events_router(Pull(records, keys, own.site), tail, places, own),
+                live_router(tail, places, StreamTokens(records, keys, signed), own),
+                events_router(Pull(records, keys, own.site), tail, places, signed, own),
             ],
             loops={
                 "fan-out": load_then_consume,

@@ -10,7 +10,16 @@ from redis.asyncio import Redis
 
 from newswire.accounts import Caller, Scope, authorised
 from newswire.keyspace import Keyspace
-from newswire.paging import LARGEST_PAGE, PAGE, cursor_after, described, json_answer, place_of
+from newswire.paging import (
+    LARGEST_PAGE,
+    PAGE,
+    described,
+    json_answer,
+    next_cursor,
+    place_after,
+    place_of,
+    position_sent,
+)
 from newswire.problems import not_found, problem
 from newswire.requests import limit_param, scalar_params, single_headers
 from newswire_notify.deadletters import NoDeadDelivery, drop, list_dead, retry
@@ -55,9 +64,9 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def list_all(caller: Admin, request: Request) -> Response:
         params = scalar_params(request.query_params, ("cursor", "limit"))
         limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
-        found = await list_dead(redis, keys, limit + 1, place_of(params.get("cursor")))
+        found = await list_dead(redis, keys, limit + 1, place_of(await position_sent(request, caller)))
         last = found[limit - 1] if len(found) > limit else None
-        following = cursor_after(last.ended, last.id) if last else None
+        following = await next_cursor(request, caller, place_after(last.ended, last.id) if last else None)
         return json_answer({"deadletters": [asdict(dead) for dead in found[:limit]], "next_cursor": following})
 
     @routes.post("/{delivery_id}/retry", status_code=202, summary="Try a delivery again that was given up")

@@ -8,7 +8,16 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from newswire.accounts import milliseconds
 from newswire.article import Moment
-from newswire.paging import LARGEST_PAGE, PAGE, cursor_after, described, json_answer, place_of
+from newswire.paging import (
+    LARGEST_PAGE,
+    PAGE,
+    described,
+    json_answer,
+    next_cursor,
+    place_after,
+    place_of,
+    position_sent,
+)
 from newswire.problems import invalid, not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.backlog import Standing, replay_since, standing
@@ -116,12 +125,13 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
             _state(params.get("state")),
             params.get("article"),
             _since(params.get("since")),
-            place_of(params.get("cursor")),
+            place_of(await position_sent(request, caller)),
         )
         await owned(subscriptions, caller, subscription_id)
         found = await deliveries.of(subscription_id, limit + 1, wanted)
         last = found[limit - 1] if len(found) > limit else None
-        following = cursor_after(datetime.fromisoformat(last["created_at"]), last["id"]) if last else None
+        after = place_after(datetime.fromisoformat(last["created_at"]), last["id"]) if last else None
+        following = await next_cursor(request, caller, after)
         return json_answer({"deliveries": found[:limit], "next_cursor": following})
 
     @routes.get(

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from newswire.accounts import Caller, reader
 from newswire.filters import filter_from_params
+from newswire.paging import caller_identity, cursor_refused
 from newswire.problems import invalid
 from newswire.requests import limit_param, single_headers
+from newswire.signed_tokens import InvalidTokenError, SignedTokens
 from newswire_notify.entries import Asked
 from newswire_notify.live import Tail
 from newswire_notify.live_api import client_address, end_when_gone, parameters
@@ -36,7 +38,7 @@ class EventPage(BaseModel):
     """Whether the place asked for is gone: it begins anew with every article as it is now."""
 
 
-def events_router(pull: Pull, tail: Tail, places: Places, settings: NotifySettings) -> APIRouter:
+def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, settings: NotifySettings) -> APIRouter:
     """Return the pages of events."""
     routes = APIRouter(tags=["live stream"])
 
@@ -57,12 +59,15 @@ def events_router(pull: Pull, tail: Tail, places: Places, settings: NotifySettin
         filter_ = filter_from_params(params, ("after", "limit", "wait"))
         limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
         wait = _wait(params.get("wait"))
-        after = _after(params.get("after"))
+        bound_to = [request.scope["path"], filter_.canonical(), caller_identity(caller)]
+        after = await _after(params.get("after"), tokens, bound_to)
         asked = Asked.by([filter_, caller.entitlement if caller else None])
         place = await pull.newest() if after is None else after
         if wait:
-            return _answer(await _waited(request, caller, asked, place, limit, wait))
-        return _answer(await pull.page(asked, place, limit))
+            page = await _waited(request, caller, asked, place, limit, wait)
+        else:
+            page = await pull.page(asked, place, limit)
+        return _answer(page, await write_cursor(page.next, tokens, bound_to))
 
     async def _waited(
         request: Request, caller: Caller | None, asked: Asked, place: Place, limit: int, wait: int
@@ -102,15 +107,13 @@ def events_router(pull: Pull, tail: Tail, places: Places, settings: NotifySettin
     return routes
 
 
-def _after(sent: str | None) -> Place | None:
+async def _after(sent: str | None, tokens: SignedTokens, bound_to: Any) -> Place | None:
     if sent is None:
         return None
     try:
-        return read_cursor(sent)
-    except ValueError:
-        raise invalid(
-            "after", "is neither a cursor nor an id of the stream", "send the 'next' of the page before, or 0"
-        ) from None
+        return await read_cursor(sent, tokens, bound_to)
+    except InvalidTokenError as error:
+        raise cursor_refused(error, "after") from None
 
 
 def _wait(sent: str | None) -> int:
@@ -121,7 +124,7 @@ def _wait(sent: str | None) -> int:
     return int(sent)
 
 
-def _answer(page: Page) -> Response:
-    about = orjson.dumps({"next": write_cursor(page.next), "more": page.more, "restarted": page.restarted})
+def _answer(page: Page, following: str) -> Response:
+    about = orjson.dumps({"next": following, "more": page.more, "restarted": page.restarted})
     body = b'{"events":[' + b",".join(page.events) + b"]," + about[1:]
     return Response(body, headers={"Cache-Control": "no-store"}, media_type="application/json")

@@ -5,12 +5,10 @@ article as it is now, oldest first. The stream's end is noted before the first r
 there behind the last: what changed meanwhile comes a second time, and nothing is left out.
 """
 
-import base64
-import binascii
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import orjson
 from redis.asyncio import Redis
@@ -19,6 +17,7 @@ from newswire.article import Status
 from newswire.events import recorded_event
 from newswire.keyspace import Keyspace
 from newswire.records import unpack
+from newswire.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 from newswire.stream import BEGINNING, Position, newest_entry, position, written
 from newswire_notify.entries import Asked, Entry, entry_from_record, entry_of
 
@@ -162,29 +161,28 @@ class Pull:
         return found
 
 
-def read_cursor(sent: str) -> Place:
-    """Read the place that a client sends: a stream id, or what `write_cursor` returned.
+async def read_cursor(sent: str, tokens: SignedTokens, bound_to: Any) -> Place:
+    """Read the place that a client sends: a stream id, or what `write_cursor` returned for the same reader and filters.
 
     Raises:
-        ValueError: it is neither.
+        newswire.signed_tokens.InvalidTokenError: it is neither.
     """
     if not sent.startswith(_OPAQUE):
-        return position(sent)
-    encoded = sent.removeprefix(_OPAQUE)
-    try:
-        held = orjson.loads(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-        then, retractions, created, article = held
-        place = InRecords(position(then), retractions, created, article)
-    except (binascii.Error, orjson.JSONDecodeError, TypeError) as error:
-        raise ValueError("not a cursor") from error
-    if not (isinstance(retractions, bool) and isinstance(created, int) and isinstance(article, str)):
-        raise ValueError("not a cursor")
-    return place
+        try:
+            return position(sent)
+        except ValueError:
+            raise InvalidTokenError("not an id of the stream") from None
+    content = await tokens.read(Purpose.EVENTS_CURSOR, sent.removeprefix(_OPAQUE), bound_to=bound_to)
+    then, retractions, created, article = orjson.loads(content)
+    return InRecords(position(then), retractions, created, article)
 
 
-def write_cursor(place: Place) -> str:
-    """Return a place as clients hold it: on the stream it is the id that the live stream resumes from as well."""
+async def write_cursor(place: Place, tokens: SignedTokens, bound_to: Any) -> str:
+    """Return a place as clients hold it: on the stream it is the id that the live stream resumes from as well.
+
+    A place among the records is signed. It leads on for ever, since a mirror may have been stopped for any time.
+    """
     if not isinstance(place, InRecords):
         return written(place)
     held = [written(place.then), place.retractions, place.created, place.article]
-    return _OPAQUE + base64.urlsafe_b64encode(orjson.dumps(held)).decode().rstrip("=")
+    return _OPAQUE + await tokens.write(Purpose.EVENTS_CURSOR, orjson.dumps(held), bound_to=bound_to)

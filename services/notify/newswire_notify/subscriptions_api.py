@@ -15,7 +15,16 @@ from newswire.conditions import IF_MATCH, Conditions, etag
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire.merge_patch import MEDIA_TYPE, merged, patch_of
-from newswire.paging import LARGEST_PAGE, PAGE, cursor_after, described, json_answer, place_of
+from newswire.paging import (
+    LARGEST_PAGE,
+    PAGE,
+    described,
+    json_answer,
+    next_cursor,
+    place_after,
+    place_of,
+    position_sent,
+)
 from newswire.problems import Problem, from_validation_error, invalid, not_found, problem, unavailable
 from newswire.requests import JSON, Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.channel import Webhook, WebhookView
@@ -198,7 +207,8 @@ def router(
             "url": params.get("url"),
         }
         page: list[Subscription] = []
-        async for found in subscriptions.of(caller.account, place_of(params.get("cursor"))):
+        after = place_of(await position_sent(request, caller))
+        async for found in subscriptions.of(caller.account, after):
             has = {"status": found.status, "type": found.channel.type, "url": found.channel.url}
             labelled = all(found.labels.get(name) == value for name, value in labels)
             if labelled and all(value in (None, has[name]) for name, value in wanted.items()):
@@ -206,7 +216,7 @@ def router(
             if len(page) > limit:
                 break
         last = page[limit - 1] if len(page) > limit else None
-        following = cursor_after(last.created_at, last.id) if last else None
+        following = await next_cursor(request, caller, place_after(last.created_at, last.id) if last else None)
         return json_answer({"subscriptions": [found.shown() for found in page[:limit]], "next_cursor": following})
 
     @routes.post("/preview", response_model=Foreseen, summary="See of what a subscription would have been told lately")

@@ -4,12 +4,6 @@ A token is signed, not stored: it names the key it was made with and the filter 
 key is at the time it is used.
 """
 
-import base64
-import binascii
-import hashlib
-import hmac
-import secrets
-import time
 from dataclasses import dataclass
 
 import orjson
@@ -18,13 +12,13 @@ from redis.asyncio import Redis
 from newswire.accounts import Caller, caller_of
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
+from newswire.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 
 PREFIX = "nwt_"
 LONGEST_LIFE = 600
 """Seconds."""
 LONGEST = 4000
 """Characters: an address that holds one still passes through every proxy."""
-_SIGNED = 32
 
 
 class TooLong(ValueError):
@@ -41,12 +35,12 @@ class Bearer:
 
 
 class StreamTokens:
-    """Makes and reads tokens; all replicas share the secret they are signed with."""
+    """Makes and reads tokens."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+    def __init__(self, redis: "Redis", keys: Keyspace, signed: SignedTokens) -> None:
         self._redis = redis
         self._keys = keys
-        self._name = keys.key("stream-token-secret")
+        self._signed = signed
 
     async def make(self, caller: Caller, filter_: Filter, seconds: int) -> tuple[str, float]:
         """Return a new token, and when it ends.
@@ -54,12 +48,10 @@ class StreamTokens:
         Raises:
             TooLong: its filter is too large.
         """
-        ends = int(time.time()) + seconds
+        ends = int(self._signed.now()) + seconds
         narrow = filter_.model_dump(mode="json", exclude_defaults=True)
         content = orjson.dumps({"key": caller.key_id, "filter": narrow, "ends": ends})
-        await self._redis.set(self._name, secrets.token_hex(32), nx=True)
-        secret = await self._redis.get(self._name)
-        token = PREFIX + base64.urlsafe_b64encode(_signature(secret, content) + content).decode().rstrip("=")
+        token = PREFIX + await self._signed.write(Purpose.STREAM_TOKEN, content, lifetime=seconds)
         if len(token) > LONGEST:
             raise TooLong
         return token, float(ends)
@@ -68,21 +60,11 @@ class StreamTokens:
         """Return who holds a token, or None where it is not sound, its time is over, or its key opens nothing any more."""
         if not token.startswith(PREFIX) or len(token) > LONGEST:
             return None
-        encoded = token.removeprefix(PREFIX)
         try:
-            signed = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
-        except (binascii.Error, ValueError):
+            said = orjson.loads(await self._signed.read(Purpose.STREAM_TOKEN, token.removeprefix(PREFIX)))
+        except InvalidTokenError:
             return None
-        signature, content = signed[:_SIGNED], signed[_SIGNED:]
-        secret = await self._redis.get(self._name)
-        if secret is None or not hmac.compare_digest(signature, _signature(secret, content)):
-            return None
-        said = orjson.loads(content)
-        if said["ends"] <= time.time():
+        if said["ends"] <= self._signed.now():
             return None
         caller = await caller_of(self._redis, self._keys, said["key"])
         return None if caller is None else Bearer(caller, Filter.model_validate(said["filter"]), said["ends"])
-
-
-def _signature(secret: bytes, content: bytes) -> bytes:
-    return hmac.digest(secret, b"stream token " + content, hashlib.sha256)

@@ -1,0 +1,156 @@
+"""Tokens that only an installation can make, and that are of use only for what they were made for."""
+
+import asyncio
+import random
+import string
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.keyspace import Keyspace
+from newswire.settings import Settings
+from newswire.signed_tokens import (
+    RETRY_SECONDS,
+    ExpiredTokenError,
+    ForeignTokenError,
+    InvalidTokenError,
+    Purpose,
+    SignedTokens,
+)
+
+ALPHABET = string.ascii_letters + string.digits + "-_"
+BOUND = ["/v1/search", {"q": "ferry"}, ["Desk"]]
+
+
+@pytest.fixture
+def keys(namespace: str) -> Keyspace:
+    return Keyspace(namespace)
+
+
+class Clock:
+    now = 1_790_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_token_gives_its_content_back(redis: Redis, keys: Keyspace) -> None:
+    tokens = SignedTokens(redis, keys)
+    for content in (b"", b"\x00\xff", b"x" * 5000):
+        token = await tokens.write(Purpose.LIST_CURSOR, content, bound_to=BOUND, lifetime=60)
+        assert set(token) <= set(ALPHABET)
+        assert await tokens.read(Purpose.LIST_CURSOR, token, bound_to=BOUND) == content
+
+
+async def test_whatever_is_changed_in_a_token_is_noticed(redis: Redis, keys: Keyspace) -> None:
+    tokens = SignedTokens(redis, keys)
+    token = await tokens.write(Purpose.SEARCH_CURSOR, b"content", bound_to=BOUND, lifetime=60)
+    changed = [
+        token[:at] + other + token[at + 1 :] for at in range(len(token)) for other in ALPHABET if other != token[at]
+    ]
+    changed += [token[:at] for at in range(len(token))] + [
+        token + more for more in ("A", "=", "AA", " ", "\n", "\u00e9")
+    ]
+    chance = random.Random(3)
+    changed += ["".join(chance.choices(ALPHABET, k=chance.randrange(0, 200))) for _ in range(500)]
+    for each in changed:
+        with pytest.raises(InvalidTokenError) as refused:
+            await tokens.read(Purpose.SEARCH_CURSOR, each, bound_to=BOUND)
+        assert type(refused.value) is InvalidTokenError, each
+
+
+async def test_a_token_is_of_use_for_its_purpose_and_request_alone(redis: Redis, keys: Keyspace) -> None:
+    tokens = SignedTokens(redis, keys)
+    token = await tokens.write(Purpose.LIST_CURSOR, b"content", bound_to=BOUND)
+    for purpose in set(Purpose) - {Purpose.LIST_CURSOR}:
+        with pytest.raises(InvalidTokenError):
+            await tokens.read(purpose, token, bound_to=BOUND)
+    others: list[Any] = [None, [], [*BOUND, ""], ["/v1/search", {"q": "ferry "}, ["Desk"]], "".join(map(str, BOUND))]
+    for other in others:
+        with pytest.raises(ForeignTokenError):
+            await tokens.read(Purpose.LIST_CURSOR, token, bound_to=other)
+
+
+async def test_a_token_ends(redis: Redis, keys: Keyspace) -> None:
+    clock = Clock()
+    tokens = SignedTokens(redis, keys, clock=clock)
+    short = await tokens.write(Purpose.LIST_CURSOR, b"content", lifetime=60)
+    endless = await tokens.write(Purpose.LIST_CURSOR, b"content")
+    clock.now += 59.9
+    assert await tokens.read(Purpose.LIST_CURSOR, short) == b"content"
+    clock.now += 0.2
+    with pytest.raises(ExpiredTokenError):
+        await tokens.read(Purpose.LIST_CURSOR, short)
+    clock.now += 10 * 365 * 86_400
+    assert await tokens.read(Purpose.LIST_CURSOR, endless) == b"content"
+
+
+async def test_all_processes_use_one_secret_even_if_they_make_it_at_once(redis: Redis, keys: Keyspace) -> None:
+    processes = [SignedTokens(redis, keys) for _ in range(20)]
+    made = await asyncio.gather(*(each.write(Purpose.LIST_CURSOR, b"content") for each in processes))
+    for reader in processes:
+        for token in made:
+            assert await reader.read(Purpose.LIST_CURSOR, token) == b"content"
+    other = SignedTokens(redis, Keyspace(f"{keys.namespace}-other"))
+    with pytest.raises(InvalidTokenError):
+        await other.read(Purpose.LIST_CURSOR, made[0])
+    await redis.delete(other._name)
+
+
+async def test_a_secret_that_a_restored_backup_brought_is_found(
+    redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = SignedTokens(redis, keys)
+    await tokens.write(Purpose.LIST_CURSOR, b"content")
+    await redis.set(keys.token_secret, "a" * 64)
+    restored = await SignedTokens(redis, keys).write(Purpose.LIST_CURSOR, b"content")
+    monkeypatch.setattr("newswire.signed_tokens.RETRY_SECONDS", 0.0)
+    assert await tokens.read(Purpose.LIST_CURSOR, restored) == b"content"
+
+
+async def test_forged_tokens_do_not_burden_redis(redis: Redis, keys: Keyspace) -> None:
+    tokens = SignedTokens(redis, keys)
+    token = await tokens.write(Purpose.LIST_CURSOR, b"content")
+    assert RETRY_SECONDS > 1
+    await redis.set(keys.token_secret, "b" * 64)
+    with pytest.raises(InvalidTokenError):  # within the time, Redis is not asked again
+        await tokens.read(Purpose.LIST_CURSOR, ("A" if token[0] != "A" else "B") + token[1:])
+    assert await tokens.read(Purpose.LIST_CURSOR, token) == b"content"
+
+
+class Down:
+    async def get(self, name: str) -> bytes:
+        raise RedisError("down")
+
+
+async def test_a_known_secret_is_used_while_redis_is_down(
+    redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = SignedTokens(redis, keys)
+    token = await tokens.write(Purpose.LIST_CURSOR, b"content")
+    monkeypatch.setattr(tokens, "_redis", Down())
+    monkeypatch.setattr("newswire.signed_tokens.REFRESH_SECONDS", 0.0)
+    assert await tokens.read(Purpose.LIST_CURSOR, token) == b"content"
+    unknown = SignedTokens(Down(), keys)
+    with pytest.raises(RedisError):
+        await unknown.read(Purpose.LIST_CURSOR, token)
+
+
+async def test_a_secret_by_setting_is_replaced_without_ending_tokens(redis: Redis, keys: Keyspace) -> None:
+    def of(**settings: str) -> SignedTokens:
+        return SignedTokens.of(redis, keys, Settings.model_validate(settings))
+
+    old, new = "o" * 32, "n" * 32
+    before = await of(secret_key=old).write(Purpose.LIST_CURSOR, b"content")
+    during = of(secret_key=new, secret_key_previous=old)
+    assert await during.read(Purpose.LIST_CURSOR, before) == b"content"
+    after = of(secret_key=new)
+    assert await after.read(Purpose.LIST_CURSOR, await during.write(Purpose.LIST_CURSOR, b"new")) == b"new"
+    with pytest.raises(InvalidTokenError):
+        await after.read(Purpose.LIST_CURSOR, before)
+    assert not await redis.exists(keys.token_secret)
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"secret_key": "short"})
