@@ -1,5 +1,6 @@
 """`newswire run`: all of Newswire in one process, on the embedded Valkey and the embedded index."""
 
+import ipaddress
 import os
 import shlex
 import signal
@@ -63,7 +64,18 @@ def _set_environment(host: str, port: int, data_dir: Path, redis_url: str) -> No
         "NEWSWIRE_DATA_DIR": str(data_dir),
     }
     os.environ.setdefault("NEWSWIRE_PUBLIC_URL", _address(host, port))
-    os.environ.setdefault("NEWSWIRE_WEBHOOK_ALLOW_PRIVATE", "true")
+    # Whoever can reach this server could otherwise have it call addresses inside the network that it stands in.
+    os.environ.setdefault("NEWSWIRE_WEBHOOK_ALLOW_PRIVATE", "true" if is_loopback(host) else "false")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach what listens on a host; a name counts by every address that it has."""
+    try:
+        found = {info[4][0] for info in socket.getaddrinfo(host or "0.0.0.0", None)}  # noqa: S104 (what '' listens on)
+    except OSError:
+        return False
+    addresses = [ipaddress.ip_address(str(address).partition("%")[0]) for address in found]
+    return bool(addresses) and all((getattr(each, "ipv4_mapped", None) or each).is_loopback for each in addresses)
 
 
 def _address(host: str, port: int) -> str:
@@ -79,6 +91,7 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None
     from newswire.telemetry import log_as_json
     from newswire_ingest.app import service as ingest
     from newswire_notify.app import service as notify
+    from newswire_notify.settings import NotifySettings
     from newswire_search.app import service as search
 
     settings = Settings()
@@ -93,7 +106,7 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None
             due.unlink(missing_ok=True)
         elif first_start and not restored:
             due.touch()
-        started = _welcome(_address(host, port), data_dir, credentials, first_start)
+        started = _welcome(host, port, data_dir, credentials, first_start, NotifySettings().webhook_allow_private)
         await serve([ingest, search, notify], settings, host, port, started=started)
 
     with (data_dir / LOG).open("a", encoding="utf-8") as log:
@@ -102,8 +115,10 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None
 
 
 def _welcome(
-    site: str, data_dir: Path, credentials: dict[str, str], first_start: bool
+    host: str, port: int, data_dir: Path, credentials: dict[str, str], first_start: bool, private_webhooks: bool
 ) -> Callable[[], Awaitable[None]]:
+    site = _address(host, port)
+
     async def welcome() -> None:
         # With a slash in it: a shell looks for a bare name in PATH.
         secrets = shlex.quote(os.path.join(data_dir, CREDENTIALS))  # noqa: PTH118 (pathlib drops the "./")
@@ -114,14 +129,21 @@ def _welcome(
         say(f"  live       {site}/v1/stream")
         say(f"  keys       {data_dir / CREDENTIALS}{'  (just made, only you can read it)' if first_start else ''}")
         say(f"  log        {data_dir / LOG}")
+        if not private_webhooks:
+            say("  webhooks   to public addresses only; NEWSWIRE_WEBHOOK_ALLOW_PRIVATE=true allows private ones too")
+        elif not is_loopback(host):
+            say(
+                "  webhooks   to private addresses too, as NEWSWIRE_WEBHOOK_ALLOW_PRIVATE says: subscribers can reach your network"
+            )
         say()
         due = data_dir / SAMPLES_DUE
         if due.exists():
             from newswire_cli.samples import publish_samples
 
-            say("Six sample articles go the whole way: published, found by search, delivered to a webhook.")
+            way = "found by search, delivered to a webhook" if private_webhooks else "found by search"
+            say(f"Six sample articles go the whole way: published, {way}.")
             keys = credentials["NEWSWIRE_PUBLISHER_KEY"], credentials["NEWSWIRE_SUBSCRIBER_KEY"]
-            if await publish_samples(site, *keys):
+            if await publish_samples(site, *keys, with_webhook=private_webhooks):
                 due.unlink(missing_ok=True)
             say()
         say("Publish an article of your own, and find it by another form of one of its words:")

@@ -61,8 +61,11 @@ def samples() -> list[dict[str, Any]]:
     return articles
 
 
-async def publish_samples(site: str, publisher_key: str, subscriber_key: str) -> bool:
-    """Publish the samples and tell how soon each was found and delivered; return whether all went well."""
+async def publish_samples(site: str, publisher_key: str, subscriber_key: str, *, with_webhook: bool = True) -> bool:
+    """Publish the samples and tell how soon each was found and delivered; return whether all went well.
+
+    ``with_webhook=False``: nothing is delivered, for webhooks must not go to this machine.
+    """
     publisher = {"Authorization": f"Bearer {publisher_key}"}
     subscriber = {"Authorization": f"Bearer {subscriber_key}"}
     try:
@@ -70,12 +73,13 @@ async def publish_samples(site: str, publisher_key: str, subscriber_key: str) ->
             _receiver() as receiver,
             httpx.AsyncClient(base_url=site, timeout=PATIENCE, trust_env=False) as client,
         ):
-            subscription = await _subscribe(client, subscriber, receiver.url)
+            subscription = await _subscribe(client, subscriber, receiver.url) if with_webhook else None
             try:
                 for article in samples():
-                    await _follow(client, publisher, receiver, article)
+                    await _follow(client, publisher, receiver if with_webhook else None, article)
             finally:
-                await client.delete(f"/v1/subscriptions/{subscription}", headers=subscriber)
+                if subscription is not None:
+                    await client.delete(f"/v1/subscriptions/{subscription}", headers=subscriber)
     except TimeoutError:
         say(f"  Not found or not delivered within {PATIENCE:.0f} s; the log and {site}/readyz may say why.")
     except httpx.HTTPStatusError as error:
@@ -99,7 +103,7 @@ async def _subscribe(client: httpx.AsyncClient, headers: dict[str, str], url: st
 
 
 async def _follow(
-    client: httpx.AsyncClient, headers: dict[str, str], receiver: Receiver, article: dict[str, Any]
+    client: httpx.AsyncClient, headers: dict[str, str], receiver: Receiver | None, article: dict[str, Any]
 ) -> None:
     began = time.monotonic()
     answer = await client.post("/v1/articles", headers=headers, json=article)
@@ -108,14 +112,13 @@ async def _follow(
         say(f"  published before           {article['title']}")
         return
     published, article_id = time.monotonic(), answer.json()["id"]
+    waiting = [_findable(client, article_id, article["title"])]
+    if receiver is not None:
+        waiting.append(receiver.arrival(article_id))
     async with asyncio.timeout(PATIENCE):
-        found, delivered = await asyncio.gather(
-            _findable(client, article_id, article["title"]), receiver.arrival(article_id)
-        )
-    say(
-        f"  published in {_ms(began, published)}, searchable after {_ms(published, found)}, "
-        f"delivered after {_ms(published, delivered)}   {article['title']}"
-    )
+        found, *delivered = await asyncio.gather(*waiting)
+    after = "".join(f", delivered after {_ms(published, moment)}" for moment in delivered)
+    say(f"  published in {_ms(began, published)}, searchable after {_ms(published, found)}{after}   {article['title']}")
 
 
 async def _findable(client: httpx.AsyncClient, article_id: str, title: str) -> float:

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from newswire_cli.run import is_loopback
 from tests.cli.running import BARE, NEWSWIRE, Running, newswire
 from tests.polling import until
 
@@ -149,3 +150,36 @@ def test_help_imports_nothing_heavy() -> None:
     answer = subprocess.run([NEWSWIRE[0], "-c", program], capture_output=True, text=True, env=BARE, check=True)
 
     assert answer.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *((host, True) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost", "::ffff:127.0.0.1")),
+        *((host, False) for host in ("0.0.0.0", "", "::", "10.0.0.7", "192.168.1.4", "203.0.113.9", "::ffff:10.0.0.1")),
+        *((host, False) for host in ("::ffff:0.0.0.0", "fe80::1", "0", "no-such-name.invalid")),
+    ],
+)
+def test_only_an_address_of_this_machine_alone_is_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_webhooks_to_private_addresses_are_refused_where_others_can_reach_the_server(
+    start: Start, tmp_path: Path
+) -> None:
+    running = start(tmp_path / "data", "--host", "0.0.0.0")
+    told = running.until_told("q=press+rolled")
+    assert "webhooks   to public addresses only" in told
+    assert len([line for line in told.splitlines() if line.strip().startswith("published in ")]) == 6, told
+    assert "delivered" not in told
+    for url in (
+        "http://127.0.0.1:9/",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://10.0.0.1/",
+        "https://localhost/",
+    ):
+        sent = {"channel": {"type": "webhook", "url": url}}
+        site = f"{running.site}/v1/subscriptions"
+        refused = httpx.post(site, headers=running.key("SUBSCRIBER"), json=sent, trust_env=False)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "channel.url"), url

@@ -95,6 +95,12 @@ async def test_headers_are_sent_and_never_take_the_place_of_ours(desk: Desk, rec
         *({name: "x"} for name in ("Host", "Content-Type", "content-length", "webhook-id", "Webhook-Signature", "Cookie")),
         *({name: "x"} for name in ("Connection", "Transfer-Encoding", "X-Forwarded-For", "x-real-ip", "Proxy-Authorization")),
         *({name: "x"} for name in ("", "X-", "X-A B", "X-A:", "X-Ä", "X-A\r\nHost", "TE", "Expect", "User-Agent")),
+        *({name: "x"} for name in ("Forwarded", "Via", "Upgrade", "Keep-Alive", "Trailer", "Set-Cookie", "X-Forwarded")),
+        *({name: "x"} for name in ("X-FORWARDED-HOST", "X-Host", "X-Client-IP", "X-Cluster-Client-Ip", "True-Client-IP")),
+        *({name: "x"} for name in ("X-Original-URL", "X-Rewrite-URL", "X-HTTP-Method-Override", "X-Remote-User")),
+        *({name: "x"} for name in ("X-aws-ec2-metadata-token", "X-Google-Metadata-Request", "X-Envoy-Internal")),
+        *({name: "x"} for name in ("X-Auth-Request-User", "X-WEBAUTH-USER", "X-Amzn-Oidc-Data", "X-MS-CLIENT-PRINCIPAL")),
+        *({name: "x"} for name in ("X-Goog-Authenticated-User-Email", "X-Accel-Redirect", "X-Webhook-Signature")),
         *({"X-A": value} for value in ("", " a", "a ", "a\r\nb", "a\nb", "a\0b", "ä", "x" * 2001)),
         {"X-A": "1", "x-a": "2"},
         {f"X-{number}": "x" for number in range(11)},
@@ -105,6 +111,13 @@ async def test_headers_are_sent_and_never_take_the_place_of_ours(desk: Desk, rec
 def test_headers_that_are_refused(headers: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         Webhook(type="webhook", url="https://example.com/", headers=headers)
+
+
+@pytest.mark.parametrize(
+    "name", ["Authorization", "X-Api-Key", "x-request-id", "X-Team", "X-Token", "X-Correlation-ID"]
+)
+def test_headers_that_are_accepted(name: str) -> None:
+    assert Webhook(type="webhook", url="https://example.com/", headers={name: "x"}).headers == {name: "x"}
 
 
 async def test_an_endpoint_has_no_more_in_flight_than_its_owner_wants(desk: Desk, receiver: Receiver) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
@@ -17,9 +17,10 @@ from newswire_notify.addresses import special
 from newswire_notify.connections import Connections
 from newswire_notify.guard import Policy, check_endpoint
 from newswire_notify.queue import Attempt
-from newswire_notify.sending import Sender
+from newswire_notify.sending import HIDDEN, Sender
 from tests.notify.conftest import Receiver, job
 from tests.notify.names import UNANSWERED, name_server
+from tests.servers.valkey import free_port
 
 SPECIAL = """
 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.254 127.0.0.1 127.1.2.3 127.255.255.255 169.254.0.1
@@ -258,6 +259,50 @@ async def test_what_was_allowed_once_is_judged_by_the_policy_of_today(inside: In
         assert zone.asked == []
 
 
+@asynccontextmanager
+async def speaking(said: bytes | None) -> AsyncIterator[int]:
+    """Yield the port of a server that says this to whoever connects and hangs up; None: it says nothing, and waits."""
+
+    waiting: list[asyncio.StreamWriter] = []
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if said is None:
+            waiting.append(writer)
+        else:
+            writer.write(said)
+            writer.close()
+
+    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+        for writer in waiting:
+            writer.close()
+
+
+async def test_of_a_private_address_without_an_answer_nothing_more_is_shown() -> None:
+    """A closed port, one that speaks another protocol, one that hangs up and one that says nothing are not told apart."""
+    policy = Policy(allow_private=True)
+    async with (
+        name_server(hook_example=["A 127.0.0.1"]) as (_, resolver),
+        speaking(b"SSH-2.0-OpenSSH_9.2p1\r\n") as ssh,
+        speaking(b"") as hanging_up,
+        speaking(b"HTTP/1.1 20") as broken,
+        speaking(None) as silent,
+    ):
+        urls = [f"http://127.0.0.1:{port}/" for port in (free_port(), ssh, hanging_up, broken, silent)]
+        urls += [f"https://127.0.0.1:{port}/" for port in (ssh, silent)]
+        urls += [f"http://hook.example:{port}/" for port in (free_port(), ssh, silent)]
+        attempts = [await attempted(url, policy, resolver) for url in urls]
+    assert {(made.status, made.error, made.latency_ms, made.answer) for made in attempts} == {(None, HIDDEN, 0.0, "")}
+
+
+async def test_what_a_private_address_answers_is_not_shown(receiver: Receiver) -> None:
+    receiver.answer("/a", 500, Server="inside/1.0")
+    async with name_server() as (_, resolver):
+        attempt = await attempted(f"{receiver.url}/a", Policy(allow_private=True), resolver)
+    assert (attempt.status, attempt.error, attempt.answer) == (500, "http: answered 500", "")
+    assert attempt.latency_ms % 100 == 0
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize(
     "location", ["https://127.0.0.1:{port}/", "//127.0.0.1:{port}/", "/elsewhere", "https://localhost:{port}/"]
@@ -321,7 +366,7 @@ async def test_the_name_goes_into_host_and_tls_and_the_connection_to_the_checked
     authority.configure_trust(trusting)
     try:
         async with name_server(hook_example=["A 127.0.0.1"], other_example=["A 127.0.0.1"]) as (_, resolver):
-            policy = Policy(allow_private=True)
+            policy = Policy(allow_private=True, answers_shown=True)
             accepted = await attempted(f"https://hook.example:{port}/", policy, resolver, trusting)
             impostor = await attempted(f"https://other.example:{port}/", policy, resolver, trusting)
     finally:

@@ -16,6 +16,7 @@ import httptools
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from newswire_notify.addresses import special
 from newswire_notify.guard import Dialler, Policy
 
 ANSWER_KEPT = 4096
@@ -26,6 +27,7 @@ LONGEST_ANSWER = 32 * 1024
 KEPT_IDLE = 15.0
 """Seconds that a connection is kept for the next delivery."""
 MOST_IDLE = 1024
+MAX_KNOWN_ORIGINS = 8192
 
 
 class Answer(NamedTuple):
@@ -180,6 +182,9 @@ class Connections:
         resolver: AbstractResolver | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._hides = policy.allow_private and not policy.answers_shown
+        self._public: dict[_Origin, bool] = {}
+        """Whether the last connection to an origin went to a public address."""
         self._dialler = Dialler(policy, resolver)
         self._connect = connect
         self._tls = tls or ssl.create_default_context()
@@ -197,6 +202,13 @@ class Connections:
         for connection, origin in list(self._kept.items()):
             self._hang_up(origin, connection)
         await self._dialler.close()
+
+    def hides(self, address: str) -> bool:
+        """Return whether what comes of a request is kept from subscribers: the address is private, or not known to be public."""
+        try:
+            return self._hides and not self._public.get(_target(address)[0], False)
+        except ValueError:
+            return self._hides
 
     async def post(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Post a body once; how long it may take in all is the caller's to limit.
@@ -233,6 +245,7 @@ class Connections:
             async with asyncio.timeout(self._connect):
                 sock = await self._dialler.dial(origin.name, origin.port, tls=origin.tls)
                 try:
+                    self._note(origin, sock.getpeername()[0])
                     _, connection = await asyncio.get_running_loop().create_connection(
                         _Connection,
                         sock=sock,
@@ -245,6 +258,12 @@ class Connections:
         except TimeoutError as error:
             raise NotConnected from error
         return connection
+
+    def _note(self, origin: _Origin, address: str) -> None:
+        if self._hides:
+            if len(self._public) >= MAX_KNOWN_ORIGINS:
+                self._public.clear()
+            self._public[origin] = special(address) is None
 
     def _take(self, origin: _Origin) -> _Connection | None:
         while kept := self._idle.get(origin):

@@ -49,6 +49,8 @@ class Policy:
     ports: Collection[int] = frozenset({80, 443})
     refused: Collection[Network] = ()
     """The operator's own networks behind public addresses; refused even where private ones are allowed."""
+    answers_shown: bool = False
+    """Whether subscribers see what private addresses answer. No setting turns this on: it would let them look around inside."""
 
     def check(self, address: str) -> None:
         """Raise `AddressRefused` where nothing may be sent to an address."""

@@ -1,6 +1,8 @@
 """One attempt to deliver: a signed POST, and what came of it."""
 
 import asyncio
+import logging
+import math
 import ssl
 import time
 from collections.abc import Callable
@@ -12,6 +14,12 @@ from newswire_notify.connections import Answer, Connections, NotConnected, Unrea
 from newswire_notify.guard import AddressRefused, NotResolved
 from newswire_notify.queue import Attempt, Endpoint, Job
 from newswire_notify.signing import signature
+
+log = logging.getLogger(__name__)
+
+HIDDEN = "no answer: the endpoint gave no answer to a webhook; of private addresses no more is shown"
+COARSE_MS = 100
+"""To how many ms the time is rounded up that a private address took to answer."""
 
 
 class Sent(NamedTuple):
@@ -39,7 +47,11 @@ class Sender:
     ) -> None:
         self._connections = connections
         self._clock = clock
-        self._timeout = timeout
+        self.timeout = timeout
+
+    def hides(self, url: str) -> bool:
+        """Return whether subscribers must not see how an endpoint answered: it is, or may be, at a private address."""
+        return self._connections.hides(url)
 
     async def send(self, job: Job, body: bytes, traceparent: str | None) -> Sent:
         """Post one body to one endpoint, signed for it. Never raises for anything the endpoint does."""
@@ -60,12 +72,27 @@ class Sender:
             return Attempt(now, job.attempt, status, (time.perf_counter() - began) * 1000, error, answer)
 
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 answer = await self._connections.post(job.endpoint.url, headers, body)
         except (OSError, TimeoutError, Unreadable, ValueError) as error:
-            return Sent(ended(None, _stage(error)))
+            return Sent(self._failed(job, error, ended(None, _stage(error))))
+        if self._connections.hides(job.endpoint.url):
+            coarse = ended(answer.status, _advice(answer.status))
+            coarse = coarse._replace(latency_ms=math.ceil(coarse.latency_ms / COARSE_MS) * COARSE_MS)
+            return Sent(coarse, _retry_after(answer, now))
         text = answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
         return Sent(ended(answer.status, _advice(answer.status), text), _retry_after(answer, now))
+
+    def _failed(self, job: Job, error: Exception, attempt: Attempt) -> Attempt:
+        """Return what subscribers may see of an attempt without an answer: of a private address only that there was none.
+
+        Which port is closed, filtered or speaks another protocol would make webhooks a port scanner of the operator's network.
+        """
+        told_anyway = isinstance(error, AddressRefused | NotResolved)
+        if told_anyway or not self._connections.hides(job.endpoint.url):
+            return attempt
+        log.info("no answer from a private address", extra={"delivery": job.id, "reason": attempt.error})
+        return attempt._replace(error=HIDDEN, latency_ms=0.0)
 
 
 def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> str:
