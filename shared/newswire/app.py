@@ -11,7 +11,8 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
@@ -24,8 +25,10 @@ from redis.exceptions import RedisError
 
 from newswire import pages, problems
 from newswire.asyncapi import Channel
+from newswire.connection_limits import ConnectionFigures, Connections, allow_open_files
 from newswire.dialling import LookedUp, LookedUpTLS
 from newswire.frame import Frame
+from newswire.http_protocol import BoundedProtocol
 from newswire.keyspace import Keyspace
 from newswire.last_use import LastUses
 from newswire.openapi import describe
@@ -154,8 +157,11 @@ async def _run(
     started: Callable[[], Awaitable[None] | None] | None,
 ) -> None:
     stopping: asyncio.Event = app.state.stopping
+    connections = Connections(ConnectionFigures.of(settings, allow_open_files()), settings.trusted_proxies)
     config = uvicorn.Config(
         app,
+        http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, limits=connections)),
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -163,11 +169,10 @@ async def _run(
         date_header=True,
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=int(DRAIN_SECONDS),
-        h11_max_incomplete_event_size=64 * 1024,
     )
     server = _Server(config)
     named = {f"{service.name}: {name}": run for service in services for name, run in service.loops.items()}
-    named["last uses of keys"] = app.state.last_uses.run
+    named |= {"last uses of keys": app.state.last_uses.run, "connections": connections.run}
     loops = [
         asyncio.create_task(_keep_running(name, run, stopping, app.state.loop_troubles)) for name, run in named.items()
     ]

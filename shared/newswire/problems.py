@@ -15,7 +15,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 log = logging.getLogger(__name__)
@@ -257,6 +257,9 @@ def install(app: FastAPI) -> None:
         )
         return redis_away().response()
 
+    async def on_disconnect(_request: Request, _error: Exception) -> Response:
+        return problem(408, "request-timeout", "the body broke off").response()  # counted; the client is gone
+
     async def on_anything(request: Request, error: Exception) -> Response:
         return unexpected(request.method, request.url.path, error).response()
 
@@ -265,6 +268,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http)
     for away in REDIS_AWAY:
         app.add_exception_handler(away, on_redis_away)
+    app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Exception, on_anything)
 
 

@@ -39,6 +39,23 @@ class Settings(BaseSettings):
     it is first needed and kept in Redis."""
     secret_key_previous: SecretStr | None = None
     """The ``secret_key`` before: tokens signed with it are accepted while the new one is being introduced."""
+    connections: int = Field(default=12_000, ge=0)
+    """Connections that a process holds open, live streams included; 0 for any number. Where there are as many, those that are
+    idle or slowest make room for new ones."""
+    connections_per_address: int = Field(default=500, ge=0)
+    """Of these, from one client address (of IPv6, from one /64), trusted proxies excepted; 0 for any number."""
+    request_head_bytes: int = Field(default=32 * 1024, ge=1024, le=1024 * 1024)
+    """The request line and the headers of a request, in bytes."""
+    request_head_timeout: float = Field(default=10.0, gt=0)
+    """Seconds within which a request's line and headers must have come."""
+    connection_idle_timeout: float = Field(default=15.0, gt=0)
+    """Seconds that a connection may stay open between two requests."""
+    connection_stall_timeout: float = Field(default=20.0, gt=0)
+    """Seconds by which a body that is sent, or an answer that is read, may fall behind the slowest rate."""
+    connection_min_rate: float = Field(default=500.0, gt=0)
+    """The slowest rate of bodies and answers, in bytes a second."""
+    connection_buffer_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
+    """What a process keeps of unfinished bodies and unread answers, in bytes; beyond it the slowest are cut off."""
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (tests only): ``/readyz`` says no otherwise."""
 

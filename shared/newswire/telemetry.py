@@ -41,6 +41,10 @@ requests = Counter("newswire_requests", "Requests answered", ["method", "status"
 request_seconds = Histogram(
     "newswire_request_seconds", "Time to the first byte of the answer", ["method"], buckets=_DELAYS
 )
+connections = Gauge("newswire_http_connections", "Open HTTP connections")
+connections_closed = Counter(
+    "newswire_http_connections_closed", "Connections that a limit closed or refused", ["reason"]
+)
 
 _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
 

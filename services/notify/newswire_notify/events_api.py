@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from newswire.accounts import Caller, reader
+from newswire.client_address import client_address
 from newswire.filters import filter_from_params
 from newswire.paging import caller_identity, cursor_refused
 from newswire.problems import invalid
@@ -15,7 +16,7 @@ from newswire.requests import limit_param, single_headers
 from newswire.signed_tokens import InvalidTokenError, SignedTokens
 from newswire_notify.entries import Asked
 from newswire_notify.live import Tail
-from newswire_notify.live_api import client_address, end_when_gone, parameters
+from newswire_notify.live_api import end_when_gone, parameters
 from newswire_notify.places import Places
 from newswire_notify.pull import Page, Place, Pull, read_cursor, write_cursor
 from newswire_notify.settings import NotifySettings

@@ -15,7 +15,9 @@ from starlette.types import Scope as AsgiScope
 
 from newswire.accounts import Caller, Scope, authorised, reader
 from newswire.article import Moment
+from newswire.client_address import client_address
 from newswire.filters import Filter, filter_from_params
+from newswire.http_protocol import mark_live
 from newswire.problems import forbidden, invalid, malformed, unauthorised
 from newswire.requests import Sent, json_body, single_headers
 from newswire.stream import Position, position, written
@@ -174,6 +176,7 @@ class _LiveAnswer(Response):
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         tail, who, asked = self._tail, self._who, self._asked
+        mark_live(scope)
         with (
             self._places.taken(who.caller, client_address(scope)),
             tail.listening(asked, limit=self._settings.live_queue, account=who.account, ends=who.ends) as listener,
@@ -204,11 +207,6 @@ def _headers(after: Position) -> list[tuple[bytes, bytes]]:
         (b"x-accel-buffering", b"no"),
         (RESUMED_FROM, written(after).encode()),
     ]
-
-
-def client_address(scope: AsgiScope) -> str | None:
-    """Return from where a request came, as far as trusted proxies say."""
-    return scope["client"][0] if scope.get("client") else None
 
 
 async def end_when_gone(receive: Receive, listener: Listener) -> None:

@@ -1,12 +1,12 @@
 """How many live streams and waiting pulls may be open: in a process, by one key, from one address."""
 
-import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from newswire.accounts import Caller
+from newswire.client_address import client_network
 from newswire.problems import problem, unavailable
 
 RETRY_AFTER = 10
@@ -32,7 +32,7 @@ class Places:
         """
         if self._taken >= self.most:
             raise unavailable("as many live streams are open here as may be; come again", retry_after=RETRY_AFTER)
-        limits = {f"address {_network(address)}": ("address", self.per_address)} if address else {}
+        limits = {f"address {client_network(address)}": ("address", self.per_address)} if address else {}
         if caller is not None:
             limits[f"key {caller.key_id}"] = ("key", self.per_key)
         for name, (what, most) in limits.items():
@@ -54,16 +54,3 @@ class Places:
                 self._by[name] -= 1
                 if not self._by[name]:
                     del self._by[name]
-
-
-def _network(address: str) -> str:
-    """Return what one client can choose addresses from: an IPv4 address, or the 64 bits that a site gets of IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:  # a Unix socket, or what a proxy made up
-        return address[:100]
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
-    return str(parsed)

@@ -1,0 +1,65 @@
+"""Which client a request or a connection counts for."""
+
+import ipaddress
+from collections.abc import Sequence
+from functools import lru_cache
+
+from starlette.types import Scope
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+UNKNOWN = "unknown"
+"""The client of a connection that has no address, such as one over a Unix socket."""
+
+
+@lru_cache(maxsize=8192)
+def client_network(address: str) -> str:
+    """Return the network that one client can choose addresses from.
+
+    That is an IPv4 address, or the /64 that a site is given of IPv6 (RFC 6177). An IPv4 address that is written as an IPv6
+    address counts as itself. What is no address, as a proxy may have made it up, stands for itself, cut to 100 characters.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:100]
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def client_address(scope: Scope) -> str | None:
+    """Return the address that a request came from, as far as trusted proxies say; None where it has none."""
+    return scope["client"][0] if scope.get("client") else None
+
+
+def client_of(scope: Scope) -> str:
+    """Return the network that a request counts for."""
+    address = client_address(scope)
+    return client_network(address) if address else UNKNOWN
+
+
+class ProxyList:
+    """The proxies whose ``X-Forwarded-For`` is believed: addresses, networks, or ``*`` for every peer."""
+
+    def __init__(self, trusted: Sequence[str]) -> None:
+        self._every = "*" in trusted
+        self._networks = [network for network in map(_network, trusted) if network is not None]
+
+    def __contains__(self, address: object) -> bool:
+        """Tell whether a peer is one of them."""
+        if self._every:
+            return True
+        try:
+            parsed = ipaddress.ip_address(str(address).partition("%")[0])
+        except ValueError:
+            return False
+        return any(parsed in network for network in self._networks)
+
+
+def _network(written: str) -> _Network | None:
+    try:
+        return ipaddress.ip_network(written, strict=False)
+    except ValueError:  # a name, which no peer has
+        return None

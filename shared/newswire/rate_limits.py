@@ -1,0 +1,83 @@
+"""Rates and the headers that tell clients where they stand, as draft-ietf-httpapi-ratelimit-headers-10 has them."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WINDOW = 10.0
+"""Seconds over which a rate is averaged: that much may come at once after a pause."""
+MAX_BUCKETS = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class RatePolicy:
+    """So many units in so many seconds, under the name that headers carry. ``window`` 0: so many at a time."""
+
+    name: str
+    quota: int
+    window: int
+
+    @classmethod
+    def of_rate(cls, name: str, rate: float) -> "RatePolicy":
+        """Make the policy of a rate in units a second."""
+        window = math.ceil(max(WINDOW, 1 / rate))
+        return cls(name, max(1, round(rate * window)), window)
+
+    def described(self) -> str:
+        """Return the item of `RateLimit-Policy`."""
+        if not self.window:
+            return f'"{self.name}";q={self.quota};qu="concurrent-requests"'
+        return f'"{self.name}";q={self.quota};w={self.window}'
+
+    def standing(self, left: int, seconds: int) -> str:
+        """Return the item of `RateLimit`: how many units are left, and in how many seconds there will be more."""
+        return f'"{self.name}";r={max(left, 0)};t={seconds}'
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What came of spending: whether there was enough, what is left, and seconds until there is enough or all again."""
+
+    allowed: bool
+    left: int
+    seconds: int
+
+
+class TokenBuckets:
+    """Token buckets of one process by the generic cell rate algorithm: of each, the time when it will be full again is kept.
+
+    A bucket that is full is not kept. Where there are very many, those that were used the longest ago are forgotten, which
+    fills them.
+    """
+
+    def __init__(self, policy: RatePolicy) -> None:
+        self.policy = policy
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def spend(self, name: str, cost: int, now: float) -> Spent:
+        """Take a cost out of a bucket, if it holds as much. ``now`` is of any monotonic clock, in seconds."""
+        full_at = max(self._full_at.get(name, now), now)
+        window, each = self.policy.window, self.policy.window / self.policy.quota
+        after = full_at + cost * each
+        if after - now > window + 1e-9:
+            left = (window - (full_at - now)) / each
+            return Spent(False, math.floor(left + 1e-6), math.ceil(after - now - window))
+        self._full_at[name] = after
+        self._full_at.move_to_end(name)
+        if len(self._full_at) > MAX_BUCKETS:
+            self._full_at.popitem(last=False)
+        return Spent(True, math.floor((window - (after - now)) / each + 1e-6), math.ceil(after - now))
+
+    def holds(self, name: str, cost: int, now: float) -> bool:
+        """Tell whether a bucket holds as much, and take nothing."""
+        full_at = max(self._full_at.get(name, now), now)
+        return full_at + cost * self.policy.window / self.policy.quota - now <= self.policy.window + 1e-9
+
+
+def limit_headers(standings: Sequence[tuple[RatePolicy, int, int]]) -> dict[str, str]:
+    """Return `RateLimit-Policy` and `RateLimit` of policies with what is left of each, and the seconds until there is more."""
+    return {
+        "RateLimit-Policy": ", ".join(policy.described() for policy, _, _ in standings),
+        "RateLimit": ", ".join(policy.standing(left, seconds) for policy, left, seconds in standings),
+    }

@@ -1,0 +1,406 @@
+"""What a client may send, how slowly, how slowly it may read, and how many connections it may hold: against a real server."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import httpx
+import pytest
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+from starlette.responses import StreamingResponse
+
+from newswire import http_protocol, telemetry
+from newswire.app import Service, serve
+from newswire.http_protocol import mark_live
+from newswire.requests import Sent, json_body
+from newswire.settings import Settings
+
+BIG = 30_000_000
+"""Bytes of an answer that no kernel buffers whole."""
+
+
+class Anything(BaseModel):
+    model_config = {"extra": "allow"}
+
+
+def routes(held: asyncio.Event) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/small")
+    async def small() -> dict[str, bool]:
+        return {"fine": True}
+
+    @router.get("/waits")
+    async def waits() -> dict[str, bool]:
+        await held.wait()
+        return {"waited": True}
+
+    @router.get("/big")
+    async def big() -> Response:
+        return Response(bytes(BIG))
+
+    @router.post("/reads")
+    async def reads(sent: Annotated[Sent[Anything], Depends(json_body(Anything))]) -> dict[str, int]:
+        return {"members": len(sent.raw)}
+
+    @router.post("/refuses")
+    async def refuses() -> Response:
+        return Response(status_code=401)
+
+    @router.get("/live")
+    async def live(request: Request) -> StreamingResponse:
+        mark_live(request.scope)
+
+        async def lines() -> AsyncIterator[bytes]:
+            yield b": open\n\n"
+            await held.wait()
+            yield b": held\n\n"
+
+        return StreamingResponse(lines(), media_type="text/event-stream")
+
+    return router
+
+
+class Site:
+    """A server, and connections to it."""
+
+    def __init__(self, port: int, held: asyncio.Event) -> None:
+        self.port = port
+        self.held = held
+        self.opened: list[asyncio.StreamWriter] = []
+
+    async def connect(
+        self, sent: bytes = b"", address: str = "127.0.0.2", **options: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(address, 0), **options)
+        self.opened.append(writer)
+        writer.write(sent)
+        return reader, writer
+
+    async def answers(self, address: str = "127.0.0.3") -> bool:
+        transport = httpx.AsyncHTTPTransport(local_address=address)
+        async with httpx.AsyncClient(transport=transport, timeout=30) as http:
+            return (await http.get(f"http://127.0.0.1:{self.port}/small")).json() == {"fine": True}
+
+
+Serving = Callable[..., Any]
+
+
+@pytest.fixture
+def serving(redis_url: str, namespace: str) -> Serving:
+    @asynccontextmanager
+    async def run(**settings: Any) -> AsyncIterator[Site]:
+        held, up = asyncio.Event(), asyncio.Event()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+
+        @asynccontextmanager
+        async def factory() -> AsyncIterator[Service]:
+            yield Service("a", [routes(held)])
+
+        chosen = Settings(redis_url=redis_url, namespace=namespace, **settings)
+        task = asyncio.create_task(serve([factory], chosen, "127.0.0.1", port, started=up.set))
+        await asyncio.wait_for(up.wait(), 30)
+        site = Site(port, held)
+        try:
+            yield site
+        finally:
+            held.set()
+            for writer in site.opened:
+                writer.transport.abort()
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(task, 30)
+
+    return run
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:
+    """Read an answer to its end, and expect the connection to be closed after it."""
+    async with asyncio.timeout(30):
+        head = await reader.readuntil(b"\r\n\r\n")
+        status = int(head.split(b" ", 2)[1])
+        assert b"application/problem+json" in head, head
+        body = await reader.read()
+    return status, json.loads(body)
+
+
+async def closed(reader: asyncio.StreamReader) -> bytes:
+    """Wait until the server closes, and return what it sent."""
+    found = b""
+    async with asyncio.timeout(60):
+        try:
+            while chunk := await reader.read(65_536):
+                found += chunk
+        except ConnectionError:
+            pass
+    return found
+
+
+def closings(reason: str) -> float:
+    return telemetry.connections_closed.labels(reason)._value.get()
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "begin", "more"),
+    [
+        ("head_bytes", 431, b"GET /small HTTP/1.1\r\nhost: a\r\nx: ", b"x" * 1000),
+        ("head_bytes", 431, b"GET /small HTTP/1.1\r\n", b"x" * 1000),
+        ("head_bytes", 431, b"GET /small HTTP/1.1\r\n", b"x%d: " % 1 + b"y" * 900 + b"\r\n"),
+        ("head_bytes", 431, b"", b"\r\n" * 500),
+        ("header_count", 431, b"GET /small HTTP/1.1\r\n", b"x: y\r\n" * 20),
+        ("url", 414, b"GET /small?", b"x" * 1000),
+        ("malformed", 400, b"GE\x00T /small HTTP/1.1\r\n\r\n", b""),
+        ("malformed", 400, b"\x16\x03\x01\x02\x00\x01\x00", b""),
+    ],
+)
+async def test_an_oversized_or_malformed_head_is_refused_before_it_ends(
+    serving: Serving, reason: str, status: int, begin: bytes, more: bytes
+) -> None:
+    before = closings(reason)
+    async with serving() as site:
+        reader, writer = await site.connect(begin)
+        sent = 0
+        while more and closings(reason) == before and sent < 1_000_000:
+            writer.write(more)
+            sent += len(more)
+            await asyncio.sleep(0)
+        said, document = await answer(reader)
+        assert (said, document["status"]) == (status, status)
+        assert await site.answers()
+    assert closings(reason) == before + 1
+
+
+async def test_a_head_of_the_largest_size_is_read(serving: Serving) -> None:
+    async with serving() as site, httpx.AsyncClient(base_url=f"http://127.0.0.1:{site.port}", timeout=30) as http:
+        headers = {f"x-{number}": "y" * 300 for number in range(90)}
+        assert (await http.get("/small?" + "q" * 4000, headers=headers)).status_code == 200
+
+
+async def test_a_head_that_comes_slowly_is_ended(serving: Serving) -> None:
+    async with serving(request_head_timeout=0.2) as site:
+        partial, _ = await site.connect(b"GET /small HTTP/1.1\r\nhost: a\r\n")
+        silent, _ = await site.connect()
+        assert (await answer(partial))[0] == 408
+        assert await closed(silent) == b""
+
+
+async def test_a_head_that_drips_is_ended_however_often_it_drips(serving: Serving) -> None:
+    async with serving(request_head_timeout=0.2) as site:
+        before = closings("head_time")
+        reader, writer = await site.connect(b"GET /small HTTP/1.1\r\n")
+        async with asyncio.timeout(30):
+            while closings("head_time") == before:
+                writer.write(b"x")
+                await asyncio.sleep(0.02)
+        assert (await answer(reader))[0] == 408
+
+
+async def test_an_idle_connection_is_closed_and_line_feeds_do_not_keep_it_open(serving: Serving) -> None:
+    async with serving(connection_idle_timeout=0.2) as site:
+        reader, writer = await site.connect(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
+        async with asyncio.timeout(30):
+            while not reader.at_eof():
+                writer.write(b"\r\n")
+                await asyncio.sleep(0.02)
+
+
+async def test_a_connection_serves_one_request_after_another(serving: Serving) -> None:
+    async with serving() as site:
+        reader, writer = await site.connect()
+        for _ in range(5):
+            writer.write(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert b"200" in await reader.readuntil(b"}")
+        writer.write(b'POST /reads HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{"a": ')
+        await asyncio.sleep(0)
+        writer.write(b"12}")
+        assert b'{"members":1}' in await reader.readuntil(b"}")
+
+
+POST = b"POST /reads HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 1000\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"])
+async def test_a_body_slower_than_the_slowest_rate_is_ended(serving: Serving, framing: bytes) -> None:
+    async with serving(connection_stall_timeout=0.2) as site:
+        reader, _ = await site.connect(POST + framing)
+        assert (await answer(reader))[0] == 408
+        assert await site.answers()
+
+
+async def test_a_body_that_keeps_the_slowest_rate_is_read(serving: Serving) -> None:
+    async with serving(connection_stall_timeout=3, connection_min_rate=10) as site:
+        reader, writer = await site.connect(POST + b"content-length: 60\r\n\r\n")
+        for piece in [b'{"a": "', *[b"x" * 5] * 10, b'x"}']:
+            writer.write(piece)
+            await asyncio.sleep(0.3)
+        assert b'{"members":1}' in await reader.readuntil(b"}")
+
+
+async def test_a_client_that_waits_for_leave_to_send_its_body_is_not_slow(serving: Serving) -> None:
+    async with serving() as site:
+        reader, writer = await site.connect(POST + b"content-length: 2\r\nexpect: 100-continue\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        writer.write(b"{}")
+        assert b'{"members":0}' in await reader.readuntil(b"}")
+
+
+@pytest.mark.parametrize("more", [b"1;", b"0\r\nx: "])
+async def test_a_body_of_framing_alone_is_refused(serving: Serving, more: bytes) -> None:
+    before = closings("framing")
+    async with serving() as site:
+        reader, writer = await site.connect(POST + b"transfer-encoding: chunked\r\n\r\n" + more)
+        while closings("framing") == before:
+            writer.write(b"x" * 1000)
+            await asyncio.sleep(0)
+        await closed(reader)
+
+
+async def test_trailers_are_left_out(serving: Serving) -> None:
+    async with serving() as site:
+        chunked = b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + b"authorization: x\r\n" * 500 + b"\r\n"
+        reader, _ = await site.connect(POST + chunked)
+        assert b'{"members":0}' in await reader.readuntil(b"}")
+
+
+async def test_the_rest_of_a_body_that_was_refused_may_not_come_for_ever(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "DRAIN_SECONDS", 0.2)
+    async with serving() as site:
+        reader, writer = await site.connect(b"POST /refuses HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
+        async with asyncio.timeout(30):
+            while not (reader.at_eof() or writer.is_closing()):
+                writer.write(b"5\r\nxxxxx\r\n")
+                await asyncio.sleep(0.01)
+
+
+async def test_an_answer_that_is_not_read_is_ended(serving: Serving) -> None:
+    before = closings("unread")
+    async with serving(connection_stall_timeout=0.2) as site:
+        for request in (b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n", b"GET /big HTTP/1.0\r\n\r\n"):
+            reader, writer = await site.connect(request, limit=1024)
+            writer.transport.pause_reading()
+        async with asyncio.timeout(30):
+            while closings("unread") < before + 2:
+                await asyncio.sleep(0.02)
+        assert await site.answers()
+        assert reader is not None
+
+
+async def test_a_slow_reader_that_keeps_the_slowest_rate_gets_all(serving: Serving) -> None:
+    async with serving(connection_stall_timeout=2) as site:
+        reader, _ = await site.connect(b"GET /big HTTP/1.0\r\n\r\n")
+        await asyncio.sleep(1)
+        found = 0
+        async with asyncio.timeout(60):
+            while chunk := await reader.read(1_000_000):
+                found += len(chunk)
+                await asyncio.sleep(0.005)
+        assert found > BIG
+
+
+async def test_unread_answers_beyond_the_buffers_end_those_of_the_greediest_address(serving: Serving) -> None:
+    before = closings("buffers")
+    async with serving(connection_buffer_bytes=100_000_000) as site:
+        honest, writer = await site.connect(b"GET /big HTTP/1.0\r\n\r\n", "127.0.0.4", limit=1024)
+        writer.transport.pause_reading()
+        for _ in range(8):
+            _, greedy = await site.connect(b"GET /big HTTP/1.0\r\n\r\n", limit=1024)
+            greedy.transport.pause_reading()
+        async with asyncio.timeout(30):
+            while closings("buffers") < before + 5:
+                await asyncio.sleep(0.02)
+        writer.transport.resume_reading()
+        assert len(await closed(honest)) > BIG
+
+
+async def test_an_address_has_so_many_connections_and_the_least_busy_makes_room(serving: Serving) -> None:
+    async with serving(connections_per_address=3) as site:
+        busy = [await site.connect(b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n") for _ in range(2)]
+        idle, writer = await site.connect(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n")
+        await idle.readuntil(b"}")
+        busy.append(await site.connect(b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n"))
+        assert await closed(idle) == b""
+        refused, _ = await site.connect(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert (await answer(refused))[0] == 429
+        assert await site.answers("127.0.0.3")
+        site.held.set()
+        for reader, _ in busy:
+            assert b'{"waited":true}' in await reader.readuntil(b"}")
+        assert writer is not None
+
+
+async def test_a_trusted_proxy_has_as_many_connections_as_there_are(serving: Serving) -> None:
+    async with serving(connections_per_address=2, trusted_proxies=["127.0.0.0/30"]) as site:
+        opened = [await site.connect(b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n") for _ in range(10)]
+        site.held.set()
+        for reader, _ in opened:
+            assert b'{"waited":true}' in await reader.readuntil(b"}")
+
+
+async def test_a_full_process_serves_others_at_the_cost_of_those_that_lag(serving: Serving) -> None:
+    async with serving(connections=20) as site:
+        hostile = [
+            await site.connect(part, f"127.0.1.{number}")
+            for number, part in enumerate(
+                [b"", b"GET /small HTTP/1.1\r\nx: ", POST + b"content-length: 9\r\n\r\n"] * 20, 1
+            )
+        ]
+        for _ in range(10):
+            assert await site.answers()
+        assert len(hostile) == 60
+
+
+async def test_a_process_full_of_requests_at_work_says_so(serving: Serving) -> None:
+    async with serving(connections=5) as site:
+        busy = [await site.connect(b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n") for _ in range(4)]
+        live, _ = await site.connect(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n", "127.0.0.4")
+        await live.readuntil(b": open")
+        refused, _ = await site.connect(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n", "127.0.0.3")
+        assert (await answer(refused))[0] == 503
+        site.held.set()
+        for reader, _ in busy:
+            assert b'{"waited":true}' in await reader.readuntil(b"}")
+        await live.readuntil(b": held")
+
+
+async def test_a_live_stream_may_be_silent_for_longer_than_any_limit(serving: Serving) -> None:
+    limits = {"connection_idle_timeout": 0.1, "connection_stall_timeout": 0.1, "request_head_timeout": 0.1}
+    async with serving(**limits) as site:
+        live, _ = await site.connect(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n")
+        await live.readuntil(b": open")
+        await closed((await site.connect())[0])  # so that the limits were applied
+        site.held.set()
+        assert b": held" in await live.readuntil(b": held")
+
+
+async def test_an_earlier_answer_is_not_overtaken_by_a_refusal(serving: Serving) -> None:
+    waits = b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n"
+    async with serving() as site:
+        for second in (b"GE\x00T / HTTP/1.1\r\n\r\n", b"GET /" + b"x" * 9000, waits * 100):
+            site.held.clear()
+            reader, _ = await site.connect(waits + second)
+            async with asyncio.timeout(30):
+                while not sum(closings(reason) for reason in ("malformed", "url", "pipelined")):
+                    await asyncio.sleep(0.01)
+            site.held.set()
+            said = await closed(reader)
+            assert said.startswith(b"HTTP/1.1 200")
+            assert said.count(b"HTTP/1.1 ") == said.count(b'{"waited":true}') <= 20
+
+
+async def test_an_upgrade_is_passed_over(serving: Serving) -> None:
+    async with serving() as site:
+        reader, _ = await site.connect(
+            b"GET /small HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n" + b"x" * 70_000
+        )
+        assert b'{"fine":true}' in await reader.readuntil(b"}")
