@@ -17,8 +17,12 @@ from pydantic import (
 )
 
 from newswire.folding import fold
+from newswire.rfc3339 import EXAMPLE, FIX, parse_date_time
+from newswire.rules import broken_rule
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
+PAST_TOLERANCE = timedelta(minutes=5)
+"""How long after its time an embargo is still taken for one that ended on the way here."""
 METADATA_LIMIT = 4096
 LANGUAGE_TAG = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
 
@@ -45,26 +49,25 @@ def _http_url(value: str) -> str:
     return value
 
 
-def _moment(value: Any) -> Any:
-    if not isinstance(value, str | datetime):
-        raise ValueError("must be an RFC 3339 date-time such as 2026-03-01T09:30:00Z")
-    return value
-
-
-def _with_offset(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError("must carry an offset, such as 2026-03-01T09:30:00Z")
+def _moment(value: Any) -> datetime:
+    """Read a date-time. Numbers, and strings of digits, are no date-times: they would be taken for seconds since 1970."""
     try:
-        return value.astimezone(UTC)
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(UTC)
+        if isinstance(value, str):
+            return parse_date_time(value)
     except OverflowError:
-        raise ValueError("lies outside the years 1 to 9999") from None
+        raise broken_rule("lies outside the years 1 to 9999", FIX) from None
+    except ValueError as error:
+        raise broken_rule(str(error), FIX) from None
+    raise broken_rule(f"must be an RFC 3339 date-time such as {EXAMPLE}", FIX)
 
 
 Text = Annotated[str, AfterValidator(_storable)]
 Line = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable), AfterValidator(_one_line)]
 Label = Annotated[Line, StringConstraints(max_length=100)]
 Url = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable), AfterValidator(_http_url)]
-Moment = Annotated[datetime, BeforeValidator(_moment), AfterValidator(_with_offset)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
 ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 
 
@@ -144,6 +147,8 @@ class ArticleDraft(BaseModel):
     metadata: dict[Annotated[Text, StringConstraints(min_length=1, max_length=100)], Text] = {}
     correction_note: Annotated[Text, StringConstraints(max_length=2000)] | None = None
     embargo_until: Moment | None = None
+    embargo_lifted: Annotated[bool, Field(strict=True)] = False
+    """An ``embargo_until`` in the past is meant: the embargo is over, and the article is published at once."""
     silent: Annotated[bool, Field(strict=True)] = False
     source_version: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] | None = None
 
@@ -175,8 +180,13 @@ class ArticleDraft(BaseModel):
     @classmethod
     def _not_from_the_future(cls, moment: datetime | None) -> datetime | None:
         if moment is not None and moment > datetime.now(UTC) + FUTURE_TOLERANCE:
-            raise ValueError("lies in the future; to publish later, send 'embargo_until'")
+            raise broken_rule("lies in the future", "to publish later, send 'embargo_until'")
         return moment
+
+    def names_past_embargo(self, now: datetime) -> bool:
+        """Tell whether the embargo is over for longer than a request takes, and nobody said that this is meant."""
+        ends = self.embargo_until
+        return ends is not None and ends < now - PAST_TOLERANCE and not self.embargo_lifted
 
 
 class Article(BaseModel):

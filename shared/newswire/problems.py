@@ -2,6 +2,7 @@
 
 import difflib
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -17,6 +18,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+
+from newswire.rules import RULE
 
 log = logging.getLogger(__name__)
 
@@ -206,17 +209,22 @@ _PROBLEMS = {
     "list_type": "must be an array",
 }
 
+_BRANCH = re.compile(r"(function-[a-z]+|literal|constrained-[a-z]+|nullable|json-or-python|lax-or-strict)\[|\[key\]$")
+"""What pydantic adds to the place of an error for the branch of a union or the key of a map: no member's name."""
+
 
 def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Iterable[FieldError]:
     """Turn pydantic's errors into ours."""
     known = _members(model)
     for error in errors:
         kind, context = str(error["type"]), error.get("ctx", {})
-        path = [str(part) for part in error["loc"]]
+        path = [str(part) for part in error["loc"] if not _BRANCH.match(str(part))]
         field = ".".join(path) or ROOT_FIELD
         if kind == "extra_forbidden":
             near = difflib.get_close_matches(path[-1], known, 1) if len(path) == 1 else []
             fix = f"leave it out, or did you mean '{near[0]}'?" if near else "leave it out"
+        elif kind == RULE:
+            fix = str(context["fix"])
         elif kind in ("value_error", "assertion_error"):
             fix = "send a value that keeps this rule"
         else:

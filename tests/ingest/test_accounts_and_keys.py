@@ -239,6 +239,7 @@ async def test_only_operators_administer(ingest: Ingest, scope: Scope, method: s
             422,
             "expires_at",
         ),
+        ("POST", "/v1/keys", {"account": "a", "scopes": ["read"], "expires_at": "4102444800"}, 422, "expires_at"),
         ("POST", "/v1/keys/nothing/rotate", {"overlap": -1}, 422, "overlap"),
         ("POST", "/v1/keys/nothing/rotate", {"overlap": 2_592_001}, 422, "overlap"),
         ("POST", "/v1/keys/nothing/rotate", {}, 404, None),

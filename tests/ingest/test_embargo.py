@@ -119,6 +119,57 @@ async def test_what_is_due_already_is_published_at_once(ingest: Ingest, publishe
     assert len(await ingest.events()) == 1
 
 
+async def test_an_embargo_in_the_past_is_refused_unless_it_is_said_to_be_over(
+    ingest: Ingest, publisher: dict[str, str]
+) -> None:
+    over = {**ARTICLE, "embargo_until": "2026-03-01T06:00:00Z"}
+    url = "/v1/articles/by-external-id/gz-past"
+    for method, address in (("POST", "/v1/articles"), ("PUT", url)):
+        refused = await ingest.http.request(method, address, json=over, headers=publisher)
+        assert refused.status_code == 422
+        assert refused.json()["errors"][0]["field"] == "embargo_until"
+        assert "embargo_lifted" in refused.json()["errors"][0]["fix"]
+    assert not await ingest.events()
+    meant = await ingest.http.put(url, json={**over, "embargo_lifted": True}, headers=publisher)
+    assert (meant.status_code, meant.json()["status"]) == (201, "published")
+    assert "embargo_lifted" not in meant.json()
+    # Of an article that is out its embargo says nothing any more, and is no change.
+    again = await ingest.http.put(url, json=over, headers=publisher)
+    assert (again.status_code, again.json()["version"]) == (200, 1)
+
+
+async def test_an_embargo_in_the_past_does_not_publish_what_is_scheduled_or_retracted(
+    ingest: Ingest, publisher: dict[str, str]
+) -> None:
+    location = (await schedule(ingest, publisher)).headers["location"]
+    over = {"embargo_until": "2026-03-01T06:00:00Z"}
+    for method, body in (("PATCH", over), ("PUT", {**ARTICLE, **over})):
+        assert (await ingest.http.request(method, location, json=body, headers=publisher)).status_code == 422
+    lifted = await ingest.http.patch(location, json={**over, "embargo_lifted": True}, headers=publisher)
+    assert lifted.json()["status"] == "published"
+    await ingest.http.delete(location, headers=publisher)
+    assert (await ingest.http.put(location, json={**ARTICLE, **over}, headers=publisher)).status_code == 422
+    assert (await ingest.http.get(location, headers=publisher)).json()["status"] == "retracted"
+
+
+async def test_a_repeat_that_comes_after_the_embargo_is_still_a_repeat(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The embargo was ahead when the request came first; a repeat a day later is no mistake."""
+    sent = {**ARTICLE, "embargo_until": rfc3339(TOMORROW), "external_id": "gz-late"}
+    keyed = {**publisher, "Idempotency-Key": "late"}
+    first = (await ingest.http.post("/v1/articles", json=sent, headers=keyed)).json()
+    await publish_due(store, at(AFTER))
+    day_after = at(AFTER + timedelta(days=1))
+    monkeypatch.setattr(ArticleStore, "time", lambda _: day_after())
+    for headers in (keyed, publisher):
+        repeated = await ingest.http.post("/v1/articles", json=sent, headers=headers)
+        assert (repeated.status_code, repeated.json()["id"]) == (200, first["id"])
+    other = await ingest.http.post("/v1/articles", json={**sent, "title": "Other"}, headers=publisher)
+    assert other.status_code == 409
+    assert len(await ingest.events()) == 1
+
+
 async def test_a_scheduled_article_is_changed_and_moved(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:

@@ -98,6 +98,8 @@ async def test_refusals(url: str) -> None:
             ({}, {"Last-Event-ID": "yesterday"}),
             ({"since": "yesterday"}, {}),
             ({"since": "2026-03-01"}, {}),
+            ({"since": "1772357400"}, {}),
+            ({"since": "2026-W09-7T09:30:00Z"}, {}),
             ({"since": "1-x"}, {}),
             ({}, {"Last-Event-ID": "99999999999999999999999-0"}),
         ):

@@ -8,7 +8,7 @@ from newswire.article import ArticleDraft
 from newswire_ingest.language import FEWEST_WORDS, detect
 from newswire_ingest.sanitise import plain_text, sanitise, word_count
 
-NOT_CONTENT: Final = frozenset(("embargo_until", "silent"))
+NOT_CONTENT: Final = frozenset(("embargo_until", "embargo_lifted", "silent"))
 """Members of a draft that say what to do with it."""
 SENT: Final = tuple(name for name in ArticleDraft.model_fields if name not in NOT_CONTENT)
 """Members of a document that a publisher sends: what is compared when a version is followed by another."""

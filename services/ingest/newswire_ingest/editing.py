@@ -26,7 +26,7 @@ from newswire.problems import (
     unavailable,
 )
 from newswire.records import Head
-from newswire_ingest import answers
+from newswire_ingest import answers, refusals
 from newswire_ingest.article_patch import patched
 from newswire_ingest.content import changed, draft_members, rfc3339
 from newswire_ingest.limits import Limits
@@ -153,10 +153,10 @@ class Editor:
                     return done
             found = await self._find(article_id)
             if imported and found is not None and found.document is None:
-                raise _retracted("PUT it by itself to publish it again")
+                raise refusals.retracted("PUT it by itself to publish it again")
             if found is not None and (done := await self._changed(found, draft, change)):
                 return done
-        raise _busy()
+        raise refusals.busy()
 
     async def withdraw(self, find: Find, reason: str | None, change: Change) -> Done:
         """Retract an article, or take it back before it is out."""
@@ -173,7 +173,7 @@ class Editor:
             )
             if done is not None:
                 return done
-        raise _busy()
+        raise refusals.busy()
 
     async def _now(self, draft: ArticleDraft) -> datetime:
         """Return the time; whether an embargo is over is for the one clock to say that all processes share."""
@@ -182,6 +182,8 @@ class Editor:
     async def _create(self, draft: ArticleDraft, change: Change, *, upsert: bool) -> tuple[str, Done | None]:
         """Return the id of the new article, or of the one that has its external id already: then nothing is done."""
         now, id_ = await self._now(draft), str(ULID()).lower()
+        if refusals.embargo_is_wrong(draft, now):
+            return await self._known(draft, change, upsert=upsert)
         quota = self._limits.quota(change.caller, now)
         for attempt in range(TRIES):
             version = next_version(
@@ -210,6 +212,20 @@ class Editor:
             case _:
                 raise self._refusal(outcome)
 
+    async def _known(self, draft: ArticleDraft, change: Change, *, upsert: bool) -> tuple[str, Done | None]:
+        """Answer as `_create` does for a draft whose embargo could only stand where it was sent before, and was right then."""
+        if before := await self._before(change):
+            return before.article_id, before
+        known = draft.external_id and await self._store.with_external_id(change.caller.account, draft.external_id)
+        if not known:
+            raise refusals.wrong_embargo(draft)
+        if upsert:
+            return known, None
+        found = await self._find(known)
+        if found is None or found.head.fingerprint != change.fingerprint:
+            raise refusals.external_taken(f"{self._site}{PATH}/{known}")
+        return known, await self._as_it_is(known)
+
     async def _change(
         self, find: Find, change: Change, draft: Callable[[Found], ArticleDraft], corrects: bool | None = None
     ) -> Done:
@@ -220,7 +236,7 @@ class Editor:
             change.conditions.check(found.head.state)
             if done := await self._changed(found, draft(found), change, corrects):
                 return done
-        raise _busy()
+        raise refusals.busy()
 
     async def _changed(
         self, found: Found, draft: ArticleDraft, change: Change, corrects: bool | None = None
@@ -317,15 +333,15 @@ class Editor:
     def _refusal(self, outcome: Outcome) -> Problem:
         match outcome.verdict:
             case "KEY_MISMATCH":
-                return _key_mismatch()
+                return refusals.key_mismatch()
             case "EXTERNAL_TAKEN":
-                return _external_taken(f"{self._site}{PATH}/{outcome.article_id}")
+                return refusals.external_taken(f"{self._site}{PATH}/{outcome.article_id}")
             case "CANCELLED":
-                return _was_cancelled(outcome.article_id)
+                return refusals.was_cancelled(outcome.article_id)
             case "REVOKED":
                 return unauthorised("the key sent is not valid")
             case _:
-                return _busy()
+                return refusals.busy()
 
 
 def view(found: Found) -> dict[str, Any]:
@@ -355,7 +371,7 @@ def _cancelled(article_id: str) -> Done:
 def _patched(found: Found, patch: dict[str, Any]) -> ArticleDraft:
     head = found.head
     if found.document is None:
-        raise _retracted("there is nothing to patch; PUT it whole to publish it again")
+        raise refusals.retracted("there is nothing to patch; PUT it whole to publish it again")
     members = draft_members(orjson.loads(found.document))
     if head.embargo_until is not None:
         members["embargo_until"] = head.embargo_until
@@ -377,6 +393,9 @@ def _following(draft: ArticleDraft, head: Head, now: datetime) -> ArticleDraft:
         )
     if head.version > 0 and draft.embargo_until is not None and draft.embargo_until > now:
         raise invalid("embargo_until", "the article was published before", "leave it out, or retract the article")
+    is_new = draft.embargo_until is not None and rfc3339(draft.embargo_until) != head.embargo_until
+    if head.status is not Status.PUBLISHED and is_new and refusals.embargo_is_wrong(draft, now):
+        raise refusals.wrong_embargo(draft)
     known = head.source_version
     if known is not None and draft.source_version is not None and draft.source_version < known:
         what = f"{draft.source_version} is older than {known}, which is stored"
@@ -397,33 +416,3 @@ def _same(version: Version, document: dict[str, Any], head: Head) -> bool:
     due = rfc3339(version.due) if version.due is not None else None
     as_silent = document["silent"] == version.document["silent"]
     return due == head.embargo_until and as_silent and not changed(document, version.document)
-
-
-def _retracted(fix: str) -> Problem:
-    return problem(409, "retracted", f"the article was retracted: {fix}", title="Retracted")
-
-
-def _busy() -> Problem:
-    return unavailable("the article is being changed by others all the time; send the request again")
-
-
-def _key_mismatch() -> Problem:
-    return invalid(
-        "Idempotency-Key",
-        "was used with other content within the last 24 hours",
-        "send the same content again to repeat that request, or a fresh key for new content",
-    )
-
-
-def _was_cancelled(article_id: str) -> Problem:
-    what = f"belongs to a request whose article {article_id} was scheduled, and cancelled since"
-    error = FieldError("Idempotency-Key", what, "send a fresh key to create the article anew")
-    return problem(410, "cancelled", f"Idempotency-Key: {what}", title="Cancelled", errors=[error])
-
-
-def _external_taken(url: str) -> Problem:
-    what = f"belongs already to {url}, which was created with other content"
-    fix = f"change that article with PUT {url}, or send another external_id"
-    error = FieldError("external_id", what, fix)
-    detail = f"external_id: {what}"
-    return problem(409, "external-id-taken", detail, title="Already published", errors=[error], extra={"article": url})

@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,7 @@ from newswire.filters import Filter
 from newswire.folding import fold
 from newswire.problems import invalid
 from newswire.requests import query_params
+from newswire.rfc3339 import parse_date_time, parse_full_date
 from newswire_search.index import FACETS, FieldFilter, SearchRequest, Sort
 from newswire_search.mapping import DAY_MS, milliseconds
 from newswire_search.ranking import recency_counts
@@ -167,16 +168,13 @@ def _field_filter(field: str, values: list[str]) -> FieldFilter | None:
 
 def _instant(field: str, text: str, *, end: bool) -> int:
     # An unescaped plus in a query string reads as a space.
-    value = re.sub(r"(T\d\d:\d\d\S*) (\d\d:?\d\d)$", r"\1+\2", text.strip())
+    value = re.sub(r"([Tt][0-9]{2}:[0-9]{2}\S*) ([0-9]{2}:[0-9]{2})$", r"\1+\2", text.strip())
     try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", value):
-            start = datetime.combine(date.fromisoformat(value), datetime.min.time(), UTC)
+        if (day := parse_full_date(value)) is not None:
+            start = datetime.combine(day, datetime.min.time(), UTC)
             return milliseconds(start) + (DAY_MS - 1 if end else 0)
-        moment = datetime.fromisoformat(value)
-        if moment.tzinfo is None or "T" not in value.upper():
-            raise ValueError(value)
-        return _milliseconds(moment, end=end)
-    except (ValueError, OverflowError):
+        return _milliseconds(parse_date_time(value), end=end)
+    except ValueError:
         raise invalid(
             field, "is neither a date nor an RFC 3339 date-time", "send 2026-03-01 or 2026-03-01T09:30:00Z ('+' as %2B)"
         ) from None
