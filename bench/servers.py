@@ -52,8 +52,8 @@ class Newswire:
 def valkey(folder: Path) -> Iterator[str]:
     """Run the Valkey of `newswire run`, which syncs every write to disk before it answers; yield its address."""
     folder.mkdir(parents=True)
-    with embedded_valkey(folder) as url:
-        yield url
+    with embedded_valkey(folder) as server:
+        yield server.url
 
 
 @contextmanager

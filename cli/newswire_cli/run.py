@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from newswire_cli.console import fail, say, settings_problem
 from newswire_cli.datadir import CREDENTIALS, InUse, ensure_credentials, only_process_on, read_credentials
-from newswire_cli.valkey import ValkeyFailed, embedded_valkey
+from newswire_cli.valkey import EmbeddedValkey, ValkeyFailed, embedded_valkey
 
 LOG = "newswire.log"
 SAMPLES_DUE = "samples.due"
@@ -22,15 +22,17 @@ SAMPLES_DUE = "samples.due"
 def run_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
     """Run everything until Ctrl-C or SIGTERM."""
     data_dir = data_dir.expanduser()
+    os.umask(0o077)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with only_process_on(data_dir):
             port = free_port(host, port)
             if os.environ.get("NEWSWIRE_REDIS_URL"):
                 say("NEWSWIRE_REDIS_URL is passed over: `newswire run` has a server of its own.")
-            with embedded_valkey(data_dir.resolve()) as redis_url:
-                _set_environment(host, port, data_dir.resolve(), redis_url)
-                _serve_all(host, port, data_dir, with_samples)
+            _keep_private(data_dir)
+            with embedded_valkey(data_dir.resolve()) as valkey:
+                _set_environment(host, port, data_dir.resolve(), valkey.url)
+                _serve_all(host, port, data_dir, with_samples, valkey)
     except InUse:
         fail(f"another `newswire run` works on {data_dir}; end it first, or give this one its own --data-dir")
     except ValkeyFailed as error:
@@ -83,12 +85,20 @@ def _address(host: str, port: int) -> str:
     return f"http://{name}:{port}"
 
 
-def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
+def _keep_private(data_dir: Path) -> None:
+    """Let only the owner read what an earlier release kept; what is written now is private by the umask."""
+    for name in (LOG, "index", "valkey", "lock"):
+        if (kept := data_dir / name).exists():
+            kept.chmod(kept.stat().st_mode & ~0o077)
+
+
+def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool, valkey: EmbeddedValkey) -> None:
     from newswire.app import open_redis, run, serve
     from newswire.keyring import list_keys
     from newswire.keyspace import Keyspace
     from newswire.settings import Settings
-    from newswire.telemetry import log_as_json
+    from newswire.telemetry import log_as_json, rotating_file
+    from newswire_cli.valkey_supervisor import supervision
     from newswire_ingest.app import service as ingest
     from newswire_notify.app import service as notify
     from newswire_notify.settings import NotifySettings
@@ -108,52 +118,5 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None
             due.touch()
         started = _welcome(host, port, data_dir, credentials, first_start, NotifySettings().webhook_allow_private)
         await serve([ingest, search, notify], settings, host, port, started=started)
-
-    with (data_dir / LOG).open("a", encoding="utf-8") as log:
-        log_as_json(stream=log)
-        run(main())
-
-
-def _welcome(
-    host: str, port: int, data_dir: Path, credentials: dict[str, str], first_start: bool, private_webhooks: bool
-) -> Callable[[], Awaitable[None]]:
-    site = _address(host, port)
-
-    async def welcome() -> None:
-        # With a slash in it: a shell looks for a bare name in PATH.
-        secrets = shlex.quote(os.path.join(data_dir, CREDENTIALS))  # noqa: PTH118 (pathlib drops the "./")
-        say(f"Newswire runs at {site}    (Ctrl-C ends it)")
-        say()
-        say(f"  read       {site}/")
-        say(f"  docs       {site}/docs")
-        say(f"  live       {site}/v1/stream")
-        say(f"  keys       {data_dir / CREDENTIALS}{'  (just made, only you can read it)' if first_start else ''}")
-        say(f"  log        {data_dir / LOG}")
-        if not private_webhooks:
-            say("  webhooks   to public addresses only; NEWSWIRE_WEBHOOK_ALLOW_PRIVATE=true allows private ones too")
-        elif not is_loopback(host):
-            say(
-                "  webhooks   to private addresses too, as NEWSWIRE_WEBHOOK_ALLOW_PRIVATE says: subscribers can reach your network"
-            )
-        say()
-        due = data_dir / SAMPLES_DUE
-        if due.exists():
-            from newswire_cli.samples import publish_samples
-
-            way = "found by search, delivered to a webhook" if private_webhooks else "found by search"
-            say(f"Six sample articles go the whole way: published, {way}.")
-            keys = credentials["NEWSWIRE_PUBLISHER_KEY"], credentials["NEWSWIRE_SUBSCRIBER_KEY"]
-            if await publish_samples(site, *keys, with_webhook=private_webhooks):
-                due.unlink(missing_ok=True)
-            say()
-        say("Publish an article of your own, and find it by another form of one of its words:")
-        say()
-        say(
-            f"  . {secrets} && curl -s {site}/v1/articles"
-            ' -H "Authorization: Bearer $NEWSWIRE_PUBLISHER_KEY" -H "Content-Type: application/json"'
-            """ -d '{"title": "Hello, world", "body": "<p>Our presses were rolling all night.</p>"}'"""
-        )
-        say(f"  curl -s '{site}/v1/search?q=press+rolled'")
-        say()
-
-    return welcome
+        services = [supervision(valkey, say), ingest, search, notify]
+        await serve(services, settings, host, port, started=started)

@@ -5,12 +5,15 @@ import logging
 import re
 import secrets
 import sys
+import threading
 import traceback
 from datetime import UTC, datetime
-from typing import TextIO
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 
 from prometheus_client import Counter, Gauge, Histogram
 
+LOG_BYTES, LOG_FILES = 10_000_000, 5
 _DELAYS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 published = Counter("newswire_published", "Events put on the stream", ["kind"])
@@ -45,6 +48,8 @@ connections = Gauge("newswire_http_connections", "Open HTTP connections")
 connections_closed = Counter(
     "newswire_http_connections_closed", "Connections that a limit closed or refused", ["reason"]
 )
+
+log_lines_lost = Counter("newswire_log_lines_lost", "Log lines that could not be written")
 
 _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
 
@@ -88,9 +93,26 @@ class JsonLines(logging.Formatter):
         return redact(json.dumps(line, default=str, ensure_ascii=False)).encode("utf-8", "replace").decode()
 
 
-def log_as_json(level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send every log line of this process to stderr (or the given stream) as JSON."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def rotating_file(path: Path) -> logging.Handler:
+    """Return a handler that appends to a file and keeps five older ones (``….1`` is the newest) of 10 MB each."""
+    return RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+
+
+def _log_thread_error(failed: threading.ExceptHookArgs) -> None:
+    error = (failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback)
+    name = failed.thread.name if failed.thread else "?"
+    logging.getLogger(__name__).error("a thread failed", extra={"name_of_thread": name}, exc_info=error)
+
+
+def log_as_json(handler: logging.Handler | None = None, level: str = "INFO") -> None:
+    """Send every log line of this process to stderr (or the given handler) as JSON.
+
+    A line that cannot be written, to a full disk or a closed pipe, is counted and lost: logging prints nothing about itself.
+    """
+    handler = handler or logging.StreamHandler(sys.stderr)
+    handler.handleError = lambda _: log_lines_lost.inc()  # type: ignore[method-assign,assignment] # else: a traceback
+    logging.raiseExceptions = False
+    threading.excepthook = _log_thread_error
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("uvicorn.access", "httpx", "elastic_transport", "faststream"):
