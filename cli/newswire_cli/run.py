@@ -117,6 +117,53 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool, valkey:
         elif first_start and not restored:
             due.touch()
         started = _welcome(host, port, data_dir, credentials, first_start, NotifySettings().webhook_allow_private)
-        await serve([ingest, search, notify], settings, host, port, started=started)
         services = [supervision(valkey, say), ingest, search, notify]
         await serve(services, settings, host, port, started=started)
+
+    log_as_json(rotating_file(data_dir / LOG))
+    run(main())
+
+
+def _welcome(
+    host: str, port: int, data_dir: Path, credentials: dict[str, str], first_start: bool, private_webhooks: bool
+) -> Callable[[], Awaitable[None]]:
+    site = _address(host, port)
+
+    async def welcome() -> None:
+        # With a slash in it: a shell looks for a bare name in PATH.
+        secrets = shlex.quote(os.path.join(data_dir, CREDENTIALS))  # noqa: PTH118 (pathlib drops the "./")
+        say(f"Newswire runs at {site}    (Ctrl-C ends it)")
+        say()
+        say(f"  read       {site}/")
+        say(f"  docs       {site}/docs")
+        say(f"  live       {site}/v1/stream")
+        say(f"  keys       {data_dir / CREDENTIALS}{'  (just made, only you can read it)' if first_start else ''}")
+        say(f"  log        {data_dir / LOG}")
+        if not private_webhooks:
+            say("  webhooks   to public addresses only; NEWSWIRE_WEBHOOK_ALLOW_PRIVATE=true allows private ones too")
+        elif not is_loopback(host):
+            say(
+                "  webhooks   to private addresses too, as NEWSWIRE_WEBHOOK_ALLOW_PRIVATE says: subscribers can reach your network"
+            )
+        say()
+        due = data_dir / SAMPLES_DUE
+        if due.exists():
+            from newswire_cli.samples import publish_samples
+
+            way = "found by search, delivered to a webhook" if private_webhooks else "found by search"
+            say(f"Six sample articles go the whole way: published, {way}.")
+            keys = credentials["NEWSWIRE_PUBLISHER_KEY"], credentials["NEWSWIRE_SUBSCRIBER_KEY"]
+            if await publish_samples(site, *keys, with_webhook=private_webhooks):
+                due.unlink(missing_ok=True)
+            say()
+        say("Publish an article of your own, and find it by another form of one of its words:")
+        say()
+        say(
+            f"  . {secrets} && curl -s {site}/v1/articles"
+            ' -H "Authorization: Bearer $NEWSWIRE_PUBLISHER_KEY" -H "Content-Type: application/json"'
+            """ -d '{"title": "Hello, world", "body": "<p>Our presses were rolling all night.</p>"}'"""
+        )
+        say(f"  curl -s '{site}/v1/search?q=press+rolled'")
+        say()
+
+    return welcome
