@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PAGE = 500
 GROUP_OF_NOTIFY = "notify"
 _READ_OTHERWISE = frozenset(
-    "article articles external stream checkpoint dead-letters rate labels:category labels:topic index reindex".split()
+    "article articles audit external stream checkpoint dead-letters rate labels:category labels:topic index reindex".split()
 )
 """Records that are read in another way, made anew, or of the moment."""
 Advance = Callable[[], None]
@@ -28,11 +28,14 @@ def back_up(file: Path, data_dir: Path | None) -> None:
     reading, unfinished = (file.with_name(f"{file.name}.{part}") for part in ("reading", "unfinished"))
 
     async def work(store: Store) -> int:
+        from newswire.audit import COMMAND_LINE, Act, record
+
         try:
             count = await _write(store, reading, unfinished)
             unfinished.rename(file)
         except OSError as error:
             fail(f"cannot write {file}: {error.strerror or error}")
+        await record(store.redis, store.keys, COMMAND_LINE, Act.BACKUP_MADE, "backup", file.name, records=count)
         return count
 
     try:
@@ -61,6 +64,7 @@ async def _write(store: Store, reading: Path, unfinished: Path) -> int:
 
 
 async def _read(store: Store, articles: "ArticleBackup", archive: "ArchiveWriter", advance: Advance) -> None:
+    from newswire_cli.audit_records import audit_records
     from newswire_cli.plain_records import all_but, named
     from newswire_notify.backup import TRANSIENT, deliveries, unfinished
 
@@ -70,6 +74,8 @@ async def _read(store: Store, articles: "ArticleBackup", archive: "ArchiveWriter
     for which, (redis, keys) in store.places.items():
         async for record in all_but(redis, keys, _READ_OTHERWISE | TRANSIENT):
             archive.write(record | {"store": which})
+    async for record in audit_records(store.redis, store.keys):
+        archive.write(record)
     async for record in articles.entries():
         archive.write(record)
     # Who was told of an article is read once more where the stream has moved on since.

@@ -28,6 +28,7 @@ def restore(file: Path, data_dir: Path | None) -> None:
         fail(str(error))
 
     async def work(store: Store) -> int:
+        from newswire.audit import COMMAND_LINE, Act, record
         from newswire_notify.backup import attach_subscriptions
 
         if await _anything(store):
@@ -37,6 +38,8 @@ def restore(file: Path, data_dir: Path | None) -> None:
         try:
             with progress("restoring", totals["records"]) as advance:
                 await _restore_all(store, file, advance)
+            details = {"records": totals["records"], "articles": totals["articles"]}
+            await record(store.redis, store.keys, COMMAND_LINE, Act.BACKUP_RESTORED, "backup", file.name, **details)
             return await attach_subscriptions(store.deliveries, store.keys)
         except BaseException:
             await _empty(store)
@@ -66,6 +69,7 @@ def _examine(file: Path) -> dict[str, int]:
 async def _restore_all(store: Store, file: Path, advance: Advance) -> None:
     from newswire.archive import read_archive
     from newswire.settings import Settings
+    from newswire_cli.audit_records import restore_audit
     from newswire_cli.plain_records import put_back
     from newswire_ingest.restore import (
         restore_articles,
@@ -88,6 +92,8 @@ async def _restore_all(store: Store, file: Path, advance: Advance) -> None:
         standings += await restore_articles(store.redis, store.keys, page)
     for page in _pages(counted(records("key"))):
         await put_back(store, page)
+    for page in _pages(counted(records("audit"))):
+        await restore_audit(store.redis, store.keys, page)
     await restore_old_events(store.redis, store.keys, standings, records("entry"), Settings().site)
     for page in _pages(counted(records("entry"))):
         await restore_entries(store.redis, store.keys, page)

@@ -23,11 +23,13 @@ local function create_account(keys, argv)
 end
 
 -- KEYS key, ids of all keys, ids of the account's keys, account, names of all accounts
--- ARGV 1 id, 2 name of the account, 3 now (RFC 3339), 4 schema, then the fields of the key. Answers OK | DISABLED
+-- ARGV 1 id, 2 name of the account, 3 now (RFC 3339), 4 schema, then the fields of the key. Answers DISABLED, or what was
+-- made that was not there before: any of ACCOUNT, KEY
 local function create_key(keys, argv)
-  open_account(keys[4], keys[5], argv[2], argv[3], argv[4])
+  local made = {}
+  if open_account(keys[4], keys[5], argv[2], argv[3], argv[4]) then made[1] = 'ACCOUNT' end
   if redis.call('HEXISTS', keys[4], 'disabled_at') == 1 then return 'DISABLED' end
-  redis.call('DEL', keys[1])
+  if redis.call('DEL', keys[1]) == 0 then made[#made + 1] = 'KEY' end
   redis.call('HSET', keys[1], 'schema', argv[4], 'id', argv[1], 'account', argv[2], 'created_at', argv[3], unpack(argv, 5))
   for _, name in ipairs(LIMITS) do
     local value = redis.call('HGET', keys[4], name)
@@ -35,7 +37,7 @@ local function create_key(keys, argv)
   end
   redis.call('ZADD', keys[2], 0, argv[1])
   redis.call('ZADD', keys[3], 0, argv[1])
-  return 'OK'
+  return made
 end
 
 -- KEYS old key, new key, ids of all keys, ids of the account's keys, changes of accounts, their count

@@ -21,6 +21,8 @@ from fastapi import Request
 from redis.asyncio import Redis
 from ulid import ULID
 
+from newswire import audit
+from newswire.audit import COMMAND_LINE, Act, Actor, ActorType
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.problems import forbidden, unauthorised
@@ -107,12 +109,11 @@ async def create_key(
     label: str | None = None,
     token: str | None = None,
     expires_at: datetime | None = None,
-    created_by: str | None = None,
+    by: Actor = COMMAND_LINE,
 ) -> CreatedKey:
-    """Make a key for an account, and the account where there is none of this name.
+    """Make a key for an account, and the account where there is none of this name; the audit log names who did it.
 
-    A given token (of the same form as all) is taken as it is, and may be given again. ``created_by`` is the id of the key
-    that asked for this one.
+    A given token (of the same form as all) is taken as it is, and may be given again.
 
     Raises:
         UnfitName: no account may have this name, or the given token is of another form.
@@ -129,7 +130,7 @@ async def create_key(
         "label": label or "",
         "hash": digest(parts[2]),
         "created": str(milliseconds(now)),
-        "created_by": created_by or "",
+        "created_by": by.key_id or "",
         **({"expires": str(milliseconds(expires_at))} if expires_at else {}),
     }
     answer = await account_functions(redis, keys).call(
@@ -145,6 +146,12 @@ async def create_key(
     )
     if answer == b"DISABLED":
         raise Disabled(f"the account {account!r} is disabled")
+    if b"ACCOUNT" in answer:
+        await audit.record(redis, keys, by, Act.ACCOUNT_CREATED, "account", account)
+    if b"KEY" in answer:
+        ends = expires_at.isoformat() if expires_at else None
+        details = {"account": account, "scopes": sorted(scopes), "label": label, "expires_at": ends}
+        await audit.record(redis, keys, by, Act.KEY_CREATED, "key", parts[1], **details)
     return CreatedKey(token, parts[1])
 
 
@@ -197,6 +204,11 @@ def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], A
 
     caller.required_scopes = scopes  # type: ignore[attr-defined]
     return caller
+
+
+def acting(caller: Caller, request: Request) -> Actor:
+    """Return who acts by a request, as the audit log names them."""
+    return Actor(ActorType.KEY, caller.key_id, caller.account, request.client.host if request.client else None)
 
 
 async def reader(request: Request) -> Caller | None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
+from newswire import audit
 from newswire.accounts import (
     CreatedKey,
     Scope,
@@ -16,6 +17,7 @@ from newswire.accounts import (
     read_scopes,
     record_name,
 )
+from newswire.audit import COMMAND_LINE, Act, Actor
 from newswire.keyspace import Keyspace
 
 OVERLAP = timedelta(hours=24)
@@ -78,7 +80,7 @@ async def rotate_key(
     *,
     overlap: timedelta = OVERLAP,
     expires_at: datetime | None = None,
-    created_by: str | None = None,
+    by: Actor = COMMAND_LINE,
     now: datetime | None = None,
 ) -> CreatedKey | None:
     """Replace a key by a new one of the same account, scopes and label; the old one ends after the overlap.
@@ -98,7 +100,7 @@ async def rotate_key(
         "hash": digest(secret),
         "created_at": now.isoformat(),
         "created": str(milliseconds(now)),
-        "created_by": created_by or "",
+        "created_by": by.key_id or "",
     }
     status, *rest = await account_functions(redis, keys).call(
         "rotate_key",
@@ -119,6 +121,8 @@ async def rotate_key(
     )
     match status:
         case b"OK":
+            details = {"account": account.decode(), "new_key": new_id, "overlap_seconds": int(overlap.total_seconds())}
+            await audit.record(redis, keys, by, Act.KEY_ROTATED, "key", key_id, **details)
             return CreatedKey(token, new_id)
         case b"REPLACED":
             raise NotRotated(f"it was replaced by {rest[0].decode()} before")
@@ -128,11 +132,15 @@ async def rotate_key(
             return None
 
 
-async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str) -> bool:
+async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str, *, by: Actor = COMMAND_LINE) -> bool:
     """Make a key worthless at once; its record remains. Return whether there was such a key."""
     now = datetime.now(UTC).isoformat()
     names = [record_name(keys, key_id), *changes_names(keys)]
-    return bool(await account_functions(redis, keys).call("revoke_key", names, [now]))
+    found = bool(await account_functions(redis, keys).call("revoke_key", names, [now]))
+    if found:
+        account = await redis.hget(record_name(keys, key_id), "account")
+        await audit.record(redis, keys, by, Act.KEY_REVOKED, "key", key_id, account=account.decode())
+    return found
 
 
 def _key(record: dict[bytes, bytes]) -> Key:

@@ -40,6 +40,11 @@ class Keyspace:
         return self.key("stream", "outcomes")
 
     @property
+    def audit_log(self) -> str:
+        """The stream of who did what (`newswire.audit`)."""
+        return self.key("audit")
+
+    @property
     def articles(self) -> str:
         """Sorted set of all article ids, scheduled and retracted ones too, scored by the time of their creation in ms."""
         return self.key("articles")

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
+from newswire import audit
 from newswire.accounts import account_functions, changes_names, check_account, read_entitlement, record_name
+from newswire.audit import COMMAND_LINE, Act, Actor
 from newswire.filters import Filter
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 
@@ -26,7 +28,7 @@ class Account:
     entitlement: Filter | None = None
 
 
-async def create_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
+async def create_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor = COMMAND_LINE) -> bool:
     """Make an account, as its first key would; return whether it is new.
 
     Raises:
@@ -35,7 +37,10 @@ async def create_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
     check_account(name)
     names = [_record(keys, name), keys.key("accounts")]
     now = datetime.now(UTC).isoformat()
-    return bool(await account_functions(redis, keys).call("create_account", names, [name, now, INGEST_SCHEMA]))
+    new = bool(await account_functions(redis, keys).call("create_account", names, [name, now, INGEST_SCHEMA]))
+    if new:
+        await audit.record(redis, keys, by, Act.ACCOUNT_CREATED, "account", name)
+    return new
 
 
 async def find_account(redis: "Redis", keys: Keyspace, name: str) -> Account | None:
@@ -56,28 +61,49 @@ async def list_accounts(redis: "Redis", keys: Keyspace, *, after: str = "", limi
     return [_account(record) for record in records if record]
 
 
-async def limit_account(redis: "Redis", keys: Keyspace, name: str, limits: Mapping[str, float | None]) -> bool:
+async def limit_account(
+    redis: "Redis", keys: Keyspace, name: str, limits: Mapping[str, float | None], *, by: Actor = COMMAND_LINE
+) -> bool:
     """Give an account ``publish_rate`` or ``daily_quota`` of its own, or none where None; return whether there is such a one."""
-    return await _change(redis, keys, name, {field: "" if n is None else str(n) for field, n in limits.items()})
+    fields = {field: "" if n is None else str(n) for field, n in limits.items()}
+    details = {field: "as the settings say" if n is None else n for field, n in limits.items()}
+    found = await _change(redis, keys, name, fields)
+    if found and limits:
+        await audit.record(redis, keys, by, Act.ACCOUNT_LIMITED, "account", name, **details)
+    return found
 
 
-async def entitle_account(redis: "Redis", keys: Keyspace, name: str, entitlement: Filter | None) -> bool:
+async def entitle_account(
+    redis: "Redis", keys: Keyspace, name: str, entitlement: Filter | None, *, by: Actor = COMMAND_LINE
+) -> bool:
     """Narrow all that an account reads, is told of and replays, or let it read all again; return whether there is such a one.
 
     What follows `newswire.account_changes` hears of it.
     """
     stored = "" if entitlement is None else entitlement.model_dump_json(exclude_defaults=True)
-    return await _change(redis, keys, name, {"entitlement": stored})
+    found = await _change(redis, keys, name, {"entitlement": stored})
+    if found:
+        await audit.record(redis, keys, by, Act.ACCOUNT_ENTITLED, "account", name, entitlement=stored or "everything")
+    return found
 
 
-async def disable_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
-    """Close an account: none of its keys opens anything, until it is enabled. What it published stays."""
-    return await _change(redis, keys, name, {"disabled_at": datetime.now(UTC).isoformat()})
+async def disable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor = COMMAND_LINE) -> bool:
+    """Close an account until it is enabled: no key works, nothing is delivered, no scheduled article is published.
+
+    What it published stays. Return whether there is such an account.
+    """
+    found = await _change(redis, keys, name, {"disabled_at": datetime.now(UTC).isoformat()})
+    if found:
+        await audit.record(redis, keys, by, Act.ACCOUNT_DISABLED, "account", name)
+    return found
 
 
-async def enable_account(redis: "Redis", keys: Keyspace, name: str) -> bool:
-    """Open a closed account: its keys are as good as before."""
-    return await _change(redis, keys, name, {"disabled_at": ""})
+async def enable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor = COMMAND_LINE) -> bool:
+    """Open a closed account: its keys work and its deliveries go on as before. Return whether there is such an account."""
+    found = await _change(redis, keys, name, {"disabled_at": ""})
+    if found:
+        await audit.record(redis, keys, by, Act.ACCOUNT_ENABLED, "account", name)
+    return found
 
 
 async def _change(redis: "Redis", keys: Keyspace, name: str, fields: Mapping[str, str]) -> bool:

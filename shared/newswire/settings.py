@@ -31,6 +31,8 @@ class Settings(BaseSettings):
     stream_retention: timedelta = timedelta(days=7)
     dead_letter_limit: int = Field(default=100, ge=0)
     """How many of the last 1,000 stream entries a consumer may reject before it stops; 0: any number."""
+    audit_retention: timedelta = timedelta(days=365)
+    """How long entries of the audit log are kept."""
     cors_origins: Annotated[list[str], NoDecode, Commas] = ["*"]
     trusted_proxies: Annotated[list[str], NoDecode, Commas] = ["127.0.0.1"]
     """Addresses and networks of proxies whose ``X-Forwarded-For`` says who the client is."""
@@ -59,7 +61,7 @@ class Settings(BaseSettings):
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (tests only): ``/readyz`` says no otherwise."""
 
-    @field_validator("stream_retention", mode="before")
+    @field_validator("stream_retention", "audit_retention", mode="before")
     @classmethod
     def _days_or_iso(cls, value: object) -> object:
         """Accept ``7d`` and ``12h`` beside ISO 8601 durations and seconds."""

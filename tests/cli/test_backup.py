@@ -128,6 +128,12 @@ def test_a_backup_of_a_working_installation_is_restored_whole(start: Start, tmp_
 
         accounts = newswire("accounts", "list", "--data-dir", str(second.data_dir)).stdout.splitlines()
         assert [line.split("\t")[5] for line in accounts if line.startswith("Reading Room")] == [narrow]
+        log = newswire("audit", "list", "--data-dir", str(second.data_dir)).stdout
+        assert [act for act in ("backup.restored", "account.entitled", "key.created") if act in log] == [
+            "backup.restored",
+            "account.entitled",
+            "key.created",
+        ]
         boats = [article for article in before if article["title"].startswith("Boat")]
         assert len(boats) == 12
         until(lambda: [a for a in answers(second.site)["articles"] if a["title"].startswith("Boat")] == boats)

@@ -62,6 +62,11 @@ def test_a_key_is_rotated_and_its_account_disabled(start: Start, tmp_path: Path)
     assert newswire("accounts", "set", "Tide Post", "--entitlement", "null", *data).returncode == 0
     assert "Tides" not in newswire("accounts", "list", *data).stdout
     assert publish(running, new) == 201
+    listed = newswire("audit", "list", "--target", "Tide Post", *data)
+    assert listed.returncode == 0, listed.stderr
+    rows = [line.split("\t")[1:4] for line in listed.stdout.splitlines()[1:]]
+    done = "entitled", "entitled", "limited", "enabled", "disabled", "created"
+    assert rows == [[f"account.{act}", "account Tide Post", "command_line"] for act in done]
 
 
 def test_mistakes_are_told_in_one_line(start: Start, tmp_path: Path) -> None:

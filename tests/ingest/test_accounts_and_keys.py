@@ -265,3 +265,30 @@ async def test_what_is_wrong_is_told_by_its_field(
     assert answer.headers["content-type"] == "application/problem+json"
     if field:
         assert answer.json()["errors"][0]["field"] == field
+
+
+async def test_the_audit_log_is_for_administrators_and_names_who_did_what(
+    ingest: Ingest, admin: dict[str, str]
+) -> None:
+    made = await make(ingest, admin)
+    await ingest.http.patch("/v1/accounts/Harbour Gazette", json={"disabled": True}, headers=admin)
+    refused = await ingest.http.patch("/v1/accounts/Nobody", json={"disabled": True}, headers=admin)
+    assert refused.status_code == 404
+    page = (await ingest.http.get("/v1/audit-log", params={"limit": 2}, headers=admin)).json()
+    assert [(entry["act"], entry["target"]["id"]) for entry in page["entries"]] == [
+        ("account.disabled", "Harbour Gazette"),
+        ("key.created", made["id"]),
+    ]
+    actor = page["entries"][0]["actor"]
+    assert (actor["type"], actor["account"]) == ("key", "Office")
+    assert actor["key_id"] in admin["Authorization"]
+    rest = await ingest.http.get("/v1/audit-log", params={"cursor": page["next_cursor"]}, headers=admin)
+    assert [entry["act"] for entry in rest.json()["entries"]] == ["account.created", "key.created", "account.created"]
+    assert made["token"].rpartition("_")[2] not in rest.text
+    for params in ({"cursor": "x"}, {"act": "nothing"}, {"since": "yesterday"}, {"other": "1"}):
+        assert (await ingest.http.get("/v1/audit-log", params=params, headers=admin)).status_code == 422
+    assert (await ingest.http.get("/v1/audit-log")).status_code == 401
+    reader = await ingest.key("Readers", Scope.READ)
+    assert (await ingest.http.get("/v1/audit-log", headers=reader)).status_code == 403
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert (await ingest.http.request(method, "/v1/audit-log", headers=admin)).status_code == 405

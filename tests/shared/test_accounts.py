@@ -23,7 +23,13 @@ async def test_a_key_authenticates_its_account_and_its_secret_is_not_kept(redis:
     secret = created.token.rpartition("_")[2]
     assert secret not in repr(created)
     async for name in redis.scan_iter(f"{keys.namespace}:*"):
-        stored = await redis.hgetall(name) if await redis.type(name) == b"hash" else await redis.zrange(name, 0, -1)
+        match await redis.type(name):
+            case b"hash":
+                stored = await redis.hgetall(name)
+            case b"stream":
+                stored = await redis.xrange(name)
+            case _:
+                stored = await redis.zrange(name, 0, -1)
         assert secret not in repr(stored)
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from redis.asyncio import Redis
 from starlette.responses import Response
 
+from newswire.accounts import acting
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
@@ -88,15 +89,15 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
 
     @routes.post("", status_code=201, response_model=AccountView, summary="Make an account")
     async def make_account(
-        caller: Admin, sent: Annotated[Sent[AccountDraft], Depends(json_body(AccountDraft))]
+        request: Request, caller: Admin, sent: Annotated[Sent[AccountDraft], Depends(json_body(AccountDraft))]
     ) -> Response:
-        name = sent.model.name
-        if not await create_account(redis, keys, name):
+        name, by = sent.model.name, acting(caller, request)
+        if not await create_account(redis, keys, name, by=by):
             raise problem(409, "account-exists", f"there is an account {name!r} already", title="Account exists")
         limits = sent.model.model_dump(include={"publish_rate", "daily_quota"}, exclude_none=True)
-        await limit_account(redis, keys, name, limits)
+        await limit_account(redis, keys, name, limits, by=by)
         if sent.model.entitlement is not None:
-            await entitle_account(redis, keys, name, sent.model.entitlement)
+            await entitle_account(redis, keys, name, sent.model.entitlement, by=by)
         return json_answer(_shown(await _account(name)), 201)
 
     @routes.get("", response_model=AccountList, summary="List accounts", openapi_extra=described("cursor", "limit"))
@@ -118,17 +119,21 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
 
     @routes.patch("/{name:path}", response_model=AccountView, summary="Limit, entitle, disable or enable an account")
     async def change_account(
-        caller: Admin, sent: Annotated[Sent[AccountChange], Depends(json_body(AccountChange))], name: str
+        request: Request,
+        caller: Admin,
+        sent: Annotated[Sent[AccountChange], Depends(json_body(AccountChange))],
+        name: str,
     ) -> Response:
         await _account(name)
+        by = acting(caller, request)
         changes = sent.model.model_dump(exclude_unset=True)
         disabled = changes.pop("disabled", None)
         if "entitlement" in changes:
-            await entitle_account(redis, keys, name, sent.model.entitlement)
+            await entitle_account(redis, keys, name, sent.model.entitlement, by=by)
             del changes["entitlement"]
-        await limit_account(redis, keys, name, changes)
+        await limit_account(redis, keys, name, changes, by=by)
         if disabled is not None:
-            await (disable_account if disabled else enable_account)(redis, keys, name)
+            await (disable_account if disabled else enable_account)(redis, keys, name, by=by)
         return json_answer(_shown(await _account(name)))
 
     async def _account(name: str) -> Account:

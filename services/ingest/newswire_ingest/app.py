@@ -7,7 +7,7 @@ from functools import partial
 
 from redis.asyncio import Redis
 
-from newswire import groups
+from newswire import audit, groups
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.consume import Consumer
@@ -15,7 +15,7 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.retention import keep_trimming
 from newswire.settings import Settings
-from newswire_ingest import articles_api, batch_api, language, lists_api, scheduler
+from newswire_ingest import articles_api, audit_api, batch_api, language, lists_api, scheduler
 from newswire_ingest.accounts import account_routes
 from newswire_ingest.editing import Editor
 from newswire_ingest.keys import key_routes
@@ -66,9 +66,11 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             key_routes(redis, keys),
             account_routes(redis, keys),
             taxonomy_routes(taxonomy),
+            audit_api.router(redis, keys),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
+            "audit log": partial(audit.keep_trimming, redis, keys, settings.audit_retention),
             "scheduler": partial(scheduler.keep_publishing, store, store.time),
             "memory": room.run,
             "outcomes": consumer.run,

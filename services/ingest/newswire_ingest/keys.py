@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from redis.asyncio import Redis
 from starlette.responses import Response
 
-from newswire.accounts import LONGEST_ACCOUNT, Caller, Disabled, Scope, authorised, check_account, create_key
+from newswire.accounts import LONGEST_ACCOUNT, Caller, Disabled, Scope, acting, authorised, check_account, create_key
 from newswire.article import Moment, Text
 from newswire.keyring import LONGEST_OVERLAP, OVERLAP, Key, NotRotated, find_key, list_keys, revoke_key, rotate_key
 from newswire.keyspace import Keyspace
@@ -93,7 +93,9 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     routes = APIRouter(prefix=PATH, tags=["accounts and keys"])
 
     @routes.post("", status_code=201, response_model=CreatedKeyView, summary="Make a key")
-    async def make_key(caller: Admin, sent: Annotated[Sent[KeyDraft], Depends(json_body(KeyDraft))]) -> Response:
+    async def make_key(
+        request: Request, caller: Admin, sent: Annotated[Sent[KeyDraft], Depends(json_body(KeyDraft))]
+    ) -> Response:
         draft = sent.model
         try:
             created = await create_key(
@@ -103,7 +105,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
                 set(draft.scopes),
                 label=draft.label,
                 expires_at=draft.expires_at,
-                created_by=caller.key_id,
+                by=acting(caller, request),
             )
         except Disabled as error:
             raise problem(409, "account-disabled", str(error), title="Account disabled") from None
@@ -130,7 +132,10 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         "/{key_id}/rotate", status_code=201, response_model=CreatedKeyView, summary="Replace a key by a new one"
     )
     async def replace_key(
-        caller: Admin, sent: Annotated[Sent[Rotation], Depends(json_body(Rotation, optional=True))], key_id: str
+        request: Request,
+        caller: Admin,
+        sent: Annotated[Sent[Rotation], Depends(json_body(Rotation, optional=True))],
+        key_id: str,
     ) -> Response:
         wanted = sent.model
         try:
@@ -140,7 +145,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
                 key_id,
                 overlap=timedelta(seconds=wanted.overlap),
                 expires_at=wanted.expires_at,
-                created_by=caller.key_id,
+                by=acting(caller, request),
             )
         except NotRotated as error:
             raise problem(409, "not-rotated", f"this key cannot be replaced: {error}", title="Not rotated") from None
@@ -153,7 +158,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:
         scalar_params(request.query_params, ())
-        if not await revoke_key(redis, keys, key_id):
+        if not await revoke_key(redis, keys, key_id, by=acting(caller, request)):
             raise not_found("key")
         return json_answer(_shown(await _existing(key_id)))
 

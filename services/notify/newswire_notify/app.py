@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
+from newswire.audit import note_setting
 from newswire.consume import Consumer
 from newswire.groups import NOTIFY
 from newswire.keyspace import Keyspace
@@ -102,13 +103,14 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
 
         async def load_then_consume(stopping: asyncio.Event) -> None:
             await matcher.load(stopping)
+            await note_setting(records, keys, "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE", own.webhook_allow_private)
             await consumer.run(stopping)
 
         yield Service(
             name="notify",
             routers=[
                 subscriptions_api.router(subscriptions, entitlements, records, keys, policy, own),
-                endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site)),
+                endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site), records, keys),
                 deliveries_api.router(subscriptions, Deliveries(queue, records, keys, keep=keep), queue),
                 deadletters_api.router(redis, keys),
                 live_router(tail, places, StreamTokens(records, keys, signed), own),

@@ -6,7 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from redis.asyncio import Redis
 
+from newswire.accounts import acting
+from newswire.audit import Act, record
+from newswire.keyspace import Keyspace
 from newswire.paging import json_answer
 from newswire.problems import not_found, problem
 from newswire.requests import Sent, json_body, scalar_params, single_headers
@@ -48,7 +52,7 @@ class TestedEndpoint(BaseModel):
     """The first 4 KiB of it."""
 
 
-def router(subscriptions: Subscriptions, endpoints: Endpoints) -> APIRouter:
+def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis", keys: Keyspace) -> APIRouter:
     """Return the paths of endpoints."""
     routes = APIRouter(prefix=PATH, tags=["subscriptions"])
     testing = asyncio.Semaphore(TESTS_AT_A_TIME)
@@ -57,6 +61,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints) -> APIRouter:
         "/{subscription_id}/secret/rotate", response_model=RotatedSecret, summary="Replace the secret that signs"
     )
     async def rotate_secret(
+        request: Request,
         caller: Subscriber,
         subscription_id: str,
         sent: Annotated[Sent[SecretRotation], Depends(json_body(SecretRotation, optional=True))],
@@ -71,6 +76,8 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints) -> APIRouter:
             raise problem(409, "too-many-secrets", detail, title="Too many secrets") from None
         if secret is None:
             raise not_found("subscription")
+        by = acting(caller, request)
+        await record(records, keys, by, Act.SECRET_ROTATED, "subscription", subscription_id, overlap_seconds=overlap)
         until = datetime.now(UTC) + timedelta(seconds=overlap)
         return json_answer({"secret": secret, "former_valid_until": until})
 
