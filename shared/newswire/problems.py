@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from newswire.offload import OffloadError
 from newswire.rules import RULE
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ TYPE_ROOT = "https://newswire.example/problems/"
 ROOT_FIELD = "$"
 """What ``field`` says where an error is about the whole document."""
 MOST_ERRORS = 50
+LONGEST_NAME = 200
+"""Characters of a member's name that are quoted: a name can be as long as the request, and similar ones are searched for."""
 REDIS_AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
 """What passes by itself, or by the operator's hand: answered 503, to be tried again."""
 
@@ -161,6 +164,17 @@ def unavailable(detail: str, *, retry_after: int = 1) -> Problem:
     return problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
 
 
+def overloaded() -> Problem:
+    """There is more processor-bound work than can be done in time (503)."""
+    return problem(
+        503,
+        "overloaded",
+        "more work waits than can be done in time; nothing of this request was done, send it again a little later",
+        title="Too much work at once",
+        headers={"Retry-After": "2"},
+    )
+
+
 def redis_away() -> Problem:
     """Redis takes no requests for the moment (503)."""
     return unavailable(
@@ -170,7 +184,16 @@ def redis_away() -> Problem:
 
 def from_validation_error(error: ValidationError, model: type[BaseModel] | None = None) -> Problem:
     """Tell a client what pydantic found wrong with what it sent."""
-    return invalid_fields(list(field_errors(error.errors(include_url=False, include_input=False), model)))
+    return _invalid_document(error.errors(include_url=False, include_input=False), model)
+
+
+def _invalid_document(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Problem:
+    """Explain the first errors only: a document of 1 MiB can hold 100,000 of them, and looking for what each name was meant to be
+    takes its time."""
+    found = invalid_fields(list(field_errors(errors[:MOST_ERRORS], model)))
+    if len(errors) > MOST_ERRORS:
+        found.detail = f"{found.errors[0].field}: {found.errors[0].problem} (and {len(errors) - 1} more, see 'errors')"
+    return found
 
 
 _FIXES = {
@@ -218,7 +241,7 @@ def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | N
     known = _members(model)
     for error in errors:
         kind, context = str(error["type"]), error.get("ctx", {})
-        path = [str(part) for part in error["loc"] if not _BRANCH.match(str(part))]
+        path = [str(part)[:LONGEST_NAME] for part in error["loc"] if not _BRANCH.match(str(part))]
         field = ".".join(path) or ROOT_FIELD
         if kind == "extra_forbidden":
             near = difflib.get_close_matches(path[-1], known, 1) if len(path) == 1 else []
@@ -253,7 +276,7 @@ def install(app: FastAPI) -> None:
     async def on_validation(_request: Request, error: Any) -> Response:
         errors = cast("RequestValidationError", error).errors()
         found = [{**item, "loc": tuple(item["loc"])[1:] or item["loc"]} for item in errors]
-        return invalid_fields(list(field_errors(found))).response()
+        return _invalid_document(found).response()
 
     async def on_http(_request: Request, error: Any) -> Response:
         return from_http_exception(cast("HTTPException", error)).response()
@@ -268,6 +291,9 @@ def install(app: FastAPI) -> None:
     async def on_disconnect(_request: Request, _error: Exception) -> Response:
         return problem(408, "request-timeout", "the body broke off").response()  # counted; the client is gone
 
+    async def on_overload(_request: Request, _error: Exception) -> Response:
+        return overloaded().response()
+
     async def on_anything(request: Request, error: Exception) -> Response:
         return unexpected(request.method, request.url.path, error).response()
 
@@ -277,6 +303,7 @@ def install(app: FastAPI) -> None:
     for away in REDIS_AWAY:
         app.add_exception_handler(away, on_redis_away)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
+    app.add_exception_handler(OffloadError, on_overload)
     app.add_exception_handler(Exception, on_anything)
 
 

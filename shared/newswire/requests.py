@@ -11,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 
 from newswire.problems import (
+    LONGEST_NAME,
+    ROOT_FIELD,
     FieldError,
     Problem,
     from_validation_error,
@@ -22,6 +24,9 @@ from newswire.problems import (
 )
 
 LIMIT = 1024 * 1024
+MAX_VALUES = 10_000
+"""Members and array items of a JSON document together, at all depths."""
+_HOLDERS = (dict, list)
 JSON = "application/json"
 ONCE = ("Authorization", "Content-Type", "Idempotency-Key")
 
@@ -66,6 +71,7 @@ def json_body(
 
 def understood(raw: Any, model: type[Model]) -> Sent[Model]:
     """Read parsed JSON into a model; what does not fit is 422."""
+    _check_values(raw)
     try:
         return Sent(model.model_validate(raw), raw)
     except ValidationError as error:
@@ -140,6 +146,25 @@ def _diagnose(body: bytes) -> Any:
         raise _too_deep() from None
     except ValueError as error:
         raise malformed("body", f"is not JSON: {error}", "send one JSON document as RFC 8259 describes it") from None
+
+
+def _check_values(raw: Any) -> None:
+    """Refuse JSON of very many values before each of them is validated, and complained about, by itself."""
+    count = 0
+    for name, value in raw.items() if isinstance(raw, dict) else [(ROOT_FIELD, raw)]:
+        unread = [value] if type(value) in _HOLDERS else []
+        count += 1
+        while unread:
+            held = unread.pop()
+            count += len(held)
+            if count > MAX_VALUES:
+                break
+            unread += [each for each in (held.values() if type(held) is dict else held) if type(each) in _HOLDERS]
+        if count > MAX_VALUES:
+            field = name[:LONGEST_NAME] if type(value) in _HOLDERS else ROOT_FIELD
+            raise invalid(
+                field, f"brings the document to more than {MAX_VALUES:,} values", "send fewer members and items"
+            )
 
 
 def _refuse_constant(name: str) -> NoReturn:

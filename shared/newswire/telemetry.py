@@ -33,6 +33,11 @@ publish_to_indexed = Histogram("newswire_publish_to_indexed_seconds", "From publ
 publish_to_delivered = Histogram(
     "newswire_publish_to_delivered_seconds", "From publication to delivered", buckets=_DELAYS
 )
+offload_refused = Counter(
+    "newswire_offload_refused",
+    "Processor-bound work that was not done",
+    ["pool", "reason"],
+)
 embargo_lateness = Histogram(
     "newswire_embargo_lateness_seconds",
     "From the time for which an article was scheduled to its publication",

@@ -10,6 +10,7 @@ from newswire.article import ArticleDraft, Status
 from newswire_cli.importing.sending import Stopped
 from newswire_cli.patience import unreachable
 from newswire_ingest.content import changed, content
+from newswire_ingest.markup_limits import MarkupLimitError
 
 
 def compare(client: httpx.Client, draft: Mapping[str, Any]) -> tuple[str, str]:
@@ -34,7 +35,10 @@ def compare(client: httpx.Client, draft: Mapping[str, Any]) -> tuple[str, str]:
     known, version = existing.get("source_version"), model.source_version
     if known is not None and version is not None and version < known:
         return "skipped", f"is older than version {known}, which is there"
-    wanted = content(model)
+    try:
+        wanted = content(model)
+    except MarkupLimitError as error:
+        return "skipped", f"its body {error}"
     kept = {
         name: existing[name] for name in ("published_at", "source_version") if name in existing and name not in wanted
     }

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from newswire.article import ArticleDraft
 from newswire_ingest.language import FEWEST_WORDS, detect
-from newswire_ingest.sanitise import plain_text, sanitise, word_count
+from newswire_ingest.sanitise import word_count
+from newswire_ingest.sanitised_body import SanitisedBody, sanitised_body
 
 NOT_CONTENT: Final = frozenset(("embargo_until", "embargo_lifted", "silent"))
 """Members of a draft that say what to do with it."""
@@ -16,11 +17,17 @@ WORDS_A_MINUTE = 230
 _WRITTEN_WITHOUT_SPACES: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 
 
-def content(draft: ArticleDraft) -> dict[str, Any]:
-    """Return what is stored of a draft: made safe, measured, its language found where it is not said."""
+def content(draft: ArticleDraft, body: SanitisedBody | None = None) -> dict[str, Any]:
+    """Return what is stored of a draft: made safe, measured, its language found where it is not said.
+
+    A server hands in the ``body`` that `newswire_ingest.body_sanitiser` made; without it, it is made here and now.
+
+    Raises:
+        MarkupLimitError: the structure of the body is over a limit.
+    """
+    body = body or sanitised_body(draft.body, draft.canonical_url)
+    text = body.text
     stored = draft.model_dump(mode="json", exclude_none=True, exclude={*NOT_CONTENT, "body", "published_at"})
-    body = sanitise(draft.body, draft.canonical_url)
-    text = plain_text(body)
     words = word_count(text)
     read_as = words if text.isascii() else words + len(_WRITTEN_WITHOUT_SPACES.findall(text)) // 2
     if draft.language is None:
@@ -31,7 +38,7 @@ def content(draft: ArticleDraft) -> dict[str, Any]:
     if draft.published_at is not None:
         stored["published_at"] = rfc3339(draft.published_at)
     minutes = -(-read_as // WORDS_A_MINUTE)
-    return {**stored, "body": body, "text": text, "word_count": words, "reading_minutes": minutes}
+    return {**stored, "body": body.html, "text": text, "word_count": words, "reading_minutes": minutes}
 
 
 def draft_members(document: dict[str, Any]) -> dict[str, Any]:

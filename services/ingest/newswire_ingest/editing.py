@@ -15,12 +15,14 @@ from newswire.accounts import Caller
 from newswire.article import ArticleDraft, Status
 from newswire.conditions import Conditions
 from newswire.events import ArticlePublished
+from newswire.offload import OffloadError
 from newswire.problems import (
     FieldError,
     Problem,
     from_validation_error,
     invalid,
     not_found,
+    overloaded,
     problem,
     unauthorised,
     unavailable,
@@ -28,9 +30,12 @@ from newswire.problems import (
 from newswire.records import Head
 from newswire_ingest import answers, refusals
 from newswire_ingest.article_patch import patched
+from newswire_ingest.body_sanitiser import sanitise_body
 from newswire_ingest.content import changed, draft_members, rfc3339
 from newswire_ingest.limits import Limits
+from newswire_ingest.markup_limits import MarkupLimitError
 from newswire_ingest.publish import Version, is_article_id, new_mark, next_version, retraction_event, tombstone
+from newswire_ingest.sanitised_body import SanitisedBody
 from newswire_ingest.store import ArticleStore, Claim, Outcome, Repeatable
 from newswire_ingest.taxonomy import Taxonomy
 
@@ -184,6 +189,7 @@ class Editor:
         now, id_ = await self._now(draft), str(ULID()).lower()
         if refusals.embargo_is_wrong(draft, now):
             return await self._known(draft, change, upsert=upsert)
+        body = await _sanitised(draft)
         quota = self._limits.quota(change.caller, now)
         for attempt in range(TRIES):
             version = next_version(
@@ -193,6 +199,7 @@ class Editor:
                 site=self._site,
                 now=now,
                 traceparent=change.trace,
+                body=body,
             )
             outcome = await self._store.create(version, change.claim(now), quota, upsert=upsert)
             if outcome.verdict != "MISSPELT":  # a label was used first, or merged, since this process looked
@@ -245,6 +252,7 @@ class Editor:
         change.conditions.check(found.head.state)
         now, head = await self._now(draft), found.head
         draft = await self._taxonomy.spelt(_following(draft, head, now))
+        body = await _sanitised(draft)
         document = orjson.loads(found.document) if found.document is not None else None
         version = next_version(
             draft,
@@ -257,6 +265,7 @@ class Editor:
             earlier=document if head.version else None,
             first_published=head.published_at if head.version else None,
             corrects=bool(draft.correction_note) if corrects is None else corrects,
+            body=body,
         )
         if document is not None and _same(version, document, head):
             outcome = await self._store.leave(change.claim(now), head)
@@ -342,6 +351,15 @@ class Editor:
                 return unauthorised("the key sent is not valid")
             case _:
                 return refusals.busy()
+
+
+async def _sanitised(draft: ArticleDraft) -> SanitisedBody:
+    try:
+        return await sanitise_body(draft.body, draft.canonical_url)
+    except MarkupLimitError as error:
+        raise invalid("body", error.problem, error.fix) from None
+    except OffloadError:
+        raise overloaded() from None
 
 
 def view(found: Found) -> dict[str, Any]:

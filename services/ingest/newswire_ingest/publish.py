@@ -14,6 +14,7 @@ from newswire.article import ArticleDraft, Status, Tombstone
 from newswire.events import PUBLISHED, RETRACTED, SCHEMA_ROOT, ArticlePublished, ArticleRetracted, Kind, event, source
 from newswire.folding import fold
 from newswire_ingest.content import changed, content, rfc3339
+from newswire_ingest.sanitised_body import SanitisedBody
 
 LONGEST_SLUG = 80
 _ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
@@ -72,6 +73,7 @@ def next_version(
     earlier: dict[str, Any] | None = None,
     first_published: str | None = None,
     corrects: bool = False,
+    body: SanitisedBody | None = None,
 ) -> Version:
     """Make a version of an article: the first, or the one after ``earlier`` (None where that was erased).
 
@@ -88,7 +90,7 @@ def next_version(
         "publisher": publisher,
         "url": f"{site}/articles/{id_}/{slug(draft.title)}",
         "published_at": first_published or moment,
-        **content(draft),
+        **content(draft, body),
         "updated_at": moment,
         "kind": kind.value,
         "silent": draft.silent,
