@@ -7,7 +7,6 @@ import orjson
 from newswire_ingest.markup_limits import MarkupLimitError, check
 from newswire_ingest.sanitise import plain_text, sanitise
 
-
 SMALL_MARKUP = 200
 """Tags and character references that a body may hold without a check: the parser cannot take more than 3 ms over them, and the
 check would take a third of the time of an honest one."""
