@@ -23,6 +23,8 @@ from ulid import ULID
 
 from newswire import audit
 from newswire.audit import COMMAND_LINE, Act, Actor, ActorType
+from newswire.authentication_failures import AuthenticationFailures, credential_hash
+from newswire.client_address import client_address, client_of
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.problems import forbidden, unauthorised
@@ -228,7 +230,7 @@ reader.public_reading = True  # type: ignore[attr-defined]
 
 
 async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -> Caller:
-    headers = request.headers.getlist("authorization")
+    headers = request.headers.getlist("authorization")[:2]  # two are one too many already
     if not headers:
         raise unauthorised("no key was sent")
     *others, caller = [await _bearer(request, header, rechecked) for header in headers]
@@ -242,19 +244,28 @@ async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -
 
 
 async def _bearer(request: Request, header: str, rechecked: bool) -> Caller | None:
-    known: dict[str, tuple[Caller, float]] = request.app.state.callers
-    caller, until = known.get(header, (None, 0.0))
+    known: dict[bytes, tuple[Caller, float]] = request.app.state.callers
+    name = credential_hash(header)
+    caller, until = known.get(name, (None, 0.0))
     if rechecked and caller is not None and time.monotonic() < until:
         return caller
+    failures: AuthenticationFailures = request.app.state.authentication_failures
+    client = client_of(request.scope)
+    failures.check(client, header)
     scheme, _, token = header.partition(" ")
-    if scheme.lower() != "bearer":
+    if scheme.lower() == "bearer":
+        caller = await authenticate(request.app.state.redis, request.app.state.keys, token.strip())
+    else:
+        caller = None
+    if caller is None:
+        failures.failed(client, header, client_address(request.scope))
         return None
-    caller = await authenticate(request.app.state.redis, request.app.state.keys, token.strip())
-    if rechecked and caller is not None:
+    failures.succeeded(header)
+    if rechecked:
         if len(known) >= _MOST_KNOWN:
             known.clear()
         left = _KNOWN_SECONDS if caller.expires is None else min(_KNOWN_SECONDS, caller.expires - time.time())
-        known[header] = caller, time.monotonic() + left
+        known[name] = caller, time.monotonic() + left
     return caller
 
 

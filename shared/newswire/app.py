@@ -25,6 +25,7 @@ from redis.exceptions import RedisError
 
 from newswire import pages, problems
 from newswire.asyncapi import Channel
+from newswire.authentication_failures import AuthenticationFailures
 from newswire.connection_limits import ConnectionFigures, Connections, allow_open_files
 from newswire.dialling import LookedUp, LookedUpTLS
 from newswire.frame import Frame
@@ -33,6 +34,7 @@ from newswire.keyspace import Keyspace
 from newswire.last_use import LastUses
 from newswire.openapi import describe
 from newswire.operations import operations
+from newswire.read_limits import ReadLimits
 from newswire.settings import Settings
 from newswire.signed_tokens import SignedTokens
 
@@ -103,6 +105,8 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.stopping = asyncio.Event()
     app.state.loop_troubles = {}
     app.state.callers = {}
+    app.state.authentication_failures = AuthenticationFailures(settings.authentication_failures)
+    app.state.read_limits = ReadLimits(settings)
     app.state.last_uses = LastUses(app.state.redis, app.state.keys)
     problems.install(app)
     for service in services:
@@ -115,7 +119,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.include_router(operations(app, settings, checks, channels))
     app.include_router(pages.assets)
     describe(app)
-    app.add_middleware(Frame, cors_origins=settings.cors_origins)
+    app.add_middleware(Frame, cors_origins=settings.cors_origins, secure=settings.public_url.scheme == "https")
     return app
 
 

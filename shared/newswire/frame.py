@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from prometheus_client import Counter, Histogram
@@ -33,7 +33,10 @@ ALLOWED = (
 
 HEADERS = "newswire.headers"
 """In a request's scope: the headers that its answer gets whatever comes, a problem included. Dependencies add to them."""
+RELEASES = "newswire.releases"
+"""In a request's scope: what is called once it is over, however it ends."""
 
+_TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000")
 _SECURITY = {
     b"content-security-policy": CONTENT_SECURITY_POLICY.encode(),
     b"x-content-type-options": b"nosniff",
@@ -48,9 +51,11 @@ _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 class Frame:
     """The outermost layer of every app."""
 
-    def __init__(self, app: ASGIApp, cors_origins: Sequence[str]) -> None:
+    def __init__(self, app: ASGIApp, cors_origins: Sequence[str], *, secure: bool = False) -> None:
+        """Wrap an app. ``secure``: the site is reached by https only (RFC 6797)."""
         self.app = app
         self.origins = frozenset(cors_origins)
+        self.always = [_TRANSPORT_SECURITY] if secure else []
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -59,11 +64,12 @@ class Frame:
             return
         method, path = scope["method"], scope["path"]
         cors = self._cors(scope) if READING.match(path) else []
-        answering = _Answering(send, method, [*cors])
+        answering = _Answering(send, method, [*cors, *self.always])
         if method == "OPTIONS" and cors and _header(scope, b"access-control-request-method"):
             await _preflight(answering)
             return
-        inner = {**scope, HEADERS: answering.more}
+        releases: list[Callable[[], None]] = []
+        inner = {**scope, HEADERS: answering.more, RELEASES: releases}
         if method == "HEAD" and path != _ENDLESS:
             inner["method"] = "GET"
         try:
@@ -72,6 +78,9 @@ class Frame:
             if answering.begun:
                 raise
             await unexpected(method, path, error).response()(scope, receive, answering)
+        finally:
+            for release in releases:
+                release()
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         if "*" in self.origins:

@@ -5,16 +5,25 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import cache
 
 import orjson
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from newswire import asyncapi, pages
 from newswire.problems import problem
+from newswire.read_limits import Cost, charge_request
 from newswire.settings import Settings
 from newswire.telemetry import redact
 
 CHECK_SECONDS = 3.0
+
+
+async def _charge(request: Request) -> None:
+    charge_request(request, None, Cost.LISTING)
+
+
+COSTLY = Depends(_charge)
+"""Of what takes time to make, and needs no key."""
 
 
 def operations(
@@ -42,7 +51,7 @@ def operations(
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    @router.get("/openapi.json", include_in_schema=False)
+    @router.get("/openapi.json", include_in_schema=False, dependencies=[COSTLY])
     async def openapi() -> Response:
         return Response(orjson.dumps(app.openapi()), media_type="application/json")
 
@@ -50,11 +59,11 @@ def operations(
     def streams() -> bytes:
         return asyncapi.document(channels, settings.namespace)
 
-    @router.get("/asyncapi", include_in_schema=False)
+    @router.get("/asyncapi", include_in_schema=False, dependencies=[COSTLY])
     async def streams_document() -> Response:
         return Response(await asyncio.to_thread(streams), media_type="application/json")
 
-    @router.get("/docs", include_in_schema=False)
+    @router.get("/docs", include_in_schema=False, dependencies=[COSTLY])
     async def docs() -> Response:
         return pages.render("docs.html", document=app.openapi())
 

@@ -41,6 +41,17 @@ class Settings(BaseSettings):
     it is first needed and kept in Redis."""
     secret_key_previous: SecretStr | None = None
     """The ``secret_key`` before: tokens signed with it are accepted while the new one is being introduced."""
+    read_rate: float = Field(default=300, ge=0, le=1_000_000, allow_inf_nan=False)
+    """Units a second that one client address (of IPv6, one /64) may read without a key, averaged over ten seconds and in each
+    process: an article costs 1, a list 2, a search, feed, sitemap, page of events or stream 4. 0 for any number."""
+    read_rate_per_key: float = Field(default=600, ge=0, le=1_000_000, allow_inf_nan=False)
+    """As ``read_rate``, of one key."""
+    read_concurrency: int = Field(default=64, ge=0)
+    """Reading requests that one client address may have under way in a process; 0 for any number."""
+    read_concurrency_per_key: int = Field(default=64, ge=0)
+    """As ``read_concurrency``, of one key."""
+    authentication_failures: int = Field(default=100, ge=0)
+    """Keys that may be refused to one client address in a minute and process, before it is slowed down; 0 for any number."""
     connections: int = Field(default=12_000, ge=0)
     """Connections that a process holds open, live streams included; 0 for any number. Where there are as many, those that are
     idle or slowest make room for new ones."""

@@ -53,6 +53,10 @@ connections = Gauge("newswire_http_connections", "Open HTTP connections")
 connections_closed = Counter(
     "newswire_http_connections_closed", "Connections that a limit closed or refused", ["reason"]
 )
+authentication_failures = Counter(
+    "newswire_authentication_failures", "Keys and tokens that were refused, or not looked up", ["answer"]
+)
+reads_refused = Counter("newswire_reads_refused", "Reading requests over a limit", ["limit", "of"])
 
 log_lines_lost = Counter("newswire_log_lines_lost", "Log lines that could not be written")
 

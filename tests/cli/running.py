@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +20,13 @@ BARE = {name: value for name, value in os.environ.items() if not name.startswith
 class Running:
     """A `newswire run` that answers."""
 
-    def __init__(self, data_dir: Path, *options: str, command: Sequence[str] = NEWSWIRE) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *options: str,
+        command: Sequence[str] = NEWSWIRE,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.data_dir = data_dir
         self.output = data_dir.parent / f"{data_dir.name}.output"
         with self.output.open("wb") as output:
@@ -28,7 +34,7 @@ class Running:
                 [*command, "run", "--port", "0", "--data-dir", str(data_dir), *options],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=BARE,
+                env=BARE | dict(environment or {}),
                 start_new_session=True,
             )
         self.site = self.until(lambda: self._site())

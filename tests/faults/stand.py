@@ -262,6 +262,8 @@ async def stand(
             "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true",
             "NEWSWIRE_WEBHOOK_TIMEOUT": str(WEBHOOK_TIMEOUT),
             "NEWSWIRE_WEBHOOK_CONNECT_TIMEOUT": "2",
+            "NEWSWIRE_READ_RATE": "0",  # the checker reads all there is, as fast as it can
+            "NEWSWIRE_READ_RATE_PER_KEY": "0",
         }
         if elasticsearch is not None:
             built.proxy = await stack.enter_async_context(index_proxy(elasticsearch.url, seed))

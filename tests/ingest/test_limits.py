@@ -10,8 +10,9 @@ from newswire.accounts import Caller, Scope
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.problems import Problem
+from newswire.rate_limits import RatePolicy
 from newswire.registry import limit_account
-from newswire_ingest.limits import Limits, Policy, seconds_left
+from newswire_ingest.limits import Limits, seconds_left
 from newswire_ingest.settings import IngestSettings
 from newswire_ingest.store import publishing_functions
 from newswire_ingest.together import Together
@@ -66,7 +67,7 @@ async def test_what_is_kept_of_a_bucket_goes_once_it_is_full(limits: Limits, red
     ("rate", "quota", "window"), [(5, 50, 10), (0.5, 5, 10), (0.01, 1, 100), (0.3, 3, 10), (1000, 10_000, 10)]
 )
 def test_a_rate_is_a_policy(rate: float, quota: int, window: int) -> None:
-    assert Policy.of_rate(rate) == Policy("publish", quota, window)
+    assert RatePolicy.of_rate("publish", rate) == RatePolicy("publish", quota, window)
 
 
 def test_the_day_ends_at_midnight_utc() -> None:

@@ -1,10 +1,9 @@
 """Whether more may be published: a rate of requests a key, a quota of new articles an account and day, and room for them.
 
-Clients see where they stand by `RateLimit` and `RateLimit-Policy`, as draft-ietf-httpapi-ratelimit-headers-10 has them.
+Clients see where they stand by the headers of `newswire.rate_limits`.
 """
 
 import math
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from fastapi import Request
@@ -14,37 +13,13 @@ from newswire.frame import HEADERS
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.problems import Problem, problem, unavailable
+from newswire.rate_limits import RatePolicy, limit_headers
 from newswire_ingest.publish import utc_now
 from newswire_ingest.store import NO_QUOTA, Quota
 from newswire_ingest.together import Together
 
-WINDOW = 10.0
-"""Seconds over which a rate is averaged: that much may come at once after a pause."""
 RETRY_WHEN_FULL = 30
 _HTTP = tuple[bytes, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """So many in so many seconds, under the name that headers carry."""
-
-    name: str
-    quota: int
-    window: int
-
-    @classmethod
-    def of_rate(cls, rate: float) -> "Policy":
-        """Make the policy of a rate in requests a second."""
-        window = math.ceil(max(WINDOW, 1 / rate))
-        return cls("publish", max(1, round(rate * window)), window)
-
-    def described(self) -> str:
-        """Return the item of `RateLimit-Policy`."""
-        return f'"{self.name}";q={self.quota};w={self.window}'
-
-    def standing(self, left: int, seconds: int) -> str:
-        """Return the item of `RateLimit`: how many are left, and in how many seconds there will be more."""
-        return f'"{self.name}";r={max(left, 0)};t={seconds}'
 
 
 class Limits:
@@ -86,7 +61,7 @@ class Limits:
         quota = self._daily_quota_of(caller)
         if not rate and not quota:
             return []
-        policy = Policy.of_rate(rate) if rate else None
+        policy = RatePolicy.of_rate("publish", rate) if rate else None
         allowed, left, milliseconds, counted = await self._together.call(
             "spend",
             [self._keys.key("rate", caller.key_id), self._counter(caller, now)],
@@ -97,15 +72,10 @@ class Limits:
             ],
         )
         seconds = math.ceil(milliseconds / 1000)
-        policies, standings = [], []
-        if policy:
-            policies.append(policy.described())
-            standings.append(policy.standing(left, seconds))
+        standings = [(policy, left, seconds)] if policy else []
         if quota:
-            daily = _daily(quota)
-            policies.append(daily.described())
-            standings.append(daily.standing(quota - counted, seconds_left(now)))
-        headers = {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(standings)}
+            standings.append((_daily(quota), quota - counted, seconds_left(now)))
+        headers = limit_headers(standings)
         if policy and not allowed:
             raise problem(
                 429,
@@ -152,8 +122,8 @@ def seconds_left(now: datetime) -> int:
     return math.ceil((_tomorrow(now) - now).total_seconds())
 
 
-def _daily(quota: int) -> Policy:
-    return Policy("daily", quota, 86_400)
+def _daily(quota: int) -> RatePolicy:
+    return RatePolicy("daily", quota, 86_400)
 
 
 def _tomorrow(now: datetime) -> datetime:

@@ -11,6 +11,7 @@ from newswire.accounts import Caller, reader
 from newswire.article import Label
 from newswire.paging import LARGEST_PAGE, described, json_answer
 from newswire.problems import not_found, problem
+from newswire.read_limits import Cost, charged
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_ingest.keys import Admin
 from newswire_ingest.taxonomy import Kind, Taxonomy
@@ -55,7 +56,7 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
     @routes.get(
         "",
         response_model=TaxonomyView,
-        dependencies=[Depends(single_headers)],
+        dependencies=[Depends(single_headers), Depends(charged(Cost.LISTING))],
         summary="List categories and topics",
         openapi_extra=described("limit"),
     )

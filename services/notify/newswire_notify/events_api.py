@@ -12,6 +12,7 @@ from newswire.client_address import client_address
 from newswire.filters import filter_from_params
 from newswire.paging import caller_identity, cursor_refused
 from newswire.problems import invalid
+from newswire.read_limits import Cost, charge_request
 from newswire.requests import limit_param, single_headers
 from newswire.signed_tokens import InvalidTokenError, SignedTokens
 from newswire_notify.entries import Asked
@@ -57,6 +58,7 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
     )
     async def events(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:
         params = request.query_params
+        charge_request(request, caller, Cost.SEARCH, lasting=bool(params.get("wait")))
         filter_ = filter_from_params(params, ("after", "limit", "wait"))
         limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
         wait = _wait(params.get("wait"))

@@ -15,10 +15,12 @@ from starlette.types import Scope as AsgiScope
 
 from newswire.accounts import Caller, Scope, authorised, reader
 from newswire.article import Moment
-from newswire.client_address import client_address
+from newswire.authentication_failures import AuthenticationFailures
+from newswire.client_address import client_address, client_of
 from newswire.filters import Filter, filter_from_params
 from newswire.http_protocol import mark_live
 from newswire.problems import forbidden, invalid, malformed, unauthorised
+from newswire.read_limits import Cost, charge_request
 from newswire.requests import Sent, json_body, single_headers
 from newswire.stream import Position, position, written
 from newswire_notify.entries import Asked
@@ -99,15 +101,25 @@ def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: Noti
     routes = APIRouter(tags=["live stream"])
 
     async def admitted(request: Request) -> Admitted:
+        who = await authenticated(request)
+        charge_request(request, who.caller, Cost.SEARCH, lasting=True)
+        return who
+
+    async def authenticated(request: Request) -> Admitted:
         token = request.query_params.get("token")
         if token is None:
             caller = await reader(request)
             return Admitted(caller, None, caller.expires if caller else None)
         if "authorization" in request.headers:
             raise malformed("token", "came beside a key in a header", "send one of the two")
+        failures: AuthenticationFailures = request.app.state.authentication_failures
+        client = client_of(request.scope)
+        failures.check(client, token)
         bearer = await tokens.read(token)
         if bearer is None:
+            failures.failed(client, token, client_address(request.scope))
             raise unauthorised("the token sent is not valid, or its time is over; ask for a new one")
+        failures.succeeded(token)
         if not settings.public_read and not bearer.caller.may(Scope.READ):
             raise forbidden(Scope.READ)
         ends = min(bearer.ends, bearer.caller.expires or bearer.ends)

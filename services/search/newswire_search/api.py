@@ -19,6 +19,7 @@ from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire.problems import gone, not_found, unavailable
 from newswire.query import interpreted
+from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.completing import completions
 from newswire_search.cursor import expired, read_cursor, write_cursor
@@ -178,7 +179,12 @@ def router(index: Reading) -> APIRouter:
     """Return the paths of the readers' API on an index."""
     routes = APIRouter(prefix="/v1/search", tags=["search"], dependencies=[Depends(reader)])
 
-    @routes.get("", response_model=SearchAnswer, summary="Search published articles")
+    @routes.get(
+        "",
+        response_model=SearchAnswer,
+        summary="Search published articles",
+        dependencies=[Depends(charged(Cost.SEARCH))],
+    )
     async def search(params: Annotated[SearchParams, Depends(search_params)], entitlement: Entitlement) -> Response:
         began = time.perf_counter()
         extra = extra_fields(params)
@@ -203,7 +209,12 @@ def router(index: Reading) -> APIRouter:
         }
         return Response(orjson.dumps(answer), media_type="application/json")
 
-    @routes.get("/suggest", response_model=SuggestAnswer, summary="Complete what is being typed")
+    @routes.get(
+        "/suggest",
+        response_model=SuggestAnswer,
+        summary="Complete what is being typed",
+        dependencies=[Depends(charged(Cost.RECORD))],
+    )
     async def suggest(params: Annotated[SuggestParams, Depends(suggest_params)], entitlement: Entitlement) -> Response:
         async with reachable():
             found = await completions(index, params.q, entitlement, params.limit)
@@ -216,7 +227,12 @@ def router(index: Reading) -> APIRouter:
         ]
         return Response(orjson.dumps({"suggestions": shown}), media_type="application/json")
 
-    @routes.get("/related/{article_id}", response_model=RelatedAnswer, summary="Find articles like one")
+    @routes.get(
+        "/related/{article_id}",
+        response_model=RelatedAnswer,
+        summary="Find articles like one",
+        dependencies=[Depends(charged(Cost.LISTING))],
+    )
     async def related(
         article_id: str, params: Annotated[RelatedParams, Depends(related_params)], entitlement: Entitlement
     ) -> Response:
@@ -224,7 +240,12 @@ def router(index: Reading) -> APIRouter:
         found = await alike(index, article, entitlement, params.limit)
         return Response(orjson.dumps({"articles": list(map(summary, found))}), media_type="application/json")
 
-    @routes.get("/articles/{article_id}", response_model=PublishedArticle, summary="Read one published article")
+    @routes.get(
+        "/articles/{article_id}",
+        response_model=PublishedArticle,
+        summary="Read one published article",
+        dependencies=[Depends(charged(Cost.RECORD))],
+    )
     async def article(article_id: str, request: Request, entitlement: Entitlement) -> Response:
         scalar_params(request.query_params, ())
         found = present(await read(index, article_id, entitlement))

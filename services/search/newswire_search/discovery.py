@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Response
 from lxml import etree
 
-from newswire.accounts import reader
+from newswire.read_limits import Cost, charged
 from newswire_search.feed import MEDIA_TYPES, Format
 from newswire_search.settings import SearchSettings
 from newswire_search.xml_writing import add, written
@@ -26,7 +26,9 @@ def router(settings: SearchSettings) -> APIRouter:
     async def robots() -> Response:
         return Response(_robots(site, public=settings.public_read), media_type="text/plain")
 
-    @routes.get("/opensearch.xml", summary="How a browser searches this site", dependencies=[Depends(reader)])
+    @routes.get(
+        "/opensearch.xml", summary="How a browser searches this site", dependencies=[Depends(charged(Cost.RECORD))]
+    )
     async def description() -> Response:
         return Response(_description(site), media_type=DESCRIPTION_TYPE)
 

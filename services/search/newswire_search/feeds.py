@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from newswire.accounts import Caller, reader
+from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.api import find
 from newswire_search.atom import atom
@@ -36,7 +37,9 @@ _A_FEED: dict[int | str, dict[str, Any]] = {
 
 def router(index: Reading, settings: SearchSettings, changed: LastChange) -> APIRouter:
     """Return the feeds on an index."""
-    routes = APIRouter(prefix="/feeds", tags=["feeds"], default_response_class=Response)
+    routes = APIRouter(
+        dependencies=[Depends(charged(Cost.SEARCH))], prefix="/feeds", tags=["feeds"], default_response_class=Response
+    )
     hub = str(settings.hub_url) if settings.hub_url else None
     whole = settings.feed_content == "full"
 

@@ -20,6 +20,7 @@ from newswire.linked_data import news_article
 from newswire.pages import add_asset, render, templates
 from newswire.problems import Problem, from_validation_error, unexpected
 from newswire.query import fitting, interpreted
+from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.api import Entitlement, alike, corrected, find, find_some_words, next_cursor, present, read
 from newswire_search.facets import respelled
@@ -54,6 +55,7 @@ _TITLES = {
     403: "Not with this key",
     404: "There is nothing here",
     410: "No longer here",
+    429: "Too fast",
     422: "This address cannot be read",
     503: "Back in a moment",
 }
@@ -83,7 +85,7 @@ def router(index: Reading) -> APIRouter:
     """Return the pages on an index."""
     routes = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(reader)])
 
-    @routes.get("/")
+    @routes.get("/", dependencies=[Depends(charged(Cost.SEARCH))])
     async def latest(request: Request, entitlement: Entitlement) -> Response:
         scalar_params(request.query_params, ())
         asked, page = await find(index, SearchParams(limit=30), entitlement)
@@ -97,7 +99,7 @@ def router(index: Reading) -> APIRouter:
             feeds=links_to([]),
         )
 
-    @routes.get("/search")
+    @routes.get("/search", dependencies=[Depends(charged(Cost.SEARCH))])
     async def search(request: Request, entitlement: Entitlement) -> Response:
         sent = [
             (name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"
@@ -130,8 +132,8 @@ def router(index: Reading) -> APIRouter:
             feeds=links_to(fitted),
         )
 
-    @routes.get("/articles/{article_id}")
-    @routes.get("/articles/{article_id}/{slug}")
+    @routes.get("/articles/{article_id}", dependencies=[Depends(charged(Cost.RECORD))])
+    @routes.get("/articles/{article_id}/{slug}", dependencies=[Depends(charged(Cost.RECORD))])
     async def article(article_id: str, entitlement: Entitlement, slug: str = "") -> Response:
         found = present(await read(index, article_id, entitlement))
         if quote(slug) != slug_of(found):  # an address is encoded, a parameter is not

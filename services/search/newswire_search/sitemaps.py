@@ -19,6 +19,7 @@ from lxml import etree
 
 from newswire.accounts import Caller, reader
 from newswire.problems import not_found
+from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.api import reachable
 from newswire_search.index import Day, Reading, SearchRequest, Sort
@@ -70,7 +71,7 @@ def _now() -> datetime:
 
 def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clock: Clock = _now) -> APIRouter:
     """Return the sitemaps on an index."""
-    routes = APIRouter(tags=["sitemaps"], default_response_class=Response)
+    routes = APIRouter(dependencies=[Depends(charged(Cost.SEARCH))], tags=["sitemaps"], default_response_class=Response)
     site = settings.site
 
     async def answer(

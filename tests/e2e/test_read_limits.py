@@ -1,0 +1,49 @@
+"""No reading route of any service is without a limit."""
+
+import re
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import httpx
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import SecretStr
+from redis.asyncio import Redis
+
+from newswire.app import create_app
+from newswire.settings import Settings
+from newswire_ingest.app import service as ingest
+from newswire_notify.app import service as notify
+from newswire_search.app import service as search
+
+WITHOUT_LIMIT = {"/healthz", "/readyz", "/metrics", "/robots.txt", "/assets/{name}"}
+PARTS = {"form": "xml", "field": "topic", "name": "2026-03", "path": "a"}
+PAGES = {"/", "/search", "/articles/{article_id}", "/articles/{article_id}/{slug}"}
+
+
+async def test_every_route_that_is_read_without_a_key_is_limited(
+    redis: Redis, redis_url: str, namespace: str, tmp_path: Path
+) -> None:
+    settings = Settings(
+        redis_url=SecretStr(redis_url), namespace=namespace, data_dir=tmp_path, allow_volatile=True, read_rate=0.1
+    )
+    async with AsyncExitStack() as stack:
+        services = [await stack.enter_async_context(each(settings)) for each in (ingest, search, notify)]
+        app = create_app(services, settings, redis=redis)
+        transport = httpx.ASGITransport(app, client=("198.51.100.7", 4711))
+        http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url=settings.site))
+        assert (await http.get("/v1/search/suggest?q=a")).status_code == 200
+        limited = set()
+        for context in iter_route_contexts(app.routes):
+            path = context.path_format or ""
+            if not isinstance(context.original_route, APIRoute) or "GET" not in (context.methods or ()):
+                continue
+            address = re.sub(r"{(\w+)(:\w+)?}", lambda part: PARTS.get(part[1], "a"), path)
+            answer = await http.get(address)
+            if answer.status_code == 401 or path in WITHOUT_LIMIT:
+                continue
+            assert answer.status_code == 429, path
+            assert int(answer.headers["retry-after"]) >= 1, path
+            kind = "text/html; charset=utf-8" if path in PAGES else "application/problem+json"
+            assert answer.headers["content-type"] == kind, path
+            limited.add(path)
+    assert limited >= PAGES | {"/v1/search", "/v1/stream", "/v1/events", "/sitemap.xml", "/v1/topics", "/openapi.json"}
