@@ -10,28 +10,32 @@ from pydantic import ValidationError
 
 from newswire.article import FUTURE_TOLERANCE, LANGUAGE_TAG, METADATA_LIMIT, ArticleDraft
 from newswire.problems import field_errors
+from newswire_cli.importing.links import resolved, with_real_links
 from newswire_cli.importing.markup import plain
-from newswire_cli.importing.stories import Fault, Story
+from newswire_cli.importing.stories import Fault, Found, Skipped, Story
 
 LONGEST = {"title": 300, "summary": 2000, "category": 100, "correction_note": 2000}
 LONGEST_TOPIC, LONGEST_NAME, LONGEST_ID, LONGEST_URL, LONGEST_LANGUAGE = 100, 200, 200, 2000, 35
 LONGEST_IN_IMAGE = {"alt": 1000, "caption": 1000, "credit": 300}
 MOST = 50
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 WORDS_OF_A_TITLE = 12
 
 
-def fit(story: Story, now: datetime) -> Story | Fault:
+def fit(story: Story, now: datetime) -> Found:
     """Return the story as the API takes it, or why it cannot."""
     notes = list(story.notes)
     try:
-        draft = _fitted(story.draft, notes, now)
+        if story.scheduled and moment(story.draft["embargo_until"]) <= now:
+            return Skipped(story.file, story.line, "was scheduled for a time that is over, and is not published")
+        draft = _fitted(story.draft, notes, now, story.base)
         ArticleDraft.model_validate(draft)
     except ValidationError as error:
         wrong = list(field_errors(error.errors(include_url=False, include_input=False), ArticleDraft))
         return Fault(story.file, story.line, "; ".join(f"{each.field} {each.problem}" for each in wrong[:3]))
     except ValueError as error:
         return Fault(story.file, story.line, str(error))
-    return Story(story.file, story.line, draft, tuple(notes))
+    return Story(story.file, story.line, draft, tuple(dict.fromkeys(notes)))
 
 
 def moment(value: Any) -> datetime:
@@ -59,9 +63,12 @@ def moment(value: Any) -> datetime:
         raise ValueError(f"the date {str(value)[:60]!r} lies outside the years 1 to 9999") from None
 
 
-def _fitted(draft: dict[str, Any], notes: list[str], now: datetime) -> dict[str, Any]:
+def _fitted(draft: dict[str, Any], notes: list[str], now: datetime, base: str) -> dict[str, Any]:
     fitted = {name: value for name, value in draft.items() if value not in (None, "", [], {})}
     fitted.setdefault("body", "")
+    if isinstance(fitted["body"], str):
+        fitted["body"], remarks = with_real_links(fitted["body"], base)
+        notes += remarks
     _title(fitted, notes)
     for name, limit in LONGEST.items():
         if isinstance(fitted.get(name), str):
@@ -71,20 +78,29 @@ def _fitted(draft: dict[str, Any], notes: list[str], now: datetime) -> dict[str,
     _dates(fitted, now)
     if "published_at" not in fitted and "embargo_until" not in fitted:
         notes.append("names no date: published when it is imported")
-    _addresses(fitted, notes)
+    _addresses(fitted, notes, base)
     language = fitted.get("language")
     if isinstance(language, str):
         fitted["language"] = language = language.strip().replace("_", "-")
         if len(language) > LONGEST_LANGUAGE or not re.fullmatch(LANGUAGE_TAG, language):
             del fitted["language"]
             notes.append(f"language {language[:40]!r} is no language tag: left out")
+    _identity(fitted, notes)
+    _metadata(fitted, notes)
+    return fitted
+
+
+def _identity(fitted: dict[str, Any], notes: list[str]) -> None:
     identity = fitted.get("external_id")
-    if isinstance(identity, str) and len(identity) > LONGEST_ID:
+    if not isinstance(identity, str):
+        return
+    if _CONTROL.search(identity):
+        fitted["external_id"] = identity = _CONTROL.sub("", " ".join(identity.split()))
+        notes.append("external_id without the control characters that stood in it")
+    if len(identity) > LONGEST_ID:
         digest = hashlib.sha256(identity.encode(errors="replace")).hexdigest()
         fitted["external_id"] = identity[: LONGEST_ID - len(digest) - 1] + "-" + digest
         notes.append(f"external_id longer than {LONGEST_ID} characters: its end is now a digest of it")
-    _metadata(fitted, notes)
-    return fitted
 
 
 def _title(fitted: dict[str, Any], notes: list[str]) -> None:
@@ -152,12 +168,17 @@ def _dates(fitted: dict[str, Any], now: datetime) -> None:
             fitted[name] = fitted[name].isoformat().replace("+00:00", "Z")
 
 
-def _addresses(fitted: dict[str, Any], notes: list[str]) -> None:
-    if isinstance(fitted.get("canonical_url"), str) and not _is_address(fitted["canonical_url"]):
-        del fitted["canonical_url"]
-        notes.append("canonical_url is no http address: left out")
+def _addresses(fitted: dict[str, Any], notes: list[str], base: str) -> None:
+    canonical = fitted.get("canonical_url")
+    if isinstance(canonical, str):
+        fitted["canonical_url"] = canonical = resolved(canonical, base)
+        if not _is_address(canonical) or "@" in canonical.split("/")[2]:
+            del fitted["canonical_url"]
+            notes.append("canonical_url is no http address: left out")
     image = fitted.get("image")
     if isinstance(image, dict):
+        if isinstance(image.get("url"), str):
+            image = {**image, "url": resolved(image["url"], base)}
         if not _is_address(image.get("url")):
             del fitted["image"]
             notes.append("the image has no http address: left out")

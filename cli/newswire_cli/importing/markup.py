@@ -29,6 +29,11 @@ def paragraphs(text: str) -> str:
     return "".join(f"<p>{html.escape(part, quote=False)}</p>" for part in found if part)
 
 
+def text_as_html(text: str) -> str:
+    """Make HTML of text that holds no tags, but perhaps HTML's references to characters."""
+    return paragraphs(html.unescape(text) if _TAG_LIKE.search(text) else text)
+
+
 def plain(markup: str) -> str:
     """Return the text of a piece of HTML on one line."""
     if not _TAG_LIKE.search(markup):

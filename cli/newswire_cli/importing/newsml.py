@@ -7,9 +7,10 @@ from lxml import etree
 
 from newswire_cli.importing import nitf
 from newswire_cli.importing.markup import authors_of, inner, paragraphs
-from newswire_cli.importing.safe_xml import line_of, local_name, parse, text
+from newswire_cli.importing.safe_xml import line_of, local_name, text
 from newswire_cli.importing.sources import Source
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story
+from newswire_cli.importing.xml_document import parse
 
 NAR = "{http://iptc.org/std/nar/2006-10-01/}"
 _OTHER_ITEMS = ("packageItem", "conceptItem", "knowledgeItem", "planningItem", "catalogItem")
@@ -18,7 +19,7 @@ _CATEGORY = ("category", "section")
 
 def read(source: Source) -> Iterator[Found]:
     """Read the items that carry a text."""
-    root = parse(source)
+    root, notes = parse(source)
     items = (
         [root] if root.tag != f"{NAR}newsMessage" else [item for part in root.iter(f"{NAR}itemSet") for item in part]
     )
@@ -27,14 +28,15 @@ def read(source: Source) -> Iterator[Found]:
             continue
         name = local_name(item)
         if name == "newsItem":
-            yield _story(source.name, item)
+            yield _story(source.name, item, notes)
+            notes = ()  # they are on the whole file
         elif name in _OTHER_ITEMS:
             yield Skipped(source.name, line_of(item), f"is a {name}, which carries no text of its own")
         else:
             yield Fault(source.name, line_of(item), f"<{name}> is no item of NewsML-G2 that is read")
 
 
-def _story(file: str, item: etree._Element) -> Found:
+def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> Found:
     line, identity, version = line_of(item), item.get("guid", ""), item.get("version", "")
     status = _qcode(item, "itemMeta/pubStatus") or "usable"
     kind = _qcode(item, "itemMeta/itemClass") or "text"
@@ -73,7 +75,7 @@ def _story(file: str, item: etree._Element) -> Found:
         "source_version": int(version) if version.isascii() and version.isdigit() else None,
         "metadata": inside.get("metadata", {}) | _metadata(item),
     }
-    return Story(file, line, draft)
+    return Story(file, line, draft, notes)
 
 
 def _content(item: etree._Element) -> dict[str, Any] | None:

@@ -7,9 +7,10 @@ from typing import Any
 from lxml import etree
 
 from newswire_cli.importing.markup import authors_of
-from newswire_cli.importing.safe_xml import line_of, local_name, parse, text
+from newswire_cli.importing.safe_xml import line_of, local_name, text
 from newswire_cli.importing.sources import Source
 from newswire_cli.importing.stories import Fault, Found, Story
+from newswire_cli.importing.xml_document import parse
 
 _KEPT = frozenset(
     "p ol ul li dl dt dd table caption thead tbody tfoot tr th td pre br hr em sub sup blockquote".split()
@@ -20,7 +21,7 @@ _LEFT_OUT = frozenset("media-metadata media-object media-producer nitf-table-met
 
 def read(source: Source) -> Iterator[Found]:
     """Read one article."""
-    root = parse(source)
+    root, notes = parse(source)
     identity = _attribute(root, "doc-id", "id-string")
     draft = content(root) | {
         "published_at": _attribute(root, "date.release", "norm")
@@ -29,7 +30,7 @@ def read(source: Source) -> Iterator[Found]:
         "external_id": identity,
     }
     if identity:
-        yield Story(source.name, line_of(root), draft)
+        yield Story(source.name, line_of(root), draft, notes)
     else:
         yield Fault(source.name, line_of(root), "has no doc-id with an id-string, so that it could not be known again")
 

@@ -10,9 +10,11 @@ from typing import Any
 from lxml import etree
 
 from newswire_cli.formats import FormatName
+from newswire_cli.importing.decoding import byte_order_mark
 from newswire_cli.importing.safe_xml import SAFE, broken, line_of, local_name
 from newswire_cli.importing.sources import HEAD, Source
 from newswire_cli.importing.stories import Found, Unreadable
+from newswire_cli.importing.xml_text import xml_text
 
 Read = Callable[[Source], Iterator[Found]]
 
@@ -33,8 +35,11 @@ _NINJS = re.compile(
 )
 _URI = re.compile(rb'"uri"\s*:')
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|article|main|title|meta|div|p)\b", re.IGNORECASE)
-_DECLARED_HTML = re.compile(rb"<html\b", re.IGNORECASE)
-_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_XML = re.compile(rb"(?:[^<]|<(?:br|b|/b)\b[^>]*>){0,4000}+(?:<\?xml\s|<rss\b|<feed\b|<rdf:RDF\b)")
+_ROOT = re.compile(r"<(?:[\w.-]+:)?([A-Za-z]\w*)(?=[\s/>])")
+_COMMENTS = re.compile(r"<!--.*?-->", re.DOTALL)
+_WORDPRESS = re.compile(r"wordpress\.org/export/\d|<wp:wxr_version\b")
+_JSON_FEED = re.compile(rb'"version"\s*:\s*"https?:\\?/\\?/(?:www\.)?jsonfeed\.org\\?/version')
 _OTHERS = (
     (b"PK\x03\x04", "a ZIP archive: unpack it first"),
     (b"%PDF", "a PDF"),
@@ -55,51 +60,54 @@ def recognise(source: Source) -> FormatName:
         Unreadable: it has none of the formats, or its first bytes are broken.
     """
     head = source.head()
-    if head.startswith(_UTF16):
-        head = head.decode("utf-16", "replace").encode()
+    if marked := byte_order_mark(head):
+        encoding, length = marked
+        head = head[length:].decode(encoding, "ignore").encode()
     head = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if not head:
         raise Unreadable("is empty")
     for magic, what in _OTHERS:
         if head.startswith(magic):
             raise Unreadable(f"is {what}")
+    suffix = PurePath(source.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower()
+    marked_down = re.match(rb"(?:---|\+\+\+)[ \t]*\r?\n", head) or suffix in (".md", ".markdown")
+    if head.startswith(b"<") or (not marked_down and not head.startswith((b"{", b"[")) and _XML.match(head)):
+        return _of_markup(source, head)
     if b"\x00" in head:
         raise Unreadable("is a binary file")
-    if head.startswith(b"<"):
-        return _of_markup(head)
     if head.startswith((b"{", b"[")):
+        if _JSON_FEED.search(head):
+            return FormatName.FEED
         return FormatName.NINJS if _URI.search(head) and _NINJS.search(head) else FormatName.NDJSON
-    suffix = PurePath(source.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower()
-    if re.match(rb"(?:---|\+\+\+)[ \t]*\r?\n", head) or suffix in (".md", ".markdown"):
+    if marked_down:
         return FormatName.MARKDOWN
     raise Unreadable("has none of the formats that are read; --format names one where it is not recognised")
 
 
-def _of_markup(head: bytes) -> FormatName:
+def _of_markup(source: Source, head: bytes) -> FormatName:
     if re.match(rb"(?i)<!doctype\s+html", head):
         return FormatName.HTML
+    parts, _ = xml_text(source)
+    text = next(parts)
     parser = etree.XMLPullParser(events=("start",), **SAFE)
     problem = None
     try:
-        parser.feed(head)
+        parser.feed(text)
     except etree.XMLSyntaxError as error:
         problem = error
     root: Any = next((element for _, element in parser.read_events()), None)
-    if root is None:
-        if (_DECLARED_HTML if head.startswith(b"<?xml") else _HTML).search(head):
-            return FormatName.HTML
-        raise (
-            broken(problem)
-            if problem
-            else Unreadable(f"is XML whose first element does not begin within {HEAD:,} bytes")
-        )
-    return _of_root(local_name(root), root)
+    if root is not None:
+        return _of_root(local_name(root), line_of(root), text)
+    if not _XML.match(head) and _HTML.search(head):
+        return FormatName.HTML
+    if found := _ROOT.search(_COMMENTS.sub("", text)):
+        return _of_root(found[1], None, text)
+    raise broken(problem) if problem else Unreadable(f"is XML whose first element does not begin within {HEAD:,} bytes")
 
 
-def _of_root(name: str, root: etree._Element) -> FormatName:
-    if name == "rss":
-        exported = any("wordpress.org/export/" in address for address in root.nsmap.values())
-        return FormatName.WORDPRESS if exported else FormatName.FEED
+def _of_root(name: str, line: int | None, text: str) -> FormatName:
+    if name.lower() == "rss":
+        return FormatName.WORDPRESS if _WORDPRESS.search(text) else FormatName.FEED
     if name in ("feed", "RDF"):
         return FormatName.FEED
     if name == "nitf":
@@ -108,4 +116,4 @@ def _of_root(name: str, root: etree._Element) -> FormatName:
         return FormatName.NEWSML
     if name.lower() in ("html", "head", "body", "article", "main", "div", "p"):
         return FormatName.HTML
-    raise Unreadable(f"is XML whose root <{name}> belongs to none of the formats that are read", line_of(root))
+    raise Unreadable(f"is XML whose root <{name}> belongs to none of the formats that are read", line)

@@ -39,6 +39,8 @@ class Source:
     url: str | None = None
     relative: str = ""
     """Where it lies in the folder that was given."""
+    charset: str | None = None
+    """The encoding that its server named."""
     read: int = field(default=0, init=False)
     """Packed bytes read so far, for a progress bar."""
 

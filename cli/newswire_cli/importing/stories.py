@@ -15,6 +15,10 @@ class Story:
     line: int | None
     draft: dict[str, Any]
     notes: tuple[str, ...] = ()
+    base: str = ""
+    """The address from which the relative ones in the draft count."""
+    scheduled: bool = False
+    """Whether its source meant to publish it at ``embargo_until``, and had not yet."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,114 +1,188 @@
 """WordPress eXtended RSS (WXR 1.0 to 1.2), what "Tools, Export" writes: published posts, with the pictures of attachments."""
 
+import html
 import re
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from lxml import etree
 
-from newswire_cli.importing.markup import paragraphs, plain
-from newswire_cli.importing.safe_xml import elements, line_of, local_name
+from newswire_cli.importing.markup import plain
 from newswire_cli.importing.sources import Source
-from newswire_cli.importing.stories import Fault, Found, Skipped, Story, Unreadable
+from newswire_cli.importing.stories import Fault, Found, Skipped, Story
+from newswire_cli.importing.wordpress_shortcodes import Attachment, expanded
+from newswire_cli.importing.wordpress_text import body
+from newswire_cli.importing.xml_items import Item, context, items
 
-_SHORTCODES = re.compile(r"\[/?(?:caption|gallery|embed|audio|video|playlist|wp_caption)(?:\s[^\[\]]*)?/?\]")
-_BLOCK = re.compile(
-    r"(?i)\s*<!?/?(?:--|p|div|h[1-6]|ul|ol|li|dl|blockquote|pre|table|figure|hr|section|article|iframe|form)\b"
-)
-_BLANK_LINE = re.compile(r"\r?\n[ \t]*\r?\n\s*")
 _UNCATEGORISED = "uncategorized"
+_INTERNAL = frozenset(
+    "category tag post_tag author language post_format nav_menu link_category wp_theme wp_template_part_area"
+    " wp_pattern_category post_translations term_translations".split()
+)
+"""Taxonomies that are read, or that say nothing of the content."""
+
+
+@dataclass
+class _Site:
+    """What an export says outside of the post at hand."""
+
+    language: str = ""
+    address: str = ""
+    authors: dict[str, str] = field(default_factory=dict)
+    attachments: dict[str, Attachment] = field(default_factory=dict)
+
+    def gallery(self, post: str, attributes: Mapping[str, str]) -> list[Attachment]:
+        """Return the files that a gallery shows: those it names, else those that belong to the post."""
+        named = re.findall(r"\d+", attributes.get("ids") or attributes.get("include") or "")
+        if named:
+            return [self.attachments[each] for each in named if each in self.attachments]
+        post = attributes.get("id") or post
+        left_out = set(re.findall(r"\d+", attributes.get("exclude", "")))
+        return [each for number, each in self.attachments.items() if each.parent == post and number not in left_out]
 
 
 def read(source: Source) -> Iterator[Found]:
     """Read an export in two passes, for a post may come before the attachment that it shows."""
-    pictures = _pictures(source)
-    authors: dict[str, str] = {}
-    language = ""
-    with source.open() as stream:
-        for element in elements(stream, ["rss"], ["{*}author", "item", "language"]):
-            name = local_name(element)
-            if name == "author":
-                authors[_wp(element, "author_login")] = _wp(element, "author_display_name")
-            elif name == "language":
-                language = element.text or ""
-            else:
-                yield _post(source.name, element, authors, pictures, language)
+    site = _site(source)
+    for item in items(source, ("item",)):
+        yield item if isinstance(item, Fault) else _post(source.name, item, site)
 
 
-def _pictures(source: Source) -> dict[str, dict[str, str]]:
-    """Return the pictures by the ids of their attachments; where the file breaks off, the second pass says so."""
-    pictures = {}
-    with source.open() as stream, suppress(Unreadable):
-        for item in elements(stream, ["rss"], ["item"]):
-            if _wp(item, "post_type") == "attachment" and (url := _wp(item, "attachment_url")):
-                pictures[_wp(item, "post_id")] = {
-                    "url": url,
-                    "alt": _meta(item, "_wp_attachment_image_alt"),
-                    "caption": plain(_encoded(item, "excerpt")),
-                }
-    return pictures
+def _site(source: Source) -> _Site:
+    site = _Site()
+    root = context(source, ("item",))
+    channel = None if root is None else next(root.iterchildren("{*}channel"), root)
+    for member in () if channel is None else channel.iterchildren(etree.Element):
+        name = str(member.tag).rpartition("}")[2]
+        if name == "author":
+            site.authors[_wp(member, "author_login")] = plain(_wp(member, "author_display_name"))
+        elif name == "language":
+            site.language = (member.text or "").strip()
+        elif name in ("base_blog_url", "base_site_url", "link") and not site.address:
+            site.address = (member.text or "").strip()
+    for item in items(source, ("item",)):
+        if isinstance(item, Item) and _wp(item.element, "post_type") == "attachment":
+            element = item.element
+            address = _wp(element, "attachment_url") or (element.findtext("guid") or "").strip()
+            if address.startswith(("http://", "https://")):
+                site.attachments[_wp(element, "post_id")] = Attachment(
+                    address,
+                    plain(_meta(element, "_wp_attachment_image_alt")),
+                    plain(_encoded(element, "excerpt")),
+                    _wp(element, "post_parent"),
+                )
+    return site
 
 
-def _post(
-    file: str, item: etree._Element, authors: dict[str, str], pictures: dict[str, dict[str, str]], language: str
-) -> Found:
-    line, kind, status = line_of(item), _wp(item, "post_type"), _wp(item, "status")
-    if not kind:
-        return Fault(file, line, "says no wp:post_type; is the namespace of 'wp' declared?")
-    if kind != "post":
-        return Skipped(file, line, f"is of type '{kind}', not a post")
-    if status != "publish":
-        return Skipped(file, line, f"is not published but '{status}'")
-    if _wp(item, "post_password"):
-        return Skipped(file, line, "is protected by a password")
-    identity = (item.findtext("guid") or "").strip() or (item.findtext("link") or "").strip()
+def _post(file: str, item: Item, site: _Site) -> Found:
+    element, line, notes = item.element, item.line, list(item.notes)
+    if passed_over := _passed_over(file, item):
+        return passed_over
+    identity = (element.findtext("guid") or "").strip() or (element.findtext("link") or "").strip()
     if not identity:
         return Fault(file, line, "has neither guid nor link, so that it could not be known again")
-    login = (item.findtext("{http://purl.org/dc/elements/1.1/}creator") or "").strip()
-    sections = [
-        (category.get("domain"), " ".join((category.text or "").split()))
-        for category in item.iterfind("category")
-        if category.get("nicename") != _UNCATEGORISED
-    ]
-    categories = [name for domain, name in sections if domain == "category"]
-    published = _wp(item, "post_date_gmt")
-    picture = pictures.get(_meta(item, "_thumbnail_id"))
-    draft = {
-        "title": plain(item.findtext("title") or ""),
-        "body": body(_encoded(item, "content")),
-        "summary": plain(_encoded(item, "excerpt")),
-        "authors": [authors.get(login) or login] if login else [],
+    number = _wp(element, "post_id")
+    content, remarks = expanded(_encoded(element, "content"), lambda said: site.gallery(number, said))
+    notes += remarks
+    content, remarks = body(content)
+    notes += remarks
+    categories, topics, taxonomies = _terms(element)
+    notes += [f"the taxonomy '{name}' left out" for name in taxonomies]
+    if next(element.iterchildren("{*}comment"), None) is not None:
+        notes.append("its comments left out")
+    thumbnail = _meta(element, "_thumbnail_id")
+    picture = site.attachments.get(thumbnail)
+    if thumbnail and thumbnail != "0" and picture is None:
+        notes.append("its featured image is not in this export")
+    draft: dict[str, Any] = {
+        "title": plain(element.findtext("title") or ""),
+        "body": content,
+        "summary": plain(_encoded(element, "excerpt")),
+        "authors": _authors(element, site),
         "category": categories[0] if categories else "",
-        "topics": [*categories[1:], *(name for domain, name in sections if domain == "post_tag")],
-        "language": language,
-        "published_at": item.findtext("pubDate") if published.startswith("0000") else published,
+        "topics": [*categories[1:], *topics],
+        "language": _language(element) or site.language,
         "external_id": identity,
-        "canonical_url": (item.findtext("link") or "").strip(),
-        "image": picture and {name: value for name, value in picture.items() if value},
+        "canonical_url": (element.findtext("link") or "").strip(),
+        "image": picture
+        and {
+            name: value
+            for name, value in (("url", picture.url), ("alt", picture.alt), ("caption", picture.caption))
+            if value
+        },
     }
-    return Story(file, line, draft)
+    scheduled = _wp(element, "status") == "future"
+    draft["embargo_until" if scheduled else "published_at"] = next(iter(_dates(element)), None)
+    base = draft["canonical_url"] or site.address
+    return Story(file, line, draft, tuple(notes), base=base, scheduled=scheduled)
 
 
-def body(content: str) -> str:
-    """Make the HTML that WordPress would show: it stores a classic post without ``<p>``, paragraphs parted by blank lines."""
-    content = _SHORTCODES.sub("", content)
-    if "<!-- wp:" in content or "<p>" in content or "<p " in content:
-        return content
-    if "<" not in content and "&" not in content:
-        return paragraphs(content)
-    parts = (part.strip() for part in _BLANK_LINE.split(content))
-    return "\n".join(part if _BLOCK.match(part) else f"<p>{part}</p>" for part in parts if part)
+def _passed_over(file: str, item: Item) -> Skipped | Fault | None:
+    """Tell why an item is no published post. What a broken item does not say counts as a no."""
+    element, line = item.element, item.line
+    kind, status = _wp(element, "post_type"), _wp(element, "status")
+    if not kind:
+        return Fault(file, line, "says no wp:post_type, so that it cannot be told for a post")
+    if kind != "post":
+        return Skipped(file, line, f"is of type '{kind}', not a post")
+    if status not in ("publish", "future"):
+        return Skipped(file, line, f"is not published but '{status}'")
+    if _wp(element, "post_password"):
+        return Skipped(file, line, "is protected by a password")
+    if "post_password" in item.broken_text and next(element.iterchildren("{*}post_password"), None) is None:
+        return Fault(file, line, "is broken, and does not say whether a password protects it")
+    if status == "future" and not _dates(element):
+        return Skipped(file, line, "is scheduled without a date")
+    return None
+
+
+def _dates(element: etree._Element) -> list[str]:
+    """Return all that may date a post, the best first; WordPress writes zeros for none."""
+    found = (_wp(element, "post_date_gmt"), (element.findtext("pubDate") or "").strip(), _wp(element, "post_date"))
+    return [each for each in found if each and not each.startswith("0000") and "-0001" not in each]
+
+
+def _authors(element: etree._Element, site: _Site) -> list[str]:
+    """Return who wrote it: guests and co-authors as the plug-in of that name stores them, else the post's author."""
+    logins = [
+        (category.text or "").strip() or (category.get("nicename") or "").removeprefix("cap-")
+        for category in element.iterchildren("category")
+        if category.get("domain") == "author"
+    ]
+    creator = (element.findtext("{http://purl.org/dc/elements/1.1/}creator") or "").strip()
+    logins = [login for login in logins if login] or ([creator] if creator else [])
+    return list(dict.fromkeys(site.authors.get(login) or plain(login) for login in logins))
+
+
+def _terms(element: etree._Element) -> tuple[list[str], list[str], list[str]]:
+    """Return categories, tags, and the names of other taxonomies."""
+    found: dict[str, dict[str, None]] = {}
+    for category in element.iterchildren("category"):
+        name = plain(html.unescape(category.text or ""))
+        if name and category.get("nicename") != _UNCATEGORISED:
+            found.setdefault(category.get("domain") or "category", {})[name] = None
+    tags = found.get("post_tag", {}) | found.get("tag", {})
+    categories = [name for name in found.get("category", {}) if name not in tags and name.lower() != _UNCATEGORISED]
+    return categories, list(tags), [name for name in found if name not in _INTERNAL]
+
+
+def _language(element: etree._Element) -> str:
+    return next(
+        (each.get("nicename") or "" for each in element.iterchildren("category") if each.get("domain") == "language"),
+        "",
+    )
 
 
 def _wp(item: etree._Element, name: str) -> str:
     """Return a member of WordPress's own namespace, whose address carries the version of the format."""
-    return next((child.text or "" for child in item.iterchildren("{*}" + name)), "").strip()
+    return next(("".join(map(str, child.itertext())) for child in item.iterchildren("{*}" + name)), "").strip()
 
 
 def _encoded(item: etree._Element, kind: str) -> str:
     for child in item.iterchildren("{*}encoded"):
         if f"/{kind}/" in str(child.tag):
-            return child.text or ""
+            return "".join(map(str, child.itertext()))
     return ""
 
 

@@ -55,7 +55,7 @@ def test_wordpress_posts() -> None:
     assert crane == {
         "title": "Crane No. 4 lifts its last load & retires",
         "body": "<p>The crane <em>swung</em> once more over the basin.</p>\n<p>The crew waved.</p>\n"
-        "<p>It goes to the museum\nin May.</p>\n<blockquote>A quiet giant.</blockquote>",
+        "<p>It goes to the museum<br />\nin May.</p>\n<blockquote><p>A quiet giant.</p></blockquote>",
         "summary": "After sixty years the crane stands still.",
         "authors": [{"name": "Ida Roth"}],
         "category": "Harbour",
@@ -90,7 +90,7 @@ def test_rss() -> None:
 
     assert gauge == {
         "title": "Tide gauge moves to the new pier",
-        "body": '<p>The gauge now hangs <a href="/map">at berth 9</a>.</p>',
+        "body": '<p>The gauge now hangs <a href="https://courier.example/map">at berth 9</a>.</p>',
         "summary": "It had measured from the old one since 1931.",
         "authors": [{"name": "Tom Berg"}],
         "category": "Harbour",

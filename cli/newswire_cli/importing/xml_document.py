@@ -1,0 +1,54 @@
+"""An XML document of bounded size, as a tree; a broken one is repaired where that loses nothing."""
+
+from collections.abc import Iterator
+
+from lxml import etree
+
+from newswire_cli.importing.decoding import REPAIRED_BYTE
+from newswire_cli.importing.safe_xml import SAFE, broken, name_characters
+from newswire_cli.importing.sources import LARGEST_DOCUMENT, Source
+from newswire_cli.importing.stories import Unreadable
+from newswire_cli.importing.xml_repair import cleaned, with_whole_tags
+from newswire_cli.importing.xml_text import xml_text
+
+
+def parse(source: Source) -> tuple[etree._Element, tuple[str, ...]]:
+    """Return the root of a document, and what was repaired in it.
+
+    Raises:
+        Unreadable: it is broken beyond repair, cut short, too large, or declares entities.
+    """
+    parts, notes = xml_text(source)
+    text = "".join(_bounded(parts))
+    root, repairs = _parsed(text)
+    name_characters(root)
+    return root, (*notes, *(f"repaired: {repair}" for repair in repairs))
+
+
+def _parsed(text: str) -> tuple[etree._Element, list[str]]:
+    first: etree.XMLSyntaxError | None = None
+    if REPAIRED_BYTE not in text:
+        try:
+            return _strictly(text), []
+        except etree.XMLSyntaxError as error:
+            first = error
+    clean, notes = cleaned(text)
+    for repaired, said in ((clean, notes), (with_whole_tags(clean), [*notes, "attributes"])):
+        try:
+            return _strictly(repaired), said
+        except etree.XMLSyntaxError as error:
+            first = first or error
+    raise broken(first) if first else Unreadable("broken XML")
+
+
+def _strictly(text: str) -> etree._Element:
+    return etree.fromstring(text.encode(), etree.XMLParser(**SAFE))
+
+
+def _bounded(parts: Iterator[str]) -> Iterator[str]:
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > LARGEST_DOCUMENT:
+            raise Unreadable(f"is larger than {LARGEST_DOCUMENT // 1_000_000} MB, the most that one document may have")
+        yield part

@@ -1,0 +1,151 @@
+"""A document divided at its items without being parsed, so that one broken item does not take the others with it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+
+LARGEST_ITEM = 8_000_000
+"""Characters of one item, or of what stands before the first; the API takes articles of up to 1 MiB."""
+LONGEST_TOKEN = 100
+"""Characters of an item's tag without its attributes."""
+_COMMENT, _CDATA = "<!--", "<![CDATA["
+
+
+class Kind(Enum):
+    """What a piece of a document is."""
+
+    HEAD = auto()
+    """All that stands before the first item; the first piece, once."""
+    ITEM = auto()
+    CUT_OFF = auto()
+    """An item within which the document ends."""
+    TOO_LARGE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a document, and the line on which it begins."""
+
+    kind: Kind
+    text: str
+    line: int
+
+
+def pieces(parts: Iterator[str], names: tuple[str, ...]) -> Iterator[Piece]:
+    """Divide a document at the elements with one of these local names: the first that stands there counts, with its prefix."""
+    return _Splitter(parts, names).pieces()
+
+
+class _Splitter:
+    """Goes through the text once; what was read is dropped as soon as its piece is complete."""
+
+    def __init__(self, parts: Iterator[str], names: tuple[str, ...]) -> None:
+        self._parts = parts
+        self._buffer = ""
+        self._line = 1
+        self._ended = False
+        self._nowhere: dict[str, int] = {}
+        self._look_for(rf"(?:[\w.-]+:)?(?:{'|'.join(names)})")
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the head and the items."""
+        opened = self._next(0, kept=True)
+        end = len(self._buffer) if opened is None else opened.start()
+        yield Piece(Kind.HEAD, self._buffer[:end], self._line)
+        self._drop(end)
+        opened = self._next(0)
+        while opened is not None:
+            self._look_for(re.escape(opened[2]))
+            self._drop(opened.start())
+            yield self._item(opened[0])
+            opened = self._next(0)
+
+    def _look_for(self, name: str) -> None:
+        self._token = re.compile(rf"<!--|<!\[CDATA\[|<(/?)({name})(?=[\s/>])")
+        self._closing = re.compile(rf"</{name}\s*>")
+
+    def _item(self, begin: str) -> Piece:
+        """Return the item that stands at the beginning of the buffer, which then stands after it."""
+        line = self._line
+        end, whole = self._end_of_tag(len(begin)), True
+        if self._buffer[end - 2 : end] != "/>":
+            token = self._next(end, kept=True, inside=True)
+            if token is None:
+                end, whole = len(self._buffer), False
+            else:
+                end = self._end_of_tag(token.end()) if token[1] else token.start()
+        text = self._buffer[:end]
+        self._drop(end)
+        if len(text) >= LARGEST_ITEM and not whole:
+            self._skip()
+            return Piece(Kind.TOO_LARGE, "", line)
+        return Piece(Kind.ITEM if whole and text.rstrip().endswith(">") else Kind.CUT_OFF, text, line)
+
+    def _skip(self) -> None:
+        """Go on to the next item without keeping what stands before it."""
+        token = self._next(0, inside=True)
+        if token is not None:
+            self._drop(token.end() if token[1] else token.start())
+
+    def _next(self, at: int, *, kept: bool = False, inside: bool = False) -> "re.Match[str] | None":
+        """Return the next start tag of an item, or its end tag (`inside`), that stands outside of comments and CDATA.
+
+        None at the end of the document. What was searched is dropped, or `kept`: then None, too, where that becomes too much.
+        """
+        while True:
+            token = self._token.search(self._buffer, at)
+            if token is None:
+                at = max(len(self._buffer) - LONGEST_TOKEN, at)
+                if not kept:
+                    self._drop(at)
+                    at = 0
+                if (kept and len(self._buffer) >= LARGEST_ITEM) or not self._more():
+                    return None
+            elif token[0] == _COMMENT:
+                at = self._find("-->", token.end()) or token.end()
+            elif token[0] == _CDATA:
+                at = self._after_cdata(token.end())
+            elif token[1] and not inside:
+                at = token.end()
+            else:
+                return token
+
+    def _after_cdata(self, start: int) -> int:
+        """Return where CDATA ends; one that was forgotten to be closed ends before the end of its item."""
+        end = self._find("]]>", start)
+        limit = len(self._buffer) if end is None else self._buffer.find(_CDATA, start, end)
+        if limit >= 0 and (closing := self._closing.search(self._buffer, start, limit)):
+            return closing.start()
+        return start if end is None else end
+
+    def _find(self, needle: str, start: int) -> int | None:
+        """Return where the text goes on after the needle; None where it does not come within the largest item."""
+        at = max(start, self._nowhere.get(needle, 0))
+        while (found := self._buffer.find(needle, at)) < 0:
+            at = max(len(self._buffer) - len(needle), at)
+            self._nowhere[needle] = at
+            if len(self._buffer) >= LARGEST_ITEM or not self._more():
+                return None
+        return found + len(needle)
+
+    def _end_of_tag(self, start: int) -> int:
+        pattern = re.compile(r"""(?:[^<>"']|"[^"<]*"|'[^'<]*')*+>""")
+        while (found := pattern.match(self._buffer, start)) is None:
+            if len(self._buffer) >= min(LARGEST_ITEM, start + 100_000) or not self._more():
+                loose = self._buffer.find(">", start)
+                return len(self._buffer) if loose < 0 else loose + 1
+        return found.end()
+
+    def _more(self) -> bool:
+        part = next(self._parts, None)
+        if part is None:
+            self._ended = True
+            return False
+        self._buffer += part
+        return True
+
+    def _drop(self, end: int) -> None:
+        self._line += self._buffer.count("\n", 0, end)
+        self._buffer = self._buffer[end:]
+        self._nowhere = {needle: at - end for needle, at in self._nowhere.items() if at > end}
