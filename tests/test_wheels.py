@@ -1,0 +1,81 @@
+"""The built wheels, installed into an empty environment: each declares what it imports, and together they run Newswire."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Running
+
+ROOT = Path(__file__).parents[1]
+MEMBERS = {
+    "newswire": "shared",
+    "newswire_ingest": "services/ingest",
+    "newswire_search": "services/search",
+    "newswire_notify": "services/notify",
+    "newswire_cli": "cli",
+}
+"""Package → folder, in the order in which they need each other."""
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+package = importlib.import_module(sys.argv[1])
+for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+    if not module.name.endswith(".__main__"):
+        importlib.import_module(module.name)
+"""
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "NEWSWIRE_"))}
+
+
+def run(*command: str | Path) -> None:
+    ended = subprocess.run([*command], capture_output=True, text=True, timeout=600, env=CLEAN, check=False)
+    assert ended.returncode == 0, f"{command}\n{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}"
+
+
+def build(folder: Path) -> dict[str, Path]:
+    members = [str(ROOT / member) for member in MEMBERS.values()]
+    options = ["--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder)]
+    run(sys.executable, "-m", "pip", "wheel", *options, *members)
+    return {wheel.name.partition("-")[0]: wheel for wheel in folder.glob("*.whl")}
+
+
+def pinned(folder: Path) -> Path:
+    """The versions of the lock, as constraints: hashes cannot be given where a wheel of our own has none."""
+    lines = (ROOT / "requirements-run.lock").read_text().splitlines()
+    constraints = folder / "constraints.txt"
+    constraints.write_text("\n".join(line.removesuffix(" \\") for line in lines if re.match(r"[a-z0-9].*==", line)))
+    return constraints
+
+
+@pytest.mark.timeout(900)
+def test_the_wheels_install_into_an_empty_environment_and_run(tmp_path: Path) -> None:
+    wheels = build(tmp_path / "wheels")
+    assert sorted(wheels) == sorted(MEMBERS)
+    constraints = pinned(tmp_path)
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+    pip: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "--quiet",
+        "--disable-pip-version-check",
+        "install",
+        "--no-compile",
+        "-c",
+        constraints,
+    ]
+    installed: list[Path] = []
+    for package in MEMBERS:
+        installed.append(wheels[package])
+        run(*pip, *installed)
+        run(python, "-I", "-c", IMPORT_ALL, package)
+    running = Running(tmp_path / "data", "--no-samples", command=[str(tmp_path / "venv" / "bin" / "newswire")])
+    try:
+        running.until_told("q=press+rolled")
+        assert running.get("/readyz").status_code == 200, running.get("/readyz").text
+        assert running.get("/").status_code == 200
+    finally:
+        assert running.interrupt() == 0
