@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 PAGE = 500
 GROUP_OF_NOTIFY = "notify"
 _READ_OTHERWISE = frozenset(
-    "article articles audit external stream checkpoint dead-letters rate labels:category labels:topic index reindex".split()
+    (
+        "article articles audit external stream checkpoint dead-letters rate labels:category labels:topic index reindex"
+        " unindexed-retractions"
+    ).split()
 )
 """Records that are read in another way, made anew, or of the moment."""
 Advance = Callable[[], None]

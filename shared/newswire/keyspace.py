@@ -87,6 +87,11 @@ class Keyspace:
         return self.key("article", article_id, "dead-letters")
 
     @property
+    def unindexed_retractions(self) -> str:
+        """Sorted set: ``id.version`` of the retractions that the index does not show yet, scored by their time in ms."""
+        return self.key("unindexed-retractions")
+
+    @property
     def token_secret(self) -> str:
         """String: what cursors and stream tokens are signed with, made when it is first needed."""
         return self.key("token-secret")

@@ -1,5 +1,6 @@
 """What holds for Elasticsearch alone."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from newswire_search.completing import completions
 from newswire_search.elasticsearch_index import ElasticsearchIndex
 from newswire_search.index import SnapshotGone
 from newswire_search.mapping import MAPPING_NUMBER, index_settings
+from newswire_search.snapshots import MAX_SECONDS, Snapshots
 from tests.search.conftest import Opener, client_of
 from tests.search.samples import found, publish, put, request, retract, search
 from tests.servers.elasticsearch import ElasticsearchServer
@@ -123,14 +125,16 @@ async def test_a_large_batch_goes_in_several_requests(
     assert [result.value for result in results if not hasattr(result, "reason")] == ["applied"] * 40
 
 
-async def test_the_oldest_snapshot_is_closed_for_a_new_one(
+async def test_a_reader_s_oldest_snapshot_is_closed_for_a_new_one_and_no_other_reader_s(
     elasticsearch_index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SNAPSHOTS", 2)
+    monkeypatch.setattr(elasticsearch_index, "_snapshots", Snapshots(4, 2))
     await put(elasticsearch_index, *(publish(f"a{n}", "Ferry") for n in range(3)))
     asked = request("ferry", limit=1)
     second = replace(asked, after=(await elasticsearch_index.search(asked)).next)
+    other = await elasticsearch_index.search(replace(second, reader="other"))
     pages = [await elasticsearch_index.search(second) for _ in range(3)]
+    assert len((await elasticsearch_index.search(replace(asked, after=other.next))).articles) == 1
     with pytest.raises(SnapshotGone):
         await elasticsearch_index.search(replace(asked, after=pages[0].next))
     assert len((await elasticsearch_index.search(replace(asked, after=pages[1].next))).articles) == 1
@@ -140,4 +144,19 @@ async def test_a_page_without_a_next_one_opens_no_snapshot(elasticsearch_index: 
     await put(elasticsearch_index, publish("a1", "Ferry"), publish("a2", "Ferry"))
     await elasticsearch_index.search(request("ferry", limit=2))
     await elasticsearch_index.search(request(limit=1))
-    assert not elasticsearch_index._snapshots
+    assert len(elasticsearch_index._snapshots) == 0
+
+
+async def test_a_snapshot_ends_at_last_however_often_and_wherever_it_is_used(
+    elasticsearch_index: ElasticsearchIndex,
+) -> None:
+    await put(elasticsearch_index, *(publish(f"a{n}", "Ferry") for n in range(4)))
+    asked = request("ferry", limit=1)
+    first = await elasticsearch_index.search(asked)
+    assert first.next is not None
+    long_ago = time.time() - MAX_SECONDS
+    second = await elasticsearch_index.search(replace(asked, after=replace(first.next, opened=long_ago + 60)))
+    assert second.next is not None
+    assert second.next.opened == long_ago + 60  # renewing moves no end
+    with pytest.raises(SnapshotGone):
+        await elasticsearch_index.search(replace(asked, after=replace(second.next, opened=long_ago)))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from newswire.consume import Unavailable
-from newswire_search.embedded_index import PINNED_SEARCHERS, PINNED_SECONDS, EmbeddedIndex
-from newswire_search.index import IndexInUse, SnapshotGone
+from newswire_search.embedded_index import SNAPSHOTS, SNAPSHOTS_PER_READER, EmbeddedIndex
+from newswire_search.index import IndexInUse, SearchRequest, SnapshotGone
+from newswire_search.snapshots import IDLE_SECONDS, MAX_SECONDS
 from tests.search.samples import found, publish, put, request
 
 
@@ -39,28 +40,55 @@ async def test_a_second_process_says_in_one_line_that_the_index_is_in_use(tmp_pa
     await index.close()
 
 
-async def test_no_more_snapshots_are_held_than_allowed(embedded_index: EmbeddedIndex) -> None:
+async def test_second_pages_of_one_state_of_the_index_share_a_snapshot(embedded_index: EmbeddedIndex) -> None:
+    await put(embedded_index, *(publish(f"a{n}", "Ferry boat") for n in range(3)))
+    pages = []
+    for n in range(2 * SNAPSHOTS):
+        asked = request(("ferry", "boat")[n % 2], limit=1, reader=f"r{n}")
+        second = replace(asked, after=(await embedded_index.search(asked)).next)
+        pages.append((asked, await embedded_index.search(second)))
+    for asked, page in pages:
+        assert len((await embedded_index.search(replace(asked, after=page.next))).articles) == 1
+
+
+async def test_a_reader_who_opens_many_snapshots_ends_its_own_cursors_alone(embedded_index: EmbeddedIndex) -> None:
     await put(embedded_index, *(publish(f"a{n}", "Ferry") for n in range(3)))
-    asked = request("ferry", limit=1)
-    second = replace(asked, after=(await embedded_index.search(asked)).next)
-    pages = [await embedded_index.search(second) for _ in range(PINNED_SEARCHERS + 1)]
+
+    async def second_page(reader: str) -> SearchRequest:
+        asked = request("ferry", limit=1, reader=reader)
+        page = await embedded_index.search(replace(asked, after=(await embedded_index.search(asked)).next))
+        return replace(asked, after=page.next)
+
+    others = [await second_page(f"other {n}") for n in range(5)]
+    own = []
+    for n in range(2 * SNAPSHOTS):
+        await put(embedded_index, publish("b", f"Storm {n}", version=n + 1))
+        own.append(await second_page("greedy"))
+    for third in others:
+        assert len((await embedded_index.search(third)).articles) == 1
     with pytest.raises(SnapshotGone):
-        await embedded_index.search(replace(asked, after=pages[0].next))
-    assert len((await embedded_index.search(replace(asked, after=pages[1].next))).articles) == 1
+        await embedded_index.search(own[0])
+    assert len((await embedded_index.search(own[-1])).articles) == 1
+    assert len(embedded_index._snapshots) <= SNAPSHOTS_PER_READER + 5
 
 
-async def test_a_snapshot_is_let_go_after_five_minutes(tmp_path: Path) -> None:
+async def test_a_snapshot_ends_unless_it_is_used_and_ends_at_last_however_often_it_is_used(tmp_path: Path) -> None:
     now = 0.0
     index = EmbeddedIndex(tmp_path, clock=lambda: now)
     await put(index, *(publish(f"a{n}", "Ferry") for n in range(3)))
     asked = request("ferry", limit=1)
     first = await index.search(asked)
-    second = await index.search(replace(asked, after=first.next))
-    now = PINNED_SECONDS - 1
-    assert len((await index.search(replace(asked, after=second.next))).articles) == 1
-    now += PINNED_SECONDS + 1
+    third = replace(asked, after=(await index.search(replace(asked, after=first.next))).next)
+    while now + IDLE_SECONDS - 1 < MAX_SECONDS:
+        now += IDLE_SECONDS - 1
+        assert len((await index.search(third)).articles) == 1
+    now = MAX_SECONDS + 1
     with pytest.raises(SnapshotGone):
-        await index.search(replace(asked, after=second.next))
+        await index.search(third)
+    third = replace(asked, after=(await index.search(replace(asked, after=first.next))).next)
+    now += IDLE_SECONDS + 1
+    with pytest.raises(SnapshotGone):
+        await index.search(third)
     await index.close()
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from newswire_search.index import ArticleIndex, Position, SearchRequest, SnapshotGone, Sort
-from tests.search.samples import ids, publish, put, request, retract
+from tests.search.samples import ids, publish, put, request, retract, wanting
 
 WALKED = int(os.environ.get("NEWSWIRE_WALKED_ARTICLES", "600"))
 DAY = "2026-03-{:02d}T12:00:00Z"
@@ -109,16 +109,54 @@ async def test_a_long_walk_while_others_write(index: ArticleIndex, sort: Sort) -
     assert set(started) <= set(seen)
 
 
-async def test_a_snapshot_does_not_yield_what_was_retracted_since(index: ArticleIndex) -> None:
-    await put(index, *(publish(f"a{n}", "Ferry", "ferry " * (n + 1)) for n in range(9)))
+async def test_a_snapshot_does_not_yield_what_was_retracted_or_changed_since(index: ArticleIndex) -> None:
+    await put(index, *(publish(f"a{n}", "Ferry", "ferry " * (n + 1), topics=[f"t{n}"]) for n in range(9)))
     asked = request("ferry", limit=3)
     undisturbed = await walk(index, asked)
     second = await index.search(replace(asked, after=(await index.search(asked)).next))
-    gone, corrected, _ = undisturbed[6:]
-    await put(index, retract(gone, 1), publish(corrected, "Ship", "No longer about it.", version=2))
+    gone, corrected, rewritten = undisturbed[6:]
+    await put(
+        index,
+        retract(gone, 1),
+        publish(corrected, "Ship", "No longer about it.", version=2),
+        publish(rewritten, "A ferry", "Ferry.", version=2),
+    )
     third = await index.search(replace(asked, after=second.next))
-    assert ids(third) == undisturbed[7:]
-    assert third.articles[0]["title"] == "Ship"
+    assert [(article["id"], article["title"]) for article in third.articles] == [(rewritten, "A ferry")]
+    assert (third.next, third.total) == (None, 7)
+    left = sorted((f"t{name[1:]}", 1) for name in undisturbed[:6])
+    assert sorted((value.value, value.count) for value in third.facets["topic"]) == left
+
+
+async def test_pages_are_full_though_much_was_retracted_since_their_snapshot(index: ArticleIndex) -> None:
+    await put(index, *(publish(f"a{n:02}", "Ferry", "ferry " * (n + 1)) for n in range(40)))
+    asked = request("ferry", limit=4)
+    order = await walk(index, asked)
+    second = await index.search(replace(asked, after=(await index.search(asked)).next))
+    await put(index, *(retract(name, 1) for name in order[9:21]), retract(order[-1], 1))
+    rest: list[list[str]] = []
+    after = second.next
+    while after is not None:
+        page = await index.search(replace(asked, after=after))
+        rest.append(ids(page))
+        after = page.next
+    assert [name for page in rest for name in page] == [order[8], *order[21:-1]]
+    assert [len(page) for page in rest] == [4, 4, 4, 4, 3]
+
+
+async def test_what_is_erased_on_record_counts_nowhere_though_the_index_holds_it(index: ArticleIndex) -> None:
+    await put(index, *(publish(f"a{n}", "Ferry", "ferry " * (n + 1), category="Sea") for n in range(6)))
+    await put(index, publish("a5", "Ferry", "ferry", category="Sea", version=3))
+    erased = {1: ["a0", "a1"], 2: ["a5"], 7: ["a2"]}
+    for sort in Sort:
+        asked = request("ferry", sort, limit=2, erased=erased)
+        first = await index.search(asked)
+        assert (first.total, first.facets["category"][0].count) == (3, 3)
+        assert sorted(await walk(index, asked)) == ["a3", "a4", "a5"]
+        narrow = replace(asked, filters=wanting("category", "sea"))
+        assert (await index.search(narrow)).facets["category"][0].count == 3
+    (day,) = await index.days(request(erased=erased))
+    assert day.count == 3
 
 
 async def test_a_snapshot_that_nobody_holds_is_gone(index: ArticleIndex) -> None:

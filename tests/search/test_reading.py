@@ -34,6 +34,25 @@ async def test_an_article_is_hidden_from_the_moment_its_record_is_erased(
     assert (await readable.get("a2") or {})["title"] == "Ferry floats"  # type: ignore[index]
 
 
+async def test_an_article_is_counted_nowhere_from_the_moment_it_is_retracted(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    keys = Keyspace(namespace)
+    await put(embedded_index, *(publish(f"a{n}", "Ferry", topics=[f"t{n}"]) for n in range(5)))
+    for n in range(5):
+        await on_record(redis, keys, f"a{n}", 1)
+    readable = ErasureAware(embedded_index, redis, keys)
+    await redis.zadd(keys.unindexed_retractions, {"a3.1": 1, "a4.1": 2})
+    await redis.delete(keys.version("a3", 1), keys.version("a4", 1))
+    page = await readable.search(request("ferry", limit=1))
+    assert page.total == 3
+    assert sorted(value.value for value in page.facets["topic"]) == ["t0", "t1", "t2"]
+    assert [day.count for day in await readable.days(request())] == [3]
+    await on_record(redis, keys, "a3", 2)  # published again: of that, nothing is hidden
+    await put(embedded_index, publish("a3", "Ferry", topics=["new"], version=2))
+    assert (await readable.search(request("ferry", limit=1))).total == 4
+
+
 async def test_the_text_of_an_erased_version_stays_hidden_when_the_article_is_published_anew(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:

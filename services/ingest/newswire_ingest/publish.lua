@@ -149,8 +149,11 @@ local function publish_due(keys, argv)
   return answer
 end
 
+-- How many retractions that the index does not show are kept in mind, where nothing indexes them.
+local MAX_UNINDEXED = 10000
+
 -- KEYS 1 head, 2 stream, 3 dead letters of the article, 4 key of the caller, 5 idempotency record or '', 6 articles,
---      then every version document
+--      7 retractions that the index does not show yet, then every version document
 -- ARGV 1 state expected, 2 tombstone, 3 event, 4 now (RFC 3339), 5 fingerprint, 6 schema,
 --      7 lifetime of the idempotency record (s), 8 article id, 9 mark of this call, 10 now (ms), 11 names of the records of labels
 -- Answers REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
@@ -164,7 +167,7 @@ local function retract(keys, argv)
 
   remember(keys[5], argv[5], argv[8], argv[6], argv[7])
   if head.status == 'retracted' then return {'OK', ''} end
-  for i = 7, #keys do
+  for i = 8, #keys do
     local entry = redis.call('HGET', keys[i], 'entry')
     if entry then redis.call('XDEL', keys[2], entry) end
     redis.call('DEL', keys[i])
@@ -179,6 +182,8 @@ local function retract(keys, argv)
   redis.call('HINCRBY', keys[1], 'revision', 1)
   redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', argv[2], 'updated_at', argv[4],
     'retraction', argv[9])
+  redis.call('ZADD', keys[7], argv[10], argv[8] .. '.' .. redis.call('HGET', keys[1], 'version'))
+  redis.call('ZREMRANGEBYRANK', keys[7], 0, -MAX_UNINDEXED - 1)
   return {'OK', redis.call('XADD', keys[2], '*', '__data__', argv[3])}
 end
 

@@ -142,6 +142,7 @@ class ArticleStore:
                 record_name(keys, claim.caller.key_id),
                 self._idempotency(claim),
                 keys.articles,
+                keys.unindexed_retractions,
                 *(keys.version(head.id, number) for number in range(1, head.version + 1)),
             ],
             [

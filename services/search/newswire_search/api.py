@@ -22,7 +22,7 @@ from newswire.query import interpreted
 from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.completing import completions
-from newswire_search.cursor import expired, read_cursor, write_cursor
+from newswire_search.cursor import CursorScope, expired, read_cursor, scope_of, write_cursor
 from newswire_search.entitlement import may_read, only_admitted
 from newswire_search.facets import respelled
 from newswire_search.index import (
@@ -175,6 +175,13 @@ async def entitlement(caller: Annotated[Caller | None, Depends(reader)]) -> Filt
 Entitlement = Annotated[Filter | None, Depends(entitlement)]
 
 
+async def _cursor_scope(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> CursorScope:
+    return scope_of(request, caller, "/v1/search")
+
+
+ApiCursors = Annotated[CursorScope, Depends(_cursor_scope)]
+
+
 def router(index: Reading) -> APIRouter:
     """Return the paths of the readers' API on an index."""
     routes = APIRouter(prefix="/v1/search", tags=["search"], dependencies=[Depends(reader)])
@@ -185,14 +192,16 @@ def router(index: Reading) -> APIRouter:
         summary="Search published articles",
         dependencies=[Depends(charged(Cost.SEARCH))],
     )
-    async def search(params: Annotated[SearchParams, Depends(search_params)], entitlement: Entitlement) -> Response:
+    async def search(
+        params: Annotated[SearchParams, Depends(search_params)], entitlement: Entitlement, cursors: ApiCursors
+    ) -> Response:
         began = time.perf_counter()
         extra = extra_fields(params)
         if ids := asked_ids(params):
             request, page = await named(index, ids, entitlement)
             some, suggestion = None, None
         else:
-            request, page = await find(index, params, entitlement)
+            request, page = await find(index, params, entitlement, cursors=cursors)
             some, suggestion = await asyncio.gather(
                 find_some_words(index, request, page), corrected(index, params, request, page)
             )
@@ -204,7 +213,7 @@ def router(index: Reading) -> APIRouter:
             "articles": articles,
             "some_words": {"total": some.total, "articles": others} if some else None,
             "facets": {name: respelled(counts, getattr(params, name)) for name, counts in page.facets.items()},
-            "next_cursor": next_cursor(request, page),
+            "next_cursor": await next_cursor(request, page, cursors),
             "suggestion": suggestion,
         }
         return Response(orjson.dumps(answer), media_type="application/json")
@@ -265,17 +274,25 @@ async def _shown(
 
 
 async def find(
-    index: Reading, params: SearchParams, entitlement: Filter | None, *, with_facets: bool = True
+    index: Reading,
+    params: SearchParams,
+    entitlement: Filter | None,
+    *,
+    with_facets: bool = True,
+    cursors: CursorScope | None = None,
 ) -> tuple[SearchRequest, SearchPage]:
     """Run the search that parameters ask for, in what the caller may read.
 
     Raises:
-        Problem: 422 for what cannot be used, 410 for an old cursor, 503 while the index is down.
+        Problem: 422 for what cannot be used, 400 for a cursor that is not this search's, 410 for an old one, 503 while the
+            index is down.
     """
     request = replace(to_request(params, entitlement), with_facets=with_facets)
-    if params.cursor is not None:
-        after = read_cursor(params.cursor, request)
-        request = replace(request, after=after, now=after.now)
+    if cursors is not None:
+        request = replace(request, reader=cursors.reader)
+        if params.cursor is not None:
+            after = await read_cursor(params.cursor, request, cursors)
+            request = replace(request, after=after, now=after.now)
     async with reachable():
         try:
             return request, await index.search(request)
@@ -304,9 +321,9 @@ async def corrected(index: Reading, params: SearchParams, request: SearchRequest
         return await correction(index, params.q, request, page)
 
 
-def next_cursor(request: SearchRequest, page: SearchPage) -> str | None:
+async def next_cursor(request: SearchRequest, page: SearchPage, cursors: CursorScope) -> str | None:
     """Return the cursor of the page after this one, if there is one."""
-    return write_cursor(page.next, request) if page.next is not None else None
+    return await write_cursor(page.next, request, cursors) if page.next is not None else None
 
 
 async def named(index: Reading, ids: Sequence[str], entitlement: Filter | None) -> tuple[SearchRequest, SearchPage]:

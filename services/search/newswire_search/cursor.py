@@ -1,97 +1,96 @@
-"""Cursors: where the next page begins, opaque to clients and bound to the search they came from."""
+"""Cursors: where the next page begins, signed and bound to the route, the search and the reader they came from."""
 
-import base64
-import binascii
-import hashlib
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
+from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from newswire.problems import Problem, invalid, problem
-from newswire_search.index import Position, SearchRequest, Sort
+from newswire.accounts import Caller
+from newswire.client_address import client_of
+from newswire.paging import caller_identity, cursor_expired, cursor_refused
+from newswire.problems import Problem
+from newswire.signed_tokens import InvalidTokenError, Purpose, SignedTokens
+from newswire_search.index import Position, SearchRequest
+from newswire_search.snapshots import MAX_SECONDS
 
 LIFETIME = 300
-LONGEST = 16_000
-"""Bytes of an unpacked cursor: the ids of a page of a hundred articles, and a snapshot's name."""
+"""For how many seconds a cursor leads on."""
+
+
+@dataclass(frozen=True, slots=True)
+class CursorScope:
+    """Who turns pages, and where: a cursor is of use there alone."""
+
+    tokens: SignedTokens
+    route: str
+    caller: list[str]
+    reader: str
+    """Whose share of snapshots is used."""
 
 
 class _Cursor(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    s: str
-    """Digest of the search."""
-    t: int
-    """When the page before was made, in s."""
     k: list[int | float | str]
-    """The sort key of that page's last result."""
+    """The sort key of the last result of the page before."""
     p: str | None = None
     """The snapshot."""
+    o: float | None = None
+    """When it was opened, in s."""
     x: list[str] = []
     """What the first page showed, in an order by relevance."""
     n: int | None = None
     """The moment that ages count from, in ms."""
 
 
-def digest(request: SearchRequest) -> str:
-    """Return a short hash of what is searched for and in which order; page size and fields may change on the way."""
-    filters = sorted(
-        (field, sorted(chosen.wanted), sorted(chosen.unwanted)) for field, chosen in request.filters.items()
-    )
-    entitlement = request.entitlement.canonical() if request.entitlement is not None else None
-    parts = [repr(request.query), filters, request.since, request.until, request.sort, entitlement]
-    return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
+def scope_of(request: Request, caller: Caller | None, route: str) -> CursorScope:
+    """Return the scope of a request's cursors."""
+    reader = f"account {caller.account}" if caller is not None else f"address {client_of(request.scope)}"
+    return CursorScope(request.app.state.signed_tokens, route, caller_identity(caller), reader)
 
 
-def write_cursor(position: Position, request: SearchRequest, *, clock: Callable[[], float] = time.time) -> str:
+async def write_cursor(
+    position: Position, request: SearchRequest, scope: CursorScope, *, clock: Callable[[], float] = time.time
+) -> str:
     """Return the cursor of the page that begins at a position."""
     cursor = _Cursor(
-        s=digest(request),
-        t=int(clock()),
-        k=list(position.key),
-        p=position.snapshot,
-        x=list(position.shown),
-        n=request.now,
+        k=list(position.key), p=position.snapshot, o=position.opened, x=list(position.shown), n=request.now
     )
-    packed = zlib.compress(cursor.model_dump_json(exclude_defaults=True).encode())
-    return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+    content = zlib.compress(cursor.model_dump_json(exclude_defaults=True).encode())
+    left = LIFETIME if position.opened is None else min(LIFETIME, position.opened + MAX_SECONDS - clock())
+    return await scope.tokens.write(Purpose.SEARCH_CURSOR, content, bound_to=_bound_to(request, scope), lifetime=left)
 
 
-def read_cursor(text: str, request: SearchRequest, *, clock: Callable[[], float] = time.time) -> Position:
+async def read_cursor(text: str, request: SearchRequest, scope: CursorScope) -> Position:
     """Return where the page of a cursor begins.
 
     Raises:
-        Problem: 422 where it is no cursor or belongs to another search, 410 where it is too old.
+        Problem: 400 where it is no cursor or belongs to another search or reader, 410 where it is too old.
     """
     try:
-        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
-        packed = base64.b64decode(padded, altchars=b"-_", validate=True)
-        cursor = _Cursor.model_validate_json(zlib.decompressobj().decompress(packed, LONGEST))
-    except (UnicodeEncodeError, binascii.Error, zlib.error, ValidationError):
-        raise invalid("cursor", "is not a cursor", "send 'next_cursor' of the page before, unchanged") from None
-    if cursor.s != digest(request):
-        raise invalid(
-            "cursor",
-            "belongs to another search",
-            "keep q, filters, dates and sort as they were, or leave the cursor out",
-        )
-    if not _fits(cursor, request.sort):
-        raise invalid("cursor", "is not a cursor", "send 'next_cursor' of the page before, unchanged")
-    if not 0 <= clock() - cursor.t + 60 <= LIFETIME + 60:
-        raise expired()
-    return Position(tuple(cursor.k), cursor.p, tuple(cursor.x), cursor.n)
+        content = await scope.tokens.read(Purpose.SEARCH_CURSOR, text, bound_to=_bound_to(request, scope))
+        cursor = _Cursor.model_validate_json(zlib.decompress(content))
+    except InvalidTokenError as error:
+        raise cursor_refused(error) from None
+    except (zlib.error, ValidationError):  # it is genuine: another release wrote it
+        raise expired() from None
+    return Position(tuple(cursor.k), cursor.p, tuple(cursor.x), cursor.n, cursor.o)
 
 
 def expired() -> Problem:
     """The page that a cursor points to can no longer be given (410)."""
-    return problem(410, "cursor-expired", "this cursor is older than five minutes; search again from the first page")
+    return cursor_expired()
 
 
-def _fits(cursor: _Cursor, sort: Sort) -> bool:
-    kinds: list[Any] = [type(part) for part in cursor.k]
-    if sort is Sort.RELEVANCE:
-        return kinds[0] in (int, float) if kinds else bool(cursor.x)
-    return kinds == [int, str] and abs(int(cursor.k[0])) < 2**53
+def _bound_to(request: SearchRequest, scope: CursorScope) -> list[Any]:
+    """Return the reader, and what is searched for and in which order; page size and fields may change on the way."""
+    filters = sorted(
+        (field, sorted(chosen.wanted), sorted(chosen.unwanted)) for field, chosen in request.filters.items()
+    )
+    entitlement = request.entitlement.canonical() if request.entitlement is not None else None
+    asked = [repr(request.query), filters, request.since, request.until, request.sort, entitlement]
+    return [scope.route, asked, scope.caller]

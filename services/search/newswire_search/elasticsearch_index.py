@@ -46,6 +46,7 @@ from newswire_search.index import (
     languages_of,
 )
 from newswire_search.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of, moment_of
+from newswire_search.snapshots import IDLE_SECONDS, MAX_SECONDS, Snapshots
 from newswire_search.upkeep import next_name
 
 log = logging.getLogger(__name__)
@@ -53,9 +54,10 @@ log = logging.getLogger(__name__)
 CHUNK, CHUNK_BYTES = 200, 8_000_000
 TOGETHER = 2
 """Parts of a batch that the server has at a time."""
-KEEP_SNAPSHOT = "5m"
-SNAPSHOTS = 200
-"""How many snapshots one process keeps open; the oldest is closed for a new one, and its cursors end."""
+SNAPSHOTS, SNAPSHOTS_PER_READER = 200, 50
+"""How many snapshots one process keeps open, and how many of them for one reader (`newswire_search.snapshots`)."""
+CANDIDATE_ROUNDS = 5
+"""How often more is read from a snapshot to fill a page, where what is read is no longer found."""
 VISIBLE_POLL, VISIBLE_DEADLINE = 0.05, 10.0
 LANGUAGES_KNOWN = 1.0
 """For how many seconds it is taken for granted in which languages there are articles."""
@@ -84,7 +86,7 @@ class ElasticsearchIndex:
         self.settings = settings
         self._coming = coming
         self._making = asyncio.Lock()
-        self._snapshots: dict[str, float] = {}
+        self._snapshots: Snapshots[str] = Snapshots(SNAPSHOTS, SNAPSHOTS_PER_READER)
         self._languages = {DEFAULT}
         self._languages_asked = float("-inf")
 
@@ -216,49 +218,115 @@ class ElasticsearchIndex:
         answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
         self._languages = self._languages | {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
 
-    async def _page(self, request: SearchRequest, *, pit: str | None = None) -> Body:
-        """Ask for a page with its articles, or, inside a snapshot, with their ids alone."""
-        after, asked = request.after, aggregations(request, self._languages) if request.with_facets else {}
-        place: Body = {"index": self.alias}
-        if pit is not None:
-            place = {"pit": {"id": pit, "keep_alive": KEEP_SNAPSHOT}}
-            asked |= {FOUND: {"filter": {"match_all": {}}}}
-        shown = list(after.shown) if after is not None else []
+    async def _page(self, request: SearchRequest) -> Body:
+        """Ask for a page with its articles."""
+        after = request.after
         answer = await self._client.search(
-            **place,
+            index=self.alias,
             query=elasticsearch_query(request, self._languages),
             sort=ORDER[request.sort],
             size=request.limit + 1,
-            search_after=list(after.key) if after is not None and after.key else None,
-            # Unlike a clause of the query, it leaves counts alone: they are of all that is found.
-            post_filter={"bool": {"must_not": {"ids": {"values": shown}}}} if shown else None,
-            track_total_hits=pit is None,
-            aggregations=asked or None,
-            source={"includes": ["article"], "excludes": _unneeded(request)} if pit is None else False,
-            filter_path="pit_id,timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
+            search_after=list(after.key) if after is not None else None,
+            track_total_hits=True,
+            aggregations=self._counting(request),
+            source={"includes": ["article"], "excludes": _unneeded(request)},
+            filter_path="timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
         return whole(answer.body)
 
+    def _counting(self, request: SearchRequest) -> Body | None:
+        return aggregations(request, self._languages) if request.with_facets else None
+
     async def _next_by_relevance(self, request: SearchRequest, after: Position) -> SearchPage:
-        if after.key and not after.snapshot:
-            raise SnapshotGone("no snapshot is named")
-        pit = after.snapshot or await self._open_snapshot()
+        """Take the order from a snapshot, and articles, total and facets from what is found now.
+
+        So nothing that was retracted or changed since the snapshot can be read out of it, whichever process opened it.
+        """
+        opened = time.time() if after.opened is None else after.opened
+        if after.key:
+            if not after.snapshot:
+                raise SnapshotGone("no snapshot is named")
+            self._snapshots.use(after.snapshot, request.reader)
+            pit = after.snapshot
+        else:
+            pit = await self._open_snapshot(request.reader)
+        key, more = after.key, True
+        counted: Body = {}
+        found: list[tuple[Mapping[str, Any], tuple[Any, ...]]] = []
+        for _ in range(CANDIDATE_ROUNDS):
+            answer = await self._candidates(request, after.shown, key, pit, opened)
+            pit, hits = answer["pit_id"], answer["hits"].get("hits", [])
+            current, counts = await self._still_found(request, [hit["_id"] for hit in hits], counting=not counted)
+            counted = counted or counts
+            found += [(current[hit["_id"]], tuple(hit["sort"])) for hit in hits if hit["_id"] in current]
+            more = len(hits) > request.limit
+            if len(found) > request.limit or not more:
+                break
+            key = tuple(hits[-1]["sort"])
+        following = None
+        if len(found) > request.limit:
+            following = Position(found[request.limit - 1][1], pit, after.shown, opened=opened)
+        elif more:
+            following = Position(key, pit, after.shown, opened=opened)
+        articles = [article for article, _ in found[: request.limit]]
+        return SearchPage(counted["aggregations"][FOUND]["doc_count"], articles, _counts(counted, request), following)
+
+    async def _candidates(
+        self, request: SearchRequest, shown: Sequence[str], key: Sequence[Any], pit: str, opened: float
+    ) -> Body:
+        """Return ids and sort keys of what comes next in a snapshot.
+
+        Raises:
+            SnapshotGone: it has ended.
+        """
+        left = int(min(IDLE_SECONDS, opened + MAX_SECONDS - time.time()))
+        if left <= 0:
+            raise SnapshotGone(pit)
         try:
-            answer = await self._page(request, pit=pit)
+            answer = await self._client.search(
+                pit={"id": pit, "keep_alive": f"{left}s"},
+                query=elasticsearch_query(replace(request, erased={}), self._languages),
+                sort=ORDER[request.sort],
+                size=request.limit + 1,
+                search_after=list(key) or None,
+                post_filter={"bool": {"must_not": {"ids": {"values": list(shown)}}}} if shown else None,
+                track_total_hits=False,
+                source=False,
+                filter_path="pit_id,timed_out,_shards.failed,hits.hits._id,hits.hits.sort",
+            )
         except (NotFoundError, BadRequestError) as error:
             raise SnapshotGone(pit) from error
         except ApiError as error:
             if error.error == "illegal_state_exception":  # said (500) of some ids it cannot read, where security is on
                 raise SnapshotGone(pit) from error
             raise
-        articles = await self._current(_ids(answer)[: request.limit], request)
-        return SearchPage(_total(answer), articles, _counts(answer, request), _following(answer, request))
+        return whole(answer.body)
 
-    async def _current(self, ids: Sequence[str], request: SearchRequest) -> list[Mapping[str, Any]]:
-        """Read articles as they are now: what was retracted since the snapshot, or may no longer be read, stays out."""
+    async def _still_found(
+        self, request: SearchRequest, ids: Sequence[str], *, counting: bool
+    ) -> tuple[dict[str, Mapping[str, Any]], Body]:
+        """Return those of some articles that the search finds as they are now; ``counting``: with what it finds in all."""
         judged_by_text = request.entitlement is not None and request.entitlement.query is not None
-        articles = await self._published(ids, None if judged_by_text else _unneeded(request))
-        return only_admitted(request.entitlement, articles)
+        among = {"ids": {"values": list(ids)}}
+        asked: Body | None = (
+            {FOUND: {"filter": {"match_all": {}}}} | (self._counting(request) or {}) if counting else None
+        )
+        answer = await self._healing(
+            lambda: self._client.search(
+                index=self.alias,
+                query=elasticsearch_query(request, self._languages),
+                # Unlike a clause of the query, it leaves counts alone: they are of all that is found.
+                post_filter=among,
+                sort="_doc",
+                size=len(ids),
+                track_total_hits=False,
+                aggregations=asked,
+                source={"includes": ["article"], "excludes": [] if judged_by_text else _unneeded(request)},
+                filter_path="timed_out,_shards.failed,hits.hits._id,hits.hits._source,aggregations",
+            )
+        )
+        found = [hit["_source"]["article"] for hit in whole(answer.body).get("hits", {}).get("hits", [])]
+        return {article["id"]: article for article in only_admitted(request.entitlement, found)}, answer.body
 
     async def _published(self, ids: Sequence[str], excludes: list[str] | None) -> list[Mapping[str, Any]]:
         if not ids:
@@ -269,16 +337,14 @@ class ElasticsearchIndex:
         found = (item["_source"] for item in answer["docs"] if item.get("found"))
         return [source["article"] for source in found if not source["retracted"]]
 
-    async def _open_snapshot(self) -> str:
-        now = time.monotonic()
-        self._snapshots = {pit: opened for pit, opened in self._snapshots.items() if opened > now - 300}
-        while len(self._snapshots) >= SNAPSHOTS:
-            oldest = next(iter(self._snapshots))
-            del self._snapshots[oldest]
+    async def _open_snapshot(self, reader: str) -> str:
+        opened = await self._healing(
+            lambda: self._client.open_point_in_time(index=self.alias, keep_alive=f"{IDLE_SECONDS:.0f}s")
+        )
+        pit: str = opened["id"]
+        for ended in self._snapshots.add(pit, pit, reader):
             with suppress(NotFoundError):
-                await self._client.close_point_in_time(id=oldest)
-        pit: str = (await self._client.open_point_in_time(index=self.alias, keep_alive=KEEP_SNAPSHOT))["id"]
-        self._snapshots[pit] = now
+                await self._client.close_point_in_time(id=ended)
         return pit
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
@@ -492,14 +558,7 @@ def _following(answer: Body, request: SearchRequest) -> Position | None:
         return None
     if request.sort is not Sort.RELEVANCE:
         return Position(tuple(hits[request.limit - 1]["sort"]))
-    if request.after is None:
-        return Position((), shown=tuple(_ids(answer)[: request.limit]))
-    return Position(tuple(hits[request.limit - 1]["sort"]), answer["pit_id"], request.after.shown)
-
-
-def _total(answer: Body) -> int:
-    number: int = answer["aggregations"][FOUND]["doc_count"] if "pit_id" in answer else answer["hits"]["total"]["value"]
-    return number
+    return Position((), shown=tuple(_ids(answer)[: request.limit]))
 
 
 def _counts(answer: Body, request: SearchRequest) -> Mapping[str, Sequence[FacetCount]]:
@@ -508,4 +567,4 @@ def _counts(answer: Body, request: SearchRequest) -> Mapping[str, Sequence[Facet
 
 def _page_of(answer: Body, request: SearchRequest) -> SearchPage:
     articles = [hit["_source"]["article"] for hit in answer["hits"].get("hits", [])[: request.limit]]
-    return SearchPage(_total(answer), articles, _counts(answer, request), _following(answer, request))
+    return SearchPage(answer["hits"]["total"]["value"], articles, _counts(answer, request), _following(answer, request))

@@ -56,6 +56,7 @@ def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> B
         required.append(_published(request.since, request.until))
     required += [_wanted(field, chosen) for field, chosen in request.filters.items() if chosen.wanted]
     excluded = [_unwanted(field, chosen) for field, chosen in request.filters.items() if chosen.unwanted]
+    excluded += [_erased(version, ids) for version, ids in request.erased.items()]
     must = _in_each_language(readings(partial(wanted, request), languages), _scored)
     query: Body = {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
     return query if request.now is None else _newer_first(query, request.now)
@@ -73,6 +74,10 @@ def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Bod
     if not isinstance(entitlement.parsed, Everything):
         clauses.append(_in_each_language(readings(partial(analysed, entitlement.parsed), languages), _boolean))
     return clauses
+
+
+def _erased(version: int, article_ids: Sequence[str]) -> Body:
+    return {"bool": {"filter": [{"ids": {"values": list(article_ids)}}, {"range": {"version": {"lte": version}}}]}}
 
 
 def _wanted(field: str, chosen: FieldFilter) -> Body:

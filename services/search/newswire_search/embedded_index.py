@@ -7,9 +7,7 @@ pages by relevance, from the second on, are read from a searcher that is held wh
 
 import asyncio
 import secrets
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
@@ -24,7 +22,7 @@ from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire_search.embedded_completions import completions
 from newswire_search.embedded_facets import facets
-from newswire_search.embedded_query import both, date_range, embedded_query, excluding
+from newswire_search.embedded_query import among, both, date_range, embedded_query, excluding
 from newswire_search.embedded_related import related_query
 from newswire_search.entitlement import only_admitted
 from newswire_search.index import (
@@ -59,10 +57,12 @@ from newswire_search.mapping import (
     moment_of,
 )
 from newswire_search.ranking import recency
+from newswire_search.snapshots import Snapshots
 from newswire_search.upkeep import next_name
 
-PINNED_SEARCHERS = 32
-PINNED_SECONDS = 300.0
+SNAPSHOTS, SNAPSHOTS_PER_READER = 64, 16
+CANDIDATE_ROUNDS = 5
+"""How often more is read from a snapshot to fill a page, where what is read is no longer found."""
 WRITER_MEMORY = 50_000_000
 RECENCY_WINDOW = 200
 """How many of the best results are put in order anew by their age, which tantivy cannot take into a score."""
@@ -130,9 +130,9 @@ class EmbeddedIndex:
         self._writable = asyncio.Event()
         self._writable.set()
         self._languages = {term for term, _ in self._index.searcher().terms_with_prefix("analysis", "")} or {DEFAULT}
-        self._clock = clock
-        self._pinned: OrderedDict[str, tuple[float, tantivy.Searcher]] = OrderedDict()
-        self._pinning = threading.Lock()
+        self._snapshots: Snapshots[tantivy.Searcher] = Snapshots(SNAPSHOTS, SNAPSHOTS_PER_READER, clock)
+        self._commits = 0
+        """How often what searches see has changed: snapshots of one such state are one snapshot."""
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
         self._reading = ThreadPoolExecutor(2, thread_name_prefix="index-reader")
 
@@ -193,7 +193,7 @@ class EmbeddedIndex:
         await self._on(self._writing, self._stop_writing)
         self._writing.shutdown()
         self._reading.shutdown()
-        self._pinned.clear()
+        self._snapshots.clear()
 
     async def read(self, work: Callable[[tantivy.Searcher], T]) -> T:
         """Read, in a thread, what a search would see now."""
@@ -201,7 +201,7 @@ class EmbeddedIndex:
 
     async def reload(self) -> None:
         """Have searches see what another process has written."""
-        await self._on(self._reading, self._index.reload)
+        await self._on(self._reading, self._reload)
 
     async def hold(self) -> None:
         """Have writes wait from now on; return once those under way are done."""
@@ -225,6 +225,7 @@ class EmbeddedIndex:
             self._languages = coming._languages
             self._index, self._writer, self.in_use = coming._index, coming._writer, coming.in_use
             coming._writer = None
+            self._commits += 1
 
         await self._on(self._writing, take_over)
 
@@ -279,7 +280,11 @@ class EmbeddedIndex:
             # The documents are sound by construction: this is the disk. A writer that met such an error is of no more use.
             self._writer = None
             raise Unavailable(f"embedded index: {error}") from error
+        self._reload()
+
+    def _reload(self) -> None:
         self._index.reload()
+        self._commits += 1
 
     def _version(self, searcher: tantivy.Searcher, article_id: str) -> int:
         """Return the version that a searcher sees of an article, retracted or not; -1 where it sees none."""
@@ -327,10 +332,13 @@ class EmbeddedIndex:
         return Retracted(article_id, _version(searcher, address))
 
     def _search(self, request: SearchRequest) -> SearchPage:
-        live = self._index.searcher()
+        commits, live = (
+            self._commits,
+            self._index.searcher(),
+        )  # in this order: the searcher sees that many commits or more
         query = embedded_query(self._schema, request, self._languages)
         if request.sort is Sort.RELEVANCE:
-            return self._by_relevance(live, query, request)
+            return self._by_relevance(live, query, request, commits)
         found = self._by_moment(live, query, request)
         page = found[: request.limit]
         articles = [_stored(live, address) for _, address in page]
@@ -349,9 +357,11 @@ class EmbeddedIndex:
             for found in answer["days"]["buckets"]
         ]
 
-    def _by_relevance(self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> SearchPage:
+    def _by_relevance(
+        self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, commits: int
+    ) -> SearchPage:
         if request.after is not None:
-            return self._next_by_relevance(live, query, request, request.after)
+            return self._next_by_relevance(live, query, request, request.after, commits)
         result, ranked = self._ranked(live, query, request, 0)
         articles = [_stored(live, address) for _, address in ranked[: request.limit]]
         following = None
@@ -360,22 +370,41 @@ class EmbeddedIndex:
         return SearchPage(_count(result), articles, self._facets(live, query, request), following)
 
     def _next_by_relevance(
-        self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, after: Position
+        self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, after: Position, commits: int
     ) -> SearchPage:
         offset = min(int(after.key[0]), live.num_docs) if after.key else 0
-        pin = (after.snapshot or "") if after.key else self._pin(live)
-        searcher = self._held_searcher(pin)
+        name, searcher = self._snapshot(live, request.reader, after, commits)
         rest = excluding(self._schema, query, after.shown)
-        _, ranked = self._ranked(searcher, rest, request, offset)
-        # What was retracted since the snapshot, or may no longer be read, must not be read out of it.
-        ids = (str(searcher.doc(address).get_first("id")) for _, address in ranked[: request.limit])
-        published = [article for id_ in ids if isinstance(article := self._get(live, id_), Mapping)]
-        articles = only_admitted(request.entitlement, published)
+        found: list[tuple[Mapping[str, Any], int]] = []
+        more = True
+        for _ in range(CANDIDATE_ROUNDS):
+            _, ranked = self._ranked(searcher, rest, request, offset)
+            ids = [str(searcher.doc(address).get_first("id")) for _, address in ranked]
+            found += self._still_found(live, query, request, ids, offset)
+            offset += len(ids)
+            more = len(ids) > request.limit
+            if len(found) > request.limit or not more:
+                break
+        opened = time.time() if after.opened is None else after.opened
         following = None
-        if len(ranked) > request.limit:
-            following = Position((offset + request.limit,), pin, after.shown)
-        total = _count(searcher.search(query, limit=1))
-        return SearchPage(total, articles, self._facets(searcher, query, request), following)
+        if len(found) > request.limit:
+            following = Position((found[request.limit - 1][1] + 1,), name, after.shown, opened=opened)
+        elif more:
+            following = Position((offset,), name, after.shown, opened=opened)
+        articles = [article for article, _ in found[: request.limit]]
+        return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query, request), following)
+
+    def _still_found(
+        self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, ids: Sequence[str], offset: int
+    ) -> list[tuple[Mapping[str, Any], int]]:
+        """Return those of some articles, in their order, that the search finds as they are now, each with its place."""
+        if not ids:
+            return []
+        hits = live.search(among(self._schema, query, ids), limit=len(ids), count=False).hits
+        current = {article["id"]: article for article in (_stored(live, address) for _, address in hits)}
+        admitted = only_admitted(request.entitlement, [current[id_] for id_ in ids if id_ in current])
+        places = {id_: place for place, id_ in enumerate(ids, offset)}
+        return [(article, places[article["id"]]) for article in admitted]
 
     def _ranked(
         self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, offset: int
@@ -420,21 +449,21 @@ class EmbeddedIndex:
     ) -> Mapping[str, Sequence[FacetCount]]:
         return facets(searcher, self._schema, query, request, self._languages) if request.with_facets else {}
 
-    def _pin(self, searcher: tantivy.Searcher) -> str:
-        pin = secrets.token_urlsafe(9)
-        with self._pinning:
-            self._pinned[pin] = (self._clock() + PINNED_SECONDS, searcher)
-            while len(self._pinned) > PINNED_SEARCHERS:
-                self._pinned.popitem(last=False)
-        return pin
-
-    def _held_searcher(self, pin: str) -> tantivy.Searcher:
-        with self._pinning:
-            expires, searcher = self._pinned.pop(pin, (0.0, None))
-            if searcher is None or expires < self._clock():
-                raise SnapshotGone(pin)
-            self._pinned[pin] = (self._clock() + PINNED_SECONDS, searcher)
-        return searcher
+    def _snapshot(
+        self, live: tantivy.Searcher, reader: str, after: Position, commits: int
+    ) -> tuple[str, tantivy.Searcher]:
+        """Return the snapshot that a position is in, or for a second page one of what is seen now."""
+        if after.key:
+            held = self._snapshots.use(after.snapshot or "", reader)
+            if held is None:
+                raise SnapshotGone(after.snapshot)
+            return after.snapshot or "", held
+        shared = self._snapshots.of_state(commits, reader)
+        if shared is not None:
+            return shared
+        name = secrets.token_urlsafe(9)
+        self._snapshots.add(name, live, reader, commits)
+        return name, live
 
 
 def name_in_use(folder: Path) -> str | None:

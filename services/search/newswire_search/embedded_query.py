@@ -36,6 +36,7 @@ def embedded_query(schema: Schema, request: SearchRequest, languages: Collection
         required.append(Tantivy.fuzzy_term_query(schema, "words", close, distance=slips))
     if request.since is not None or request.until is not None:
         required.append(date_range(schema, request.since, request.until))
+    clauses += [(Occur.MustNot, _erased(schema, version, ids)) for version, ids in request.erased.items()]
     for field, chosen in request.filters.items():
         required += _wanted(schema, field, chosen)
         clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.unwanted]
@@ -111,11 +112,20 @@ def both(first: Tantivy, second: Tantivy) -> Tantivy:
     return Tantivy.boolean_query([(Occur.Must, first), (Occur.Must, second)])
 
 
+def among(schema: Schema, query: Tantivy, article_ids: Sequence[str]) -> Tantivy:
+    """Return the query for what a query finds among some articles."""
+    return both(query, Tantivy.term_set_query(schema, "id", list(article_ids)))
+
+
 def excluding(schema: Schema, query: Tantivy, article_ids: Sequence[str]) -> Tantivy:
     """Return the query for what a query finds beside some articles."""
     return Tantivy.boolean_query(
         [(Occur.Must, query), (Occur.MustNot, Tantivy.term_set_query(schema, "id", list(article_ids)))]
     )
+
+
+def _erased(schema: Schema, version: int, article_ids: Sequence[str]) -> Tantivy:
+    return among(schema, Tantivy.range_query(schema, "version", FieldType.Integer, None, version), article_ids)
 
 
 def _wanted(schema: Schema, field: str, chosen: FieldFilter) -> list[Tantivy]:

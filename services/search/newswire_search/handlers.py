@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from newswire.article import Article, Tombstone
 from newswire.consume import Received, Rejected
-from newswire_search.index import ArticleIndex, Operation, Refused, Written, operation
+from newswire_search.index import ArticleIndex, Operation, Refused, Retract, Written, operation
 from newswire_search.outcomes import Announcer, Indexed
 
 
@@ -31,5 +31,7 @@ async def index_articles(batch: Sequence[Received], index: ArticleIndex, announc
         elif result is Written.APPLIED or item.redelivered:
             # A redelivered event may have been written by a process that died before it could say so.
             announcer.put(Indexed(done, item.event.time, measured=result is Written.APPLIED))
+        elif isinstance(done, Retract):
+            announcer.put(Indexed(done, item.event.time, measured=False, announced=False))
     if refused:
         raise Rejected(refused)

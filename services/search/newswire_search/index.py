@@ -112,7 +112,8 @@ class Position:
     """Where the next page begins: the sort key of the last result, and the snapshot it was found in, if any.
 
     By relevance, a first page is taken from no snapshot: the second one opens it, begins at its top (``key`` is empty) and
-    leaves out what the first one showed, as all pages after it do.
+    leaves out what the first one showed, as all pages after it do. A snapshot gives the order alone: articles, total and facets
+    are those of now, and of what is in it only that is shown which the search still finds.
     """
 
     key: tuple[int | float | str, ...]
@@ -121,6 +122,8 @@ class Position:
     """The ids of the first page, in an order by relevance."""
     now: int | None = None
     """`SearchRequest.now` of the first page."""
+    opened: float | None = None
+    """When the snapshot was opened, in s since 1970: however often it is renewed, it has an end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,10 @@ class SearchRequest:
     """What narrows all that the caller may read."""
     holding: CloseTo | None = None
     """What each result must hold besides."""
+    erased: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    """Ids, by version, of which that version and all before it are erased on record, whatever the index still holds of them."""
+    reader: str = ""
+    """Whose share of snapshots a page is read from."""
 
     def regardless_of(self, field: str) -> "SearchRequest":
         """Return the request without the values it wants of one field; what it excludes stays excluded."""

@@ -13,7 +13,7 @@ from newswire import telemetry
 from newswire.consume import Unavailable
 from newswire.events import FIELD, INDEXED, ArticleIndexed, event
 from newswire.keyspace import Keyspace
-from newswire_search.index import ArticleIndex, Operation, Publish
+from newswire_search.index import ArticleIndex, Operation, Publish, Retract
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +28,8 @@ class Indexed:
     published: datetime | None
     measured: bool
     """Whether its latency counts: that of an event handled long ago and delivered again says nothing."""
+    announced: bool = True
+    """Whether others are told: not where the index held as much before."""
 
 
 def _now() -> datetime:
@@ -81,6 +83,11 @@ class Announcer:
         now = self._clock()
         async with self._redis.pipeline(transaction=False) as pipe:
             for item in taken:
+                if isinstance(item.operation, Retract):
+                    shown = f"{item.operation.id}.{item.operation.version}"
+                    pipe.zrem(self._keys.unindexed_retractions, shown)
+                if not item.announced:
+                    continue
                 latency = max((now - item.published).total_seconds(), 0.0) if item.published else 0.0
                 telemetry.indexed.inc()
                 if item.measured and item.published:

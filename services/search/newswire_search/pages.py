@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse
 
-from newswire.accounts import reader
+from newswire.accounts import Caller, reader
 from newswire.article import Image, Status
 from newswire.frame import CONTENT_SECURITY_POLICY
 from newswire.linked_data import news_article
@@ -23,6 +23,7 @@ from newswire.query import fitting, interpreted
 from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.api import Entitlement, alike, corrected, find, find_some_words, next_cursor, present, read
+from newswire_search.cursor import CursorScope, scope_of
 from newswire_search.facets import respelled
 from newswire_search.feed import links_to
 from newswire_search.index import FACETS, Reading, SearchPage, SearchRequest
@@ -51,6 +52,7 @@ _SCRIPTED = {"Content-Security-Policy": f"{CONTENT_SECURITY_POLICY}; script-src 
 """For pages with a search box: its script is a file of ours, and asks this site alone."""
 
 _TITLES = {
+    400: "This address cannot be read",
     401: "A key is needed",
     403: "Not with this key",
     404: "There is nothing here",
@@ -60,6 +62,12 @@ _TITLES = {
     503: "Back in a moment",
 }
 
+
+async def _cursor_scope(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> CursorScope:
+    return scope_of(request, caller, "/search")
+
+
+PageCursors = Annotated[CursorScope, Depends(_cursor_scope)]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -86,27 +94,27 @@ def router(index: Reading) -> APIRouter:
     routes = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(reader)])
 
     @routes.get("/", dependencies=[Depends(charged(Cost.SEARCH))])
-    async def latest(request: Request, entitlement: Entitlement) -> Response:
+    async def latest(request: Request, entitlement: Entitlement, cursors: PageCursors) -> Response:
         scalar_params(request.query_params, ())
-        asked, page = await find(index, SearchParams(limit=30), entitlement)
+        asked, page = await find(index, SearchParams(limit=30), entitlement, cursors=cursors)
         return render(
             "latest.html",
             PACKAGE,
             headers=_SCRIPTED,
             articles=_listed(asked, page),
-            next_page=with_cursor([], next_cursor(asked, page)),
+            next_page=with_cursor([], await next_cursor(asked, page, cursors)),
             facets=_facets(page, []),
             feeds=links_to([]),
         )
 
     @routes.get("/search", dependencies=[Depends(charged(Cost.SEARCH))])
-    async def search(request: Request, entitlement: Entitlement) -> Response:
+    async def search(request: Request, entitlement: Entitlement, cursors: PageCursors) -> Response:
         sent = [
             (name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"
         ]
         fitted = [(name, fitting(value) if name == "q" else value) for name, value in sent]
         params = _params(fitted)
-        asked, page = await find(index, params, entitlement)
+        asked, page = await find(index, params, entitlement, cursors=cursors)
         some, suggestion = await asyncio.gather(
             find_some_words(index, asked, page), corrected(index, params, asked, page)
         )
@@ -125,7 +133,7 @@ def router(index: Reading) -> APIRouter:
             some_words=await asyncio.to_thread(_listed, asked, some) if some else [],
             facets=_facets(page, sent),
             applied=applied(sent, FACET_NAMES),
-            next_page=with_cursor(sent, next_cursor(asked, page)),
+            next_page=with_cursor(sent, await next_cursor(asked, page, cursors)),
             following=params.cursor is not None,
             suggestion=suggestion,
             suggested=with_query(sent, suggestion),

@@ -1,6 +1,7 @@
 """What readers get out of an index: never an article whose text is erased, even before the index has heard of it.
 
-A retraction is answered once records and stream are erased; the index follows a moment later. In between, the record decides.
+A retraction is answered once records and stream are erased; the index follows a moment later. In between, the record decides what
+is shown, and the list of retractions that the index does not show yet decides what is counted.
 """
 
 import asyncio
@@ -32,7 +33,7 @@ class ErasureAware:
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles, as `newswire_search.index.ArticleIndex.search` does."""
-        page = await self._index.search(request)
+        page = await self._index.search(await self._without_erased(request))
         kept = await self._kept(page.articles)
         gone = len(page.articles) - len(kept)
         return replace(page, articles=kept, total=page.total - gone) if gone else page
@@ -45,8 +46,8 @@ class ErasureAware:
         return Retracted(article_id, found["version"])
 
     async def days(self, request: SearchRequest) -> Sequence[Day]:
-        """Return days with their counts, as `newswire_search.index.Reading.days` does; the index alone knows them."""
-        return await self._index.days(request)
+        """Return days with their counts, as `newswire_search.index.Reading.days` does."""
+        return await self._index.days(await self._without_erased(request))
 
     async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         """Return published articles, as `newswire_search.index.ArticleIndex.get_all` does."""
@@ -63,6 +64,20 @@ class ErasureAware:
     ) -> list[Mapping[str, Any]]:
         """Return related articles, as `newswire_search.index.ArticleIndex.related` does."""
         return await self._kept(await self._index.related(article, entitlement, limit))
+
+    async def _without_erased(self, request: SearchRequest) -> SearchRequest:
+        """Return the request for what is left without retractions that the index does not show yet."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                found = await self._records.zrange(self._keys.unindexed_retractions, 0, -1)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("the record cannot be asked; the index answers alone", extra={"reason": repr(error)})
+            return request
+        erased: dict[int, list[str]] = {}
+        for member in found:
+            article_id, _, version = member.decode().rpartition(".")
+            erased.setdefault(int(version), []).append(article_id)
+        return replace(request, erased=erased) if erased else request
 
     async def _kept(self, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         erased = await self._erased([(article["id"], article["version"]) for article in articles])

@@ -28,21 +28,24 @@ def last_change(redis: "Redis", keys: Keyspace, group: str, refresh: timedelta) 
     """Return what tells when anything that readers see was last changed, to the second; None where that is not known.
 
     Of entries alone it could not be told: a withdrawn article leaves no date behind. So it is the time of the last event that
-    the index has taken in. Shortly after an event the second before is named, or what else changes within that second would be
-    missed by whoever asks with ``If-Modified-Since`` alone.
+    the index has taken in. Shortly after an event, and while the index does not show a retraction yet, no time is named: what
+    else changes within that second would be missed by clients that ask with ``If-Modified-Since`` alone.
     """
 
     async def tell() -> datetime | None:
         try:
-            handled = await redis.get(keys.checkpoint(group))
+            async with redis.pipeline(transaction=True) as pipe:
+                pipe.get(keys.checkpoint(group))
+                pipe.zcard(keys.unindexed_retractions)
+                handled, retractions = await pipe.execute()
         except (RedisError, OSError) as error:
             log.warning("the last change is not known", extra={"reason": repr(error)})
             return None
-        if not handled:
+        if not handled or retractions:
             return None
         second = datetime.fromtimestamp(int(handled.partition(b"-")[0]) // 1000, UTC)
         settled = datetime.now(UTC) - second > timedelta(seconds=SETTLING) + refresh
-        return second if settled else second - timedelta(seconds=1)
+        return second if settled else None
 
     return tell
 
