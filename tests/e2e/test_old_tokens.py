@@ -1,5 +1,6 @@
 """What clients hold from before a retraction tells nothing of the article: cursors, snapshots, validators, stream positions."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,6 +59,17 @@ def told(answer: httpx.Response) -> str | None:
     return None if set(counts.values()) == {OTHERS} else f"counts of {counts}"
 
 
+class Patient(httpx.Client):
+    """A client that comes again where it was told that it reads too fast."""
+
+    def send(self, request: httpx.Request, **more: Any) -> httpx.Response:
+        while True:
+            answer = super().send(request, **more)
+            if answer.status_code != 429:
+                return answer
+            time.sleep(float(answer.headers["Retry-After"]))
+
+
 def flipped(cursor: str) -> dict[str, str]:
     return {"cursor": cursor[:-9] + ("A" if cursor[-9] != "A" else "B") + cursor[-8:]}
 
@@ -66,7 +78,7 @@ def flipped(cursor: str) -> dict[str, str]:
 def test_nothing_held_from_before_a_retraction_tells_of_the_article(installed: Newswire, searches: list[str]) -> None:
     with (
         httpx.Client(headers=bearer(installed.publisher_key), trust_env=False, timeout=30) as desk,
-        httpx.Client(trust_env=False, timeout=30) as http,
+        Patient(trust_env=False, timeout=30) as http,
     ):
 
         def publish(title: str, body: str, **more: object) -> str:

@@ -75,7 +75,7 @@ def indexes(request: pytest.FixtureRequest, index: ArticleIndex, namespace: str)
 
 @pytest.fixture
 async def readers(indexes: list[ArticleIndex], redis: Redis, redis_url: str, namespace: str) -> AsyncIterator[Readers]:
-    settings = SearchSettings(namespace=namespace)
+    settings = SearchSettings(namespace=namespace, read_rate=0, read_rate_per_key=0)
     keys = Keyspace(namespace)
     key = (await create_key(redis, keys, "Reading Room", {Scope.READ})).token
     async with AsyncExitStack() as stack:
