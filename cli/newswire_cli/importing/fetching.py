@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from newswire_cli.importing.content_coding import ACCEPTED, PART, decoded
 from newswire_cli.importing.sources import LARGEST_DOCUMENT, Source
 from newswire_cli.importing.stories import Unreadable
 
@@ -17,6 +18,7 @@ PATIENCE = 20.0
 """Seconds for each step: connecting, every part of the answer."""
 MOST_SECONDS = 120.0
 IN_MEMORY = 1_000_000
+HEADERS = {"Accept": "*/*", "Accept-Encoding": ACCEPTED, "User-Agent": "newswire-import"}
 
 
 def is_address(path: str) -> bool:
@@ -36,18 +38,17 @@ def fetched(url: str, patience: float = PATIENCE, most_seconds: float = MOST_SEC
         try:
             with (
                 httpx.Client(follow_redirects=True, max_redirects=MOST_REDIRECTS, timeout=patience) as client,
-                client.stream("GET", url, headers={"Accept": "*/*", "User-Agent": "newswire-import"}) as answer,
+                client.stream("GET", url, headers=HEADERS) as answer,
             ):
                 answer.raise_for_status()
                 size = 0
-                for part in answer.iter_bytes():
+                codings = answer.headers.get("content-encoding", "")
+                for part in decoded(_punctual(answer, deadline, most_seconds), codings, LARGEST_DOCUMENT):
                     size += len(part)
                     if size > LARGEST_DOCUMENT:
                         raise Unreadable(f"answers with more than {LARGEST_DOCUMENT // 1_000_000} MB")
-                    if time.monotonic() > deadline:
-                        raise Unreadable(f"takes longer than {most_seconds:.0f} s")
                     kept.write(part)
-                final = str(answer.url)
+                final, charset = str(answer.url), answer.charset_encoding
         except httpx.HTTPStatusError as error:
             raise Unreadable(f"answers {error.response.status_code}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -58,4 +59,11 @@ def fetched(url: str, patience: float = PATIENCE, most_seconds: float = MOST_SEC
             kept.seek(0)
             yield kept
 
-        yield Source(url, again, size, url=final, relative=final)
+        yield Source(url, again, size, url=final, relative=final, charset=charset)
+
+
+def _punctual(answer: httpx.Response, deadline: float, most_seconds: float) -> Iterator[bytes]:
+    for part in answer.iter_raw(PART):
+        if time.monotonic() > deadline:
+            raise Unreadable(f"takes longer than {most_seconds:.0f} s")
+        yield part

@@ -1,0 +1,74 @@
+"""Compressed answers of servers: read in any usual coding, and never more of them than a document may have."""
+
+import tracemalloc
+import zlib
+from collections.abc import Iterator
+
+import pytest
+
+from newswire_cli.importing.content_coding import decoded
+from newswire_cli.importing.stories import Unreadable
+
+LIMIT = 50_000_000
+TEXT = b"<p>The tide comes in.</p>" * 100
+
+
+def coded(content: bytes, *codings: str) -> bytes:
+    windows = {"gzip": 31, "deflate": 15, "raw": -15}
+    for coding in codings:
+        packer = zlib.compressobj(9, wbits=windows[coding])
+        content = packer.compress(content) + packer.flush()
+    return content
+
+
+def in_parts(content: bytes, size: int = 1000) -> Iterator[bytes]:
+    return (content[at : at + size] for at in range(0, len(content), size))
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        (TEXT, ""),
+        (TEXT, "identity"),
+        (coded(TEXT, "gzip"), "gzip"),
+        (coded(TEXT, "gzip"), "X-Gzip"),
+        (coded(TEXT, "deflate"), "deflate"),
+        (coded(TEXT, "raw"), "deflate"),
+        (coded(TEXT, "gzip", "gzip"), "gzip, gzip"),
+        (coded(TEXT, "deflate", "gzip"), "deflate, gzip"),
+        (coded(TEXT[:1000], "gzip") + coded(TEXT[1000:], "gzip"), "gzip"),
+        (b"", "gzip"),
+    ],
+)
+def test_usual_codings_are_undone(sent: bytes, said: str) -> None:
+    expected = TEXT if sent else b""
+    assert b"".join(decoded(in_parts(sent), said, LIMIT)) == expected
+
+
+@pytest.mark.parametrize("codings", [("gzip",), ("gzip", "gzip"), ("deflate", "gzip"), ("gzip", "deflate"), ("raw",)])
+def test_a_bomb_is_refused_in_little_memory(codings: tuple[str, ...]) -> None:
+    bomb = coded(b"\0" * 100_000_000, *codings)
+    said = ", ".join(codings).replace("raw", "deflate")
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unreadable, match="unpacks to more than 50 MB"):
+            for _ in decoded(iter([bomb]), said, LIMIT):
+                pass
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("sent", "said", "reason"),
+    [
+        (TEXT, "gzip, gzip, gzip", "3 times over"),
+        (TEXT, "br", "'br'"),
+        (TEXT, "gzip", "broken"),
+        (coded(TEXT, "gzip")[:-10], "gzip", "cut short"),
+        (coded(TEXT, "gzip", "gzip")[:-20], "gzip, gzip", "cut short"),
+    ],
+)
+def test_what_is_no_usual_coding_is_named(sent: bytes, said: str, reason: str) -> None:
+    with pytest.raises(Unreadable, match=reason):
+        b"".join(decoded(in_parts(sent), said, LIMIT))
