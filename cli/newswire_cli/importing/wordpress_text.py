@@ -10,15 +10,17 @@ from collections.abc import Iterator
 
 _BLOCKS = frozenset(
     "table thead tfoot caption col colgroup tbody tr td th div dl dd dt ul ol li form map area blockquote address p h1 h2 h3"
-    " h4 h5 h6 hr fieldset legend section article aside hgroup header footer nav figure figcaption details menu summary".split()
+    " h4 h5 h6 hr fieldset legend section article aside hgroup header footer nav figure math details menu summary".split()
 )
-_VOID = frozenset(("hr", "col", "area"))
 _TOKEN = re.compile(
-    r"(?is)(?=[<\n])(?:(?P<whole><(?P<raw>pre|script|style|svg|textarea)\b.*?</(?P=raw)\s*>)|(?P<comment><!--.*?-->)"
+    r"(?is)(?=[<\n])(?:(?P<whole><(?P<raw>pre|script|style|svg|textarea|video|audio|object|select|iframe)\b.*?</(?P=raw)\s*>)|(?P<comment><!--.*?-->|<!\[CDATA\[.*?\]\]>)"
     r"|<(?P<close>/?)(?P<name>[a-z][a-z0-9]*)(?=[\s/>])(?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>"
     r"|(?P<blank>\n[ \t\r\f\v\xa0]*\n\s*))"
 )
 _TWO_BREAKS = re.compile(r"<br\s*/?>\s*<br\s*/?>", re.IGNORECASE)
+_CAPTION = re.compile(r"\s*(</?figcaption\b[^>]*>)\s*", re.IGNORECASE)
+_BETWEEN_TAGS = re.compile(r"(?<=>)\s+(?=<)")
+_KEPT = frozenset(("script", "svg", "textarea"))
 _BREAK_BEFORE = re.compile(r"<br\s*/?>\s*\Z", re.IGNORECASE)
 _BLOCK_COMMENT = re.compile(r"<!--\s+(/?)wp:([a-z][a-z0-9/_-]*)\s+(?:\{(?:(?!-->).)*\}\s+)?(/?)-->", re.DOTALL)
 _BARE_ADDRESS = re.compile(r"(?m)^[ \t]*(https?://[^\s<>\"\[\]]+)[ \t\r]*$")
@@ -36,7 +38,7 @@ def body(content: str) -> tuple[str, list[str]]:
 
 def paragraphs(content: str) -> Iterator[str]:
     """Go through the blocks of a classic post; what stands between them is put into paragraphs."""
-    content = _TWO_BREAKS.sub("\n\n", content)
+    content = _CAPTION.sub(r"\1", _TWO_BREAKS.sub("\n\n", content))
     opening, inline = "", list[str]()
     at = 0
     for token in _TOKEN.finditer(content):
@@ -46,15 +48,15 @@ def paragraphs(content: str) -> Iterator[str]:
         inline.append(content[at : token.start()])
         at = token.end()
         if token["whole"] and token["raw"].lower() not in ("pre", "style"):
-            inline.append(token[0])
+            inline.append(token[0] if token["raw"].lower() in _KEPT else _BETWEEN_TAGS.sub("", token[0]))
             continue
         closing = token[0] if token["close"] else ""
         if written := _block(opening, "".join(inline), closing):
             yield written
         opening, inline = "", []
-        if token["whole"] or name in _VOID:
+        if token["whole"] or (name == "hr" and not closing) or (name and token[0].endswith("/>")):
             yield token[0]
-        elif name and not closing:
+        elif name and not closing and not token[0].endswith("/>"):
             opening = token[0]
     if written := _block(opening, "".join([*inline, content[at:]]), ""):
         yield written
