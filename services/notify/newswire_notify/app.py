@@ -39,6 +39,7 @@ from newswire_notify.queue import Queue
 from newswire_notify.sending import Sender
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Subscriptions
+from newswire_notify.suspensions import Suspensions
 from newswire_notify.tokens import StreamTokens
 from newswire_notify.worker import Worker
 
@@ -100,11 +101,16 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         backlogs = Backlogs(queue, records, keys, keep=keep, room=room, enqueued=wake)
         subscriptions = Subscriptions(queue, records, keys, keep=keep)
         entitlements = Entitlements(subscriptions, redis, records, keys)
+        suspensions = Suspensions(subscriptions, redis, records, keys)
 
         async def load_then_consume(stopping: asyncio.Event) -> None:
             await matcher.load(stopping)
             await note_setting(records, keys, "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE", own.webhook_allow_private)
             await consumer.run(stopping)
+
+        async def deliver(worker: Worker, stopping: asyncio.Event) -> None:
+            await suspensions.wait_until_compared(stopping)
+            await worker.run(stopping)
 
         yield Service(
             name="notify",
@@ -119,19 +125,21 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             loops={
                 "fan-out": load_then_consume,
                 "expansion": expansion.run,
-                **{f"deliveries {number}": worker.run for number, worker in enumerate(workers, start=1)},
+                **{f"deliveries {number}": partial(deliver, worker) for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.run,
                 "live stream's accounts": tail.follow_accounts,
                 "totals": totals.run,
                 "notices": notices.run,
                 "backlogs": backlogs.run,
                 "entitlements": entitlements.run,
+                "disabled accounts": suspensions.run,
                 "memory": room.run,
             },
             checks={
                 "redis": partial(sound, redis, own.allow_volatile),
                 "names": partial(named_anew, redis, keys),
                 "filters": matcher.check,
+                "disabled accounts": suspensions.check,
                 "consumer": consumer.check,
                 **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.check,

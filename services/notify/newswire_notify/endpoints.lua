@@ -36,7 +36,7 @@ local function enable(_, argv)
   local key = p .. 'subscription:' .. id
   local account, status = unpack(redis.call('HMGET', key, 'account', 'status'))
   if account ~= argv[3] then return 0 end
-  if status ~= 'disabled' then return 1 end
+  if status ~= 'disabled' or suspended(p, account) then return 1 end
   local left, since = unpack(redis.call('HMGET', key, 'left', 'disabled'))
   local back = redis.call('INCR', p .. 'subscriptions:seq')
   redis.call('HSET', key, 'status', 'active')

@@ -107,18 +107,24 @@ local function was_told(told, joined, after, left)
   return false
 end
 
--- The subscription where the account has it, else nil: its status and revision.
+-- The subscription where the account has it, else nil: its status, why it has that, and its revision.
 local function own(p, id, account)
-  local found = redis.call('HMGET', p .. 'subscription:' .. id, 'account', 'status', 'revision')
+  local found = redis.call('HMGET', p .. 'subscription:' .. id, 'account', 'status', 'revision', 'status_reason')
   if found[1] ~= account then return nil end
-  return {status = found[2], revision = found[3] or '1'}
+  return {status = found[2], revision = found[3] or '1', reason = found[4] or ''}
+end
+
+-- Whether the account of a subscription is disabled: nothing of it may become active.
+local function suspended(p, account)
+  return redis.call('SISMEMBER', p .. 'suspended', account) == 1
 end
 
 -- prefix, id, account, digest, after, limit, created (ms), where to look back from or '', the time of that (ms), then the fields of the
--- subscription. Answers -1 where the account has as many as it may have.
+-- subscription. Answers -1 where the account has as many as it may have, -2 where the account is disabled.
 local function subscribe(_, argv)
   local p, id, account = argv[1], argv[2], argv[3]
   local all = p .. 'subscriptions:' .. account
+  if suspended(p, account) then return -2 end
   if redis.call('ZCARD', all) >= tonumber(argv[6]) then return -1 end
   redis.call('HSET', p .. 'subscription:' .. id, 'id', id, 'account', account, 'revision', 1, unpack(argv, 10))
   redis.call('ZADD', all, argv[7], id)
@@ -153,15 +159,25 @@ local function alter(_, argv)
   return 'OK'
 end
 
--- prefix, id, account, the entry up to which all is fanned out, now. While it is paused, what it matches is not enqueued, but later
--- versions and retractions of what it was sent are, to be held. Answers OK | MISSING | DISABLED.
+-- prefix, id, account, the entry up to which all is fanned out, now, who pauses it ('' for its owner, 'operator', 'account_disabled'),
+-- a note for the owner ('' for none). While it is paused, what it matches is not enqueued, but later versions and retractions of what
+-- it was sent are, to be held. Who paused it stands as `status_reason`, and only the same may resume it. An operator's pause takes the
+-- place of another's, which comes back with `resume`; that of a disabled account only pauses what is active.
+-- Answers OK | MISSING | DISABLED.
 local function pause(_, argv)
-  local p, id = argv[1], argv[2]
+  local p, id, by, note = argv[1], argv[2], argv[6] or '', argv[7] or ''
   local key = p .. 'subscription:' .. id
   local found = own(p, id, argv[3])
   if not found then return 'MISSING' end
+  if found.status == 'disabled' then return 'DISABLED' end
+  if by == 'operator' and found.reason ~= 'operator' then
+    redis.call('HSET', key, 'paused_before', found.status == 'paused' and 'paused' or 'active', 'reason_before', found.reason)
+  end
+  if by == 'operator' or (by ~= '' and found.status == 'active') then
+    redis.call('HSET', key, 'status_reason', by, 'status_note', note)
+    touch(key)
+  end
   if found.status == 'paused' then return 'OK' end
-  if found.status ~= 'active' then return 'DISABLED' end
   local left = leave(p, id)
   redis.call('HSET', key, 'status', 'paused', 'left', left, 'left_at', argv[4], 'paused', moment(p, argv[5]))
   touch(key)
@@ -169,22 +185,37 @@ local function pause(_, argv)
   return 'OK'
 end
 
--- prefix, id, account, revision, digest, now. What was held goes out, and what came meanwhile is looked for.
--- Answers OK | MISSING | STALE | DISABLED.
+-- prefix, id, account, revision, digest, now, who resumes it (as in `pause`). What was held goes out, and what came meanwhile is
+-- looked for. Answers OK | MISSING | STALE | DISABLED | HELD, where another paused it.
 local function resume(_, argv)
-  local p, id = argv[1], argv[2]
+  local p, id, by = argv[1], argv[2], argv[7] or ''
   local key = p .. 'subscription:' .. id
   local found = own(p, id, argv[3])
   if not found then return 'MISSING' end
   if found.status == 'active' then return 'OK' end
   if found.status ~= 'paused' then return 'DISABLED' end
+  if found.reason ~= by then return 'HELD' end
   if found.revision ~= argv[4] then return 'STALE' end
+  if by == 'operator' then
+    local before, reason = unpack(redis.call('HMGET', key, 'paused_before', 'reason_before'))
+    redis.call('HDEL', key, 'paused_before', 'reason_before', 'status_note')
+    if before == 'paused' and reason ~= 'account_disabled' then
+      if (reason or '') == '' then redis.call('HDEL', key, 'status_reason') else redis.call('HSET', key, 'status_reason', reason) end
+      touch(key)
+      return 'OK'
+    end
+  end
+  if by ~= 'account_disabled' and suspended(p, argv[3]) then
+    redis.call('HSET', key, 'status_reason', 'account_disabled')
+    touch(key)
+    return 'OK'
+  end
   local now = moment(p, argv[6])
   local left, from, since, after = unpack(redis.call('HMGET', key, 'left', 'left_at', 'paused', 'after'))
   local back = redis.call('INCR', p .. 'subscriptions:seq')
   join_again(p, id, argv[5])
   redis.call('HSET', key, 'status', 'active')
-  redis.call('HDEL', key, 'left', 'left_at', 'paused')
+  redis.call('HDEL', key, 'left', 'left_at', 'paused', 'status_reason', 'status_note')
   touch(key)
   if redis.call('EXISTS', p .. 'held:' .. id) == 1 then
     redis.call('RENAME', p .. 'held:' .. id, p .. 'due:' .. id)
@@ -194,7 +225,8 @@ local function resume(_, argv)
   return 'OK'
 end
 
--- prefix, id, account, now, keep. Answers 0 where the account has no such subscription.
+-- prefix, id, account, now, keep, why an operator ended it ('' where its owner did), how long that is kept to be told (ms).
+-- Answers 0 where the account has no such subscription.
 local function unsubscribe(_, argv)
   local p, id = argv[1], argv[2]
   local key = p .. 'subscription:' .. id
@@ -206,6 +238,10 @@ local function unsubscribe(_, argv)
   cancel_all(p, id, moment(p, argv[4]), argv[5])
   redis.call('ZREM', p .. 'subscriptions:' .. argv[3], id)
   redis.call('DEL', key, p .. 'deliveries:' .. id, p .. 'answered:' .. id, p .. 'subscribers:' .. id)
+  if (argv[6] or '') ~= '' then
+    redis.call('HSET', p .. 'ended:' .. id, 'account', argv[3], 'reason', argv[6])
+    redis.call('PEXPIRE', p .. 'ended:' .. id, argv[7])
+  end
   return 1
 end
 

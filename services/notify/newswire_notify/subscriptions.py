@@ -32,6 +32,21 @@ MOST_CHANGES = 200
 PAGE = 200
 GROUP = "notify"
 """The consumer group of the fan-out."""
+ENDED_KEPT_MS = 30 * 86_400_000
+
+
+class PausedBy(StrEnum):
+    """Who paused a subscription, as its ``status_reason`` says; only the same can resume it."""
+
+    OWNER = ""
+    OPERATOR = "operator"
+    ACCOUNT = "account_disabled"
+
+
+_PAUSED_BY_OTHERS = {
+    PausedBy.OPERATOR.value: "an operator paused it, and only an operator can resume it",
+    PausedBy.ACCOUNT.value: "its account is disabled",
+}
 
 
 class Wanted(StrEnum):
@@ -122,6 +137,8 @@ class Subscription:
     former_secrets: tuple[tuple[str, float], ...] = field(default=(), repr=False)
     """Those that still sign, each until its time (seconds since the epoch)."""
     status_reason: str | None = None
+    status_note: str | None = None
+    """What an operator who paused it says about it."""
     health: Health = HEALTHY
 
     @classmethod
@@ -142,6 +159,7 @@ class Subscription:
             entitlement=fields[b"entitlement"].decode() if fields.get(b"entitlement") else None,
             former_secrets=former_secrets(fields.get(b"previous", b"[]")),
             status_reason=fields[b"status_reason"].decode() if b"status_reason" in fields else None,
+            status_note=fields[b"status_note"].decode() if fields.get(b"status_note") else None,
             health=health(fields, time.time()),
         )
 
@@ -168,6 +186,7 @@ class Subscription:
             "channel": self.channel.shown(),
             "status": self.status,
             "status_reason": self.status_reason,
+            "status_note": self.status_note,
             "endpoint": self.health.shown(),
             "created_at": created,
         }
@@ -175,6 +194,10 @@ class Subscription:
 
 class TooMany(Exception):
     """The account has as many subscriptions as it may have."""
+
+
+class AccountSuspended(Exception):
+    """The account is disabled: it gets no new subscriptions."""
 
 
 class NotChanged(Exception):
@@ -204,6 +227,7 @@ class Subscriptions:
 
         Raises:
             TooMany: the account has ``limit`` subscriptions already.
+            AccountSuspended: the account is disabled.
         """
         now = time.time()
         subscription = Subscription(
@@ -231,8 +255,11 @@ class Subscriptions:
             *_flat(_fields(subscription)),
             *_flat({"schema": SCHEMA, "status": "active", "created": int(now * 1000), "secret": subscription.secret}),
         ]
-        if await self._queue.functions.call("subscribe", [], arguments) == -1:
+        answer = await self._queue.functions.call("subscribe", [], arguments)
+        if answer == -1:
             raise TooMany
+        if answer == -2:
+            raise AccountSuspended
         return subscription
 
     async def get(self, account: str, subscription_id: str) -> Subscription | None:
@@ -309,8 +336,8 @@ class Subscriptions:
             raise NotChanged(f"what it asks for was changed {MOST_CHANGES} times; make a new subscription")
         return bool(answer == b"OK")
 
-    async def pause(self, found: Subscription) -> None:
-        """Deliver nothing to a subscription until it is resumed.
+    async def pause(self, found: Subscription, by: PausedBy = PausedBy.OWNER, note: str = "") -> None:
+        """Deliver nothing to a subscription until the same who paused it resumes it; its owner can read the note.
 
         Raises:
             NotChanged: it is disabled.
@@ -322,15 +349,17 @@ class Subscriptions:
             found.account,
             handled or "0-0",
             self._queue.now,
+            by,
+            note,
         ]
         if await self._queue.functions.call("pause", [], arguments) == b"DISABLED":
             raise NotChanged("it is disabled")
 
-    async def resume(self, found: Subscription) -> bool:
+    async def resume(self, found: Subscription, by: PausedBy = PausedBy.OWNER) -> bool:
         """Deliver again, first what came since the pause; return whether nobody else was faster.
 
         Raises:
-            NotChanged: it is disabled.
+            NotChanged: it is disabled, or was paused by another.
         """
         arguments: list[Argument] = [
             self._queue.prefix,
@@ -339,16 +368,40 @@ class Subscriptions:
             found.revision,
             found.wish().digest(),
             self._queue.now,
+            by,
         ]
         answer = await self._queue.functions.call("resume", [], arguments)
         if answer == b"DISABLED":
             raise NotChanged("it is disabled")
+        if answer == b"HELD":
+            raise NotChanged(_PAUSED_BY_OTHERS.get(found.status_reason or "", "it was not paused by an operator"))
         return bool(answer != b"STALE")
 
-    async def remove(self, account: str, subscription_id: str) -> bool:
-        """End a subscription and whatever of it waits to be delivered; return whether the account had it."""
-        arguments: list[Argument] = [self._queue.prefix, subscription_id, account, self._queue.now, self._keep]
+    async def remove(self, account: str, subscription_id: str, operator_reason: str = "") -> bool:
+        """End a subscription and whatever of it waits to be delivered; return whether the account had it.
+
+        Where an operator ends it, its owner can read the reason for 30 days (`ended_by_operator`).
+        """
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            subscription_id,
+            account,
+            self._queue.now,
+            self._keep,
+            operator_reason,
+            ENDED_KEPT_MS,
+        ]
         return bool(await self._queue.functions.call("unsubscribe", [], arguments))
+
+    async def ended_by_operator(self, account: str, subscription_id: str) -> str | None:
+        """Return why an operator ended an account's subscription, or None where none did so lately."""
+        found = await self._redis.hmget(self._queue.key("ended", subscription_id), "account", "reason")
+        return found[1].decode() if found[0] == account.encode() else None
+
+    async def find(self, subscription_id: str) -> Subscription | None:
+        """Return a subscription, whichever account has it: for operators."""
+        fields: dict[bytes, bytes] = await self._redis.hgetall(self._queue.key("subscription", subscription_id))
+        return Subscription.read(fields) if fields else None
 
 
 def channel_fields(channel: Webhook) -> dict[str, Argument]:

@@ -25,7 +25,7 @@ from newswire.paging import (
     place_of,
     position_sent,
 )
-from newswire.problems import Problem, from_validation_error, invalid, not_found, problem, unavailable
+from newswire.problems import Problem, from_validation_error, invalid, not_found, problem, unauthorised, unavailable
 from newswire.requests import JSON, Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.channel import Webhook, WebhookView
 from newswire_notify.entitlements import Entitlements
@@ -35,6 +35,7 @@ from newswire_notify.preview import preview
 from newswire_notify.rendering import Content
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import (
+    AccountSuspended,
     NewSubscription,
     NotChanged,
     Subscription,
@@ -63,9 +64,12 @@ class SubscriptionView(BaseModel):
     content: Content
     labels: dict[str, str]
     status: str
-    """``active``; ``paused`` by its owner until it is resumed; or ``disabled``: nothing is delivered until it is enabled again."""
+    """``active``; ``paused`` until it is resumed; or ``disabled``: nothing is delivered until it is enabled again."""
     status_reason: str | None
-    """Why it was disabled: ``gone`` (its endpoint answered 410), or ``failing`` (for days it took nothing)."""
+    """Why it was disabled: ``gone`` (its endpoint answered 410), or ``failing`` (for days it took nothing). Why it is paused, where
+    its owner did not do it: ``operator``, or ``account_disabled``."""
+    status_note: str | None = None
+    """What an operator who paused it says about it."""
     endpoint: HealthView
     created_at: datetime
 
@@ -142,12 +146,15 @@ async def owned(subscriptions: Subscriptions, caller: Caller, subscription_id: s
     """Return a subscription of the caller's account.
 
     Raises:
-        newswire.problems.Problem: 404 where it has no such one.
+        newswire.problems.Problem: 404 where it has no such one, 410 where an operator ended it lately.
     """
     found = await subscriptions.get(caller.account, subscription_id)
-    if found is None:
-        raise not_found("subscription")
-    return found
+    if found is not None:
+        return found
+    reason = await subscriptions.ended_by_operator(caller.account, subscription_id)
+    if reason is not None:
+        raise problem(410, "ended", f"an operator ended this subscription: {reason}", title="Ended by an operator")
+    raise not_found("subscription")
 
 
 def router(
@@ -177,6 +184,8 @@ def router(
                 limit=settings.subscriptions_per_account,
                 entitlement=caller.stored_entitlement,
             )
+        except AccountSuspended:
+            raise unauthorised("the key sent is not valid") from None
         except TooMany:
             raise _too_many(settings.subscriptions_per_account) from None
         made = await entitlements.current(made)  # it may have become another since the key was looked at
