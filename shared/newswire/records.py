@@ -46,6 +46,8 @@ class Head:
     source_version: int | None = None
     embargo_until: str | None = None
     """When a scheduled article is to be published (RFC 3339)."""
+    held: str | None = None
+    """Why a scheduled article is not published when it is due: ``account_disabled``."""
 
     @property
     def state(self) -> str:
@@ -71,6 +73,7 @@ def parse_head(fields: dict[bytes, bytes]) -> Head | None:
         updated_at=fields[b"updated_at"].decode() if fields.get(b"updated_at") else None,
         source_version=int(fields[b"source_version"]) if fields.get(b"source_version") else None,
         embargo_until=fields[b"embargo_until"].decode() if fields.get(b"embargo_until") else None,
+        held=fields[b"held"].decode() if fields.get(b"held") else None,
     )
 
 

@@ -7,7 +7,14 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from newswire import audit
-from newswire.accounts import account_functions, changes_names, check_account, read_entitlement, record_name
+from newswire.accounts import (
+    account_functions,
+    changes_names,
+    check_account,
+    milliseconds,
+    read_entitlement,
+    record_name,
+)
 from newswire.audit import COMMAND_LINE, Act, Actor
 from newswire.filters import Filter
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
@@ -92,15 +99,20 @@ async def disable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Acto
 
     What it published stays. Return whether there is such an account.
     """
-    found = await _change(redis, keys, name, {"disabled_at": datetime.now(UTC).isoformat()})
+    now = datetime.now(UTC)
+    fields = {"disabled_at": now.isoformat(), "disabled_ms": str(milliseconds(now)), "enabled_ms": ""}
+    found = await _change(redis, keys, name, fields)
     if found:
         await audit.record(redis, keys, by, Act.ACCOUNT_DISABLED, "account", name)
     return found
 
 
 async def enable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor = COMMAND_LINE) -> bool:
-    """Open a closed account: its keys work and its deliveries go on as before. Return whether there is such an account."""
-    found = await _change(redis, keys, name, {"disabled_at": ""})
+    """Open a closed account: its keys work and its deliveries go on as before. Return whether there is such an account.
+
+    Scheduled articles that became due meanwhile stay held until their publisher publishes or schedules them.
+    """
+    found = await _change(redis, keys, name, {"disabled_at": "", "enabled_ms": str(milliseconds(datetime.now(UTC)))})
     if found:
         await audit.record(redis, keys, by, Act.ACCOUNT_ENABLED, "account", name)
     return found

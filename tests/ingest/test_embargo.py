@@ -12,6 +12,7 @@ from newswire.accounts import Scope
 from newswire.article import Status
 from newswire.events import ArticlePublished, decode
 from newswire.records import article_ids, read_head, read_version
+from newswire.registry import disable_account, enable_account
 from newswire_ingest.content import rfc3339
 from newswire_ingest.scheduler import LONGEST_SLEEP, keep_publishing, publish_due
 from newswire_ingest.store import ArticleStore
@@ -309,3 +310,96 @@ async def test_going_through_all_articles_misses_none_while_others_are_cancelled
             assert (await ingest.http.delete(doomed.pop(0), headers=publisher)).status_code == 200
     assert set(kept) <= set(seen)
     assert len(seen) == len(set(seen))
+
+
+async def disabled(ingest: Ingest, account: str = "Harbour Gazette") -> None:
+    assert await disable_account(ingest.redis, ingest.keys, account)
+
+
+async def enabled(ingest: Ingest, account: str = "Harbour Gazette") -> None:
+    assert await enable_account(ingest.redis, ingest.keys, account)
+
+
+async def test_what_is_due_while_its_account_is_disabled_is_held_and_never_goes_out_by_itself(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    location = (await schedule(ingest, publisher)).headers["location"]
+    other = await schedule(ingest, await ingest.key("Valley Post", Scope.PUBLISH))
+    await disabled(ingest)
+    await publish_due(store, at(AFTER))
+    assert [event["subject"] for event in await ingest.events()] == [other.json()["id"]]
+    await enabled(ingest)
+    await publish_due(store, at(AFTER + timedelta(days=30)))
+    seen = await ingest.http.get(location, headers=publisher)
+    shown = seen.json()
+    assert (shown["status"], shown["held"], shown["revision"]) == ("scheduled", "account_disabled", 2)
+    assert seen.headers["etag"] == '"0-2"'
+    listed = (await ingest.http.get("/v1/articles?status=scheduled", headers=publisher)).json()["articles"]
+    assert [article.get("held") for article in listed] == ["account_disabled"]
+    assert len(await ingest.events()) == 1
+
+
+async def held(ingest: Ingest, publisher: dict[str, str], store: ArticleStore) -> str:
+    """Schedule an article and return its address once it is held, with a time of publication that has passed."""
+    soon = await store.time() + timedelta(milliseconds=300)
+    location = (await schedule(ingest, publisher, soon)).headers["location"]
+    await disabled(ingest)
+    await publish_due(store, at(AFTER))
+    await enabled(ingest)
+    while await store.time() <= soon:
+        await asyncio.sleep(0.05)
+    return location
+
+
+async def test_only_a_change_that_says_so_publishes_what_is_held(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    location = await held(ingest, publisher, store)
+    article = (await ingest.http.get(location, headers=publisher)).json()
+    refused = await ingest.http.patch(location, json={"title": "Another"}, headers=publisher)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "embargo_until")
+    same = {**ARTICLE, "embargo_until": article["embargo_until"]}
+    refused = await ingest.http.put(location, json=same, headers=publisher)
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "embargo_until")
+    later = await ingest.http.patch(location, json={"embargo_until": rfc3339(TOMORROW)}, headers=publisher)
+    assert later.status_code == 200, later.text
+    assert "held" not in later.json()
+    assert "held" not in (await ingest.http.get(location, headers=publisher)).json()
+    await publish_due(store, at(AFTER))
+    assert (await ingest.http.get(location, headers=publisher)).json()["status"] == "published"
+
+
+async def test_what_is_held_is_published_by_its_publisher_or_cancelled(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    location = await held(ingest, publisher, store)
+    out = await ingest.http.patch(location, json={"embargo_until": None}, headers=publisher)
+    assert (out.status_code, out.json()["status"], out.json().get("held")) == (200, "published", None)
+    head = await read_head(ingest.redis, ingest.keys, out.json()["id"])
+    assert head is not None
+    assert head.held is None
+    other = await held(ingest, publisher, store)
+    assert (await ingest.http.delete(other, headers=publisher)).json()["status"] == "cancelled"
+
+
+async def test_what_was_due_while_no_scheduler_ran_and_its_account_was_disabled_is_held(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    now = await store.time()
+    location = (await schedule(ingest, publisher, now + timedelta(milliseconds=400))).headers["location"]
+    await disabled(ingest)
+    while await store.time() <= now + timedelta(milliseconds=500):
+        await asyncio.sleep(0.05)
+    await enabled(ingest)
+    await publish_due(store, store.time)
+    assert (await ingest.http.get(location, headers=publisher)).json()["held"] == "account_disabled"
+
+
+async def test_what_is_due_after_the_account_was_enabled_goes_out_in_time(
+    ingest: Ingest, publisher: dict[str, str], store: ArticleStore
+) -> None:
+    location = (await schedule(ingest, publisher)).headers["location"]
+    await disabled(ingest)
+    await enabled(ingest)
+    await publish_due(store, at(AFTER))
+    assert (await ingest.http.get(location, headers=publisher)).json()["status"] == "published"

@@ -1,5 +1,6 @@
 """Who may read the live stream, and how much of it: keys, tokens, entitlements, and how many at a time."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -10,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
+from newswire import telemetry
 from newswire.accounts import Caller, Scope, create_key, record_name
 from newswire.filters import Filter
 from newswire.keyring import revoke_key
@@ -205,3 +207,56 @@ def test_places_are_counted_by_key_and_network() -> None:
         stack.enter_context(places.taken(b, "/run/socket"))
         assert why(None, "192.0.2.9") == 503
     assert places == Places(6, 2, 2)
+
+
+async def test_disabling_an_account_or_revoking_a_key_ends_open_streams_and_waiting_pulls(
+    url: str, redis: Redis, keys: Keyspace, desk: Desk
+) -> None:
+    key = await create_key(redis, keys, "Reading Room", {Scope.READ})
+    other = await create_key(redis, keys, "Other Room", {Scope.READ})
+    token = (await token_for(url, key.token)).json()["token"]
+    readers = telemetry.live_readers._value.get()
+    async with (
+        httpx.AsyncClient(base_url=url, timeout=90) as http,
+        following(url, token=token) as by_token,
+        following(url, key=key.token) as by_key,
+        following(url, key=other.token) as by_other,
+    ):
+
+        def pull(token: str) -> asyncio.Task[httpx.Response]:
+            headers = {"Authorization": f"Bearer {token}"}
+            return asyncio.create_task(http.get("/v1/events", params={"wait": "60"}, headers=headers))
+
+        waiting, others = pull(key.token), pull(other.token)
+        await until(lambda: telemetry.live_readers._value.get() >= readers + 5)
+        await disable_account(redis, keys, "Reading Room")
+        refused = await asyncio.wait_for(waiting, 15)
+        assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
+        await until(lambda: by_token.ended.is_set() and by_key.ended.is_set())
+        await desk.put("a1")
+        await until(lambda: by_other.ids == ["a1.1"])
+        assert (await asyncio.wait_for(others, 15)).json()["events"]
+        assert by_token.ids == by_key.ids == []
+        assert await status(url, token=token) == 401
+        waiting = pull(other.token)
+        await until(lambda: telemetry.live_readers._value.get() >= readers + 2)
+        await revoke_key(redis, keys, other.id)
+        assert (await asyncio.wait_for(waiting, 15)).status_code == 401
+
+
+async def test_a_key_revoked_while_its_request_was_let_in_opens_nothing(
+    url: str, redis: Redis, keys: Keyspace, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changes of accounts that were read before the reader had its place do not reach it."""
+    key = await create_key(redis, keys, "Reading Room", {Scope.READ})
+
+    async def revoked(*_: object) -> None:
+        return None
+
+    for module in ("live_api", "events_api"):
+        monkeypatch.setattr(f"newswire_notify.{module}.caller_of", revoked)
+    async with following(url, key=key.token) as stream, httpx.AsyncClient(base_url=url) as http:
+        await until(lambda: stream.ended.is_set())
+        headers = {"Authorization": f"Bearer {key.token}"}
+        assert (await http.get("/v1/events", params={"wait": "60"}, headers=headers)).status_code == 401
+    assert stream.ids == []

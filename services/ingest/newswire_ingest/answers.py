@@ -19,6 +19,9 @@ class PublisherArticle(Article):
     text: str = ""
     embargo_until: datetime | None = None
     """When a scheduled article will be published."""
+    held: str | None = None
+    """``account_disabled``: the account was disabled when the article was due. It stays scheduled until you publish it
+    (``embargo_until: null``) or give it another time."""
 
 
 class ArticleListed(BaseModel):
@@ -99,5 +102,6 @@ def view(head: Head, document: bytes | None) -> dict[str, Any]:
             raise ValueError(f"article {head.id} has neither a document nor a tombstone")
         return retracted(head.tombstone)
     if head.status is Status.SCHEDULED and head.embargo_until is not None:
-        return scheduled(orjson.loads(document), head.revision, head.embargo_until, head.updated_at)
+        shown = scheduled(orjson.loads(document), head.revision, head.embargo_until, head.updated_at)
+        return shown if head.held is None else shown | {"held": head.held}
     return published(orjson.loads(document))

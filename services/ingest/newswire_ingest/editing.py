@@ -411,6 +411,8 @@ def _following(draft: ArticleDraft, head: Head, now: datetime) -> ArticleDraft:
         )
     if head.version > 0 and draft.embargo_until is not None and draft.embargo_until > now:
         raise invalid("embargo_until", "the article was published before", "leave it out, or retract the article")
+    if head.held is not None and refusals.embargo_passed(draft, now):
+        raise refusals.held()
     is_new = draft.embargo_until is not None and rfc3339(draft.embargo_until) != head.embargo_until
     if head.status is not Status.PUBLISHED and is_new and refusals.embargo_is_wrong(draft, now):
         raise refusals.wrong_embargo(draft)

@@ -43,7 +43,7 @@ local function put_out(head_key, version_key, scheduled_key, due, stream, id, be
   redis.call('HSET', head_key, 'status', 'published', 'revision', 0, unpack(head))
   if before == 'retracted' then redis.call('HDEL', head_key, 'tombstone') end
   if before == 'scheduled' then
-    redis.call('HDEL', head_key, 'embargo_until')
+    redis.call('HDEL', head_key, 'embargo_until', 'held')
     redis.call('DEL', scheduled_key)
     redis.call('ZREM', due, id)
   end
@@ -114,6 +114,7 @@ local function write(keys, argv)
     return {'OK', put_out(head_key, version_key, scheduled_key, due, keys[7], sent.id, head.status, event, document, fields)}
   end
   move(articles, sent.publisher, sent.id, head.status, 'scheduled')
+  redis.call('HDEL', head_key, 'held')
   redis.call('HSET', head_key, 'status', 'scheduled', 'version', 0, 'revision', sent.number, 'embargo_until', sent.due,
     unpack(fields))
   redis.call('HSET', scheduled_key, 'event', argv[2] .. argv[3] .. '}', 'labels', argv[7], 'revision', sent.number, 'due', sent.due, unpack(document))
@@ -121,8 +122,25 @@ local function write(keys, argv)
   return {'OK', ''}
 end
 
--- Publishes what is due, in the order in which it is due. Each article goes out once, whichever process comes first.
--- KEYS due, articles, stream; ARGV now (ms), how many at most, what heads' names begin with, names of the records of labels
+-- Whether an article became due while its account was disabled, which may be over by now.
+local function due_while_disabled(account, due)
+  local disabled, from, upto = unpack(redis.call('HMGET', account, 'disabled_at', 'disabled_ms', 'enabled_ms'))
+  if disabled then return true end
+  return from and upto and tonumber(from) <= tonumber(due) and tonumber(due) < tonumber(upto)
+end
+
+-- Leaves an article scheduled that is not to go out by itself any more: its publisher decides.
+local function hold(due, head_key, scheduled_key, id)
+  redis.call('ZREM', due, id)
+  local revision = redis.call('HINCRBY', head_key, 'revision', 1)
+  redis.call('HSET', head_key, 'held', 'account_disabled')
+  redis.call('HSET', scheduled_key, 'revision', revision)
+end
+
+-- Publishes what is due, in the order in which it is due. Each article goes out once, whichever process comes first. What became due
+-- while its account was disabled is held instead.
+-- KEYS due, articles, stream; ARGV now (ms), how many at most, what heads' names begin with, names of the records of labels, what
+--      names of accounts' records begin with
 -- Answers when the next is due (ms) or '', then id and due time (ms) of each that went out
 local function publish_due(keys, argv)
   local answer = {''}
@@ -133,7 +151,9 @@ local function publish_due(keys, argv)
     local scheduled_key = head_key .. ':scheduled'
     local head = read_head(head_key)
     local kept = redis.call('HMGET', scheduled_key, 'event', 'document', 'schema', 'key', 'mark', 'about', 'due', 'labels')
-    if head.status == 'scheduled' and kept[2] then
+    if head.status == 'scheduled' and kept[2] and due_while_disabled(argv[5] .. head.publisher, found[at + 1]) then
+      hold(keys[1], head_key, scheduled_key, id)
+    elseif head.status == 'scheduled' and kept[2] then
       local version = {'schema', kept[3], 'document', kept[2], 'key', kept[4], 'mark', kept[5], 'about', kept[6]}
       move(keys[2], head.publisher, id, 'scheduled', 'published')
       put_out(head_key, head_key .. ':v:1', scheduled_key, keys[1], keys[3], id, 'scheduled', kept[1], version,

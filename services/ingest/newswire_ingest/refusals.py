@@ -22,6 +22,18 @@ def wrong_embargo(draft: ArticleDraft) -> Problem:
     return invalid("embargo_until", what, fix)
 
 
+def embargo_passed(draft: ArticleDraft, now: datetime) -> bool:
+    """Return whether an embargo is over without being said to be."""
+    return draft.embargo_until is not None and draft.embargo_until <= now and not draft.embargo_lifted
+
+
+def held() -> Problem:
+    """Say that a scheduled article that is held would be published by a change that does not say so (422)."""
+    what = "passed while the account was disabled, so the article is held and would now be published late"
+    fix = "send a time that lies ahead, or publish now: null in a PATCH, no 'embargo_until' in a PUT"
+    return invalid("embargo_until", what, fix)
+
+
 def retracted(fix: str) -> Problem:
     """Say that the article was retracted (409)."""
     return problem(409, "retracted", f"the article was retracted: {fix}", title="Retracted")

@@ -51,7 +51,7 @@ async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Rec
                 pipe.hset(keys.external(head.publisher), head.external_id, head.id)
             pipe.zadd(keys.articles_of(head.publisher, head.status), {head.id: 0})
             scheduled = record["records"].get(":scheduled")
-            if head.status is Status.SCHEDULED and scheduled:
+            if head.status is Status.SCHEDULED and scheduled and head.held is None:
                 pipe.zadd(keys.due, {head.id: milliseconds(datetime.fromisoformat(scheduled["due"]))})
             for label in head_fields.get("labels", b"").decode().split("\n"):
                 if label:

@@ -172,7 +172,7 @@ class ArticleStore:
         return _outcome(answer)
 
     async def publish_due(self, now: datetime, most: int) -> tuple[list[Due], float | None]:
-        """Publish the scheduled articles that are due, first those due first.
+        """Publish the scheduled articles that are due, first those due first; hold those of accounts disabled at that time.
 
         Return what went out, and when the next one is due (seconds since the epoch).
         """
@@ -180,7 +180,7 @@ class ArticleStore:
         coming, *found = await self.together.call(
             "publish_due",
             [keys.due, keys.articles, keys.stream],
-            [int(now.timestamp() * 1000), most, keys.article(""), self._labels],
+            [int(now.timestamp() * 1000), most, keys.article(""), self._labels, keys.key("account", "")],
         )
         pairs = zip(found[::2], found[1::2], strict=True)
         out = [Due(article_id.decode(), float(due) / 1000) for article_id, due in pairs]

@@ -7,16 +7,16 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from newswire.accounts import Caller, reader
+from newswire.accounts import Caller, caller_of, reader
 from newswire.client_address import client_address
 from newswire.filters import filter_from_params
 from newswire.paging import caller_identity, cursor_refused
-from newswire.problems import invalid
+from newswire.problems import invalid, unauthorised
 from newswire.read_limits import Cost, charge_request
 from newswire.requests import limit_param, single_headers
 from newswire.signed_tokens import InvalidTokenError, SignedTokens
 from newswire_notify.entries import Asked
-from newswire_notify.live import Tail
+from newswire_notify.live import LOST_ACCESS, Tail
 from newswire_notify.live_api import end_when_gone, parameters
 from newswire_notify.places import Places
 from newswire_notify.pull import Page, Place, Pull, read_cursor, write_cursor
@@ -90,9 +90,13 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
         ):
             watching = asyncio.create_task(end_when_gone(request.receive, listener))
             try:
+                # The key may have been revoked between its check and the moment from which changes are followed.
+                changed = await access_changed(request, caller)
                 while True:
                     listener.waiting.clear()
                     listener.news.clear()
+                    if changed or (listener.ended in LOST_ACCESS and await access_changed(request, caller)):
+                        return Page(place, restarted=restarted)  # it comes again, and is looked at again
                     page = await pull.page(asked, place, limit)
                     restarted = page.restarted = page.restarted or restarted
                     over = stopping.is_set() or listener.ended is not None or loop.time() >= until
@@ -108,6 +112,20 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
                 watching.cancel()
 
     return routes
+
+
+async def access_changed(request: Request, caller: Caller | None) -> bool:
+    """Return whether a caller may read something else by now.
+
+    Raises:
+        newswire.problems.Problem: 401, where its key is not valid any more.
+    """
+    if caller is None:
+        return False
+    current = await caller_of(request.app.state.redis, request.app.state.keys, caller.key_id)
+    if current is None:
+        raise unauthorised("the key sent is not valid any more")
+    return current.entitlement != caller.entitlement
 
 
 async def _after(sent: str | None, tokens: SignedTokens, bound_to: Any) -> Place | None:

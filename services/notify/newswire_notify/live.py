@@ -40,6 +40,9 @@ LONGEST_TURN = 0.1
 written together, and to thousands of readers a write for each event costs ten times as much."""
 TRIMMED, ENDED = "newswire.stream.trimmed", "newswire.stream.ended"
 """Events about the stream itself: what was asked for is gone in part; this reader is cut off."""
+ACCESS_CHANGED, EXPIRED = "access_changed", "expired"
+LOST_ACCESS = frozenset({ACCESS_CHANGED, EXPIRED})
+"""Why a reader is cut off whose account or key is to be looked at again."""
 GONE = "gone"
 """Why a reader's place ends that has left by itself."""
 # Lines that are no event end without a blank line, for there are clients that take every blank line for an event.
@@ -179,7 +182,7 @@ class Tail:
                 continue
             for listener in self._listeners():
                 if listener.account is not None and (changed is None or listener.account in changed):
-                    listener.end("access_changed")
+                    listener.end(ACCESS_CHANGED)
 
     @contextlib.contextmanager
     def listening(
@@ -238,7 +241,7 @@ class Tail:
                 if frames := self._sendable(listener, taken):
                     yield frames
             if listener.ends is not None and time.time() >= listener.ends:
-                listener.end("expired")
+                listener.end(EXPIRED)
             listener.retracted.clear()
             listener.news.clear()
             if listener.waiting or stopped() or listener.ended is not None:
@@ -249,7 +252,7 @@ class Tail:
                     await listener.news.wait()
             except TimeoutError:
                 if left is not None and left <= heartbeat:
-                    listener.end("expired")
+                    listener.end(EXPIRED)
                 else:
                     yield b": still here\n"
         if listener.ended not in (None, GONE):

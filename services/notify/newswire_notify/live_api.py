@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from newswire.accounts import Caller, Scope, authorised, reader
+from newswire.accounts import Caller, Scope, authorised, caller_of, reader
 from newswire.article import Moment
 from newswire.authentication_failures import AuthenticationFailures
 from newswire.client_address import client_address, client_of
@@ -24,7 +24,7 @@ from newswire.read_limits import Cost, charge_request
 from newswire.requests import Sent, json_body, single_headers
 from newswire.stream import Position, position, written
 from newswire_notify.entries import Asked
-from newswire_notify.live import Listener, Start, Tail
+from newswire_notify.live import ACCESS_CHANGED, Listener, Start, Tail
 from newswire_notify.places import Places
 from newswire_notify.settings import NotifySettings
 from newswire_notify.tokens import LONGEST_LIFE, StreamTokens, TooLong
@@ -183,6 +183,8 @@ class _LiveAnswer(Response):
         self._asked = asked
         self._start = start
         self._stopping: asyncio.Event = request.app.state.stopping
+        self._redis = request.app.state.redis
+        self._keys = request.app.state.keys
         self.background = None
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
@@ -193,6 +195,9 @@ class _LiveAnswer(Response):
             self._places.taken(who.caller, client_address(scope)),
             tail.listening(asked, limit=self._settings.live_queue, account=who.account, ends=who.ends) as listener,
         ):
+            # The key may have been revoked between its check and the moment from which changes are followed.
+            if who.caller is not None and await caller_of(self._redis, self._keys, who.caller.key_id) != who.caller:
+                listener.end(ACCESS_CHANGED)
             resumed = await tail.resume(listener, self._start)
             await send({"type": "http.response.start", "status": 200, "headers": _headers(resumed.after)})
             watching = asyncio.create_task(end_when_gone(receive, listener))
