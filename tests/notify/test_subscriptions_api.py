@@ -271,7 +271,7 @@ async def test_deliveries_are_listed_narrowed_and_read(owner: Owner, receiver: R
     one = await owner.get(f"{path}/{found['a3']['id']}")
     assert (one["article"], one["state"], one["version"]) == ("a3", "waiting", 1)
     [attempt] = (await owner.get(f"{path}/{one['id']}/attempts"))["attempts"]
-    assert (attempt["status"], attempt["answer"]) == (413, "")  # it is at a private address
+    assert (attempt["status"], attempt["answer"]) == (413, None)  # it is at a private address
     assert '"content": "summary"' in attempt["advice"]
     assert (await owner.http.get(f"{PATH}{path}/msg_nothing")).status_code == 404
 
