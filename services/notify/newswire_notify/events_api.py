@@ -95,9 +95,14 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
                 while True:
                     listener.waiting.clear()
                     listener.news.clear()
-                    if changed or (listener.ended in LOST_ACCESS and await access_changed(request, caller)):
+                    if listener.ended in LOST_ACCESS:
+                        await access_changed(request, caller)
+                        changed = True
+                    if changed:
                         return Page(place, restarted=restarted)  # it comes again, and is looked at again
                     page = await pull.page(asked, place, limit)
+                    if listener.ended in LOST_ACCESS:
+                        continue  # it ended while the page was read: nothing of that is for the caller any more
                     restarted = page.restarted = page.restarted or restarted
                     over = stopping.is_set() or listener.ended is not None or loop.time() >= until
                     if page.events or page.more or over:
