@@ -125,7 +125,7 @@ def _story(file: str, item: Item, feed: Feed) -> Found:
         "category": topics[0] if topics else "",
         "topics": topics[1:],
         "language": fields.text("dc:language", "language") or language_of(said_in) or feed.language,
-        "published_at": next(iter(_dates(fields)), None),
+        "published_at": _dates(fields),
         "external_id": identity or _made_of(title, body, fields, media[0].url if media else "", feed, notes),
         "canonical_url": link if link.startswith(("http://", "https://")) else "",
         "image": picture,

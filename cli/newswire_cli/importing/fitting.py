@@ -2,14 +2,14 @@
 
 import hashlib
 import re
-from datetime import UTC, date, datetime, time
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
 
 from newswire.article import FUTURE_TOLERANCE, LANGUAGE_TAG, METADATA_LIMIT, ArticleDraft
 from newswire.problems import field_errors
+from newswire_cli.importing.dates import first_date
 from newswire_cli.importing.links import resolved, with_real_links
 from newswire_cli.importing.markup import plain
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story
@@ -22,14 +22,19 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 WORDS_OF_A_TITLE = 12
 
 
+class HeldBackError(Exception):
+    """A story must not be published; the message says why."""
+
+
 def fit(story: Story, now: datetime) -> Found:
     """Return the story as the API takes it, or why it cannot."""
     notes = list(story.notes)
     try:
-        if story.scheduled and moment(story.draft["embargo_until"]) <= now:
-            return Skipped(story.file, story.line, "was scheduled for a time that is over, and is not published")
+        _hold_back(story, now, notes)
         draft = _fitted(story.draft, notes, now, story.base)
         ArticleDraft.model_validate(draft)
+    except HeldBackError as held:
+        return Skipped(story.file, story.line, str(held))
     except ValidationError as error:
         wrong = list(field_errors(error.errors(include_url=False, include_input=False), ArticleDraft))
         return Fault(story.file, story.line, "; ".join(f"{each.field} {each.problem}" for each in wrong[:3]))
@@ -38,33 +43,29 @@ def fit(story: Story, now: datetime) -> Found:
     return Story(story.file, story.line, draft, tuple(dict.fromkeys(notes)))
 
 
-def moment(value: Any) -> datetime:
-    """Read a date or date-time, as Python has it or as text by ISO 8601, RFC 3339 or RFC 5322; without an offset it is UTC.
+def _hold_back(story: Story, now: datetime, notes: list[str]) -> None:
+    """Stop what its source had not published, or publishes no more.
 
     Raises:
-        ValueError: it is none.
+        HeldBackError: it must not be published.
     """
-    found = value
-    if isinstance(value, str):
-        try:
-            found = datetime.fromisoformat(value.strip())
-        except ValueError:
-            try:
-                found = parsedate_to_datetime(value)
-            except (ValueError, TypeError, IndexError, OverflowError):
-                raise ValueError(f"the date {value[:60]!r} cannot be read") from None
-    elif isinstance(value, date) and not isinstance(value, datetime):
-        found = datetime.combine(value, time())
-    if not isinstance(found, datetime):
-        raise ValueError(f"the date {str(value)[:60]!r} cannot be read")
-    try:
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except OverflowError:
-        raise ValueError(f"the date {str(value)[:60]!r} lies outside the years 1 to 9999") from None
+    if story.scheduled:
+        due, _ = first_date(_several(story.draft.get("embargo_until")))
+        if due is None:
+            raise HeldBackError("was scheduled for a time that cannot be read, and is not published")
+        if due.at <= now:
+            raise HeldBackError("was scheduled for a time that is over, and is not published")
+    if story.expires not in (None, ""):
+        end, _ = first_date([story.expires])
+        if end is None:
+            raise HeldBackError(f"expires at a time that cannot be read ({str(story.expires)[:60]!r})")
+        if end.at <= now:
+            raise HeldBackError(f"expired on {end.at:%Y-%m-%d}")
+        notes.append("expires in its source: retract it then, Newswire does not do so by itself")
 
 
 def _fitted(draft: dict[str, Any], notes: list[str], now: datetime, base: str) -> dict[str, Any]:
-    fitted = {name: value for name, value in draft.items() if value not in (None, "", [], {})}
+    fitted = {name: value for name, value in draft.items() if value not in (None, "", [], {}, ())}
     fitted.setdefault("body", "")
     if isinstance(fitted["body"], str):
         fitted["body"], remarks = with_real_links(fitted["body"], base)
@@ -75,9 +76,6 @@ def _fitted(draft: dict[str, Any], notes: list[str], now: datetime, base: str) -
             fitted[name] = _shortened(fitted[name], limit, name, notes)
     _labels(fitted, notes)
     _authors(fitted, notes)
-    _dates(fitted, now)
-    if "published_at" not in fitted and "embargo_until" not in fitted:
-        notes.append("names no date: published when it is imported")
     _addresses(fitted, notes, base)
     language = fitted.get("language")
     if isinstance(language, str):
@@ -85,6 +83,7 @@ def _fitted(draft: dict[str, Any], notes: list[str], now: datetime, base: str) -
         if len(language) > LONGEST_LANGUAGE or not re.fullmatch(LANGUAGE_TAG, language):
             del fitted["language"]
             notes.append(f"language {language[:40]!r} is no language tag: left out")
+    _dates(fitted, notes, now)
     _identity(fitted, notes)
     _metadata(fitted, notes)
     return fitted
@@ -151,21 +150,42 @@ def _authors(fitted: dict[str, Any], notes: list[str]) -> None:
     fitted["authors"] = kept[:MOST]
 
 
-def _dates(fitted: dict[str, Any], now: datetime) -> None:
-    for name in ("published_at", "embargo_until"):
-        if name in fitted:
-            fitted[name] = moment(fitted[name])
-    published, embargo = fitted.get("published_at"), fitted.get("embargo_until")
+def _dates(fitted: dict[str, Any], notes: list[str], now: datetime) -> None:
+    """Read the dates. One that lies ahead is an embargo; where none can be read, the article has none.
+
+    Raises:
+        HeldBackError: an embargo cannot be read, so that publishing might be too early.
+    """
+    language = fitted.get("language") if isinstance(fitted.get("language"), str) else ""
+    embargo, unread = _date(fitted.pop("embargo_until", None), language or "", notes)
+    if unread and embargo is None:
+        raise HeldBackError(f"is not published: {unread[0]}, and it is an embargo")
+    published, unread = _date(fitted.pop("published_at", None), language or "", notes)
+    instead = "the next best is taken" if published else "published when it is imported"
+    notes += [f"{why}: {instead}" for why in unread]
     if published is not None and published > now + FUTURE_TOLERANCE:
-        fitted["embargo_until"] = embargo = max(published, embargo or published)
-        del fitted["published_at"]
+        embargo, published = max(published, embargo or published), None
     if embargo is not None and embargo <= now:
-        del fitted["embargo_until"]
         if published is not None and embargo > published:
-            fitted["published_at"] = embargo
-    for name in ("published_at", "embargo_until"):
-        if name in fitted:
-            fitted[name] = fitted[name].isoformat().replace("+00:00", "Z")
+            published = embargo
+        embargo = None
+    if not (published or embargo or unread):
+        notes.append("names no date: published when it is imported")
+    for name, at in (("published_at", published), ("embargo_until", embargo)):
+        if at is not None:
+            fitted[name] = at.isoformat().replace("+00:00", "Z")
+
+
+def _date(value: Any, language: str, notes: list[str]) -> tuple[datetime | None, list[str]]:
+    """Read a date, or the first of several that can be read; return it and what could not be read."""
+    found, unread = first_date(_several(value), language)
+    if found and found.remark:
+        notes.append(found.remark)
+    return (found.at if found else None), unread
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def _addresses(fitted: dict[str, Any], notes: list[str], base: str) -> None:

@@ -56,10 +56,10 @@ def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> 
         title, body = summary or link, f'<p><a href="{html.escape(link)}">{html.escape(link)}</a></p>'
         notes.append("without title and text: its address stands for them")
     tags = [tag for tag in item.get("tags") or () if isinstance(tag, str)] if isinstance(item.get("tags"), list) else []
-    published = _text(item, "date_published") or _text(item, "date_modified")
+    dates = [_text(item, "date_published"), _text(item, "date_modified")]
     identity = _identity(item.get("id")) or link
     if not identity:
-        digest = hashlib.sha256("\n".join((base, title or body, published)).encode("utf-8", "replace")).hexdigest()
+        digest = hashlib.sha256("\n".join((base, title or body, *dates)).encode("utf-8", "replace")).hexdigest()
         identity = f"urn:sha256:{digest}"
         notes.append("has neither id nor link: it is known by its enclosure, else by title and date")
     draft: dict[str, Any] = {
@@ -70,7 +70,7 @@ def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> 
         "category": tags[0] if tags else "",
         "topics": tags[1:],
         "language": _text(item, "language") or _text(feed, "language"),
-        "published_at": published or None,
+        "published_at": dates,
         "external_id": absolute(identity, base) if identity.startswith(("/", "?", "./", "../")) else identity,
         "canonical_url": link if _is_web(link) else "",
         "image": picture,

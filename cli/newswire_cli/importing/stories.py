@@ -8,7 +8,8 @@ from typing import Any
 class Story:
     """One article as its source has it: the members of ``POST /v1/articles``, not yet held to their limits.
 
-    ``published_at`` is what the source says, a date, a date-time or their text; ``notes`` tell what was left out or changed.
+    ``published_at`` is what the source says: a date, a date-time or their text, or several of them, the best first.
+    ``notes`` tell what was left out or changed.
     """
 
     file: str
@@ -19,6 +20,8 @@ class Story:
     """The address from which the relative ones in the draft count."""
     scheduled: bool = False
     """Whether its source meant to publish it at ``embargo_until``, and had not yet."""
+    expires: Any = None
+    """When its source takes it away again, as the source says it."""
 
 
 @dataclass(frozen=True, slots=True)

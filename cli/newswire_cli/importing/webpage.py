@@ -35,9 +35,7 @@ def read(source: Source) -> Iterator[Found]:
     if not body:
         yield Fault(source.name, None, "no article's text is found in it")
         return
-    published = _first(
-        linked.get("datePublished"), meta.get("article:published_time"), item.get("datePublished"), seen.get("date")
-    )
+    dates = linked.get("datePublished"), meta.get("article:published_time"), item.get("datePublished"), seen.get("date")
     draft = {
         "title": plain(title),
         "body": body,
@@ -52,12 +50,12 @@ def read(source: Source) -> Iterator[Found]:
         ),
         "topics": _keywords(linked.get("keywords")) or meta["article:tag"] or _keywords(meta.get("keywords")),
         "language": _first(linked.get("inLanguage"), page.get("lang")),
-        "published_at": published,
+        "published_at": [date for date in dates if isinstance(date, str)],
         "external_id": identity,
         "canonical_url": address,
         "image": _image(linked.get("image"), meta, address),
     }
-    yield Story(source.name, 1, draft)
+    yield Story(source.name, 1, draft, expires=meta.get("article:expiration_time") or linked.get("expires"))
 
 
 def _json_ld(page: html.HtmlElement) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _post(file: str, item: Item, site: _Site) -> Found:
         },
     }
     scheduled = _wp(element, "status") == "future"
-    draft["embargo_until" if scheduled else "published_at"] = next(iter(_dates(element)), None)
+    draft["embargo_until" if scheduled else "published_at"] = _dates(element)
     base = draft["canonical_url"] or site.address
     return Story(file, line, draft, tuple(notes), base=base, scheduled=scheduled)
 
@@ -139,7 +139,8 @@ def _passed_over(file: str, item: Item) -> Skipped | Fault | None:
 
 def _dates(element: etree._Element) -> list[str]:
     """Return all that may date a post, the best first; WordPress writes zeros for none."""
-    found = (_wp(element, "post_date_gmt"), (element.findtext("pubDate") or "").strip(), _wp(element, "post_date"))
+    universal = _wp(element, "post_date_gmt")
+    found = (universal and f"{universal}Z", (element.findtext("pubDate") or "").strip(), _wp(element, "post_date"))
     return [each for each in found if each and not each.startswith("0000") and "-0001" not in each]
 
 
