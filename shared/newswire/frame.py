@@ -44,6 +44,10 @@ _SECURITY = {
     b"cross-origin-opener-policy": b"same-origin",
     b"x-frame-options": b"DENY",
 }
+_VARY = (b"vary", b"Authorization")
+_FOR_ALL, _FOR_THE_KEY = ((b"cache-control", b"no-cache"), _VARY), ((b"cache-control", b"private, no-cache"), _VARY)
+"""For answers that say nothing of caches themselves: no cache may show one again without asking whether it still holds, so that
+what is retracted is gone from caches too, nor show an answer that was made for a key to others."""
 _ENDLESS = "/v1/stream"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
@@ -64,7 +68,7 @@ class Frame:
             return
         method, path = scope["method"], scope["path"]
         cors = self._cors(scope) if READING.match(path) else []
-        answering = _Answering(send, method, [*cors, *self.always])
+        answering = _Answering(send, method, [*cors, *self.always], with_key=bool(_header(scope, b"authorization")))
         if method == "OPTIONS" and cors and _header(scope, b"access-control-request-method"):
             await _preflight(answering)
             return
@@ -96,9 +100,10 @@ class Frame:
 class _Answering:
     """Adds the common headers on the way out, and keeps the body of an answer to HEAD back."""
 
-    def __init__(self, send: Send, method: str, more: list[tuple[bytes, bytes]]) -> None:
+    def __init__(self, send: Send, method: str, more: list[tuple[bytes, bytes]], *, with_key: bool) -> None:
         self.send = send
         self.method = method
+        self.caching = _FOR_THE_KEY if with_key else _FOR_ALL
         self.more = more
         self.begun = False
         self.since = time.perf_counter()
@@ -111,6 +116,7 @@ class _Answering:
             message["headers"] = [
                 *headers,
                 *((name, value) for name, value in _SECURITY.items() if name not in present),
+                *(() if b"cache-control" in present else self.caching),
                 *self.more,
             ]
             method = self.method if self.method in _METHODS else "other"

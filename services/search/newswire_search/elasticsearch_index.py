@@ -63,6 +63,10 @@ LANGUAGES_KNOWN = 1.0
 """For how many seconds it is taken for granted in which languages there are articles."""
 HEAVY = ["article.body", "article.text"]
 FOUND = "found"
+_QUOTED_TEXT = re.compile(
+    r"\s*(?:Preview of field's value:|original message:|prefix of the first immense term).*", re.DOTALL
+)
+"""What Elasticsearch quotes of an article where it refuses it: logs and dead letters outlive a retraction."""
 
 T = TypeVar("T")
 
@@ -537,7 +541,7 @@ def _result(item: Body) -> Written | Refused:
         return Written.APPLIED
     if status == 409:
         return Written.SUPERSEDED
-    reason = f"{error.get('type')}: {error.get('reason')}"
+    reason = f"{error.get('type')}: {_QUOTED_TEXT.sub('', str(error.get('reason')))}"
     if status == 400 and error.get("type") != "index_closed_exception":
         return Refused(reason[:500])
     raise Unavailable(f"Elasticsearch: {status} {reason}")
