@@ -26,6 +26,7 @@ from newswire.filters import Facts, Filter
 from newswire.functions import Argument
 from newswire_notify.matcher import Index, Matcher, keys_of
 from newswire_notify.queue import Queue
+from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Wish
 from tests.servers.valkey import embedded_valkey
 
@@ -168,7 +169,7 @@ def _asked(filter_: Filter) -> tuple[str, list[Argument]]:
 
 async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter], numbers: range) -> None:
     """Put subscriptions into the store as the API does, many at a time."""
-    queue = Queue(redis, KEYS)
+    queue = Queue(redis, KEYS, retention=NotifySettings().retention)
     await queue.functions.load()
     name, meanings = queue.functions.full_name("subscribe"), [_asked(filter_) for filter_ in filters]
     for at in setting.steps(f"{numbers.stop:,} subscriptions, in thousands", numbers[::CHUNK]):

@@ -10,6 +10,8 @@ from newswire.groups import GROUPS
 from newswire_cli.store import Store
 from newswire_notify import deadletters as deliveries
 from newswire_notify.deliveries import NotReplayed
+from newswire_notify.queue import Queue
+from newswire_notify.settings import NotifySettings
 
 DELIVERIES = "deliveries"
 
@@ -61,7 +63,7 @@ async def retry(store: Store, letter: Letter, mended: bytes | None) -> str:
             return f"{letter.id} is on the stream again as {entry}"
         if mended is not None:
             raise Refused("a delivery has no data to mend; its version is read from the record")
-        await deliveries.retry(store.deliveries, store.keys, letter.id)
+        await deliveries.retry(Queue.from_settings(store.deliveries, store.keys, NotifySettings()), letter.id)
     except (streams.NotRetried, NotReplayed, PoisonEntry) as error:
         raise Refused(str(error)) from error
     return f"{letter.id} is due again now"

@@ -150,3 +150,21 @@ async def article_pages(
         since = float(found[-1][1])
         seen = {article_id for article_id, score in found if score == since}
         yield [article_id.decode() for article_id in fresh], since
+
+
+async def articles_after(
+    redis: "Redis", keys: Keyspace, created: int, article_id: str, limit: int
+) -> list[tuple[str, int]]:
+    """Return the next articles behind one, by the time of its creation in ms and its id, in the order of `article_ids`.
+
+    Each comes with the time of its creation. An empty id stands for a place before the first article.
+    """
+    start = 0
+    if article_id:
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.zrank(keys.articles, article_id)
+            pipe.zcount(keys.articles, "-inf", f"({created}")
+            rank, earlier = await pipe.execute()
+        start = earlier if rank is None else rank + 1  # one that was cancelled meanwhile has no rank
+    found = await redis.zrange(keys.articles, start, start + limit - 1, withscores=True)
+    return [(raw.decode(), int(score)) for raw, score in found]

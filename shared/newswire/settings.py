@@ -13,6 +13,14 @@ def comma_separated(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def duration(value: object) -> object:
+    """Read ``7d``, ``12h`` and ``30m``, beside the ISO 8601 durations and seconds that pydantic reads by itself."""
+    units = {"d": "days", "h": "hours", "m": "minutes"}
+    if isinstance(value, str) and value[-1:] in units and value[:-1].isdigit():
+        return timedelta(**{units[value[-1]]: int(value[:-1])})
+    return value
+
+
 Commas = BeforeValidator(comma_separated)
 """Beside `NoDecode`: a setting of several values, which environments give as one text."""
 
@@ -74,12 +82,8 @@ class Settings(BaseSettings):
 
     @field_validator("stream_retention", "audit_retention", mode="before")
     @classmethod
-    def _days_or_iso(cls, value: object) -> object:
-        """Accept ``7d`` and ``12h`` beside ISO 8601 durations and seconds."""
-        units = {"d": "days", "h": "hours", "m": "minutes"}
-        if isinstance(value, str) and value[-1:] in units and value[:-1].isdigit():
-            return timedelta(**{units[value[-1]]: int(value[:-1])})
-        return value
+    def _durations(cls, value: object) -> object:
+        return duration(value)
 
     @property
     def site(self) -> str:

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,11 +26,14 @@ from newswire_notify.handlers import FanOut
 from newswire_notify.matcher import Matcher
 from newswire_notify.queue import Endpoint, Job, Queue, Turn
 from newswire_notify.rendering import Content
+from newswire_notify.retention import Retention
 from newswire_notify.sending import Sender
 from newswire_notify.subscriptions import Subscription, SubscriptionDraft, Subscriptions, Wanted
 from newswire_notify.worker import Worker
 
 SITE = "https://news.example"
+DAY = 86_400.0
+RETENTION = Retention(ended=7 * DAY, dead=30 * DAY, stream=7 * DAY, history_bytes=1_000_000, dead_count=1000)
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 15) -> None:
@@ -129,6 +133,8 @@ class Desk:
     endpoints: Endpoints
     clock: Clock
     entries: dict[str, Received] = field(default_factory=dict)
+    by_clock: bool = False
+    """Whether entries of the stream and articles carry the time of the clock that the test turns, not of the server."""
 
     async def subscribe(
         self,
@@ -157,15 +163,21 @@ class Desk:
             id_=f"{article_id}.{version}",
             source=f"{SITE}/publishers/{article.publisher}",
             subject=article_id,
+            time=self._now,
             traceparent="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         )
         document = json.dumps(said.data)
-        await self.redis.hset(self.keys.version(article_id, version), "document", document)
-        await self.redis.hset(self.keys.article(article_id), mapping={"status": "published", "version": version})
-        return await self._append(said.to_json(), said.id)
+        head = {"status": "published", "version": version, "updated_at": _written(self._now)}
+        received = await self._append(said.to_json(), said.id)
+        mapping = {"document": document, "entry": received.entry_id}
+        await self.redis.hset(self.keys.version(article_id, version), mapping=mapping)
+        await self.redis.hset(self.keys.article(article_id), mapping=head)
+        await self.redis.hdel(self.keys.article(article_id), "tombstone")
+        await self.redis.zadd(self.keys.articles, {article_id: int(self.clock.now * 1000)}, nx=True)
+        return received
 
     async def put_retraction(self, article_id: str, version: int) -> Received:
-        await self.redis.hset(self.keys.article(article_id), "status", "retracted")
+        retracted_at = _written(self._now)
         for number in range(1, version + 1):
             await self.redis.delete(self.keys.version(article_id, number))
         tombstone = ArticleRetracted(
@@ -173,8 +185,10 @@ class Desk:
             version=version,
             publisher="harbour-post",
             reason="planted by a prankster",
-            retracted_at="2026-02-03T04:05:06Z",
+            retracted_at=retracted_at,
         )
+        head = {"status": "retracted", "updated_at": retracted_at, "tombstone": tombstone.model_dump_json()}
+        await self.redis.hset(self.keys.article(article_id), mapping=head)
         said = event(
             RETRACTED,
             tombstone,
@@ -185,10 +199,15 @@ class Desk:
         return await self._append(said.to_json(), said.id)
 
     async def _append(self, data: bytes, event_id: str) -> Received:
-        entry_id = (await self.redis.xadd(self.keys.stream, {FIELD: data})).decode()
+        wanted = f"{int(self.clock.now * 1000)}-*" if self.by_clock else "*"
+        entry_id = (await self.redis.xadd(self.keys.stream, {FIELD: data}, wanted)).decode()
         envelope, payload = decode({FIELD.encode(): data})
         self.entries[event_id] = Received(entry_id, envelope, payload)
         return self.entries[event_id]
+
+    @property
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.now, UTC) if self.by_clock else datetime.now(UTC)
 
     async def publish(self, article_id: str, version: int = 1, **changes: Any) -> None:
         """Publish a version and fan it out."""
@@ -209,7 +228,11 @@ class Desk:
 
     async def states(self, subscription: Subscription) -> dict[str, str]:
         """Event → state of the delivery."""
-        return {row["event"]: row["state"] for row in await self.deliveries.of(subscription.id, 100)}
+        return {row["event"]: row["state"] for row in (await self.deliveries.of(subscription.id, 100)).rows}
+
+
+def _written(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def published(article_id: str, version: int = 1, **changes: Any) -> ArticlePublished:
@@ -238,12 +261,13 @@ async def opened_desk(
     deliveries: Redis | None = None,
     chunk: int = 500,
     timeout: float = 0.5,
+    retention: Retention = RETENTION,
 ) -> AsyncIterator[Desk]:
-    queue = Queue(deliveries or redis, keys, clock=clock, beside_records=deliveries is None)
+    queue = Queue(deliveries or redis, keys, retention=retention, clock=clock, beside_records=deliveries is None)
     matcher = Matcher(queue.redis, keys)
     async with Connections(Policy(allow_private=True, answers_shown=True), connect=0.5) as connections:
         sender = Sender(connections, clock, timeout=timeout)
-        worker = Worker(queue, redis, keys, sender.send, clock=clock, uniform=lambda low, high: (low + high) / 2)
+        worker = Worker(queue, redis, keys, sender.send, SITE, clock=clock, uniform=lambda low, high: (low + high) / 2)
         fan_out = FanOut(matcher, queue, redis, keys, clock=clock, workers=[worker], chunk=chunk)
         yield Desk(
             redis,

@@ -9,7 +9,7 @@ from newswire.keyspace import Keyspace
 from newswire_notify.backlog import Backlogs, replay_since, standing
 from newswire_notify.backup import TRANSIENT, attach_subscriptions, deliveries, restore_deliveries
 from newswire_notify.subscriptions import Subscription, SubscriptionDraft
-from tests.notify.conftest import Clock, Desk, Receiver, opened_desk
+from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ async def test_places_pauses_and_backlogs_survive(
         await restored.deliver()
         assert sorted(receiver.events("/changing")[1:]) == ["a1.2.retracted", "b1.1"]
         assert receiver.events("/paused")[1:] == receiver.events("/replaying")[1:] == ["a1.2.retracted"]
-        backlogs = Backlogs(restored.queue, redis, elsewhere)
+        backlogs = Backlogs(restored.queue, redis, elsewhere, SITE)
         while await backlogs.step():
             pass
         progress = await standing(restored.queue, replaying.id)

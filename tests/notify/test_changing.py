@@ -11,7 +11,7 @@ from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire_notify.backlog import Backlogs, replay_since, standing
 from newswire_notify.subscriptions import NotChanged, Subscription, SubscriptionDraft, Wish
-from tests.notify.conftest import Clock, Desk, Receiver, opened_desk
+from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 FERRY, HARBOUR, BRIDGE = {"query": "ferry"}, {"query": "harbour"}, {"query": "bridge"}
 
@@ -30,7 +30,7 @@ async def ask(desk: Desk, subscription: Subscription, filter_: dict[str, Any], *
 
 async def catch_up(desk: Desk) -> None:
     """Work off all backlogs, and deliver."""
-    backlogs = Backlogs(desk.queue, desk.redis, desk.keys)
+    backlogs = Backlogs(desk.queue, desk.redis, desk.keys, SITE)
     while await backlogs.step():
         await desk.deliver()
     await desk.deliver()
@@ -249,7 +249,7 @@ async def test_a_backlog_goes_on_where_it_was_when_its_process_was_killed(
         await desk.publish(f"a{number}")
     draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
     subscription = await desk.subscriptions.add("reader", draft, since=datetime(2026, 1, 1, tzinfo=UTC))
-    dying = Backlogs(desk.queue, redis, keys)
+    dying = Backlogs(desk.queue, redis, keys, SITE)
     await dying.step()
     await desk.queue.functions.call("take_backlog", [], [desk.queue.prefix, desk.queue.now, 30_000])
     assert not await dying.step()
@@ -267,7 +267,7 @@ async def test_a_backlog_never_fills_an_endpoint_s_queue(desk: Desk, redis: Redi
         await desk.publish(f"a{number}")
     draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
     subscription = await desk.subscriptions.add("reader", draft, since=datetime(2026, 1, 1, tzinfo=UTC))
-    backlogs = Backlogs(desk.queue, redis, desk.keys)
+    backlogs = Backlogs(desk.queue, redis, desk.keys, SITE)
     while await backlogs.step():
         pass
     assert 100 <= await redis.zcard(desk.keys.deliveries.key("due", subscription.id)) <= 124

@@ -14,7 +14,7 @@ PATH = "/v1/deadletters"
 
 async def test_what_was_given_up(desk: Desk, redis: Redis, clock: Clock, receiver: Receiver) -> None:
     settings = NotifySettings(namespace=desk.keys.namespace)
-    offered = Service(name="notify", routers=[deadletters_api.router(redis, desk.keys)], loops={}, checks={})
+    offered = Service(name="notify", routers=[deadletters_api.router(desk.queue)], loops={}, checks={})
     app = create_app([offered], settings, redis=redis)
     operator = await create_key(redis, desk.keys, "Operators", {Scope.ADMIN})
     subscriber = await create_key(redis, desk.keys, "Readers", {Scope.SUBSCRIBE})

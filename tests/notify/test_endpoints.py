@@ -212,7 +212,7 @@ async def test_after_days_of_only_failures_it_is_disabled_and_its_owner_told(des
     found = await current(desk, subscription)
     assert (found.status, found.status_reason) == ("disabled", "failing")
     assert (await desk.queue.exchange([], 0.0, 0)).wait is None
-    notices = Notices(desk.queue, desk.redis, desk.keys, SITE, keep=DAY)
+    notices = Notices(desk.queue, desk.redis, desk.keys, SITE)
     assert await notices.tell() == 1
     assert await notices.tell() == 0
     await desk.deliver()
@@ -258,7 +258,7 @@ async def test_a_disabled_one_can_be_enabled_again(desk: Desk, receiver: Receive
     assert receiver.events("/a")[:2] == ["before.1", "a1.1"]
     assert sorted(receiver.events("/a")[2:]) == ["a2.1", "before.2"]
     assert (await current(desk, subscription)).status_reason is None
-    assert await Notices(desk.queue, desk.redis, desk.keys, SITE, keep=DAY).tell() == 0
+    assert await Notices(desk.queue, desk.redis, desk.keys, SITE).tell() == 0
 
 
 async def test_a_test_event_goes_out_at_once_and_closes_the_circuit(desk: Desk, receiver: Receiver) -> None:
@@ -292,7 +292,7 @@ async def test_those_that_hang_take_no_places_from_the_quick(desk: Desk, receive
         await desk.subscribe(f"{receiver.url}/hangs/{number}", {"topics": ["Hanging"]})
     await desk.publish("a1", topics=["Hanging"])
     patient = Sender(desk.endpoints._sender._connections, desk.clock, timeout=60)
-    worker = Worker(desk.queue, desk.redis, desk.keys, patient.send, concurrency=3, lease=90, clock=desk.clock)
+    worker = Worker(desk.queue, desk.redis, desk.keys, patient.send, SITE, concurrency=3, lease=90, clock=desk.clock)
     stopping = asyncio.Event()
     running = asyncio.create_task(worker.run(stopping))
     try:

@@ -11,7 +11,7 @@ from newswire.registry import entitle_account
 from newswire_notify.backlog import Backlogs, replay_since
 from newswire_notify.entitlements import Entitlements
 from newswire_notify.subscriptions import Subscription, SubscriptionDraft
-from tests.notify.conftest import Clock, Desk, Receiver, opened_desk
+from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 SPORT = Filter(categories=["Sport"])
 FERRY = {"query": "ferry"}
@@ -74,7 +74,7 @@ async def test_it_narrows_a_start_in_the_past_and_a_replay(desk: Desk, redis: Re
     draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
     subscription = await desk.subscriptions.add("reader", draft, entitlement=stored)
     assert await replay_since(desk.queue, subscription, 0)
-    backlogs = Backlogs(desk.queue, redis, desk.keys)
+    backlogs = Backlogs(desk.queue, redis, desk.keys, SITE)
     while await backlogs.step():
         pass
     await desk.deliver()

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from newswire.keyspace import Keyspace
 from newswire_notify.backlog import Backlogs, replay_since
 from newswire_notify.subscriptions import Subscription, SubscriptionDraft
-from tests.notify.conftest import Clock, Desk, Receiver, opened_desk
+from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 STORIES = int(os.environ.get("NEWSWIRE_STORIES", "10"))
 STEPS = 50
@@ -78,7 +78,7 @@ class Story:
         assert sorted(self.receiver.events(path)) == sorted(reader.got), (self.at, path, reader)
 
     async def deliver(self) -> None:
-        backlogs = Backlogs(self.desk.queue, self.desk.redis, self.desk.keys)
+        backlogs = Backlogs(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
         while await backlogs.step():
             pass
         await self.desk.deliver()

@@ -28,6 +28,7 @@ from newswire_notify.events_api import events_router
 from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy
 from newswire_notify.handlers import FanOut, while_there_is_room
+from newswire_notify.history import HistoryTrimmer
 from newswire_notify.live import Tail
 from newswire_notify.live_api import live_router
 from newswire_notify.matcher import Matcher
@@ -63,21 +64,11 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         records = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))
         connections = await stack.enter_async_context(Connections(policy, connect=own.webhook_connect_timeout))
-        keep = own.delivery_retention.total_seconds()
-        queue = Queue(
-            redis,
-            keys,
-            per_endpoint=own.webhook_concurrency_per_endpoint,
-            keep=keep,
-            keep_dead=own.dead_letter_retention.total_seconds(),
-            opens_after=own.webhook_circuit_opens_after,
-            disables_after=own.webhook_disabled_after.total_seconds(),
-            beside_records=own.delivery_url == own.redis_url,
-        )
+        queue = Queue.from_settings(redis, keys, own)
         sender = Sender(connections, timeout=own.webhook_timeout)
         # Two, so that one sends while the other waits for the queue.
         workers = [
-            Worker(queue, records, keys, sender.send, concurrency=share, lease=own.webhook_timeout + 15)
+            Worker(queue, records, keys, sender.send, own.site, concurrency=share, lease=own.webhook_timeout + 15)
             for share in (own.webhook_concurrency - own.webhook_concurrency // 2, own.webhook_concurrency // 2)
             if share
         ]
@@ -96,10 +87,10 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         tail = Tail(records, keys)
         signed = SignedTokens.of(records, keys, own)
         places = Places(own.live_connections, own.live_per_key, own.live_per_address)
-        notices = Notices(queue, records, keys, own.site, keep=keep)
+        notices = Notices(queue, records, keys, own.site)
         totals = Totals(redis, records, keys, own.site)
-        backlogs = Backlogs(queue, records, keys, keep=keep, room=room, enqueued=wake)
-        subscriptions = Subscriptions(queue, records, keys, keep=keep)
+        backlogs = Backlogs(queue, records, keys, own.site, room=room, enqueued=wake)
+        subscriptions = Subscriptions(queue, records, keys)
         entitlements = Entitlements(subscriptions, redis, records, keys)
         suspensions = Suspensions(subscriptions, redis, records, keys)
 
@@ -117,8 +108,8 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             routers=[
                 subscriptions_api.router(subscriptions, entitlements, records, keys, policy, own),
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site), records, keys),
-                deliveries_api.router(subscriptions, Deliveries(queue, records, keys, keep=keep), queue),
-                deadletters_api.router(redis, keys),
+                deliveries_api.router(subscriptions, Deliveries(queue, records, keys), queue),
+                deadletters_api.router(queue),
                 live_router(tail, places, StreamTokens(records, keys, signed), own),
                 events_router(Pull(records, keys, own.site), tail, places, signed, own),
             ],
@@ -130,6 +121,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "live stream's accounts": tail.follow_accounts,
                 "totals": totals.run,
                 "notices": notices.run,
+                "history of deliveries": HistoryTrimmer(queue).run,
                 "backlogs": backlogs.run,
                 "entitlements": entitlements.run,
                 "disabled accounts": suspensions.run,

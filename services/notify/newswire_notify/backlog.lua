@@ -59,9 +59,10 @@ local function step_backlog(_, argv)
   for i = 10, #argv, 8 do
     local e = {id = argv[i], type = argv[i + 1], article = argv[i + 3], version = argv[i + 4]}
     local entry, told = argv[i + 5], p .. 'told:' .. argv[i + 3]
-    local begun = tonumber(redis.call('HGET', p .. 'fanout:' .. e.id, 'moment'))
+    local latest, latest_event, begun = unpack(redis.call('HMGET', told, 'rank', 'event', 'moment'))
+    latest = tonumber(latest)
+    begun = tonumber(latest_event == e.id and begun or redis.call('HGET', p .. 'fanout:' .. e.id, 'moment'))
     local seen = not repeated and begun and (begun < tonumber(first) or begun >= tonumber(last))
-    local latest = tonumber(redis.call('HGET', told, 'rank'))
     local replaced = latest and latest > rank_of(e.version, argv[i + 2])
     local asked, before = argv[i + 7] == '1' and mode ~= 'told', false
     for _, place in ipairs(seen and {} or mine) do

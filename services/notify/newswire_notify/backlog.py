@@ -1,8 +1,9 @@
-"""What came before: the events of the stream, gone through for one subscription alone.
+"""What came before: past events, gone through for one subscription alone.
 
 So that a subscription may begin with a time gone by, go on where it was paused, or ask for all since a time again. It is done a
 little at a time (``backlog.lua``), by whichever process comes first, and never so that much waits at an endpoint: what is
-published meanwhile is not held up. The stream is all that there is to go through: what it holds no more is not delivered.
+published meanwhile is not held up. Where the stream was trimmed past the place from which it is gone through, the records are gone
+through instead: each article that changed since, as it stands now.
 """
 
 import asyncio
@@ -16,12 +17,13 @@ from redis.exceptions import RedisError
 
 from newswire.article import Status
 from newswire.consume import pause
-from newswire.events import ArticlePublished, ArticleRetracted, CloudEvent, article_event
+from newswire.events import ArticlePublished, ArticleRetracted, article_event
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
-from newswire.stream import newest_entry
+from newswire.stream import newest_entry, position
 from newswire_notify.queue import Queue
+from newswire_notify.record_events import PastEvent, RecordsPlace, changed_since
 from newswire_notify.rendering import envelope
 from newswire_notify.subscriptions import NotChanged, Subscription, before
 
@@ -48,12 +50,12 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """An event of the stream, read once more."""
+class Page:
+    """Some past events, where they end (None: that was all), and how many entries or articles were looked at for them."""
 
-    entry: str
-    event: CloudEvent
-    payload: ArticlePublished | ArticleRetracted
+    events: Sequence[PastEvent]
+    reached: str | None
+    looked_at: int
 
 
 class Backlogs:
@@ -64,15 +66,15 @@ class Backlogs:
         queue: Queue,
         records: "Redis",
         keys: Keyspace,
+        site: str,
         *,
-        keep: float = 7 * 86_400,
         room: MemoryGuard | None = None,
         enqueued: Callable[[], None] = lambda: None,
     ) -> None:
         self._queue = queue
         self._records = records
         self._keys = keys
-        self._keep = int(keep * 1000)
+        self._site = site
         self._room = room
         self._enqueued = enqueued
 
@@ -101,22 +103,20 @@ class Backlogs:
             return True
         subscription = Subscription.read(fields)
         end = upto or await newest_entry(self._records, self._keys.stream)
-        page = await self._records.xrange(self._keys.stream, f"({at}", end, count=PAGE)
-        events = [past for entry, found in page if (past := _past(entry.decode(), found))]
-        reached = page[-1][0].decode() if len(page) == PAGE else end
+        page = await self._page(at, end)
         arguments: list[Argument] = [
             self._queue.prefix,
             backlog,
             at,
-            reached,
+            page.reached or end,
             end,
-            int(len(page) < PAGE),
+            int(page.reached is None),
             self._queue.now,
-            self._keep,
-            len(page),
+            self._queue.keep_ms,
+            page.looked_at,
         ]
-        asked = await self._asked_for(subscription, events)
-        for past in events:
+        asked = await self._asked_for(subscription, page.events)
+        for past in page.events:
             retracted = isinstance(past.payload, ArticleRetracted)
             arguments += [
                 past.event.id,
@@ -126,14 +126,29 @@ class Backlogs:
                 past.payload.version,
                 past.entry,
                 envelope(past.event, with_data=retracted),
-                int(past.entry in asked),
+                int(past.event.id in asked),
             ]
         if await self._queue.functions.call("step_backlog", [], arguments) > 0:
             self._enqueued()
         return True
 
-    async def _asked_for(self, subscription: Subscription, events: Sequence[Past]) -> set[str]:
-        """Return the entries of the versions that the subscription asks for and that no later one has replaced."""
+    async def _page(self, at: str, end: str) -> Page:
+        """Read the events that follow a place, on the stream, or in the records where the stream has lost the place."""
+        place = RecordsPlace.read(at)
+        if place is None:
+            async with self._records.pipeline(transaction=True) as pipe:
+                pipe.xrange(self._keys.stream, f"({at}", end, count=PAGE)
+                pipe.get(self._keys.trimmed)
+                page, trimmed = await pipe.execute()
+            if position(at) >= position((trimmed or b"0-0").decode()):
+                events = [past for entry, found in page if (past := _past(entry.decode(), found))]
+                return Page(events, page[-1][0].decode() if len(page) == PAGE else None, len(page))
+            place = RecordsPlace(at)
+        events, following, looked_at = await changed_since(self._records, self._keys, self._site, place, PAGE)
+        return Page(events, following.written() if following else None, looked_at)
+
+    async def _asked_for(self, subscription: Subscription, events: Sequence[PastEvent]) -> set[str]:
+        """Return the events of the versions that the subscription asks for and that no later one has replaced."""
         wish = subscription.wish()
         wanted = [past for past in events if isinstance(past.payload, ArticlePublished) and wish.covers(past.payload)]
         async with self._records.pipeline(transaction=False) as pipe:
@@ -142,7 +157,7 @@ class Backlogs:
             heads = await pipe.execute()
         published = Status.PUBLISHED.encode()
         return {
-            past.entry
+            past.event.id
             for past, (status, version) in zip(wanted, heads, strict=True)
             if status == published and version == str(past.payload.version).encode()
         }
@@ -174,7 +189,7 @@ async def standing(queue: Queue, subscription_id: str) -> Standing | None:
     return Standing(
         state=fields[b"state"].decode(),
         since=int(fields[b"since"]),
-        reached=int(fields[b"at"].split(b"-")[0]),
+        reached=int(fields[b"since"] if RecordsPlace.read(fields[b"at"].decode()) else fields[b"at"].split(b"-")[0]),
         looked_at=int(fields[b"looked_at"]),
         enqueued=int(fields[b"enqueued"]),
         created=int(fields[b"created"]),
@@ -182,7 +197,7 @@ async def standing(queue: Queue, subscription_id: str) -> Standing | None:
     )
 
 
-def _past(entry: str, fields: dict[bytes, bytes]) -> Past | None:
+def _past(entry: str, fields: dict[bytes, bytes]) -> PastEvent | None:
     """Read an entry of the stream; None for what no subscriber is told of."""
     read = article_event(fields)
-    return None if read is None else Past(entry, *read)
+    return None if read is None else PastEvent(entry, *read)

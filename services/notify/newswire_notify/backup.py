@@ -10,11 +10,12 @@ from redis.asyncio import Redis
 
 from newswire.archive import Record, raw, text
 from newswire.keyspace import Keyspace
-from newswire_notify.queue import Queue
+from newswire_notify.queue import delivery_functions
 
 PAGE = 500
 TRANSIENT = frozenset(
-    "due held leased overtaken pending endpoints delivery deliveries fanout progress progressed answers answered clock "
+    "due held leased overtaken pending endpoints delivery deliveries endings history histories fanout "
+    "progress progressed answers answered clock "
     "subscribers formers subscriptions filters expanding backlogs".split()
 )
 """What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
@@ -50,23 +51,23 @@ async def restore_deliveries(redis: "Redis", keys: Keyspace, records: Sequence[R
     async with redis.pipeline(transaction=False) as pipe:
         for record, status in zip(records, statuses, strict=True):
             if status:
-                _put_back(pipe, keys, record, paused=status == b"paused")
+                _put_back(pipe, keys, record, paused=status != b"active")
         await pipe.execute()
 
 
 async def attach_subscriptions(redis: "Redis", keys: Keyspace) -> int:
     """Make all that is looked up of subscriptions from their records; return how many there are."""
-    queue = Queue(redis, keys)
+    functions, own = delivery_functions(redis, keys), keys.deliveries
     count = 0
     # Places of subscriptions are counted; those from now on come after all that were ever counted before the backup.
-    await redis.set(queue.key("subscriptions", "seq"), int(time.time() * 1000))
-    async for page in _pages(redis, queue.key("subscription", "")):
-        await queue.functions.call_all([("attach", (), [queue.prefix, name]) for name in page])
+    await redis.set(own.key("subscriptions", "seq"), int(time.time() * 1000))
+    async for page in _pages(redis, own.key("subscription", "")):
+        await functions.call_all([("attach", (), [own.key(""), name]) for name in page])
         count += len(page)
-    async for page in _pages(redis, queue.key("backlog", "")):
+    async for page in _pages(redis, own.key("backlog", "")):
         for name in page:
-            if await redis.hget(queue.key("backlog", name), "state") != b"done":
-                await redis.zadd(queue.key("backlogs"), {name: 0})
+            if await redis.hget(own.key("backlog", name), "state") != b"done":
+                await redis.zadd(own.key("backlogs"), {name: 0})
     return count
 
 

@@ -5,8 +5,36 @@
 
 local PACING = 100
 local FIRST_PROBE, LAST_PROBE = 30000, 300000
--- Bytes of answers that are kept for one subscription, what each takes besides, and dead deliveries that are kept in all.
-local MOST_ANSWERS, OVERHEAD, MOST_DEAD = 1048576, 200, 100000
+-- Bytes of answers that are kept for one subscription, and what each takes besides.
+local MOST_ANSWERS, OVERHEAD = 1048576, 200
+-- How much longer than dead deliveries are kept their records last, so that it is known whose they were when they are removed.
+local DEAD_MARGIN = 86400000
+
+-- Whether an event corrects or withdraws what its recipients were sent.
+local function follows_up(version, kind)
+  return tonumber(version) > 1 or string.find(kind, 'retracted', 1, true) ~= nil
+end
+
+-- Takes what waits at an endpoint out of its queue: what corrects or withdraws what it was sent is held until it is enabled, all
+-- else is cancelled.
+local function hold_corrections(p, sub, now, keep)
+  for _, queue in ipairs({'due:', 'held:', 'leased:'}) do
+    for _, id in ipairs(redis.call('ZRANGE', p .. queue .. sub, 0, -1)) do
+      local version, kind = unpack(redis.call('HMGET', p .. 'delivery:' .. id, 'version', 'type'))
+      if follows_up(version, kind) then
+        redis.call('ZREM', p .. queue .. sub, id)
+        redis.call('ZADD', p .. 'held:' .. sub, now, id)
+        redis.call('HSET', p .. 'delivery:' .. id, 'state', 'waiting')
+      else
+        finish(p, id, 'cancelled', now, keep)
+        redis.call('ZREM', p .. queue .. sub, id)
+      end
+    end
+  end
+  for _, id in ipairs(redis.call('ZRANGE', p .. 'overtaken:' .. sub, 0, -1)) do finish(p, id, 'superseded', now, keep) end
+  redis.call('DEL', p .. 'overtaken:' .. sub)
+  redis.call('ZREM', p .. 'endpoints', sub)
+end
 
 -- Stops all deliveries to an endpoint; its owner is told of it.
 local function disable(p, sub, reason, now, keep)
@@ -16,7 +44,7 @@ local function disable(p, sub, reason, now, keep)
   touch(key)
   local left = leave(p, sub)
   if left then redis.call('HSET', key, 'left', left) end
-  cancel_all(p, sub, now, keep)
+  hold_corrections(p, sub, now, keep)
   redis.call('SADD', p .. 'disabled', sub)
 end
 
@@ -102,8 +130,8 @@ end
 local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   local id, attempt, outcome, pause, record, answer = unpack(s)
   local key = p .. 'delivery:' .. id
-  local current, state, sub, article, event, version = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription',
-    'article', 'event', 'version'))
+  local current, state, sub, article, event, version, kind = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription',
+    'article', 'event', 'version', 'type'))
   if tonumber(current) ~= attempt or state ~= 'delivering' then return false end
   local e = endpoints[sub] or endpoint(p, sub, cap)
   endpoints[sub] = e
@@ -135,6 +163,9 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   elseif outcome == 'retry' or outcome == 'dead' then
     failed(e, now, most)
   end
+  e.gone = e.gone or outcome == 'gone'
+  -- It waits until the endpoint is enabled again: its subscription is disabled in a moment.
+  if outcome == 'gone' and follows_up(version, kind) then outcome = 'retry' end
   local kept = keep
   if outcome == 'retry' or outcome == 'held' or outcome == 'released' then
     if outcome ~= 'released' then redis.call('HINCRBY', key, 'failures', 1) end
@@ -145,20 +176,14 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
     end
     state = 'superseded'
   elseif outcome == 'dead' or outcome == 'gone' then
-    state, kept = 'dead', keep_dead
-    redis.call('HSET', key, 'envelope', redis.call('HGET', p .. 'fanout:' .. event, 'envelope') or '')
+    state, kept = 'dead', keep_dead + DEAD_MARGIN
     redis.call('ZADD', p .. 'deliveries:dead', now, id)
-    redis.call('ZREMRANGEBYSCORE', p .. 'deliveries:dead', '-inf', now - keep_dead)
-    local over = redis.call('ZCARD', p .. 'deliveries:dead') - MOST_DEAD
-    for _, oldest in ipairs(over > 0 and redis.call('ZPOPMIN', p .. 'deliveries:dead', over) or {}) do
-      redis.call('DEL', p .. 'delivery:' .. oldest, p .. 'delivery:' .. oldest .. ':attempts')
-    end
-    e.gone = outcome == 'gone'
   else
     state = outcome
   end
-  redis.call('HSET', key, 'state', state, 'ended', now, unpack(first))
+  redis.call('HSET', key, 'state', state, 'ended', string.format('%.0f', now), unpack(first))
   redis.call('PEXPIRE', key, kept)
+  if state ~= 'dead' then add_to_history(p, sub, id, attempt, now) end
   if attempt > 1 then redis.call('PEXPIRE', key .. ':attempts', kept) end
   if not overtaken then redis.call('HDEL', p .. 'pending:' .. sub, article) end
   local total = event .. '|' .. state

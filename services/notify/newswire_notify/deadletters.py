@@ -49,14 +49,13 @@ async def list_dead(
     return [_dead(delivery_id.decode(), fields, last) for delivery_id, fields, last in rows if fields]
 
 
-async def retry(redis: "Redis", keys: Keyspace, delivery_id: str) -> None:
+async def retry(queue: Queue, delivery_id: str) -> None:
     """Put a dead delivery back into its queue, as due now.
 
     Raises:
         NoDeadDelivery: there is no such one.
         NotReplayed: its subscription is gone, or a later version of its article has taken its place.
     """
-    queue = Queue(redis, keys)
     if not await replay(queue, delivery_id, state="dead"):
         raise NoDeadDelivery(f"there is no dead delivery {delivery_id}")
 
@@ -66,6 +65,8 @@ async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:
     key = keys.deliveries.key("delivery", delivery_id)
     if not await redis.zrem(keys.deliveries.key("deliveries", "dead"), delivery_id):
         return False
+    if subscription := await redis.hget(key, "subscription"):
+        await redis.zrem(keys.deliveries.key("deliveries", subscription.decode()), delivery_id)
     await redis.delete(key, f"{key}:attempts")
     return True
 

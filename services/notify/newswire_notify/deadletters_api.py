@@ -6,10 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
-from redis.asyncio import Redis
 
 from newswire.accounts import Caller, Scope, authorised
-from newswire.keyspace import Keyspace
 from newswire.paging import (
     LARGEST_PAGE,
     PAGE,
@@ -24,6 +22,7 @@ from newswire.problems import not_found, problem
 from newswire.requests import limit_param, scalar_params, single_headers
 from newswire_notify.deadletters import NoDeadDelivery, drop, list_dead, retry
 from newswire_notify.deliveries import NotReplayed
+from newswire_notify.queue import Queue
 
 PATH = "/v1/deadletters"
 
@@ -51,7 +50,7 @@ class DeadLetterList(BaseModel):
     next_cursor: str | None
 
 
-def router(redis: "Redis", keys: Keyspace) -> APIRouter:
+def router(queue: Queue) -> APIRouter:
     """Return the paths of dead letters."""
     routes = APIRouter(prefix=PATH, tags=["deliveries"], dependencies=[Depends(single_headers)])
 
@@ -64,7 +63,7 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def list_all(caller: Admin, request: Request) -> Response:
         params = scalar_params(request.query_params, ("cursor", "limit"))
         limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
-        found = await list_dead(redis, keys, limit + 1, place_of(await position_sent(request, caller)))
+        found = await list_dead(queue.redis, queue.keys, limit + 1, place_of(await position_sent(request, caller)))
         last = found[limit - 1] if len(found) > limit else None
         following = await next_cursor(request, caller, place_after(last.ended, last.id) if last else None)
         return json_answer({"deadletters": [asdict(dead) for dead in found[:limit]], "next_cursor": following})
@@ -73,7 +72,7 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def try_again(caller: Admin, delivery_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
         try:
-            await retry(redis, keys, delivery_id)
+            await retry(queue, delivery_id)
         except NoDeadDelivery:
             raise not_found("dead delivery") from None
         except NotReplayed as error:
@@ -84,7 +83,7 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
     @routes.delete("/{delivery_id}", status_code=204, summary="Forget a delivery that was given up")
     async def forget(caller: Admin, delivery_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
-        if not await drop(redis, keys, delivery_id):
+        if not await drop(queue.redis, queue.keys, delivery_id):
             raise not_found("dead delivery")
         return Response(status_code=204)
 

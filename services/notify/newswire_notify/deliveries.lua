@@ -8,12 +8,11 @@ local function overtaken(p, article, version, kind)
 end
 
 -- prefix, id, subscription ('' for any), the state that it must be in ('' for any), now, keep. Sends a delivery again, one that waits at
--- once. Answers OK, MISSING, UNSUBSCRIBED, SUPERSEDED or FORGOTTEN, where what was to be said is kept no more.
+-- once. Answers OK, MISSING, UNSUBSCRIBED or SUPERSEDED.
 local function replay(_, argv)
   local p, id, now = argv[1], argv[2], moment(argv[1], argv[5])
   local key = p .. 'delivery:' .. id
-  local state, sub, article, event, version, kind, envelope = unpack(redis.call('HMGET', key, 'state', 'subscription', 'article', 'event',
-    'version', 'type', 'envelope'))
+  local state, sub, article, version, kind = unpack(redis.call('HMGET', key, 'state', 'subscription', 'article', 'version', 'type'))
   if argv[4] ~= '' and state ~= argv[4] then
     redis.call('ZREM', p .. 'deliveries:' .. argv[4], id)
     return 'MISSING'
@@ -22,7 +21,6 @@ local function replay(_, argv)
   local status = redis.call('HGET', p .. 'subscription:' .. sub, 'status')
   if status ~= 'active' and status ~= 'paused' then return 'UNSUBSCRIBED' end
   if overtaken(p, article, version, kind) then return 'SUPERSEDED' end
-  if (not envelope or envelope == '') and redis.call('EXISTS', p .. 'fanout:' .. event) == 0 then return 'FORGOTTEN' end
   if state == 'waiting' and redis.call('ZADD', p .. 'due:' .. sub, 'XX', 'CH', now, id) == 1 then
     redis.call('ZADD', p .. 'endpoints', 'LT', now, sub)
   end

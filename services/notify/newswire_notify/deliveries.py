@@ -14,6 +14,8 @@ from newswire.keyspace import Keyspace
 from newswire_notify.queue import Queue, read_attempt
 
 PAGE = 100
+MAX_EXAMINED = 2000
+"""Deliveries that are read for one page at the most, however few of them were asked for."""
 ADVICE = {
     413: 'the endpoint takes nothing as large as this; subscribe with "content": "summary", or let it take more',
     401: "the endpoint wants credentials; send them by the channel's headers",
@@ -44,26 +46,30 @@ class Wanted:
     """The last one of the page before: when it was made, and its id."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """Deliveries of a subscription, newest first, and the place after which there may be more."""
+
+    rows: list[dict[str, Any]]
+    next: tuple[int, str] | None
+
+
 class NotReplayed(Exception):
     """A delivery cannot be sent again; the message says why."""
 
 
-async def replay(
-    queue: Queue, delivery_id: str, *, subscription: str = "", state: str = "", keep: float = 7 * 86_400
-) -> bool:
+async def replay(queue: Queue, delivery_id: str, *, subscription: str = "", state: str = "") -> bool:
     """Send a delivery again, with the id that it has: as due now. Return whether there is one, of this state where asked.
 
     Raises:
-        NotReplayed: its subscription is gone, a later version of its article has taken its place, or it was too long ago.
+        NotReplayed: its subscription is gone, or a later version of its article has taken its place.
     """
-    arguments: list[Argument] = [queue.prefix, delivery_id, subscription, state, queue.now, int(keep * 1000)]
+    arguments: list[Argument] = [queue.prefix, delivery_id, subscription, state, queue.now, queue.keep_ms]
     match await queue.functions.call("replay", [], arguments):
         case b"UNSUBSCRIBED":
             raise NotReplayed("its subscription is gone or disabled")
         case b"SUPERSEDED":
             raise NotReplayed("a later version of its article has taken its place")
-        case b"FORGOTTEN":
-            raise NotReplayed("it was so long ago that what it said is kept no more")
         case answer:
             return bool(answer == b"OK")
 
@@ -71,35 +77,49 @@ async def replay(
 class Deliveries:
     """The deliveries of one namespace."""
 
-    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace, *, keep: float = 7 * 86_400) -> None:
+    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace) -> None:
         self._queue = queue
         self._redis = queue.redis
         self._records = records
         self._keys = keys
-        self._keep = keep
 
-    async def of(self, subscription_id: str, limit: int, wanted: Wanted | None = None) -> list[dict[str, Any]]:
-        """Return a subscription's newest deliveries, newest first."""
+    async def of(self, subscription_id: str, limit: int, wanted: Wanted | None = None) -> DeliveryPage:
+        """Return a subscription's newest deliveries, newest first: fewer than ``limit`` where much had to be passed over."""
         wanted = wanted or Wanted()
-        found = await self._redis.zrange(
-            self._queue.key("deliveries", subscription_id), 0, -1, desc=True, withscores=True
-        )
-        places = [(int(created), raw.decode()) for raw, created in found]
-        places = [
-            place
-            for place in places
-            if (wanted.since is None or place[0] >= wanted.since) and (wanted.after is None or place < wanted.after)
-        ]
+        after, examined = wanted.after, 0
         rows: list[dict[str, Any]] = []
-        for at in range(0, len(places), PAGE):
-            rows += [
-                row
-                for row in await self._read(subscription_id, [identity for _, identity in places[at : at + PAGE]])
-                if wanted.state in (None, row["state"]) and wanted.article in (None, row["article"])
-            ]
-            if len(rows) >= limit:
-                break
-        return rows[:limit]
+        while examined < MAX_EXAMINED:
+            places = await self._places(subscription_id, after, wanted.since)
+            for row in await self._read(subscription_id, [identity for _, identity in places]):
+                if wanted.state in (None, row["state"]) and wanted.article in (None, row["article"]):
+                    if len(rows) == limit:
+                        return DeliveryPage(rows, _place_of(rows[-1]))
+                    rows.append(row)
+            if len(places) < PAGE:
+                return DeliveryPage(rows, None)
+            after, examined = places[-1], examined + len(places)
+        return DeliveryPage(rows, after)
+
+    async def _places(
+        self, subscription_id: str, after: tuple[int, str] | None, since: int | None
+    ) -> list[tuple[int, str]]:
+        """Return the next places of the list, newest first: when each delivery was made, and its id."""
+        name, newest, ahead = self._queue.key("deliveries", subscription_id), "+inf", 0
+        if after is not None:
+            newest = str(after[0])
+            together = await self._redis.zrange(name, newest, newest, byscore=True)
+            ahead = sum(1 for identity in together if identity.decode() >= after[1])
+        found = await self._redis.zrange(
+            name,
+            newest,
+            "-inf" if since is None else since,
+            byscore=True,
+            desc=True,
+            offset=ahead,
+            num=PAGE,
+            withscores=True,
+        )
+        return [(int(created), raw.decode()) for raw, created in found]
 
     async def get(self, subscription_id: str, delivery_id: str) -> dict[str, Any] | None:
         """Return one delivery, or None where the subscription has no such one."""
@@ -120,7 +140,7 @@ class Deliveries:
         Raises:
             NotReplayed: it cannot be sent again.
         """
-        return await replay(self._queue, delivery_id, subscription=subscription_id, keep=self._keep)
+        return await replay(self._queue, delivery_id, subscription=subscription_id)
 
     async def cancel(self, subscription_id: str, delivery_id: str) -> bool | None:
         """Try a delivery no more; return whether it had not ended, or None where the subscription has no such one."""
@@ -129,7 +149,7 @@ class Deliveries:
             delivery_id,
             subscription_id,
             self._queue.now,
-            int(self._keep * 1000),
+            self._queue.keep_ms,
         ]
         answer = await self._queue.functions.call("cancel", [], arguments)
         return None if answer == b"MISSING" else bool(answer == b"OK")
@@ -168,6 +188,10 @@ def _shown(delivery_id: str, fields: dict[bytes, bytes], attempts: list[bytes], 
         "ended_at": _moment(int(fields[b"ended"])) if b"ended" in fields else None,
         "attempts": [_attempt(read_attempt(attempt)) for attempt in [*first, *attempts]],
     }
+
+
+def _place_of(row: dict[str, Any]) -> tuple[int, str]:
+    return round(datetime.fromisoformat(row["created_at"]).timestamp() * 1000), row["id"]
 
 
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:

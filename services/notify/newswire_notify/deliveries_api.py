@@ -22,6 +22,7 @@ from newswire.problems import invalid, not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.backlog import Standing, replay_since, standing
 from newswire_notify.deliveries import Deliveries, NotReplayed, State, Wanted
+from newswire_notify.history import removed_early
 from newswire_notify.queue import Queue
 from newswire_notify.subscriptions import NotChanged, Subscriptions
 from newswire_notify.subscriptions_api import PATH, Subscriber, owned
@@ -71,11 +72,21 @@ class DeliveryView(BaseModel):
     attempts: list[AttemptMade]
 
 
+class HistoryRemoved(BaseModel):
+    """Ended deliveries that were removed before the operator's retention, because they took too much memory."""
+
+    count: int
+    until: datetime
+    """When the newest of them had ended: all that ended later is kept for its whole time."""
+
+
 class DeliveryList(BaseModel):
-    """Deliveries of a subscription, newest first."""
+    """Deliveries of a subscription, newest first. A page may hold fewer than ``limit`` and still have a ``next_cursor``."""
 
     deliveries: list[DeliveryView]
     next_cursor: str | None
+    removed: HistoryRemoved | None
+    """Null where everything is listed that the retention promises."""
 
 
 class ReplayWanted(BaseModel):
@@ -128,11 +139,16 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
             place_of(await position_sent(request, caller)),
         )
         await owned(subscriptions, caller, subscription_id)
-        found = await deliveries.of(subscription_id, limit + 1, wanted)
-        last = found[limit - 1] if len(found) > limit else None
-        after = place_after(datetime.fromisoformat(last["created_at"]), last["id"]) if last else None
-        following = await next_cursor(request, caller, after)
-        return json_answer({"deliveries": found[:limit], "next_cursor": following})
+        page = await deliveries.of(subscription_id, limit, wanted)
+        removed = await removed_early(queue, subscription_id)
+        after = place_after(_at(page.next[0]), page.next[1]) if page.next else None
+        return json_answer(
+            {
+                "deliveries": page.rows,
+                "next_cursor": await next_cursor(request, caller, after),
+                "removed": removed.shown() if removed else None,
+            }
+        )
 
     @routes.get(
         "/deliveries/{delivery_id}",

@@ -30,7 +30,7 @@ end
 -- How far the fan-out may lag behind the stream, in ms, for an event of before the time to be found still.
 local LAG = 3600000
 
--- prefix, id, account, digest. Goes on delivering to an endpoint that was disabled. Answers 0 where the account has no such subscription.
+-- prefix, id, account, digest, now. Goes on delivering to an endpoint that was disabled, first what was held of it. Answers 0 where the account has no such subscription.
 local function enable(_, argv)
   local p, id = argv[1], argv[2]
   local key = p .. 'subscription:' .. id
@@ -44,26 +44,26 @@ local function enable(_, argv)
   redis.call('SREM', p .. 'disabled', id)
   touch(key)
   join_again(p, id, argv[4])
+  local now = moment(p, argv[5])
+  release_held(p, id, now)
   -- What was published meanwhile is not for it, but what became of the articles that it was sent is.
   local from = string.format('%.0f-0', math.max(0, tonumber(since) - LAG))
-  if left then look_back(p, id, from, since, left, back, 'told', moment(p, '')) end
+  if left then look_back(p, id, from, since, left, back, 'told', now) end
   return 1
 end
 
--- prefix, id, when it was disabled, account, event id, type, envelope, now, keep, ttl of the event. Tells those of an account's
--- endpoints that asked for notices that one of them was disabled, and remembers that this was said.
+-- prefix, id, when it was disabled, account, event id, type, envelope, now, keep. Tells those of an account's endpoints that asked
+-- for notices that one of them was disabled, and remembers that this was said. Each of these deliveries holds the envelope itself.
 local function tell_owner(_, argv)
   local p, account, event, now = argv[1], argv[4], argv[5], moment(argv[1], argv[8])
   local told = 0
   for _, sub in ipairs(redis.call('ZRANGE', p .. 'subscriptions:' .. account, 0, -1)) do
     local notices, status = unpack(redis.call('HMGET', p .. 'subscription:' .. sub, 'notices', 'status'))
     if notices == '1' and status == 'active' then
-      told = told + enqueue(p, sub, {id = event, type = argv[6], article = event, version = 0}, 'notice', now, argv[9])
+      local made = enqueue(p, sub, {id = event, type = argv[6], article = event, version = 0}, 'notice', now, argv[9])
+      if made == 1 then redis.call('HSET', p .. 'delivery:' .. delivery_id(event, sub), 'envelope', argv[7]) end
+      told = told + made
     end
-  end
-  if told > 0 then
-    redis.call('HSET', p .. 'fanout:' .. event, 'envelope', argv[7])
-    redis.call('PEXPIRE', p .. 'fanout:' .. event, argv[10])
   end
   if redis.call('HGET', p .. 'subscription:' .. argv[2], 'disabled') == argv[3] then redis.call('SREM', p .. 'disabled', argv[2]) end
   return told

@@ -62,6 +62,7 @@ class Endpoints:
             subscription.id,
             subscription.account,
             subscription.wish().digest(),
+            self._queue.now,
         ]
         await self._queue.functions.call("enable", [], arguments)
 

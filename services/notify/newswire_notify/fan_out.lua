@@ -1,21 +1,5 @@
 -- From an event to a delivery for everyone who is to be told. Builds on queue.lua and subscribing.lua.
 
--- How many deliveries of a subscription can be looked at, the newest ones.
-local SHOWN = 1000
-
--- Forgets the oldest deliveries of a subscription beyond those that are kept; one that has not ended, or is dead, only leaves the list.
-local function forget_oldest(p, sub)
-  local list = p .. 'deliveries:' .. sub
-  local over = redis.call('ZCARD', list) - SHOWN
-  if over <= 0 then return end
-  for _, id in ipairs(redis.call('ZRANGE', list, 0, over - 1)) do
-    local key = p .. 'delivery:' .. id
-    local state = redis.call('HGET', key, 'state')
-    if state ~= 'waiting' and state ~= 'delivering' and state ~= 'dead' then redis.call('DEL', key, key .. ':attempts') end
-  end
-  redis.call('ZREMRANGEBYRANK', list, 0, over - 1)
-end
-
 local function delivery_id(event, sub)
   return 'msg_' .. redis.sha1hex(event .. '|' .. sub)
 end
@@ -42,7 +26,6 @@ local function enqueue(p, sub, e, reason, now, keep, status)
     'reason', reason, 'state', 'waiting', 'attempt', 0, 'failures', 0, 'created', now)
   redis.call('HSET', pending, e.article, id)
   redis.call('ZADD', p .. 'deliveries:' .. sub, now, id)
-  forget_oldest(p, sub)
   if status == 'paused' then
     redis.call('ZADD', p .. 'held:' .. sub, now, id)
   else
@@ -78,11 +61,19 @@ local function told_again(p, digest, before, upto, entry)
   return upto .. '|' .. entry .. (needed ~= '' and '|' .. needed or '')
 end
 
+-- Whether anybody was sent any version of an article: `told:` holds more than what it says of the article itself.
+local function has_recipients(told)
+  local own = 0
+  for _, value in ipairs(redis.call('HMGET', told, 'rank', 'event', 'moment', 'retracted')) do own = own + (value and 1 or 0) end
+  return redis.call('HLEN', told) > own
+end
+
 -- Decides who is told of an event, once: prefix, event id, type, kind (published or retracted), article, version, entry id,
--- envelope, now, ttl, the number of the change of filters up to which was matched, then the matched digests. Answers -1 where the
--- filters have changed since: then nothing is decided. A `told:` hash remembers per article, for each digest that was told, at which
--- moment and by which entry ("moment|entry"), and the latest event. An event that comes after a later one of its article (a late
--- redelivery) tells its matches of that later one instead. The plan is a list of "digest|moment|entry|reason".
+-- envelope, now, ms that the decision is kept once it is carried out, the number of the change of filters up to which was matched,
+-- then the matched digests. Answers -1 where the filters have changed since: then nothing is decided. A `told:` hash remembers per
+-- article, for each digest that was told, at which moment and by which entry ("moment|entry"), and the latest event: its id, its
+-- rank and the moment of its decision. An event that comes after a later one of its article (a late redelivery) tells its matches
+-- of that later one instead. It expires only where nobody was sent anything. The plan is a list of "digest|moment|entry|reason".
 local function begin(_, argv)
   local p, event, kind, article, version, entry = argv[1], argv[2], argv[4], argv[5], argv[6], argv[7]
   local fan, told = p .. 'fanout:' .. event, p .. 'told:' .. article
@@ -118,30 +109,31 @@ local function begin(_, argv)
       end
     end
   end
-  if not late then redis.call('HSET', told, 'rank', rank, 'event', event) end
+  if not late then redis.call('HSET', told, 'rank', rank, 'event', event, 'moment', upto) end
   if kind == 'retracted' and not late then redis.call('HSET', told, 'retracted', rank) end
-  local anybody = redis.call('HLEN', told) - redis.call('HEXISTS', told, 'retracted') > 2
-  if anybody then redis.call('PERSIST', told) else redis.call('PEXPIRE', told, argv[10]) end
-  redis.call('PEXPIRE', plan, argv[10])
+  if has_recipients(told) then redis.call('PERSIST', told) else redis.call('PEXPIRE', told, argv[10]) end
   redis.call('HSET', fan, 'id', event, 'type', argv[3], 'article', article, 'version', version, 'rank', rank, 'envelope', argv[8],
     'target', late and last_event or event, 'moment', upto, 'at', 0, 'matched', 0, 'previously_matched', 0)
-  redis.call('PEXPIRE', fan, argv[10])
   if kind == 'retracted' then redis.call('DEL', p .. 'answers:' .. article) end
   return 1
 end
 
 -- Enqueues the next chunk of an event's plan and remembers how far it got, in one step. While something is left, the event
--- stands in `expanding`, behind all others that do. Answers {enqueued, plan entries left, matched, previously matched, announced}.
-local function expand_next(p, event, chunk, now, keep)
+-- stands in `expanding`, behind all others that do, and nothing of it expires. Answers {enqueued, plan entries left, matched,
+-- previously matched, announced}.
+local function expand_next(p, event, chunk, now, keep, decided)
   local fan = p .. 'fanout:' .. event
   local plan = fan .. ':plan'
-  local target, at, article = unpack(redis.call('HMGET', fan, 'target', 'at', 'article'))
+  local target, at, article, kind, version = unpack(redis.call('HMGET', fan, 'target', 'at', 'article', 'type', 'version'))
   if not target then return {0, 0, 0, 0, '1'} end
-  local found = redis.call('HMGET', p .. 'fanout:' .. target, 'id', 'type', 'article', 'version', 'rank')
-  local e = {id = found[1], type = found[2], article = found[3], version = found[4]}
-  local latest = redis.call('HGET', p .. 'told:' .. article, 'rank')
-  -- Whoever is still in the plan was in `told:` when a later event made its own plan: that one reaches them.
-  if not e.id or (latest and tonumber(latest) > tonumber(found[5])) then redis.call('DEL', plan) end
+  local e = {id = target, type = kind, article = article, version = version}
+  local latest, latest_event = unpack(redis.call('HMGET', p .. 'told:' .. article, 'rank', 'event'))
+  if latest_event ~= target then
+    -- Whoever is still in the plan was in `told:` when a later event made its own plan: that one reaches them.
+    redis.call('DEL', plan)
+  elseif target ~= event then -- it came late: what is enqueued is the later version, which was published as this one was
+    e.version = math.floor(tonumber(latest) / 2)
+  end
   local enqueued, whys = 0, {}
   while chunk > 0 do
     local head = redis.call('LINDEX', plan, 0)
@@ -176,25 +168,31 @@ local function expand_next(p, event, chunk, now, keep)
   end
   for why, times in pairs(whys) do redis.call('HINCRBY', fan, why, times) end
   local left = redis.call('LLEN', plan)
-  if left > 0 then redis.call('ZADD', p .. 'expanding', redis.call('INCR', p .. 'expanding:turns'), event) end
+  if left > 0 then
+    redis.call('ZADD', p .. 'expanding', redis.call('INCR', p .. 'expanding:turns'), event)
+    redis.call('PERSIST', fan)
+    redis.call('PERSIST', plan)
+  else
+    redis.call('PEXPIRE', fan, decided)
+  end
   local counts = redis.call('HMGET', fan, 'matched', 'previously_matched', 'announced')
   return {enqueued, left, tonumber(counts[1]), tonumber(counts[2]), counts[3] or ''}
 end
 
--- prefix, event id, chunk, now, keep.
+-- prefix, event id, chunk, now, keep, ms that the decision is kept once it is carried out.
 local function expand(_, argv)
-  return expand_next(argv[1], argv[2], tonumber(argv[3]), moment(argv[1], argv[4]), argv[5])
+  return expand_next(argv[1], argv[2], tonumber(argv[3]), moment(argv[1], argv[4]), argv[5], argv[6])
 end
 
--- prefix, chunk, most that may wait, now, keep. Gives the event whose turn it is its next chunk, unless so many endpoints have
--- work due that it would only wait there. Answers 'FULL', false where there is none, or {event id, envelope, article, version,
+-- prefix, chunk, most that may wait, now, keep, ms that the decision is kept once it is carried out. Gives the event whose turn it
+-- is its next chunk, unless so many endpoints have work due that it would only wait there. Answers 'FULL', false where there is none, or {event id, envelope, article, version,
 -- what `expand` answers …}; one that is wholly expanded stays until it is `announced`.
 local function take_turn(_, argv)
   local p, now = argv[1], moment(argv[1], argv[4])
   local event = redis.call('ZRANGE', p .. 'expanding', 0, 0)[1]
   if not event then return false end
   if redis.call('ZCOUNT', p .. 'endpoints', '-inf', now) >= tonumber(argv[3]) then return 'FULL' end
-  local progress = expand_next(p, event, tonumber(argv[2]), now, argv[5])
+  local progress = expand_next(p, event, tonumber(argv[2]), now, argv[5], argv[6])
   local found = redis.call('HMGET', p .. 'fanout:' .. event, 'envelope', 'article', 'version')
   if not found[1] or progress[5] == '1' then redis.call('ZREM', p .. 'expanding', event) end
   return {event, found[1] or '', found[2] or '', tonumber(found[3] or 0), unpack(progress)}

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from newswire.consume import pause
 from newswire.events import FIELD, SUBSCRIPTION_DISABLED, SubscriptionDisabled, event
 from newswire.keyspace import Keyspace
-from newswire_notify.queue import FANOUT_KEPT_MS, Queue
+from newswire_notify.queue import Queue
 
 log = logging.getLogger(__name__)
 
@@ -21,12 +21,11 @@ PAGE = 100
 class Notices:
     """Tells of subscriptions that were disabled."""
 
-    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace, site: str, *, keep: float) -> None:
+    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace, site: str) -> None:
         self._queue = queue
         self._records = records
         self._keys = keys
         self._site = site
-        self._keep = int(keep * 1000)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Tell until stopping is set."""
@@ -75,8 +74,7 @@ class Notices:
                 said.type,
                 said.to_json(),
                 self._queue.now,
-                self._keep,
-                FANOUT_KEPT_MS,
+                self._queue.keep_ms,
             ],
         )
         log.info("a subscription was disabled", extra={"subscription": subscription, "reason": fields["status_reason"]})

@@ -14,13 +14,14 @@ from redis.asyncio import Redis
 
 from newswire.functions import Argument, Call, FunctionLibrary
 from newswire.keyspace import Keyspace
+from newswire_notify.retention import Retention
+from newswire_notify.settings import NotifySettings
 
-FANOUT_KEPT_MS = 8 * 86_400_000
 Documents: TypeAlias = Mapping[tuple[str, int], bytes]
 """Versions of articles (id, version) as they are stored; empty for one that is erased."""
 ATTEMPT = ("time", "attempt", "status", "latency_ms", "error")
 """What the record of an attempt holds, in this order: the first one's is kept with its delivery, which has it stay small."""
-PARTS = ("queue", "subscribing", "fan_out", "claiming", "endpoints", "backlog")
+PARTS = ("queue", "history", "subscribing", "fan_out", "claiming", "endpoints", "backlog")
 """What ``deliveries.lua`` builds upon: files of one library, each by its job, in the order in which they need each other."""
 
 
@@ -155,9 +156,8 @@ class Queue:
         redis: "Redis",
         keys: Keyspace,
         *,
+        retention: Retention,
         per_endpoint: int = 8,
-        keep: float = 7 * 86_400,
-        keep_dead: float = 30 * 86_400,
         opens_after: int = 5,
         disables_after: float = 5 * 86_400,
         clock: Callable[[], float] | None = None,
@@ -166,16 +166,28 @@ class Queue:
         self.redis = redis
         self.keys = keys
         self.prefix = keys.deliveries.key("")
-        self.functions = FunctionLibrary.packaged(
-            redis, keys.namespace, "newswire_notify", "deliveries", *PARTS, route=[self.key("endpoints")]
-        )
+        self.functions = delivery_functions(redis, keys)
+        self.retention = retention
+        self.keep_ms = _ms(retention.ended)
         self._per_endpoint = per_endpoint
-        self._keep = _ms(keep)
-        self._keep_dead = _ms(keep_dead)
+        self._keep_dead = _ms(retention.dead)
         self._opens_after = opens_after
         self._disables_after = _ms(disables_after)
         self._clock = clock
         self._articles = keys.article("") if beside_records else ""
+
+    @classmethod
+    def from_settings(cls, redis: "Redis", keys: Keyspace, settings: NotifySettings) -> "Queue":
+        """Make the queue that the settings describe: the one way in which services and commands make it."""
+        return cls(
+            redis,
+            keys,
+            retention=settings.retention,
+            per_endpoint=settings.webhook_concurrency_per_endpoint,
+            opens_after=settings.webhook_circuit_opens_after,
+            disables_after=settings.webhook_disabled_after.total_seconds(),
+            beside_records=settings.delivery_url == settings.redis_url,
+        )
 
     def key(self, *parts: str) -> str:
         """Return the name of one of the queue's records."""
@@ -226,14 +238,14 @@ class Queue:
             event.entry_id,
             event.envelope,
             self.now,
-            FANOUT_KEPT_MS,
+            _ms(self.retention.decisions),
             as_of,
             *digests,
         ]
 
     async def take_turn(self, chunk: int, backlog: int) -> Expanded | Turn:
         """Enqueue a chunk of the event whose turn it is, unless ``backlog`` endpoints have work due already."""
-        answer = await self._call("take_turn", [chunk, backlog, self.now, self._keep])
+        answer = await self._call("take_turn", [chunk, backlog, self.now, self.keep_ms, _ms(self.retention.decisions)])
         if answer is None:
             return Turn.NONE
         if answer == b"FULL":
@@ -242,7 +254,7 @@ class Queue:
         return Expanded(event.decode(), envelope, article.decode(), version, _progress(progress))
 
     def _expansion(self, event_id: str, chunk: int) -> list[Argument]:
-        return [self.prefix, event_id, chunk, self.now, self._keep]
+        return [self.prefix, event_id, chunk, self.now, self.keep_ms, _ms(self.retention.decisions)]
 
     async def announced(self, event_ids: Sequence[str]) -> None:
         """Remember that the world has been told how many deliveries events make."""
@@ -264,7 +276,7 @@ class Queue:
         return [
             self.now,
             self._per_endpoint,
-            self._keep,
+            self.keep_ms,
             self._keep_dead,
             self._opens_after,
             self._disables_after,
@@ -283,6 +295,12 @@ class Queue:
 
     async def _call(self, name: str, arguments: list[Argument]) -> Any:
         return await self.functions.call(name, [], [self.prefix, *arguments])
+
+
+def delivery_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
+    """Return the library of the queue's Redis functions."""
+    route = [keys.deliveries.key("endpoints")]
+    return FunctionLibrary.packaged(redis, keys.namespace, "newswire_notify", "deliveries", *PARTS, route=route)
 
 
 def _ms(seconds: float) -> int:

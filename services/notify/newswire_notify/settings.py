@@ -4,10 +4,11 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from newswire.settings import Commas, Settings
+from newswire.settings import Commas, Settings, duration
+from newswire_notify.retention import Retention
 
 
 class NotifySettings(Settings):
@@ -28,9 +29,14 @@ class NotifySettings(Settings):
     webhook_disabled_after: timedelta = timedelta(days=5)
     """How long an endpoint may only fail before its subscription is disabled."""
     subscriptions_per_account: int = Field(default=1000, ge=1)
-    delivery_retention: timedelta = timedelta(days=7)
-    """How long an ended delivery and its attempts can be looked at."""
-    dead_letter_retention: timedelta = timedelta(days=30)
+    delivery_retention: timedelta = Field(default=timedelta(days=7), gt=timedelta(0))
+    """How long an ended delivery and its attempts can be read and replayed. One that has not ended is kept until it has."""
+    delivery_history_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)
+    """Memory for the ended deliveries of one subscription; of a busier one the oldest are removed before their time."""
+    dead_letter_retention: timedelta = Field(default=timedelta(days=30), gt=timedelta(0))
+    """How long a dead delivery can be read and retried."""
+    dead_deliveries_max: int = Field(default=100_000, ge=1)
+    """Dead deliveries that are kept in all; of more, the oldest are removed before their time."""
     live_heartbeat: float = Field(default=15.0, gt=0)
     live_queue: int = Field(default=1000, ge=1)
     """Events that may wait for one reader of the live stream; a slower one is cut off and resumes."""
@@ -40,6 +46,22 @@ class NotifySettings(Settings):
     """Of these, in the name of one key: with it, or with tokens that it made."""
     live_per_address: int = Field(default=100, ge=1)
     """Of these, from one client address (of IPv6, from one /64)."""
+
+    @field_validator("webhook_disabled_after", "delivery_retention", "dead_letter_retention", mode="before")
+    @classmethod
+    def _durations(cls, value: object) -> object:
+        return duration(value)
+
+    @property
+    def retention(self) -> Retention:
+        """What is kept of deliveries, and for how long."""
+        return Retention(
+            ended=self.delivery_retention.total_seconds(),
+            dead=self.dead_letter_retention.total_seconds(),
+            stream=self.stream_retention.total_seconds(),
+            history_bytes=self.delivery_history_bytes,
+            dead_count=self.dead_deliveries_max,
+        )
 
     @property
     def delivery_url(self) -> SecretStr:

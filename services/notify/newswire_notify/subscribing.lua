@@ -185,6 +185,14 @@ local function pause(_, argv)
   return 'OK'
 end
 
+-- Lets what was held of a subscription go out.
+local function release_held(p, id, now)
+  if redis.call('EXISTS', p .. 'held:' .. id) == 0 then return end
+  redis.call('ZUNIONSTORE', p .. 'due:' .. id, 2, p .. 'due:' .. id, p .. 'held:' .. id, 'AGGREGATE', 'MIN')
+  redis.call('DEL', p .. 'held:' .. id)
+  redis.call('ZADD', p .. 'endpoints', 'LT', now, id)
+end
+
 -- prefix, id, account, revision, digest, now, who resumes it (as in `pause`). What was held goes out, and what came meanwhile is
 -- looked for. Answers OK | MISSING | STALE | DISABLED | HELD, where another paused it.
 local function resume(_, argv)
@@ -217,10 +225,7 @@ local function resume(_, argv)
   redis.call('HSET', key, 'status', 'active')
   redis.call('HDEL', key, 'left', 'left_at', 'paused', 'status_reason', 'status_note')
   touch(key)
-  if redis.call('EXISTS', p .. 'held:' .. id) == 1 then
-    redis.call('RENAME', p .. 'held:' .. id, p .. 'due:' .. id)
-    redis.call('ZADD', p .. 'endpoints', 'LT', now, id)
-  end
+  release_held(p, id, now)
   look_back(p, id, less(from, after) and after or from, since, left, back, '0', now)
   return 'OK'
 end
@@ -237,7 +242,9 @@ local function unsubscribe(_, argv)
   end
   cancel_all(p, id, moment(p, argv[4]), argv[5])
   redis.call('ZREM', p .. 'subscriptions:' .. argv[3], id)
-  redis.call('DEL', key, p .. 'deliveries:' .. id, p .. 'answered:' .. id, p .. 'subscribers:' .. id)
+  redis.call('DEL', key, p .. 'deliveries:' .. id, p .. 'answered:' .. id, p .. 'subscribers:' .. id, p .. 'endings:' .. id,
+    p .. 'history:' .. id)
+  redis.call('ZREM', p .. 'histories', id)
   if (argv[6] or '') ~= '' then
     redis.call('HSET', p .. 'ended:' .. id, 'account', argv[3], 'reason', argv[6])
     redis.call('PEXPIRE', p .. 'ended:' .. id, argv[7])

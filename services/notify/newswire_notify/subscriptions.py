@@ -91,7 +91,7 @@ class NewSubscription(SubscriptionDraft):
     """What a subscriber sends to subscribe."""
 
     start: Literal["now"] | Moment = "now"
-    """From when on: what the stream still holds of the time since is delivered too."""
+    """From when on: what was published since and still stands is delivered too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +207,11 @@ class NotChanged(Exception):
 class Subscriptions:
     """The subscriptions of one namespace. Times are seconds since the epoch."""
 
-    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace, *, keep: float = 7 * 86_400) -> None:
+    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace) -> None:
         self._queue = queue
         self._redis = queue.redis
         self._records = records
         self._keys = keys
-        self._keep = int(keep * 1000)
 
     async def add(
         self,
@@ -223,7 +222,7 @@ class Subscriptions:
         limit: int = 1000,
         entitlement: str | None = None,
     ) -> Subscription:
-        """Subscribe an account; what is published from now on is delivered, and what the stream still holds ``since`` a time.
+        """Subscribe an account; what is published from now on is delivered, and what was ``since`` a time and still stands.
 
         Raises:
             TooMany: the account has ``limit`` subscriptions already.
@@ -387,7 +386,7 @@ class Subscriptions:
             subscription_id,
             account,
             self._queue.now,
-            self._keep,
+            self._queue.keep_ms,
             operator_reason,
             ENDED_KEPT_MS,
         ]

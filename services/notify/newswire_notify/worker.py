@@ -23,6 +23,7 @@ from newswire.filters import Facts
 from newswire.keyspace import Keyspace
 from newswire.records import unpack
 from newswire_notify.queue import Documents, Exchanged, Job, Outcome, Queue, Settled
+from newswire_notify.record_events import rebuilt_envelopes
 from newswire_notify.rendering import Content, render
 from newswire_notify.sending import Sent
 
@@ -74,6 +75,7 @@ class Worker:
         records: "Redis",
         keys: Keyspace,
         post: Post,
+        site: str,
         *,
         concurrency: int = 64,
         lease: float = 60.0,
@@ -85,6 +87,7 @@ class Worker:
         self._records = records
         self._keys = keys
         self._post = post
+        self._site = site
         self._concurrency = concurrency
         self.lease = lease
         self._clock = clock
@@ -182,13 +185,15 @@ class Worker:
     async def begin(self, claimed: Exchanged) -> None:
         """Begin to send what was claimed; hand it back where the texts cannot be read."""
         jobs, documents = claimed.jobs, claimed.documents
-        if not documents:
-            try:
-                documents = await self._documents(jobs)
-            except (RedisError, OSError) as error:
-                log.warning("articles cannot be read", extra={"reason": str(error)})
-                self._ended += [Settled(job, Outcome.RELEASED, 0.0, None) for job in jobs]
-                return
+        try:
+            documents = documents or await self._documents(jobs)
+            if lacking := [job for job in jobs if not job.envelope]:
+                found = await rebuilt_envelopes(self._records, self._keys, self._site, lacking, documents)
+                jobs = [job if job.envelope else job._replace(envelope=found.get(job.event, b"")) for job in jobs]
+        except (RedisError, OSError) as error:
+            log.warning("articles cannot be read", extra={"reason": str(error)})
+            self._ended += [Settled(job, Outcome.RELEASED, 0.0, None) for job in jobs]
+            return
         self._send(jobs, documents)
 
     def _send(self, jobs: Sequence[Job], stored: Documents) -> None:

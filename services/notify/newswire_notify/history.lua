@@ -1,0 +1,81 @@
+-- The history of subscriptions: their deliveries that have ended, and what removes them. Builds on queue.lua.
+-- `endings:` lists a subscription's ended deliveries in the order in which they ended, as "ended|bytes|id"; `history:` holds the sum of
+-- these bytes, and, once any was removed before its time, how many were (`removed`) and when the newest of those had ended
+-- (`removed_until`). `histories` holds each subscription at the time at which its history is to be looked at next.
+
+local function forget(p, sub, id)
+  redis.call('DEL', p .. 'delivery:' .. id, p .. 'delivery:' .. id .. ':attempts')
+  redis.call('ZREM', p .. 'deliveries:' .. sub, id)
+end
+
+-- Removes the oldest of one history, those that ended before `since` and those beyond `most` bytes. A delivery that was replayed since
+-- has a later entry, or has not ended again. Answers how many went before their time, and how many more may go.
+local function trim_history(p, sub, since, most, left)
+  local list, key = p .. 'endings:' .. sub, p .. 'history:' .. sub
+  local bytes = tonumber(redis.call('HGET', key, 'bytes') or 0)
+  local early = 0
+  while left > 0 do
+    local head = redis.call('LINDEX', list, 0)
+    if not head then break end
+    local ended, size, id = string.match(head, '^(%d+)|(%d+)|(.*)$')
+    local due = tonumber(ended) < since
+    if not due and bytes <= most then break end
+    redis.call('LPOP', list)
+    bytes = redis.call('HINCRBY', key, 'bytes', -tonumber(size))
+    if redis.call('HGET', p .. 'delivery:' .. id, 'ended') == ended then
+      forget(p, sub, id)
+      if not due then
+        early = early + 1
+        redis.call('HSET', key, 'removed_until', ended)
+      end
+    elseif redis.call('EXISTS', p .. 'delivery:' .. id) == 0 then
+      redis.call('ZREM', p .. 'deliveries:' .. sub, id)
+    end
+    left = left - 1
+  end
+  if early > 0 then redis.call('HINCRBY', key, 'removed', early) end
+  return early, left
+end
+
+-- prefix, now, ms that ended deliveries are kept, bytes of them for one subscription, removals at the most. Removes what is to go of the
+-- histories that are to be looked at. Answers {how many went before their time, '1' where there is more to do}.
+local function trim_histories(_, argv)
+  local p, now = argv[1], moment(argv[1], argv[2])
+  local keep, most, left = tonumber(argv[3]), tonumber(argv[4]), tonumber(argv[5])
+  local early = 0
+  for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'histories', '-inf', now, 'LIMIT', 0, 100)) do
+    local went
+    went, left = trim_history(p, sub, now - keep, most, left)
+    early = early + went
+    if left <= 0 then break end
+    local oldest = redis.call('LINDEX', p .. 'endings:' .. sub, 0)
+    if oldest then
+      redis.call('ZADD', p .. 'histories', string.match(oldest, '^(%d+)') + keep + 1, sub)
+    else
+      redis.call('ZREM', p .. 'histories', sub)
+      if redis.call('HEXISTS', p .. 'history:' .. sub, 'removed') == 0 then redis.call('DEL', p .. 'history:' .. sub) end
+    end
+  end
+  return {early, redis.call('ZCOUNT', p .. 'histories', '-inf', now) > 0 and '1' or '0'}
+end
+
+-- prefix, now, ms that dead deliveries are kept, how many in all, removals at the most. Answers {how many went before their time, '1'
+-- where there is more to do}. Their own records live a little longer than `keep`, so that their subscription is known here.
+local function trim_dead(_, argv)
+  local p, now = argv[1], moment(argv[1], argv[2])
+  local all, most = p .. 'deliveries:dead', tonumber(argv[5])
+  local old = redis.call('ZRANGEBYSCORE', all, '-inf', now - tonumber(argv[3]), 'LIMIT', 0, most)
+  local over = redis.call('ZCARD', all) - #old - tonumber(argv[4])
+  over = math.min(over, most - #old)
+  local early = over > 0 and redis.call('ZRANGE', all, #old, #old + over - 1) or {}
+  for _, ids in ipairs({old, early}) do
+    for _, id in ipairs(ids) do
+      redis.call('ZREM', all, id)
+      forget(p, redis.call('HGET', p .. 'delivery:' .. id, 'subscription') or '', id)
+    end
+  end
+  return {#early, #old + #early >= most and '1' or '0'}
+end
+
+register('trim_histories', trim_histories)
+register('trim_dead', trim_dead)
