@@ -12,6 +12,8 @@ from newswire.groups import GROUPS, groups_of
 from tests.faults.journal import Journal, Receipt, Subscriber, Write
 from tests.faults.readback import Indexed, Readback
 
+SETTLING_SECONDS = 0.05
+"""Times of ends are cut to milliseconds, those of receipts are not."""
 CONCURRENT_SECONDS = 1.0
 """Webhooks that arrive this close together were under way at the same time: neither overtook the other."""
 
@@ -191,12 +193,26 @@ def _told(life: list[Write], subscribers: list[Subscriber]) -> Iterator[tuple[Wr
             yield write, subscriber
 
 
-def _told_before(write: Write, life: list[Write], subscriber: Subscriber, found: Readback) -> bool:
-    return any(subscriber.delivery(earlier.event) in found.deliveries for earlier in life if earlier.rank < write.rank)
+def delivery_differences(journal: Journal, found: Readback, *, repeats_allowed: int = 0) -> list[Difference]:
+    """Name what is wrong with deliveries and what arrived of them, and look at nothing else."""
+    lives = journal.by_article()
+    return [*_deliveries(journal, lives, found), *_receipts(journal, lives, found, repeats_allowed)]
+
+
+def _told_before(write: Write, life: list[Write], subscriber: Subscriber, seen: Collection[str]) -> bool:
+    return any(subscriber.delivery(earlier.event) in seen for earlier in life if earlier.rank < write.rank)
+
+
+def _removed_in_time(subscriber: Subscriber, arrived: float | None, found: Readback) -> bool:
+    """Tell whether the record of a delivery that arrived may be gone: all that had ended up to a time was removed."""
+    removed_until = max(found.expired_before, found.removed_until.get(subscriber.id, 0.0))
+    return arrived is not None and arrived <= removed_until + SETTLING_SECONDS
 
 
 def _deliveries(journal: Journal, known: dict[str, list[Write]], found: Readback) -> Iterator[Difference]:
-    received = {receipt.webhook_id for receipt in journal.receipts if receipt.signed}
+    # In the order in which they came: of one that came again the last time counts, for it had not ended before.
+    received = {receipt.webhook_id: receipt.at for receipt in journal.receipts if receipt.signed}
+    seen = received.keys() | found.deliveries.keys()
     unexpected = dict(found.deliveries)
     acknowledged = {write.event for write in journal.writes}
     for life in known.values():
@@ -205,15 +221,14 @@ def _deliveries(journal: Journal, known: dict[str, list[Write]], found: Readback
             identity = subscriber.delivery(write.event)
             delivery = unexpected.pop(identity, None)
             name = f"{write.event} to {subscriber.path}"
-            superseded = any(
-                subscriber.delivery(later.event) in found.deliveries for later in life if later.rank > write.rank
-            )
+            superseded = any(subscriber.delivery(later.event) in seen for later in life if later.rank > write.rank)
             if delivery is None:
                 # What was retracted before it was handed out is told to nobody, and neither is its retraction.
                 unheard = retracted > write.rank or (
-                    write.kind == "retracted" and not _told_before(write, life, subscriber, found)
+                    write.kind == "retracted" and not _told_before(write, life, subscriber, seen)
                 )
-                if write.event in acknowledged and not superseded and not unheard:
+                removed = _removed_in_time(subscriber, received.get(identity), found)
+                if write.event in acknowledged and not superseded and not unheard and not removed:
                     yield Difference(Wrong.LOST, "deliveries", name)
                 continue
             match delivery["state"]:

@@ -62,6 +62,10 @@ class Readback:
     due: dict[str, list[str]] = field(default_factory=dict)
     leased: dict[str, list[str]] = field(default_factory=dict)
     endpoints: list[str] = field(default_factory=list)
+    removed_until: dict[str, float] = field(default_factory=dict)
+    """Subscription → until when (seconds since the epoch) what had ended was removed from its history, where anything was."""
+    expired_before: float = 0.0
+    """What ended before this time may have expired, in seconds since the epoch."""
     index: dict[str, Indexed] = field(default_factory=dict)
 
 
@@ -71,7 +75,7 @@ async def read_back(redis: "Redis", keys: Keyspace, index: dict[str, Indexed]) -
     found.listed = {raw.decode() for raw in await redis.zrange(keys.articles, 0, -1)}
     await _records(redis, keys, found)
     await _stream(redis, keys, found)
-    await _deliveries(redis, keys, found)
+    await read_deliveries(redis, keys, found)
     return found
 
 
@@ -134,7 +138,8 @@ async def _stream(redis: "Redis", keys: Keyspace, found: Readback) -> None:
         found.dead_letters[name] = [fields[b"error"].decode() for _, fields in letters]
 
 
-async def _deliveries(redis: "Redis", keys: Keyspace, found: Readback) -> None:
+async def read_deliveries(redis: "Redis", keys: Keyspace, found: Readback) -> None:
+    """Read everything that is kept of deliveries."""
     async for page in _pages(redis, keys.deliveries.key("delivery", "*")):
         names = [name for name in page if not name.endswith(":attempts")]
         async with redis.pipeline(transaction=False) as pipe:
@@ -145,11 +150,15 @@ async def _deliveries(redis: "Redis", keys: Keyspace, found: Readback) -> None:
             found.deliveries[name.removeprefix(keys.deliveries.key("delivery", ""))] = {
                 key.decode(): value.decode("utf-8", "replace") for key, value in fields.items()
             }
-    for kind, kept in (("due", found.due), ("leased", found.leased)):
+    for kind, kept in (("due", found.due), ("held", found.due), ("leased", found.leased)):
         async for page in _pages(redis, keys.deliveries.key(kind, "*")):
             for name in page:
                 ids = [raw.decode() for raw in await redis.zrange(name, 0, -1)]
                 kept[name.removeprefix(keys.deliveries.key(kind, ""))] = ids
+    async for page in _pages(redis, keys.deliveries.key("history", "*")):
+        for name in page:
+            if until := await redis.hget(name, "removed_until"):
+                found.removed_until[name.removeprefix(keys.deliveries.key("history", ""))] = int(until) / 1000
     found.endpoints = [raw.decode() for raw in await redis.zrange(keys.deliveries.key("endpoints"), 0, -1)]
 
 

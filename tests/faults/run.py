@@ -13,6 +13,9 @@ from tests.faults.drills import RANDOM, Drill
 from tests.faults.stand import Stand, stand, under_load
 from tests.servers.elasticsearch import ElasticsearchServer
 
+SMALL_HISTORY = {"NEWSWIRE_DELIVERY_HISTORY_BYTES": "100000"}
+"""So that of each subscription's ended deliveries only about the last hundred are kept: most are judged by what arrived."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -59,7 +62,9 @@ async def random_drills(
     """Break one thing after another for some minutes, drawn by the seed, and watch the memory of each process."""
     drawn = random.Random(seed)
     memory: dict[str, list[int]] = {}
-    async with stand(folder, _namespace(), elasticsearch, through_toxiproxy=True, rate=rate, seed=seed) as built:
+    async with stand(
+        folder, _namespace(), elasticsearch, through_toxiproxy=True, rate=rate, seed=seed, settings=SMALL_HISTORY
+    ) as built:
         async with under_load(built):
             began = time.monotonic()
             while (passed := time.monotonic() - began) < minutes * 60:
@@ -78,12 +83,11 @@ async def random_drills(
 
 async def verdict(built: Stand) -> Verdict:
     """Read everything back and compare."""
-    journal = built.journal
-    found = differences(
-        journal, await built.read_back(), repeats_allowed=built.repeats_allowed, indexed_before=built.indexed_before
-    )
+    journal, held = built.journal, await built.read_back()
+    found = differences(journal, held, repeats_allowed=built.repeats_allowed, indexed_before=built.indexed_before)
     said = (
         f"{len(journal.writes):,} writes, {len(journal.receipts):,} webhooks ({repeats(journal)} again), "
+        f"{len(held.deliveries):,} records of deliveries kept, "
         f"{len(journal.heard):,} heard live, slowest 2xx after {built.publisher.slowest:.1f} s"
     )
     return Verdict(found, said)

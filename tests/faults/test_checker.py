@@ -269,6 +269,40 @@ async def webhook_of_an_earlier_version_last(sound: Sound) -> None:
     raise AssertionError("no retraction was told")
 
 
+async def history_removed(sound: Sound, until: float | None = None) -> None:
+    """Remove the records of what had ended up to a time (all of it, by default), as a service does of a busy subscription."""
+    newest: dict[str, int] = {}
+    for identity, fields in (await sound.found()).deliveries.items():
+        ended, owner = int(fields["ended"]), fields["subscription"]
+        if until is None or ended <= until * 1000:
+            newest[owner] = max(newest.get(owner, 0), ended)
+            await sound.redis.delete(sound.keys.deliveries.key("delivery", identity))
+    for owner, ended in newest.items():
+        mapping = {"removed": 1, "removed_until": ended}
+        await sound.redis.hset(sound.keys.deliveries.key("history", owner), mapping=mapping)
+
+
+async def delivery_gone_that_ended_after_what_was_removed(sound: Sound) -> None:
+    received = sound.journal.receipts[sound.receipt(sound.published[0])]
+    await history_removed(sound, until=received.at - 0.1)
+    await delivery_gone(sound)
+
+
+async def webhook_never_came_and_history_removed(sound: Sound) -> None:
+    await history_removed(sound)
+    del sound.journal.receipts[sound.receipt(sound.published[0])]
+
+
+async def retraction_never_came_and_history_removed(sound: Sound) -> None:
+    await history_removed(sound)
+    for write in sound.retracted:
+        told = [at for at, receipt in enumerate(sound.journal.receipts) if receipt.event == write.event]
+        if told:
+            del sound.journal.receipts[told[0]]
+            return
+    raise AssertionError("no retraction was told")
+
+
 def missed(place: int) -> Damage:
     async def event_missed(sound: Sound) -> None:
         heard = sound.journal.readings[place].heard
@@ -332,6 +366,9 @@ async def event_of_another_category(sound: Sound) -> None:
         (retracted_yet_indexed, Wrong.STALE, "index"),
         (indexed_for_nobody, Wrong.UNASKED, "index"),
         (delivery_gone, Wrong.LOST, "deliveries"),
+        (delivery_gone_that_ended_after_what_was_removed, Wrong.LOST, "deliveries"),
+        (webhook_never_came_and_history_removed, Wrong.LOST, "deliveries"),
+        (retraction_never_came_and_history_removed, Wrong.LOST, "deliveries"),
         (delivery_waiting, Wrong.PENDING, "deliveries"),
         (delivery_claimed, Wrong.CLAIMED, "deliveries"),
         (delivery_dead, Wrong.DEAD, "deliveries"),
@@ -364,3 +401,15 @@ async def test_planted_damage_is_named(sound: Sound, damage: Damage, wrong: Wron
 async def test_repeats_are_allowed_up_to_what_the_drill_allows(sound: Sound) -> None:
     await webhook_came_twice(sound)
     assert differences(sound.journal, await sound.found(), repeats_allowed=1) == []
+
+
+async def test_history_that_was_removed_is_not_called_lost(sound: Sound) -> None:
+    ends = sorted(int(fields["ended"]) for fields in (await sound.found()).deliveries.values())
+    await history_removed(sound, until=ends[len(ends) // 2] / 1000)
+    half = await sound.found()
+    assert len(ends) // 3 < len(half.deliveries) < len(ends)
+    assert differences(sound.journal, half) == []
+    await history_removed(sound)
+    none = await sound.found()
+    assert none.deliveries == {}
+    assert differences(sound.journal, none) == []
