@@ -11,7 +11,7 @@ from newswire.registry import disable_account, enable_account
 from newswire_notify.backlog import Backlogs, replay_since
 from newswire_notify.subscriptions import AccountSuspended, NotChanged, PausedBy, Subscription
 from newswire_notify.suspensions import Suspensions
-from tests.notify.conftest import Clock, Desk, Receiver, opened_desk
+from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 
 def following(desk: Desk) -> Suspensions:
@@ -26,7 +26,7 @@ async def current(desk: Desk, subscription: Subscription) -> Subscription:
 
 async def caught_up(desk: Desk) -> None:
     """Go through what came while subscriptions were paused, and deliver it."""
-    backlogs = Backlogs(desk.queue, desk.redis, desk.keys)
+    backlogs = Backlogs(desk.queue, desk.redis, desk.keys, SITE)
     while await backlogs.step():
         pass
     await desk.deliver()

@@ -17,7 +17,7 @@ from newswire_notify.history import HistoryTrimmer
 from newswire_notify.notices import Notices
 from newswire_notify.queue import Queue
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions import Subscription
+from newswire_notify.subscriptions import PausedBy, Subscription
 from newswire_notify.worker import SCHEDULE
 from tests.faults.checker import Difference, delivery_differences
 from tests.faults.journal import Journal, Receipt, Subscriber, Write
@@ -117,8 +117,9 @@ async def room(redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver) -
         yield Newsroom(desk, receiver)
 
 
+@pytest.mark.parametrize("by", list(PausedBy))
 async def test_after_a_long_pause_every_correction_and_retraction_arrives_once(
-    room: Newsroom, receiver: Receiver
+    room: Newsroom, receiver: Receiver, by: PausedBy
 ) -> None:
     paused = await room.subscribe("/paused")
     await room.subscribe("/always")
@@ -126,7 +127,7 @@ async def test_after_a_long_pause_every_correction_and_retraction_arrives_once(
         await room.publish(article)
     await room.work()
     await room.pass_days(0.5)
-    await room.desk.subscriptions.pause(await room.found(paused))
+    await room.desk.subscriptions.pause(await room.found(paused), by)
     before = len(receiver.events("/paused"))
 
     await room.publish("corrected", 2)
@@ -151,7 +152,7 @@ async def test_after_a_long_pause_every_correction_and_retraction_arrives_once(
     await room.pass_days(LONG / DAY)
     assert len(receiver.events("/paused")) == before
 
-    assert await room.desk.subscriptions.resume(await room.found(paused))
+    assert await room.desk.subscriptions.resume(await room.found(paused), by)
     await room.work()
     assert sorted(receiver.events("/paused")[before:]) == [
         "both.2.retracted",
