@@ -1,20 +1,24 @@
 """A saved HTML page: JSON-LD, then Open Graph, then microdata, then what a reader would see."""
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urljoin
 
 import trafilatura
 from lxml import html
 from trafilatura.metadata import extract_metadata
 
+from newswire_cli.importing.decoding import text_of
+from newswire_cli.importing.json_ld import ARTICLES, article, people
+from newswire_cli.importing.links import resolved
 from newswire_cli.importing.markup import inner, paragraphs, plain
+from newswire_cli.importing.page_text import main_text, prepare
+from newswire_cli.importing.page_title import best_title
 from newswire_cli.importing.sources import Source
 from newswire_cli.importing.stories import Fault, Found, Story, Unreadable
 
-_ARTICLES = re.compile(r"(?:^|[/:])(?:\w*Article|\w*BlogPosting|Report|LiveBlogPosting)$")
+_XML_DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*>")
+_REFRESH = re.compile(r"(?i)\s*\d+\s*[;,]\s*url\s*=\s*['\"]?([^'\"]+)")
 _LABELLED = re.compile(r"(?im)^\s*(posted by|written by|author|by|category|section|published|date)\s*:?\s+(\S.*?)\s*$")
 _LABELS = {"posted by": "author", "written by": "author", "by": "author", "section": "category", "published": "date"}
 LONGEST_LABELLED = 120
@@ -23,25 +27,44 @@ LONGEST_LABELLED = 120
 
 def read(source: Source) -> Iterator[Found]:
     """Read one article."""
-    page = trafilatura.load_html(source.whole())
+    text = _XML_DECLARATION.sub("", text_of(source.whole(), source.charset)).replace("\0", "")
+    page = trafilatura.load_html(text) if text.strip() else None
     if page is None:
         raise Unreadable("holds no HTML that can be read")
-    linked, meta, item = _json_ld(page), _meta(page), _microdata(page)
-    address = _first(linked.get("url"), _link(page, "canonical"), meta.get("og:url"), item.get("url"), source.url)
+    meta, item = _meta(page), _microdata(page)
+    base = resolved(_attribute(page, ".//base[@href]", "href"), source.url or "") or source.url or ""
+    canonical = resolved(_link(page, "canonical"), base)
+    linked = article(page, canonical or source.url or "")
+    address = _address(canonical, linked, meta, item, base, source.url or "")
     seen = _visible(page, address)
-    identity = address or source.relative
-    title = _first(linked.get("headline"), meta.get("og:title"), item.get("headline"), seen.get("title"))
-    body = item.pop("articleBody", "") or _main_text(page, title) or paragraphs(str(linked.get("articleBody", "")))
+    described = _first(linked.get("description"), meta.get("og:description"), meta.get("description"))
+    title = best_title(
+        page,
+        _first(linked.get("headline"), item.get("headline"), linked.get("name")),
+        _first(meta.get("og:title"), meta.get("twitter:title")),
+        descriptions=[
+            described,
+            *(meta.get(name, "") for name in ("description", "og:description", "twitter:description")),
+        ],
+        site=meta.get("og:site_name", ""),
+        address=address,
+        guessed=seen.get("title", ""),
+    )
+    refresh = _REFRESH.match(_attribute(page, ".//meta[@http-equiv]", "content"))
+    prepare(page, base or address)
+    body, notes = _body(page, linked, title)
     if not body:
-        yield Fault(source.name, None, "no article's text is found in it")
+        reason = f"only sends readers on to {refresh[1][:200]}" if refresh else "no article's text is found in it"
+        yield Fault(source.name, None, reason)
         return
-    dates = linked.get("datePublished"), meta.get("article:published_time"), item.get("datePublished"), seen.get("date")
+    if str(linked.get("isAccessibleForFree", "")).rpartition("/")[2].lower() == "false":
+        notes.append("the page says that it is not free to read: its text may be cut short")
     draft = {
         "title": plain(title),
         "body": body,
-        "summary": plain(_first(linked.get("description"), meta.get("og:description"), meta.get("description"))),
-        "authors": _people(linked.get("author"))
-        or _listed(_first(meta.get("article:author"), item.get("author"), seen.get("author"))),
+        "summary": plain(described),
+        "authors": people(linked.get("author") or linked.get("creator"))
+        or _listed(_first(meta.get("article:author"), item.get("author"), meta.get("author"), seen.get("author"))),
         "category": _first(
             _text(linked.get("articleSection")),
             meta.get("article:section"),
@@ -49,32 +72,53 @@ def read(source: Source) -> Iterator[Found]:
             seen.get("category"),
         ),
         "topics": _keywords(linked.get("keywords")) or meta["article:tag"] or _keywords(meta.get("keywords")),
-        "language": _first(linked.get("inLanguage"), page.get("lang")),
-        "published_at": [date for date in dates if isinstance(date, str)],
-        "external_id": identity,
+        "language": _first(_language(linked.get("inLanguage")), page.get("lang"), meta.get("og:locale")),
+        "published_at": _dates(linked, meta, item, seen),
+        "external_id": address or source.relative,
         "canonical_url": address,
-        "image": _image(linked.get("image"), meta, address),
+        "image": _image(linked.get("image"), meta, base or address),
     }
-    yield Story(source.name, 1, draft, expires=meta.get("article:expiration_time") or linked.get("expires"))
+    expires = meta.get("article:expiration_time") or linked.get("expires")
+    yield Story(source.name, 1, draft, tuple(notes), base=base or address, expires=expires)
 
 
-def _json_ld(page: html.HtmlElement) -> dict[str, Any]:
-    """Return the first article among the page's JSON-LD, also from within a ``@graph``."""
-    for script in page.iterfind('.//script[@type="application/ld+json"]'):
-        try:
-            waiting = [json.loads(script.text or "")]
-        except (ValueError, RecursionError):
-            continue  # the page says it in other ways too
-        while waiting:
-            node = waiting.pop(0)
-            if isinstance(node, list):
-                waiting += node
-            elif isinstance(node, dict):
-                kinds = node.get("@type")
-                if any(_ARTICLES.search(str(kind)) for kind in (kinds if isinstance(kinds, list) else [kinds])):
-                    return node
-                waiting += [node.get("@graph"), node.get("mainEntity")]
-    return {}
+def _dates(linked: dict[str, Any], meta: dict[str, Any], item: dict[str, str], seen: dict[str, str]) -> list[str]:
+    """Return all that may date an article, the best first."""
+    found = (
+        linked.get("datePublished"),
+        meta.get("article:published_time"),
+        item.get("datePublished"),
+        seen.get("date"),
+        linked.get("dateCreated"),
+        linked.get("dateModified"),
+        meta.get("article:modified_time"),
+    )
+    return [each.strip() for each in found if isinstance(each, str) and each.strip()]
+
+
+def _address(
+    canonical: str, linked: dict[str, Any], meta: dict[str, Any], item: dict[str, str], base: str, fetched: str
+) -> str:
+    """Return the page's address; a site's front page, which some name on every page, only where there is no other."""
+    main = linked.get("mainEntityOfPage")
+    named = (
+        linked.get("url"),
+        main.get("@id") if isinstance(main, dict) else main,
+        meta.get("og:url"),
+        item.get("url"),
+    )
+    found = [canonical, *(resolved(each, base) for each in named if isinstance(each, str) and each), fetched]
+    found = [each for each in found if each.startswith(("http://", "https://"))]
+    return next((each for each in found if each.partition("//")[2].rstrip("/").count("/")), next(iter(found), ""))
+
+
+def _body(page: html.HtmlElement, linked: dict[str, Any], title: str) -> tuple[str, list[str]]:
+    """Return the text: what is marked as such, else what the page shows, unless its JSON-LD holds far more of it."""
+    body = _microdata(page).get("articleBody", "") or main_text(page, title, _LABELLED)
+    said = linked.get("articleBody")
+    if isinstance(said, str) and len(plain(said)) > 2 * len(plain(body)):
+        return (said if "</p>" in said else paragraphs(plain(said) if "\n" not in said else said)), []
+    return body, []
 
 
 def _meta(page: html.HtmlElement) -> dict[str, Any]:
@@ -91,7 +135,7 @@ def _meta(page: html.HtmlElement) -> dict[str, Any]:
 
 def _microdata(page: html.HtmlElement) -> dict[str, str]:
     found: dict[str, str] = {}
-    item = next((each for each in page.iterfind(".//*[@itemtype]") if _ARTICLES.search(each.get("itemtype", ""))), None)
+    item = next((each for each in page.iterfind(".//*[@itemtype]") if ARTICLES.search(each.get("itemtype", ""))), None)
     if item is None:
         return found
     for element in item.iterfind(".//*[@itemprop]"):
@@ -121,32 +165,11 @@ def _visible(page: html.HtmlElement, address: str) -> dict[str, str]:
     for match in _LABELLED.finditer(joined):
         if len(match[0]) <= LONGEST_LABELLED and not match[2].endswith((".", "!", "?")):
             labelled.setdefault(_LABELS.get(match[1].lower(), match[1].lower()), match[2])
-    if "date" not in labelled and (marked := page.find(".//time[@datetime]")) is not None:
-        found["date"] = marked.get("datetime", "")
+    marked = (time.get("datetime", "") for time in page.iterfind(".//time[@datetime]"))
+    if "date" not in labelled and (date := next((each for each in marked if re.match(r"\s*\d{4}-?\d\d", each)), "")):
+        found["date"] = date
     labelled.pop("date", None)  # its wording is a reader's; trafilatura knows many of them
     return found | labelled
-
-
-def _main_text(page: html.HtmlElement, title: str) -> str:
-    """Return the article's HTML, without the title and the "Posted by" lines above it."""
-    extracted = trafilatura.extract(
-        page,
-        output_format="html",
-        include_comments=False,
-        include_links=True,
-        include_images=True,
-        include_formatting=True,
-    )
-    if not extracted:
-        return ""
-    body: Any = html.fromstring(extracted).find(".//body")
-    if body is None:
-        return ""
-    while len(body) and (
-        _LABELLED.fullmatch(seen := " ".join(str(body[0].text_content()).split())) or seen == plain(title)
-    ):
-        body.remove(body[0])
-    return inner(body)
 
 
 def _first(*values: Any) -> str:
@@ -156,18 +179,6 @@ def _first(*values: Any) -> str:
 def _text(value: Any) -> str:
     value = value[0] if isinstance(value, list) and value else value
     return value if isinstance(value, str) else ""
-
-
-def _people(value: Any) -> list[str | dict[str, str]]:
-    people: list[str | dict[str, str]] = []
-    for person in value if isinstance(value, list) else [value]:
-        if isinstance(person, str) and person.strip():
-            people.append(person)
-        elif isinstance(person, dict) and isinstance(name := person.get("name"), str):
-            address = person.get("url")
-            is_address = isinstance(address, str) and address.startswith(("http://", "https://"))
-            people.append({"name": name, "url": str(address)} if is_address else name)
-    return people
 
 
 def _listed(names: str) -> list[str]:
@@ -180,14 +191,32 @@ def _keywords(value: Any) -> list[str]:
 
 
 def _link(page: html.HtmlElement, relation: str) -> str:
-    found = page.find(f'.//link[@rel="{relation}"]')
-    return "" if found is None else found.get("href", "")
+    return next(
+        (
+            href
+            for each in page.iter("link")
+            if relation in each.get("rel", "").lower().split() and (href := each.get("href"))
+        ),
+        "",
+    )
+
+
+def _attribute(page: html.HtmlElement, path: str, name: str) -> str:
+    return next((value for each in page.iterfind(path) if (value := each.get(name))), "")
+
+
+def _language(value: Any) -> str:
+    value = value[0] if isinstance(value, list) and value else value
+    if isinstance(value, dict):
+        value = value.get("alternateName") or value.get("name")
+    return value if isinstance(value, str) else ""
 
 
 def _image(value: Any, meta: dict[str, Any], address: str) -> dict[str, str] | None:
     value = value[0] if isinstance(value, list) and value else value
-    found = value.get("url") if isinstance(value, dict) else value
+    found = (value.get("url") or value.get("contentUrl")) if isinstance(value, dict) else value
+    found = found[0] if isinstance(found, list) and found else found
     named = _first(found, meta.get("og:image"))
-    url = urljoin(address, named) if named else ""
+    url = resolved(named, address) if named else ""
     alt = meta.get("og:image:alt", "")
     return {"url": url, **({"alt": alt} if alt else {})} if url.startswith(("http://", "https://")) else None
