@@ -65,14 +65,16 @@ _ZONES = {  # hours from UTC; where one name has several meanings, the one of mo
     "HST": -10,
 }
 _AMBIGUOUS_ZONES = frozenset(("BST", "IST", "CST", "AST", "ADT", "MST", "EAT", "ECT", "SST", "PST", "ART"))
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}(:\d{2}(:\d{2}([.,]\d+)?)?)?([Zz]|[+-]\d{2}(:?\d{2})?)?)?", re.ASCII)
+_ISO = re.compile(
+    r"\d{4}-\d{2}-\d{2}([Tt ]\d{2}(:\d{2}(:\d{2}([.,]\d+)?)?)?( ?([Zz]|[+-]\d{2}(:?\d{2})?))?)?", re.ASCII
+)
 _WEEK = re.compile(r"\d{4}-W\d{2}(-\d)?", re.ASCII)
 _BASIC = re.compile(r"\d{8}(T\d{4}(\d{2})?([.,]\d+)?(Z|[+-]\d{2}(:?\d{2})?)?)?", re.ASCII)
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})", re.ASCII)
 _EPOCH = re.compile(r"[1-9]\d{9}|[1-9]\d{12}", re.ASCII)
 _MONTH = re.compile(r"(\d{4})[-/](\d{1,2})", re.ASCII)
 _YEAR = re.compile(r"\d{4}", re.ASCII)
-_NUMERIC = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)", re.ASCII)
+_NUMERIC = re.compile(r"(?<!\d)(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d{2})(?!\d)", re.ASCII)
 _BRACKETS = re.compile(r"\[[^\]]*\]|\([^)]*\)")
 _ZONE_NAME = re.compile(r"\b([A-Z][A-Za-z_]+/[A-Z][A-Za-z_/+-]+)$")
 _ABBREVIATION = re.compile(r"(?<![A-Za-z])([A-Z]{2,5})$")
@@ -155,7 +157,9 @@ _ZONELESS = "a date names no time zone: read as UTC"
 def _exact(text: str) -> ReadDate | None:
     """Read the forms that mean one thing."""
     if _ISO.fullmatch(text) or _WEEK.fullmatch(text) or _BASIC.fullmatch(text):
-        found = datetime.fromisoformat(text.upper().replace(",", "."))
+        found = datetime.fromisoformat(
+            re.sub(r"(?<=:\d\d) (?=[Z+-])|(?<=\.\d) (?=[Z+-])", "", text.upper().replace(",", "."))
+        )
         return ReadDate(found, _ZONELESS if found.tzinfo is None and _has_time(text) else "")
     if compact := _COMPACT.fullmatch(text):
         return ReadDate(datetime(*map(int, compact.groups())), _ZONELESS)  # type: ignore[arg-type]  # noqa: DTZ001

@@ -12,6 +12,7 @@ from newswire_cli.importing.stories import Fault, Found, Skipped, Story
 SENT = frozenset(ArticleDraft.model_fields) | {"author"}
 ANSWERED = frozenset({*Article.model_fields, "reading_minutes", "language_detected", "kind", "changed"}) - SENT
 """What the API adds by itself, and would refuse when sent."""
+PUBLIC = ("published", "publish", "scheduled", "live", "public")
 _OURS = {"id", "version", "status", "publisher"}
 
 
@@ -32,6 +33,9 @@ def read(source: Source) -> Iterator[Found]:
 def _story(file: str, line: int | None, members: dict[str, Any], notes: tuple[str, ...]) -> Found:
     if members.get("status") == "retracted":
         return Skipped(file, line, "was retracted")
+    status = str(members.get("status") or "published").lower()
+    if status not in PUBLIC or members.get("draft") not in (None, False) or members.get("published") is False:
+        return Skipped(file, line, f"is not published but '{status}'" if status not in PUBLIC else "is a draft")
     draft = {name: value for name, value in members.items() if name in SENT and value is not None}
     identity = draft.get("external_id", members.get("id"))
     if identity is None or isinstance(identity, dict | list | bool):

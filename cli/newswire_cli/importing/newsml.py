@@ -6,7 +6,7 @@ from typing import Any
 from lxml import etree
 
 from newswire_cli.importing import nitf
-from newswire_cli.importing.markup import authors_of, inner, paragraphs
+from newswire_cli.importing.markup import authors_of, inner, is_markup, text_as_html
 from newswire_cli.importing.safe_xml import line_of, local_name, text
 from newswire_cli.importing.sources import Source
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story
@@ -66,16 +66,20 @@ def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> Found:
         or inside.get("topics"),
         "language": (language.get("tag", "") if language is not None else "")
         or item.get("{http://www.w3.org/XML/1998/namespace}lang"),
-        "published_at": _text(item, "itemMeta/firstCreated")
-        or _text(item, "contentMeta/contentCreated")
-        or _text(item, "itemMeta/versionCreated"),
+        "published_at": [
+            said
+            for step in ("itemMeta/firstCreated", "contentMeta/contentCreated", "itemMeta/versionCreated")
+            if (said := _text(item, step))
+        ],
         "embargo_until": _text(item, "itemMeta/embargoed"),
         "external_id": identity,
         "urgency": int(urgency) if urgency in tuple("123456789") else inside.get("urgency"),
         "source_version": int(version) if version.isascii() and version.isdigit() else None,
         "metadata": inside.get("metadata", {}) | _metadata(item),
     }
-    return Story(file, line, draft, notes)
+    return Story(
+        file, line, draft, notes, expires=_text(item, "itemMeta/expires") or _text(item, "contentMeta/expires")
+    )
 
 
 def _content(item: etree._Element) -> dict[str, Any] | None:
@@ -92,7 +96,8 @@ def _content(item: etree._Element) -> dict[str, Any] | None:
         return {"body": inner(markup)}
     for data in item.iterfind(_path("contentSet/inlineData")):
         if data.get("contenttype", "text/plain").startswith("text/plain"):
-            return {"body": paragraphs("".join(map(str, data.itertext())))}
+            inside = "".join(map(str, data.itertext()))
+            return {"body": inside if is_markup(inside) else text_as_html(inside)}
     return None
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from newswire_cli.importing.json_documents import values
@@ -9,7 +10,7 @@ from newswire_cli.importing.markup import authors_of, paragraphs, plain
 from newswire_cli.importing.sources import Source
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story
 
-WITH_TEXT = (None, "text", "composite")
+WITH_TEXT = (None, "text", "composite", "article")
 _MAIN = ("main", None, "headline", "text", "html", "html5", "richtext", "summary")
 _MARKUP_TYPES = ("text/html", "application/xhtml+xml")
 _BODY = re.compile(r"(?is)<body\b[^>]*>(.*)</body>")
@@ -21,30 +22,42 @@ def read(source: Source) -> Iterator[Found]:
         if isinstance(found, Fault):
             yield found
         else:
-            yield _story(*found)
+            file, line, item = found
+            path = PurePath(source.relative).with_suffix("").as_posix() if file == source.name and line == 1 else ""
+            yield _story(file, line, item, path)
 
 
-def _story(file: str, line: int | None, item: dict[str, Any]) -> Found:
+def _story(file: str, line: int | None, item: dict[str, Any], path: str) -> Found:
     one = _lower(item)
+    notes: list[str] = []
     kind, status = one.get("type"), one.get("pubstatus", "usable")
     if kind not in WITH_TEXT:
         return Skipped(file, line, f"is of type '{kind}' and carries no text")
     if status != "usable":
         return Skipped(file, line, f"is not published but '{status}'")
-    identity = _alternative(one, "newswire:external-id") or one.get("uri")
+    body = _body(one)
+    if kind is None and not body.strip():
+        return Skipped(file, line, "carries no text")
+    identity = _alternative(one, "newswire:external-id") or one.get("uri") or one.get("guid")
+    if not identity and path:
+        identity, notes = path, ["has neither uri nor guid: known by its path"]
     if not identity:
-        return Fault(file, line, "has no uri, so that it could not be known again")
+        return Fault(file, line, "has neither uri nor guid, so that it could not be known again")
     version = str(one.get("version", ""))
     categories, topics = _subjects(one)
     draft = {
         "title": plain(_main(one, "headlines", "headline") or str(one.get("title", ""))),
-        "body": _body(one),
+        "body": body,
         "summary": plain(_main(one, "descriptions", "description_summary") or one.get("description_text", "")),
         "authors": _authors(one),
         "category": categories[0] if categories else "",
         "topics": [*categories[1:], *topics],
         "language": one.get("language", ""),
-        "published_at": one.get("firstcreated") or one.get("contentcreated") or one.get("versioncreated"),
+        "published_at": [
+            one[name]
+            for name in ("firstpublished", "firstcreated", "contentcreated", "versioncreated")
+            if one.get(name)
+        ],
         "embargo_until": one.get("embargoeduntil") or one.get("embargoed"),
         "external_id": str(identity),
         "canonical_url": _alternative(one, "newswire:canonical-url"),
@@ -62,7 +75,7 @@ def _story(file: str, line: int | None, item: dict[str, Any]) -> Found:
             if one.get(member)
         },
     }
-    return Story(file, line, draft)
+    return Story(file, line, draft, tuple(notes), expires=one.get("expires") or one.get("expiry"))
 
 
 def _lower(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 from lxml import etree
@@ -9,7 +10,7 @@ from lxml import etree
 from newswire_cli.importing.markup import authors_of
 from newswire_cli.importing.safe_xml import line_of, local_name, text
 from newswire_cli.importing.sources import Source
-from newswire_cli.importing.stories import Fault, Found, Story
+from newswire_cli.importing.stories import Found, Skipped, Story
 from newswire_cli.importing.xml_document import parse
 
 _KEPT = frozenset(
@@ -20,26 +21,54 @@ _LEFT_OUT = frozenset("media-metadata media-object media-producer nitf-table-met
 
 
 def read(source: Source) -> Iterator[Found]:
-    """Read one article."""
+    """Read one article; its path in the folder is its ``external_id`` where it has no id."""
     root, notes = parse(source)
+    if reason := _not_public(root):
+        yield Skipped(source.name, line_of(root), reason)
+        return
     identity = _attribute(root, "doc-id", "id-string")
-    draft = content(root) | {
-        "published_at": _attribute(root, "date.release", "norm")
-        or _attribute(root, "date.issue", "norm")
-        or _attribute(root, "pubdata", "date.publication"),
-        "external_id": identity,
-    }
-    if identity:
-        yield Story(source.name, line_of(root), draft, notes)
-    else:
-        yield Fault(source.name, line_of(root), "has no doc-id with an id-string, so that it could not be known again")
+    if not identity:
+        identity = PurePath(source.relative).with_suffix("").as_posix()
+        notes = (*notes, "has no doc-id with an id-string: known by its path")
+    draft = content(root) | {"published_at": _dates(root), "external_id": identity}
+    if _status(root) == "embargoed":
+        draft["embargo_until"] = _attribute(root, "date.release", "norm")
+    yield Story(source.name, line_of(root), draft, notes, expires=_attribute(root, "date.expire", "norm") or None)
+
+
+def _not_public(root: etree._Element) -> str:
+    status = _status(root)
+    if status == "embargoed" and _attribute(root, "date.release", "norm"):
+        return ""
+    return "" if status == "usable" else f"is not published but '{status[:40]}'"
+
+
+def _status(root: etree._Element) -> str:
+    return _attribute(root, "docdata", "management-status") or "usable"
+
+
+def _dates(root: etree._Element) -> list[str]:
+    """Return all that may date it, the best first."""
+    stated = [
+        ("date.release", "norm"),
+        ("date.issue", "norm"),
+        ("pubdata", "date.publication"),
+        ("story.date", "norm"),
+    ]
+    found = [_attribute(root, name, attribute) for name, attribute in stated]
+    return [date for date in found if date]
 
 
 def content(root: etree._Element) -> dict[str, Any]:
-    """Return the members of an article that stand in an ``nitf`` element, also one inside a NewsML-G2 item."""
-    head = _first(root, "body.head")
+    """Return the members of an article that stand in an ``nitf`` element, also one inside a NewsML-G2 item.
+
+    Notes to editors are not for readers, wherever they stand.
+    """
+    for note in list(_all(root, "note")):
+        _remove(note)
+    whole = _child(root, "body")
+    head, inside = _child(whole, "body.head"), _child(whole, "body.content")
     byline = _first(head, "byline")
-    inside = _first(root, "body.content")
     topics = [found for element in _all(root, "keyword") if (found := element.get("key"))]
     topics += [
         found
@@ -49,7 +78,7 @@ def content(root: etree._Element) -> dict[str, Any]:
     urgency = _attribute(root, "urgency", "ed-urg")
     return {
         "title": text(_first(head, "hl1")) or text(_first(root, "title")),
-        "body": _html(inside) if inside is not None else "",
+        "body": _html(inside) if inside is not None else _html_without_parts(whole),
         "summary": text(_first(head, "abstract")) or text(_first(head, "hl2")),
         "authors": _authors(byline),
         "category": _attribute(root, "pubdata", "position.section"),
@@ -105,6 +134,16 @@ def _html(element: etree._Element) -> str:
     return "".join(parts).strip()
 
 
+def _html_without_parts(body: etree._Element | None) -> str:
+    """Return the HTML of a body that has its text beside, not inside, a ``body.content``."""
+    if body is None:
+        return ""
+    for name in ("body.head", "body.end"):
+        for part in list(body.iterchildren("{*}" + name)):
+            _remove(part)
+    return _html(body)
+
+
 def _tagged(element: etree._Element, name: str) -> str:
     inside = _html(element)
     if name == "a" and (target := element.get("href")):
@@ -118,6 +157,22 @@ def _tagged(element: etree._Element, name: str) -> str:
     if tag in ("br", "hr"):
         return f"<{tag}>"
     return f"<{tag}>{inside}</{tag}>" if tag else inside
+
+
+def _remove(element: etree._Element) -> None:
+    """Take an element out, and leave the text that follows it."""
+    parent, before, tail = element.getparent(), element.getprevious(), element.tail or ""
+    if parent is None:
+        return
+    if before is not None:
+        before.tail = (before.tail or "") + tail
+    else:
+        parent.text = (parent.text or "") + tail
+    parent.remove(element)
+
+
+def _child(element: etree._Element | None, name: str) -> etree._Element | None:
+    return None if element is None else next(element.iterchildren("{*}" + name), None)
 
 
 def _all(element: etree._Element | None, name: str) -> Iterator[etree._Element]:

@@ -33,7 +33,7 @@ _NINJS = re.compile(
     rb'"(?:headlines?|bodies|body_(?:html|xhtml|text|main|richtext)|version_?created|pubstatus|standard)"\s*:',
     re.IGNORECASE,
 )
-_URI = re.compile(rb'"uri"\s*:')
+_URI = re.compile(rb'"(?:uri|guid)"\s*:')
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|article|main|title|meta|div|p)\b", re.IGNORECASE)
 _XML = re.compile(rb"(?:[^<]|<(?:br|b|/b)\b[^>]*>){0,4000}+(?:<\?xml\s|<rss\b|<feed\b|<rdf:RDF\b)")
 _ROOT = re.compile(r"<(?:[\w.-]+:)?([A-Za-z]\w*)(?=[\s/>])")
