@@ -117,7 +117,7 @@ def service(name: str, environment: dict[str, str], log: Path, ready_at: str = "
             return False
 
     try:
-        until(ready, 60)
+        until(ready, 180)
         yield site
     finally:
         process.terminate()
