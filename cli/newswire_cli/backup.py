@@ -15,10 +15,8 @@ if TYPE_CHECKING:
 PAGE = 500
 GROUP_OF_NOTIFY = "notify"
 _READ_OTHERWISE = frozenset(
-    (
-        "article articles audit external stream checkpoint dead-letters rate labels:category labels:topic index reindex"
-        " unindexed-retractions"
-    ).split()
+    "article articles audit external stream checkpoint dead-letters rate index reindex unindexed-retractions"
+    " labels:category labels:topic labels:forms labels:spelled labels:of labels:spellings".split()
 )
 """Records that are read in another way, made anew, or of the moment."""
 Advance = Callable[[], None]

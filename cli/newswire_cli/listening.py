@@ -12,6 +12,7 @@ from httpx_sse import SSEError, connect_sse
 from rich.console import Console
 from rich.text import Text
 
+from newswire.characters import escaped
 from newswire_cli.console import fail
 from newswire_cli.patience import LATER, pause, retry_after, unreachable
 from newswire_notify.live import ENDED, TRIMMED
@@ -113,8 +114,8 @@ def _line(event: dict[str, Any]) -> Text:
 
 
 def _printable(text: str) -> str:
-    """Leave out what would move the cursor or change colours: titles are other people's."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    """Write out what would move the cursor or change colours: titles are other people's."""
+    return escaped(text)
 
 
 def _post(poster: httpx.Client, url: str, secret: str, event: dict[str, Any]) -> str:

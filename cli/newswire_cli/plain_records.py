@@ -1,6 +1,6 @@
 """Records of every kind as their type in Redis has them: read for a backup, and restored."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from newswire_cli.store import Store
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 PAGE = 500
 
 
-async def all_but(redis: "Redis", keys: "Keyspace", kinds: Collection[str]) -> AsyncIterator["Record"]:
-    """Read every record of the namespace, but those of which the name, or what stands before its first colon, is given."""
+async def all_but(redis: "Redis", keys: "Keyspace", kinds: frozenset[str]) -> AsyncIterator["Record"]:
+    """Read every record of the namespace, but those of which the name, or its part before the first or second colon, is given."""
     prefix = keys.key("")
     page: list[str] = []
     async for raw_name in redis.scan_iter(f"{prefix}*", count=PAGE):
         name = raw_name.decode()
         rest = name.removeprefix(prefix)
-        if rest in kinds or rest.partition(":")[0] in kinds:
+        parts = rest.split(":", 2)
+        if not kinds.isdisjoint((rest, parts[0], ":".join(parts[:2]))):
             continue
         page.append(name)
         if len(page) == PAGE:

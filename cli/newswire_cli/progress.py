@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from newswire.characters import escaped
+
 SHOWN_AFTER = 2.0
 """Seconds."""
 
@@ -47,8 +49,9 @@ class Progress:
             self._bars.start()
 
     def print(self, line: str) -> None:
-        """Print a line on stderr, above the bar."""
+        """Print a line on stderr, above the bar; it may quote what others wrote."""
+        line = escaped(line)
         if self._shown:
-            self._console.print(line)
+            self._console.print(line, markup=False, highlight=False)
         else:
             print(line, file=sys.stderr, flush=True)

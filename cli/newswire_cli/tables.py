@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from newswire.characters import escaped
 from newswire_cli.console import say
 
 
@@ -18,5 +19,5 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     table = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for row in rows:
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+        table.add_row(*(Text(escaped(cell), overflow="fold") for cell in row))
     Console().print(table)

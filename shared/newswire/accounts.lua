@@ -10,27 +10,36 @@ local function tell(changes, counter, account)
   redis.call('XADD', changes, 'MAXLEN', '~', TOLD, '*', 'count', redis.call('INCR', counter), 'account', account)
 end
 
-local function open_account(record, names, name, now, schema)
+-- Makes an account unless it is there. Two names of one folded form would be one account to whoever filters by them: answers the
+-- name that is taken where the new one is like it, else whether the account is new.
+local function open_account(record, names, forms, name, now, schema, form)
   if redis.call('EXISTS', record) == 1 then return false end
+  local alike = redis.call('HGET', forms, form)
+  if alike and alike ~= name then return alike end
+  redis.call('HSET', forms, form, name)
   redis.call('HSET', record, 'schema', schema, 'name', name, 'created_at', now)
   redis.call('ZADD', names, 0, name)
   return true
 end
 
--- KEYS account, names of all accounts; ARGV name, now (RFC 3339), schema. Answers whether it is new.
+-- KEYS account, names of all accounts, folded names of all accounts; ARGV name, now (RFC 3339), schema, folded name. Answers 1 where it
+-- is new, 0 where it is not, or the name of another account that it is like.
 local function create_account(keys, argv)
-  return open_account(keys[1], keys[2], argv[1], argv[2], argv[3]) and 1 or 0
+  local opened = open_account(keys[1], keys[2], keys[3], argv[1], argv[2], argv[3], argv[4])
+  return type(opened) == 'string' and opened or (opened and 1 or 0)
 end
 
--- KEYS key, ids of all keys, ids of the account's keys, account, names of all accounts
--- ARGV 1 id, 2 name of the account, 3 now (RFC 3339), 4 schema, then the fields of the key. Answers DISABLED, or what was
--- made that was not there before: any of ACCOUNT, KEY
+-- KEYS key, ids of all keys, ids of the account's keys, account, names of all accounts, folded names of all accounts
+-- ARGV 1 id, 2 name of the account, 3 now (RFC 3339), 4 schema, 5 folded name, then the fields of the key. Answers DISABLED, ALIKE and
+-- the name of another account, or what was made that was not there before: any of ACCOUNT, KEY
 local function create_key(keys, argv)
   local made = {}
-  if open_account(keys[4], keys[5], argv[2], argv[3], argv[4]) then made[1] = 'ACCOUNT' end
+  local opened = open_account(keys[4], keys[5], keys[6], argv[2], argv[3], argv[4], argv[5])
+  if type(opened) == 'string' then return {'ALIKE', opened} end
+  if opened then made[1] = 'ACCOUNT' end
   if redis.call('HEXISTS', keys[4], 'disabled_at') == 1 then return 'DISABLED' end
   if redis.call('DEL', keys[1]) == 0 then made[#made + 1] = 'KEY' end
-  redis.call('HSET', keys[1], 'schema', argv[4], 'id', argv[1], 'account', argv[2], 'created_at', argv[3], unpack(argv, 5))
+  redis.call('HSET', keys[1], 'schema', argv[4], 'id', argv[1], 'account', argv[2], 'created_at', argv[3], unpack(argv, 6))
   for _, name in ipairs(LIMITS) do
     local value = redis.call('HGET', keys[4], name)
     if value then redis.call('HSET', keys[1], name, value) end

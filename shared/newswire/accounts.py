@@ -9,7 +9,6 @@ import hmac
 import re
 import secrets
 import time
-import unicodedata
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +23,9 @@ from ulid import ULID
 from newswire import audit
 from newswire.audit import COMMAND_LINE, Act, Actor, ActorType
 from newswire.authentication_failures import AuthenticationFailures, credential_hash
+from newswire.characters import says_something, unfit_for_label
 from newswire.client_address import client_address, client_of
+from newswire.folding import fold
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.problems import forbidden, unauthorised
@@ -67,6 +68,11 @@ class Caller:
         """What narrows all that the account reads, is told of and replays; None where it may read all."""
         return None if self.stored_entitlement is None else read_entitlement(self.stored_entitlement)
 
+    @property
+    def sees_scheduled(self) -> bool:
+        """Whether the key reads what its account has under embargo: not where it may only read what is out."""
+        return Scope.PUBLISH in self.scopes or Scope.ADMIN in self.scopes
+
     def may(self, scope: Scope) -> bool:
         """Tell whether the key allows this."""
         return scope in self.scopes or (Scope.ADMIN in self.scopes and scope is not Scope.PUBLISH)
@@ -84,6 +90,13 @@ class UnfitName(ValueError):
     """An account's name or a given token is not of the form it must have."""
 
 
+class AlikeName(UnfitName):
+    """There is an account whose name differs from this one only in case, accents, width or what cannot be seen."""
+
+    def __init__(self, name: str, taken: str) -> None:
+        super().__init__(f"the name {name!r} is too like {taken!r}, which is another account's")
+
+
 class Disabled(ValueError):
     """The account is disabled: it gets no new keys."""
 
@@ -95,12 +108,31 @@ def new_token() -> str:
 
 def check_account(name: str) -> str:
     """Return an account's name if it may be one: one printable line that does not begin with '-' (which excludes in filters)."""
-    printable = all(unicodedata.category(char)[0] != "C" for char in name)
-    if not 1 <= len(name) <= LONGEST_ACCOUNT or name != " ".join(name.split()) or name.startswith("-") or not printable:
+    if not 1 <= len(name) <= LONGEST_ACCOUNT or name != " ".join(name.split()) or name.startswith("-"):
         raise UnfitName(
             f"an account's name is one line of 1 to {LONGEST_ACCOUNT} characters that does not begin with '-'"
         )
+    if unfit := unfit_for_label(name):
+        raise UnfitName(f"an account's name must not hold {unfit}")
+    if not fold(name) or not says_something(name):
+        raise UnfitName("an account's name must hold a letter, a digit or a sign")
     return name
+
+
+async def index_account_names(redis: "Redis", keys: Keyspace, name: str) -> None:
+    """Before an account is made: see to it that the folded names of all accounts are on record, also of older ones."""
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.exists(keys.key("account", name))
+        pipe.zcard(keys.key("accounts"))
+        pipe.hlen(keys.key("account-forms"))
+        known, accounts, forms = await pipe.execute()
+    if known or accounts == forms:
+        return
+    names = [found.decode() for found in await redis.zrange(keys.key("accounts"), 0, -1)]
+    async with redis.pipeline(transaction=False) as pipe:
+        for found in names:
+            pipe.hsetnx(keys.key("account-forms"), fold(found), found)
+        await pipe.execute()
 
 
 async def create_key(
@@ -118,7 +150,7 @@ async def create_key(
     A given token (of the same form as all) is taken as it is, and may be given again.
 
     Raises:
-        UnfitName: no account may have this name, or the given token is of another form.
+        UnfitName: no account may have this name, or the given token is of another form; `AlikeName` where another's is like it.
         Disabled: the account is disabled.
     """
     check_account(account)
@@ -135,6 +167,7 @@ async def create_key(
         "created_by": by.key_id or "",
         **({"expires": str(milliseconds(expires_at))} if expires_at else {}),
     }
+    await index_account_names(redis, keys, account)
     answer = await account_functions(redis, keys).call(
         "create_key",
         [
@@ -143,11 +176,21 @@ async def create_key(
             keys.key("keys", "of", account),
             keys.key("account", account),
             keys.key("accounts"),
+            keys.key("account-forms"),
         ],
-        [parts[1], account, now.isoformat(), INGEST_SCHEMA, *(part for pair in fields.items() for part in pair)],
+        [
+            parts[1],
+            account,
+            now.isoformat(),
+            INGEST_SCHEMA,
+            fold(account),
+            *(part for pair in fields.items() for part in pair),
+        ],
     )
     if answer == b"DISABLED":
         raise Disabled(f"the account {account!r} is disabled")
+    if answer[:1] == [b"ALIKE"]:
+        raise AlikeName(account, answer[1].decode())
     if b"ACCOUNT" in answer:
         await audit.record(redis, keys, by, Act.ACCOUNT_CREATED, "account", account)
     if b"KEY" in answer:

@@ -5,8 +5,6 @@ from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
-    AnyHttpUrl,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -16,59 +14,27 @@ from pydantic import (
     model_validator,
 )
 
+from newswire.fields import (
+    METADATA_LIMIT,
+    ExternalId,
+    Headline,
+    Label,
+    LanguageTag,
+    LongNote,
+    MetadataName,
+    MetadataValue,
+    Moment,
+    Name,
+    Note,
+    Text,
+    Url,
+)
 from newswire.folding import fold
-from newswire.rfc3339 import EXAMPLE, FIX, parse_date_time
 from newswire.rules import broken_rule
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 PAST_TOLERANCE = timedelta(minutes=5)
 """How long after its time an embargo is still taken for one that ended on the way here."""
-METADATA_LIMIT = 4096
-LANGUAGE_TAG = r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$"
-
-
-def _storable(value: str) -> str:
-    if "\x00" in value:
-        raise ValueError("must not hold a NUL character")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must not hold a lone surrogate") from None
-    return value
-
-
-def _one_line(value: str) -> str:
-    line = " ".join(value.split())
-    if not line:
-        raise ValueError("must not be blank")
-    return line
-
-
-def _http_url(value: str) -> str:
-    AnyHttpUrl(value)
-    return value
-
-
-def _moment(value: Any) -> datetime:
-    """Read a date-time. Numbers, and strings of digits, are no date-times: they would be taken for seconds since 1970."""
-    try:
-        if isinstance(value, datetime) and value.tzinfo is not None:
-            return value.astimezone(UTC)
-        if isinstance(value, str):
-            return parse_date_time(value)
-    except OverflowError:
-        raise broken_rule("lies outside the years 1 to 9999", FIX) from None
-    except ValueError as error:
-        raise broken_rule(str(error), FIX) from None
-    raise broken_rule(f"must be an RFC 3339 date-time such as {EXAMPLE}", FIX)
-
-
-Text = Annotated[str, AfterValidator(_storable)]
-Line = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable), AfterValidator(_one_line)]
-Label = Annotated[Line, StringConstraints(max_length=100)]
-Url = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable), AfterValidator(_http_url)]
-Moment = Annotated[datetime, BeforeValidator(_moment)]
-ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable)]
 
 
 class Status(StrEnum):
@@ -93,7 +59,7 @@ class AuthorDraft(Author):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[Line, StringConstraints(max_length=200)]
+    name: Name
     url: Url | None = None
 
 
@@ -116,9 +82,9 @@ class ImageDraft(Image):
     model_config = ConfigDict(extra="forbid")
 
     url: Url
-    alt: Annotated[Text, StringConstraints(max_length=1000)] | None = None
-    caption: Annotated[Text, StringConstraints(max_length=1000)] | None = None
-    credit: Annotated[Text, StringConstraints(max_length=300)] | None = None
+    alt: Note | None = None
+    caption: Note | None = None
+    credit: Annotated[Note, StringConstraints(max_length=300)] | None = None
     width: Annotated[int, Field(ge=1, le=100_000)] | None = None
     height: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
@@ -132,20 +98,20 @@ class ArticleDraft(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    title: Annotated[Line, StringConstraints(max_length=300)]
+    title: Headline
     body: Text
-    summary: Annotated[Text, StringConstraints(max_length=2000)] | None = None
+    summary: LongNote | None = None
     authors: Annotated[list[Annotated[AuthorDraft, BeforeValidator(_author)]], Field(max_length=50)] = []
     category: Label | None = None
     topics: Annotated[list[Label], Field(max_length=50)] = []
-    language: Annotated[str, StringConstraints(pattern=LANGUAGE_TAG, max_length=35)] | None = None
+    language: LanguageTag | None = None
     published_at: Moment | None = None
     external_id: ExternalId | None = None
     canonical_url: Url | None = None
     image: ImageDraft | None = None
     urgency: Annotated[int, Field(ge=1, le=9, strict=True)] | None = None
-    metadata: dict[Annotated[Text, StringConstraints(min_length=1, max_length=100)], Text] = {}
-    correction_note: Annotated[Text, StringConstraints(max_length=2000)] | None = None
+    metadata: dict[MetadataName, MetadataValue] = {}
+    correction_note: LongNote | None = None
     embargo_until: Moment | None = None
     embargo_lifted: Annotated[bool, Field(strict=True)] = False
     """An ``embargo_until`` in the past is meant: the embargo is over, and the article is published at once."""
@@ -260,7 +226,7 @@ class Retraction(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[Text, StringConstraints(max_length=1000)] | None = None
+    reason: Note | None = None
 
     @model_validator(mode="after")
     def _blank_is_none(self) -> Self:

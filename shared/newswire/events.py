@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from newswire.article import Article, Status, Tombstone
 
 FIELD = "__data__"
-SCHEMA_ROOT = "https://newswire.example/schemas/"
+SCHEMA_URN = "urn:newswire:schema:"
+"""What the identities of schemas begin with: the same wherever an installation is reached. It serves them at ``/schemas``."""
 
 PUBLISHED = "newswire.article.published.v1"
 RETRACTED = "newswire.article.retracted.v1"
@@ -21,6 +22,8 @@ INDEXED = "newswire.article.indexed.v1"
 FANNED_OUT = "newswire.article.fanned_out.v1"
 PROGRESSED = "newswire.deliveries.progressed.v1"
 SUBSCRIPTION_DISABLED = "newswire.subscription.disabled.v1"
+ENDPOINT_TEST = "newswire.test.v1"
+"""Sent to one endpoint only, when its owner asks for it."""
 
 
 class Kind(StrEnum):
@@ -97,6 +100,14 @@ class SubscriptionDisabled(BaseModel):
     disabled_at: datetime
 
 
+class EndpointTest(BaseModel):
+    """The owner of a subscription tries its endpoint."""
+
+    model_config = ConfigDict(extra="allow")
+
+    subscription: str
+
+
 DATA_MODELS: dict[str, type[BaseModel]] = {
     PUBLISHED: ArticlePublished,
     RETRACTED: ArticleRetracted,
@@ -105,6 +116,9 @@ DATA_MODELS: dict[str, type[BaseModel]] = {
     PROGRESSED: DeliveriesProgressed,
     SUBSCRIPTION_DISABLED: SubscriptionDisabled,
 }
+"""What goes over the streams."""
+SCHEMAS: dict[str, type[BaseModel]] = {**DATA_MODELS, ENDPOINT_TEST: EndpointTest}
+"""All that a ``dataschema`` may name."""
 
 
 class CloudEvent(BaseModel):
@@ -153,7 +167,7 @@ def event(
         type=type_,
         subject=subject,
         time=time or datetime.now(UTC),
-        dataschema=SCHEMA_ROOT + type_,
+        dataschema=SCHEMA_URN + type_,
         traceparent=traceparent,
         data=data.model_dump(mode="json", exclude_none=True),
     )
@@ -177,7 +191,7 @@ def recorded_event(data: dict[str, Any], site: str) -> CloudEvent:
         type=type_,
         subject=data["id"],
         time=data["retracted_at"] if retracted else data["updated_at"],
-        dataschema=SCHEMA_ROOT + type_,
+        dataschema=SCHEMA_URN + type_,
         data=data,
     )
 

@@ -15,7 +15,8 @@ from fastapi.datastructures import QueryParams
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from newswire.analysis import DEFAULT, SEPARATOR, article_terms, article_words, bare_words, language_of, title_terms
-from newswire.article import Article, Line, Text, Tombstone
+from newswire.article import Article, Tombstone
+from newswire.fields import Line, Text
 from newswire.folding import fold
 from newswire.matching import Analysed, Place, Positions, analysed, matches, positions
 from newswire.problems import FieldError, field_errors, invalid_fields

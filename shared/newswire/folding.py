@@ -8,12 +8,16 @@ _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th"
 # Accents, Hebrew points and Arabic vowel signs. Marks of other scripts (of Thai, Devanagari, kana …) tell letters apart, and so
 # does the breve of й.
 _ACCENTS = re.compile(
-    "(?<![\u0438\u0443])\u0306|[\u0300-\u0305\u0307-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u1ab0-\u1aff\u1dc0-\u1dff\ufe00-\ufe0f\ufe20-\ufe2f]"
+    "(?<![\u0438\u0443])\u0306|"
+    # What cannot be seen (Default_Ignorable_Code_Point), but for the tags by which the emoji of flags differ.
+    "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufff8"
+    "\U000e0001\U000e0100-\U000e01ef"
+    "\u0300-\u0305\u0307-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u1ab0-\u1aff\u1dc0-\u1dff\ufe00-\ufe0f\ufe20-\ufe2f]"
 )
 
 
 def fold(text: str) -> str:
-    """Return text after NFKC, case folding, removal of accents and of repeated white space."""
+    """Return text after NFKC, case folding, removal of accents, of what cannot be seen, and of repeated white space."""
     if text.isascii():
         return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())

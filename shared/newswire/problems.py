@@ -20,12 +20,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from newswire.offload import OffloadError
+from newswire.problem_types import PATH, PROBLEM_URN, problem_type
 from newswire.rules import RULE
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-TYPE_ROOT = "https://newswire.example/problems/"
 ROOT_FIELD = "$"
 """What ``field`` says where an error is about the whole document."""
 MOST_ERRORS = 50
@@ -82,7 +82,12 @@ class Problem(Exception):
     def response(self) -> Response:
         """Return the answer that carries this problem."""
         body = orjson.dumps(_encodable(self.document()))
-        return Response(body, self.status, {"Cache-Control": "no-store"} | self.headers, MEDIA_TYPE)
+        headers = {"Cache-Control": "no-store"}
+        if self.type.startswith(
+            PROBLEM_URN
+        ):  # the type says which kind it is, the link where this installation describes it
+            headers["Link"] = f'<{PATH}/{self.type.removeprefix(PROBLEM_URN)}>; rel="type"'
+        return Response(body, self.status, headers | self.headers, MEDIA_TYPE)
 
 
 def _encodable(value: Any) -> Any:
@@ -97,8 +102,8 @@ def _encodable(value: Any) -> Any:
 
 
 def problem(status: int, name: str, detail: str, *, title: str | None = None, **more: Any) -> Problem:
-    """Make a problem of a named kind; its ``type`` is the name under `TYPE_ROOT`."""
-    return Problem(status, title or HTTPStatus(status).phrase, detail, type=TYPE_ROOT + name, **more)
+    """Make a problem of a named kind; its ``type`` is that of `newswire.problem_types`."""
+    return Problem(status, title or HTTPStatus(status).phrase, detail, type=problem_type(name), **more)
 
 
 def invalid(field: str, what: str, fix: str) -> Problem:

@@ -8,15 +8,18 @@ from redis.asyncio import Redis
 
 from newswire import audit
 from newswire.accounts import (
+    AlikeName,
     account_functions,
     changes_names,
     check_account,
+    index_account_names,
     milliseconds,
     read_entitlement,
     record_name,
 )
 from newswire.audit import COMMAND_LINE, Act, Actor
 from newswire.filters import Filter
+from newswire.folding import fold
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 
 
@@ -39,12 +42,16 @@ async def create_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
     """Make an account, as its first key would; return whether it is new.
 
     Raises:
-        UnfitName: no account may have this name.
+        UnfitName: no account may have this name; `newswire.accounts.AlikeName` where another's is like it.
     """
     check_account(name)
-    names = [_record(keys, name), keys.key("accounts")]
-    now = datetime.now(UTC).isoformat()
-    new = bool(await account_functions(redis, keys).call("create_account", names, [name, now, INGEST_SCHEMA]))
+    await index_account_names(redis, keys, name)
+    names = [_record(keys, name), keys.key("accounts"), keys.key("account-forms")]
+    arguments: list[str | int] = [name, datetime.now(UTC).isoformat(), INGEST_SCHEMA, fold(name)]
+    answer = await account_functions(redis, keys).call("create_account", names, arguments)
+    if isinstance(answer, bytes):
+        raise AlikeName(name, answer.decode())
+    new = bool(answer)
     if new:
         await audit.record(redis, keys, by, Act.ACCOUNT_CREATED, "account", name)
     return new

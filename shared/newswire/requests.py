@@ -1,9 +1,12 @@
 """Reading requests strictly, with the checks in the order that clients are promised: 415, 413, 400, 422."""
 
+import difflib
 import json
+import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NoReturn, TypeVar
+from urllib.parse import quote, unquote_to_bytes
 
 import orjson
 from fastapi import Request
@@ -30,6 +33,9 @@ _HOLDERS = (dict, list)
 JSON = "application/json"
 ONCE = ("Authorization", "Content-Type", "Idempotency-Key")
 
+_TRAILING_NAME = re.compile(r"\{(\w+):path\}$")
+"""The end of a route whose last part is an identifier that may hold slashes."""
+
 Model = TypeVar("Model", bound=BaseModel)
 Params = TypeVar("Params", bound=BaseModel)
 
@@ -51,17 +57,19 @@ def json_body(
 ) -> Callable[[Request], Awaitable[Sent[Model]]]:
     """Make the dependency that reads a JSON body into a model. Declare it after the one that checks the caller.
 
-    An optional body may be absent: that reads as ``{}``.
+    An optional body may be absent: that reads as ``{}``. No query parameter is known beside a body (422).
     """
 
     async def read(request: Request) -> Sent[Model]:
         if optional and not _announces_body(request):
-            check_single_headers(request)
+            await no_parameters(request)
             return Sent(model(), {})
         check_media_type(request, *media_types)
         body = await read_body(request, limit)
         check_single_headers(request)
-        return understood(parse_json(body), model)
+        raw = parse_json(body)
+        check_address(request)
+        return understood(raw, model)
 
     read.body_model = model  # type: ignore[attr-defined]
     read.body_media_types = media_types  # type: ignore[attr-defined]
@@ -83,6 +91,40 @@ def understood(raw: Any, model: type[Model]) -> Sent[Model]:
 async def single_headers(request: Request) -> None:
     """Refuse a header sent twice that must be sent once: the dependency of paths without a body."""
     check_single_headers(request)
+
+
+async def no_parameters(request: Request) -> None:
+    """Refuse a header sent twice, as `single_headers`, and every query parameter (422)."""
+    check_single_headers(request)
+    check_address(request)
+
+
+def check_address(request: Request) -> None:
+    """Refuse query parameters where there are none to send (422), and a path that is not UTF-8 (400).
+
+    A path that ends with a client's own identifier may hold one with a ``?`` in it, whose rest looks like a query: to leave that
+    out would be to answer about another thing.
+    """
+    raw: bytes = request.scope.get("raw_path") or b""
+    try:
+        unquote_to_bytes(raw).decode()
+    except UnicodeDecodeError:
+        raise malformed("path", "is not UTF-8 once it is decoded", "percent-encode the bytes of its UTF-8") from None
+    query = request.scope.get("query_string") or b""
+    if not query:
+        return
+    try:
+        scalar_params(request.query_params, ())
+    except Problem as refused:
+        errors = refused.errors
+    else:
+        errors = (FieldError("query", "is not empty", "leave out what follows '?'"),)
+    name = _TRAILING_NAME.search(getattr(request.scope.get("route"), "path", ""))
+    if name is not None:
+        encoded = quote("?" + query.decode("latin-1"), safe="%")
+        fix = f"if this is a part of {name[1]}, percent-encode it: '{encoded[:200]}'; else leave it out"
+        errors = tuple(FieldError(error.field, error.problem, fix) for error in errors)
+    raise invalid_fields(errors)
 
 
 def check_single_headers(request: Request) -> None:
@@ -185,9 +227,10 @@ def scalar_params(params: QueryParams, scalars: Collection[str], repeatable: Col
     errors: list[FieldError] = []
     for name in dict.fromkeys(params.keys()):
         if name not in known:
-            errors.append(
-                FieldError(name, "is not a parameter of this address", f"use only: {', '.join(known) or 'none'}")
-            )
+            near = difflib.get_close_matches(name, known, 1)
+            only = f"use only: {', '.join(known)}" if known else "leave it out"
+            fix = f"did you mean '{near[0]}'? {only}" if near else only
+            errors.append(FieldError(name or "query", "is not a parameter of this address", fix))
         elif name in scalars and len(params.getlist(name)) > 1:
             errors.append(FieldError(name, "was given more than once", "give it once"))
     if errors:

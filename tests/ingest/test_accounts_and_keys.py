@@ -292,3 +292,24 @@ async def test_the_audit_log_is_for_administrators_and_names_who_did_what(
     assert (await ingest.http.get("/v1/audit-log", headers=reader)).status_code == 403
     for method in ("POST", "PUT", "PATCH", "DELETE"):
         assert (await ingest.http.request(method, "/v1/audit-log", headers=admin)).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "name", ["HARBOUR GAZETTE", "Harbour Gazétte", "Ｈarbour Gazette", "harbour gazette", "Harbour Gazette\ufe0f"]
+)
+async def test_no_account_is_like_another(ingest: Ingest, admin: dict[str, str], name: str) -> None:
+    """Filters, feeds and entitlements name publishers by what their names fold to."""
+    await ingest.key("Harbour Gazette", Scope.PUBLISH)
+    await ingest.redis.delete(ingest.keys.key("account-forms"))  # as before the folded names were on record
+    for path, sent in (("/v1/accounts", {"name": name}), ("/v1/keys", {"account": name, "scopes": ["publish"]})):
+        answer = await ingest.http.post(path, json=sent, headers=admin)
+        assert answer.status_code in (409, 422), answer.text
+    assert await ingest.redis.zrange(ingest.keys.key("accounts"), 0, -1) == [b"Harbour Gazette", b"Office"]
+    again = await ingest.http.post("/v1/keys", json={"account": "Harbour Gazette", "scopes": ["read"]}, headers=admin)
+    assert again.status_code == 201
+
+
+@pytest.mark.parametrize("name", ["a\x1b", "a\u202eb", "a\u200bb", "\u00b4", "\u3164", "e" + "\u0301" * 9])
+async def test_no_account_has_a_name_that_cannot_be_read(ingest: Ingest, admin: dict[str, str], name: str) -> None:
+    answer = await ingest.http.post("/v1/accounts", json={"name": name}, headers=admin)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "name")

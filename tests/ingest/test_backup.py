@@ -96,9 +96,12 @@ async def test_restored_articles_are_as_they_were(
                     "articles:retracted:Harbour Gazette",
                     "labels:category",
                     "labels:topic",
+                    "labels:forms:topic",
+                    "labels:spelled:topic",
                 )
             ],
             await ingest.redis.hgetall(keys.external("Harbour Gazette")),
+            await ingest.redis.hgetall(keys.key("labels", "of", "Harbour Gazette")),
         ]
 
     assert await state(elsewhere) == await state(ingest.keys)

@@ -261,3 +261,83 @@ async def test_a_spool_gives_what_it_took_and_makes_the_writer_wait(monkeypatch:
     await writing
     assert bytes(taken) == data
     answers.close()
+
+
+DRY = f"{URL}?dry_run=true"
+
+
+def outcome(answer: dict[str, Any]) -> tuple[Any, ...]:
+    """What a line came to, however the answer is made."""
+    error = answer.get("error", {})
+    return answer["line"], answer["status"], answer.get("effect"), answer.get("version"), error.get("type")
+
+
+async def test_a_dry_run_answers_what_would_be_done_and_writes_nothing(
+    ingest: Ingest, publisher: dict[str, str]
+) -> None:
+    stored = {"external_id": "gz-1", "title": "One", "body": "<p>One.</p>", "topics": ["Ports"], "category": "City"}
+    later = {"external_id": "gz-2", "title": "Later", "body": "x", "embargo_until": "2999-01-01T00:00:00Z"}
+    gone = {"external_id": "gz-3", "title": "Gone", "body": "x"}
+    await send(ingest, publisher, ndjson(stored, later, gone))
+    await ingest.http.delete("/v1/articles/by-external-id/gz-3", headers=publisher)
+    lines_sent = ndjson(
+        stored,
+        {**stored, "topics": ["PORTS"], "body": "<p>One.</p><script>x</script>"},
+        {**stored, "title": "Two", "summary": "New"},
+        {**stored, "title": "Two", "summary": "New"},
+        later,
+        {**later, "embargo_until": "2998-01-01T00:00:00Z"},
+        gone,
+        {"external_id": "gz-4", "title": "New", "body": "x"},
+        {"external_id": "gz-4", "title": "New", "body": "y"},
+        {"title": "Without an id", "body": "x"},
+        {**stored, "source_version": -1},
+        {"title": "Past", "body": "x", "embargo_until": "2026-01-01T00:00:00Z"},
+        b"nonsense",
+    )
+    before = await ingest.everything()
+    dry = await send(ingest, publisher, lines_sent, DRY)
+    assert await ingest.everything() == before
+    assert all(answer["dry_run"] for answer in dry if "error" not in answer)
+    assert [answer.get("changed") for answer in dry[:6]] == [
+        None, None, ["title", "summary"], None, None, ["published_at", "embargo_until"]
+    ]  # fmt: skip
+    assert dry[8]["changed"] == ["body"]
+    assert "id" in dry[0]
+    assert "id" not in dry[7]
+    real = await send(ingest, publisher, lines_sent)
+    assert [outcome(answer) for answer in dry] == [outcome(answer) for answer in real]
+    assert [outcome(answer)[1:3] for answer in real] == [
+        (200, "unchanged"), (200, "unchanged"), (200, "updated"), (200, "unchanged"), (200, "unchanged"),
+        (200, "updated"), (409, None), (201, "created"), (200, "updated"), (201, "created"), (422, None), (422, None),
+        (400, None),
+    ]  # fmt: skip
+
+
+async def test_a_dry_run_knows_what_was_done_under_its_key(ingest: Ingest, publisher: dict[str, str]) -> None:
+    content = ndjson({**ARTICLE, "title": "One"}, {**ARTICLE, "title": "Two"})
+    key = {"Idempotency-Key": "batch-1"}
+    assert [a["effect"] for a in await send(ingest, publisher, content, DRY, **key)] == ["created", "created"]
+    await send(ingest, publisher, content, **key)
+    assert [a["effect"] for a in await send(ingest, publisher, content, DRY, **key)] == ["unchanged", "unchanged"]
+    other = await send(ingest, publisher, ndjson({**ARTICLE, "title": "Other"}), DRY, **key)
+    assert other[0]["status"] == 422
+
+
+async def test_a_dry_run_counts_towards_the_rate_but_not_the_quota(ingest: Ingest, publisher: dict[str, str]) -> None:
+    limited = ingest.with_settings(daily_quota=2)
+    content = ndjson(*({**ARTICLE, "title": str(number)} for number in range(3)))
+    for _ in range(2):
+        assert [answer["status"] for answer in await send(limited, publisher, content, DRY)] == [201, 201, 429]
+    assert [answer["status"] for answer in await send(limited, publisher, content)] == [201, 201, 429]
+    slow = ingest.with_settings(publish_rate=0.2)
+    assert [answer["status"] for answer in await send(slow, publisher, content, DRY)] == [201, 201, 429]
+
+
+@pytest.mark.parametrize("value", ["maybe", ""])
+async def test_a_dry_run_is_asked_for_plainly(ingest: Ingest, publisher: dict[str, str], value: str) -> None:
+    headers = {**publisher, "Content-Type": "application/x-ndjson"}
+    for query in (f"dry_run={value}", "dry_run=true&dry_run=false", "dryrun=true"):
+        answer = await ingest.http.post(f"{URL}?{query}", content=ndjson(ARTICLE), headers=headers)
+        assert answer.status_code == 422
+    assert not await ingest.events()

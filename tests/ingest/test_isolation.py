@@ -65,7 +65,7 @@ SHARED = ("articles", "stream:articles", "due")
 
 async def ask(ingest: Ingest, method: str, url: str, headers: dict[str, str]) -> Any:
     """Send a request that would be right, were the article one's own."""
-    if url.endswith("/batch"):
+    if url.partition("?")[0].endswith("/batch"):
         typed = {**headers, "Content-Type": "application/x-ndjson"}
         return await ingest.http.post(url, content=orjson.dumps(ARTICLE), headers=typed)
     content = ARTICLE if method in ("POST", "PUT", "PATCH") else None

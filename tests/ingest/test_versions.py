@@ -348,7 +348,10 @@ async def test_a_repeat_does_nothing_even_after_others_went_on(
     assert first.status_code == 200, first.text
     later = (await ingest.http.put(location, json={**ARTICLE, "title": "Later"}, headers=publisher)).json()
     again = await ingest.http.request(method, location, json=content, headers=headers)
-    assert (again.status_code, again.json()) == (200, later)
+    if method == "DELETE":  # which would read as if it were withdrawn now
+        assert again.status_code == 409
+    else:
+        assert (again.status_code, again.json()) == (200, later)
     other = {"reason": "x"} if method == "DELETE" else {**ARTICLE, "title": "Else"}
     mismatch = await ingest.http.request(method, location, json=other, headers=headers)
     assert mismatch.status_code == 422
@@ -443,3 +446,22 @@ async def test_articles_are_listed_newest_first(ingest: Ingest, publisher: dict[
     for wrong in ({"cursor": "x"}, {"cursor": ""}, {"cursor": cursor, "status": "published"}, {"cursor": cursor[:-1]}):
         refused = await ingest.http.get("/v1/articles", params=wrong, headers=publisher)
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "cursor"), wrong
+
+
+async def test_a_repeated_retraction_of_what_was_published_again_is_refused(
+    ingest: Ingest, publisher: dict[str, str]
+) -> None:
+    created = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
+    location = created.headers["location"]
+    keyed = {**publisher, "Idempotency-Key": "withdraw"}
+    first = await ingest.http.delete(location, headers=keyed)
+    assert (await ingest.http.delete(location, headers=keyed)).json() == first.json()
+    await ingest.http.put(location, json=ARTICLE, headers=publisher)
+    refused = await ingest.http.delete(location, headers=keyed)
+    assert (refused.status_code, refused.json()["title"]) == (409, "Published again")
+    assert "fresh key" in refused.json()["errors"][0]["fix"]
+    assert (await ingest.http.get(location, headers=publisher)).json()["status"] == "published"
+    fresh = await ingest.http.delete(location, headers={**publisher, "Idempotency-Key": "withdraw again"})
+    assert (fresh.status_code, fresh.json()["status"]) == (200, "retracted")
+    # Retracted again it is what the first request asked for, whoever did it.
+    assert (await ingest.http.delete(location, headers=keyed)).json()["status"] == "retracted"

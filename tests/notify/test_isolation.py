@@ -151,3 +151,31 @@ async def test_secrets_are_shown_once_and_never_again(
         found = [text for text in said if hidden in text]
         assert found == [], hidden
     assert orjson.loads((await http.get(PATH, headers=owner)).content)["subscriptions"]
+
+
+async def test_no_address_takes_a_parameter_that_it_does_not_know(
+    http: httpx.AsyncClient, redis: Redis, desk: Desk
+) -> None:
+    settings = NotifySettings(namespace="isolation")
+    async with service(settings) as notify:  # never connected
+        paths = create_app([notify], settings, redis=Redis()).openapi()["paths"]
+    everything = await key(redis, desk.keys, "reader")
+    tried = 0
+    for path, methods in paths.items():
+        if not path.startswith("/v1/"):
+            continue
+        url = path.format_map(_Ids())
+        for method in methods:
+            body = right(method.upper(), path, "http://127.0.0.1:9") if path.startswith(PATH) else None
+            answer = await http.request(method, f"{url}?nowhere=1", json=body, headers=everything)
+            assert answer.status_code == 422, (method, path, answer.text)
+            assert [e["field"] for e in answer.json()["errors"] if e["field"] == "nowhere"], (method, path, answer.text)
+            tried += 1
+    assert tried > 20
+
+
+class _Ids(dict[str, str]):
+    """An id for every part of a path."""
+
+    def __missing__(self, name: str) -> str:
+        return "01m8aaaaaaaaaaaaaaaaaaaaaa"

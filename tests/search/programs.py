@@ -17,9 +17,7 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
 def client_for(index: Reading, redis: Redis, namespace: str, **more: Any) -> httpx.AsyncClient:
-    settings = SearchSettings.model_validate(
-        {"namespace": namespace, "public_url": "https://news.example", "hub_url": None, **more}
-    )
+    settings = SearchSettings.model_validate({"namespace": namespace, "public_url": "https://news.example", **more})
     changed = last_change(redis, Keyspace(namespace), "search", timedelta())
     routers = [
         feeds.router(index, settings, changed),

@@ -369,3 +369,9 @@ async def test_the_document_names_every_parameter_once(client: httpx.AsyncClient
         "topic",
     ]
     assert sorted(names) == expected
+
+
+@pytest.mark.parametrize("path", ["", "/suggest", "/related/a1", "/articles/a1"])
+async def test_no_address_takes_a_parameter_that_it_does_not_know(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(f"/v1/search{path}?limt=1")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "limt")

@@ -336,29 +336,6 @@ async def test_the_number_of_entries_is_a_setting(embedded_index: EmbeddedIndex,
         assert await ids(client, "/feeds/latest.xml") == ["a5", "a4", "a3"]
 
 
-async def test_a_hub_is_named_where_there_is_one(embedded_index: EmbeddedIndex, redis: Redis, namespace: str) -> None:
-    async with client_for(embedded_index, redis, namespace, hub_url="https://hub.example/") as client:
-        for form in FORMS:
-            answer = await client.get(f"/feeds/latest.{form}")
-            sound(answer)
-            assert answer.headers["link"] == (
-                f'<https://hub.example/>; rel="hub", <https://news.example/feeds/latest.{form}>; rel="self"'
-            )
-            if form == "json":
-                assert answer.json()["hubs"] == [{"type": "WebSub", "url": "https://hub.example/"}]
-            else:
-                links = {link.rel: link.href for link in feedparser.parse(answer.content).feed.links}
-                assert (links["hub"], links["self"]) == (
-                    "https://hub.example/",
-                    f"https://news.example/feeds/latest.{form}",
-                )
-    async with client_for(embedded_index, redis, namespace) as client:
-        for form in FORMS:
-            answer = await client.get(f"/feeds/latest.{form}")
-            assert "link" not in answer.headers
-            assert "hub" not in answer.text
-
-
 async def test_where_reading_is_closed_a_key_is_needed_and_answers_are_its_own(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:

@@ -1,24 +1,28 @@
 """Stories made valid: every member within its limit, dates read, the future embargoed. What is changed is told."""
 
 import hashlib
-import re
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 
-from newswire.article import FUTURE_TOLERANCE, LANGUAGE_TAG, METADATA_LIMIT, ArticleDraft
+from newswire.article import FUTURE_TOLERANCE, ArticleDraft
+from newswire.characters import fit_for_label, unfit_for_label
+from newswire.fields import METADATA_LIMIT
+from newswire.language_tags import check_language_tag, probable_tag
 from newswire.problems import field_errors
+from newswire.web_addresses import check_web_address
+from newswire_cli.importing.cleaning import leave_out_unfit
 from newswire_cli.importing.dates import first_date
 from newswire_cli.importing.links import resolved, with_real_links
 from newswire_cli.importing.markup import plain
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story
 
 LONGEST = {"title": 300, "summary": 2000, "category": 100, "correction_note": 2000}
-LONGEST_TOPIC, LONGEST_NAME, LONGEST_ID, LONGEST_URL, LONGEST_LANGUAGE = 100, 200, 200, 2000, 35
+LONGEST_TOPIC, LONGEST_NAME, LONGEST_ID, LONGEST_URL = 100, 200, 200, 2000
 LONGEST_IN_IMAGE = {"alt": 1000, "caption": 1000, "credit": 300}
 MOST = 50
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 WORDS_OF_A_TITLE = 12
 
 
@@ -70,6 +74,7 @@ def _fitted(draft: dict[str, Any], notes: list[str], now: datetime, base: str) -
     if isinstance(fitted["body"], str):
         fitted["body"], remarks = with_real_links(fitted["body"], base)
         notes += remarks
+    leave_out_unfit(fitted, notes)
     _title(fitted, notes)
     for name, limit in LONGEST.items():
         if isinstance(fitted.get(name), str):
@@ -80,9 +85,14 @@ def _fitted(draft: dict[str, Any], notes: list[str], now: datetime, base: str) -
     language = fitted.get("language")
     if isinstance(language, str):
         fitted["language"] = language = language.strip().replace("_", "-")
-        if len(language) > LONGEST_LANGUAGE or not re.fullmatch(LANGUAGE_TAG, language):
-            del fitted["language"]
-            notes.append(f"language {language[:40]!r} is no language tag: left out")
+        try:
+            check_language_tag(language)
+        except PydanticCustomError:
+            if meant := probable_tag(language):
+                fitted["language"] = meant
+            else:
+                del fitted["language"]
+            notes.append(f"language {language[:40]!r} is no language tag: {f'{meant} taken' if meant else 'left out'}")
     _dates(fitted, notes, now)
     _identity(fitted, notes)
     _metadata(fitted, notes)
@@ -93,8 +103,8 @@ def _identity(fitted: dict[str, Any], notes: list[str]) -> None:
     identity = fitted.get("external_id")
     if not isinstance(identity, str):
         return
-    if _CONTROL.search(identity):
-        fitted["external_id"] = identity = _CONTROL.sub("", " ".join(identity.split()))
+    if unfit_for_label(identity) and "\x00" not in identity:
+        fitted["external_id"] = identity = fit_for_label(" ".join(identity.split()))
         notes.append("external_id without the control characters that stood in it")
     if len(identity) > LONGEST_ID:
         digest = hashlib.sha256(identity.encode(errors="replace")).hexdigest()
@@ -213,7 +223,10 @@ def _addresses(fitted: dict[str, Any], notes: list[str], base: str) -> None:
 
 
 def _is_address(value: Any) -> bool:
-    return isinstance(value, str) and value.startswith(("http://", "https://")) and len(value) <= LONGEST_URL
+    try:
+        return isinstance(value, str) and len(value) <= LONGEST_URL and bool(check_web_address(value))
+    except PydanticCustomError:
+        return False
 
 
 def _metadata(fitted: dict[str, Any], notes: list[str]) -> None:

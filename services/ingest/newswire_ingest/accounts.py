@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from redis.asyncio import Redis
 from starlette.responses import Response
 
-from newswire.accounts import acting
+from newswire.accounts import AlikeName, acting
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
@@ -92,7 +92,11 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         request: Request, caller: Admin, sent: Annotated[Sent[AccountDraft], Depends(json_body(AccountDraft))]
     ) -> Response:
         name, by = sent.model.name, acting(caller, request)
-        if not await create_account(redis, keys, name, by=by):
+        try:
+            new = await create_account(redis, keys, name, by=by)
+        except AlikeName as error:
+            raise problem(409, "account-exists", str(error), title="Account exists") from None
+        if not new:
             raise problem(409, "account-exists", f"there is an account {name!r} already", title="Account exists")
         limits = sent.model.model_dump(include={"publish_rate", "daily_quota"}, exclude_none=True)
         await limit_account(redis, keys, name, limits, by=by)

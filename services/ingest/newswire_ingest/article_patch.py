@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from newswire.article import ArticleDraft, ImageDraft, Text
+from newswire.article import ArticleDraft, ImageDraft
+from newswire.fields import Text
 from newswire.merge_patch import merged, patch_of
 
 ImagePatch = patch_of(ImageDraft, "ImagePatch", "What is to change of an image.")

@@ -10,11 +10,12 @@ from starlette.responses import Response
 
 from newswire import telemetry
 from newswire.accounts import Caller, Scope, authorised
-from newswire.article import ArticleDraft, ExternalId, Retraction, Tombstone
+from newswire.article import ArticleDraft, Retraction, Tombstone
 from newswire.conditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Conditions, etag
+from newswire.fields import ExternalId
 from newswire.merge_patch import MEDIA_TYPE
 from newswire.problems import from_validation_error, invalid
-from newswire.requests import JSON, Sent, idempotency_key, json_body, single_headers
+from newswire.requests import JSON, Sent, idempotency_key, json_body, no_parameters, single_headers
 from newswire_ingest.answers import Cancelled, PublisherArticle
 from newswire_ingest.article_patch import ArticlePatch
 from newswire_ingest.editing import PATH, Change, Done, Editor, Find, view
@@ -48,6 +49,7 @@ Patch = Annotated[Sent[BaseModel], Depends(json_body(ArticlePatch, media_types=(
 Reason = Annotated[Sent[Retraction], Depends(json_body(Retraction, optional=True))]
 Form = Annotated[str, Depends(accepted)]
 NoBody = Annotated[None, Depends(single_headers)]
+NoParameters = Annotated[None, Depends(no_parameters)]
 ArticleId = Annotated[str, Path(description="The id that publishing answered.")]
 TheirId = Annotated[str, Path(description="The `external_id` under which you sent it; slashes may stand as they are.")]
 
@@ -111,7 +113,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             },
             openapi_extra={"parameters": [IF_NONE_MATCH]},
         )
-        async def read(request: Request, caller: Owner, _: NoBody, form: Form, find: article) -> Response:
+        async def read(request: Request, caller: Owner, _: NoParameters, form: Form, find: article) -> Response:
             conditions = Conditions.of(request)
             found = await find(caller)
             if form != JSON:  # an ETag names one representation, and it is this one that changes are conditional on

@@ -9,8 +9,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from starlette.responses import Response
 
-from newswire.article import Moment
 from newswire.audit import Act, AuditEntry, read_page
+from newswire.fields import Moment
 from newswire.keyspace import Keyspace
 from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
 from newswire.problems import invalid

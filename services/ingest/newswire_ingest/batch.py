@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from newswire.article import ArticleDraft
 from newswire.problems import REDIS_AWAY, Problem, redis_away, too_large, unexpected
 from newswire.requests import LIMIT, Sent, parse_json, understood
+from newswire_ingest.dry_run import DryRun
 from newswire_ingest.editing import PATH, Change, Done, Editor, Effect
 from newswire_ingest.limits import Limits
 from newswire_ingest.ndjson import Line, lines
@@ -33,7 +34,11 @@ class LineAnswer(BaseModel):
     version: int | None = None
     url: str | None = None
     effect: Effect | None = None
-    """What the line did to its article."""
+    """What the line did to its article, or in a dry run would do."""
+    changed: list[str] | None = None
+    """In a dry run: the members in which an article that would be updated differs from how it is."""
+    dry_run: bool | None = None
+    """Whether nothing was written."""
     error: dict[str, Any] | None = None
 
 
@@ -48,6 +53,8 @@ class Batch:
     key: str | None
     """The ``Idempotency-Key`` of the request: lines without an external id are known by it and their number."""
     silent: bool
+    dry_run: DryRun | None = None
+    """Where nothing is to be written: what it would come to."""
 
     async def publish(self, chunks: AsyncIterable[bytes], answers: Spool) -> None:
         """Publish every line, and answer each in the order of the lines. One line's fault is no other's."""
@@ -86,26 +93,36 @@ class Batch:
         try:
             if isinstance(sent, Problem):
                 raise sent
-            done = await self._publish(number, sent)
+            answer = await (self._foresee if self.dry_run else self._publish)(number, sent)
         except Problem as problem:
             answer = _refused(number, problem)
         except REDIS_AWAY:
             answer = _refused(number, redis_away())
         except Exception as error:  # noqa: BLE001 (whatever one line does, the others go on)
             answer = _refused(number, unexpected("POST", f"{PATH}/batch", error))
-        else:
-            answer = {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _shown(done)
         return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
-    async def _publish(self, number: int, sent: Sent[ArticleDraft]) -> Done:
+    async def _publish(self, number: int, sent: Sent[ArticleDraft]) -> dict[str, Any]:
         await self.limits.admit(self.change.caller, utc_now())
-        change = replace(self.change, fingerprint=fingerprint(sent.raw))
+        change = self._change(number, sent)
         if sent.model.external_id is not None:
-            return await self.editor.put_external(sent.model.external_id, sent.model, change, imported=True)
-        if self.key is not None:
-            repeatable = Repeatable(change.caller.account, "POST", f"{PATH}/batch", f"{self.key} {number}")
-            change = replace(change, repeatable=repeatable)
-        return await self.editor.create(sent.model, change)
+            done = await self.editor.put_external(sent.model.external_id, sent.model, change, imported=True)
+        else:
+            done = await self.editor.create(sent.model, change)
+        return {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _shown(done)
+
+    async def _foresee(self, number: int, sent: Sent[ArticleDraft]) -> dict[str, Any]:
+        """Answer what `_publish` would do. It takes as long, and so counts towards the rate, but needs no room."""
+        assert self.dry_run is not None  # noqa: S101 (for the type checker: it is called in dry runs only)
+        await self.limits.admit(self.change.caller, utc_now(), makes_room=True)
+        return {"line": number} | await self.dry_run.line(sent.model, self._change(number, sent))
+
+    def _change(self, number: int, sent: Sent[ArticleDraft]) -> Change:
+        change = replace(self.change, fingerprint=fingerprint(sent.raw))
+        if self.key is None or sent.model.external_id is not None:
+            return change
+        repeatable = Repeatable(change.caller.account, "POST", f"{PATH}/batch", f"{self.key} {number}")
+        return replace(change, repeatable=repeatable)
 
 
 def _forget(latest: "dict[str, asyncio.Task[bytes]]", external_id: str, done: "asyncio.Task[bytes]") -> None:

@@ -15,6 +15,7 @@ from newswire.accounts import Scope as KeyScope
 from newswire.requests import check_media_type, check_single_headers, idempotency_key, scalar_params
 from newswire_ingest.articles_api import IDEMPOTENCY_KEY
 from newswire_ingest.batch import Batch, LineAnswer
+from newswire_ingest.dry_run import DryRun
 from newswire_ingest.editing import PATH, Change, Editor
 from newswire_ingest.limits import Limits
 from newswire_ingest.ndjson import MEDIA_TYPE
@@ -37,6 +38,7 @@ class BatchWanted(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     silent: Annotated[bool, Field(description="`silent` for the lines that do not say")] = False
+    dry_run: Annotated[bool, Field(description="answer what each line would do, and write nothing")] = False
 
 
 async def _ndjson(request: Request) -> None:
@@ -63,7 +65,8 @@ def router(editor: Editor, limits: Limits) -> APIRouter:
         wanted: Annotated[BatchWanted, Query()],
     ) -> Response:
         change = Change(caller, "", telemetry.traceparent(request.headers.get("traceparent")))
-        return _Answers(request, Batch(editor, limits, change, idempotency_key(request), wanted.silent))
+        dry_run = DryRun(editor, limits) if wanted.dry_run else None
+        return _Answers(request, Batch(editor, limits, change, idempotency_key(request), wanted.silent, dry_run))
 
     return routes
 

@@ -1,7 +1,7 @@
 """What publishers do with their articles: publish, schedule, change, withdraw. The rules of an article's life are here."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
@@ -90,6 +90,15 @@ class Done:
         return self.effect == "created"
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a request would do to its article: the version that it would write after the state found."""
+
+    effect: Effect
+    version: Version
+    found: Found | None
+
+
 class Editor:
     """Does what publishers ask for.
 
@@ -109,6 +118,8 @@ class Editor:
         """Return one of the caller's own articles."""
         found = await self._find(article_id)
         if found is None or found.head.publisher != caller.account:
+            raise not_found("article of yours")
+        if found.head.status is Status.SCHEDULED and not caller.sees_scheduled:
             raise not_found("article of yours")
         return found
 
@@ -163,10 +174,46 @@ class Editor:
                 return done
         raise refusals.busy()
 
+    async def repeated(self, change: Change) -> Done | None:
+        """Return the answer of a request that was done before; None where it is new."""
+        return await self._before(change)
+
+    async def plan(self, draft: ArticleDraft, change: Change, foreseen: Found | None = None) -> Plan:
+        """Return what `put_external` of an import, or `create` without an external id, would do now; nothing is written.
+
+        ``foreseen`` is the article as it would be by then, where that is known better than it stands on record.
+        """
+        found = foreseen
+        if found is None and draft.external_id is not None:
+            article_id = await self._store.with_external_id(change.caller.account, draft.external_id)
+            found = await self._find(article_id) if article_id else None
+        now = await self._now(draft)
+        if found is None:
+            if refusals.embargo_is_wrong(draft, now):
+                raise refusals.wrong_embargo(draft)
+            spelt = await self._taxonomy.spelt(draft, change.caller.account)
+            version = next_version(
+                spelt.draft,
+                id_="",
+                publisher=change.caller.account,
+                site=self._site,
+                now=now,
+                traceparent=change.trace,
+                body=await _sanitised(spelt.draft),
+            )
+            return Plan("created", version, None)
+        if found.document is None:
+            raise refusals.retracted("PUT it by itself to publish it again")
+        version, is_new = await self._following_version(found, _following(draft, found.head, now), change.trace, now)
+        return Plan("updated" if is_new else "unchanged", version, found)
+
     async def withdraw(self, find: Find, reason: str | None, change: Change) -> Done:
-        """Retract an article, or take it back before it is out."""
+        """Retract an article, or take it back before it is out.
+
+        A repeat is answered as long as that is still so: once the article was published again, it is refused.
+        """
         if before := await self._before(change, cancelled_is_done=True):
-            return before
+            return _still_withdrawn(before)
         mark = new_mark()
         for _ in range(TRIES):
             found = await find(change.caller)
@@ -177,7 +224,7 @@ class Editor:
                 else self._retract(found, reason, change, mark)
             )
             if done is not None:
-                return done
+                return _still_withdrawn(done)
         raise refusals.busy()
 
     async def _now(self, draft: ArticleDraft) -> datetime:
@@ -192,8 +239,9 @@ class Editor:
         body = await _sanitised(draft)
         quota = self._limits.quota(change.caller, now)
         for attempt in range(TRIES):
+            spelt = await self._taxonomy.spelt(draft, change.caller.account, refresh=attempt > 0)
             version = next_version(
-                await self._taxonomy.spelt(draft, anew=attempt > 0),
+                spelt.draft,
                 id_=id_,
                 publisher=change.caller.account,
                 site=self._site,
@@ -201,6 +249,7 @@ class Editor:
                 traceparent=change.trace,
                 body=body,
             )
+            version = replace(version, respelt=spelt.respelt)
             outcome = await self._store.create(version, change.claim(now), quota, upsert=upsert)
             if outcome.verdict != "MISSPELT":  # a label was used first, or merged, since this process looked
                 break
@@ -251,31 +300,39 @@ class Editor:
         """Write what follows the state found; None where it is that no more."""
         change.conditions.check(found.head.state)
         now, head = await self._now(draft), found.head
-        draft = await self._taxonomy.spelt(_following(draft, head, now))
-        body = await _sanitised(draft)
-        document = orjson.loads(found.document) if found.document is not None else None
-        version = next_version(
-            draft,
-            id_=head.id,
-            publisher=head.publisher,
-            site=self._site,
-            now=now,
-            traceparent=change.trace,
-            number=head.version + 1,
-            earlier=document if head.version else None,
-            first_published=head.published_at if head.version else None,
-            corrects=bool(draft.correction_note) if corrects is None else corrects,
-            body=body,
-        )
-        if document is not None and _same(version, document, head):
+        following = _following(draft, head, now)
+        version, is_new = await self._following_version(found, following, change.trace, now, corrects)
+        if not is_new:
             outcome = await self._store.leave(change.claim(now), head)
             return await self._settled(outcome, Done(head.id, head.state, answers.view(head, found.document)))
         outcome = await self._store.change(version, change.claim(now), head)
         if outcome.verdict == "MISSPELT":
-            await self._taxonomy.spelt(draft, anew=True)
+            await self._taxonomy.spelt(following, head.publisher, refresh=True)
             return None
         _count(outcome, version.document["kind"])
         return await self._settled(outcome, _written(version, now, revision=head.revision + 1))
+
+    async def _following_version(
+        self, found: Found, following: ArticleDraft, trace: str, now: datetime, corrects: bool | None = None
+    ) -> tuple[Version, bool]:
+        """Return the version that follows the state found, and whether anything in it is new."""
+        head = found.head
+        spelt = await self._taxonomy.spelt(following, head.publisher)
+        document = orjson.loads(found.document) if found.document is not None else None
+        version = next_version(
+            spelt.draft,
+            id_=head.id,
+            publisher=head.publisher,
+            site=self._site,
+            now=now,
+            traceparent=trace,
+            number=head.version + 1,
+            earlier=document if head.version else None,
+            first_published=head.published_at if head.version else None,
+            corrects=bool(spelt.draft.correction_note) if corrects is None else corrects,
+            body=await _sanitised(spelt.draft),
+        )
+        return replace(version, respelt=spelt.respelt), document is None or not _same(version, document, head)
 
     async def _retract(self, found: Found, reason: str | None, change: Change, mark: str) -> Done | None:
         head, now = found.head, self._clock()
@@ -384,6 +441,13 @@ def _written(version: Version, now: datetime, *, revision: int, created: bool = 
 
 def _cancelled(article_id: str) -> Done:
     return Done(article_id, "", answers.Cancelled(id=article_id).model_dump())
+
+
+def _still_withdrawn(done: Done) -> Done:
+    status = done.view["status"]
+    if status in ("cancelled", Status.RETRACTED.value):
+        return done
+    raise refusals.republished(done.article_id, status)
 
 
 def _patched(found: Found, patch: dict[str, Any]) -> ArticleDraft:

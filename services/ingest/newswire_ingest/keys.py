@@ -8,8 +8,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from redis.asyncio import Redis
 from starlette.responses import Response
 
-from newswire.accounts import LONGEST_ACCOUNT, Caller, Disabled, Scope, acting, authorised, check_account, create_key
-from newswire.article import Moment, Text
+from newswire.accounts import (
+    LONGEST_ACCOUNT,
+    AlikeName,
+    Caller,
+    Disabled,
+    Scope,
+    acting,
+    authorised,
+    check_account,
+    create_key,
+)
+from newswire.fields import Moment, Text
 from newswire.keyring import LONGEST_OVERLAP, OVERLAP, Key, NotRotated, find_key, list_keys, revoke_key, rotate_key
 from newswire.keyspace import Keyspace
 from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
@@ -107,6 +117,8 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
                 expires_at=draft.expires_at,
                 by=acting(caller, request),
             )
+        except AlikeName as error:
+            raise problem(409, "account-exists", str(error), title="Account exists") from None
         except Disabled as error:
             raise problem(409, "account-disabled", str(error), title="Account disabled") from None
         return await _created(created.id, created.token)

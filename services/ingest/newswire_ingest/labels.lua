@@ -1,50 +1,113 @@
--- Categories and topics: their spellings, and how many published articles carry each. `names` is what the names of all records of
--- it begin with. Labels come as lines of kind (category or topic), folded form and spelling, separated by tabs.
+-- Categories and topics: how each account spells them, and how many published articles carry each. `names` is what the names of all
+-- records of it begin with:
+--   {kind}            zset: spelling → articles               forms:{kind}   zset: folded form → articles
+--   spelled:{kind}    zset: "folded TAB spelling", in the order of their bytes, of the spellings in use
+--   of:{account}      hash: "kind TAB folded" → "articles TAB spelling"; the spelling of the account's first article that is out
+--   merged            hash: "kind TAB folded" → the spelling that operators gave it for everybody
+-- Nothing of a label stays once no article carries it, but for what operators merged. Labels come as lines of kind (category or
+-- topic), folded form, spelling and "1" where that is not as it was sent, separated by tabs.
 
--- Whether every label is written as it is known; one that nobody used before may be written as it comes.
-local function well_spelt(names, labels)
-  for kind, folded, spelling in string.gmatch(labels, '(%a+)\t([^\t\n]*)\t([^\t\n]*)') do
-    local known = redis.call('HGET', names .. 'spellings', kind .. '\t' .. folded)
+local LINE = '(%a+)\t([^\t\n]*)\t([^\t\n]*)\t(%d)'
+
+-- Whether every label is written as operators or else its account write it; one that the account does not use yet may be written as
+-- it was sent.
+local function well_spelt(names, account, labels)
+  for kind, folded, spelling, respelt in string.gmatch(labels, LINE) do
+    local field = kind .. '\t' .. folded
+    local known = redis.call('HGET', names .. 'merged', field)
+    if not known then
+      local used = redis.call('HGET', names .. 'of:' .. account, field)
+      known = used and string.match(used, '\t(.*)$')
+    end
     if known and known ~= spelling then return false end
+    if not known and respelt == '1' then return false end
   end
   return true
 end
 
--- Lets a published article count for these labels in place of those it counted for so far, which its head remembers. '' for one
--- that is published no more.
-local function count_labels(names, head, labels)
+local function add_label(names, account, kind, folded, spelling)
+  if tonumber(redis.call('ZINCRBY', names .. kind, 1, spelling)) == 1 then
+    redis.call('ZADD', names .. 'spelled:' .. kind, 0, folded .. '\t' .. spelling)
+  end
+  redis.call('ZINCRBY', names .. 'forms:' .. kind, 1, folded)
+  local field = kind .. '\t' .. folded
+  local used = redis.call('HGET', names .. 'of:' .. account, field)
+  local articles, first = string.match(used or '', '^(%d+)\t(.*)$')
+  redis.call('HSET', names .. 'of:' .. account, field,
+    string.format('%d', (tonumber(articles) or 0) + 1) .. '\t' .. (first or spelling))
+end
+
+local function take_label(names, account, kind, folded, spelling)
+  if tonumber(redis.call('ZINCRBY', names .. kind, -1, spelling)) <= 0 then
+    redis.call('ZREM', names .. kind, spelling)
+    redis.call('ZREM', names .. 'spelled:' .. kind, folded .. '\t' .. spelling)
+  end
+  if tonumber(redis.call('ZINCRBY', names .. 'forms:' .. kind, -1, folded)) <= 0 then
+    redis.call('ZREM', names .. 'forms:' .. kind, folded)
+  end
+  local field = kind .. '\t' .. folded
+  local used = redis.call('HGET', names .. 'of:' .. account, field)
+  local articles, first = string.match(used or '', '^(%d+)\t(.*)$')
+  if not articles or tonumber(articles) <= 1 then
+    redis.call('HDEL', names .. 'of:' .. account, field)
+  else
+    redis.call('HSET', names .. 'of:' .. account, field, string.format('%d', tonumber(articles) - 1) .. '\t' .. first)
+  end
+end
+
+-- Lets a published article of an account count for these labels in place of those it counted for so far, which its head remembers
+-- as lines of kind, folded form and spelling. '' for one that is published no more.
+local function count_labels(names, account, head, labels)
   local counted, kept = {}, {}
   for line in string.gmatch(redis.call('HGET', head, 'labels') or '', '[^\n]+') do counted[line] = true end
-  for kind, folded, spelling in string.gmatch(labels, '(%a+)\t([^\t\n]*)\t([^\t\n]*)') do
-    local line = kind .. '\t' .. spelling
+  for kind, folded, spelling in string.gmatch(labels, LINE) do
+    local line = kind .. '\t' .. folded .. '\t' .. spelling
     kept[#kept + 1] = line
-    redis.call('HSETNX', names .. 'spellings', kind .. '\t' .. folded, spelling)
-    if not counted[line] then redis.call('ZINCRBY', names .. kind, 1, spelling) end
+    if not counted[line] then add_label(names, account, kind, folded, spelling) end
     counted[line] = nil
   end
   for line in pairs(counted) do
-    local kind, spelling = string.match(line, '^(%a+)\t(.*)$')
-    if tonumber(redis.call('ZINCRBY', names .. kind, -1, spelling)) <= 0 then redis.call('ZREM', names .. kind, spelling) end
+    local kind, folded, spelling = string.match(line, '^(%a+)\t([^\t]*)\t(.*)$')
+    if kind then take_label(names, account, kind, folded, spelling) end
   end
   if #kept > 0 then redis.call('HSET', head, 'labels', table.concat(kept, '\n')) else redis.call('HDEL', head, 'labels') end
 end
 
--- KEYS spellings; ARGV 1 kind, 2 old folded, 3 new folded, 4 new spelling. From now on the old label, and all that became it, is
--- written as the new one. Answers MISSING where nobody used the old one, or OK and the spelling.
+-- The spelling of a label that most articles carry, or nil.
+local function commonest(names, kind, folded)
+  local found, most = nil, 0
+  for _, member in ipairs(redis.call('ZRANGEBYLEX', names .. 'spelled:' .. kind, '[' .. folded .. '\t', '(' .. folded .. '\n')) do
+    local spelling = string.sub(member, #folded + 2)
+    local articles = tonumber(redis.call('ZSCORE', names .. kind, spelling) or 0)
+    if articles > most then found, most = spelling, articles end
+  end
+  return found
+end
+
+-- KEYS merged; ARGV 1 kind, 2 old folded, 3 new folded, 4 new spelling, 5 names. From now on the old label, and all that became it,
+-- is written as the new one, by every account. Answers MISSING where no article carries the old one, or OK and the spelling.
 local function merge_labels(keys, argv)
-  local kind = argv[1] .. '\t'
-  local old = redis.call('HGET', keys[1], kind .. argv[2])
-  if not old then return {'MISSING'} end
-  local new = redis.call('HGET', keys[1], kind .. argv[3])
-  if not new or new == old then new = argv[4] end
-  local spellings = redis.call('HGETALL', keys[1])
-  for i = 1, #spellings, 2 do
-    if spellings[i + 1] == old and string.sub(spellings[i], 1, #kind) == kind then
-      redis.call('HSET', keys[1], spellings[i], new)
+  local kind, old_form, new_form, names = argv[1], argv[2], argv[3], argv[5]
+  local prefix = kind .. '\t'
+  local old = redis.call('HGET', keys[1], prefix .. old_form)
+  if not old and not redis.call('ZSCORE', names .. 'forms:' .. kind, old_form) then return {'MISSING'} end
+  local new = redis.call('HGET', keys[1], prefix .. new_form) or commonest(names, kind, new_form)
+  if not new or new == old or old_form == new_form then new = argv[4] end
+  if old then
+    local merged = redis.call('HGETALL', keys[1])
+    for i = 1, #merged, 2 do
+      if merged[i + 1] == old and string.sub(merged[i], 1, #prefix) == prefix then redis.call('HSET', keys[1], merged[i], new) end
     end
   end
-  redis.call('HSET', keys[1], kind .. argv[3], new)
+  redis.call('HSET', keys[1], prefix .. old_form, new, prefix .. new_form, new)
   return {'OK', new}
 end
 
+-- KEYS head; ARGV names, account, labels. Counts an article for its labels that was put on record in another way.
+local function restore_labels(keys, argv)
+  count_labels(argv[1], argv[2], keys[1], argv[3])
+  return 1
+end
+
 register('merge_labels', merge_labels)
+register('restore_labels', restore_labels)

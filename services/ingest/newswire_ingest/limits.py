@@ -86,6 +86,15 @@ class Limits:
             )
         return [(name.encode(), value.encode()) for name, value in headers.items()]
 
+    async def left_today(self, caller: Caller, now: datetime) -> int | None:
+        """Return how many more new articles the account may publish in this day; None where it has no quota."""
+        quota = self._daily_quota_of(caller)
+        if not quota:
+            return None
+        keys = [self._keys.key("rate", caller.key_id), self._counter(caller, now)]
+        *_, counted = await self._together.call("spend", keys, [int(now.timestamp() * 1000), 0, 0])
+        return max(quota - int(counted), 0)
+
     def over_quota(self, caller: Caller, now: datetime) -> Problem:
         """Say that an account has published as much as it may in a day (429)."""
         quota = self._daily_quota_of(caller)

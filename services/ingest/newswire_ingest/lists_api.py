@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from newswire.accounts import Scope
 from newswire.article import Status
 from newswire.paging import next_cursor, position_sent
-from newswire.problems import gone, not_found
+from newswire.problems import forbidden, gone, not_found
 from newswire.requests import JSON, scalar_params
 from newswire_ingest import answers
-from newswire_ingest.articles_api import ArticleId, NoBody, Owner
+from newswire_ingest.articles_api import ArticleId, NoBody, NoParameters, Owner
 from newswire_ingest.editing import PATH, Editor, Found, view
 from newswire_ingest.store import ArticleStore
 
@@ -63,7 +64,10 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
         request: Request, caller: Owner, _: NoBody, __: OnceEach, wanted: Annotated[ArticlesWanted, Query()]
     ) -> Response:
         after = await position_sent(request, caller)
-        statuses = [wanted.status] if wanted.status else list(Status)
+        if wanted.status is Status.SCHEDULED and not caller.sees_scheduled:
+            raise forbidden(Scope.PUBLISH)
+        seen = [status for status in Status if status is not Status.SCHEDULED or caller.sees_scheduled]
+        statuses = [wanted.status] if wanted.status else seen
         ids = await store.list_articles(caller.account, statuses, after, wanted.limit + 1)
         page, more = ids[: wanted.limit], len(ids) > wanted.limit
         listed: list[dict[str, Any]] = []
@@ -104,7 +108,7 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
         responses={200: {"model": answers.ArticleVersion}},
     )
     async def version(
-        caller: Owner, _: NoBody, article_id: ArticleId, number: Annotated[int, Path(ge=1, le=2**53 - 1)]
+        caller: Owner, _: NoParameters, article_id: ArticleId, number: Annotated[int, Path(ge=1, le=2**53 - 1)]
     ) -> Response:
         head = (await editor.find(article_id, caller)).head
         document = await store.version(article_id, number) if number <= head.version else None

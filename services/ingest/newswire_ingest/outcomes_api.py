@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from starlette.responses import Response
 
 from newswire.accounts import Caller, Scope, authorised
+from newswire.article import Status
 from newswire.keyspace import Keyspace
 from newswire.paging import json_answer
 from newswire.problems import not_found
@@ -62,7 +63,8 @@ def outcome_routes(outcomes: Outcomes, redis: "Redis", keys: Keyspace) -> APIRou
     ) -> Response:
         scalar_params(request.query_params, ())
         head = await read_head(redis, keys, article_id)
-        if head is None or head.publisher != caller.account:
+        hidden = head is not None and head.status is Status.SCHEDULED and not caller.sees_scheduled
+        if head is None or head.publisher != caller.account or hidden:
             raise not_found("article of yours")
         return json_answer({"id": head.id, "outcomes": await outcomes.of(head)})
 

@@ -92,7 +92,7 @@ local function write(keys, argv)
     return {'REPEAT', owner}
   end
   if head.state ~= sent.state then return {'STALE'} end
-  if sent.what ~= 'nothing' and not well_spelt(argv[6], argv[7]) then return {'MISSPELT'} end
+  if sent.what ~= 'nothing' and not well_spelt(argv[6], sent.publisher, argv[7]) then return {'MISSPELT'} end
   if sent.what ~= 'nothing' and head.state == '' and not within_quota(keys[9], sent.quota) then return {'OVER_QUOTA'} end
 
   remember(record, sent.fp, sent.id, sent.schema, sent.lifetime)
@@ -110,7 +110,7 @@ local function write(keys, argv)
     move(articles, sent.publisher, sent.id, head.status, 'published')
     fields[#fields + 1], fields[#fields + 2] = 'version', sent.number
     local event = argv[2] .. argv[3] .. '}'
-    count_labels(argv[6], head_key, argv[7])
+    count_labels(argv[6], sent.publisher, head_key, argv[7])
     return {'OK', put_out(head_key, version_key, scheduled_key, due, keys[7], sent.id, head.status, event, document, fields)}
   end
   move(articles, sent.publisher, sent.id, head.status, 'scheduled')
@@ -158,7 +158,7 @@ local function publish_due(keys, argv)
       move(keys[2], head.publisher, id, 'scheduled', 'published')
       put_out(head_key, head_key .. ':v:1', scheduled_key, keys[1], keys[3], id, 'scheduled', kept[1], version,
         {'version', 1, 'updated_at', kept[7]})
-      count_labels(argv[4], head_key, kept[8])
+      count_labels(argv[4], head.publisher, head_key, kept[8] or '')
       answer[#answer + 1] = id
       answer[#answer + 1] = found[at + 1]
     else
@@ -198,7 +198,7 @@ local function retract(keys, argv)
   end
   redis.call('DEL', keys[3])
   move(keys[6], head.publisher, argv[8], head.status, 'retracted')
-  count_labels(argv[11], keys[1], '')
+  count_labels(argv[11], head.publisher, keys[1], '')
   redis.call('HINCRBY', keys[1], 'revision', 1)
   redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', argv[2], 'updated_at', argv[4],
     'retraction', argv[9])

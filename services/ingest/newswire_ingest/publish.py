@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from newswire.article import ArticleDraft, Status, Tombstone
-from newswire.events import PUBLISHED, RETRACTED, SCHEMA_ROOT, ArticlePublished, ArticleRetracted, Kind, event, source
+from newswire.events import PUBLISHED, RETRACTED, SCHEMA_URN, ArticlePublished, ArticleRetracted, Kind, event, source
 from newswire.folding import fold
 from newswire_ingest.content import changed, content, rfc3339
 from newswire_ingest.sanitised_body import SanitisedBody
@@ -32,6 +32,8 @@ class Version:
     event_head: bytes
     """The event up to its data, which is the document."""
     due: datetime | None = None
+    respelt: frozenset[str] = frozenset()
+    """Which labels are not spelled as they were sent: `newswire_ingest.taxonomy.Spelt`."""
     mark: str = field(default_factory=lambda: new_mark())
     """Tells this writing from every other."""
 
@@ -105,7 +107,7 @@ def next_version(
         "subject": id_,
         "time": moment,
         "datacontenttype": "application/json",
-        "dataschema": SCHEMA_ROOT + PUBLISHED,
+        "dataschema": SCHEMA_URN + PUBLISHED,
         "traceparent": traceparent,
     }
     return Version(id_, number, document, orjson.dumps(head)[:-1] + b',"data":', due)

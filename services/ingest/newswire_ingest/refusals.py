@@ -39,6 +39,13 @@ def retracted(fix: str) -> Problem:
     return problem(409, "retracted", f"the article was retracted: {fix}", title="Retracted")
 
 
+def republished(article_id: str, status: str) -> Problem:
+    """Say that what a request withdrew is there again (409)."""
+    what = f"belongs to a request that retracted article {article_id}; it was published again since, and is {status}"
+    error = FieldError("Idempotency-Key", what, "to retract it once more, send DELETE with a fresh key")
+    return problem(409, "republished", f"Idempotency-Key: {what}", title="Published again", errors=[error])
+
+
 def busy() -> Problem:
     """Say that others change the article all the time (503)."""
     return unavailable("the article is being changed by others all the time; send the request again")

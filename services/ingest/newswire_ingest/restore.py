@@ -10,11 +10,13 @@ from redis.asyncio import Redis
 from newswire.archive import Record, raw
 from newswire.article import Status
 from newswire.events import FIELD, RETRACTED, recorded_event
+from newswire.functions import Call
 from newswire.keyspace import Keyspace
 from newswire.records import pack, parse_head, unpack
 from newswire.stream import newest_entry
 from newswire_ingest.backup import entry_data, order
-from newswire_ingest.store import milliseconds
+from newswire_ingest.store import milliseconds, publishing_functions
+from newswire_ingest.taxonomy import stored_label_lines
 
 PAGE = 500
 GROUP_OF_SEARCH, GROUP_OF_NOTIFY = "search", "notify"
@@ -33,6 +35,7 @@ class Standing:
 async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> list[Standing]:
     """Write articles, and what is counted and looked up by them; return what they are."""
     standings = []
+    counted: list[Call] = []
     async with redis.pipeline(transaction=False) as pipe:
         for record in records:
             head_fields: dict[str, bytes] = {}
@@ -53,16 +56,19 @@ async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Rec
             scheduled = record["records"].get(":scheduled")
             if head.status is Status.SCHEDULED and scheduled and head.held is None:
                 pipe.zadd(keys.due, {head.id: milliseconds(datetime.fromisoformat(scheduled["due"]))})
-            for label in head_fields.get("labels", b"").decode().split("\n"):
-                if label:
-                    kind, _, spelling = label.partition("\t")
-                    pipe.zincrby(keys.key("labels", kind), 1, spelling)
+            if labels := stored_label_lines(head_fields.get("labels", b"").decode()):
+                pipe.hdel(keys.article(head.id), "labels")
+                call = ("restore_labels", [keys.article(head.id)], [keys.key("labels", ""), head.publisher, labels])
+                counted.append(call)
             current = record["records"].get(f":v:{head.version}", {})
             if head.status is Status.RETRACTED:
                 standings.append(Standing(head.id, 0, ""))
             elif head.status is Status.PUBLISHED:
                 standings.append(Standing(head.id, head.version, current.get("entry", "")))
         await pipe.execute()
+    for answer in await publishing_functions(redis, keys).call_all(counted):
+        if isinstance(answer, Exception):
+            raise answer
     return standings
 
 

@@ -259,7 +259,14 @@ class ArticleStore:
             sent |= {"due": rfc3339(due), "due_ms": str(milliseconds(due))}
         keys = [*self._keys_of(claim, version.id, self._keys.version(version.id, version.number)), quota.counter]
         data = version.document_json
-        texts = (version.event_head, data, version.about, pack(data), self._labels, label_lines(document))
+        texts = (
+            version.event_head,
+            data,
+            version.about,
+            pack(data),
+            self._labels,
+            label_lines(document, version.respelt),
+        )
         return _outcome(await self.together.call("write", keys, [orjson.dumps(sent), *texts]))
 
     async def _claim(self, claim: Claim, article_id: str, state: str) -> Outcome:

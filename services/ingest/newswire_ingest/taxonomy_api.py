@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from newswire.accounts import Caller, reader
-from newswire.article import Label
+from newswire.fields import Label
 from newswire.paging import LARGEST_PAGE, described, json_answer
 from newswire.problems import not_found, problem
 from newswire.read_limits import Cost, charged

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from newswire.article import Text
+from newswire.fields import Text
 
 MOST_HEADERS = 10
 MOST_HEADER_BYTES = 4096

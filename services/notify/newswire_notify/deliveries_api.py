@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from newswire.accounts import milliseconds
-from newswire.article import Moment
+from newswire.fields import Moment
 from newswire.paging import (
     LARGEST_PAGE,
     PAGE,

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 import orjson
 from ulid import ULID
 
-from newswire.events import SCHEMA_ROOT
+from newswire.events import ENDPOINT_TEST, SCHEMA_URN
 from newswire_notify.queue import Attempt, Endpoint, Job, Queue
 from newswire_notify.sending import Sender
 from newswire_notify.signing import new_secret
 from newswire_notify.subscriptions import Subscription
 
-TEST = "newswire.test.v1"
 MOST_FORMER_SECRETS = 3
 
 
@@ -75,11 +74,11 @@ class Endpoints:
                 "specversion": "1.0",
                 "id": identity,
                 "source": f"{self._site}/notify",
-                "type": TEST,
+                "type": ENDPOINT_TEST,
                 "subject": subscription.id,
                 "time": now.isoformat(timespec="milliseconds"),
                 "datacontenttype": "application/json",
-                "dataschema": SCHEMA_ROOT + TEST,
+                "dataschema": SCHEMA_URN + ENDPOINT_TEST,
                 "data": {"subscription": subscription.id},
             }
         )
@@ -90,7 +89,7 @@ class Endpoints:
             subscription.former_secrets,
             headers=subscription.channel.headers,
         )
-        job = Job(f"msg_{identity}", 1, 0, identity, TEST, "", 0, "test", endpoint, b"")
+        job = Job(f"msg_{identity}", 1, 0, identity, ENDPOINT_TEST, "", 0, "test", endpoint, b"")
         began = asyncio.get_running_loop().time()
         sent = await self._sender.send(job, body, None)
         if sent.attempt.status is None and self._sender.hides(endpoint.url):

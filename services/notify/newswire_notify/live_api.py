@@ -14,9 +14,9 @@ from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from newswire.accounts import Caller, Scope, authorised, caller_of, reader
-from newswire.article import Moment
 from newswire.authentication_failures import AuthenticationFailures
 from newswire.client_address import client_address, client_of
+from newswire.fields import Moment
 from newswire.filters import Filter, filter_from_params
 from newswire.http_protocol import mark_live
 from newswire.problems import forbidden, invalid, malformed, unauthorised

@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from ulid import ULID
 
 from newswire.accounts import milliseconds, read_entitlement
-from newswire.article import Moment, Text
 from newswire.events import ArticlePublished
+from newswire.fields import Moment, Text
 from newswire.filters import Facts, Filter
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace

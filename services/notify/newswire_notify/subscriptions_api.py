@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 
 from newswire.accounts import Caller, Scope, authorised
-from newswire.article import Text
 from newswire.conditions import IF_MATCH, Conditions, etag
+from newswire.fields import Text
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire.merge_patch import MEDIA_TYPE, merged, patch_of

@@ -25,8 +25,6 @@ def atom(feed: Feed) -> bytes:
     add(root, ATOM + "updated", (feed.updated or NEVER).isoformat())
     add(root, ATOM + "link", rel="self", type=MEDIA_TYPES[Format.ATOM], href=feed.address)
     add(root, ATOM + "link", rel="alternate", type="text/html", href=feed.home)
-    if feed.hub:
-        add(root, ATOM + "link", rel="hub", href=feed.hub)
     for entry in feed.entries:
         _add_entry(root, entry)
     return written(root)

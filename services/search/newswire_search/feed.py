@@ -83,8 +83,6 @@ class Feed:
     """The page that shows the same."""
     address: str
     """The feed's own address."""
-    hub: str | None
-    """The WebSub hub that tells of new entries."""
     entries: Sequence[Entry]
 
     @property

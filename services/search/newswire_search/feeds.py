@@ -40,7 +40,6 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
     routes = APIRouter(
         dependencies=[Depends(charged(Cost.SEARCH))], prefix="/feeds", tags=["feeds"], default_response_class=Response
     )
-    hub = str(settings.hub_url) if settings.hub_url else None
     whole = settings.feed_content == "full"
 
     async def answer(request: Request, caller: Caller | None, form: Format, params: Narrowing, sent: Sent) -> Response:
@@ -53,12 +52,10 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
             title=title_of(sent),
             home=settings.site + home_of(sent),
             address=settings.site + feed_address(sent, form),
-            hub=hub,
             entries=[entry_of(article, whole=whole) for article in page.articles],
         )
-        links = {"Link": f'<{hub}>; rel="hub", <{feed.address}>; rel="self"'} if hub else {}
         body = await asyncio.to_thread(WRITERS[form], feed)
-        return fresh_or_304(request, body, MEDIA_TYPES[form], changed=moment, private=caller is not None, headers=links)
+        return fresh_or_304(request, body, MEDIA_TYPES[form], changed=moment, private=caller is not None)
 
     @routes.get("/latest.{form}", summary="The newest articles as a feed", responses=_A_FEED)
     async def latest(request: Request, form: Form, caller: Reader) -> Response:

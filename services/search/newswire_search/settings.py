@@ -19,5 +19,3 @@ class SearchSettings(Settings):
     elasticsearch_refresh_ms: int = Field(default=200, ge=10)
     feed_entries: int = Field(default=50, ge=1, le=100)
     feed_content: Literal["summary", "full"] = "summary"
-    hub_url: HttpUrl | None = None
-    """The WebSub hub that feeds name; none is named where there is none."""

@@ -1,0 +1,81 @@
+"""Characters and addresses that the API refuses, left out of a story before it is sent. What is left out is told."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+from pydantic_core import PydanticCustomError
+
+from newswire.characters import fit_for_headline, fit_for_label, fit_for_prose
+from newswire.web_addresses import check_web_address
+
+_SAFE = "!#$%&'()*+,/:;=?@[]~"
+"""What stays as it is in an address that is percent-encoded for what else it holds."""
+
+_FIT: dict[str, Callable[[str], str]] = {
+    "title": fit_for_headline,
+    "category": fit_for_label,
+    "summary": fit_for_prose,
+    "correction_note": fit_for_prose,
+}
+
+
+def leave_out_unfit(draft: dict[str, Any], notes: list[str]) -> None:
+    """Leave the characters out of a draft that its members may not hold, and the addresses that are none."""
+    for name, fit in _FIT.items():
+        if isinstance(draft.get(name), str):
+            draft[name] = _fitted(draft[name], name, fit, notes)
+    if isinstance(topics := draft.get("topics"), list):
+        draft["topics"] = [_fitted(topic, "a topic", fit_for_label, notes) for topic in topics]
+    if isinstance(authors := draft.get("authors"), list):
+        draft["authors"] = [_author(author, notes) for author in authors]
+    if isinstance(image := draft.get("image"), dict):
+        texts = {
+            name: _fitted(image[name], f"the image's {name}", fit_for_prose, notes) for name in image.keys() - {"url"}
+        }
+        draft["image"] = {**image, **texts, **_address(image, "the image's url", notes)}
+    if "canonical_url" in draft:
+        draft |= _address({"url": draft["canonical_url"]}, "canonical_url", notes, "canonical_url")
+    metadata = draft.get("metadata")
+    if isinstance(metadata, dict):
+        draft["metadata"] = {
+            _fitted(name, "metadata", fit_for_label, notes): _fitted(value, "metadata", fit_for_prose, notes)
+            for name, value in metadata.items()
+        }
+
+
+def _fitted(text: Any, what: str, fit: Callable[[str], str], notes: list[str]) -> Any:
+    if not isinstance(text, str) or "\x00" in text:  # a NUL says that this is no text at all: for the API to refuse
+        return text
+    if fit in (fit_for_headline, fit_for_label):
+        text = " ".join(text.split())
+    fitted = fit(text)
+    if fitted != text:
+        notes.append(f"{what} held characters that show nothing or give orders: left out")
+    return fitted
+
+
+def _author(author: Any, notes: list[str]) -> Any:
+    if not isinstance(author, dict):
+        return _fitted(author, "an author", fit_for_label, notes)
+    named = {"name": _fitted(author["name"], "an author", fit_for_label, notes)} if "name" in author else {}
+    rest = {name: value for name, value in author.items() if name != "url"}
+    return {**rest, **named, **_address(author, "an author's url", notes, keep_unfit=False)}
+
+
+def _address(
+    of: dict[str, Any], what: str, notes: list[str], name: str = "url", *, keep_unfit: bool = True
+) -> dict[str, Any]:
+    """Return the member with the address, percent-encoded where that makes one of it; what is none stays, or is left out."""
+    address = of.get("url")
+    if not isinstance(address, str):
+        return {name: address} if "url" in of and keep_unfit else {}
+    for written in (address.strip(), quote(address.strip(), safe=_SAFE)):
+        try:
+            return {name: check_web_address(written)}
+        except PydanticCustomError:
+            continue
+    if keep_unfit:
+        return {name: address}
+    notes.append(f"{what} is no web address: left out")
+    return {}

@@ -1,0 +1,152 @@
+"""Real words of many scripts are legal; what cannot be seen, or only pretends to be something else, is not."""
+
+import pytest
+
+from newswire.characters import escaped, says_something, unfit_for_headline, unfit_for_label, unfit_for_prose
+from newswire.folding import fold
+
+WORDS = [
+    "Politics",
+    "R&D / C++",
+    "Économie",
+    "E\u0301conomie",
+    "Điện ảnh Việt Nam",
+    "Vie\u0323\u0302t",  # decomposed
+    "ข่าวการเมือง",
+    "น้ำ ก๊าซ ปั๊ม",
+    "हिन्दी समाचार",
+    "ज़िन्दगी र्\u200dय",
+    "राष्ट्रीयत्वांचा",
+    "বাংলাদেশ র\u200d্যাব",
+    "ශ්\u200dරී ලංකා",
+    "മലയാളം അവന്\u200d",
+    "ಕನ್ನಡ ರ\u200d್ಯ",
+    "தமிழ் க்\u200cஷ",
+    "العربية",
+    "اللُّغَةُ العَرَبِيَّةُ",
+    "۱۴۴۵ه\u200d",
+    "می\u200cخواهم",
+    "خبرگزاری\u200cها",
+    "اردو صحافت",
+    "עברית",
+    "שָׁלוֹם",
+    "בְּרֵאשִׁ֖ית",
+    "中文新闻",
+    "葛\U000e0100城",
+    "日本語ニュース",
+    "한국어",
+    "ភាសា\u200bខ្មែរ",
+    "མཁྱེན་བསྒྲུབས",
+    "ཧཱུྃ",
+    "ᠮᠣᠩᠭᠣᠯ\u180eᠠ",
+    "Ελληνική πολιτική",
+    "ᾧ μῆνιν",
+    "Українські новини",
+    "ქართული",
+    "አማርኛ",
+    "❤\ufe0f",
+    "1\ufe0f\u20e3",
+    "👩\U0001f3fd\u200d🚒",
+    "👨\u200d👩\u200d👧\u200d👦",
+    "🏳\ufe0f\u200d⚧\ufe0f",
+    "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f",
+]
+
+NEVER_IN_LABELS = [
+    "\u200b",
+    "\u200c",
+    "\u200d",
+    "\u200e",
+    "\u200f",
+    "\u061c",
+    "\u00ad",
+    "\u2060",
+    "\u2064",
+    "\ufeff",
+    "\u034f",
+    "\u115f",
+    "\u3164",
+    "\uffa0",
+    "\u2800",
+    "\ufe0f",
+    "\ufe00",
+    "\U000e0100",
+    "\u180e",
+    "\U000e0041",
+    "\ue000",
+    "\ufdd0",
+    "\U0001ffff",
+    "\u206a",
+    "\ufff9",
+]
+NEVER_IN_A_LINE = ["\x00", "\x07", "\x0b", "\x0c", "\x1b", "\x1f", "\x7f", "\x85", "\x9b", "\u2028", "\u2029"]
+OVERRIDES = ["\u202d", "\u202e"]
+UNENDED = ["\u202a", "\u202b", "\u202c", "\u2066", "\u2067", "\u2068", "\u2069"]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_real_words_are_legal_everywhere(word: str) -> None:
+    assert unfit_for_label(word) is None
+    assert unfit_for_headline(word) is None
+    assert unfit_for_prose(word) is None
+    assert says_something(word)
+    assert fold(word)
+
+
+@pytest.mark.parametrize("char", NEVER_IN_LABELS + NEVER_IN_A_LINE + OVERRIDES + UNENDED)
+def test_no_label_holds_what_cannot_be_seen(char: str) -> None:
+    for text in (f"Elec{char}tions", f"{char}Elections", f"Elections{char}", f"El{char}{char}ections"):
+        assert unfit_for_label(text), ascii(text)
+
+
+@pytest.mark.parametrize("char", NEVER_IN_A_LINE + OVERRIDES + UNENDED)
+def test_no_headline_gives_orders(char: str) -> None:
+    assert unfit_for_headline(f"Bridge{char} reopens")
+
+
+@pytest.mark.parametrize("char", [char for char in NEVER_IN_A_LINE if char not in "\u2028\u2029"] + OVERRIDES + UNENDED)
+def test_no_prose_gives_orders(char: str) -> None:
+    assert unfit_for_prose(f"Bridge{char} reopens")
+
+
+def test_prose_has_lines_and_headlines_may_hyphenate_and_set_directions() -> None:
+    assert unfit_for_prose("One.\r\n\tTwo.\u2028Three.") is None
+    for text in ("Haus\u00adtür", "עברית\u200f C++", "\u2067עברית\u2069 and \u2068more\u2069", "\u202bعربي\u202c"):
+        assert unfit_for_headline(text) is None
+    assert unfit_for_headline("\u2067עברית\u202c")
+
+
+@pytest.mark.parametrize(
+    "text", ["e" + "\u0301" * 2, "E\u0335\u0336\u0337\u0338\u0301\u0302", "\u0301e", "a \u0301", "ก" + "\u0e48" * 2]
+)
+def test_marks_do_not_pile_up_or_stand_alone(text: str) -> None:
+    assert unfit_for_label(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "\u200b", "\u3164", "\u2800", "\u00ad\u200d", "\ufeff", "\u2062", "\u0301", "\U000e0041"]
+)
+def test_what_shows_nothing_says_nothing(text: str) -> None:
+    assert not says_something(text)
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("می\u200cخواهم", "میخواهم"),
+        ("ශ්\u200dරී", "ශ්රී"),
+        ("ភាសា\u200bខ្មែរ", "ភាសាខ្មែរ"),
+        ("❤\ufe0f", "❤"),
+        ("葛\U000e0100城", "葛城"),
+        ("ᠮᠣᠩᠭᠣᠯ\u180eᠠ", "ᠮᠣᠩᠭᠣᠯᠠ"),
+        ("Haus\u00adtür", "Haustür"),
+    ],
+)
+def test_spellings_that_differ_in_what_cannot_be_seen_are_one(left: str, right: str) -> None:
+    assert fold(left) == fold(right)
+
+
+def test_a_terminal_gets_no_orders() -> None:
+    assert escaped("\x1b[2Jred\x9b\u202e\r\n") == "\\u001b[2Jred\\u009b\\u202e\\u000d\\u000a"
+    for word in ("ferry", "Việt Nam", "می\u200cخواهم", "日本 語", "a\u00a0b"):
+        assert escaped(word) == word
