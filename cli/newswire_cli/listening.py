@@ -1,5 +1,6 @@
 """`newswire listen`: the live stream in a terminal, and on to an address of the developer's own."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -28,7 +29,8 @@ Take = Callable[[dict[str, Any]], None]
 
 
 def listen(site: str, key: str | None, filters: list[str], since: str | None, forward: str | None) -> None:
-    """Print a line for each event, and post it where it is to go, until Ctrl-C."""
+    """Print a line for each event, and post it where it is to go, until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     params = httpx.QueryParams(tuple(_parameter(filter_) for filter_ in filters))
     if since:
         params = params.add("since", since)
@@ -49,6 +51,7 @@ def listen(site: str, key: str | None, filters: list[str], since: str | None, fo
             console.print(_line(event))
             if forward:
                 console.print(Text(f"    {_post(poster, forward, secret, event)}", style="dim"))
+            console.file.flush()  # a pipe or a file would get events by the block
 
         try:
             _follow(client, params, take)

@@ -34,7 +34,7 @@ ALLOWED = (
 HEADERS = "newswire.headers"
 """In a request's scope: the headers that its answer gets whatever comes, a problem included. Dependencies add to them."""
 RELEASES = "newswire.releases"
-"""In a request's scope: what is called once it is over, however it ends."""
+"""In a request's scope: what is called once it is over, however it ends, with the bytes of the answer's body."""
 
 _TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000")
 _SECURITY = {
@@ -72,7 +72,7 @@ class Frame:
         if method == "OPTIONS" and cors and _header(scope, b"access-control-request-method"):
             await _preflight(answering)
             return
-        releases: list[Callable[[], None]] = []
+        releases: list[Callable[[int], None]] = []
         inner = {**scope, HEADERS: answering.more, RELEASES: releases}
         if method == "HEAD" and path != _ENDLESS:
             inner["method"] = "GET"
@@ -84,7 +84,7 @@ class Frame:
             await unexpected(method, path, error).response()(scope, receive, answering)
         finally:
             for release in releases:
-                release()
+                release(answering.sent)
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         if "*" in self.origins:
@@ -106,6 +106,7 @@ class _Answering:
         self.caching = _FOR_THE_KEY if with_key else _FOR_ALL
         self.more = more
         self.begun = False
+        self.sent = 0
         self.since = time.perf_counter()
 
     async def __call__(self, message: Message) -> None:
@@ -123,8 +124,10 @@ class _Answering:
             answered, seconds = _meters(method, message["status"])
             answered.inc()
             seconds.observe(time.perf_counter() - self.since)
-        elif message["type"] == "http.response.body" and self.method == "HEAD":
-            message = {**message, "body": b""}
+        elif message["type"] == "http.response.body":
+            self.sent += len(message.get("body", b""))
+            if self.method == "HEAD":
+                message = {**message, "body": b""}
         await self.send(message)
 
 

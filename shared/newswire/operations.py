@@ -19,7 +19,7 @@ CHECK_SECONDS = 3.0
 
 
 async def _charge(request: Request) -> None:
-    charge_request(request, None, Cost.LISTING)
+    await charge_request(request, None, Cost.LISTING)
 
 
 COSTLY = Depends(_charge)

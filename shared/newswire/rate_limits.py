@@ -69,6 +69,12 @@ class TokenBuckets:
             self._full_at.popitem(last=False)
         return Spent(True, math.floor((window - (after - now)) / each + 1e-6), math.ceil(after - now))
 
+    def owe(self, name: str, cost: int, now: float) -> None:
+        """Take a cost that is known only afterwards out of a bucket; it may be in debt for as much as it holds."""
+        full_at = max(self._full_at.get(name, now), now) + cost * self.policy.window / self.policy.quota
+        self._full_at[name] = min(full_at, now + 2 * self.policy.window)
+        self._full_at.move_to_end(name)
+
     def holds(self, name: str, cost: int, now: float) -> bool:
         """Tell whether a bucket holds as much, and take nothing."""
         full_at = max(self._full_at.get(name, now), now)

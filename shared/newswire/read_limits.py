@@ -1,8 +1,10 @@
 """How much may be read: a rate and a number of requests at a time, by address, or by key where one is sent.
 
-They hold for one process; ``docs/decisions`` says why. A request costs units by what it makes the process do.
+They hold for one process; ``docs/decisions`` says why. A request costs units by what it makes the process do, and by the
+size of the answer. Requests are worked on by a few at a time, of each client in turn.
 """
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -10,15 +12,21 @@ from enum import IntEnum
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
 
 from newswire import telemetry
 from newswire.accounts import Caller, reader
 from newswire.client_address import client_of
+from newswire.fair_slots import FairSlots
 from newswire.frame import HEADERS, RELEASES
-from newswire.problems import problem
+from newswire.problems import problem, unavailable
 from newswire.rate_limits import RatePolicy, Spent, TokenBuckets, limit_headers
 from newswire.settings import Settings
 
+BYTES_PER_UNIT = 64 * 1024
+"""Of an answer's body: one unit more for each so many, taken off afterwards."""
+MAX_WAIT_SECONDS = 30.0
+"""How long a request waits for its turn."""
 RETRY_WHEN_BUSY = 1
 """Seconds after which a client that has too many requests under way may try again."""
 
@@ -45,6 +53,7 @@ class ReadLimits:
         }
         self._most_at_once = {"address": settings.read_concurrency, "key": settings.read_concurrency_per_key}
         self._under_way: Counter[str] = Counter()
+        self._slots = FairSlots(settings.read_slots)
 
     def charge(self, caller: Caller | None, client: str, cost: int) -> dict[str, str]:
         """Take a cost off what a caller may read, and return the headers that tell what is left.
@@ -63,11 +72,13 @@ class ReadLimits:
             raise _too_fast(buckets.policy, what, cost, spent, headers)
         return headers
 
-    def begin(self, caller: Caller | None, client: str) -> Callable[[], None]:
-        """Count a request as under way; call what is returned when it is over.
+    async def begin(self, caller: Caller | None, client: str) -> tuple[Callable[[int], None], bool]:
+        """Count a request as under way, and wait for its turn.
+
+        Return what is to be called with the bytes of the answer when it is over, and whether it had to wait.
 
         Raises:
-            Problem: the key or the address has as many under way as it may (429).
+            Problem: the key or the address has as many under way as it may (429), or its turn did not come (503).
         """
         what, name = _whose(caller, client)
         most = self._most_at_once[what]
@@ -85,36 +96,55 @@ class ReadLimits:
                 extra={"violated-policies": [policy.name]},
             )
         self._under_way[name] += 1
+        try:
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
+                waited = await self._slots.take(name)
+        except BaseException as error:
+            self._leave(name)
+            if isinstance(error, TimeoutError):
+                telemetry.reads_refused.labels("turn", what).inc()
+                raise unavailable("there is more to do than can be done; try again in a moment") from None
+            raise
 
-        def end() -> None:
-            self._under_way[name] -= 1
-            if not self._under_way[name]:
-                del self._under_way[name]
+        def end(sent: int) -> None:
+            self._slots.give()
+            self._leave(name)
+            if (buckets := self._rates[what]) is not None and sent >= BYTES_PER_UNIT:
+                buckets.owe(name, sent // BYTES_PER_UNIT, self._clock())
 
-        return end
+        return end, waited
+
+    def _leave(self, name: str) -> None:
+        self._under_way[name] -= 1
+        if not self._under_way[name]:
+            del self._under_way[name]
 
 
 def charged(cost: Cost) -> Callable[..., Awaitable[None]]:
     """Make the dependency of a reading route: it checks who reads, as `reader` does, and takes off what the request costs."""
 
     async def charge(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> None:
-        charge_request(request, caller, cost)
+        await charge_request(request, caller, cost)
 
     return charge
 
 
-def charge_request(request: Request, caller: Caller | None, cost: Cost, *, lasting: bool = False) -> None:
+async def charge_request(request: Request, caller: Caller | None, cost: Cost, *, lasting: bool = False) -> None:
     """Take off what a request costs. A lasting one, such as a live stream, does not count as under way.
 
     Raises:
-        Problem: that is more than is left (429).
+        Problem: that is more than is left (429), or its turn did not come (503).
+        ClientDisconnect: the client left while it waited.
     """
     limits: ReadLimits = request.app.state.read_limits
     client = client_of(request.scope)
-    if not lasting:
-        request.scope[RELEASES].append(limits.begin(caller, client))
     headers = limits.charge(caller, client, cost)
     request.scope[HEADERS] += [(name.encode(), value.encode()) for name, value in headers.items()]
+    if not lasting:
+        end, waited = await limits.begin(caller, client)
+        request.scope[RELEASES].append(end)
+        if waited and await request.is_disconnected():
+            raise ClientDisconnect
 
 
 def _buckets(name: str, rate: float) -> TokenBuckets | None:

@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """Reading requests that one client address may have under way in a process; 0 for any number."""
     read_concurrency_per_key: int = Field(default=64, ge=0)
     """As ``read_concurrency``, of one key."""
+    read_slots: int = Field(default=16, ge=0)
+    """Reading requests that a process works on at a time; others wait, and clients take turns. 0 for any number."""
     authentication_failures: int = Field(default=100, ge=0)
     """Keys that may be refused to one client address in a minute and process, before it is slowed down; 0 for any number."""
     connections: int = Field(default=12_000, ge=0)
@@ -75,7 +77,7 @@ class Settings(BaseSettings):
     """Seconds by which a body that is sent, or an answer that is read, may fall behind the slowest rate."""
     connection_min_rate: float = Field(default=500.0, gt=0)
     """The slowest rate of bodies and answers, in bytes a second."""
-    connection_buffer_bytes: int = Field(default=64 * 1024 * 1024, ge=1024 * 1024)
+    connection_buffer_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024)
     """What a process keeps of unfinished bodies and unread answers, in bytes; beyond it the slowest are cut off."""
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (tests only): ``/readyz`` says no otherwise."""

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,16 @@ T = TypeVar("T")
 START_DEADLINE = 60
 NEWSWIRE = [sys.executable, "-m", "newswire_cli.main"]
 BARE = {name: value for name, value in os.environ.items() if not name.startswith("NEWSWIRE_")}
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let processes that are started meanwhile end at SIGINT, although this one may ignore it, as background jobs do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Running:
@@ -29,7 +40,7 @@ class Running:
     ) -> None:
         self.data_dir = data_dir
         self.output = data_dir.parent / f"{data_dir.name}.output"
-        with self.output.open("wb") as output:
+        with self.output.open("wb") as output, interruptible():
             self.process = subprocess.Popen(
                 [*command, "run", "--port", "0", "--data-dir", str(data_dir), *options],
                 stdout=output,

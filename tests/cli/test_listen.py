@@ -2,17 +2,46 @@
 
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 from standardwebhooks import Webhook
 
-from tests.cli.running import BARE, NEWSWIRE, Running, newswire
+from tests.cli.running import BARE, NEWSWIRE, Running, interruptible, newswire
 from tests.e2e.conftest import receiver
 from tests.polling import until
 
 Start = Callable[..., Running]
+
+
+@contextmanager
+def listening(*options: str, output: Path, errors: Path, ended_by: signal.Signals) -> Iterator[None]:
+    """Run the command meanwhile, end it by a signal, and expect it to end well."""
+    with output.open("wb") as out, errors.open("wb") as err, interruptible():
+        process = subprocess.Popen([*NEWSWIRE, "listen", *options], stdout=out, stderr=err, env=BARE)
+    with process:
+        try:
+            yield
+            process.send_signal(ended_by)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()  # or it would outlive a test that failed, and fail another one
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_well_by_either_signal(start: Start, tmp_path: Path, ended_by: signal.Signals) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+    output, errors = tmp_path / "output", tmp_path / "errors"
+    options = ["--site", running.site, "--since", "2001-01-01T00:00:00Z"]
+    sent = {"title": "Seen", "body": "<p>Text.</p>"}
+    url = f"{running.site}/v1/articles"
+    assert httpx.post(url, headers=running.key("PUBLISHER"), json=sent, trust_env=False).status_code == 201
+    with listening(*options, output=output, errors=errors, ended_by=ended_by):
+        until(lambda: "Seen" in output.read_text(), 60)
+    assert "Traceback" not in errors.read_text()
 
 
 def test_it_shows_and_forwards_every_event_and_resumes_by_itself(start: Start, tmp_path: Path) -> None:
@@ -29,25 +58,20 @@ def test_it_shows_and_forwards_every_event_and_resumes_by_itself(start: Start, t
 
     first = publish("Before it began")
     output, errors = tmp_path / "output", tmp_path / "errors"
-    with receiver() as local, output.open("wb") as out, errors.open("wb") as err:
-        options = ["--site", running.site, "--key", key, "--filter", "topic=Ferries", "--forward", local.url]
-        process = subprocess.Popen(
-            [*NEWSWIRE, "listen", "--since", "2001-01-01T00:00:00Z", *options], stdout=out, stderr=err, env=BARE
-        )
-        try:
-            until(lambda: len(local.requests) == 1)
+    with receiver() as local:
+        since = ["--since", "2001-01-01T00:00:00Z"]
+        options = [*since, "--site", running.site, "--key", key, "--filter", "topic=Ferries", "--forward", local.url]
+        with listening(*options, output=output, errors=errors, ended_by=signal.SIGINT):
+            until(lambda: len(local.requests) == 1, 60)
             publish("Of no interest", "Bridges")
             second = publish("While it \u001b[31mlistens")
-            until(lambda: len(local.requests) == 2)
+            until(lambda: len(local.requests) == 2, 60)
             narrow = ["--entitlement", '{"topics": ["Ferries", "Trams"]}']
             assert newswire("accounts", "set", "Desk", *narrow, *data).returncode == 0
             third = publish("After it was cut off")
-            until(lambda: len(local.requests) == 3)
+            until(lambda: len(local.requests) == 3, 60)
             httpx.delete(f"{running.site}/v1/articles/{first}", headers=running.key("PUBLISHER"), trust_env=False)
-            until(lambda: len(local.requests) == 4)
-        finally:
-            process.send_signal(signal.SIGINT)
-            assert process.wait(30) == 0
+            until(lambda: len(local.requests) == 4, 60)
     events = local.events()
     assert [event["id"] for event in events] == [f"{first}.1", f"{second}.1", f"{third}.1", f"{first}.1.retracted"]
     heading, *lines = output.read_text().splitlines()

@@ -54,6 +54,10 @@ async def reading(
             await held.wait()
         return {}
 
+    @router.get("/large", dependencies=[Depends(charged(Cost.RECORD))])
+    async def large() -> Response:
+        return Response(bytes(900_000))
+
     @router.get("/broken", dependencies=[Depends(charged(Cost.RECORD))])
     async def broken() -> None:
         raise RuntimeError
@@ -109,14 +113,37 @@ async def test_so_many_requests_may_be_under_way_and_an_ended_one_counts_no_more
         assert (await http.get("/broken")).status_code == 500
         waiting = [asyncio.create_task(http.get("/record")) for _ in range(2)]
         async with asyncio.timeout(30):
-            while (refused := await http.get("/search")).status_code == 200:
+            while (refused := await http.get("/search")).status_code != 429:
                 await asyncio.sleep(0.01)
         assert refused.status_code == 429
-        assert refused.headers["ratelimit-policy"] == '"read-concurrency";q=2;qu="concurrent-requests"'
+        assert refused.headers["ratelimit-policy"].startswith('"read-concurrency";q=2;qu="concurrent-requests"')
         assert refused.headers["retry-after"] == "1"
         held.set()
         assert [(await each).status_code for each in waiting] == [200, 200]
         assert (await http.get("/search")).status_code == 200
+
+
+async def test_a_large_answer_costs_more_afterwards(redis: Redis) -> None:
+    async with reading(redis, read_rate=1) as (http, _):
+        assert (await http.get("/large")).headers["ratelimit"].startswith('"read";r=9;')
+        refused = await http.get("/record")
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["retry-after"]) <= 11
+        assert (await http.get("/large")).status_code == 429
+
+
+async def test_few_are_worked_on_at_a_time_and_clients_take_turns(redis: Redis) -> None:
+    held = asyncio.Event()
+    async with reading(redis, held, read_slots=2) as (http, app), client(app, "198.51.100.8") as other:
+        waiting = [asyncio.create_task(each.get("/record")) for each in (http, http, http, other)]
+        search = asyncio.create_task(other.get("/search"))
+        async with asyncio.timeout(30):
+            while len(app.state.read_limits._slots._waiting) < 2:
+                await asyncio.sleep(0.01)
+        held.set()
+        assert [(await each).status_code for each in (*waiting, search)] == [200] * 5
+        assert app.state.read_limits._slots._free == 2
+        assert not app.state.read_limits._under_way
 
 
 async def test_limits_that_are_switched_off_say_nothing(redis: Redis) -> None:

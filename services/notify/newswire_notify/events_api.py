@@ -58,7 +58,7 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
     )
     async def events(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:
         params = request.query_params
-        charge_request(request, caller, Cost.SEARCH, lasting=bool(params.get("wait")))
+        await charge_request(request, caller, Cost.SEARCH, lasting=bool(params.get("wait")))
         filter_ = filter_from_params(params, ("after", "limit", "wait"))
         limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
         wait = _wait(params.get("wait"))

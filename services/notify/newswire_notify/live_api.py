@@ -102,7 +102,7 @@ def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: Noti
 
     async def admitted(request: Request) -> Admitted:
         who = await authenticated(request)
-        charge_request(request, who.caller, Cost.SEARCH, lasting=True)
+        await charge_request(request, who.caller, Cost.SEARCH, lasting=True)
         return who
 
     async def authenticated(request: Request) -> Admitted:

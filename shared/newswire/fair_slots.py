@@ -1,0 +1,47 @@
+"""Slots for work that is done at the same time, handed out to clients in turn."""
+
+import asyncio
+from collections import OrderedDict, deque
+
+
+class FairSlots:
+    """So many slots. Who waits for one waits behind its own earlier requests, and takes turns with all other clients."""
+
+    def __init__(self, most: int) -> None:
+        """Make so many slots; 0 for any number."""
+        self._limited = most > 0
+        self._free = most
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    async def take(self, client: str) -> bool:
+        """Wait for a slot; return whether there was anything to wait for. Each is given back by `give`."""
+        if not self._limited:
+            return False
+        if self._free and not self._waiting:
+            self._free -= 1
+            return False
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(client, deque()).append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give()
+            raise
+        return True
+
+    def give(self) -> None:
+        """Give a slot to the next client that waits, or back."""
+        if not self._limited:
+            return
+        while self._waiting:
+            client, turns = next(iter(self._waiting.items()))
+            turn = turns.popleft()
+            if turns:
+                self._waiting.move_to_end(client)
+            else:
+                del self._waiting[client]
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1

@@ -1,0 +1,16 @@
+"""A short storm of hostile connections: each service keeps its memory and its honest clients."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.faults.hostile import storm, targets
+
+
+@pytest.mark.timeout(600)
+def test_hostile_connections_neither_fill_the_memory_nor_keep_others_out(tmp_path: Path) -> None:
+    with targets(tmp_path) as attacked:
+        for target in attacked:
+            asyncio.run(storm(target, connections=60, seconds=4))
+            assert target.clean, target.verdict()
