@@ -14,13 +14,22 @@ from typing import Annotated, Self
 from fastapi.datastructures import QueryParams
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
-from newswire.analysis import DEFAULT, SEPARATOR, article_terms, article_words, bare_words, language_of, title_terms
+from newswire.analysis import (
+    DEFAULT,
+    SEPARATOR,
+    article_joined_terms,
+    article_terms,
+    article_words,
+    language_of,
+    title_terms,
+    value_terms,
+)
 from newswire.article import Article, Tombstone
 from newswire.fields import Line, Text
 from newswire.folding import fold
 from newswire.matching import Analysed, Place, Positions, analysed, matches, positions
 from newswire.problems import FieldError, field_errors, invalid_fields
-from newswire.query import Everything, Prefix, Published, Query, Words, leaves, normal, parse
+from newswire.query import Everything, Nothing, Prefix, Published, Query, Words, leaves, normal, parse
 from newswire.requests import scalar_params
 
 FIELDS = ("publishers", "categories", "topics", "authors", "languages")
@@ -99,6 +108,8 @@ def field_terms(article: Article, place: Place) -> list[str]:
     """Return the terms of a field: of the title those of its language, of the others the words of its values, kept apart."""
     if place == "title":
         return title_terms(article)
+    if place == "joined":
+        return article_joined_terms(article)
     values = {
         "author": article.author_names,
         "category": [article.category] if article.category else [],
@@ -108,8 +119,9 @@ def field_terms(article: Article, place: Place) -> list[str]:
     }[place]
     found: list[str] = []
     for value in values:
-        found += bare_words(value)
-        found.append(SEPARATOR)
+        for reading in value_terms(value):
+            found += reading
+            found.append(SEPARATOR)
     return found[:-1]
 
 
@@ -132,8 +144,10 @@ class Filter(BaseModel):
     @classmethod
     def _query_can_be_read(cls, query: str | None) -> str | None:
         if query is not None:
-            if isinstance(parse(query), Everything) and query.strip():
-                raise ValueError("must hold at least one word; to match every article, leave the query out")
+            if isinstance(parse(query), Nothing):
+                raise ValueError(
+                    "must hold at least one word, number or emoji to look for; to match every article, leave the query out"
+                )
             for leaf in leaves(parse(query)):
                 if isinstance(leaf, Prefix) or (
                     isinstance(leaf, Words) and leaf.typed.endswith("*") and not leaf.quoted

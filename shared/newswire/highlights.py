@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from functools import lru_cache
 from html import escape
 
-from newswire.analysis import DEFAULT, Token, bare, loose_tokens, tokens
+from newswire.analysis import DEFAULT, Token, bare, joined_tokens, loose_tokens, tokens
 from newswire.matching import Analysed, beginnings, occurrences, sought
 
 
@@ -18,26 +18,26 @@ def highlight(
     nothing of the query stands in the text.
     """
     phrases, terms, prefixes = _looked_for(query, title)
-    read = loose_tokens if all(len(phrase) == 1 for phrase in phrases) else tokens
+    single = all(len(phrase) == 1 for phrase in phrases)
+    read = loose_tokens if single else tokens
     found = read(text, terms, language, prefixes)
-    if not found:
-        return []
     marked = _marked(found, phrases)
     if prefixes:
-        cut = {at for at, token in enumerate(found) if bare(text[token.start : token.end].lower()).startswith(prefixes)}
-        marked = sorted(cut.union(marked))
+        marked += [token for token in found if bare(text[token.start : token.end].lower()).startswith(prefixes)]
+    marked += _marked(joined_tokens(text, terms, language, phrases=not single), phrases)
     if not marked:
         return []
-    spans = [(found[at].start, found[at].end) for at in marked]
+    marked = _apart(marked)
+    spans = [(token.start, token.end) for token in marked]
     if fragments == 0:
         return [_render(text, 0, len(text), spans)]
-    return [_render(text, start, end, spans) for start, end in _passages(text, found, marked, fragments, width)]
+    return [_render(text, start, end, spans) for start, end in _passages(text, marked, fragments, width)]
 
 
 @lru_cache(maxsize=256)
 def _looked_for(query: Analysed, title: bool) -> tuple[frozenset[tuple[str, ...]], frozenset[str], tuple[str, ...]]:
     """Return the phrases that are to be marked, their terms, and the beginnings of words: the same for all results."""
-    phrases = frozenset(phrase.terms for phrase in sought(query) if title or phrase.place == "text")
+    phrases = frozenset(phrase.terms for phrase in sought(query) if title or phrase.place != "title")
     return phrases, frozenset(term for phrase in phrases for term in phrase), tuple(beginnings(query))
 
 
@@ -50,27 +50,33 @@ def opening(text: str, width: int) -> str:
     return escape(text[:end].rstrip()) + " …"
 
 
-def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[int]:
-    """Return the indexes of the tokens that are part of a phrase, in order."""
+def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[Token]:
+    """Return the tokens that are part of a phrase."""
     places: dict[str, list[int]] = {}
     owners: dict[int, int] = {}
     for index, token in enumerate(found):
         for place, term in enumerate(token.terms, token.place):
             places.setdefault(term, []).append(place)
             owners[place] = index
-    return sorted(
-        {
-            owners[place]
-            for phrase in phrases
-            for begin in occurrences(phrase, places)
-            for place in range(begin, begin + len(phrase))
-        }
-    )
+    chosen = {
+        owners[place]
+        for phrase in phrases
+        for begin in occurrences(phrase, places)
+        for place in range(begin, begin + len(phrase))
+    }
+    return [found[at] for at in sorted(chosen)]
 
 
-def _passages(
-    text: str, found: Sequence[Token], marked: Sequence[int], fragments: int, width: int
-) -> list[tuple[int, int]]:
+def _apart(marked: Sequence[Token]) -> list[Token]:
+    """Return tokens in their order, each once, and without those that lie within another one."""
+    apart: list[Token] = []
+    for token in sorted(marked, key=lambda token: (token.start, -token.end)):
+        if not apart or token.start >= apart[-1].end:
+            apart.append(token)
+    return apart
+
+
+def _passages(text: str, marked: Sequence[Token], fragments: int, width: int) -> list[tuple[int, int]]:
     """Choose stretches around the marked tokens, none overlapping.
 
     Those with the most different terms come first; among equals those in which they stand nearest together, then those with
@@ -79,16 +85,16 @@ def _passages(
     candidates: list[tuple[int, int, int, int, int]] = []
     inside: Counter[tuple[str, ...]] = Counter()
     after = 0
-    for first, at in enumerate(marked):
-        limit = max(found[at].start + width * 2 // 3, found[at].end)
-        while after < len(marked) and found[marked[after]].end <= limit:
-            inside[found[marked[after]].terms] += 1
+    for first, token in enumerate(marked):
+        limit = max(token.start + width * 2 // 3, token.end)
+        while after < len(marked) and marked[after].end <= limit:
+            inside[marked[after].terms] += 1
             after += 1
-        reach = _reach([found[index] for index in marked[first:after]], len(inside)) if len(inside) > 1 else 0
-        candidates.append((-len(inside), reach, first - after, found[at].start, found[marked[after - 1]].end))
-        inside[found[at].terms] -= 1
-        if not inside[found[at].terms]:
-            del inside[found[at].terms]
+        reach = _reach(marked[first:after], len(inside)) if len(inside) > 1 else 0
+        candidates.append((-len(inside), reach, first - after, token.start, marked[after - 1].end))
+        inside[token.terms] -= 1
+        if not inside[token.terms]:
+            del inside[token.terms]
     chosen: list[tuple[int, int]] = []
     for *_, first_start, last_end in sorted(candidates):
         start, end = _widened(text, first_start, last_end, width)

@@ -4,15 +4,18 @@ A query is read in the language of each article it is held against, so that "Hä
 "houses" finds "house" in an English one, whatever language the query itself is in.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, Protocol, TypeAlias
 
-from newswire.analysis import bare, is_stop_word, stem
-from newswire.query import All, Any_, Everything, Not, Prefix, Published, Query, Words
+from newswire.analysis import UNSTEMMED, bare, is_stop_word, joined_terms, name_term, other_terms, stem
+from newswire.compounds import Unit
+from newswire.query import All, Any_, Everything, Not, Nothing, Prefix, Published, Query, Words
+from newswire.word_forms import other_forms, telling_words, without_elision
 
-Place: TypeAlias = Literal["text", "title", "author", "category", "topic", "publisher", "language"]
+Place: TypeAlias = Literal["text", "joined", "title", "author", "category", "topic", "publisher", "language"]
+"""Where terms are looked for; "joined" is the text where words that are written as one are joined to one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,18 @@ class Either:
 
 
 @dataclass(frozen=True, slots=True)
+class Variants(Either):
+    """The same in several spellings: the score of an article is that of the one that fits it best."""
+
+
+@dataclass(frozen=True, slots=True)
 class Without:
     """The part does not match."""
 
     part: "Analysed"
 
 
-Analysed: TypeAlias = Phrase | Prefix | Published | Both | Either | Without | Everything
+Analysed: TypeAlias = Phrase | Prefix | Published | Both | Either | Without | Everything | Nothing
 
 
 @lru_cache(maxsize=2048)
@@ -57,12 +65,10 @@ def analysed(query: Query, language: str) -> Analysed:
     Words that carry no meaning of their own in that language go from among loose words, unless no other would be left.
     """
     match query:
-        case Words(found, None, _):
-            return Phrase(tuple(stem(word, language) for word in found))
-        case Words(found, "title", _):
-            return Phrase(tuple(stem(word, language) for word in found), "title")
-        case Words(found, field, _):
-            return Phrase(tuple(map(bare, found)), field or "text")
+        case Words(field=None | "title"):
+            return _any_of(_in_text(query, language))
+        case Words():
+            return _any_of(_in_values(query))
         case All(parts):
             telling = [part for part in parts if not _dispensable(part, language)]
             chosen = telling if any(map(_asks, telling)) else parts
@@ -74,6 +80,56 @@ def analysed(query: Query, language: str) -> Analysed:
             return Without(analysed(part, language))
         case _:
             return query
+
+
+def _any_of(phrases: Iterable[Phrase]) -> Analysed:
+    variants = tuple(dict.fromkeys(phrases))
+    return variants[0] if len(variants) == 1 else Variants(variants)
+
+
+def _in_text(query: Words, language: str) -> Iterator[Phrase]:
+    """Go through the phrases of text or title that are what was typed, in one spelling or another."""
+    place: Place = query.field or "text"
+    units = [without_elision(unit, language) for unit in query.units]
+    words = query.words
+    if len(units) == 1 and not query.quoted:
+        words = telling_words(query.units[0], language)
+    terms = tuple(stem(word, language) for word in words)
+    strict = any(unit.strict for unit in units)
+    if terms and not strict:
+        yield Phrase(terms, place)
+    if len(units) == 1:
+        yield from (Phrase((name_term(name, language),), place) for name in units[0].sought)
+        if len(words) == 1 and not strict:
+            yield from (Phrase((term,), place) for term in other_terms(words[0], language))
+        return
+    joined = tuple(term for unit in units for term in joined_terms(unit, language))
+    if joined != terms and all(map(str.isalnum, joined)):
+        yield Phrase(joined, place)
+    yield Phrase(joined, "joined" if place == "text" else place)
+    spelled_out = tuple((other_terms(word, language) or [stem(word, language)])[0] for word in words)
+    if spelled_out != terms and not strict:
+        yield Phrase(spelled_out, place)
+
+
+def _in_values(query: Words) -> Iterator[Phrase]:
+    """Go through the phrases in values of a field that are what was typed; these are not stemmed."""
+    place: Place = query.field or "text"
+    if query.words and not any(unit.strict for unit in query.units):
+        yield Phrase(tuple(map(bare, query.words)), place)
+        yield Phrase(tuple(bare(_spelled_out(word)) for word in query.words), place)
+    if len(query.units) == 1:
+        yield from (Phrase((bare(name),), place) for name in query.units[0].sought)
+    else:
+        yield Phrase(tuple(bare(word) for unit in query.units for word in _joined(unit)), place)
+
+
+def _joined(unit: Unit) -> tuple[str, ...]:
+    return unit.words if unit.joined is None else (unit.joined,)
+
+
+def _spelled_out(word: str) -> str:
+    return (other_forms(word, UNSTEMMED) or [word])[0]
 
 
 def _dispensable(query: Query, language: str) -> bool:
@@ -100,7 +156,7 @@ def _asks(query: Query) -> bool:
 def sought(query: Analysed) -> list[Phrase]:
     """Return the words and phrases of text and title that speak for a result, in order; negated ones do not."""
     match query:
-        case Phrase(place="text" | "title"):
+        case Phrase(place="text" | "joined" | "title"):
             return [query]
         case Both(parts) | Either(parts):
             return [phrase for part in parts for phrase in sought(part)]
@@ -150,6 +206,20 @@ def positions(found: Sequence[str]) -> dict[str, list[int]]:
     return places
 
 
+def number_pairs(places: Positions) -> set[str]:
+    """Return each number of a text with the term before it and with the one after it, a space between them.
+
+    Such a pair is far rarer than its terms: ``covid 19``.
+    """
+    numbers = {place: term for term, found in places.items() if term.isdigit() for place in found}
+    if not numbers:
+        return set()
+    beside = {place + step for place in numbers for step in (-1, 1)}
+    around = {place: term for term, found in places.items() for place in beside.intersection(found)}
+    before = {f"{around[place - 1]} {number}" for place, number in numbers.items() if place - 1 in around}
+    return before | {f"{number} {around[place + 1]}" for place, number in numbers.items() if place + 1 in around}
+
+
 def matches(query: Analysed, text: Searched) -> bool:
     """Tell whether a text matches."""
     if isinstance(query, Phrase):  # nearly always; a pattern takes several times as long
@@ -163,6 +233,8 @@ def matches(query: Analysed, text: Searched) -> bool:
             return not matches(part, text)
         case Everything():
             return True
+        case Nothing():
+            return False
         case Prefix(beginning):
             return any(word.startswith(beginning) for word in text.words)
         case Published(since, until):

@@ -22,6 +22,7 @@ from newswire_notify.app import service
 from newswire_notify.matcher import SCAN, Filed, Index, Matcher
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Wish
+from tests.contract import spellings
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 from tests.notify.conftest import Desk, Receiver, published, until
 
@@ -134,7 +135,11 @@ async def test_every_replica_finds_what_comparing_everything_finds(desk: Desk) -
                     assert set(matcher.match(article)) == meant
 
 
-@pytest.mark.parametrize("table", [(articles(), SAVED_QUERIES), (articles_in_languages(), IN_LANGUAGES)])
+SPELLINGS = (spellings.articles(), [(q, expected) for q, expected in spellings.QUERIES if not q.endswith("*")])
+"""Saved searches hold no prefixes."""
+
+
+@pytest.mark.parametrize("table", [(articles(), SAVED_QUERIES), (articles_in_languages(), IN_LANGUAGES), SPELLINGS])
 def test_the_shared_table_of_queries(table: tuple[list[ArticlePublished], list[tuple[str, list[str]]]]) -> None:
     read, queries = table
     index = Index()

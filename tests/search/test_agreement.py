@@ -3,16 +3,20 @@
 from functools import cache
 from importlib.machinery import SourceFileLoader
 from importlib.util import find_spec
+from random import Random
 
 import regex
 
 from newswire.analysis import article_terms, terms
 from newswire.article import Article
+from newswire.filters import Facts
+from newswire.matching import analysed, matches
 from newswire.query import parse
 from newswire_search.elasticsearch_index import ElasticsearchIndex
 from newswire_search.embedded_index import EmbeddedIndex
 from newswire_search.index import ArticleIndex, Publish, SearchRequest
 from newswire_search.mapping import alias_in_use, fields_of
+from tests.contract import spellings
 from tests.contract.table import HARD_TOKENS, IN_LANGUAGES, QUERIES, articles, articles_in_languages
 from tests.search.conftest import client_of
 from tests.search.samples import article, found, ids, publish, put
@@ -89,3 +93,35 @@ async def test_the_table_of_languages(index: ArticleIndex) -> None:
         if (got := sorted(await found(index, q, limit=100))) != expected
     }
     assert not wrong
+
+
+async def test_the_table_of_spellings(index: ArticleIndex) -> None:
+    await put(index, *(Publish(a, a.model_dump(mode="json", exclude_none=True)) for a in spellings.articles()))
+    wrong = {
+        q: (got, expected)
+        for q, expected in spellings.QUERIES
+        if (got := sorted(await found(index, q, limit=100))) != expected
+    }
+    assert not wrong
+
+
+_FORMS = ["e-mail", "email", "e mail", "covid19", "COVID-19", "C++", "c", "#c", "3.5", "3", "5", "1,000", "1000", "1 000",
+          "U.S.", "us", "O’Brien", "obrien", "🚀", "R&D", "r", "50%", "50", "Müller", "mueller", "été", "the",
+          "l'été", "state-of-the-art"]  # fmt: skip
+_LANGUAGES = ["en", "fr", "de", "da", "sw"]
+
+
+async def test_any_query_of_these_forms_finds_what_the_matcher_finds(index: ArticleIndex) -> None:
+    chance = Random(20261125)
+    texts = [" ".join(chance.choices(_FORMS, k=chance.randint(1, 6))) for _ in range(60)]
+    sent = [
+        article(f"t{n:02}", chance.choice(_FORMS), text, language=_LANGUAGES[n % 5]) for n, text in enumerate(texts)
+    ]
+    await put(index, *(Publish(each, each.model_dump(mode="json", exclude_none=True)) for each in sent))
+    facts = {each.id: Facts.of(each) for each in sent}
+    for _ in range(150):
+        parts = chance.choices(_FORMS, k=chance.randint(1, 3))
+        q = chance.choice(['"{}"', "{}", "-({})", "title:({})", 'title:"{}"']).format(" ".join(parts))
+        query = parse(q)
+        expected = [name for name, of in facts.items() if matches(analysed(query, of.language), of)]
+        assert sorted(await found(index, q, limit=100)) == expected, q

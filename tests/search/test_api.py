@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -62,6 +63,7 @@ async def test_an_answer_has_exactly_the_promised_members(client: httpx.AsyncCli
     assert answer.keys() == {
         "total",
         "interpreted",
+        "hints",
         "took_ms",
         "articles",
         "some_words",
@@ -375,3 +377,21 @@ async def test_the_document_names_every_parameter_once(client: httpx.AsyncClient
 async def test_no_address_takes_a_parameter_that_it_does_not_know(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(f"/v1/search{path}?limt=1")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "limt")
+
+
+@pytest.mark.parametrize("q", ["???", "title:…", '"?"', "()", "-!", "NOT", "… — …"])
+async def test_a_query_in_which_nothing_can_be_looked_for_finds_nothing_and_says_why(
+    client: httpx.AsyncClient, q: str
+) -> None:
+    answer = await search(client, f"q={quote(q)}")
+    assert (answer["total"], answer["articles"], answer["some_words"]) == (0, [], None)
+    assert answer["hints"][0].keys() == {"code", "message", "at"}
+    assert answer["hints"][0]["code"] == "nothing_to_look_for"
+    assert not any(counted for counted in answer["facets"].values())
+
+
+async def test_an_unknown_field_has_a_hint_beside_what_was_found(client: httpx.AsyncClient) -> None:
+    answer = await search(client, "q=titel:harbour")
+    assert [hint["code"] for hint in answer["hints"]] == ["unknown_field"]
+    assert answer["interpreted"] == '"titel:harbour"'
+    assert (await search(client, "q=harbour"))["hints"] == []

@@ -34,7 +34,7 @@ TEXT = (
         (
             "O’Brien’s ferry's crew",
             "o'brien ferry",
-            ["<mark>O</mark>’<mark>Brien</mark>’s <mark>ferry</mark>&#x27;s crew"],
+            ["<mark>O’Brien</mark>’s <mark>ferry</mark>&#x27;s crew"],
         ),
         ("Ferries and firs", "fer*", ["<mark>Ferries</mark> and firs"]),
         ("Écoles", "eco*", ["<mark>Écoles</mark>"]),

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.analysis import terms
 from newswire.filters import Facts
 from newswire.matching import Phrase, analysed, matches, occurrences, positions
 from newswire.query import (
     DEEPEST,
     Everything,
+    Nothing,
     Prefix,
     QueryTooLong,
     Words,
@@ -62,8 +62,9 @@ def test_what_was_understood_is_told() -> None:
 
 @given(st.text(max_size=200).filter(lambda text: not set(text) & set('"“”„‟«»＂')))
 def test_a_text_is_found_by_itself_as_a_phrase(text: str) -> None:
-    asked = analysed(parse(f'"{text}"'), "en")
-    assert asked == Everything() if not terms(text) else asked == Phrase(tuple(terms(text)))
+    facts = Facts.of(articles()[0].model_copy(update={"text": f"before {text} after"}))
+    query = parse(f'"{text}"')
+    assert query == Nothing() if query == parse('""') else matches(analysed(query, "en"), facts)
 
 
 @given(st.lists(st.sampled_from("abc")), st.lists(st.sampled_from("abc"), min_size=1, max_size=4))
@@ -109,9 +110,15 @@ def test_words_cut_short_are_told() -> None:
         ("published:0000", '"published:0000"'),
         ("ferr*", "ferr*"),
         ("Café*", "cafe*"),
-        ("o'bri*", "o bri*"),
+        ("o'bri*", "((o bri*) OR obri*)"),
         ("f*", "f"),
-        ("*", ""),
+        ("*", '""'),
+        ("ferry NOT boat", "ferry -boat"),
+        ("NOT (a b)", "-(a b)"),
+        ("C++", '"c++"'),
+        ("title:🚀", 'title:"🚀"'),
+        ("published:2026-03-01T09:00:00Z..", "published:2026-03-01T09:00:00.000Z.."),
+        ("published:2026-03-01T10:00:00+01:00", "published:2026-03-01T09:00:00.000Z..2026-03-01T09:00:00.999Z"),
     ],
 )
 def test_how_it_is_understood(typed: str, understood: str) -> None:

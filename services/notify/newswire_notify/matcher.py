@@ -25,14 +25,16 @@ from newswire.events import ArticlePublished
 from newswire.filters import FIELDS, Facts, Filter
 from newswire.folding import fold
 from newswire.keyspace import Keyspace
-from newswire.matching import Analysed, Both, Either, Phrase, Place, Without, matches
-from newswire.query import Everything
+from newswire.matching import Analysed, Both, Either, Phrase, Place, Without, matches, number_pairs
+from newswire.query import Everything, Nothing
 
 log = logging.getLogger(__name__)
 
 Key: TypeAlias = str
 """Something an article has: a term, or a field and a folded value (`field_key`)."""
 
+NOTHING: frozenset[Key] = frozenset({"nothing:="})
+"""A choice that no article has: terms hold no such sign."""
 WORD_FIELDS: tuple[Place, ...] = ("author", "category", "topic", "publisher", "language")
 TELL_SECONDS = 2.0
 SCAN = 100
@@ -90,6 +92,8 @@ def _ask(query: Analysed, found: Conditions) -> None:
                 found.rest.append(query)
         case Everything():
             return
+        case Nothing():
+            found.choices.append(NOTHING)
         case _:
             found.rest.append(query)
 
@@ -99,7 +103,7 @@ def _single(query: Analysed) -> Key | None:
     match query:
         case Phrase((term,), "text"):
             return term
-        case Phrase((word,), place) if place != "title":
+        case Phrase((word,), place) if place not in ("title", "joined"):
             return word_key(place, word)
         case _:
             return None
@@ -108,7 +112,9 @@ def _single(query: Analysed) -> Key | None:
 def _choices(query: Analysed) -> list[frozenset[Key]]:
     """Return sets of things, of each of which a matching article has at least one."""
     match query:
-        case Phrase(terms, "text" | "title"):
+        case Phrase((first, second), "text") if first.isdigit() or second.isdigit():
+            return [frozenset({f"{first} {second}"})]
+        case Phrase(terms, "text" | "joined" | "title"):
             return [frozenset({term}) for term in terms]
         case Phrase(words, place):
             return [frozenset({word_key(place, word)}) for word in words]
@@ -140,6 +146,7 @@ def word_key(field: str, word: str) -> Key:
 def keys_of(facts: Facts) -> set[Key]:
     """Return what an article has."""
     found = set(facts.positions)
+    found.update(number_pairs(facts.positions))
     for name, values in facts.fields.items():
         found.update(field_key(name, value) for value in values)
     for place in WORD_FIELDS:

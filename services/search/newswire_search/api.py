@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from newswire.article import Author, Image
 from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire.problems import gone, not_found, unavailable
-from newswire.query import interpreted
+from newswire.query import hints, interpreted
 from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.completing import completions
@@ -130,12 +130,25 @@ class SomeWords(BaseModel):
     articles: list[SearchResult]
 
 
+class QueryHint(BaseModel):
+    """A remark on one part of ``q``."""
+
+    code: str
+    """Which remark, for programs: see the readers' guide."""
+    message: str
+    """What was done, and what to type instead."""
+    at: str
+    """The part of ``q``."""
+
+
 class SearchAnswer(BaseModel):
     """One page of results."""
 
     total: int
     interpreted: str
     """How ``q`` was understood: a query that is understood the same."""
+    hints: list[QueryHint]
+    """What in ``q`` may not have been understood as it was meant, or why nothing is found; most often empty."""
     took_ms: float
     articles: list[SearchResult]
     some_words: SomeWords | None
@@ -209,6 +222,7 @@ def router(index: Reading) -> APIRouter:
         answer = {
             "total": page.total,
             "interpreted": interpreted(request.query),
+            "hints": list(map(asdict, hints(params.q))),
             "took_ms": round((time.perf_counter() - began) * 1000, 1),
             "articles": articles,
             "some_words": {"total": some.total, "articles": others} if some else None,

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from rapidfuzz.distance import OSA
 
-from newswire.analysis import bare_words
+from newswire.analysis import bare_words, findable_words
 from newswire.filters import Filter
 from newswire.folding import fold
 from newswire_search.index import Beginning, Completion, Kind, Reading
@@ -62,7 +62,7 @@ def goes_on(beginning: Beginning, value: str) -> bool:
 
 @lru_cache(maxsize=20_000)
 def _words_of(name: str) -> tuple[str, ...]:
-    return tuple(bare_words(name))
+    return tuple(findable_words(name))
 
 
 def may_be_mistyped(beginning: Beginning, word: str) -> bool:

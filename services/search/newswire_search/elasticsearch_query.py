@@ -5,8 +5,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from newswire.filters import Filter
-from newswire.matching import Analysed, Both, Either, Phrase, Without, analysed, sought
-from newswire.query import Everything, Prefix, Published
+from newswire.matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, sought
+from newswire.query import Everything, Nothing, Prefix, Published
 from newswire_search.entitlement import field_filters, metadata_terms
 from newswire_search.index import FieldFilter, SearchRequest, Sort
 from newswire_search.ranking import (
@@ -125,10 +125,12 @@ def _scored(reading: Reading) -> Body:
 
 def _boolean(query: Analysed) -> Body:
     match query:
-        case Phrase(_, "text" | "title"):
+        case Phrase(_, "text" | "joined" | "title"):
             return _match(index_field(query), query)
         case Phrase():
             return _unscored(_match(index_field(query), query))
+        case Variants(parts):
+            return {"dis_max": {"queries": [_boolean(part) for part in parts]}}
         case Either(parts):
             return {"bool": {"should": [_boolean(part) for part in parts], "minimum_should_match": 1}}
         case Both(parts):
@@ -146,6 +148,8 @@ def _boolean(query: Analysed) -> Body:
             return _unscored(_published(since, until))
         case Everything():
             return {"match_all": {}}
+        case Nothing():
+            return {"match_none": {}}
 
 
 def _match(field: str, phrase: Phrase) -> Body:

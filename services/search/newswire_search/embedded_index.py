@@ -79,7 +79,7 @@ def _schema() -> tantivy.Schema:
     builder.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("version", fast=True)
     builder.add_boolean_field("retracted", indexed=True)
-    for name in ("text", "title_terms", *(name + WORDS_SUFFIX for name in WORD_FIELDS)):
+    for name in ("text", "joined", "title_terms", *(name + WORDS_SUFFIX for name in WORD_FIELDS)):
         builder.add_text_field(name, tokenizer_name="spaces", index_option="position")
     for name in FACETS:
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")

@@ -8,8 +8,8 @@ from tantivy import FieldType, Occur, Schema
 from tantivy import Query as Tantivy
 
 from newswire.filters import Filter
-from newswire.matching import Analysed, Both, Either, Phrase, Without, analysed, sought
-from newswire.query import Everything, Prefix, Published
+from newswire.matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, sought
+from newswire.query import Everything, Nothing, Prefix, Published
 from newswire_search.entitlement import field_filters, metadata_terms
 from newswire_search.index import FieldFilter, SearchRequest
 from newswire_search.ranking import (
@@ -134,10 +134,12 @@ def _wanted(schema: Schema, field: str, chosen: FieldFilter) -> list[Tantivy]:
 
 def _boolean(schema: Schema, query: Analysed) -> Tantivy:
     match query:
-        case Phrase(_, "text" | "title"):
+        case Phrase(_, "text" | "joined" | "title"):
             return _match(schema, index_field(query), query)
         case Phrase():
             return _unscored(_match(schema, index_field(query), query))
+        case Variants(parts):
+            return Tantivy.disjunction_max_query([_boolean(schema, part) for part in parts])
         case Either(parts):
             return _any([_boolean(schema, part) for part in parts])
         case Both(parts):
@@ -150,6 +152,8 @@ def _boolean(schema: Schema, query: Analysed) -> Tantivy:
             return _unscored(date_range(schema, since, until))
         case Everything():
             return Tantivy.const_score_query(Tantivy.all_query(), 1.0)
+        case Nothing():
+            return Tantivy.empty_query()
 
 
 def _all(schema: Schema, parts: tuple[Analysed, ...]) -> Tantivy:

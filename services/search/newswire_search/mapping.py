@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from newswire.analysis import analysed_article, bare_words, language_of, terms
+from newswire.analysis import analysed_article, findable_words, language_of, whole_title
 from newswire.article import Article
 from newswire.filters import field_terms
 from newswire.folding import fold
 from newswire.query import FIELDS, Field
 
-MAPPING_NUMBER = 2
+MAPPING_NUMBER = 3
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
 LONGEST_TOKEN = 2000
@@ -53,11 +53,12 @@ def fields_of(article: Article) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "analysis": language_of(article.language),
         "words": _joined(sorted(found.words)),
-        TITLE_WORDS: _joined(bare_words(article.title)),
+        TITLE_WORDS: _joined(dict.fromkeys(findable_words(article.title))),
         **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
         "text": _joined(found.text),
+        "joined": _joined(found.joined),
         "title_terms": _joined(found.title),
-        "whole_title": " ".join(terms(article.title, language_of(article.language))),
+        "whole_title": whole_title(article),
         "published_at": milliseconds(article.published_at),
         "updated_at": milliseconds(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
@@ -107,6 +108,7 @@ MAPPING: dict[str, Any] = {
         "version": {"type": "long"},
         "retracted": {"type": "boolean"},
         "text": _TERMS,
+        "joined": _TERMS | {"norms": False},
         "title_terms": _TERMS,
         "whole_title": _KEYWORD,
         "analysis": _KEYWORD,

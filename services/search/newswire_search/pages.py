@@ -19,7 +19,7 @@ from newswire.frame import CONTENT_SECURITY_POLICY
 from newswire.linked_data import news_article
 from newswire.pages import add_asset, render, templates
 from newswire.problems import Problem, from_validation_error, unexpected
-from newswire.query import fitting, interpreted
+from newswire.query import fitting, hints, interpreted
 from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.api import Entitlement, alike, corrected, find, find_some_words, next_cursor, present, read
@@ -125,6 +125,7 @@ def router(index: Reading) -> APIRouter:
             q=params.q,
             cut_short=any(name == "q" and value != params.q for name, value in sent),
             understood=interpreted(asked.query),
+            hints=[hint.message for hint in hints(params.q)],
             params=params,
             sort=asked.sort.value,
             hidden=[(name, value) for name, value in sent if name in FACETS],

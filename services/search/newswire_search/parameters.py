@@ -38,7 +38,7 @@ class Narrowing(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     q: Annotated[
-        str, Field(description='words, "phrases", OR, -not, (…), prefix*, field:, published:2026-01..2026-03')
+        str, Field(description='words, "phrases", OR, NOT or -, (…), prefix*, field:, published:2026-01..2026-03')
     ] = ""
     from_: Annotated[str | None, Field(alias="from", description=_DATE)] = None
     to: Annotated[str | None, Field(description=_DATE)] = None

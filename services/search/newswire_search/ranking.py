@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from newswire.analysis import stem
-from newswire.matching import Analysed, Both, Either, Phrase, Without, analysed
+from newswire.analysis import joined_terms
+from newswire.matching import Analysed, Both, Either, Phrase, Variants, Without, analysed
 from newswire.query import All, Any_, Published, Query, Words, leaves
 from newswire_search.index import Asked, SearchRequest
 from newswire_search.mapping import DAY_MS
@@ -32,7 +32,7 @@ NEAR = 10
 RECENCY_WEIGHT = 0.1
 HALF_LIFE_DAYS = 30
 
-INDEXED_IN: dict[str, str] = {"text": "text", "title": "title_terms"}
+INDEXED_IN: dict[str, str] = {"text": "text", "joined": "joined", "title": "title_terms"}
 """The index's fields for what is looked for in the whole text or in the title; those of other fields end in ``_words``."""
 
 R = TypeVar("R", bound=Hashable)
@@ -79,12 +79,19 @@ def wanted(request: SearchRequest, language: str) -> Reading:
     whole = analysed(request.query, language)
     loose = _loose(request.query)
     telling = _clauses(analysed(All(tuple(loose)), language)) if loose else ()
-    near = tuple(clause for clause in telling if isinstance(clause, Phrase))
+    near = tuple(phrase for clause in telling if (phrase := _phrase(clause)))
     if request.asked is Asked.SOME_WORDS:
         # What is in quotation marks, in a field or behind a minus holds for these as well.
         rest = [analysed(part, language) for part in _parts(request.query) if part not in loose]
         return Reading(Both((Either(telling), *rest, Without(whole))), near)
     return Reading(whole, near, _title(request.query, language))
+
+
+def _phrase(clause: Analysed) -> Phrase | None:
+    """Return a clause as terms in the text; of several spellings, the first."""
+    if isinstance(clause, Variants):
+        return next((part for part in clause.parts if isinstance(part, Phrase)), None)
+    return clause if isinstance(clause, Phrase) else None
 
 
 def has_some_words(query: Query) -> bool:
@@ -123,7 +130,7 @@ def _title(query: Query, language: str) -> str | None:
     words = [part for part in _parts(query) if isinstance(part, Words) and part.field is None]
     if len(words) != len(_parts(query)):
         return None
-    return " ".join(stem(word, language) for part in words for word in part.words)
+    return " ".join(term for part in words for unit in part.units for term in joined_terms(unit, language))
 
 
 def _clauses(query: Analysed) -> tuple[Analysed, ...]:

@@ -1,0 +1,103 @@
+"""Words that are written in several ways find each other, and nothing else."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from newswire.analysis import SEPARATOR, analysed_article, article_joined_terms, article_terms, title_terms, whole_title
+from newswire.compounds import prepared, units
+from newswire.filters import Facts, Filter
+from newswire.highlights import highlight
+from newswire.matching import analysed, matches
+from newswire.query import parse
+from tests.contract.spellings import QUERIES, articles
+
+FACTS = {article.id: Facts.of(article) for article in articles()}
+SIGNS = st.text(st.sampled_from("aé1 0-‑–'’.,/&#@+%$€_\u00ad\u00a0🚀🇫🇷ü東ー:=\ue000\ue001"), max_size=40)
+
+
+@pytest.mark.parametrize(("q", "expected"), QUERIES)
+def test_spellings_find_each_other(q: str, expected: list[str]) -> None:
+    query = parse(q)
+    found = [name for name, facts in FACTS.items() if matches(analysed(query, facts.language), facts)]
+    assert sorted(found) == expected
+
+
+@given(SIGNS)
+def test_units_lie_in_their_order_in_the_text(text: str) -> None:
+    assert len(prepared(text)) == len(text)
+    for piece in prepared(text).split():
+        found = units(piece)
+        assert all(0 <= unit.start < unit.end <= len(piece) for unit in found)
+        assert all(one.end <= other.start for one, other in pairwise(found))
+        assert all(set(unit.sought) <= set(unit.names) for unit in found)
+        assert all(unit.words or unit.strict for unit in found)
+
+
+@given(SIGNS, SIGNS)
+def test_terms_are_never_cut_by_an_engine_and_never_a_filter_s_field(text: str, title: str) -> None:
+    read = articles()[0].model_copy(update={"text": text, "title": title})
+    found = analysed_article(read)
+    for term in (*found.text, *found.title, *found.joined, *found.words, *whole_title(read).split()):
+        assert term
+        assert not any(sign.isspace() for sign in term)
+        assert not set(term) & set("=:")
+    assert set(found.title) | set(found.joined) <= set(found.text) | {SEPARATOR}
+    assert (found.text, found.title, found.joined) == (
+        article_terms(read),
+        title_terms(read),
+        article_joined_terms(read),
+    )
+
+
+@given(SIGNS)
+def test_a_text_is_found_by_each_of_its_pieces_and_the_piece_is_highlighted(text: str) -> None:
+    read = articles()[0].model_copy(update={"text": text})
+    facts = Facts.of(read)
+    for piece in prepared(text.replace("\ue001", "")).split():
+        query = parse('"' + piece.replace("\ue001", " ") + '"')
+        if query != parse('""'):
+            asked = analysed(query, "en")
+            assert matches(asked, facts), piece
+            assert highlight(text, asked, fragments=0), piece
+
+
+@pytest.mark.parametrize(
+    ("text", "q", "expected"),
+    [
+        ("An e-mail and an email", "email", "An <mark>e-mail</mark> and an <mark>email</mark>"),
+        ("An e‑mail, an email", "e-mail", "An <mark>e‑mail</mark>, an <mark>email</mark>"),
+        ("Some 1 000 000 votes", "1,000,000", "Some <mark>1 000 000</mark> votes"),
+        ("In C and C++", "C++", "In C and <mark>C</mark>++"),
+        ("Go 🚀 go", "🚀", "Go <mark>🚀</mark> go"),
+        ("The Wi-Fi network", '"wifi network"', "The <mark>Wi-Fi</mark> <mark>network</mark>"),
+        ("Hans Müller", "mueller", "Hans <mark>Müller</mark>"),
+        ("covid 19 and 19", "covid19", "<mark>covid</mark> <mark>19</mark> and 19"),
+        ("The U.S. and us", "U.S.", "The <mark>U.S</mark>. and us"),
+    ],
+)
+def test_what_is_highlighted(text: str, q: str, expected: str) -> None:
+    assert highlight(text, analysed(parse(q), "en"), fragments=0) == [expected]
+
+
+def test_filters_that_are_looked_for_differently_are_not_the_same() -> None:
+    queries = [
+        "c",
+        "c++",
+        "c#",
+        "email",
+        "e-mail",
+        '"e mail"',
+        "l'ete",
+        "l-ete",
+        "metoo",
+        "#metoo",
+        "🚀",
+        "3.5",
+        "3-5",
+        "us",
+        "u.s.",
+    ]
+    assert len({Filter(query=q).digest() for q in queries}) == len(queries)
