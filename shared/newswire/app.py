@@ -33,7 +33,7 @@ from newswire.http_protocol import BoundedProtocol
 from newswire.keyspace import Keyspace
 from newswire.last_use import LastUses
 from newswire.openapi import describe
-from newswire.operations import operations
+from newswire.operations import COSTLY, operations
 from newswire.read_limits import ReadLimits
 from newswire.reference import reference
 from newswire.settings import Settings
@@ -119,7 +119,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     channels = [channel for service in services for channel in service.channels]
     app.include_router(operations(app, settings, checks, channels))
     app.include_router(pages.assets)
-    app.include_router(reference)
+    app.include_router(reference, dependencies=[COSTLY])
     describe(app)
     app.add_middleware(Frame, cors_origins=settings.cors_origins, secure=settings.public_url.scheme == "https")
     return app
