@@ -72,6 +72,8 @@ async def test_the_oldest_of_a_busy_endpoint_are_removed_beyond_its_bytes_and_th
         assert await desk.states(quiet) == {"rain.1": "delivered"}
         assert await removed_early(desk.queue, quiet.id) is None
         assert await kept(desk) == {*left, *await listed(desk, quiet.id)}
+        clock.now += RETENTION.ended + 1
+        assert await removed_early(desk.queue, busy.id) is None
 
 
 async def test_a_delivery_that_has_not_ended_is_never_removed(

@@ -286,6 +286,35 @@ async def test_an_endpoint_that_was_disabled_for_long_learns_what_became_of_what
     assert await room.differences() == []
 
 
+async def test_an_endpoint_that_was_disabled_during_an_outage_of_the_consumer_learns_of_what_was_handled_after_it(
+    room: Newsroom, receiver: Receiver
+) -> None:
+    mine = await room.subscribe("/a")
+    for article in ("corrected", "withdrawn", "same"):
+        await room.publish(article)
+    await room.work()
+    before = len(receiver.events("/a"))
+    receiver.answer("/a", 500, 410)
+    await room.publish("refused")
+    await room.desk.deliver()
+    room.away = True
+    room.desk.clock.now += 2
+    await room.publish("corrected", 2)
+    await room.retract("withdrawn")
+    await pass_time(room.desk, 3 * DAY)
+    await room.desk.deliver()
+    assert (await room.found(mine)).status == "disabled"
+    receiver.answers.clear()
+    tried = len(receiver.events("/a"))
+    assert receiver.events("/a")[before:] == ["refused.1"] * 2
+    room.away = False
+    await room.catch_up()
+    await room.pass_days(LONG / DAY)
+    await room.desk.endpoints.enable(await room.found(mine))
+    await room.work()
+    assert sorted(receiver.events("/a")[tried:]) == ["corrected.2", "withdrawn.1.retracted"]
+
+
 async def test_an_event_that_comes_long_after_its_successor_tells_its_matches_of_that(
     room: Newsroom, receiver: Receiver
 ) -> None:

@@ -43,7 +43,7 @@ local function disable(p, sub, reason, now, keep)
   redis.call('HDEL', key, 'failing', 'failing_since', 'probe_at', 'probes', 'held_until')
   touch(key)
   local left = leave(p, sub)
-  if left then redis.call('HSET', key, 'left', left) end
+  if left then redis.call('HSET', key, 'left', left, 'left_at', redis.call('GET', p .. 'last_decided') or '0-0') end
   hold_corrections(p, sub, now, keep)
   redis.call('SADD', p .. 'disabled', sub)
 end

@@ -27,7 +27,7 @@ local function close_circuit(_, argv)
   return 1
 end
 
--- How far the fan-out may lag behind the stream, in ms, for an event of before the time to be found still.
+-- How far apart events may be decided out of order, in ms: by several processes, or with clocks that differ.
 local LAG = 3600000
 
 -- prefix, id, account, digest, now. Goes on delivering to an endpoint that was disabled, first what was held of it. Answers 0 where the account has no such subscription.
@@ -37,17 +37,19 @@ local function enable(_, argv)
   local account, status = unpack(redis.call('HMGET', key, 'account', 'status'))
   if account ~= argv[3] then return 0 end
   if status ~= 'disabled' or suspended(p, account) then return 1 end
-  local left, since = unpack(redis.call('HMGET', key, 'left', 'disabled'))
+  local left, since, left_at = unpack(redis.call('HMGET', key, 'left', 'disabled', 'left_at'))
   local back = redis.call('INCR', p .. 'subscriptions:seq')
   redis.call('HSET', key, 'status', 'active')
-  redis.call('HDEL', key, 'status_reason', 'disabled', 'left')
+  redis.call('HDEL', key, 'status_reason', 'disabled', 'left', 'left_at')
   redis.call('SREM', p .. 'disabled', id)
   touch(key)
   join_again(p, id, argv[4])
   local now = moment(p, argv[5])
   release_held(p, id, now)
   -- What was published meanwhile is not for it, but what became of the articles that it was sent is.
-  local from = string.format('%.0f-0', math.max(0, tonumber(since) - LAG))
+  -- The fan-out may have been far behind when it was disabled: it goes on from the entry that was decided last.
+  local decided = tonumber(string.match(left_at or since, '^%d+'))
+  local from = string.format('%.0f-0', math.max(0, math.min(decided, tonumber(since)) - LAG))
   if left then look_back(p, id, from, since, left, back, 'told', now) end
   return 1
 end

@@ -109,7 +109,10 @@ local function begin(_, argv)
       end
     end
   end
-  if not late then redis.call('HSET', told, 'rank', rank, 'event', event, 'moment', upto) end
+  if not late then
+    redis.call('HSET', told, 'rank', rank, 'event', event, 'moment', upto)
+    redis.call('SET', p .. 'last_decided', entry)
+  end
   if kind == 'retracted' and not late then redis.call('HSET', told, 'retracted', rank) end
   if has_recipients(told) then redis.call('PERSIST', told) else redis.call('PEXPIRE', told, argv[10]) end
   redis.call('HSET', fan, 'id', event, 'type', argv[3], 'article', article, 'version', version, 'rank', rank, 'envelope', argv[8],

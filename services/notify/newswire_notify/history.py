@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -79,8 +80,9 @@ class HistoryTrimmer:
 
 
 async def removed_early(queue: Queue, subscription_id: str) -> Removed | None:
-    """Return what was removed from a subscription's history before its time; None where nothing was."""
+    """Return what a subscription's history lacks of what the retention promises, or None where it is whole."""
     removed, until = await queue.redis.hmget(queue.key("history", subscription_id), "removed", "removed_until")
-    if not removed or not until:
+    now_ms = float(queue.now or time.time() * 1000)
+    if not removed or not until or int(until) < now_ms - queue.keep_ms:
         return None
     return Removed(int(removed), datetime.fromtimestamp(int(until) / 1000, UTC))
