@@ -265,7 +265,7 @@ async def opened_desk(
 ) -> AsyncIterator[Desk]:
     queue = Queue(deliveries or redis, keys, retention=retention, clock=clock, beside_records=deliveries is None)
     matcher = Matcher(queue.redis, keys)
-    async with Connections(Policy(allow_private=True, answers_shown=True), connect=0.5) as connections:
+    async with Connections(Policy(allow_private=True, answers_shown=True), connect=timeout) as connections:
         sender = Sender(connections, clock, timeout=timeout)
         worker = Worker(queue, redis, keys, sender.send, SITE, clock=clock, uniform=lambda low, high: (low + high) / 2)
         fan_out = FanOut(matcher, queue, redis, keys, clock=clock, workers=[worker], chunk=chunk)
