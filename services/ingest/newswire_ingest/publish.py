@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from unicodedata import category
 from urllib.parse import quote
 
 import orjson
@@ -18,7 +19,6 @@ from newswire_ingest.sanitised_body import SanitisedBody
 
 LONGEST_SLUG = 80
 _ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
-_NOT_IN_SLUGS = re.compile(r"[\W_]+")
 ABOUT = ("version", "kind", "changed", "updated_at", "correction_note")
 
 
@@ -144,8 +144,20 @@ def retraction_event(remains: Tombstone, *, site: str, traceparent: str) -> byte
 
 def slug(title: str) -> str:
     """Return a title as the readable part of an address."""
-    words = _NOT_IN_SLUGS.sub("-", fold(title)).strip("-")
-    return quote(words[:LONGEST_SLUG].rstrip("-") or "article")
+    words = "-".join("".join(sign if _in_slugs(sign) else " " for sign in fold(title)).split())
+    end = LONGEST_SLUG
+    while 0 < end < len(words) and _is_mark(words[end]):  # a letter is not cut from its marks
+        end -= 1
+    return quote(words[:end].rstrip("-") or "article")
+
+
+def _in_slugs(sign: str) -> bool:
+    return sign.isalnum() or _is_mark(sign)
+
+
+def _is_mark(sign: str) -> bool:
+    """Tell whether a sign is part of the letter before it, such as a vowel in Devanagari or Thai."""
+    return category(sign).startswith("M")
 
 
 def utc_now() -> datetime:

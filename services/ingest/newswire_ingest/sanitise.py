@@ -27,7 +27,18 @@ _DIVISIONS: Final = (
     "center",
     "details",
     "summary",
+    "fieldset",
+    "legend",
+    "form",
+    "dialog",
+    "hgroup",
+    "search",
+    "menu",
+    "dir",
+    "option",
+    "optgroup",
 )
+"""Blocks: were they only unwrapped, the last word of one and the first of the next would become one word."""
 _ALLOWED: Final = frozenset(
     "p div br hr h2 h3 h4 ul ol li dl dt dd blockquote a em strong b i code pre sup sub figure figcaption img"
     " table caption thead tbody tfoot tr th td".split()

@@ -1,0 +1,63 @@
+"""Words of different blocks are different words, and slugs keep the marks that letters need."""
+
+from unicodedata import is_normalized
+from urllib.parse import unquote
+
+import pytest
+
+from newswire_ingest.publish import LONGEST_SLUG, slug
+from newswire_ingest.sanitise import plain_text, sanitise, word_count
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(
+            f"<{name}>night</{name}><{name}>ferry</{name}>"
+            for name in "p div section fieldset form dialog hgroup search legend address h1 h6 blockquote pre figure".split()
+        ),
+        "<table><tr><td>night</td><td>ferry</td></tr></table>",
+        "<table><tr><th>night</th></tr><tr><td>ferry</td></tr></table>",
+        "<table><caption>night</caption><tr><td>ferry</td></tr></table>",
+        "<ul><li>night</li><li>ferry</li></ul>",
+        "<menu><li>night</li><li>ferry</li></menu>",
+        "<ol><li>night<ul><li>ferry</li></ul></li></ol>",
+        "<dl><dt>night</dt><dd>ferry</dd></dl>",
+        "<details><summary>night</summary>ferry</details>",
+        "night<br>ferry",
+        "night<hr>ferry",
+    ],
+)
+def test_blocks_part_words(sent: str) -> None:
+    text = plain_text(sanitise(sent))
+    assert text.split() == ["night", "ferry"]
+    assert word_count(text) == 2
+
+
+def test_inline_elements_part_no_words() -> None:
+    assert plain_text(sanitise("<p>ni<b>gh</b>t <em>fer</em>ry</p>")) == "night ferry"
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("प्रधानमंत्री का दौरा", "प्रधानमंत्री-का-दौरा"),
+        ("น้ำท่วมกรุงเทพ", "น้ําท่วมกรุงเทพ"),
+        ("தமிழ் செய்திகள்", "தமிழ்-செய்திகள்"),
+        ("বাংলা সংবাদ", "বাংলা-সংবাদ"),
+        ("Café – à la carte", "cafe-a-la-carte"),
+        ("Straße_nach__Łódź!", "strasse-nach-lodz"),
+        ("🚀🚀", "article"),
+        ("東京の朝", "東京の朝"),
+    ],
+)
+def test_slugs_keep_the_marks_of_letters(title: str, expected: str) -> None:
+    assert unquote(slug(title)) == expected
+    assert is_normalized("NFC", unquote(slug(title)))
+
+
+def test_a_slug_is_not_cut_within_a_letter_and_its_marks() -> None:
+    for length in range(LONGEST_SLUG - 3, LONGEST_SLUG + 3):
+        cut = unquote(slug("a" * length + "नी" * 4))
+        assert len(cut) <= LONGEST_SLUG
+        assert not cut.endswith("न")
