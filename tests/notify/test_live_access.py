@@ -162,7 +162,7 @@ async def test_a_key_and_an_address_have_only_so_many_streams(
             refused = await ask(0)
             assert refused.status_code == 429
             assert int(refused.headers["retry-after"]) > 0
-            assert refused.json()["type"].endswith("/too-many-streams")
+            assert refused.json()["type"].endswith("too-many-streams")
             assert "key" in refused.json()["detail"]
             for _ in range(2):
                 await stack.enter_async_context(following(url, key=rooms[1].token))
