@@ -27,7 +27,7 @@ from newswire_cli.importing.fitting import LONGEST
 from newswire_cli.importing.markup import plain
 from newswire_cli.importing.safe_xml import text
 from newswire_cli.importing.sources import Source
-from newswire_cli.importing.stories import Fault, Found, Story
+from newswire_cli.importing.stories import Fault, Found, Skipped, Story
 from newswire_cli.importing.xml_items import Item, context, items
 
 ITEMS = ("item", "entry")
@@ -57,8 +57,11 @@ def read(source: Source) -> Iterator[Found]:
         yield from json_feed.read(source)
         return
     feed = _feed(source)
+    item = None
     for item in items(source, ITEMS):
         yield item if isinstance(item, Fault) else _story(source.name, item, feed)
+    if item is None:
+        yield Skipped(source.name, None, "is a feed without items")
 
 
 def _feed(source: Source) -> Feed:

@@ -13,7 +13,7 @@ from newswire_cli.importing.feed_media import Media, picture_and_links
 from newswire_cli.importing.feed_people import Person, name_of
 from newswire_cli.importing.markup import paragraphs, plain
 from newswire_cli.importing.sources import Source
-from newswire_cli.importing.stories import Fault, Found, Story, Unreadable
+from newswire_cli.importing.stories import Fault, Found, Skipped, Story, Unreadable
 
 
 def read(source: Source) -> Iterator[Found]:
@@ -25,6 +25,8 @@ def read(source: Source) -> Iterator[Found]:
     items = feed.get("items") if isinstance(feed, dict) else None
     if not isinstance(items, list):
         raise Unreadable("is a JSON feed without 'items'")
+    if not items:
+        yield Skipped(source.name, None, "is a feed without items")
     base = next(
         (each for each in (_text(feed, "home_page_url"), source.url or "", _text(feed, "feed_url")) if _is_web(each)),
         "",

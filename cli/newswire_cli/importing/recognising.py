@@ -37,6 +37,8 @@ _URI = re.compile(rb'"(?:uri|guid)"\s*:')
 _HTML = re.compile(rb"<(?:!doctype\s+html|html|head|body|article|main|title|meta|div|p)\b", re.IGNORECASE)
 _XML = re.compile(rb"(?:[^<]|<(?:br|b|/b)\b[^>]*>){0,4000}+(?:<\?xml\s|<rss\b|<feed\b|<rdf:RDF\b)")
 _ROOT = re.compile(r"<(?:[\w.-]+:)?([A-Za-z]\w*)(?=[\s/>])")
+_PAGE = re.compile(r"(?i)<(?:html|head|body)\b")
+_BEFORE_PAGES = ("script", "style", "meta", "link", "title", "noscript", "span", "section")
 _COMMENTS = re.compile(r"<!--.*?-->", re.DOTALL)
 _WORDPRESS = re.compile(r"wordpress\.org/export/\d|<wp:wxr_version\b")
 _JSON_FEED = re.compile(rb'"version"\s*:\s*"https?:\\?/\\?/(?:www\.)?jsonfeed\.org\\?/version')
@@ -97,7 +99,9 @@ def _of_markup(source: Source, head: bytes) -> FormatName:
         problem = error
     root: Any = next((element for _, element in parser.read_events()), None)
     if root is not None:
-        return _of_root(local_name(root), line_of(root), text)
+        name = local_name(root)
+        page = name.lower() in _BEFORE_PAGES and _PAGE.search(text)
+        return FormatName.HTML if page else _of_root(name, line_of(root), text)
     if not _XML.match(head) and _HTML.search(head):
         return FormatName.HTML
     if found := _ROOT.search(_COMMENTS.sub("", text)):

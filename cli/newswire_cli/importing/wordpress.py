@@ -45,8 +45,11 @@ class _Site:
 def read(source: Source) -> Iterator[Found]:
     """Read an export in two passes, for a post may come before the attachment that it shows."""
     site = _site(source)
+    item = None
     for item in items(source, ("item",)):
         yield item if isinstance(item, Fault) else _post(source.name, item, site)
+    if item is None:
+        yield Skipped(source.name, None, "is an export without items")
 
 
 def _site(source: Source) -> _Site:

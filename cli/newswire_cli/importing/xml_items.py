@@ -79,7 +79,10 @@ def context(source: Source, names: tuple[str, ...]) -> etree._Element | None:
     if opened:
         name, attributes = opened[0]
         text = text.replace(f"<{name}{attributes}>", f"<{name}{attributes}{_declarations(text)}>", 1)
-    root: Any = etree.fromstring((text + closing).encode(), etree.XMLParser(**SAFE, recover=True))
+    try:
+        root: Any = etree.fromstring((text + closing).encode(), etree.XMLParser(**SAFE, recover=True))
+    except etree.XMLSyntaxError:
+        return None  # nothing is there that could be recovered
     return None if root is None else root
 
 
@@ -119,8 +122,8 @@ def _repaired(
         else:
             yield _item(source.name, piece, opened, notes)
             notes = []
-    if index < 0 and error is not None:
-        raise broken(error)
+    if index < 0:
+        raise broken(error) if error is not None else Unreadable("broken XML: no item is found in it")
     cut_off = piece is not None and piece.kind is Kind.CUT_OFF
     if opened and not cut_off and f"</{opened[0][0]}" not in "".join(end):
         yield Fault(

@@ -63,7 +63,9 @@ def damaged(data: st.DataObject, value: Any) -> Any:
 
 def reads_whatever_it_is(path: Path, content: bytes, form: FormatName) -> None:
     path.write_bytes(content)
-    for story in stories(read(path, form=form)):
+    found = read(path, form=form)
+    assert found, "something is always said of a file"
+    for story in stories(found):
         ArticleDraft.model_validate(story.draft)
 
 
@@ -132,3 +134,51 @@ def test_bytes_cut_out_or_doubled(data: st.DataObject, name: str, form: FormatNa
     again = data.draw(st.integers(0, 2)) * content[start:end]
     reads_whatever_it_is(tmp_path / "file", content[:start] + again + content[end:], form)
     reads_whatever_it_is(tmp_path / "file", content, data.draw(st.sampled_from(list(FormatName))))
+
+
+SPLINTERS = (
+    *(
+        b"<",
+        b">",
+        b"&",
+        b"]]>",
+        b"<![CDATA[",
+        b"<!--",
+        b"-->",
+        b"\x00",
+        b"\xff",
+        b"\xe9",
+        b"\xed\xa0\xbd",
+        b"&#0;",
+        b"&#xD800;",
+    ),
+    *(b"&nbsp;", b"<item>", b"</item>", b"<entry ", b"</channel>", b'"', b"[gallery", b'[x a="1"]', b"[/x]", b"<?xml "),
+    *(b"<!DOCTYPE x [", b"xmlns:q=", b"<pre>", b"\n\n", b'<a href="//[">', b"xml:base='http://['", b"{", b"\\u"),
+    b"<script type='application/ld+json'>[{",
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [
+        ("wordpress.xml", FormatName.WORDPRESS),
+        ("rss.xml", FormatName.FEED),
+        ("atom.xml", FormatName.FEED),
+        ("rdf.xml", FormatName.FEED),
+        ("page.html", FormatName.HTML),
+    ],
+)
+@MANY
+@given(
+    splinters=st.lists(
+        st.tuples(st.floats(0, 1), st.sampled_from(SPLINTERS), st.sampled_from([1, 2, 50])), min_size=1, max_size=8
+    )
+)
+def test_splinters_of_markup_anywhere(
+    splinters: list[tuple[float, bytes, int]], name: str, form: FormatName, tmp_path: Path
+) -> None:
+    content = (SAMPLES / name).read_bytes()
+    for place, splinter, times in splinters:
+        at = int(place * len(content))
+        content = content[:at] + splinter * times + content[at:]
+    reads_whatever_it_is(tmp_path / "file", content, form)
