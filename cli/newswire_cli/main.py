@@ -162,6 +162,7 @@ def import_(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; show what would happen.")] = False,
     silent: Annotated[bool, typer.Option(help="Tell no subscriber of what is imported.")] = True,
+    expired: Annotated[bool, typer.Option("--expired", help="Import what has expired in its source, too.")] = False,
     site: Site = "http://127.0.0.1:8000",
     key: Key = None,
     data_dir: DataDir = Path(".newswire"),
@@ -176,7 +177,10 @@ def import_(
 
     check(paths)
     with open_client(site, key, data_dir) as client:
-        code = preview(client, paths, form) if dry_run else import_all(client, paths, form, silent=silent)
+        if dry_run:
+            code = preview(client, paths, form, expired=expired)
+        else:
+            code = import_all(client, paths, form, silent=silent, expired=expired)
     raise typer.Exit(code)
 
 

@@ -30,11 +30,11 @@ class HeldBackError(Exception):
     """A story must not be published; the message says why."""
 
 
-def fit(story: Story, now: datetime) -> Found:
-    """Return the story as the API takes it, or why it cannot."""
+def fit(story: Story, now: datetime, *, expired: bool = False) -> Found:
+    """Return the story as the API takes it, or why it cannot; ``expired``: also one whose source lets it be shown no more."""
     notes = list(story.notes)
     try:
-        _hold_back(story, now, notes)
+        _hold_back(story, now, notes, expired=expired)
         draft = _fitted(story.draft, notes, now, story.base)
         ArticleDraft.model_validate(draft)
     except HeldBackError as held:
@@ -47,7 +47,7 @@ def fit(story: Story, now: datetime) -> Found:
     return Story(story.file, story.line, draft, tuple(dict.fromkeys(notes)))
 
 
-def _hold_back(story: Story, now: datetime, notes: list[str]) -> None:
+def _hold_back(story: Story, now: datetime, notes: list[str], *, expired: bool) -> None:
     """Stop what its source had not published, or publishes no more.
 
     Raises:
@@ -61,11 +61,16 @@ def _hold_back(story: Story, now: datetime, notes: list[str]) -> None:
             raise HeldBackError("was scheduled for a time that is over, and is not published")
     if story.expires not in (None, ""):
         end, _ = first_date([story.expires])
-        if end is None:
-            raise HeldBackError(f"expires at a time that cannot be read ({str(story.expires)[:60]!r})")
-        if end.at <= now:
-            raise HeldBackError(f"expired on {end.at:%Y-%m-%d}")
-        notes.append("expires in its source: retract it then, Newswire does not do so by itself")
+        if end is not None and end.at <= now:
+            if not expired:
+                raise HeldBackError(f"expired on {end.at:%Y-%m-%d} in its source; --expired imports it all the same")
+            notes.append("has expired in its source")
+            return
+        notes.append(
+            "expires in its source: retract it then, Newswire does not do so by itself"
+            if end
+            else "says when it expires, but not in a way that can be read"
+        )
 
 
 def _fitted(draft: dict[str, Any], notes: list[str], now: datetime, base: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from newswire_cli.importing.xml_document import parse
 NAR = "{http://iptc.org/std/nar/2006-10-01/}"
 _OTHER_ITEMS = ("packageItem", "conceptItem", "knowledgeItem", "planningItem", "catalogItem")
 _CATEGORY = ("category", "section")
+_TEXTS = frozenset("nitf html body div article section pre".split())
 
 
 def read(source: Source) -> Iterator[Found]:
@@ -46,6 +47,8 @@ def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> Found:
         return Skipped(file, line, f"is not published but '{status}'")
     if not identity:
         return Fault(file, line, "has no guid, so that it could not be known again")
+    if other := _other_markup(item):
+        return Skipped(file, line, f"carries <{other}>, which is no text")
     inside = _content(item)
     if inside is None:
         return Fault(file, line, "carries no text: neither inline NITF or XHTML nor plain inline data")
@@ -99,6 +102,23 @@ def _content(item: etree._Element) -> dict[str, Any] | None:
             inside = "".join(map(str, data.itertext()))
             return {"body": inside if is_markup(inside) else text_as_html(inside)}
     return None
+
+
+def _other_markup(item: etree._Element) -> str:
+    """Return the root of inline XML that is data about events, people or places, where there is nothing else."""
+    roots = [
+        child
+        for markup in item.iterfind(_path("contentSet/inlineXML"))
+        for child in markup
+        if isinstance(child.tag, str)
+    ]
+    if not roots or any(_is_text(root) for root in roots) or item.find(_path("contentSet/inlineData")) is not None:
+        return ""
+    return local_name(roots[0])
+
+
+def _is_text(root: etree._Element) -> bool:
+    return local_name(root) in _TEXTS or next(root.iter("{*}p", "{*}P"), None) is not None
 
 
 def _authors(item: etree._Element) -> list[str | dict[str, str]]:

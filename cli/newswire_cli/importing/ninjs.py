@@ -10,7 +10,8 @@ from newswire_cli.importing.markup import authors_of, paragraphs, plain
 from newswire_cli.importing.sources import Source
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story
 
-WITH_TEXT = (None, "text", "composite", "article")
+WITH_TEXT = ("text", "composite")
+WITHOUT_TEXT = ("picture", "graphic", "audio", "video", "event", "planning", "coverage", "contact", "package")
 _MAIN = ("main", None, "headline", "text", "html", "html5", "richtext", "summary")
 _MARKUP_TYPES = ("text/html", "application/xhtml+xml")
 _BODY = re.compile(r"(?is)<body\b[^>]*>(.*)</body>")
@@ -21,23 +22,37 @@ def read(source: Source) -> Iterator[Found]:
     for found in values(source):
         if isinstance(found, Fault):
             yield found
+        elif wrapped := _wrapped(found[2]):
+            for number, item in enumerate(wrapped, start=1):
+                yield _story(f"{source.name} item {number}", None, item, "")
         else:
             file, line, item = found
             path = PurePath(source.relative).with_suffix("").as_posix() if file == source.name and line == 1 else ""
             yield _story(file, line, item, path)
 
 
+def _wrapped(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the items of an answer of an API or a bundle, which are not at its top."""
+    if any(name in answer for name in ("uri", "guid", "headline", "headlines")):
+        return []
+    for name in ("items", "item", "_items", "results", "articles"):
+        items = answer.get(name)
+        if isinstance(items, list) and items and all(isinstance(item, dict) for item in items):
+            return items
+    return []
+
+
 def _story(file: str, line: int | None, item: dict[str, Any], path: str) -> Found:
     one = _lower(item)
     notes: list[str] = []
     kind, status = one.get("type"), one.get("pubstatus", "usable")
-    if kind not in WITH_TEXT:
+    if kind in WITHOUT_TEXT:
         return Skipped(file, line, f"is of type '{kind}' and carries no text")
     if status != "usable":
         return Skipped(file, line, f"is not published but '{status}'")
     body = _body(one)
-    if kind is None and not body.strip():
-        return Skipped(file, line, "carries no text")
+    if kind not in WITH_TEXT and not body.strip():
+        return Skipped(file, line, f"is of type '{kind}' and carries no text" if kind else "carries no text")
     identity = _alternative(one, "newswire:external-id") or one.get("uri") or one.get("guid")
     if not identity and path:
         identity, notes = path, ["has neither uri nor guid: known by its path"]

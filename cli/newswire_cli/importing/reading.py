@@ -22,6 +22,8 @@ class Reading:
     paths: Sequence[str]
     form: FormatName | None
     now: datetime
+    expired: bool = False
+    """Whether what its source shows no more is read too."""
     done: int = field(default=0, init=False)
     """Bytes of the sources that are read through."""
     current: Source | None = field(default=None, init=False)
@@ -58,7 +60,7 @@ class Reading:
         try:
             read = reader(self.form or recognise(source))
             for found in read(source):
-                fitted = fit(found, self.now) if isinstance(found, Story) else found
+                fitted = fit(found, self.now, expired=self.expired) if isinstance(found, Story) else found
                 yield self._once(fitted) if isinstance(fitted, Story) else fitted
         except UNREADABLE as error:
             problem = unreadable(error)

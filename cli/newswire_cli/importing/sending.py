@@ -33,6 +33,8 @@ class Answer:
 
     verdict: Verdict
     reason: str = ""
+    changed: tuple[str, ...] = ()
+    """The members in which it differs from what was there; told in a dry run."""
 
 
 class Stopped(Exception):
@@ -52,12 +54,26 @@ _LEFT = {"retracted": "was retracted, and stays so", "older-version": "is older 
 
 
 class Sender:
-    """Sends articles with one key to one site. Waiting is injected, so that tests do not."""
+    """Sends articles with one key to one site. Waiting is injected, so that tests do not.
 
-    def __init__(self, client: httpx.Client, *, silent: bool, sleep: Callable[[float], object] = time.sleep) -> None:
+    ``dry_run``: the server says what it would do, and does nothing. ``waiting`` is called, once an outage, with the
+    reason why nothing is sent for the moment.
+    """
+
+    def __init__(
+        self,
+        client: httpx.Client,
+        *,
+        silent: bool = False,
+        dry_run: bool = False,
+        sleep: Callable[[float], object] = time.sleep,
+        waiting: Callable[[str], object] = lambda _: None,
+    ) -> None:
         self._client = client
-        self._silent = silent
+        self._params = {name: "true" for name, wanted in (("silent", silent), ("dry_run", dry_run)) if wanted}
         self._sleep = sleep
+        self._waiting = waiting
+        self._reported = ""
 
     def send(self, drafts: Sequence[dict[str, Any]]) -> list[Answer]:
         """Send articles; what is refused for the moment is sent again, as often as is sensible.
@@ -73,9 +89,13 @@ class Sender:
                 answers[at] = _answer(reply) if reply else None
             waiting = [at for at in waiting if answers[at] is None]
             if not waiting:
+                self._reported = ""
                 break
             if attempt == TRIES - 1:
                 raise Stopped(problem)
+            if problem != self._reported:
+                self._reported = problem
+                self._waiting(f"{problem}; trying again for about a minute")
             self._sleep(pause(attempt, wait))
         return [answer for answer in answers if answer]
 
@@ -95,9 +115,8 @@ class Sender:
         if not drafts:
             return []
         content = b"".join(orjson.dumps(draft, option=orjson.OPT_APPEND_NEWLINE) for draft in drafts)
-        params = {"silent": "true"} if self._silent else {}
         headers = {"Content-Type": "application/x-ndjson"}
-        answer = self._client.post(PATH, content=content, params=params, headers=headers)
+        answer = self._client.post(PATH, content=content, params=self._params, headers=headers)
         whole = _Reply(answer.status_code, _object(answer.content), retry_after(answer))
         if answer.status_code in (401, 403):
             raise Stopped(f"the key is refused: {_reason(whole)}")
@@ -129,7 +148,8 @@ def _object(content: bytes) -> dict[str, Any]:
 def _answer(reply: _Reply) -> Answer:
     if reply.status in (200, 201):
         return Answer(
-            Verdict(reply.document.get("effect", Verdict.CREATED if reply.status == 201 else Verdict.UNCHANGED))
+            Verdict(reply.document.get("effect", Verdict.CREATED if reply.status == 201 else Verdict.UNCHANGED)),
+            changed=tuple(reply.document.get("changed", ())),
         )
     kind = str(_problem(reply).get("type", "")).rpartition("/")[2]
     if kind in _LEFT:

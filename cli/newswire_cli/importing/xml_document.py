@@ -1,5 +1,7 @@
 """An XML document of bounded size, as a tree; a broken one is repaired where that loses nothing."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 
 from lxml import etree
@@ -10,6 +12,9 @@ from newswire_cli.importing.sources import LARGEST_DOCUMENT, Source
 from newswire_cli.importing.stories import Unreadable
 from newswire_cli.importing.xml_repair import cleaned, with_whole_tags
 from newswire_cli.importing.xml_text import xml_text
+
+_TAG = re.compile(r"<(?:!--.*?--|[^<>]*)>|&[#\w]+;", re.DOTALL)
+_WORD = re.compile(r"\w+")
 
 
 def parse(source: Source) -> tuple[etree._Element, tuple[str, ...]]:
@@ -38,7 +43,21 @@ def _parsed(text: str) -> tuple[etree._Element, list[str]]:
             return _strictly(repaired), said
         except etree.XMLSyntaxError as error:
             first = first or error
+    if (root := _recovered(clean)) is not None:
+        return root, [*notes, "markup"]
     raise broken(first) if first else Unreadable("broken XML")
+
+
+def _recovered(text: str) -> etree._Element | None:
+    """Return the root of XML as a forgiving parser reads it, if every word of it is still there; else None."""
+    try:
+        root = etree.fromstring(text.encode(), etree.XMLParser(**{**SAFE, "recover": True}))
+    except etree.XMLSyntaxError:
+        return None
+    if root is None:
+        return None
+    written = Counter(_WORD.findall(_TAG.sub(" ", text)))
+    return root if not written - Counter(_WORD.findall(" ".join(map(str, root.itertext())))) else None
 
 
 def _strictly(text: str) -> etree._Element:

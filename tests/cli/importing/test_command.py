@@ -89,6 +89,7 @@ def test_a_dry_run_tells_what_an_import_does_and_changes_nothing(here: Running, 
     ]
     assert (rows[3][0], rows[3][3]) == ("problem", f"{path}:4")
     assert dry.returncode == 1
+    assert dry.stderr.startswith("1 created, 1 updated, 1 unchanged, 1 would fail, 0 skipped (nothing was written)")
     assert get(here, "/by-external-id/dry-2")["summary"] == "Before"
     assert get(here, "/by-external-id/dry-3")["status"] == 404
 
@@ -277,12 +278,16 @@ def test_what_is_refused_for_the_moment_is_sent_again_when_the_server_said() -> 
 
 def test_a_site_that_stays_away_stops_the_import() -> None:
     waited: list[float] = []
+    told: list[str] = []
     with (
         httpx.Client(base_url="http://127.0.0.1:9", trust_env=False) as client,
         pytest.raises(Stopped, match="cannot reach"),
     ):
-        Sender(client, silent=True, sleep=waited.append).send([story("a")])
+        Sender(client, silent=True, sleep=waited.append, waiting=told.append).send([story("a")])
     assert len(waited) == 7
+    assert len(told) == 1, "an outage is told once, before the first wait"
+    assert "cannot reach" in told[0]
+    assert "trying again" in told[0]
     assert max(waited) <= 60
 
 
