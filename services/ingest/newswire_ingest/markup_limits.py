@@ -20,6 +20,8 @@ MAX_ATTRIBUTES = 100
 """Of one tag."""
 MAX_PAGE_TAGS = 10
 """``html`` and ``body`` tags: the attributes of all of them end on one element."""
+MAX_LOOKS = 1_000_000
+"""At open elements, for those that a tag ends: the parser looks at all of them for an end tag of none."""
 MAX_REFERENCES = 10_000
 """Ampersands, but for character references beyond ASCII: those are decoded beforehand."""
 MAX_IDENTICAL_FORMATTING = 3
@@ -58,25 +60,33 @@ _ENDS_PARAGRAPH: Final = frozenset(
     "address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6"
     " header hgroup hr li dd dt listing main menu nav ol p plaintext pre search section summary table ul xmp".split()
 )
-_LIST: Final = _SCOPE | {"ul", "ol", "dl", "menu", "dir", "button"}
+_SPECIAL: Final = (
+    _ENDS_PARAGRAPH
+    | _SCOPE
+    | _VOID
+    | frozenset("body button colgroup frameset head p select tbody tfoot thead tr title desc foreignobject".split())
+    | frozenset("mi mo mn ms mtext annotation-xml".split())
+)
+"""What an end tag of no meaning of its own, or the end that a list item implies, does not reach beyond."""
+_IN_ITEMS: Final = _SPECIAL - {"address", "div", "p"}
+_ITEMS: Final = frozenset(("dd", "dt"))
+_SECTIONS: Final = frozenset(("tbody", "thead", "tfoot"))
 _IMPLIED_END: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
-    "li": (frozenset(("li",)), _LIST),
-    "dd": (frozenset(("dd", "dt")), _LIST),
-    "dt": (frozenset(("dd", "dt")), _LIST),
-    "option": (frozenset(("option",)), _SCOPE),
-    "a": (frozenset(("a",)), _CELLS),
-    "nobr": (frozenset(("nobr",)), _CELLS),
+    "li": (frozenset(("li",)), _IN_ITEMS),
+    "dd": (_ITEMS, _IN_ITEMS),
+    "dt": (_ITEMS, _IN_ITEMS),
     "button": (frozenset(("button",)), _SCOPE),
-    "tr": (frozenset(("tr", "caption", "colgroup")), frozenset(("table",))),
-    "td": (frozenset(("td", "th")), frozenset(("table", "tr"))),
-    "th": (frozenset(("td", "th")), frozenset(("table", "tr"))),
-    **dict.fromkeys(
-        ("tbody", "thead", "tfoot"),
-        (frozenset(("tbody", "thead", "tfoot", "caption", "colgroup")), frozenset(("table",))),
-    ),
+    "tr": (frozenset(("tr", "caption", "colgroup")), frozenset(("table", "template"))),
+    "td": (frozenset(("td", "th")), frozenset(("table", "tr", "template"))),
+    "th": (frozenset(("td", "th")), frozenset(("table", "tr", "template"))),
+    **dict.fromkeys(_SECTIONS, (_SECTIONS | {"caption", "colgroup"}, frozenset(("table", "template")))),
 }
 """For a start tag: which open elements it ends, and beyond which it ends none."""
+_ONLY_ONE: Final = frozenset(("a", "nobr"))
+"""Formatting elements that end an open one of their name."""
 _PARAGRAPH: Final = (frozenset(("p",)), _SCOPE | {"button"})
+_BLOCKS: Final = _SPECIAL - _VOID
+"""Their end tags reach as far as a scope does."""
 
 
 class MarkupLimitError(ValueError):
@@ -154,6 +164,9 @@ class _OpenElements:
         self._stack: list[tuple[str, str]] = []
         self._reopened: list[tuple[str, str]] = []
         self._elements = 0
+        self._looks = 0
+        self._foreign = 0
+        """How many of them begin SVG or MathML."""
 
     def count(self, elements: int) -> None:
         """Add to the elements made."""
@@ -168,15 +181,10 @@ class _OpenElements:
         """Read a start tag; ``text`` says whether any text stands before it."""
         if text:
             self._reopen()
-        implied = _IMPLIED_END.get(name)
-        if name in _ENDS_PARAGRAPH:
-            self._end_nearest(*_PARAGRAPH)
-        elif implied is None:
-            self._reopen()
-        if implied is not None:
-            self._end_nearest(*implied)
+        if not self._foreign:  # in SVG and MathML, all that is not closed is nested
+            self._end_implied(name)
         self.count(1)
-        if name in _VOID or (closed and any(open_ in _FOREIGN for open_, _ in self._stack)):
+        if name in _VOID or (closed and self._foreign):
             return
         self._push((name, attributes if name in _FORMATTING else ""))
 
@@ -185,16 +193,47 @@ class _OpenElements:
         if text:
             self._reopen()
         if self._stack and self._stack[-1][0] == name:  # nearly always
-            self._stack.pop()
+            self._forget(len(self._stack) - 1)
             if name in _CELLS:
                 self._reopened = []
         elif name in _FORMATTING:
             self._end_formatting(name)
+        elif name in _TABLE:
+            self._end_nearest(frozenset((name,)), frozenset())
+        elif name == "li":
+            self._end_nearest(frozenset((name,)), _SCOPE | {"ul", "ol"})
         else:
-            self._end_nearest(frozenset((name,)), frozenset() if name in _TABLE else _SCOPE)
+            self._end_nearest(frozenset((name,)), _SCOPE if name in _BLOCKS else _SPECIAL)
+
+    def _end_implied(self, name: str) -> None:
+        implied = _IMPLIED_END.get(name)
+        if implied is not None:
+            self._end_nearest(*implied)
+        if name in _ENDS_PARAGRAPH:
+            self._end_nearest(*_PARAGRAPH)
+        elif implied is None:
+            self._reopen()
+            if name in _ONLY_ONE:
+                self._end_formatting(name)
+            elif name == "option" and self._stack and self._stack[-1][0] == "option":
+                self._stack.pop()
+
+    def _forget(self, at: int) -> None:
+        for name, _ in self._stack[at:]:
+            self._foreign -= name in _FOREIGN
+        del self._stack[at:]
+
+    def _look(self) -> None:
+        self._looks += 1
+        if self._looks > MAX_LOOKS:
+            raise MarkupLimitError(
+                f"holds tags for which open elements are looked through more than {MAX_LOOKS:,} times",
+                "leave out end tags of elements that are not open, and close every element where it ends",
+            )
 
     def _push(self, element: tuple[str, str]) -> None:
         self._stack.append(element)
+        self._foreign += element[0] in _FOREIGN
         if len(self._stack) > MAX_DEPTH:
             raise MarkupLimitError(
                 f"nests more than {MAX_DEPTH} elements (an element that is never closed holds all that follows)",
@@ -213,9 +252,10 @@ class _OpenElements:
         """End the innermost of these elements, with all within it, unless one that stops the search lies between."""
         for at in range(len(self._stack) - 1, -1, -1):
             name = self._stack[at][0]
+            self._look()
             if name in names:
                 ended = self._stack[at:]
-                del self._stack[at:]
+                self._forget(at)
                 self._reopened = [] if name in _CELLS else self._left_open(ended)
                 return
             if name in stop:
@@ -231,8 +271,9 @@ class _OpenElements:
         """End the innermost formatting element of a name; blocks that were opened within it stay open."""
         for kept in (self._reopened, self._stack):
             for at in range(len(kept) - 1, -1, -1):
+                self._look()
                 if kept[at][0] == name:
                     del kept[at]
                     return
-                if kept[at][0] in _CELLS:
+                if kept[at][0] in _SCOPE:
                     return
