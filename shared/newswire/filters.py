@@ -27,6 +27,7 @@ from newswire.analysis import (
 from newswire.article import Article, Tombstone
 from newswire.fields import Line, Text
 from newswire.folding import fold
+from newswire.lazy import lazy
 from newswire.matching import Analysed, Place, Positions, analysed, matches, positions
 from newswire.problems import FieldError, field_errors, invalid_fields
 from newswire.query import Everything, Nothing, Prefix, Published, Query, Words, leaves, normal, parse
@@ -74,12 +75,12 @@ class Facts:
         """How the article's text is analysed; that of a retraction is gone."""
         return language_of(self.article.language) if self.article else DEFAULT
 
-    @cached_property
+    @lazy
     def positions(self) -> Positions:
         """The terms of the article and where they stand; made when first asked for."""
         return positions(article_terms(self.article)) if self.article else {}
 
-    @cached_property
+    @lazy
     def words(self) -> frozenset[str]:
         """The words of the article, without accents."""
         return frozenset(article_words(self.article)) if self.article else frozenset()

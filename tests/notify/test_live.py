@@ -209,7 +209,8 @@ async def test_what_was_retracted_while_a_reader_resumed_is_not_sent(redis: Redi
                 rest = await anext(frames)
                 assert b"a38.1" in rest
                 assert b'"a39.1"' not in rest
-                assert retracted.entry_id.encode() in await anext(frames)
+                withdrawn = retracted.entry_id.encode()
+                assert withdrawn in rest or withdrawn in await anext(frames)
                 await frames.aclose()
             await desk.redis.xdel(keys.stream, retracted.entry_id)
             await desk.put("a39")

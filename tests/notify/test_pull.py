@@ -315,17 +315,21 @@ async def test_mirrors_equal_the_records_though_everything_changes_meanwhile(sit
                 await trim(site.redis, site.keys, timedelta(0), now_ms=2**43)
         writing = False
 
-    async def follow(mirror: Mirror, limit: int, pause: float) -> None:
+    async def follow(mirror: Mirror, limit: int, behind: int = 0) -> None:
+        """Read page after page; where the end was reached, only once so many more changes were written."""
         while True:
             done = not writing
             page = await site.page(mirror.cursor, limit=limit)
             mirror.take(page)
             if done and not page["more"]:
                 return
-            await asyncio.sleep(pause)
+            reached = titles
+            while writing and titles < reached + behind:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)
 
     early, small, slow = Mirror(), Mirror(), Mirror()
-    await asyncio.gather(write(), follow(early, 100, 0.01), follow(small, 4, 0.01), follow(slow, 40, 0.15))
+    await asyncio.gather(write(), follow(early, 100), follow(small, 4), follow(slow, 40, 25))
     for mirror in (early, small, slow):
         assert mirror.published == truth
     assert early.restarts + small.restarts + slow.restarts > 0

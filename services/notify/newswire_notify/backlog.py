@@ -21,7 +21,9 @@ from newswire.events import ArticlePublished, ArticleRetracted, article_event
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
+from newswire.offload import OffloadError
 from newswire.stream import newest_entry, position
+from newswire_notify.event_scan import in_turns
 from newswire_notify.queue import Queue
 from newswire_notify.record_events import PastEvent, RecordsPlace, changed_since
 from newswire_notify.rendering import envelope
@@ -86,7 +88,7 @@ class Backlogs:
             try:
                 if self._room is None or self._room.full is None:
                     worked = await self.step()
-            except (RedisError, OSError) as error:
+            except (RedisError, OSError, OffloadError) as error:
                 log.warning("backlogs cannot be worked off", extra={"reason": str(error)})
             await pause(stopping, time.monotonic() - began if worked else IDLE)
 
@@ -141,7 +143,9 @@ class Backlogs:
                 pipe.get(self._keys.trimmed)
                 page, trimmed = await pipe.execute()
             if position(at) >= position((trimmed or b"0-0").decode()):
-                events = [past for entry, found in page if (past := _past(entry.decode(), found))]
+                read = (_past(entry.decode(), found) for entry, found in page)
+                size = sum(len(value) for _, found in page for value in found.values())
+                events = [past for past in await in_turns(read, size, searches_text=False) if past]
                 return Page(events, page[-1][0].decode() if len(page) == PAGE else None, len(page))
             place = RecordsPlace(at)
         events, following, looked_at = await changed_since(self._records, self._keys, self._site, place, PAGE)
@@ -150,7 +154,11 @@ class Backlogs:
     async def _asked_for(self, subscription: Subscription, events: Sequence[PastEvent]) -> set[str]:
         """Return the events of the versions that the subscription asks for and that no later one has replaced."""
         wish = subscription.wish()
-        wanted = [past for past in events if isinstance(past.payload, ArticlePublished) and wish.covers(past.payload)]
+        versions = [past for past in events if isinstance(past.payload, ArticlePublished)]
+        size = sum(len(past.payload.text) for past in versions if isinstance(past.payload, ArticlePublished))
+        covered = (isinstance(past.payload, ArticlePublished) and wish.covers(past.payload) for past in versions)
+        covers = await in_turns(covered, size, searches_text=True)
+        wanted = [past for past, covered in zip(versions, covers, strict=True) if covered]
         async with self._records.pipeline(transaction=False) as pipe:
             for past in wanted:
                 pipe.hmget(self._keys.article(past.payload.id), "status", "version")

@@ -85,6 +85,11 @@ class Asked:
         """The same for all who ask for the same."""
         return tuple(sorted({filter_.canonical() for filter_ in self.filters}))
 
+    @cached_property
+    def searches_text(self) -> bool:
+        """Whether words are looked for in the articles, which takes far longer than all else."""
+        return any(filter_.query for filter_ in self.filters)
+
     def takes(self, entry: Entry) -> bool:
         """Tell whether the reader gets an event; a retraction is found by the fields alone, for its text is gone."""
         return all(filter_.matches(entry.facts, text=not entry.retraction) for filter_ in self.filters)

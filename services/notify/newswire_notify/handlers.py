@@ -4,21 +4,27 @@ An event is handled when its plan is written; what the first chunk does not hold
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from redis.asyncio import Redis
 
 from newswire.analysis import language_of
 from newswire.consume import Handler, Received, Unavailable
+from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.events import ArticlePublished, ArticleRetracted
+from newswire.filters import Facts
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
+from newswire.offload import Deadline, Offload, OffloadError
 from newswire_notify.expansion import CHUNK, announce
 from newswire_notify.matcher import Matcher
 from newswire_notify.queue import Event, Expanded, Progress, Queue
 from newswire_notify.rendering import envelope
 from newswire_notify.worker import Worker
 
+ANALYSIS_SECONDS = 60.0
+"""For one article, whose text is at most 1 MiB: on a machine so busy that it takes longer, the batch is tried again."""
 TOGETHER = 16
 """Events that share their round trips."""
 
@@ -57,6 +63,7 @@ class FanOut:
         self._workers = workers
         self._left = left
         self._chunk = chunk
+        self._analysing = Offload("fan-out", workers=1)
 
     async def __call__(self, batch: Sequence[Received]) -> None:
         """Enqueue the deliveries of every event of a batch."""
@@ -64,15 +71,28 @@ class FanOut:
         published = (item.payload for item in items if isinstance(item.payload, ArticlePublished))
         await self._matcher.prepare({language_of(article.language) for article in published})
         for at in range(0, len(items), TOGETHER):
-            await self._fan_out(items[at : at + TOGETHER])
+            chosen = items[at : at + TOGETHER]
+            await self._fan_out(chosen, await self._analysed(chosen))
 
-    async def _fan_out(self, items: Sequence[Received]) -> None:
+    async def _analysed(self, items: Sequence[Received]) -> dict[str, Facts]:
+        """Analyse the long ones among some articles off the event loop; return what there is to know of them, by entry id."""
+        facts = {}
+        for item in items:
+            article = item.payload
+            if isinstance(article, ArticlePublished) and not article.silent and len(article.text) > INLINE_TEXT_BYTES:
+                try:
+                    facts[item.entry_id] = await self._analysing.run(partial(_analyse, article), ANALYSIS_SECONDS)
+                except OffloadError as error:
+                    raise Unavailable("a long article could not be analysed in time") from error
+        return facts
+
+    async def _fan_out(self, items: Sequence[Received], facts: Mapping[str, Facts]) -> None:
         """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each.
 
         Where a filter has changed since they were matched, they are matched again.
         """
         while items:
-            plans = [self._plan(item) for item in items]
+            plans = [self._plan(item, facts.get(item.entry_id)) for item in items]
             begun = await self._begin(plans)
             decided = [(plan, got) for (plan, _), got in zip(plans, begun, strict=True) if got is not None]
             if any(got.left for _, got in decided):
@@ -107,14 +127,14 @@ class FanOut:
             await asyncio.sleep(0)  # what is to be sent goes out before anything else is done
         return begun
 
-    def _plan(self, item: Received) -> tuple[Event, list[str]]:
+    def _plan(self, item: Received, facts: Facts | None) -> tuple[Event, list[str]]:
         payload = item.payload
         if not isinstance(payload, ArticlePublished | ArticleRetracted):
             raise TypeError(f"{item.event.type} is not fanned out")
         retracted = isinstance(payload, ArticleRetracted)
         digests: list[str] = []
         if isinstance(payload, ArticlePublished) and not payload.silent:
-            digests = self._matcher.match(payload)
+            digests = self._matcher.match(payload, facts)
         plan = Event(
             id=item.event.id,
             type=item.event.type,
@@ -125,3 +145,9 @@ class FanOut:
             envelope=envelope(item.event, with_data=retracted),
         )
         return plan, digests
+
+
+def _analyse(article: ArticlePublished, _: Deadline) -> Facts:
+    facts = Facts.of(article)
+    facts.positions  # noqa: B018 (computed here, and kept with them)
+    return facts

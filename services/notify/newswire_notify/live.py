@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
 from redis.asyncio import Redis
@@ -20,9 +21,12 @@ from redis.exceptions import RedisError
 from newswire import telemetry
 from newswire.account_changes import AccountChanges
 from newswire.consume import pause
+from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.keyspace import Keyspace
+from newswire.offload import Deadline, Offload, OffloadError
 from newswire.stream import BEGINNING, Position, newest_entry, position, written
 from newswire_notify.entries import Asked, Entry, Frame, entry_of
+from newswire_notify.event_scan import RawEntry, ScanBudget, in_turns, scan
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +34,8 @@ PAGE = 200
 HISTORY_PAGE = 50
 """Entries read from the stream at a time for one reader; as many wait for it, should it be slow."""
 BLOCK_MS = 1000
+ANALYSIS_SECONDS = 60.0
+"""For one article, whose text is at most 1 MiB."""
 RETRY_MS = 2000
 TOGETHER = 32
 """Events that wait for one reader and are written at once, at the most."""
@@ -138,6 +144,7 @@ class Tail:
         self._forgotten: Position = BEGINNING
         """All that came after this is remembered."""
         self._stopping: asyncio.Event | None = None
+        self._analysing = Offload("live", workers=1)
 
     @property
     def ended(self) -> bool:
@@ -263,20 +270,21 @@ class Tail:
 
     async def _since(self, listener: Listener, asked: Asked, stopped: Callable[[], bool]) -> AsyncGenerator[bytes]:
         """Yield what came after the place where a reader resumes, until the tail's own queue goes on."""
+        budget = ScanBudget()
         try:
             while not stopped() and listener.ended is None:
                 if self._after is not None and listener.newest <= self._after and listener.served >= self._forgotten:
-                    found = [entry for entry in self._remembered if entry.at > listener.served]
-                    reached = max(self._after, listener.served)
+                    reached, wanted = await self._wanted_of_remembered(listener, asked)
                 else:
                     page = await self._redis.xrange(
-                        self._keys.stream, f"({written(listener.served)}", count=HISTORY_PAGE
+                        self._keys.stream, f"({written(listener.served)}", count=budget.next_count(HISTORY_PAGE)
                     )
                     if not page:
                         return
-                    reached = position(page[-1][0].decode())
-                    found = [entry for entry in (entry_of(*each) for each in page) if entry is not None]
-                wanted = [entry.frame for entry in found if asked.takes(entry)]
+                    budget = budget.renewed()
+                    read = await scan([_raw(*each) for each in page], asked, budget)
+                    reached = read[-1][1]
+                    wanted = [entry.frame for entry, _ in read if entry is not None]
                 for at in range(0, len(wanted), TOGETHER):
                     if frames := self._sendable(listener, wanted[at : at + TOGETHER]):
                         yield frames
@@ -284,8 +292,18 @@ class Tail:
                 listener.served = max(listener.served, reached)
                 if remembered:
                     return
+        except OffloadError:
+            listener.end("overloaded")
         finally:
             listener.resuming = False
+
+    async def _wanted_of_remembered(self, listener: Listener, asked: Asked) -> tuple[Position, list[Frame]]:
+        """Return what a reader asked for of what the tail remembers, and up to where that reaches."""
+        found = [entry for entry in self._remembered if entry.at > listener.served]
+        reached = max(self._after or BEGINNING, listener.served)
+        size = sum(len(entry.json) for entry in found) if asked.searches_text else 0
+        takes = await in_turns(map(asked.takes, found), size, searches_text=asked.searches_text)
+        return reached, [entry.frame for entry, wanted in zip(found, takes, strict=True) if wanted]
 
     def _sendable(self, listener: Listener, frames: Iterable[Frame]) -> bytes:
         wanted = [frame for frame in frames if frame.entry > listener.served and listener.may_have(frame)]
@@ -309,6 +327,8 @@ class Tail:
         begun = time.thread_time()
         for entry_id, fields in (entry for _, entries in answer or () for entry in entries):
             entry = entry_of(entry_id, fields)
+            if entry is not None and len(entry.json) > INLINE_TEXT_BYTES and self._text_is_searched():
+                await self._analysing.run(partial(_analyse, entry), ANALYSIS_SECONDS)
             self._after = position(entry_id.decode())
             if entry is not None:
                 self._hand_out(entry)
@@ -334,6 +354,9 @@ class Tail:
         self._remembered, self._remembered_bytes, self._after = found, size, newest
         for entry in found:  # to those who came first; what they have seen of it they pass over
             self._offer(entry)
+
+    def _text_is_searched(self) -> bool:
+        return any(audience.asked.searches_text for audience in self._audiences.values())
 
     def _remember(self, entry: Entry) -> None:
         if entry.retraction:
@@ -367,6 +390,14 @@ class Tail:
         await stopping.wait()
         for listener in self._listeners():
             listener.news.set()
+
+
+def _analyse(entry: Entry, _: Deadline) -> None:
+    entry.facts.positions  # noqa: B018 (computed here, and kept with the entry)
+
+
+def _raw(entry_id: bytes, fields: dict[bytes, bytes]) -> RawEntry[Position]:
+    return RawEntry(position(entry_id.decode()), sum(map(len, fields.values())), partial(entry_of, entry_id, fields))
 
 
 def _trimmed(resumed: Resumed) -> bytes:

@@ -288,9 +288,9 @@ class Index:
             for shelves in self._languages.values():
                 shelves.remove(digest)
 
-    def match(self, article: ArticlePublished) -> list[str]:
-        """Return the digests of the filters that want this version."""
-        facts = Facts.of(article)
+    def match(self, article: ArticlePublished, facts: Facts | None = None) -> list[str]:
+        """Return the digests of the filters that want this version; ``facts`` are its own, where they are at hand."""
+        facts = facts or Facts.of(article)
         return self._shelves(facts.language).match(facts, str(article.kind))
 
     @property
@@ -341,9 +341,9 @@ class Matcher:
         """The number of the last change that it knows of; -1 before it knows of any."""
         return self._changes.place.count if self._changes.place else -1
 
-    def match(self, article: ArticlePublished) -> list[str]:
-        """Return the digests of the filters that want this version."""
-        return self.index.match(article)
+    def match(self, article: ArticlePublished, facts: Facts | None = None) -> list[str]:
+        """Return the digests of the filters that want this version; ``facts`` are its own, where they are at hand."""
+        return self.index.match(article, facts)
 
     async def check(self) -> str | None:
         """Return why no event can be matched at the moment, or None: a readiness check."""

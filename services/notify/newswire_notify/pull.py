@@ -8,6 +8,7 @@ there behind the last: what changed meanwhile comes a second time, and nothing i
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import orjson
@@ -20,13 +21,14 @@ from newswire.records import unpack
 from newswire.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 from newswire.stream import BEGINNING, Position, newest_entry, position, written
 from newswire_notify.entries import Asked, Entry, entry_from_record, entry_of
+from newswire_notify.event_scan import RawEntry, ScanBudget, scan
 
 TOGETHER = 50
 """Entries or articles that are read at a time."""
 MOST_BYTES = 4 * 1024 * 1024
 """Of events on a page; a single one may be larger."""
-MOST_READ = 2000
-"""Entries and articles that are read for a page at the most, however few of them were asked for."""
+PACKING = 3
+"""How many times their stored size version documents mostly have."""
 _OPAQUE = "r"
 _UNBEGUN: Position = (0, 1)
 """From here on every event is told; from `BEGINNING` on, every article as it is now."""
@@ -72,16 +74,21 @@ class Pull:
         """Return where the stream ends; where it has not begun, a place before its first entry that is not `BEGINNING`."""
         return max(position(await newest_entry(self._redis, self._keys.stream)), _UNBEGUN)
 
-    async def page(self, asked: Asked, after: Place, limit: int) -> Page:
-        """Return what comes after a place: at most ``limit`` events."""
+    async def page(self, asked: Asked, after: Place, limit: int, budget: ScanBudget | None = None) -> Page:
+        """Return what comes after a place: at most ``limit`` events, and no more than can be read within a budget.
+
+        Raises:
+            OffloadError: too many large events wait to be read.
+        """
+        budget = budget or ScanBudget()
         begin = await self._begin(after)
         page = Page(begin, restarted=begin != after and after != BEGINNING)
-        size = read = 0
+        size = 0
         told = set[str]()
-        async with aclosing(self._from(begin)) as following:
+        async with aclosing(self._from(begin, asked, budget)) as following:
             async for entry, place in following:
                 # Where records and stream meet, an event may come from both.
-                if entry is not None and entry.event not in told and asked.takes(entry):
+                if entry is not None and entry.event not in told:
                     if page.events and size + len(entry.json) > MOST_BYTES:
                         return page
                     page.events.append(entry.json)
@@ -91,10 +98,9 @@ class Pull:
                     page.restarted = True
                     told.clear()
                 page.next = place
-                read += 1
-                if len(page.events) >= limit or read >= MOST_READ:
+                if len(page.events) >= limit:
                     return page
-        page.more = False
+        page.more = budget.spent
         return page
 
     async def _begin(self, after: Place) -> Place:
@@ -106,31 +112,33 @@ class Pull:
             return InRecords(newest, retractions=after != BEGINNING)
         return after
 
-    async def _from(self, place: Place) -> AsyncGenerator[tuple[Entry | None, Place]]:
-        """Go through what comes after a place; with each the place behind it."""
-        while True:
+    async def _from(self, place: Place, asked: Asked, budget: ScanBudget) -> AsyncGenerator[tuple[Entry | None, Place]]:
+        """Go through what comes after a place while the budget lasts; with each whether it was asked for, and what is behind."""
+        while not budget.spent:
             if isinstance(place, InRecords):
-                while found := await self._records(place):
-                    for entry, behind in found:
-                        yield entry, behind
-                    place = found[-1][1]
+                if records := await self._records(place, budget.next_count(TOGETHER)):
+                    for entry, recorded in await scan(records, asked, budget):
+                        place = recorded
+                        yield entry, recorded
+                    continue
                 place = place.then
                 yield None, place
+            count = budget.next_count(TOGETHER)
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xrange(self._keys.stream, f"({written(place)}", count=TOGETHER)
+                pipe.xrange(self._keys.stream, f"({written(place)}", count=count)
                 pipe.get(self._keys.trimmed)
                 page, trimmed = await pipe.execute()
             if place < position((trimmed or b"0-0").decode()):
                 place = InRecords(await self.newest(), retractions=True)
                 yield None, place
                 continue
-            for entry_id, fields in page:
-                place = position(entry_id.decode())
-                yield entry_of(entry_id, fields), place
-            if len(page) < TOGETHER:
+            for entry, behind in await scan([_raw(*each) for each in page], asked, budget):
+                place = behind
+                yield entry, behind
+            if len(page) < count and not budget.spent:
                 return
 
-    async def _records(self, after: InRecords) -> list[tuple[Entry | None, InRecords]]:
+    async def _records(self, after: InRecords, count: int) -> list[RawEntry[InRecords]]:
         """Read the next articles; none of one that is not out, or was erased this moment: the stream tells of it."""
         start = 0
         if after.article:
@@ -139,7 +147,7 @@ class Pull:
                 pipe.zcount(self._keys.articles, "-inf", f"({after.created}")
                 rank, earlier = await pipe.execute()
             start = earlier if rank is None else rank + 1  # one that was cancelled meanwhile has no rank
-        ids = await self._redis.zrange(self._keys.articles, start, start + TOGETHER - 1, withscores=True)
+        ids = await self._redis.zrange(self._keys.articles, start, start + count - 1, withscores=True)
         places = [replace(after, created=int(score), article=raw.decode()) for raw, score in ids]
         async with self._redis.pipeline(transaction=False) as pipe:
             for place in places:
@@ -149,16 +157,23 @@ class Pull:
             for place, (_, version, _) in zip(places, heads, strict=True):
                 pipe.hget(self._keys.version(place.article, int(version or 0)), "document")
             documents = await pipe.execute()
-        found: list[tuple[Entry | None, InRecords]] = []
+        found: list[RawEntry[InRecords]] = []
         for place, (status, _, tombstone), document in zip(places, heads, documents, strict=True):
             kept = None
             if status == Status.PUBLISHED.encode():
                 kept = document
             elif status == Status.RETRACTED.encode() and after.retractions:
                 kept = tombstone
-            entry = entry_from_record(recorded_event(orjson.loads(unpack(kept)), self._site)) if kept else None
-            found.append((entry, place))
+            found.append(RawEntry(place, PACKING * len(kept or b""), partial(_recorded, kept, self._site)))
         return found
+
+
+def _raw(entry_id: bytes, fields: dict[bytes, bytes]) -> RawEntry[Place]:
+    return RawEntry(position(entry_id.decode()), sum(map(len, fields.values())), partial(entry_of, entry_id, fields))
+
+
+def _recorded(kept: bytes | None, site: str) -> Entry | None:
+    return entry_from_record(recorded_event(orjson.loads(unpack(kept)), site)) if kept else None
 
 
 async def read_cursor(sent: str, tokens: SignedTokens, bound_to: Any) -> Place:

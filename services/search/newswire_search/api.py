@@ -16,8 +16,9 @@ from pydantic import BaseModel
 from newswire.accounts import Caller, reader
 from newswire.article import Author, Image
 from newswire.consume import Unavailable
+from newswire.cost_limits import PAGE_BYTES
 from newswire.filters import Filter
-from newswire.problems import gone, not_found, unavailable
+from newswire.problems import gone, invalid, not_found, unavailable
 from newswire.query import hints, interpreted
 from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
@@ -36,6 +37,7 @@ from newswire_search.index import (
     SnapshotGone,
     Sort,
 )
+from newswire_search.offload import offload
 from newswire_search.parameters import (
     RelatedParams,
     SearchParams,
@@ -283,8 +285,23 @@ async def _shown(
     def shown() -> list[list[dict[str, Any]]]:
         return [results(page, request.query, extra) if page else [] for page in pages]
 
-    letters = sum(len(article.get("text", "")) for page in pages if page for article in page.articles)
-    return shown() if letters <= MOST_AT_ONCE else await asyncio.to_thread(shown)
+    articles = [article for page in pages if page for article in page.articles]
+    if extra:
+        _check_size(articles, extra)
+    letters = sum(len(article.get("text", "")) for article in articles)
+    return shown() if letters <= MOST_AT_ONCE else await offload.run(lambda _: shown())
+
+
+def _check_size(articles: Sequence[Mapping[str, Any]], extra: Sequence[str]) -> None:
+    size = 0
+    for count, article in enumerate(articles):
+        size += sum(len(article.get(name, "")) for name in extra)
+        if size > PAGE_BYTES and count:
+            raise invalid(
+                "limit",
+                f"these {len(articles)} articles have more than {PAGE_BYTES // 2**20} MiB of {' and '.join(extra)} together",
+                f"send limit={count}, and go on with the cursor; or fetch each by its id",
+            )
 
 
 async def find(
@@ -345,7 +362,7 @@ async def named(index: Reading, ids: Sequence[str], entitlement: Filter | None) 
     known = [article_id for article_id in ids if _ARTICLE_ID.fullmatch(article_id)]
     async with reachable():
         found = await index.get_all(known)
-    articles = await asyncio.to_thread(only_admitted, entitlement, found)
+    articles = await offload.run(lambda _: only_admitted(entitlement, found)) if entitlement else found
     return SearchRequest(entitlement=entitlement), SearchPage(len(articles), articles, dict.fromkeys(FACETS, ()))
 
 

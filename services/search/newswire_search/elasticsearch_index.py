@@ -46,6 +46,7 @@ from newswire_search.index import (
     languages_of,
 )
 from newswire_search.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of, moment_of
+from newswire_search.offload import offload
 from newswire_search.snapshots import IDLE_SECONDS, MAX_SECONDS, Snapshots
 from newswire_search.upkeep import next_name
 
@@ -417,7 +418,7 @@ class ElasticsearchIndex:
         """Return other articles that share the words most telling of this one."""
         async with translated():
             await self._learn_languages()
-            query = await asyncio.to_thread(related_query, article, entitlement, self._languages)
+            query = await offload.run(lambda _: related_query(article, entitlement, self._languages))
             answer = await self._healing(
                 lambda: self._client.search(
                     index=self.alias,

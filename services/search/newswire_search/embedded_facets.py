@@ -1,13 +1,14 @@
 """Counting values in the embedded index: what each would find beside those chosen in other fields."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from tantivy import Query as Tantivy
 from tantivy import Schema, Searcher
 
 from newswire_search.embedded_query import both, embedded_query
-from newswire_search.facets import listed
+from newswire_search.facets import listed, merged
 from newswire_search.index import FACETS, FacetCount, SearchRequest
 from newswire_search.mapping import FACET_SUFFIX
 
@@ -31,8 +32,15 @@ def facets(
             continue
         regardless = embedded_query(schema, request.regardless_of(name), languages)
 
-        def count(value: str, name: str = name, regardless: Tantivy = regardless) -> int:
-            return _number(searcher, both(regardless, Tantivy.term_query(schema, name, value, index_option="basic")))
+        def count_asked_for(name: str = name, regardless: Tantivy = regardless) -> Mapping[str, int]:
+            """Count the values that are not among the most frequent, all in one go."""
+            holding = both(regardless, Tantivy.term_set_query(schema, name, list(wanted[name])))
+            return merged(_counted(searcher, holding, [name])[name])[0]
+
+        asked_for = cache(count_asked_for)
+
+        def count(value: str, asked_for: Callable[[], Mapping[str, int]] = asked_for) -> int:
+            return asked_for().get(value, 0)
 
         found[name] = listed(name, _counted(searcher, regardless, [name])[name], wanted[name], count)
     return found
@@ -44,7 +52,3 @@ def _counted(searcher: Searcher, query: Tantivy, names: Sequence[str]) -> Mappin
     }
     answer: Mapping[str, Any] = searcher.aggregate(query, asked) if asked else {}
     return {name: [(bucket["key"], bucket["doc_count"]) for bucket in answer[name]["buckets"]] for name in names}
-
-
-def _number(searcher: Searcher, query: Tantivy) -> int:
-    return int(searcher.search(query, limit=1).count)  # type: ignore[attr-defined]  # the type stub leaves it out

@@ -17,7 +17,7 @@ def listed(
     ``buckets`` are the values as the index holds them, ``wanted`` the folded values asked for; ``count`` tells how often one
     of them comes that is not among the buckets.
     """
-    counts, spellings = _merged(buckets)
+    counts, spellings = merged(buckets)
     by_count = sorted(counts, key=lambda value: (-counts[value], value))
     ordered = sorted(counts, reverse=True) if field == "month" else by_count
     first = ordered[:FACET_VALUES]
@@ -28,7 +28,7 @@ def listed(
     ]
 
 
-def _merged(buckets: Sequence[tuple[str, int]]) -> tuple[dict[str, int], dict[str, str]]:
+def merged(buckets: Sequence[tuple[str, int]]) -> tuple[dict[str, int], dict[str, str]]:
     """Add up values that differ only in spelling; return the count of each, and its most common spelling."""
     counts: dict[str, int] = {}
     commonest: dict[str, tuple[int, str]] = {}

@@ -16,6 +16,7 @@ from newswire_search.links import Sent, address, feed_address, narrowed
 _NOT_IN_ADDRESSES = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
 SUMMARY_LENGTH = 300
 """Characters of an article's text that stand in for a summary, where it has none."""
+LOOKED_AT = 4 * SUMMARY_LENGTH
 
 
 class Format(StrEnum):
@@ -107,7 +108,7 @@ def entry_of(article: Mapping[str, Any], *, whole: bool) -> Entry:
         url=article["url"],
         canonical=_written_out(canonical) if canonical and canonical != article["url"] else None,
         title=article["title"],
-        summary=article.get("summary") or textwrap.shorten(article.get("text", ""), SUMMARY_LENGTH, placeholder=" …"),
+        summary=article.get("summary") or _beginning(article.get("text", "")),
         body=article.get("body") if whole else None,
         authors=[
             Author(name=author["name"], url=_written_out(author.get("url"))) for author in article.get("authors", [])
@@ -119,6 +120,13 @@ def entry_of(article: Mapping[str, Any], *, whole: bool) -> Entry:
         published=published,
         updated=max(published, updated),
     )
+
+
+def _beginning(text: str) -> str:
+    """Return the first words of a text, or its first characters where it is written without spaces."""
+    text = text[:LOOKED_AT]  # before anything is done to all of it: it may hold a million
+    found = textwrap.shorten(text, SUMMARY_LENGTH, placeholder=" …")
+    return found if found != "…" else text[: SUMMARY_LENGTH - 2].rstrip() + " …"
 
 
 def _written_out(address: str | None) -> str | None:

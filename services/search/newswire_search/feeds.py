@@ -1,20 +1,21 @@
 """Feeds: the newest articles of everything, of one category, topic or author, and of any search."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from newswire.accounts import Caller, reader
+from newswire.cost_limits import PAGE_BYTES
 from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.api import find
 from newswire_search.atom import atom
-from newswire_search.feed import MEDIA_TYPES, Feed, Format, entry_of, home_of, title_of
+from newswire_search.feed import MEDIA_TYPES, Entry, Feed, Format, entry_of, home_of, title_of
 from newswire_search.index import Reading, Sort
 from newswire_search.json_feed import json_feed
 from newswire_search.links import Sent, feed_address
+from newswire_search.offload import offload
 from newswire_search.parameters import Narrowing, SearchParams, narrowing
 from newswire_search.rss import rss
 from newswire_search.settings import SearchSettings
@@ -52,9 +53,9 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
             title=title_of(sent),
             home=settings.site + home_of(sent),
             address=settings.site + feed_address(sent, form),
-            entries=[entry_of(article, whole=whole) for article in page.articles],
+            entries=_entries(page.articles, whole=whole),
         )
-        body = await asyncio.to_thread(WRITERS[form], feed)
+        body = await offload.run(lambda _: WRITERS[form](feed))
         return fresh_or_304(request, body, MEDIA_TYPES[form], changed=moment, private=caller is not None)
 
     @routes.get("/latest.{form}", summary="The newest articles as a feed", responses=_A_FEED)
@@ -74,3 +75,12 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
         return await answer(request, caller, form, Narrowing.model_validate({field: [value]}), [(field, value)])
 
     return routes
+
+
+def _entries(articles: Sequence[Mapping[str, Any]], *, whole: bool) -> list[Entry]:
+    """Return articles as entries: whole ones, if so wanted, while they are not too much together, then summaries."""
+    entries, size = [], 0
+    for article in articles:
+        size += len(article.get("body", "")) if whole else 0
+        entries.append(entry_of(article, whole=whole and size <= PAGE_BYTES))
+    return entries

@@ -28,6 +28,7 @@ from newswire_search.facets import respelled
 from newswire_search.feed import links_to
 from newswire_search.index import FACETS, Reading, SearchPage, SearchRequest
 from newswire_search.links import Choice, applied, choices, path_of, slug_of, with_cursor, with_query
+from newswire_search.offload import offload
 from newswire_search.parameters import SCALARS, SearchParams
 from newswire_search.presenting import results
 
@@ -130,8 +131,8 @@ def router(index: Reading) -> APIRouter:
             sort=asked.sort.value,
             hidden=[(name, value) for name, value in sent if name in FACETS],
             total=page.total,
-            articles=await asyncio.to_thread(_listed, asked, page),
-            some_words=await asyncio.to_thread(_listed, asked, some) if some else [],
+            articles=await offload.run(lambda _: _listed(asked, page)),
+            some_words=await offload.run(lambda _: _listed(asked, some)) if some else [],
             facets=_facets(page, sent),
             applied=applied(sent, FACET_NAMES),
             next_page=with_cursor(sent, await next_cursor(asked, page, cursors)),

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from newswire import query as language
+from newswire.cost_limits import FILTER_VALUES, QUERY_PREFIXES
 from newswire.filters import Filter
 from newswire.folding import fold
 from newswire.problems import invalid
@@ -127,6 +128,7 @@ def to_request(
         query = language.parse(params.q)
     except language.QueryTooLong as error:
         raise invalid("q", str(error), "send a shorter query") from None
+    _check_cost(query, params)
     since = _instant("from", params.from_, end=False) if params.from_ is not None else None
     until = _instant("to", params.to, end=True) if params.to is not None else None
     if since is not None and until is not None and since > until:
@@ -146,6 +148,22 @@ def to_request(
     )
     aging = sort is Sort.RELEVANCE and recency_counts(request)
     return replace(request, now=round(clock() * 1000)) if aging else request
+
+
+def _check_cost(query: language.Query, params: Narrowing) -> None:
+    prefixes = sum(isinstance(leaf, language.Prefix) for leaf in language.leaves(query))
+    if prefixes > QUERY_PREFIXES:
+        raise invalid(
+            "q",
+            f"holds {prefixes} prefixes such as 'word*'; each stands for any number of words",
+            f"send at most {QUERY_PREFIXES}, or whole words",
+        )
+    values = sum(len(getattr(params, name)) for name in FACETS)
+    if values > FILTER_VALUES:
+        longest = max(FACETS, key=lambda name: len(getattr(params, name)))
+        raise invalid(
+            longest, f"brings the filters to {values} values", f"send at most {FILTER_VALUES} in all fields together"
+        )
 
 
 def _says_words(query: language.Query) -> bool:

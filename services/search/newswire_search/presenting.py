@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from newswire.analysis import language_of
+from newswire.cost_limits import HIGHLIGHTED_CHARACTERS, NOT_ASCII_COST
 from newswire.highlights import highlight, opening
 from newswire.matching import Analysed, analysed, beginnings, sought
 from newswire.query import Query
@@ -38,10 +39,15 @@ def summary(article: Mapping[str, Any]) -> dict[str, Any]:
     return _members(article, MEMBERS)
 
 
-def result(article: Mapping[str, Any], query: Query, extra: Sequence[str] = ()) -> dict[str, Any]:
-    """Return an article as a search result."""
+def result(
+    article: Mapping[str, Any], query: Query, extra: Sequence[str] = (), longest: int | None = None
+) -> dict[str, Any]:
+    """Return an article as a search result; passages are looked for in the first ``longest`` characters (None: in all)."""
     shown = summary(article)
-    shown["highlights"] = highlights(article, query)
+    text = article.get("text", "")
+    if longest is not None:
+        text = text[: longest if text.isascii() else longest // NOT_ASCII_COST]
+    shown["highlights"] = highlights({**article, "text": text}, query)
     return shown | _members(article, extra)
 
 
@@ -51,8 +57,17 @@ def whole(article: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def results(page: SearchPage, query: Query, extra: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the articles of a page as search results."""
-    return [result(article, query, extra) for article in page.articles]
+    """Return the articles of a page as search results.
+
+    Where their texts are very long together, passages are looked for in the same length of each.
+    """
+    cost = sum(_cost(article.get("text", "")) for article in page.articles)
+    longest = HIGHLIGHTED_CHARACTERS // len(page.articles) if cost > HIGHLIGHTED_CHARACTERS else None
+    return [result(article, query, extra, longest) for article in page.articles]
+
+
+def _cost(text: str) -> int:
+    return len(text) if text.isascii() else len(text) * NOT_ASCII_COST
 
 
 def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]:

@@ -14,6 +14,8 @@ from newswire.folding import fold
 from newswire.stopwords import STOP_WORDS
 
 MOST_TERMS = 25
+RELATED_CHARACTERS = 50_000
+"""Of a longer text no more is read: it tells what it is about by then, and 1 MiB would take a second."""
 SHARED = 0.3
 """The part of these terms that another article must hold."""
 FEWEST_ARTICLES = 2
@@ -22,7 +24,7 @@ FEWEST_ARTICLES = 2
 
 def terms_of(article: Mapping[str, Any]) -> Counter[str]:
     """Return how often an article holds each term that may lead to others; those of the title count once more."""
-    read = Article.model_validate(article)
+    read = Article.model_validate({**article, "text": article.get("text", "")[:RELATED_CHARACTERS]})
     counted = Counter([*article_terms(read), *title_terms(read)])
     language = language_of(read.language)
     for term in (SEPARATOR, *(stem(word, language) for word in STOP_WORDS.get(language, ()))):

@@ -4,7 +4,6 @@ A file is a month, or a day where a month has too many articles for one, or a pa
 it, old ones stay as they are, and each is read by walking on from its first moment.
 """
 
-import asyncio
 import re
 from calendar import monthrange
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from newswire_search.api import reachable
 from newswire_search.index import Day, Reading, SearchRequest, Sort
 from newswire_search.links import path_of
 from newswire_search.mapping import milliseconds
+from newswire_search.offload import offload
 from newswire_search.parameters import SearchParams, to_request
 from newswire_search.settings import SearchSettings
 from newswire_search.validators import LastChange, fresh_or_304
@@ -77,7 +77,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
     async def answer(
         request: Request, caller: Caller | None, root: etree._Element, moment: datetime | None
     ) -> Response:
-        body = await asyncio.to_thread(written, root)
+        body = await offload.run(lambda _: written(root))
         return fresh_or_304(request, body, MEDIA_TYPE, changed=moment, private=caller is not None)
 
     async def unless_private(caller: Caller | None) -> datetime | None:
@@ -126,7 +126,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
             ]
         if not found:
             raise not_found("sitemap")
-        return await answer(request, caller, await asyncio.to_thread(_urls, found), moment)
+        return await answer(request, caller, await offload.run(lambda _: _urls(found)), moment)
 
     return routes
 

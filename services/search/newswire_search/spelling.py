@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice, product
 from typing import Any
 
@@ -17,8 +18,10 @@ from rapidfuzz.distance import OSA
 from newswire.analysis import DEFAULT, article_words, bare_words, is_stop_word
 from newswire.article import Article
 from newswire.filters import Filter
+from newswire.offload import Deadline
 from newswire.query import LONGEST, parse
 from newswire_search.index import CloseTo, Reading, SearchPage, SearchRequest, Sort
+from newswire_search.offload import offload
 
 FEW = 3
 """A query that finds more than this many articles is taken to be meant as it is."""
@@ -29,6 +32,8 @@ SHORTEST, TWO_SLIPS = 4, 8
 MOST_WORDS, MOST_WRONG, MOST_TRIED = 8, 3, 3
 SAMPLE = 20
 """Corrections are taken from this many of the newest articles that hold a close word."""
+SAMPLE_CHARACTERS = 20_000
+"""Of the text of each: 20 whole ones of 1 MiB would take seconds."""
 
 # What is forbidden, and what names a field, a date or a beginning, is not a word that is looked for.
 _LEFT_ALONE = regex.compile(
@@ -89,16 +94,16 @@ async def _close_to(index: Reading, word: str, entitlement: Filter | None) -> li
             holding=CloseTo(word, slips), sort=Sort.NEWEST, limit=SAMPLE, with_facets=False, entitlement=entitlement
         )
         articles = (await index.search(asked)).articles
-        if found := await asyncio.to_thread(_near, articles, word, slips):
+        if found := await offload.run(partial(_near, articles, word, slips)):
             return found
     return []
 
 
-def _near(articles: Sequence[Mapping[str, Any]], word: str, slips: int) -> list[str]:
+def _near(articles: Sequence[Mapping[str, Any]], word: str, slips: int, _: Deadline) -> list[str]:
     counts = Counter(
         held
         for article in articles
-        for held in article_words(Article.model_validate(article))
+        for held in article_words(Article.model_validate({**article, "text": article["text"][:SAMPLE_CHARACTERS]}))
         if held != word and len(held) >= SHORTEST and OSA.distance(held, word, score_cutoff=slips) <= slips
     )
     return sorted(counts, key=lambda held: (-counts[held], held))

@@ -1,0 +1,26 @@
+"""An attribute that is computed when it is first asked for."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class lazy(Generic[T]):
+    """`functools.cached_property` without its lock.
+
+    Up to Python 3.11 that lock is one for all instances and is held while the value is computed: a thread that analyses a long
+    text would hold up the event loop that only wants the terms of a short one. Two threads may compute the same value here.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> T:
+        value = self._compute(instance)
+        instance.__dict__[self._name] = value
+        return value

@@ -1,0 +1,100 @@
+"""A page of events costs no more than its budget, whatever stands on the stream, and loses nothing by that."""
+
+from functools import partial
+
+import pytest
+from redis.asyncio import Redis
+
+from newswire.cost_limits import FIRST_READ_ENTRIES
+from newswire.events import FIELD, recorded_event
+from newswire.filters import Filter
+from newswire.keyspace import Keyspace
+from newswire.offload import Offload, QueueFullError
+from newswire.stream import position
+from newswire_notify import event_scan
+from newswire_notify.entries import Asked, entry_of
+from newswire_notify.event_scan import RawEntry, ScanBudget, scan
+from newswire_notify.pull import Place, Pull
+
+SITE = "https://news.example"
+FROM_THE_FIRST_EVENT = (0, 1)
+
+
+def version(number: int, text: str) -> dict[str, object]:
+    return {
+        "id": f"01jd00000000000000000000{number:02}",
+        "version": 1,
+        "publisher": "gazette",
+        "url": f"{SITE}/articles/{number}",
+        "title": f"Title {number}",
+        "body": f"<p>{text}</p>",
+        "text": text,
+        "published_at": "2026-03-01T09:00:00Z",
+        "updated_at": "2026-03-01T09:00:00Z",
+        "language": "en",
+    }
+
+
+async def publish(redis: Redis, keys: Keyspace, texts: list[str]) -> None:
+    for number, text in enumerate(texts):
+        await redis.xadd(keys.stream, {FIELD: recorded_event(version(number, text), SITE).to_json()})
+
+
+async def test_a_page_ends_with_its_bytes_and_the_next_ones_bring_the_rest(redis: Redis, keys: Keyspace) -> None:
+    await publish(redis, keys, ["word " * 20_000] * 5)
+    pull, sizes = Pull(redis, keys, SITE), []
+    after: Place = FROM_THE_FIRST_EVENT
+    while True:
+        page = await pull.page(Asked(), after, 100, ScanBudget(read_bytes=250_000))
+        sizes.append(len(page.events))
+        after = page.next
+        if not page.more:
+            break
+    assert sizes == [2, 2, 1]
+
+
+async def test_a_page_without_a_match_ends_with_its_entries_and_leads_on(redis: Redis, keys: Keyspace) -> None:
+    await publish(redis, keys, ["harbour", "harbour", "harbour", "harbour", "bridge"])
+    asked = Asked.by([Filter(query="bridge")])
+    pull = Pull(redis, keys, SITE)
+    page = await pull.page(asked, FROM_THE_FIRST_EVENT, 100, ScanBudget(entries=3))
+    assert (page.events, page.more) == ([], True)
+    page = await pull.page(asked, page.next, 100, ScanBudget(entries=3))
+    assert len(page.events) == 1
+    assert not page.more
+
+
+async def test_processor_time_ends_a_page_behind_the_entry_that_is_being_read(redis: Redis, keys: Keyspace) -> None:
+    await publish(redis, keys, ["harbour"] * 4)
+    asked = Asked.by([Filter(query="harbour")])
+    page = await Pull(redis, keys, SITE).page(asked, FROM_THE_FIRST_EVENT, 100, ScanBudget(processor_seconds=0.0000001))
+    assert (len(page.events), page.more) == (1, True)
+
+
+def test_how_much_is_read_at_a_time_depends_on_the_largest_entry_so_far() -> None:
+    budget = ScanBudget(entries=100, read_bytes=10_000)
+    assert budget.next_count(50) == FIRST_READ_ENTRIES
+    budget.spend(100, 0)
+    assert budget.next_count(50) == 50
+    budget.spend(2000, 0)
+    assert budget.next_count(50) == 3
+    budget.spend(20_000, 0)
+    assert budget.spent
+    assert budget.next_count(50) == 1
+
+
+async def test_large_entries_are_decoded_in_a_thread_with_the_same_result(redis: Redis, keys: Keyspace) -> None:
+    await publish(redis, keys, ["harbour " * 20_000, "bridge " * 20_000])
+    read = await redis.xrange(keys.stream)
+    raw = [
+        RawEntry(position(at.decode()), len(fields[b"__data__"]), partial(entry_of, at, fields)) for at, fields in read
+    ]
+    found = await scan(raw, Asked.by([Filter(query="bridge")]), ScanBudget())
+    assert [entry is not None for entry, _ in found] == [False, True]
+
+
+async def test_more_than_can_wait_is_a_503(redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_scan, "offload", Offload("none", workers=1, max_waiting=-1))
+    await publish(redis, keys, ["harbour " * 20_000])
+    with pytest.raises(QueueFullError):
+        await Pull(redis, keys, SITE).page(Asked(), FROM_THE_FIRST_EVENT, 100)

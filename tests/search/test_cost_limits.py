@@ -1,0 +1,99 @@
+"""What one search may cost is bounded before the work is done, and the answer says how to ask for less."""
+
+from typing import Any
+
+import pytest
+
+from newswire import query as language
+from newswire.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, PAGE_BYTES, QUERY_PREFIXES
+from newswire.problems import Problem
+from newswire_search.api import _check_size
+from newswire_search.feed import LOOKED_AT, SUMMARY_LENGTH, entry_of
+from newswire_search.feeds import _entries
+from newswire_search.index import SearchPage
+from newswire_search.parameters import SearchParams, to_request
+from newswire_search.presenting import results
+
+ARTICLE: dict[str, Any] = {
+    "id": "01jd0000000000000000000000",
+    "url": "https://news.example/articles/01jd/x",
+    "title": "Harbour",
+    "publisher": "gazette",
+    "language": "en",
+    "published_at": "2026-03-01T09:00:00+00:00",
+    "updated_at": "2026-03-01T09:00:00+00:00",
+}
+
+
+def refused(**params: Any) -> dict[str, Any]:
+    with pytest.raises(Problem) as found:
+        to_request(SearchParams.model_validate(params))
+    assert found.value.status == 422
+    (error,) = found.value.document()["errors"]
+    return dict(error)
+
+
+def test_prefixes_are_bounded() -> None:
+    words = [f"harb{letter}*" for letter in "abcdefghijklmnop"]
+    to_request(SearchParams(q=" ".join(words[:QUERY_PREFIXES])))
+    error = refused(q=" OR ".join(words[: QUERY_PREFIXES + 1]))
+    assert error["field"] == "q"
+    assert str(QUERY_PREFIXES) in error["fix"]
+    assert refused(q=" ".join(f"-{word}" for word in words))["field"] == "q"
+
+
+def test_filter_values_are_bounded_over_all_fields() -> None:
+    half = [f"t{n}" for n in range(FILTER_VALUES // 2)]
+    to_request(SearchParams(topic=half, author=half))
+    error = refused(topic=[*half, "one more"], author=half)
+    assert error["field"] == "topic"
+    assert str(FILTER_VALUES) in error["fix"]
+
+
+def test_a_page_of_too_many_bodies_says_how_many_fit() -> None:
+    articles = [{**ARTICLE, "body": "x" * (PAGE_BYTES // 4)} for _ in range(6)]
+    _check_size(articles[:4], ["body"])
+    with pytest.raises(Problem) as found:
+        _check_size(articles, ["body"])
+    assert "limit=4" in found.value.errors[0].fix
+    _check_size([{**ARTICLE, "body": "x" * (2 * PAGE_BYTES)}], ["body"])  # one alone is always sent
+
+
+def test_passages_are_looked_for_in_the_same_length_of_each_where_texts_are_very_long() -> None:
+    filler = "word " * (HIGHLIGHTED_CHARACTERS // 12)
+    early, late = {**ARTICLE, "text": "harbour " + filler}, {**ARTICLE, "text": filler + "harbour"}
+    query = language.parse("harbour")
+
+    def passages(*articles: dict[str, Any]) -> list[str]:
+        found = results(SearchPage(len(articles), articles, {}), query)
+        return ["".join(each["highlights"]["body"]) for each in found]
+
+    assert all("<mark>" in passage for passage in passages(early, late))
+    *many, last = passages(*[early] * 9, late)
+    assert all("<mark>" in passage for passage in many)
+    assert last.startswith("word word")  # what stands far behind is not looked for; the beginning is shown
+
+
+def test_the_summary_of_a_feed_is_cut_from_the_beginning() -> None:
+    class Text(str):
+        __slots__ = ()
+
+        def split(self, *_: Any) -> list[str]:
+            raise AssertionError("all of a long text is looked at")
+
+    entry = entry_of({**ARTICLE, "text": Text("word " * 200_000)}, whole=False)
+    assert entry.summary.startswith("word word")
+    assert entry.summary.endswith(" …")
+    assert len(entry.summary) <= SUMMARY_LENGTH < LOOKED_AT
+
+
+def test_a_text_without_spaces_has_a_summary() -> None:
+    entry = entry_of({**ARTICLE, "text": "港" * 5000}, whole=False)
+    assert entry.summary == "港" * (SUMMARY_LENGTH - 2) + " …"
+
+
+def test_a_feed_carries_whole_articles_up_to_a_size() -> None:
+    body = "x" * (PAGE_BYTES // 3)
+    entries = _entries([{**ARTICLE, "text": "word", "body": body}] * 5, whole=True)
+    assert [entry.body is not None for entry in entries] == [True, True, True, False, False]
+    assert all(entry.summary == "word" for entry in entries)

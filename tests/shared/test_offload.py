@@ -1,0 +1,115 @@
+"""Processor-bound work off the event loop: bounded, in time or not at all, and killed where it has to be."""
+
+import asyncio
+import threading
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from newswire import problems
+from newswire.lazy import lazy
+from newswire.offload import Deadline, DeadlineExceededError, Offload, QueueFullError
+from newswire.worker_process import WorkerKilledError, WorkerProcess
+
+
+async def test_work_is_done_in_another_thread_and_its_errors_come_back() -> None:
+    offload = Offload("test")
+    assert await offload.run(lambda _: threading.get_ident()) != threading.get_ident()
+
+    def fails(_: Deadline) -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        await offload.run(fails)
+
+
+async def test_the_queue_is_bounded() -> None:
+    offload, go = Offload("test", workers=1, max_waiting=1), threading.Event()
+    waiting = [asyncio.ensure_future(offload.run(lambda _: go.wait(30))) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFullError):
+        await offload.run(lambda _: None)
+    go.set()
+    assert all(await asyncio.gather(*waiting))
+    assert await offload.run(lambda _: 1) == 1
+
+
+async def test_late_work_is_given_up_and_makes_room_again() -> None:
+    offload, go = Offload("test", workers=1, max_waiting=0), threading.Event()
+
+    def endless(deadline: Deadline) -> None:
+        while not go.is_set():
+            deadline.check()
+
+    with pytest.raises(DeadlineExceededError):
+        await offload.run(endless, 0.05)
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                assert await offload.run(lambda _: 1, 30) == 1
+                break
+            except QueueFullError:
+                await asyncio.sleep(0.01)
+
+
+async def test_too_much_work_is_a_503_that_says_when_to_come_again() -> None:
+    app = FastAPI()
+    problems.install(app)
+
+    @app.get("/")
+    async def full() -> None:
+        raise QueueFullError
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://x") as http:
+        answer = await http.get("/")
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.json()["title"] == "Too much work at once"
+
+
+def reverse(request: bytes) -> bytes:
+    """Answer a request of the tests below."""
+    if request == b"for ever":
+        while True:
+            pass
+    if request == b"much":
+        return b"x" * 2**40
+    return request[::-1]
+
+
+def test_a_worker_process_answers_and_is_started_again_after_it_was_killed() -> None:
+    worker = WorkerProcess("tests.shared.test_offload:reverse", 0.3, 2**31)
+    try:
+        assert worker.call(b"abc") == b"cba"
+        assert worker.call(b"x" * 3_000_000) == b"x" * 3_000_000
+        for request in (b"for ever", b"much"):
+            with pytest.raises(WorkerKilledError):
+                worker.call(request)
+            assert worker.call(b"abc") == b"cba"
+    finally:
+        worker.close()
+
+
+def test_a_lazy_attribute_is_computed_once_and_holds_up_no_other_instance() -> None:
+    computed: list[int] = []
+    go = threading.Event()
+
+    class Holder:
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        @lazy
+        def value(self) -> int:
+            computed.append(self.number)
+            if self.number == 1:
+                go.wait(30)
+            return self.number * 10
+
+    slow = threading.Thread(target=lambda: Holder(1).value)
+    slow.start()
+    quick = Holder(2)
+    assert (quick.value, quick.value) == (20, 20)
+    go.set()
+    slow.join()
+    assert sorted(computed) == [1, 2]
