@@ -119,6 +119,8 @@ def _start(home: Path, path: Path) -> subprocess.Popen[bytes]:
         "appendfsync": "always",
         "save": "",
         "maxmemory-policy": "noeviction",
+        # An entry that shares its node with others is only marked as deleted: its text would stay in memory and on disk.
+        "stream-node-max-entries": "1",
     }
     arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
     with (home / LOG).open("ab") as log:

@@ -92,6 +92,15 @@ class Keyspace:
         return self.key("unindexed-retractions")
 
     @property
+    def last_erasure(self) -> str:
+        """String: when text was erased last, in ms of the records' Redis (`newswire.disk_erasure`)."""
+        return self.key("last-erasure")
+
+    def disk_erasure(self, store: str) -> str:
+        """Hash: up to which erasure the append-only file of a server was rewritten, and the first one that waits for it."""
+        return self.key("disk-erasure", store)
+
+    @property
     def token_secret(self) -> str:
         """String: what cursors and stream tokens are signed with, made when it is first needed."""
         return self.key("token-secret")

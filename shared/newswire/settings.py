@@ -41,6 +41,8 @@ class Settings(BaseSettings):
     """How many of the last 1,000 stream entries a consumer may reject before it stops; 0: any number."""
     audit_retention: timedelta = timedelta(days=365)
     """How long entries of the audit log are kept."""
+    aof_rewrite_after: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
+    """How long retracted text may stay in the append-only file of Redis before that is rewritten; zero: until Redis does it."""
     cors_origins: Annotated[list[str], NoDecode, Commas] = ["*"]
     trusted_proxies: Annotated[list[str], NoDecode, Commas] = ["127.0.0.1"]
     """Addresses and networks of proxies whose ``X-Forwarded-For`` says who the client is."""
@@ -82,7 +84,7 @@ class Settings(BaseSettings):
     allow_volatile: bool = False
     """Accept a Redis that keeps nothing on disk or may evict (tests only): ``/readyz`` says no otherwise."""
 
-    @field_validator("stream_retention", "audit_retention", mode="before")
+    @field_validator("stream_retention", "audit_retention", "aof_rewrite_after", mode="before")
     @classmethod
     def _durations(cls, value: object) -> object:
         return duration(value)

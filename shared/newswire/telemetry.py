@@ -23,6 +23,11 @@ oldest_pending = Gauge("newswire_oldest_pending_seconds", "Age of the oldest ent
 retention_overdue = Gauge(
     "newswire_retention_overdue_seconds", "How long past its retention a slow group keeps a stream", ["stream"]
 )
+disk_erasure_overdue = Gauge(
+    "newswire_disk_erasure_overdue_seconds",
+    "How long the rewrite that takes erased text off the disk is overdue",
+    ["store"],
+)
 redelivered = Counter("newswire_redelivered", "Entries handled again after a consumer went away", ["group"])
 dead_lettered = Counter("newswire_dead_lettered", "Entries given up", ["group"])
 dead_letters = Gauge("newswire_dead_letters", "Entries given up that wait for an operator", ["group"])

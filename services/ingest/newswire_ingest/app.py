@@ -11,6 +11,7 @@ from newswire import audit, groups
 from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.consume import Consumer
+from newswire.disk_erasure import keep_rewriting
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.retention import keep_trimming
@@ -72,6 +73,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
             "audit log": partial(audit.keep_trimming, redis, keys, settings.audit_retention),
             "scheduler": partial(scheduler.keep_publishing, store, store.time),
+            "erasure on disk": partial(keep_rewriting, redis, redis, keys, settings.aof_rewrite_after, store="records"),
             "memory": room.run,
             "outcomes": consumer.run,
         },

@@ -27,6 +27,12 @@ local function remember(record, fingerprint, id, schema, lifetime)
   redis.call('EXPIRE', record, lifetime)
 end
 
+-- Notes that text is erased now: the append-only file holds it until it is rewritten (`newswire.disk_erasure`).
+local function note_erasure(key)
+  local now = redis.call('TIME')
+  redis.call('SET', key, string.format('%d%03d', now[1], math.floor(now[2] / 1000)))
+end
+
 -- Returns the head's fields that decide, and the state that callers name: 'version-revision', or '' where there is none.
 local function read_head(key)
   local found = redis.call('HMGET', key, 'version', 'revision', 'status', 'external_id', 'publisher')
@@ -173,7 +179,7 @@ end
 local MAX_UNINDEXED = 10000
 
 -- KEYS 1 head, 2 stream, 3 dead letters of the article, 4 key of the caller, 5 idempotency record or '', 6 articles,
---      7 retractions that the index does not show yet, then every version document
+--      7 retractions that the index does not show yet, 8 time of the last erasure, then every version document
 -- ARGV 1 state expected, 2 tombstone, 3 event, 4 now (RFC 3339), 5 fingerprint, 6 schema,
 --      7 lifetime of the idempotency record (s), 8 article id, 9 mark of this call, 10 now (ms), 11 names of the records of labels
 -- Answers REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
@@ -187,7 +193,8 @@ local function retract(keys, argv)
 
   remember(keys[5], argv[5], argv[8], argv[6], argv[7])
   if head.status == 'retracted' then return {'OK', ''} end
-  for i = 8, #keys do
+  note_erasure(keys[8])
+  for i = 9, #keys do
     local entry = redis.call('HGET', keys[i], 'entry')
     if entry then redis.call('XDEL', keys[2], entry) end
     redis.call('DEL', keys[i])
@@ -209,7 +216,7 @@ end
 
 -- Takes back an article that was scheduled and is not out yet: nothing of it remains, and its external id is free again.
 -- KEYS 1 head, 2 scheduled document, 3 due, 4 articles, 5 external ids of the publisher, 6 key of the caller,
---      7 idempotency record or ''
+--      7 idempotency record or '', 8 time of the last erasure
 -- ARGV 1 state expected, 2 article id, 3 fingerprint, 4 schema, 5 lifetime of the idempotency record (s), 6 now (ms)
 -- Answers REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK
 local function cancel(keys, argv)
@@ -220,6 +227,7 @@ local function cancel(keys, argv)
   if head.state ~= argv[1] or head.status ~= 'scheduled' then return {'STALE'} end
 
   remember(keys[7], argv[3], argv[2], argv[4], argv[5])
+  note_erasure(keys[8])
   if head.external ~= '' then redis.call('HDEL', keys[5], head.external) end
   move(keys[4], head.publisher, argv[2], 'scheduled', '')
   redis.call('ZREM', keys[4], argv[2])

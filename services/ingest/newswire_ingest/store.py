@@ -143,6 +143,7 @@ class ArticleStore:
                 self._idempotency(claim),
                 keys.articles,
                 keys.unindexed_retractions,
+                keys.last_erasure,
                 *(keys.version(head.id, number) for number in range(1, head.version + 1)),
             ],
             [
@@ -166,6 +167,7 @@ class ArticleStore:
                 keys.external(head.publisher),
                 record_name(keys, claim.caller.key_id),
                 self._idempotency(claim),
+                keys.last_erasure,
             ],
             [head.state, head.id, claim.fingerprint, INGEST_SCHEMA, self._lifetime, milliseconds(claim.now)],
         )

@@ -13,6 +13,7 @@ from newswire.app import Service, durable, open_redis
 from newswire.asyncapi import Channel
 from newswire.audit import note_setting
 from newswire.consume import Consumer
+from newswire.disk_erasure import keep_rewriting
 from newswire.groups import NOTIFY
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
@@ -94,6 +95,12 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         entitlements = Entitlements(subscriptions, redis, records, keys)
         suspensions = Suspensions(subscriptions, redis, records, keys)
 
+        erasure = {}
+        if own.delivery_url != own.redis_url:  # else ingest has it done
+            erasure["erasure on disk"] = partial(
+                keep_rewriting, redis, records, keys, own.aof_rewrite_after, store="deliveries"
+            )
+
         async def load_then_consume(stopping: asyncio.Event) -> None:
             await matcher.load(stopping)
             await note_setting(records, keys, "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE", own.webhook_allow_private)
@@ -125,6 +132,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "backlogs": backlogs.run,
                 "entitlements": entitlements.run,
                 "disabled accounts": suspensions.run,
+                **erasure,
                 "memory": room.run,
             },
             checks={

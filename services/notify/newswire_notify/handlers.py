@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from newswire.analysis import language_of
 from newswire.consume import Handler, Received, Unavailable
 from newswire.cost_limits import INLINE_TEXT_BYTES
+from newswire.disk_erasure import note_erasure
 from newswire.events import ArticlePublished, ArticleRetracted
 from newswire.filters import Facts
 from newswire.keyspace import Keyspace
@@ -103,6 +104,8 @@ class FanOut:
                 for plan, got in decided
                 if not got.left and not got.announced
             }
+            if any(plan.retracted for plan, _ in decided):
+                await note_erasure(self._records, self._keys)  # of what was kept with deliveries
             await announce(self._records, self._keys, self._queue, list(whole.values()), self._clock())
             items = [item for item, got in zip(items, begun, strict=True) if got is None]
             if items:
