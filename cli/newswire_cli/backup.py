@@ -1,5 +1,8 @@
 """`newswire backup`: all that an installation keeps, in one file, while it works."""
 
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +16,12 @@ if TYPE_CHECKING:
     from newswire_ingest.backup import ArticleBackup
 
 PAGE = 500
+STANDARD_STREAM = "-"
+"""Instead of a file: standard output or input."""
 GROUP_OF_NOTIFY = "notify"
 _READ_OTHERWISE = frozenset(
     "article articles audit external stream checkpoint dead-letters rate index reindex unindexed-retractions"
+    " last-erasure disk-erasure"
     " labels:category labels:topic labels:forms labels:spelled labels:of labels:spellings".split()
 )
 """Records that are read in another way, made anew, or of the moment."""
@@ -24,8 +30,42 @@ Advance = Callable[[], None]
 
 def back_up(file: Path, data_dir: Path | None) -> None:
     """Write all that is kept into a new file, or end the command with one line that says why not."""
+    if str(file) == STANDARD_STREAM:
+        _to_standard_output(data_dir)
+        return
     if file.exists():
         fail(f"{file} exists already; name a new file")
+    count = _make(file, file.name, data_dir, lambda unfinished: unfinished.rename(file))
+    say(f"{count} records are in {file}, {file.stat().st_size / 1e6:.1f} MB")
+
+
+def _to_standard_output(data_dir: Path | None) -> None:
+    """Write the backup to standard output, for a program that encrypts it or takes it away."""
+    if sys.stdout.isatty():
+        fail("a backup is no text for a terminal; name a file, or send it on: newswire backup - | age -r … > FILE")
+
+    def copy(unfinished: Path) -> None:
+        with unfinished.open("rb") as written:
+            shutil.copyfileobj(written, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+
+    with private_folder() as folder:
+        count = _make(folder / "backup", "standard output", data_dir, copy)
+    print(f"{count} records are written", file=sys.stderr)
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Make a folder for what passes through a pipe, where TMPDIR says, readable only by its owner, and remove it at the end."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="newswire-backup-") as folder:
+            yield Path(folder)
+    except OSError as error:
+        fail(f"cannot write in the temporary folder, which TMPDIR names: {error.strerror or error}")
+
+
+def _make(file: Path, called: str, data_dir: Path | None, hand_over: Callable[[Path], object]) -> int:
+    """Write drafts beside a file, hand the whole one over, and return how many records it has."""
     reading, unfinished = (file.with_name(f"{file.name}.{part}") for part in ("reading", "unfinished"))
 
     async def work(store: Store) -> int:
@@ -33,18 +73,17 @@ def back_up(file: Path, data_dir: Path | None) -> None:
 
         try:
             count = await _write(store, reading, unfinished)
-            unfinished.rename(file)
+            hand_over(unfinished)
         except OSError as error:
-            fail(f"cannot write {file}: {error.strerror or error}")
-        await record(store.redis, store.keys, COMMAND_LINE, Act.BACKUP_MADE, "backup", file.name, records=count)
+            fail(f"cannot write {called}: {error.strerror or error}")
+        await record(store.redis, store.keys, COMMAND_LINE, Act.BACKUP_MADE, "backup", called, records=count)
         return count
 
     try:
-        count = with_store(data_dir, work)
+        return with_store(data_dir, work)
     finally:
         for draft in (reading, unfinished):
             draft.unlink(missing_ok=True)
-    say(f"{count} records are in {file}, {file.stat().st_size / 1e6:.1f} MB")
 
 
 async def _write(store: Store, reading: Path, unfinished: Path) -> int:

@@ -71,7 +71,7 @@ def serve(
 
 @app.command()
 def backup(file: File, data_dir: store.DataDir = None) -> None:
-    """Write all that is kept into a new file, while Newswire works on."""
+    """Write all that is kept into a new file, or to standard output (-), while Newswire works on."""
     from newswire_cli.backup import back_up
 
     back_up(file, data_dir)
@@ -79,7 +79,7 @@ def backup(file: File, data_dir: store.DataDir = None) -> None:
 
 @app.command()
 def restore(file: File, data_dir: store.DataDir = None) -> None:
-    """Put a backup into an empty installation: a fresh server, or a data folder that does not exist yet."""
+    """Put a backup (or standard input: -) into an empty installation: a fresh server, or a data folder that does not exist yet."""
     from newswire_cli.restore import restore as put_back
 
     put_back(file, data_dir)

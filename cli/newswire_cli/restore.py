@@ -1,13 +1,15 @@
 """`newswire restore`: an empty installation gets all that a backup holds."""
 
 import os
+import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from newswire_cli.backup import Advance, progress
+from newswire_cli.backup import STANDARD_STREAM, Advance, private_folder, progress
 from newswire_cli.console import fail, say
 from newswire_cli.store import Store, folder_of, with_store
 
@@ -19,7 +21,20 @@ T = TypeVar("T")
 
 
 def restore(file: Path, data_dir: Path | None) -> None:
-    """Put all that a file holds into an empty installation."""
+    """Put all that a file, or standard input, holds into an empty installation."""
+    if str(file) != STANDARD_STREAM:
+        _restore(file, file.name, data_dir)
+        return
+    if sys.stdin.isatty():
+        fail("name a file, or send a backup here: age -d … FILE | newswire restore -")
+    with private_folder() as folder:
+        received = folder / "standard-input"
+        with os.fdopen(os.open(received, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as copy:
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+        _restore(received, "standard input", data_dir)
+
+
+def _restore(file: Path, called: str, data_dir: Path | None) -> None:
     from newswire.archive import Unreadable
 
     try:
@@ -39,7 +54,7 @@ def restore(file: Path, data_dir: Path | None) -> None:
             with progress("restoring", totals["records"]) as advance:
                 await _restore_all(store, file, advance)
             details = {"records": totals["records"], "articles": totals["articles"]}
-            await record(store.redis, store.keys, COMMAND_LINE, Act.BACKUP_RESTORED, "backup", file.name, **details)
+            await record(store.redis, store.keys, COMMAND_LINE, Act.BACKUP_RESTORED, "backup", called, **details)
             return await attach_subscriptions(store.deliveries, store.keys)
         except BaseException:
             await _empty(store)
@@ -125,6 +140,7 @@ def _own_server(data_dir: Path | None) -> Iterator[None]:
     from newswire_cli.valkey import ValkeyFailed, embedded_valkey
 
     folder = folder_of(data_dir)
+    os.umask(0o077)  # as `newswire run` has it
     try:
         with only_process_on(folder), embedded_valkey(folder.resolve()):
             yield

@@ -1,7 +1,9 @@
 """A backup of a Newswire at work, put into an empty one: all is as before, and nobody is told twice."""
 
 import json
+import shlex
 import stat
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pytest
 import zstandard
 
 from newswire.archive import ArchiveWriter, Unreadable, read_archive
-from tests.cli.running import Running, newswire
+from tests.cli.running import BARE, NEWSWIRE, Running, newswire
 from tests.e2e.conftest import Receiver, receiver
 from tests.polling import until
 
@@ -162,6 +164,54 @@ def test_a_backup_of_a_working_installation_is_restored_whole(start: Start, tmp_
         assert {event: count for event, count in told(subscriber).items() if event not in late} == already
         left = [boat["id"] for boat in boats if boat["id"] != articles[0]["id"]]
         until(lambda: [a["id"] for a in answers(second.site)["articles"] if a["title"].startswith("Boat")] == left)
+
+
+def test_a_backup_goes_through_pipes_and_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
+    first = start(tmp_path / "first", "--no-samples")
+    article = publish(first, "ferry")
+    shell = shlex.join(NEWSWIRE)
+    drafts, sealed = tmp_path / "drafts", tmp_path / "backup.sealed"
+    drafts.mkdir()
+
+    def piped(line: str) -> subprocess.CompletedProcess[str]:
+        environment = BARE | {"TMPDIR": str(drafts), "PASS": "of-the-newsroom"}
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=120, env=environment
+        )
+
+    cipher = "openssl enc -aes-256-ctr -pbkdf2 -pass env:PASS"
+    made = piped(f"{shell} backup - --data-dir {first.data_dir} | {cipher} > {sealed}")
+    assert made.returncode == 0, made.stderr
+    assert made.stderr.endswith("records are written\n")
+    assert first.interrupt() == 0
+    assert b"\x28\xb5\x2f\xfd" not in sealed.read_bytes()[:64]  # no Zstandard frame begins there
+
+    second = tmp_path / "second"
+    cut_off = piped(f"{cipher} -d < {sealed} | head -c 200 | {shell} restore - --data-dir {second}")
+    assert cut_off.returncode == 1
+    restored = piped(f"{cipher} -d < {sealed} | {shell} restore - --data-dir {second}")
+    assert restored.returncode == 0, restored.stderr
+    assert restored.stdout.startswith("1 articles")
+    assert list(drafts.iterdir()) == []
+    assert {path: oct(path.stat().st_mode & 0o077) for path in second.rglob("*") if path.stat().st_mode & 0o077} == {}
+
+    log = newswire("audit", "list", "--data-dir", str(start(second).data_dir)).stdout
+    assert "standard output" in log
+    assert "standard input" in log
+    assert article["id"] not in log
+
+
+def test_a_backup_that_cannot_be_handed_over_says_so(start: Start, tmp_path: Path) -> None:
+    first = start(tmp_path / "first", "--no-samples")
+    data = ["--data-dir", str(first.data_dir)]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*NEWSWIRE, "backup", "-", *data], stdout=full, stderr=subprocess.PIPE, text=True, env=BARE
+        )
+    assert done.returncode != 0
+    assert "cannot write standard output: No space left on device" in done.stderr
+    missing = newswire("backup", "-", *data, TMPDIR=str(tmp_path / "nowhere"))
+    assert missing.returncode == 0  # another temporary folder is found
 
 
 def test_what_cannot_be_backed_up_or_restored_is_told_in_one_line(start: Start, tmp_path: Path) -> None:
