@@ -53,8 +53,10 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     password = settings.elasticsearch_password
     user = settings.elasticsearch_username
     credentials = (user, password.get_secret_value()) if user and password else None
+    private_ca = {"ca_certs": str(settings.elasticsearch_ca_certs)} if settings.elasticsearch_ca_certs else {}
     client = AsyncElasticsearch(
         str(settings.elasticsearch_url),
+        **private_ca,
         basic_auth=credentials,
         request_timeout=10,
         max_retries=1,

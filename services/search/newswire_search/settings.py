@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, HttpUrl, SecretStr
+from pydantic import Field, FilePath, HttpUrl, SecretStr
 
 from newswire.settings import Settings
 
@@ -14,6 +14,8 @@ class SearchSettings(Settings):
     elasticsearch_url: HttpUrl = HttpUrl("http://127.0.0.1:9200")
     elasticsearch_username: str | None = None
     elasticsearch_password: SecretStr | None = None
+    elasticsearch_ca_certs: FilePath | None = None
+    """Certificates (PEM) of the authorities that may vouch for an https Elasticsearch; by default the public ones."""
     elasticsearch_shards: int = Field(default=1, ge=1)
     elasticsearch_replicas: int = Field(default=0, ge=0)
     elasticsearch_refresh_ms: int = Field(default=200, ge=10)
