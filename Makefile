@@ -51,7 +51,21 @@ up: .env ## run the production shape in Docker, at http://127.0.0.1:8000
 drill-compose: install ## build the production shape, run it, kill parts of it under load, and count what arrived
 	$(BIN)/python -m tests.faults.compose_drill $(DRILL)
 
-.env:
-	@umask 077 && printf 'ELASTIC_PASSWORD=%s\n' "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" > .env
+# Adds what is missing: an .env of an earlier release lacks some, and the stores remember those that are there.
+.env: FORCE
+	@umask 077 && touch .env && for name in ELASTIC_PASSWORD SEARCH_INDEX_PASSWORD REDIS_PASSWORD; do \
+		grep -q "^$$name=" .env || printf '%s=%s\n' "$$name" "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >> .env; done
 
-.PHONY: help install run test lint format bench fuzz drill drill-compose up
+audit: install ## compare the pinned dependencies with known advisories, where these can be had
+	@$(BIN)/python .ci/audit.py requirements.lock
+
+sbom: install ## write what images hold, as a CycloneDX document, into dist/
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py requirements --output-reproducible --of JSON -o dist/newswire.cdx.json requirements-run.lock
+
+pin-images: ## pin the images of docker-compose.yml and Dockerfile by the digests that their registries name now
+	@.ci/pin-images docker-compose.yml Dockerfile
+
+FORCE:
+
+.PHONY: help install run test lint format bench fuzz drill drill-compose up audit sbom pin-images FORCE

@@ -1,5 +1,6 @@
 """The gateway sends each path to the service that owns it."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -8,11 +9,15 @@ from redis.asyncio import Redis
 from newswire.app import Service, create_app
 from newswire.settings import Settings
 from newswire_ingest.app import assemble
+from newswire_ingest.keys import Admin as KeysAdmin
 from newswire_ingest.settings import IngestSettings
 from newswire_notify.app import service
+from newswire_notify.deadletters_api import Admin as DeadLettersAdmin
 from newswire_notify.settings import NotifySettings
+from tests.test_compose import COMPOSE
 
-LOCATION = re.compile(r"location ~ (\^/v1/\(([^)]+)\)\(/\|\$\)) \{ proxy_pass \$(\w+); \}")
+GATEWAY = Path(__file__).parents[1] / "gateway"
+LOCATION = re.compile(r"location ~ (\^/\S+) \{ (?:proxy_pass \$(\w+)|return (404)); \}")
 
 
 def paths(owner: Service) -> set[str]:
@@ -20,16 +25,76 @@ def paths(owner: Service) -> set[str]:
     return {path for path in found if path.startswith("/v1/")}
 
 
-async def test_every_address_has_a_route_to_its_service() -> None:
-    text = (Path(__file__).parents[1] / "gateway" / "default.conf").read_text()
-    routed = {owner: re.compile(pattern) for pattern, _, owner in LOCATION.findall(text)}
-    exact = set(re.findall(r"location = (/v1/\S+) \{", text))
+def locations(name: str) -> list[tuple[re.Pattern[str], str]]:
+    """Return the locations of a file in their order, which is that of nginx, each with the service or 404."""
+    found = LOCATION.findall((GATEWAY / name).read_text())
+    return [(re.compile(pattern), service or status) for pattern, service, status in found]
+
+
+def answering(path: str, doors: list[tuple[re.Pattern[str], str]]) -> str:
+    return next((owner for pattern, owner in doors if pattern.search(path)), "search")
+
+
+def exact() -> set[str]:
+    return set(re.findall(r"location = (/v1/\S+) \{", (GATEWAY / "routes.conf").read_text()))
+
+
+async def owned() -> dict[str, set[str]]:
     async with service(NotifySettings()) as notify:
-        owned = {"ingest": paths(assemble(Redis(), IngestSettings())), "notify": paths(notify)}
-    assert set(routed) == set(owned)
-    for owner, pattern in routed.items():
-        for path in owned[owner] - exact:
-            assert pattern.match(path), (owner, path)
-    assert exact <= owned["ingest"] | owned["notify"]
-    # Routes that no service answered.
-    assert not re.search(r"desk|newsletters|hub", text)
+        return {"ingest": paths(assemble(Redis(), IngestSettings())), "notify": paths(notify)}
+
+
+async def test_every_address_has_a_route_to_its_service() -> None:
+    doors = locations("operators-open.conf") + locations("routes.conf")
+    for owner, found in (await owned()).items():
+        for path in found - exact():
+            assert answering(path, doors) == owner, path
+    assert exact() <= set().union(*(await owned()).values())
+    assert answering("/metrics", doors) == answering("/readyz", doors) == answering("/healthz", doors) == "operations"
+    assert answering("/v1/search", doors) == answering("/", doors) == "search"
+
+
+async def test_the_public_door_is_closed_to_what_needs_an_admin_key_and_to_nothing_else() -> None:
+    public = locations("operators-closed.conf") + locations("routes.conf")
+    for owner, found in (await owned()).items():
+        for path in found - exact():
+            assert answering(path, public) == ("404" if for_operators(path) else owner), path
+    for path in ("/readyz", "/metrics", "/v1/keys", "/v1/accounts/x", "/v1/admin/whatever", "/v1/topics/merge"):
+        assert answering(path, public) == "404", path
+    for path in ("/healthz", "/docs", "/openapi.json", "/asyncapi"):
+        assert answering(path, public) == "operations", path
+    for path in ("/v1/search", "/", "/feeds/rss", "/v1/keysmith", "/articles/metrics", "/metrics/of-a-town"):
+        assert answering(path, public) in {"search"}, path
+
+
+def for_operators(path: str) -> bool:
+    return path.split("/")[2] in {"keys", "accounts", "audit-log", "deadletters", "admin"} or path == "/v1/topics/merge"
+
+
+async def test_every_route_that_takes_only_admin_keys_is_among_the_closed_ones() -> None:
+    closed = 0
+    async with service(NotifySettings()) as notify:
+        for owner in (assemble(Redis(), IngestSettings()), notify):
+            for route in (route for router in owner.routers for route in router.routes):
+                asked = inspect.signature(route.endpoint).parameters.values()  # type: ignore[attr-defined]
+                if any(each.annotation in {KeysAdmin, DeadLettersAdmin} for each in asked):
+                    assert for_operators(route.path), route.path  # type: ignore[attr-defined]
+                    closed += 1
+    assert closed >= 10
+
+
+def test_each_file_is_where_the_doors_look_for_it() -> None:
+    mounted = [
+        volume.split(":")[1]
+        for volume in COMPOSE["gateway"]["volumes"]
+        if volume.startswith("./gateway/") and "{" not in volume
+    ]
+    chosen = next(volume for volume in COMPOSE["gateway"]["volumes"] if "{" in volume)
+    assert (
+        chosen
+        == "./gateway/operators-${NEWSWIRE_GATEWAY_OPERATORS:-closed}.conf:/etc/nginx/newswire/operators-in-public.conf:ro"
+    )
+    included = re.findall(r"include (\S+);", (GATEWAY / "default.conf").read_text())
+    assert set(included) == {*mounted, "/etc/nginx/newswire/operators-in-public.conf"} - {
+        "/etc/nginx/conf.d/default.conf"
+    }

@@ -36,6 +36,7 @@ from tests.faults.readback import Readback, read_back, read_index
 from tests.polling import until
 
 GATEWAY = "http://127.0.0.1:8000"
+OPERATORS = "http://127.0.0.1:8001"
 RECEIVER = "http://receiver:9000"
 REPLICAS = {"ingest": 2, "search": 2, "notify": 3}
 KILLS = 3
@@ -83,7 +84,7 @@ def key(scope: str) -> str:
 def ready() -> dict[str, Any] | None:
     """Return what the gateway says of all replicas, once it is that all are ready."""
     try:
-        answer = httpx.get(f"{GATEWAY}/readyz", timeout=15, trust_env=False)
+        answer = httpx.get(f"{OPERATORS}/readyz", timeout=15, trust_env=False)
     except httpx.TransportError:
         return None
     document = answer.json()
@@ -94,7 +95,7 @@ def ready() -> dict[str, Any] | None:
 def the_gateway_speaks_for_all() -> object:
     """Operators' addresses cover every replica, by number and by name."""
     until(ready, 60)
-    metrics = httpx.get(f"{GATEWAY}/metrics", timeout=15, trust_env=False).text
+    metrics = httpx.get(f"{OPERATORS}/metrics", timeout=15, trust_env=False).text
     up = Counter(re.findall(r'^newswire_up{instance="[^"]+",service="(\w+)"} 1.0$', metrics, re.MULTILINE))
     paths = httpx.get(f"{GATEWAY}/openapi.json", trust_env=False).json()["paths"]
     assert {"/v1/articles", "/v1/search", "/v1/subscriptions"} <= set(paths)
@@ -116,6 +117,22 @@ def the_gateway_refuses_in_our_form() -> object:
     nothing = httpx.get(f"{GATEWAY}/v1/nothing", trust_env=False)
     seen = [(answer.status_code, answer.headers["content-type"]) for answer in (large, long, nothing)]
     return None if seen == [(status, "application/problem+json") for status in (413, 414, 404)] else str(seen)
+
+
+def operators_have_a_door_of_their_own() -> object:
+    """What operators alone need is closed in public and open at their door."""
+    admin = bearer(key("admin"))
+    paths = "/v1/keys", "/v1/accounts", "/v1/audit-log", "/v1/deadletters", "/readyz", "/metrics"
+    seen = {
+        path: [httpx.get(door + path, headers=admin, timeout=15, trust_env=False) for door in (GATEWAY, OPERATORS)]
+        for path in paths
+    }
+    return [
+        f"{path}: {public.status_code}, {own.status_code}"
+        for path, (public, own) in seen.items()
+        if (public.status_code, public.headers["content-type"]) != (404, "application/problem+json")
+        or own.status_code != 200
+    ]
 
 
 def the_main_job(newswire: Newswire, journal: Journal) -> object:
@@ -162,7 +179,7 @@ def hurt(drill: Drill, begun: float) -> None:
         time.sleep(max(0.0, begun + second - time.monotonic()))
 
     def unready() -> str | None:
-        detail: str = httpx.get(f"{GATEWAY}/readyz", timeout=15, trust_env=False).json().get("detail", "")
+        detail: str = httpx.get(f"{OPERATORS}/readyz", timeout=15, trust_env=False).json().get("detail", "")
         return detail if "redis" in detail and "ingest: " in detail else None
 
     at(8)
@@ -250,7 +267,7 @@ async def everything_kept() -> Readback:
     secret = ("elastic", os.environ["ELASTIC_PASSWORD"])
     async with (
         AsyncElasticsearch(f"http://{published('elasticsearch', 9200)}", basic_auth=secret) as index,
-        Redis.from_url(f"redis://{published('redis', 6379)}/0") as redis,
+        Redis.from_url(f"redis://:{os.environ['REDIS_PASSWORD']}@{published('redis', 6379)}/0") as redis,
     ):
         return await read_back(redis, keys, await read_index(index, alias_in_use(keys.namespace)))
 
@@ -274,6 +291,7 @@ def run(drill: Drill, seconds: float, rate: float) -> None:
     """Use, hurt and count a stack that is up."""
     drill.check("the gateway speaks for every replica", the_gateway_speaks_for_all)
     drill.check("the gateway refuses in problem documents", the_gateway_refuses_in_our_form)
+    drill.check("operators have a door of their own", operators_have_a_door_of_their_own)
     keys = {scope: key(scope) for scope in ("publish", "subscribe")}
     newswire = Newswire(GATEWAY, GATEWAY, GATEWAY, keys["publish"], keys["subscribe"])
     journal = Journal()
@@ -296,7 +314,8 @@ def main() -> None:
     )
     parser.add_argument("--rate", type=float, default=20, help="articles a second")
     options = parser.parse_args()
-    os.environ["ELASTIC_PASSWORD"] = secrets.token_hex(16)  # of this run's own volume
+    for name in ("ELASTIC_PASSWORD", "SEARCH_INDEX_PASSWORD", "REDIS_PASSWORD"):
+        os.environ[name] = secrets.token_hex(16)  # of this run's own volumes
     drill = Drill()
     try:
         compose("down", "--volumes", "--remove-orphans")

