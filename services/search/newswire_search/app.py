@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -53,7 +53,9 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     password = settings.elasticsearch_password
     user = settings.elasticsearch_username
     credentials = (user, password.get_secret_value()) if user and password else None
-    private_ca = {"ca_certs": str(settings.elasticsearch_ca_certs)} if settings.elasticsearch_ca_certs else {}
+    private_ca: dict[str, Any] = (
+        {"ca_certs": str(settings.elasticsearch_ca_certs)} if settings.elasticsearch_ca_certs else {}
+    )
     client = AsyncElasticsearch(
         str(settings.elasticsearch_url),
         **private_ca,
