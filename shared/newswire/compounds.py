@@ -41,6 +41,11 @@ class Unit(NamedTuple):
 STAND_IN = "\ue001"
 """Takes the place of a space within a unit (``1 000 000``, ``50 %``, ``R & D``), so that texts can be cut at spaces."""
 
+MAX_RUN = 16
+"""Words that signs join to one run, at the most. Longer ones are no words, and looking for the best cut takes time that grows
+with the square of their number."""
+NEARBY = 4
+"""Characters on either side of a unit that are looked at for its signs; all of them would be copied for each unit."""
 MAX_PARTS = 3
 MAX_JOINED_LENGTH = 40
 MAX_CAPITALS = 4
@@ -126,7 +131,7 @@ def _units(chunk: str) -> list[Unit]:
     end = 0
     for match in word_pattern(chunk).finditer(chunk):
         span, gap = match.span(1), signs[end : match.start()]
-        if run and not (run[-1][1] == end and gap in _CONNECTORS):
+        if run and not (run[-1][1] == end and gap in _CONNECTORS and len(run) < MAX_RUN):
             found += _units_of(chunk, signs, run)
             run = []
         if not gap.isascii():
@@ -255,7 +260,7 @@ def _grouped(groups: Sequence[str], signs: Sequence[str]) -> bool:
 def _with_signs(signs: str, unit: Unit, within: str = "") -> Unit:
     """Return a unit with the signs before and after it that are part of its name."""
     base = within.join(unit.words) if unit.joined is None or within else unit.joined
-    before, after = signs[: unit.start], signs[unit.end :]
+    before, after = signs[max(unit.start - NEARBY, 0) : unit.start], signs[unit.end : unit.end + NEARBY]
     number = base[:1].isdigit() and unit.words[0].isdigit()
     if number:
         return _with_number_signs(unit, base, before, after)

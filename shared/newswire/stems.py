@@ -156,10 +156,17 @@ class _Pieces(dict[str, Piece]):
     def _made(self, chunk: str) -> Piece:
         language, term = self._language, _stemmer(self._language)
         found = [without_elision(unit, language) for unit in units(chunk)]
-        terms = tuple(term(word) for unit in found for word in unit.words)
-        joined = tuple(chain.from_iterable(joined_terms(unit, language) for unit in found))
+        # A text without spaces is one piece with all of its words, of which most come again and again.
+        term_of = {word: term(word) for word in dict.fromkeys(chain.from_iterable(unit.words for unit in found))}
+        terms = tuple(term_of[word] for unit in found for word in unit.words)
+        joined = tuple(
+            chain.from_iterable(
+                map(term_of.__getitem__, unit.words) if unit.joined is None else joined_terms(unit, language)
+                for unit in found
+            )
+        )
         names = tuple(name_term(name, language) for unit in found for name in unit.names)
-        others = (other for unit in found for word in unit.words for other in _others(word, language))
+        others = (other for word in term_of for other in _others(word, language))
         return Piece(terms, joined if joined != terms else None, names, tuple(dict.fromkeys(others)))
 
 

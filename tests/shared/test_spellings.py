@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.analysis import SEPARATOR, analysed_article, article_joined_terms, article_terms, title_terms, whole_title
-from newswire.compounds import prepared, units
+from newswire.analysis import (
+    SEPARATOR,
+    analysed_article,
+    article_joined_terms,
+    article_terms,
+    title_terms,
+    whole_title,
+    words,
+)
+from newswire.compounds import MAX_RUN, prepared, units
 from newswire.filters import Facts, Filter
 from newswire.highlights import highlight
 from newswire.matching import analysed, matches
@@ -101,3 +109,15 @@ def test_filters_that_are_looked_for_differently_are_not_the_same() -> None:
         "u.s.",
     ]
     assert len({Filter(query=q).digest() for q in queries}) == len(queries)
+
+
+@pytest.mark.parametrize("repeated", ["a-b.", "a_b/c&d-e'f.", "1,", "a-"])
+def test_words_joined_without_end_are_read_in_pieces(repeated: str) -> None:
+    found = units(repeated * 2_000)
+    assert max(len(unit.words) for unit in found) <= MAX_RUN
+    assert [word for unit in found for word in unit.words] == words(repeated * 2_000)
+
+
+def test_signs_beside_a_unit_are_seen_wherever_it_stands_in_a_long_text() -> None:
+    text = ",C#,$5,.NET,50%" * 500
+    assert {name for unit in units(text) for name in unit.names} >= {"c#", "$5", "50%"}
