@@ -23,6 +23,7 @@ from bench.paths import (
     matching,
     publishing,
     searching,
+    stalls,
     suggesting,
     webhooks,
 )
@@ -45,6 +46,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "isolation": isolation.measure,
     "matching": matching.measure,
     "live": live.measure,
+    "stalls": stalls.measure,
 }
 app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, help="Measure Newswire against the floors of its machine."

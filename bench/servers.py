@@ -79,6 +79,15 @@ def service(name: str, settings: dict[str, str], log: Path) -> Iterator[Server]:
 
 
 @contextmanager
+def heartbeat(name: str, settings: dict[str, str], log: Path) -> Iterator[tuple[Server, int]]:
+    """Run one service with the limits that ``settings`` say, and yield it with the port of its `bench.heartbeat`."""
+    beat, port = free_port(), free_port()
+    command = [sys.executable, "-m", "bench.heartbeat", str(beat), name, str(port)]
+    with _running(command, settings, port, "/readyz", log) as server:
+        yield server, beat
+
+
+@contextmanager
 def all_in_one(folder: Path) -> Iterator[Newswire]:
     """Run `newswire run`."""
     running = Running(folder, "--no-samples", environment=UNLIMITED)
