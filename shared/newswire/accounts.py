@@ -25,6 +25,7 @@ from newswire.audit import COMMAND_LINE, Act, Actor, ActorType
 from newswire.authentication_failures import AuthenticationFailures, credential_hash
 from newswire.characters import says_something, unfit_for_label
 from newswire.client_address import client_address, client_of
+from newswire.credential_checks import check_credential
 from newswire.folding import fold
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
@@ -294,7 +295,7 @@ async def _bearer(request: Request, header: str, rechecked: bool) -> Caller | No
         return caller
     failures: AuthenticationFailures = request.app.state.authentication_failures
     client = client_of(request.scope)
-    failures.check(client, header)
+    await check_credential(request, header)
     scheme, _, token = header.partition(" ")
     if scheme.lower() == "bearer":
         caller = await authenticate(request.app.state.redis, request.app.state.keys, token.strip())

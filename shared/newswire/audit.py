@@ -59,6 +59,7 @@ class Act(StrEnum):
     BACKUP_MADE = "backup.made"
     BACKUP_RESTORED = "backup.restored"
     AUDIT_TRIMMED = "audit.trimmed"
+    AUTHENTICATION_SLOWED_DOWN = "authentication.slowed_down"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ REMEMBERED_SECONDS = 15 * 60.0
 """How long a key that was valid is looked up whatever its address did."""
 MAX_REMEMBERED = 20_000
 _LOG_LINES = RatePolicy("log lines", 100, 10)
+_BURSTS_OF_A_CLIENT = RatePolicy("audit entries of a client", 1, WINDOW_SECONDS)
+_BURSTS = RatePolicy("audit entries", 60, WINDOW_SECONDS)
+"""Audit entries are kept for a year: attacks from very many addresses must not fill the memory with them."""
 _KEY_ID = re.compile(r"(?i:bearer)\s+(nw_[0-9a-z]{8,32})_")
 _HASH_KEY = secrets.token_bytes(32)
 
@@ -41,6 +44,8 @@ class AuthenticationFailures:
         self._failed = TokenBuckets(RatePolicy("authentication-failures", per_minute, WINDOW_SECONDS))
         self._limited = per_minute > 0
         self._lines = TokenBuckets(_LOG_LINES)
+        self._bursts_of_a_client = TokenBuckets(_BURSTS_OF_A_CLIENT)
+        self._bursts = TokenBuckets(_BURSTS)
         self._valid: OrderedDict[bytes, float] = OrderedDict()
 
     def check(self, client: str, sent: str) -> None:
@@ -77,6 +82,11 @@ class AuthenticationFailures:
             log.warning("authentication failed", extra=extra)
             if last:
                 log.warning("authentication failed very often and is slowed down", extra={"address": client})
+
+    def begins_burst(self, client: str) -> bool:
+        """Return whether a network that was slowed down is to be noted in the audit log: once a minute each, 60 a minute in all."""
+        now = self._clock()
+        return self._bursts_of_a_client.spend(client, 1, now).allowed and self._bursts.spend("", 1, now).allowed
 
     def _too_many(self, seconds: int) -> Problem:
         return problem(

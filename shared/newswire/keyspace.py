@@ -44,6 +44,10 @@ class Keyspace:
         """The stream of who did what (`newswire.audit`)."""
         return self.key("audit")
 
+    def authentication_burst(self, client: str) -> str:
+        """String, for a minute: the audit log names this client network as one whose authentication failed very often."""
+        return self.key("authentication-burst", client)
+
     @property
     def articles(self) -> str:
         """Sorted set of all article ids, scheduled and retracted ones too, scored by the time of their creation in ms."""

@@ -285,7 +285,11 @@ async def test_the_audit_log_is_for_administrators_and_names_who_did_what(
     rest = await ingest.http.get("/v1/audit-log", params={"cursor": page["next_cursor"]}, headers=admin)
     assert [entry["act"] for entry in rest.json()["entries"]] == ["account.created", "key.created", "account.created"]
     assert made["token"].rpartition("_")[2] not in rest.text
-    for params in ({"cursor": "x"}, {"act": "nothing"}, {"since": "yesterday"}, {"other": "1"}):
+    for cursor, act in ((page["entries"][-1]["id"], None), ("x", None), (page["next_cursor"], "key.")):
+        params = {"cursor": cursor} | ({"act": act} if act else {})
+        forged = await ingest.http.get("/v1/audit-log", params=params, headers=admin)
+        assert (forged.status_code, forged.json()["errors"][0]["field"]) == (400, "cursor")
+    for params in ({"act": "nothing"}, {"since": "yesterday"}, {"other": "1"}):
         assert (await ingest.http.get("/v1/audit-log", params=params, headers=admin)).status_code == 422
     assert (await ingest.http.get("/v1/audit-log")).status_code == 401
     reader = await ingest.key("Readers", Scope.READ)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from newswire import telemetry
 from newswire.accounts import Caller, Scope, authorised, create_key
 from newswire.app import Service, create_app
+from newswire.audit import read_page
 from newswire.authentication_failures import REMEMBERED_SECONDS, AuthenticationFailures, credential_hash
 from newswire.client_address import ProxyList, client_network
 from newswire.keyspace import Keyspace
@@ -253,6 +254,32 @@ async def test_failed_keys_are_logged_counted_and_slowed_down(
     assert logged[1].key == "of another form"  # type: ignore[attr-defined]
     assert "a" * 48 not in str([vars(record) for record in caplog.records])
     assert any("slowed down" in record.getMessage() for record in caplog.records)
+
+
+async def test_a_burst_of_failed_authentication_leaves_one_audit_entry_per_address(
+    redis: Redis, namespace: str
+) -> None:
+    keys = Keyspace(namespace)
+    for _ in range(2):  # a second replica adds none
+        async with reading(redis, namespace=namespace, authentication_failures=2) as (http, app):
+            for number in range(8):
+                await http.get("/private", headers={"Authorization": f"{KEY}{number}"})
+            async with client(app, "198.51.100.8") as other:
+                assert (await other.get("/private", headers={"Authorization": KEY})).status_code == 401
+    page = await read_page(redis, keys, limit=10, act="authentication.")
+    [entry] = page.entries
+    assert (entry.act, entry.target_type, entry.target) == ("authentication.slowed_down", "address", "198.51.100.7")
+    assert (entry.actor.type, entry.actor.address) == ("system", "198.51.100.7")
+    assert 0 < await redis.ttl(keys.authentication_burst("198.51.100.7")) <= 60
+
+
+def test_bursts_are_audited_once_a_minute_each_and_sixty_times_in_all(clock: Clock) -> None:
+    failures = AuthenticationFailures(1, clock)
+    assert [failures.begins_burst("a") for _ in range(3)] == [True, False, False]
+    clock.now += 60
+    assert failures.begins_burst("a")
+    clock.now += 60
+    assert sum(failures.begins_burst(f"client {number}") for number in range(500)) == 60
 
 
 async def test_a_revoked_key_is_slowed_down_like_any_other(clock: Clock) -> None:

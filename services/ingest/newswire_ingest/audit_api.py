@@ -1,6 +1,5 @@
 """The operators' API of the audit log."""
 
-import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,12 +11,11 @@ from starlette.responses import Response
 from newswire.audit import Act, AuditEntry, read_page
 from newswire.fields import Moment
 from newswire.keyspace import Keyspace
-from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer
+from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
 from newswire.problems import invalid
 from newswire.requests import limit_param, scalar_params, single_headers
 from newswire_ingest.keys import Admin
 
-_ENTRY_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 _GROUPS = sorted({f"{act.partition('.')[0]}." for act in Act})
 
@@ -81,12 +79,13 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
             redis,
             keys,
             limit=limit_param(params.get("limit"), PAGE, LARGEST_PAGE),
-            before=_cursor(params.get("cursor")),
+            before=await position_sent(request, caller),
             since=_since(params.get("since")),
             act=_act(params.get("act")),
             target=params.get("target"),
         )
-        return json_answer({"entries": [_shown(entry) for entry in page.entries], "next_cursor": page.next_id})
+        following = await next_cursor(request, caller, page.next_id)
+        return json_answer({"entries": [_shown(entry) for entry in page.entries], "next_cursor": following})
 
     return routes
 
@@ -106,12 +105,6 @@ def _shown(entry: AuditEntry) -> dict[str, Any]:
         "target": {"type": entry.target_type, "id": entry.target},
         "details": dict(entry.details),
     }
-
-
-def _cursor(sent: str | None) -> str | None:
-    if sent is not None and not _ENTRY_ID.fullmatch(sent):
-        raise invalid("cursor", "was not given out here", "send 'next_cursor' of the page before as it is, or none")
-    return sent
 
 
 def _act(sent: str | None) -> str | None:

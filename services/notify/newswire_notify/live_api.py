@@ -16,6 +16,7 @@ from starlette.types import Scope as AsgiScope
 from newswire.accounts import Caller, Scope, authorised, caller_of, reader
 from newswire.authentication_failures import AuthenticationFailures
 from newswire.client_address import client_address, client_of
+from newswire.credential_checks import check_credential
 from newswire.fields import Moment
 from newswire.filters import Filter, filter_from_params
 from newswire.http_protocol import mark_live
@@ -114,7 +115,7 @@ def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: Noti
             raise malformed("token", "came beside a key in a header", "send one of the two")
         failures: AuthenticationFailures = request.app.state.authentication_failures
         client = client_of(request.scope)
-        failures.check(client, token)
+        await check_credential(request, token)
         bearer = await tokens.read(token)
         if bearer is None:
             failures.failed(client, token, client_address(request.scope))
