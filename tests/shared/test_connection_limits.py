@@ -283,17 +283,16 @@ async def test_the_rest_of_a_body_that_was_refused_may_not_come_for_ever(
                 await asyncio.sleep(0.01)
 
 
-async def test_an_answer_that_is_not_read_is_ended(serving: Serving) -> None:
+@pytest.mark.parametrize("request_line", [b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n", b"GET /big HTTP/1.0\r\n\r\n"])
+async def test_an_answer_that_is_not_read_is_ended(serving: Serving, request_line: bytes) -> None:
     before = closings("unread")
     async with serving(connection_stall_timeout=0.2) as site:
-        for request in (b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n", b"GET /big HTTP/1.0\r\n\r\n"):
-            reader, writer = await site.connect(request, limit=1024)
-            writer.transport.pause_reading()
-        async with asyncio.timeout(30):
-            while closings("unread") < before + 2:
+        _reader, writer = await site.connect(request_line, limit=1024)
+        writer.transport.pause_reading()
+        async with asyncio.timeout(60):
+            while closings("unread") < before + 1:
                 await asyncio.sleep(0.02)
         assert await site.answers()
-        assert reader is not None
 
 
 async def test_a_slow_reader_that_keeps_the_slowest_rate_gets_all(serving: Serving) -> None:
