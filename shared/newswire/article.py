@@ -16,7 +16,9 @@ from pydantic import (
 
 from newswire.fields import (
     METADATA_LIMIT,
+    WHOLE,
     ExternalId,
+    Flag,
     Headline,
     Label,
     LanguageTag,
@@ -85,23 +87,33 @@ class ImageDraft(Image):
     alt: Note | None = None
     caption: Note | None = None
     credit: Annotated[Note, StringConstraints(max_length=300)] | None = None
-    width: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    height: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    width: Annotated[int, Field(ge=1, le=100_000), WHOLE] | None = None
+    height: Annotated[int, Field(ge=1, le=100_000), WHOLE] | None = None
 
 
 def _author(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+AuthorSent = Annotated[AuthorDraft, BeforeValidator(_author, json_schema_input_type=Name | AuthorDraft)]
+
+
+def _describe_author(schema: dict[str, Any]) -> None:
+    """Describe ``author``, which stands for ``authors`` with one item."""
+    one = {"description": "The only author, in place of `authors`."} | schema["properties"]["authors"]["items"]
+    schema["properties"]["author"] = one
+    schema["not"] = {"required": ["author", "authors"]}
+
+
 class ArticleDraft(BaseModel):
     """What a publisher sends. Lengths are in characters; ``body`` is HTML and is sanitised before it is stored."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_describe_author)
 
     title: Headline
     body: Text
     summary: LongNote | None = None
-    authors: Annotated[list[Annotated[AuthorDraft, BeforeValidator(_author)]], Field(max_length=50)] = []
+    authors: Annotated[list[AuthorSent], Field(max_length=50)] = []
     category: Label | None = None
     topics: Annotated[list[Label], Field(max_length=50)] = []
     language: LanguageTag | None = None
@@ -109,14 +121,14 @@ class ArticleDraft(BaseModel):
     external_id: ExternalId | None = None
     canonical_url: Url | None = None
     image: ImageDraft | None = None
-    urgency: Annotated[int, Field(ge=1, le=9, strict=True)] | None = None
+    urgency: Annotated[int, Field(ge=1, le=9), WHOLE] | None = None
     metadata: dict[MetadataName, MetadataValue] = {}
     correction_note: LongNote | None = None
     embargo_until: Moment | None = None
-    embargo_lifted: Annotated[bool, Field(strict=True)] = False
+    embargo_lifted: Flag = False
     """An ``embargo_until`` in the past is meant: the embargo is over, and the article is published at once."""
-    silent: Annotated[bool, Field(strict=True)] = False
-    source_version: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] | None = None
+    silent: Flag = False
+    source_version: Annotated[int, Field(ge=0, le=2**53 - 1), WHOLE] | None = None
 
     @model_validator(mode="before")
     @classmethod

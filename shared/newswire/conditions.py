@@ -9,12 +9,16 @@ from fastapi import Request
 from newswire.problems import FieldError, Problem, invalid, problem
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_DOCUMENTED_TAG = r'(W/)?"[!#-~]*"'
+_DOCUMENTED_TAGS = rf"^(\*|{_DOCUMENTED_TAG}( *, *{_DOCUMENTED_TAG})*)$"
+"""Of what is read, what every JSON Schema validator and HTTP client can be expected to handle."""
 _TAGS = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
 
 
 def parameter(name: str, what: str) -> dict[str, Any]:
     """Return the OpenAPI description of one of these headers."""
-    return {"name": name, "in": "header", "required": False, "description": what, "schema": {"type": "string"}}
+    schema = {"type": "string", "pattern": _DOCUMENTED_TAGS}
+    return {"name": name, "in": "header", "required": False, "description": what, "schema": schema}
 
 
 IF_MATCH = parameter("If-Match", "The ETag of the state that you saw: any other is left as it is (412).")

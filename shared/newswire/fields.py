@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from newswire.characters import says_something, unfit_for_headline, unfit_for_label, unfit_for_prose
@@ -68,6 +68,12 @@ def _metadata_value(value: str) -> str:
     )  # what is too long is refused with all of the metadata
 
 
+def _integer(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise PydanticKnownError("int_type")
+    return value
+
+
 def _identifier(value: str) -> str:
     if found := unfit_for_label(value):
         raise _holds(found)
@@ -97,6 +103,11 @@ def _moment(value: Any) -> datetime:
 _SPACES = re.compile(r"[\t\n\r \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 """Tabs, line breaks and every space of Unicode; what else `str.split` parts at is a control character."""
 
+WHOLE = BeforeValidator(_integer)
+"""Beside ``int``, after its bounds: an integer as JSON Schema has it. ``5.0`` is one; a boolean or a string of digits is none."""
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+"""``true`` or ``false``; no number and no word for one of them."""
 Text = Annotated[str, AfterValidator(_storable)]
 Line = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable), AfterValidator(_one_line)]
 Label = Annotated[str, AfterValidator(_storable), _line_of(100, unfit_for_label), _described(100)]

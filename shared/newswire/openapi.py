@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from newswire.accounts import Scope
-from newswire.problems import MEDIA_TYPE
+from newswire.problem_responses import MEDIA_TYPE, SCHEMA, merged, problems
 
 _REF = "#/components/schemas/{model}"
 _STRING = {"type": "string"}
@@ -37,8 +37,12 @@ _PROBLEM = {
 }
 _PROBLEM_ANSWER = {
     "description": "A problem",
-    "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}},
+    "content": {MEDIA_TYPE: {"schema": SCHEMA}},
 }
+_BODY_PROBLEMS = ("malformed", "too-large", "unsupported-media-type", "invalid")
+_KEY_PROBLEMS = ("unauthorised", "forbidden", "malformed", "invalid", "too-many-failures", "unavailable", "overloaded")
+_READING_PROBLEMS = (*_KEY_PROBLEMS, "rate-limited", "too-many-requests")
+_CURSOR_PROBLEMS = ("invalid-cursor", "cursor-expired")
 _KEY = {"type": "http", "scheme": "bearer", "description": "A key of your account: nw_…"}
 _WHAT_WE_ANSWER_INSTEAD = ("422", "HTTPValidationError", "ValidationError")
 
@@ -70,6 +74,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
                 for dependency in dependencies:
                     if model := getattr(dependency, "query_model", None):
                         schemas |= _add_parameters(operation, model)
+                _add_problems(operation, dependencies)
     _, more = models_json_schema([(model, "validation") for model in bodies], ref_template=_REF)
     schemas |= {**more.get("$defs", {}), "Problem": _PROBLEM}
     return document
@@ -101,11 +106,34 @@ def _add_parameters(operation: dict[str, Any], model: type[BaseModel]) -> dict[s
     return found
 
 
+def _add_problems(operation: dict[str, Any], dependencies: list[Any]) -> None:
+    """Declare the problems that follow from an operation's dependencies and parameters, beside those that its route names."""
+    names = ["address-too-long"]
+    for dependency in dependencies:
+        names += getattr(dependency, "problem_names", ())
+        if getattr(dependency, "body_model", None):
+            names += _BODY_PROBLEMS
+        if getattr(dependency, "required_scopes", None):
+            names += _KEY_PROBLEMS
+        elif getattr(dependency, "public_reading", False):
+            names += _READING_PROBLEMS
+    parameters = operation.get("parameters", ())
+    if any(parameter["in"] == "path" for parameter in parameters):
+        names.append("not-found")
+    if any(parameter["name"] == "cursor" for parameter in parameters):
+        names += _CURSOR_PROBLEMS
+    declared = operation["responses"]
+    for status, response in problems(*names).items():
+        found = declared.get(str(status))
+        declared[str(status)] = response if found is None else merged(response, found)
+
+
 def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[BaseModel]]:
     """Add body, security and problems to one operation; return the models of its body."""
     bodies = set()
     answers = operation.setdefault("responses", {})
-    answers.pop("422", None)
+    if MEDIA_TYPE not in answers.get("422", {}).get("content", {}):  # the framework's own
+        answers.pop("422", None)
     answers["default"] = _PROBLEM_ANSWER
     for dependency in dependencies:
         if model := getattr(dependency, "body_model", None):

@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from newswire import asyncapi, pages
+from newswire.problem_responses import problems
 from newswire.problems import problem
 from newswire.read_limits import Cost, charge_request
 from newswire.settings import Settings
@@ -39,7 +40,11 @@ def operations(
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/readyz", summary="Can it do its work at the moment? 503 tells why not.")
+    @router.get(
+        "/readyz",
+        summary="Can it do its work at the moment? 503 tells why not.",
+        responses=problems("not-ready"),
+    )
     async def readyz() -> dict[str, object]:
         answers = dict(zip(checks, await asyncio.gather(*map(_ask, checks.values())), strict=True))
         troubles: dict[str, str | None] = {**answers, **app.state.loop_troubles}
@@ -47,7 +52,12 @@ def operations(
             troubles["process"] = "is stopping"
         return summary(troubles, "ready")
 
-    @router.get("/metrics", summary="Metrics in the Prometheus text format", response_class=Response)
+    @router.get(
+        "/metrics",
+        summary="Metrics in the Prometheus text format",
+        response_class=Response,
+        responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
+    )
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

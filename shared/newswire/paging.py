@@ -17,12 +17,14 @@ LIFETIME = 24 * 3600.0
 """For how many seconds a cursor of a list leads on."""
 _NOT_BOUND = ("cursor", "limit")
 
+DATE_TIME = {"type": "string", "format": "date-time"}
+
 PAGE = 50
 LARGEST_PAGE = 100
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "account": {"description": "Only those of this account.", "schema": {"type": "string"}},
-    "cursor": {"description": "The `next_cursor` of the page before.", "schema": {"type": "string"}},
+    "cursor": {"description": "The `next_cursor` of the page before.", "schema": {"type": "string", "minLength": 1}},
     "limit": {
         "description": "How many to answer at most.",
         "schema": {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE},
@@ -30,10 +32,14 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 
-def described(*names: str, **others: str) -> dict[str, Any]:
-    """Return these query parameters for an operation's ``openapi_extra``; ``others`` are strings, each with its description."""
+def described(*names: str, **others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return these query parameters for an operation's ``openapi_extra``.
+
+    ``others`` have a description, and a schema where they are not just any string.
+    """
     known = {name: _PARAMETERS[name] for name in names}
-    more = {name: {"description": what, "schema": {"type": "string"}} for name, what in others.items()}
+    both = {name: what if isinstance(what, tuple) else (what, {"type": "string"}) for name, what in others.items()}
+    more = {name: {"description": what, "schema": schema} for name, (what, schema) in both.items()}
     return {
         "parameters": [{"name": name, "in": "query", "required": False} | of for name, of in (known | more).items()]
     }

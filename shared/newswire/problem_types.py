@@ -102,6 +102,9 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         "Send a fresh key to create the article again.",
     ),
     "cursor-expired": ProblemType(410, "The cursor is too old.", "Begin again with the first page."),
+    "ended-by-operator": ProblemType(
+        410, "An operator ended this subscription.", "`detail` says why; ask the operator, or subscribe again."
+    ),
     "gone": ProblemType(410, "It was there, and has been withdrawn.", "Remove it from what you keep."),
     "precondition-failed": ProblemType(
         412,

@@ -11,6 +11,7 @@ from typing import Any, cast
 import orjson
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ValidationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
@@ -20,12 +21,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from newswire.offload import OffloadError
+from newswire.problem_responses import MEDIA_TYPE
 from newswire.problem_types import PATH, PROBLEM_URN, problem_type
 from newswire.rules import RULE
 
 log = logging.getLogger(__name__)
 
-MEDIA_TYPE = "application/problem+json"
 ROOT_FIELD = "$"
 """What ``field`` says where an error is about the whole document."""
 MOST_ERRORS = 50
@@ -283,8 +284,11 @@ def install(app: FastAPI) -> None:
         found = [{**item, "loc": tuple(item["loc"])[1:] or item["loc"]} for item in errors]
         return _invalid_document(found).response()
 
-    async def on_http(_request: Request, error: Any) -> Response:
-        return from_http_exception(cast("HTTPException", error)).response()
+    async def on_http(request: Request, error: Any) -> Response:
+        found = from_http_exception(cast("HTTPException", error))
+        if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            found.headers["Allow"] = ", ".join(allowed_methods(app, request.scope["path"]))
+        return found.response()
 
     async def on_redis_away(request: Request, error: Exception) -> Response:
         log.error(
@@ -310,6 +314,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(OffloadError, on_overload)
     app.add_exception_handler(Exception, on_anything)
+
+
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """Return the methods of a resource (RFC 9110, section 10.2.1): the framework names those of one of its routes only."""
+    matching = [
+        context
+        for context in iter_route_contexts(app.routes)
+        if (pattern := getattr(context, "path_regex", None)) is not None and pattern.match(path)
+    ]
+    nearest = min((each.path or "" for each in matching), key=lambda path: path.count("{"), default="")
+    return sorted({method for each in matching if each.path == nearest for method in each.methods or ()})
 
 
 def from_http_exception(error: HTTPException) -> Problem:

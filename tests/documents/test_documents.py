@@ -46,7 +46,9 @@ async def test_the_openapi_document_is_valid_and_tells_bodies_keys_and_problems(
     publish = document["paths"]["/v1/articles"]["post"]
     assert publish["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ArticleDraft")
     assert publish["security"] == [{"key": []}]
-    assert set(publish["responses"]) == {"200", "201", "default"}
+    refusals = {"400", "401", "403", "409", "410", "413", "414", "415", "422", "429", "503"}
+    assert set(publish["responses"]) == {"200", "201", "default"} | refusals
+    assert "external-id-taken" in publish["responses"]["409"]["description"]
     assert document["paths"]["/v1/articles/{article_id}"]["delete"]["requestBody"]["required"] is False
     assert "HTTPValidationError" not in document["components"]["schemas"]
 

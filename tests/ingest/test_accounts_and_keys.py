@@ -298,6 +298,24 @@ async def test_the_audit_log_is_for_administrators_and_names_who_did_what(
         assert (await ingest.http.request(method, "/v1/audit-log", headers=admin)).status_code == 405
 
 
+async def test_numbers_and_booleans_are_not_read_from_other_types(ingest: Ingest, admin: dict[str, str]) -> None:
+    made = await make(ingest, admin)
+    account, rotate = "/v1/accounts/Harbour Gazette", f"/v1/keys/{made['id']}/rotate"
+    for method, path, member, value in (
+        ("PATCH", account, "disabled", 0),
+        ("PATCH", account, "disabled", "yes"),
+        ("PATCH", account, "daily_quota", True),
+        ("PATCH", account, "daily_quota", "10"),
+        ("PATCH", account, "publish_rate", "1.5"),
+        ("POST", rotate, "overlap", False),
+        ("POST", rotate, "overlap", "60"),
+    ):
+        refused = await ingest.http.request(method, path, json={member: value}, headers=admin)
+        assert refused.status_code == 422, (member, value)
+        assert [error["field"] for error in refused.json()["errors"]] == [member]
+    assert await publish(ingest, made) == 201
+
+
 @pytest.mark.parametrize(
     "name", ["HARBOUR GAZETTE", "Harbour Gazétte", "Ｈarbour Gazette", "harbour gazette", "Harbour Gazette\ufe0f"]
 )

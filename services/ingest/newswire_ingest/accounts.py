@@ -10,9 +10,11 @@ from redis.asyncio import Redis
 from starlette.responses import Response
 
 from newswire.accounts import AlikeName, acting
+from newswire.fields import WHOLE, Flag, Number
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
+from newswire.problem_responses import problems
 from newswire.problems import not_found, problem
 from newswire.registry import (
     Account,
@@ -29,14 +31,14 @@ from newswire_ingest.keys import AccountName, Admin
 
 PATH = "/v1/accounts"
 
-Rate = Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
-Quota = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Rate = Annotated[Number, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+Quota = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
 
 
 class AccountChange(BaseModel):
     """What may be changed of an account: members that are absent stay as they are, null takes a limit or an entitlement away."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
     publish_rate: Rate | None = None
     """Publishing requests a second and key, in place of the setting."""
@@ -44,7 +46,7 @@ class AccountChange(BaseModel):
     """New articles a day (UTC), in place of the setting."""
     entitlement: Filter | None = None
     """Narrows all that the account reads, is told of and replays: a filter as subscriptions have it."""
-    disabled: bool = False
+    disabled: Flag = False
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -87,7 +89,13 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     """Return the paths under ``/v1/accounts``."""
     routes = APIRouter(prefix=PATH, tags=["accounts and keys"])
 
-    @routes.post("", status_code=201, response_model=AccountView, summary="Make an account")
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=AccountView,
+        summary="Make an account",
+        responses=problems("account-exists"),
+    )
     async def make_account(
         request: Request, caller: Admin, sent: Annotated[Sent[AccountDraft], Depends(json_body(AccountDraft))]
     ) -> Response:

@@ -14,6 +14,7 @@ from newswire.article import ArticleDraft, Retraction, Tombstone
 from newswire.conditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Conditions, etag
 from newswire.fields import ExternalId
 from newswire.merge_patch import MEDIA_TYPE
+from newswire.problem_responses import problems
 from newswire.problems import from_validation_error, invalid
 from newswire.requests import JSON, Sent, idempotency_key, json_body, no_parameters, single_headers
 from newswire_ingest.answers import Cancelled, PublisherArticle
@@ -33,6 +34,16 @@ _REPRESENTED = {
 }
 _CREATED = {"model": PublisherArticle, "description": "Published, or scheduled"}
 _WITHDRAWN = {"model": Tombstone | Cancelled, "description": "What remains of it; of a scheduled article nothing does"}
+_CHANGE_REFUSED = problems(
+    "older-version",
+    "retracted",
+    "republished",
+    "cancelled",
+    "precondition-failed",
+    "if-match-needed",
+    "rate-limited",
+    "quota-exceeded",
+)
 _UNCHANGED = {"description": "It is still in the state whose ETag was sent"}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
@@ -71,6 +82,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
         responses={
             201: _CREATED,
             200: {**_AS_IT_IS, "description": "This was published before: the article as it is now"},
+            **problems("external-id-taken", "cancelled", "rate-limited", "quota-exceeded"),
         },
         openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
     )
@@ -85,7 +97,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
         status_code=200,
         response_class=Response,
         summary="Publish an article under your own id, or give it this content",
-        responses={201: _CREATED, 200: _AS_IT_IS},
+        responses={201: _CREATED, 200: _AS_IT_IS, **_CHANGE_REFUSED},
         openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH, ONLY_IF_NEW]},
     )
     async def put_external(request: Request, caller: Publisher, sent: Draft, external_id: TheirId) -> Response:
@@ -110,6 +122,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             responses={
                 200: _REPRESENTED,
                 304: _UNCHANGED,
+                **problems("not-acceptable"),
             },
             openapi_extra={"parameters": [IF_NONE_MATCH]},
         )
@@ -127,7 +140,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             path,
             response_class=Response,
             summary=f"Change some members of an article{how}",
-            responses={200: _AS_IT_IS},
+            responses={200: _AS_IT_IS, **_CHANGE_REFUSED},
             openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
         )
         async def patch(request: Request, caller: Publisher, sent: Patch, find: article) -> Response:
@@ -137,7 +150,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             path,
             response_class=Response,
             summary=f"Retract an article: its text is erased everywhere; or cancel one that is scheduled{how}",
-            responses={200: _WITHDRAWN},
+            responses={200: _WITHDRAWN, **_CHANGE_REFUSED},
             openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
         )
         async def withdraw(request: Request, caller: Publisher, sent: Reason, find: article) -> Response:
@@ -148,7 +161,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
         "/{article_id}",
         response_class=Response,
         summary="Give an article this content whole; a retracted one is published again",
-        responses={200: _AS_IT_IS},
+        responses={200: _AS_IT_IS, **_CHANGE_REFUSED},
         openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
     )
     async def put(request: Request, caller: Publisher, sent: Draft, article_id: ArticleId) -> Response:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from newswire.audit import Act, AuditEntry, read_page
 from newswire.fields import Moment
 from newswire.keyspace import Keyspace
-from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
+from newswire.paging import DATE_TIME, LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
 from newswire.problems import invalid
 from newswire.requests import limit_param, scalar_params, single_headers
 from newswire_ingest.keys import Admin
@@ -68,9 +68,12 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
         openapi_extra=described(
             "cursor",
             "limit",
-            act="Only this act, such as `account.disabled`, or all of a kind, such as `account.`.",
+            act=(
+                "Only this act, such as `account.disabled`, or all of a kind, such as `account.`.",
+                {"type": "string", "enum": [*Act, *_GROUPS]},
+            ),
             target="Only what was done to this: the id of a key, an article or a subscription, or the name of an account.",
-            since="Only what was done since this time (RFC 3339).",
+            since=("Only what was done since this time (RFC 3339).", DATE_TIME),
         ),
     )
     async def read_log(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from newswire import telemetry
 from newswire.accounts import Caller, authorised
 from newswire.accounts import Scope as KeyScope
+from newswire.problem_responses import problems
 from newswire.requests import check_media_type, check_single_headers, idempotency_key, scalar_params
 from newswire_ingest.articles_api import IDEMPOTENCY_KEY
 from newswire_ingest.batch import Batch, LineAnswer
@@ -55,7 +56,7 @@ def router(editor: Editor, limits: Limits) -> APIRouter:
         "/batch",
         response_class=Response,
         summary="Publish many articles, one a line",
-        responses={200: _ANSWERS},
+        responses={200: _ANSWERS, **problems("unsupported-media-type")},
         openapi_extra={"parameters": [IDEMPOTENCY_KEY], "requestBody": _BODY},
     )
     async def batch(

@@ -19,10 +19,11 @@ from newswire.accounts import (
     check_account,
     create_key,
 )
-from newswire.fields import Moment, Text
+from newswire.fields import WHOLE, Moment, Text
 from newswire.keyring import LONGEST_OVERLAP, OVERLAP, Key, NotRotated, find_key, list_keys, revoke_key, rotate_key
 from newswire.keyspace import Keyspace
 from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
+from newswire.problem_responses import problems
 from newswire.problems import not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 
@@ -59,7 +60,7 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds()))] = int(OVERLAP.total_seconds())
+    overlap: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds())), WHOLE] = int(OVERLAP.total_seconds())
     """Seconds for which the old key stays valid."""
     expires_at: Expiry | None = None
 
@@ -102,7 +103,13 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     """Return the paths under ``/v1/keys``."""
     routes = APIRouter(prefix=PATH, tags=["accounts and keys"])
 
-    @routes.post("", status_code=201, response_model=CreatedKeyView, summary="Make a key")
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=CreatedKeyView,
+        summary="Make a key",
+        responses=problems("account-exists", "account-disabled"),
+    )
     async def make_key(
         request: Request, caller: Admin, sent: Annotated[Sent[KeyDraft], Depends(json_body(KeyDraft))]
     ) -> Response:
@@ -141,7 +148,11 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         return json_answer(_shown(await _existing(key_id)))
 
     @routes.post(
-        "/{key_id}/rotate", status_code=201, response_model=CreatedKeyView, summary="Replace a key by a new one"
+        "/{key_id}/rotate",
+        status_code=201,
+        response_model=CreatedKeyView,
+        summary="Replace a key by a new one",
+        responses=problems("not-rotated"),
     )
     async def replace_key(
         request: Request,

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from newswire.accounts import Scope
 from newswire.article import Status
 from newswire.paging import next_cursor, position_sent
+from newswire.problem_responses import problems
 from newswire.problems import forbidden, gone, not_found
 from newswire.requests import JSON, scalar_params
 from newswire_ingest import answers
@@ -81,6 +82,7 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
         "/{article_id}/versions",
         response_model=answers.VersionList,
         summary="List the versions of one of your own articles, newest first",
+        responses=problems("gone"),
     )
     async def versions(
         request: Request,
@@ -105,7 +107,7 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
         "/{article_id}/versions/{number}",
         response_class=Response,
         summary="Read one version of one of your own articles as it was published",
-        responses={200: {"model": answers.ArticleVersion}},
+        responses={200: {"model": answers.ArticleVersion}, **problems("gone")},
     )
     async def version(
         caller: Owner, _: NoParameters, article_id: ArticleId, number: Annotated[int, Path(ge=1, le=2**53 - 1)]

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from newswire.accounts import Caller, reader
 from newswire.fields import Label
 from newswire.paging import LARGEST_PAGE, described, json_answer
+from newswire.problem_responses import problems
 from newswire.problems import not_found, problem
 from newswire.read_limits import Cost, charged
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
@@ -70,7 +71,12 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
         labels = {kind: [asdict(label) for label in found] for kind, found in counts.items()}
         return json_answer({"categories": labels["category"], "topics": labels["topic"]})
 
-    @routes.post("/merge", response_model=MergerView, summary="Write one category or topic as another from now on")
+    @routes.post(
+        "/merge",
+        response_model=MergerView,
+        summary="Write one category or topic as another from now on",
+        responses=problems("not-found"),
+    )
     async def merge(caller: Admin, sent: Annotated[Sent[Merger], Depends(json_body(Merger))]) -> Response:
         wanted = sent.model
         new = await taxonomy.merge(wanted.kind, wanted.old, wanted.new)

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from newswire.fields import Text
+from newswire.fields import WHOLE, Flag, Number, Text
 
 MOST_HEADERS = 10
 MOST_HEADER_BYTES = 4096
@@ -32,11 +32,11 @@ class Webhook(BaseModel):
     url: Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
     headers: dict[str, str] = Field(default={}, repr=False)
     """Sent with every delivery: ``Authorization`` and names that begin with ``X-``. Their values are never shown again."""
-    rate: float | None = Field(default=None, gt=0, le=MOST_A_SECOND)
+    rate: Number | None = Field(default=None, gt=0, le=MOST_A_SECOND)
     """Deliveries a second, at most."""
-    concurrency: int | None = Field(default=None, ge=1, le=MOST_IN_FLIGHT)
+    concurrency: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT), WHOLE] | None = None
     """Deliveries in flight at a time; the operator's own limit holds as well."""
-    notices: bool = False
+    notices: Flag = False
     """Also deliver what befalls the account's subscriptions, such as one that was disabled."""
 
     @field_validator("headers")

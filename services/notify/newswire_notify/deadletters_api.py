@@ -18,6 +18,7 @@ from newswire.paging import (
     place_of,
     position_sent,
 )
+from newswire.problem_responses import problems
 from newswire.problems import not_found, problem
 from newswire.requests import limit_param, scalar_params, single_headers
 from newswire_notify.deadletters import NoDeadDelivery, drop, list_dead, retry
@@ -68,7 +69,12 @@ def router(queue: Queue) -> APIRouter:
         following = await next_cursor(request, caller, place_after(last.ended, last.id) if last else None)
         return json_answer({"deadletters": [asdict(dead) for dead in found[:limit]], "next_cursor": following})
 
-    @routes.post("/{delivery_id}/retry", status_code=202, summary="Try a delivery again that was given up")
+    @routes.post(
+        "/{delivery_id}/retry",
+        status_code=202,
+        summary="Try a delivery again that was given up",
+        responses=problems("not-replayed"),
+    )
     async def try_again(caller: Admin, delivery_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
         try:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from newswire.accounts import milliseconds
 from newswire.fields import Moment
 from newswire.paging import (
+    DATE_TIME,
     LARGEST_PAGE,
     PAGE,
     described,
@@ -18,6 +19,7 @@ from newswire.paging import (
     place_of,
     position_sent,
 )
+from newswire.problem_responses import problems
 from newswire.problems import invalid, not_found, problem
 from newswire.requests import Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.backlog import Standing, replay_since, standing
@@ -25,7 +27,7 @@ from newswire_notify.deliveries import Deliveries, NotReplayed, State, Wanted
 from newswire_notify.history import removed_early
 from newswire_notify.queue import Queue
 from newswire_notify.subscriptions import NotChanged, Subscriptions
-from newswire_notify.subscriptions_api import PATH, Subscriber, owned
+from newswire_notify.subscriptions_api import ENDED, PATH, Subscriber, owned
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(Moment)
 
@@ -121,12 +123,13 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         response_model=DeliveryList,
         dependencies=[Depends(single_headers)],
         summary="See what became of a subscription's deliveries",
+        responses=ENDED,
         openapi_extra=described(
             "cursor",
             "limit",
-            state=f"Only those that are one of: {', '.join(State)}.",
+            state=("Only those in this state.", {"type": "string", "enum": list(State)}),
             article="Only those about this article.",
-            since="Only those made since this time (RFC 3339).",
+            since=("Only those made since this time (RFC 3339).", DATE_TIME),
         ),
     )
     async def list_deliveries(caller: Subscriber, subscription_id: str, request: Request) -> Response:
@@ -155,6 +158,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         response_model=DeliveryView,
         dependencies=[Depends(single_headers)],
         summary="See what became of one delivery",
+        responses=ENDED,
     )
     async def read(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
@@ -166,6 +170,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         response_model=AttemptList,
         dependencies=[Depends(single_headers)],
         summary="See each attempt to make a delivery, and what was answered",
+        responses=ENDED,
     )
     async def list_attempts(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
@@ -181,6 +186,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         response_model=DeliveryView,
         dependencies=[Depends(single_headers)],
         summary="Send a delivery again now, with the id that it has",
+        responses=problems("ended-by-operator", "not-replayed"),
     )
     async def replay_one(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
@@ -198,6 +204,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         response_model=DeliveryView,
         dependencies=[Depends(single_headers)],
         summary="Try a delivery no more; an attempt under way may still arrive",
+        responses=problems("ended-by-operator", "ended"),
     )
     async def cancel(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
@@ -214,6 +221,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         status_code=202,
         response_model=ReplayView,
         summary="Send all again since a time, in the background, with the ids that it had",
+        responses=problems("ended-by-operator", "not-replayed", "replay-running"),
     )
     async def replay_all(
         caller: Subscriber, sent: Annotated[Sent[ReplayWanted], Depends(json_body(ReplayWanted))], subscription_id: str
@@ -233,6 +241,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         response_model=ReplayView,
         dependencies=[Depends(single_headers)],
         summary="See how far the latest replay, start in the past or resumption has got",
+        responses=ENDED,
     )
     async def read_replay(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())

@@ -10,13 +10,15 @@ from redis.asyncio import Redis
 
 from newswire.accounts import acting
 from newswire.audit import Act, record
+from newswire.fields import WHOLE
 from newswire.keyspace import Keyspace
 from newswire.paging import json_answer
+from newswire.problem_responses import problems
 from newswire.problems import not_found, problem
 from newswire.requests import Sent, json_body, scalar_params, single_headers
 from newswire_notify.endpoints import Endpoints, TooManySecrets
 from newswire_notify.subscriptions import Subscriptions
-from newswire_notify.subscriptions_api import PATH, Subscriber, SubscriptionView, owned
+from newswire_notify.subscriptions_api import ENDED, PATH, Subscriber, SubscriptionView, owned
 
 LONGEST_OVERLAP = timedelta(days=7)
 TESTS_AT_A_TIME = 16
@@ -27,7 +29,7 @@ class SecretRotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap: int = Field(default=86_400, ge=0, le=int(LONGEST_OVERLAP.total_seconds()))
+    overlap: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds())), WHOLE] = 86_400
 
 
 class RotatedSecret(BaseModel):
@@ -58,7 +60,10 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
     testing = asyncio.Semaphore(TESTS_AT_A_TIME)
 
     @routes.post(
-        "/{subscription_id}/secret/rotate", response_model=RotatedSecret, summary="Replace the secret that signs"
+        "/{subscription_id}/secret/rotate",
+        response_model=RotatedSecret,
+        summary="Replace the secret that signs",
+        responses=problems("too-many-secrets"),
     )
     async def rotate_secret(
         request: Request,
@@ -86,6 +91,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         response_model=TestedEndpoint,
         dependencies=[Depends(single_headers)],
         summary="Send a test event to the endpoint now, and see what it answers",
+        responses=ENDED,
     )
     async def test(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
@@ -108,6 +114,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         response_model=SubscriptionView,
         dependencies=[Depends(single_headers)],
         summary="Go on delivering to an endpoint that was disabled",
+        responses=ENDED,
     )
     async def enable(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())

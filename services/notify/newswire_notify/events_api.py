@@ -11,6 +11,7 @@ from newswire.accounts import Caller, caller_of, reader
 from newswire.client_address import client_address
 from newswire.filters import filter_from_params
 from newswire.paging import caller_identity, cursor_refused
+from newswire.problem_responses import problems
 from newswire.problems import invalid, unauthorised
 from newswire.read_limits import Cost, charge_request
 from newswire.requests import limit_param, single_headers
@@ -49,11 +50,18 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
         dependencies=[Depends(single_headers)],
         response_model=EventPage,
         summary="Read events page by page, from the first article on or from a cursor",
+        responses=problems("invalid-cursor", "cursor-expired", "too-many-streams"),
         openapi_extra=parameters(
             after="The `next` of the page before, or an id of the live stream; `0`: every article as it is now, then what"
             " follows. Absent: from now on.",
-            limit=f"How many events at most, {PAGE} unless told otherwise, up to {LARGEST_PAGE}.",
-            wait=f"How many seconds to wait for an event where there is none, up to {LONGEST_WAIT}.",
+            limit=(
+                "How many events at most.",
+                {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE},
+            ),
+            wait=(
+                "How many seconds to wait for an event where there is none.",
+                {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT, "default": 0},
+            ),
         ),
     )
     async def events(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:

@@ -17,9 +17,11 @@ from newswire.accounts import Caller, Scope, authorised, caller_of, reader
 from newswire.authentication_failures import AuthenticationFailures
 from newswire.client_address import client_address, client_of
 from newswire.credential_checks import check_credential
-from newswire.fields import Moment
-from newswire.filters import Filter, filter_from_params
+from newswire.fields import WHOLE, Moment
+from newswire.filters import PARAMETERS, Filter, filter_from_params
 from newswire.http_protocol import mark_live
+from newswire.paging import DATE_TIME, described
+from newswire.problem_responses import problems
 from newswire.problems import forbidden, invalid, malformed, unauthorised
 from newswire.read_limits import Cost, charge_request
 from newswire.requests import Sent, json_body, single_headers
@@ -34,8 +36,8 @@ LAST_EVENT_ID = "Last-Event-ID"
 RESUMED_FROM = b"newswire-resumed-from"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+_QUERY = "The query language of search, without `prefix*` and dates."
 _FILTERS = {
-    "q": "The query language of search, without `prefix*` and dates.",
     "publisher": "Repeatable: any of these; a leading `-` excludes.",
     "category": "Repeatable, as `publisher`.",
     "topic": "Repeatable, as `publisher`.",
@@ -51,7 +53,7 @@ class TokenDraft(BaseModel):
 
     filter: Filter = Field(default_factory=Filter)
     """What whoever holds the token can be given at most."""
-    expires_in: Annotated[int, Field(ge=1, le=LONGEST_LIFE)] = LONGEST_LIFE
+    expires_in: Annotated[int, Field(ge=1, le=LONGEST_LIFE), WHOLE] = LONGEST_LIFE
     """Seconds for which it opens streams, and after which those it opened end."""
 
 
@@ -80,21 +82,11 @@ class Admitted:
         return self.caller.account if self.caller else None
 
 
-def parameters(**others: str) -> dict[str, Any]:
+def parameters(**others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the filters of live stream and pull, and other query parameters, for an operation's ``openapi_extra``."""
-    repeatable = {"type": "array", "items": {"type": "string"}}
-    return {
-        "parameters": [
-            {
-                "name": name,
-                "in": "query",
-                "required": False,
-                "description": text,
-                "schema": repeatable if name in _FILTERS and name != "q" else {"type": "string"},
-            }
-            for name, text in (_FILTERS | others).items()
-        ]
-    }
+    members = Filter.model_json_schema()["properties"]
+    filters = {name: (text, members[PARAMETERS[name]]) for name, text in _FILTERS.items()}
+    return described(q=(_QUERY, {"type": "string", "maxLength": 1000}), **filters, **others)
 
 
 def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: NotifySettings) -> APIRouter:
@@ -133,9 +125,15 @@ def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: Noti
         dependencies=[Depends(single_headers)],
         response_class=StreamingResponse,
         summary="Follow what is published, as it happens (server-sent events)",
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+        responses={
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            **problems("too-many-streams"),
+        },
         openapi_extra=parameters(
-            since="A stream id, or an RFC 3339 time: begin with what came after it. `Last-Event-ID` goes before it.",
+            since=(
+                "A stream id, or an RFC 3339 time: begin with what came after it. `Last-Event-ID` goes before it.",
+                {"anyOf": [DATE_TIME, {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}]},
+            ),
             token="What `POST /v1/stream/tokens` made, for those who can send no header.",  # noqa: S106 (a description)
         ),
     )

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from newswire.accounts import Caller, Scope, authorised
 from newswire.conditions import IF_MATCH, Conditions, etag
-from newswire.fields import Text
+from newswire.fields import WHOLE, Text
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire.merge_patch import MEDIA_TYPE, merged, patch_of
@@ -25,6 +25,7 @@ from newswire.paging import (
     place_of,
     position_sent,
 )
+from newswire.problem_responses import problems
 from newswire.problems import Problem, from_validation_error, invalid, not_found, problem, unauthorised, unavailable
 from newswire.requests import JSON, Sent, json_body, limit_param, scalar_params, single_headers
 from newswire_notify.channel import Webhook, WebhookView
@@ -50,6 +51,10 @@ PATH = "/v1/subscriptions"
 TRIES = 100
 """How often a change is begun anew because somebody else was faster."""
 PREVIEWS_AT_A_TIME = 4
+
+ENDED = problems("ended-by-operator")
+_STATE_REFUSED = problems("ended-by-operator", "not-changed")
+_CHANGE_REFUSED = problems("ended-by-operator", "not-changed", "precondition-failed")
 
 Subscriber = Annotated[Caller, Depends(authorised(Scope.SUBSCRIBE))]
 
@@ -111,7 +116,7 @@ class Trial(BaseModel):
 
     filter: Filter = Field(default_factory=Filter)
     events: list[Wanted] = list(Wanted)
-    limit: Annotated[int, Field(ge=1, le=50)] = 10
+    limit: Annotated[int, Field(ge=1, le=50), WHOLE] = 10
 
 
 class ArticleSeen(BaseModel):
@@ -153,7 +158,9 @@ async def owned(subscriptions: Subscriptions, caller: Caller, subscription_id: s
         return found
     reason = await subscriptions.ended_by_operator(caller.account, subscription_id)
     if reason is not None:
-        raise problem(410, "ended", f"an operator ended this subscription: {reason}", title="Ended by an operator")
+        raise problem(
+            410, "ended-by-operator", f"an operator ended this subscription: {reason}", title="Ended by an operator"
+        )
     raise not_found("subscription")
 
 
@@ -171,7 +178,13 @@ def router(
     whole = Annotated[Sent[SubscriptionDraft], Depends(json_body(SubscriptionDraft))]
     part = Annotated[Sent[BaseModel], Depends(json_body(SubscriptionPatch, media_types=(MEDIA_TYPE, JSON)))]
 
-    @routes.post("", status_code=201, response_model=CreatedSubscription, summary="Subscribe to articles")
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=CreatedSubscription,
+        summary="Subscribe to articles",
+        responses=problems("too-many-subscriptions"),
+    )
     async def subscribe(
         caller: Subscriber, sent: Annotated[Sent[NewSubscription], Depends(json_body(NewSubscription))]
     ) -> Response:
@@ -200,9 +213,12 @@ def router(
         openapi_extra=described(
             "cursor",
             "limit",
-            label="Only those with this label, as `name:value`; repeated: with all of these.",
-            status="Only those that are `active`, `paused` or `disabled`.",
-            channel="Only those of this type of channel: `webhook`.",
+            label=(
+                "Only those with this label, as `name:value`; repeated: with all of these.",
+                {"type": "array", "items": {"type": "string", "pattern": ":"}},
+            ),
+            status=("Only those with this status.", {"type": "string", "enum": ["active", "paused", "disabled"]}),
+            channel=("Only those of this type of channel.", {"type": "string", "enum": ["webhook"]}),
             url="Only those that deliver to this address.",
         ),
     )
@@ -245,6 +261,7 @@ def router(
         response_model=SubscriptionView,
         dependencies=[Depends(single_headers)],
         summary="Read a subscription",
+        responses=ENDED,
     )
     async def read(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
@@ -254,6 +271,7 @@ def router(
         "/{subscription_id}",
         response_model=SubscriptionView,
         summary="Give a subscription these contents whole",
+        responses=_CHANGE_REFUSED,
         openapi_extra={"parameters": [IF_MATCH]},
     )
     async def put(request: Request, caller: Subscriber, sent: whole, subscription_id: str) -> Response:
@@ -263,6 +281,7 @@ def router(
         "/{subscription_id}",
         response_model=SubscriptionView,
         summary="Change some members of a subscription",
+        responses=_CHANGE_REFUSED,
         openapi_extra={"parameters": [IF_MATCH]},
     )
     async def patch(request: Request, caller: Subscriber, sent: part, subscription_id: str) -> Response:
@@ -290,6 +309,7 @@ def router(
         response_model=SubscriptionView,
         dependencies=[Depends(single_headers)],
         summary="Deliver nothing until it is resumed",
+        responses=_STATE_REFUSED,
     )
     async def pause(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())
@@ -304,6 +324,7 @@ def router(
         response_model=SubscriptionView,
         dependencies=[Depends(single_headers)],
         summary="Deliver again, what came since the pause as well",
+        responses=_STATE_REFUSED,
     )
     async def resume(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         scalar_params(request.query_params, ())

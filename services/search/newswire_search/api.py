@@ -18,6 +18,7 @@ from newswire.article import Author, Image
 from newswire.consume import Unavailable
 from newswire.cost_limits import PAGE_BYTES
 from newswire.filters import Filter
+from newswire.problem_responses import problems
 from newswire.problems import gone, invalid, not_found, unavailable
 from newswire.query import hints, interpreted
 from newswire.read_limits import Cost, charged
@@ -57,6 +58,13 @@ MOST_AT_ONCE = 50_000
 """Characters of text that are highlighted on the event loop. They take about 2 ms, and a thread would give way to others no
 sooner, for the interpreter takes turns every 5 ms; to and fro it would cost a tenth of a request."""
 
+SUGGESTIONS_TYPE = "application/x-suggestions+json"
+_OPENSEARCH_SUGGESTIONS = {
+    "type": "array",
+    "items": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+    "minItems": 2,
+    "maxItems": 2,
+}
 _ARTICLE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 
 
@@ -238,6 +246,7 @@ def router(index: Reading) -> APIRouter:
         "/suggest",
         response_model=SuggestAnswer,
         summary="Complete what is being typed",
+        responses={200: {"content": {SUGGESTIONS_TYPE: {"schema": _OPENSEARCH_SUGGESTIONS}}}},
         dependencies=[Depends(charged(Cost.RECORD))],
     )
     async def suggest(params: Annotated[SuggestParams, Depends(suggest_params)], entitlement: Entitlement) -> Response:
@@ -245,7 +254,7 @@ def router(index: Reading) -> APIRouter:
             found = await completions(index, params.q, entitlement, params.limit)
         if params.format == "opensearch":
             values = list(dict.fromkeys(each.value for each in found))
-            return Response(orjson.dumps([params.q, values]), media_type="application/x-suggestions+json")
+            return Response(orjson.dumps([params.q, values]), media_type=SUGGESTIONS_TYPE)
         shown = [
             {"kind": each.kind, "value": each.value, "id": each.article_id if each.kind is Kind.TITLE else None}
             for each in found
@@ -256,6 +265,7 @@ def router(index: Reading) -> APIRouter:
         "/related/{article_id}",
         response_model=RelatedAnswer,
         summary="Find articles like one",
+        responses=problems("gone"),
         dependencies=[Depends(charged(Cost.LISTING))],
     )
     async def related(
@@ -269,6 +279,7 @@ def router(index: Reading) -> APIRouter:
         "/articles/{article_id}",
         response_model=PublishedArticle,
         summary="Read one published article",
+        responses=problems("gone"),
         dependencies=[Depends(charged(Cost.RECORD))],
     )
     async def article(article_id: str, request: Request, entitlement: Entitlement) -> Response:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Response
 from lxml import etree
 
 from newswire.read_limits import Cost, charged
+from newswire_search.api import SUGGESTIONS_TYPE
 from newswire_search.feed import MEDIA_TYPES, Format
 from newswire_search.settings import SearchSettings
 from newswire_search.xml_writing import add, written
@@ -13,7 +14,6 @@ from newswire_search.xml_writing import add, written
 OPENSEARCH = "{http://a9.com/-/spec/opensearch/1.1/}"
 PREFIXES: dict[Any, str] = {None: OPENSEARCH[1:-1]}
 DESCRIPTION_TYPE = "application/opensearchdescription+xml"
-SUGGESTIONS_TYPE = "application/x-suggestions+json"
 
 
 def router(settings: SearchSettings) -> APIRouter:
@@ -22,17 +22,24 @@ def router(settings: SearchSettings) -> APIRouter:
     site = settings.site
 
     # Without a key even where reading is closed: a crawler that gets no robots.txt takes everything for allowed.
-    @routes.get("/robots.txt", summary="What crawlers may read")
+    @routes.get("/robots.txt", summary="What crawlers may read", responses=_content("text/plain"))
     async def robots() -> Response:
         return Response(_robots(site, public=settings.public_read), media_type="text/plain")
 
     @routes.get(
-        "/opensearch.xml", summary="How a browser searches this site", dependencies=[Depends(charged(Cost.RECORD))]
+        "/opensearch.xml",
+        summary="How a browser searches this site",
+        dependencies=[Depends(charged(Cost.RECORD))],
+        responses=_content(DESCRIPTION_TYPE),
     )
     async def description() -> Response:
         return Response(_description(site), media_type=DESCRIPTION_TYPE)
 
     return routes
+
+
+def _content(media_type: str) -> dict[int | str, dict[str, Any]]:
+    return {200: {"content": {media_type: {"schema": {"type": "string"}}}}}
 
 
 def _robots(site: str, *, public: bool) -> str:

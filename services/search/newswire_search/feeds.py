@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from newswire.accounts import Caller, reader
 from newswire.cost_limits import PAGE_BYTES
+from newswire.problem_responses import problems
 from newswire.read_limits import Cost, charged
 from newswire.requests import scalar_params
 from newswire_search.api import find
@@ -30,9 +31,13 @@ Reader = Annotated[Caller | None, Depends(reader)]
 _A_FEED: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The feed",
-        "content": {kind: {"schema": {"type": "string"}} for kind in MEDIA_TYPES.values()},
+        "content": {
+            kind: {"schema": {"type": "object" if form is Format.JSON else "string"}}
+            for form, kind in MEDIA_TYPES.items()
+        },
     },
     304: {"description": "The feed is what `If-None-Match` or `If-Modified-Since` say"},
+    **problems("invalid"),
 }
 
 

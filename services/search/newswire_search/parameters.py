@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from newswire import query as language
 from newswire.cost_limits import FILTER_VALUES, QUERY_PREFIXES
@@ -28,9 +28,17 @@ MOST_IDS = 100
 MOST_SUGGESTED = 20
 
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_MONTH_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{4}-(0[1-9]|1[0-2])$"})
+_MONTHS = "as 2026-03, in UTC; repeatable: any of the values; a leading '-' excludes"
 _FILTER = "repeatable: any of the values; a leading '-' excludes"
 _VALUES = Annotated[list[str], Field(max_length=MOST_VALUES, description=_FILTER)]
+_EXTRA = "'body', 'text' or both with a comma: adds those"
 _DATE = "a date (the whole UTC day) or an RFC 3339 date-time; inclusive"
+
+
+_DATE_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}], "description": _DATE}
+)
 
 
 class Narrowing(BaseModel):
@@ -41,14 +49,16 @@ class Narrowing(BaseModel):
     q: Annotated[
         str, Field(description='words, "phrases", OR, NOT or -, (…), prefix*, field:, published:2026-01..2026-03')
     ] = ""
-    from_: Annotated[str | None, Field(alias="from", description=_DATE)] = None
-    to: Annotated[str | None, Field(description=_DATE)] = None
+    from_: Annotated[str | None, Field(alias="from", description=_DATE), _DATE_SCHEMA] = None
+    to: Annotated[str | None, Field(description=_DATE), _DATE_SCHEMA] = None
     category: _VALUES = []
     topic: _VALUES = []
     author: _VALUES = []
     publisher: _VALUES = []
     language: _VALUES = []
-    month: Annotated[list[str], Field(max_length=MOST_VALUES, description=f"as 2026-03, in UTC; {_FILTER}")] = []
+    month: Annotated[
+        list[Annotated[str, _MONTH_SCHEMA]], Field(max_length=MOST_VALUES, description=f"as 2026-03, in UTC; {_FILTER}")
+    ] = []
 
 
 class SearchParams(Narrowing):
@@ -57,7 +67,11 @@ class SearchParams(Narrowing):
     sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
     cursor: Annotated[str | None, Field(description="'next_cursor' of the page before")] = None
-    fields: Annotated[str | None, Field(description="'body', 'text' or both with a comma: adds those")] = None
+    fields: Annotated[
+        str | None,
+        Field(description=_EXTRA),
+        WithJsonSchema({"type": "string", "pattern": "^((body|text)(,(body|text))*)?$", "description": _EXTRA}),
+    ] = None
     ids: Annotated[
         list[str], Field(description=f"up to {MOST_IDS} ids, with commas or repeated: these articles, in this order")
     ] = []

@@ -65,6 +65,12 @@ class Stretch:
     skipped: int
 
 
+_SITEMAP: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The sitemap", "content": {MEDIA_TYPE: {"schema": {"type": "string"}}}},
+    304: {"description": "The sitemap is what `If-None-Match` or `If-Modified-Since` say"},
+}
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -83,7 +89,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
     async def unless_private(caller: Caller | None) -> datetime | None:
         return await changed() if caller is None else None
 
-    @routes.get("/sitemap.xml", summary="The index of sitemaps")
+    @routes.get("/sitemap.xml", summary="The index of sitemaps", responses=_SITEMAP)
     async def overview(request: Request, caller: Reader) -> Response:
         scalar_params(request.query_params, ())
         moment = await unless_private(caller)
@@ -95,12 +101,12 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
             _locate(entry, f"{site}/sitemap-{file.name}.xml", file.updated_at)
         return await answer(request, caller, root, moment)
 
-    @routes.get("/sitemap-pages.xml", summary="The pages that are no articles, as a sitemap")
+    @routes.get("/sitemap-pages.xml", summary="The pages that are no articles, as a sitemap", responses=_SITEMAP)
     async def pages(request: Request, caller: Reader) -> Response:
         scalar_params(request.query_params, ())
         return await answer(request, caller, _urls([(f"{site}/", None)]), None)
 
-    @routes.get("/sitemap-news.xml", summary="The articles of the last two days as a news sitemap")
+    @routes.get("/sitemap-news.xml", summary="The articles of the last two days as a news sitemap", responses=_SITEMAP)
     async def news(request: Request, caller: Reader) -> Response:
         scalar_params(request.query_params, ())
         since = milliseconds(clock() - NEWS_SPAN)
@@ -112,7 +118,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
             _add_news(root, site, article)
         return await answer(request, caller, root, None)
 
-    @routes.get("/sitemap-{name}.xml", summary="The articles of a month or day as a sitemap")
+    @routes.get("/sitemap-{name}.xml", summary="The articles of a month or day as a sitemap", responses=_SITEMAP)
     async def articles(request: Request, name: str, caller: Reader) -> Response:
         scalar_params(request.query_params, ())
         stretch = stretch_of(name)
