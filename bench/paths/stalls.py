@@ -83,12 +83,10 @@ async def measure(setting: Setting) -> list[Figure]:
             for worst in setting.steps("stalls without limits", chosen):
                 each, stall = await _alone(site, worst)
                 found[worst.name] = Found(each, stall, await _slower(site, worst), None)
-                print(worst.name, found[worst.name], flush=True)
         async with _site(setting.folder, url, keys, {}) as site:
             limited = [worst for worst in chosen if worst.service != "ingest"]  # publishing has no limit as shipped
             for worst in setting.steps("stalls with limits", limited):
                 found[worst.name] = replace(found[worst.name], slower_with_limits=await _slower(site, worst))
-                print(worst.name, found[worst.name].slower_with_limits, flush=True)
     return [_figure(name, each) for name, each in found.items()]
 
 
