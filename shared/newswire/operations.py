@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cache
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from newswire import asyncapi, pages
 from newswire.problem_responses import problems
@@ -61,21 +60,23 @@ def operations(
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
+    description = _made_once(lambda: orjson.dumps(app.openapi()))
+
     @router.get("/openapi.json", include_in_schema=False, dependencies=[COSTLY])
     async def openapi() -> Response:
-        return Response(orjson.dumps(app.openapi()), media_type="application/json")
+        return Response(await description(), media_type="application/json")
 
-    @cache
-    def streams() -> bytes:
-        return asyncapi.document(channels, settings.namespace)
+    streams = _made_once(lambda: asyncapi.document(channels, settings.namespace))
 
     @router.get("/asyncapi", include_in_schema=False, dependencies=[COSTLY])
     async def streams_document() -> Response:
-        return Response(await asyncio.to_thread(streams), media_type="application/json")
+        return Response(await streams(), media_type="application/json")
+
+    described_page = _made_once(lambda: bytes(pages.render("docs.html", document=app.openapi()).body))
 
     @router.get("/docs", include_in_schema=False, dependencies=[COSTLY])
     async def docs() -> Response:
-        return pages.render("docs.html", document=app.openapi())
+        return HTMLResponse(await described_page())
 
     return router
 
@@ -92,6 +93,20 @@ def summary(checks: Mapping[str, str | None], status: str, **more: object) -> di
         detail = "; ".join(f"{name}: {trouble}" for name, trouble in why.items())
         raise problem(503, "not-ready", detail, title="Not ready", extra=told)
     return {"status": status} | told
+
+
+def _made_once(make: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
+    """Return what gives the result of a function that is called once, off the event loop, when it is first asked for."""
+    making = asyncio.Lock()
+    kept: list[bytes] = []
+
+    async def made() -> bytes:
+        async with making:
+            if not kept:
+                kept.append(await asyncio.to_thread(make))
+        return kept[0]
+
+    return made
 
 
 async def _ask(check: Callable[[], Awaitable[str | None]]) -> str | None:

@@ -57,6 +57,17 @@ async def client(redis: Redis, *services: Service, **settings: Any) -> AsyncIter
         yield http, app
 
 
+async def test_descriptions_are_made_once(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ("/openapi.json", "/asyncapi", "/docs")
+    async with client(redis) as (http, _):
+        first = [await http.get(path) for path in paths]
+        for made in ("newswire.openapi._document", "newswire.asyncapi.document", "newswire.pages.render"):
+            monkeypatch.delattr(made)
+        again = [await http.get(path) for path in paths]
+        assert [answer.status_code for answer in again] == [200] * 3
+        assert [answer.content for answer in again] == [answer.content for answer in first]
+
+
 async def test_readiness_names_what_is_not_ready(redis: Redis) -> None:
     async def well() -> str | None:
         return None
