@@ -39,8 +39,8 @@ format: install ## format the sources
 bench: install ## measure the hot paths against their floors
 	$(BIN)/python -m bench
 
-fuzz: install ## ask every publishing address some thousand questions
-	NEWSWIRE_FUZZ_EXAMPLES=$${NEWSWIRE_FUZZ_EXAMPLES:-100} $(BIN)/python -m pytest tests/ingest/test_fuzz.py --timeout 3600 -s
+fuzz: install ## send some thousand generated requests to every operation of the three services
+	NEWSWIRE_FUZZ_EXAMPLES=$${NEWSWIRE_FUZZ_EXAMPLES:-50} $(BIN)/python -m pytest tests/fuzz --timeout 3600 -s
 
 drill: install ## break a whole installation in every way that is drilled, for half an hour
 	$(BIN)/python -m tests.faults
