@@ -127,7 +127,7 @@ def _events(keys: Keys) -> Iterator[Worst]:
     events, stream = "/v1/events", "/v1/stream"
     yield Worst("GET events, words", "notify", _get(events, ("after", "0-1"), ("q", WORDS)))
     yield Worst("GET events, phrase", "notify", _get(events, ("after", "0-1"), ("q", PHRASE)))
-    yield Worst("GET events, records", "notify", _get(events, ("q", PHRASE)))
+    yield Worst("GET events, records", "notify", _get(events, ("after", "0-0"), ("q", PHRASE)))
     yield Worst("GET events, all", "notify", _get(events, ("after", "0-1"), ("limit", "1000")))
     yield Worst("GET stream, from the beginning", "notify", _get(stream, ("since", "0-1")), stream=True)
     yield Worst("GET stream, phrase", "notify", _get(stream, ("since", "0-1"), ("q", PHRASE)), stream=True)
