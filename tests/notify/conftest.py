@@ -168,12 +168,13 @@ class Desk:
         )
         document = json.dumps(said.data)
         head = {"status": "published", "version": version, "updated_at": _written(self._now)}
-        received = await self._append(said.to_json(), said.id)
-        mapping = {"document": document, "entry": received.entry_id}
-        await self.redis.hset(self.keys.version(article_id, version), mapping=mapping)
+        # Ingest writes all of it in one step: whatever reads the event finds its document.
+        await self.redis.hset(self.keys.version(article_id, version), "document", document)
         await self.redis.hset(self.keys.article(article_id), mapping=head)
         await self.redis.hdel(self.keys.article(article_id), "tombstone")
         await self.redis.zadd(self.keys.articles, {article_id: int(self.clock.now * 1000)}, nx=True)
+        received = await self._append(said.to_json(), said.id)
+        await self.redis.hset(self.keys.version(article_id, version), "entry", received.entry_id)
         return received
 
     async def put_retraction(self, article_id: str, version: int) -> Received:
