@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from newswire_cli import accounts, audit, deadletters, keys, store, topics
+from newswire_cli import accounts, articles, audit, deadletters, keys, store, subscriptions, topics
 from newswire_cli.formats import ExportFormat, FormatName
 from newswire_cli.site import DataDir, Key, Site
 
@@ -20,6 +20,8 @@ app = typer.Typer(
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(articles.app, name="articles")
+app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(topics.app, name="topics")
 app.add_typer(deadletters.app, name="deadletters")
 

@@ -46,6 +46,8 @@ class Head:
     source_version: int | None = None
     embargo_until: str | None = None
     """When a scheduled article is to be published (RFC 3339)."""
+    retracted_by: str | None = None
+    """``operator``, where one retracted it; its publisher cannot publish it again then."""
     held: str | None = None
     """Why a scheduled article is not published when it is due: ``account_disabled``."""
 
@@ -73,6 +75,7 @@ def parse_head(fields: dict[bytes, bytes]) -> Head | None:
         updated_at=fields[b"updated_at"].decode() if fields.get(b"updated_at") else None,
         source_version=int(fields[b"source_version"]) if fields.get(b"source_version") else None,
         embargo_until=fields[b"embargo_until"].decode() if fields.get(b"embargo_until") else None,
+        retracted_by=fields[b"retracted_by"].decode() if fields.get(b"retracted_by") else None,
         held=fields[b"held"].decode() if fields.get(b"held") else None,
     )
 

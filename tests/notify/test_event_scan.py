@@ -12,7 +12,7 @@ from newswire.keyspace import Keyspace
 from newswire.offload import Offload, QueueFullError
 from newswire.stream import position
 from newswire_notify import event_scan
-from newswire_notify.entries import Asked, entry_of
+from newswire_notify.entries import Asked, entry_of, with_readers
 from newswire_notify.event_scan import RawEntry, ScanBudget, scan
 from newswire_notify.pull import Place, Pull
 
@@ -89,7 +89,7 @@ async def test_large_entries_are_decoded_in_a_thread_with_the_same_result(redis:
     raw = [
         RawEntry(position(at.decode()), len(fields[b"__data__"]), partial(entry_of, at, fields)) for at, fields in read
     ]
-    found = await scan(raw, Asked.by([Filter(query="bridge")]), ScanBudget())
+    found = await scan(raw, Asked.by([Filter(query="bridge")]), ScanBudget(), partial(with_readers, redis, keys))
     assert [entry is not None for entry, _ in found] == [False, True]
 
 

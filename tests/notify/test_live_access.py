@@ -18,6 +18,7 @@ from newswire.keyring import revoke_key
 from newswire.keyspace import Keyspace
 from newswire.problems import Problem
 from newswire.registry import disable_account, entitle_account
+from newswire.tombstone_readers import digest_of, readers_field
 from newswire_notify.live import ENDED
 from newswire_notify.places import Places
 from newswire_notify.settings import NotifySettings
@@ -260,3 +261,41 @@ async def test_a_key_revoked_while_its_request_was_let_in_opens_nothing(
         headers = {"Authorization": f"Bearer {key.token}"}
         assert (await http.get("/v1/events", params={"wait": "60"}, headers=headers)).status_code == 401
     assert stream.ids == []
+
+
+async def retracted_for(desk: Desk, article: str, *readers: Filter) -> None:
+    """Retract an article as ingest does, which notes whose entitlements could read it."""
+    noted = " ".join(map(digest_of, readers))
+    await desk.redis.hset(desk.keys.article(article), mapping={"version": 1, readers_field(1): noted})
+    await desk.put_retraction(article, 1)
+
+
+async def test_a_retraction_is_told_only_to_those_who_could_read_the_article(
+    url: str, redis: Redis, keys: Keyspace, desk: Desk
+) -> None:
+    entitlements = {"ferries": Filter(query="ferry"), "nights": Filter(metadata={"desk": "night"})}
+    tokens = {}
+    for name, entitlement in entitlements.items():
+        tokens[name] = (await create_key(redis, keys, name, {Scope.READ})).token
+        await entitle_account(redis, keys, name, entitlement)
+    tokens["everything"] = (await create_key(redis, keys, "everything", {Scope.READ})).token
+    expected = {
+        "ferries": ["a1.1.retracted", "end.1"],
+        "nights": ["a2.1.retracted", "end.1"],
+        "everything": ["a1.1.retracted", "a2.1.retracted", "end.1"],
+    }
+    async with AsyncExitStack() as stack:
+        live = {name: await stack.enter_async_context(following(url, key=token)) for name, token in tokens.items()}
+        await retracted_for(desk, "a1", entitlements["ferries"])
+        await retracted_for(desk, "a2", entitlements["nights"])
+        await desk.put("end", metadata={"desk": "night"})
+        for name, ids in expected.items():
+            await until(lambda name=name, ids=ids: live[name].ids == ids)  # type: ignore[misc]
+    async with httpx.AsyncClient(base_url=url) as http:
+        for name, token in tokens.items():
+            headers = {"Authorization": f"Bearer {token}"}
+            page = (await http.get("/v1/events", params={"after": "0-1"}, headers=headers)).json()
+            assert [event["id"] for event in page["events"]] == expected[name], name
+    for name, token in tokens.items():
+        async with following(url, after="0-0", key=token) as resumed:
+            await until(lambda name=name, resumed=resumed: resumed.ids == expected[name])  # type: ignore[misc]

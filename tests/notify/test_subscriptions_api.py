@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from newswire.accounts import Scope, create_key
+from newswire.audit import read_page
 from newswire.keyspace import Keyspace
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
@@ -304,3 +305,32 @@ async def test_one_is_sent_again_and_one_is_not_tried_any_more(owner: Owner, rec
     receiver.answer("/a", 204)
     assert (await owner.http.post(f"{path}/{waiting['id']}/replay")).status_code == 202
     await until(lambda: "a2.1" in receiver.events("/a")[-2:])
+
+
+async def test_operators_list_pause_resume_and_end_the_subscriptions_of_any_account(
+    owner: Owner, redis: Redis, keys: Keyspace
+) -> None:
+    made = await owner.subscribe()
+    admin = {"Authorization": f"Bearer {(await create_key(redis, keys, 'Office', {Scope.ADMIN})).token}"}
+    path = f"/v1/admin/subscriptions/{made['id']}"
+    account = (await owner.http.get(path, headers=admin)).json()["account"]
+    listed = await owner.http.get("/v1/admin/subscriptions", params={"account": account}, headers=admin)
+    assert [(each["id"], each["account"]) for each in listed.json()["subscriptions"]] == [(made["id"], account)]
+    assert made["secret"] not in listed.text
+    assert (await owner.http.get(path)).status_code == 403
+    assert (await owner.http.post(f"{path}/pause", json={}, headers=admin)).status_code == 422
+    paused = await owner.http.post(f"{path}/pause", json={"reason": "it floods us"}, headers=admin)
+    assert paused.status_code == 200, paused.text
+    seen = await owner.get(f"/{made['id']}")
+    assert (seen["status"], seen["status_reason"], seen["status_note"]) == ("paused", "operator", "it floods us")
+    assert (await owner.http.post(f"{PATH}/{made['id']}/resume")).status_code == 409
+    assert (await owner.http.post(f"{path}/resume", headers=admin)).json()["status"] == "active"
+    ended = await owner.http.request("DELETE", path, json={"reason": "it floods us"}, headers=admin)
+    assert ended.status_code == 204
+    gone = await owner.http.get(f"{PATH}/{made['id']}")
+    assert (gone.status_code, gone.json()["detail"]) == (410, "an operator ended this subscription: it floods us")
+    assert (await owner.http.get(path, headers=admin)).status_code == 404
+    page = await read_page(redis, keys, limit=9, act="subscription.")
+    assert [(entry.act, entry.target, entry.actor.account) for entry in page.entries] == [
+        (act, made["id"], "Office") for act in ("subscription.ended", "subscription.resumed", "subscription.paused")
+    ]

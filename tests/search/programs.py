@@ -10,6 +10,7 @@ from newswire.app import Service, create_app
 from newswire.keyspace import Keyspace
 from newswire_search import discovery, feeds, pages, sitemaps
 from newswire_search.index import Reading
+from newswire_search.reading import ErasureAware
 from newswire_search.settings import SearchSettings
 from newswire_search.validators import last_change
 
@@ -23,7 +24,7 @@ def client_for(index: Reading, redis: Redis, namespace: str, **more: Any) -> htt
         feeds.router(index, settings, changed),
         sitemaps.router(index, settings, changed, clock=lambda: NOW),
         discovery.router(settings),
-        pages.router(index),
+        pages.router(ErasureAware(index, redis, Keyspace(namespace))),
     ]
     app = create_app([Service("search", routers=routers)], settings, redis=redis)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example")

@@ -14,13 +14,15 @@ from newswire.consume import Unavailable
 from newswire.keyspace import Keyspace
 from newswire_search import api, cursor, pages
 from newswire_search.index import ArticleIndex, SearchPage, SearchRequest
+from newswire_search.reading import ErasureAware
 from newswire_search.settings import SearchSettings
 from tests.search.samples import publish, put, retract
 
 
 def client_for(index: ArticleIndex, redis: Redis, namespace: str, *, public_read: bool = True) -> httpx.AsyncClient:
     settings = SearchSettings(namespace=namespace, public_read=public_read)
-    app = create_app([Service("search", routers=[api.router(index), pages.router(index)])], settings, redis=redis)
+    readable = ErasureAware(index, redis, Keyspace(namespace))
+    app = create_app([Service("search", routers=[api.router(readable), pages.router(readable)])], settings, redis=redis)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://news.example")
 
 

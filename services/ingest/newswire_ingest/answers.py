@@ -100,7 +100,8 @@ def view(head: Head, document: bytes | None) -> dict[str, Any]:
     if document is None:
         if head.tombstone is None:
             raise ValueError(f"article {head.id} has neither a document nor a tombstone")
-        return retracted(head.tombstone)
+        shown = retracted(head.tombstone)
+        return shown if head.retracted_by is None else shown | {"retracted_by": head.retracted_by}
     if head.status is Status.SCHEDULED and head.embargo_until is not None:
         shown = scheduled(orjson.loads(document), head.revision, head.embargo_until, head.updated_at)
         return shown if head.held is None else shown | {"held": head.held}

@@ -16,7 +16,7 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.retention import keep_trimming
 from newswire.settings import Settings
-from newswire_ingest import articles_api, audit_api, batch_api, language, lists_api, scheduler
+from newswire_ingest import admin_api, articles_api, audit_api, batch_api, language, lists_api, scheduler
 from newswire_ingest.accounts import account_routes
 from newswire_ingest.editing import Editor
 from newswire_ingest.keys import key_routes
@@ -68,6 +68,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             account_routes(redis, keys),
             taxonomy_routes(taxonomy),
             audit_api.router(redis, keys),
+            admin_api.router(editor, store, redis, keys),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
@@ -81,6 +82,15 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
         channels=[Channel("articles", "send"), Channel("outcomes", "receive", groups.OUTCOMES.name)],
         state={"limits": limits},
     )
+
+
+def editor_of(redis: "Redis", settings: IngestSettings) -> Editor:
+    """Make what changes articles over an open client, for commands."""
+    keys = Keyspace(settings.namespace)
+    store = ArticleStore(redis, keys, settings.idempotency_lifetime)
+    room = MemoryGuard(redis, FULLEST)
+    limits = Limits(store.together, keys, room, settings.publish_rate, settings.daily_quota)
+    return Editor(store, Taxonomy(redis, keys, store.functions), limits, settings.site, utc_now)
 
 
 @asynccontextmanager

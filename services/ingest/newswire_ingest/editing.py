@@ -207,7 +207,18 @@ class Editor:
         version, is_new = await self._following_version(found, _following(draft, found.head, now), change.trace, now)
         return Plan("updated" if is_new else "unchanged", version, found)
 
-    async def withdraw(self, find: Find, reason: str | None, change: Change) -> Done:
+    async def find_any(self, article_id: str, _: Caller) -> Found:
+        """Return an article, whoever published it: for operators."""
+        found = await self._find(article_id)
+        if found is None:
+            raise not_found("article")
+        return found
+
+    async def take_down(self, article_id: str, reason: str, change: Change) -> Done:
+        """Retract any article for an operator, or cancel it before it is out. Its publisher cannot publish it again."""
+        return await self.withdraw(partial(self.find_any, article_id), reason, change, by_operator=True)
+
+    async def withdraw(self, find: Find, reason: str | None, change: Change, *, by_operator: bool = False) -> Done:
         """Retract an article, or take it back before it is out.
 
         A repeat is answered as long as that is still so: once the article was published again, it is refused.
@@ -221,7 +232,7 @@ class Editor:
             done = await (
                 self._cancel(found, change)
                 if found.head.status is Status.SCHEDULED
-                else self._retract(found, reason, change, mark)
+                else self._retract(found, reason, change, mark, by_operator=by_operator)
             )
             if done is not None:
                 return _still_withdrawn(done)
@@ -334,7 +345,9 @@ class Editor:
         )
         return replace(version, respelt=spelt.respelt), document is None or not _same(version, document, head)
 
-    async def _retract(self, found: Found, reason: str | None, change: Change, mark: str) -> Done | None:
+    async def _retract(
+        self, found: Found, reason: str | None, change: Change, mark: str, *, by_operator: bool
+    ) -> Done | None:
         head, now = found.head, self._clock()
         if found.document is not None:
             remains = tombstone(ArticlePublished.model_validate_json(found.document), reason, now)
@@ -345,7 +358,7 @@ class Editor:
             return None
         told = retraction_event(remains, site=self._site, traceparent=change.trace)
         stored = remains.model_dump_json(exclude_none=True).encode()
-        outcome = await self._store.retract(head, change.claim(now), stored, told, mark)
+        outcome = await self._store.retract(head, change.claim(now), stored, told, mark, by_operator=by_operator)
         _count(outcome, "retracted")
         done = Done(head.id, f"{head.version}-{revision}", answers.retracted(remains))
         return await self._settled(outcome, done)
@@ -406,6 +419,8 @@ class Editor:
                 return refusals.was_cancelled(outcome.article_id)
             case "REVOKED":
                 return unauthorised("the key sent is not valid")
+            case "TAKEN_DOWN":
+                return refusals.taken_down()
             case _:
                 return refusals.busy()
 

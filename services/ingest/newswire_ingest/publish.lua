@@ -1,7 +1,9 @@
 -- The atomic steps of publishing. Redis rolls nothing back, so each function reads and checks everything before it writes.
 
--- Whether a key opens nothing any more: it is revoked, its account is disabled, or its time is over. Now in ms.
+-- Whether a key opens nothing any more: it is revoked, its account is disabled, or its time is over. Now in ms. '' is the command
+-- line, which needs no key.
 local function worthless(key, now)
+  if key == '' then return false end
   local hash, expires = unpack(redis.call('HMGET', key, 'hash', 'expires'))
   return not hash or (expires and tonumber(expires) <= tonumber(now))
 end
@@ -35,8 +37,8 @@ end
 
 -- Returns the head's fields that decide, and the state that callers name: 'version-revision', or '' where there is none.
 local function read_head(key)
-  local found = redis.call('HMGET', key, 'version', 'revision', 'status', 'external_id', 'publisher')
-  local head = {status = found[3] or '', external = found[4] or '', publisher = found[5]}
+  local found = redis.call('HMGET', key, 'version', 'revision', 'status', 'external_id', 'publisher', 'retracted_by')
+  local head = {status = found[3] or '', external = found[4] or '', publisher = found[5], retracted_by = found[6]}
   head.state = found[1] and (found[1] .. '-' .. found[2]) or ''
   return head
 end
@@ -98,6 +100,7 @@ local function write(keys, argv)
     return {'REPEAT', owner}
   end
   if head.state ~= sent.state then return {'STALE'} end
+  if sent.what ~= 'nothing' and head.retracted_by == 'operator' then return {'TAKEN_DOWN'} end
   if sent.what ~= 'nothing' and not well_spelt(argv[6], sent.publisher, argv[7]) then return {'MISSPELT'} end
   if sent.what ~= 'nothing' and head.state == '' and not within_quota(keys[9], sent.quota) then return {'OVER_QUOTA'} end
 
@@ -181,7 +184,9 @@ local MAX_UNINDEXED = 10000
 -- KEYS 1 head, 2 stream, 3 dead letters of the article, 4 key of the caller, 5 idempotency record or '', 6 articles,
 --      7 retractions that the index does not show yet, 8 time of the last erasure, then every version document
 -- ARGV 1 state expected, 2 tombstone, 3 event, 4 now (RFC 3339), 5 fingerprint, 6 schema,
---      7 lifetime of the idempotency record (s), 8 article id, 9 mark of this call, 10 now (ms), 11 names of the records of labels
+--      7 lifetime of the idempotency record (s), 8 article id, 9 mark of this call, 10 now (ms), 11 names of the records of labels,
+--      12 'operator' where one retracts it, which keeps the publisher from publishing it again, or '', 13 the field that notes whose
+--      entitlements could read it, 14 the digests of these
 -- Answers REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
 local function retract(keys, argv)
   if worthless(keys[4], argv[10]) then return {'REVOKED'} end
@@ -192,6 +197,7 @@ local function retract(keys, argv)
   if head.state ~= argv[1] then return {'STALE'} end
 
   remember(keys[5], argv[5], argv[8], argv[6], argv[7])
+  if argv[12] ~= '' then redis.call('HSET', keys[1], 'retracted_by', argv[12]) end
   if head.status == 'retracted' then return {'OK', ''} end
   note_erasure(keys[8])
   for i = 9, #keys do
@@ -208,7 +214,7 @@ local function retract(keys, argv)
   count_labels(argv[11], head.publisher, keys[1], '')
   redis.call('HINCRBY', keys[1], 'revision', 1)
   redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', argv[2], 'updated_at', argv[4],
-    'retraction', argv[9])
+    'retraction', argv[9], argv[13], argv[14])
   redis.call('ZADD', keys[7], argv[10], argv[8] .. '.' .. redis.call('HGET', keys[1], 'version'))
   redis.call('ZREMRANGEBYRANK', keys[7], 0, -MAX_UNINDEXED - 1)
   return {'OK', redis.call('XADD', keys[2], '*', '__data__', argv[3])}
@@ -236,6 +242,13 @@ local function cancel(keys, argv)
   return {'OK', ''}
 end
 
+-- Lets the publisher publish an article again that an operator retracted. KEYS head. Answers whether it was so.
+local function release(keys)
+  if redis.call('HGET', keys[1], 'retracted_by') ~= 'operator' then return 0 end
+  return redis.call('HDEL', keys[1], 'retracted_by')
+end
+
+register('release', release)
 register('write', write)
 register('publish_due', publish_due)
 register('retract', retract)

@@ -46,6 +46,12 @@ def republished(article_id: str, status: str) -> Problem:
     return problem(409, "republished", f"Idempotency-Key: {what}", title="Published again", errors=[error])
 
 
+def taken_down() -> Problem:
+    """Say that an operator retracted the article (409)."""
+    detail = "an operator retracted this article; it cannot be published again before an operator releases it"
+    return problem(409, "retracted-by-operator", detail, title="Retracted by an operator")
+
+
 def busy() -> Problem:
     """Say that others change the article all the time (503)."""
     return unavailable("the article is being changed by others all the time; send the request again")

@@ -15,6 +15,7 @@ from newswire.article import Status
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
 from newswire.records import Head, pack, read_head, unpack, version_document
+from newswire.tombstone_readers import matching_entitlements, readers_field
 from newswire_ingest.content import rfc3339
 from newswire_ingest.publish import Version
 from newswire_ingest.taxonomy import label_lines
@@ -33,6 +34,7 @@ Verdict = Literal[
     "CANCELLED",
     "OVER_QUOTA",
     "MISSPELT",
+    "TAKEN_DOWN",
 ]
 Why = Literal["create", "upsert", "change"]
 
@@ -130,16 +132,22 @@ class ArticleStore:
         outcome = await self._claim(claim, "", "unknown") if claim.repeatable else None
         return None if outcome is None or outcome.verdict == "STALE" else outcome
 
-    async def retract(self, head: Head, claim: Claim, tombstone: bytes, event: bytes, mark: str) -> Outcome:
-        """Erase every version and stream entry of an article, and put its tombstone and the event in their place."""
+    async def retract(
+        self, head: Head, claim: Claim, tombstone: bytes, event: bytes, mark: str, *, by_operator: bool = False
+    ) -> Outcome:
+        """Erase every version and stream entry of an article, and put its tombstone and the event in their place.
+
+        Which entitlements could read it is noted: who has one of them may learn that it was withdrawn.
+        """
         keys = self._keys
+        readers = await matching_entitlements(self._redis, keys, head.id, head.version)
         answer = await self.together.call(
             "retract",
             [
                 keys.article(head.id),
                 keys.stream,
                 keys.dead_letters_of(head.id),
-                record_name(keys, claim.caller.key_id),
+                self._key_of(claim),
                 self._idempotency(claim),
                 keys.articles,
                 keys.unindexed_retractions,
@@ -150,9 +158,14 @@ class ArticleStore:
                 *(head.state, tombstone, event, rfc3339(claim.now), claim.fingerprint),
                 *(INGEST_SCHEMA, self._lifetime, head.id, mark),
                 *(milliseconds(claim.now), self._labels),
+                *("operator" if by_operator else "", readers_field(head.version), readers),
             ],
         )
         return _outcome(answer)
+
+    async def release(self, article_id: str) -> bool:
+        """Let a publisher publish an article again that an operator retracted; return whether one had."""
+        return bool(await self.together.call("release", [self._keys.article(article_id)], []))
 
     async def cancel(self, head: Head, claim: Claim) -> Outcome:
         """Take back a scheduled article: nothing of it remains."""
@@ -165,7 +178,7 @@ class ArticleStore:
                 keys.due,
                 keys.articles,
                 keys.external(head.publisher),
-                record_name(keys, claim.caller.key_id),
+                self._key_of(claim),
                 self._idempotency(claim),
                 keys.last_erasure,
             ],
@@ -306,6 +319,10 @@ class ArticleStore:
     @property
     def _labels(self) -> str:
         return self._keys.key("labels", "")
+
+    def _key_of(self, claim: Claim) -> str:
+        """Return the record of the key that a function checks once more; '' for the command line, which has none."""
+        return record_name(self._keys, claim.caller.key_id) if claim.caller.key_id else ""
 
     def _idempotency(self, claim: Claim) -> str:
         return self._keys.key("idempotency", claim.repeatable.digest()) if claim.repeatable else ""

@@ -19,7 +19,7 @@ from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
 from newswire.settings import Settings
 from newswire.signed_tokens import SignedTokens
-from newswire_notify import deadletters_api, deliveries_api, endpoints_api, subscriptions_api
+from newswire_notify import admin_api, deadletters_api, deliveries_api, endpoints_api, subscriptions_api
 from newswire_notify.backlog import Backlogs
 from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
@@ -116,6 +116,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 subscriptions_api.router(subscriptions, entitlements, records, keys, policy, own),
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site), records, keys),
                 deliveries_api.router(subscriptions, Deliveries(queue, records, keys), queue),
+                admin_api.router(subscriptions, records, keys),
                 deadletters_api.router(queue),
                 live_router(tail, places, StreamTokens(records, keys, signed), own),
                 events_router(Pull(records, keys, own.site), tail, places, signed, own),

@@ -1,8 +1,10 @@
 """Events of the stream as readers of the live stream and of pages get them, and which of them a reader asked for."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+
+from redis.asyncio import Redis
 
 from newswire.events import (
     FIELD,
@@ -14,7 +16,9 @@ from newswire.events import (
     decode,
 )
 from newswire.filters import Facts, Filter
+from newswire.keyspace import Keyspace
 from newswire.stream import BEGINNING, Position, position
+from newswire.tombstone_readers import may_know, read_readers
 
 _NOTHING_ASKED = Filter().canonical()
 
@@ -39,6 +43,9 @@ class Entry:
     json: bytes
     """The CloudEvent on one line."""
     facts: Facts
+    version: int = 0
+    readers: frozenset[str] = frozenset()
+    """Of a retraction: the digests of the entitlements that could read the article (`newswire.tombstone_readers`)."""
 
     @property
     def retraction(self) -> bool:
@@ -57,7 +64,15 @@ def entry_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry | None:
     if (read := article_event(fields)) is None:
         return None
     event, payload = read
-    return Entry(position(entry_id.decode()), event.id, payload.id, event.type, event.to_json(), Facts.of(payload))
+    return Entry(
+        position(entry_id.decode()),
+        event.id,
+        payload.id,
+        event.type,
+        event.to_json(),
+        Facts.of(payload),
+        payload.version,
+    )
 
 
 def entry_from_record(event: CloudEvent) -> Entry:
@@ -66,7 +81,17 @@ def entry_from_record(event: CloudEvent) -> Entry:
     _, payload = decode({FIELD.encode(): json})
     if not isinstance(payload, ArticlePublished | ArticleRetracted):
         raise TypeError(f"{event.type} is no event of an article")
-    return Entry(BEGINNING, event.id, payload.id, event.type, json, Facts.of(payload))
+    return Entry(BEGINNING, event.id, payload.id, event.type, json, Facts.of(payload), payload.version)
+
+
+async def with_readers(redis: "Redis", keys: Keyspace, entries: Sequence[Entry | None]) -> list[Entry | None]:
+    """Return the same entries; each retraction with whose entitlements could read its article."""
+    retractions = [entry for entry in entries if entry is not None and entry.retraction]
+    if not retractions:
+        return list(entries)
+    noted = await read_readers(redis, keys, [(entry.article, entry.version) for entry in retractions])
+    known = {id(entry): replace(entry, readers=found) for entry, found in zip(retractions, noted, strict=True)}
+    return [known.get(id(entry), entry) for entry in entries]
 
 
 @dataclass(frozen=True)
@@ -74,22 +99,40 @@ class Asked:
     """What a reader is to get: what all of its filters match, its own, its token's and its account's."""
 
     filters: tuple[Filter, ...] = ()
+    entitlement: Filter | None = None
 
     @classmethod
-    def by(cls, filters: Iterable[Filter | None]) -> "Asked":
+    def by(cls, filters: Iterable[Filter | None], entitlement: Filter | None = None) -> "Asked":
         """Take those filters that there are, and that leave anything out."""
-        return cls(tuple(filter_ for filter_ in filters if filter_ and filter_.canonical() != _NOTHING_ASKED))
+        return cls(
+            tuple(filter_ for filter_ in filters if filter_ and filter_.canonical() != _NOTHING_ASKED), entitlement
+        )
 
     @cached_property
     def meaning(self) -> tuple[str, ...]:
         """The same for all who ask for the same."""
-        return tuple(sorted({filter_.canonical() for filter_ in self.filters}))
+        entitled = () if self.entitlement is None else ("entitled", self.entitlement.canonical())
+        return (*sorted({filter_.canonical() for filter_ in self.filters}), *entitled)
 
     @cached_property
     def searches_text(self) -> bool:
         """Whether words are looked for in the articles, which takes far longer than all else."""
-        return any(filter_.query for filter_ in self.filters)
+        entitled = () if self.entitlement is None else (self.entitlement,)
+        return any(filter_.query for filter_ in (*self.filters, *entitled))
 
     def takes(self, entry: Entry) -> bool:
-        """Tell whether the reader gets an event; a retraction is found by the fields alone, for its text is gone."""
+        """Tell whether the reader gets an event; a retraction is found by the fields alone, for its text is gone.
+
+        Of what its account is not entitled to, the reader does not even learn that it was withdrawn.
+        """
+        if self.entitlement is not None and not entry.retraction and not self.entitlement.matches(entry.facts):
+            return False
+        return self.may_know(entry) and self.passes_filters(entry)
+
+    def passes_filters(self, entry: Entry) -> bool:
+        """Return whether an event is what the reader asks for, whatever its account is entitled to."""
         return all(filter_.matches(entry.facts, text=not entry.retraction) for filter_ in self.filters)
+
+    def may_know(self, entry: Entry) -> bool:
+        """Return whether the reader's account could read what an event retracts, if it retracts something."""
+        return not entry.retraction or may_know(self.entitlement, entry.facts, entry.readers)

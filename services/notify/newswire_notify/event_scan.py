@@ -1,7 +1,7 @@
 """Entries and records decoded and held against a filter: within a budget, and off the event loop where there is much of it."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -71,8 +71,15 @@ class RawEntry(Generic[Place]):
     read: Callable[[], Entry | None]
 
 
-async def scan(raw: Sequence[RawEntry[Place]], asked: Asked, budget: ScanBudget) -> list[tuple[Entry | None, Place]]:
+async def scan(
+    raw: Sequence[RawEntry[Place]],
+    asked: Asked,
+    budget: ScanBudget,
+    with_readers: Callable[[Sequence[Entry | None]], Awaitable[list[Entry | None]]],
+) -> list[tuple[Entry | None, Place]]:
     """Decode entries until the budget is spent, at least one; with each whether it was asked for (else None), and its place.
+
+    ``with_readers`` looks up who may know of retractions, where an entitlement narrows what is asked for.
 
     Raises:
         OffloadError: too much waits to be decoded.
@@ -82,13 +89,21 @@ async def scan(raw: Sequence[RawEntry[Place]], asked: Asked, budget: ScanBudget)
         for each in raw:
             begun = time.thread_time()
             entry = each.read()
-            found = entry if entry is not None and asked.takes(entry) else None
+            decide = asked.passes_filters if entry is not None and entry.retraction else asked.takes
+            found = entry if entry is not None and decide(entry) else None
             budget.spend(each.size, time.thread_time() - begun)
             yield found, each.place
             if budget.spent:
                 return
 
-    return await in_turns(decoded(), sum(each.size for each in raw), searches_text=asked.searches_text)
+    read = await in_turns(decoded(), sum(each.size for each in raw), searches_text=asked.searches_text)
+    if asked.entitlement is None:
+        return read
+    noted = await with_readers([entry for entry, _ in read])
+    return [
+        (entry if entry is not None and asked.may_know(entry) else None, place)
+        for entry, (_, place) in zip(noted, read, strict=True)
+    ]
 
 
 async def in_turns(work: Iterable[Result], size: int, *, searches_text: bool) -> list[Result]:

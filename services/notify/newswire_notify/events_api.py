@@ -72,7 +72,7 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
         wait = _wait(params.get("wait"))
         bound_to = [request.scope["path"], filter_.canonical(), caller_identity(caller)]
         after = await _after(params.get("after"), tokens, bound_to)
-        asked = Asked.by([filter_, caller.entitlement if caller else None])
+        asked = Asked.by([filter_], caller.entitlement if caller else None)
         place = await pull.newest() if after is None else after
         if wait:
             page = await _waited(request, caller, asked, place, limit, wait)

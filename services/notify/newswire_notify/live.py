@@ -25,7 +25,7 @@ from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.keyspace import Keyspace
 from newswire.offload import Deadline, Offload, OffloadError
 from newswire.stream import BEGINNING, Position, newest_entry, position, written
-from newswire_notify.entries import Asked, Entry, Frame, entry_of
+from newswire_notify.entries import Asked, Entry, Frame, entry_of, with_readers
 from newswire_notify.event_scan import RawEntry, ScanBudget, in_turns, scan
 
 log = logging.getLogger(__name__)
@@ -145,6 +145,7 @@ class Tail:
         """All that came after this is remembered."""
         self._stopping: asyncio.Event | None = None
         self._analysing = Offload("live", workers=1)
+        self._with_readers = partial(with_readers, redis, keys)
 
     @property
     def ended(self) -> bool:
@@ -282,7 +283,7 @@ class Tail:
                     if not page:
                         return
                     budget = budget.renewed()
-                    read = await scan([_raw(*each) for each in page], asked, budget)
+                    read = await scan([_raw(*each) for each in page], asked, budget, self._with_readers)
                     reached = read[-1][1]
                     wanted = [entry.frame for entry, _ in read if entry is not None]
                 for at in range(0, len(wanted), TOGETHER):
@@ -329,6 +330,8 @@ class Tail:
             entry = entry_of(entry_id, fields)
             if entry is not None and len(entry.json) > INLINE_TEXT_BYTES and self._text_is_searched():
                 await self._analysing.run(partial(_analyse, entry), ANALYSIS_SECONDS)
+            if entry is not None and entry.retraction:
+                [entry] = await self._with_readers([entry])
             self._after = position(entry_id.decode())
             if entry is not None:
                 self._hand_out(entry)
@@ -343,9 +346,10 @@ class Tail:
         self._forgotten = newest
         while len(found) < REMEMBERED and size < REMEMBERED_BYTES:
             page = await self._redis.xrevrange(self._keys.stream, before, count=PAGE)
-            for entry_id, fields in page:
+            read = await self._with_readers([entry_of(*each) for each in page])
+            for (entry_id, _), entry in zip(page, read, strict=True):
                 self._forgotten = position(entry_id.decode())
-                if (entry := entry_of(entry_id, fields)) is not None:
+                if entry is not None:
                     found.appendleft(entry)
                     size += len(entry.json)
             if len(page) < PAGE:

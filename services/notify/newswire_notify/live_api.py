@@ -74,7 +74,7 @@ class Admitted:
 
     def asked(self, filter_: Filter) -> Asked:
         """Return what they get of what they ask for."""
-        return Asked.by([filter_, self.token_filter, self.caller.entitlement if self.caller else None])
+        return Asked.by([filter_, self.token_filter], self.caller.entitlement if self.caller else None)
 
     @property
     def account(self) -> str | None:

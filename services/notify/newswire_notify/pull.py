@@ -20,7 +20,7 @@ from newswire.keyspace import Keyspace
 from newswire.records import unpack
 from newswire.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 from newswire.stream import BEGINNING, Position, newest_entry, position, written
-from newswire_notify.entries import Asked, Entry, entry_from_record, entry_of
+from newswire_notify.entries import Asked, Entry, entry_from_record, entry_of, with_readers
 from newswire_notify.event_scan import RawEntry, ScanBudget, scan
 
 TOGETHER = 50
@@ -69,6 +69,7 @@ class Pull:
         self._redis = redis
         self._keys = keys
         self._site = site
+        self._with_readers = partial(with_readers, redis, keys)
 
     async def newest(self) -> Position:
         """Return where the stream ends; where it has not begun, a place before its first entry that is not `BEGINNING`."""
@@ -117,7 +118,7 @@ class Pull:
         while not budget.spent:
             if isinstance(place, InRecords):
                 if records := await self._records(place, budget.next_count(TOGETHER)):
-                    for entry, recorded in await scan(records, asked, budget):
+                    for entry, recorded in await scan(records, asked, budget, self._with_readers):
                         place = recorded
                         yield entry, recorded
                     continue
@@ -132,7 +133,7 @@ class Pull:
                 place = InRecords(await self.newest(), retractions=True)
                 yield None, place
                 continue
-            for entry, behind in await scan([_raw(*each) for each in page], asked, budget):
+            for entry, behind in await scan([_raw(*each) for each in page], asked, budget, self._with_readers):
                 place = behind
                 yield entry, behind
             if len(page) < count and not budget.spent:

@@ -31,6 +31,7 @@ from newswire_search.index import (
     FACETS,
     Asked,
     Kind,
+    ReaderIndex,
     Reading,
     Retracted,
     SearchPage,
@@ -205,7 +206,7 @@ async def _cursor_scope(request: Request, caller: Annotated[Caller | None, Depen
 ApiCursors = Annotated[CursorScope, Depends(_cursor_scope)]
 
 
-def router(index: Reading) -> APIRouter:
+def router(index: ReaderIndex) -> APIRouter:
     """Return the paths of the readers' API on an index."""
     routes = APIRouter(prefix="/v1/search", tags=["search"], dependencies=[Depends(reader)])
 
@@ -377,13 +378,15 @@ async def named(index: Reading, ids: Sequence[str], entitlement: Filter | None) 
     return SearchRequest(entitlement=entitlement), SearchPage(len(articles), articles, dict.fromkeys(FACETS, ()))
 
 
-async def read(index: Reading, article_id: str, entitlement: Filter | None) -> Mapping[str, Any] | Retracted | None:
+async def read(index: ReaderIndex, article_id: str, entitlement: Filter | None) -> Mapping[str, Any] | Retracted | None:
     """Look up one article; what cannot be an id is no article, nor is what the caller may not read."""
     if not _ARTICLE_ID.fullmatch(article_id):
         return None
     async with reachable():
         found = await index.get(article_id)
-    return found if isinstance(found, Retracted) or (found and may_read(entitlement, found)) else None
+    if isinstance(found, Retracted):
+        return found if entitlement is None or await index.may_know(article_id, entitlement) else None
+    return found if found and may_read(entitlement, found) else None
 
 
 def present(found: Mapping[str, Any] | Retracted | None) -> Mapping[str, Any]:

@@ -265,6 +265,14 @@ class Reading(Protocol):
         ...
 
 
+class ReaderIndex(Reading, Protocol):
+    """An index as readers may see it, which also knows who may learn of a retraction."""
+
+    async def may_know(self, article_id: str, entitlement: Filter) -> bool:
+        """Return whether a reader with an entitlement may learn that an article was retracted."""
+        ...
+
+
 class ArticleIndex(Reading, Protocol):
     """An index of articles. Every method but ``close`` raises `newswire.consume.Unavailable` while the index is down."""
 

@@ -26,7 +26,7 @@ from newswire_search.api import Entitlement, alike, corrected, find, find_some_w
 from newswire_search.cursor import CursorScope, scope_of
 from newswire_search.facets import respelled
 from newswire_search.feed import links_to
-from newswire_search.index import FACETS, Reading, SearchPage, SearchRequest
+from newswire_search.index import FACETS, ReaderIndex, SearchPage, SearchRequest
 from newswire_search.links import Choice, applied, choices, path_of, slug_of, with_cursor, with_query
 from newswire_search.offload import offload
 from newswire_search.parameters import SCALARS, SearchParams
@@ -90,7 +90,7 @@ class PageRoute(APIRoute):
         return handle_or_explain
 
 
-def router(index: Reading) -> APIRouter:
+def router(index: ReaderIndex) -> APIRouter:
     """Return the pages on an index."""
     routes = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(reader)])
 

@@ -13,8 +13,10 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.filters import Filter
+from newswire.filters import Facts, Filter
 from newswire.keyspace import Keyspace
+from newswire.records import read_head
+from newswire.tombstone_readers import may_know, read_readers
 from newswire_search.index import Beginning, Completion, Day, Reading, Retracted, SearchPage, SearchRequest
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,22 @@ class ErasureAware:
         if found is None or isinstance(found, Retracted) or await self._kept([found]):
             return found
         return Retracted(article_id, found["version"])
+
+    async def may_know(self, article_id: str, entitlement: Filter) -> bool:
+        """Return whether a reader with an entitlement may learn that an article was retracted.
+
+        What cannot be decided is not told: the article has no tombstone, or the record cannot be read at the moment.
+        """
+        try:
+            async with asyncio.timeout(PATIENCE):
+                head = await read_head(self._records, self._keys, article_id)
+                if head is None or head.tombstone is None:
+                    return False
+                [readers] = await read_readers(self._records, self._keys, [(article_id, head.version)])
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("the record cannot be asked who may learn of a retraction", extra={"reason": repr(error)})
+            return False
+        return may_know(entitlement, Facts.of(head.tombstone), readers)
 
     async def days(self, request: SearchRequest) -> Sequence[Day]:
         """Return days with their counts, as `newswire_search.index.Reading.days` does."""

@@ -1,0 +1,48 @@
+"""Search answers 410 to those who could read a retracted article, and 404 to all others."""
+
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from newswire.article import Tombstone
+from newswire.filters import Filter
+from newswire.keyspace import Keyspace
+from newswire.tombstone_readers import digest_of, readers_field
+from newswire_search.api import read
+from newswire_search.index import Reading, Retracted
+from newswire_search.reading import ErasureAware
+
+FERRY, NIGHT = Filter(query="ferry"), Filter(metadata={"desk": "night"})
+TOMBSTONE = Tombstone(id="a1", version=1, publisher="harbour", topics=["Ferries"], retracted_at="2026-02-03T04:05:06Z")
+
+
+class OnlyRetracted:
+    """An index in which every article is retracted."""
+
+    async def get(self, article_id: str) -> Retracted:
+        return Retracted(article_id, 1)
+
+
+@pytest.mark.parametrize(
+    ("entitlement", "told"),
+    [
+        (None, True),
+        (FERRY, True),
+        (NIGHT, False),
+        (Filter(query="tram"), False),
+        (Filter(topics=["Ferries"]), True),
+        (Filter(topics=["Bridges"]), False),
+    ],
+)
+async def test_a_retraction_is_told_to_those_who_could_read_it(
+    redis: Redis, namespace: str, entitlement: Filter | None, told: bool
+) -> None:
+    keys = Keyspace(namespace)
+    head: dict[str, Any] = {"id": "a1", "status": "retracted", "version": 1, "revision": 1, "publisher": "harbour"}
+    noted = {"tombstone": TOMBSTONE.model_dump_json(), readers_field(1): digest_of(FERRY)}
+    await redis.hset(keys.article("a1"), mapping=head | noted)
+    readable = ErasureAware(cast("Reading", OnlyRetracted()), redis, keys)
+    assert (await read(readable, "a1", entitlement) is not None) is told
+    if entitlement is not None:
+        assert await read(readable, "a2", entitlement) is None  # there is no record of it
