@@ -151,7 +151,7 @@ def _answer(reply: _Reply) -> Answer:
             Verdict(reply.document.get("effect", Verdict.CREATED if reply.status == 201 else Verdict.UNCHANGED)),
             changed=tuple(reply.document.get("changed", ())),
         )
-    kind = str(_problem(reply).get("type", "")).rpartition("/")[2]
+    kind = str(_problem(reply).get("type", "")).rpartition(":")[2]
     if kind in _LEFT:
         return Answer(Verdict.LEFT, _LEFT[kind])
     return Answer(Verdict.FAILED, f"{reply.status} {_reason(reply)}")
