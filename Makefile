@@ -30,7 +30,7 @@ lint: install ## check style, format and types
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy $(SOURCES)
-	@for member in $(MEMBERS); do (cd $$member && $(CURDIR)/$(BIN)/deptry -v newswire* 2>&1 | grep -v '^Scanning') || exit 1; done
+	@for member in $(MEMBERS); do (cd $$member && $(CURDIR)/$(BIN)/deptry newswire*) || exit 1; done
 
 format: install ## format the sources
 	$(BIN)/ruff check --fix-only --quiet $(SOURCES)
