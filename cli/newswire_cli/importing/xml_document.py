@@ -43,7 +43,8 @@ def _parsed(text: str) -> tuple[etree._Element, list[str]]:
             return _strictly(repaired), said
         except etree.XMLSyntaxError as error:
             first = first or error
-    if (root := _recovered(clean)) is not None:
+    too_deep = first is not None and "depth" in str(first).lower()
+    if not too_deep and (root := _recovered(clean)) is not None:
         return root, [*notes, "markup"]
     raise broken(first) if first else Unreadable("broken XML")
 
