@@ -260,7 +260,7 @@ class ElasticsearchIndex:
         found: list[tuple[Mapping[str, Any], tuple[Any, ...]]] = []
         for _ in range(CANDIDATE_ROUNDS):
             answer = await self._candidates(request, after.shown, key, pit, opened)
-            pit, hits = answer["pit_id"], answer["hits"].get("hits", [])
+            pit, hits = answer["pit_id"], _hits(answer)
             current, counts = await self._still_found(request, [hit["_id"] for hit in hits], counting=not counted)
             counted = counted or counts
             found += [(current[hit["_id"]], tuple(hit["sort"])) for hit in hits if hit["_id"] in current]
@@ -554,11 +554,11 @@ def _unneeded(request: SearchRequest) -> list[str]:
 
 
 def _ids(answer: Body) -> list[str]:
-    return [hit["_id"] for hit in answer["hits"].get("hits", [])]
+    return [hit["_id"] for hit in _hits(answer)]
 
 
 def _following(answer: Body, request: SearchRequest) -> Position | None:
-    hits = answer["hits"].get("hits", [])
+    hits = _hits(answer)
     if len(hits) <= request.limit:
         return None
     if request.sort is not Sort.RELEVANCE:
@@ -573,3 +573,9 @@ def _counts(answer: Body, request: SearchRequest) -> Mapping[str, Sequence[Facet
 def _page_of(answer: Body, request: SearchRequest) -> SearchPage:
     articles = [hit["_source"]["article"] for hit in answer["hits"].get("hits", [])[: request.limit]]
     return SearchPage(answer["hits"]["total"]["value"], articles, _counts(answer, request), _following(answer, request))
+
+
+def _hits(answer: Mapping[str, Any]) -> list[Any]:
+    """Return the hits of an answer. One that was narrowed by ``filter_path`` leaves out what is empty, `hits` itself too."""
+    found: list[Any] = answer.get("hits", {}).get("hits", [])
+    return found
