@@ -101,6 +101,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         "The Idempotency-Key belongs to a request whose scheduled article was cancelled.",
         "Send a fresh key to create the article again.",
     ),
+    "retracted-by-operator": ProblemType(
+        409,
+        "An operator retracted this article, and it stays down.",
+        "Ask the operator to release it; `detail` says why it was retracted.",
+    ),
     "cursor-expired": ProblemType(410, "The cursor is too old.", "Begin again with the first page."),
     "ended-by-operator": ProblemType(
         410, "An operator ended this subscription.", "`detail` says why; ask the operator, or subscribe again."

@@ -167,6 +167,8 @@ async def test_no_address_takes_a_parameter_that_it_does_not_know(
         url = path.format_map(_Ids())
         for method in methods:
             body = right(method.upper(), path, "http://127.0.0.1:9") if path.startswith(PATH) else None
+            if "/admin/" in path and method != "get":
+                body = {"reason": "an order of a court"}
             answer = await http.request(method, f"{url}?nowhere=1", json=body, headers=everything)
             assert answer.status_code == 422, (method, path, answer.text)
             assert [e["field"] for e in answer.json()["errors"] if e["field"] == "nowhere"], (method, path, answer.text)
