@@ -24,9 +24,10 @@ def read(source: Source) -> Iterator[Found]:
     items = (
         [root] if root.tag != f"{NAR}newsMessage" else [item for part in root.iter(f"{NAR}itemSet") for item in part]
     )
+    items = [item for item in items if isinstance(item.tag, str)]
+    if not items:
+        yield Fault(source.name, line_of(root), "holds no items")
     for item in items:
-        if not isinstance(item.tag, str):
-            continue
         name = local_name(item)
         if name == "newsItem":
             yield _story(source.name, item, notes)
