@@ -66,7 +66,7 @@ def _set_environment(host: str, port: int, data_dir: Path, redis_url: str) -> No
         "NEWSWIRE_DATA_DIR": str(data_dir),
     }
     os.environ.setdefault("NEWSWIRE_PUBLIC_URL", _address(host, port))
-    # Whoever can reach this server could otherwise have it call addresses inside the network that it stands in.
+    # Any client of this server could otherwise make it call addresses inside the network that it stands in.
     os.environ.setdefault("NEWSWIRE_WEBHOOK_ALLOW_PRIVATE", "true" if is_loopback(host) else "false")
 
 

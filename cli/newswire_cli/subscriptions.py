@@ -76,7 +76,7 @@ def resume(subscription: Id, data_dir: DataDir = None) -> None:
         while (found := await subscriptions.find(subscription)) is not None:
             try:
                 if not await subscriptions.resume(found, PausedBy.OPERATOR):
-                    continue  # somebody else changed it meanwhile
+                    continue  # another process changed it meanwhile
             except NotChanged as error:
                 fail(f"{subscription} cannot be resumed: {error}")
             details = {"account": found.account}
@@ -91,7 +91,7 @@ def resume(subscription: Id, data_dir: DataDir = None) -> None:
 
 @app.command()
 def end(subscription: Id, reason: Reason, data_dir: DataDir = None) -> None:
-    """End a subscription for good; its owner is told why for 30 days."""
+    """End a subscription for good; its owner can read why for 30 days."""
 
     async def work(store: Store) -> bool:
         from newswire.audit import COMMAND_LINE, Act, record

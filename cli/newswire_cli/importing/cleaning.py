@@ -1,4 +1,4 @@
-"""Characters and addresses that the API refuses, left out of a story before it is sent. What is left out is told."""
+"""Characters and addresses that the API refuses, removed from a story before it is sent, with a remark."""
 
 from collections.abc import Callable
 from typing import Any
