@@ -74,8 +74,7 @@ def test_the_wheels_install_into_an_empty_environment_and_run(tmp_path: Path) ->
         run(python, "-I", "-c", IMPORT_ALL, package)
     running = Running(tmp_path / "data", "--no-samples", command=[str(tmp_path / "venv" / "bin" / "newswire")])
     try:
-        running.until_told("q=press+rolled")
-        assert running.get("/readyz").status_code == 200, running.get("/readyz").text
+        running.until_ready()
         assert running.get("/").status_code == 200
     finally:
         assert running.interrupt() == 0

@@ -71,6 +71,13 @@ class Running:
     def until_told(self, text: str) -> str:
         return self.until(lambda: self.told if text in self.told else None)
 
+    def until_ready(self) -> None:
+        """Wait until every part says that it can work: the filters of subscriptions are read after the first answer."""
+        deadline = time.monotonic() + START_DEADLINE
+        while (answer := self.get("/readyz")).status_code != 200:
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.05)
+
     def credentials(self) -> dict[str, str]:
         lines = (self.data_dir / "credentials.env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines)

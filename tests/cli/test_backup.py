@@ -238,7 +238,7 @@ def test_what_cannot_be_backed_up_or_restored_is_told_in_one_line(start: Start, 
     assert "not empty" in occupied.stderr
     elsewhere_on_it = newswire("restore", str(file), NEWSWIRE_REDIS_URL=address, NEWSWIRE_NAMESPACE="other")
     assert elsewhere_on_it.returncode == 0, elsewhere_on_it.stderr
-    assert running.get("/readyz").status_code == 200
+    running.until_ready()
 
 
 def test_an_archive_knows_whether_it_is_whole(tmp_path: Path) -> None:

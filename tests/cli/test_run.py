@@ -36,7 +36,7 @@ def test_first_start_shows_the_whole_way_and_the_second_finds_it_again(start: St
     lines = [line for line in told.splitlines() if line.strip().startswith("published in ")]
     assert len(lines) == 6, told
     assert all(" searchable after " in line and " delivered after " in line for line in lines)
-    assert running.get("/readyz").status_code == 200
+    running.until_ready()
     subscriptions = httpx.get(f"{running.site}/v1/subscriptions", headers=running.key("SUBSCRIBER"), trust_env=False)
     assert "newswire-samples" not in subscriptions.text
     found = ids(running, "/v1/search?limit=100")

@@ -1,5 +1,6 @@
 """What holds for Elasticsearch alone."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -31,6 +32,17 @@ async def test_two_namespaces_on_one_server_do_not_see_each_other(
     await put(theirs, retract("a1", 1))
     assert await found(ours) == ["a1"]
     assert await ours.get("b1") is None
+
+
+async def test_a_batch_is_visible_only_once_all_of_it_is(elasticsearch_index: ElasticsearchIndex) -> None:
+    await put(elasticsearch_index, publish("a1", "Ferry"), publish("a2", "Ferry"))
+    correction = publish("a1", "Airship", version=2)
+    waiting = asyncio.create_task(elasticsearch_index.until_visible([correction, publish("a2")]))
+    await asyncio.wait([waiting], timeout=3 * module.VISIBLE_POLL)
+    assert not waiting.done(), "the last one is visible, the first is not even written"
+    await elasticsearch_index.write([correction])
+    await waiting
+    assert await found(elasticsearch_index, "airship") == ["a1"]
 
 
 @pytest.mark.parametrize(("text", "body"), [(True, True), (True, False), (False, True), (False, False)])

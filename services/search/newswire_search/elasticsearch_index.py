@@ -177,19 +177,43 @@ class ElasticsearchIndex:
         return [item["index"] for item in answer["items"]]
 
     async def until_visible(self, operations: Sequence[Operation]) -> None:
-        """Wait for the refresh after the last of these operations.
+        """Wait until a search sees each of these operations, or a later one of the same article.
 
-        Asks for what a search would see of one document rather than writing with ``refresh=wait_for``, which would hold up
-        each batch for a refresh interval, or with ``refresh=true``, which would make a segment per batch.
+        The last one is asked for first: most often the others have come with it. But shards, and the parts of a batch that
+        the server had at the same time, can be refreshed one before the other.
+
+        Asks what a search would see rather than writing with ``refresh=wait_for``, which would hold up each batch for a
+        refresh interval, or with ``refresh=true``, which would make a segment per batch.
         """
-        last = operations[-1]
+        newest = {operation.id: operation for operation in sorted(operations, key=lambda operation: operation.version)}
         deadline = time.monotonic() + VISIBLE_DEADLINE
-        while time.monotonic() < deadline:
-            async with translated():
-                seen = await self._source(last.id, realtime=False, includes=["version", "retracted"])
-            if seen is not None and _has_come(last, seen):
-                return
-            await asyncio.sleep(VISIBLE_POLL)
+        async with translated():
+            for awaited in ([newest[operations[-1].id]], list(newest.values())):
+                while awaited and time.monotonic() < deadline:
+                    seen = await self._seen([operation.id for operation in awaited[:CHUNK]])
+                    missing = [each for each in awaited[:CHUNK] if not _has_come(each, seen.get(each.id))]
+                    awaited = missing + awaited[CHUNK:]
+                    if missing:
+                        await asyncio.sleep(VISIBLE_POLL)
+
+    async def _seen(self, ids: Sequence[str]) -> dict[str, Body]:
+        """Return version and state of those of some articles that a search sees now."""
+        answer = await self._healing(
+            lambda: self._client.search(
+                index=self.alias,
+                query={"ids": {"values": list(ids)}},
+                size=len(ids),
+                sort="_doc",
+                track_total_hits=False,
+                source=False,
+                docvalue_fields=["version", "retracted"],
+                filter_path="timed_out,_shards.failed,hits.hits._id,hits.hits.fields",
+            )
+        )
+        return {
+            hit["_id"]: {name: values[0] for name, values in hit["fields"].items()}
+            for hit in _hits(whole(answer.body))
+        }
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
@@ -355,7 +379,7 @@ class ElasticsearchIndex:
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return what the index holds under an id."""
         async with translated():
-            source = await self._source(article_id, realtime=True, includes=None)
+            source = await self._source(article_id)
         if source is None:
             return None
         if source["retracted"]:
@@ -431,11 +455,9 @@ class ElasticsearchIndex:
             )
         return [hit["_source"]["article"] for hit in whole(answer.body)["hits"]["hits"]]
 
-    async def _source(self, article_id: str, *, realtime: bool, includes: list[str] | None) -> Body | None:
+    async def _source(self, article_id: str) -> Body | None:
         try:
-            answer = await self._client.get(
-                index=self.alias, id=article_id, realtime=realtime, source_includes=includes
-            )
+            answer = await self._client.get(index=self.alias, id=article_id)
         except NotFoundError as error:
             if error.error == "index_not_found_exception":
                 await self.ensure()
@@ -526,7 +548,9 @@ def _index_action(operation: Operation) -> tuple[Body, Body]:
     return {"index": {"_id": operation.id, "version": operation.version, "version_type": version_type}}, document
 
 
-def _has_come(operation: Operation, seen: Body) -> bool:
+def _has_come(operation: Operation, seen: Body | None) -> bool:
+    if seen is None:
+        return False
     if seen["version"] == operation.version:
         return isinstance(operation, Publish) or bool(seen["retracted"])
     return bool(seen["version"] > operation.version)
