@@ -35,6 +35,8 @@ def operations(
     """Make the routes that every app has."""
     router = APIRouter(tags=["operations"])
 
+    asked = _shared_while_asking(checks)
+
     @router.get("/healthz", summary="Is the process alive?")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
@@ -45,8 +47,7 @@ def operations(
         responses=problems("not-ready"),
     )
     async def readyz() -> dict[str, object]:
-        answers = dict(zip(checks, await asyncio.gather(*map(_ask, checks.values())), strict=True))
-        troubles: dict[str, str | None] = {**answers, **app.state.loop_troubles}
+        troubles: dict[str, str | None] = {**await asked(), **app.state.loop_troubles}
         if app.state.stopping.is_set():
             troubles["process"] = "is stopping"
         return summary(troubles, "ready")
@@ -55,6 +56,7 @@ def operations(
         "/metrics",
         summary="Metrics in the Prometheus text format",
         response_class=Response,
+        dependencies=[COSTLY],
         responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
     )
     async def metrics() -> Response:
@@ -107,6 +109,24 @@ def _made_once(make: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
         return kept[0]
 
     return made
+
+
+def _shared_while_asking(
+    checks: Mapping[str, Callable[[], Awaitable[str | None]]],
+) -> Callable[[], Awaitable[dict[str, str | None]]]:
+    """Return what asks all checks at once. Requests that come meanwhile share the answer: any number cost as much as one."""
+    asking: asyncio.Task[dict[str, str | None]] | None = None
+
+    async def ask_all() -> dict[str, str | None]:
+        return dict(zip(checks, await asyncio.gather(*map(_ask, checks.values())), strict=True))
+
+    async def shared() -> dict[str, str | None]:
+        nonlocal asking
+        if asking is None or asking.done():
+            asking = asyncio.create_task(ask_all())
+        return await asyncio.shield(asking)  # one client that leaves takes the answer from no other
+
+    return shared
 
 
 async def _ask(check: Callable[[], Awaitable[str | None]]) -> str | None:

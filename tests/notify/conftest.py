@@ -36,7 +36,7 @@ DAY = 86_400.0
 RETENTION = Retention(ended=7 * DAY, dead=30 * DAY, stream=7 * DAY, history_bytes=1_000_000, dead_count=1000)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 15) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while True:
             result = condition()

@@ -196,7 +196,7 @@ async def test_it_waits_for_what_is_to_come(site: Site, redis: Redis, keys: Keys
     assert not waiting.done()
     article = await site.publish("A ferry")
     for task in (waiting, from_nothing):
-        page = await asyncio.wait_for(task, 15)
+        page = await asyncio.wait_for(task, 60)
         assert [event["id"] for event in page["events"]] == [f"{article['id']}.1"]
     page = await site.page(page["next"], wait=1)
     assert (page["events"], page["more"]) == ([], False)
@@ -210,7 +210,7 @@ async def test_it_waits_for_what_is_to_come(site: Site, redis: Redis, keys: Keys
     assert refused.status_code == 429
     assert (await site.page(page["next"], key=key.token))["events"] == []  # who does not wait takes no place
     await entitle_account(redis, keys, "Reading Room", Filter(topics=["Ferries"]))
-    assert [(await asyncio.wait_for(task, 15))["events"] for task in held] == [[], []]
+    assert [(await asyncio.wait_for(task, 60))["events"] for task in held] == [[], []]
 
 
 NO_CURSORS = ["yesterday", "", "r", "rW10", "rWyIxLTAiLDEsMiwzXQ", "1-0-0", "-1", "r" + "A" * 200, "r\u00e9"]

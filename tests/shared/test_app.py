@@ -91,6 +91,27 @@ async def test_readiness_names_what_is_not_ready(redis: Redis) -> None:
         assert answer.json()["checks"] == {"a: x": "ok", "a: y": "the index is away", "a: z": "OSError('no route')"}
 
 
+async def test_many_who_ask_for_readiness_at_once_cost_one_look(redis: Redis) -> None:
+    looks, go_on = 0, asyncio.Event()
+
+    async def slow() -> str | None:
+        nonlocal looks
+        looks += 1
+        await go_on.wait()
+        return None
+
+    async with client(redis, Service("a", checks={"x": slow})) as (http, _):
+        asking = [asyncio.create_task(http.get("/readyz")) for _ in range(20)]
+        for _ in range(500):  # turns of the event loop: enough for all to ask
+            await asyncio.sleep(0)
+        assert looks == 1
+        asking[0].cancel()
+        go_on.set()
+        assert {(await each).status_code for each in asking[1:]} == {200}
+        assert (await http.get("/readyz")).status_code == 200
+        assert looks == 2, "who asks later gets no kept answer"
+
+
 async def test_reading_is_open_to_other_sites_on_errors_and_preflights_too(redis: Redis) -> None:
     origin = {"Origin": "https://other.example"}
     asking = {**origin, "Access-Control-Request-Method": "GET"}

@@ -73,7 +73,7 @@ async def consuming(redis: Redis, keys: Keyspace, handler: Handler, **options: A
         await asyncio.wait_for(task, 10)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 10) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while True:
             result = condition()
