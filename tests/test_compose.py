@@ -106,6 +106,14 @@ def test_each_network_joins_only_what_has_to_talk() -> None:
     }
 
 
+def test_only_the_networks_of_the_gateway_are_believed_to_be_proxies() -> None:
+    """A reader in a private network could otherwise name any address as its own."""
+    networks = yaml.safe_load(FILES[0].read_text())["networks"]
+    subnets = [networks[name]["ipam"]["config"][0]["subnet"] for name in ("services", "outside")]
+    for name in ("ingest", "search", "notify"):
+        assert COMPOSE[name]["environment"]["NEWSWIRE_TRUSTED_PROXIES"] == ",".join(["127.0.0.1", *subnets])
+
+
 def test_every_password_comes_from_the_file_that_make_writes(tmp_path: Path) -> None:
     text = FILES[0].read_text()
     named = set(re.findall(r"\$\{(\w+_PASSWORD):\?", text))
