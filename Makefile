@@ -5,6 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 MEMBERS := shared services/ingest services/search services/notify cli
 SOURCES := $(wildcard shared services cli tests bench)
+# Installs in a third of pip's time; where it reaches no index, pip takes over.
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help: ## list the targets
@@ -14,9 +16,10 @@ install: .venv/installed ## set up .venv with everything that is needed
 
 .venv/installed: requirements.lock $(MEMBERS:%=%/pyproject.toml)
 	@test -n "$(PYTHON)" || { echo "Newswire needs Python 3.11 or newer with venv (on Debian: python3-venv)." >&2; exit 1; }
-	@echo "Setting up .venv (once, about a minute) ..."
+	@echo "Setting up .venv (once, half a minute) ..."
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --require-hashes -r requirements.lock
+	@sed -n '/^uv==/,/^ *# via/p' requirements.lock > .venv/uv.lock && $(PIP) install --require-hashes -r .venv/uv.lock
+	@$(UV) --require-hashes -r requirements.lock || $(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation $(MEMBERS:%=-e %)
 	@touch $@
 
