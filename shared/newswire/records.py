@@ -3,6 +3,7 @@
 Used by whoever must know what is published now: reindexing, retries and replays.
 """
 
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,18 +16,27 @@ from newswire.events import ArticlePublished
 from newswire.keyspace import Keyspace
 
 LEVEL = 3
-_compressor = zstandard.ZstdCompressor(level=LEVEL)
-_decompressor = zstandard.ZstdDecompressor()
+
+
+class _Zstandard(threading.local):
+    """A compressor and a decompressor for each thread: one that two threads use at once corrupts what both of them do."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstandard = _Zstandard()
 
 
 def pack(document: bytes) -> bytes:
-    """Return a version document as it is stored: a Zstandard frame (RFC 8878). Not for several threads at once."""
-    return _compressor.compress(document)
+    """Return a version document as it is stored: a Zstandard frame (RFC 8878)."""
+    return _zstandard.compressor.compress(document)
 
 
 def unpack(stored: bytes) -> bytes:
     """Return the JSON of a stored version document. Records from before there were frames hold it as it is."""
-    return _decompressor.decompress(stored) if stored.startswith(zstandard.FRAME_HEADER) else stored
+    return _zstandard.decompressor.decompress(stored) if stored.startswith(zstandard.FRAME_HEADER) else stored
 
 
 @dataclass(frozen=True, slots=True)

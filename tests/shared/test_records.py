@@ -1,6 +1,8 @@
 """Version documents are packed where they are stored, and read as they were written, from before and after."""
 
 import json
+import random
+from concurrent.futures import ThreadPoolExecutor
 
 from redis.asyncio import Redis
 
@@ -15,6 +17,16 @@ def test_a_packed_document_is_small_and_comes_back_byte_for_byte() -> None:
     assert len(pack(DOCUMENT)) < len(DOCUMENT) / 3
     for document in (DOCUMENT, b"{}", b"", b'"\xc3\xa9"'):
         assert unpack(pack(document)) == document
+
+
+def test_threads_pack_and_unpack_at_the_same_time() -> None:
+    documents = [random.Random(seed).randbytes(1_000_000).hex().encode() for seed in range(4)]
+
+    def again(document: bytes) -> bool:
+        return all(unpack(pack(document)) == document for _ in range(10))
+
+    with ThreadPoolExecutor(len(documents)) as threads:
+        assert all(threads.map(again, documents))
 
 
 async def test_records_of_an_earlier_release_are_read_as_well(redis: Redis, namespace: str) -> None:
