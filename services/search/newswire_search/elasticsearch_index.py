@@ -211,8 +211,7 @@ class ElasticsearchIndex:
             )
         )
         return {
-            hit["_id"]: {name: values[0] for name, values in hit["fields"].items()}
-            for hit in _hits(whole(answer.body))
+            hit["_id"]: {name: values[0] for name, values in hit["fields"].items()} for hit in _hits(whole(answer.body))
         }
 
     async def search(self, request: SearchRequest) -> SearchPage:
