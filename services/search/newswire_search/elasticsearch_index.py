@@ -206,7 +206,7 @@ class ElasticsearchIndex:
                 sort="_doc",
                 track_total_hits=False,
                 source=False,
-                docvalue_fields=["version", "retracted"],
+                docvalue_fields=[{"field": "version"}, {"field": "retracted"}],
                 filter_path="timed_out,_shards.failed,hits.hits._id,hits.hits.fields",
             )
         )
