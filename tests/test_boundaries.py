@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 SERVICES = {"newswire_ingest", "newswire_search", "newswire_notify"}
-MAY_IMPORT = {"shared": set(), "cli": SERVICES, **{f"services/{name[9:]}": {name} for name in SERVICES}}
+MAY_IMPORT = {"shared": set(), "cli": SERVICES, **{f"services/{name[9:]}": {name} for name in sorted(SERVICES)}}
 
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
