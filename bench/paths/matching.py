@@ -24,6 +24,7 @@ from newswire.app import open_redis
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
 from newswire.functions import Argument
+from newswire_notify.account_limits import NO_LIMITS
 from newswire_notify.matcher import Index, Matcher, keys_of
 from newswire_notify.queue import Queue
 from newswire_notify.settings import NotifySettings
@@ -177,7 +178,7 @@ async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter]
             for number in range(at, min(at + CHUNK, numbers.stop)):
                 digest, asked = meanings[number % len(meanings)]
                 pipe.fcall(
-                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, "0-0", numbers.stop, 0, "", "",
+                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, "0-0", NO_LIMITS, 0, "", "",
                     "schema", 1, "url", "https://example.com/hook", "status", "active", *asked,
                 )  # fmt: skip
             await pipe.execute()

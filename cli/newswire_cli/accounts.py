@@ -90,14 +90,15 @@ def set_(
     """Say what an account may read."""
 
     async def work(store: Store) -> bool:
-        from pydantic import ValidationError
+        from pydantic import TypeAdapter, ValidationError
 
-        from newswire.filters import Filter
+        from newswire.filters import Filter, SentFilter
         from newswire.problems import from_validation_error
         from newswire.registry import entitle_account
 
         try:
-            filter_ = None if entitlement == "null" else Filter.model_validate_json(entitlement)
+            sent: TypeAdapter[Filter] = TypeAdapter(SentFilter)
+            filter_ = None if entitlement == "null" else sent.validate_json(entitlement)
         except ValidationError as error:
             fail(f"--entitlement is no filter: {from_validation_error(error).detail}")
         return await entitle_account(store.redis, store.keys, name, filter_)

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Annotated, Self
 
 from fastapi.datastructures import QueryParams
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from newswire.analysis import (
     DEFAULT,
@@ -32,6 +32,7 @@ from newswire.matching import Analysed, Place, Positions, analysed, matches, pos
 from newswire.problems import FieldError, field_errors, invalid_fields
 from newswire.query import Everything, Nothing, Prefix, Published, Query, Words, leaves, normal, parse
 from newswire.requests import scalar_params
+from newswire.rules import broken_rule
 
 FIELDS = ("publishers", "categories", "topics", "authors", "languages")
 PARAMETERS = {
@@ -42,6 +43,8 @@ PARAMETERS = {
     "language": "languages",
 }
 """Query parameters of the live stream, and the filter's fields that they fill."""
+MAX_FILTER_BYTES = 64 * 1024
+"""Of a filter that is sent, as compact JSON in UTF-8: the form in which it is stored."""
 
 _NOTHING: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
@@ -242,6 +245,25 @@ class Filter(BaseModel):
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form, in hex."""
         return hashlib.sha256(self.canonical().encode()).hexdigest()
+
+
+def check_filter_size(filter_: Filter) -> Filter:
+    """Return a filter that was sent, if it is not too large. Stored ones are never checked: a later limit must not spoil them.
+
+    Raises:
+        PydanticCustomError: it takes more than `MAX_FILTER_BYTES`.
+    """
+    size = len(filter_.model_dump_json(exclude_defaults=True).encode())
+    if size > MAX_FILTER_BYTES:
+        raise broken_rule(
+            f"takes {size} bytes as JSON, more than the {MAX_FILTER_BYTES} that a filter may take",
+            "name fewer or shorter values, or split the filter among several subscriptions",
+        )
+    return filter_
+
+
+SentFilter = Annotated[Filter, AfterValidator(check_filter_size)]
+"""A filter as clients send it: of bounded size."""
 
 
 def filter_from_params(params: QueryParams, allowed_extra: Collection[str] = ()) -> Filter:

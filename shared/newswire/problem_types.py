@@ -96,6 +96,16 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "too-many-subscriptions": ProblemType(
         409, "The account has as many subscriptions as it may have.", "Delete one that is not needed."
     ),
+    "subscriptions-too-large": ProblemType(
+        409,
+        "The filters, labels, addresses and headers of all subscriptions of the account would take more bytes than they may.",
+        "Shorten some, delete a subscription that is not needed, or ask the operator for more.",
+    ),
+    "too-many-urls-of-host": ProblemType(
+        409,
+        "The subscriptions of the account deliver to as many different addresses of this host as they may.",
+        "Use one of these addresses, delete a subscription that is not needed, or ask the operator for more.",
+    ),
     "cancelled": ProblemType(
         410,
         "The Idempotency-Key belongs to a request whose scheduled article was cancelled.",

@@ -7,6 +7,7 @@ import time
 from redis.asyncio import Redis
 
 from newswire.keyspace import Keyspace
+from newswire_notify.account_limits import NO_LIMITS
 from newswire_notify.expansion import Expansion
 from newswire_notify.queue import Turn
 from tests.notify.conftest import Clock, Desk, Receiver, opened_desk, until
@@ -27,7 +28,7 @@ async def crowd(desk: Desk, url: str, size: int) -> None:
                 (
                     "subscribe",
                     (),
-                    [desk.queue.prefix, f"{first.id}{number}", "crowd", digest, "0-0", size, 1, "", "", *fields],
+                    [desk.queue.prefix, f"{first.id}{number}", "crowd", digest, "0-0", NO_LIMITS, 1, "", "", *fields],
                 )
                 for number in range(at, min(at + 1000, size))
             ]

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from newswire.accounts import AlikeName, acting
 from newswire.fields import WHOLE, Flag, Number
-from newswire.filters import Filter
+from newswire.filters import Filter, SentFilter
 from newswire.keyspace import Keyspace
 from newswire.paging import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
 from newswire.problem_responses import problems
@@ -44,7 +44,7 @@ class AccountChange(BaseModel):
     """Publishing requests a second and key, in place of the setting."""
     daily_quota: Quota | None = None
     """New articles a day (UTC), in place of the setting."""
-    entitlement: Filter | None = None
+    entitlement: SentFilter | None = None
     """Narrows all that the account reads, is told of and replays: a filter as subscriptions have it."""
     disabled: Flag = False
 
@@ -63,7 +63,7 @@ class AccountDraft(BaseModel):
     name: AccountName
     publish_rate: Rate | None = None
     daily_quota: Quota | None = None
-    entitlement: Filter | None = None
+    entitlement: SentFilter | None = None
 
 
 class AccountView(BaseModel):

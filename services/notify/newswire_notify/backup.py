@@ -16,7 +16,7 @@ PAGE = 500
 TRANSIENT = frozenset(
     "due held leased overtaken pending endpoints delivery deliveries endings history histories fanout "
     "progress progressed answers answered clock "
-    "subscribers formers subscriptions filters expanding backlogs".split()
+    "subscribers formers subscriptions usage filters expanding backlogs".split()
 )
 """What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
 

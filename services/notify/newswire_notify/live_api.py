@@ -18,7 +18,7 @@ from newswire.authentication_failures import AuthenticationFailures
 from newswire.client_address import client_address, client_of
 from newswire.credential_checks import check_credential
 from newswire.fields import WHOLE, Moment
-from newswire.filters import PARAMETERS, Filter, filter_from_params
+from newswire.filters import PARAMETERS, Filter, SentFilter, filter_from_params
 from newswire.http_protocol import mark_live
 from newswire.paging import DATE_TIME, described
 from newswire.problem_responses import problems
@@ -51,7 +51,7 @@ class TokenDraft(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    filter: Filter = Field(default_factory=Filter)
+    filter: SentFilter = Field(default_factory=Filter)
     """What whoever holds the token can be given at most."""
     expires_in: Annotated[int, Field(ge=1, le=LONGEST_LIFE), WHOLE] = LONGEST_LIFE
     """Seconds for which it opens streams, and after which those it opened end."""

@@ -10,7 +10,7 @@ import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -330,8 +330,8 @@ class Matcher:
         self.loading: str | None = "the filters of subscriptions have not been loaded yet"
         """Why no event can be matched at the moment; None where all filters are loaded."""
         self._redis = redis
-        self._keys = keys
         self._languages = keys.deliveries.key("languages")
+        self._filters = keys.deliveries.key("filters")
         self._remembered: set[str] = set()
         names = (keys.deliveries.key("subscriptions", name) for name in ("changes", "changed"))
         self._changes = Changes(redis, *names)
@@ -379,10 +379,8 @@ class Matcher:
         while (news := await self._changes.since()) is None:
             await self._rebuild()
         changed, place = news
-        for number, fields in enumerate(changed, start=1):
-            self._apply(fields)
-            if number % SCAN == 0:
-                await asyncio.sleep(0)
+        for at in range(0, len(changed), SCAN):
+            await self._apply(changed[at : at + SCAN])
         self._changes.go_on(place)
         self.loading = None
 
@@ -392,7 +390,7 @@ class Matcher:
         index = Index()
         cursor, said, frozen = 0, time.monotonic(), 0
         while True:
-            cursor, found = await self._redis.hscan(self._keys.deliveries.key("filters"), cursor, count=SCAN)
+            cursor, found = await self._redis.hscan(self._filters, cursor, count=SCAN)
             for digest, definition in found.items():
                 index.add(digest.decode(), *_meaning(definition))
             self.loading = f"the filters of subscriptions are being loaded: {len(index)} so far"
@@ -411,12 +409,18 @@ class Matcher:
         self.index = index
         self._changes.go_on(place)
 
-    def _apply(self, fields: Fields) -> None:
-        digest = fields[b"digest"].decode()
-        if fields[b"op"] == b"add":
-            self.index.add(digest, *_meaning(fields[b"definition"]))
-        else:
-            self.index.remove(digest)
+    async def _apply(self, changed: Sequence[Fields]) -> None:
+        """Apply changes in their order. What a digest stands for never changes; one that is gone by now goes by a later change."""
+        added = list({fields[b"digest"] for fields in changed if fields[b"op"] == b"add"})
+        found = await self._redis.hmget(self._filters, added) if added else []
+        definitions = dict(zip(added, found, strict=True))
+        for fields in changed:
+            digest = fields[b"digest"]
+            if fields[b"op"] != b"add":
+                self.index.remove(digest.decode())
+            elif definition := definitions[digest]:
+                self.index.add(digest.decode(), *_meaning(definition))
+            await asyncio.sleep(0)  # a long filter takes milliseconds
 
 
 def _meaning(definition: bytes) -> tuple[Filter, list[str], Filter | None]:

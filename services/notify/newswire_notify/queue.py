@@ -21,7 +21,7 @@ Documents: TypeAlias = Mapping[tuple[str, int], bytes]
 """Versions of articles (id, version) as they are stored; empty for one that is erased."""
 ATTEMPT = ("time", "attempt", "status", "latency_ms", "error")
 """What the record of an attempt holds, in this order: the first one's is kept with its delivery, which has it stay small."""
-PARTS = ("queue", "history", "subscribing", "fan_out", "claiming", "endpoints", "backlog")
+PARTS = ("queue", "history", "usage", "subscribing", "fan_out", "claiming", "endpoints", "backlog")
 """What ``deliveries.lua`` builds upon: files of one library, each by its job, in the order in which they need each other."""
 
 

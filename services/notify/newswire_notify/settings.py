@@ -28,7 +28,11 @@ class NotifySettings(Settings):
     """Failures in a row after which an endpoint gets one attempt at a time, until it answers."""
     webhook_disabled_after: timedelta = timedelta(days=5)
     """How long an endpoint may only fail before its subscription is disabled."""
+    webhook_urls_per_host: int = Field(default=100, ge=1)
+    """Different addresses of one host that the subscriptions of an account may deliver to."""
     subscriptions_per_account: int = Field(default=1000, ge=1)
+    subscription_bytes_per_account: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
+    """Memory for the filters, labels, addresses and headers of all subscriptions of an account."""
     delivery_retention: timedelta = Field(default=timedelta(days=7), gt=timedelta(0))
     """How long an ended delivery and its attempts can be read and replayed. One that has not ended is kept until it has."""
     delivery_history_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)

@@ -1,4 +1,4 @@
--- Who subscribes to what. Builds on queue.lua.
+-- Who subscribes to what. Builds on queue.lua and usage.lua.
 -- A subscription is a member of the digest of what it asks for, from one moment to another. Moments are counted by
 -- `subscriptions:seq`: each joining and each leaving is one, and a fan-out notes the last one before it. `subscribers:` holds the
 -- members of a digest as "subscription|entry", scored by when they joined; they are told of what follows that entry of the stream. Who
@@ -10,16 +10,17 @@
 local PLACES = 100
 local FOR_EVER = '9007199254740991'
 
-local function change(p, op, digest, definition)
+-- Tells the matchers that a digest came or went. What it stands for is read in `filters`: thousands of changes are kept, which would
+-- take a multiple of what all filters may.
+local function change(p, op, digest)
   local count = redis.call('INCR', p .. 'subscriptions:changed')
-  redis.call('XADD', p .. 'subscriptions:changes', 'MAXLEN', '~', 10000, '*', 'count', count, 'op', op, 'digest', digest,
-    'definition', definition)
+  redis.call('XADD', p .. 'subscriptions:changes', 'MAXLEN', '~', 10000, '*', 'count', count, 'op', op, 'digest', digest)
 end
 
 -- Takes what a digest stands for from those that articles are held against, once nobody asks for it any more.
 local function forget_unless_wanted(p, digest)
   if redis.call('ZCARD', p .. 'subscribers:' .. digest) > redis.call('ZCARD', p .. 'formers:' .. digest) then return end
-  if redis.call('HDEL', p .. 'filters', digest) == 1 then change(p, 'remove', digest, '') end
+  if redis.call('HDEL', p .. 'filters', digest) == 1 then change(p, 'remove', digest) end
 end
 
 -- Lets articles be held against what a subscription asks for.
@@ -31,7 +32,7 @@ local function file(p, sub, digest)
   local definition = '{"filter":' .. filter .. ',"events":[' .. table.concat(wanted, ',') .. ']'
   if entitlement and entitlement ~= '' then definition = definition .. ',"entitlement":' .. entitlement end
   redis.call('HSET', p .. 'filters', digest, definition .. '}')
-  change(p, 'add', digest, definition .. '}')
+  change(p, 'add', digest)
 end
 
 local function join(p, sub, digest, after)
@@ -119,23 +120,30 @@ local function suspended(p, account)
   return redis.call('SISMEMBER', p .. 'suspended', account) == 1
 end
 
--- prefix, id, account, digest, after, limit, created (ms), where to look back from or '', the time of that (ms), then the fields of the
--- subscription. Answers -1 where the account has as many as it may have, -2 where the account is disabled.
+-- prefix, id, account, digest, after, limits (JSON: subscriptions, bytes, urls_per_host; none for one that is absent), created (ms),
+-- where to look back from or '', the time of that (ms), then the fields of the subscription. Answers OK | SUBSCRIPTIONS | BYTES | URLS,
+-- the limit that the account would exceed, or SUSPENDED where it is disabled.
 local function subscribe(_, argv)
   local p, id, account = argv[1], argv[2], argv[3]
   local all = p .. 'subscriptions:' .. account
-  if suspended(p, account) then return -2 end
-  if redis.call('ZCARD', all) >= tonumber(argv[6]) then return -1 end
+  if suspended(p, account) then return 'SUSPENDED' end
+  local limits = cjson.decode(argv[6])
+  if limits.subscriptions and redis.call('ZCARD', all) >= limits.subscriptions then return 'SUBSCRIPTIONS' end
+  local usage, taken = usage_of(p, account), sent_footprint(argv, 10)
+  local exceeded = limit_exceeded(usage, nil, taken, limits)
+  if exceeded then return exceeded end
   redis.call('HSET', p .. 'subscription:' .. id, 'id', id, 'account', account, 'revision', 1, unpack(argv, 10))
   redis.call('ZADD', all, argv[7], id)
+  count_usage(usage, taken, 1)
   -- What is fanned out from now on reaches it as any other, from the start that was asked for; what was before is looked back for.
   local seq = join(p, id, argv[4], argv[8] ~= '' and argv[8] or argv[5])
   if argv[8] ~= '' then look_back(p, id, argv[8], argv[9], 0, seq, '0', tonumber(argv[7])) end
-  return 1
+  return 'OK'
 end
 
--- prefix, id, account, revision that is to be changed, digest, how often at most the digest may change (-1 for as often as need be),
--- then fields of the subscription. Answers OK | MISSING | STALE | TOO_OFTEN.
+-- prefix, id, account, revision that is to be changed, digest, limits (JSON: changes, how often the digest may change, bytes,
+-- urls_per_host; none for one that is absent), then fields of the subscription, all that are counted among them.
+-- Answers OK | MISSING | STALE | TOO_OFTEN | BYTES | URLS.
 local function alter(_, argv)
   local p, id, digest = argv[1], argv[2], argv[5]
   local key = p .. 'subscription:' .. id
@@ -143,11 +151,16 @@ local function alter(_, argv)
   if not found then return 'MISSING' end
   if found.revision ~= argv[4] then return 'STALE' end
   local before, attached, formers = unpack(redis.call('HMGET', key, 'digest', 'attached', 'formers'))
+  local limits = cjson.decode(argv[6])
   if before ~= digest then
     local _, changes = string.gsub(formers or '', ';', '')
-    local most = tonumber(argv[6])
-    if most >= 0 and changes >= most then return 'TOO_OFTEN' end
+    if limits.changes and changes >= limits.changes then return 'TOO_OFTEN' end
   end
+  local usage, taken, wanted = usage_of(p, argv[3]), stored_footprint(p, id), sent_footprint(argv, 7)
+  local exceeded = limit_exceeded(usage, taken, wanted, limits)
+  if exceeded then return exceeded end
+  count_usage(usage, wanted, 1)
+  count_usage(usage, taken, -1)
   redis.call('HSET', key, unpack(argv, 7))
   touch(key)
   if attached ~= '1' then
@@ -241,7 +254,10 @@ local function unsubscribe(_, argv)
     give_up_place(p, id, digest, after, left)
   end
   cancel_all(p, id, moment(p, argv[4]), argv[5])
+  local usage = usage_of(p, argv[3])
+  count_usage(usage, stored_footprint(p, id), -1)
   redis.call('ZREM', p .. 'subscriptions:' .. argv[3], id)
+  if redis.call('EXISTS', p .. 'subscriptions:' .. argv[3]) == 0 then redis.call('DEL', usage) end
   redis.call('DEL', key, p .. 'deliveries:' .. id, p .. 'answered:' .. id, p .. 'subscribers:' .. id, p .. 'endings:' .. id,
     p .. 'history:' .. id)
   redis.call('ZREM', p .. 'histories', id)
@@ -258,6 +274,7 @@ local function attach(_, argv)
   local account, created, digest, after, seq, attached, formers, backlogs = unpack(redis.call('HMGET', p .. 'subscription:' .. id, 'account',
     'created', 'digest', 'after', 'seq', 'attached', 'formers', 'backlogs'))
   redis.call('ZADD', p .. 'subscriptions:' .. account, created, id)
+  redis.call('DEL', p .. 'usage:' .. account)
   for former, joined, entry, left in string.gmatch(formers or '', PLACE) do
     local member = table.concat({id, entry, left}, '|')
     redis.call('ZADD', p .. 'subscribers:' .. former, joined, member)

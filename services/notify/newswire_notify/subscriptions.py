@@ -16,10 +16,11 @@ from ulid import ULID
 from newswire.accounts import milliseconds, read_entitlement
 from newswire.events import ArticlePublished
 from newswire.fields import Moment, Text
-from newswire.filters import Facts, Filter
+from newswire.filters import Facts, Filter, SentFilter
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace
 from newswire.stream import newest_entry
+from newswire_notify.account_limits import NO_LIMITS, AccountLimits, check_limits
 from newswire_notify.channel import Webhook
 from newswire_notify.health import HEALTHY, Health, health
 from newswire_notify.queue import Queue, former_secrets
@@ -33,6 +34,7 @@ PAGE = 200
 GROUP = "notify"
 """The consumer group of the fan-out."""
 ENDED_KEPT_MS = 30 * 86_400_000
+DEFAULT_LIMITS = AccountLimits()
 
 
 class PausedBy(StrEnum):
@@ -73,7 +75,7 @@ class SubscriptionDraft(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     channel: Webhook
-    filter: Filter = Field(default_factory=Filter)
+    filter: SentFilter = Field(default_factory=Filter)
     events: list[Wanted] = list(Wanted)
     content: Content = Content.FULL
     labels: Labels = {}
@@ -192,10 +194,6 @@ class Subscription:
         }
 
 
-class TooMany(Exception):
-    """The account has as many subscriptions as it may have."""
-
-
 class AccountSuspended(Exception):
     """The account is disabled: it gets no new subscriptions."""
 
@@ -219,13 +217,13 @@ class Subscriptions:
         draft: SubscriptionDraft,
         *,
         since: datetime | None = None,
-        limit: int = 1000,
+        limits: AccountLimits = DEFAULT_LIMITS,
         entitlement: str | None = None,
     ) -> Subscription:
         """Subscribe an account; what is published from now on is delivered, and what was ``since`` a time and still stands.
 
         Raises:
-            TooMany: the account has ``limit`` subscriptions already.
+            AccountLimitError: the account would exceed one of its limits.
             AccountSuspended: the account is disabled.
         """
         now = time.time()
@@ -248,16 +246,15 @@ class Subscriptions:
             account,
             subscription.wish().digest(),
             await newest_entry(self._records, self._keys.stream),
-            limit,
+            limits.new_subscription(),
             int(now * 1000),
             *(("", "") if since is None else (before(milliseconds(since)), milliseconds(since))),
             *_flat(_fields(subscription)),
             *_flat({"schema": SCHEMA, "status": "active", "created": int(now * 1000), "secret": subscription.secret}),
         ]
         answer = await self._queue.functions.call("subscribe", [], arguments)
-        if answer == -1:
-            raise TooMany
-        if answer == -2:
+        check_limits(answer)
+        if answer == b"SUSPENDED":
             raise AccountSuspended
         return subscription
 
@@ -294,24 +291,17 @@ class Subscriptions:
             since = found[-1][1]
             seen = {sub for sub, score in found if score == since}
 
-    async def alter(self, found: Subscription, draft: SubscriptionDraft) -> bool:
+    async def alter(
+        self, found: Subscription, draft: SubscriptionDraft, limits: AccountLimits = DEFAULT_LIMITS
+    ) -> bool:
         """Give a subscription other contents; return whether nobody else was faster.
 
         Later versions and retractions of what it was sent reach it whatever it asks for now.
 
         Raises:
             NotChanged: what it asks for was changed too often.
+            AccountLimitError: the account would exceed one of its limits.
         """
-        return await self._alter(found, draft, found.entitlement, MOST_CHANGES)
-
-    async def entitle(self, found: Subscription, entitlement: str | None) -> bool:
-        """Narrow a subscription to what its account is entitled to now; return whether nobody else was faster."""
-        draft = SubscriptionDraft.model_validate(found.members())
-        return found.entitlement == entitlement or await self._alter(found, draft, entitlement, -1)
-
-    async def _alter(
-        self, found: Subscription, draft: SubscriptionDraft, entitlement: str | None, most_changes: int
-    ) -> bool:
         changed = replace(
             found,
             channel=draft.channel,
@@ -319,18 +309,30 @@ class Subscriptions:
             events=[str(wanted) for wanted in draft.events],
             content=str(draft.content),
             labels=draft.labels,
-            entitlement=entitlement,
         )
+        return await self._alter(found, changed, limits.changed_subscription(MOST_CHANGES))
+
+    async def entitle(self, found: Subscription, entitlement: str | None) -> bool:
+        """Narrow a subscription to what its account is entitled to now; return whether nobody else was faster.
+
+        What the subscriber sent stays as it is stored, whatever the limits and rules say of it by now.
+        """
+        if found.entitlement == entitlement:
+            return True
+        return await self._alter(found, replace(found, entitlement=entitlement), NO_LIMITS)
+
+    async def _alter(self, found: Subscription, changed: Subscription, limits: bytes) -> bool:
         arguments: list[Argument] = [
             self._queue.prefix,
             found.id,
             found.account,
             found.revision,
             changed.wish().digest(),
-            most_changes,
+            limits,
             *_flat(_fields(changed)),
         ]
         answer = await self._queue.functions.call("alter", [], arguments)
+        check_limits(answer)
         if answer == b"TOO_OFTEN":
             raise NotChanged(f"what it asks for was changed {MOST_CHANGES} times; make a new subscription")
         return bool(answer == b"OK")

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from newswire.accounts import Caller, Scope, authorised
 from newswire.conditions import IF_MATCH, Conditions, etag
 from newswire.fields import WHOLE, Text
-from newswire.filters import Filter
+from newswire.filters import Filter, SentFilter
 from newswire.keyspace import Keyspace
 from newswire.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.paging import (
@@ -28,10 +28,12 @@ from newswire.paging import (
 from newswire.problem_responses import problems
 from newswire.problems import Problem, from_validation_error, invalid, not_found, problem, unauthorised, unavailable
 from newswire.requests import JSON, Sent, json_body, limit_param, scalar_params, single_headers
+from newswire_notify.account_limits import AccountLimitError, AccountLimits
 from newswire_notify.channel import Webhook, WebhookView
 from newswire_notify.entitlements import Entitlements
 from newswire_notify.guard import Policy, check_endpoint
 from newswire_notify.health import HealthView
+from newswire_notify.limit_problems import limit_problem
 from newswire_notify.preview import preview
 from newswire_notify.rendering import Content
 from newswire_notify.settings import NotifySettings
@@ -42,7 +44,6 @@ from newswire_notify.subscriptions import (
     Subscription,
     SubscriptionDraft,
     Subscriptions,
-    TooMany,
     Wanted,
     Wish,
 )
@@ -54,7 +55,9 @@ PREVIEWS_AT_A_TIME = 4
 
 ENDED = problems("ended-by-operator")
 _STATE_REFUSED = problems("ended-by-operator", "not-changed")
-_CHANGE_REFUSED = problems("ended-by-operator", "not-changed", "precondition-failed")
+_CHANGE_REFUSED = problems(
+    "ended-by-operator", "not-changed", "precondition-failed", "subscriptions-too-large", "too-many-urls-of-host"
+)
 
 Subscriber = Annotated[Caller, Depends(authorised(Scope.SUBSCRIBE))]
 
@@ -114,7 +117,7 @@ class Trial(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    filter: Filter = Field(default_factory=Filter)
+    filter: SentFilter = Field(default_factory=Filter)
     events: list[Wanted] = list(Wanted)
     limit: Annotated[int, Field(ge=1, le=50), WHOLE] = 10
 
@@ -175,6 +178,7 @@ def router(
     """Return the paths of subscriptions."""
     routes = APIRouter(prefix=PATH, tags=["subscriptions"])
     previews = asyncio.Semaphore(PREVIEWS_AT_A_TIME)
+    limits = AccountLimits.from_settings(settings)
     whole = Annotated[Sent[SubscriptionDraft], Depends(json_body(SubscriptionDraft))]
     part = Annotated[Sent[BaseModel], Depends(json_body(SubscriptionPatch, media_types=(MEDIA_TYPE, JSON)))]
 
@@ -183,7 +187,7 @@ def router(
         status_code=201,
         response_model=CreatedSubscription,
         summary="Subscribe to articles",
-        responses=problems("too-many-subscriptions"),
+        responses=problems("too-many-subscriptions", "subscriptions-too-large", "too-many-urls-of-host"),
     )
     async def subscribe(
         caller: Subscriber, sent: Annotated[Sent[NewSubscription], Depends(json_body(NewSubscription))]
@@ -194,13 +198,13 @@ def router(
                 caller.account,
                 draft,
                 since=None if sent.model.start == "now" else sent.model.start,
-                limit=settings.subscriptions_per_account,
+                limits=limits,
                 entitlement=caller.stored_entitlement,
             )
         except AccountSuspended:
             raise unauthorised("the key sent is not valid") from None
-        except TooMany:
-            raise _too_many(settings.subscriptions_per_account) from None
+        except AccountLimitError as error:
+            raise limit_problem(error, limits, draft.channel.url) from None
         made = await entitlements.current(made)  # it may have become another since the key was looked at
         headers = {"Location": f"{PATH}/{made.id}", "ETag": etag(made.revision)}
         return json_answer(made.shown() | {"secret": made.secret}, 201, headers)
@@ -298,8 +302,10 @@ def router(
             if wanted.channel.url != found.channel.url:
                 wanted = await _reachable(wanted, policy)
             try:
-                if await subscriptions.alter(found, wanted):
+                if await subscriptions.alter(found, wanted, limits):
                     return _answer(await owned(subscriptions, caller, subscription_id))
+            except AccountLimitError as error:
+                raise limit_problem(error, limits, wanted.channel.url) from None
             except NotChanged as error:
                 raise _not_changed(error) from None
         raise _busy()
@@ -374,11 +380,6 @@ def _one_of(params: Any, name: str, *values: str) -> str | None:
     if sent is not None and sent not in values:
         raise invalid(name, f"is not one of: {', '.join(values)}", f"send for example {name}={values[0]}")
     return sent
-
-
-def _too_many(limit: int) -> Problem:
-    detail = f"this account has {limit} subscriptions, as many as it may have; delete one first"
-    return problem(409, "too-many-subscriptions", detail, title="Too many subscriptions")
 
 
 def _not_changed(error: NotChanged) -> Problem:
