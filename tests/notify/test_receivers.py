@@ -105,6 +105,8 @@ async def test_the_receiver_of_the_documents_holds_what_is_published(
 
     with receiving(command, tmp_path, port, subscription["secret"]):
         await holds({})
+        consenting = await site.patch(mine, json={"channel": {"verify": True}})
+        assert consenting.json()["channel"]["verified_origin"] == "127.0.0.1", consenting.text
         assert (await post(f"{mine}/test", 200))["delivered"] is True
         first, second = await publish("First"), await publish("Second")
         changed = await site.put(f"/v1/articles/{first}", json={"title": "First, changed", "body": "<p>Changed.</p>"})

@@ -43,6 +43,7 @@ from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Subscriptions
 from newswire_notify.suspensions import Suspensions
 from newswire_notify.tokens import StreamTokens
+from newswire_notify.verification import Verification
 from newswire_notify.worker import Worker
 
 GROUP = NOTIFY.name
@@ -67,6 +68,9 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         connections = await stack.enter_async_context(Connections(policy, connect=own.webhook_connect_timeout))
         queue = Queue.from_settings(redis, keys, own)
         sender = Sender(connections, timeout=own.webhook_timeout)
+        verification = Verification(
+            connections, own.site, timeout=own.webhook_timeout, required=own.webhook_verification_required
+        )
         # Two, so that one sends while the other waits for the queue.
         workers = [
             Worker(queue, records, keys, sender.send, own.site, concurrency=share, lease=own.webhook_timeout + 15)
@@ -113,7 +117,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         yield Service(
             name="notify",
             routers=[
-                subscriptions_api.router(subscriptions, entitlements, records, keys, policy, own),
+                subscriptions_api.router(subscriptions, entitlements, records, keys, policy, verification, own),
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site), records, keys),
                 deliveries_api.router(subscriptions, Deliveries(queue, records, keys), queue),
                 admin_api.router(subscriptions, records, keys),

@@ -36,6 +36,8 @@ class Webhook(BaseModel):
     """Deliveries a second, at most."""
     concurrency: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT), WHOLE] | None = None
     """Deliveries in flight at a time; the operator's own limit holds as well."""
+    verify: Flag = False
+    """Ask the address for its consent before it is accepted, by the handshake of CloudEvents' HTTP webhooks (section 4)."""
     notices: Flag = False
     """Also deliver what befalls the account's subscriptions, such as one that was disabled."""
 
@@ -72,4 +74,7 @@ class WebhookView(BaseModel):
     """The names of the headers that are sent along; their values are not shown."""
     rate: float | None = None
     concurrency: int | None = None
+    verify: bool = False
+    verified_origin: str | None = None
+    """The origin from which the address consented to receive webhooks; absent where it was not asked."""
     notices: bool = False

@@ -222,8 +222,8 @@ local function free(p, e, now, left)
 end
 
 -- Answers {jobs, endpoints, envelopes}: of each job {delivery, attempt, failures, event, type, article, version, reason,
--- subscription}, of each endpoint {subscription, url, secret, previous secrets, content, headers, entitlement}, of each event {id, envelope,
--- article, version, document}, the last where `articles` is what the names of the articles' records begin with: they are on this server.
+-- subscription}, of each endpoint {subscription, url, secret, previous secrets, content, headers, entitlement, verified origin}, of each
+-- event {id, envelope, article, version, document}, the last where `articles` is what the names of the articles' records begin with: they are on this server.
 local function claim(p, now, lease, left, cap, keep, articles)
   local jobs, endpoints, envelopes, rendered = {}, {}, {}, {}
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
@@ -234,8 +234,9 @@ local function claim(p, now, lease, left, cap, keep, articles)
     local taken = {}
     if count > 0 then taken = redis.call('ZRANGEBYSCORE', p .. 'due:' .. sub, '-inf', now, 'LIMIT', 0, count) end
     if #taken > 0 then
-      local about = redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'previous', 'content', 'headers', 'entitlement')
-      endpoints[#endpoints + 1] = {sub, about[1], about[2], about[3] or '', about[4], about[5] or '', about[6] or ''}
+      local about = redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'previous', 'content', 'headers', 'entitlement',
+        'verified_origin')
+      endpoints[#endpoints + 1] = {sub, about[1], about[2], about[3] or '', about[4], about[5] or '', about[6] or '', about[7] or ''}
       redis.call('ZREM', p .. 'due:' .. sub, unpack(taken))
       local leases = {}
       for i, id in ipairs(taken) do

@@ -1,8 +1,8 @@
 """Connections to endpoints: as much of an HTTP client as a webhook needs, at a sixth of what a general one costs.
 
-One POST at a time goes over a kept connection of HTTP/1.1 (RFC 9112); the answer is parsed by llhttp. What an endpoint does costs
-a bounded amount: its headers are read up to a limit, of its body the beginning for a moment, and a connection with more to come
-is closed. What was answered is its status; a body that is slow, long or broken off changes nothing.
+One request at a time goes over a kept connection of HTTP/1.1 (RFC 9112); the answer is parsed by llhttp. What an endpoint does
+costs a bounded amount: its headers are read up to a limit, of its body the beginning for a moment, and a connection with more to
+come is closed. What was answered is its status; a body that is slow, long or broken off changes nothing.
 Nothing is followed, kept or decoded: no redirects, cookies or compression.
 """
 
@@ -31,11 +31,13 @@ MAX_KNOWN_ORIGINS = 8192
 
 
 class Answer(NamedTuple):
-    """What an endpoint answered: the status, the beginning of the body, and the one header that is looked at."""
+    """What an endpoint answered: the status, the beginning of the body, and the headers that are looked at."""
 
     status: int
     body: bytes
     retry_after: str
+    allowed_origin: str = ""
+    """``WebHook-Allowed-Origin``; one that is sent twice is joined by a comma, and so names nothing."""
 
 
 class NotConnected(TimeoutError):
@@ -58,11 +60,11 @@ class _Origin(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def _target(address: str) -> tuple[_Origin, str]:
-    """Return where an address leads to, and the beginning of every request to it."""
+    """Return where an address leads to, and what follows the method in every request to it."""
     url = URL(address)
     if url.scheme not in ("http", "https") or url.raw_host is None or url.port is None:
         raise ValueError("no address of a webhook")
-    head = f"POST {url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+    head = f"{url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
     return _Origin(url.scheme == "https", url.raw_host, url.port), head
 
 
@@ -82,6 +84,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._bytes, self._in_head = 0, True
         self._retry_after = ""
+        self._allowed_origins: list[str] = []
         self._body = b""
         self._body_timer = None
         self.reusable = False
@@ -126,12 +129,19 @@ class _Connection(asyncio.Protocol):
         self.reusable = False  # until it has ended; what comes after it was not asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head and name.lower() == b"retry-after":
-            self._retry_after = value.decode("latin-1")
+        if not self._in_head:
+            return
+        match name.lower():
+            case b"retry-after":
+                self._retry_after = value.decode("latin-1")
+            case b"webhook-allowed-origin":
+                self._allowed_origins.append(value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
         if self._parser.get_status_code() >= 200:
             self._in_head = False
+        else:
+            self._allowed_origins.clear()  # an interim answer says nothing of the real one
 
     def on_body(self, data: bytes) -> None:
         if self._waiting is None or self._waiting.done():
@@ -162,7 +172,12 @@ class _Connection(asyncio.Protocol):
             self._body_timer.cancel()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(
-                Answer(self._parser.get_status_code(), self._body[:ANSWER_KEPT], self._retry_after)
+                Answer(
+                    self._parser.get_status_code(),
+                    self._body[:ANSWER_KEPT],
+                    self._retry_after,
+                    ", ".join(self._allowed_origins),
+                )
             )
 
     def _fail(self, error: Exception) -> None:
@@ -211,7 +226,11 @@ class Connections:
             return self._hides
 
     async def post(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Post a body once; how long it may take in all is the caller's to limit.
+        """Post a body once; raises what `options` raises."""
+        return await self._request("POST", address, headers, body)
+
+    async def options(self, address: str, headers: Mapping[str, str]) -> Answer:
+        """Send OPTIONS once; how long a request may take in all is the caller's to limit.
 
         Raises:
             NotConnected: no connection was made in time.
@@ -219,8 +238,11 @@ class Connections:
             Unreadable: what came back is no answer.
             ValueError: the address or a header cannot be sent.
         """
+        return await self._request("OPTIONS", address, headers, b"")
+
+    async def _request(self, method: str, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
         origin, line = _target(address)
-        head = _head(line, headers, len(body))
+        head = _head(f"{method} {line}", headers, len(body))
         if (connection := self._take(origin)) is not None:
             try:
                 return await self._ask(origin, connection, head, body)

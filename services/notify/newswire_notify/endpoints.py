@@ -88,6 +88,7 @@ class Endpoints:
             subscription.secret,
             subscription.former_secrets,
             headers=subscription.channel.headers,
+            verified_origin=subscription.verified_origin,
         )
         job = Job(f"msg_{identity}", 1, 0, identity, ENDPOINT_TEST, "", 0, "test", endpoint, b"")
         began = asyncio.get_running_loop().time()

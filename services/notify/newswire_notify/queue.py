@@ -53,6 +53,8 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     entitlement: str | None = None
     """What may be sent there, as JSON, where that is not all."""
+    verified_origin: str | None = None
+    """The origin to which it has consented, and that deliveries name."""
 
 
 class Job(NamedTuple):
@@ -360,7 +362,7 @@ def former_secrets(stored: bytes) -> tuple[tuple[str, float], ...]:
 
 
 def _endpoint(fields: list[bytes]) -> Endpoint:
-    subscription, url, secret, previous, content, headers, entitlement = fields
+    subscription, url, secret, previous, content, headers, entitlement, verified_origin = fields
     return Endpoint(
         subscription.decode(),
         url.decode(),
@@ -369,4 +371,5 @@ def _endpoint(fields: list[bytes]) -> Endpoint:
         content.decode(),
         orjson.loads(headers or b"{}"),
         entitlement.decode() or None,
+        verified_origin.decode() or None,
     )

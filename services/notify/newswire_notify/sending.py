@@ -18,6 +18,7 @@ from newswire_notify.signing import signature
 log = logging.getLogger(__name__)
 
 HIDDEN = "no answer: the endpoint gave no answer to a webhook; of private addresses no more is shown"
+USER_AGENT = "Newswire-Webhooks/1"
 COARSE_MS = 100
 """To how many ms the time is rounded up that a private address took to answer."""
 
@@ -59,11 +60,13 @@ class Sender:
         headers = {
             **job.endpoint.headers,
             "Content-Type": "application/cloudevents+json",
-            "User-Agent": "Newswire-Webhooks/1",
+            "User-Agent": USER_AGENT,
             "webhook-id": job.id,
             "webhook-timestamp": str(int(now)),
             "webhook-signature": signatures(job.endpoint, job.id, int(now), body),
         }
+        if job.endpoint.verified_origin:  # as section 4.1.1 of CloudEvents' HTTP webhooks asks after a handshake
+            headers["Origin"] = job.endpoint.verified_origin
         if traceparent:
             headers["traceparent"] = traceparent
         began = time.perf_counter()
@@ -75,7 +78,7 @@ class Sender:
             async with asyncio.timeout(self.timeout):
                 answer = await self._connections.post(job.endpoint.url, headers, body)
         except (OSError, TimeoutError, Unreadable, ValueError) as error:
-            return Sent(self._failed(job, error, ended(None, _stage(error))))
+            return Sent(self._failed(job, error, ended(None, failed_stage(error))))
         if self._connections.hides(job.endpoint.url):
             coarse = ended(answer.status, _advice(answer.status))
             coarse = coarse._replace(latency_ms=math.ceil(coarse.latency_ms / COARSE_MS) * COARSE_MS)
@@ -113,7 +116,7 @@ def _advice(status: int) -> str | None:
     return said
 
 
-def _stage(error: BaseException) -> str:
+def failed_stage(error: BaseException) -> str:
     """Name the stage at which a delivery failed, so that its owner knows where to look."""
     match error:
         case AddressRefused():

@@ -28,6 +28,8 @@ class NotifySettings(Settings):
     """Failures in a row after which an endpoint gets one attempt at a time, until it answers."""
     webhook_disabled_after: timedelta = timedelta(days=5)
     """How long an endpoint may only fail before its subscription is disabled."""
+    webhook_verification_required: bool = False
+    """Whether every new address of a webhook has to consent, as with ``verify`` in its channel."""
     webhook_urls_per_host: int = Field(default=100, ge=1)
     """Different addresses of one host that the subscriptions of an account may deliver to."""
     subscriptions_per_account: int = Field(default=1000, ge=1)

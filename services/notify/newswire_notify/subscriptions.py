@@ -141,6 +141,8 @@ class Subscription:
     status_reason: str | None = None
     status_note: str | None = None
     """What an operator who paused it says about it."""
+    verified_origin: str | None = None
+    """The origin from which its address consented to receive webhooks."""
     health: Health = HEALTHY
 
     @classmethod
@@ -162,6 +164,7 @@ class Subscription:
             former_secrets=former_secrets(fields.get(b"previous", b"[]")),
             status_reason=fields[b"status_reason"].decode() if b"status_reason" in fields else None,
             status_note=fields[b"status_note"].decode() if fields.get(b"status_note") else None,
+            verified_origin=fields[b"verified_origin"].decode() if fields.get(b"verified_origin") else None,
             health=health(fields, time.time()),
         )
 
@@ -182,10 +185,11 @@ class Subscription:
     def shown(self) -> dict[str, Any]:
         """Return what its owner may see of it at any time: all but the secrets."""
         created = self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        verified = {"verified_origin": self.verified_origin} if self.verified_origin else {}
         return {
             "id": self.id,
             **self.members(),
-            "channel": self.channel.shown(),
+            "channel": self.channel.shown() | verified,
             "status": self.status,
             "status_reason": self.status_reason,
             "status_note": self.status_note,
@@ -219,8 +223,11 @@ class Subscriptions:
         since: datetime | None = None,
         limits: AccountLimits = DEFAULT_LIMITS,
         entitlement: str | None = None,
+        verified_origin: str | None = None,
     ) -> Subscription:
         """Subscribe an account; what is published from now on is delivered, and what was ``since`` a time and still stands.
+
+        ``verified_origin``: the origin from which the address has just consented to receive webhooks.
 
         Raises:
             AccountLimitError: the account would exceed one of its limits.
@@ -239,6 +246,7 @@ class Subscriptions:
             secret=new_secret(),
             labels=draft.labels,
             entitlement=entitlement,
+            verified_origin=verified_origin,
         )
         arguments: list[Argument] = [
             self._queue.prefix,
@@ -292,9 +300,15 @@ class Subscriptions:
             seen = {sub for sub, score in found if score == since}
 
     async def alter(
-        self, found: Subscription, draft: SubscriptionDraft, limits: AccountLimits = DEFAULT_LIMITS
+        self,
+        found: Subscription,
+        draft: SubscriptionDraft,
+        limits: AccountLimits = DEFAULT_LIMITS,
+        verified_origin: str | None = None,
     ) -> bool:
         """Give a subscription other contents; return whether nobody else was faster.
+
+        An address that stays has consented as before; ``verified_origin``: the origin from which it has just consented.
 
         Later versions and retractions of what it was sent reach it whatever it asks for now.
 
@@ -302,8 +316,11 @@ class Subscriptions:
             NotChanged: what it asks for was changed too often.
             AccountLimitError: the account would exceed one of its limits.
         """
+        if draft.channel.url == found.channel.url:
+            verified_origin = verified_origin or found.verified_origin
         changed = replace(
             found,
+            verified_origin=verified_origin,
             channel=draft.channel,
             filter=draft.filter.model_dump(mode="json", exclude_defaults=True),
             events=[str(wanted) for wanted in draft.events],
@@ -412,6 +429,7 @@ def channel_fields(channel: Webhook) -> dict[str, Argument]:
         "headers": orjson.dumps(channel.headers),
         "rate": channel.rate or "",
         "concurrency": channel.concurrency or "",
+        "verify": int(channel.verify),
         "notices": int(channel.notices),
     }
 
@@ -424,6 +442,7 @@ def stored_channel(fields: Mapping[bytes, bytes]) -> Webhook:
         headers=orjson.loads(fields.get(b"headers", b"{}")),
         rate=float(fields[b"rate"]) if fields.get(b"rate") else None,
         concurrency=int(fields[b"concurrency"]) if fields.get(b"concurrency") else None,
+        verify=fields.get(b"verify") == b"1",
         notices=fields.get(b"notices") == b"1",
     )
 
@@ -451,4 +470,5 @@ def _fields(subscription: Subscription) -> dict[str, Argument]:
         "content": subscription.content,
         "labels": orjson.dumps(subscription.labels),
         "entitlement": subscription.entitlement or "",
+        "verified_origin": subscription.verified_origin or "",
     }

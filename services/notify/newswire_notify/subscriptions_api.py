@@ -47,6 +47,7 @@ from newswire_notify.subscriptions import (
     Wanted,
     Wish,
 )
+from newswire_notify.verification import NotVerifiedError, TooManyHandshakesError, Verification
 
 PATH = "/v1/subscriptions"
 TRIES = 100
@@ -173,6 +174,7 @@ def router(
     records: "Redis",
     keys: Keyspace,
     policy: Policy,
+    verification: Verification,
     settings: NotifySettings,
 ) -> APIRouter:
     """Return the paths of subscriptions."""
@@ -193,6 +195,7 @@ def router(
         caller: Subscriber, sent: Annotated[Sent[NewSubscription], Depends(json_body(NewSubscription))]
     ) -> Response:
         draft = await _reachable(sent.model, policy)
+        verified = await consent(caller, draft.channel) if verification.wanted(draft.channel) else None
         try:
             made = await subscriptions.add(
                 caller.account,
@@ -200,6 +203,7 @@ def router(
                 since=None if sent.model.start == "now" else sent.model.start,
                 limits=limits,
                 entitlement=caller.stored_entitlement,
+                verified_origin=verified,
             )
         except AccountSuspended:
             raise unauthorised("the key sent is not valid") from None
@@ -295,20 +299,36 @@ def router(
         request: Request, caller: Caller, subscription_id: str, draft: Callable[[Subscription], SubscriptionDraft]
     ) -> Response:
         conditions = Conditions.of(request)
+        verified: dict[str, str] = {}
         for _ in range(TRIES):
             found = await owned(subscriptions, caller, subscription_id)
             conditions.check(found.revision, "subscription")
             wanted = draft(found)
             if wanted.channel.url != found.channel.url:
                 wanted = await _reachable(wanted, policy)
+            url = wanted.channel.url
+            if url not in verified and verification.wanted(wanted.channel, found.channel, found.verified_origin):
+                verified[url] = await consent(caller, wanted.channel)
             try:
-                if await subscriptions.alter(found, wanted, limits):
+                if await subscriptions.alter(found, wanted, limits, verified.get(url)):
                     return _answer(await owned(subscriptions, caller, subscription_id))
             except AccountLimitError as error:
                 raise limit_problem(error, limits, wanted.channel.url) from None
             except NotChanged as error:
                 raise _not_changed(error) from None
         raise _busy()
+
+    async def consent(caller: Caller, channel: Webhook) -> str:
+        try:
+            return await verification.ask(caller.account, channel)
+        except NotVerifiedError as error:
+            raise invalid(
+                "channel.url",
+                f"did not consent to receive webhooks: {error}",
+                f"answer OPTIONS there with 200 and the header WebHook-Allowed-Origin: {verification.origin}",
+            ) from None
+        except TooManyHandshakesError:
+            raise unavailable("too many addresses are being verified; send the request again") from None
 
     @routes.post(
         "/{subscription_id}/pause",
