@@ -26,6 +26,7 @@ from newswire.authentication_failures import AuthenticationFailures, credential_
 from newswire.characters import says_something, unfit_for_label
 from newswire.client_address import client_address, client_of
 from newswire.credential_checks import check_credential
+from newswire.fair_threads import current_client
 from newswire.folding import fold
 from newswire.functions import FunctionLibrary
 from newswire.keyspace import INGEST_SCHEMA, Keyspace
@@ -284,6 +285,7 @@ async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -
     if not any(caller.may(scope) for scope in scopes):
         raise forbidden(*scopes)
     request.app.state.last_uses.note(caller.key_id)
+    current_client.set(f"account {caller.account}")
     return caller
 
 

@@ -1,4 +1,4 @@
-"""Processor-bound work kept off the event loop: a few threads, a bounded queue and a deadline.
+"""Processor-bound work kept off the event loop: a few threads that clients take turns for, a bounded queue and a deadline.
 
 A thread cannot be killed, so the work that runs here is bounded beforehand (by bytes, by count) and asks its `Deadline` between
 two pieces. Work that cannot be bounded beforehand belongs into a process (`newswire.worker_process`), which a thread of this
@@ -6,15 +6,14 @@ pool waits for. Small work stays on the loop: the way to a thread and back costs
 """
 
 import asyncio
-import contextvars
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
 from newswire import telemetry
+from newswire.fair_threads import FairThreads
 
 T = TypeVar("T")
 
@@ -57,7 +56,7 @@ class Offload:
         self._limit = workers + max_waiting
         self._unfinished = 0
         self._counting = threading.Lock()
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._threads = FairThreads(name, workers)
 
     async def run(self, work: Callable[[Deadline], T], seconds: float = DEADLINE_SECONDS) -> T:
         """Do some work in a thread and return what it returns.
@@ -72,7 +71,7 @@ class Offload:
                 raise QueueFullError
             self._unfinished += 1
         deadline = Deadline(seconds)
-        done = self._threads.submit(contextvars.copy_context().run, partial(_unless_late, work, deadline))
+        done = self._threads.submit(partial(_unless_late, work, deadline))
         done.add_done_callback(self._finished)
         try:
             async with asyncio.timeout(seconds):
@@ -80,6 +79,10 @@ class Offload:
         except (TimeoutError, DeadlineExceededError):
             telemetry.offload_refused.labels(self._name, "deadline").inc()
             raise DeadlineExceededError from None
+
+    def close(self) -> None:
+        """Wait for the work in hand, and stop the threads."""
+        self._threads.close()
 
     def _finished(self, _: object) -> None:
         with self._counting:

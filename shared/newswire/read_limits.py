@@ -18,6 +18,7 @@ from newswire import telemetry
 from newswire.accounts import Caller, reader
 from newswire.client_address import client_of
 from newswire.fair_slots import FairSlots
+from newswire.fair_threads import current_client
 from newswire.frame import HEADERS, RELEASES
 from newswire.problems import problem, unavailable
 from newswire.rate_limits import RatePolicy, Spent, TokenBuckets, limit_headers
@@ -140,6 +141,8 @@ async def charge_request(request: Request, caller: Caller | None, cost: Cost, *,
     client = client_of(request.scope)
     headers = limits.charge(caller, client, cost)
     request.scope[HEADERS] += [(name.encode(), value.encode()) for name, value in headers.items()]
+    if caller is None:  # else the account was noted when the key was checked
+        current_client.set(f"address {client}")
     if not lasting:
         end, waited = await limits.begin(caller, client)
         request.scope[RELEASES].append(end)

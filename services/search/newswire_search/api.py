@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from newswire.accounts import Caller, reader
 from newswire.article import Author, Image
 from newswire.consume import Unavailable
-from newswire.cost_limits import PAGE_BYTES
+from newswire.cost_limits import INLINE_TEXT_BYTES, PAGE_BYTES
 from newswire.filters import Filter
 from newswire.problem_responses import problems
 from newswire.problems import gone, invalid, not_found, unavailable
@@ -222,7 +222,7 @@ def router(index: ReaderIndex) -> APIRouter:
         began = time.perf_counter()
         extra = extra_fields(params)
         if ids := asked_ids(params):
-            request, page = await named(index, ids, entitlement)
+            request, page = await named(index, ids, entitlement, extra)
             some, suggestion = None, None
         else:
             request, page = await find(index, params, entitlement, cursors=cursors)
@@ -241,7 +241,8 @@ def router(index: ReaderIndex) -> APIRouter:
             "next_cursor": await next_cursor(request, page, cursors),
             "suggestion": suggestion,
         }
-        return Response(orjson.dumps(answer), media_type="application/json")
+        body = await offload.run(lambda _: orjson.dumps(answer)) if extra else orjson.dumps(answer)
+        return Response(body, media_type="application/json")
 
     @routes.get(
         "/suggest",
@@ -369,11 +370,14 @@ async def next_cursor(request: SearchRequest, page: SearchPage, cursors: CursorS
     return await write_cursor(page.next, request, cursors) if page.next is not None else None
 
 
-async def named(index: Reading, ids: Sequence[str], entitlement: Filter | None) -> tuple[SearchRequest, SearchPage]:
+async def named(
+    index: Reading, ids: Sequence[str], entitlement: Filter | None, extra: Sequence[str] = ()
+) -> tuple[SearchRequest, SearchPage]:
     """Return those of some articles that are published and may be read by the caller, in the order asked, as one page."""
     known = [article_id for article_id in ids if _ARTICLE_ID.fullmatch(article_id)]
+    searched = entitlement is not None and entitlement.query is not None
     async with reachable():
-        found = await index.get_all(known)
+        found = await index.get_all(known, with_text=searched or "text" in extra, with_body="body" in extra)
     articles = await offload.run(lambda _: only_admitted(entitlement, found)) if entitlement else found
     return SearchRequest(entitlement=entitlement), SearchPage(len(articles), articles, dict.fromkeys(FACETS, ()))
 
@@ -386,7 +390,11 @@ async def read(index: ReaderIndex, article_id: str, entitlement: Filter | None) 
         found = await index.get(article_id)
     if isinstance(found, Retracted):
         return found if entitlement is None or await index.may_know(article_id, entitlement) else None
-    return found if found and may_read(entitlement, found) else None
+    if not found or entitlement is None:
+        return found
+    if entitlement.query is not None and len(found.get("text", "")) > INLINE_TEXT_BYTES:
+        return found if await offload.run(lambda _: may_read(entitlement, found)) else None
+    return found if may_read(entitlement, found) else None
 
 
 def present(found: Mapping[str, Any] | Retracted | None) -> Mapping[str, Any]:

@@ -417,10 +417,13 @@ class ElasticsearchIndex:
         days: Body = whole(answer.body)["aggregations"]["days"]
         return days
 
-    async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    async def get_all(
+        self, article_ids: Sequence[str], *, with_text: bool = True, with_body: bool = True
+    ) -> list[Mapping[str, Any]]:
         """Return those of these articles that are published."""
+        unneeded = _left_out(with_text=with_text, with_body=with_body)
         async with translated():
-            return await self._published(article_ids, None)
+            return await self._published(article_ids, unneeded or None)
 
     async def complete(self, beginning: Beginning) -> list[Completion]:
         """Return titles, topics and authors that hold each of the words."""
@@ -572,7 +575,11 @@ def _result(item: Body) -> Written | Refused:
 
 
 def _unneeded(request: SearchRequest) -> list[str]:
-    needed = {"article.body": request.with_body, "article.text": request.with_text}
+    return _left_out(with_text=request.with_text, with_body=request.with_body)
+
+
+def _left_out(*, with_text: bool, with_body: bool) -> list[str]:
+    needed = {"article.body": with_body, "article.text": with_text}
     return [name for name in HEAVY if not needed[name]]
 
 

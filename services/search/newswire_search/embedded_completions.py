@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator
 from operator import itemgetter
 
-import orjson
 from tantivy import DocAddress, Occur, Order, Schema, Searcher
 from tantivy import Query as Tantivy
 
@@ -11,6 +10,7 @@ from newswire_search.completing import NAMES, distinct, goes_on, may_be_mistyped
 from newswire_search.embedded_query import both, readable
 from newswire_search.index import Beginning, Completion, Kind
 from newswire_search.mapping import FACET_SUFFIX, SEPARATOR, WORDS_SUFFIX
+from newswire_search.stored_articles import read_article
 
 MOST_NAMES = 50
 """Names are taken from this many that most articles bear, among all that stand beside one that was meant."""
@@ -40,7 +40,7 @@ def _holding(schema: Schema, beginning: Beginning, kind: Kind) -> Tantivy:
 
 def _titles(searcher: Searcher, query: Tantivy, limit: int) -> Iterator[Completion]:
     for _, address in _newest(searcher, query, limit):
-        article = orjson.loads(searcher.doc(address)["article"][0])
+        article = read_article(searcher.doc(address)["article"], with_body=False, with_text=False)
         yield Completion(Kind.TITLE, article["title"], article["id"], article["version"])
 
 

@@ -1,8 +1,9 @@
 """The index inside the process: tantivy, in one folder, for one machine.
 
 Writes run on one thread of their own (a commit takes tens of ms and would hold up every stream on the event loop),
-reads on two others. tantivy has neither external versions nor a cursor: versions are compared here, before writing;
-pages by relevance, from the second on, are read from a searcher that is held while a cursor may still come back to it.
+reads on two others, which clients take turns for. tantivy has neither external versions nor a cursor: versions are compared
+here, before writing; pages by relevance, from the second on, are read from a searcher that is held while a cursor may still come
+back to it.
 """
 
 import asyncio
@@ -14,12 +15,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
 import tantivy
 
 from newswire.analysis import DEFAULT
 from newswire.consume import Unavailable
 from newswire.filters import Filter
+from newswire.offload import Deadline, Offload
 from newswire_search.embedded_completions import completions
 from newswire_search.embedded_facets import facets
 from newswire_search.embedded_query import among, both, date_range, embedded_query, excluding
@@ -58,9 +59,12 @@ from newswire_search.mapping import (
 )
 from newswire_search.ranking import recency
 from newswire_search.snapshots import Snapshots
+from newswire_search.stored_articles import read_article, stored_values
 from newswire_search.upkeep import next_name
 
 SNAPSHOTS, SNAPSHOTS_PER_READER = 64, 16
+MAX_READS_WAITING, READ_SECONDS = 256, 30.0
+"""Reads that wait for a thread, and how long one may take, the waiting included; what is more or longer is refused (503)."""
 CANDIDATE_ROUNDS = 5
 """How often more is read from a snapshot to fill a page, where what is read is no longer found."""
 WRITER_MEMORY = 50_000_000
@@ -134,55 +138,60 @@ class EmbeddedIndex:
         self._commits = 0
         """How often what searches see has changed: snapshots of one such state are one snapshot."""
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
-        self._reading = ThreadPoolExecutor(2, thread_name_prefix="index-reader")
+        self._reading = Offload("index-reader", max_waiting=MAX_READS_WAITING)
 
     async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
         """Write a batch in one commit; it can be found when this returns."""
         await self._writable.wait()
-        return await self._on(self._writing, lambda: self._write(operations))
+        return await self._write_by(lambda: self._write(operations))
 
     async def until_visible(self, operations: Sequence[Operation]) -> None:
         """Return at once: `write` answers after the commit was loaded."""
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
-        return await self._on(self._reading, lambda: self._search(request))
+        return await self._read(lambda _: self._search(request))
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return what the index holds under an id."""
-        return await self._on(self._reading, lambda: self._get(self._index.searcher(), article_id))
+        return await self._read(lambda _: self._get(self._index.searcher(), article_id))
 
     async def days(self, request: SearchRequest) -> Sequence[Day]:
         """Return the days on which the articles of a search were published, oldest first."""
-        return await self._on(self._reading, lambda: self._days(request))
+        return await self._read(lambda _: self._days(request))
 
-    async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    async def get_all(
+        self, article_ids: Sequence[str], *, with_text: bool = True, with_body: bool = True
+    ) -> list[Mapping[str, Any]]:
         """Return those of these articles that are published."""
 
-        def get_all() -> list[Mapping[str, Any]]:
+        def get_all(deadline: Deadline) -> list[Mapping[str, Any]]:
             searcher = self._index.searcher()
-            found = (self._get(searcher, article_id) for article_id in article_ids)
-            return [article for article in found if isinstance(article, Mapping)]
+            articles: list[Mapping[str, Any]] = []
+            for article_id in article_ids:
+                found = self._get(searcher, article_id, with_text=with_text, with_body=with_body)
+                articles += [found] if isinstance(found, Mapping) else []
+                deadline.check()
+            return articles
 
-        return await self._on(self._reading, get_all)
+        return await self._read(get_all)
 
     async def complete(self, beginning: Beginning) -> list[Completion]:
         """Return titles, topics and authors that hold each of the words."""
-        return await self._on(
-            self._reading, lambda: completions(self._index.searcher(), self._schema, beginning, self._languages)
-        )
+        return await self._read(lambda _: completions(self._index.searcher(), self._schema, beginning, self._languages))
 
     async def related(
         self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
     ) -> list[Mapping[str, Any]]:
         """Return other articles that share the words most telling of this one."""
 
-        def related() -> list[Mapping[str, Any]]:
+        def related(_: Deadline) -> list[Mapping[str, Any]]:
             searcher = self._index.searcher()
             query = related_query(searcher, self._schema, article, entitlement, self._languages)
-            return [_stored(searcher, address) for _, address in searcher.search(query, limit=limit, count=False).hits]
+            hits = searcher.search(query, limit=limit, count=False).hits
+            return [_stored(searcher, address, with_text=False, with_body=False) for _, address in hits]
 
-        return await self._on(self._reading, related)
+        return await self._read(related)
 
     async def check(self) -> str | None:
         """Tell whether the last write got through."""
@@ -190,23 +199,23 @@ class EmbeddedIndex:
 
     async def close(self) -> None:
         """Finish the write in hand, stop the threads and release the folder."""
-        await self._on(self._writing, self._stop_writing)
+        await self._write_by(self._stop_writing)
         self._writing.shutdown()
-        self._reading.shutdown()
+        self._reading.close()
         self._snapshots.clear()
 
     async def read(self, work: Callable[[tantivy.Searcher], T]) -> T:
         """Read, in a thread, what a search would see now."""
-        return await self._on(self._reading, lambda: work(self._index.searcher()))
+        return await self._read(lambda _: work(self._index.searcher()))
 
     async def reload(self) -> None:
         """Have searches see what another process has written."""
-        await self._on(self._reading, self._reload)
+        await self._read(lambda _: self._reload())
 
     async def hold(self) -> None:
         """Have writes wait from now on; return once those under way are done."""
         self._writable.clear()
-        await self._on(self._writing, lambda: None)
+        await self._write_by(lambda: None)
 
     def release(self) -> None:
         """Let writes go on."""
@@ -227,10 +236,13 @@ class EmbeddedIndex:
             coming._writer = None
             self._commits += 1
 
-        await self._on(self._writing, take_over)
+        await self._write_by(take_over)
 
-    async def _on(self, executor: ThreadPoolExecutor, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(executor, work)
+    async def _write_by(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._writing, work)
+
+    async def _read(self, work: Callable[[Deadline], T]) -> T:
+        return await self._reading.run(work, READ_SECONDS)
 
     def _stop_writing(self) -> None:
         if self._writer is not None:
@@ -318,17 +330,18 @@ class EmbeddedIndex:
                 for text in [value] if isinstance(value, str) else value:
                     document.add_text(name, text)
         document.add_text("moment", _moment(fields["published_at"], operation.id))
-        document.add_bytes("article", orjson.dumps(operation.document))
+        for value in stored_values(operation.document):
+            document.add_bytes("article", value)
         return document
 
-    def _get(self, searcher: tantivy.Searcher, article_id: str) -> Mapping[str, Any] | Retracted | None:
+    def _get(
+        self, searcher: tantivy.Searcher, article_id: str, *, with_text: bool = True, with_body: bool = True
+    ) -> Mapping[str, Any] | Retracted | None:
         address = self._address(searcher, article_id)
         if address is None:
             return None
-        stored = searcher.doc(address).get_first("article")
-        if stored is not None:
-            article: dict[str, Any] = orjson.loads(stored)
-            return article
+        if stored := searcher.doc(address)["article"]:
+            return read_article(stored, with_text=with_text, with_body=with_body)
         return Retracted(article_id, _version(searcher, address))
 
     def _search(self, request: SearchRequest) -> SearchPage:
@@ -341,7 +354,7 @@ class EmbeddedIndex:
             return self._by_relevance(live, query, request, commits)
         found = self._by_moment(live, query, request)
         page = found[: request.limit]
-        articles = [_stored(live, address) for _, address in page]
+        articles = [_wanted(live, address, request) for _, address in page]
         following = Position(_key(page[-1][0])) if len(found) > request.limit else None
         return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query, request), following)
 
@@ -363,7 +376,7 @@ class EmbeddedIndex:
         if request.after is not None:
             return self._next_by_relevance(live, query, request, request.after, commits)
         result, ranked = self._ranked(live, query, request, 0)
-        articles = [_stored(live, address) for _, address in ranked[: request.limit]]
+        articles = [_wanted(live, address, request) for _, address in ranked[: request.limit]]
         following = None
         if len(ranked) > request.limit and request.asked is Asked.ALL_WORDS:
             following = Position((), shown=tuple(article["id"] for article in articles))
@@ -401,7 +414,7 @@ class EmbeddedIndex:
         if not ids:
             return []
         hits = live.search(among(self._schema, query, ids), limit=len(ids), count=False).hits
-        current = {article["id"]: article for article in (_stored(live, address) for _, address in hits)}
+        current = {article["id"]: article for article in (_wanted(live, address, request) for _, address in hits)}
         admitted = only_admitted(request.entitlement, [current[id_] for id_ in ids if id_ in current])
         places = {id_: place for place, id_ in enumerate(ids, offset)}
         return [(article, places[article["id"]]) for article in admitted]
@@ -499,9 +512,28 @@ def _pointer(folder: Path) -> Path:
     return folder / f"in-use-{MAPPING_NUMBER}"
 
 
-def _stored(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> dict[str, Any]:
-    article: dict[str, Any] = orjson.loads(searcher.doc(address)["article"][0])
-    return article
+def _stored(
+    searcher: tantivy.Searcher,
+    address: tantivy.DocAddress,
+    *,
+    with_text: bool,
+    with_body: bool,
+    text_characters: int | None = None,
+) -> dict[str, Any]:
+    stored = searcher.doc(address)["article"]
+    return read_article(stored, with_text=with_text, with_body=with_body, text_characters=text_characters)
+
+
+def _wanted(searcher: tantivy.Searcher, address: tantivy.DocAddress, request: SearchRequest) -> dict[str, Any]:
+    if request.entitlement is not None and request.entitlement.query:  # it is held against the whole text
+        return _stored(searcher, address, with_text=True, with_body=request.with_body)
+    return _stored(
+        searcher,
+        address,
+        with_text=request.with_text,
+        with_body=request.with_body,
+        text_characters=request.text_characters,
+    )
 
 
 def _version(searcher: tantivy.Searcher, address: tantivy.DocAddress) -> int:

@@ -49,7 +49,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
     whole = settings.feed_content == "full"
 
     async def answer(request: Request, caller: Caller | None, form: Format, params: Narrowing, sent: Sent) -> Response:
-        wanted = {"sort": Sort.NEWEST, "limit": settings.feed_entries, "fields": "body,text"}
+        wanted = {"sort": Sort.NEWEST, "limit": settings.feed_entries, "fields": "body,text" if whole else "text"}
         moment = await changed() if caller is None else None  # before the search: what comes meanwhile is a change
         asked = SearchParams.model_validate(params.model_dump(by_alias=True) | wanted)
         entitlement = caller.entitlement if caller is not None else None

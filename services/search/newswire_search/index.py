@@ -143,6 +143,8 @@ class SearchRequest:
     """Answers to `Asked.SOME_WORDS` have one page."""
     with_text: bool = True
     """Whether the articles are to carry ``text``; lists that need none are cheaper without."""
+    text_characters: int | None = None
+    """How much of each text is needed at most; None: all of it. There may be more."""
     with_body: bool = True
     """Whether they are to carry ``body``, which is as long again."""
     with_facets: bool = True
@@ -250,8 +252,10 @@ class Reading(Protocol):
         """Return the days on which the articles of a search were published, oldest first."""
         ...
 
-    async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
-        """Return those of these articles that are published, in this order, as they are now."""
+    async def get_all(
+        self, article_ids: Sequence[str], *, with_text: bool = True, with_body: bool = True
+    ) -> list[Mapping[str, Any]]:
+        """Return those of these articles that are published, in this order, as they are now; without text or body, if wished."""
         ...
 
     async def complete(self, beginning: Beginning) -> list[Completion]:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from newswire import query as language
-from newswire.cost_limits import FILTER_VALUES, QUERY_PREFIXES
+from newswire.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, QUERY_PREFIXES
 from newswire.filters import Filter
 from newswire.folding import fold
 from newswire.problems import invalid
@@ -157,6 +157,7 @@ def to_request(
         sort=sort,
         limit=params.limit,
         with_text=has_words or "text" in extra,
+        text_characters=None if "text" in extra else HIGHLIGHTED_CHARACTERS + 1,  # one more shows that it is longer
         with_body="body" in extra,
         entitlement=entitlement,
     )

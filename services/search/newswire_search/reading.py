@@ -67,9 +67,11 @@ class ErasureAware:
         """Return days with their counts, as `newswire_search.index.Reading.days` does."""
         return await self._index.days(await self._without_erased(request))
 
-    async def get_all(self, article_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    async def get_all(
+        self, article_ids: Sequence[str], *, with_text: bool = True, with_body: bool = True
+    ) -> list[Mapping[str, Any]]:
         """Return published articles, as `newswire_search.index.ArticleIndex.get_all` does."""
-        return await self._kept(await self._index.get_all(article_ids))
+        return await self._kept(await self._index.get_all(article_ids, with_text=with_text, with_body=with_body))
 
     async def complete(self, beginning: Beginning) -> list[Completion]:
         """Complete what is typed, as `newswire_search.index.ArticleIndex.complete` does."""

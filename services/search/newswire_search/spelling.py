@@ -91,7 +91,12 @@ async def _close_to(index: Reading, word: str, entitlement: Filter | None) -> li
     """Return words of articles that differ from one by as few letters as any do, the most frequent first."""
     for slips in (1, 2) if len(word) >= TWO_SLIPS else (1,):
         asked = SearchRequest(
-            holding=CloseTo(word, slips), sort=Sort.NEWEST, limit=SAMPLE, with_facets=False, entitlement=entitlement
+            holding=CloseTo(word, slips),
+            sort=Sort.NEWEST,
+            limit=SAMPLE,
+            text_characters=SAMPLE_CHARACTERS,
+            with_facets=False,
+            entitlement=entitlement,
         )
         articles = (await index.search(asked)).articles
         if found := await offload.run(partial(_near, articles, word, slips)):
