@@ -328,7 +328,7 @@ class _Down:
     async def search(self, request: SearchRequest) -> SearchPage:
         raise Unavailable("Elasticsearch: connection refused at 10.0.0.7")
 
-    async def get(self, article_id: str) -> None:
+    async def get(self, *_: object, **__: object) -> None:
         raise Unavailable("Elasticsearch: connection refused at 10.0.0.7")
 
     get_all = complete = get
