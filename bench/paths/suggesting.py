@@ -86,14 +86,13 @@ def _in_elasticsearch(client: AsyncElasticsearch) -> LookUp:
 
 
 def _in_tantivy(index: EmbeddedIndex) -> LookUp:
-    def search(text: str) -> list[Any]:
-        searcher = index._index.searcher()
+    def search(searcher: tantivy.Searcher, text: str) -> list[Any]:
         begun = tantivy.Query.fuzzy_term_query(index._schema, TITLE_WORDS, text, distance=0, prefix=True)
         found = searcher.search(begun, limit=LIMIT, count=False).hits
         return [searcher.doc(address)["article"] for _, address in found]
 
     async def look_up(text: str) -> object:
-        return await index._on(index._reading, lambda: search(text))
+        return await index.read(lambda searcher: search(searcher, text))
 
     return look_up
 
