@@ -21,6 +21,11 @@ def fail(message: str, code: int = 1) -> NoReturn:
     raise typer.Exit(code)
 
 
+def note(message: str) -> None:
+    """Print a remark on stderr, apart from the results."""
+    print(f"newswire: {escaped(message)}", file=sys.stderr, flush=True)
+
+
 def say(line: str = "") -> None:
     """Print a line at once, also into a pipe, and never wrapped: what is shown is there to be copied.
 

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from newswire.keyspace import Keyspace
 
 CREDENTIALS = "credentials.env"
-ACCOUNTS = {"publisher": ("gazette", "publish"), "subscriber": ("subscriber", "subscribe"), "admin": ("admin", "admin")}
+ACCOUNTS = {
+    "publisher": ("gazette", "publish"),
+    "subscriber": ("subscriber", "subscribe"),
+    "admin": ("admin", "admin"),
+    "read": ("reader", "read"),
+}
 """Name of the key → its account and its scope."""
 
 
@@ -47,7 +52,7 @@ def read_credentials(data_dir: Path) -> dict[str, str]:
 
 
 async def ensure_credentials(redis: "Redis", keys: "Keyspace", data_dir: Path) -> dict[str, str]:
-    """Return the keys to publish, to subscribe and to administer; on the first start, make them.
+    """Return the keys to publish, subscribe, administer and read; on the first start, make them.
 
     They are written where only the owner can read them. Where the file outlived the store, its keys are valid again.
     """
@@ -55,11 +60,14 @@ async def ensure_credentials(redis: "Redis", keys: "Keyspace", data_dir: Path) -
     from newswire.keyring import list_keys
 
     known = read_credentials(data_dir)
-    if known and await list_keys(redis, keys, limit=1):
+    variables = {f"NEWSWIRE_{name.upper()}_KEY": ACCOUNTS[name] for name in ACCOUNTS}
+    stored = bool(known and await list_keys(redis, keys, limit=1))
+    if stored and known.keys() >= variables.keys():
         return known
-    credentials = {}
-    for name, (account, scope) in ACCOUNTS.items():
-        variable = f"NEWSWIRE_{name.upper()}_KEY"
+    credentials = dict(known)
+    for variable, (account, scope) in variables.items():
+        if stored and variable in known:
+            continue
         label = "made on the first start"
         created = await create_key(redis, keys, account, {Scope(scope)}, label=label, token=known.get(variable))
         credentials[variable] = created.token

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from newswire_cli.console import fail, say
+from newswire_cli.console import fail, note, say
 from newswire_cli.store import DataDir, Store, with_store
 
 app = typer.Typer(help="Make, list, rotate and revoke keys.", no_args_is_help=True)
@@ -37,15 +37,20 @@ def create(
     if ends and ends <= datetime.now(UTC):
         fail("--expires lies in the past")
 
-    async def work(store: Store) -> str:
+    async def work(store: Store) -> tuple[str, bool]:
         from newswire.accounts import Scope, create_key
+        from newswire.registry import find_account
 
+        is_new = await find_account(store.redis, store.keys, account) is None
         created = await create_key(
             store.redis, store.keys, account, {Scope(name) for name in scope}, label=label, expires_at=ends
         )
-        return created.token
+        return created.token, is_new
 
-    say(with_store(data_dir, work))
+    token, is_new = with_store(data_dir, work)
+    if is_new:
+        note(f"the account {account!r} is new; `newswire accounts list` shows all, should the name be misspelt")
+    say(token)
 
 
 @app.command("list")

@@ -1,7 +1,6 @@
 """`newswire listen`: the live stream in a terminal, and on to an address of the developer's own."""
 
 import signal
-import sys
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -14,10 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from newswire.characters import escaped
-from newswire_cli.console import fail
+from newswire_cli.console import fail, note
 from newswire_cli.patience import LATER, pause, retry_after, unreachable
 from newswire_notify.live import ENDED, TRIMMED
-from newswire_notify.signing import new_secret, signature
+from newswire_notify.signing import is_secret, new_secret, signature
 
 LONGEST_PAUSE = 10.0
 SILENCE = 60.0
@@ -28,12 +27,16 @@ _STYLES = {"published": "green", "updated": "cyan", "corrected": "yellow", "retr
 Take = Callable[[dict[str, Any]], None]
 
 
-def listen(site: str, key: str | None, filters: list[str], since: str | None, forward: str | None) -> None:
+def listen(
+    site: str, key: str | None, filters: list[str], since: str | None, forward: str | None, secret: str | None
+) -> None:
     """Print a line for each event, and post it where it is to go, until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     params = httpx.QueryParams(tuple(_parameter(filter_) for filter_ in filters))
     if since:
         params = params.add("since", since)
+    if secret and not is_secret(secret):
+        fail("--secret has another form; it is whsec_ and 24 to 64 bytes in Base64, as subscriptions have it", code=2)
     for address in (site, *([forward] if forward else [])):
         if not address.startswith(("http://", "https://")):
             fail(f"{address} is no http or https address", code=2)
@@ -43,14 +46,15 @@ def listen(site: str, key: str | None, filters: list[str], since: str | None, fo
         httpx.Client(base_url=site, headers=headers, timeout=SILENCE, trust_env=False) as client,
         httpx.Client(timeout=FORWARD_TIMEOUT, trust_env=False) as poster,
     ):
-        secret = new_secret()
+        signed_with = secret or new_secret()
         if forward:
-            console.print(Text(f"forwarding to {forward}, signed with {secret}"))
+            kept = "the given secret" if secret else f"{signed_with} (--secret keeps one)"
+            console.print(Text(f"forwarding to {forward}, signed with {kept}"))
 
         def take(event: dict[str, Any]) -> None:
             console.print(_line(event))
             if forward:
-                console.print(Text(f"    {_post(poster, forward, secret, event)}", style="dim"))
+                console.print(Text(f"    {_post(poster, forward, signed_with, event)}", style="dim"))
             console.file.flush()  # a pipe or a file would get events by the block
 
         try:
@@ -84,20 +88,21 @@ def _follow(client: httpx.Client, params: httpx.QueryParams, take: Take) -> NoRe
                 else:
                     last = last or answer.headers.get("Newswire-Resumed-From", "")
                     failures = 0
+                    note(f"connected to {client.base_url}")
                     for event in source.iter_sse():
                         said = orjson.loads(event.data)
                         if event.event == TRIMMED:
-                            _tell("what lies further back is gone: the operator keeps the stream for a while only")
+                            note("what lies further back is gone: the operator keeps the stream for a while only")
                         elif event.event == ENDED:
-                            _tell(f"cut off: {said['reason']}")
+                            note(f"cut off: {said['reason']}")
                         else:
                             take(said)
                         last = event.id or last
-            _tell("the stream ended; resuming")
+            note("the stream ended; resuming")
         except (httpx.TransportError, SSEError) as error:
             if not last and isinstance(error, httpx.ConnectError):
                 fail(unreachable(client, error))
-            _tell(f"{unreachable(client, error)}; resuming" if isinstance(error, httpx.TransportError) else str(error))
+            note(f"{unreachable(client, error)}; resuming" if isinstance(error, httpx.TransportError) else str(error))
         time.sleep(min(pause(failures, asked), max(LONGEST_PAUSE, asked)))
         failures += 1
 
@@ -144,7 +149,3 @@ def _refusal(answer: httpx.Response) -> str:
         return f"the site answers {answer.status_code}: {answer.json()['detail']}"
     except (ValueError, KeyError, TypeError):
         return f"the site answers {answer.status_code}"
-
-
-def _tell(line: str) -> None:
-    print(f"newswire: {line}", file=sys.stderr, flush=True)

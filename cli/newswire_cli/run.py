@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from newswire_cli.commands.known_settings import refuse_unknown
 from newswire_cli.console import fail, say, settings_problem
 from newswire_cli.datadir import CREDENTIALS, InUse, ensure_credentials, only_process_on, read_credentials
 from newswire_cli.valkey import EmbeddedValkey, ValkeyFailed, embedded_valkey
@@ -21,6 +22,9 @@ SAMPLES_DUE = "samples.due"
 
 def run_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
     """Run everything until Ctrl-C or SIGTERM."""
+    from newswire.settings import SettingsError
+
+    refuse_unknown()
     data_dir = data_dir.expanduser()
     os.umask(0o077)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -35,7 +39,7 @@ def run_all(host: str, port: int, data_dir: Path, with_samples: bool) -> None:
                 _serve_all(host, port, data_dir, with_samples, valkey)
     except InUse:
         fail(f"another `newswire run` works on {data_dir}; end it first, or give this one its own --data-dir")
-    except ValkeyFailed as error:
+    except (ValkeyFailed, SettingsError) as error:
         fail(str(error))
     except ValidationError as error:
         fail(settings_problem(error))
@@ -116,7 +120,8 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool, valkey:
             due.unlink(missing_ok=True)
         elif first_start and not restored:
             due.touch()
-        started = _welcome(host, port, data_dir, credentials, first_start, NotifySettings().webhook_allow_private)
+        private_webhooks = NotifySettings().webhook_allow_private
+        started = _welcome(host, port, data_dir, credentials, first_start, private_webhooks, settings.public_read)
         services = [supervision(valkey, say), ingest, search, notify]
         await serve(services, settings, host, port, started=started)
 
@@ -125,7 +130,13 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool, valkey:
 
 
 def _welcome(
-    host: str, port: int, data_dir: Path, credentials: dict[str, str], first_start: bool, private_webhooks: bool
+    host: str,
+    port: int,
+    data_dir: Path,
+    credentials: dict[str, str],
+    first_start: bool,
+    private_webhooks: bool,
+    public_read: bool,
 ) -> Callable[[], Awaitable[None]]:
     site = _address(host, port)
 
@@ -152,7 +163,7 @@ def _welcome(
 
             way = "found by search, delivered to a webhook" if private_webhooks else "found by search"
             say(f"Six sample articles go the whole way: published, {way}.")
-            keys = credentials["NEWSWIRE_PUBLISHER_KEY"], credentials["NEWSWIRE_SUBSCRIBER_KEY"]
+            keys = [credentials[f"NEWSWIRE_{name}_KEY"] for name in ("PUBLISHER", "SUBSCRIBER", "READ")]
             if await publish_samples(site, *keys, with_webhook=private_webhooks):
                 due.unlink(missing_ok=True)
             say()
@@ -163,7 +174,8 @@ def _welcome(
             ' -H "Authorization: Bearer $NEWSWIRE_PUBLISHER_KEY" -H "Content-Type: application/json"'
             """ -d '{"title": "Hello, world", "body": "<p>Our presses were rolling all night.</p>"}'"""
         )
-        say(f"  curl -s '{site}/v1/search?q=press+rolled'")
+        key = "" if public_read else ' -H "Authorization: Bearer $NEWSWIRE_READ_KEY"'
+        say(f"  curl -s '{site}/v1/search?q=press+rolled'{key}")
         say()
 
     return welcome

@@ -61,7 +61,9 @@ def samples() -> list[dict[str, Any]]:
     return articles
 
 
-async def publish_samples(site: str, publisher_key: str, subscriber_key: str, *, with_webhook: bool = True) -> bool:
+async def publish_samples(
+    site: str, publisher_key: str, subscriber_key: str, read_key: str, *, with_webhook: bool = True
+) -> bool:
     """Publish the samples and tell how soon each was found and delivered; return whether all went well.
 
     ``with_webhook=False``: nothing is delivered, for webhooks must not go to this machine.
@@ -73,6 +75,9 @@ async def publish_samples(site: str, publisher_key: str, subscriber_key: str, *,
             _receiver() as receiver,
             httpx.AsyncClient(base_url=site, timeout=PATIENCE, trust_env=False) as client,
         ):
+            client.headers["Authorization"] = (
+                f"Bearer {read_key}"  # of requests that name no other; reading may be closed
+            )
             subscription = await _subscribe(client, subscriber, receiver.url) if with_webhook else None
             try:
                 for article in samples():

@@ -5,6 +5,7 @@ from importlib import import_module
 
 from pydantic import ValidationError
 
+from newswire_cli.commands.known_settings import refuse_unknown
 from newswire_cli.console import fail, settings_problem
 from newswire_cli.run import free_port
 
@@ -20,17 +21,18 @@ MODULES = {
 def serve_one(name: str, host: str, port: int | None) -> None:
     """Serve ingest, search, notify or operations until SIGTERM or Ctrl-C; its log goes to stderr as JSON lines."""
     from newswire.app import run, serve
-    from newswire.settings import Settings
+    from newswire.settings import Settings, SettingsError
     from newswire.telemetry import log_as_json
     from newswire_search.index import IndexInUse
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    refuse_unknown()
     port = free_port(host, PORTS[name] if port is None else port)
     log_as_json()
     try:
         service = import_module(MODULES[name]).service
         run(serve([service], Settings(), host, port))
-    except IndexInUse as error:
+    except (IndexInUse, SettingsError) as error:
         fail(str(error))
     except ValidationError as error:
         fail(settings_problem(error))

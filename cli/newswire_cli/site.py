@@ -28,14 +28,20 @@ DataDir = Annotated[
 ]
 
 
-def open_client(site: str, key: str | None, data_dir: Path) -> "httpx.Client":
-    """Make a client that sends the publisher's key, or end the command (exit code 2) where there is none."""
+def open_client(
+    site: str, key: str | None, data_dir: Path, variable: str | None = "NEWSWIRE_PUBLISHER_KEY"
+) -> "httpx.Client":
+    """Make a client that sends a key: the one given, or the one of this name in the data folder's credentials.
+
+    It ends the command (exit code 2) where there is none; without a ``variable``, what needs no key is asked without one.
+    """
     import httpx
 
-    key = key or read_credentials(data_dir.expanduser()).get("NEWSWIRE_PUBLISHER_KEY")
-    if not key:
-        fail("no key: set NEWSWIRE_PUBLISHER_KEY, or give --key, or name the --data-dir of a `newswire run`", code=2)
+    if not key and variable:
+        key = read_credentials(data_dir.expanduser()).get(variable)
+        if not key:
+            fail(f"no key: set {variable}, or give --key, or name the --data-dir of a `newswire run`", code=2)
     if not site.startswith(("http://", "https://")):
         fail(f"{site} is no http or https address; give one by --site", code=2)
-    headers = {"Authorization": f"Bearer {key}"}
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     return httpx.Client(base_url=site, headers=headers, timeout=PATIENCE, trust_env=False)

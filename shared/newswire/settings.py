@@ -1,11 +1,17 @@
-"""The settings every service reads, from environment variables that start with ``NEWSWIRE_``."""
+"""The settings every service reads, from environment variables that start with ``NEWSWIRE_``.
 
+For each ``NEWSWIRE_X`` there is a ``NEWSWIRE_X_FILE``: the path of a file that holds the value, as secrets are mounted by
+Docker and Kubernetes.
+"""
+
+import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, HttpUrl, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 
 def comma_separated(value: object) -> object:
@@ -25,10 +31,50 @@ Commas = BeforeValidator(comma_separated)
 """Beside `NoDecode`: a setting of several values, which environments give as one text."""
 
 
+class SettingsError(ValueError):
+    """A ``NEWSWIRE_…_FILE`` that cannot be used; the message names the variable and the reason, not the value."""
+
+
+class FilesOfSettings(PydanticBaseSettingsSource):
+    """Reads the files that ``NEWSWIRE_…_FILE`` name, without a line break at their end."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Return the content of a setting's file, or None where no file is named."""
+        name = f"{self.config['env_prefix']}{field_name.upper()}"
+        path = os.environ.get(f"{name}_FILE")
+        if path is None:
+            return None, field_name, False
+        if name in os.environ:
+            raise SettingsError(f"{name} and {name}_FILE are both set; remove one of them")
+        try:
+            text = Path(path).read_text("utf-8")
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise SettingsError(f"{name}_FILE: {path} cannot be read: {reason}") from error
+        return text.removesuffix("\n").removesuffix("\r"), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """Return the values that files hold, by field."""
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
+
+
 class Settings(BaseSettings):
     """Settings common to the three services; each service adds its own in a subclass."""
 
     model_config = SettingsConfigDict(env_prefix="NEWSWIRE_", extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments, then variables, then the files that variables name."""
+        return init_settings, env_settings, FilesOfSettings(settings_cls)
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     delivery_redis_url: SecretStr | None = None

@@ -65,11 +65,28 @@ def test_the_shown_lines_work_when_pasted(start: Start, tmp_path: Path) -> None:
     assert "<mark>rolling</mark>" in found[0]["highlights"]["body"][0]
 
 
+def test_the_samples_and_the_shown_lines_work_where_reading_is_closed(tmp_path: Path) -> None:
+    running = Running(tmp_path / "data", environment={"NEWSWIRE_PUBLIC_READ": "false"})
+    try:
+        told = running.until_told("q=press+rolled")
+        assert told.count(" searchable after ") == 6
+        publish, search = (line.strip() for line in told.splitlines() if "curl -s" in line)
+        pasted(publish)
+        assert until(lambda: json.loads(pasted(f"{publish.partition(' && ')[0]} && {search}"))["articles"])
+    finally:
+        assert running.interrupt() == 0
+
+
 def test_credentials_are_only_for_their_owner(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
 
     assert stat.S_IMODE((running.data_dir / "credentials.env").stat().st_mode) == 0o600
-    assert list(running.credentials()) == ["NEWSWIRE_PUBLISHER_KEY", "NEWSWIRE_SUBSCRIBER_KEY", "NEWSWIRE_ADMIN_KEY"]
+    assert list(running.credentials()) == [
+        "NEWSWIRE_PUBLISHER_KEY",
+        "NEWSWIRE_SUBSCRIBER_KEY",
+        "NEWSWIRE_ADMIN_KEY",
+        "NEWSWIRE_READ_KEY",
+    ]
     assert not any(key in running.told for key in running.credentials().values())
 
 

@@ -14,6 +14,14 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
+def is_secret(text: str) -> bool:
+    """Tell whether a text is a secret of the specification: ``whsec_`` and 24 to 64 bytes in Base64."""
+    try:
+        return text.startswith(PREFIX) and 24 <= len(base64.b64decode(text.removeprefix(PREFIX), validate=True)) <= 64
+    except ValueError:
+        return False
+
+
 def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """Return the value of ``webhook-signature`` for one message."""
     key = binascii.a2b_base64(secret.removeprefix(PREFIX))

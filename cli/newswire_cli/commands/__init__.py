@@ -1,0 +1,1 @@
+"""What single commands do; `newswire_cli.main` declares their options."""
