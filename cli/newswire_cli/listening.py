@@ -48,7 +48,7 @@ def listen(
     ):
         signed_with = secret or new_secret()
         if forward:
-            kept = "the given secret" if secret else f"{signed_with} (--secret keeps one)"
+            kept = "the given secret" if secret else signed_with
             console.print(Text(f"forwarding to {forward}, signed with {kept}"))
 
         def take(event: dict[str, Any]) -> None:
