@@ -7,7 +7,7 @@ names stand at the end of the text. Both engines are given the finished terms, s
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from newswire.article import Article
 from newswire.stems import (
@@ -53,6 +53,7 @@ __all__ = [
     "loose_tokens",
     "name_term",
     "other_terms",
+    "read_article",
     "stem",
     "terms",
     "title_terms",
@@ -81,7 +82,7 @@ class ArticleTerms(NamedTuple):
     """The words as they are written, without accents: what ``prefix*`` looks at."""
 
 
-Read = list[list[Piece]]
+Read: TypeAlias = list[list[Piece]]
 """The pieces of the texts of an article."""
 
 
@@ -103,14 +104,22 @@ def whole_title(article: Article) -> str:
     return " ".join(_joined(read))
 
 
-def article_terms(article: Article) -> list[str]:
-    """Return the terms by which an article is found: title, summary, body, authors and topics, kept apart."""
-    return _all_terms(_read(_texts(article), language_of(article.language)))
+def read_article(article: Article) -> Read:
+    """Return the pieces of an article, for those that make several kinds of terms of it: to read it takes longest."""
+    return _read(_texts(article), language_of(article.language))
 
 
-def article_joined_terms(article: Article) -> list[str]:
+def article_terms(article: Article, read: Read | None = None) -> list[str]:
+    """Return the terms by which an article is found: title, summary, body, authors and topics, kept apart.
+
+    ``read`` is what `read_article` returned, if it was called already.
+    """
+    return _all_terms(read_article(article) if read is None else read)
+
+
+def article_joined_terms(article: Article, read: Read | None = None) -> list[str]:
     """Return the terms around words that are written as one, with these joined, each passage kept apart from the next."""
-    return _joined_terms(_read(_texts(article), language_of(article.language)))
+    return _joined_terms(read_article(article) if read is None else read)
 
 
 def article_words(article: Article) -> set[str]:

@@ -9,14 +9,14 @@ the words, so that each spelling finds the others, and ``C#`` does not find ever
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple
 from unicodedata import category
 
 import regex
 
 from newswire.stopwords import STOP_WORDS
-from newswire.tokenization import MAX_TERM_LENGTH, compatible, is_paired, word_pattern, written
+from newswire.tokenization import MAX_TERM_LENGTH, compatible, is_paired, is_plain, word_pattern, written
 
 
 class Unit(NamedTuple):
@@ -125,6 +125,8 @@ def _kept_units(chunk: str) -> tuple[Unit, ...]:
 def _units(chunk: str) -> list[Unit]:
     if chunk.isascii() and chunk.isalpha() and not (chunk.isupper() and len(chunk) <= MAX_CAPITALS):
         return [Unit(0, len(chunk), tuple(written(chunk)))]
+    if not chunk.isascii() and chunk.isalpha() and is_plain(chunk) and len(words := written(chunk)) == 1:
+        return [Unit(0, len(chunk), tuple(words))]
     signs = chunk if chunk.isascii() else chunk.translate(_SIGNS)
     found: list[Unit] = []
     run: list[tuple[int, int]] = []
@@ -176,8 +178,8 @@ def _units_of(chunk: str, signs: str, run: Sequence[tuple[int, int]]) -> list[Un
         sign = next((sign for sign in _SPLIT_FIRST if sign in kinds), ",")
         cut = next(at for at, gap in enumerate(gaps, start=1) if gap == sign)
         return [*_units_of(chunk, signs, run[:cut]), *_units_of(chunk, signs, run[cut:])]
-    parts = ["".join(written(chunk[first:last])) for first, last in run]
-    words = tuple(word for first, last in run for word in written(chunk[first:last]))
+    read = [written(chunk[first:last]) for first, last in run]
+    parts, words = ["".join(part) for part in read], tuple(chain.from_iterable(read))
     sign = kinds.pop() if kinds else ""
     if sign in _JOINING or (not sign and len(words) > 1):
         unit = _joined(Unit(start, end, words, apostrophe=sign == "'"), parts, sign)
@@ -222,8 +224,10 @@ def _number(chunk: str, signs: str, run: Sequence[tuple[int, int]]) -> Unit | No
     """Return the unit of a number with separators, perhaps with a short unit of measurement: 1,000,000, 3.5, 2.5m."""
     start, end = run[0][0], run[-1][1]
     raw = signs[start:end]
+    if not raw[0].isdecimal():
+        return None
     found = _NUMBER.fullmatch(raw if raw.isascii() else compatible(raw))
-    if found is None or not raw[0].isdecimal():
+    if found is None:
         return None
     words = tuple(word for first, last in run for word in written(chunk[first:last]))
     unit, value = Unit(start, end, words), _value(found[1])

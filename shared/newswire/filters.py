@@ -17,10 +17,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from newswire.analysis import (
     DEFAULT,
     SEPARATOR,
+    Read,
     article_joined_terms,
     article_terms,
     article_words,
     language_of,
+    read_article,
     title_terms,
     value_terms,
 )
@@ -79,9 +81,13 @@ class Facts:
         return language_of(self.article.language) if self.article else DEFAULT
 
     @lazy
+    def _read(self) -> Read:
+        return read_article(self.article) if self.article else []
+
+    @lazy
     def positions(self) -> Positions:
         """The terms of the article and where they stand; made when first asked for."""
-        return positions(article_terms(self.article)) if self.article else {}
+        return positions(article_terms(self.article, self._read)) if self.article else {}
 
     @lazy
     def words(self) -> frozenset[str]:
@@ -100,8 +106,15 @@ class Facts:
     def _places_of(self, place: Place) -> Positions:
         known = self._places.get(place)
         if known is None:
-            known = self._places[place] = positions(field_terms(self.article, place)) if self.article else {}
+            known = self._places[place] = positions(self._terms_of(place))
         return known
+
+    def _terms_of(self, place: Place) -> list[str]:
+        if self.article is None:
+            return []
+        if place == "joined":
+            return article_joined_terms(self.article, self._read)
+        return field_terms(self.article, place)
 
     @cached_property
     def _places(self) -> dict[Place, Positions]:

@@ -14,12 +14,16 @@ _ACCENTS = re.compile(
     "\U000e0001\U000e0100-\U000e01ef"
     "\u0300-\u0305\u0307-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u1ab0-\u1aff\u1dc0-\u1dff\ufe00-\ufe0f\ufe20-\ufe2f]"
 )
+# Han, kana and Hangul syllables as they are mostly written: none has a case, an accent or a compatible form, and no two compose.
+_SAME_WHEN_FOLDED = re.compile("[\u3041-\u3096\u30a1-\u30fc\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]*+")
 
 
 def fold(text: str) -> str:
     """Return text after NFKC, case folding, removal of accents, of what cannot be seen, and of repeated white space."""
     if text.isascii():
         return " ".join(text.lower().split())
+    if _SAME_WHEN_FOLDED.fullmatch(text):
+        return text
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     bare = _ACCENTS.sub("", folded)
     return " ".join(unicodedata.normalize("NFKC", bare).translate(_LETTERS).split())

@@ -9,7 +9,7 @@ import Stemmer
 
 from newswire.compounds import Unit, prepared, units
 from newswire.stopwords import STOP_WORDS
-from newswire.tokenization import bare, starts_paired, word_pattern, written
+from newswire.tokenization import bare, is_plain_paired, starts_paired, word_pattern, written
 from newswire.word_forms import other_forms, without_elision
 
 DEFAULT = "en"
@@ -65,6 +65,8 @@ def _stemmer(language: str) -> Callable[[str], str]:
     stem = Stemmer.Stemmer(algorithm, 0).stemWord if algorithm else str
 
     def term(word: str) -> str:
+        if is_plain_paired(word):
+            return word
         if starts_paired(word):
             return bare(word)
         return str(stem(bare(word))) if language == DEFAULT else bare(stem(word))
@@ -183,12 +185,16 @@ def joined_terms(unit: Unit, language: str) -> tuple[str, ...]:
 
 def _others(word: str, language: str) -> Iterator[str]:
     """Go through the terms by which a word is found beside its own: its other forms, and without the accents it has."""
-    if word.isascii() or is_stop_word(word, language):
+    if word.isascii() or is_plain_paired(word) or is_stop_word(word, language):
+        return
+    unaccented = bare(word)
+    forms = [form for form in other_forms(word, language) if form != unaccented]
+    if language not in (DEFAULT, UNSTEMMED):  # there the term itself has no accents
+        forms.append(unaccented)
+    if not forms or forms == [word]:
         return
     own = stem(word, language)
-    for form in (*other_forms(word, language), bare(word)):
-        if language in (DEFAULT, UNSTEMMED) and form == bare(word):
-            continue
+    for form in forms:
         if (other := stem(form, language)) != own:
             yield other
 

@@ -7,8 +7,9 @@ it is written to (``covid19``, ``20km``) are two words; `newswire.compounds` als
 
 import re
 from itertools import pairwise
+from operator import add
 from typing import Any
-from unicodedata import decimal, normalize
+from unicodedata import decimal, is_normalized, normalize
 
 import regex
 
@@ -34,6 +35,9 @@ _PLAIN = re.compile("[\x00-\xac\xae-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20b
 _PLAIN_WORD = re.compile(rf"([^\W_]++)(?:[{APOSTROPHE_SIGNS}][sS](?![^\W_]))?")
 # Scripts that are written without spaces between words, and Korean, whose words carry their particles: cut into pairs.
 _PAIRED = r"[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+# The bulk of such texts: letters without case, marks or compatible forms, none of which composes with the next. They are cut
+# without a look at their properties; the mark of a long vowel is not among them.
+_PLAIN_PAIRED = re.compile("[\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]++")
 _PART = regex.compile(rf"({_PAIRED}\p{{M}}*+)+|(?:(?!{_PAIRED}).)+", regex.V1)
 _HAS_PAIRED = regex.compile(_PAIRED, regex.V1)
 _LETTER_AND_MARKS = regex.compile(r"\P{M}\p{M}*+", regex.V1)
@@ -50,6 +54,11 @@ def word_pattern(text: str) -> Any:
     return _PLAIN_WORD if _PLAIN.fullmatch(text) else _WORD
 
 
+def is_plain(text: str) -> bool:
+    """Tell whether a text holds none of the marks, invisible signs and odd apostrophes that take a Unicode property to tell."""
+    return _PLAIN.fullmatch(text) is not None
+
+
 def is_paired(word: str) -> bool:
     """Tell whether a word is, at least in part, in a script that is cut into pairs of letters."""
     return not word.isascii() and _HAS_PAIRED.search(word) is not None
@@ -60,11 +69,22 @@ def starts_paired(word: str) -> bool:
     return _HAS_PAIRED.match(word) is not None
 
 
+def is_plain_paired(word: str) -> bool:
+    """Tell whether a word is nothing but Han, kana or Hangul that has one form only: it has no other terms than itself."""
+    return _PLAIN_PAIRED.fullmatch(word) is not None
+
+
 def written(word: str) -> list[str]:
     """Lower the case of a word; what compatibility takes apart (a fraction, say) becomes several, and so do some scripts."""
     if word.isascii():
         lower = word.lower()[:MAX_TERM_LENGTH]
         return [lower] if lower.isalpha() or lower.isdigit() else _without_number(lower)
+    if is_plain_paired(word):
+        return list(map(add, word, word[1:])) or [word]
+    if word.isalpha() and _PLAIN.fullmatch(word) and is_normalized("NFKC", word):
+        lower = word.casefold()
+        if lower.isalpha() and is_normalized("NFKC", lower):
+            return [lower[:MAX_TERM_LENGTH]]
     found: list[str] = []
     for part in _WORD.findall(compatible(word)):
         if part.isascii() or not _HAS_PAIRED.search(part):

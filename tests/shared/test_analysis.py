@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from newswire import tokenization
 from newswire.analysis import (
     ALGORITHMS,
     DEFAULT,
@@ -163,3 +164,32 @@ def test_fields_are_kept_apart() -> None:
     ferry = next(article for article in articles() if article.id == "ferry")
     assert article_terms(ferry)[: len(title_terms(ferry)) + 1] == [*title_terms(ferry), SEPARATOR]
     assert article_terms(ferry).count(SEPARATOR) == 5
+
+
+def test_letters_that_are_cut_without_a_look_at_their_properties_have_one_form_only() -> None:
+    letters = [chr(code) for code in range(0x80, 0x20000) if not 0xD800 <= code < 0xE000]
+    plain = list(filter(tokenization.is_plain_paired, letters))
+    assert len(plain) > 30_000
+    for letter in plain:
+        assert tokenization.is_paired(letter)
+        assert tokenization.compatible(letter) == fold(letter) == letter
+        assert list(tokenization.word_pattern(letter).findall(letter)) == [letter]
+    for run in map("".join, zip(plain, plain[1:], plain[2:], strict=False)):
+        assert tokenization.compatible(run) == fold(run) == run
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("港湾局", ["港湾", "湾局"]),
+        ("港", ["港"]),
+        ("サーバー", ["サー", "ーバ"]),
+        ("は\u309aと", ["ぱと"]),
+        ("Straße", ["strasse"]),
+        ("ŉÉTÉ", ["nété"]),
+        ("ĲSSEL", ["ijssel"]),
+        ("Éx" * 200, ["éx" * 127 + "é"]),
+    ],
+)
+def test_words_that_take_the_short_way_are_written_as_all_others(word: str, expected: list[str]) -> None:
+    assert tokenization.written(word) == expected
