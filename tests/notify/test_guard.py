@@ -168,6 +168,17 @@ CASES = [
     Case("https://8.8.8.8:22/", "names port 22"),
     Case("https://8.8.8.8:0/", "names port 0"),
     Case("https://8.8.8.8:99999/", "is not a URL"),
+    # What would end a header, hide something or take too much.
+    Case("https://hook.example:{port}/\r\nX-Injected: yes", CHARACTER),
+    Case("https://hook.example:{port}/\x00", CHARACTER),
+    Case("https://hook.example:{port}/a b", CHARACTER),
+    Case("https://user:secret@hook.example:{port}/", CREDENTIALS),
+    Case("https://:@hook.example:{port}/", CREDENTIALS),
+    Case("https://hook.example:{port}/#", "has a fragment"),
+    Case("https://hook.example:{port}/?q=1#part", "has a fragment"),
+    Case("https://hook.example:{port}/" + "鯨" * 300, "is too long: "),
+    Case("https://hook\u202e.example:{port}/", "is not a URL"),
+    Case("https://ho\u200bok.example:{port}/", "is not a URL"),
     # What name servers can say.
     inside_by_name(LOOPBACK, "A 127.0.0.1"),
     inside_by_name(PRIVATE, "A 10.0.0.1"),

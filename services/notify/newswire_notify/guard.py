@@ -19,6 +19,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from newswire.problems import Problem, invalid
+from newswire.web_addresses import MAX_URL_LENGTH
 from newswire_notify.addresses import Network, special, within
 
 AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
@@ -194,6 +195,9 @@ def _parsed(url: str, policy: Policy) -> tuple[URL, str, int]:
         raise invalid(FIELD, "names no possible host", EXAMPLE)
     if _is_odd_number(host):
         raise invalid(FIELD, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
+    if (length := len(str(parsed))) > MAX_URL_LENGTH:  # what is not ASCII takes up to nine times as much
+        problem = f"is too long: {length} characters once it is percent-encoded"
+        raise invalid(FIELD, problem, f"send one of at most {MAX_URL_LENGTH}")
     return parsed, host, port
 
 

@@ -1,0 +1,43 @@
+"""Which language tags are accepted, and which tag is offered in place of one that is not."""
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from newswire.fields import LanguageTag
+from newswire.language_tags import probable_tag
+
+TAG: TypeAdapter[str] = TypeAdapter(LanguageTag)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    """en EN en-GB pt-BR zh-Hant zh-Hant-TW sr-Latn-RS es-419 de-1996 de-CH-1996 sl-rozaj-biske ca-valencia
+    zh-yue zh-cmn-Hans-CN en-a-bbb-b-ccc en-x-twain de-x-a-a fil haw yue gsw nds und mul zxx mis qaa""".split(),
+)
+def test_a_tag_is_kept_as_it_was_sent(tag: str) -> None:
+    assert TAG.validate_python(tag) == tag
+
+
+@pytest.mark.parametrize(
+    ("tag", "meant"),
+    [
+        # The codes of ISO 639-2, of which MARC, NITF and television have many.
+        ("eng", "en"), ("ENG", "en"), ("eng-US", "en-US"), ("deu", "de"), ("ger", "de"), ("fra", "fr"), ("fre", "fr"),
+        ("zho", "zh"), ("chi", "zh"), ("zho-Hant", "zh-Hant"), ("ces", "cs"), ("cze", "cs"), ("nob", "nb"), ("nld-BE", "nl-BE"),
+        # Names, locales and countries.
+        ("English", "en"), ("en_US", "en-US"), ("eng_US", "en-US"), ("jp", "ja"), (" en ", "en"), ("en\n", "en"),
+        # What is no tag at all, or more than one.
+        ("", None), ("e", None), ("en-", "en"), ("-en", None), ("en--US", None), ("en-USA", None), ("en-U", None),
+        ("en-12", None), ("xx", None), ("qq-DE", None), ("engl", None), ("root", None), ("C", None), ("en.UTF-8", None),
+        ("de-DE@euro", None), ("en,de", None), ("en;q=0.5", None), ("*", None), ("-", None), ("e\u00f1", None), ("ｅn", None),
+        ("en\u200b", None), ("e n", None), ("en-US-US", None), ("de-1996-1996", None), ("en-a-bb-a-cc", None),
+        ("zh-yue-cmn", None), ("x-private", None), ("i-klingon", None), ("a" * 36, None), ("en-" + "a-" * 5000, None),
+    ],
+)  # fmt: skip
+def test_any_other_is_refused_and_what_was_meant_is_offered(tag: str, meant: str | None) -> None:
+    with pytest.raises(ValidationError) as refused:
+        TAG.validate_python(tag)
+    assert (probable_tag(tag[:35]) or None) == meant
+    if meant is not None:
+        assert f"'{meant}'" in refused.value.errors()[0]["ctx"]["fix"]
+        assert TAG.validate_python(meant) == meant
