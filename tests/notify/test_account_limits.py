@@ -131,6 +131,14 @@ async def test_the_bytes_of_all_subscriptions_of_an_account_are_limited(api: Api
     assert (await api.http.post("/v1/subscriptions", json=draft(size=25_000), headers=key)).status_code == 201
 
 
+async def test_many_short_values_count_for_the_memory_that_they_take(api: Api) -> None:
+    key = await api.key("Reading Room", Scope.SUBSCRIBE)
+    values = [f"{number:x}" for number in range(100)]
+    many = draft() | {"filter": dict.fromkeys(("publishers", "categories", "topics", "authors", "languages"), values)}
+    statuses = [(await api.http.post("/v1/subscriptions", json=many, headers=key)).status_code for _ in range(3)]
+    assert statuses == [201, 409, 409]  # 2.5 KB of JSON each, of 64 KiB in all
+
+
 async def test_the_addresses_of_one_host_are_limited(api: Api) -> None:
     key = await api.key("Reading Room", Scope.SUBSCRIBE)
 
@@ -233,7 +241,8 @@ async def counted(desk: Desk, account: str) -> dict[str, Any]:
     urls = Counter(record[b"url"].decode() for record in records)
     hosts = Counter(f"host|{urlsplit(url).hostname}" for url in urls)
     total = sum(len(record.get(name.encode(), b"")) for record in records for name in COUNTED)
-    return {"bytes": total, **hosts, "urls": sorted(urls.values())} if records else {"urls": []}
+    total += 64 * sum(record[b"filter"].count(b'"') // 2 for record in records)
+    return {"size": total, **hosts, "urls": sorted(urls.values())} if records else {"urls": []}
 
 
 async def test_what_is_counted_agrees_with_the_records_after_any_changes(desk: Desk) -> None:
@@ -269,7 +278,7 @@ async def test_what_is_counted_agrees_with_the_records_after_any_changes(desk: D
 
 async def test_what_is_counted_is_built_again_after_a_restore(desk: Desk) -> None:
     await desk.subscribe("http://hooks.example/1", draft(size=500)["filter"])
-    await desk.redis.hset(desk.keys.deliveries.key("usage", "reader"), mapping={"bytes": 1, "host|hooks.example": 99})
+    await desk.redis.hset(desk.keys.deliveries.key("usage", "reader"), mapping={"size": 1, "host|hooks.example": 99})
     await attach_subscriptions(desk.redis, desk.keys)
     await desk.subscribe("http://hooks.example/2")
     assert await usage(desk, "reader") == await counted(desk, "reader")

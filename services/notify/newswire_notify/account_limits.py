@@ -14,7 +14,8 @@ class AccountLimits:
 
     subscriptions: int = 1000
     total_bytes: int = 8 * 1024 * 1024
-    """Bytes of the filters, labels, addresses and headers of all subscriptions together, as they are stored."""
+    """Bytes of the filters, labels, addresses and headers of all subscriptions together, as they are stored; each value of a
+    filter counts 64 more, for what it takes in the memory of a matcher."""
     urls_per_host: int = 100
     """Different addresses of one host that webhooks go to."""
 

@@ -14,9 +14,9 @@ def limit_problem(error: AccountLimitError, limits: AccountLimits, url: str) -> 
             return problem(409, "too-many-subscriptions", detail, title="Too many subscriptions")
         case ExceededLimit.BYTES:
             detail = (
-                f"the filters, labels, addresses and headers of all subscriptions of this account would take more than"
-                f" the {limits.total_bytes} bytes that they may; shorten some, delete a subscription, or ask the operator to raise"
-                " NEWSWIRE_SUBSCRIPTION_BYTES_PER_ACCOUNT"
+                "the filters, labels, addresses and headers of all subscriptions of this account would take more than the"
+                f" {limits.total_bytes} bytes that they may (each value of a filter counts 64 more); shorten some, delete a"
+                " subscription, or ask the operator to raise NEWSWIRE_SUBSCRIPTION_BYTES_PER_ACCOUNT"
             )
             return problem(409, "subscriptions-too-large", detail, title="Subscriptions too large")
         case ExceededLimit.URLS_PER_HOST:

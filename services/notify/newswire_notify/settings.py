@@ -34,7 +34,8 @@ class NotifySettings(Settings):
     """Different addresses of one host that the subscriptions of an account may deliver to."""
     subscriptions_per_account: int = Field(default=1000, ge=1)
     subscription_bytes_per_account: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
-    """Memory for the filters, labels, addresses and headers of all subscriptions of an account."""
+    """Bytes of the filters, labels, addresses and headers of all subscriptions of an account, with 64 more for each value of a
+    filter."""
     delivery_retention: timedelta = Field(default=timedelta(days=7), gt=timedelta(0))
     """How long an ended delivery and its attempts can be read and replayed. One that has not ended is kept until it has."""
     delivery_history_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)

@@ -1,8 +1,11 @@
 -- What the subscriptions of an account take, by which its limits are checked in the step that writes. The hash `usage:{account}` holds
--- `bytes`: those of what was sent for its subscriptions; `url|…`: how many subscriptions deliver to an address; and `host|…`: how many
--- such addresses a host has. It is built from the records where it is missing: what changes these in another way deletes it.
+-- `size`: the bytes of what was sent for its subscriptions, with a surcharge for each value of a filter; `url|…`: how many
+-- subscriptions deliver to an address; and `host|…`: how many such addresses a host has. It is built from the records where it is
+-- missing: what changes these in another way deletes it.
 
 local COUNTED = {'filter', 'labels', 'url', 'headers'}
+-- What a short value of a filter takes beyond its bytes: in a matcher's memory each is a key of its own.
+local VALUE_BYTES = 64
 
 -- The host of an address, without its port; a dot at its end makes no other host of it.
 local function host_of(url)
@@ -15,7 +18,8 @@ end
 local function footprint(fields)
   local bytes = 0
   for _, name in ipairs(COUNTED) do bytes = bytes + #(fields[name] or '') end
-  return {bytes = bytes, url = fields.url or ''}
+  local _, quotes = string.gsub(fields.filter or '', '"', '')
+  return {size = bytes + VALUE_BYTES * math.ceil(quotes / 2), url = fields.url or ''}
 end
 
 local function stored_footprint(p, id)
@@ -35,7 +39,7 @@ local function url_field(url) return 'url|' .. redis.sha1hex(url) end
 
 -- Adds what a subscription takes to the usage of its account (`by` 1), or takes it off (-1).
 local function count_usage(usage, taken, by)
-  redis.call('HINCRBY', usage, 'bytes', by * taken.bytes)
+  redis.call('HINCRBY', usage, 'size', by * taken.size)
   local url, host = url_field(taken.url), 'host|' .. host_of(taken.url)
   local left = redis.call('HINCRBY', usage, url, by)
   if by > 0 and left == 1 then redis.call('HINCRBY', usage, host, 1) end
@@ -48,7 +52,7 @@ end
 -- The name of the usage of an account, which is built where it is missing.
 local function usage_of(p, account)
   local usage = p .. 'usage:' .. account
-  if redis.call('HEXISTS', usage, 'bytes') == 1 then return usage end
+  if redis.call('HEXISTS', usage, 'size') == 1 then return usage end
   redis.call('DEL', usage)
   for _, id in ipairs(redis.call('ZRANGE', p .. 'subscriptions:' .. account, 0, -1)) do
     count_usage(usage, stored_footprint(p, id), 1)
@@ -59,9 +63,9 @@ end
 -- Which limit a write would exceed: 'BYTES', 'URLS' or nil. `before` is what the subscription took, nil for a new one: a change that
 -- adds nothing is never refused, even where the account is over a limit that was lowered.
 local function limit_exceeded(usage, before, after, limits)
-  local grown = after.bytes - (before and before.bytes or 0)
-  local bytes = tonumber(redis.call('HGET', usage, 'bytes') or 0)
-  if limits.bytes and grown > 0 and bytes + grown > limits.bytes then return 'BYTES' end
+  local grown = after.size - (before and before.size or 0)
+  local size = tonumber(redis.call('HGET', usage, 'size') or 0)
+  if limits.bytes and grown > 0 and size + grown > limits.bytes then return 'BYTES' end
   if not limits.urls_per_host or redis.call('HEXISTS', usage, url_field(after.url)) == 1 then return nil end
   local host = host_of(after.url)
   local gives_up = before and host_of(before.url) == host and redis.call('HGET', usage, url_field(before.url)) == '1'
