@@ -19,7 +19,7 @@ INLINE_TEXT_BYTES = 4 * 1024
 
 PAGE_BYTES = 8 * 1024 * 1024
 """Characters of bodies and texts in one answer: search results with ``fields``, and feeds that carry whole articles."""
-HIGHLIGHTED_CHARACTERS = 300_000
+HIGHLIGHTED_CHARACTERS = 200_000
 """Of the texts of one page of results that are looked through for passages, all results together."""
 NOT_ASCII_COST = 10
 """How many times longer a text that is not ASCII takes to be cut into words, at the worst."""

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Set
 from functools import lru_cache
 from itertools import accumulate
 from operator import itemgetter
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from newswire.compounds import prepared, units
-from newswire.stems import DEFAULT, joined_terms, name_term, pieces_in, terms_in
+from newswire.stems import DEFAULT, MAX_KEPT_LENGTH, joined_terms, name_term, pieces_in, terms_in
 from newswire.tokenization import bare, word_pattern, written
 from newswire.word_forms import without_elision
 
@@ -118,6 +118,8 @@ def _other_terms(word: str, language: str) -> tuple[str, ...]:
     return pieces_in(language)[word].others
 
 
+_ReadUnit: TypeAlias = tuple[int, int, tuple[str, ...], tuple[str, ...]]
+"""A unit of a chunk: where it begins and ends, its terms joined, and the terms of its names."""
 _CHUNK = re.compile(r"\S+")
 
 
@@ -143,12 +145,25 @@ def joined_tokens(text: str, wanted: Set[str], language: str = DEFAULT, *, phras
 
 
 def _in_chunk(chunk: str, start: int, place: int, wanted: Set[str], language: str) -> Iterator[Token]:
+    for unit_start, unit_end, joined, all_names in _read_chunk(chunk, language):
+        names = [name for name in all_names if name in wanted]
+        if not wanted.isdisjoint(joined):
+            yield Token(start + unit_start, start + unit_end, place, joined)
+        for number, name in enumerate(name for name in names if name not in joined):
+            yield Token(start + unit_start, start + unit_end, -2 * (start + unit_start + number + 1), (name,))
+        place += len(joined)
+
+
+def _read_chunk(chunk: str, language: str) -> tuple[_ReadUnit, ...]:
+    return _kept_chunk(chunk, language) if len(chunk) <= MAX_KEPT_LENGTH else tuple(_units_read(chunk, language))
+
+
+@lru_cache(maxsize=20_000)
+def _kept_chunk(chunk: str, language: str) -> tuple[_ReadUnit, ...]:
+    return tuple(_units_read(chunk, language))
+
+
+def _units_read(chunk: str, language: str) -> Iterator[_ReadUnit]:
     for unit in units(chunk):
         own = without_elision(unit, language)
-        joined = joined_terms(own, language)
-        names = tuple(name for name in (name_term(each, language) for each in own.names) if name in wanted)
-        if not wanted.isdisjoint(joined):
-            yield Token(start + unit.start, start + unit.end, place, joined)
-        for number, name in enumerate(name for name in names if name not in joined):
-            yield Token(start + unit.start, start + unit.end, -2 * (start + unit.start + number + 1), (name,))
-        place += len(joined)
+        yield unit.start, unit.end, joined_terms(own, language), tuple(name_term(each, language) for each in own.names)
