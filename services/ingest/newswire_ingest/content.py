@@ -14,7 +14,7 @@ NOT_CONTENT: Final = frozenset(("embargo_until", "embargo_lifted", "silent"))
 SENT: Final = tuple(name for name in ArticleDraft.model_fields if name not in NOT_CONTENT)
 """Members of a document that a publisher sends: what is compared when a version is followed by another."""
 WORDS_A_MINUTE = 230
-_WRITTEN_WITHOUT_SPACES: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
+_WRITTEN_WITHOUT_SPACES: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 
 
 def content(draft: ArticleDraft, body: SanitisedBody | None = None) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def content(draft: ArticleDraft, body: SanitisedBody | None = None) -> dict[str,
     text = body.text
     stored = draft.model_dump(mode="json", exclude_none=True, exclude={*NOT_CONTENT, "body", "published_at"})
     words = word_count(text)
-    read_as = words if text.isascii() else words + len(_WRITTEN_WITHOUT_SPACES.findall(text)) // 2
+    read_as = words if text.isascii() else words + sum(map(len, _WRITTEN_WITHOUT_SPACES.findall(text))) // 2
     if draft.language is None:
         found = detect(text) if read_as >= FEWEST_WORDS else None
         stored["language"] = found or "und"
