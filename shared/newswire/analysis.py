@@ -6,8 +6,9 @@ names stand at the end of the text. Both engines are given the finished terms, s
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import chain
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from newswire.article import Article
 from newswire.stems import (
@@ -70,6 +71,12 @@ REACH = 4
 """How many pieces of text on either side of words that are written as one can be part of a phrase with them joined."""
 
 
+LONG_TEXT: Final = 50_000
+LONG_TEXTS_KEPT: Final = 2
+"""The pieces of the last long texts, in characters and number, are kept: the same one is matched for one reader after the other,
+and takes some 0.1 s to read. One may take 30 MB."""
+
+
 class ArticleTerms(NamedTuple):
     """All that an article is found by, read in one go."""
 
@@ -106,7 +113,15 @@ def whole_title(article: Article) -> str:
 
 def read_article(article: Article) -> Read:
     """Return the pieces of an article, for those that make several kinds of terms of it: to read it takes longest."""
-    return _read(_texts(article), language_of(article.language))
+    language = language_of(article.language)
+    if len(article.text) < LONG_TEXT:
+        return _read(_texts(article), language)
+    return _read_long(tuple(_written_texts(article)), language)
+
+
+@lru_cache(maxsize=LONG_TEXTS_KEPT)
+def _read_long(texts: tuple[str, ...], language: str) -> Read:
+    return _read(map(pieces, texts), language)
 
 
 def article_terms(article: Article, read: Read | None = None) -> list[str]:
@@ -148,8 +163,11 @@ def _with_others(piece: Piece) -> Iterable[tuple[str, str]]:
 
 
 def _texts(article: Article) -> list[list[str]]:
-    texts = [article.title, article.summary or "", article.text, *article.author_names, *article.topics]
-    return [pieces(text) for text in texts]
+    return list(map(pieces, _written_texts(article)))
+
+
+def _written_texts(article: Article) -> list[str]:
+    return [article.title, article.summary or "", article.text, *article.author_names, *article.topics]
 
 
 def _read(texts: Iterable[Sequence[str]], language: str) -> Read:

@@ -8,8 +8,11 @@ from newswire import tokenization
 from newswire.analysis import (
     ALGORITHMS,
     DEFAULT,
+    LONG_TEXT,
     SEPARATOR,
     UNSTEMMED,
+    analysed_article,
+    article_joined_terms,
     article_terms,
     is_stop_word,
     language_of,
@@ -22,6 +25,7 @@ from newswire.analysis import (
 )
 from newswire.folding import fold
 from tests.contract.table import HARD_TOKENS, articles
+from tests.search.samples import article
 
 
 @pytest.mark.parametrize(("text", "expected"), HARD_TOKENS)
@@ -193,3 +197,16 @@ def test_letters_that_are_cut_without_a_look_at_their_properties_have_one_form_o
 )
 def test_words_that_take_the_short_way_are_written_as_all_others(word: str, expected: list[str]) -> None:
     assert tokenization.written(word) == expected
+
+
+def test_long_articles_are_read_as_short_ones_however_often() -> None:
+    words = "The ferry, e-mail and C++. 港湾局は火曜日 " * 2_000
+    assert len(words) > LONG_TEXT
+    for language in ("en", "de", "en"):
+        made = article("a1", "Ferry", words, language=language)
+        found = analysed_article(made)
+        for _ in range(2):
+            assert article_terms(made) == found.text
+            assert article_joined_terms(made) == found.joined
+    other = article("a1", "Ferry", words + "lighthouse", language="en")
+    assert "lighthous" in article_terms(other)
