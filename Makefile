@@ -10,7 +10,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  %-14s %s\n' "$$t" "$$d"; done
+	@grep -hE '^[a-z -]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r t d; do printf '  %-14s %s\n' "$$t" "$$d"; done
 
 install: .venv/installed ## set up .venv with everything that is needed
 
@@ -29,6 +29,19 @@ run: install ## run all of Newswire on this machine, at http://127.0.0.1:8000
 # Files stay in one process, in their order: the long ones come early.
 test: install ## run every test, on real servers, on up to four processors
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# What belongs to one part, for the loop of writing and trying; `make test` is what counts.
+TESTS_ingest := tests/ingest
+TESTS_search := tests/search
+TESTS_notify := tests/notify
+TESTS_shared := tests/shared tests/contract
+TESTS_cli := tests/cli
+test-ingest test-search test-notify test-shared test-cli: test-%: install ## run the tests of one part, e.g. make test-notify
+	$(BIN)/python -m pytest $(TESTS_$*) --numprocesses logical --maxprocesses 4 --dist loadfile
+
+# Neither Elasticsearch, a browser, nor a whole installation in processes of its own.
+test-fast: install ## run the tests that need no more than a Redis and an embedded index
+	$(BIN)/python -m pytest tests/shared tests/contract tests/test_boundaries.py tests/test_lock.py tests/test_compose.py --numprocesses logical --maxprocesses 4 --dist loadfile -k "not elasticsearch"
 
 lint: install ## check style, format and types
 	$(BIN)/ruff check $(SOURCES)
@@ -72,4 +85,4 @@ pin-images: ## pin the images of docker-compose.yml and Dockerfile by the digest
 
 FORCE:
 
-.PHONY: help install run test lint format bench fuzz drill drill-compose up audit sbom pin-images FORCE
+.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast lint format bench fuzz drill drill-compose up audit sbom pin-images FORCE
