@@ -54,13 +54,16 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
         asked = SearchParams.model_validate(params.model_dump(by_alias=True) | wanted)
         entitlement = caller.entitlement if caller is not None else None
         _, page = await find(index, asked, entitlement, with_facets=False)
-        feed = Feed(
-            title=title_of(sent),
-            home=settings.site + home_of(sent),
-            address=settings.site + feed_address(sent, form),
-            entries=_entries(page.articles, whole=whole),
-        )
-        body = await offload.run(lambda _: WRITERS[form](feed))
+
+        def feed() -> Feed:
+            return Feed(
+                title=title_of(sent),
+                home=settings.site + home_of(sent),
+                address=settings.site + feed_address(sent, form),
+                entries=_entries(page.articles, whole=whole),
+            )
+
+        body = await offload.run(lambda _: WRITERS[form](feed()))
         return fresh_or_304(request, body, MEDIA_TYPES[form], changed=moment, private=caller is not None)
 
     @routes.get("/latest.{form}", summary="The newest articles as a feed", responses=_A_FEED)

@@ -113,10 +113,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
         wanted = replace(_by_time(caller), since=since, limit=MOST_NEWS)
         async with reachable():
             found = await index.search(wanted)
-        root = etree.Element(SITEMAP + "urlset", nsmap=WITH_NEWS)
-        for article in found.articles:
-            _add_news(root, site, article)
-        return await answer(request, caller, root, None)
+        return await answer(request, caller, await offload.run(lambda _: _news(site, found.articles)), None)
 
     @routes.get("/sitemap-{name}.xml", summary="The articles of a month or day as a sitemap", responses=_SITEMAP)
     async def articles(request: Request, name: str, caller: Reader) -> Response:
@@ -198,6 +195,13 @@ def _locate(entry: etree._Element, address: str, updated_at: datetime | None) ->
     add(entry, SITEMAP + "loc", address)
     if updated_at is not None:
         add(entry, SITEMAP + "lastmod", updated_at.isoformat())
+
+
+def _news(site: str, articles: Iterable[Mapping[str, Any]]) -> etree._Element:
+    root = etree.Element(SITEMAP + "urlset", nsmap=WITH_NEWS)
+    for article in articles:
+        _add_news(root, site, article)
+    return root
 
 
 def _add_news(root: etree._Element, site: str, article: Mapping[str, Any]) -> None:
