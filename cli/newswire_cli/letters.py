@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from newswire import dead_letters as streams
 from newswire.events import PoisonEntry
-from newswire.groups import GROUPS
+from newswire.messaging import dead_letters as streams
+from newswire.messaging.groups import GROUPS
 from newswire_cli.store import Store
 from newswire_notify import deadletters as deliveries
 from newswire_notify.deliveries import NotReplayed

@@ -11,8 +11,8 @@ from enum import IntEnum
 from typing import Protocol
 
 from newswire import telemetry
+from newswire.backoff import pause
 from newswire.client_address import UNKNOWN, ProxyList, client_network
-from newswire.consume import pause
 from newswire.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from newswire import telemetry
-from newswire.consume import pause
+from newswire.backoff import pause
 from newswire.keyspace import Keyspace
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.accounts import account_functions, record_name
-from newswire.consume import pause
+from newswire.backoff import pause
 from newswire.functions import Call
 from newswire.keyspace import Keyspace
 

@@ -7,7 +7,7 @@ import math
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.consume import pause
+from newswire.backoff import pause
 
 log = logging.getLogger(__name__)
 

@@ -1,18 +1,17 @@
 """What operators and tools ask of every app: is it well, what does it measure, what does it offer."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 
 import orjson
 from fastapi import APIRouter, Depends, FastAPI, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import HTMLResponse, Response
 
-from newswire import asyncapi, pages
+from newswire import pages
 from newswire.problem_responses import problems
 from newswire.problems import problem
 from newswire.read_limits import Cost, charge_request
-from newswire.settings import Settings
 from newswire.telemetry import redact
 
 CHECK_SECONDS = 3.0
@@ -28,9 +27,8 @@ COSTLY = Depends(_charge)
 
 def operations(
     app: FastAPI,
-    settings: Settings,
     checks: Mapping[str, Callable[[], Awaitable[str | None]]],
-    channels: Sequence[asyncapi.Channel],
+    describe_streams: Callable[[], bytes],
 ) -> APIRouter:
     """Make the routes that every app has."""
     router = APIRouter(tags=["operations"])
@@ -68,7 +66,7 @@ def operations(
     async def openapi() -> Response:
         return Response(await description(), media_type="application/json")
 
-    streams = _made_once(lambda: asyncapi.document(channels, settings.namespace))
+    streams = _made_once(describe_streams)
 
     @router.get("/asyncapi", include_in_schema=False, dependencies=[COSTLY])
     async def streams_document() -> Response:

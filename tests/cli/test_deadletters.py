@@ -12,8 +12,10 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import SEARCH
 from tests.cli.running import Running, newswire
 from tests.polling import until
 
@@ -33,7 +35,9 @@ async def poison(redis: Redis, keys: Keyspace, *payloads: bytes) -> None:
     for payload in payloads:
         await redis.xadd(keys.stream, {"__data__": payload})
     stopping = asyncio.Event()
-    consumer = asyncio.create_task(Consumer(redis, keys, "search", handled_by_nobody, block_ms=50).run(stopping))
+    broker = EventBroker(GroupMember(redis, keys, SEARCH))
+    broker.subscriber(stream=broker.subscription(block_ms=50))(handled_by_nobody)
+    consumer = asyncio.create_task(broker.consume(stopping))
     async with asyncio.timeout(30):
         while await redis.xlen(keys.dead_letters("search")) < len(payloads):
             await asyncio.sleep(0.02)

@@ -1,6 +1,7 @@
 """The OpenAPI and AsyncAPI documents, as the official validators see them."""
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,31 +11,25 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from redis.asyncio import Redis
 
-from newswire.app import Service, create_app
-from newswire.asyncapi import Channel
+from newswire.app import create_app
 from newswire.settings import Settings
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
+from newswire_notify.app import service as notify
+from newswire_search.app import service as search
+from newswire_search.settings import SearchSettings
 from tests.npm import node_with
 
 HERE = Path(__file__).parent
-READERS = Service(
-    "readers",
-    channels=[
-        Channel("articles", "receive", "search"),
-        Channel("articles", "receive", "notify"),
-        Channel("articles", "receive"),
-        Channel("outcomes", "send"),
-        Channel("outcomes", "receive"),
-    ],
-)
 
 
 @pytest.fixture
 async def http() -> Any:
     settings = IngestSettings(namespace="documents")
-    async with Redis() as redis:  # never connected
-        app = create_app([assemble(redis, settings), READERS], settings, redis=redis)
+    of_search = SearchSettings(namespace="documents", index="elasticsearch")
+    # Nothing of it is ever connected.
+    async with Redis() as redis, search(of_search) as searching, notify(settings) as notifying:
+        app = create_app([assemble(redis, settings), searching, notifying], settings, redis=redis)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example") as client:
             yield client
 
@@ -64,10 +59,49 @@ async def test_the_asyncapi_document_is_valid(http: httpx.AsyncClient, parser: l
     found = subprocess.run(parser, input=document, capture_output=True, timeout=60)
     assert found.returncode == 0, found.stderr.decode()
     assert found.stdout.decode().strip() == "AsyncAPI 3.0.0"
-    channels = {channel["address"] for channel in json.loads(document)["channels"].values()}
-    assert channels == {"documents:stream:articles", "documents:stream:outcomes"}
+    described = json.loads(document)
+    channels = {
+        (name, operation["action"], described["channels"][name].get("address"))
+        for name, operation in described["operations"].items()
+    }
+    assert channels == {
+        ("articles", "send", "documents:stream:articles"),
+        ("articles_search", "receive", "documents:stream:articles"),
+        ("articles_notify", "receive", "documents:stream:articles"),
+        ("articles_tail", "receive", "documents:stream:articles"),
+        ("outcomes", "send", "documents:stream:outcomes"),
+        ("outcomes_outcomes", "receive", "documents:stream:outcomes"),
+        ("webhooks", "send", None),
+        ("live_stream", "send", "/v1/stream"),
+    }
     broken = document.replace(b'"action":"send"', b'"action":"shout"')
     assert subprocess.run(parser, input=broken, capture_output=True, timeout=60).returncode == 1
+
+
+async def test_every_message_of_the_asyncapi_document_is_one_event_of_its_channel(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/asyncapi")).json()
+    carried = {
+        name: sorted(one["$ref"].rpartition("/")[2] for one in schema["anyOf"])
+        for name, schema in document["components"]["schemas"].items()
+        if name.endswith(":Payload")
+    }
+    articles = ["PublishedEvent", "RetractedEvent"]
+    outcomes = ["FannedOutEvent", "IndexedEvent", "ProgressedEvent", "SubscriptionDisabledEvent"]
+    assert carried == {
+        **{
+            f"{name}:Message:Payload": articles
+            for name in ("articles", "articles_search", "articles_notify", "articles_tail")
+        },
+        **{f"{name}:Message:Payload": outcomes for name in ("outcomes", "outcomes_outcomes")},
+        "webhooks:Message:Payload": ["DeliveredArticleEvent", "EndpointTestEvent", "SubscriptionDisabledEvent"],
+        "live_stream:Message:Payload": [*articles, "StreamEnded", "StreamTrimmed"],
+    }
+    headers = document["components"]["messages"]["webhooks:Message"]["headers"]["properties"]
+    assert {"webhook-id", "webhook-timestamp", "webhook-signature"} < set(headers)
+
+
+async def test_the_asyncapi_document_does_not_name_the_process_that_made_it(http: httpx.AsyncClient) -> None:
+    assert socket.gethostname() not in (await http.get("/asyncapi")).text
 
 
 async def test_an_app_without_channels_has_an_asyncapi_document_too() -> None:

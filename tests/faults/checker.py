@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from newswire.groups import GROUPS, groups_of
+from newswire.messaging.groups import GROUPS, groups_of
 from tests.faults.journal import Journal, Receipt, Subscriber, Write
 from tests.faults.readback import Indexed, Readback
 

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from newswire.events import FIELD
-from newswire.groups import GROUPS
 from newswire.keyspace import Keyspace
+from newswire.messaging.groups import GROUPS
 from newswire.records import unpack
 
 PAGE = 1000

@@ -9,7 +9,6 @@ import pytest
 from pydantic import BaseModel
 
 from newswire.accounts import Scope
-from newswire.consume import Consumer
 from newswire.events import (
     FANNED_OUT,
     FIELD,
@@ -20,6 +19,9 @@ from newswire.events import (
     DeliveriesProgressed,
     event,
 )
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import OUTCOMES
 from newswire_ingest.outcomes import Outcomes
 from tests.ingest.conftest import ARTICLE, Ingest
 
@@ -28,9 +30,9 @@ from tests.ingest.conftest import ARTICLE, Ingest
 async def _taken_in(ingest: Ingest) -> AsyncIterator[None]:
     """The loop that ingest runs beside its API."""
     stopping = asyncio.Event()
-    outcomes = Outcomes(ingest.redis, ingest.keys)
-    consumer = Consumer(ingest.redis, ingest.keys, "outcomes", outcomes.take, stream=ingest.keys.outcomes, block_ms=20)
-    loop = asyncio.create_task(consumer.run(stopping))
+    broker = EventBroker(GroupMember(ingest.redis, ingest.keys, OUTCOMES))
+    Outcomes(ingest.redis, ingest.keys).subscribe(broker)
+    loop = asyncio.create_task(broker.consume(stopping))
     yield
     stopping.set()
     await loop

@@ -12,10 +12,13 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from newswire.consume import Received
 from newswire.events import FIELD, PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, decode, event
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import NOTIFY
+from newswire.messaging.messages import Message
 from newswire_notify.channel import Webhook
 from newswire_notify.connections import Connections
 from newswire_notify.deliveries import Deliveries
@@ -122,6 +125,7 @@ class Desk:
     """A whole fan-out, worked by hand: publish, fan out, deliver."""
 
     redis: Redis
+    broker: EventBroker
     keys: Keyspace
     queue: Queue
     subscriptions: Subscriptions
@@ -132,7 +136,7 @@ class Desk:
     worker: Worker
     endpoints: Endpoints
     clock: Clock
-    entries: dict[str, Received] = field(default_factory=dict)
+    entries: dict[str, Message] = field(default_factory=dict)
     by_clock: bool = False
     """Whether entries of the stream and articles carry the time of the clock that the test turns, not of the server."""
 
@@ -154,7 +158,7 @@ class Desk:
         )
         return await self.subscriptions.add(account, draft)
 
-    async def put(self, article_id: str, version: int = 1, **changes: Any) -> Received:
+    async def put(self, article_id: str, version: int = 1, **changes: Any) -> Message:
         """Publish a version as ingest does, without telling the fan-out yet."""
         article = published(article_id, version, **changes)
         said = event(
@@ -177,7 +181,7 @@ class Desk:
         await self.redis.hset(self.keys.version(article_id, version), "entry", received.entry_id)
         return received
 
-    async def put_retraction(self, article_id: str, version: int) -> Received:
+    async def put_retraction(self, article_id: str, version: int) -> Message:
         retracted_at = _written(self._now)
         for number in range(1, version + 1):
             await self.redis.delete(self.keys.version(article_id, number))
@@ -199,11 +203,11 @@ class Desk:
         )
         return await self._append(said.to_json(), said.id)
 
-    async def _append(self, data: bytes, event_id: str) -> Received:
+    async def _append(self, data: bytes, event_id: str) -> Message:
         wanted = f"{int(self.clock.now * 1000)}-*" if self.by_clock else "*"
         entry_id = (await self.redis.xadd(self.keys.stream, {FIELD: data}, wanted)).decode()
         envelope, payload = decode({FIELD.encode(): data})
-        self.entries[event_id] = Received(entry_id, envelope, payload)
+        self.entries[event_id] = Message(entry_id, envelope, payload)
         return self.entries[event_id]
 
     @property
@@ -266,19 +270,21 @@ async def opened_desk(
 ) -> AsyncIterator[Desk]:
     queue = Queue(deliveries or redis, keys, retention=retention, clock=clock, beside_records=deliveries is None)
     matcher = Matcher(queue.redis, keys)
+    broker = EventBroker(GroupMember(redis, keys, NOTIFY))
     async with Connections(Policy(allow_private=True, answers_shown=True), connect=timeout) as connections:
         sender = Sender(connections, clock, timeout=timeout)
         worker = Worker(queue, redis, keys, sender.send, SITE, clock=clock, uniform=lambda low, high: (low + high) / 2)
-        fan_out = FanOut(matcher, queue, redis, keys, clock=clock, workers=[worker], chunk=chunk)
+        fan_out = FanOut(matcher, queue, redis, broker, keys, clock=clock, workers=[worker], chunk=chunk)
         yield Desk(
             redis,
+            broker,
             keys,
             queue,
             Subscriptions(queue, redis, keys),
             Deliveries(queue, redis, keys),
             matcher,
             fan_out,
-            Expansion(queue, redis, keys, clock=clock, chunk=chunk),
+            Expansion(queue, broker, keys, clock=clock, chunk=chunk),
             worker,
             Endpoints(queue, sender, SITE),
             clock,

@@ -46,8 +46,8 @@ async def test_a_whole_life_of_deliveries_stays_on_one_slot(
         await desk.retract("a1", 2)
         await desk.publish("b1", topics=["Bridges"])
         await desk.deliver()
-        assert await Notices(desk.queue, redis, keys, SITE).tell() == 1
-        assert await Totals(cluster, redis, keys, SITE).announce() > 0
+        assert await Notices(desk.queue, desk.broker, keys, SITE).tell() == 1
+        assert await Totals(cluster, desk.broker, keys, SITE).announce() > 0
         for _ in range(9):
             clock.now += 36_000
             await desk.deliver()

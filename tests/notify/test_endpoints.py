@@ -212,7 +212,7 @@ async def test_after_days_of_only_failures_it_is_disabled_and_its_owner_told(des
     found = await current(desk, subscription)
     assert (found.status, found.status_reason) == ("disabled", "failing")
     assert (await desk.queue.exchange([], 0.0, 0)).wait is None
-    notices = Notices(desk.queue, desk.redis, desk.keys, SITE)
+    notices = Notices(desk.queue, desk.broker, desk.keys, SITE)
     assert await notices.tell() == 1
     assert await notices.tell() == 0
     await desk.deliver()
@@ -258,7 +258,7 @@ async def test_a_disabled_one_can_be_enabled_again(desk: Desk, receiver: Receive
     assert receiver.events("/a")[:2] == ["before.1", "a1.1"]
     assert sorted(receiver.events("/a")[2:]) == ["a2.1", "before.2"]
     assert (await current(desk, subscription)).status_reason is None
-    assert await Notices(desk.queue, desk.redis, desk.keys, SITE).tell() == 0
+    assert await Notices(desk.queue, desk.broker, desk.keys, SITE).tell() == 0
 
 
 async def test_a_test_event_goes_out_at_once_and_closes_the_circuit(desk: Desk, receiver: Receiver) -> None:

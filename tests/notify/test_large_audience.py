@@ -74,7 +74,7 @@ async def test_large_audiences_take_turns(redis: Redis, keys: Keyspace, clock: C
             for a in ("a1", "b1", "c1")
         ]
         assert enqueued == [30, 30, 30]
-        full = Expansion(desk.queue, redis, keys, clock=clock, chunk=10, backlog=30)
+        full = Expansion(desk.queue, desk.broker, keys, clock=clock, chunk=10, backlog=30)
         assert await full.step() is Turn.FULL
         await desk.expand()
         assert await desk.expansion.step() is Turn.NONE

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
-from newswire.retention import trim
+from newswire.messaging.retention import trim
 from newswire.stream import position
 from newswire_notify.entries import Asked, entry_of
 from newswire_notify.live import ENDED, TRIMMED, Start, Tail

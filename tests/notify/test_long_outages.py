@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
 from newswire.keyspace import Keyspace
-from newswire.retention import trim
+from newswire.messaging.retention import trim
 from newswire_notify import deadletters
 from newswire_notify.backlog import Backlogs, replay_since
 from newswire_notify.history import HistoryTrimmer
@@ -339,7 +339,7 @@ async def test_a_notice_to_the_owner_waits_as_long_as_it_takes(room: Newsroom, r
     await room.publish("a")
     await room.desk.deliver()
     assert (await room.found(gone)).status == "disabled"
-    assert await Notices(room.desk.queue, room.desk.redis, room.desk.keys, SITE).tell() == 1
+    assert await Notices(room.desk.queue, room.desk.broker, room.desk.keys, SITE).tell() == 1
     await room.desk.deliver()
     await room.pass_days(LONG / DAY)
     await room.desk.deliver()

@@ -20,8 +20,8 @@ from newswire.accounts import Scope, create_key
 from newswire.events import PUBLISHED
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
+from newswire.messaging.retention import trim
 from newswire.registry import entitle_account
-from newswire.retention import trim
 from newswire.signed_tokens import SignedTokens
 from newswire.stream import position
 from newswire_ingest.app import service as ingest

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import httpx
@@ -12,13 +11,15 @@ from redis.asyncio import Redis
 
 from newswire.accounts import Scope, create_key
 from newswire.app import create_app
-from newswire.consume import Consumer
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import SEARCH
 from newswire.settings import Settings
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
 from newswire_search.app import GROUP, upkeep_of
-from newswire_search.handlers import index_articles
+from newswire_search.handlers import subscribe
 from newswire_search.index import ArticleIndex
 from newswire_search.outcomes import Announcer
 from newswire_search.reindexing import Outcome, Phase, reindex
@@ -71,11 +72,12 @@ class Newsroom:
     @asynccontextmanager
     async def indexing(self) -> AsyncIterator[None]:
         """Have the index follow the stream while the block runs; on leaving it has caught up."""
-        announcer = Announcer(self.redis, self.keys, self.index, "https://news.example/search")
-        handler = partial(index_articles, index=self.index, announcer=announcer)
-        consumer = Consumer(self.redis, self.keys, GROUP, handler, block_ms=50)
+        broker = EventBroker(GroupMember(self.redis, self.keys, SEARCH))
+        subscribe(
+            broker, self.index, Announcer(self.redis, broker, self.keys, self.index, "https://news.example/search")
+        )
         stopping = asyncio.Event()
-        running = asyncio.create_task(consumer.run(stopping))
+        running = asyncio.create_task(broker.consume(stopping))
         try:
             yield
             await self.caught_up()

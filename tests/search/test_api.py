@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 
 from newswire.accounts import Scope, create_key
 from newswire.app import Service, create_app
-from newswire.consume import Unavailable
 from newswire.keyspace import Keyspace
+from newswire.messaging.messages import DependencyUnavailable
 from newswire_search import api, cursor, pages
 from newswire_search.index import ArticleIndex, SearchPage, SearchRequest
 from newswire_search.reading import ErasureAware
@@ -326,10 +326,10 @@ class _Down:
     name = "elasticsearch"
 
     async def search(self, request: SearchRequest) -> SearchPage:
-        raise Unavailable("Elasticsearch: connection refused at 10.0.0.7")
+        raise DependencyUnavailable("Elasticsearch: connection refused at 10.0.0.7")
 
     async def get(self, *_: object, **__: object) -> None:
-        raise Unavailable("Elasticsearch: connection refused at 10.0.0.7")
+        raise DependencyUnavailable("Elasticsearch: connection refused at 10.0.0.7")
 
     get_all = complete = get
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from elasticsearch import AsyncElasticsearch
 
-from newswire.consume import Unavailable
 from newswire.filters import Filter
+from newswire.messaging.messages import DependencyUnavailable
 from newswire_search import elasticsearch_index as module
 from newswire_search.completing import completions
 from newswire_search.elasticsearch_index import ElasticsearchIndex
@@ -119,11 +119,11 @@ async def test_an_index_that_somebody_deletes_is_made_again(
 async def test_a_server_that_is_down_is_unavailable() -> None:
     client = AsyncElasticsearch("http://127.0.0.1:1", request_timeout=2, max_retries=0)
     index = ElasticsearchIndex(client, "nowhere", index_settings(1, 0, 200))
-    with pytest.raises(Unavailable, match="Elasticsearch"):
+    with pytest.raises(DependencyUnavailable, match="Elasticsearch"):
         await index.write([publish("a1")])
-    with pytest.raises(Unavailable):
+    with pytest.raises(DependencyUnavailable):
         await search(index, "ferry")
-    with pytest.raises(Unavailable):
+    with pytest.raises(DependencyUnavailable):
         await index.get("a1")
     assert "Elasticsearch" in (await index.check() or "")
     await index.close()

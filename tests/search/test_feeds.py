@@ -12,9 +12,9 @@ from lxml import etree
 from redis.asyncio import Redis
 
 from newswire.accounts import Scope, create_key
-from newswire.consume import Unavailable
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
+from newswire.messaging.messages import DependencyUnavailable
 from newswire.registry import entitle_account
 from newswire_search.embedded_index import EmbeddedIndex
 from newswire_search.feed import entry_of
@@ -382,7 +382,7 @@ async def test_other_sites_may_read_them(
 
 class Down:
     async def search(self, request: SearchRequest) -> SearchPage:
-        raise Unavailable("Elasticsearch at 10.0.0.7 is gone")
+        raise DependencyUnavailable("Elasticsearch at 10.0.0.7 is gone")
 
     days = get = search
 

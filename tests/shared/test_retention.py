@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from newswire import telemetry
 from newswire.keyspace import Keyspace
-from newswire.retention import OUTCOMES_RETENTION, trim
+from newswire.messaging.retention import OUTCOMES_RETENTION, trim
 
 HOUR = 3_600_000
 RETENTION = timedelta(hours=1)

@@ -7,14 +7,17 @@ from functools import partial
 
 from redis.asyncio import Redis
 
-from newswire import audit, groups
-from newswire.app import Service, durable, open_redis
-from newswire.asyncapi import Channel
-from newswire.consume import Consumer
+from newswire import audit
+from newswire.app import Service, open_redis
+from newswire.asyncapi import ArticleEvent
 from newswire.disk_erasure import keep_rewriting
+from newswire.durability import durable
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
-from newswire.retention import keep_trimming
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import OUTCOMES
+from newswire.messaging.retention import keep_trimming
 from newswire.settings import Settings
 from newswire_ingest import admin_api, articles_api, audit_api, batch_api, language, lists_api, scheduler
 from newswire_ingest.accounts import account_routes
@@ -42,14 +45,10 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     taxonomy = Taxonomy(redis, keys, store.functions)
     editor = Editor(store, taxonomy, limits, settings.site, utc_now)
     outcomes = Outcomes(redis, keys)
-    consumer = Consumer(
-        redis,
-        keys,
-        groups.OUTCOMES.name,
-        outcomes.take,
-        stream=keys.outcomes,
-        dead_letter_limit=settings.dead_letter_limit,
-    )
+    broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
+    outcomes.subscribe(broker)
+    # Only described here: an article's event is added by the atomic function that writes the article.
+    broker.publisher(stream=keys.stream, title="articles", schema=ArticleEvent)
 
     async def redis_keeps() -> str | None:
         if settings.allow_volatile:
@@ -76,10 +75,10 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "scheduler": partial(scheduler.keep_publishing, store, store.time),
             "erasure on disk": partial(keep_rewriting, redis, redis, keys, settings.aof_rewrite_after, store="records"),
             "memory": room.run,
-            "outcomes": consumer.run,
+            "outcomes": broker.consume,
         },
-        checks={"redis": redis_keeps, "memory": room.check, "outcomes": consumer.check},
-        channels=[Channel("articles", "send"), Channel("outcomes", "receive", groups.OUTCOMES.name)],
+        checks={"redis": redis_keeps, "memory": room.check, "outcomes": broker.check},
+        brokers=[broker],
         state={"limits": limits},
     )
 

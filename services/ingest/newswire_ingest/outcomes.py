@@ -7,10 +7,12 @@ from typing import Any
 from redis.asyncio import Redis
 
 from newswire.article import Status
-from newswire.consume import Received
+from newswire.asyncapi import OutcomeBatch
 from newswire.events import ArticleFannedOut, ArticleIndexed, DeliveriesProgressed
 from newswire.functions import Argument, FunctionLibrary
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.messages import Message
 from newswire.records import Head
 
 KEPT = timedelta(days=30)
@@ -27,7 +29,15 @@ class Outcomes:
         self._keys = keys
         self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest", "outcomes")
 
-    async def take(self, batch: Sequence[Received]) -> None:
+    def subscribe(self, broker: EventBroker) -> None:
+        """Have a broker hand the outcomes over."""
+
+        @broker.subscriber(stream=broker.subscription(), title="outcomes_outcomes")
+        async def take(batch: OutcomeBatch) -> None:
+            """Ingest keeps the numbers, so that publishers see what became of their articles."""
+            await self.take(batch)
+
+    async def take(self, batch: Sequence[Message]) -> None:
         """Note what a batch of the outcome stream says. May be given the same batch any number of times."""
         for item in batch:
             match item.payload:

@@ -8,7 +8,7 @@ from datetime import datetime
 from redis.exceptions import RedisError
 
 from newswire import telemetry
-from newswire.consume import pause
+from newswire.backoff import pause
 from newswire_ingest.store import ArticleStore
 
 log = logging.getLogger(__name__)

@@ -9,14 +9,16 @@ from functools import partial
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.app import Service, durable, open_redis
-from newswire.asyncapi import Channel
+from newswire.app import Service, open_redis
+from newswire.asyncapi import OutcomeEvent
 from newswire.audit import note_setting
-from newswire.consume import Consumer
 from newswire.disk_erasure import keep_rewriting
-from newswire.groups import NOTIFY
+from newswire.durability import durable
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import NOTIFY
 from newswire.settings import Settings
 from newswire.signed_tokens import SignedTokens
 from newswire_notify import admin_api, deadletters_api, deliveries_api, endpoints_api, subscriptions_api
@@ -28,8 +30,9 @@ from newswire_notify.entitlements import Entitlements
 from newswire_notify.events_api import events_router
 from newswire_notify.expansion import Expansion
 from newswire_notify.guard import Policy
-from newswire_notify.handlers import FanOut, while_there_is_room
+from newswire_notify.handlers import FanOut, subscribe
 from newswire_notify.history import HistoryTrimmer
+from newswire_notify.http_channels import described_channels
 from newswire_notify.live import Tail
 from newswire_notify.live_api import live_router
 from newswire_notify.matcher import Matcher
@@ -46,14 +49,8 @@ from newswire_notify.tokens import StreamTokens
 from newswire_notify.verification import Verification
 from newswire_notify.worker import Worker
 
-GROUP = NOTIFY.name
 FULLEST = 0.95
 """The part of the deliveries' Redis that new deliveries may fill; the rest is left to what ends them."""
-CHANNELS = (
-    Channel("articles", "receive", GROUP),
-    Channel("articles", "receive"),
-    Channel("outcomes", "send"),
-)
 
 
 @asynccontextmanager
@@ -83,17 +80,17 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 worker.wake()
 
         room = MemoryGuard(redis, FULLEST)
-        expansion = Expansion(queue, records, keys, clock=time.time, enqueued=wake, room=room)
+        broker = EventBroker(GroupMember(records, keys, NOTIFY, dead_letter_limit=own.dead_letter_limit))
+        broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
+        expansion = Expansion(queue, broker, keys, clock=time.time, enqueued=wake, room=room)
         matcher = Matcher(redis, keys)
-        fan_out = FanOut(matcher, queue, records, keys, clock=time.time, workers=workers, left=expansion.wake)
-        consumer = Consumer(
-            records, keys, GROUP, while_there_is_room(fan_out, room), dead_letter_limit=own.dead_letter_limit
-        )
+        fan_out = FanOut(matcher, queue, records, broker, keys, clock=time.time, workers=workers, left=expansion.wake)
+        subscribe(broker, fan_out, room)
         tail = Tail(records, keys)
         signed = SignedTokens.of(records, keys, own)
         places = Places(own.live_connections, own.live_per_key, own.live_per_address)
-        notices = Notices(queue, records, keys, own.site)
-        totals = Totals(redis, records, keys, own.site)
+        notices = Notices(queue, broker, keys, own.site)
+        totals = Totals(redis, broker, keys, own.site)
         backlogs = Backlogs(queue, records, keys, own.site, room=room, enqueued=wake)
         subscriptions = Subscriptions(queue, records, keys)
         entitlements = Entitlements(subscriptions, redis, records, keys)
@@ -108,7 +105,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         async def load_then_consume(stopping: asyncio.Event) -> None:
             await matcher.load(stopping)
             await note_setting(records, keys, "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE", own.webhook_allow_private)
-            await consumer.run(stopping)
+            await broker.consume(stopping)
 
         async def deliver(worker: Worker, stopping: asyncio.Event) -> None:
             await suspensions.wait_until_compared(stopping)
@@ -145,11 +142,12 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "names": partial(named_anew, redis, keys),
                 "filters": matcher.check,
                 "disabled accounts": suspensions.check,
-                "consumer": consumer.check,
+                "consumer": broker.check,
                 **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": tail.check,
             },
-            channels=CHANNELS,
+            brokers=[broker],
+            channels=described_channels(keys),
         )
 
 

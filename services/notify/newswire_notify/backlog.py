@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.article import Status
-from newswire.consume import pause
+from newswire.backoff import pause
 from newswire.events import ArticlePublished, ArticleRetracted, article_event
 from newswire.functions import Argument
 from newswire.keyspace import Keyspace

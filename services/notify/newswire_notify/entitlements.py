@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.account_changes import AccountChanges
-from newswire.consume import pause
+from newswire.backoff import pause
 from newswire.keyspace import Keyspace
 from newswire.registry import Account, find_account, list_accounts
 from newswire_notify.subscriptions import Subscription, Subscriptions

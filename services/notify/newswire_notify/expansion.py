@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import orjson
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.consume import pause
-from newswire.events import FANNED_OUT, FIELD, ArticleFannedOut, event
+from newswire.backoff import pause
+from newswire.events import FANNED_OUT, ArticleFannedOut, CloudEvent, event
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
+from newswire.messaging.broker import EventBroker
 from newswire_notify.queue import Expanded, Queue, Turn
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Expansion:
     def __init__(
         self,
         queue: Queue,
-        records: "Redis",
+        broker: EventBroker,
         keys: Keyspace,
         *,
         clock: Callable[[], float],
@@ -45,7 +45,7 @@ class Expansion:
         backlog: int = BACKLOG,
     ) -> None:
         self._queue = queue
-        self._records = records
+        self._broker = broker
         self._keys = keys
         self._clock = clock
         self._enqueued = enqueued
@@ -85,7 +85,7 @@ class Expansion:
         if turn.progress.enqueued:
             self._enqueued()
         if not turn.progress.left and not turn.progress.announced:
-            await announce(self._records, self._keys, self._queue, [turn], self._clock())
+            await announce(self._broker, self._keys, self._queue, [turn], self._clock())
         return Turn.TAKEN
 
     async def _rest(self, stopping: asyncio.Event) -> None:
@@ -97,29 +97,30 @@ class Expansion:
         self._news.clear()
 
 
-async def announce(records: "Redis", keys: Keyspace, queue: Queue, expanded: Sequence[Expanded], now: float) -> None:
+async def announce(broker: EventBroker, keys: Keyspace, queue: Queue, expanded: Sequence[Expanded], now: float) -> None:
     """Say on the stream of outcomes how many deliveries events make, and remember that it was said."""
     if not expanded:
         return
-    async with records.pipeline(transaction=False) as pipe:
-        for each in expanded:
-            cause = orjson.loads(each.envelope)
-            data = ArticleFannedOut(
-                id=each.article,
-                version=each.version,
-                event=each.event,
-                matched=each.progress.matched,
-                previously_matched=each.progress.previously_matched,
-            )
-            outcome = event(
-                FANNED_OUT,
-                data,
-                id_=f"{each.event}.fanned_out",
-                source=cause["source"],
-                subject=each.article,
-                time=datetime.fromtimestamp(now, UTC),
-                traceparent=cause.get("traceparent"),
-            )
-            pipe.xadd(keys.outcomes, {FIELD: outcome.to_json()})
-        await pipe.execute()
+    outcomes = [_fanned_out(each, datetime.fromtimestamp(now, UTC)) for each in expanded]
+    await broker.publish_all(outcomes, keys.outcomes)
     await queue.announced([each.event for each in expanded])
+
+
+def _fanned_out(expanded: Expanded, now: datetime) -> CloudEvent:
+    cause = orjson.loads(expanded.envelope)
+    data = ArticleFannedOut(
+        id=expanded.article,
+        version=expanded.version,
+        event=expanded.event,
+        matched=expanded.progress.matched,
+        previously_matched=expanded.progress.previously_matched,
+    )
+    return event(
+        FANNED_OUT,
+        data,
+        id_=f"{expanded.event}.fanned_out",
+        source=cause["source"],
+        subject=expanded.article,
+        time=now,
+        traceparent=cause.get("traceparent"),
+    )

@@ -10,13 +10,15 @@ from functools import partial
 from redis.asyncio import Redis
 
 from newswire.analysis import language_of
-from newswire.consume import Handler, Received, Unavailable
+from newswire.asyncapi import ArticleBatch
 from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.disk_erasure import note_erasure
 from newswire.events import ArticlePublished, ArticleRetracted
 from newswire.filters import Facts
 from newswire.keyspace import Keyspace
 from newswire.memory import MemoryGuard
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.messages import DependencyUnavailable, Message
 from newswire.offload import Deadline, Offload, OffloadError
 from newswire_notify.expansion import CHUNK, announce
 from newswire_notify.matcher import Matcher
@@ -30,15 +32,22 @@ TOGETHER = 16
 """Events that share their round trips."""
 
 
-def while_there_is_room(handler: Handler, room: MemoryGuard) -> Handler:
-    """Hold a handler back while the Redis it writes to is full: what waits there can still be delivered, and makes room."""
+MAX_BATCH_RECORDS = 200
+"""Fewer than other consumers take: matching an event and queueing its deliveries may take long."""
 
-    async def handle(batch: Sequence[Received]) -> None:
+
+def subscribe(broker: EventBroker, fan_out: "FanOut", room: MemoryGuard) -> None:
+    """Have a broker hand the article events to the fan-out.
+
+    They wait while the Redis of the deliveries is full: what is queued there can still be delivered, and makes room.
+    """
+
+    @broker.subscriber(stream=broker.subscription(max_records=MAX_BATCH_RECORDS), title="articles_notify")
+    async def take(batch: ArticleBatch) -> None:
+        """Notify queues the deliveries to subscribers."""
         if room.full is not None:
-            raise Unavailable(room.full)
-        await handler(batch)
-
-    return handle
+            raise DependencyUnavailable(room.full)
+        await fan_out(batch)
 
 
 class FanOut:
@@ -49,6 +58,7 @@ class FanOut:
         matcher: Matcher,
         queue: Queue,
         records: "Redis",
+        broker: EventBroker,
         keys: Keyspace,
         *,
         clock: Callable[[], float],
@@ -59,6 +69,7 @@ class FanOut:
         self._matcher = matcher
         self._queue = queue
         self._records = records
+        self._broker = broker
         self._keys = keys
         self._clock = clock
         self._workers = workers
@@ -66,7 +77,7 @@ class FanOut:
         self._chunk = chunk
         self._analysing = Offload("fan-out", workers=1)
 
-    async def __call__(self, batch: Sequence[Received]) -> None:
+    async def __call__(self, batch: Sequence[Message]) -> None:
         """Enqueue the deliveries of every event of a batch."""
         items = [item for item in batch if isinstance(item.payload, ArticlePublished | ArticleRetracted)]
         published = (item.payload for item in items if isinstance(item.payload, ArticlePublished))
@@ -75,7 +86,7 @@ class FanOut:
             chosen = items[at : at + TOGETHER]
             await self._fan_out(chosen, await self._analysed(chosen))
 
-    async def _analysed(self, items: Sequence[Received]) -> dict[str, Facts]:
+    async def _analysed(self, items: Sequence[Message]) -> dict[str, Facts]:
         """Analyse the long ones among some articles off the event loop; return what there is to know of them, by entry id."""
         facts = {}
         for item in items:
@@ -84,10 +95,10 @@ class FanOut:
                 try:
                     facts[item.entry_id] = await self._analysing.run(partial(_analyse, article), ANALYSIS_SECONDS)
                 except OffloadError as error:
-                    raise Unavailable("a long article could not be analysed in time") from error
+                    raise DependencyUnavailable("a long article could not be analysed in time") from error
         return facts
 
-    async def _fan_out(self, items: Sequence[Received], facts: Mapping[str, Facts]) -> None:
+    async def _fan_out(self, items: Sequence[Message], facts: Mapping[str, Facts]) -> None:
         """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each.
 
         Where a filter has changed since they were matched, they are matched again.
@@ -106,7 +117,7 @@ class FanOut:
             }
             if any(plan.retracted for plan, _ in decided):
                 await note_erasure(self._records, self._keys)  # of what was kept with deliveries
-            await announce(self._records, self._keys, self._queue, list(whole.values()), self._clock())
+            await announce(self._broker, self._keys, self._queue, list(whole.values()), self._clock())
             items = [item for item, got in zip(items, begun, strict=True) if got is None]
             if items:
                 await self._matcher.catch_up()
@@ -130,7 +141,7 @@ class FanOut:
             await asyncio.sleep(0)  # what is to be sent goes out before anything else is done
         return begun
 
-    def _plan(self, item: Received, facts: Facts | None) -> tuple[Event, list[str]]:
+    def _plan(self, item: Message, facts: Facts | None) -> tuple[Event, list[str]]:
         payload = item.payload
         if not isinstance(payload, ArticlePublished | ArticleRetracted):
             raise TypeError(f"{item.event.type} is not fanned out")

@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
-from newswire.consume import pause
+from newswire.backoff import pause
 from newswire_notify.queue import Queue
 
 log = logging.getLogger(__name__)

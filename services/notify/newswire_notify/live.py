@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from newswire import telemetry
 from newswire.account_changes import AccountChanges
-from newswire.consume import pause
+from newswire.backoff import pause
 from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.keyspace import Keyspace
 from newswire.offload import Deadline, Offload, OffloadError

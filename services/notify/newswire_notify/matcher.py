@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.analysis import DEFAULT
+from newswire.backoff import pause
 from newswire.changes import Changes, Fields
-from newswire.consume import pause
 from newswire.events import ArticlePublished
 from newswire.filters import FIELDS, Facts, Filter
 from newswire.folding import fold

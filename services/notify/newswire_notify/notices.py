@@ -4,12 +4,12 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.consume import pause
-from newswire.events import FIELD, SUBSCRIPTION_DISABLED, SubscriptionDisabled, event
+from newswire.backoff import pause
+from newswire.events import SUBSCRIPTION_DISABLED, SubscriptionDisabled, event
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
 from newswire_notify.queue import Queue
 
 log = logging.getLogger(__name__)
@@ -21,9 +21,9 @@ PAGE = 100
 class Notices:
     """Tells of subscriptions that were disabled."""
 
-    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace, site: str) -> None:
+    def __init__(self, queue: Queue, broker: EventBroker, keys: Keyspace, site: str) -> None:
         self._queue = queue
-        self._records = records
+        self._broker = broker
         self._keys = keys
         self._site = site
 
@@ -61,7 +61,7 @@ class Notices:
             subject=subscription,
             time=at,
         )
-        await self._records.xadd(self._keys.outcomes, {FIELD: said.to_json()})
+        await self._broker.publish(said, stream=self._keys.outcomes)
         await self._queue.functions.call(
             "tell_owner",
             [],

@@ -7,9 +7,10 @@ from prometheus_client import Gauge
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.consume import pause
-from newswire.events import FIELD, PROGRESSED, DeliveriesProgressed, event
+from newswire.backoff import pause
+from newswire.events import PROGRESSED, CloudEvent, DeliveriesProgressed, event
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +24,9 @@ dead = Gauge("newswire_dead_deliveries", "Deliveries given up and not yet droppe
 class Totals:
     """Announces the totals of events whose deliveries have moved."""
 
-    def __init__(self, redis: "Redis", records: "Redis", keys: Keyspace, site: str) -> None:
+    def __init__(self, redis: "Redis", broker: EventBroker, keys: Keyspace, site: str) -> None:
         self._redis = redis
-        self._records = records
+        self._broker = broker
         self._keys = keys
         self._site = site
 
@@ -51,20 +52,18 @@ class Totals:
             for event_id in moved:
                 pipe.hgetall(self._keys.deliveries.key("progress", event_id.decode()))
             _, *found = await pipe.execute()
-        async with self._records.pipeline(transaction=False) as pipe:
-            for event_id, totals in zip(moved, found, strict=True):
-                if totals:
-                    pipe.xadd(self._keys.outcomes, {FIELD: self._progressed(event_id.decode(), totals)})
-            await pipe.execute()
+        progressed = [
+            self._progressed(event_id.decode(), totals) for event_id, totals in zip(moved, found, strict=True) if totals
+        ]
+        await self._broker.publish_all(progressed, self._keys.outcomes)
         return len(moved)
 
-    def _progressed(self, event_id: str, totals: dict[bytes, bytes]) -> bytes:
+    def _progressed(self, event_id: str, totals: dict[bytes, bytes]) -> CloudEvent:
         counts = {name: int(totals.get(name.encode(), 0)) for name in ("delivered", "dead", "superseded", "cancelled")}
         data = DeliveriesProgressed(
             id=totals[b"article"].decode(), version=int(totals[b"version"]), event=event_id, **counts
         )
         total = sum(counts.values())
-        said = event(
+        return event(
             PROGRESSED, data, id_=f"{event_id}.progressed.{total}", source=f"{self._site}/notify", subject=data.id
         )
-        return said.to_json()

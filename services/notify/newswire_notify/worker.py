@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from newswire import telemetry
 from newswire.accounts import read_entitlement
-from newswire.consume import pause
+from newswire.backoff import pause
 from newswire.events import PUBLISHED, ArticlePublished
 from newswire.filters import Facts
 from newswire.keyspace import Keyspace

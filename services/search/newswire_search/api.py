@@ -15,9 +15,9 @@ from pydantic import BaseModel
 
 from newswire.accounts import Caller, reader
 from newswire.article import Author, Image
-from newswire.consume import Unavailable
 from newswire.cost_limits import INLINE_TEXT_BYTES, PAGE_BYTES
 from newswire.filters import Filter
+from newswire.messaging.messages import DependencyUnavailable
 from newswire.problem_responses import problems
 from newswire.problems import gone, invalid, not_found, unavailable
 from newswire.query import hints, interpreted
@@ -423,5 +423,5 @@ async def reachable() -> AsyncIterator[None]:
     """Answer 503 where the index is down."""
     try:
         yield
-    except Unavailable:
+    except DependencyUnavailable:
         raise unavailable("the index cannot be reached at the moment; the same request will work again later") from None

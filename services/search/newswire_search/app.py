@@ -12,13 +12,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.app import Service, open_redis
-from newswire.asyncapi import Channel
-from newswire.consume import Consumer
-from newswire.groups import SEARCH
+from newswire.asyncapi import OutcomeEvent
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.group_member import GroupMember
+from newswire.messaging.groups import SEARCH
 from newswire.settings import Settings
 from newswire_search import api, discovery, feeds, pages, sitemaps
-from newswire_search.handlers import index_articles
+from newswire_search.handlers import subscribe
 from newswire_search.index import ArticleIndex
 from newswire_search.keeping import Keeper
 from newswire_search.mapping import index_settings
@@ -29,7 +30,6 @@ from newswire_search.upkeep import Upkeep
 from newswire_search.validators import last_change
 
 GROUP = SEARCH.name
-BATCH = 400  # what a request to the index costs is shared by so many; more of them hold more of a backlog in memory
 
 
 async def open_index(settings: SearchSettings) -> ArticleIndex:
@@ -92,9 +92,10 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         index = await open_index(own)
         stack.push_async_callback(index.close)
         keys = Keyspace(own.namespace)
-        announcer = Announcer(redis, keys, index, f"{own.site}/search")
-        handler = partial(index_articles, index=index, announcer=announcer)
-        consumer = Consumer(redis, keys, GROUP, handler, batch=BATCH, dead_letter_limit=own.dead_letter_limit)
+        broker = EventBroker(GroupMember(redis, keys, SEARCH, dead_letter_limit=own.dead_letter_limit))
+        broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
+        announcer = Announcer(redis, broker, keys, index, f"{own.site}/search")
+        subscribe(broker, index, announcer)
         readable = ErasureAware(index, redis, keys)
         changed = last_change(redis, keys, GROUP, timedelta(milliseconds=own.elasticsearch_refresh_ms))
         keeper = Keeper(redis, keys, GROUP, upkeep_of(index), owns_index=index.name == "embedded")
@@ -107,13 +108,13 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 discovery.router(own),
                 pages.router(readable),
             ],
-            loops={"index": partial(keeper.consume, consumer), "outcomes": announcer.run, "upkeep": keeper.run},
+            loops={"index": partial(keeper.consume, broker), "outcomes": announcer.run, "upkeep": keeper.run},
             checks={
                 "index": partial(keeper.check, index),
                 "redis": partial(reachable, redis),
-                "consumer": consumer.check,
+                "consumer": broker.check,
             },
-            channels=[Channel("articles", "receive", GROUP), Channel("outcomes", "send")],
+            brokers=[broker],
         )
 
 

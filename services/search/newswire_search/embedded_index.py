@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import tantivy
 
 from newswire.analysis import DEFAULT
-from newswire.consume import Unavailable
 from newswire.filters import Filter
+from newswire.messaging.messages import DependencyUnavailable
 from newswire.offload import Deadline, Offload
 from newswire_search.embedded_completions import completions
 from newswire_search.embedded_facets import facets
@@ -291,7 +291,7 @@ class EmbeddedIndex:
         except (ValueError, OSError, IndexInUse) as error:
             # The documents are sound by construction: this is the disk. A writer that met such an error is of no more use.
             self._writer = None
-            raise Unavailable(f"embedded index: {error}") from error
+            raise DependencyUnavailable(f"embedded index: {error}") from error
         self._reload()
 
     def _reload(self) -> None:

@@ -3,19 +3,30 @@
 from collections.abc import Sequence
 
 from newswire.article import Article, Tombstone
-from newswire.consume import Received, Rejected
+from newswire.asyncapi import ArticleBatch
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.messages import Message, RejectedMessages
 from newswire_search.index import ArticleIndex, Operation, Refused, Retract, Written, operation
 from newswire_search.outcomes import Announcer, Indexed
 
 
-async def index_articles(batch: Sequence[Received], index: ArticleIndex, announcer: Announcer) -> None:
+def subscribe(broker: EventBroker, index: ArticleIndex, announcer: Announcer) -> None:
+    """Have a broker hand the article events to the index."""
+
+    @broker.subscriber(stream=broker.subscription(), title="articles_search")
+    async def take(batch: ArticleBatch) -> None:
+        """Search indexes every version, and the tombstone of every retracted article."""
+        await index_articles(batch, index, announcer)
+
+
+async def index_articles(batch: Sequence[Message], index: ArticleIndex, announcer: Announcer) -> None:
     """Bring the index up to a batch of events; what it refuses for good is rejected, and only that.
 
     Raises:
-        Rejected: the index can never take some of the entries.
-        Unavailable: the index is down.
+        RejectedMessages: the index can never take some of the entries.
+        DependencyUnavailable: the index is down.
     """
-    entries: list[Received] = []
+    entries: list[Message] = []
     operations: list[Operation] = []
     for item in batch:
         if isinstance(item.payload, Article | Tombstone):
@@ -34,4 +45,4 @@ async def index_articles(batch: Sequence[Received], index: ArticleIndex, announc
         elif isinstance(done, Retract):
             announcer.put(Indexed(done, item.event.time, measured=False, announced=False))
     if refused:
-        raise Rejected(refused)
+        raise RejectedMessages(refused)

@@ -10,8 +10,10 @@ import logging
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.consume import Consumer, Unavailable, pause
+from newswire.backoff import pause
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.messages import DependencyUnavailable
 from newswire_search.index import ArticleIndex
 from newswire_search.mapping import MAPPING_NUMBER
 from newswire_search.reindexing import (
@@ -51,19 +53,19 @@ class Keeper:
             if trouble is None or not self._owns_index:
                 return trouble
             progress = await read_progress(self._redis, self._keys)
-        except (Unavailable, RedisError, OSError) as error:
+        except (DependencyUnavailable, RedisError, OSError) as error:
             return str(error)
         return _filling(progress) if progress else trouble
 
-    async def consume(self, consumer: Consumer, stopping: asyncio.Event) -> None:
+    async def consume(self, broker: EventBroker, stopping: asyncio.Event) -> None:
         """Run the consumer from when the index can be used: until then others, who can, are to take what comes."""
         while not stopping.is_set():
             try:
                 trouble = await self._upkeep.mismatch()
-            except Unavailable:
+            except DependencyUnavailable:
                 trouble = None  # for all that is known it can; the consumer waits for it
             if trouble is None:
-                await consumer.run(stopping)
+                await broker.consume(stopping)
                 return
             log.warning("nothing is indexed", extra={"reason": trouble})
             await pause(stopping, SECONDS_BETWEEN_LOOKS)
@@ -83,7 +85,7 @@ class Keeper:
                     await self._mend()
             except Stopped:
                 return
-            except (Unavailable, Unfit, RedisError, OSError) as error:
+            except (DependencyUnavailable, Unfit, RedisError, OSError) as error:
                 log.warning("the upkeep of the index is put off", extra={"reason": str(error)})
                 await pause(stopping, SECONDS_AFTER_TROUBLE)
             await pause(stopping, SECONDS_BETWEEN_LOOKS)
@@ -109,7 +111,7 @@ class Keeper:
             )
         except UnderWay:
             return
-        except (Unfit, Unavailable) as error:
+        except (Unfit, DependencyUnavailable) as error:
             await self._redis.hset(self._keys.reindex, "trouble", str(error))
             raise
         log.info("the index was made anew", extra={"index": outcome.name, "refused": len(outcome.refused)})

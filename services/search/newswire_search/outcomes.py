@@ -10,9 +10,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire import telemetry
-from newswire.consume import Unavailable
-from newswire.events import FIELD, INDEXED, ArticleIndexed, event
+from newswire.events import INDEXED, ArticleIndexed, CloudEvent, event
 from newswire.keyspace import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.messages import DependencyUnavailable
 from newswire_search.index import ArticleIndex, Operation, Publish, Retract
 
 log = logging.getLogger(__name__)
@@ -40,9 +41,17 @@ class Announcer:
     """Waits beside the consumer until what was written can be found, so that batches need not wait for a refresh."""
 
     def __init__(
-        self, redis: "Redis", keys: Keyspace, index: ArticleIndex, source: str, *, clock: Callable[[], datetime] = _now
+        self,
+        redis: "Redis",
+        broker: EventBroker,
+        keys: Keyspace,
+        index: ArticleIndex,
+        source: str,
+        *,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
         self._redis = redis
+        self._broker = broker
         self._keys = keys
         self._index = index
         self._source = source
@@ -65,7 +74,7 @@ class Announcer:
             try:
                 await self._index.until_visible([item.operation for item in taken])
                 await self._announce(taken)
-            except (Unavailable, RedisError, OSError) as error:
+            except (DependencyUnavailable, RedisError, OSError) as error:
                 log.warning("outcomes are not announced", extra={"count": len(taken), "reason": str(error)})
 
     async def _take(self, stopping: asyncio.Event) -> list[Indexed]:
@@ -92,10 +101,11 @@ class Announcer:
                 telemetry.indexed.inc()
                 if item.measured and item.published:
                     telemetry.publish_to_indexed.observe(latency)
-                pipe.xadd(self._keys.outcomes, {FIELD: self._outcome(item.operation, latency, now)})
+                outcome = self._outcome(item.operation, latency, now)
+                await self._broker.publish(outcome, stream=self._keys.outcomes, pipeline=pipe)
             await pipe.execute()
 
-    def _outcome(self, operation: Operation, latency: float, now: datetime) -> bytes:
+    def _outcome(self, operation: Operation, latency: float, now: datetime) -> CloudEvent:
         published = isinstance(operation, Publish)
         version = f"{operation.id}.{operation.version}"
         name = f"{version}.indexed" if published else f"{version}.unindexed"
@@ -106,4 +116,4 @@ class Announcer:
             latency_ms=round(latency * 1000, 1),
             event=version if published else f"{version}.retracted",
         )
-        return event(INDEXED, data, id_=name, source=self._source, subject=operation.id, time=now).to_json()
+        return event(INDEXED, data, id_=name, source=self._source, subject=operation.id, time=now)

@@ -27,9 +27,10 @@ from typing import Literal
 from redis.asyncio import Redis
 from redis.exceptions import LockError, RedisError, ResponseError
 
-from newswire.consume import Unavailable, pause
+from newswire.backoff import pause
 from newswire.events import article_event
 from newswire.keyspace import Keyspace
+from newswire.messaging.messages import DependencyUnavailable
 from newswire.records import article_pages
 from newswire.stream import newest_entry
 from newswire_search.index import Operation, Refused, operation
@@ -150,7 +151,7 @@ async def reindex(
         UnderWay: another process still does so.
         Unfit: the new index does not hold what it should.
         Stopped: ``stopping`` was set; a further call takes it up.
-        newswire.consume.Unavailable: the index is down; likewise.
+        newswire.messaging.messages.DependencyUnavailable: the index is down; likewise.
     """
     async with _alone(redis, keys, patience):
         return await _Reindexing(redis, keys, upkeep, told, stopping or asyncio.Event()).run()
@@ -236,7 +237,7 @@ class _Reindexing:
         """Write what has come onto the stream; return how many entries that were."""
         place = await self._place()
         if place is None:
-            raise Unavailable("the stream was replaced meanwhile: begin again")
+            raise DependencyUnavailable("the stream was replaced meanwhile: begin again")
         end = await newest_entry(self._redis, self._keys.stream)
         count = 0
         while page := await self._redis.xrange(self._keys.stream, f"({place}", end, count=PAGE):

@@ -9,10 +9,10 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire import telemetry
-from newswire.consume import pause
+from newswire.backoff import pause
 from newswire.functions import FunctionLibrary
-from newswire.groups import Stream, groups_of, stream_key
 from newswire.keyspace import Keyspace
+from newswire.messaging.groups import Stream, groups_of, stream_key
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ async def trim(
     An entry that a group has not handled stays, however old it is; so does all after the checkpoint of a lost group.
     """
     wanted = (now_ms if now_ms is not None else int(time.time() * 1000)) - int(retention.total_seconds() * 1000)
-    functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire", "consume")
+    functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire.messaging", "consumer_group")
     newest_gone = keys.trimmed if stream == "articles" else keys.key("trimmed", stream)
     groups = [group.name for group in groups_of(stream)]
     gone, oldest = await functions.call(

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
-from newswire.consume import milliseconds_of, subject_of
 from newswire.events import FIELD, decode
 from newswire.functions import FunctionLibrary
-from newswire.groups import group_named
 from newswire.keyspace import Keyspace
+from newswire.messaging.groups import group_named
+from newswire.messaging.messages import milliseconds_of, subject_of
 
 PAGE = 200
 
@@ -77,7 +77,7 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, mend
     else:
         found = await redis.xrange(keys.dead_letters(group), letter_id, letter_id)
         subject = found[0][1][b"subject"].decode() if found else ""
-    functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire", "consume")
+    functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire.messaging", "consumer_group")
     status, *rest = await functions.call(
         "retry",
         [

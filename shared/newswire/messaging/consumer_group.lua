@@ -41,7 +41,7 @@ end
 
 -- KEYS stream, checkpoint, dead letters; ARGV group, key of an article's dead letters as 'before|after' its id, number of
 -- dead ones, then per dead one: id, error, first seen, subject; then the ids to acknowledge.
-local function settle(keys, argv)
+local function ack(keys, argv)
   local stream, checkpoint, dead_letters, group = keys[1], keys[2], keys[3], argv[1]
   local head, tail = string.match(argv[2], '^(.-)|(.*)$')
   local at = 4
@@ -131,6 +131,6 @@ end
 
 register('open_group', open_group)
 register('trim', trim)
-register('settle', settle)
+register('ack', ack)
 register('sweep', sweep)
 register('retry', retry)

@@ -1,0 +1,21 @@
+"""Waiting before another attempt, without delaying the end of the process."""
+
+import asyncio
+import random
+
+FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 10.0
+
+
+async def pause(stopping: asyncio.Event, seconds: float) -> bool:
+    """Wait, but no longer than until stopping is set; return whether it is."""
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+def delay_after(failures: int) -> float:
+    """Return the seconds to wait after so many earlier failures in a row: doubling up to a limit, with jitter."""
+    longest = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(failures, 10))
+    return random.uniform(longest / 2, longest)

@@ -1,0 +1,1 @@
+"""The event streams: brokers, consumer groups, dead letters and retention."""

@@ -1,0 +1,159 @@
+"""The FastStream broker of the event streams: batches, at least once, from any Redis or Valkey.
+
+What its subscribers may rely on:
+
+- a group is created before its first read, at the beginning of the stream, and a lost one (group destroyed, server
+  flushed, failover) is created again in place at its checkpoint: the id up to which everything is handled;
+- what one consumer read and did not acknowledge (it was killed), another one claims after ``claim_min_idle_ms``;
+- a poison entry goes to the dead letters with its reason, all others of its batch are handled;
+- where more entries are rejected than ``dead_letter_limit`` allows, it stops with the reason and loses nothing;
+- while a dependency is down it waits with growing, jittered pauses, for hours if need be, and loses nothing;
+- on stopping it finishes the batch in hand and reads nothing new.
+
+Handlers must be idempotent: a batch may be delivered again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+from faststream import AckPolicy
+from faststream.redis import RedisBroker, StreamSub
+from faststream.redis.configs import RedisConnectionState
+from faststream.redis.parser import MessageFormat
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.backoff import pause
+from newswire.events import CloudEvent
+from newswire.messaging.batches import batch_parser, decoded_body
+from newswire.messaging.claiming_client import ClaimingClient
+from newswire.messaging.delivery import AtLeastOnceMiddleware
+from newswire.messaging.group_member import GroupMember
+
+MAX_BATCH_RECORDS = 400
+"""More of them share what a batch costs, and hold more of a backlog in memory."""
+CLAIM_MIN_IDLE_MS = 30_000
+BLOCK_MS = 500
+LIVENESS_INTERVAL_SECONDS = 1.0
+
+
+class PlainJSON(MessageFormat):
+    """The wire format: the event's JSON and nothing around it, so that any language can read and write the streams."""
+
+    @classmethod
+    async def encode(cls, *, message: Any, **parts: Any) -> bytes:
+        """Return a message as it is written into a stream entry."""
+        return (
+            message.to_json() if isinstance(message, CloudEvent) else (await cls.build(message=message, **parts)).data
+        )
+
+    @classmethod
+    def parse(cls, data: bytes) -> tuple[bytes, dict[str, Any]]:
+        """Return a message as it was read; it has no headers."""
+        return data, {}
+
+
+class _OpenConnection(RedisConnectionState):
+    """A client that is opened and closed by the service: publishing works before the consumer starts and after its end."""
+
+    def __init__(self, client: ClaimingClient) -> None:
+        super().__init__()
+        self._client, self._connected = client, True
+
+    async def connect(self) -> "Redis":
+        return self._client
+
+    async def disconnect(self) -> None:
+        """Leave it open."""
+
+
+class _GroupRead(StreamSub[Literal[True]]):
+    """How a group reads its stream. FastStream copies it deeply, twice for each batch, to add a prefix that no broker has."""
+
+    def add_prefix(self, prefix: str) -> Self:
+        return super().add_prefix(prefix) if prefix else self
+
+
+class EventBroker(RedisBroker):
+    """Consumes one stream as a member of a consumer group, and publishes to any stream."""
+
+    def __init__(self, member: GroupMember) -> None:
+        self.member = member
+        self.client = ClaimingClient(member)
+        super().__init__(
+            middlewares=[AtLeastOnceMiddleware],
+            parser=batch_parser(member),
+            decoder=decoded_body,
+            message_format=PlainJSON,
+            ack_policy=AckPolicy.MANUAL,
+            apply_types=False,  # the parser has validated every event
+            graceful_timeout=0,  # `consume` waits for the batch in hand
+            logger=logging.getLogger("faststream.newswire"),  # of which only warnings are logged
+            log_level=logging.DEBUG,
+        )
+
+    def _make_connection_state(self, connection_options: Any, kwargs: Any) -> RedisConnectionState:
+        """Hand over the client that the service opened (a hook that FastStream's own subclasses use)."""
+        return _OpenConnection(self.client)
+
+    def subscription(
+        self,
+        *,
+        max_records: int = MAX_BATCH_RECORDS,
+        claim_min_idle_ms: int = CLAIM_MIN_IDLE_MS,
+        block_ms: int = BLOCK_MS,
+    ) -> StreamSub[Literal[True]]:
+        """Return how the group reads its stream, for ``@broker.subscriber(stream=…)``. Times in ms."""
+        return _GroupRead(
+            self.member.stream,
+            group=self.member.group.name,
+            consumer=self.member.name,
+            batch=True,
+            max_records=max_records,
+            polling_interval=block_ms,
+            claim_min_idle_time=claim_min_idle_ms,
+        )
+
+    @property
+    def consuming(self) -> bool:
+        """Whether all subscribers run."""
+        return all(subscriber.running for subscriber in self.subscribers)
+
+    async def check(self) -> str | None:
+        """Return why it does not consume at the moment, or None where it does: a readiness check."""
+        return self.member.backoff_reason or (None if self.consuming else "the consumer is not running")
+
+    async def consume(self, stopping: asyncio.Event) -> None:
+        """Consume until stopping is set, then finish the batch in hand and leave the group."""
+        self.member.stopping, self.client.drained = stopping, asyncio.Event()
+        observing = asyncio.create_task(self.member.keep_observing())
+        try:
+            await self._start()
+            while self.consuming and not await pause(stopping, LIVENESS_INTERVAL_SECONDS):
+                pass
+            if self.consuming:
+                await self.client.drained.wait()
+        finally:
+            observing.cancel()
+            await self.stop()
+        await self.member.leave()
+
+    async def publish_all(self, events: Sequence[CloudEvent], stream: str) -> None:
+        """Publish events to a stream in one round trip."""
+        async with self.client.pipeline(transaction=False) as pipe:
+            for event in events:
+                await self.publish(event, stream=stream, pipeline=pipe)
+            await pipe.execute()
+
+    async def _start(self) -> None:
+        failures = 0
+        while not self.member.stopping.is_set():
+            try:
+                await self.start()
+            except (RedisError, OSError) as error:
+                await self.member.back_off(f"redis: {error}", failures)
+                failures += 1
+            else:
+                return

@@ -1,0 +1,126 @@
+"""A Redis client that reads a consumer group as Redis 8.4 does with ``XREADGROUP … CLAIM``, on any server."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire import telemetry
+from newswire.messaging.group_member import GroupMember, is_group_lost
+
+log = logging.getLogger(__name__)
+
+Entry = tuple[bytes, dict[bytes, bytes]]
+CountedEntry = tuple[bytes, dict[bytes, bytes], int, int]
+"""An entry with its idle time in ms and the number of its earlier deliveries, as ``CLAIM`` answers."""
+
+
+class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped, see pyproject.toml
+    """What a FastStream subscriber reads with.
+
+    FastStream ends a subscriber whose group is lost, and retries other errors without a growing pause. So errors never
+    reach it: this client waits them out, and creates a lost group again at its checkpoint.
+    """
+
+    def __init__(self, member: GroupMember) -> None:
+        super().__init__(connection_pool=member.redis.connection_pool)
+        self.drained = asyncio.Event()
+        """Set once the consumer is to stop and nothing that was read is in hand."""
+        self._member = member
+        self._failures = 0
+        self._next_claim = 0.0
+        self._claim_cursor: Any = "0-0"
+        self._own_pending_after: Any = None
+        """Where to go on with what is pending for this consumer already; None where nothing can be."""
+
+    async def xgroup_create(self, *_: Any, **__: Any) -> None:
+        """Create the group at its checkpoint, wherever FastStream wants it to begin."""
+        await self._member.open_group()
+
+    async def ping(self, **_: Any) -> bool:
+        """Answer at once: FastStream pings before it reads, and where that fails it begins again without a pause."""
+        return True
+
+    async def xreadgroup(
+        self,
+        groupname: str,
+        consumername: str,
+        streams: Mapping[str, str],
+        count: int,
+        block: int,
+        noack: bool = False,
+        claim_min_idle_time: int = 30_000,
+    ) -> list[tuple[bytes, list[CountedEntry]]]:
+        """Return entries that other consumers left pending, else new ones; nothing after an error, which was waited out."""
+        del noack, groupname, consumername
+        if self._member.stopping.is_set():
+            self.drained.set()
+            await asyncio.Event().wait()  # until FastStream cancels it, which drops what it reads while it stops
+        [stream] = streams
+        try:
+            entries = await self._pending(count, claim_min_idle_time) or await self._new(count, block)
+        except (RedisError, OSError) as error:
+            await self._recover(error)
+            return []
+        self._failures, self._member.backoff_reason = 0, None
+        return [(stream.encode(), entries)] if entries else []
+
+    async def _recover(self, error: Exception) -> None:
+        if is_group_lost(error):
+            log.warning("the consumer group is lost and created again", extra={"group": self._member.group.name})
+            try:
+                await self._member.open_group()
+                return
+            except (RedisError, OSError) as again:
+                error = again
+        # The answer that an error replaced may have delivered entries.
+        self._own_pending_after = "0"
+        await self._member.back_off(f"redis: {error}", self._failures)
+        self._failures += 1
+
+    async def _new(self, count: int, block: int) -> list[CountedEntry]:
+        return [(*entry, 0, 0) for entry in await self._read(">", count, block)]
+
+    async def _pending(self, count: int, min_idle_ms: int) -> list[CountedEntry]:
+        """Return what an answer that got lost had delivered here; else, when due, what another consumer left."""
+        if self._own_pending_after is not None:
+            entries = await self._read(self._own_pending_after, count, None)
+            self._own_pending_after = entries[-1][0] if entries else None
+            if entries:
+                return [(*entry, 0, 1) for entry in entries]
+        if time.monotonic() < self._next_claim:
+            return []
+        return await self._claim(count, min_idle_ms)
+
+    async def _read(self, after: Any, count: int, block: int | None) -> list[Entry]:
+        member = self._member
+        answer = await super().xreadgroup(
+            member.group.name, member.name, {member.stream: after}, count=count, block=block
+        )
+        return [entry for _, entries in answer for entry in entries]
+
+    async def _claim(self, count: int, min_idle_ms: int) -> list[CountedEntry]:
+        member, entries = self._member, list[Entry]()
+        while not entries and not member.stopping.is_set():
+            self._claim_cursor, entries, *_ = await self.xautoclaim(
+                member.stream, member.group.name, member.name, min_idle_ms, start_id=self._claim_cursor, count=count
+            )
+            if self._claim_cursor in (b"0-0", "0-0"):
+                self._next_claim = time.monotonic() + min_idle_ms / 1000 * random.uniform(0.3, 0.6)
+                await member.remove_idle_consumers()
+                break
+        telemetry.redelivered.labels(member.group.name).inc(len(entries))
+        return await self._counted(entries, min_idle_ms) if entries else []
+
+    async def _counted(self, entries: Sequence[Entry], min_idle_ms: int) -> list[CountedEntry]:
+        member = self._member
+        pending = await self.xpending_range(
+            member.stream, member.group.name, entries[0][0], entries[-1][0], len(entries), consumername=member.name
+        )
+        earlier = {item["message_id"]: item["times_delivered"] - 1 for item in pending}
+        return [(*entry, min_idle_ms, max(earlier.get(entry[0], 1), 1)) for entry in entries]

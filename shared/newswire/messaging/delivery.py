@@ -1,0 +1,83 @@
+"""FastStream middleware for at-least-once delivery: retries, dead letters, and one acknowledgement for a batch."""
+
+import logging
+from typing import Any
+
+from faststream import BaseMiddleware
+from redis.exceptions import RedisError
+
+from newswire.messaging.batches import EventBatch
+from newswire.messaging.group_member import TooManyRejectedError, is_group_lost
+from newswire.messaging.messages import DependencyUnavailable, RejectedMessages
+
+log = logging.getLogger(__name__)
+
+MAX_HANDLER_ATTEMPTS = 3
+"""How often the handler may fail on one entry by an error that it does not explain."""
+
+
+class AtLeastOnceMiddleware(BaseMiddleware):
+    """Delivers a batch until the handler has taken or rejected it, for hours if need be, and then acknowledges it."""
+
+    async def consume_scope(self, call_next: Any, msg: Any) -> None:
+        """Deliver a batch and acknowledge it; leave it pending where the process ends first or the group is lost."""
+        batch: EventBatch = msg
+        rejected = await self._deliver(call_next, batch)
+        if rejected is None:
+            return
+        batch.rejected |= rejected
+        await self._acknowledge(batch)
+
+    async def _acknowledge(self, batch: EventBatch) -> None:
+        failures = 0
+        while True:
+            try:
+                await batch.ack()
+            except TooManyRejectedError as error:
+                await batch.member.stop_consuming(str(error))
+            except (RedisError, OSError) as error:
+                # In a group that was lost nothing is pending: it is created again at its checkpoint, before this batch.
+                if not is_group_lost(error) and not await batch.member.back_off(f"redis: {error}", failures):
+                    failures += 1
+                    continue
+            return
+
+    async def _deliver(self, call_next: Any, batch: EventBatch) -> dict[str, str] | None:
+        """Call the handler; return what it rejected (entry id → why), or None where the batch is to stay pending."""
+        member, failures, attempts = batch.member, 0, 0
+        while batch.body:
+            try:
+                if failures:  # it has waited, and other consumers must not claim it
+                    batch = await self._without_deleted(batch)
+                if batch.body:
+                    await call_next(batch)
+                member.backoff_reason = None
+                return {}
+            except RejectedMessages as error:
+                return error.reasons
+            except (DependencyUnavailable, RedisError, OSError) as error:
+                if is_group_lost(error) or await member.back_off(str(error) or repr(error), failures):
+                    return None
+                failures += 1
+            except Exception as error:
+                log.exception("the handler failed", extra={"group": member.group.name, "entries": len(batch.body)})
+                if len(batch.body) > 1:
+                    return await self._deliver_singly(call_next, batch)
+                attempts += 1
+                if attempts >= MAX_HANDLER_ATTEMPTS:
+                    return {batch.body[0].entry_id: f"handler: {error!r}"[:500]}
+        return {}
+
+    async def _deliver_singly(self, call_next: Any, batch: EventBatch) -> dict[str, str] | None:
+        rejected: dict[str, str] = {}
+        for message in batch.body:
+            newly_rejected = await self._deliver(call_next, batch.with_body([message]))
+            if newly_rejected is None:
+                return None
+            rejected |= newly_rejected
+        return rejected
+
+    async def _without_deleted(self, batch: EventBatch) -> EventBatch:
+        """Return the batch without the events of articles that were retracted while it waited."""
+        remaining = await batch.member.extend_claim([message.entry_id for message in batch.body])
+        return batch.with_body([message for message in batch.body if message.entry_id in remaining])

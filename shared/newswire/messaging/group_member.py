@@ -1,0 +1,155 @@
+"""One consumer's membership in a consumer group: acknowledgement, checkpoint, dead letters, backoff, metrics."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from newswire import telemetry
+from newswire.backoff import delay_after, pause
+from newswire.functions import Argument, FunctionLibrary
+from newswire.keyspace import Keyspace
+from newswire.messaging.dead_letter_limit import DeadLetterLimit
+from newswire.messaging.groups import ConsumerGroup
+
+log = logging.getLogger(__name__)
+
+IDLE_CONSUMER_MS = 3_600_000
+"""A consumer that holds no entry and has not read for so long is removed from its group."""
+OBSERVATION_INTERVAL_SECONDS = 2.0
+DEAD_LETTER_LIMIT = 100
+
+
+class TooManyRejectedError(Exception):
+    """So many entries are rejected that the consumer must be broken, not the entries; the message says more."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEntry:
+    """A stream entry that goes to the dead letters."""
+
+    id: str
+    reason: str
+    first_seen_ms: int
+    """When a consumer of the group is known to have read it first."""
+    subject: str
+    """The article that it is about, if it says so."""
+
+
+def is_group_lost(error: BaseException) -> bool:
+    """Return whether Redis has no such consumer group (any more)."""
+    return isinstance(error, ResponseError) and "NOGROUP" in str(error)
+
+
+class GroupMember:
+    """A consumer in a consumer group, under a name of its own."""
+
+    def __init__(
+        self, redis: "Redis", keys: Keyspace, group: ConsumerGroup, *, dead_letter_limit: int = DEAD_LETTER_LIMIT
+    ) -> None:
+        self.redis = redis
+        self.keys = keys
+        self.group = group
+        self.stream = group.stream_key(keys)
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.backoff_reason: str | None = "not started"
+        """Why it does not consume at the moment; None while it does."""
+        self.stopping = asyncio.Event()
+        self._limit = DeadLetterLimit(dead_letter_limit)
+        self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire.messaging", "consumer_group")
+
+    async def open_group(self) -> None:
+        """Create the group at its checkpoint, or at the beginning of the stream, unless it exists."""
+        await self._functions.call(
+            "open_group", [self.stream, self.keys.checkpoint(self.group.name)], [self.group.name]
+        )
+
+    async def ack(self, entry_ids: Iterable[str], rejected: Sequence[DeadEntry]) -> None:
+        """Acknowledge entries, move the rejected ones among them to the dead letters, and move the checkpoint.
+
+        All of it is one atomic step.
+
+        Raises:
+            TooManyRejectedError: the rejected ones stay pending, all others are acknowledged.
+        """
+        refused = rejected if self._limit.exceeded_by(len(rejected)) else ()
+        dead = () if refused else rejected
+        rejected_ids = {entry.id for entry in rejected}
+        acknowledged = [entry_id for entry_id in entry_ids if entry_id not in rejected_ids]
+        if dead or acknowledged:
+            arguments: list[Argument] = [self.group.name, self.keys.dead_letters_of("|"), len(dead)]
+            for entry in dead:
+                arguments += [entry.id, entry.reason, entry.first_seen_ms, entry.subject]
+                log.error(
+                    "entry goes to the dead letters",
+                    extra={"group": self.group.name, "entry": entry.id, "reason": entry.reason},
+                )
+            keys = [self.stream, self.keys.checkpoint(self.group.name), self.keys.dead_letters(self.group.name)]
+            await self._functions.call("ack", keys, [*arguments, *acknowledged, *(entry.id for entry in dead)])
+            telemetry.dead_lettered.labels(self.group.name).inc(len(dead))
+        self._limit.count(len(acknowledged), len(dead))
+        if refused:
+            raise TooManyRejectedError(self._limit.reason(len(refused), refused[-1].reason))
+
+    async def extend_claim(self, entry_ids: Sequence[str]) -> set[str]:
+        """Keep other consumers from claiming entries that wait here; return those that are still on the stream."""
+        await self.redis.xclaim(self.stream, self.group.name, self.name, 0, list(entry_ids), justid=True)
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for entry_id in entry_ids:
+                pipe.xrange(self.stream, entry_id, entry_id)
+            found = await pipe.execute()
+        return {entry_id for entry_id, entry in zip(entry_ids, found, strict=True) if entry}
+
+    async def back_off(self, reason: str, failures: int) -> bool:
+        """Pause, longer after each failure in a row; return whether the consumer is to stop."""
+        if self.backoff_reason != reason:
+            log.warning("the consumer backs off", extra={"group": self.group.name, "reason": reason})
+        self.backoff_reason = reason
+        return await pause(self.stopping, delay_after(failures))
+
+    async def stop_consuming(self, reason: str) -> None:
+        """Consume nothing more until the process ends; readiness reports why."""
+        self.backoff_reason = reason
+        log.critical("the consumer stopped", extra={"group": self.group.name, "reason": reason})
+        await self.stopping.wait()
+
+    async def remove_idle_consumers(self, *, leaving: bool = False) -> None:
+        """Remove consumers that hold no entry and have been idle for long from the group; on leaving, this one too."""
+        own_name = self.name if leaving else ""
+        await self._functions.call("sweep", [self.stream], [self.group.name, IDLE_CONSUMER_MS, own_name])
+
+    async def leave(self) -> None:
+        """Remove this consumer from its group, if it holds no entry."""
+        try:
+            await self.remove_idle_consumers(leaving=True)
+        except (RedisError, OSError) as error:
+            log.warning(
+                "could not remove the consumer from its group",
+                extra={"group": self.group.name, "reason": str(error)},
+            )
+
+    async def keep_observing(self) -> None:
+        """Update the metrics until cancelled, also while the consumer backs off: that is when they matter."""
+        while True:
+            try:
+                await self._observe()
+            except (RedisError, OSError) as error:
+                log.debug("the group cannot be observed", extra={"group": self.group.name, "reason": str(error)})
+            await asyncio.sleep(OBSERVATION_INTERVAL_SECONDS)
+
+    async def _observe(self) -> None:
+        name = self.group.name
+        for info in await self.redis.xinfo_groups(self.stream):
+            if info["name"] == name.encode() and info.get("lag") is not None:
+                telemetry.stream_lag.labels(name).set(info["lag"])
+        oldest = (await self.redis.xpending(self.stream, name))["min"]
+        age = time.time() - int(oldest.split(b"-")[0]) / 1000 if oldest else 0.0
+        telemetry.oldest_pending.labels(name).set(max(age, 0.0))
+        telemetry.dead_letters.labels(name).set(await self.redis.xlen(self.keys.dead_letters(name)))
