@@ -46,7 +46,8 @@ async def kill_in_mid_batch(stand: Stand, process: Process, *, times: int = 1, a
         await asyncio.sleep(stand.random.uniform(0.02, 0.25))
         process.kill()
         if process in stand.services["notify"]:
-            stand.repeats_allowed += IN_FLIGHT
+            # After a second of standing still, attempts count as hanging and leave their places to as many more.
+            stand.repeats_allowed += 2 * IN_FLIGHT
         await asyncio.sleep(away)
         process.start()
         await stand.ready()
