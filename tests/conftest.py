@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from selenium.webdriver import Chrome
 
-from newswire.app import open_redis
+from newswire.redis_client import open_redis
 from tests.servers.browser import NoBrowser, chromium_browser
 from tests.servers.elasticsearch import ElasticsearchServer, NoServer, elasticsearch_server, fetch_elasticsearch
 from tests.servers.valkey import fetch_redis, redis_server

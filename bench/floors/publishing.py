@@ -5,8 +5,9 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
-from newswire.app import open_redis, run
+from newswire.app import run
 from newswire.article import ArticleDraft
+from newswire.redis_client import open_redis
 
 
 async def serve(port: int, url: str) -> None:

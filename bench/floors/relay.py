@@ -5,7 +5,8 @@ import sys
 
 import aiohttp
 
-from newswire.app import open_redis, run
+from newswire.app import run
+from newswire.redis_client import open_redis
 
 
 async def relay(port: int, redis_url: str, stream: str, url: str) -> None:

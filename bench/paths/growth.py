@@ -16,7 +16,7 @@ from bench.publishing import put_on_record, versions
 from bench.servers import KEYS
 from bench.setting import Setting, powers_of_ten
 from newswire.accounts import Caller, create_key
-from newswire.app import open_redis
+from newswire.redis_client import open_redis
 
 FEWEST = 1000
 CONNECTIONS = 16

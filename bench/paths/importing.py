@@ -12,7 +12,7 @@ from bench.publishing import put_on_record, versions
 from bench.servers import new_key, service, valkey
 from bench.setting import Setting
 from newswire.accounts import Caller, Scope
-from newswire.app import open_redis
+from newswire.redis_client import open_redis
 
 TOGETHER = 64
 

@@ -13,8 +13,8 @@ from bench.figures import Figure, Goal, compared
 from bench.publishing import append, events, versions
 from bench.servers import KEYS, service, valkey
 from bench.setting import Setting
-from newswire.app import open_redis
 from newswire.article import Article
+from newswire.redis_client import open_redis
 from newswire_search.app import GROUP
 from newswire_search.mapping import MAPPING, fields_of, index_settings
 

@@ -14,7 +14,7 @@ from bench.receiver import ACCEPTED, listen
 from bench.servers import new_key, program, service, valkey
 from bench.setting import Setting
 from newswire.accounts import Scope
-from newswire.app import open_redis
+from newswire.redis_client import open_redis
 from tests.servers.valkey import free_port
 
 HEALTHY = 95

@@ -18,8 +18,8 @@ from bench.load import Pool, address, request
 from bench.publishing import append, events, versions
 from bench.servers import Server, program, service, valkey
 from bench.setting import Setting
-from newswire.app import open_redis
 from newswire.events import FIELD
+from newswire.redis_client import open_redis
 from newswire_notify.entries import entry_of
 
 EVENTS = 40

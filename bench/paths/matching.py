@@ -20,10 +20,10 @@ from bench.figures import Figure, Goal, compared
 from bench.publishing import versions
 from bench.servers import KEYS
 from bench.setting import Setting, powers_of_ten
-from newswire.app import open_redis
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
 from newswire.functions import Argument
+from newswire.redis_client import open_redis
 from newswire_notify.account_limits import NO_LIMITS
 from newswire_notify.matcher import Index, Matcher, keys_of
 from newswire_notify.queue import Queue

@@ -18,8 +18,8 @@ from bench.publishing import put_on_record, versions
 from bench.servers import Server, new_key, program, service, valkey
 from bench.setting import Setting
 from newswire.accounts import Scope
-from newswire.app import open_redis
 from newswire.keyspace import Keyspace
+from newswire.redis_client import open_redis
 from newswire_search.app import GROUP
 from newswire_search.elasticsearch_index import ElasticsearchIndex
 from newswire_search.parameters import SearchParams, to_request

@@ -15,8 +15,8 @@ from bench.publishing import put_on_record, versions
 from bench.servers import Server, new_key, program, service, valkey
 from bench.setting import Setting
 from newswire.accounts import Scope
-from newswire.app import open_redis
 from newswire.events import CloudEvent
+from newswire.redis_client import open_redis
 from newswire_notify.rendering import envelope, render
 from newswire_notify.settings import NotifySettings
 from newswire_notify.signing import signature

@@ -15,8 +15,9 @@ from pydantic import AnyUrl, Field, UrlConstraints
 from pydantic_settings import NoDecode
 from starlette.responses import Response
 
-from newswire.app import Service, create_app, open_redis
+from newswire.app import Service, create_app
 from newswire.operations import summary
+from newswire.redis_client import open_redis
 from newswire.settings import Commas, Settings
 from newswire_cli.exposition import merged, parse
 from newswire_cli.replicas import Answer, ask_replicas

@@ -43,8 +43,8 @@ def with_store(data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> 
     from pydantic import ValidationError
     from redis.exceptions import RedisError
 
-    from newswire.app import open_redis
     from newswire.keyspace import Keyspace
+    from newswire.redis_client import open_redis
     from newswire.settings import Settings
 
     try:

@@ -16,8 +16,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from fastapi import Request
 from redis.asyncio import Redis
+from starlette.requests import Request
 from ulid import ULID
 
 from newswire import audit

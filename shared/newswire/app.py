@@ -19,16 +19,12 @@ from typing import Any, cast
 import uvicorn
 from fastapi import APIRouter, FastAPI
 from fastapi.telemetry import TelemetryConfig
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.asyncio import Redis
 
-from newswire import asyncapi, pages, problems
+from newswire import asyncapi, pages, problem_handlers
 from newswire.asyncapi import Channel
 from newswire.authentication_failures import AuthenticationFailures
 from newswire.connection_limits import ConnectionFigures, Connections, allow_open_files
-from newswire.dialling import LookedUp, LookedUpTLS
 from newswire.frame import Frame
 from newswire.http_protocol import BoundedProtocol
 from newswire.keyspace import Keyspace
@@ -37,6 +33,7 @@ from newswire.messaging.broker import EventBroker
 from newswire.openapi import describe
 from newswire.operations import COSTLY, operations
 from newswire.read_limits import ReadLimits
+from newswire.redis_client import open_redis
 from newswire.reference import reference
 from newswire.settings import Settings
 from newswire.signed_tokens import SignedTokens
@@ -47,8 +44,6 @@ DRAIN_SECONDS = 5.0
 SWITCH_SECONDS = 0.001
 """How long a thread that computes keeps the event loop from going on: five times less than by default, for each request takes
 several turns of the loop, and waits so long for every one."""
-CONNECTIONS = 64
-CONNECT_SECONDS = 2.5
 _NO_OTHER_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """Metrics and trace context are our own; the framework would look for a tracer at each request."""
 
@@ -77,23 +72,6 @@ class Service:
 ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
 
 
-def open_redis(url: str) -> "Redis":
-    """Make a client; it connects when it is first used. A call whose connection broke is tried again for a moment only.
-
-    A burst of calls waits its turn for one of the connections, for as long as a caller may be kept waiting.
-    """
-    # A connection that cannot be made in time is not tried again: the caller is told, and comes again.
-    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4, supported_errors=(RedisConnectionError,))
-    over_tcp = {} if url.startswith("unix:") else {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
-    pool = BlockingConnectionPool.from_url(
-        url, max_connections=CONNECTIONS, timeout=5, health_check_interval=30, retry=retry, **over_tcp
-    )
-    pool.connection_class = {Connection: LookedUp, SSLConnection: LookedUpTLS}.get(
-        pool.connection_class, pool.connection_class
-    )
-    return Redis.from_pool(pool)
-
-
 def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis | None" = None) -> FastAPI:
     """Make the app of these services. ``redis`` is where keys are looked up; by default the one of the settings."""
     app = FastAPI(
@@ -116,7 +94,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.authentication_failures = AuthenticationFailures(settings.authentication_failures)
     app.state.read_limits = ReadLimits(settings)
     app.state.last_uses = LastUses(app.state.redis, app.state.keys)
-    problems.install(app)
+    problem_handlers.install(app)
     for service in services:
         for name, value in service.state.items():
             setattr(app.state, name, value)

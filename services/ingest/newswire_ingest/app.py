@@ -8,7 +8,7 @@ from functools import partial
 from redis.asyncio import Redis
 
 from newswire import audit
-from newswire.app import Service, open_redis
+from newswire.app import Service
 from newswire.asyncapi import ArticleEvent
 from newswire.disk_erasure import keep_rewriting
 from newswire.durability import durable
@@ -18,6 +18,7 @@ from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import OUTCOMES
 from newswire.messaging.retention import keep_trimming
+from newswire.redis_client import open_redis
 from newswire.settings import Settings
 from newswire_ingest import admin_api, articles_api, audit_api, batch_api, language, lists_api, scheduler
 from newswire_ingest.accounts import account_routes

@@ -9,7 +9,7 @@ from functools import partial
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.app import Service, open_redis
+from newswire.app import Service
 from newswire.asyncapi import OutcomeEvent
 from newswire.audit import note_setting
 from newswire.disk_erasure import keep_rewriting
@@ -19,6 +19,7 @@ from newswire.memory import MemoryGuard
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import NOTIFY
+from newswire.redis_client import open_redis
 from newswire.settings import Settings
 from newswire.signed_tokens import SignedTokens
 from newswire_notify import admin_api, deadletters_api, deliveries_api, endpoints_api, subscriptions_api

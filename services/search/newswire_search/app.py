@@ -11,12 +11,13 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.app import Service, open_redis
+from newswire.app import Service
 from newswire.asyncapi import OutcomeEvent
 from newswire.keyspace import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
+from newswire.redis_client import open_redis
 from newswire.settings import Settings
 from newswire_search import api, discovery, feeds, pages, sitemaps
 from newswire_search.handlers import subscribe
