@@ -11,7 +11,13 @@ from selenium.webdriver import Chrome
 
 from newswire.redis_client import open_redis
 from tests.servers.browser import NoBrowser, chromium_browser
-from tests.servers.elasticsearch import ElasticsearchServer, NoServer, elasticsearch_server, fetch_elasticsearch
+from tests.servers.elasticsearch import (
+    QUICK_TO_START,
+    ElasticsearchServer,
+    NoServer,
+    elasticsearch_server,
+    fetch_elasticsearch,
+)
 from tests.servers.valkey import fetch_redis, redis_server
 
 
@@ -44,7 +50,7 @@ def redis_url() -> Iterator[str]:
 def _elasticsearch_or_reason() -> Iterator[ElasticsearchServer | str]:
     with ExitStack() as stack:
         try:
-            yield stack.enter_context(elasticsearch_server())
+            yield stack.enter_context(elasticsearch_server(QUICK_TO_START))
         except NoServer as error:
             yield str(error)
 

@@ -28,8 +28,8 @@ from tests.faults.readback import Indexed, Readback, read_back, read_index
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.valkey import free_port
 
-LEASE_SECONDS = 18
-WEBHOOK_TIMEOUT = 3
+LEASE_SECONDS = 25
+WEBHOOK_TIMEOUT = 10
 SETTLED_SECONDS = 150.0
 """How long an installation may take to catch up after a drill: longer than a lease and a reclaim together."""
 
