@@ -20,8 +20,8 @@ from tests.faults.stand import Process, valkey_command
 from tests.ingest.conftest import ARTICLE
 from tests.servers.valkey import free_port
 
-LINES = 10_000
-KILLED_AFTER = 2_500
+LINES = 4_000
+KILLED_AFTER = 1_000
 SENT_AT_ONCE = 50
 KEYS = Keyspace("batch-drill")
 
