@@ -10,7 +10,7 @@ import pytest
 
 from tests.cli.running import Running
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MEMBERS = {
     "newswire": "shared",
     "newswire_ingest": "services/ingest",
