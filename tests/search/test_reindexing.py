@@ -275,6 +275,7 @@ async def test_an_index_that_lacks_something_is_not_put_in_place(
 ) -> None:
     async with room.indexing():
         published = await fill(room)
+        await room.caught_up()  # the index comes into use with the first article
         before = await room.upkeep.in_use()
 
         async def nothing(*_: object) -> list[object]:
@@ -296,6 +297,7 @@ async def test_one_can_go_back_to_the_old_index_by_hand(room: Newsroom) -> None:
     )  # as a service looks when it starts
     async with room.indexing():
         published = await fill(room)
+        await room.caught_up()
         old = (await room.reindexed()).others[0]
         gone = published.pop()
         await room.retract(gone)
