@@ -3,6 +3,7 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
 MEMBERS := shared services/ingest services/search services/notify cli
 SOURCES := $(wildcard shared services cli tests bench)
 # Installs in a third of pip's time; where it reaches no index, pip takes over.
@@ -28,7 +29,7 @@ run: install ## run all of Newswire on this machine, at http://127.0.0.1:8000
 
 # Files stay in one process, in their order: the long ones come early.
 test: install ## run every test, on real servers, on up to four processors
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(PARALLEL) --no-loadscope-reorder
 
 # What belongs to one part, for the loop of writing and trying; `make test` is what counts.
 TESTS_ingest := tests/ingest
@@ -37,11 +38,11 @@ TESTS_notify := tests/notify
 TESTS_shared := tests/shared tests/contract
 TESTS_cli := tests/cli
 test-ingest test-search test-notify test-shared test-cli: test-%: install ## run the tests of one part, e.g. make test-notify
-	$(BIN)/python -m pytest $(TESTS_$*) --numprocesses logical --maxprocesses 4 --dist loadfile
+	$(BIN)/python -m pytest $(TESTS_$*) $(PARALLEL)
 
 # Neither Elasticsearch, a browser, nor a whole installation in processes of its own.
 test-fast: install ## run the tests that need no more than a Redis and an embedded index
-	$(BIN)/python -m pytest tests/shared tests/contract tests/test_boundaries.py tests/test_lock.py tests/test_compose.py --numprocesses logical --maxprocesses 4 --dist loadfile -k "not elasticsearch"
+	$(BIN)/python -m pytest tests/shared tests/contract tests/test_boundaries.py tests/test_lock.py tests/test_compose.py $(PARALLEL) -k "not elasticsearch"
 
 lint: install ## check style, format and types
 	$(BIN)/ruff check $(SOURCES)

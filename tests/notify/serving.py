@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
+from newswire.accounts import Scope, create_key
 from newswire.app import ServiceFactory, create_app
+from newswire.keyspace import Keyspace
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 from tests.cli.running import BARE
@@ -47,6 +50,27 @@ async def served(redis: Redis, settings: NotifySettings, *others: ServiceFactory
             stopping.set()
             server.should_exit = True
             await asyncio.wait_for(asyncio.gather(serving, *loops), 20)
+
+
+@dataclass
+class Api:
+    """The API of a served notify, and what makes keys for it."""
+
+    http: httpx.AsyncClient
+    redis: Redis
+    keys: Keyspace
+
+    async def key(self, account: str, *scopes: Scope) -> dict[str, str]:
+        """Make a key and return the header that sends it."""
+        created = await create_key(self.redis, self.keys, account, set(scopes))
+        return {"Authorization": f"Bearer {created.token}"}
+
+
+@asynccontextmanager
+async def served_api(redis: Redis, settings: NotifySettings, keys: Keyspace) -> AsyncIterator[Api]:
+    """Serve all of notify, and yield its API."""
+    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as http:
+        yield Api(http, redis, keys)
 
 
 @asynccontextmanager

@@ -21,8 +21,7 @@ from newswire_notify.matcher import Matcher
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions import Subscription, SubscriptionDraft
 from tests.notify.conftest import Desk, published
-from tests.notify.serving import served
-from tests.notify.test_api import Api
+from tests.notify.serving import Api, served_api
 
 TOTAL = 64 * 1024
 HOOK = "http://127.0.0.1:9/hook"
@@ -65,8 +64,8 @@ def settings(redis_url: str, namespace: str) -> NotifySettings:
 
 @pytest.fixture
 async def api(redis: Redis, settings: NotifySettings, keys: Keyspace) -> AsyncIterator[Api]:
-    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as http:
-        yield Api(http, redis, keys)
+    async with served_api(redis, settings, keys) as made:
+        yield made
 
 
 async def test_a_filter_of_bounded_size_is_refused_wherever_it_is_sent(api: Api) -> None:

@@ -1,7 +1,6 @@
 """The subscribers' API over HTTP, and a version's whole way through a served notify."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -10,22 +9,11 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
-from newswire.accounts import Scope, create_key
+from newswire.accounts import Scope
 from newswire.keyspace import Keyspace
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
-from tests.notify.serving import served
-
-
-@dataclass
-class Api:
-    http: httpx.AsyncClient
-    redis: Redis
-    keys: Keyspace
-
-    async def key(self, account: str, *scopes: Scope) -> dict[str, str]:
-        created = await create_key(self.redis, self.keys, account, set(scopes))
-        return {"Authorization": f"Bearer {created.token}"}
+from tests.notify.serving import Api, served, served_api
 
 
 @pytest.fixture
@@ -41,8 +29,8 @@ def settings(redis_url: str, namespace: str) -> NotifySettings:
 
 @pytest.fixture
 async def api(redis: Redis, settings: NotifySettings, keys: Keyspace) -> AsyncIterator[Api]:
-    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as http:
-        yield Api(http, redis, keys)
+    async with served_api(redis, settings, keys) as made:
+        yield made
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from newswire_notify.sending import HIDDEN
 from newswire_notify.settings import NotifySettings
 from newswire_notify.verification import NotVerifiedError, Verification
 from tests.notify.conftest import SITE, Desk, until
-from tests.notify.serving import served
-from tests.notify.test_api import Api
+from tests.notify.serving import Api, served, served_api
 
 ORIGIN = "news.example"
 ALLOWED = f"WebHook-Allowed-Origin: {ORIGIN}\r\n"
@@ -225,8 +224,8 @@ def settings(redis_url: str, namespace: str) -> NotifySettings:
 
 @pytest.fixture
 async def api(redis: Redis, settings: NotifySettings, keys: Keyspace) -> AsyncIterator[Api]:
-    async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as http:
-        yield Api(http, redis, keys)
+    async with served_api(redis, settings, keys) as made:
+        yield made
 
 
 def draft(url: str, *, verify: bool | None = None) -> dict[str, Any]:
