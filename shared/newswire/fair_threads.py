@@ -80,7 +80,7 @@ class FairThreads:
             if done.set_running_or_notify_cancel():
                 try:
                     result = work()
-                except BaseException as error:  # noqa: BLE001 (it belongs to whoever waits for the result)
+                except BaseException as error:  # noqa: BLE001 (raised again where the result is awaited)
                     done.set_exception(error)
                 else:
                     done.set_result(result)

@@ -306,7 +306,7 @@ class Subscriptions:
         limits: AccountLimits = DEFAULT_LIMITS,
         verified_origin: str | None = None,
     ) -> bool:
-        """Give a subscription other contents; return whether nobody else was faster.
+        """Give a subscription other contents; return whether no concurrent change came first.
 
         An address that stays has consented as before; ``verified_origin``: the origin from which it has just consented.
 
@@ -330,7 +330,7 @@ class Subscriptions:
         return await self._alter(found, changed, limits.changed_subscription(MOST_CHANGES))
 
     async def entitle(self, found: Subscription, entitlement: str | None) -> bool:
-        """Narrow a subscription to what its account is entitled to now; return whether nobody else was faster.
+        """Narrow a subscription to what its account is entitled to now; return whether no concurrent change came first.
 
         What the subscriber sent stays as it is stored, whatever the limits and rules say of it by now.
         """
@@ -374,7 +374,7 @@ class Subscriptions:
             raise NotChanged("it is disabled")
 
     async def resume(self, found: Subscription, by: PausedBy = PausedBy.OWNER) -> bool:
-        """Deliver again, first what came since the pause; return whether nobody else was faster.
+        """Deliver again, first what came since the pause; return whether no concurrent change came first.
 
         Raises:
             NotChanged: it is disabled, or was paused by another.
