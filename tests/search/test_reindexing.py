@@ -25,6 +25,7 @@ from newswire_search.reindexing import (
     UnderWay,
     Unfit,
     abandon,
+    ask_for_reindexing,
     missing_articles,
     read_progress,
 )
@@ -89,6 +90,18 @@ async def test_a_new_index_holds_what_the_old_one_held(room: Newsroom) -> None:
     assert await room.upkeep.others() == []
     await put(room.index, publish("new", "Ferry"))
     assert "new" in await shown(room)
+
+
+async def test_whoever_waits_for_it_sees_it_under_way_until_it_has_ended(room: Newsroom) -> None:
+    async with room.indexing():
+        await fill(room, 8)
+    old = await room.upkeep.in_use()
+    await ask_for_reindexing(room.redis, room.keys)
+    working = asyncio.create_task(room.reindexed())
+    while await read_progress(room.redis, room.keys) is not None:
+        await asyncio.sleep(0)
+    assert await room.upkeep.in_use() != old
+    await working
 
 
 async def test_nothing_is_lost_of_what_is_written_meanwhile(room: Newsroom) -> None:

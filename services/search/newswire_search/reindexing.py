@@ -205,9 +205,12 @@ class _Reindexing:
         if known and await self._place() is not None:
             await self._redis.hdel(self._keys.reindex, "trouble")
         else:
-            await self._redis.delete(self._keys.reindex)
             await self._make_follower()
-            await self._redis.hset(self._keys.reindex, mapping={"target": coming.name, "phase": "replaying"})
+            async with self._redis.pipeline(transaction=True) as pipe:
+                # In one step: without the key, a command that waits takes the reindexing for ended.
+                pipe.delete(self._keys.reindex)
+                pipe.hset(self._keys.reindex, mapping={"target": coming.name, "phase": "replaying"})
+                await pipe.execute()
         return coming
 
     async def _make_follower(self) -> None:
