@@ -3,6 +3,8 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
+# Some images switch bytecode off; each of the many processes here would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
 MEMBERS := shared services/ingest services/search services/notify cli
 SOURCES := $(wildcard shared services cli tests bench)
