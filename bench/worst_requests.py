@@ -54,12 +54,15 @@ def _publishing(keys: Keys, article: str) -> Iterator[Worst]:
         "prose, language to be found": "Der Rat der Stadt kam am Dienstag zusammen, und es regnete. " * 15_000,
         "prose in Japanese": "港湾局は火曜日に会議を開きました。" * 17_000,
         "deep nesting": "<div>" * 150_000,
-        "many elements": "<p>x" * 24_900,
-        "nested elements": ("<div>" * 250 + "</div>" * 250) * 95,
+        "many elements": "<p>x" * 22_400,
+        "many links": "<a href=http://a/>x</a>" * 22_400,
+        "no-break spaces": "<p>" + "\xa0" * 450_000,
+        "texts beside cells": "<br>" * 20_400 + "<table>" + "x<br>" * 990 + "</table>",
+        "nested elements": ("<div>" * 250 + "</div>" * 250) * 30,
         "many ampersands": "& " * 9_990 + "word " * 190_000,
         "open formatting": "".join(f"<b a={number}><p>x" for number in range(60_000)),
         "many attributes": ("<p " + " ".join(f"a{number}=1" for number in range(99)) + ">x") * 1_600,
-        "a table": "<table>" + "<tr><td>1<td>2<td>3" * 6_000 + "</table>",
+        "a table": "<table>" + "<tr><td>1<td>2<td>3" * 5_500 + "</table>",
     }
     for name, body in bodies.items():
         yield Worst(f"POST article, {name}", "ingest", post(body))

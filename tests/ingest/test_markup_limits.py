@@ -13,16 +13,21 @@ from newswire_ingest.markup_limits import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
     MAX_ELEMENTS,
+    MAX_MISPLACED,
     MAX_PAGE_TAGS,
     MAX_REFERENCES,
     MAX_TAGS,
+    MAX_UNDIVIDED,
     MarkupLimitError,
     check,
 )
+from newswire_ingest.sanitise import sanitise
 from newswire_ingest.sanitised_body import sanitised_body
+from newswire_ingest.text_runs import RUN_CHARACTERS
 from tests.ingest.conftest import Ingest
 
 SIZE = 900_000
+NO_BREAK_SPACE = "\xa0"
 
 FLOODS = {
     "div": "<div>",
@@ -69,6 +74,12 @@ def test_a_flood_is_refused_before_it_is_parsed(flood: str) -> None:
         ("</p>" * (MAX_TAGS + 1), f"{MAX_TAGS:,}"),
         ("& " * (MAX_REFERENCES + 1), f"{MAX_REFERENCES:,}"),
         (f"<p {' '.join(f'a{n}' for n in range(MAX_ATTRIBUTES + 1))}>", f"{MAX_ATTRIBUTES}"),
+        ("<table>" + "x<br>" * MAX_MISPLACED, f"{MAX_MISPLACED:,}"),
+        ("<table>" + "<tr>x" * (MAX_MISPLACED + 2), f"{MAX_MISPLACED:,}"),
+        (f'<img alt="{NO_BREAK_SPACE * (MAX_UNDIVIDED + 1)}">', f"{MAX_UNDIVIDED:,}"),
+        (f'<a title="{"&nbsp;" * (MAX_UNDIVIDED + 1)}">x</a>', f"{MAX_UNDIVIDED:,}"),
+        (f"<xmp>{NO_BREAK_SPACE * (MAX_UNDIVIDED + 1)}</xmp>", f"{MAX_UNDIVIDED:,}"),
+        (f"<plaintext>{NO_BREAK_SPACE * (MAX_UNDIVIDED + 1)}", f"{MAX_UNDIVIDED:,}"),
         ("<body a>" * (MAX_PAGE_TAGS + 1), f"{MAX_PAGE_TAGS}"),
         ("".join(f"<b a={n}><p>x" for n in range(10_000)), "formatting"),
         ("<p>" + "".join(f"<b a={n}>" for n in range(200)) + "</p>" + "<div><p>x</p></div>" * 1000, "formatting"),
@@ -115,6 +126,9 @@ HONEST: dict[str, Callable[[], str]] = {
     "page of an editor": lambda: (
         "<!-- wp:paragraph --><p class='a b' style='c' data-d='e'>Text</p><!-- /wp:paragraph -->" * 2000
     ),
+    "no-break spaces in one paragraph": lambda: "<p>" + f"un{NO_BREAK_SPACE}mot " * 90_000 + "</p>",
+    "a layout of tables": lambda: "<table>\n<tr>\n<td>\n<p>A</p>\n</td>\n</tr>\n</table>\n" * 3000,
+    "a script of no-break spaces": lambda: f"<p>A</p><script>'{NO_BREAK_SPACE * 2000}'</script>",
     "charts": lambda: (
         (
             "<figure><svg viewBox='0 0 1 1'><title>A chart</title>"
@@ -142,6 +156,45 @@ def test_character_references_are_decoded_to_the_same() -> None:
     assert sanitised_body(few, None).html == sanitised_body(many, None).html.removesuffix(
         f"<p>{'é' * (MAX_REFERENCES + 1)}</p>"
     )
+
+
+WORDS = "one & two &amp;three&lt;four\xa0five &eacute;t&eacute;\n" * 1000
+IN_CONTEXT = {
+    "text": "{}",
+    "paragraph": "<p>a</p>{}<p>b",
+    "preformatted": "<pre>\n{}</pre>",
+    "table": "<table>{}<tr><td>a {}</table>",
+    "select": "<p>a<select><option>{}</select>b",
+    "script": "<script>{}</script>a",
+    "script in a comment of a script": "<script><!--<script>{}</script>{}--></script>a",
+    "text only": "<textarea>{}</textarea><noembed>1 &amp; 2</noembed>a",
+    "drawing": "<svg><title>a<b>{}</title></svg>{}",
+    "comment": "<!-- {} -->a",
+    "attribute": "<img alt='1 & 2'>{}",
+    "frames": "<frameset>{}",
+    "less-than signs": "a < b {} < c {}",
+    "open formatting": "<b>{}<p>{}</b>{}",
+}
+
+
+@pytest.mark.parametrize("context", IN_CONTEXT)
+def test_a_long_text_means_the_same_after_the_check(context: str) -> None:
+    sent = IN_CONTEXT[context].replace("{}", WORDS)
+    assert sanitise(check(sent)) == sanitise(sent)
+
+
+@pytest.mark.parametrize("sign", ["& ", "&amp;", NO_BREAK_SPACE])
+def test_the_parser_gets_no_long_run_of_ampersands_or_no_break_spaces(sign: str) -> None:
+    sent = sign * MAX_REFERENCES + "word " * 100_000
+    runs = check(sent).split("<!---->")
+    assert max(len(run) for run in runs[:-1]) <= RUN_CHARACTERS + len(sign)
+    assert runs[-1].count(sign) <= RUN_CHARACTERS
+    assert "".join(runs) == sent
+
+
+def test_a_long_plain_text_is_left_as_it_is() -> None:
+    sent = "word " * 100_000
+    assert check(sent) == sent
 
 
 @pytest.mark.parametrize("flood", ["div", "paragraph", "ampersand", "misnested"])

@@ -90,6 +90,14 @@ def test_plain_text(clean: str, text: str) -> None:
     assert plain_text(clean) == text
 
 
+def test_the_references_that_the_sanitiser_writes_are_read_without_a_search_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr("html.unescape")
+    sent = "a > b, c &lt; d, e & f, &amp;lt; &amp;amp;lt;\xa0g"
+    assert plain_text(sanitise(f"<p>{sent}</p>")) == "a > b, c < d, e & f, &lt; &amp;lt; g"
+
+
 async def test_script_in_any_field_is_text_or_refused(ingest: Ingest, publisher: dict[str, str]) -> None:
     script = "<script>alert(1)</script>"
     plain = {

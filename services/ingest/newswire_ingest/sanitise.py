@@ -59,7 +59,13 @@ _ABSOLUTE: Final = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:")
 _MAYBE_RELATIVE: Final = re.compile(r"""(?i)(href|src)\s*=\s*["']?(?!https?:|mailto:)""")
 _LINKS: Final = {"href": re.compile(r"(?i)(https?://|mailto:)"), "src": re.compile(r"(?i)https?://")}
 _RENAME: Final = re.compile(f"<(/?)({'|'.join(_RENAMED)})>")
-_TAG: Final = re.compile(r'<(/?)([a-z0-9]+)((?:[^>"]|"[^"]*")*)>')
+_TAG: Final = re.compile(r'<(/?[a-z0-9]++)(?:[^>"]++|"[^"]*+")*+>')
+_SEPARATORS: Final = {
+    **dict.fromkeys((mark + name for name in _BLOCKS for mark in ("", "/")), "\n\n"),
+    **dict.fromkeys((*_LINES, "/br"), "\n"),
+    **dict.fromkeys(("/td", "/th"), " "),
+}
+"""What stands in plain text for a tag."""
 _BLANK_LINES: Final = re.compile(r"\n\n\n+")
 
 
@@ -108,23 +114,13 @@ def _resolving(address: str) -> nh3.Cleaner:
 def plain_text(clean: str) -> str:
     """Return the text of sanitised HTML: blocks parted by a blank line, list items and rows by a line break."""
     if "<" not in clean:
-        return _tidy(html.unescape(clean))
-    parts: list[str] = []
-    at, preformatted = 0, 0
-    for tag in _TAG.finditer(clean):
-        _add_text(parts, clean[at : tag.start()], bool(preformatted))
-        at = tag.end()
-        closing, name = tag[1], tag[2]
-        if name == "pre":
-            preformatted += -1 if closing else 1
-        if name in _BLOCKS:
-            parts.append("\n\n")
-        elif name in _LINES and (name == "br" or not closing):
-            parts.append("\n")
-        elif name in ("td", "th") and closing:
-            parts.append(" ")
-    _add_text(parts, clean[at:], preformatted=False)
-    return _tidy("".join(parts))
+        return _tidy(_unescaped(clean))
+    parts = _TAG.split(clean)  # text, tag, text, tag … text
+    tags = parts[1::2]
+    if "\n" in clean:
+        parts[::2] = _unwrapped(parts[::2], tags)
+    parts[1::2] = [_SEPARATORS.get(tag, "") for tag in tags]
+    return _tidy(_unescaped("".join(parts)))
 
 
 def word_count(text: str) -> int:
@@ -132,12 +128,24 @@ def word_count(text: str) -> int:
     return text.count(" ") + text.count("\n") - text.count("\n\n") + 1 if text else 0
 
 
-def _add_text(parts: list[str], text: str, preformatted: bool) -> None:
-    if text:
-        text = html.unescape(text) if "&" in text else text
-        parts.append(text if preformatted else text.replace("\n", " "))
+def _unwrapped(texts: list[str], tags: list[str]) -> list[str]:
+    """Return texts without the line breaks that mean no more than a space: those outside of ``pre``."""
+    preformatted = 0
+    for at, tag in enumerate([*tags, ""]):
+        if not preformatted or not tag:
+            texts[at] = texts[at].replace("\n", " ")
+        preformatted += (tag == "pre") - (tag == "/pre")
+    return texts
+
+
+def _unescaped(text: str) -> str:
+    """Return text without references. The sanitiser writes only four of them; a search for all takes a hundred times as long."""
+    if "&" not in text:
+        return text
+    short = text.replace("&nbsp;", "\xa0").replace("&lt;", "<").replace("&gt;", ">")
+    return short.replace("&amp;", "&") if short.count("&") == short.count("&amp;") else html.unescape(text)
 
 
 def _tidy(text: str) -> str:
-    lines = (" ".join(line.split()) for line in text.split("\n"))
+    lines = (" ".join(line.split()) for line in _BLANK_LINES.sub("\n\n", text).split("\n"))
     return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
