@@ -130,7 +130,7 @@ async def read_page(
 
     They can be narrowed to those before an id, since a time, of one act (or of a kind of acts: ``account.``), about one target.
     """
-    first = "-" if since is None else str(int(since.timestamp() * 1000))
+    first = "-" if since is None else str(max(int(since.timestamp() * 1000), 0))
     found: list[AuditEntry] = []
     end, scanned = f"({before}" if before else "+", 0
     while scanned < MAX_SCANNED:

@@ -79,6 +79,8 @@ async def test_pages_and_filters(redis: Redis, namespace: str) -> None:
     assert [entry.act for entry in (await read_page(redis, keys, limit=9, target="k3")).entries] == ["key.created"]
     later = datetime.now(UTC) + timedelta(hours=1)
     assert (await read_page(redis, keys, limit=9, since=later)).entries == []
+    before_1970 = datetime(180, 12, 30, tzinfo=UTC)
+    assert len((await read_page(redis, keys, limit=99, since=before_1970)).entries) == 14
 
 
 async def test_only_age_removes_entries_and_the_log_says_so(redis: Redis, namespace: str) -> None:

@@ -10,6 +10,8 @@ LARGEST_ITEM = 8_000_000
 LONGEST_TOKEN = 100
 """Characters of an item's tag without its attributes."""
 _COMMENT, _CDATA = "<!--", "<![CDATA["
+_QUOTED_END = "<![CDATA[>"
+"""What follows the end of CDATA that quotes such an end itself."""
 
 
 class Kind(Enum):
@@ -63,24 +65,26 @@ class _Splitter:
 
     def _look_for(self, name: str) -> None:
         self._token = re.compile(rf"<!--|<!\[CDATA\[|<(/?)({name})(?=[\s/>])")
-        self._closing = re.compile(rf"</{name}\s*>")
+        self._boundary = re.compile(rf"</{name}\s*>|<{name}(?=[\s>])")
 
     def _item(self, begin: str) -> Piece:
         """Return the item that stands at the beginning of the buffer, which then stands after it."""
         line = self._line
-        end, whole = self._end_of_tag(len(begin)), True
+        end, whole, next_begins = self._end_of_tag(len(begin)), True, False
         if self._buffer[end - 2 : end] != "/>":
             token = self._next(end, kept=True, inside=True)
             if token is None:
                 end, whole = len(self._buffer), False
             else:
-                end = self._end_of_tag(token.end()) if token[1] else token.start()
+                next_begins = not token[1]
+                end = token.start() if next_begins else self._end_of_tag(token.end())
         text = self._buffer[:end]
         self._drop(end)
         if len(text) >= LARGEST_ITEM and not whole:
             self._skip()
             return Piece(Kind.TOO_LARGE, "", line)
-        return Piece(Kind.ITEM if whole and text.rstrip().endswith(">") else Kind.CUT_OFF, text, line)
+        complete = next_begins or (whole and text.rstrip().endswith(">"))
+        return Piece(Kind.ITEM if complete else Kind.CUT_OFF, text, line)
 
     def _skip(self) -> None:
         """Go on to the next item without keeping what stands before it."""
@@ -112,11 +116,13 @@ class _Splitter:
                 return token
 
     def _after_cdata(self, start: int) -> int:
-        """Return where CDATA ends; one that was forgotten to be closed ends before the end of its item."""
+        """Return where CDATA ends; one that was forgotten to be closed ends before the end of its item, or before the next."""
         end = self._find("]]>", start)
         limit = len(self._buffer) if end is None else self._buffer.find(_CDATA, start, end)
-        if limit >= 0 and (closing := self._closing.search(self._buffer, start, limit)):
-            return closing.start()
+        if limit >= 0 and (boundary := self._boundary.search(self._buffer, start, limit)):
+            quoted = end is not None and self._buffer.startswith(_QUOTED_END, end)
+            if boundary[0].startswith("</") or not quoted:
+                return boundary.start()
         return start if end is None else end
 
     def _find(self, needle: str, start: int) -> int | None:

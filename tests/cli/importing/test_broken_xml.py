@@ -90,6 +90,27 @@ def test_members_are_repaired(more: str, tmp_path: Path) -> None:
     assert story.notes
 
 
+def test_text_that_is_not_closed_does_not_take_the_next_item_with_it(tmp_path: Path) -> None:
+    """From within CDATA the file goes on in the middle of a tag, as where a part of it was lost."""
+    broken = item(2, "Text.", "<category><![CDATA[sta<wp:po")
+    broken = broken[: broken.index("<wp:po") + len("<wp:po")]
+    following = item(3, "<![CDATA[<p>Whole.</p>]]>")
+    path = tmp_path / "feed.xml"
+    path.write_text(HEAD + item(1) + broken + following + TAIL)
+
+    found = read(path)
+    assert faults(found) == []
+    assert [story.draft["title"] for story in stories(found)] == ["Item 1", "Item 2", "Item 3"]
+    assert stories(found)[2].draft["body"] == "<p>Whole.</p>"
+    assert "repaired: an item that is not closed ends before the next" in stories(found)[1].notes
+
+
+def test_text_that_quotes_items_is_one_text(tmp_path: Path) -> None:
+    quoted = "<![CDATA[<pre><item><title><![CDATA[x]]]]><![CDATA[></title></pre> & on]]>"
+    story = middle(tmp_path / "feed.xml", item(2, quoted, "<category>AT&T</category>"))
+    assert "x]]" in story.draft["body"]
+
+
 def test_single_bytes_of_windows_1252_are_read_and_named(tmp_path: Path) -> None:
     story = middle(tmp_path / "feed.xml", item(2, "Grä@").encode().replace(b"@", b"\x93\xe9\x94"))
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from newswire.article import ArticleDraft
 from newswire_cli.formats import FormatName
 from tests.cli.importing.readers import SAMPLES, read, stories
+from tests.fuzz import importers
 
 ANY_JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats(allow_nan=False, allow_infinity=False),
@@ -182,3 +183,8 @@ def test_splinters_of_markup_anywhere(
         at = int(place * len(content))
         content = content[:at] + splinter * times + content[at:]
     reads_whatever_it_is(tmp_path / "file", content, form)
+
+
+def test_what_stands_beside_the_damage_is_not_lost_in_silence() -> None:
+    """`make fuzz-importers` does so for ten minutes."""
+    assert importers.main(["--minutes", "0.05", "--seed", "5"]) == 0
