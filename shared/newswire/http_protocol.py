@@ -11,10 +11,10 @@ from typing import Any, cast
 import httptools
 from starlette.types import Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from newswire.connection_limits import Connections, Phase
+from newswire.pipelining import OrderedProtocol
 from newswire.problems import Problem, problem
 
 MAX_URL_BYTES = 8 * 1024
@@ -45,7 +45,7 @@ class _LimitExceeded(Exception):
         self.refusal = refusal
 
 
-class BoundedProtocol(HttpToolsProtocol):
+class BoundedProtocol(OrderedProtocol):
     """One connection."""
 
     def __init__(
@@ -208,6 +208,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # `check` does that
         self.since = self.loop.time()
         self.live = False
+        if self._in_body and self.cycle.response_complete:  # what came of the body was not asked for
+            self.cycle.body.clear()
         if not self._unsent and self.held:
             self.limits.hold(self, 0)
 
@@ -274,7 +276,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._credit = min(self.figures.stall_seconds, self._credit + read)
             self.since = now
         self._unsent = unsent
-        self.limits.hold(self, unsent)
+        # The answer is kept as a whole until its end has been read.
+        self.limits.hold(self, max(unsent, self.held) if unsent else 0)
 
     def _exceed(self, reason: str, refusal: Problem) -> None:
         self._exceeded = _LimitExceeded(reason, refusal)

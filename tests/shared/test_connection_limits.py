@@ -1,10 +1,12 @@
 """What a client may send, how slowly, how slowly it may read, and how many connections it may hold: against a real server."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -17,7 +19,7 @@ from starlette.responses import StreamingResponse
 
 from newswire import http_protocol, telemetry
 from newswire.app import Service, serve
-from newswire.http_protocol import mark_live
+from newswire.http_protocol import BoundedProtocol, mark_live
 from newswire.requests import Sent, json_body
 from newswire.settings import Settings
 
@@ -29,7 +31,7 @@ class Anything(BaseModel):
     model_config = {"extra": "allow"}
 
 
-def routes(held: asyncio.Event) -> APIRouter:
+def routes(held: asyncio.Event, begun: Counter[str]) -> APIRouter:
     router = APIRouter()
 
     @router.get("/small")
@@ -37,12 +39,18 @@ def routes(held: asyncio.Event) -> APIRouter:
         return {"fine": True}
 
     @router.get("/waits")
-    async def waits() -> dict[str, bool]:
-        await held.wait()
+    async def waits(request: Request) -> dict[str, bool]:
+        begun["waits"] += 1
+        while not held.is_set():
+            if await request.is_disconnected():
+                begun["left"] += 1
+                break
+            await asyncio.sleep(0.01)
         return {"waited": True}
 
     @router.get("/big")
     async def big() -> Response:
+        begun["big"] += 1
         return Response(bytes(BIG))
 
     @router.post("/reads")
@@ -70,9 +78,10 @@ def routes(held: asyncio.Event) -> APIRouter:
 class Site:
     """A server, and connections to it."""
 
-    def __init__(self, port: int, held: asyncio.Event) -> None:
+    def __init__(self, port: int, held: asyncio.Event, begun: Counter[str]) -> None:
         self.port = port
         self.held = held
+        self.begun = begun
         self.opened: list[asyncio.StreamWriter] = []
 
     async def connect(
@@ -96,19 +105,19 @@ Serving = Callable[..., Any]
 def serving(redis_url: str, namespace: str) -> Serving:
     @asynccontextmanager
     async def run(**settings: Any) -> AsyncIterator[Site]:
-        held, up = asyncio.Event(), asyncio.Event()
+        held, up, begun = asyncio.Event(), asyncio.Event(), Counter[str]()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
 
         @asynccontextmanager
         async def factory() -> AsyncIterator[Service]:
-            yield Service("a", [routes(held)])
+            yield Service("a", [routes(held, begun)])
 
         chosen = Settings(redis_url=redis_url, namespace=namespace, **settings)
         task = asyncio.create_task(serve([factory], chosen, "127.0.0.1", port, started=up.set))
         await asyncio.wait_for(up.wait(), 30)
-        site = Site(port, held)
+        site = Site(port, held, begun)
         try:
             yield site
         finally:
@@ -141,6 +150,12 @@ async def closed(reader: asyncio.StreamReader) -> bytes:
         except ConnectionError:
             pass
     return found
+
+
+async def eventually(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not reached():
+            await asyncio.sleep(0.01)
 
 
 def closings(reason: str) -> float:
@@ -395,6 +410,63 @@ async def test_an_earlier_answer_is_not_overtaken_by_a_refusal(serving: Serving)
             said = await closed(reader)
             assert said.startswith(b"HTTP/1.1 200")
             assert said.count(b"HTTP/1.1 ") == said.count(b'{"waited":true}') <= 20
+
+
+async def test_a_request_is_begun_when_the_answer_before_it_was_read(serving: Serving) -> None:
+    async with serving() as site:
+        big = b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n"
+        reader, writer = await site.connect(big * 3, limit=1024)
+        writer.transport.pause_reading()
+        await eventually(lambda: site.begun["big"] == 1)
+        writer.write(big)
+        await closed((await site.connect(b"GET /small HTTP/1.0\r\n\r\n"))[0])
+        assert await site.answers()
+        assert site.begun["big"] == 1
+        writer.transport.resume_reading()
+        found = 0
+        async with asyncio.timeout(60):
+            while found < 4 * BIG:
+                found += len(await reader.read(1_000_000))
+        assert site.begun["big"] == 4
+
+
+async def test_the_request_that_is_answered_learns_that_its_client_left_though_others_follow_it(
+    serving: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as site:
+        _, writer = await site.connect(b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n" * 5)
+        await eventually(lambda: site.begun["waits"] == 1)
+        writer.transport.abort()
+        await eventually(lambda: site.begun["left"] == 1)
+        assert await site.answers()
+        assert site.begun["waits"] == 1, "a request behind it was begun for a client that had left"
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def connections() -> list[BoundedProtocol]:
+    return [each for each in gc.get_objects() if isinstance(each, BoundedProtocol)]
+
+
+async def test_a_body_that_is_not_read_is_not_kept(serving: Serving) -> None:
+    async with serving() as site:
+        post = b"POST /refuses HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n"
+        reader, _ = await site.connect(post + b" " * 100_000)
+        assert b" 401 " in await reader.readuntil(b"\r\n\r\n")
+        assert [len(each.cycle.body) for each in connections() if each.cycle] == [0]
+
+
+async def test_an_answer_counts_as_kept_as_a_whole_until_its_end_was_read(serving: Serving) -> None:
+    async with serving() as site:
+        reader, writer = await site.connect(b"GET /big HTTP/1.0\r\n\r\n", limit=1024)
+        await eventually(lambda: sum(each.held for each in connections()) > BIG * 0.8)
+        found = await reader.readexactly(BIG // 2)
+        [connection] = [each for each in connections() if each.held]
+        connection.check(0, 0)
+        assert connection.held > BIG * 0.8
+        found += await reader.read()
+        assert len(found) > BIG
+        await eventually(lambda: not connection.held)
+        writer.close()
 
 
 async def test_an_upgrade_is_passed_over(serving: Serving) -> None:
