@@ -39,6 +39,13 @@ def unpack(stored: bytes) -> bytes:
     return _zstandard.decompressor.decompress(stored) if stored.startswith(zstandard.FRAME_HEADER) else stored
 
 
+def unpacked_size(stored: bytes) -> int:
+    """Return how many bytes `unpack` would return, without unpacking: a text that repeats itself is packed to a thousandth."""
+    if not stored.startswith(zstandard.FRAME_HEADER):
+        return len(stored)
+    return int(zstandard.frame_content_size(stored))
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """Where an article stands now."""

@@ -4,12 +4,21 @@ import re
 from typing import TypeAlias
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
 Position: TypeAlias = tuple[int, int]
 """A stream id as two numbers, which sort as the stream does."""
 
 BEGINNING: Position = (0, 0)
+_NEWEST_ENTRY = """
+local about = redis.pcall('XINFO', 'STREAM', KEYS[1])
+if about.err then
+  return string.find(about.err, 'no such key', 1, true) and '0-0' or about
+end
+for at = 1, #about, 2 do
+  if about[at] == 'last-generated-id' then return about[at + 1] end
+end
+"""
+"""Only the id leaves the server: `XINFO STREAM` answers with the first and the last entry as well, of up to 2 MiB each."""
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
@@ -35,11 +44,5 @@ def written(at: Position) -> str:
 
 async def newest_entry(redis: "Redis", stream: str) -> str:
     """Return the id of the newest entry that a stream ever had, deleted ones too; ``0-0`` where there is no stream."""
-    try:
-        about = await redis.xinfo_stream(stream)
-    except ResponseError as error:
-        if "no such key" not in str(error):
-            raise
-        return "0-0"
-    newest: bytes = about["last-generated-id"]
+    newest: bytes = await redis.eval_ro(_NEWEST_ENTRY, 1, stream)
     return newest.decode()

@@ -1,20 +1,24 @@
 """A page of events costs no more than its budget, whatever stands on the stream, and loses nothing by that."""
 
+import asyncio
 from functools import partial
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
 from newswire.cost_limits import FIRST_READ_ENTRIES
 from newswire.events import FIELD, recorded_event
+from newswire.fair_threads import current_client
 from newswire.filters import Filter
 from newswire.keyspace import Keyspace
 from newswire.offload import Offload, QueueFullError
-from newswire.stream import position
+from newswire.records import pack
+from newswire.stream import BEGINNING, position
 from newswire_notify import event_scan
-from newswire_notify.entries import Asked, entry_of, with_readers
+from newswire_notify.entries import Asked, entry_from_version, entry_of, with_readers
 from newswire_notify.event_scan import RawEntry, ScanBudget, scan
-from newswire_notify.pull import Place, Pull
+from newswire_notify.pull import PAGES_AT_A_TIME, Page, Place, Pull
 
 SITE = "https://news.example"
 FROM_THE_FIRST_EVENT = (0, 1)
@@ -51,6 +55,60 @@ async def test_a_page_ends_with_its_bytes_and_the_next_ones_bring_the_rest(redis
         if not page.more:
             break
     assert sizes == [2, 2, 1]
+
+
+async def record(redis: Redis, keys: Keyspace, texts: list[str]) -> None:
+    for number, text in enumerate(texts):
+        document = version(number, text)
+        article = str(document["id"])
+        await redis.zadd(keys.articles, {article: number})
+        await redis.hset(keys.article(article), mapping={"status": "published", "version": 1})
+        await redis.hset(keys.version(article, 1), "document", pack(orjson.dumps(document)))
+
+
+async def test_a_page_of_records_counts_their_bytes_however_well_they_are_packed(redis: Redis, keys: Keyspace) -> None:
+    await record(redis, keys, ["word " * 20_000] * 5)
+    pull = Pull(redis, keys, SITE)
+    page, sizes = Page(BEGINNING), list[int]()
+    while page.more:
+        page = await pull.page(Asked(), page.next, 100, ScanBudget(read_bytes=250_000))
+        sizes.append(len(page.events))
+    assert sizes == [2, 2, 1]
+
+
+def test_the_event_of_a_record_is_the_one_that_went_over_the_stream() -> None:
+    document = version(1, 'Ferry – "naïve"') | {"updated_at": "2026-03-01T09:00:00.123Z"}
+    sent = recorded_event(document, SITE)
+    told = entry_from_version(orjson.dumps(document), SITE)
+    assert orjson.loads(told.json) == orjson.loads(sent.to_json())
+    assert (told.event, told.type, told.article, told.version) == (sent.id, sent.type, document["id"], 1)
+    assert told.json == sent.to_json()
+
+
+async def test_few_pages_are_made_at_a_time_of_each_client_in_turn(
+    redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pull, go_on, making = Pull(redis, keys, SITE), asyncio.Event(), list[str]()
+
+    async def made(_self: Pull, _asked: Asked, after: Place, _limit: int, _budget: ScanBudget) -> Page:
+        making.append(current_client.get())
+        await go_on.wait()
+        return Page(after)
+
+    async def read_by(client: str) -> None:
+        current_client.set(client)
+        await pull.page(Asked(), FROM_THE_FIRST_EVENT, 1)
+
+    monkeypatch.setattr(Pull, "_page", made)
+    async with asyncio.TaskGroup() as group:
+        for client in (*["greedy"] * 20, "other"):
+            group.create_task(read_by(client))
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert making == ["greedy"] * PAGES_AT_A_TIME
+        go_on.set()
+    assert "other" in making[: PAGES_AT_A_TIME + 2]
+    assert len(making) == 21
 
 
 async def test_a_page_without_a_match_ends_with_its_entries_and_leads_on(redis: Redis, keys: Keyspace) -> None:

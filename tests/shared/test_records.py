@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from redis.asyncio import Redis
 
 from newswire.keyspace import Keyspace
-from newswire.records import article_pages, pack, unpack, version_document
+from newswire.records import article_pages, pack, unpack, unpacked_size, version_document
 
 BODY = " ".join(f"<p>Paragraph {n} tells of the harbour, the ferry and the weather at sea.</p>" for n in range(60))
 DOCUMENT = json.dumps({"id": "a", "title": "Ferry – naïve", "body": BODY, "text": BODY}, ensure_ascii=False).encode()
@@ -17,6 +17,11 @@ def test_a_packed_document_is_small_and_comes_back_byte_for_byte() -> None:
     assert len(pack(DOCUMENT)) < len(DOCUMENT) / 3
     for document in (DOCUMENT, b"{}", b"", b'"\xc3\xa9"'):
         assert unpack(pack(document)) == document
+
+
+def test_the_size_of_a_packed_document_is_known_without_unpacking_it() -> None:
+    for document in (DOCUMENT, b"", b'"\xc3\xa9"', b'"' + b"a" * 1_000_000 + b'"'):
+        assert unpacked_size(pack(document)) == unpacked_size(document) == len(document)
 
 
 def test_threads_pack_and_unpack_at_the_same_time() -> None:

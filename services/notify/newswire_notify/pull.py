@@ -15,20 +15,22 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.article import Status
-from newswire.events import recorded_event
+from newswire.fair_slots import FairSlots
+from newswire.fair_threads import current_client
 from newswire.keyspace import Keyspace
-from newswire.records import unpack
+from newswire.records import unpack, unpacked_size
 from newswire.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 from newswire.stream import BEGINNING, Position, newest_entry, position, written
-from newswire_notify.entries import Asked, Entry, entry_from_record, entry_of, with_readers
+from newswire_notify.entries import Asked, Entry, entry_from_tombstone, entry_from_version, entry_of, with_readers
 from newswire_notify.event_scan import RawEntry, ScanBudget, scan
 
 TOGETHER = 50
 """Entries or articles that are read at a time."""
+PAGES_AT_A_TIME = 4
+"""Pages that a process makes at a time, of each client in turn. One may hold some 25 MiB until it is made: what is read for it,
+and the events on it. Reading them is the processor's work, so more at a time would not be ready sooner."""
 MOST_BYTES = 4 * 1024 * 1024
 """Of events on a page; a single one may be larger."""
-PACKING = 3
-"""How many times their stored size version documents mostly have."""
 _OPAQUE = "r"
 _UNBEGUN: Position = (0, 1)
 """From here on every event is told; from `BEGINNING` on, every article as it is now."""
@@ -70,6 +72,7 @@ class Pull:
         self._keys = keys
         self._site = site
         self._with_readers = partial(with_readers, redis, keys)
+        self._turns = FairSlots(PAGES_AT_A_TIME)
 
     async def newest(self) -> Position:
         """Return where the stream ends; where it has not begun, a place before its first entry that is not `BEGINNING`."""
@@ -81,7 +84,13 @@ class Pull:
         Raises:
             OffloadError: too many large events wait to be read.
         """
-        budget = budget or ScanBudget()
+        await self._turns.take(current_client.get())
+        try:
+            return await self._page(asked, after, limit, budget or ScanBudget())
+        finally:
+            self._turns.give()
+
+    async def _page(self, asked: Asked, after: Place, limit: int, budget: ScanBudget) -> Page:
         begin = await self._begin(after)
         page = Page(begin, restarted=begin != after and after != BEGINNING)
         size = 0
@@ -121,6 +130,7 @@ class Pull:
                     for entry, recorded in await scan(records, asked, budget, self._with_readers):
                         place = recorded
                         yield entry, recorded
+                        del entry  # its page has what it needs, and the text may be long
                     continue
                 place = place.then
                 yield None, place
@@ -160,12 +170,13 @@ class Pull:
             documents = await pipe.execute()
         found: list[RawEntry[InRecords]] = []
         for place, (status, _, tombstone), document in zip(places, heads, documents, strict=True):
-            kept = None
-            if status == Status.PUBLISHED.encode():
-                kept = document
-            elif status == Status.RETRACTED.encode() and after.retractions:
-                kept = tombstone
-            found.append(RawEntry(place, PACKING * len(kept or b""), partial(_recorded, kept, self._site)))
+            if status == Status.PUBLISHED.encode() and document:
+                found.append(RawEntry(place, unpacked_size(document), partial(_version, document, self._site)))
+            elif status == Status.RETRACTED.encode() and after.retractions and tombstone:
+                size = len(tombstone)
+                found.append(RawEntry(place, size, partial(entry_from_tombstone, tombstone, self._site)))
+            else:
+                found.append(RawEntry(place, 0, _nothing))
         return found
 
 
@@ -173,8 +184,12 @@ def _raw(entry_id: bytes, fields: dict[bytes, bytes]) -> RawEntry[Place]:
     return RawEntry(position(entry_id.decode()), sum(map(len, fields.values())), partial(entry_of, entry_id, fields))
 
 
-def _recorded(kept: bytes | None, site: str) -> Entry | None:
-    return entry_from_record(recorded_event(orjson.loads(unpack(kept)), site)) if kept else None
+def _version(packed: bytes, site: str) -> Entry:
+    return entry_from_version(unpack(packed), site)
+
+
+def _nothing() -> None:
+    return None
 
 
 async def read_cursor(sent: str, tokens: SignedTokens, bound_to: Any) -> Place:

@@ -1,0 +1,45 @@
+"""Where a stream stands is asked for without reading what stands on it."""
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from newswire.keyspace import Keyspace
+from newswire.stream import newest_entry
+
+LARGE = b"x" * 1_000_000
+
+
+@pytest.fixture
+def keys(namespace: str) -> Keyspace:
+    return Keyspace(namespace)
+
+
+async def sent(redis: Redis) -> int:
+    """Return how many bytes the server has sent."""
+    return int((await redis.info("stats"))["total_net_output_bytes"])
+
+
+async def test_the_newest_entry_is_the_last_that_there_was_though_it_was_deleted(redis: Redis, keys: Keyspace) -> None:
+    assert await newest_entry(redis, keys.stream) == "0-0"
+    for at in ("1-0", "2-0"):
+        await redis.xadd(keys.stream, {"n": "x"}, id=at)
+    assert await newest_entry(redis, keys.stream) == "2-0"
+    await redis.xdel(keys.stream, "2-0")
+    assert await newest_entry(redis, keys.stream) == "2-0"
+
+
+async def test_large_entries_do_not_leave_the_server_where_only_the_id_is_asked_for(
+    redis: Redis, keys: Keyspace
+) -> None:
+    for _ in range(2):
+        await redis.xadd(keys.stream, {"n": LARGE})
+    before = await sent(redis)
+    await newest_entry(redis, keys.stream)
+    assert await sent(redis) - before < len(LARGE) / 2
+
+
+async def test_what_is_no_stream_is_an_error(redis: Redis, keys: Keyspace) -> None:
+    await redis.set(keys.stream, "x")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await newest_entry(redis, keys.stream)
