@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import multiprocessing
 import random
 import resource
 import sys
@@ -16,6 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 import psutil
@@ -35,6 +37,14 @@ HONEST = ("127.0.0.9", "127.0.0.2")
 """An address of their own, and one that they share with attackers."""
 
 
+class Aim(NamedTuple):
+    """Where an attack is sent."""
+
+    port: int
+    large: str
+    """A path whose answer is large."""
+
+
 @dataclass
 class Target:
     """A process under attack, and what of it is asked."""
@@ -50,7 +60,13 @@ class Target:
     largest: int = 0
     answered: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
-    slowest: float = 0.0
+    slowest: dict[str, float] = field(default_factory=lambda: dict.fromkeys(HONEST, 0.0))
+    """Seconds after which the slowest answer came, by the honest client's address."""
+
+    @property
+    def aim(self) -> Aim:
+        """Where attacks on it are sent."""
+        return Aim(self.port, self.large)
 
     @property
     def clean(self) -> bool:
@@ -60,15 +76,19 @@ class Target:
     def verdict(self) -> str:
         """Return a line about it."""
         memory = f"{self.idle / 2**20:.0f} → {self.largest / 2**20:.0f} MiB ({self.largest / self.idle:.2f} ×)"
-        honest = f"{sum(self.answered.values())} honest answers {dict(self.answered)}, the slowest after {self.slowest:.2f} s"
+        own, shared = (self.slowest[address] for address in HONEST)
+        honest = (
+            f"{sum(self.answered.values())} honest answers {dict(self.answered)},"
+            f" the slowest after {own:.2f} s, after {shared:.2f} s from an attacker's address"
+        )
         return f"{self.name:<9} {memory}, {honest}, {len(self.failed)} failed {self.failed[:3]}"
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-Attack = Callable[[Target, Connection], Awaitable[None]]
+Attack = Callable[[Aim, Connection], Awaitable[None]]
 
 
-async def slow_head(_: Target, connection: Connection) -> None:
+async def slow_head(_: Aim, connection: Connection) -> None:
     """Send a byte of a header a second."""
     connection[1].write(b"GET / HTTP/1.1\r\nx: ")
     while not connection[0].at_eof() and not connection[1].is_closing():
@@ -76,7 +96,7 @@ async def slow_head(_: Target, connection: Connection) -> None:
         await asyncio.sleep(1)
 
 
-async def endless_head(_: Target, connection: Connection) -> None:
+async def endless_head(_: Aim, connection: Connection) -> None:
     """Send headers as fast as they are taken."""
     connection[1].write(b"GET / HTTP/1.1\r\n")
     while not connection[0].at_eof() and not connection[1].is_closing():
@@ -85,7 +105,7 @@ async def endless_head(_: Target, connection: Connection) -> None:
         await asyncio.sleep(0.01)
 
 
-async def endless_value(_: Target, connection: Connection) -> None:
+async def endless_value(_: Aim, connection: Connection) -> None:
     """Send one header that never ends."""
     connection[1].write(b"GET / HTTP/1.1\r\nx: ")
     while not connection[0].at_eof() and not connection[1].is_closing():
@@ -94,7 +114,7 @@ async def endless_value(_: Target, connection: Connection) -> None:
         await asyncio.sleep(0.01)
 
 
-async def slow_body(_: Target, connection: Connection) -> None:
+async def slow_body(_: Aim, connection: Connection) -> None:
     """Announce a large body, send half of it, then a byte a second."""
     connection[1].write(
         b"POST /v1/articles HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n"
@@ -105,22 +125,22 @@ async def slow_body(_: Target, connection: Connection) -> None:
         await asyncio.sleep(1)
 
 
-async def unread(target: Target, connection: Connection) -> None:
+async def unread(aim: Aim, connection: Connection) -> None:
     """Ask for what is large, again and again, and read nothing."""
     connection[1].transport.pause_reading()  # type: ignore[attr-defined]
     for _ in range(4):
-        connection[1].write(f"GET {target.large} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
+        connection[1].write(f"GET {aim.large} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
         await asyncio.sleep(1)
     await asyncio.sleep(30)
 
 
-async def pipelined(target: Target, connection: Connection) -> None:
+async def pipelined(aim: Aim, connection: Connection) -> None:
     """Send very many requests at once."""
-    connection[1].write(f"GET {target.large} HTTP/1.1\r\nhost: a\r\n\r\n".encode() * 2000)
+    connection[1].write(f"GET {aim.large} HTTP/1.1\r\nhost: a\r\n\r\n".encode() * 2000)
     await asyncio.sleep(5)
 
 
-async def silent(_: Target, connection: Connection) -> None:
+async def silent(_: Aim, connection: Connection) -> None:
     """Connect, and say nothing."""
     await connection[0].read(1)
 
@@ -128,7 +148,7 @@ async def silent(_: Target, connection: Connection) -> None:
 ATTACKS: tuple[Attack, ...] = (slow_head, endless_head, endless_value, slow_body, unread, unread, pipelined, silent)
 
 
-async def attack(target: Target, number: int, until_: float) -> None:
+async def attack(aim: Aim, number: int, until_: float) -> None:
     """Hold one hostile connection open, and make another whenever it is closed."""
     chosen, address = ATTACKS[number % len(ATTACKS)], ATTACKERS[number % len(ATTACKERS)]
     await asyncio.sleep(random.uniform(0, 3))
@@ -136,11 +156,22 @@ async def attack(target: Target, number: int, until_: float) -> None:
         writer = None
         with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
             async with asyncio.timeout(left):
-                reader, writer = await asyncio.open_connection("127.0.0.1", target.port, local_addr=(address, 0))
-                await chosen(target, (reader, writer))
+                reader, writer = await asyncio.open_connection("127.0.0.1", aim.port, local_addr=(address, 0))
+                await chosen(aim, (reader, writer))
         if writer is not None:
             writer.transport.abort()
         await asyncio.sleep(random.uniform(1, 5))
+
+
+def attack_all(aim: Aim, connections: int, seconds: float) -> None:
+    """Hold so many hostile connections open for so long."""
+
+    async def attacks() -> None:
+        end = time.monotonic() + seconds
+        await asyncio.gather(*(attack(aim, number, end) for number in range(connections)))
+
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a server closed an attack's connection is no news
+    asyncio.run(attacks())
 
 
 async def ask(target: Target, address: str, until_: float) -> None:
@@ -159,7 +190,7 @@ async def ask(target: Target, address: str, until_: float) -> None:
             target.answered[str(answer.status_code)] += 1
             if answer.status_code not in allowed:
                 target.failed.append(f"{address}: {answer.status_code}")
-            target.slowest = max(target.slowest, time.monotonic() - began)
+            target.slowest[address] = max(target.slowest[address], time.monotonic() - began)
         await asyncio.sleep(0.2)
 
 
@@ -177,12 +208,14 @@ async def storm(target: Target, connections: int, seconds: float) -> None:
         for path in [target.honest, target.large] * 5:
             assert (await http.get(path)).status_code == 200, path
     target.idle = target.process.memory_info().rss
-    end = time.monotonic() + seconds
-    await asyncio.gather(
-        watch(target, end),
-        *(ask(target, address, end) for address in HONEST),
-        *(attack(target, number, end) for number in range(connections)),
+    # In a process of its own: else honest clients would wait for the attackers, not for the service.
+    attacking = multiprocessing.get_context("spawn").Process(
+        target=attack_all, args=(target.aim, connections, seconds), daemon=True
     )
+    attacking.start()
+    end = time.monotonic() + seconds
+    await asyncio.gather(watch(target, end), *(ask(target, address, end) for address in HONEST))
+    await asyncio.to_thread(attacking.join)
 
 
 @contextlib.contextmanager
@@ -242,7 +275,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--only", default="", help="services whose name holds this")
     arguments = parser.parse_args()
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a server closed an attack's connection is no news
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 20_000), hard), hard))
     with tempfile.TemporaryDirectory(prefix="newswire-hostile-") as folder, targets(Path(folder)) as attacked:
