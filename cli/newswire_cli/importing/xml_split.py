@@ -118,7 +118,7 @@ class _Splitter:
     def _after_cdata(self, start: int) -> int:
         """Return where CDATA ends; one that was forgotten to be closed ends before the end of its item, or before the next."""
         end = self._find("]]>", start)
-        limit = len(self._buffer) if end is None else self._buffer.find(_CDATA, start, end)
+        limit = len(self._buffer) if end is None else self._buffer.rfind(_CDATA, start, end)
         if limit >= 0 and (boundary := self._boundary.search(self._buffer, start, limit)):
             quoted = end is not None and self._buffer.startswith(_QUOTED_END, end)
             if boundary[0].startswith("</") or not quoted:
