@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def pinned(folder: Path) -> Path:
     return constraints
 
 
+def install(python: Path, constraints: Path, wheels: Sequence[Path]) -> None:
+    """Install by uv, in a tenth of pip's time; where it reaches no index, pip takes over, as in the Makefile."""
+    options: list[str | Path] = ["--quiet", "-c", constraints, *wheels]
+    by_uv: list[str | Path] = [sys.executable, "-m", "uv", "pip", "install", "--python", python, *options]
+    if subprocess.run(by_uv, capture_output=True, timeout=600, env=CLEAN, check=False).returncode != 0:
+        run(python, "-m", "pip", "--disable-pip-version-check", "install", "--no-compile", *options)
+
+
 @pytest.mark.timeout(900)
 def test_the_wheels_install_into_an_empty_environment_and_run(tmp_path: Path) -> None:
     wheels = build(tmp_path / "wheels")
@@ -56,21 +65,10 @@ def test_the_wheels_install_into_an_empty_environment_and_run(tmp_path: Path) ->
     constraints = pinned(tmp_path)
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
-    pip: list[str | Path] = [
-        python,
-        "-m",
-        "pip",
-        "--quiet",
-        "--disable-pip-version-check",
-        "install",
-        "--no-compile",
-        "-c",
-        constraints,
-    ]
     installed: list[Path] = []
     for package in MEMBERS:
         installed.append(wheels[package])
-        run(*pip, *installed)
+        install(python, constraints, installed)
         run(python, "-I", "-c", IMPORT_ALL, package)
     running = Running(tmp_path / "data", "--no-samples", command=[str(tmp_path / "venv" / "bin" / "newswire")])
     try:
