@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from newswire.accounts import Scope
 from newswire.problem_responses import MEDIA_TYPE, SCHEMA, merged, problems
+from newswire.requests import MAX_VALUES
 
 _REF = "#/components/schemas/{model}"
 _STRING = {"type": "string"}
@@ -141,6 +142,7 @@ def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[Ba
             schema = {"$ref": _REF.format(model=model.__name__)}
             operation["requestBody"] = {
                 "required": dependency.body_required,
+                "description": f"At most {dependency.body_limit:,} bytes and {MAX_VALUES:,} members and array items.",
                 "content": {media_type: {"schema": schema} for media_type in dependency.body_media_types},
             }
         if scopes := getattr(dependency, "required_scopes", None):

@@ -27,8 +27,9 @@ from newswire.problems import (
 )
 
 LIMIT = 1024 * 1024
-MAX_VALUES = 10_000
-"""Members and array items of a JSON document together, at all depths."""
+MAX_VALUES = 2_000
+"""Members and array items of a JSON document together, at all depths. Each that is unknown or unfit becomes an error of its own,
+and 10,000 of them take up to 0.1 s. An article of 50 authors and topics and the shortest metadata has no more than 1,000."""
 _HOLDERS = (dict, list)
 JSON = "application/json"
 ONCE = ("Authorization", "Content-Type", "Idempotency-Key")
@@ -72,6 +73,7 @@ def json_body(
         return understood(raw, model)
 
     read.body_model = model  # type: ignore[attr-defined]
+    read.body_limit = limit  # type: ignore[attr-defined]
     read.body_media_types = media_types  # type: ignore[attr-defined]
     read.body_required = not optional  # type: ignore[attr-defined]
     return read

@@ -14,7 +14,7 @@ from newswire.accounts import Scope, create_key
 from newswire.app import create_app
 from newswire.keyspace import Keyspace
 from newswire.redis_client import open_redis
-from newswire_ingest import spool
+from newswire_ingest import batch, spool
 from newswire_ingest.app import assemble
 from newswire_ingest.ndjson import lines
 from newswire_ingest.settings import IngestSettings
@@ -342,3 +342,34 @@ async def test_a_dry_run_is_asked_for_plainly(ingest: Ingest, publisher: dict[st
         answer = await ingest.http.post(f"{URL}?{query}", content=ndjson(ARTICLE), headers=headers)
         assert answer.status_code == 422
     assert not await ingest.events()
+
+
+async def test_answers_that_are_complete_are_written_together_and_wait_for_none_that_is_not() -> None:
+    written: list[bytes] = []
+    answers = Spool()
+    write = answers.write
+
+    async def note(data: bytes) -> None:
+        written.append(data)
+        await write(data)
+
+    answers.write = note  # type: ignore[method-assign]
+
+    async def answer(number: int, ready: asyncio.Event) -> bytes:
+        await ready.wait()
+        return b"%d\n" % number
+
+    events = [asyncio.Event() for _ in range(6)]
+    in_flight: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue()
+    tasks = [asyncio.create_task(answer(number, event)) for number, event in enumerate(events)]
+    for number in (0, 1, 2, 4, 5):
+        events[number].set()
+    await asyncio.sleep(0)
+    for task in (*tasks, None):
+        in_flight.put_nowait(task)
+    collecting = asyncio.create_task(batch._collect(in_flight, answers))
+    assert await answers.read() == b"0\n1\n2\n"
+    events[3].set()
+    await collecting
+    assert written == [b"0\n1\n2\n", b"3\n4\n5\n"]
+    answers.close()
