@@ -44,6 +44,9 @@ DRAIN_SECONDS = 5.0
 SWITCH_SECONDS = 0.001
 """How long a thread that computes keeps the event loop from going on: five times less than by default, for each request takes
 several turns of the loop, and waits so long for every one."""
+ACCEPTED_PER_TURN = 32
+"""Connections that are accepted in one turn of the event loop. libuv accepts one for each listening handle it is given: beside
+a busy process, clients would wait for seconds behind hundreds of others before anything of them is read."""
 _NO_OTHER_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """Metrics and trace context are our own; the framework would look for a tracer at each request."""
 
@@ -170,7 +173,8 @@ async def _run(
         asyncio.create_task(_keep_running(name, run, stopping, app.state.loop_troubles)) for name, run in named.items()
     ]
     with _on_signal(lambda: _stop(server, stopping)):
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        handles = [listener, *(listener.dup() for _ in range(ACCEPTED_PER_TURN - 1))]  # the server closes them
+        serving = asyncio.create_task(server.serve(sockets=handles))
         greeting = asyncio.create_task(_greet(server, serving, started))
         await serving
         stopping.set()

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import httpx
 import pytest
+import uvloop
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
@@ -445,6 +446,23 @@ async def test_the_request_that_is_answered_learns_that_its_client_left_though_o
 
 def connections() -> list[BoundedProtocol]:
     return [each for each in gc.get_objects() if isinstance(each, BoundedProtocol)]
+
+
+def test_connections_are_accepted_many_at_a_time(serving: Serving) -> None:
+    async def turns_until_all_are_open() -> int:
+        async with serving() as site:
+            clients = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(200)]  # the loop stands still
+            turns = 0
+            async with asyncio.timeout(60):
+                while len(connections()) < len(clients):
+                    await asyncio.sleep(0)
+                    turns += 1
+            for client in clients:
+                client.close()
+            return turns
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(turns_until_all_are_open()) < 100
 
 
 async def test_a_body_that_is_not_read_is_not_kept(serving: Serving) -> None:
