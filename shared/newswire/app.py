@@ -44,9 +44,10 @@ DRAIN_SECONDS = 5.0
 SWITCH_SECONDS = 0.001
 """How long a thread that computes keeps the event loop from going on: five times less than by default, for each request takes
 several turns of the loop, and waits so long for every one."""
-ACCEPTED_PER_TURN = 32
+ACCEPTED_PER_TURN = 8
 """Connections that are accepted in one turn of the event loop. libuv accepts one for each listening handle it is given: beside
-a busy process, clients would wait for seconds behind hundreds of others before anything of them is read."""
+a busy process, clients would wait for seconds behind hundreds of others before anything of them is read. With 32, a storm of
+new connections makes turns so long that nothing else goes on."""
 _NO_OTHER_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
 """Metrics and trace context are our own; the framework would look for a tracer at each request."""
 
