@@ -5,12 +5,13 @@ are removed. What is written in several ways (`newswire.compounds`, `newswire.wo
 names stand at the end of the text. Both engines are given the finished terms, separated by spaces, so that they cannot disagree.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Final, NamedTuple, TypeAlias
 
 from newswire.article import Article
+from newswire.offload import check_deadline
 from newswire.stems import (
     ALGORITHMS,
     DEFAULT,
@@ -71,6 +72,7 @@ REACH = 4
 """How many pieces of text on either side of words that are written as one can be part of a phrase with them joined."""
 
 
+PIECES_OF_SLICE: Final = 2_000
 LONG_TEXT: Final = 50_000
 LONG_TEXTS_KEPT: Final = 2
 """The pieces of the last long texts, in characters and number, are kept: the same one is matched for one reader after the other,
@@ -172,7 +174,18 @@ def _written_texts(article: Article) -> list[str]:
 
 def _read(texts: Iterable[Sequence[str]], language: str) -> Read:
     pieces_of = pieces_in(language)
-    return [list(map(pieces_of.__getitem__, text)) for text in texts]
+    return [_read_in_slices(text, pieces_of.__getitem__) for text in texts]
+
+
+def _read_in_slices(text: Sequence[str], piece_of: Callable[[str], Piece]) -> list[Piece]:
+    """Read a text; where there is a deadline, it is checked on the way: a piece never seen before takes up to 50 µs."""
+    if len(text) <= PIECES_OF_SLICE:
+        return list(map(piece_of, text))
+    found: list[Piece] = []
+    for at in range(0, len(text), PIECES_OF_SLICE):
+        check_deadline()
+        found += map(piece_of, text[at : at + PIECES_OF_SLICE])
+    return found
 
 
 def _bare(texts: Iterable[Iterable[str]]) -> set[str]:

@@ -112,6 +112,11 @@ def _with_stand_ins(match: "re.Match[str]") -> str:
     return re.sub(rf"[{_SPACES}]", STAND_IN, match[0])
 
 
+def is_abbreviation(word: str) -> bool:
+    """Tell whether a word of ASCII letters may be an abbreviation in capitals."""
+    return len(word) <= MAX_CAPITALS and word.isupper()
+
+
 def units(chunk: str) -> Sequence[Unit]:
     """Return the units of a piece of text that holds no space, in their order."""
     return _kept_units(chunk) if len(chunk) <= MAX_KEPT_LENGTH else _units(chunk)
@@ -123,7 +128,7 @@ def _kept_units(chunk: str) -> tuple[Unit, ...]:
 
 
 def _units(chunk: str) -> list[Unit]:
-    if chunk.isascii() and chunk.isalpha() and not (chunk.isupper() and len(chunk) <= MAX_CAPITALS):
+    if chunk.isascii() and chunk.isalpha() and not is_abbreviation(chunk):
         return [Unit(0, len(chunk), tuple(written(chunk)))]
     if not chunk.isascii() and chunk.isalpha() and is_plain(chunk) and len(words := written(chunk)) == 1:
         return [Unit(0, len(chunk), tuple(words))]

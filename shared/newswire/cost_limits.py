@@ -4,7 +4,7 @@ Each is enforced before the work that it bounds. A page that reaches its bound e
 nothing is lost by it; what cannot be divided is refused with the figure.
 """
 
-PAGE_PROCESSOR_SECONDS = 0.15
+PAGE_PROCESSOR_SECONDS = 0.1
 """After this a page of events ends, though less was found than asked for. The entry that is being read is finished."""
 PAGE_READ_BYTES = 8 * 1024 * 1024
 """Of entries and records that are read for one page of events, or one preview; a single one may be larger."""

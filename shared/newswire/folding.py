@@ -24,6 +24,17 @@ def fold(text: str) -> str:
         return " ".join(text.lower().split())
     if _SAME_WHEN_FOLDED.fullmatch(text):
         return text
+    if _LATIN.fullmatch(text):
+        return " ".join(text.translate(_FOLDED_LATIN).split())
+    return " ".join(_folded(text).split())
+
+
+def _folded(text: str) -> str:
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
     bare = _ACCENTS.sub("", folded)
-    return " ".join(unicodedata.normalize("NFKC", bare).translate(_LETTERS).split())
+    return unicodedata.normalize("NFKC", bare).translate(_LETTERS)
+
+
+_LATIN = re.compile("[\x00-\u024f]*+")
+_FOLDED_LATIN = {code: _folded(chr(code)) for code in range(0x250)}
+"""Latin letters, none of which combines with the next: together they fold to what each folds to."""

@@ -6,6 +6,7 @@ pool waits for. Small work stays on the loop: the way to a thread and back costs
 """
 
 import asyncio
+import contextvars
 import threading
 import time
 from collections.abc import Callable
@@ -46,6 +47,19 @@ class Deadline:
         """Raise `DeadlineExceededError` when the time is over. Call it between two pieces of a longer work."""
         if time.monotonic() > self._at:
             raise DeadlineExceededError
+
+
+_current_deadline: contextvars.ContextVar[Deadline | None] = contextvars.ContextVar("newswire.deadline", default=None)
+
+
+def check_deadline() -> None:
+    """Raise `DeadlineExceededError` when the time for the current piece of work is over; elsewhere do nothing.
+
+    For long loops far below the function that was given the `Deadline`.
+    """
+    deadline = _current_deadline.get()
+    if deadline is not None:
+        deadline.check()
 
 
 class Offload:
@@ -91,4 +105,5 @@ class Offload:
 
 def _unless_late(work: Callable[[Deadline], T], deadline: Deadline) -> T:
     deadline.check()  # it may have waited for a thread until now
+    _current_deadline.set(deadline)  # in a context of this work's own: `FairThreads.submit` copies it
     return work(deadline)

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 from itertools import chain
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import Stemmer
 
-from newswire.compounds import Unit, prepared, units
+from newswire.compounds import Unit, is_abbreviation, prepared, units
 from newswire.stopwords import STOP_WORDS
-from newswire.tokenization import bare, is_plain_paired, starts_paired, word_pattern, written
+from newswire.tokenization import MAX_TERM_LENGTH, bare, is_plain, is_plain_paired, starts_paired, word_pattern, written
 from newswire.word_forms import other_forms, without_elision
 
 DEFAULT = "en"
@@ -65,6 +65,8 @@ def _stemmer(language: str) -> Callable[[str], str]:
     stem = Stemmer.Stemmer(algorithm, 0).stemWord if algorithm else str
 
     def term(word: str) -> str:
+        if word.isascii():
+            return bare(stem(word))
         if is_plain_paired(word):
             return word
         if starts_paired(word):
@@ -111,6 +113,24 @@ terms_in: Callable[[str], _Terms] = cache(_Terms)
 """Return the terms of words in a language."""
 
 
+_OPENING: Final = '("'
+_CLOSING: Final = '.,;:!?)"'
+"""Signs around a word that are part of no name."""
+
+
+def _lone_word(chunk: str) -> str:
+    """Return the one word, as it is written, of a piece without names or signs of its own, which is nearly every piece.
+
+    It is what `units` would find, in a tenth of the time. The result is empty where that has to be asked.
+    """
+    word = chunk.lstrip(_OPENING).rstrip(_CLOSING)
+    if not word.isalpha():
+        return word[:MAX_TERM_LENGTH] if word.isascii() and word.isdigit() else ""
+    if word.isascii():
+        return "" if is_abbreviation(word) else word.lower()[:MAX_TERM_LENGTH]
+    return found[0] if is_plain(word) and len(found := written(word)) == 1 else ""
+
+
 class Piece(NamedTuple):
     """What a piece of text without spaces yields in one language."""
 
@@ -133,6 +153,7 @@ class _Pieces(dict[str, Piece]):
 
     def __init__(self, language: str) -> None:
         self._language = language
+        self._term = _stemmer(language)
         self._named: dict[str, Piece] = {}
         self._max = MAX_KEPT if language == DEFAULT else MAX_KEPT_OF_OTHERS
 
@@ -156,7 +177,9 @@ class _Pieces(dict[str, Piece]):
             yield self._named[chunk]
 
     def _made(self, chunk: str) -> Piece:
-        language, term = self._language, _stemmer(self._language)
+        if word := _lone_word(chunk):
+            return Piece((self._term(word),), None, (), tuple(dict.fromkeys(_others(word, self._language))))
+        language, term = self._language, self._term
         found = [without_elision(unit, language) for unit in units(chunk)]
         # A text without spaces is one piece with all of its words, of which most come again and again.
         term_of = {word: term(word) for word in dict.fromkeys(chain.from_iterable(unit.words for unit in found))}
@@ -210,10 +233,15 @@ class _BareWords(dict[str, tuple[str, ...]]):
     """The words of each piece of text seen so far, without accents, and those that are written as one."""
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
-        found = tuple(
-            bare(word)
-            for unit in units(chunk)
-            for word in (*unit.words, *(name for name in unit.names if name.isalnum()))
+        word = _lone_word(chunk)
+        found = (
+            (bare(word),)
+            if word
+            else tuple(
+                bare(word)
+                for unit in units(chunk)
+                for word in (*unit.words, *(name for name in unit.names if name.isalnum()))
+            )
         )
         if len(chunk) <= MAX_KEPT_LENGTH:
             if len(self) >= MAX_KEPT:

@@ -373,3 +373,14 @@ async def test_answers_that_are_complete_are_written_together_and_wait_for_none_
     await collecting
     assert written == [b"0\n1\n2\n", b"3\n4\n5\n"]
     answers.close()
+
+
+async def test_a_dry_run_makes_no_version_of_a_new_article_that_no_later_line_can_be_about(
+    ingest: Ingest, publisher: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("newswire_ingest.editing.next_version")
+    later = {**ARTICLE, "embargo_until": "2999-01-01T00:00:00Z"}
+    refused = {**ARTICLE, "body": "<div>" * 1000}
+    answers = await send(ingest, publisher, ndjson(ARTICLE, later, refused), DRY)
+    assert [answer["status"] for answer in answers] == [201, 201, 422]
+    assert [answer.get("version") for answer in answers] == [1, 0, None]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire import tokenization
+from newswire import folding, stems, tokenization
 from newswire.analysis import (
     ALGORITHMS,
     DEFAULT,
@@ -210,3 +210,29 @@ def test_long_articles_are_read_as_short_ones_however_often() -> None:
             assert article_joined_terms(made) == found.joined
     other = article("a1", "Ferry", words + "lighthouse", language="en")
     assert "lighthous" in article_terms(other)
+
+
+CHUNKS = st.text(st.sampled_from("aAbBzSiwtho.,;:!?()\"'-+#@$%&/_107étÄßøİıæﬁ"), max_size=8)
+
+
+@given(CHUNKS, st.sampled_from(["en", "de", "fr", "tr", "fi", UNSTEMMED]))
+def test_a_lone_word_yields_what_its_units_yield(chunk: str, language: str) -> None:
+    made, bare = stems._Pieces(language)[chunk], stems._BareWords()[chunk]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stems, "_lone_word", lambda _: "")
+        assert stems._Pieces(language)[chunk] == made
+        assert stems._BareWords()[chunk] == bare
+
+
+@pytest.mark.parametrize(
+    ("chunk", "term"),
+    [("Harbours", "harbour"), ('("ferries,"', "ferri"), ("Été.", "ete"), ("Größe", "gross"), ("1984,", "1984")],
+)
+def test_units_are_not_looked_for_in_a_lone_word(monkeypatch: pytest.MonkeyPatch, chunk: str, term: str) -> None:
+    monkeypatch.delattr(stems, "units")
+    assert stems._Pieces("en")[chunk].terms == (term,)
+
+
+@given(st.text(st.characters(max_codepoint=0x24F)))
+def test_latin_letters_fold_one_by_one_to_what_they_fold_to_together(text: str) -> None:
+    assert fold(text) == " ".join(folding._folded(text).split())

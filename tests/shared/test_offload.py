@@ -8,9 +8,11 @@ import pytest
 from fastapi import FastAPI
 
 from newswire import problem_handlers
+from newswire.analysis import read_article
 from newswire.lazy import lazy
 from newswire.offload import Deadline, DeadlineExceededError, Offload, QueueFullError
 from newswire.worker_process import WorkerKilledError, WorkerProcess
+from tests.search.samples import article
 
 
 async def test_work_is_done_in_another_thread_and_its_errors_come_back() -> None:
@@ -51,6 +53,22 @@ async def test_late_work_is_given_up_and_makes_room_again() -> None:
                 break
             except QueueFullError:
                 await asyncio.sleep(0.01)
+
+
+async def test_the_analysis_of_a_long_text_ends_at_the_deadline() -> None:
+    offload, read = Offload("test"), threading.Event()
+    long = article("long", text=" ".join(f"word{number}" for number in range(5_000)))
+
+    def analyse(deadline: Deadline) -> None:
+        read_article(long)
+        read.set()
+        deadline._at = 0.0
+        read_article(long)
+
+    with pytest.raises(DeadlineExceededError):
+        await offload.run(analyse)
+    assert read.is_set()
+    assert read_article(long)  # without a deadline
 
 
 async def test_too_much_work_is_a_503_that_says_when_to_come_again() -> None:

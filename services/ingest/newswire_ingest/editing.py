@@ -34,7 +34,15 @@ from newswire_ingest.body_sanitiser import sanitise_body
 from newswire_ingest.content import changed, draft_members, rfc3339
 from newswire_ingest.limits import Limits
 from newswire_ingest.markup_limits import MarkupLimitError
-from newswire_ingest.publish import Version, is_article_id, new_mark, next_version, retraction_event, tombstone
+from newswire_ingest.publish import (
+    Version,
+    due_after,
+    is_article_id,
+    new_mark,
+    next_version,
+    retraction_event,
+    tombstone,
+)
 from newswire_ingest.sanitised_body import SanitisedBody
 from newswire_ingest.store import ArticleStore, Claim, Outcome, Repeatable
 from newswire_ingest.taxonomy import Taxonomy
@@ -191,6 +199,9 @@ class Editor:
         if found is None:
             if refusals.embargo_is_wrong(draft, now):
                 raise refusals.wrong_embargo(draft)
+            body = await _sanitised(draft)
+            if draft.external_id is None:  # no later line can be about it, so nothing of its content is needed
+                return Plan("created", Version("", 1, {}, b"", due_after(draft, now)), None)
             spelt = await self._taxonomy.spelt(draft, change.caller.account)
             version = next_version(
                 spelt.draft,
@@ -199,7 +210,7 @@ class Editor:
                 site=self._site,
                 now=now,
                 traceparent=change.trace,
-                body=await _sanitised(spelt.draft),
+                body=body,
             )
             return Plan("created", version, None)
         if found.document is None:

@@ -63,6 +63,11 @@ def fingerprint(raw: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def due_after(draft: ArticleDraft, now: datetime) -> datetime | None:
+    """Return when a draft is to be published, if not at once."""
+    return draft.embargo_until if draft.embargo_until is not None and draft.embargo_until > now else None
+
+
 def next_version(
     draft: ArticleDraft,
     *,
@@ -81,7 +86,7 @@ def next_version(
 
     An embargo that lies ahead makes version 1 with the embargo's time as the time of its publication.
     """
-    due = draft.embargo_until if draft.embargo_until is not None and draft.embargo_until > now else None
+    due = due_after(draft, now)
     moment = rfc3339(due or now)
     kind = Kind.PUBLISHED if earlier is None else Kind.CORRECTED if corrects else Kind.UPDATED
     document = {

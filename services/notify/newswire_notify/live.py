@@ -23,6 +23,7 @@ from newswire.account_changes import AccountChanges
 from newswire.backoff import pause
 from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.keyspace import Keyspace
+from newswire.loop_turns import LoopTurns
 from newswire.offload import Deadline, Offload, OffloadError
 from newswire.stream import BEGINNING, Position, newest_entry, position, written
 from newswire_notify.entries import Asked, Entry, Frame, entry_of, with_readers
@@ -41,7 +42,7 @@ TOGETHER = 32
 """Events that wait for one reader and are written at once, at the most."""
 REMEMBERED, REMEMBERED_BYTES = 500, 4 * 1024 * 1024
 """How much of the stream's end is kept in memory, so that many who resume at once do not each read it from Redis."""
-LONGEST_TURN = 0.1
+LONGEST_TURN = 0.05
 """Seconds of processor time for which events are handed out before others have their turn: what is handed out together is
 written together, and to thousands of readers a write for each event costs ten times as much."""
 TRIMMED, ENDED = "newswire.stream.trimmed", "newswire.stream.ended"
@@ -346,7 +347,7 @@ class Tail:
         self._forgotten = newest
         while len(found) < REMEMBERED and size < REMEMBERED_BYTES:
             page = await self._redis.xrevrange(self._keys.stream, before, count=PAGE)
-            read = await self._with_readers([entry_of(*each) for each in page])
+            read = await self._with_readers(await _decoded(page))
             for (entry_id, _), entry in zip(page, read, strict=True):
                 self._forgotten = position(entry_id.decode())
                 if entry is not None:
@@ -398,6 +399,14 @@ class Tail:
 
 def _analyse(entry: Entry, _: Deadline) -> None:
     entry.facts.positions  # noqa: B018 (computed here, and kept with the entry)
+
+
+async def _decoded(page: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry | None]:
+    turns, found = LoopTurns(), list[Entry | None]()
+    for entry_id, fields in page:
+        found.append(entry_of(entry_id, fields))
+        await turns.decoded(sum(map(len, fields.values())))
+    return found
 
 
 def _raw(entry_id: bytes, fields: dict[bytes, bytes]) -> RawEntry[Position]:

@@ -20,6 +20,7 @@ from newswire.events import (
     recorded_event,
 )
 from newswire.keyspace import Keyspace
+from newswire.loop_turns import LoopTurns
 from newswire.records import articles_after, unpack
 from newswire.stream import position
 from newswire_notify.queue import Documents, Job
@@ -121,12 +122,15 @@ async def _events(
             pipe.hmget(keys.version(article, int(version or 0)), "document", "entry")
         versions = await pipe.execute()
     events = []
+    turns = LoopTurns()
     for (_, (status, _, updated, tombstone)), (document, entry) in zip(articles, versions, strict=True):
         kept = tombstone if status == Status.RETRACTED.encode() else document
         entry = f"{_milliseconds(updated)}-0" if kept is tombstone or not entry else entry.decode()
         # An article that was erased this moment has no document; its retraction comes by the stream.
         if kept and (kept is tombstone or position(entry) > position(since)):
-            events.append(_past(entry, recorded_event(orjson.loads(unpack(kept)), site)))
+            data = unpack(kept)
+            events.append(_past(entry, recorded_event(orjson.loads(data), site)))
+            await turns.decoded(len(data))
     return events
 
 

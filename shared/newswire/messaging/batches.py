@@ -10,6 +10,7 @@ from faststream.redis.message import RedisBatchStreamMessage
 
 from newswire import telemetry
 from newswire.events import FIELD, PoisonEntry, UnknownType, decode
+from newswire.loop_turns import LoopTurns
 from newswire.messaging.group_member import DeadEntry, GroupMember
 from newswire.messaging.messages import Message, milliseconds_of, subject_of
 
@@ -64,7 +65,9 @@ def batch_parser(member: GroupMember) -> Callable[[Mapping[str, Any]], Awaitable
         batch.entries = dict(zip(ids, raw["data"], strict=True))
         earlier_deliveries = dict(zip(ids, raw["delivery_counts"], strict=True))
         batch.redelivered = {entry_id for entry_id, count in earlier_deliveries.items() if count}
+        turns = LoopTurns()
         for entry_id, fields in batch.entries.items():
+            await turns.decoded(sum(map(len, fields.values())))
             if not fields:  # deleted since it was first read: its article was retracted
                 continue
             if earlier_deliveries[entry_id] >= MAX_DELIVERIES:
