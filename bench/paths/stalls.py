@@ -76,7 +76,8 @@ async def measure(setting: Setting) -> list[Figure]:
         url = stack.enter_context(valkey(setting.folder / "stalls"))
         publisher, _ = await new_key(url, Scope.PUBLISH)
         subscriber, _ = await new_key(url, Scope.SUBSCRIBE)
-        keys = Keys(publisher, subscriber)
+        reader, _ = await new_key(url, Scope.READ)
+        keys = Keys(publisher, subscriber, reader)
         async with _site(setting.folder, url, keys, UNLIMITED) as site:
             article = await _fill(site)
             chosen = _chosen(setting, keys, article)
@@ -204,8 +205,7 @@ def _processor_seconds(server: Server) -> float:
 async def _site(folder: Path, url: str, keys: Keys, limits: dict[str, str]) -> AsyncIterator[Site]:
     data = folder / "stalls-data"
     settings = {"NEWSWIRE_REDIS_URL": url, "NEWSWIRE_INDEX": "embedded", "NEWSWIRE_DATA_DIR": str(data), **limits}
-    reader, _ = await new_key(url, Scope.READ)
-    bearer = f"Bearer {reader}"
+    bearer = f"Bearer {keys.reader}"
     victims = {
         "ingest": json_request(
             "/v1/articles", {"title": "T", "body": "<p>Short.</p>", "language": "en"}, keys.publisher
