@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -15,7 +16,8 @@ ACCOUNT = "NEWSWIRE_FUZZ_ACCOUNT"
 WEBHOOK = "NEWSWIRE_FUZZ_WEBHOOK"
 
 BATCH = "/v1/articles/batch"
-KEY = "/v1/keys/{key_id}"
+KEPT = ("/v1/keys/", "/v1/articles/")
+GONE = ("revoked", "retracted", "cancelled")
 MAPS = ("metadata", "filter.metadata", "entitlement.metadata", "labels", "channel.headers")
 RULES_OF_STATE = {
     "invalid-cursor",
@@ -138,10 +140,15 @@ def filter_failure(_context: Any, failure: Any, case: Any, response: Any) -> boo
             # Each line of a batch is judged by itself, in an answer that has begun already.
             return str(case.operation.path) != BATCH
         case "UseAfterFree":
-            # A revoked key is still shown, as one that is revoked.
-            return not (str(case.operation.path).startswith(KEY) and response.json().get("state") == "revoked")
+            # Keys that are revoked and articles that are retracted are still shown to their owner, as such.
+            shown = response.status_code == HTTPStatus.NOT_MODIFIED or _state(response.json()) in GONE
+            return not (str(case.operation.path).startswith(KEPT) and shown)
         case _:
             return True
+
+
+def _state(document: Any) -> Any:
+    return document.get("state", document.get("status")) if isinstance(document, dict) else None
 
 
 def _refused_by_a_rule(problem: dict[str, Any]) -> bool:

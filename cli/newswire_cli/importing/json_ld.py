@@ -8,11 +8,16 @@ from typing import Any
 
 from lxml import html
 
+from newswire_cli.importing.closings import Closings
+
 ARTICLES = re.compile(r"(?:^|[/:])(?:\w*Article|\w*BlogPosting|Report|LiveBlogPosting)$")
 MAX_NODES = 10_000
 _TYPE = re.compile(r"(?i)\s*application/ld\+json\s*(?:;.*)?")
-_WRAPPERS = re.compile(r"^\s*(?:/[/*]\s*)?<!(?:--|\[CDATA\[)(?:\s*\*/)?|(?:/[/*]\s*)?(?:-->|\]\]>)(?:\s*\*/)?\s*;?\s*$")
-_TOKENS = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/|,(?=\s*(?:,|[}\]]|\Z))', re.DOTALL)
+_WRAPPERS = re.compile(
+    r"^\s*+(?:/[/*]\s*+)?<!(?:--|\[CDATA\[)(?:\s*\*/)?|(?:/[/*]\s*+)?(?:-->|\]\]>)(?:\s*+\*/)?\s*+;?\s*+$"
+)
+_TOKENS = re.compile(r'(?P<text>"(?:\\.|[^"\\])*+")|//[^\n]*|(?P<comment>/\*)|,(?=\s*(?:,|[}\]]|\Z))', re.DOTALL)
+_COMMENT_END = re.compile(r"\*/")
 _WRONG_ESCAPE = re.compile(r'\\(?!["\\/bfnrtu])')
 _MEMBER = re.compile(
     r'"(headline|alternativeHeadline|name|description|datePublished|dateModified|articleSection|inLanguage|url|articleBody|@type)"'
@@ -59,11 +64,8 @@ def people(value: Any) -> list[str | dict[str, str]]:
                 found.append({"name": shown, "url": str(address)} if is_address else shown)
             elif isinstance(name, list):
                 waiting = [*name, *waiting]
-    return [
-        person
-        for number, person in enumerate(found)
-        if not (isinstance(person, str) and person.startswith("http")) and person not in found[:number]
-    ]
+    once = {repr(person): person for person in reversed(found)}
+    return [person for person in reversed(once.values()) if not (isinstance(person, str) and person.startswith("http"))]
 
 
 def _values(script: str) -> list[Any]:
@@ -72,7 +74,7 @@ def _values(script: str) -> list[Any]:
     unwrapped = _WRAPPERS.sub("", _WRAPPERS.sub("", written))
     if '"' not in unwrapped:
         unwrapped = entities.unescape(unwrapped)
-    bare = _TOKENS.sub(lambda token: token[1] or "", unwrapped)
+    bare = _bare(unwrapped)
     for text in (written, unwrapped, bare, _WRONG_ESCAPE.sub(r"\\\\", bare)):
         try:
             return _all_values(text)
@@ -80,6 +82,18 @@ def _values(script: str) -> list[Any]:
             continue
     members = {name: _unescaped(value) for name, value in reversed(_MEMBER.findall(written))}
     return [members] if "headline" in members and ARTICLES.search(str(members.get("@type", "Article"))) else []
+
+
+def _bare(script: str) -> str:
+    """Return a script without comments and without commas that part nothing."""
+    closings, parts, at, begun = Closings(script), list[str](), 0, 0
+    while token := _TOKENS.search(script, begun):
+        end = closings.after(_COMMENT_END, token.end()) if token["comment"] else token
+        begun = end.end() if end else token.end()
+        if end is not None and not token["text"]:
+            parts.append(script[at : token.start()])
+            at = begun
+    return "".join([*parts, script[at:]])
 
 
 def _all_values(text: str) -> list[Any]:

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
@@ -23,10 +23,33 @@ _SLUGS = re.compile(r"[a-z0-9_-]+(?: [a-z0-9_-]+)*")
 _HEADING = re.compile(r"\A\s*#[ \t]+(.+?)[ \t#]*(?:\n|\Z)")
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads as text what only looks like a date or a number, such as ``2026-02-30`` and a number of 5,000 digits."""
+
+    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> Any:
+        return self._or_text(super().construct_yaml_timestamp, node)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
+        return self._or_text(super().construct_yaml_int, node)
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
+        return self._or_text(super().construct_yaml_float, node)
+
+    def _or_text(self, construct: Callable[[yaml.ScalarNode], Any], node: yaml.ScalarNode) -> Any:
+        try:
+            return construct(node)
+        except (ValueError, OverflowError):
+            return self.construct_scalar(node)
+
+
+for _kind in ("timestamp", "int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", getattr(_Loader, f"construct_yaml_{_kind}"))
+
+
 class _Yaml(YAMLHandler):
     def load(self, fm: str, **_: object) -> Any:
         # The C loader, which is the library's choice, ends the process on deep nesting; this one raises RecursionError.
-        return super().load(fm, Loader=yaml.SafeLoader)
+        return super().load(fm, Loader=_Loader)
 
 
 class _Toml(BaseHandler):
@@ -159,7 +182,7 @@ def _split(content: str) -> tuple[Mapping[str, Any], str]:
         raise Unreadable(f"its front matter is no YAML: {error.problem}", line) from None
     except RecursionError:
         raise Unreadable("its front matter is nested too deeply", 1) from None
-    except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # of TOML, and numbers that are too long for Python
         raise Unreadable(f"its front matter cannot be read: {error}", 1) from None
     return members, text
 

@@ -6,16 +6,19 @@ Code is left as it is: what stands between fences or backticks is shown, not run
 import html
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
-_CODE = re.compile(
-    r"(?ms)^(?P<fence>`{3,}|~{3,})[^\n]*\n.*?^(?P=fence)[`~]*[ \t]*$|(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"
-)
+from newswire_cli.importing.closings import Closings, replaced
+
+_CODE = re.compile(r"(?m)^(?P<fence>`{3,}|~{3,})[^\n]*\n|(?P<ticks>`+)")
 _HUGO = re.compile(
     r"\{\{(?P<open>[<%])\s*(?P<end>/?)\s*(?P<name>[\w/.-]+)(?P<said>[^{}]{0,2000}?)(?P<self>/?)\s*[>%]\}\}"
 )
 _HUGO_SHOWN = re.compile(r"\{\{([<%])/\*(.{0,2000}?)\*/([>%])\}\}")
-_HIGHLIGHT = re.compile(r"(?s)\{%-?\s*highlight\s+([\w+-]+)[^%]{0,200}%\}\n?(.*?)\{%-?\s*endhighlight\s*-?%\}")
-_RAW = re.compile(r"(?s)\{%-?\s*raw\s*-?%\}(.*?)\{%-?\s*endraw\s*-?%\}")
+_HIGHLIGHT = re.compile(r"\{%-?\s*highlight\s+([\w+-]+)[^%]{0,200}%\}\n?")
+_HIGHLIGHT_END = re.compile(r"\{%-?\s*endhighlight\s*-?%\}")
+_RAW = re.compile(r"\{%-?\s*raw\s*-?%\}")
+_RAW_END = re.compile(r"\{%-?\s*endraw\s*-?%\}")
 _LIQUID = re.compile(r"\{%-?\s*(\w+)[^%]{0,2000}%\}")
 _OUTPUT = re.compile(r"\{\{-?\s*([\w.]+)[^{}]{0,2000}\}\}")
 _PARAMETER = re.compile(
@@ -39,7 +42,9 @@ def without_tags(content: str) -> tuple[str, list[str]]:
     if not ("{{" in content or "{%" in content) or len(content) > LARGEST:
         return content, []
     notes: dict[str, None] = {}
-    content = _HIGHLIGHT.sub(lambda found: f"\n```{found[1]}\n{found[2].rstrip()}\n```\n", content)
+    content = replaced(
+        content, _HIGHLIGHT, _HIGHLIGHT_END, lambda begin, inside: f"\n```{begin[1]}\n{inside.rstrip()}\n```\n"
+    )
     kept: list[str] = []
 
     def keep(text: str) -> str:
@@ -47,8 +52,8 @@ def without_tags(content: str) -> tuple[str, list[str]]:
         return f"\ue000{len(kept) - 1}\ue001"
 
     content = content.replace("\ue000", "").replace("\ue001", "")
-    content = _RAW.sub(lambda found: keep(found[1]), content)
-    content = _CODE.sub(lambda found: keep(found[0]), content)
+    content = replaced(content, _RAW, _RAW_END, lambda _, inside: keep(inside))
+    content = _with_code(content, keep)
     content = _HUGO_SHOWN.sub(lambda found: keep("{{" + found[1] + found[2] + found[3] + "}}"), content)
     content = _HUGO.sub(lambda found: _shortcode(found, notes), content)
     content = _LIQUID.sub(_removed("the tag {%% %s %%}", notes), content)
@@ -56,6 +61,27 @@ def without_tags(content: str) -> tuple[str, list[str]]:
     for _ in range(2):  # code may stand inside what is shown raw
         content = re.sub("\ue000(\\d+)\ue001", lambda found: kept[int(found[1])], content)
     return content, list(notes)
+
+
+def _with_code(content: str, keep: Callable[[str], str]) -> str:
+    """Put what `keep` returns in the place of code between fences or backticks."""
+    closings, parts, at, begun = Closings(content), list[str](), 0, 0
+    while begin := _CODE.search(content, begun):
+        fence, ticks = begin["fence"] or "", begin["ticks"] or ""
+        end = closings.after(_end_of_code(fence, ticks), begin.end())
+        if end is None and fence.startswith("`"):  # three backticks may also hold code within a line
+            end = closings.after(_end_of_code("", fence), begin.start() + len(fence))
+        if end is None:
+            begun = begin.end()
+            continue
+        parts += [content[at : begin.start()], keep(content[begin.start() : end.end()])]
+        at = begun = end.end()
+    return "".join([*parts, content[at:]])
+
+
+@lru_cache(maxsize=256)
+def _end_of_code(fence: str, ticks: str) -> "re.Pattern[str]":
+    return re.compile(rf"(?m)^{fence}[`~]*[ \t]*$" if fence else rf"(?<!`){ticks}(?!`)")
 
 
 def _removed(what: str, notes: dict[str, None]) -> Callable[[re.Match[str]], str]:

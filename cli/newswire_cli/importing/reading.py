@@ -13,6 +13,7 @@ from newswire_cli.importing.fitting import fit
 from newswire_cli.importing.recognising import reader, recognise
 from newswire_cli.importing.sources import UNREADABLE, Source, files, unreadable
 from newswire_cli.importing.stories import Fault, Found, Skipped, Story
+from newswire_cli.importing.time_limit import each_within
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Reading:
         self.current = source
         try:
             read = reader(self.form or recognise(source))
-            for found in read(source):
+            for found in each_within(read(source)):
                 fitted = fit(found, self.now, expired=self.expired) if isinstance(found, Story) else found
                 yield self._once(fitted) if isinstance(fitted, Story) else fitted
         except UNREADABLE as error:

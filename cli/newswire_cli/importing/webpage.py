@@ -19,7 +19,10 @@ from newswire_cli.importing.stories import Fault, Found, Story, Unreadable
 
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*>")
 _REFRESH = re.compile(r"(?i)\s*\d+\s*[;,]\s*url\s*=\s*['\"]?([^'\"]+)")
-_LABELLED = re.compile(r"(?im)^\s*(posted by|written by|author|by|category|section|published|date)\s*:?\s+(\S.*?)\s*$")
+_LABELLED = re.compile(
+    r"(?im)^[^\S\n]*+(posted by|written by|author|by|category|section|published|date)\s*+(?::\s++|(?<=\s))"
+    r"(\S(?:.*\S)?)[^\S\n]*$"
+)
 _LABELS = {"posted by": "author", "written by": "author", "by": "author", "section": "category", "published": "date"}
 LONGEST_LABELLED = 120
 """Characters of a line that may be a label and its value, rather than a sentence."""

@@ -6,16 +6,17 @@ What is merely written in brackets, such as ``[sic]``, is text.
 import html
 import posixpath
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
+
+from newswire_cli.importing.closings import Closings, end_tag
 
 _CODE = re.compile(
     r"""\[(?P<escaped>\[?)(?P<close>/?)(?P<name>[A-Za-z][\w-]*)(?P<said>(?:\s(?:[^\[\]"']|"[^"]*"|'[^']*'|['"])*?)?)(?P<alone>/?)\]\]?"""
 )
-_PROTECTED = re.compile(
-    r"(?is)<(pre|code|script|style|textarea)\b.*?</\1\s*>|<[a-z/!](?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>"
-)
+_PROTECTED = re.compile(r"(?i)<(?P<raw>pre|code|script|style|textarea)\b|<(?=[a-z/!])")
+_TAG = re.compile(r"(?i)<[a-z/!](?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>")
 _ATTRIBUTE = re.compile(r"""([\w-]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))|"([^"]*)"|'([^']*)'|(\S+)""")
 _PICTURE = re.compile(r"(?is)((?:<a\b[^>]*>\s*)?<img\b[^>]*>(?:\s*</a>)?)(.*)")
 _BARE = frozenset(
@@ -107,7 +108,7 @@ def link_to(address: str, text: str = "") -> str:
 def _tokens(content: str) -> list["re.Match[str]"]:
     if "[" not in content:
         return []
-    protected = [found.span() for found in _PROTECTED.finditer(content)]
+    protected = list(_protected(content))
     found: list[re.Match[str]] = []
     at = 0
     for token in _CODE.finditer(content):
@@ -118,6 +119,17 @@ def _tokens(content: str) -> list["re.Match[str]"]:
         if len(found) >= _LARGEST:
             break
     return found
+
+
+def _protected(content: str) -> Iterator[tuple[int, int]]:
+    """Return where tags stand, and elements whose content is shown as it is."""
+    closings, at = Closings(content), 0
+    while begin := _PROTECTED.search(content, at):
+        end = closings.after(end_tag(begin["raw"].lower()), begin.end()) if begin["raw"] else None
+        end = end or _TAG.match(content, begin.start())
+        if end is not None:
+            yield begin.start(), end.end()
+        at = end.end() if end else begin.start() + 1
 
 
 def _ended(tokens: list["re.Match[str]"]) -> set[int]:

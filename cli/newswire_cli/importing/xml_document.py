@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lxml import etree
 
+from newswire_cli.importing.closings import replaced
 from newswire_cli.importing.decoding import REPAIRED_BYTE
 from newswire_cli.importing.safe_xml import SAFE, broken, name_characters
 from newswire_cli.importing.sources import LARGEST_DOCUMENT, Source
@@ -13,7 +14,8 @@ from newswire_cli.importing.stories import Unreadable
 from newswire_cli.importing.xml_repair import cleaned, with_whole_tags
 from newswire_cli.importing.xml_text import xml_text
 
-_TAG = re.compile(r"<(?:!--.*?--|[^<>]*)>|&[#\w]+;", re.DOTALL)
+_COMMENT, _COMMENT_END = re.compile("<!--"), re.compile("-->")
+_TAG = re.compile(r"<[^<>]*>|&[#\w]+;")
 _WORD = re.compile(r"\w+")
 
 
@@ -57,7 +59,8 @@ def _recovered(text: str) -> etree._Element | None:
         return None
     if root is None:
         return None
-    written = Counter(_WORD.findall(_TAG.sub(" ", text)))
+    without_comments = replaced(text, _COMMENT, _COMMENT_END, lambda *_: " ")
+    written = Counter(_WORD.findall(_TAG.sub(" ", without_comments)))
     return root if not written - Counter(_WORD.findall(" ".join(map(str, root.itertext())))) else None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from newswire_cli.importing.stories import Found, Skipped, Story
-from tests.cli.importing.readers import read
+from tests.cli.importing.readers import read, stories
 
 NITF = """<nitf><head><docdata {status}><doc-id id-string="tide-1"/>{docdata}</docdata></head><body><body.head>
 <hedline><hl1>Sluice gates open</hl1></hedline><note><body.content><p>INTERNAL: ask the keeper.</p></body.content></note>
@@ -237,3 +237,13 @@ def test_lines_of_articles_that_are_not_public_are_skipped(tmp_path: Path, membe
 
     line = json.dumps({"id": "a", "title": "A", "body": "B", **members})
     assert isinstance(one(tmp_path / "a.ndjson", line + "\n"), Skipped)
+
+
+@pytest.mark.parametrize(
+    "line", ["date: 2026-03-05T09:80:00Z", "date: 2026-02-30", "weight: " + "9" * 5000, "score: ._"]
+)
+def test_what_only_looks_like_a_date_or_a_number_costs_no_article(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(f"---\ntitle: T\n{line}\nlastmod: 2026-01-02\n---\nText.")
+    (story,) = stories(read(path))
+    assert story.draft["published_at"] == "2026-01-02T00:00:00Z"

@@ -1,0 +1,54 @@
+"""Where a comment, a code block or an element ends, looked up in one pass however many of them are never closed.
+
+A pattern such as ``<pre>.*?</pre>`` searches the whole rest of a text for each ``<pre>`` that has no end.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+
+class Closings:
+    """The ends in one text, asked for from its beginning to its end."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._missing: set[str] = set()
+
+    def after(self, pattern: "re.Pattern[str]", at: int) -> "re.Match[str] | None":
+        """Return the next end; None where none follows, which is remembered."""
+        if pattern.pattern in self._missing:
+            return None
+        found = pattern.search(self._text, at)
+        if found is None:
+            self._missing.add(pattern.pattern)
+        return found
+
+
+@lru_cache(maxsize=256)
+def end_tag(name: str) -> "re.Pattern[str]":
+    """Return the pattern of an element's end tag."""
+    return re.compile(rf"</{re.escape(name)}\s*>", re.IGNORECASE)
+
+
+def replaced(
+    text: str,
+    opening: "re.Pattern[str]",
+    closing: "re.Pattern[str]",
+    replace: Callable[["re.Match[str]", str], str],
+) -> str:
+    """Replace all that stands between an opening and the next closing; `replace` takes the opening and what is inside."""
+    parts, at = list[str](), 0
+    for begin, end in _pairs(text, opening, closing):
+        parts += [text[at : begin.start()], replace(begin, text[begin.end() : end.start()])]
+        at = end.end()
+    return "".join([*parts, text[at:]])
+
+
+def _pairs(
+    text: str, opening: "re.Pattern[str]", closing: "re.Pattern[str]"
+) -> Iterator[tuple["re.Match[str]", "re.Match[str]"]]:
+    at = 0
+    while (begin := opening.search(text, at)) and (end := closing.search(text, begin.end())):
+        yield begin, end
+        at = end.end()

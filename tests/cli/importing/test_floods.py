@@ -1,0 +1,89 @@
+"""What is opened a hundred thousand times and never closed is searched once: a file is read in the time that its size asks for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from newswire_cli.formats import FormatName
+from newswire_cli.importing import reading, time_limit
+from newswire_cli.importing.sources import Source
+from newswire_cli.importing.stories import Found
+from tests.cli.importing.readers import faults, read, stories
+from tests.fuzz.importers import wordpress
+
+SIZE = 400_000
+"""Characters. Where each opening is followed to the end of the text, this takes minutes."""
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [
+        "<pre>",
+        "<script>",
+        "<code>",
+        "<!--",
+        "<![CDATA[",
+        "<!-- wp:x {",
+        "<figcaption",
+        " ",
+        "a<br>\n",
+        "[a b='",
+        "\n \n",
+    ],
+)
+def test_a_post(opened: str, tmp_path: Path) -> None:
+    made = wordpress().content.decode()
+    path = tmp_path / "file.xml"
+    path.write_text(made.replace("<p>The ", f"<p>The {opened * (SIZE // len(opened))}", 1))
+    assert len(stories(read(path, form=FormatName.WORDPRESS))) >= 5
+
+
+@pytest.mark.parametrize("opened", ["{% highlight x %}", "{% raw %}", "```\n{{", "~~~~\n{{", "`{{", "{{<"])
+def test_markdown(opened: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.md"
+    path.write_text(f"---\ntitle: T\n---\n{opened * (SIZE // 4 // len(opened))}")
+    assert [story.draft["title"] for story in stories(read(path, form=FormatName.MARKDOWN))] == ["T"]
+
+
+@pytest.mark.parametrize("opened", ["/*", '"', ", ", "[", "-->" + " " * 50])
+def test_json_ld(opened: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.html"
+    script = f'{{"headline": "H", {opened * (SIZE // len(opened))}'
+    path.write_text(
+        f"<html><head><title>T</title><script type='application/ld+json'>{script}</script></head>"
+        "<body><article><p>The ferry left the quay on time.</p></article></body></html>"
+    )
+    assert len(stories(read(path, form=FormatName.HTML))) == 1
+
+
+def test_a_page_on_which_a_library_spends_minutes_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time_limit, "SECONDS", 2)
+    bad, good = tmp_path / "bad.html", tmp_path / "good.html"
+    page = "<html><head><title>T</title>{}</head><body><article><p>The ferry left the quay on time.</p></article></body></html>"
+    script = f'<script type=\'application/ld+json\'>{{"headline": "H", {"<!--" * (SIZE // 4)}</script>'
+    bad.write_text(page.format(script))
+    good.write_text(page.format(""))
+
+    found = read(bad, good, form=FormatName.HTML)
+    assert (
+        len(stories(found)) + len(faults(found)) == 2
+    )  # the library may take the interruption for an error of its own
+    assert str(good) in [story.file for story in stories(found)]
+
+
+def test_what_takes_too_long_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(_source: Source) -> Iterator[Found]:
+        while True:
+            pass
+        yield
+
+    monkeypatch.setattr(time_limit, "SECONDS", 0.2)
+    monkeypatch.setattr(reading, "reader", lambda _form: endless)
+    (tmp_path / "file.xml").write_text("<rss/>")
+    (fault,) = faults(read(tmp_path / "file.xml", form=FormatName.FEED))
+    assert "seconds of processor time" in fault.reason
