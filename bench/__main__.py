@@ -29,7 +29,7 @@ from bench.paths import (
 )
 from bench.report import RESULTS, keep, show, store
 from bench.setting import Setting, allow_many_files
-from newswire.app import run
+from newswire.http.application import run
 from tests.servers.elasticsearch import NoServer
 
 PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {

@@ -10,9 +10,9 @@ import sys
 import time
 from importlib import import_module
 
-from newswire.app import run, serve
+from newswire.http.application import run, serve
+from newswire.observability.telemetry import log_as_json
 from newswire.settings import Settings
-from newswire.telemetry import log_as_json
 from newswire_cli.serve import MODULES
 
 BEAT_SECONDS = 0.005

@@ -4,8 +4,8 @@ import random
 import time
 from dataclasses import dataclass
 
-from newswire_ingest.markup_limits import MarkupLimitError
-from newswire_ingest.sanitised_body import sanitised_body
+from newswire_ingest.content.markup_limits import MarkupLimitError
+from newswire_ingest.content.sanitised_body import sanitised_body
 
 SIZE = 256 * 1024
 GENES = 6

@@ -5,7 +5,7 @@ import contextlib
 import sys
 from collections.abc import Awaitable, Callable
 
-from newswire.app import run
+from newswire.http.application import run
 
 HANGS = 30.0
 ENDLESS = b"x" * 65_536

@@ -9,12 +9,12 @@ from ulid import ULID
 
 from bench.articles import Article
 from bench.servers import KEYS
-from newswire.accounts import Caller
 from newswire.article import ArticleDraft
+from newswire.auth.accounts import Caller
 from newswire.events import FIELD
-from newswire.keyspace import Keyspace
-from newswire_ingest.publish import Version, fingerprint, next_version, utc_now
-from newswire_ingest.store import ArticleStore, Claim
+from newswire.keys import Keyspace
+from newswire_ingest.articles.publishing import Version, fingerprint, next_version, utc_now
+from newswire_ingest.articles.repository import ArticleStore, Claim
 
 CHUNK = 500
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -12,7 +12,7 @@ from typing import cast
 import httptools
 import orjson
 
-from newswire.app import run
+from newswire.http.application import run
 
 ACCEPTED = b"HTTP/1.1 204 No Content\r\n\r\n"
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import psutil
 
-from newswire.accounts import Caller, Scope, create_key
-from newswire.keyspace import Keyspace
-from newswire.redis_client import open_redis
+from newswire.auth.accounts import Caller, Scope, create_key
+from newswire.keys import Keyspace
+from newswire.storage.redis_client import open_redis
 from newswire_cli.valkey import embedded_valkey
 from tests.cli.running import BARE, NEWSWIRE, Running
 from tests.servers.valkey import free_port

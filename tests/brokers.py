@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from faststream.redis import TestRedisBroker
 from redis.asyncio import Redis
 
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import DeadEntry, GroupMember
 from newswire.messaging.groups import ConsumerGroup

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from selenium.webdriver import Chrome
 
-from newswire.redis_client import open_redis
+from newswire.storage.redis_client import open_redis
 from tests.servers.browser import NoBrowser, chromium_browser
 from tests.servers.elasticsearch import (
     QUICK_TO_START,

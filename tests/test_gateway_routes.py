@@ -6,13 +6,13 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from newswire.app import Service, create_app
+from newswire.http.application import Service, create_app
 from newswire.settings import Settings
+from newswire_ingest.accounts.keys_api import Admin as KeysAdmin
 from newswire_ingest.app import assemble
-from newswire_ingest.keys import Admin as KeysAdmin
 from newswire_ingest.settings import IngestSettings
 from newswire_notify.app import service
-from newswire_notify.deadletters_api import Admin as DeadLettersAdmin
+from newswire_notify.deliveries.dead_letters_api import Admin as DeadLettersAdmin
 from newswire_notify.settings import NotifySettings
 from tests.test_compose import COMPOSE
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import uvicorn
 
-from newswire.app import run
+from newswire.http.application import run
 
 Message = dict[str, Any]
 END = b"\n\n"

@@ -5,9 +5,9 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
-from newswire.app import run
 from newswire.article import ArticleDraft
-from newswire.redis_client import open_redis
+from newswire.http.application import run
+from newswire.storage.redis_client import open_redis
 
 
 async def serve(port: int, url: str) -> None:

@@ -5,8 +5,8 @@ import sys
 
 import aiohttp
 
-from newswire.app import run
-from newswire.redis_client import open_redis
+from newswire.http.application import run
+from newswire.storage.redis_client import open_redis
 
 
 async def relay(port: int, redis_url: str, stream: str, url: str) -> None:

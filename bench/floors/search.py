@@ -14,7 +14,7 @@ import uvicorn
 from elasticsearch import AsyncElasticsearch
 from fastapi import FastAPI
 
-from newswire.app import run
+from newswire.http.application import run
 
 
 async def serve(port: int, file: Path) -> None:

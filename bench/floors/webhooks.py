@@ -13,7 +13,7 @@ import orjson
 import uvicorn
 from fastapi import FastAPI
 
-from newswire.app import run
+from newswire.http.application import run
 
 
 async def serve(port: int, file: Path) -> None:

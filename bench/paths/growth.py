@@ -15,8 +15,8 @@ from bench.paths.publishing import Stage, stage
 from bench.publishing import put_on_record, versions
 from bench.servers import KEYS
 from bench.setting import Setting, powers_of_ten
-from newswire.accounts import Caller, create_key
-from newswire.redis_client import open_redis
+from newswire.auth.accounts import Caller, create_key
+from newswire.storage.redis_client import open_redis
 
 FEWEST = 1000
 CONNECTIONS = 16

@@ -16,11 +16,11 @@ from bench.figures import Figure, times
 from bench.publishing import versions
 from bench.setting import Setting, powers_of_ten
 from newswire.article import Article
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import ArticleIndex, Publish, Refused
-from newswire_search.mapping import index_settings
-from newswire_search.parameters import SearchParams, to_request
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.mapping import index_settings
+from newswire_search.index.port import ArticleIndex, Publish, Refused
+from newswire_search.query.parameters import SearchParams, to_request
 
 FEWEST = 1000
 BATCH = 200

@@ -14,9 +14,9 @@ from bench.publishing import append, events, versions
 from bench.servers import KEYS, service, valkey
 from bench.setting import Setting
 from newswire.article import Article
-from newswire.redis_client import open_redis
+from newswire.storage.redis_client import open_redis
 from newswire_search.app import GROUP
-from newswire_search.mapping import MAPPING, fields_of, index_settings
+from newswire_search.index.mapping import MAPPING, fields_of, index_settings
 
 FLOOR_INDEX = "bench-floor"
 

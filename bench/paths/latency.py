@@ -21,7 +21,7 @@ from bench.load import Connection, Pool, json_request, request
 from bench.receiver import ACCEPTED, listen
 from bench.servers import Newswire, all_in_one, program, three_services, valkey, without_search
 from bench.setting import Setting
-from newswire.redis_client import open_redis
+from newswire.storage.redis_client import open_redis
 from tests.servers.valkey import free_port
 
 RATE = 50

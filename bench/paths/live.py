@@ -19,8 +19,8 @@ from bench.publishing import append, events, versions
 from bench.servers import Server, program, service, valkey
 from bench.setting import Setting
 from newswire.events import FIELD
-from newswire.redis_client import open_redis
-from newswire_notify.entries import entry_of
+from newswire.storage.redis_client import open_redis
+from newswire_notify.streaming.entries import entry_of
 
 EVENTS = 40
 """Events of a round, sent at once: fewer than a reader's queue holds."""

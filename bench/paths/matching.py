@@ -22,13 +22,13 @@ from bench.servers import KEYS
 from bench.setting import Setting, powers_of_ten
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
-from newswire.functions import Argument
-from newswire.redis_client import open_redis
-from newswire_notify.account_limits import NO_LIMITS
-from newswire_notify.matcher import Index, Matcher, keys_of
-from newswire_notify.queue import Queue
+from newswire.storage.redis_client import open_redis
+from newswire.storage.redis_functions import Argument
+from newswire_notify.deliveries.queue import Queue
+from newswire_notify.fanout.matcher import Index, Matcher, keys_of
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions import Wish
+from newswire_notify.subscriptions.account_limits import NO_LIMITS
+from newswire_notify.subscriptions.repository import Wish
 from tests.servers.valkey import embedded_valkey
 
 ARTICLES, MADE = 20, 25

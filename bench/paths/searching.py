@@ -17,12 +17,12 @@ from bench.load import Connection, drive, request
 from bench.publishing import put_on_record, versions
 from bench.servers import Server, new_key, program, service, valkey
 from bench.setting import Setting
-from newswire.accounts import Scope
-from newswire.keyspace import Keyspace
-from newswire.redis_client import open_redis
+from newswire.auth.accounts import Scope
+from newswire.keys import Keyspace
+from newswire.storage.redis_client import open_redis
 from newswire_search.app import GROUP
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.parameters import SearchParams, to_request
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.query.parameters import SearchParams, to_request
 
 CONNECTIONS = 16
 NAMESPACE = "bench-search"

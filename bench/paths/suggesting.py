@@ -12,13 +12,13 @@ from elasticsearch import AsyncElasticsearch
 from bench.figures import Figure, Goal, compared
 from bench.publishing import versions
 from bench.setting import Setting
-from newswire.analysis import bare_words
 from newswire.article import Article
-from newswire_search.completing import completions
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import ArticleIndex, Publish
-from newswire_search.mapping import TITLE_WORDS, alias_in_use, index_settings
+from newswire.text.analysis import bare_words
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.mapping import TITLE_WORDS, alias_in_use, index_settings
+from newswire_search.index.port import ArticleIndex, Publish
+from newswire_search.query.completions import completions
 
 NAMESPACE = "bench-suggest"
 LIMIT = 10

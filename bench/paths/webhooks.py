@@ -14,12 +14,12 @@ from bench.load import Connection, drive, json_request, request
 from bench.publishing import put_on_record, versions
 from bench.servers import Server, new_key, program, service, valkey
 from bench.setting import Setting
-from newswire.accounts import Scope
+from newswire.auth.accounts import Scope
 from newswire.events import CloudEvent
-from newswire.redis_client import open_redis
-from newswire_notify.rendering import envelope, render
+from newswire.storage.redis_client import open_redis
 from newswire_notify.settings import NotifySettings
-from newswire_notify.signing import signature
+from newswire_notify.webhooks.rendering import envelope, render
+from newswire_notify.webhooks.signing import signature
 
 ENDPOINTS = 100
 CONCURRENCY: int = NotifySettings.model_fields["webhook_concurrency"].default

@@ -14,7 +14,7 @@ from bench.relevance.report import DEPTH, Measured, Run, measured, show, store
 from bench.relevance.systems import System, newswire, plain_elasticsearch
 from bench.report import RESULTS
 from bench.setting import allow_many_files
-from newswire.app import run
+from newswire.http.application import run
 from tests.servers.elasticsearch import ElasticsearchServer, NoServer, elasticsearch_server
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.articles import Article
 from bench.relevance.measures import Grades
-from newswire.query import fitting
+from newswire.text.query import fitting
 
 LONGEST_TITLE = 300
 LONGEST_BODY = 500_000

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.relevance.collection import save, text
-from newswire.analysis import is_stop_word, words
+from newswire.text.analysis import is_stop_word, words
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Made = list[str] | None

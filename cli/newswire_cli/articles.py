@@ -23,12 +23,12 @@ def retract(
         fail("--reason has 1 to 1000 characters")
 
     async def work(store: Store) -> None:
-        from newswire import telemetry
-        from newswire.accounts import Caller, Scope
-        from newswire.audit import COMMAND_LINE, Act, record
-        from newswire.problems import Problem
+        from newswire.auth.accounts import Caller, Scope
+        from newswire.http.problems import Problem
+        from newswire.observability import telemetry
+        from newswire.observability.audit import COMMAND_LINE, Act, record
         from newswire_ingest.app import editor_of
-        from newswire_ingest.editing import Change
+        from newswire_ingest.articles.service import Change
         from newswire_ingest.settings import IngestSettings
 
         caller = Caller("", "", frozenset({Scope.ADMIN}))  # the command line has no key
@@ -50,9 +50,9 @@ def release(article: Id, data_dir: DataDir = None) -> None:
     async def work(store: Store) -> bool:
         from datetime import timedelta
 
-        from newswire.audit import COMMAND_LINE, Act, record
-        from newswire_ingest.publish import is_article_id
-        from newswire_ingest.store import ArticleStore
+        from newswire.observability.audit import COMMAND_LINE, Act, record
+        from newswire_ingest.articles.publishing import is_article_id
+        from newswire_ingest.articles.repository import ArticleStore
 
         articles = ArticleStore(store.redis, store.keys, timedelta(hours=24))
         if not is_article_id(article) or not await articles.release(article):

@@ -27,7 +27,7 @@ def list_(
     async def work(store: Store) -> list[list[str]]:
         import json
 
-        from newswire.audit import AuditEntry, read_page
+        from newswire.observability.audit import AuditEntry, read_page
 
         found: list[AuditEntry] = []
         before: str | None = None

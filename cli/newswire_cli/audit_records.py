@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from newswire.archive import Record
-    from newswire.keyspace import Keyspace
+    from newswire.keys import Keyspace
+    from newswire.storage.backup_file import Record
 
 PAGE = 500
 
 
 async def audit_records(redis: "Redis", keys: "Keyspace") -> AsyncIterator["Record"]:
     """Read the audit log, oldest entry first."""
-    from newswire.archive import text
+    from newswire.storage.backup_file import text
 
     after = "-"
     while page := await redis.xrange(keys.audit_log, after, count=PAGE):
@@ -26,7 +26,7 @@ async def audit_records(redis: "Redis", keys: "Keyspace") -> AsyncIterator["Reco
 
 async def restore_audit(redis: "Redis", keys: "Keyspace", records: Sequence["Record"]) -> None:
     """Append the entries of a backup to the empty log."""
-    from newswire.archive import raw
+    from newswire.storage.backup_file import raw
 
     async with redis.pipeline(transaction=False) as pipe:
         for record in records:

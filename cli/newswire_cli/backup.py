@@ -12,8 +12,8 @@ from newswire_cli.console import fail, say
 from newswire_cli.store import Store, with_store
 
 if TYPE_CHECKING:
-    from newswire.archive import ArchiveWriter
-    from newswire_ingest.backup import ArticleBackup
+    from newswire.storage.backup_file import ArchiveWriter
+    from newswire_ingest.backup.backup import ArticleBackup
 
 PAGE = 500
 STANDARD_STREAM = "-"
@@ -69,7 +69,7 @@ def _make(file: Path, called: str, data_dir: Path | None, hand_over: Callable[[P
     reading, unfinished = (file.with_name(f"{file.name}.{part}") for part in ("reading", "unfinished"))
 
     async def work(store: Store) -> int:
-        from newswire.audit import COMMAND_LINE, Act, record
+        from newswire.observability.audit import COMMAND_LINE, Act, record
 
         try:
             count = await _write(store, reading, unfinished)
@@ -88,8 +88,8 @@ def _make(file: Path, called: str, data_dir: Path | None, hand_over: Callable[[P
 
 async def _write(store: Store, reading: Path, unfinished: Path) -> int:
     """Read everything, then leave out what was replaced or erased while it was read."""
-    from newswire.archive import ArchiveWriter, read_archive
-    from newswire_ingest.backup import ArticleBackup
+    from newswire.storage.backup_file import ArchiveWriter, read_archive
+    from newswire_ingest.backup.backup import ArticleBackup
 
     articles = ArticleBackup(store.redis, store.keys, GROUP_OF_NOTIFY)
     total = await store.redis.zcard(store.keys.articles)
@@ -106,7 +106,7 @@ async def _write(store: Store, reading: Path, unfinished: Path) -> int:
 async def _read(store: Store, articles: "ArticleBackup", archive: "ArchiveWriter", advance: Advance) -> None:
     from newswire_cli.audit_records import audit_records
     from newswire_cli.plain_records import all_but, named
-    from newswire_notify.backup import TRANSIENT, deliveries, unfinished
+    from newswire_notify.subscriptions.backup import TRANSIENT, deliveries, unfinished
 
     async for record in articles.articles():
         archive.write(record)

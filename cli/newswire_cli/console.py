@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
-from newswire.characters import escaped
+from newswire.validation.characters import escaped
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

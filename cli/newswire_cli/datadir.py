@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from newswire.keyspace import Keyspace
+    from newswire.keys import Keyspace
 
 CREDENTIALS = "credentials.env"
 ACCOUNTS = {
@@ -56,8 +56,8 @@ async def ensure_credentials(redis: "Redis", keys: "Keyspace", data_dir: Path) -
 
     They are written where only the owner can read them. Where the file outlived the store, its keys are valid again.
     """
-    from newswire.accounts import Scope, create_key
-    from newswire.keyring import list_keys
+    from newswire.auth.accounts import Scope, create_key
+    from newswire.auth.keyring import list_keys
 
     known = read_credentials(data_dir)
     variables = {f"NEWSWIRE_{name.upper()}_KEY": ACCOUNTS[name] for name in ACCOUNTS}

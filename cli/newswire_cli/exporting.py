@@ -17,7 +17,7 @@ from newswire_cli.console import fail
 from newswire_cli.formats import ExportFormat
 from newswire_cli.patience import LATER, TRIES, pause, retry_after, unreachable
 from newswire_cli.progress import Progress
-from newswire_ingest.representations import ninjs
+from newswire_ingest.articles.representations import ninjs
 
 PATH = "/v1/articles"
 PAGE = 50

@@ -8,9 +8,9 @@ from newswire.events import PoisonEntry
 from newswire.messaging import dead_letters as streams
 from newswire.messaging.groups import GROUPS
 from newswire_cli.store import Store
-from newswire_notify import deadletters as deliveries
-from newswire_notify.deliveries import NotReplayed
-from newswire_notify.queue import Queue
+from newswire_notify.deliveries import dead_letters as deliveries
+from newswire_notify.deliveries.queue import Queue
+from newswire_notify.deliveries.service import NotReplayed
 from newswire_notify.settings import NotifySettings
 
 DELIVERIES = "deliveries"

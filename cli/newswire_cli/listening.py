@@ -12,11 +12,11 @@ from httpx_sse import SSEError, connect_sse
 from rich.console import Console
 from rich.text import Text
 
-from newswire.characters import escaped
+from newswire.validation.characters import escaped
 from newswire_cli.console import fail, note
 from newswire_cli.patience import LATER, pause, retry_after, unreachable
-from newswire_notify.live import ENDED, TRIMMED
-from newswire_notify.signing import is_secret, new_secret, signature
+from newswire_notify.streaming.live import ENDED, TRIMMED
+from newswire_notify.webhooks.signing import is_secret, new_secret, signature
 
 LONGEST_PAUSE = 10.0
 SILENCE = 60.0

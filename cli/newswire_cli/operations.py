@@ -15,10 +15,10 @@ from pydantic import AnyUrl, Field, UrlConstraints
 from pydantic_settings import NoDecode
 from starlette.responses import Response
 
-from newswire.app import Service, create_app
-from newswire.operations import summary
-from newswire.redis_client import open_redis
+from newswire.http.application import Service, create_app
+from newswire.http.operations import summary
 from newswire.settings import Commas, Settings
+from newswire.storage.redis_client import open_redis
 from newswire_cli.exposition import merged, parse
 from newswire_cli.replicas import Answer, ask_replicas
 from newswire_ingest.app import service as ingest
@@ -48,7 +48,7 @@ class OperationsSettings(Settings):
 
 @asynccontextmanager
 async def service(settings: OperationsSettings | None = None) -> AsyncIterator[Service]:
-    """Open a client for the services and offer the routes of `newswire.operations` for all of them."""
+    """Open a client for the services and offer the routes of `newswire.http.operations` for all of them."""
     own = settings or OperationsSettings()
     documents = await describe_services(own)
     async with httpx.AsyncClient(trust_env=False) as http:

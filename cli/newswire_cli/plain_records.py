@@ -8,8 +8,8 @@ from newswire_cli.store import Store
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from newswire.archive import Record
-    from newswire.keyspace import Keyspace
+    from newswire.keys import Keyspace
+    from newswire.storage.backup_file import Record
 
 PAGE = 500
 
@@ -35,7 +35,7 @@ async def all_but(redis: "Redis", keys: "Keyspace", kinds: frozenset[str]) -> As
 
 async def named(redis: "Redis", keys: "Keyspace", names: list[str]) -> list["Record"]:
     """Read the records of these names; one that is not there, or a stream, is left out."""
-    from newswire.archive import text
+    from newswire.storage.backup_file import text
 
     async with redis.pipeline(transaction=False) as pipe:
         for name in names:
@@ -85,7 +85,7 @@ async def named(redis: "Redis", keys: "Keyspace", names: list[str]) -> list["Rec
 
 async def put_back(store: Store, records: list["Record"]) -> None:
     """Write records; of one that comes twice the later holds."""
-    from newswire.archive import raw
+    from newswire.storage.backup_file import raw
 
     for which, (redis, keys) in store.places.items():
         async with redis.pipeline(transaction=False) as pipe:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from newswire.characters import escaped
+from newswire.validation.characters import escaped
 
 SHOWN_AFTER = 2.0
 """Seconds."""

@@ -14,7 +14,7 @@ from newswire_cli.console import fail, say
 from newswire_cli.store import Store, folder_of, with_store
 
 if TYPE_CHECKING:
-    from newswire.archive import Record
+    from newswire.storage.backup_file import Record
 
 PAGE = 500
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def restore(file: Path, data_dir: Path | None) -> None:
 
 
 def _restore(file: Path, called: str, data_dir: Path | None) -> None:
-    from newswire.archive import Unreadable
+    from newswire.storage.backup_file import Unreadable
 
     try:
         totals = _examine(file)
@@ -43,8 +43,8 @@ def _restore(file: Path, called: str, data_dir: Path | None) -> None:
         fail(str(error))
 
     async def work(store: Store) -> int:
-        from newswire.audit import COMMAND_LINE, Act, record
-        from newswire_notify.backup import attach_subscriptions
+        from newswire.observability.audit import COMMAND_LINE, Act, record
+        from newswire_notify.subscriptions.backup import attach_subscriptions
 
         if await _anything(store):
             fail(
@@ -71,7 +71,7 @@ def _restore(file: Path, called: str, data_dir: Path | None) -> None:
 
 def _examine(file: Path) -> dict[str, int]:
     """Read a whole backup without doing anything; return how many records and articles it holds."""
-    from newswire.archive import read_archive
+    from newswire.storage.backup_file import read_archive
 
     totals = {"records": 0, "articles": 0}
     _, records = read_archive(file)
@@ -82,17 +82,17 @@ def _examine(file: Path) -> dict[str, int]:
 
 
 async def _restore_all(store: Store, file: Path, advance: Advance) -> None:
-    from newswire.archive import read_archive
     from newswire.settings import Settings
+    from newswire.storage.backup_file import read_archive
     from newswire_cli.audit_records import restore_audit
     from newswire_cli.plain_records import put_back
-    from newswire_ingest.restore import (
+    from newswire_ingest.backup.restore import (
         restore_articles,
         restore_entries,
         restore_old_events,
         restore_position,
     )
-    from newswire_notify.backup import restore_deliveries
+    from newswire_notify.subscriptions.backup import restore_deliveries
 
     def records(*kinds: str) -> Iterator["Record"]:
         return (record for record in read_archive(file)[1] if record["record"] in kinds)

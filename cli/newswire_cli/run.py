@@ -97,12 +97,12 @@ def _keep_private(data_dir: Path) -> None:
 
 
 def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool, valkey: EmbeddedValkey) -> None:
-    from newswire.app import run, serve
-    from newswire.keyring import list_keys
-    from newswire.keyspace import Keyspace
-    from newswire.redis_client import open_redis
+    from newswire.auth.keyring import list_keys
+    from newswire.http.application import run, serve
+    from newswire.keys import Keyspace
+    from newswire.observability.telemetry import log_as_json, rotating_file
     from newswire.settings import Settings
-    from newswire.telemetry import log_as_json, rotating_file
+    from newswire.storage.redis_client import open_redis
     from newswire_cli.valkey_supervisor import supervision
     from newswire_ingest.app import service as ingest
     from newswire_notify.app import service as notify

@@ -20,10 +20,10 @@ MODULES = {
 
 def serve_one(name: str, host: str, port: int | None) -> None:
     """Serve ingest, search, notify or operations until SIGTERM or Ctrl-C; its log goes to stderr as JSON lines."""
-    from newswire.app import run, serve
+    from newswire.http.application import run, serve
+    from newswire.observability.telemetry import log_as_json
     from newswire.settings import Settings, SettingsError
-    from newswire.telemetry import log_as_json
-    from newswire_search.index import IndexInUse
+    from newswire_search.index.port import IndexInUse
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     refuse_unknown()

@@ -14,7 +14,7 @@ from newswire_cli.console import fail, settings_problem
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from newswire.keyspace import Keyspace
+    from newswire.keys import Keyspace
 
 T = TypeVar("T")
 
@@ -43,9 +43,9 @@ def with_store(data_dir: Path | None, work: Callable[[Store], Awaitable[T]]) -> 
     from pydantic import ValidationError
     from redis.exceptions import RedisError
 
-    from newswire.keyspace import Keyspace
-    from newswire.redis_client import open_redis
+    from newswire.keys import Keyspace
     from newswire.settings import Settings
+    from newswire.storage.redis_client import open_redis
 
     try:
         keys = Keyspace(Settings().namespace)

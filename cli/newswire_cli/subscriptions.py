@@ -8,7 +8,7 @@ from newswire_cli.console import fail, say
 from newswire_cli.store import DataDir, Store, with_store
 
 if TYPE_CHECKING:
-    from newswire_notify.subscriptions import Subscriptions
+    from newswire_notify.subscriptions.repository import Subscriptions
 
 app = typer.Typer(help="List, pause, resume and end the subscriptions of any account.", no_args_is_help=True)
 
@@ -45,8 +45,8 @@ def pause(subscription: Id, reason: Reason, data_dir: DataDir = None) -> None:
     """Deliver nothing to a subscription until an operator resumes it."""
 
     async def work(store: Store) -> bool:
-        from newswire.audit import COMMAND_LINE, Act, record
-        from newswire_notify.subscriptions import NotChanged, PausedBy
+        from newswire.observability.audit import COMMAND_LINE, Act, record
+        from newswire_notify.subscriptions.repository import NotChanged, PausedBy
 
         subscriptions = _subscriptions(store)
         if (found := await subscriptions.find(subscription)) is None:
@@ -69,8 +69,8 @@ def resume(subscription: Id, data_dir: DataDir = None) -> None:
     """Undo an operator's pause."""
 
     async def work(store: Store) -> bool:
-        from newswire.audit import COMMAND_LINE, Act, record
-        from newswire_notify.subscriptions import NotChanged, PausedBy
+        from newswire.observability.audit import COMMAND_LINE, Act, record
+        from newswire_notify.subscriptions.repository import NotChanged, PausedBy
 
         subscriptions = _subscriptions(store)
         while (found := await subscriptions.find(subscription)) is not None:
@@ -94,7 +94,7 @@ def end(subscription: Id, reason: Reason, data_dir: DataDir = None) -> None:
     """End a subscription for good; its owner can read why for 30 days."""
 
     async def work(store: Store) -> bool:
-        from newswire.audit import COMMAND_LINE, Act, record
+        from newswire.observability.audit import COMMAND_LINE, Act, record
 
         subscriptions = _subscriptions(store)
         found = await subscriptions.find(subscription)
@@ -108,9 +108,9 @@ def end(subscription: Id, reason: Reason, data_dir: DataDir = None) -> None:
 
 
 def _subscriptions(store: Store) -> "Subscriptions":
-    from newswire_notify.queue import Queue
+    from newswire_notify.deliveries.queue import Queue
     from newswire_notify.settings import NotifySettings
-    from newswire_notify.subscriptions import Subscriptions
+    from newswire_notify.subscriptions.repository import Subscriptions
 
     queue = Queue.from_settings(store.deliveries, store.keys, NotifySettings())
     return Subscriptions(queue, store.redis, store.keys)

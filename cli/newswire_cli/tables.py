@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from newswire.characters import escaped
+from newswire.validation.characters import escaped
 from newswire_cli.console import say
 
 

@@ -8,7 +8,7 @@ from newswire_cli.console import fail, say
 from newswire_cli.store import DataDir, Store, with_store
 
 if TYPE_CHECKING:
-    from newswire_ingest.taxonomy import Taxonomy
+    from newswire_ingest.labels.repository import Taxonomy
 
 app = typer.Typer(help="List and merge categories and topics.", no_args_is_help=True)
 
@@ -47,7 +47,7 @@ def merge(
 
 
 def _taxonomy(store: Store) -> "Taxonomy":
-    from newswire_ingest.store import publishing_functions
-    from newswire_ingest.taxonomy import Taxonomy
+    from newswire_ingest.articles.repository import publishing_functions
+    from newswire_ingest.labels.repository import Taxonomy
 
     return Taxonomy(store.redis, store.keys, publishing_functions(store.redis, store.keys))

@@ -24,12 +24,12 @@ from newswire_cli.progress import Progress
 from newswire_cli.store import Store, folder_of, with_store
 from newswire_cli.valkey import ValkeyFailed, embedded_valkey
 from newswire_search.app import open_index, upkeep_of
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import IndexInUse
-from newswire_search.reindexing import UnderWay, Unfit, abandon, ask_for_reindexing, read_progress, reindex
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.port import IndexInUse
+from newswire_search.index.upkeep import Upkeep
+from newswire_search.maintenance.reindexing import UnderWay, Unfit, abandon, ask_for_reindexing, read_progress, reindex
+from newswire_search.maintenance.verifying import Comparison, Report, verify
 from newswire_search.settings import SearchSettings
-from newswire_search.upkeep import Upkeep
-from newswire_search.verifying import Comparison, Report, verify
 
 T = TypeVar("T")
 

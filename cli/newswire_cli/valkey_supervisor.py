@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from newswire.app import Service, ServiceFactory
+from newswire.http.application import Service, ServiceFactory
 from newswire_cli.valkey import EmbeddedValkey, keep_small
 
 log = logging.getLogger(__name__)

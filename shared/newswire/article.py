@@ -14,7 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from newswire.fields import (
+from newswire.text.folding import fold
+from newswire.validation.fields import (
     METADATA_LIMIT,
     WHOLE,
     ExternalId,
@@ -31,8 +32,7 @@ from newswire.fields import (
     Text,
     Url,
 )
-from newswire.folding import fold
-from newswire.rules import broken_rule
+from newswire.validation.rules import broken_rule
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 PAST_TOLERANCE = timedelta(minutes=5)

@@ -1,7 +1,7 @@
 """Which articles somebody asked for: the filter of subscriptions and live streams.
 
 Values are ORed within a field and ANDed between fields; a leading ``-`` excludes. Spellings are equal when they fold to
-the same (`newswire.folding.fold`).
+the same (`newswire.text.folding.fold`).
 """
 
 import hashlib
@@ -14,7 +14,11 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from starlette.datastructures import QueryParams
 
-from newswire.analysis import (
+from newswire.article import Article, Tombstone
+from newswire.concurrency.lazy import lazy
+from newswire.http.problems import FieldError, field_errors, invalid_fields
+from newswire.http.request_parsing import scalar_params
+from newswire.text.analysis import (
     DEFAULT,
     SEPARATOR,
     Read,
@@ -26,15 +30,11 @@ from newswire.analysis import (
     title_terms,
     value_terms,
 )
-from newswire.article import Article, Tombstone
-from newswire.fields import Line, Text
-from newswire.folding import fold
-from newswire.lazy import lazy
-from newswire.matching import Analysed, Place, Positions, analysed, matches, positions
-from newswire.problems import FieldError, field_errors, invalid_fields
-from newswire.query import Everything, Nothing, Prefix, Published, Query, Words, leaves, normal, parse
-from newswire.requests import scalar_params
-from newswire.rules import broken_rule
+from newswire.text.folding import fold
+from newswire.text.query import Everything, Nothing, Prefix, Published, Query, Words, leaves, normal, parse
+from newswire.text.query_matching import Analysed, Place, Positions, analysed, matches, positions
+from newswire.validation.fields import Line, Text
+from newswire.validation.rules import broken_rule
 
 FIELDS = ("publishers", "categories", "topics", "authors", "languages")
 PARAMETERS = {
@@ -197,7 +197,7 @@ class Filter(BaseModel):
         return parse(self.query or "")
 
     def analysed(self, language: str) -> Analysed:
-        """Return what the query asks of articles in a language of `newswire.analysis.language_of`."""
+        """Return what the query asks of articles in a language of `newswire.text.analysis.language_of`."""
         known = self._analysed.get(language)
         if known is None:
             known = self._analysed[language] = analysed(self.parsed, language)
@@ -283,7 +283,7 @@ def filter_from_params(params: QueryParams, allowed_extra: Collection[str] = ())
     """Read the filter of a live stream from its query parameters.
 
     Raises:
-        newswire.problems.Problem: 422, where a parameter is unknown, a scalar one is repeated, or a value is refused.
+        newswire.http.problems.Problem: 422, where a parameter is unknown, a scalar one is repeated, or a value is refused.
     """
     scalar_params(params, ("q", *allowed_extra), tuple(PARAMETERS))
     values: dict[str, object] = {field: params.getlist(name) for name, field in PARAMETERS.items()}

@@ -14,7 +14,7 @@ import httpx
 import pytest
 import zstandard
 
-from newswire.archive import ArchiveWriter, Unreadable, read_archive
+from newswire.storage.backup_file import ArchiveWriter, Unreadable, read_archive
 from tests.cli.running import BARE, NEWSWIRE, Running, newswire
 from tests.e2e.conftest import Receiver, receiver
 from tests.polling import until

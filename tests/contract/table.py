@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from newswire.events import ArticlePublished
-from newswire.query import Nothing, parse
+from newswire.text.query import Nothing, parse
 
 _TABLE = json.loads((Path(__file__).parent / "queries.json").read_text())
 _LANGUAGES = json.loads((Path(__file__).parent / "languages.json").read_text())

@@ -11,7 +11,7 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from redis.asyncio import Redis
 
-from newswire.app import create_app
+from newswire.http.application import create_app
 from newswire.settings import Settings
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings

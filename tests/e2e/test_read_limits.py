@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.app import create_app
+from newswire.http.application import create_app
 from newswire.settings import Settings
 from newswire_ingest.app import service as ingest
 from newswire_notify.app import service as notify

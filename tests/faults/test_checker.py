@@ -10,7 +10,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from newswire.events import FIELD
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from tests.faults.checker import Wrong, differences
 from tests.faults.journal import Heard, Journal, Subscriber, Write
 from tests.faults.readback import Indexed, Readback, read_back

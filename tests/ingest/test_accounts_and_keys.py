@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from newswire.accounts import Scope, record_name
+from newswire.auth.accounts import Scope, record_name
 from tests.ingest.conftest import ARTICLE, Ingest
 
 

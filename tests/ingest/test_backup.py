@@ -7,16 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from newswire.accounts import Scope, create_key
-from newswire.app import create_app
-from newswire.archive import Record
-from newswire.keyspace import Keyspace
-from newswire.records import read_head, read_version
+from newswire.auth.accounts import Scope, create_key
+from newswire.http.application import create_app
+from newswire.keys import Keyspace
+from newswire.storage.article_records import read_head, read_version
+from newswire.storage.backup_file import Record
 from newswire_ingest.app import assemble
-from newswire_ingest.backup import ArticleBackup
-from newswire_ingest.restore import restore_articles, restore_entries, restore_old_events, restore_position
+from newswire_ingest.articles.repository import ArticleStore
+from newswire_ingest.backup.backup import ArticleBackup
+from newswire_ingest.backup.restore import restore_articles, restore_entries, restore_old_events, restore_position
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.store import ArticleStore
 from tests.ingest.conftest import ARTICLE, Ingest
 
 SITE = "https://news.example"

@@ -10,15 +10,15 @@ import httpx
 import orjson
 import pytest
 
-from newswire.accounts import Scope, create_key
-from newswire.app import create_app
-from newswire.keyspace import Keyspace
-from newswire.redis_client import open_redis
-from newswire_ingest import batch, spool
+from newswire.auth.accounts import Scope, create_key
+from newswire.http.application import create_app
+from newswire.keys import Keyspace
+from newswire.storage.redis_client import open_redis
 from newswire_ingest.app import assemble
-from newswire_ingest.ndjson import lines
+from newswire_ingest.articles import batch, spool
+from newswire_ingest.articles.ndjson import lines
+from newswire_ingest.articles.spool import Spool
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.spool import Spool
 from tests.ingest.conftest import ARTICLE, Ingest
 from tests.ingest.test_outage import server
 from tests.servers.valkey import free_port
@@ -378,7 +378,7 @@ async def test_answers_that_are_complete_are_written_together_and_wait_for_none_
 async def test_a_dry_run_makes_no_version_of_a_new_article_that_no_later_line_can_be_about(
     ingest: Ingest, publisher: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("newswire_ingest.editing.next_version")
+    monkeypatch.delattr("newswire_ingest.articles.service.next_version")
     later = {**ARTICLE, "embargo_until": "2999-01-01T00:00:00Z"}
     refused = {**ARTICLE, "body": "<div>" * 1000}
     answers = await send(ingest, publisher, ndjson(ARTICLE, later, refused), DRY)

@@ -11,10 +11,10 @@ import aiohttp
 import orjson
 import pytest
 
-from newswire.accounts import Scope, create_key
-from newswire.keyspace import Keyspace
-from newswire.records import version_document
-from newswire.redis_client import open_redis
+from newswire.auth.accounts import Scope, create_key
+from newswire.keys import Keyspace
+from newswire.storage.article_records import version_document
+from newswire.storage.redis_client import open_redis
 from tests.cli.running import BARE, NEWSWIRE
 from tests.faults.stand import Process, valkey_command
 from tests.ingest.conftest import ARTICLE

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from newswire.article import ArticleDraft
-from newswire_ingest.content import changed, content
+from newswire_ingest.content.content import changed, content
 from tests.ingest.conftest import ARTICLE, Ingest
 
 TEXTS = {

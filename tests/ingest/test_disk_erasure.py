@@ -11,12 +11,12 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope
-from newswire.app import create_app
-from newswire.disk_erasure import RewriteNotAllowed, keep_rewriting, note_erasure, rewrite_if_due
-from newswire.keyspace import Keyspace
-from newswire.redis_client import open_redis
+from newswire.auth.accounts import Scope
+from newswire.http.application import create_app
+from newswire.keys import Keyspace
 from newswire.settings import Settings
+from newswire.storage.disk_erasure import RewriteNotAllowed, keep_rewriting, note_erasure, rewrite_if_due
+from newswire.storage.redis_client import open_redis
 from newswire_cli.valkey import embedded_valkey
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
@@ -134,7 +134,7 @@ async def test_where_the_command_is_not_allowed_it_is_said_and_nothing_else_happ
         await note_erasure(own.redis, own.keys)
         with pytest.raises(RewriteNotAllowed, match="bgrewriteaof"):
             await due(own, timedelta(milliseconds=1))
-        monkeypatch.setattr("newswire.disk_erasure.SECONDS_BETWEEN_CHECKS", 0.01)
+        monkeypatch.setattr("newswire.storage.disk_erasure.SECONDS_BETWEEN_CHECKS", 0.01)
         stopping = asyncio.Event()
         loop = asyncio.create_task(
             keep_rewriting(own.redis, own.redis, own.keys, timedelta(milliseconds=1), stopping, store="records")

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.app import create_app
+from newswire.auth.accounts import Scope, create_key
 from newswire.events import PUBLISHED
-from newswire.keyspace import Keyspace
-from newswire.records import article_ids, read_head, read_version
+from newswire.http.application import create_app
+from newswire.keys import Keyspace
+from newswire.storage.article_records import article_ids, read_head, read_version
 from newswire_ingest.app import assemble
-from newswire_ingest.content import rfc3339
-from newswire_ingest.scheduler import publish_due
+from newswire_ingest.articles.repository import ArticleStore
+from newswire_ingest.articles.scheduler import publish_due
+from newswire_ingest.content.content import rfc3339
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.store import ArticleStore
 from tests.ingest.conftest import Ingest
 
 TITLES = st.sampled_from(["Ferry", "Bridge", "Tram"])

@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from newswire.accounts import Caller, Scope
-from newswire.keyspace import Keyspace
-from newswire.memory import MemoryGuard
-from newswire.problems import Problem
-from newswire.rate_limits import RatePolicy
-from newswire.registry import limit_account
-from newswire_ingest.limits import Limits, seconds_left
+from newswire.auth.accounts import Caller, Scope
+from newswire.auth.registry import limit_account
+from newswire.http.problems import Problem
+from newswire.http.rate_limits import RatePolicy
+from newswire.keys import Keyspace
+from newswire.storage.memory_guard import MemoryGuard
+from newswire_ingest.articles.pipelined_calls import Together
+from newswire_ingest.articles.repository import publishing_functions
+from newswire_ingest.limits.limits import Limits, seconds_left
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.store import publishing_functions
-from newswire_ingest.together import Together
 from tests.ingest.conftest import ARTICLE, Ingest
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

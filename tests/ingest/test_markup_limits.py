@@ -7,9 +7,9 @@ from collections.abc import Callable
 import orjson
 import pytest
 
-from newswire.worker_process import WorkerProcess
-from newswire_ingest.body_sanitiser import sanitise_body
-from newswire_ingest.markup_limits import (
+from newswire.concurrency.worker_process import WorkerProcess
+from newswire_ingest.content.body_sanitiser import sanitise_body
+from newswire_ingest.content.markup_limits import (
     MAX_ATTRIBUTES,
     MAX_DEPTH,
     MAX_ELEMENTS,
@@ -21,9 +21,9 @@ from newswire_ingest.markup_limits import (
     MarkupLimitError,
     check,
 )
-from newswire_ingest.sanitise import sanitise
-from newswire_ingest.sanitised_body import sanitised_body
-from newswire_ingest.text_runs import RUN_CHARACTERS
+from newswire_ingest.content.sanitise import sanitise
+from newswire_ingest.content.sanitised_body import sanitised_body
+from newswire_ingest.content.text_runs import RUN_CHARACTERS
 from tests.ingest.conftest import Ingest
 
 SIZE = 900_000
@@ -227,7 +227,7 @@ async def test_a_body_that_would_be_parsed_for_too_long_is_refused_and_the_next_
 ) -> None:
     """Whatever the check overlooks, processor time ends it."""
     worker = WorkerProcess("tests.ingest.unchecked:answer", 0.5, 2**30)
-    monkeypatch.setattr("newswire_ingest.body_sanitiser._worker", lambda: worker)
+    monkeypatch.setattr("newswire_ingest.content.body_sanitiser._worker", lambda: worker)
     deep = "<div>" * 60_000
     with pytest.raises(MarkupLimitError, match="processor time"):
         await sanitise_body(deep, None)

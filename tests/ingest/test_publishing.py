@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from newswire.accounts import Scope
+from newswire.auth.accounts import Scope
 from newswire.events import PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, decode
-from newswire.records import read_head, read_version
+from newswire.storage.article_records import read_head, read_version
 from tests.ingest.conftest import ARTICLE, Ingest
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from newswire_ingest.sanitise import plain_text, sanitise
+from newswire_ingest.content.sanitise import plain_text, sanitise
 from tests.ingest.conftest import Ingest
 
 SCRIPTS = [

@@ -6,8 +6,8 @@ import signal
 import httpx
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope, create_key
+from newswire.keys import Keyspace
 from tests.ingest.conftest import ARTICLE
 
 

@@ -2,12 +2,12 @@
 
 import httpx
 
-from newswire.accounts import Caller, Scope
+from newswire.auth.accounts import Caller, Scope
+from newswire.auth.registry import entitle_account
 from newswire.filters import Filter
-from newswire.registry import entitle_account
-from newswire.telemetry import traceparent
+from newswire.observability.telemetry import traceparent
 from newswire_ingest.app import editor_of
-from newswire_ingest.editing import Change
+from newswire_ingest.articles.service import Change
 from tests.ingest.conftest import ARTICLE, Ingest
 
 

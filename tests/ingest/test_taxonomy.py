@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from newswire.accounts import Scope
-from newswire.app import create_app
+from newswire.auth.accounts import Scope
+from newswire.http.application import create_app
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest

@@ -7,9 +7,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from newswire.accounts import Scope
+from newswire.auth.accounts import Scope
 from newswire.events import PUBLISHED, RETRACTED
-from newswire.records import read_head
+from newswire.storage.article_records import read_head
 from tests.ingest.conftest import ARTICLE, Ingest
 
 MERGE = "application/merge-patch+json"

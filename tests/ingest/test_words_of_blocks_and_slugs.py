@@ -5,8 +5,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from newswire_ingest.publish import LONGEST_SLUG, slug
-from newswire_ingest.sanitise import plain_text, sanitise, word_count
+from newswire_ingest.articles.publishing import LONGEST_SLUG, slug
+from newswire_ingest.content.sanitise import plain_text, sanitise, word_count
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,11 @@
 
 import orjson
 
-from newswire_ingest.sanitise import plain_text, sanitise
+from newswire_ingest.content.sanitise import plain_text, sanitise
 
 
 def answer(request: bytes) -> bytes:
-    """Do what `newswire_ingest.sanitised_body.answer` does, unchecked."""
+    """Do what `newswire_ingest.content.sanitised_body.answer` does, unchecked."""
     sent, address = orjson.loads(request)
     safe = sanitise(sent, address)
     return orjson.dumps({"html": safe, "text": plain_text(safe)})

@@ -14,25 +14,25 @@ from redis.asyncio import Redis
 
 from newswire.events import FIELD, PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, decode, event
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import NOTIFY
 from newswire.messaging.messages import Message
-from newswire_notify.channel import Webhook
-from newswire_notify.connections import Connections
-from newswire_notify.deliveries import Deliveries
-from newswire_notify.endpoints import Endpoints
-from newswire_notify.expansion import Expansion
-from newswire_notify.guard import Policy
-from newswire_notify.handlers import FanOut
-from newswire_notify.matcher import Matcher
-from newswire_notify.queue import Endpoint, Job, Queue, Turn
-from newswire_notify.rendering import Content
-from newswire_notify.retention import Retention
-from newswire_notify.sending import Sender
-from newswire_notify.subscriptions import Subscription, SubscriptionDraft, Subscriptions, Wanted
-from newswire_notify.worker import Worker
+from newswire_notify.deliveries.queue import Endpoint, Job, Queue, Turn
+from newswire_notify.deliveries.retention import Retention
+from newswire_notify.deliveries.service import Deliveries
+from newswire_notify.deliveries.worker import Worker
+from newswire_notify.fanout.expansion import Expansion
+from newswire_notify.fanout.handlers import FanOut
+from newswire_notify.fanout.matcher import Matcher
+from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft, Subscriptions, Wanted
+from newswire_notify.webhooks.channel import Webhook
+from newswire_notify.webhooks.connections import Connections
+from newswire_notify.webhooks.guard import Policy
+from newswire_notify.webhooks.rendering import Content
+from newswire_notify.webhooks.sending import Sender
+from newswire_notify.webhooks.service import Endpoints
 
 SITE = "https://news.example"
 DAY = 86_400.0

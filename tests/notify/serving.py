@@ -15,9 +15,9 @@ import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.app import ServiceFactory, create_app
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope, create_key
+from newswire.http.application import ServiceFactory, create_app
+from newswire.keys import Keyspace
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 from tests.cli.running import BARE

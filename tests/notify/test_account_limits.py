@@ -12,14 +12,14 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope
+from newswire.auth.accounts import Scope
 from newswire.filters import MAX_FILTER_BYTES, Filter
-from newswire.keyspace import Keyspace
-from newswire_notify.account_limits import AccountLimitError, AccountLimits, ExceededLimit
-from newswire_notify.backup import attach_subscriptions
-from newswire_notify.matcher import Matcher
+from newswire.keys import Keyspace
+from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions import Subscription, SubscriptionDraft
+from newswire_notify.subscriptions.account_limits import AccountLimitError, AccountLimits, ExceededLimit
+from newswire_notify.subscriptions.backup import attach_subscriptions
+from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
 from tests.notify.conftest import Desk, published
 from tests.notify.serving import Api, served_api
 

@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
-from newswire.accounts import Scope
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope
+from newswire.keys import Keyspace
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.serving import Api, served, served_api

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from newswire.keyspace import Keyspace
-from newswire_notify.backlog import Backlogs, replay_since, standing
-from newswire_notify.backup import TRANSIENT, attach_subscriptions, deliveries, restore_deliveries
-from newswire_notify.subscriptions import Subscription, SubscriptionDraft
+from newswire.keys import Keyspace
+from newswire_notify.fanout.backlog import Backlogs, replay_since, standing
+from newswire_notify.subscriptions.backup import TRANSIENT, attach_subscriptions, deliveries, restore_deliveries
+from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 

@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
-from newswire_notify.backlog import Backlogs, replay_since, standing
-from newswire_notify.subscriptions import NotChanged, Subscription, SubscriptionDraft, Wish
+from newswire.keys import Keyspace
+from newswire_notify.fanout.backlog import Backlogs, replay_since, standing
+from newswire_notify.subscriptions.repository import NotChanged, Subscription, SubscriptionDraft, Wish
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 FERRY, HARBOUR, BRIDGE = {"query": "ferry"}, {"query": "harbour"}, {"query": "bridge"}

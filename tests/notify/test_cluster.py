@@ -6,11 +6,11 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from newswire.keyspace import Keyspace
-from newswire.redis_client import open_redis
-from newswire_notify import deadletters
-from newswire_notify.notices import Notices
-from newswire_notify.outcomes import Totals
+from newswire.keys import Keyspace
+from newswire.storage.redis_client import open_redis
+from newswire_notify.deliveries import dead_letters as deadletters
+from newswire_notify.deliveries.outcomes import Totals
+from newswire_notify.subscriptions.notices import Notices
 from tests.notify.conftest import SITE, Clock, Receiver, opened_desk, until
 from tests.servers.valkey import embedded_valkey, free_port
 

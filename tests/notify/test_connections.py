@@ -14,8 +14,8 @@ import trustme
 import uvloop
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from newswire_notify.connections import ANSWER_KEPT, Answer, Connections, Unreadable
-from newswire_notify.guard import Policy
+from newswire_notify.webhooks.connections import ANSWER_KEPT, Answer, Connections, Unreadable
+from newswire_notify.webhooks.guard import Policy
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -219,7 +219,7 @@ def test_interim_answers_without_an_end_are_refused(run: Run) -> None:
 
 
 def test_a_status_counts_however_slowly_its_text_drips(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newswire_notify.connections.BODY_SECONDS", 0.3)
+    monkeypatch.setattr("newswire_notify.webhooks.connections.BODY_SECONDS", 0.3)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n")
@@ -371,7 +371,7 @@ def test_a_header_cannot_become_two(run: Run, value: str) -> None:
 
 
 def test_idle_connections_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newswire_notify.connections.KEPT_IDLE", 0.05)
+    monkeypatch.setattr("newswire_notify.webhooks.connections.KEPT_IDLE", 0.05)
 
     async def scene() -> None:
         async with endpoint(OK) as it, Connections(Policy(True)) as client:

@@ -3,9 +3,9 @@
 import httpx
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.app import Service, create_app
-from newswire_notify import deadletters_api
+from newswire.auth.accounts import Scope, create_key
+from newswire.http.application import Service, create_app
+from newswire_notify.deliveries import dead_letters_api as deadletters_api
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Clock, Desk, Receiver
 

@@ -10,10 +10,10 @@ from aiohttp import web
 from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
-from newswire_notify import deadletters
-from newswire_notify.deliveries import NotReplayed
-from newswire_notify.queue import Outcome, Queue, Settled
-from newswire_notify.worker import SCHEDULE
+from newswire_notify.deliveries import dead_letters as deadletters
+from newswire_notify.deliveries.queue import Outcome, Queue, Settled
+from newswire_notify.deliveries.service import NotReplayed
+from newswire_notify.deliveries.worker import SCHEDULE
 from tests.notify.conftest import RETENTION, Desk, Receiver, until
 
 

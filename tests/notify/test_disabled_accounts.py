@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.keyspace import Keyspace
-from newswire.registry import disable_account, enable_account
-from newswire_notify.backlog import Backlogs, replay_since
-from newswire_notify.subscriptions import AccountSuspended, NotChanged, PausedBy, Subscription
-from newswire_notify.suspensions import Suspensions
+from newswire.auth.accounts import Scope, create_key
+from newswire.auth.registry import disable_account, enable_account
+from newswire.keys import Keyspace
+from newswire_notify.fanout.backlog import Backlogs, replay_since
+from newswire_notify.subscriptions.repository import AccountSuspended, NotChanged, PausedBy, Subscription
+from newswire_notify.subscriptions.suspensions import Suspensions
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 

@@ -9,13 +9,13 @@ from aiohttp import web
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from newswire_notify.channel import Webhook
-from newswire_notify.endpoints import TooManySecrets
-from newswire_notify.health import Circuit
-from newswire_notify.notices import Notices
-from newswire_notify.sending import Sender
-from newswire_notify.subscriptions import Subscription
-from newswire_notify.worker import SCHEDULE, Worker
+from newswire_notify.deliveries.worker import SCHEDULE, Worker
+from newswire_notify.subscriptions.notices import Notices
+from newswire_notify.subscriptions.repository import Subscription
+from newswire_notify.webhooks.channel import Webhook
+from newswire_notify.webhooks.health import Circuit
+from newswire_notify.webhooks.sending import Sender
+from newswire_notify.webhooks.service import TooManySecrets
 from tests.notify.conftest import SITE, Desk, Got, Receiver, until
 
 DAY = 86_400

@@ -4,13 +4,13 @@ import json
 
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
+from newswire.auth.accounts import Scope, create_key
+from newswire.auth.registry import entitle_account
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
-from newswire.registry import entitle_account
-from newswire_notify.backlog import Backlogs, replay_since
-from newswire_notify.entitlements import Entitlements
-from newswire_notify.subscriptions import Subscription, SubscriptionDraft
+from newswire.keys import Keyspace
+from newswire_notify.fanout.backlog import Backlogs, replay_since
+from newswire_notify.subscriptions.entitlements import Entitlements
+from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 SPORT = Filter(categories=["Sport"])

@@ -7,18 +7,18 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from newswire.cost_limits import FIRST_READ_ENTRIES
+from newswire.concurrency.fair_threads import current_client
+from newswire.concurrency.offload import Offload, QueueFullError
 from newswire.events import FIELD, recorded_event
-from newswire.fair_threads import current_client
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
-from newswire.offload import Offload, QueueFullError
-from newswire.records import pack
-from newswire.stream import BEGINNING, position
-from newswire_notify import event_scan
-from newswire_notify.entries import Asked, entry_from_version, entry_of, with_readers
-from newswire_notify.event_scan import RawEntry, ScanBudget, scan
-from newswire_notify.pull import PAGES_AT_A_TIME, Page, Place, Pull
+from newswire.http.cost_limits import FIRST_READ_ENTRIES
+from newswire.keys import Keyspace
+from newswire.messaging.stream_position import BEGINNING, position
+from newswire.storage.article_records import pack
+from newswire_notify.streaming import event_scan
+from newswire_notify.streaming.entries import Asked, entry_from_version, entry_of, with_readers
+from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, scan
+from newswire_notify.streaming.pull import PAGES_AT_A_TIME, Page, Place, Pull
 
 SITE = "https://news.example"
 FROM_THE_FIRST_EVENT = (0, 1)

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope, create_key
+from newswire.keys import Keyspace
 from tests.notify.conftest import Desk, until
 from tests.notify.serving import process_of_notify
 from tests.npm import node_with

@@ -8,9 +8,9 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
-from newswire.functions import Call
-from newswire.keyspace import Keyspace
-from newswire_notify.outcomes import Totals
+from newswire.keys import Keyspace
+from newswire.storage.redis_functions import Call
+from newswire_notify.deliveries.outcomes import Totals
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 FERRY = {"query": "ferry"}

@@ -12,12 +12,12 @@ import trustme
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
-from newswire.problems import Problem
-from newswire_notify.addresses import special
-from newswire_notify.connections import Connections
-from newswire_notify.guard import Policy, check_endpoint
-from newswire_notify.queue import Attempt
-from newswire_notify.sending import HIDDEN, Sender
+from newswire.http.problems import Problem
+from newswire_notify.deliveries.queue import Attempt
+from newswire_notify.webhooks.addresses import special
+from newswire_notify.webhooks.connections import Connections
+from newswire_notify.webhooks.guard import Policy, check_endpoint
+from newswire_notify.webhooks.sending import HIDDEN, Sender
 from tests.notify.conftest import Receiver, job
 from tests.notify.names import UNANSWERED, name_server
 from tests.servers.valkey import free_port

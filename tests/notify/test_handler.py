@@ -9,7 +9,7 @@ from newswire.events import PUBLISHED, CloudEvent, event
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.groups import NOTIFY
 from newswire.messaging.messages import DependencyUnavailable, Message
-from newswire_notify.handlers import subscribe
+from newswire_notify.fanout.handlers import subscribe
 from tests.brokers import KEYS, RecordingMember, in_memory
 from tests.notify.conftest import published
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from newswire.keyspace import Keyspace
-from newswire_notify import deadletters
-from newswire_notify.deliveries import State, Wanted
-from newswire_notify.history import HistoryTrimmer, removed_early
-from newswire_notify.worker import SCHEDULE
+from newswire.keys import Keyspace
+from newswire_notify.deliveries import dead_letters as deadletters
+from newswire_notify.deliveries.history import HistoryTrimmer, removed_early
+from newswire_notify.deliveries.service import State, Wanted
+from newswire_notify.deliveries.worker import SCHEDULE
 from tests.notify.conftest import DAY, RETENTION, Clock, Desk, Receiver, opened_desk
 from tests.notify.passing import pass_time
 

@@ -10,9 +10,9 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.app import create_app
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope, create_key
+from newswire.http.application import create_app
+from newswire.keys import Keyspace
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until

@@ -6,10 +6,10 @@ import time
 
 from redis.asyncio import Redis
 
-from newswire.keyspace import Keyspace
-from newswire_notify.account_limits import NO_LIMITS
-from newswire_notify.expansion import Expansion
-from newswire_notify.queue import Turn
+from newswire.keys import Keyspace
+from newswire_notify.deliveries.queue import Turn
+from newswire_notify.fanout.expansion import Expansion
+from newswire_notify.subscriptions.account_limits import NO_LIMITS
 from tests.notify.conftest import Clock, Desk, Receiver, opened_desk, until
 
 MATCHES = int(os.environ.get("NEWSWIRE_LARGE_AUDIENCE", "20000"))

@@ -13,12 +13,12 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
-from newswire.stream import position
-from newswire_notify.entries import Asked, entry_of
-from newswire_notify.live import ENDED, TRIMMED, Start, Tail
+from newswire.messaging.stream_position import position
 from newswire_notify.settings import NotifySettings
+from newswire_notify.streaming.entries import Asked, entry_of
+from newswire_notify.streaming.live import ENDED, TRIMMED, Start, Tail
 from tests.notify.conftest import Desk, until
 from tests.notify.reading import following
 from tests.notify.serving import served

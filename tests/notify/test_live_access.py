@@ -11,17 +11,17 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire import telemetry
-from newswire.accounts import Caller, Scope, create_key, record_name
+from newswire.auth.accounts import Caller, Scope, create_key, record_name
+from newswire.auth.keyring import revoke_key
+from newswire.auth.registry import disable_account, entitle_account
+from newswire.auth.tombstone_readers import digest_of, readers_field
 from newswire.filters import Filter
-from newswire.keyring import revoke_key
-from newswire.keyspace import Keyspace
-from newswire.problems import Problem
-from newswire.registry import disable_account, entitle_account
-from newswire.tombstone_readers import digest_of, readers_field
-from newswire_notify.live import ENDED
-from newswire_notify.places import Places
+from newswire.http.problems import Problem
+from newswire.keys import Keyspace
+from newswire.observability import telemetry
 from newswire_notify.settings import NotifySettings
+from newswire_notify.streaming.live import ENDED
+from newswire_notify.streaming.places import Places
 from tests.notify.conftest import Desk, until
 from tests.notify.reading import following
 from tests.notify.serving import served

@@ -9,16 +9,16 @@ import pytest
 from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
-from newswire_notify import deadletters
-from newswire_notify.backlog import Backlogs, replay_since
-from newswire_notify.history import HistoryTrimmer
-from newswire_notify.notices import Notices
-from newswire_notify.queue import Queue
+from newswire_notify.deliveries import dead_letters as deadletters
+from newswire_notify.deliveries.history import HistoryTrimmer
+from newswire_notify.deliveries.queue import Queue
+from newswire_notify.deliveries.worker import SCHEDULE
+from newswire_notify.fanout.backlog import Backlogs, replay_since
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions import PausedBy, Subscription
-from newswire_notify.worker import SCHEDULE
+from newswire_notify.subscriptions.notices import Notices
+from newswire_notify.subscriptions.repository import PausedBy, Subscription
 from tests.faults.checker import Difference, delivery_differences
 from tests.faults.journal import Journal, Receipt, Subscriber, Write
 from tests.faults.readback import Readback, read_deliveries

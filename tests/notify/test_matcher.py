@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.analysis import DEFAULT
-from newswire.app import create_app
 from newswire.events import ArticlePublished
 from newswire.filters import Facts, Filter
+from newswire.http.application import create_app
+from newswire.text.analysis import DEFAULT
 from newswire_notify.app import service
-from newswire_notify.matcher import SCAN, Filed, Index, Matcher
+from newswire_notify.fanout.matcher import SCAN, Filed, Index, Matcher
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions import Wish
+from newswire_notify.subscriptions.repository import Wish
 from tests.contract import spellings
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 from tests.notify.conftest import Desk, Receiver, published, until

@@ -15,18 +15,18 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire import telemetry
-from newswire.accounts import Scope, create_key
+from newswire.auth.accounts import Scope, create_key
+from newswire.auth.registry import entitle_account
+from newswire.auth.signed_tokens import SignedTokens
 from newswire.events import PUBLISHED
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
-from newswire.registry import entitle_account
-from newswire.signed_tokens import SignedTokens
-from newswire.stream import position
+from newswire.messaging.stream_position import position
+from newswire.observability import telemetry
 from newswire_ingest.app import service as ingest
-from newswire_notify.pull import InRecords, read_cursor, write_cursor
 from newswire_notify.settings import NotifySettings
+from newswire_notify.streaming.pull import InRecords, read_cursor, write_cursor
 from tests.notify.conftest import until
 from tests.notify.reading import following
 from tests.notify.serving import served

@@ -15,8 +15,8 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope, create_key
+from newswire.keys import Keyspace
 from newswire_ingest.app import service as ingest
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import until

@@ -2,9 +2,9 @@
 
 import pytest
 
-from newswire_notify.connections import Connections
-from newswire_notify.guard import Policy
-from newswire_notify.sending import Sender
+from newswire_notify.webhooks.connections import Connections
+from newswire_notify.webhooks.guard import Policy
+from newswire_notify.webhooks.sending import Sender
 from tests.notify.conftest import Receiver, job
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope, create_key
+from newswire.keys import Keyspace
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.serving import process_of_notify
 from tests.servers.valkey import free_port

@@ -10,8 +10,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from svix.webhooks import Webhook as SvixWebhook
 
 from newswire.events import PUBLISHED, CloudEvent
-from newswire_notify.rendering import envelope, render
-from newswire_notify.signing import new_secret, signature
+from newswire_notify.webhooks.rendering import envelope, render
+from newswire_notify.webhooks.signing import new_secret, signature
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.audit import read_page
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope, create_key
+from newswire.keys import Keyspace
+from newswire.observability.audit import read_page
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.serving import served

@@ -12,14 +12,14 @@ import pytest
 from pydantic import HttpUrl, SecretStr
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope
-from newswire.keyspace import Keyspace
-from newswire_notify.channel import Webhook
-from newswire_notify.connections import Connections
-from newswire_notify.guard import Policy
-from newswire_notify.sending import HIDDEN
+from newswire.auth.accounts import Scope
+from newswire.keys import Keyspace
 from newswire_notify.settings import NotifySettings
-from newswire_notify.verification import NotVerifiedError, Verification
+from newswire_notify.webhooks.channel import Webhook
+from newswire_notify.webhooks.connections import Connections
+from newswire_notify.webhooks.guard import Policy
+from newswire_notify.webhooks.sending import HIDDEN
+from newswire_notify.webhooks.verification import NotVerifiedError, Verification
 from tests.notify.conftest import SITE, Desk, until
 from tests.notify.serving import Api, served, served_api
 

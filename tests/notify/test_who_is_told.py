@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 from redis.asyncio import Redis
 
-from newswire.keyspace import Keyspace
-from newswire_notify.backlog import Backlogs, replay_since
-from newswire_notify.subscriptions import Subscription, SubscriptionDraft
+from newswire.keys import Keyspace
+from newswire_notify.fanout.backlog import Backlogs, replay_since
+from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 STORIES = int(os.environ.get("NEWSWIRE_STORIES", "10"))

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from elasticsearch import AsyncElasticsearch
 
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import ArticleIndex
-from newswire_search.mapping import index_settings
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.mapping import index_settings
+from newswire_search.index.port import ArticleIndex
 from tests.servers.elasticsearch import ElasticsearchServer
 
 REFRESH_MS = 50

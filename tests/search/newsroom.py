@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.app import create_app
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope, create_key
+from newswire.http.application import create_app
+from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
@@ -19,12 +19,12 @@ from newswire.settings import Settings
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
 from newswire_search.app import GROUP, upkeep_of
-from newswire_search.handlers import subscribe
-from newswire_search.index import ArticleIndex
-from newswire_search.outcomes import Announcer
-from newswire_search.reindexing import Outcome, Phase, reindex
-from newswire_search.upkeep import Upkeep
-from newswire_search.verifying import Comparison, Mend, Report, verify
+from newswire_search.index.port import ArticleIndex
+from newswire_search.index.upkeep import Upkeep
+from newswire_search.indexing.handlers import subscribe
+from newswire_search.indexing.outcomes import Announcer
+from newswire_search.maintenance.reindexing import Outcome, Phase, reindex
+from newswire_search.maintenance.verifying import Comparison, Mend, Report, verify
 
 DEADLINE = 20.0
 

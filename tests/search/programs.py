@@ -6,13 +6,14 @@ from typing import Any
 import httpx
 from redis.asyncio import Redis
 
-from newswire.app import Service, create_app
-from newswire.keyspace import Keyspace
-from newswire_search import discovery, feeds, pages, sitemaps
-from newswire_search.index import Reading
-from newswire_search.reading import ErasureAware
+from newswire.http.application import Service, create_app
+from newswire.keys import Keyspace
+from newswire_search.feeds import api as feeds
+from newswire_search.feeds.validators import last_change
+from newswire_search.index.port import Reading
+from newswire_search.query.service import ErasureAware
 from newswire_search.settings import SearchSettings
-from newswire_search.validators import last_change
+from newswire_search.site import discovery, pages, sitemaps
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 

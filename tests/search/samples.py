@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 from newswire.article import Article
 from newswire.events import ArticlePublished
-from newswire.query import parse
-from newswire_search.index import (
+from newswire.text.query import parse
+from newswire_search.index.port import (
     ArticleIndex,
     FieldFilter,
     Operation,

@@ -7,15 +7,15 @@ from random import Random
 
 import regex
 
-from newswire.analysis import article_terms, terms
 from newswire.article import Article
 from newswire.filters import Facts
-from newswire.matching import analysed, matches
-from newswire.query import parse
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import ArticleIndex, Publish, SearchRequest
-from newswire_search.mapping import alias_in_use, fields_of
+from newswire.text.analysis import article_terms, terms
+from newswire.text.query import parse
+from newswire.text.query_matching import analysed, matches
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.mapping import alias_in_use, fields_of
+from newswire_search.index.port import ArticleIndex, Publish, SearchRequest
 from tests.contract import spellings
 from tests.contract.table import HARD_TOKENS, IN_LANGUAGES, QUERIES, articles, articles_in_languages
 from tests.search.conftest import client_of

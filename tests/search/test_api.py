@@ -8,14 +8,15 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.app import Service, create_app
-from newswire.keyspace import Keyspace
+from newswire.auth.accounts import Scope, create_key
+from newswire.http.application import Service, create_app
+from newswire.keys import Keyspace
 from newswire.messaging.messages import DependencyUnavailable
-from newswire_search import api, cursor, pages
-from newswire_search.index import ArticleIndex, SearchPage, SearchRequest
-from newswire_search.reading import ErasureAware
+from newswire_search.index.port import ArticleIndex, SearchPage, SearchRequest
+from newswire_search.query import api, cursor
+from newswire_search.query.service import ErasureAware
 from newswire_search.settings import SearchSettings
+from newswire_search.site import pages
 from tests.search.samples import publish, put, retract
 
 

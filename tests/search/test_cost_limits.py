@@ -4,15 +4,15 @@ from typing import Any
 
 import pytest
 
-from newswire import query as language
-from newswire.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, PAGE_BYTES, QUERY_PREFIXES
-from newswire.problems import Problem
-from newswire_search.api import _check_size
-from newswire_search.feed import LOOKED_AT, SUMMARY_LENGTH, entry_of
-from newswire_search.feeds import _entries
-from newswire_search.index import SearchPage
-from newswire_search.parameters import SearchParams, to_request
-from newswire_search.presenting import results
+from newswire.http.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, PAGE_BYTES, QUERY_PREFIXES
+from newswire.http.problems import Problem
+from newswire.text import query as language
+from newswire_search.feeds.api import _entries
+from newswire_search.feeds.feed import LOOKED_AT, SUMMARY_LENGTH, entry_of
+from newswire_search.index.port import SearchPage
+from newswire_search.query.api import _check_size
+from newswire_search.query.parameters import SearchParams, to_request
+from newswire_search.query.presenting import results
 
 ARTICLE: dict[str, Any] = {
     "id": "01jd0000000000000000000000",

@@ -9,12 +9,12 @@ from elasticsearch import AsyncElasticsearch
 
 from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailable
-from newswire_search import elasticsearch_index as module
-from newswire_search.completing import completions
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.index import SnapshotGone
-from newswire_search.mapping import MAPPING_NUMBER, index_settings
-from newswire_search.snapshots import MAX_SECONDS, Snapshots
+from newswire_search.index.elasticsearch import index as module
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.mapping import MAPPING_NUMBER, index_settings
+from newswire_search.index.port import SnapshotGone
+from newswire_search.index.snapshots import MAX_SECONDS, Snapshots
+from newswire_search.query.completions import completions
 from tests.search.conftest import Opener, client_of
 from tests.search.samples import found, publish, put, request, retract, search
 from tests.servers.elasticsearch import ElasticsearchServer

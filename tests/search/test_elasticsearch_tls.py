@@ -11,7 +11,7 @@ from elasticsearch import ConnectionError as NotConnected
 from pydantic import HttpUrl
 
 from newswire_search.app import open_index
-from newswire_search.elasticsearch_index import ElasticsearchIndex
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.settings import SearchSettings
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from elasticsearch import AsyncElasticsearch, AuthorizationException
 
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.elasticsearch_upkeep import ElasticsearchUpkeep
-from newswire_search.mapping import index_settings
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.elasticsearch.upkeep import ElasticsearchUpkeep
+from newswire_search.index.mapping import index_settings
 from tests.conftest import lacking
 from tests.search.samples import publish, put, retract, search
 from tests.servers.elasticsearch import ElasticsearchServer, NoServer, secured_elasticsearch_server

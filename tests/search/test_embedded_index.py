@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from newswire.messaging.messages import DependencyUnavailable
-from newswire_search.embedded_index import SNAPSHOTS, SNAPSHOTS_PER_READER, EmbeddedIndex
-from newswire_search.index import IndexInUse, SearchRequest, SnapshotGone
-from newswire_search.snapshots import IDLE_SECONDS, MAX_SECONDS
+from newswire_search.index.embedded.index import SNAPSHOTS, SNAPSHOTS_PER_READER, EmbeddedIndex
+from newswire_search.index.port import IndexInUse, SearchRequest, SnapshotGone
+from newswire_search.index.snapshots import IDLE_SECONDS, MAX_SECONDS
 from tests.search.samples import found, publish, put, request
 
 
@@ -26,8 +26,8 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
 async def test_a_second_process_says_in_one_line_that_the_index_is_in_use(tmp_path: Path) -> None:
     index = EmbeddedIndex(tmp_path)
     script = (
-        "import sys; from pathlib import Path; from newswire_search.embedded_index import EmbeddedIndex;"
-        "from newswire_search.index import IndexInUse\n"
+        "import sys; from pathlib import Path; from newswire_search.index.embedded.index import EmbeddedIndex;"
+        "from newswire_search.index.port import IndexInUse\n"
         "try: EmbeddedIndex(Path(sys.argv[1]))\n"
         "except IndexInUse as error: sys.exit(str(error))"
     )

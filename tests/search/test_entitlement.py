@@ -8,11 +8,11 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
+from newswire.auth.accounts import Scope, create_key
+from newswire.auth.registry import entitle_account
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
-from newswire.registry import entitle_account
-from newswire_search.index import ArticleIndex
+from newswire.keys import Keyspace
+from newswire_search.index.port import ArticleIndex
 from tests.search.samples import found, ids, publish, put, request, search, values
 from tests.search.test_api import client_for
 

@@ -13,7 +13,7 @@ import pytest
 from lxml import etree
 from redis.asyncio import Redis
 
-from newswire_search.embedded_index import EmbeddedIndex
+from newswire_search.index.embedded.index import EmbeddedIndex
 from tests.npm import node_with
 from tests.search.programs import client_for
 from tests.search.samples import publish, put

@@ -11,16 +11,16 @@ import pytest
 from lxml import etree
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
+from newswire.auth.accounts import Scope, create_key
+from newswire.auth.registry import entitle_account
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.messages import DependencyUnavailable
-from newswire.registry import entitle_account
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.feed import entry_of
-from newswire_search.index import ArticleIndex, SearchPage, SearchRequest
-from newswire_search.reading import ErasureAware
-from newswire_search.validators import SETTLING
+from newswire_search.feeds.feed import entry_of
+from newswire_search.feeds.validators import SETTLING
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.port import ArticleIndex, SearchPage, SearchRequest
+from newswire_search.query.service import ErasureAware
 from tests.search.programs import client_for
 from tests.search.samples import publish, put, retract
 from tests.search.schemas import faults_of_json, faults_of_xml

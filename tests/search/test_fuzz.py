@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from redis.asyncio import Redis
 
-from newswire.query import LONGEST, QueryTooLong, parse
-from newswire_search.index import ArticleIndex
+from newswire.text.query import LONGEST, QueryTooLong, parse
+from newswire_search.index.port import ArticleIndex
 from tests.search.samples import publish, put
 from tests.search.test_api import client_for
 

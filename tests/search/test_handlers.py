@@ -9,8 +9,8 @@ from newswire.events import PUBLISHED, RETRACTED, ArticlePublished, ArticleRetra
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.groups import SEARCH
 from newswire.messaging.messages import DependencyUnavailable
-from newswire_search.handlers import subscribe
-from newswire_search.index import Operation, Publish, Refused, Retract, Written
+from newswire_search.index.port import Operation, Publish, Refused, Retract, Written
+from newswire_search.indexing.handlers import subscribe
 from tests.brokers import KEYS, RecordingMember, in_memory
 from tests.search.samples import article
 

@@ -3,8 +3,8 @@
 import pytest
 
 from newswire.filters import Filter
-from newswire_search.completing import completions
-from newswire_search.index import ArticleIndex
+from newswire_search.index.port import ArticleIndex
+from newswire_search.query.completions import completions
 from tests.search.samples import publish, put, retract
 
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 
-from newswire_search.index import ArticleIndex, Day, SearchRequest
+from newswire_search.index.port import ArticleIndex, Day, SearchRequest
 from tests.search.samples import publish, put, request, retract, search, wanting
 
 

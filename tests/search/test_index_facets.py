@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from newswire_search.index import FACET_VALUES, ArticleIndex, FieldFilter
+from newswire_search.index.port import FACET_VALUES, ArticleIndex, FieldFilter
 from tests.search.samples import avoiding, publish, put, request, search, values, wanting
 
 

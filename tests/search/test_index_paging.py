@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from newswire_search.index import ArticleIndex, Position, SearchRequest, SnapshotGone, Sort
+from newswire_search.index.port import ArticleIndex, Position, SearchRequest, SnapshotGone, Sort
 from tests.search.samples import ids, publish, put, request, retract, wanting
 
 WALKED = int(os.environ.get("NEWSWIRE_WALKED_ARTICLES", "600"))

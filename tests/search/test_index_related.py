@@ -3,7 +3,7 @@
 from typing import Any
 
 from newswire.filters import Filter
-from newswire_search.index import ArticleIndex
+from newswire_search.index.port import ArticleIndex
 from tests.search.samples import publish, put, retract
 
 STORIES = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from newswire.query import parse
-from newswire_search.index import ArticleIndex, FieldFilter, Sort
-from newswire_search.presenting import highlights
+from newswire.text.query import parse
+from newswire_search.index.port import ArticleIndex, FieldFilter, Sort
+from newswire_search.query.presenting import highlights
 from tests.search.samples import avoiding, found, publish, put, search, values, wanting
 
 

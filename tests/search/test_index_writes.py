@@ -1,6 +1,6 @@
 """What writing to an index promises, whichever index it is: versions only go forward, retractions stay."""
 
-from newswire_search.index import ArticleIndex, Refused, Retracted, Written
+from newswire_search.index.port import ArticleIndex, Refused, Retracted, Written
 from tests.search.samples import found, publish, put, retract, search
 
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import ArticleIndex
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.port import ArticleIndex
 from tests.search.samples import publish, put, retract
 from tests.search.schemas import faults_of_json
 from tests.search.test_api import client_for

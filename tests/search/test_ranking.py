@@ -8,9 +8,9 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire_search.index import ArticleIndex, Asked, SearchRequest
-from newswire_search.parameters import SearchParams, to_request
-from newswire_search.ranking import recency
+from newswire_search.index.port import ArticleIndex, Asked, SearchRequest
+from newswire_search.index.ranking import recency
+from newswire_search.query.parameters import SearchParams, to_request
 from tests.search.samples import found, ids, publish, put, request, retract
 from tests.search.test_api import client_for, search
 from tests.search.test_api import ids as ids_of

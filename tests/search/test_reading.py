@@ -4,10 +4,10 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from newswire.keyspace import Keyspace
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import Retracted
-from newswire_search.reading import ErasureAware
+from newswire.keys import Keyspace
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.port import Retracted
+from newswire_search.query.service import ErasureAware
 from tests.search.samples import ids, publish, put, request
 
 

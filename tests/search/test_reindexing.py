@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from newswire.backoff import pause
+from newswire.concurrency.backoff import pause
 from newswire.messaging.messages import DependencyUnavailable
 from newswire.messaging.retention import trim
-from newswire.records import read_version, version_document
-from newswire_search import reindexing, verifying
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.embedded_index import EmbeddedIndex, name_in_use
-from newswire_search.index import ArticleIndex, Publish, Retract, Retracted
-from newswire_search.mapping import MAPPING, MAPPING_NUMBER
-from newswire_search.reindexing import (
+from newswire.storage.article_records import read_version, version_document
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.embedded.index import EmbeddedIndex, name_in_use
+from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER
+from newswire_search.index.port import ArticleIndex, Publish, Retract, Retracted
+from newswire_search.maintenance import reindexing, verifying
+from newswire_search.maintenance.reindexing import (
     FOLLOWER,
     Phase,
     Stopped,
@@ -29,7 +29,7 @@ from newswire_search.reindexing import (
     missing_articles,
     read_progress,
 )
-from newswire_search.verifying import Wrong
+from newswire_search.maintenance.verifying import Wrong
 from tests.search.newsroom import Killed, Newsroom, killing, newsroom
 from tests.search.samples import found, publish, put, retract
 

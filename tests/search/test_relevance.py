@@ -10,12 +10,12 @@ import pytest
 
 from bench.relevance.collection import Collection, read
 from bench.relevance.report import MEASURES
-from newswire.analysis import language_of
-from newswire_search.api import find_some_words
-from newswire_search.elasticsearch_index import ElasticsearchIndex
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import ArticleIndex
-from newswire_search.parameters import SearchParams, to_request
+from newswire.text.analysis import language_of
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.port import ArticleIndex
+from newswire_search.query.api import find_some_words
+from newswire_search.query.parameters import SearchParams, to_request
 from tests.search.samples import ids, publish, put
 
 NOW = 1_780_300_800.0  # 2026-06-01, the day after the latest article

@@ -15,15 +15,17 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.app import Service, create_app
-from newswire.keyspace import Keyspace
-from newswire_search import api, feeds, pages, sitemaps
+from newswire.auth.accounts import Scope, create_key
+from newswire.http.application import Service, create_app
+from newswire.keys import Keyspace
 from newswire_search.app import GROUP
-from newswire_search.index import ArticleIndex
-from newswire_search.reading import ErasureAware
+from newswire_search.feeds import api as feeds
+from newswire_search.feeds.validators import last_change
+from newswire_search.index.port import ArticleIndex
+from newswire_search.query import api
+from newswire_search.query.service import ErasureAware
 from newswire_search.settings import SearchSettings
-from newswire_search.validators import last_change
+from newswire_search.site import pages, sitemaps
 from tests.search.newsroom import Newsroom, newsroom
 
 WORD = "vexlington"

@@ -11,21 +11,21 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire import telemetry
-from newswire.app import create_app
 from newswire.article import Article
 from newswire.events import FIELD, INDEXED, PUBLISHED, RETRACTED, ArticleIndexed, ArticleRetracted, decode, event
-from newswire.keyspace import Keyspace
+from newswire.http.application import create_app
+from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
 from newswire.messaging.messages import Message, RejectedMessages
+from newswire.observability import telemetry
 from newswire_search.app import service, upkeep_of
-from newswire_search.handlers import index_articles
-from newswire_search.index import ArticleIndex, Operation, Publish, Refused, Retract, Written
-from newswire_search.mapping import MAPPING, MAPPING_NUMBER
-from newswire_search.outcomes import Announcer
-from newswire_search.reindexing import reindex
+from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER
+from newswire_search.index.port import ArticleIndex, Operation, Publish, Refused, Retract, Written
+from newswire_search.indexing.handlers import index_articles
+from newswire_search.indexing.outcomes import Announcer
+from newswire_search.maintenance.reindexing import reindex
 from newswire_search.settings import SearchSettings
 from tests.search.conftest import Opener
 from tests.search.samples import article

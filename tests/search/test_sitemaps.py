@@ -9,10 +9,10 @@ import pytest
 from lxml import etree
 from redis.asyncio import Redis
 
-from newswire_search import sitemaps
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import ArticleIndex, Day
-from newswire_search.sitemaps import File, Stretch, files, stretch_of
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.port import ArticleIndex, Day
+from newswire_search.site import sitemaps
+from newswire_search.site.sitemaps import File, Stretch, files, stretch_of
 from tests.search.programs import NOW, client_for
 from tests.search.samples import publish, put, retract
 from tests.search.schemas import faults_of_xml

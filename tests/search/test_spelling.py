@@ -6,11 +6,11 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.index import ArticleIndex, Reading
-from newswire_search.reading import ErasureAware
-from newswire_search.spelling import correction
+from newswire.keys import Keyspace
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.port import ArticleIndex, Reading
+from newswire_search.query.service import ErasureAware
+from newswire_search.query.spelling import correction
 from tests.search.samples import publish, put, request, retract, wanting
 from tests.search.test_reading import on_record
 

@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from newswire_search.embedded_index import EmbeddedIndex
-from newswire_search.stored_articles import PACKED_FROM, read_article, stored_values
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.embedded.stored_articles import PACKED_FROM, read_article, stored_values
 from tests.search.samples import publish, put, request
 
 SHORT: dict[str, Any] = {

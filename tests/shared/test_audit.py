@@ -4,12 +4,22 @@ from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
-from newswire.accounts import Scope, create_key
-from newswire.audit import COMMAND_LINE, SYSTEM, Act, Actor, ActorType, note_setting, read_page, record, trim
+from newswire.auth.accounts import Scope, create_key
+from newswire.auth.keyring import revoke_key, rotate_key
+from newswire.auth.registry import create_account, disable_account, enable_account, entitle_account, limit_account
 from newswire.filters import Filter
-from newswire.keyring import revoke_key, rotate_key
-from newswire.keyspace import Keyspace
-from newswire.registry import create_account, disable_account, enable_account, entitle_account, limit_account
+from newswire.keys import Keyspace
+from newswire.observability.audit import (
+    COMMAND_LINE,
+    SYSTEM,
+    Act,
+    Actor,
+    ActorType,
+    note_setting,
+    read_page,
+    record,
+    trim,
+)
 
 
 async def acts(redis: Redis, keys: Keyspace) -> list[tuple[str, str]]:

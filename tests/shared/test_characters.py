@@ -2,8 +2,8 @@
 
 import pytest
 
-from newswire.characters import escaped, says_something, unfit_for_headline, unfit_for_label, unfit_for_prose
-from newswire.folding import fold
+from newswire.text.folding import fold
+from newswire.validation.characters import escaped, says_something, unfit_for_headline, unfit_for_label, unfit_for_prose
 
 WORDS = [
     "Politics",

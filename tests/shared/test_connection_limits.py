@@ -18,10 +18,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from starlette.responses import StreamingResponse
 
-from newswire import http_protocol, telemetry
-from newswire.app import Service, serve
-from newswire.http_protocol import BoundedProtocol, mark_live
-from newswire.requests import Sent, json_body
+from newswire.http import server as http_protocol
+from newswire.http.application import Service, serve
+from newswire.http.request_parsing import Sent, json_body
+from newswire.http.server import BoundedProtocol, mark_live
+from newswire.observability import telemetry
 from newswire.settings import Settings
 
 BIG = 30_000_000

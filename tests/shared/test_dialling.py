@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from newswire.redis_client import open_redis
+from newswire.storage.redis_client import open_redis
 
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])

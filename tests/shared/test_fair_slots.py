@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from newswire.fair_slots import FairSlots
+from newswire.concurrency.fair_slots import FairSlots
 
 
 async def test_a_client_that_asks_for_much_takes_turns_with_others() -> None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from newswire.fair_threads import ACTIVE_SECONDS, FairThreads, current_client
+from newswire.concurrency.fair_threads import ACTIVE_SECONDS, FairThreads, current_client
 
 DEADLINE = 30
 

@@ -8,7 +8,7 @@ from starlette.datastructures import QueryParams
 
 from newswire.events import ArticleRetracted
 from newswire.filters import Facts, Filter, filter_from_params
-from newswire.problems import Problem
+from newswire.http.problems import Problem
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 
 FERRY = next(article for article in articles() if article.id == "ferry").model_copy(

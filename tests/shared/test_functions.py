@@ -3,7 +3,7 @@
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from newswire.functions import FunctionLibrary
+from newswire.storage.redis_functions import FunctionLibrary
 
 SOURCE = """
 register('echo', function(_, argv) return argv[1] end)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.highlights import highlight, opening
-from newswire.matching import Analysed, analysed
-from newswire.query import parse as parse_query
+from newswire.text.highlights import highlight, opening
+from newswire.text.query import parse as parse_query
+from newswire.text.query_matching import Analysed, analysed
 
 
 def parse(q: str) -> Analysed:

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from newswire.fields import LanguageTag
-from newswire.language_tags import probable_tag
+from newswire.validation.fields import LanguageTag
+from newswire.validation.language_tags import probable_tag
 
 TAG: TypeAdapter[str] = TypeAdapter(LanguageTag)
 

@@ -4,8 +4,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+from newswire.concurrency.loop_turns import TURN_BYTES, LoopTurns
 from newswire.events import PUBLISHED, event
-from newswire.loop_turns import TURN_BYTES, LoopTurns
 from newswire.messaging.batches import batch_parser
 from tests.search.samples import article
 

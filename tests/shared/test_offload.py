@@ -7,11 +7,11 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from newswire import problem_handlers
-from newswire.analysis import read_article
-from newswire.lazy import lazy
-from newswire.offload import Deadline, DeadlineExceededError, Offload, QueueFullError
-from newswire.worker_process import WorkerKilledError, WorkerProcess
+from newswire.concurrency.lazy import lazy
+from newswire.concurrency.offload import Deadline, DeadlineExceededError, Offload, QueueFullError
+from newswire.concurrency.worker_process import WorkerKilledError, WorkerProcess
+from newswire.http import problem_handlers
+from newswire.text.analysis import read_article
 from tests.search.samples import article
 
 

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field, ValidationError
 from redis.asyncio import Redis
 
-from newswire.accounts import Caller, Scope, authorised, reader
-from newswire.app import Service, create_app
-from newswire.fields import WHOLE, Flag
-from newswire.problem_responses import problems
-from newswire.requests import Sent, json_body
+from newswire.auth.accounts import Caller, Scope, authorised, reader
+from newswire.http.application import Service, create_app
+from newswire.http.problem_responses import problems
+from newswire.http.request_parsing import Sent, json_body
 from newswire.settings import Settings
+from newswire.validation.fields import WHOLE, Flag
 
 
 class Draft(BaseModel):

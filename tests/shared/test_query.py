@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from newswire.filters import Facts
-from newswire.matching import Phrase, analysed, matches, occurrences, positions
-from newswire.query import (
+from newswire.text.query import (
     DEEPEST,
     Everything,
     Nothing,
@@ -19,6 +18,7 @@ from newswire.query import (
     normal,
     parse,
 )
+from newswire.text.query_matching import Phrase, analysed, matches, occurrences, positions
 from tests.contract.table import IN_LANGUAGES, QUERIES, articles, articles_in_languages
 
 FACTS = {article.id: Facts.of(article) for article in articles()}

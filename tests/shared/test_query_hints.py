@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.query import Nothing, hints, interpreted, parse
-from newswire.query_hints import MAX_HINTS, MAX_QUOTED
+from newswire.text.query import Nothing, hints, interpreted, parse
+from newswire.text.query_hints import MAX_HINTS, MAX_QUOTED
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,16 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Response
 from redis.asyncio import Redis
 
-from newswire import telemetry
-from newswire.accounts import Caller, Scope, authorised, create_key
-from newswire.app import Service, create_app
-from newswire.audit import read_page
-from newswire.authentication_failures import REMEMBERED_SECONDS, AuthenticationFailures, credential_hash
-from newswire.client_address import ProxyList, client_network
-from newswire.keyspace import Keyspace
-from newswire.problems import Problem
-from newswire.rate_limits import MAX_BUCKETS, RatePolicy, TokenBuckets
-from newswire.read_limits import Cost, ReadLimits, charged
+from newswire.auth.accounts import Caller, Scope, authorised, create_key
+from newswire.auth.authentication_failures import REMEMBERED_SECONDS, AuthenticationFailures, credential_hash
+from newswire.http.application import Service, create_app
+from newswire.http.client_address import ProxyList, client_network
+from newswire.http.problems import Problem
+from newswire.http.rate_limits import MAX_BUCKETS, RatePolicy, TokenBuckets
+from newswire.http.read_limits import Cost, ReadLimits, charged
+from newswire.keys import Keyspace
+from newswire.observability import telemetry
+from newswire.observability.audit import read_page
 from newswire.settings import Settings
 
 KEY = "Bearer nw_01hzzzzzzzzzzzzzzzzzzzzzzz_" + "a" * 48

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from redis.asyncio import Redis
 
-from newswire.keyspace import Keyspace
-from newswire.records import article_pages, pack, unpack, unpacked_size, version_document
+from newswire.keys import Keyspace
+from newswire.storage.article_records import article_pages, pack, unpack, unpacked_size, version_document
 
 BODY = " ".join(f"<p>Paragraph {n} tells of the harbour, the ferry and the weather at sea.</p>" for n in range(60))
 DOCUMENT = json.dumps({"id": "a", "title": "Ferry – naïve", "body": BODY, "text": BODY}, ensure_ascii=False).encode()

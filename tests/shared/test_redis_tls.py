@@ -8,7 +8,7 @@ import pytest
 import trustme
 from redis.exceptions import ConnectionError as NotConnected
 
-from newswire.redis_client import open_redis
+from newswire.storage.redis_client import open_redis
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from redis.asyncio import Redis
 
-from newswire.app import create_app
 from newswire.events import SCHEMA_URN, SCHEMAS, ArticleRetracted, event
-from newswire.problem_types import PROBLEM_TYPES, PROBLEM_URN
-from newswire.problems import problem
+from newswire.http.application import create_app
+from newswire.http.problem_types import PROBLEM_TYPES, PROBLEM_URN
+from newswire.http.problems import problem
 from newswire.settings import Settings
 
 ROOT = Path(__file__).parents[2]

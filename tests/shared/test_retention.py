@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from newswire import telemetry
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.retention import OUTCOMES_RETENTION, trim
+from newswire.observability import telemetry
 
 HOUR = 3_600_000
 RETENTION = timedelta(hours=1)

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from newswire.rfc3339 import parse_date_time, parse_full_date
+from newswire.validation.rfc3339 import parse_date_time, parse_full_date
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,7 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.keyspace import Keyspace
-from newswire.settings import Settings
-from newswire.signed_tokens import (
+from newswire.auth.signed_tokens import (
     RETRY_SECONDS,
     ExpiredTokenError,
     ForeignTokenError,
@@ -20,6 +18,8 @@ from newswire.signed_tokens import (
     Purpose,
     SignedTokens,
 )
+from newswire.keys import Keyspace
+from newswire.settings import Settings
 
 ALPHABET = string.ascii_letters + string.digits + "-_"
 BOUND = ["/v1/search", {"q": "ferry"}, ["Desk"]]
@@ -107,7 +107,7 @@ async def test_a_secret_that_a_restored_backup_brought_is_found(
     await tokens.write(Purpose.LIST_CURSOR, b"content")
     await redis.set(keys.token_secret, "a" * 64)
     restored = await SignedTokens(redis, keys).write(Purpose.LIST_CURSOR, b"content")
-    monkeypatch.setattr("newswire.signed_tokens.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("newswire.auth.signed_tokens.RETRY_SECONDS", 0.0)
     assert await tokens.read(Purpose.LIST_CURSOR, restored) == b"content"
 
 
@@ -132,7 +132,7 @@ async def test_a_known_secret_is_used_while_redis_is_down(
     tokens = SignedTokens(redis, keys)
     token = await tokens.write(Purpose.LIST_CURSOR, b"content")
     monkeypatch.setattr(tokens, "_redis", Down())
-    monkeypatch.setattr("newswire.signed_tokens.REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr("newswire.auth.signed_tokens.REFRESH_SECONDS", 0.0)
     assert await tokens.read(Purpose.LIST_CURSOR, token) == b"content"
     unknown = SignedTokens(Down(), keys)
     with pytest.raises(RedisError):

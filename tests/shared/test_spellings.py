@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.analysis import (
+from newswire.filters import Facts, Filter
+from newswire.text.analysis import (
     SEPARATOR,
     analysed_article,
     article_joined_terms,
@@ -15,11 +16,10 @@ from newswire.analysis import (
     whole_title,
     words,
 )
-from newswire.compounds import MAX_RUN, prepared, units
-from newswire.filters import Facts, Filter
-from newswire.highlights import highlight
-from newswire.matching import analysed, matches
-from newswire.query import parse
+from newswire.text.compounds import MAX_RUN, prepared, units
+from newswire.text.highlights import highlight
+from newswire.text.query import parse
+from newswire.text.query_matching import analysed, matches
 from tests.contract.spellings import QUERIES, articles
 
 FACTS = {article.id: Facts.of(article) for article in articles()}

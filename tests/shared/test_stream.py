@@ -4,8 +4,8 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from newswire.keyspace import Keyspace
-from newswire.stream import newest_entry
+from newswire.keys import Keyspace
+from newswire.messaging.stream_position import newest_entry
 
 LARGE = b"x" * 1_000_000
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from newswire import telemetry
+from newswire.observability import telemetry
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 

@@ -6,11 +6,11 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.article import Tombstone
+from newswire.auth.registry import create_account, entitle_account
+from newswire.auth.tombstone_readers import digest_of, matching_entitlements, may_know
 from newswire.filters import Facts, Filter
-from newswire.keyspace import Keyspace
-from newswire.records import pack
-from newswire.registry import create_account, entitle_account
-from newswire.tombstone_readers import digest_of, matching_entitlements, may_know
+from newswire.keys import Keyspace
+from newswire.storage.article_records import pack
 from tests.notify.conftest import published
 
 TOMBSTONE = Facts.of(

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from newswire.fields import Url
-from newswire.web_addresses import MAX_URL_LENGTH
+from newswire.validation.fields import Url
+from newswire.validation.web_addresses import MAX_URL_LENGTH
 
 ADDRESS: TypeAdapter[str] = TypeAdapter(Url)
 BASE = "https://courier.example/"

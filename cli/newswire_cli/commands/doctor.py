@@ -102,8 +102,8 @@ async def _servers() -> list[Finding]:
 
 
 async def _redis(url: str) -> list[Finding]:
-    from newswire.durability import durable
-    from newswire.redis_client import open_redis
+    from newswire.storage.durability import durable
+    from newswire.storage.redis_client import open_redis
 
     async with open_redis(url) as redis:
         try:
@@ -123,7 +123,7 @@ async def _elasticsearch(settings: "SearchSettings") -> Finding:
     from elasticsearch import ApiError, TransportError
 
     from newswire_search.app import open_index
-    from newswire_search.elasticsearch_index import ElasticsearchIndex, wrong_mapping
+    from newswire_search.index.elasticsearch.index import ElasticsearchIndex, wrong_mapping
 
     index = await open_index(settings)
     assert isinstance(index, ElasticsearchIndex)  # noqa: S101 (what open_index returns for this setting)

@@ -7,7 +7,7 @@ import httpx
 from rich.console import Console
 from rich.text import Text
 
-from newswire.characters import escaped
+from newswire.validation.characters import escaped
 from newswire_cli.commands.http_request import ask, say_json
 
 

@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 from pydantic_core import PydanticCustomError
 
-from newswire.characters import fit_for_headline, fit_for_label, fit_for_prose
-from newswire.web_addresses import check_web_address
+from newswire.validation.characters import fit_for_headline, fit_for_label, fit_for_prose
+from newswire.validation.web_addresses import check_web_address
 
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
 """What stays as it is in an address that is percent-encoded for what else it holds."""

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
 from newswire.article import FUTURE_TOLERANCE, ArticleDraft
-from newswire.characters import fit_for_label, unfit_for_label
-from newswire.fields import METADATA_LIMIT
-from newswire.language_tags import check_language_tag, probable_tag
-from newswire.problems import field_errors
-from newswire.web_addresses import check_web_address
+from newswire.http.problems import field_errors
+from newswire.validation.characters import fit_for_label, unfit_for_label
+from newswire.validation.fields import METADATA_LIMIT
+from newswire.validation.language_tags import check_language_tag, probable_tag
+from newswire.validation.web_addresses import check_web_address
 from newswire_cli.importing.cleaning import leave_out_unfit
 from newswire_cli.importing.dates import first_date
 from newswire_cli.importing.links import resolved, with_real_links

@@ -2,8 +2,8 @@
 
 import os
 
-from newswire import telemetry
-from newswire.app import run, serve
+from newswire.http.application import run, serve
+from newswire.observability import telemetry
 from newswire_ingest.app import service
 from newswire_ingest.settings import IngestSettings
 

@@ -7,31 +7,34 @@ from functools import partial
 
 from redis.asyncio import Redis
 
-from newswire import audit
-from newswire.app import Service
 from newswire.asyncapi import ArticleEvent
-from newswire.disk_erasure import keep_rewriting
-from newswire.durability import durable
-from newswire.keyspace import Keyspace
-from newswire.memory import MemoryGuard
+from newswire.http.application import Service
+from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import OUTCOMES
 from newswire.messaging.retention import keep_trimming
-from newswire.redis_client import open_redis
+from newswire.observability import audit
 from newswire.settings import Settings
-from newswire_ingest import admin_api, articles_api, audit_api, batch_api, language, lists_api, scheduler
-from newswire_ingest.accounts import account_routes
-from newswire_ingest.editing import Editor
-from newswire_ingest.keys import key_routes
-from newswire_ingest.limits import Limits
-from newswire_ingest.outcomes import Outcomes
-from newswire_ingest.outcomes_api import outcome_routes
-from newswire_ingest.publish import utc_now
+from newswire.storage.disk_erasure import keep_rewriting
+from newswire.storage.durability import durable
+from newswire.storage.memory_guard import MemoryGuard
+from newswire.storage.redis_client import open_redis
+from newswire_ingest.accounts import audit_api
+from newswire_ingest.accounts.api import account_routes
+from newswire_ingest.accounts.keys_api import key_routes
+from newswire_ingest.articles import admin_api, batch_api, lists_api, scheduler
+from newswire_ingest.articles import api as articles_api
+from newswire_ingest.articles.publishing import utc_now
+from newswire_ingest.articles.repository import ArticleStore
+from newswire_ingest.articles.service import Editor
+from newswire_ingest.content import language
+from newswire_ingest.labels.api import taxonomy_routes
+from newswire_ingest.labels.repository import Taxonomy
+from newswire_ingest.limits.limits import Limits
+from newswire_ingest.outcomes.api import outcome_routes
+from newswire_ingest.outcomes.repository import Outcomes
 from newswire_ingest.settings import IngestSettings
-from newswire_ingest.store import ArticleStore
-from newswire_ingest.taxonomy import Taxonomy
-from newswire_ingest.taxonomy_api import taxonomy_routes
 
 FULLEST = 0.85
 """The part of Redis' memory that publishing may fill; the rest is left to deliveries."""

@@ -4,8 +4,8 @@ import argparse
 import asyncio
 from functools import partial
 
-from newswire.app import serve
-from newswire.telemetry import log_as_json
+from newswire.http.application import serve
+from newswire.observability.telemetry import log_as_json
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 

@@ -9,46 +9,50 @@ from functools import partial
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.app import Service
 from newswire.asyncapi import OutcomeEvent
-from newswire.audit import note_setting
-from newswire.disk_erasure import keep_rewriting
-from newswire.durability import durable
-from newswire.keyspace import Keyspace
-from newswire.memory import MemoryGuard
+from newswire.auth.signed_tokens import SignedTokens
+from newswire.http.application import Service
+from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import NOTIFY
-from newswire.redis_client import open_redis
+from newswire.observability.audit import note_setting
 from newswire.settings import Settings
-from newswire.signed_tokens import SignedTokens
-from newswire_notify import admin_api, deadletters_api, deliveries_api, endpoints_api, subscriptions_api
-from newswire_notify.backlog import Backlogs
-from newswire_notify.connections import Connections
-from newswire_notify.deliveries import Deliveries
-from newswire_notify.endpoints import Endpoints
-from newswire_notify.entitlements import Entitlements
-from newswire_notify.events_api import events_router
-from newswire_notify.expansion import Expansion
-from newswire_notify.guard import Policy
-from newswire_notify.handlers import FanOut, subscribe
-from newswire_notify.history import HistoryTrimmer
-from newswire_notify.http_channels import described_channels
-from newswire_notify.live import Tail
-from newswire_notify.live_api import live_router
-from newswire_notify.matcher import Matcher
-from newswire_notify.notices import Notices
-from newswire_notify.outcomes import Totals
-from newswire_notify.places import Places
-from newswire_notify.pull import Pull
-from newswire_notify.queue import Queue
-from newswire_notify.sending import Sender
+from newswire.storage.disk_erasure import keep_rewriting
+from newswire.storage.durability import durable
+from newswire.storage.memory_guard import MemoryGuard
+from newswire.storage.redis_client import open_redis
+from newswire_notify.deliveries import api as deliveries_api
+from newswire_notify.deliveries import dead_letters_api as deadletters_api
+from newswire_notify.deliveries.history import HistoryTrimmer
+from newswire_notify.deliveries.outcomes import Totals
+from newswire_notify.deliveries.queue import Queue
+from newswire_notify.deliveries.service import Deliveries
+from newswire_notify.deliveries.worker import Worker
+from newswire_notify.fanout.backlog import Backlogs
+from newswire_notify.fanout.expansion import Expansion
+from newswire_notify.fanout.handlers import FanOut, subscribe
+from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions import Subscriptions
-from newswire_notify.suspensions import Suspensions
-from newswire_notify.tokens import StreamTokens
-from newswire_notify.verification import Verification
-from newswire_notify.worker import Worker
+from newswire_notify.streaming.events_api import events_router
+from newswire_notify.streaming.http_channels import described_channels
+from newswire_notify.streaming.live import Tail
+from newswire_notify.streaming.live_api import live_router
+from newswire_notify.streaming.places import Places
+from newswire_notify.streaming.pull import Pull
+from newswire_notify.streaming.tokens import StreamTokens
+from newswire_notify.subscriptions import admin_api
+from newswire_notify.subscriptions import api as subscriptions_api
+from newswire_notify.subscriptions.entitlements import Entitlements
+from newswire_notify.subscriptions.notices import Notices
+from newswire_notify.subscriptions.repository import Subscriptions
+from newswire_notify.subscriptions.suspensions import Suspensions
+from newswire_notify.webhooks import api as endpoints_api
+from newswire_notify.webhooks.connections import Connections
+from newswire_notify.webhooks.guard import Policy
+from newswire_notify.webhooks.sending import Sender
+from newswire_notify.webhooks.service import Endpoints
+from newswire_notify.webhooks.verification import Verification
 
 FULLEST = 0.95
 """The part of the deliveries' Redis that new deliveries may fill; the rest is left to what ends them."""

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from newswire.settings import Commas, Settings, duration
-from newswire_notify.retention import Retention
+from newswire_notify.deliveries.retention import Retention
 
 
 class NotifySettings(Settings):

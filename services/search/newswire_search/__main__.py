@@ -5,10 +5,10 @@ import asyncio
 import sys
 from functools import partial
 
-from newswire.app import serve
-from newswire.telemetry import log_as_json
+from newswire.http.application import serve
+from newswire.observability.telemetry import log_as_json
 from newswire_search.app import service
-from newswire_search.index import IndexInUse
+from newswire_search.index.port import IndexInUse
 from newswire_search.settings import SearchSettings
 
 

@@ -11,24 +11,26 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.app import Service
 from newswire.asyncapi import OutcomeEvent
-from newswire.keyspace import Keyspace
+from newswire.http.application import Service
+from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
-from newswire.redis_client import open_redis
 from newswire.settings import Settings
-from newswire_search import api, discovery, feeds, pages, sitemaps
-from newswire_search.handlers import subscribe
-from newswire_search.index import ArticleIndex
-from newswire_search.keeping import Keeper
-from newswire_search.mapping import index_settings
-from newswire_search.outcomes import Announcer
-from newswire_search.reading import ErasureAware
+from newswire.storage.redis_client import open_redis
+from newswire_search.feeds import api as feeds
+from newswire_search.feeds.validators import last_change
+from newswire_search.index.mapping import index_settings
+from newswire_search.index.port import ArticleIndex
+from newswire_search.index.upkeep import Upkeep
+from newswire_search.indexing.handlers import subscribe
+from newswire_search.indexing.outcomes import Announcer
+from newswire_search.indexing.upkeep_loop import Keeper
+from newswire_search.query import api
+from newswire_search.query.service import ErasureAware
 from newswire_search.settings import SearchSettings
-from newswire_search.upkeep import Upkeep
-from newswire_search.validators import last_change
+from newswire_search.site import discovery, pages, sitemaps
 
 GROUP = SEARCH.name
 
@@ -41,7 +43,7 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     """
     # Only the engine that is used is imported: Elasticsearch's client takes longer than all the rest of search.
     if settings.index == "embedded":
-        from newswire_search.embedded_index import EmbeddedIndex
+        from newswire_search.index.embedded.index import EmbeddedIndex
 
         return await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index")
     # Nobody would see the spans it makes of every call; who has set up tracing for it says so in the same place.
@@ -49,7 +51,7 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     from elasticsearch import AsyncElasticsearch
     from elasticsearch.serializer import OrjsonSerializer
 
-    from newswire_search.elasticsearch_index import ElasticsearchIndex
+    from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 
     password = settings.elasticsearch_password
     user = settings.elasticsearch_username
@@ -74,12 +76,12 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
 def upkeep_of(index: ArticleIndex) -> Upkeep:
     """Return the upkeep of an index that `open_index` has opened."""
     if index.name == "embedded":
-        from newswire_search.embedded_index import EmbeddedIndex
-        from newswire_search.embedded_upkeep import EmbeddedUpkeep
+        from newswire_search.index.embedded.index import EmbeddedIndex
+        from newswire_search.index.embedded.upkeep import EmbeddedUpkeep
 
         return EmbeddedUpkeep(cast("EmbeddedIndex", index))
-    from newswire_search.elasticsearch_index import ElasticsearchIndex
-    from newswire_search.elasticsearch_upkeep import ElasticsearchUpkeep
+    from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+    from newswire_search.index.elasticsearch.upkeep import ElasticsearchUpkeep
 
     return ElasticsearchUpkeep(cast("ElasticsearchIndex", index))
 

@@ -8,11 +8,11 @@ from typing import Any, Self
 
 from faststream.redis.message import RedisBatchStreamMessage
 
-from newswire import telemetry
+from newswire.concurrency.loop_turns import LoopTurns
 from newswire.events import FIELD, PoisonEntry, UnknownType, decode
-from newswire.loop_turns import LoopTurns
 from newswire.messaging.group_member import DeadEntry, GroupMember
 from newswire.messaging.messages import Message, milliseconds_of, subject_of
+from newswire.observability import telemetry
 
 log = logging.getLogger(__name__)
 

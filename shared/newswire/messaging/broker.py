@@ -25,7 +25,7 @@ from faststream.redis.parser import MessageFormat
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.backoff import pause
+from newswire.concurrency.backoff import pause
 from newswire.events import CloudEvent
 from newswire.messaging.batches import batch_parser, decoded_body
 from newswire.messaging.claiming_client import ClaimingClient

@@ -10,8 +10,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire import telemetry
 from newswire.messaging.group_member import GroupMember, is_group_lost
+from newswire.observability import telemetry
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from newswire.events import FIELD, decode
-from newswire.functions import FunctionLibrary
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 from newswire.messaging.groups import group_named
 from newswire.messaging.messages import milliseconds_of, subject_of
+from newswire.storage.redis_functions import FunctionLibrary
 
 PAGE = 200
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from newswire import telemetry
-from newswire.backoff import delay_after, pause
-from newswire.functions import Argument, FunctionLibrary
-from newswire.keyspace import Keyspace
+from newswire.concurrency.backoff import delay_after, pause
+from newswire.keys import Keyspace
 from newswire.messaging.dead_letter_limit import DeadLetterLimit
 from newswire.messaging.groups import ConsumerGroup
+from newswire.observability import telemetry
+from newswire.storage.redis_functions import Argument, FunctionLibrary
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from newswire.keyspace import Keyspace
+from newswire.keys import Keyspace
 
 Stream = Literal["articles", "outcomes"]
 

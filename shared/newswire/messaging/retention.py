@@ -8,11 +8,11 @@ from datetime import timedelta
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire import telemetry
-from newswire.backoff import pause
-from newswire.functions import FunctionLibrary
-from newswire.keyspace import Keyspace
+from newswire.concurrency.backoff import pause
+from newswire.keys import Keyspace
 from newswire.messaging.groups import Stream, groups_of, stream_key
+from newswire.observability import telemetry
+from newswire.storage.redis_functions import FunctionLibrary
 
 log = logging.getLogger(__name__)
 

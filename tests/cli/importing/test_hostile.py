@@ -18,7 +18,7 @@ import zstandard
 from newswire_cli.formats import FormatName
 from newswire_cli.importing.json_documents import LONGEST_LINE
 from newswire_cli.importing.sources import LARGEST_DOCUMENT
-from newswire_ingest.sanitise import sanitise
+from newswire_ingest.content.sanitise import sanitise
 from tests.cli.importing.readers import faults, read, stories
 from tests.cli.running import BARE
 

@@ -1,0 +1,1 @@
+"""The operators' API of accounts, keys and the audit log."""

@@ -1,0 +1,165 @@
+"""The operators' API of accounts."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from redis.asyncio import Redis
+from starlette.responses import Response
+
+from newswire.auth.accounts import AlikeName, acting
+from newswire.auth.registry import (
+    Account,
+    create_account,
+    disable_account,
+    enable_account,
+    entitle_account,
+    find_account,
+    limit_account,
+    list_accounts,
+)
+from newswire.filters import Filter, SentFilter
+from newswire.http.pagination import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
+from newswire.http.problem_responses import problems
+from newswire.http.problems import not_found, problem
+from newswire.http.request_parsing import Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.keys import Keyspace
+from newswire.validation.fields import WHOLE, Flag, Number
+from newswire_ingest.accounts.keys_api import AccountName, Admin
+
+PATH = "/v1/accounts"
+
+Rate = Annotated[Number, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
+Quota = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
+
+
+class AccountChange(BaseModel):
+    """What may be changed of an account: members that are absent stay as they are, null takes a limit or an entitlement away."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
+
+    publish_rate: Rate | None = None
+    """Publishing requests a second and key, in place of the setting."""
+    daily_quota: Quota | None = None
+    """New articles a day (UTC), in place of the setting."""
+    entitlement: SentFilter | None = None
+    """Narrows all that the account reads, is told of and replays: a filter as subscriptions have it."""
+    disabled: Flag = False
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("holds no change")
+        return self
+
+
+class AccountDraft(BaseModel):
+    """What an operator sends for a new account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: AccountName
+    publish_rate: Rate | None = None
+    daily_quota: Quota | None = None
+    entitlement: SentFilter | None = None
+
+
+class AccountView(BaseModel):
+    """An account."""
+
+    name: str
+    created_at: datetime
+    disabled_at: datetime | None
+    publish_rate: float | None
+    daily_quota: int | None
+    entitlement: Filter | None
+    """null: the account may read all."""
+
+
+class AccountList(BaseModel):
+    """Accounts by name."""
+
+    accounts: list[AccountView]
+    next_cursor: str | None
+
+
+def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
+    """Return the paths under ``/v1/accounts``."""
+    routes = APIRouter(prefix=PATH, tags=["accounts and keys"])
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=AccountView,
+        summary="Make an account",
+        responses=problems("account-exists"),
+    )
+    async def make_account(
+        request: Request, caller: Admin, sent: Annotated[Sent[AccountDraft], Depends(json_body(AccountDraft))]
+    ) -> Response:
+        name, by = sent.model.name, acting(caller, request)
+        try:
+            new = await create_account(redis, keys, name, by=by)
+        except AlikeName as error:
+            raise problem(409, "account-exists", str(error), title="Account exists") from None
+        if not new:
+            raise problem(409, "account-exists", f"there is an account {name!r} already", title="Account exists")
+        limits = sent.model.model_dump(include={"publish_rate", "daily_quota"}, exclude_none=True)
+        await limit_account(redis, keys, name, limits, by=by)
+        if sent.model.entitlement is not None:
+            await entitle_account(redis, keys, name, sent.model.entitlement, by=by)
+        return json_answer(_shown(await _account(name)), 201)
+
+    @routes.get("", response_model=AccountList, summary="List accounts", openapi_extra=described("cursor", "limit"))
+    async def read_accounts(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
+        params = scalar_params(request.query_params, ("cursor", "limit"))
+        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        after = await position_sent(request, caller) or ""
+        found = await list_accounts(redis, keys, after=after, limit=limit + 1)
+        page = found[:limit]
+        following = await next_cursor(request, caller, page[-1].name if len(found) > limit else None)
+        return json_answer({"accounts": [_shown(account) for account in page], "next_cursor": following})
+
+    @routes.get("/{name:path}", response_model=AccountView, summary="Look at an account")
+    async def read_account(
+        caller: Admin, name: str, request: Request, _: Annotated[None, Depends(single_headers)]
+    ) -> Response:
+        scalar_params(request.query_params, ())
+        return json_answer(_shown(await _account(name)))
+
+    @routes.patch("/{name:path}", response_model=AccountView, summary="Limit, entitle, disable or enable an account")
+    async def change_account(
+        request: Request,
+        caller: Admin,
+        sent: Annotated[Sent[AccountChange], Depends(json_body(AccountChange))],
+        name: str,
+    ) -> Response:
+        await _account(name)
+        by = acting(caller, request)
+        changes = sent.model.model_dump(exclude_unset=True)
+        disabled = changes.pop("disabled", None)
+        if "entitlement" in changes:
+            await entitle_account(redis, keys, name, sent.model.entitlement, by=by)
+            del changes["entitlement"]
+        await limit_account(redis, keys, name, changes, by=by)
+        if disabled is not None:
+            await (disable_account if disabled else enable_account)(redis, keys, name, by=by)
+        return json_answer(_shown(await _account(name)))
+
+    async def _account(name: str) -> Account:
+        found = await find_account(redis, keys, name)
+        if found is None:
+            raise not_found("account")
+        return found
+
+    return routes
+
+
+def _shown(account: Account) -> dict[str, Any]:
+    entitlement = account.entitlement
+    return {
+        **{field: value for field, value in asdict(account).items() if field != "entitlement"},
+        "entitlement": None if entitlement is None else entitlement.model_dump(mode="json", exclude_defaults=True),
+    }

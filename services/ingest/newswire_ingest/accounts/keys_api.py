@@ -1,0 +1,215 @@
+"""The operators' API of keys."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from redis.asyncio import Redis
+from starlette.responses import Response
+
+from newswire.auth.accounts import (
+    LONGEST_ACCOUNT,
+    AlikeName,
+    Caller,
+    Disabled,
+    Scope,
+    acting,
+    authorised,
+    check_account,
+    create_key,
+)
+from newswire.auth.keyring import LONGEST_OVERLAP, OVERLAP, Key, NotRotated, find_key, list_keys, revoke_key, rotate_key
+from newswire.http.pagination import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
+from newswire.http.problem_responses import problems
+from newswire.http.problems import not_found, problem
+from newswire.http.request_parsing import Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.keys import Keyspace
+from newswire.validation.fields import WHOLE, Moment, Text
+
+PATH = "/v1/keys"
+
+Admin = Annotated[Caller, Depends(authorised(Scope.ADMIN))]
+
+
+def _ends_later(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise ValueError("must lie in the future")
+    return moment
+
+
+Expiry = Annotated[Moment, AfterValidator(_ends_later)]
+AccountName = Annotated[
+    Text, StringConstraints(min_length=1, max_length=LONGEST_ACCOUNT), AfterValidator(check_account)
+]
+
+
+class KeyDraft(BaseModel):
+    """What an operator sends for a new key. The account is made with its first key."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    account: AccountName
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=len(Scope))]
+    label: Annotated[Text, StringConstraints(max_length=200)] | None = None
+    expires_at: Expiry | None = None
+
+
+class Rotation(BaseModel):
+    """How a key is replaced. Without a time to expire, the new key lives as long as the old one was given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds())), WHOLE] = int(OVERLAP.total_seconds())
+    """Seconds for which the old key stays valid."""
+    expires_at: Expiry | None = None
+
+
+class KeyView(BaseModel):
+    """A key, without its secret."""
+
+    id: str
+    account: str
+    scopes: list[Scope]
+    label: str | None
+    state: str
+    """``valid``, ``revoked``, ``expired``, or ``disabled`` with its account."""
+    created_at: datetime
+    created_by: str | None
+    """The id of the key that asked for it; null for one made on the command line."""
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    """To the minute."""
+    revoked_at: datetime | None
+    replaces: str | None
+    replaced_by: str | None
+
+
+class CreatedKeyView(KeyView):
+    """A new key."""
+
+    token: str
+    """What requests carry; shown this once."""
+
+
+class KeyList(BaseModel):
+    """Keys, oldest first."""
+
+    keys: list[KeyView]
+    next_cursor: str | None
+
+
+def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
+    """Return the paths under ``/v1/keys``."""
+    routes = APIRouter(prefix=PATH, tags=["accounts and keys"])
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=CreatedKeyView,
+        summary="Make a key",
+        responses=problems("account-exists", "account-disabled"),
+    )
+    async def make_key(
+        request: Request, caller: Admin, sent: Annotated[Sent[KeyDraft], Depends(json_body(KeyDraft))]
+    ) -> Response:
+        draft = sent.model
+        try:
+            created = await create_key(
+                redis,
+                keys,
+                draft.account,
+                set(draft.scopes),
+                label=draft.label,
+                expires_at=draft.expires_at,
+                by=acting(caller, request),
+            )
+        except AlikeName as error:
+            raise problem(409, "account-exists", str(error), title="Account exists") from None
+        except Disabled as error:
+            raise problem(409, "account-disabled", str(error), title="Account disabled") from None
+        return await _created(created.id, created.token)
+
+    @routes.get("", response_model=KeyList, summary="List keys", openapi_extra=described("account", "cursor", "limit"))
+    async def read_keys(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
+        params = scalar_params(request.query_params, ("account", "cursor", "limit"))
+        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        after = await position_sent(request, caller) or ""
+        found = await list_keys(redis, keys, account=params.get("account"), after=after, limit=limit + 1)
+        page = found[:limit]
+        following = await next_cursor(request, caller, page[-1].id if len(found) > limit else None)
+        return json_answer({"keys": [_shown(key) for key in page], "next_cursor": following})
+
+    @routes.get("/{key_id}", response_model=KeyView, summary="Look at a key")
+    async def read_key(
+        caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
+    ) -> Response:
+        scalar_params(request.query_params, ())
+        return json_answer(_shown(await _existing(key_id)))
+
+    @routes.post(
+        "/{key_id}/rotate",
+        status_code=201,
+        response_model=CreatedKeyView,
+        summary="Replace a key by a new one",
+        responses=problems("not-rotated"),
+    )
+    async def replace_key(
+        request: Request,
+        caller: Admin,
+        sent: Annotated[Sent[Rotation], Depends(json_body(Rotation, optional=True))],
+        key_id: str,
+    ) -> Response:
+        wanted = sent.model
+        try:
+            created = await rotate_key(
+                redis,
+                keys,
+                key_id,
+                overlap=timedelta(seconds=wanted.overlap),
+                expires_at=wanted.expires_at,
+                by=acting(caller, request),
+            )
+        except NotRotated as error:
+            raise problem(409, "not-rotated", f"this key cannot be replaced: {error}", title="Not rotated") from None
+        if created is None:
+            raise not_found("key")
+        return await _created(created.id, created.token)
+
+    @routes.delete("/{key_id}", response_model=KeyView, summary="Revoke a key: it is worthless at once")
+    async def revoke(
+        caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
+    ) -> Response:
+        scalar_params(request.query_params, ())
+        if not await revoke_key(redis, keys, key_id, by=acting(caller, request)):
+            raise not_found("key")
+        return json_answer(_shown(await _existing(key_id)))
+
+    async def _existing(key_id: str) -> Key:
+        found = await find_key(redis, keys, key_id)
+        if found is None:
+            raise not_found("key")
+        return found
+
+    async def _created(key_id: str, token: str) -> Response:
+        shown = _shown(await _existing(key_id)) | {"token": token}
+        return json_answer(shown, 201, {"Location": f"{PATH}/{key_id}"})
+
+    return routes
+
+
+def _shown(key: Key) -> dict[str, Any]:
+    return {
+        "id": key.id,
+        "account": key.account,
+        "scopes": sorted(key.scopes),
+        "label": key.label,
+        "state": key.state(datetime.now(UTC)),
+        "created_at": key.created_at,
+        "created_by": key.created_by,
+        "expires_at": key.expires_at,
+        "last_used_at": key.last_used_at,
+        "revoked_at": key.revoked_at,
+        "replaces": key.replaces,
+        "replaced_by": key.replaced_by,
+    }

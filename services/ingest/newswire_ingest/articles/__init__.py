@@ -1,0 +1,1 @@
+"""Publishing: one article, batches, schedules, and the record they are written to."""

@@ -1,0 +1,203 @@
+"""The publishers' API: one article, by our id or by theirs."""
+
+from functools import partial
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+
+from newswire.article import ArticleDraft, Retraction, Tombstone
+from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.http.merge_patch import MEDIA_TYPE
+from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Conditions, etag
+from newswire.http.problem_responses import problems
+from newswire.http.problems import from_validation_error, invalid
+from newswire.http.request_parsing import JSON, Sent, idempotency_key, json_body, no_parameters, single_headers
+from newswire.observability import telemetry
+from newswire.validation.fields import ExternalId
+from newswire_ingest.articles.negotiation import JSON_LD, NINJS, OFFERED, accepted
+from newswire_ingest.articles.patch import ArticlePatch
+from newswire_ingest.articles.publishing import fingerprint
+from newswire_ingest.articles.repository import Repeatable
+from newswire_ingest.articles.schemas import Cancelled, PublisherArticle
+from newswire_ingest.articles.service import PATH, Change, Done, Editor, Find, view
+from newswire_ingest.limits.limits import publishing
+from newswire_ingest.settings import IngestSettings
+
+_AS_IT_IS = {"model": PublisherArticle | Tombstone, "description": "The article as it is now"}
+_REPRESENTED = {
+    **_AS_IT_IS,
+    "description": "The article, or its tombstone once it was retracted",
+    "content": {NINJS: {"schema": {"type": "object"}}, JSON_LD: {"schema": {"type": "object"}}},
+}
+_CREATED = {"model": PublisherArticle, "description": "Published, or scheduled"}
+_WITHDRAWN = {"model": Tombstone | Cancelled, "description": "What remains of it; of a scheduled article nothing does"}
+_CHANGE_REFUSED = problems(
+    "older-version",
+    "retracted",
+    "republished",
+    "cancelled",
+    "precondition-failed",
+    "if-match-needed",
+    "rate-limited",
+    "quota-exceeded",
+)
+_UNCHANGED = {"description": "It is still in the state whose ETag was sent"}
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Makes this request repeatable without harm for 24 hours: send the same key with the same content again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+Publisher = Annotated[Caller, Depends(publishing)]
+Owner = Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))]
+Draft = Annotated[Sent[ArticleDraft], Depends(json_body(ArticleDraft))]
+Patch = Annotated[Sent[BaseModel], Depends(json_body(ArticlePatch, media_types=(MEDIA_TYPE, JSON)))]
+Reason = Annotated[Sent[Retraction], Depends(json_body(Retraction, optional=True))]
+Form = Annotated[str, Depends(accepted)]
+NoBody = Annotated[None, Depends(single_headers)]
+NoParameters = Annotated[None, Depends(no_parameters)]
+ArticleId = Annotated[str, Path(description="The id that publishing answered.")]
+TheirId = Annotated[str, Path(description="The `external_id` under which you sent it; slashes may stand as they are.")]
+
+
+class _Identity(BaseModel):
+    external_id: ExternalId
+
+
+def router(editor: Editor, settings: IngestSettings) -> APIRouter:
+    """Make the routes over an editor."""
+    routes = APIRouter(prefix=PATH, tags=["publishing"])
+    of = partial(Conditions.of, must_match=settings.require_if_match)
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_class=Response,
+        summary="Publish an article, or schedule it",
+        responses={
+            201: _CREATED,
+            200: {**_AS_IT_IS, "description": "This was published before: the article as it is now"},
+            **problems("external-id-taken", "cancelled", "rate-limited", "quota-exceeded"),
+        },
+        openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
+    )
+    async def publish(request: Request, caller: Publisher, sent: Draft) -> Response:
+        done = await editor.create(sent.model, _change(request, caller, sent.raw, Conditions()))
+        if not done.created:
+            telemetry.repeated.inc()
+        return _answer(done, location=True)
+
+    @routes.put(
+        "/by-external-id/{external_id:path}",
+        status_code=200,
+        response_class=Response,
+        summary="Publish an article under your own id, or give it this content",
+        responses={201: _CREATED, 200: _AS_IT_IS, **_CHANGE_REFUSED},
+        openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH, ONLY_IF_NEW]},
+    )
+    async def put_external(request: Request, caller: Publisher, sent: Draft, external_id: TheirId) -> Response:
+        named = _same_external_id(external_id, sent.model)
+        raw = {**sent.raw, "external_id": named}
+        return _answer(await editor.put_external(named, sent.model, _change(request, caller, raw, of(request))))
+
+    def by_external_id(external_id: TheirId) -> Find:
+        return partial(editor.find_external, external_id)
+
+    def by_id(article_id: ArticleId) -> Find:
+        return partial(editor.find, article_id)
+
+    for path, found in (("/by-external-id/{external_id:path}", by_external_id), ("/{article_id}", by_id)):
+        article = Annotated[Find, Depends(found)]
+        how = "" if found is by_id else ", by your own id"
+
+        @routes.get(
+            path,
+            response_class=Response,
+            summary=f"Read one of your own articles{how}",
+            responses={
+                200: _REPRESENTED,
+                304: _UNCHANGED,
+                **problems("not-acceptable"),
+            },
+            openapi_extra={"parameters": [IF_NONE_MATCH]},
+        )
+        async def read(request: Request, caller: Owner, _: NoParameters, form: Form, find: article) -> Response:
+            conditions = Conditions.of(request)
+            found = await find(caller)
+            if form != JSON:  # an ETag names one representation, and it is this one that changes are conditional on
+                return Response(orjson.dumps(OFFERED[form](view(found))), 200, {**_HEADERS, "Vary": "Accept"}, form)
+            headers = {**_HEADERS, "Vary": "Accept", "ETag": etag(found.head.state)}
+            if conditions.known(found.head.state):
+                return Response(status_code=304, headers=headers)
+            return Response(orjson.dumps(view(found)), 200, headers, JSON)
+
+        @routes.patch(
+            path,
+            response_class=Response,
+            summary=f"Change some members of an article{how}",
+            responses={200: _AS_IT_IS, **_CHANGE_REFUSED},
+            openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
+        )
+        async def patch(request: Request, caller: Publisher, sent: Patch, find: article) -> Response:
+            return _answer(await editor.patch(find, sent.raw, _change(request, caller, sent.raw, of(request))))
+
+        @routes.delete(
+            path,
+            response_class=Response,
+            summary=f"Retract an article: its text is erased everywhere; or cancel one that is scheduled{how}",
+            responses={200: _WITHDRAWN, **_CHANGE_REFUSED},
+            openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
+        )
+        async def withdraw(request: Request, caller: Publisher, sent: Reason, find: article) -> Response:
+            change = _change(request, caller, sent.raw, of(request))
+            return _answer(await editor.withdraw(find, sent.model.reason, change))
+
+    @routes.put(
+        "/{article_id}",
+        response_class=Response,
+        summary="Give an article this content whole; a retracted one is published again",
+        responses={200: _AS_IT_IS, **_CHANGE_REFUSED},
+        openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
+    )
+    async def put(request: Request, caller: Publisher, sent: Draft, article_id: ArticleId) -> Response:
+        return _answer(await editor.put(article_id, sent.model, _change(request, caller, sent.raw, of(request))))
+
+    return routes
+
+
+_HEADERS = {"Cache-Control": "private, no-store"}
+
+
+def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: Conditions) -> Change:
+    key = idempotency_key(request)
+    return Change(
+        caller,
+        fingerprint(raw),
+        telemetry.traceparent(request.headers.get("traceparent")),
+        Repeatable(caller.account, request.method, request.url.path, key) if key else None,
+        conditions,
+    )
+
+
+def _answer(done: Done, *, location: bool = False) -> Response:
+    headers = dict(_HEADERS)
+    if done.state:
+        headers["ETag"] = etag(done.state)
+    if done.created or location:
+        headers["Location"] = f"{PATH}/{done.article_id}"
+    return Response(orjson.dumps(done.view), 201 if done.created else 200, headers, JSON)
+
+
+def _same_external_id(named: str, draft: ArticleDraft) -> str:
+    try:
+        _Identity(external_id=named)
+    except ValidationError as error:
+        raise from_validation_error(error, _Identity) from None
+    if draft.external_id not in (None, named):
+        raise invalid("external_id", f"is not '{named}', which the address says", "send the same, or leave it out")
+    return named

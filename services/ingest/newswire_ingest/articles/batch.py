@@ -1,0 +1,160 @@
+"""Many articles in one request, each on a line of its own, and each answered by a line as soon as it is done."""
+
+import asyncio
+from collections.abc import AsyncIterable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+
+from newswire.article import ArticleDraft
+from newswire.http.problems import REDIS_AWAY, Problem, redis_away, too_large, unexpected
+from newswire.http.request_parsing import LIMIT, Sent, parse_json, understood
+from newswire_ingest.articles.dry_run import DryRun
+from newswire_ingest.articles.ndjson import Line, lines
+from newswire_ingest.articles.publishing import fingerprint, utc_now
+from newswire_ingest.articles.repository import Repeatable
+from newswire_ingest.articles.service import PATH, Change, Done, Editor, Effect
+from newswire_ingest.articles.spool import Spool
+from newswire_ingest.limits.limits import Limits
+
+IN_FLIGHT = 256
+LINES_PER_TURN = 16
+"""Lines of a dry run after which other requests have their turn: 256 that are begun at once hold up the event loop for 50 ms.
+Lines that are published wait for the store, and the more of them wait together, the fewer writes it has to sync."""
+LARGE = 64 * 1024
+"""Bytes: while a line of more is being published, none after it is read, so that the lines in flight stay small together."""
+
+
+class LineAnswer(BaseModel):
+    """What became of one line. ``error`` is the problem document that the request would have been answered with by itself."""
+
+    line: int
+    status: int
+    id: str | None = None
+    version: int | None = None
+    url: str | None = None
+    effect: Effect | None = None
+    """What the line did to its article, or in a dry run would do."""
+    changed: list[str] | None = None
+    """In a dry run: the members in which an article that would be updated differs from how it is."""
+    dry_run: bool | None = None
+    """Whether nothing was written."""
+    error: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How all lines of one request are to be published."""
+
+    editor: Editor
+    limits: Limits
+    change: Change
+    """Who sends them; each line has a fingerprint of its own."""
+    key: str | None
+    """The ``Idempotency-Key`` of the request: lines without an external id are known by it and their number."""
+    silent: bool
+    dry_run: DryRun | None = None
+    """Where nothing is to be written: what it would come to."""
+
+    async def publish(self, chunks: AsyncIterable[bytes], answers: Spool) -> None:
+        """Publish every line, and answer each in the order of the lines. One line's fault is no other's."""
+        in_flight: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(IN_FLIGHT)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_collect(in_flight, answers))
+            latest: dict[str, asyncio.Task[bytes]] = {}
+            async for line in lines(chunks, LIMIT):
+                sent = self._read(line)
+                external_id = sent.model.external_id if isinstance(sent, Sent) else None
+                task = tasks.create_task(self._answer(line.number, sent, latest.get(external_id or "")))
+                if external_id is not None:
+                    latest[external_id] = task
+                    task.add_done_callback(partial(_forget, latest, external_id))
+                await in_flight.put(task)
+                if line.text is not None and len(line.text) > LARGE:
+                    await asyncio.wait([task])
+                elif self.dry_run and line.number % LINES_PER_TURN == 0:
+                    await asyncio.sleep(0)
+            await in_flight.put(None)
+
+    def _read(self, line: Line) -> Sent[ArticleDraft] | Problem:
+        try:
+            if line.text is None:
+                raise too_large(LIMIT)
+            raw = parse_json(line.text)
+            if self.silent and isinstance(raw, dict):
+                raw.setdefault("silent", True)
+            return understood(raw, ArticleDraft)
+        except Problem as problem:
+            return problem
+
+    async def _answer(
+        self, number: int, sent: Sent[ArticleDraft] | Problem, before: asyncio.Task[bytes] | None
+    ) -> bytes:
+        if before is not None:  # an earlier line about the same article: the later one has the last word
+            await asyncio.wait([before])
+        try:
+            if isinstance(sent, Problem):
+                raise sent
+            answer = await (self._foresee if self.dry_run else self._publish)(number, sent)
+        except Problem as problem:
+            answer = _refused(number, problem)
+        except REDIS_AWAY:
+            answer = _refused(number, redis_away())
+        except Exception as error:  # noqa: BLE001 (whatever one line does, the others go on)
+            answer = _refused(number, unexpected("POST", f"{PATH}/batch", error))
+        return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
+
+    async def _publish(self, number: int, sent: Sent[ArticleDraft]) -> dict[str, Any]:
+        await self.limits.admit(self.change.caller, utc_now())
+        change = self._change(number, sent)
+        if sent.model.external_id is not None:
+            done = await self.editor.put_external(sent.model.external_id, sent.model, change, imported=True)
+        else:
+            done = await self.editor.create(sent.model, change)
+        return {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _shown(done)
+
+    async def _foresee(self, number: int, sent: Sent[ArticleDraft]) -> dict[str, Any]:
+        """Answer what `_publish` would do. It takes as long, and so counts towards the rate, but needs no room."""
+        assert self.dry_run is not None  # noqa: S101 (for the type checker: it is called in dry runs only)
+        await self.limits.admit(self.change.caller, utc_now(), makes_room=True)
+        return {"line": number} | await self.dry_run.line(sent.model, self._change(number, sent))
+
+    def _change(self, number: int, sent: Sent[ArticleDraft]) -> Change:
+        change = replace(self.change, fingerprint=fingerprint(sent.raw))
+        if self.key is None or sent.model.external_id is not None:
+            return change
+        repeatable = Repeatable(change.caller.account, "POST", f"{PATH}/batch", f"{self.key} {number}")
+        return replace(change, repeatable=repeatable)
+
+
+def _forget(latest: "dict[str, asyncio.Task[bytes]]", external_id: str, done: "asyncio.Task[bytes]") -> None:
+    if latest.get(external_id) is done:
+        del latest[external_id]
+
+
+async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answers: Spool) -> None:
+    """Write the answers in their order; those that are complete already together, for each write wakes up the reader."""
+    ready: list[bytes] = []
+    while (task := await in_flight.get()) is not None:
+        if ready and not task.done():
+            await answers.write(b"".join(ready))
+            ready.clear()
+        ready.append(await task)
+        if in_flight.empty():
+            await answers.write(b"".join(ready))
+            ready.clear()
+    if ready:
+        await answers.write(b"".join(ready))
+    await answers.complete()
+
+
+def _shown(done: Done) -> dict[str, Any]:
+    address = {"url": done.view["url"]} if "url" in done.view else {}
+    return {"version": done.view["version"], **address, "effect": done.effect}
+
+
+def _refused(number: int, problem: Problem) -> dict[str, Any]:
+    return {"line": number, "status": problem.status, "error": problem.document()}

@@ -1,0 +1,99 @@
+"""The publishers' API: many articles in one request."""
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from newswire.auth.accounts import Caller, authorised
+from newswire.auth.accounts import Scope as KeyScope
+from newswire.http.problem_responses import problems
+from newswire.http.request_parsing import check_media_type, check_single_headers, idempotency_key, scalar_params
+from newswire.observability import telemetry
+from newswire_ingest.articles.api import IDEMPOTENCY_KEY
+from newswire_ingest.articles.batch import Batch, LineAnswer
+from newswire_ingest.articles.dry_run import DryRun
+from newswire_ingest.articles.ndjson import MEDIA_TYPE
+from newswire_ingest.articles.service import PATH, Change, Editor
+from newswire_ingest.articles.spool import Spool
+from newswire_ingest.limits.limits import Limits
+
+_BODY = {
+    "required": True,
+    "description": "One article a line, each of at most 1 MiB; blank lines count but are skipped",
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ArticleDraft"}}},
+}
+_ANSWERS = {
+    "description": "A line like this for every line that is not blank, in their order",
+    "content": {MEDIA_TYPE: {"schema": LineAnswer.model_json_schema()}},
+}
+
+
+class BatchWanted(BaseModel):
+    """The parameters of a batch."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    silent: Annotated[bool, Field(description="`silent` for the lines that do not say")] = False
+    dry_run: Annotated[bool, Field(description="answer what each line would do, and write nothing")] = False
+
+
+async def _ndjson(request: Request) -> None:
+    check_media_type(request, MEDIA_TYPE)
+    check_single_headers(request)
+    scalar_params(request.query_params, tuple(BatchWanted.model_fields))
+
+
+def router(editor: Editor, limits: Limits) -> APIRouter:
+    """Make the route over an editor. It is the lines that count towards the limits, not the request."""
+    routes = APIRouter(prefix=PATH, tags=["publishing"])
+
+    @routes.post(
+        "/batch",
+        response_class=Response,
+        summary="Publish many articles, one a line",
+        responses={200: _ANSWERS, **problems("unsupported-media-type")},
+        openapi_extra={"parameters": [IDEMPOTENCY_KEY], "requestBody": _BODY},
+    )
+    async def batch(
+        request: Request,
+        caller: Annotated[Caller, Depends(authorised(KeyScope.PUBLISH, rechecked=True))],
+        _: Annotated[None, Depends(_ndjson)],
+        wanted: Annotated[BatchWanted, Query()],
+    ) -> Response:
+        change = Change(caller, "", telemetry.traceparent(request.headers.get("traceparent")))
+        dry_run = DryRun(editor, limits) if wanted.dry_run else None
+        return _Answers(request, Batch(editor, limits, change, idempotency_key(request), wanted.silent, dry_run))
+
+    return routes
+
+
+class _Answers(Response):
+    """Answers while the request is still being read. (The framework's own listens for the client's going, and so would take the
+    body's chunks away.)"""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(self, request: Request, batch: Batch) -> None:
+        super().__init__(headers={"Cache-Control": "no-store"})
+        del self.headers["content-length"]
+        self._request = request
+        self._batch = batch
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        answers = Spool()
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._batch.publish(self._request.stream(), answers))
+                while data := await answers.read():
+                    await send({"type": "http.response.body", "body": data, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except* ClientDisconnect:
+            pass  # nobody listens; what was not answered can be sent again
+        finally:
+            answers.close()

@@ -1,0 +1,111 @@
+"""What the lines of a batch would do, by the rules by which they are published; nothing is written."""
+
+from collections import OrderedDict
+from typing import Any, Final
+
+import orjson
+
+from newswire.article import ArticleDraft, Status
+from newswire.storage.article_records import Head, pack, unpack
+from newswire_ingest.articles.publishing import utc_now
+from newswire_ingest.articles.service import Change, Editor, Found, Plan
+from newswire_ingest.content.content import changed, rfc3339
+from newswire_ingest.limits.limits import Limits
+
+MAX_REMEMBERED_BYTES: Final = 64 * 1024 * 1024
+"""What earlier lines would have made of their articles is remembered up to here, for later lines about the same ones."""
+
+
+class DryRun:
+    """One dry run: what its earlier lines would have done counts for the later ones."""
+
+    def __init__(self, editor: Editor, limits: Limits) -> None:
+        self._editor = editor
+        self._limits = limits
+        self._articles: OrderedDict[str, tuple[Head, bytes]] = OrderedDict()
+        self._remembered_bytes = 0
+        self._created = 0
+
+    async def line(self, draft: ArticleDraft, change: Change) -> dict[str, Any]:
+        """Return what is answered to a line, its number left out.
+
+        Raises:
+            newswire.http.problems.Problem: the line would be refused.
+        """
+        if change.repeatable and (before := await self._editor.repeated(change)):
+            return _answer("unchanged", before.article_id, before.view["version"])
+        foreseen = self._foreseen(draft.external_id)
+        plan = await self._editor.plan(draft, change, foreseen)
+        if plan.effect == "created":
+            await self._within_quota(change)
+        version = 0 if plan.version.due is not None else plan.version.number
+        if draft.external_id is not None and plan.effect != "unchanged":
+            self._remember(draft.external_id, _head_after(plan, change), plan.version.document_json)
+        if plan.effect == "unchanged" and plan.found is not None:
+            version = plan.found.head.version
+        known = plan.found.head.id if plan.found is not None else ""
+        return _answer(plan.effect, known, version, _changed_by(plan) if plan.effect == "updated" else None)
+
+    async def _within_quota(self, change: Change) -> None:
+        now = utc_now()
+        left = await self._limits.left_today(change.caller, now)
+        if left is not None and self._created >= left:
+            raise self._limits.over_quota(change.caller, now)
+        self._created += 1
+
+    def _foreseen(self, external_id: str | None) -> Found | None:
+        remembered = self._articles.get(external_id) if external_id is not None else None
+        return Found(remembered[0], unpack(remembered[1])) if remembered else None
+
+    def _remember(self, external_id: str, head: Head, document: bytes) -> None:
+        if before := self._articles.pop(external_id, None):
+            self._remembered_bytes -= len(before[1])
+        self._articles[external_id] = head, pack(document)
+        self._remembered_bytes += len(self._articles[external_id][1])
+        while self._remembered_bytes > MAX_REMEMBERED_BYTES:
+            _, (_, forgotten) = self._articles.popitem(last=False)
+            self._remembered_bytes -= len(forgotten)
+
+
+def _answer(effect: str, article_id: str, version: int, changes: list[str] | None = None) -> dict[str, Any]:
+    answer: dict[str, Any] = {"status": 201 if effect == "created" else 200, "version": version, "effect": effect}
+    if article_id:
+        answer["id"] = article_id
+    if changes is not None:
+        answer["changed"] = changes
+    return answer | {"dry_run": True}
+
+
+def _changed_by(plan: Plan) -> list[str]:
+    document = plan.version.document
+    if "changed" in document:
+        return list(document["changed"])
+    if plan.found is None or plan.found.document is None:
+        return []
+    head = plan.found.head
+    due = rfc3339(plan.version.due) if plan.version.due is not None else None
+    moved = ["embargo_until"] if due != head.embargo_until else []
+    before = orjson.loads(plan.found.document)
+    silent = ["silent"] if before.get("silent", False) != document["silent"] else []
+    return changed(before, document) + moved + silent
+
+
+def _head_after(plan: Plan, change: Change) -> Head:
+    """Return the head that the article would have once the plan was carried out."""
+    version, document = plan.version, plan.version.document
+    due = rfc3339(version.due) if version.due is not None else None
+    before = plan.found.head if plan.found is not None else None
+    return Head(
+        id=version.id,
+        status=Status.SCHEDULED if due else Status.PUBLISHED,
+        version=0 if due else version.number,
+        revision=(before.revision if before else 0) + 1 if due else 0,
+        publisher=document["publisher"],
+        external_id=document.get("external_id"),
+        fingerprint=before.fingerprint if before else change.fingerprint,
+        tombstone=None,
+        published_at=document["published_at"],
+        updated_at=document["updated_at"],
+        source_version=document.get("source_version"),
+        embargo_until=due,
+    )

@@ -1,0 +1,49 @@
+"""Function calls of concurrent requests sent to Redis together: one round trip and one wake-up for all that wait."""
+
+import asyncio
+from typing import Any
+
+from newswire.storage.redis_functions import Argument, Call, FunctionLibrary
+
+MOST_AT_ONCE = 64
+
+
+class Together:
+    """Calls functions of a library. Each call is atomic by itself; sharing a round trip joins them in nothing else."""
+
+    def __init__(self, functions: FunctionLibrary) -> None:
+        self._functions = functions
+        self._waiting: list[tuple[Call, asyncio.Future[Any]]] = []
+        self._sender: asyncio.Task[None] | None = None
+
+    async def call(self, function: str, keys: list[str], args: list[Argument]) -> Any:
+        """Call a function and return its answer."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append(((function, keys, args), answer))
+        if self._sender is None or self._sender.done():
+            self._sender = asyncio.create_task(self._send())
+        return await answer
+
+    async def _send(self) -> None:
+        while self._waiting:
+            sent, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            try:
+                answers = await self._functions.call_all([call for call, _ in sent])
+            except BaseException as error:
+                for _, answer in sent:
+                    if not answer.done():
+                        answer.set_exception(error if isinstance(error, Exception) else ConnectionError("stopped"))
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                for (_, answer), value in zip(sent, answers, strict=True):
+                    _settle(answer, value)
+
+
+def _settle(answer: "asyncio.Future[Any]", value: Any) -> None:
+    if answer.done():  # whoever asked has gone
+        return
+    if isinstance(value, Exception):
+        answer.set_exception(value)
+    else:
+        answer.set_result(value)

@@ -1,0 +1,171 @@
+"""From what a publisher sent to what goes on record: the version document, the tombstone, and their events."""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from unicodedata import category
+from urllib.parse import quote
+
+import orjson
+
+from newswire.article import ArticleDraft, Status, Tombstone
+from newswire.events import PUBLISHED, RETRACTED, SCHEMA_URN, ArticlePublished, ArticleRetracted, Kind, event, source
+from newswire.text.folding import fold
+from newswire_ingest.content.content import changed, content, rfc3339
+from newswire_ingest.content.sanitised_body import SanitisedBody
+
+LONGEST_SLUG = 80
+_ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
+ABOUT = ("version", "kind", "changed", "updated_at", "correction_note")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What is to be written of an article: its next version, or what will be version 1 when it is due."""
+
+    id: str
+    number: int
+    document: dict[str, Any]
+    event_head: bytes
+    """The event up to its data, which is the document."""
+    due: datetime | None = None
+    respelt: frozenset[str] = frozenset()
+    """Which labels are not spelled as they were sent: `newswire_ingest.labels.repository.Spelt`."""
+    mark: str = field(default_factory=lambda: new_mark())
+    """Tells this writing from every other."""
+
+    @property
+    def document_json(self) -> bytes:
+        """The data of the event, and what is kept of this version."""
+        return orjson.dumps(self.document)
+
+    @property
+    def about(self) -> bytes:
+        """What a list of versions says of this one."""
+        return orjson.dumps({name: self.document[name] for name in ABOUT if name in self.document})
+
+
+def is_article_id(text: str) -> bool:
+    """Tell whether this could be an article's id: a ULID in lower case."""
+    return _ID.fullmatch(text) is not None
+
+
+def new_mark() -> str:
+    """Make a mark by which the store knows a call that the client library sent again."""
+    return secrets.token_hex(8)
+
+
+def fingerprint(raw: dict[str, Any]) -> str:
+    """Return the SHA-256 over the canonical JSON of the members as they were sent."""
+    return hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def due_after(draft: ArticleDraft, now: datetime) -> datetime | None:
+    """Return when a draft is to be published, if not at once."""
+    return draft.embargo_until if draft.embargo_until is not None and draft.embargo_until > now else None
+
+
+def next_version(
+    draft: ArticleDraft,
+    *,
+    id_: str,
+    publisher: str,
+    site: str,
+    now: datetime,
+    traceparent: str,
+    number: int = 1,
+    earlier: dict[str, Any] | None = None,
+    first_published: str | None = None,
+    corrects: bool = False,
+    body: SanitisedBody | None = None,
+) -> Version:
+    """Make a version of an article: the first, or the one after ``earlier`` (None where that was erased).
+
+    An embargo that lies ahead makes version 1 with the embargo's time as the time of its publication.
+    """
+    due = due_after(draft, now)
+    moment = rfc3339(due or now)
+    kind = Kind.PUBLISHED if earlier is None else Kind.CORRECTED if corrects else Kind.UPDATED
+    document = {
+        "id": id_,
+        "version": number,
+        "revision": 0,
+        "status": Status.PUBLISHED.value,
+        "publisher": publisher,
+        "url": f"{site}/articles/{id_}/{slug(draft.title)}",
+        "published_at": first_published or moment,
+        **content(draft, body),
+        "updated_at": moment,
+        "kind": kind.value,
+        "silent": draft.silent,
+    }
+    if earlier is not None:
+        document["changed"] = changed(earlier, document)
+    head = {
+        "specversion": "1.0",
+        "id": f"{id_}.{number}",
+        "source": source(site, publisher),
+        "type": PUBLISHED,
+        "subject": id_,
+        "time": moment,
+        "datacontenttype": "application/json",
+        "dataschema": SCHEMA_URN + PUBLISHED,
+        "traceparent": traceparent,
+    }
+    return Version(id_, number, document, orjson.dumps(head)[:-1] + b',"data":', due)
+
+
+def tombstone(last: ArticlePublished, reason: str | None, now: datetime) -> Tombstone:
+    """Return what remains of an article whose last version this is."""
+    return Tombstone(
+        id=last.id,
+        version=last.version,
+        publisher=last.publisher,
+        external_id=last.external_id,
+        reason=reason,
+        category=last.category,
+        topics=last.topics,
+        authors=last.authors,
+        language=last.language,
+        retracted_at=now,
+    )
+
+
+def retraction_event(remains: Tombstone, *, site: str, traceparent: str) -> bytes:
+    """Return the event that says that an article was withdrawn."""
+    return event(
+        RETRACTED,
+        ArticleRetracted.model_validate(remains.model_dump()),
+        id_=f"{remains.id}.{remains.version}.retracted",
+        source=source(site, remains.publisher),
+        subject=remains.id,
+        time=remains.retracted_at,
+        traceparent=traceparent,
+    ).to_json()
+
+
+def slug(title: str) -> str:
+    """Return a title as the readable part of an address."""
+    words = "-".join("".join(sign if _in_slugs(sign) else " " for sign in fold(title)).split())
+    end = LONGEST_SLUG
+    while 0 < end < len(words) and _is_mark(words[end]):  # a letter is not cut from its marks
+        end -= 1
+    return quote(words[:end].rstrip("-") or "article")
+
+
+def _in_slugs(sign: str) -> bool:
+    return sign.isalnum() or _is_mark(sign)
+
+
+def _is_mark(sign: str) -> bool:
+    """Tell whether a sign is part of the letter before it, such as a vowel in Devanagari or Thai."""
+    return category(sign).startswith("M")
+
+
+def utc_now() -> datetime:
+    """Return the time, to the millisecond that events and records carry."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -1,0 +1,344 @@
+"""The record of truth, written: every change is one atomic function inside Redis."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import orjson
+from redis.asyncio import Redis
+
+from newswire.article import Status
+from newswire.auth.accounts import Caller, record_name
+from newswire.auth.tombstone_readers import matching_entitlements, readers_field
+from newswire.keys import INGEST_SCHEMA, Keyspace
+from newswire.storage.article_records import Head, pack, read_head, unpack, version_document
+from newswire.storage.redis_functions import FunctionLibrary
+from newswire_ingest.articles.pipelined_calls import Together
+from newswire_ingest.articles.publishing import Version
+from newswire_ingest.content.content import rfc3339
+from newswire_ingest.labels.repository import label_lines
+
+TRIES = 5
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Verdict = Literal[
+    "OK",
+    "REPEAT",
+    "KEY_MISMATCH",
+    "EXTERNAL_TAKEN",
+    "STALE",
+    "REVOKED",
+    "CANCELLED",
+    "OVER_QUOTA",
+    "MISSPELT",
+    "TAKEN_DOWN",
+]
+Why = Literal["create", "upsert", "change"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a function answered; ``article_id`` where the verdict speaks of one."""
+
+    verdict: Verdict
+    article_id: str = ""
+    entry: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """How a repeat of a request is known: the client's key within its account, method and path."""
+
+    account: str
+    method: str
+    path: str
+    key: str
+
+    def digest(self) -> str:
+        """Return the name of its record."""
+        return hashlib.sha256(orjson.dumps([self.account, self.method, self.path, self.key])).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who sent a request, when, and how it is known should it come again. Every function of the store claims it first."""
+
+    caller: Caller
+    now: datetime
+    fingerprint: str
+    repeatable: Repeatable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An article that was published because it was due, and when it was to be."""
+
+    article_id: str
+    due: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many new articles an account may publish in a day (0: any number), and the name of their count."""
+
+    counter: str = ""
+    most: int = 0
+
+
+NO_QUOTA = Quota()
+
+
+def publishing_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
+    """Return the atomic functions of publishing, with what they count."""
+    return FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest.articles", "publish", "limits", "labels")
+
+
+class ArticleStore:
+    """Articles of all publishers in one Redis."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace, idempotency_lifetime: timedelta) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._lifetime = int(idempotency_lifetime.total_seconds())
+        self.functions = publishing_functions(redis, keys)
+        self.together = Together(self.functions)
+
+    async def load(self) -> None:
+        """Load the functions before the first request needs them."""
+        await self.functions.load()
+
+    async def create(self, version: Version, claim: Claim, quota: Quota = NO_QUOTA, *, upsert: bool = False) -> Outcome:
+        """Put a new article on record, and on the stream unless it is scheduled; or tell why that is not what happened.
+
+        A known ``external_id`` is a repeat where it was created with the same content; for an upsert only as long as that is
+        still all that was published of it.
+        """
+        return await self._write(version, claim, "", "upsert" if upsert else "create", revision=1, quota=quota)
+
+    async def change(self, version: Version, claim: Claim, head: Head) -> Outcome:
+        """Put the next version, or revision, of the article on record, if it still is in the state of this head."""
+        return await self._write(version, claim, head.state, "change", revision=head.revision + 1)
+
+    async def leave(self, claim: Claim, head: Head) -> Outcome:
+        """Write nothing but that this request was done."""
+        return await self._claim(claim, head.id, head.state)
+
+    async def repeated(self, claim: Claim) -> Outcome | None:
+        """Return what is known of a request that may be a repeat, or None where it is new."""
+        outcome = await self._claim(claim, "", "unknown") if claim.repeatable else None
+        return None if outcome is None or outcome.verdict == "STALE" else outcome
+
+    async def retract(
+        self, head: Head, claim: Claim, tombstone: bytes, event: bytes, mark: str, *, by_operator: bool = False
+    ) -> Outcome:
+        """Erase every version and stream entry of an article, and put its tombstone and the event in their place.
+
+        Which entitlements could read it is noted: who has one of them may learn that it was withdrawn.
+        """
+        keys = self._keys
+        readers = await matching_entitlements(self._redis, keys, head.id, head.version)
+        answer = await self.together.call(
+            "retract",
+            [
+                keys.article(head.id),
+                keys.stream,
+                keys.dead_letters_of(head.id),
+                self._key_of(claim),
+                self._idempotency(claim),
+                keys.articles,
+                keys.unindexed_retractions,
+                keys.last_erasure,
+                *(keys.version(head.id, number) for number in range(1, head.version + 1)),
+            ],
+            [
+                *(head.state, tombstone, event, rfc3339(claim.now), claim.fingerprint),
+                *(INGEST_SCHEMA, self._lifetime, head.id, mark),
+                *(milliseconds(claim.now), self._labels),
+                *("operator" if by_operator else "", readers_field(head.version), readers),
+            ],
+        )
+        return _outcome(answer)
+
+    async def release(self, article_id: str) -> bool:
+        """Let a publisher publish an article again that an operator retracted; return whether one had."""
+        return bool(await self.together.call("release", [self._keys.article(article_id)], []))
+
+    async def cancel(self, head: Head, claim: Claim) -> Outcome:
+        """Take back a scheduled article: nothing of it remains."""
+        keys = self._keys
+        answer = await self.together.call(
+            "cancel",
+            [
+                keys.article(head.id),
+                keys.scheduled(head.id),
+                keys.due,
+                keys.articles,
+                keys.external(head.publisher),
+                self._key_of(claim),
+                self._idempotency(claim),
+                keys.last_erasure,
+            ],
+            [head.state, head.id, claim.fingerprint, INGEST_SCHEMA, self._lifetime, milliseconds(claim.now)],
+        )
+        return _outcome(answer)
+
+    async def publish_due(self, now: datetime, most: int) -> tuple[list[Due], float | None]:
+        """Publish the scheduled articles that are due, first those due first; hold those of accounts disabled at that time.
+
+        Return what went out, and when the next one is due (seconds since the epoch).
+        """
+        keys = self._keys
+        coming, *found = await self.together.call(
+            "publish_due",
+            [keys.due, keys.articles, keys.stream],
+            [int(now.timestamp() * 1000), most, keys.article(""), self._labels, keys.key("account", "")],
+        )
+        pairs = zip(found[::2], found[1::2], strict=True)
+        out = [Due(article_id.decode(), float(due) / 1000) for article_id, due in pairs]
+        return out, float(coming) / 1000 if coming else None
+
+    async def time(self) -> datetime:
+        """Return the time by the server's clock, the one clock that all processes share, to the millisecond."""
+        seconds, microseconds = await self._redis.time()
+        return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=microseconds // 1000 * 1000)
+
+    async def with_external_id(self, publisher: str, external_id: str) -> str | None:
+        """Return the id of the article that a publisher knows by its own id."""
+        found = await self._redis.hget(self._keys.external(publisher), external_id)
+        return found.decode() if found else None
+
+    async def find(self, article_id: str) -> tuple[Head, bytes | None] | None:
+        """Return an article's head and the document of its last version, or what will be its first; None once it is erased."""
+        head = await read_head(self._redis, self._keys, article_id)
+        for _ in range(TRIES):
+            if head is None or head.status is Status.RETRACTED:
+                break
+            document = await self._document(head)
+            if document is not None:
+                return head, document
+            head = await read_head(self._redis, self._keys, article_id)  # between the two reads it was changed
+        return (head, None) if head else None
+
+    async def find_all(self, article_ids: Sequence[str]) -> list[tuple[Head, bytes | None]]:
+        """Return those of these articles that there are, as `find` does."""
+        return [found for found in await asyncio.gather(*map(self.find, article_ids)) if found]
+
+    async def _document(self, head: Head) -> bytes | None:
+        if head.status is Status.PUBLISHED:
+            return await version_document(self._redis, self._keys, head.id, head.version)
+        revision, document = await self._redis.hmget(self._keys.scheduled(head.id), "revision", "document")
+        return unpack(document) if revision and int(revision) == head.revision else None
+
+    async def list_articles(
+        self, publisher: str, statuses: Sequence[Status], before: str | None, limit: int
+    ) -> list[str]:
+        """Return the ids of a publisher's articles, newest first, from before an id on."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for status in statuses:
+                name = self._keys.articles_of(publisher, status)
+                pipe.zrange(name, f"({before}" if before else "+", "-", desc=True, bylex=True, offset=0, num=limit)
+            found = await pipe.execute()
+        return sorted({article_id.decode() for ids in found for article_id in ids}, reverse=True)[:limit]
+
+    async def list_versions(self, article_id: str, newest: int, oldest: int) -> list[dict[str, Any]]:
+        """Return what is said of these versions, newest first; erased ones are left out."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for number in range(newest, oldest - 1, -1):
+                pipe.hget(self._keys.version(article_id, number), "about")
+            found = await pipe.execute()
+        return [orjson.loads(about) for about in found if about]
+
+    async def version(self, article_id: str, number: int) -> bytes | None:
+        """Return one version's document, or None where it was erased or never was."""
+        return await version_document(self._redis, self._keys, article_id, number)
+
+    async def _write(
+        self, version: Version, claim: Claim, state: str, why: Why, revision: int, quota: Quota = NO_QUOTA
+    ) -> Outcome:
+        due, document = version.due, version.document
+        sent = self._said(claim, version.id, state) | {
+            "mark": version.mark,
+            "quota": str(quota.most),
+            "external": document.get("external_id", ""),
+            "why": why,
+            "what": "schedule" if due else "publish",
+            "number": str(revision if due else version.number),
+            "source_version": str(document.get("source_version", "")),
+            "published_at": document["published_at"],
+        }
+        if due:
+            sent |= {"due": rfc3339(due), "due_ms": str(milliseconds(due))}
+        keys = [*self._keys_of(claim, version.id, self._keys.version(version.id, version.number)), quota.counter]
+        data = version.document_json
+        texts = (
+            version.event_head,
+            data,
+            version.about,
+            pack(data),
+            self._labels,
+            label_lines(document, version.respelt),
+        )
+        return _outcome(await self.together.call("write", keys, [orjson.dumps(sent), *texts]))
+
+    async def _claim(self, claim: Claim, article_id: str, state: str) -> Outcome:
+        sent = self._said(claim, article_id, state) | {"external": "", "why": "change", "what": "nothing"}
+        return _outcome(await self.together.call("write", self._keys_of(claim, article_id, ""), [orjson.dumps(sent)]))
+
+    def _said(self, claim: Claim, article_id: str, state: str) -> dict[str, str]:
+        """Return what the function is told in any case; strings, since Lua's numbers are not exact."""
+        return {
+            "id": article_id,
+            "state": state,
+            "fp": claim.fingerprint,
+            "publisher": claim.caller.account,
+            "key": claim.caller.key_id,
+            "now": rfc3339(claim.now),
+            "ms": str(milliseconds(claim.now)),
+            "schema": str(INGEST_SCHEMA),
+            "lifetime": str(self._lifetime),
+            "prefix": self._keys.article(""),
+        }
+
+    def _keys_of(self, claim: Claim, article_id: str, version: str) -> list[str]:
+        keys = self._keys
+        return [
+            keys.article(article_id),
+            version,
+            self._idempotency(claim),
+            keys.external(claim.caller.account),
+            keys.articles,
+            keys.due,
+            keys.stream,
+            record_name(keys, claim.caller.key_id),
+        ]
+
+    @property
+    def _labels(self) -> str:
+        return self._keys.key("labels", "")
+
+    def _key_of(self, claim: Claim) -> str:
+        """Return the record of the key that a function checks once more; '' for the command line, which has none."""
+        return record_name(self._keys, claim.caller.key_id) if claim.caller.key_id else ""
+
+    def _idempotency(self, claim: Claim) -> str:
+        return self._keys.key("idempotency", claim.repeatable.digest()) if claim.repeatable else ""
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a time as Redis scores hold it: ms since the epoch, what lies between two of them counting as the later."""
+    return -((moment - _EPOCH) // -timedelta(milliseconds=1))
+
+
+def _outcome(answer: list[Any]) -> Outcome:
+    verdict: Verdict = answer[0].decode()
+    match verdict:
+        case "REPEAT" | "EXTERNAL_TAKEN" | "CANCELLED":
+            return Outcome(verdict, article_id=answer[1].decode())
+        case "OK":
+            return Outcome(verdict, entry=answer[1].decode())
+        case _:
+            return Outcome(verdict)

@@ -1,0 +1,44 @@
+"""Publishes scheduled articles when they are due. Every process of ingest does; the atomic function lets each out once."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from redis.exceptions import RedisError
+
+from newswire.concurrency.backoff import pause
+from newswire.observability import telemetry
+from newswire_ingest.articles.repository import ArticleStore
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 50
+LONGEST_SLEEP = 0.5
+"""Seconds: how late at most an article is noticed that was scheduled by another process, or after a clock was set."""
+
+
+async def keep_publishing(
+    store: ArticleStore, clock: Callable[[], Awaitable[datetime]], stopping: asyncio.Event
+) -> None:
+    """Publish what is due until stopping is set. An outage makes it late, never lost: what is overdue goes out in order."""
+    while True:
+        try:
+            sleep = await publish_due(store, clock)
+        except (RedisError, OSError) as error:
+            log.warning("scheduled articles cannot be published at the moment", extra={"reason": str(error)})
+            sleep = LONGEST_SLEEP
+        if await pause(stopping, sleep):
+            return
+
+
+async def publish_due(store: ArticleStore, clock: Callable[[], Awaitable[datetime]]) -> float:
+    """Publish all that is due, first those due first, and return after how many seconds to look again."""
+    while True:
+        now = await clock()
+        out, coming = await store.publish_due(now, AT_ONCE)
+        for article in out:
+            telemetry.published.labels("published").inc()
+            telemetry.embargo_lateness.observe(max(now.timestamp() - article.due, 0.0))
+        if len(out) < AT_ONCE and (coming is None or coming > now.timestamp()):
+            return LONGEST_SLEEP if coming is None else min(coming - now.timestamp(), LONGEST_SLEEP)

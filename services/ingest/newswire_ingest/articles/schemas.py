@@ -1,0 +1,108 @@
+"""What publishers are answered."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel
+
+from newswire.article import Article, Status, Tombstone
+from newswire.events import Kind
+from newswire.storage.article_records import Head
+
+_NOT_ANSWERED = ("text", "kind", "changed", "silent")
+
+
+class PublisherArticle(Article):
+    """An article as its publisher sees it. One that is scheduled has version 0, and counts its revisions from 1."""
+
+    text: str = ""
+    embargo_until: datetime | None = None
+    """When a scheduled article will be published."""
+    held: str | None = None
+    """``account_disabled``: the account was disabled when the article was due. It stays scheduled until you publish it
+    (``embargo_until: null``) or give it another time."""
+
+
+class ArticleListed(BaseModel):
+    """An article in a list: all but its body, or its tombstone."""
+
+    id: str
+    version: int
+    status: Status
+    publisher: str
+
+
+class ArticleList(BaseModel):
+    """Your articles, newest first."""
+
+    articles: list[ArticleListed]
+    next_cursor: str | None
+
+
+class VersionListed(BaseModel):
+    """A version in a list. ``changed`` names the members in which it differs from the one before."""
+
+    version: int
+    kind: Kind
+    changed: list[str] = []
+    updated_at: datetime
+    correction_note: str | None = None
+
+
+class VersionList(BaseModel):
+    """The versions of an article that can be read, newest first."""
+
+    versions: list[VersionListed]
+    next_cursor: str | None
+
+
+class ArticleVersion(Article):
+    """A version as it was published."""
+
+    kind: Kind
+    changed: list[str] = []
+    silent: bool = False
+
+
+class Cancelled(BaseModel):
+    """A scheduled article that was taken back before it was due."""
+
+    id: str
+    status: Literal["cancelled"] = "cancelled"
+
+
+def published(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a version document as its publisher sees it."""
+    return {name: value for name, value in document.items() if name not in _NOT_ANSWERED}
+
+
+def version(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a version document as it was published, and how it came to be."""
+    return {name: value for name, value in document.items() if name != "text"}
+
+
+def scheduled(document: dict[str, Any], revision: int, due: str, updated_at: str | None) -> dict[str, Any]:
+    """Return the document of an article that is not out yet as its publisher sees it."""
+    place: dict[str, Any] = {"version": 0, "revision": revision, "status": Status.SCHEDULED.value, "embargo_until": due}
+    if updated_at is not None:
+        place["updated_at"] = updated_at
+    return published(document) | place
+
+
+def retracted(tombstone: Tombstone) -> dict[str, Any]:
+    """Return what remains of an article."""
+    return tombstone.model_dump(mode="json", exclude_none=True)
+
+
+def view(head: Head, document: bytes | None) -> dict[str, Any]:
+    """Return an article as it is now; it has a document as long as it is not retracted."""
+    if document is None:
+        if head.tombstone is None:
+            raise ValueError(f"article {head.id} has neither a document nor a tombstone")
+        shown = retracted(head.tombstone)
+        return shown if head.retracted_by is None else shown | {"retracted_by": head.retracted_by}
+    if head.status is Status.SCHEDULED and head.embargo_until is not None:
+        shown = scheduled(orjson.loads(document), head.revision, head.embargo_until, head.updated_at)
+        return shown if head.held is None else shown | {"held": head.held}
+    return published(orjson.loads(document))

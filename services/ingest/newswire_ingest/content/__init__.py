@@ -1,0 +1,1 @@
+"""Article HTML made safe, and the language of a text."""

@@ -1,0 +1,60 @@
+"""From what a publisher sent to the members of a version document that hold its content."""
+
+import re
+from datetime import datetime
+from typing import Any, Final
+
+from newswire.article import ArticleDraft
+from newswire_ingest.content.language import FEWEST_WORDS, detect
+from newswire_ingest.content.sanitise import word_count
+from newswire_ingest.content.sanitised_body import SanitisedBody, sanitised_body
+
+NOT_CONTENT: Final = frozenset(("embargo_until", "embargo_lifted", "silent"))
+"""Members of a draft that say what to do with it."""
+SENT: Final = tuple(name for name in ArticleDraft.model_fields if name not in NOT_CONTENT)
+"""Members of a document that a publisher sends: what is compared when a version is followed by another."""
+WORDS_A_MINUTE = 230
+_WRITTEN_WITHOUT_SPACES: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
+
+
+def content(draft: ArticleDraft, body: SanitisedBody | None = None) -> dict[str, Any]:
+    """Return what is stored of a draft: made safe, measured, its language found where it is not said.
+
+    A server hands in the ``body`` that `newswire_ingest.content.body_sanitiser` made; without it, it is made here and now.
+
+    Raises:
+        MarkupLimitError: the structure of the body is over a limit.
+    """
+    body = body or sanitised_body(draft.body, draft.canonical_url)
+    text = body.text
+    stored = draft.model_dump(mode="json", exclude_none=True, exclude={*NOT_CONTENT, "body", "published_at"})
+    words = word_count(text)
+    read_as = words if text.isascii() else words + sum(map(len, _WRITTEN_WITHOUT_SPACES.findall(text))) // 2
+    if draft.language is None:
+        found = detect(text) if read_as >= FEWEST_WORDS else None
+        stored["language"] = found or "und"
+        if found:
+            stored["language_detected"] = True
+    if draft.published_at is not None:
+        stored["published_at"] = rfc3339(draft.published_at)
+    minutes = -(-read_as // WORDS_A_MINUTE)
+    return {**stored, "body": body.html, "text": text, "word_count": words, "reading_minutes": minutes}
+
+
+def draft_members(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a stored document as its publisher could have sent it: what a merge patch is applied to."""
+    found = {name: document[name] for name in SENT if name in document}
+    if document.get("language_detected") or found.get("language") == "und":
+        found.pop("language", None)
+    return found
+
+
+def changed(earlier: dict[str, Any], later: dict[str, Any]) -> list[str]:
+    """Return the members in which two documents differ, of those that a publisher sends."""
+    return [name for name in SENT if (earlier.get(name) or None) != (later.get(name) or None)]
+
+
+def rfc3339(moment: datetime) -> str:
+    """Return a UTC time as documents carry it: no fraction, milliseconds or microseconds, whatever it needs."""
+    precision = "milliseconds" if moment.microsecond and moment.microsecond % 1000 == 0 else "auto"
+    return moment.isoformat(timespec=precision).replace("+00:00", "Z")

@@ -1,0 +1,87 @@
+"""Which categories and topics there are, for everybody who reads; and merging them, for operators."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from newswire.auth.accounts import Caller, reader
+from newswire.http.pagination import LARGEST_PAGE, described, json_answer
+from newswire.http.problem_responses import problems
+from newswire.http.problems import not_found, problem
+from newswire.http.read_limits import Cost, charged
+from newswire.http.request_parsing import Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.validation.fields import Label
+from newswire_ingest.accounts.keys_api import Admin
+from newswire_ingest.labels.repository import Kind, Taxonomy
+
+
+class LabelView(BaseModel):
+    """A category or topic, and how many published articles carry it."""
+
+    value: str
+    count: int
+
+
+class TaxonomyView(BaseModel):
+    """The most frequent categories and topics, the most frequent first."""
+
+    categories: list[LabelView]
+    topics: list[LabelView]
+
+
+class Merger(BaseModel):
+    """Which label is to be written as which other one from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind = "topic"
+    old: Label
+    new: Label
+
+
+class MergerView(BaseModel):
+    """What new versions carry in place of the old label."""
+
+    kind: Kind
+    old: str
+    new: str
+
+
+def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
+    """Return the paths under ``/v1/topics``."""
+    routes = APIRouter(prefix="/v1/topics", tags=["categories and topics"])
+
+    @routes.get(
+        "",
+        response_model=TaxonomyView,
+        dependencies=[Depends(single_headers), Depends(charged(Cost.LISTING))],
+        summary="List categories and topics",
+        openapi_extra=described("limit"),
+    )
+    async def read(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:
+        if caller is not None and caller.entitlement is not None:
+            # The counts are of all articles; which labels others' articles carry is not for everybody.
+            detail = "this account reads a part of the articles only: the facets of GET /v1/search count its labels"
+            raise problem(403, "forbidden", detail, title="Forbidden")
+        params = scalar_params(request.query_params, ("limit",))
+        counts = await taxonomy.counts(limit_param(params.get("limit"), LARGEST_PAGE, LARGEST_PAGE))
+        labels = {kind: [asdict(label) for label in found] for kind, found in counts.items()}
+        return json_answer({"categories": labels["category"], "topics": labels["topic"]})
+
+    @routes.post(
+        "/merge",
+        response_model=MergerView,
+        summary="Write one category or topic as another from now on",
+        responses=problems("not-found"),
+    )
+    async def merge(caller: Admin, sent: Annotated[Sent[Merger], Depends(json_body(Merger))]) -> Response:
+        wanted = sent.model
+        new = await taxonomy.merge(wanted.kind, wanted.old, wanted.new)
+        if new is None:
+            raise not_found(wanted.kind)
+        return json_answer({"kind": wanted.kind, "old": wanted.old, "new": new})
+
+    return routes

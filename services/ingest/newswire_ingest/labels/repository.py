@@ -1,0 +1,143 @@
+"""Categories and topics keep the spelling in which an account used them first, whatever case, width or accents they come in later.
+
+Operators may merge two; that binds every account.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+
+from newswire.article import ArticleDraft
+from newswire.keys import Keyspace
+from newswire.storage.redis_functions import FunctionLibrary
+from newswire.text.folding import fold
+
+Kind = Literal["category", "topic"]
+KINDS: tuple[Kind, ...] = ("category", "topic")
+MAX_KNOWN_LABELS = 50_000
+MAX_SPELLINGS = 100
+"""Of one label: among how many spellings the commonest is looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A label, and how many published articles carry it."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spelt:
+    """A draft whose labels are written as its account writes them, or as operators merged them."""
+
+    draft: ArticleDraft
+    respelt: frozenset[str] = frozenset()
+    """Which of its labels were sent in another spelling, by kind and folded form."""
+
+
+class Taxonomy:
+    """The labels of one installation. What this process knows of them may be old: the publishing function checks it."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace, functions: FunctionLibrary) -> None:
+        self.names = keys.key("labels", "")
+        """What the names of the records of labels begin with."""
+        self._redis = redis
+        self._functions = functions
+        self._known: dict[tuple[str, str], str] = {}
+
+    async def spelt(self, draft: ArticleDraft, account: str, *, refresh: bool = False) -> Spelt:
+        """Return a draft with its labels as this account writes them; ``refresh`` where what this process knows was out of date."""
+        labels: list[tuple[Kind, str]] = [("topic", topic) for topic in draft.topics]
+        if draft.category is not None:
+            labels.append(("category", draft.category))
+        fields = [_field(kind, label) for kind, label in labels]
+        await self._learn(account, [field for field in fields if refresh or (account, field) not in self._known])
+        written = [self._known.get((account, field), label) for field, (_, label) in zip(fields, labels, strict=True)]
+        if written == [label for _, label in labels]:
+            return Spelt(draft)
+        respelt = frozenset(
+            _field(kind, new) for (kind, label), new in zip(labels, written, strict=True) if new != label
+        )
+        topics = list(
+            {fold(topic): topic for topic in written[: len(draft.topics)]}.values()
+        )  # a merger may make two one
+        category = written[-1] if draft.category is not None else None
+        return Spelt(draft.model_copy(update={"category": category, "topics": topics}), respelt)
+
+    async def counts(self, limit: int) -> dict[Kind, list[Count]]:
+        """Return the most frequent labels of each kind, the most frequent first, each spelled as most articles spell it."""
+        found: dict[Kind, list[Count]] = {}
+        for kind in KINDS:
+            forms = await self._redis.zrange(f"{self.names}forms:{kind}", 0, limit - 1, desc=True, withscores=True)
+            spellings = await self._commonest(kind, [form for form, _ in forms])
+            labels = [Count(spellings[form], int(score)) for form, score in forms if form in spellings]
+            found[kind] = sorted(labels, key=_by_count)
+        return found
+
+    async def merge(self, kind: Kind, old: str, new: str) -> str | None:
+        """Write a label as another one from now on; return how that is spelt, or None where no article carries the old one."""
+        arguments = [kind, fold(old), fold(new), new, self.names]
+        status, *spelling = await self._functions.call("merge_labels", [self.names + "merged"], [*arguments])
+        return spelling[0].decode() if status == b"OK" else None
+
+    async def _commonest(self, kind: Kind, forms: Sequence[bytes]) -> dict[bytes, str]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for form in forms:
+                pipe.zrangebylex(
+                    f"{self.names}spelled:{kind}", b"[" + form + b"\t", b"(" + form + b"\n", 0, MAX_SPELLINGS
+                )
+            members = await pipe.execute()
+        spellings = [[member.partition(b"\t")[2] for member in spelled] for spelled in members]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for several in spellings:
+                pipe.zmscore(self.names + kind, several or [b""])
+            scores = await pipe.execute()
+        return {
+            form: max(zip(several, counted, strict=True), key=lambda one: one[1] or 0)[0].decode()
+            for form, several, counted in zip(forms, spellings, scores, strict=True)
+            if several
+        }
+
+    async def _learn(self, account: str, fields: list[str]) -> None:
+        if not fields:
+            return
+        if len(self._known) > MAX_KNOWN_LABELS:
+            self._known.clear()
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(self.names + "merged", fields)
+            pipe.hmget(f"{self.names}of:{account}", fields)
+            merged, used = await pipe.execute()
+        for field, spelling, use in zip(fields, merged, used, strict=True):
+            if known := spelling or (use and use.partition(b"\t")[2]):
+                self._known[account, field] = known.decode()
+            else:
+                self._known.pop((account, field), None)
+
+
+def label_lines(document: dict[str, Any], respelt: frozenset[str]) -> str:
+    """Return the labels of a version as the publishing function takes them."""
+    category = document.get("category")
+    labels: list[tuple[Kind, str]] = [("category", category)] if category else []
+    labels += [("topic", topic) for topic in document.get("topics", [])]
+    fields = [(_field(kind, label), label) for kind, label in labels]
+    return "\n".join(f"{field}\t{label}\t{int(field in respelt)}" for field, label in fields)
+
+
+def stored_label_lines(stored: str) -> str:
+    """Return the labels that an article's head remembers as the publishing function takes them.
+
+    A line there holds kind, folded form and spelling; heads of older backups lack the folded form.
+    """
+    labels = [(line.partition("\t")[0], line.rpartition("\t")[2]) for line in stored.split("\n") if line]
+    return "\n".join(f"{kind}\t{fold(spelling)}\t{spelling}\t0" for kind, spelling in labels)
+
+
+def _field(kind: Kind, label: str) -> str:
+    return f"{kind}\t{fold(label)}"
+
+
+def _by_count(label: Count) -> tuple[int, str]:
+    return -label.count, fold(label.value)

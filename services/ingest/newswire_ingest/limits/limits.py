@@ -1,0 +1,139 @@
+"""Whether more may be published: a rate of requests a key, a quota of new articles an account and day, and room for them.
+
+Clients see where they stand by the headers of `newswire.http.rate_limits`.
+"""
+
+import math
+from datetime import UTC, datetime, time, timedelta
+
+from fastapi import Request
+
+from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.http.middleware import HEADERS
+from newswire.http.problems import Problem, problem, unavailable
+from newswire.http.rate_limits import RatePolicy, limit_headers
+from newswire.keys import Keyspace
+from newswire.storage.memory_guard import MemoryGuard
+from newswire_ingest.articles.pipelined_calls import Together
+from newswire_ingest.articles.publishing import utc_now
+from newswire_ingest.articles.repository import NO_QUOTA, Quota
+
+RETRY_WHEN_FULL = 30
+_HTTP = tuple[bytes, bytes]
+
+
+class Limits:
+    """The limits of publishing, by the settings and by what an account has of its own; 0 is none."""
+
+    def __init__(
+        self, together: Together, keys: Keyspace, room: MemoryGuard, publish_rate: float, daily_quota: int
+    ) -> None:
+        self._together = together
+        self._keys = keys
+        self._room = room
+        self._publish_rate = publish_rate
+        self._daily_quota = daily_quota
+
+    def quota(self, caller: Caller, now: datetime) -> Quota:
+        """Return how many new articles the caller's account may publish in this day."""
+        most = self._daily_quota_of(caller)
+        return Quota(self._counter(caller, now), most) if most else NO_QUOTA
+
+    def _daily_quota_of(self, caller: Caller) -> int:
+        return self._daily_quota if caller.daily_quota is None else caller.daily_quota
+
+    def _counter(self, caller: Caller, now: datetime) -> str:
+        return self._keys.key("quota", caller.account, now.date().isoformat())
+
+    async def admit(self, caller: Caller, now: datetime, *, makes_room: bool = False) -> list[_HTTP]:
+        """Take one request, or one line of a batch, off what the key may send.
+
+        Return the headers that tell where it stands, none without a limit. What ``makes_room`` is never refused for want of it.
+
+        Raises:
+            Problem: there is no room (503), or the key has sent as many as it may (429).
+        """
+        if self._room.full is not None and not makes_room:
+            raise unavailable(
+                "the store is full; nothing of this request is kept, send it again later", retry_after=RETRY_WHEN_FULL
+            )
+        rate = self._publish_rate if caller.publish_rate is None else caller.publish_rate
+        quota = self._daily_quota_of(caller)
+        if not rate and not quota:
+            return []
+        policy = RatePolicy.of_rate("publish", rate) if rate else None
+        allowed, left, milliseconds, counted = await self._together.call(
+            "spend",
+            [self._keys.key("rate", caller.key_id), self._counter(caller, now)],
+            [
+                int(now.timestamp() * 1000),
+                policy.quota if policy else 0,
+                policy.window * 1000 if policy else 0,
+            ],
+        )
+        seconds = math.ceil(milliseconds / 1000)
+        standings = [(policy, left, seconds)] if policy else []
+        if quota:
+            standings.append((_daily(quota), quota - counted, seconds_left(now)))
+        headers = limit_headers(standings)
+        if policy and not allowed:
+            raise problem(
+                429,
+                "rate-limited",
+                f"this key may send {policy.quota} publishing requests in {policy.window} s; try again in {seconds} s",
+                headers=headers | {"Retry-After": str(seconds)},
+                extra={"violated-policies": [policy.name]},
+            )
+        return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+    async def left_today(self, caller: Caller, now: datetime) -> int | None:
+        """Return how many more new articles the account may publish in this day; None where it has no quota."""
+        quota = self._daily_quota_of(caller)
+        if not quota:
+            return None
+        keys = [self._keys.key("rate", caller.key_id), self._counter(caller, now)]
+        *_, counted = await self._together.call("spend", keys, [int(now.timestamp() * 1000), 0, 0])
+        return max(quota - int(counted), 0)
+
+    def over_quota(self, caller: Caller, now: datetime) -> Problem:
+        """Say that an account has published as much as it may in a day (429)."""
+        quota = self._daily_quota_of(caller)
+        resets = _tomorrow(now).isoformat().replace("+00:00", "Z")
+        return problem(
+            429,
+            "quota-exceeded",
+            f"the {quota} new articles that this account may publish in a day are used up; there are new ones from {resets}",
+            title="Daily quota used up",
+            headers={"Retry-After": str(seconds_left(now))},
+            extra={"violated-policies": [_daily(quota).name], "resets_at": resets},
+        )
+
+
+_publisher = authorised(Scope.PUBLISH, rechecked=True)
+
+
+async def publishing(request: Request) -> Caller:
+    """Let publishers pass that stay within their limits, while there is room: the dependency of all that changes articles.
+
+    A retraction makes room.
+    """
+    caller = await _publisher(request)  # called, not depended on: solving a dependency costs more than this one does
+    limits: Limits = request.app.state.limits
+    request.scope[HEADERS] += await limits.admit(caller, utc_now(), makes_room=request.method == "DELETE")
+    return caller
+
+
+publishing.required_scopes = (Scope.PUBLISH,)  # type: ignore[attr-defined]
+
+
+def seconds_left(now: datetime) -> int:
+    """Return how many seconds the day has left, in UTC."""
+    return math.ceil((_tomorrow(now) - now).total_seconds())
+
+
+def _daily(quota: int) -> RatePolicy:
+    return RatePolicy("daily", quota, 86_400)
+
+
+def _tomorrow(now: datetime) -> datetime:
+    return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)

@@ -1,0 +1,71 @@
+"""What became of an article, for its publisher."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Request
+from pydantic import BaseModel
+from redis.asyncio import Redis
+from starlette.responses import Response
+
+from newswire.article import Status
+from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.http.pagination import json_answer
+from newswire.http.problems import not_found
+from newswire.http.request_parsing import scalar_params, single_headers
+from newswire.keys import Keyspace
+from newswire.storage.article_records import read_head
+from newswire_ingest.outcomes.repository import Outcomes
+
+
+class OutcomeView(BaseModel):
+    """What became of one version, or of a retraction. null: nothing is known of that yet, or not any more after 30 days."""
+
+    version: int
+    type: str
+    """``published`` (also updated and corrected), or ``retracted``."""
+    searchable_after_ms: float | None
+    """From publication to the moment readers found it; of a retraction: to the moment they no longer did."""
+    index: str | None
+    matched: int | None
+    """Subscriptions that its content matched."""
+    previously_matched: int | None
+    """Subscriptions that are told because they were sent an earlier version."""
+    delivered: int
+    pending: int | None
+    """Deliveries that wait or are tried again."""
+    dead: int
+    """Deliveries given up."""
+    superseded: int
+    """Deliveries that gave way to a later version."""
+    cancelled: int
+    """Deliveries that ended with their subscription, or with the article."""
+
+
+class OutcomeList(BaseModel):
+    """What became of an article's versions and retractions, newest first."""
+
+    id: str
+    outcomes: list[OutcomeView]
+
+
+def outcome_routes(outcomes: Outcomes, redis: "Redis", keys: Keyspace) -> APIRouter:
+    """Return the path ``/v1/articles/{id}/outcomes``."""
+    routes = APIRouter(tags=["publishing"])
+
+    @routes.get(
+        "/v1/articles/{article_id}/outcomes", response_model=OutcomeList, summary="See what became of an article"
+    )
+    async def read(
+        caller: Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))],
+        article_id: Annotated[str, Path(description="The id that publishing answered.")],
+        request: Request,
+        _: Annotated[None, Depends(single_headers)],
+    ) -> Response:
+        scalar_params(request.query_params, ())
+        head = await read_head(redis, keys, article_id)
+        hidden = head is not None and head.status is Status.SCHEDULED and not caller.sees_scheduled
+        if head is None or head.publisher != caller.account or hidden:
+            raise not_found("article of yours")
+        return json_answer({"id": head.id, "outcomes": await outcomes.of(head)})
+
+    return routes

@@ -1,0 +1,91 @@
+"""What became of an article: found by search after so long, told to so many. Read from the stream on which the services say it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from redis.asyncio import Redis
+
+from newswire.article import Status
+from newswire.asyncapi import OutcomeBatch
+from newswire.events import ArticleFannedOut, ArticleIndexed, DeliveriesProgressed
+from newswire.keys import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.messages import Message
+from newswire.storage.article_records import Head
+from newswire.storage.redis_functions import Argument, FunctionLibrary
+
+KEPT = timedelta(days=30)
+MOST_VERSIONS = 50
+"""So many of the newest versions are told of."""
+_ENDED = ("delivered", "dead", "superseded", "cancelled")
+
+
+class Outcomes:
+    """The outcomes of all articles: numbers only, nothing of their text or of who was told."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest.outcomes", "outcomes")
+
+    def subscribe(self, broker: EventBroker) -> None:
+        """Have a broker hand the outcomes over."""
+
+        @broker.subscriber(stream=broker.subscription(), title="outcomes_outcomes")
+        async def take(batch: OutcomeBatch) -> None:
+            """Ingest keeps the numbers, so that publishers see what became of their articles."""
+            await self.take(batch)
+
+    async def take(self, batch: Sequence[Message]) -> None:
+        """Note what a batch of the outcome stream says. May be given the same batch any number of times."""
+        for item in batch:
+            match item.payload:
+                case ArticleIndexed() as told:
+                    event = told.event or f"{told.id}.{told.version}"
+                    await self._note(event, "indexed", {"latency_ms": told.latency_ms, "index": told.index})
+                case ArticleFannedOut() as told:
+                    counts = {"matched": told.matched, "previously_matched": told.previously_matched}
+                    await self._note(told.event, "fanned_out", counts)
+                case DeliveriesProgressed() as told:
+                    await self._note(told.event, "progressed", {name: getattr(told, name) for name in _ENDED})
+                case _:
+                    pass
+
+    async def of(self, head: Head) -> list[dict[str, Any]]:
+        """Return what became of an article's newest versions and retractions, newest first."""
+        versions = range(head.version, max(head.version - MOST_VERSIONS, 0), -1)
+        events = [(version, type_) for version in versions for type_ in ("retracted", "published")]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for version, type_ in events:
+                event = f"{head.id}.{version}"
+                pipe.hgetall(self._record(event if type_ == "published" else f"{event}.retracted"))
+            found = await pipe.execute()
+        now = head.version, "retracted" if head.status is Status.RETRACTED else "published"
+        return [_shown(*event, fields) for event, fields in zip(events, found, strict=True) if fields or event == now]
+
+    async def _note(self, event: str, what: str, told: Mapping[str, Argument]) -> None:
+        kept = int(KEPT.total_seconds() * 1000)
+        await self._functions.call(
+            "note", [self._record(event)], [what, kept, *(part for pair in told.items() for part in pair)]
+        )
+
+    def _record(self, event: str) -> str:
+        return self._keys.key("outcome", event)
+
+
+def _shown(version: int, type_: str, fields: dict[bytes, bytes]) -> dict[str, Any]:
+    told = {name.decode(): value.decode() for name, value in fields.items()}
+    ended = {name: int(told.get(name, 0)) for name in _ENDED}
+    matched, previously = (int(told[name]) if name in told else None for name in ("matched", "previously_matched"))
+    due = None if matched is None else matched + (previously or 0)
+    return {
+        "version": version,
+        "type": type_,
+        "searchable_after_ms": float(told["latency_ms"]) if "latency_ms" in told else None,
+        "index": told.get("index"),
+        "matched": matched,
+        "previously_matched": previously,
+        **ended,
+        "pending": None if due is None else max(due - sum(ended.values()), 0),
+    }

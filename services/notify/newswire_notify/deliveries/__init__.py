@@ -1,0 +1,1 @@
+"""The queue of deliveries, their attempts, and what is kept of them."""

@@ -1,0 +1,295 @@
+"""The subscribers' API: what became of the deliveries of a subscription, and sending them again."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from newswire.auth.accounts import milliseconds
+from newswire.http.pagination import (
+    DATE_TIME,
+    LARGEST_PAGE,
+    PAGE,
+    described,
+    json_answer,
+    next_cursor,
+    place_after,
+    place_of,
+    position_sent,
+)
+from newswire.http.problem_responses import problems
+from newswire.http.problems import invalid, not_found, problem
+from newswire.http.request_parsing import Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.validation.fields import Moment
+from newswire_notify.deliveries.history import removed_early
+from newswire_notify.deliveries.queue import Queue
+from newswire_notify.deliveries.service import Deliveries, NotReplayed, State, Wanted
+from newswire_notify.fanout.backlog import Standing, replay_since, standing
+from newswire_notify.subscriptions.api import ENDED, PATH, Subscriber, owned
+from newswire_notify.subscriptions.repository import NotChanged, Subscriptions
+
+_TIME: TypeAdapter[datetime] = TypeAdapter(Moment)
+
+
+class AttemptMade(BaseModel):
+    """One attempt to deliver."""
+
+    time: datetime
+    attempt: int
+    status: int | None
+    latency_ms: float
+    error: str | None
+    """The stage that failed, and how."""
+    advice: str | None
+    """What can be done about it."""
+
+
+class AttemptView(AttemptMade):
+    """One attempt to deliver, and the first 4 KiB of what was answered."""
+
+    answer: str | None
+    """Null where nothing was, where the article has been retracted since, or where it was one of too many."""
+
+
+class AttemptList(BaseModel):
+    """The last attempts to make a delivery, oldest first."""
+
+    attempts: list[AttemptView]
+
+
+class DeliveryView(BaseModel):
+    """One event on its way to one endpoint; ``id`` is the ``webhook-id`` it carries."""
+
+    id: str
+    event: str
+    type: str
+    article: str
+    version: int
+    reason: str
+    state: State
+    created_at: datetime
+    due_at: datetime | None
+    ended_at: datetime | None
+    attempts: list[AttemptMade]
+
+
+class HistoryRemoved(BaseModel):
+    """Ended deliveries that were removed before the operator's retention, because they took too much memory."""
+
+    count: int
+    until: datetime
+    """When the newest of them had ended: all that ended later is kept for its whole time."""
+
+
+class DeliveryList(BaseModel):
+    """Deliveries of a subscription, newest first. A page may hold fewer than ``limit`` and still have a ``next_cursor``."""
+
+    deliveries: list[DeliveryView]
+    next_cursor: str | None
+    removed: HistoryRemoved | None
+    """Null where everything is listed that the retention promises."""
+
+
+class ReplayWanted(BaseModel):
+    """From when on all is to be sent again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: Moment
+
+
+class ReplayView(BaseModel):
+    """How far the events since a time have been gone through: for a replay, a start in the past, or what came during a pause."""
+
+    state: str
+    """``waiting``, ``running`` or ``done``."""
+    since: datetime
+    reached: datetime
+    """Of the events up to this time each has been looked at."""
+    looked_at: int
+    enqueued: int
+    """Deliveries."""
+    created_at: datetime
+    ended_at: datetime | None
+
+
+def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -> APIRouter:
+    """Return the paths of deliveries."""
+    routes = APIRouter(prefix=f"{PATH}/{{subscription_id}}", tags=["deliveries"])
+
+    @routes.get(
+        "/deliveries",
+        response_model=DeliveryList,
+        dependencies=[Depends(single_headers)],
+        summary="See what became of a subscription's deliveries",
+        responses=ENDED,
+        openapi_extra=described(
+            "cursor",
+            "limit",
+            state=("Only those in this state.", {"type": "string", "enum": list(State)}),
+            article="Only those about this article.",
+            since=("Only those made since this time (RFC 3339).", DATE_TIME),
+        ),
+    )
+    async def list_deliveries(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        params = scalar_params(request.query_params, ("cursor", "limit", "state", "article", "since"))
+        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        wanted = Wanted(
+            _state(params.get("state")),
+            params.get("article"),
+            _since(params.get("since")),
+            place_of(await position_sent(request, caller)),
+        )
+        await owned(subscriptions, caller, subscription_id)
+        page = await deliveries.of(subscription_id, limit, wanted)
+        removed = await removed_early(queue, subscription_id)
+        after = place_after(_at(page.next[0]), page.next[1]) if page.next else None
+        return json_answer(
+            {
+                "deliveries": page.rows,
+                "next_cursor": await next_cursor(request, caller, after),
+                "removed": removed.shown() if removed else None,
+            }
+        )
+
+    @routes.get(
+        "/deliveries/{delivery_id}",
+        response_model=DeliveryView,
+        dependencies=[Depends(single_headers)],
+        summary="See what became of one delivery",
+        responses=ENDED,
+    )
+    async def read(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        await owned(subscriptions, caller, subscription_id)
+        return json_answer(await _existing(subscription_id, delivery_id))
+
+    @routes.get(
+        "/deliveries/{delivery_id}/attempts",
+        response_model=AttemptList,
+        dependencies=[Depends(single_headers)],
+        summary="See each attempt to make a delivery, and what was answered",
+        responses=ENDED,
+    )
+    async def list_attempts(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        await owned(subscriptions, caller, subscription_id)
+        found = await deliveries.attempts(subscription_id, delivery_id)
+        if found is None:
+            raise not_found("delivery")
+        return json_answer({"attempts": found})
+
+    @routes.post(
+        "/deliveries/{delivery_id}/replay",
+        status_code=202,
+        response_model=DeliveryView,
+        dependencies=[Depends(single_headers)],
+        summary="Send a delivery again now, with the id that it has",
+        responses=problems("ended-by-operator", "not-replayed"),
+    )
+    async def replay_one(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        await owned(subscriptions, caller, subscription_id)
+        try:
+            if not await deliveries.replay(subscription_id, delivery_id):
+                raise not_found("delivery")
+        except NotReplayed as error:
+            detail = f"the delivery cannot be sent again: {error}"
+            raise problem(409, "not-replayed", detail, title="Not sent again") from None
+        return json_answer(await _existing(subscription_id, delivery_id), 202)
+
+    @routes.post(
+        "/deliveries/{delivery_id}/cancel",
+        response_model=DeliveryView,
+        dependencies=[Depends(single_headers)],
+        summary="Try a delivery no more; an attempt under way may still arrive",
+        responses=problems("ended-by-operator", "ended"),
+    )
+    async def cancel(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        await owned(subscriptions, caller, subscription_id)
+        ended = await deliveries.cancel(subscription_id, delivery_id)
+        found = await _existing(subscription_id, delivery_id)
+        if not ended and found["state"] != State.CANCELLED:
+            detail = f"the delivery has ended already: it is {found['state']}"
+            raise problem(409, "ended", detail, title="Ended already")
+        return json_answer(found)
+
+    @routes.post(
+        "/replay",
+        status_code=202,
+        response_model=ReplayView,
+        summary="Send all again since a time, in the background, with the ids that it had",
+        responses=problems("ended-by-operator", "not-replayed", "replay-running"),
+    )
+    async def replay_all(
+        caller: Subscriber, sent: Annotated[Sent[ReplayWanted], Depends(json_body(ReplayWanted))], subscription_id: str
+    ) -> Response:
+        found = await owned(subscriptions, caller, subscription_id)
+        try:
+            begun = await replay_since(queue, found, milliseconds(sent.model.since))
+        except NotChanged as error:
+            raise problem(409, "not-replayed", f"nothing can be sent again: {error}", title="Not sent again") from None
+        if not begun:
+            detail = "an earlier one is not done yet; read how far it is, and ask again then"
+            raise problem(409, "replay-running", detail, title="Replay running")
+        return json_answer(await _backlog(subscription_id), 202)
+
+    @routes.get(
+        "/replay",
+        response_model=ReplayView,
+        dependencies=[Depends(single_headers)],
+        summary="See how far the latest replay, start in the past or resumption has got",
+        responses=ENDED,
+    )
+    async def read_replay(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        await owned(subscriptions, caller, subscription_id)
+        return json_answer(await _backlog(subscription_id))
+
+    async def _existing(subscription_id: str, delivery_id: str) -> dict[str, Any]:
+        found = await deliveries.get(subscription_id, delivery_id)
+        if found is None:
+            raise not_found("delivery")
+        return found
+
+    async def _backlog(subscription_id: str) -> dict[str, Any]:
+        found = await standing(queue, subscription_id)
+        if found is None:
+            raise not_found("replay")
+        return _replay(found)
+
+    return routes
+
+
+def _replay(found: Standing) -> dict[str, Any]:
+    return ReplayView(
+        state=found.state,
+        since=_at(found.since),
+        reached=max(_at(found.reached), _at(found.since)),
+        looked_at=found.looked_at,
+        enqueued=found.enqueued,
+        created_at=_at(found.created),
+        ended_at=None if found.ended is None else _at(found.ended),
+    ).model_dump()
+
+
+def _at(moment_ms: int) -> datetime:
+    return datetime.fromtimestamp(moment_ms / 1000, UTC)
+
+
+def _state(sent: str | None) -> State | None:
+    try:
+        return None if sent is None else State(sent)
+    except ValueError:
+        raise invalid("state", f"is not one of: {', '.join(State)}", "send for example state=dead") from None
+
+
+def _since(sent: str | None) -> int | None:
+    if sent is None:
+        return None
+    try:
+        return milliseconds(_TIME.validate_python(sent))
+    except ValidationError:
+        raise invalid("since", "is not an RFC 3339 date-time", "send for example 2026-03-01T09:30:00Z") from None

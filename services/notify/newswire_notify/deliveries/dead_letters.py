@@ -1,0 +1,86 @@
+"""Deliveries that were given up: for the operator to look at, try again or drop. They never hold an article's text."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from redis.asyncio import Redis
+
+from newswire.keys import Keyspace
+from newswire_notify.deliveries.queue import Queue, read_attempt
+from newswire_notify.deliveries.service import NotReplayed, replay
+
+
+@dataclass(frozen=True, slots=True)
+class DeadDelivery:
+    """A delivery that was given up."""
+
+    id: str
+    subscription: str
+    event: str
+    article: str
+    version: int
+    attempts: int
+    error: str | None
+    ended: datetime
+
+
+class NoDeadDelivery(NotReplayed):
+    """There is no dead delivery with this id."""
+
+
+async def list_dead(
+    redis: "Redis", keys: Keyspace, limit: int = 1000, after: tuple[int, str] | None = None
+) -> list[DeadDelivery]:
+    """Return the dead deliveries, oldest first; those after one, by when it ended in ms and its id, where asked.
+
+    ``redis`` is the one of the deliveries.
+    """
+    name, first = keys.deliveries.key("deliveries", "dead"), 0
+    if after is not None:
+        rank = await redis.zrank(name, after[1])
+        first = await redis.zcount(name, "-inf", after[0]) if rank is None else rank + 1
+    ids: list[bytes] = await redis.zrange(name, first, first + limit - 1)
+    async with redis.pipeline(transaction=False) as pipe:
+        for delivery_id in ids:
+            pipe.hgetall(keys.deliveries.key("delivery", delivery_id.decode()))
+            pipe.lindex(keys.deliveries.key("delivery", delivery_id.decode(), "attempts"), -1)
+        found = await pipe.execute()
+    rows = zip(ids, found[::2], found[1::2], strict=True)
+    return [_dead(delivery_id.decode(), fields, last) for delivery_id, fields, last in rows if fields]
+
+
+async def retry(queue: Queue, delivery_id: str) -> None:
+    """Put a dead delivery back into its queue, as due now.
+
+    Raises:
+        NoDeadDelivery: there is no such one.
+        NotReplayed: its subscription is gone, or a later version of its article has taken its place.
+    """
+    if not await replay(queue, delivery_id, state="dead"):
+        raise NoDeadDelivery(f"there is no dead delivery {delivery_id}")
+
+
+async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:
+    """Forget a dead delivery for good; return whether there was one."""
+    key = keys.deliveries.key("delivery", delivery_id)
+    if not await redis.zrem(keys.deliveries.key("deliveries", "dead"), delivery_id):
+        return False
+    if subscription := await redis.hget(key, "subscription"):
+        await redis.zrem(keys.deliveries.key("deliveries", subscription.decode()), delivery_id)
+    await redis.delete(key, f"{key}:attempts")
+    return True
+
+
+def _dead(delivery_id: str, fields: dict[bytes, bytes], last: bytes | None) -> DeadDelivery:
+    record = last or fields.get(b"first")
+    attempt = read_attempt(record) if record else {}
+    return DeadDelivery(
+        id=delivery_id,
+        subscription=fields[b"subscription"].decode(),
+        event=fields[b"event"].decode(),
+        article=fields[b"article"].decode(),
+        version=int(fields[b"version"]),
+        attempts=int(fields[b"attempt"]),
+        error=attempt.get("error"),
+        ended=datetime.fromtimestamp(int(fields[b"ended"]) / 1000, UTC),
+    )

@@ -1,0 +1,96 @@
+"""The operators' API of deliveries that were given up, of all accounts."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+
+from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.http.pagination import (
+    LARGEST_PAGE,
+    PAGE,
+    described,
+    json_answer,
+    next_cursor,
+    place_after,
+    place_of,
+    position_sent,
+)
+from newswire.http.problem_responses import problems
+from newswire.http.problems import not_found, problem
+from newswire.http.request_parsing import limit_param, scalar_params, single_headers
+from newswire_notify.deliveries.dead_letters import NoDeadDelivery, drop, list_dead, retry
+from newswire_notify.deliveries.queue import Queue
+from newswire_notify.deliveries.service import NotReplayed
+
+PATH = "/v1/deadletters"
+
+Admin = Annotated[Caller, Depends(authorised(Scope.ADMIN))]
+
+
+class DeadLetterView(BaseModel):
+    """A delivery that was given up."""
+
+    id: str
+    subscription: str
+    event: str
+    article: str
+    version: int
+    attempts: int
+    error: str | None
+    """How the last attempt failed."""
+    ended: datetime
+
+
+class DeadLetterList(BaseModel):
+    """Deliveries that were given up, oldest first."""
+
+    deadletters: list[DeadLetterView]
+    next_cursor: str | None
+
+
+def router(queue: Queue) -> APIRouter:
+    """Return the paths of dead letters."""
+    routes = APIRouter(prefix=PATH, tags=["deliveries"], dependencies=[Depends(single_headers)])
+
+    @routes.get(
+        "",
+        response_model=DeadLetterList,
+        summary="List the deliveries that were given up",
+        openapi_extra=described("cursor", "limit"),
+    )
+    async def list_all(caller: Admin, request: Request) -> Response:
+        params = scalar_params(request.query_params, ("cursor", "limit"))
+        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        found = await list_dead(queue.redis, queue.keys, limit + 1, place_of(await position_sent(request, caller)))
+        last = found[limit - 1] if len(found) > limit else None
+        following = await next_cursor(request, caller, place_after(last.ended, last.id) if last else None)
+        return json_answer({"deadletters": [asdict(dead) for dead in found[:limit]], "next_cursor": following})
+
+    @routes.post(
+        "/{delivery_id}/retry",
+        status_code=202,
+        summary="Try a delivery again that was given up",
+        responses=problems("not-replayed"),
+    )
+    async def try_again(caller: Admin, delivery_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        try:
+            await retry(queue, delivery_id)
+        except NoDeadDelivery:
+            raise not_found("dead delivery") from None
+        except NotReplayed as error:
+            detail = f"the delivery cannot be tried again: {error}"
+            raise problem(409, "not-replayed", detail, title="Not sent again") from None
+        return Response(status_code=202)
+
+    @routes.delete("/{delivery_id}", status_code=204, summary="Forget a delivery that was given up")
+    async def forget(caller: Admin, delivery_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        if not await drop(queue.redis, queue.keys, delivery_id):
+            raise not_found("dead delivery")
+        return Response(status_code=204)
+
+    return routes

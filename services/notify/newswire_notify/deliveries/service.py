@@ -1,0 +1,207 @@
+"""What became of deliveries, as their subscriber may see it, and what may be done to them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from redis.asyncio import Redis
+
+from newswire.article import Status
+from newswire.keys import Keyspace
+from newswire.storage.redis_functions import Argument
+from newswire_notify.deliveries.queue import Queue, read_attempt
+
+PAGE = 100
+MAX_EXAMINED = 2000
+"""Deliveries that are read for one page at the most, however few of them were asked for."""
+ADVICE = {
+    413: 'the endpoint takes nothing as large as this; subscribe with "content": "summary", or let it take more',
+    401: "the endpoint wants credentials; send them by the channel's headers",
+    404: "there is nothing at this address; change the channel's url",
+}
+"""What the owner of an endpoint can do about a status that it answers."""
+
+
+class State(StrEnum):
+    """What a delivery is doing, or how it has ended."""
+
+    WAITING = "waiting"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which deliveries of a subscription are to be listed; times are ms since the epoch."""
+
+    state: State | None = None
+    article: str | None = None
+    since: int | None = None
+    after: tuple[int, str] | None = None
+    """The last one of the page before: when it was made, and its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryPage:
+    """Deliveries of a subscription, newest first, and the place after which there may be more."""
+
+    rows: list[dict[str, Any]]
+    next: tuple[int, str] | None
+
+
+class NotReplayed(Exception):
+    """A delivery cannot be sent again; the message says why."""
+
+
+async def replay(queue: Queue, delivery_id: str, *, subscription: str = "", state: str = "") -> bool:
+    """Send a delivery again, with the id that it has: as due now. Return whether there is one, of this state where asked.
+
+    Raises:
+        NotReplayed: its subscription is gone, or a later version of its article has taken its place.
+    """
+    arguments: list[Argument] = [queue.prefix, delivery_id, subscription, state, queue.now, queue.keep_ms]
+    match await queue.functions.call("replay", [], arguments):
+        case b"UNSUBSCRIBED":
+            raise NotReplayed("its subscription is gone or disabled")
+        case b"SUPERSEDED":
+            raise NotReplayed("a later version of its article has taken its place")
+        case answer:
+            return bool(answer == b"OK")
+
+
+class Deliveries:
+    """The deliveries of one namespace."""
+
+    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace) -> None:
+        self._queue = queue
+        self._redis = queue.redis
+        self._records = records
+        self._keys = keys
+
+    async def of(self, subscription_id: str, limit: int, wanted: Wanted | None = None) -> DeliveryPage:
+        """Return a subscription's newest deliveries, newest first: fewer than ``limit`` where much had to be passed over."""
+        wanted = wanted or Wanted()
+        after, examined = wanted.after, 0
+        rows: list[dict[str, Any]] = []
+        while examined < MAX_EXAMINED:
+            places = await self._places(subscription_id, after, wanted.since)
+            for row in await self._read(subscription_id, [identity for _, identity in places]):
+                if wanted.state in (None, row["state"]) and wanted.article in (None, row["article"]):
+                    if len(rows) == limit:
+                        return DeliveryPage(rows, _place_of(rows[-1]))
+                    rows.append(row)
+            if len(places) < PAGE:
+                return DeliveryPage(rows, None)
+            after, examined = places[-1], examined + len(places)
+        return DeliveryPage(rows, after)
+
+    async def _places(
+        self, subscription_id: str, after: tuple[int, str] | None, since: int | None
+    ) -> list[tuple[int, str]]:
+        """Return the next places of the list, newest first: when each delivery was made, and its id."""
+        name, newest, ahead = self._queue.key("deliveries", subscription_id), "+inf", 0
+        if after is not None:
+            newest = str(after[0])
+            together = await self._redis.zrange(name, newest, newest, byscore=True)
+            ahead = sum(1 for identity in together if identity.decode() >= after[1])
+        found = await self._redis.zrange(
+            name,
+            newest,
+            "-inf" if since is None else since,
+            byscore=True,
+            desc=True,
+            offset=ahead,
+            num=PAGE,
+            withscores=True,
+        )
+        return [(int(created), raw.decode()) for raw, created in found]
+
+    async def get(self, subscription_id: str, delivery_id: str) -> dict[str, Any] | None:
+        """Return one delivery, or None where the subscription has no such one."""
+        rows = await self._read(subscription_id, [delivery_id])
+        return rows[0] if rows else None
+
+    async def attempts(self, subscription_id: str, delivery_id: str) -> list[dict[str, Any]] | None:
+        """Return the last attempts to make a delivery, oldest first, and what was answered; None where there is no such one."""
+        found = await self.get(subscription_id, delivery_id)
+        if found is None:
+            return None
+        answers = await self._answers(found["article"])
+        return [_answered(delivery_id, attempt, answers) for attempt in found["attempts"]]
+
+    async def replay(self, subscription_id: str, delivery_id: str) -> bool:
+        """Send a delivery again; return whether the subscription has it.
+
+        Raises:
+            NotReplayed: it cannot be sent again.
+        """
+        return await replay(self._queue, delivery_id, subscription=subscription_id)
+
+    async def cancel(self, subscription_id: str, delivery_id: str) -> bool | None:
+        """Try a delivery no more; return whether it had not ended, or None where the subscription has no such one."""
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            delivery_id,
+            subscription_id,
+            self._queue.now,
+            self._queue.keep_ms,
+        ]
+        answer = await self._queue.functions.call("cancel", [], arguments)
+        return None if answer == b"MISSING" else bool(answer == b"OK")
+
+    async def _read(self, subscription_id: str, ids: Sequence[str]) -> list[dict[str, Any]]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for delivery_id in ids:
+                pipe.hgetall(self._queue.key("delivery", delivery_id))
+                pipe.lrange(self._queue.key("delivery", delivery_id, "attempts"), 0, -1)
+                pipe.zscore(self._queue.key("due", subscription_id), delivery_id)
+            found = await pipe.execute()
+        rows = zip(ids, found[::3], found[1::3], found[2::3], strict=True)
+        own = subscription_id.encode()
+        return [_shown(*row) for row in rows if row[1].get(b"subscription") == own]
+
+    async def _answers(self, article: str) -> dict[bytes, bytes]:
+        """Return what endpoints answered to an article, unless it is retracted: an answer may quote what it was sent."""
+        if await self._records.hget(self._keys.article(article), "status") == Status.RETRACTED.encode():
+            return {}
+        found: dict[bytes, bytes] = await self._redis.hgetall(self._queue.key("answers", article))
+        return found
+
+
+def _shown(delivery_id: str, fields: dict[bytes, bytes], attempts: list[bytes], due: float | None) -> dict[str, Any]:
+    first = [fields[b"first"]] if b"first" in fields else []
+    return {
+        "id": delivery_id,
+        "event": fields[b"event"].decode(),
+        "type": fields[b"type"].decode(),
+        "article": fields[b"article"].decode(),
+        "version": int(fields[b"version"]),
+        "reason": fields[b"reason"].decode(),
+        "state": fields[b"state"].decode(),
+        "created_at": _moment(int(fields[b"created"])),
+        "due_at": _moment(due) if due is not None else None,
+        "ended_at": _moment(int(fields[b"ended"])) if b"ended" in fields else None,
+        "attempts": [_attempt(read_attempt(attempt)) for attempt in [*first, *attempts]],
+    }
+
+
+def _place_of(row: dict[str, Any]) -> tuple[int, str]:
+    return round(datetime.fromisoformat(row["created_at"]).timestamp() * 1000), row["id"]
+
+
+def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
+    return attempt | {"time": _moment(attempt["time"] * 1000), "advice": ADVICE.get(attempt["status"])}
+
+
+def _answered(delivery_id: str, attempt: dict[str, Any], answers: dict[bytes, bytes]) -> dict[str, Any]:
+    answer = answers.get(f"{delivery_id}|{attempt['attempt']}".encode())
+    return attempt | {"answer": answer.decode() if answer is not None else None}
+
+
+def _moment(milliseconds: float) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,167 @@
+"""The fan-out: from an event to a delivery for everyone who is to be told.
+
+An event is handled when its plan is written; what the first chunk does not hold is left to the `Expansion`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from redis.asyncio import Redis
+
+from newswire.asyncapi import ArticleBatch
+from newswire.concurrency.offload import Deadline, Offload, OffloadError
+from newswire.events import ArticlePublished, ArticleRetracted
+from newswire.filters import Facts
+from newswire.http.cost_limits import INLINE_TEXT_BYTES
+from newswire.keys import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.messages import DependencyUnavailable, Message
+from newswire.storage.disk_erasure import note_erasure
+from newswire.storage.memory_guard import MemoryGuard
+from newswire.text.analysis import language_of
+from newswire_notify.deliveries.queue import Event, Expanded, Progress, Queue
+from newswire_notify.deliveries.worker import Worker
+from newswire_notify.fanout.expansion import CHUNK, announce
+from newswire_notify.fanout.matcher import Matcher
+from newswire_notify.webhooks.rendering import envelope
+
+ANALYSIS_SECONDS = 60.0
+"""For one article, whose text is at most 1 MiB: on a machine so busy that it takes longer, the batch is tried again."""
+TOGETHER = 16
+"""Events that share their round trips."""
+
+
+MAX_BATCH_RECORDS = 200
+"""Fewer than other consumers take: matching an event and queueing its deliveries may take long."""
+
+
+def subscribe(broker: EventBroker, fan_out: "FanOut", room: MemoryGuard) -> None:
+    """Have a broker hand the article events to the fan-out.
+
+    They wait while the Redis of the deliveries is full: what is queued there can still be delivered, and makes room.
+    """
+
+    @broker.subscriber(stream=broker.subscription(max_records=MAX_BATCH_RECORDS), title="articles_notify")
+    async def take(batch: ArticleBatch) -> None:
+        """Notify queues the deliveries to subscribers."""
+        if room.full is not None:
+            raise DependencyUnavailable(room.full)
+        await fan_out(batch)
+
+
+class FanOut:
+    """Handles batches of the article stream. May be given the same batch any number of times."""
+
+    def __init__(
+        self,
+        matcher: Matcher,
+        queue: Queue,
+        records: "Redis",
+        broker: EventBroker,
+        keys: Keyspace,
+        *,
+        clock: Callable[[], float],
+        workers: Sequence[Worker] = (),
+        left: Callable[[], None] = lambda: None,
+        chunk: int = CHUNK,
+    ) -> None:
+        self._matcher = matcher
+        self._queue = queue
+        self._records = records
+        self._broker = broker
+        self._keys = keys
+        self._clock = clock
+        self._workers = workers
+        self._left = left
+        self._chunk = chunk
+        self._analysing = Offload("fan-out", workers=1)
+
+    async def __call__(self, batch: Sequence[Message]) -> None:
+        """Enqueue the deliveries of every event of a batch."""
+        items = [item for item in batch if isinstance(item.payload, ArticlePublished | ArticleRetracted)]
+        published = (item.payload for item in items if isinstance(item.payload, ArticlePublished))
+        await self._matcher.prepare({language_of(article.language) for article in published})
+        for at in range(0, len(items), TOGETHER):
+            chosen = items[at : at + TOGETHER]
+            await self._fan_out(chosen, await self._analysed(chosen))
+
+    async def _analysed(self, items: Sequence[Message]) -> dict[str, Facts]:
+        """Analyse the long ones among some articles off the event loop; return what there is to know of them, by entry id."""
+        facts = {}
+        for item in items:
+            article = item.payload
+            if isinstance(article, ArticlePublished) and not article.silent and len(article.text) > INLINE_TEXT_BYTES:
+                try:
+                    facts[item.entry_id] = await self._analysing.run(partial(_analyse, article), ANALYSIS_SECONDS)
+                except OffloadError as error:
+                    raise DependencyUnavailable("a long article could not be analysed in time") from error
+        return facts
+
+    async def _fan_out(self, items: Sequence[Message], facts: Mapping[str, Facts]) -> None:
+        """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each.
+
+        Where a filter has changed since they were matched, they are matched again.
+        """
+        while items:
+            plans = [self._plan(item, facts.get(item.entry_id)) for item in items]
+            begun = await self._begin(plans)
+            decided = [(plan, got) for (plan, _), got in zip(plans, begun, strict=True) if got is not None]
+            if any(got.left for _, got in decided):
+                self._left()
+            # By id, for the same event may stand in a batch twice.
+            whole = {
+                plan.id: Expanded(plan.id, plan.envelope, plan.article, plan.version, got)
+                for plan, got in decided
+                if not got.left and not got.announced
+            }
+            if any(plan.retracted for plan, _ in decided):
+                await note_erasure(self._records, self._keys)  # of what was kept with deliveries
+            await announce(self._broker, self._keys, self._queue, list(whole.values()), self._clock())
+            items = [item for item, got in zip(items, begun, strict=True) if got is None]
+            if items:
+                await self._matcher.catch_up()
+
+    async def _begin(self, plans: Sequence[tuple[Event, Sequence[str]]]) -> list[Progress | None]:
+        """Have a worker that is idle begin at once: what it is to send is claimed, and read, where it is enqueued."""
+        worker = max(self._workers, key=lambda each: each.free, default=None)
+        places = worker.reserve() if worker else 0
+        claimed = None
+        try:
+            begun, claimed = await self._queue.begin(
+                plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=places
+            )
+        finally:
+            if worker:
+                worker.take(claimed, places)
+        if len(claimed.jobs) == places and any(got.enqueued for got in begun if got):
+            for each in self._workers:
+                each.wake()
+        if claimed.jobs:
+            await asyncio.sleep(0)  # what is to be sent goes out before anything else is done
+        return begun
+
+    def _plan(self, item: Message, facts: Facts | None) -> tuple[Event, list[str]]:
+        payload = item.payload
+        if not isinstance(payload, ArticlePublished | ArticleRetracted):
+            raise TypeError(f"{item.event.type} is not fanned out")
+        retracted = isinstance(payload, ArticleRetracted)
+        digests: list[str] = []
+        if isinstance(payload, ArticlePublished) and not payload.silent:
+            digests = self._matcher.match(payload, facts)
+        plan = Event(
+            id=item.event.id,
+            type=item.event.type,
+            article=payload.id,
+            version=payload.version,
+            entry_id=item.entry_id,
+            retracted=retracted,
+            envelope=envelope(item.event, with_data=retracted),
+        )
+        return plan, digests
+
+
+def _analyse(article: ArticlePublished, _: Deadline) -> Facts:
+    facts = Facts.of(article)
+    facts.positions  # noqa: B018 (computed here, and kept with them)
+    return facts

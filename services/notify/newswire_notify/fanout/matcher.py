@@ -1,0 +1,430 @@
+"""Which filters an article matches, at a cost that follows the number of matches, not of subscriptions.
+
+Subscriptions share filters, so only distinct filters are kept. Each is filed under one thing that an article must have for it
+to match (a term of its query, or a value of a field), the rarest one; an article brings up only the filters filed under what it
+has, and these are verified (`Filed.wants`). A filter without such a thing is verified against every article.
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.concurrency.backoff import pause
+from newswire.events import ArticlePublished
+from newswire.filters import FIELDS, Facts, Filter
+from newswire.keys import Keyspace
+from newswire.messaging.change_feed import Changes, Fields
+from newswire.text.analysis import DEFAULT
+from newswire.text.folding import fold
+from newswire.text.query import Everything, Nothing
+from newswire.text.query_matching import Analysed, Both, Either, Phrase, Place, Without, matches, number_pairs
+
+log = logging.getLogger(__name__)
+
+Key: TypeAlias = str
+"""Something an article has: a term, or a field and a folded value (`field_key`)."""
+
+NOTHING: frozenset[Key] = frozenset({"nothing:="})
+"""A choice that no article has: terms hold no such sign."""
+WORD_FIELDS: tuple[Place, ...] = ("author", "category", "topic", "publisher", "language")
+TELL_SECONDS = 2.0
+SCAN = 100
+"""Filters read at a time when all are read: others have their turn on the event loop in between."""
+FREEZE_EVERY = 1000
+"""Filters after which what was read is left out of garbage collection: a full collection of a million filters holds the event
+loop up for seconds, and even of 20,000 for a quarter of a second."""
+
+
+@dataclass(slots=True)
+class Conditions:
+    """What a filter asks of an article, by how cheap it is to look at."""
+
+    choices: list[frozenset[Key]] = field(default_factory=list)
+    """An article must have one thing of each."""
+    forbidden: set[Key] = field(default_factory=set)
+    """It must have none of these."""
+    rest: list[Analysed] = field(default_factory=list)
+    """What has to be looked up in the text: phrases, mostly."""
+
+
+def conditions_of(filters: Iterable[Filter], language: str) -> Conditions:
+    """Take apart what filters ask of articles in a language that must match all of them."""
+    found = Conditions()
+    for filter_ in filters:
+        for name in FIELDS:
+            if wanted := filter_.wanted(name):
+                found.choices.append(frozenset(field_key(name, value) for value in wanted))
+            found.forbidden.update(field_key(name, value) for value in filter_.unwanted(name))
+        for name, value in filter_.metadata.items():
+            found.choices.append(frozenset({field_key(f"metadata.{fold(name)}", fold(value))}))
+        _ask(filter_.analysed(language), found)
+    return found
+
+
+def _ask(query: Analysed, found: Conditions) -> None:
+    """Add what a query asks."""
+    match query:
+        case Both(parts):
+            for part in parts:
+                _ask(part, found)
+        case Phrase():
+            found.choices += _choices(query)
+            if _single(query) is None:
+                found.rest.append(query)
+        case Either(parts):
+            found.choices += _choices(query)
+            if not all(map(_single, parts)):
+                found.rest.append(query)
+        case Without(part):
+            without = [_single(each) for each in (part.parts if isinstance(part, Either) else (part,))]
+            if all(without):
+                found.forbidden.update(key for key in without if key)
+            else:
+                found.rest.append(query)
+        case Everything():
+            return
+        case Nothing():
+            found.choices.append(NOTHING)
+        case _:
+            found.rest.append(query)
+
+
+def _single(query: Analysed) -> Key | None:
+    """Return the one thing that an article must have, and need only have, to match."""
+    match query:
+        case Phrase((term,), "text"):
+            return term
+        case Phrase((word,), place) if place not in ("title", "joined"):
+            return word_key(place, word)
+        case _:
+            return None
+
+
+def _choices(query: Analysed) -> list[frozenset[Key]]:
+    """Return sets of things, of each of which a matching article has at least one."""
+    match query:
+        case Phrase((first, second), "text") if first.isdigit() or second.isdigit():
+            return [frozenset({f"{first} {second}"})]
+        case Phrase(terms, "text" | "joined" | "title"):
+            return [frozenset({term}) for term in terms]
+        case Phrase(words, place):
+            return [frozenset({word_key(place, word)}) for word in words]
+        case Both(parts):
+            return [choice for part in parts for choice in _choices(part)]
+        case Either(parts):
+            each = [_choices(part) for part in parts]
+            if not all(each):
+                return []
+            return [frozenset().union(*(min(choices, key=_unspecific) for choices in each))]
+        case _:
+            return []
+
+
+def _unspecific(choice: frozenset[Key]) -> tuple[int, int]:
+    return len(choice), -max(map(len, choice), default=0)
+
+
+def field_key(field: str, value: str) -> Key:
+    """Return the key of a field's value, which no term can equal: terms hold no such sign."""
+    return f"{field}={value}"
+
+
+def word_key(field: str, word: str) -> Key:
+    """Return the key of a word in one of a field's values."""
+    return f"{field}:{word}"
+
+
+def keys_of(facts: Facts) -> set[Key]:
+    """Return what an article has."""
+    found = set(facts.positions)
+    found.update(number_pairs(facts.positions))
+    for name, values in facts.fields.items():
+        found.update(field_key(name, value) for value in values)
+    for place in WORD_FIELDS:
+        found.update(word_key(place, word) for word in facts.places(place))
+    found.update(field_key(f"metadata.{name}", value) for name, value in facts.metadata.items())
+    return found
+
+
+@dataclass(slots=True)
+class Filed:
+    """A distinct filter, narrowed by what its subscribers are entitled to, with the kinds of versions they want; filed under one
+    of its choices."""
+
+    events: frozenset[str]
+    under: frozenset[Key]
+    choices: tuple[frozenset[Key], ...]
+    """All others: what else an article must have."""
+    forbidden: frozenset[Key]
+    rest: tuple[Analysed, ...]
+    reconsidered: int
+    """After how many articles it was last thought about where to file it."""
+
+    def wants(self, has: set[Key], facts: Facts) -> bool:
+        """Tell whether an article that came up, and has these things, matches."""
+        for choice in self.choices:
+            if choice.isdisjoint(has):
+                return False
+        if self.forbidden and not self.forbidden.isdisjoint(has):
+            return False
+        return not self.rest or all(matches(part, facts) for part in self.rest)
+
+
+class Shelves:
+    """Distinct filters as they read in one language, filed so that few of them have to be verified."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._filed: dict[str, Filed] = {}
+        self._under: dict[Key, dict[str, Filed]] = {}
+        self._anywhere: dict[str, Filed] = {}
+        self._seen: Counter[Key] = Counter()
+        self._articles = 0
+
+    def add(self, digest: str, filters: Iterable[Filter], events: frozenset[str]) -> None:
+        """File filters that must all match."""
+        asked = conditions_of(filters, self._language)
+        under = self._rarest(asked.choices)
+        others = tuple(choice for choice in asked.choices if choice is not under)
+        self._file(digest, Filed(events, under, others, frozenset(asked.forbidden), tuple(asked.rest), self._articles))
+
+    def remove(self, digest: str) -> None:
+        """Forget a filter."""
+        self._take_out(digest, self._filed.pop(digest))
+
+    def match(self, facts: Facts, kind: str) -> list[str]:
+        """Return the digests of the filters that want an article of this language."""
+        has = keys_of(facts)
+        self._seen.update(has)
+        self._age()
+        candidates: dict[str, Filed] = dict(self._anywhere)
+        for shelf in map(self._under.get, has):
+            if shelf:
+                candidates.update(shelf)
+        found, passed_over = [], []
+        for digest, filed in candidates.items():
+            if filed.wants(has, facts):
+                if kind in filed.events:
+                    found.append(digest)
+            elif filed.under and filed.reconsidered * 2 < self._articles:
+                passed_over.append((digest, filed))
+        for digest, filed in passed_over:
+            self._reconsider(digest, filed)
+        return found
+
+    def _file(self, digest: str, filed: Filed) -> None:
+        self._filed[digest] = filed
+        for key in filed.under:
+            self._under.setdefault(key, {})[digest] = filed
+        if not filed.under:
+            self._anywhere[digest] = filed
+
+    def _take_out(self, digest: str, filed: Filed) -> None:
+        self._anywhere.pop(digest, None)
+        for key in filed.under:
+            shelf = self._under[key]
+            del shelf[digest]
+            if not shelf:
+                del self._under[key]
+
+    def _reconsider(self, digest: str, filed: Filed) -> None:
+        """File a filter that came up for nothing where it does so less often, by the articles seen since."""
+        filed.reconsidered = self._articles
+        choices = (filed.under, *filed.choices)
+        better = self._rarest(choices)
+        if better is not filed.under:
+            self._take_out(digest, filed)
+            filed.under, filed.choices = better, tuple(choice for choice in choices if choice is not better)
+            self._file(digest, filed)
+
+    def _rarest(self, choices: Iterable[frozenset[Key]]) -> frozenset[Key]:
+        return min(choices, key=self._cost, default=frozenset())
+
+    def _cost(self, choice: frozenset[Key]) -> tuple[float, int, int]:
+        """How often filing under this brings a filter up for nothing: by what articles were like, and who is filed there."""
+        frequency = sum(self._seen[key] for key in choice)
+        crowd = sum(len(self._under.get(key, ())) for key in choice)
+        return frequency, crowd, -min(map(len, choice))
+
+    def _age(self) -> None:
+        """Keep the statistics small, and young."""
+        self._articles += 1
+        if self._articles % 5000 == 0:
+            self._seen = Counter({key: count // 2 for key, count in self._seen.items() if count > 1})
+
+
+class Index:
+    """Distinct filters, on shelves for each language that articles have come in so far."""
+
+    def __init__(self) -> None:
+        self._filters: dict[str, tuple[tuple[Filter, ...], frozenset[str]]] = {}
+        self._languages: dict[str, Shelves] = {}
+
+    def __len__(self) -> int:
+        return len(self._filters)
+
+    def add(self, digest: str, filter_: Filter, events: Iterable[str], entitlement: Filter | None = None) -> None:
+        """File a filter, and what narrows it; one that is there already stays as it is."""
+        if digest in self._filters:
+            return
+        kinds = frozenset(events)
+        filters = (filter_,) if entitlement is None else (filter_, entitlement)
+        self._filters[digest] = filters, kinds
+        for shelves in self._languages.values():
+            shelves.add(digest, filters, kinds)
+
+    def remove(self, digest: str) -> None:
+        """Forget a filter."""
+        if self._filters.pop(digest, None) is not None:
+            for shelves in self._languages.values():
+                shelves.remove(digest)
+
+    def match(self, article: ArticlePublished, facts: Facts | None = None) -> list[str]:
+        """Return the digests of the filters that want this version; ``facts`` are its own, where they are at hand."""
+        facts = facts or Facts.of(article)
+        return self._shelves(facts.language).match(facts, str(article.kind))
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages that there are shelves for."""
+        return list(self._languages)
+
+    async def prepare(self, language: str) -> None:
+        """File all filters for a language, letting others have their turn meanwhile."""
+        for _ in self._filled(language):
+            await asyncio.sleep(0)
+
+    def _shelves(self, language: str) -> Shelves:
+        for _ in self._filled(language):
+            pass
+        return self._languages[language]
+
+    def _filled(self, language: str) -> Iterator[None]:
+        """Make the shelves of a language where there are none yet, with a rest after every `SCAN` filters."""
+        if language in self._languages:
+            return
+        shelves = Shelves(language)
+        for number, (digest, (filters, events)) in enumerate(list(self._filters.items()), start=1):
+            shelves.add(digest, filters, events)
+            if number % FREEZE_EVERY == 0:
+                gc.freeze()
+            if number % SCAN == 0:
+                yield
+        self._languages[language] = shelves
+
+
+class Matcher:
+    """An `Index` that follows the subscriptions in Redis."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self.index = Index()
+        self.loading: str | None = "the filters of subscriptions have not been loaded yet"
+        """Why no event can be matched at the moment; None where all filters are loaded."""
+        self._redis = redis
+        self._languages = keys.deliveries.key("languages")
+        self._filters = keys.deliveries.key("filters")
+        self._remembered: set[str] = set()
+        names = (keys.deliveries.key("subscriptions", name) for name in ("changes", "changed"))
+        self._changes = Changes(redis, *names)
+
+    @property
+    def changes(self) -> int:
+        """The number of the last change that it knows of; -1 before it knows of any."""
+        return self._changes.place.count if self._changes.place else -1
+
+    def match(self, article: ArticlePublished, facts: Facts | None = None) -> list[str]:
+        """Return the digests of the filters that want this version; ``facts`` are its own, where they are at hand."""
+        return self.index.match(article, facts)
+
+    async def check(self) -> str | None:
+        """Return why no event can be matched at the moment, or None: a readiness check."""
+        return self.loading
+
+    async def load(self, stopping: asyncio.Event) -> None:
+        """Load all filters before the first event, for every language that articles have come in; try until stopping is set."""
+        failures = 0
+        while not stopping.is_set():
+            try:
+                await self.catch_up()
+                return
+            except (RedisError, OSError) as error:
+                self.loading = f"the filters of subscriptions cannot be loaded: {error}"
+                log.warning("filters cannot be loaded", extra={"reason": str(error)})
+                await pause(stopping, min(0.1 * 2 ** min(failures, 6), 5.0))
+                failures += 1
+
+    async def prepare(self, languages: Iterable[str]) -> None:
+        """File all filters for the languages of articles to come (`newswire.text.analysis.language_of`): no match waits for it.
+
+        The languages are remembered in Redis, so that a start prepares them before the first event.
+        """
+        fresh = set(languages) - self._remembered
+        for language in fresh:
+            await self.index.prepare(language)
+        if fresh:
+            await self._redis.sadd(self._languages, *fresh)
+            self._remembered |= fresh
+
+    async def catch_up(self) -> None:
+        """Apply every change since the last call; all filters are loaded where some changes were missed."""
+        while (news := await self._changes.since()) is None:
+            await self._rebuild()
+        changed, place = news
+        for at in range(0, len(changed), SCAN):
+            await self._apply(changed[at : at + SCAN])
+        self._changes.go_on(place)
+        self.loading = None
+
+    async def _rebuild(self) -> None:
+        """Load the filters as they are; changes made meanwhile are applied once more, which changes nothing."""
+        place = await self._changes.newest()
+        index = Index()
+        cursor, said, frozen = 0, time.monotonic(), 0
+        while True:
+            cursor, found = await self._redis.hscan(self._filters, cursor, count=SCAN)
+            for digest, definition in found.items():
+                index.add(digest.decode(), *_meaning(definition))
+            self.loading = f"the filters of subscriptions are being loaded: {len(index)} so far"
+            if len(index) >= frozen + FREEZE_EVERY:
+                gc.freeze()
+                frozen = len(index)
+            if cursor == 0:
+                break
+            if time.monotonic() > said + TELL_SECONDS:
+                said = time.monotonic()
+                log.info("reading the filters of subscriptions", extra={"read": len(index)})
+        known = {language.decode() for language in await self._redis.smembers(self._languages)}
+        for language in {DEFAULT, *known, *self.index.languages}:
+            self.loading = f"the filters of subscriptions are being filed for the language {language!r}"
+            await index.prepare(language)
+        self.index = index
+        self._changes.go_on(place)
+
+    async def _apply(self, changed: Sequence[Fields]) -> None:
+        """Apply changes in their order. What a digest stands for never changes; one that is gone by now goes by a later change."""
+        added = list({fields[b"digest"] for fields in changed if fields[b"op"] == b"add"})
+        found = await self._redis.hmget(self._filters, added) if added else []
+        definitions = dict(zip(added, found, strict=True))
+        for fields in changed:
+            digest = fields[b"digest"]
+            if fields[b"op"] != b"add":
+                self.index.remove(digest.decode())
+            elif definition := definitions[digest]:
+                self.index.add(digest.decode(), *_meaning(definition))
+            await asyncio.sleep(0)  # a long filter takes milliseconds
+
+
+def _meaning(definition: bytes) -> tuple[Filter, list[str], Filter | None]:
+    stored = orjson.loads(definition)
+    narrowed = stored.get("entitlement")
+    entitlement = None if narrowed is None else Filter.model_validate(narrowed)
+    return Filter.model_validate(stored["filter"]), stored["events"], entitlement

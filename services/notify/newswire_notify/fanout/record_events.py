@@ -1,0 +1,152 @@
+"""Events made once more from the records, for what outlives the stream: deliveries that waited long, backfills that go far back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeAlias
+
+import orjson
+from redis.asyncio import Redis
+
+from newswire.article import Status
+from newswire.concurrency.loop_turns import LoopTurns
+from newswire.events import (
+    FIELD,
+    PUBLISHED,
+    RETRACTED,
+    ArticlePublished,
+    ArticleRetracted,
+    CloudEvent,
+    decode,
+    recorded_event,
+)
+from newswire.keys import Keyspace
+from newswire.messaging.stream_position import position
+from newswire.storage.article_records import articles_after, unpack
+from newswire_notify.deliveries.queue import Documents, Job
+from newswire_notify.webhooks.rendering import envelope
+
+HEADS_PAGE = 500
+"""Heads of articles that are read at a time."""
+CLOCK_MARGIN_MS = 3_600_000
+"""How far the clock of a publisher's process may lag behind that of the stream's server."""
+_PREFIX = "records"
+
+
+@dataclass(frozen=True, slots=True)
+class PastEvent:
+    """An event that was published before now, with its entry on the stream, or one that stands for it."""
+
+    entry: str
+    event: CloudEvent
+    payload: ArticlePublished | ArticleRetracted
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsPlace:
+    """A place among the records, behind an article or before the first, for whoever wants what changed after an entry."""
+
+    since: str
+    created: int = 0
+    article: str = ""
+
+    def written(self) -> str:
+        """Return it as text, which no stream id can equal."""
+        return f"{_PREFIX} {self.since} {self.created} {self.article}"
+
+    @classmethod
+    def read(cls, text: str) -> "RecordsPlace | None":
+        """Read what `written` returned; None for a stream id."""
+        if not text.startswith(_PREFIX):
+            return None
+        _, since, created, article = text.split(" ")
+        return cls(since, int(created), article)
+
+
+_Head: TypeAlias = tuple[bytes | None, bytes | None, bytes | None, bytes | None]
+
+
+async def rebuilt_envelopes(
+    redis: "Redis", keys: Keyspace, site: str, jobs: Sequence[Job], documents: Documents
+) -> dict[str, bytes]:
+    """Return, by the id of the event, the envelopes of deliveries that lack one; none of what was erased or replaced since.
+
+    ``documents``: the versions that the deliveries tell of, as they are stored.
+    """
+    found: dict[str, bytes] = {}
+    for job in jobs:
+        if job.type == PUBLISHED and (document := documents.get((job.article, job.version))):
+            event = recorded_event(orjson.loads(unpack(document)), site)
+            found[job.event] = envelope(event.model_copy(update={"id": job.event}), with_data=False)
+    retractions = {job.event: job for job in jobs if job.type == RETRACTED}
+    async with redis.pipeline(transaction=False) as pipe:
+        for job in retractions.values():
+            pipe.hmget(keys.article(job.article), "status", "tombstone")
+        heads = await pipe.execute()
+    for job, (status, tombstone) in zip(retractions.values(), heads, strict=True):
+        if status == Status.RETRACTED.encode() and tombstone:
+            data = orjson.loads(tombstone)
+            if data["version"] == job.version:
+                event = recorded_event(data, site)
+                found[job.event] = envelope(event.model_copy(update={"id": job.event}), with_data=True)
+    return found
+
+
+async def changed_since(
+    redis: "Redis", keys: Keyspace, site: str, place: RecordsPlace, limit: int
+) -> tuple[list[PastEvent], RecordsPlace | None, int]:
+    """Go on through the records from a place: what was published or retracted after its entry, as each article stands now.
+
+    Returns at most ``limit`` events, the place behind them (None at the end), and how many articles were looked at.
+    """
+    page = await articles_after(redis, keys, place.created, place.article, HEADS_PAGE)
+    async with redis.pipeline(transaction=False) as pipe:
+        for article, _ in page:
+            pipe.hmget(keys.article(article), "status", "version", "updated_at", "tombstone")
+        heads: list[_Head] = await pipe.execute()
+    changed = [at for at, head in enumerate(heads) if _may_have_changed(head, place.since)][: limit + 1]
+    more = len(changed) > limit
+    seen = changed[limit] if more else len(page)
+    events = await _events(redis, keys, site, place.since, [(page[at][0], heads[at]) for at in changed[:limit]])
+    if not more and len(page) < HEADS_PAGE:
+        return events, None, seen
+    article, created = page[seen - 1]
+    return events, replace(place, created=created, article=article), seen
+
+
+async def _events(
+    redis: "Redis", keys: Keyspace, site: str, since: str, articles: Sequence[tuple[str, _Head]]
+) -> list[PastEvent]:
+    async with redis.pipeline(transaction=False) as pipe:
+        for article, (_, version, _, _) in articles:
+            pipe.hmget(keys.version(article, int(version or 0)), "document", "entry")
+        versions = await pipe.execute()
+    events = []
+    turns = LoopTurns()
+    for (_, (status, _, updated, tombstone)), (document, entry) in zip(articles, versions, strict=True):
+        kept = tombstone if status == Status.RETRACTED.encode() else document
+        entry = f"{_milliseconds(updated)}-0" if kept is tombstone or not entry else entry.decode()
+        # An article that was erased this moment has no document; its retraction comes by the stream.
+        if kept and (kept is tombstone or position(entry) > position(since)):
+            data = unpack(kept)
+            events.append(_past(entry, recorded_event(orjson.loads(data), site)))
+            await turns.decoded(len(data))
+    return events
+
+
+def _may_have_changed(head: _Head, since: str) -> bool:
+    status, _, updated, _ = head
+    if status not in (Status.PUBLISHED.encode(), Status.RETRACTED.encode()):
+        return False
+    return updated is None or _milliseconds(updated) >= position(since)[0] - CLOCK_MARGIN_MS
+
+
+def _milliseconds(updated: bytes | None) -> int:
+    return 0 if updated is None else int(datetime.fromisoformat(updated.decode()).timestamp() * 1000)
+
+
+def _past(entry: str, event: CloudEvent) -> PastEvent:
+    _, payload = decode({FIELD.encode(): event.to_json()})
+    if not isinstance(payload, ArticlePublished | ArticleRetracted):
+        raise TypeError(f"{event.type} is no event of an article")
+    return PastEvent(entry, event, payload)

@@ -1,0 +1,1 @@
+"""The live stream, and events by the page."""

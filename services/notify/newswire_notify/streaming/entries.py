@@ -1,0 +1,142 @@
+"""Events of the stream as readers of the live stream and of pages get them, and which of them a reader asked for."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import orjson
+from redis.asyncio import Redis
+
+from newswire.auth.tombstone_readers import may_know, read_readers
+from newswire.events import RETRACTED, ArticlePublished, ArticleRetracted, article_event, recorded_event
+from newswire.filters import Facts, Filter
+from newswire.keys import Keyspace
+from newswire.messaging.stream_position import BEGINNING, Position, position
+
+_TOLD_BY_ENVELOPE = {"id", "version", "publisher", "updated_at"}
+_NOTHING_ASKED = Filter().canonical()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """An event encoded for the live stream, once for all who read it."""
+
+    entry: Position
+    article: str
+    data: bytes
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event, and what filters ask of it."""
+
+    at: Position
+    event: str
+    article: str
+    type: str
+    json: bytes
+    """The CloudEvent on one line."""
+    facts: Facts
+    version: int = 0
+    readers: frozenset[str] = frozenset()
+    """Of a retraction: the digests of the entitlements that could read the article (`newswire.auth.tombstone_readers`)."""
+
+    @property
+    def retraction(self) -> bool:
+        """Whether it withdraws an article."""
+        return self.type == RETRACTED
+
+    @cached_property
+    def frame(self) -> Frame:
+        """It as a server-sent event (WHATWG HTML, section 9.2)."""
+        data = b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (*self.at, self.type.encode(), self.json)
+        return Frame(self.at, self.article, data)
+
+
+def entry_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry | None:
+    """Read a stream entry; None for what readers have no use for."""
+    if (read := article_event(fields)) is None:
+        return None
+    event, payload = read
+    return Entry(
+        position(entry_id.decode()),
+        event.id,
+        payload.id,
+        event.type,
+        event.to_json(),
+        Facts.of(payload),
+        payload.version,
+    )
+
+
+def entry_from_version(document: bytes, site: str) -> Entry:
+    """Make the entry of a version as it stands on record, the JSON of its event's data. It stands nowhere on the stream.
+
+    The document, of up to 2 MiB, is read once, and stands in the event as it was written.
+    """
+    article = ArticlePublished.model_validate_json(document)
+    event = recorded_event(article.model_dump(include=_TOLD_BY_ENVELOPE), site)
+    json = event.model_copy(update={"data": {}}).to_json().removesuffix(b"{}}") + document + b"}"
+    return Entry(BEGINNING, event.id, article.id, event.type, json, Facts.of(article), article.version)
+
+
+def entry_from_tombstone(tombstone: bytes, site: str) -> Entry:
+    """Make the entry of a retraction from the tombstone on record, in JSON. It stands nowhere on the stream."""
+    event = recorded_event(orjson.loads(tombstone), site)
+    retraction = ArticleRetracted.model_validate(event.data)
+    facts = Facts.of(retraction)
+    return Entry(BEGINNING, event.id, retraction.id, event.type, event.to_json(), facts, retraction.version)
+
+
+async def with_readers(redis: "Redis", keys: Keyspace, entries: Sequence[Entry | None]) -> list[Entry | None]:
+    """Return the same entries; each retraction with whose entitlements could read its article."""
+    retractions = [entry for entry in entries if entry is not None and entry.retraction]
+    if not retractions:
+        return list(entries)
+    noted = await read_readers(redis, keys, [(entry.article, entry.version) for entry in retractions])
+    known = {id(entry): replace(entry, readers=found) for entry, found in zip(retractions, noted, strict=True)}
+    return [known.get(id(entry), entry) for entry in entries]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a reader is to get: what all of its filters match, its own, its token's and its account's."""
+
+    filters: tuple[Filter, ...] = ()
+    entitlement: Filter | None = None
+
+    @classmethod
+    def by(cls, filters: Iterable[Filter | None], entitlement: Filter | None = None) -> "Asked":
+        """Take those filters that there are, and that leave anything out."""
+        return cls(
+            tuple(filter_ for filter_ in filters if filter_ and filter_.canonical() != _NOTHING_ASKED), entitlement
+        )
+
+    @cached_property
+    def meaning(self) -> tuple[str, ...]:
+        """The same for all who ask for the same."""
+        entitled = () if self.entitlement is None else ("entitled", self.entitlement.canonical())
+        return (*sorted({filter_.canonical() for filter_ in self.filters}), *entitled)
+
+    @cached_property
+    def searches_text(self) -> bool:
+        """Whether words are looked for in the articles, which takes far longer than all else."""
+        entitled = () if self.entitlement is None else (self.entitlement,)
+        return any(filter_.query for filter_ in (*self.filters, *entitled))
+
+    def takes(self, entry: Entry) -> bool:
+        """Tell whether the reader gets an event; a retraction is found by the fields alone, for its text is gone.
+
+        Of what its account is not entitled to, the reader does not even learn that it was withdrawn.
+        """
+        if self.entitlement is not None and not entry.retraction and not self.entitlement.matches(entry.facts):
+            return False
+        return self.may_know(entry) and self.passes_filters(entry)
+
+    def passes_filters(self, entry: Entry) -> bool:
+        """Return whether an event is what the reader asks for, whatever its account is entitled to."""
+        return all(filter_.matches(entry.facts, text=not entry.retraction) for filter_ in self.filters)
+
+    def may_know(self, entry: Entry) -> bool:
+        """Return whether the reader's account could read what an event retracts, if it retracts something."""
+        return not entry.retraction or may_know(self.entitlement, entry.facts, entry.readers)

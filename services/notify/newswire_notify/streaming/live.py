@@ -1,0 +1,422 @@
+"""The live stream: every event as it happens, as server-sent events.
+
+One tail per process reads the article stream and encodes each event once. Readers that ask for the same share one evaluation
+of their filters, and each gets events from its own bounded queue. A reader that falls behind is cut off and resumes by
+``Last-Event-ID``: from what the tail still remembers, and before that from the stream itself.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.auth.account_changes import AccountChanges
+from newswire.concurrency.backoff import pause
+from newswire.concurrency.loop_turns import LoopTurns
+from newswire.concurrency.offload import Deadline, Offload, OffloadError
+from newswire.http.cost_limits import INLINE_TEXT_BYTES
+from newswire.keys import Keyspace
+from newswire.messaging.stream_position import BEGINNING, Position, newest_entry, position, written
+from newswire.observability import telemetry
+from newswire_notify.streaming.entries import Asked, Entry, Frame, entry_of, with_readers
+from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, in_turns, scan
+
+log = logging.getLogger(__name__)
+
+PAGE = 200
+HISTORY_PAGE = 50
+"""Entries read from the stream at a time for one reader; as many wait for it, should it be slow."""
+BLOCK_MS = 1000
+ANALYSIS_SECONDS = 60.0
+"""For one article, whose text is at most 1 MiB."""
+RETRY_MS = 2000
+TOGETHER = 32
+"""Events that wait for one reader and are written at once, at the most."""
+REMEMBERED, REMEMBERED_BYTES = 500, 4 * 1024 * 1024
+"""How much of the stream's end is kept in memory, so that many who resume at once do not each read it from Redis."""
+LONGEST_TURN = 0.05
+"""Seconds of processor time for which events are handed out before others have their turn: what is handed out together is
+written together, and to thousands of readers a write for each event costs ten times as much."""
+TRIMMED, ENDED = "newswire.stream.trimmed", "newswire.stream.ended"
+"""Events about the stream itself: what was asked for is gone in part; this reader is cut off."""
+ACCESS_CHANGED, EXPIRED = "access_changed", "expired"
+LOST_ACCESS = frozenset({ACCESS_CHANGED, EXPIRED})
+"""Why a reader is cut off whose account or key is to be looked at again."""
+GONE = "gone"
+"""Why a reader's place ends that has left by itself."""
+# Lines that are no event end without a blank line, for there are clients that take every blank line for an event.
+
+
+@dataclass(eq=False, slots=True)
+class Listener:
+    """A reader's place at the tail."""
+
+    limit: int
+    account: str | None = None
+    ends: float | None = None
+    """When what let the reader in ends, in seconds since the epoch."""
+    waiting: deque[Frame] = field(default_factory=deque)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    retracted: dict[str, Position] = field(default_factory=dict)
+    ended: str | None = None
+    """Why the reader gets nothing more."""
+    resuming: bool = True
+    served: Position = BEGINNING
+    """Up to where the reader was served: it resumes after this, and what the tail hands out of that is a repeat."""
+    newest: Position = BEGINNING
+    """The stream's end when the reader came: retractions up to there have erased what they withdrew."""
+
+    def offer(self, frame: Frame) -> None:
+        """Queue an event, or cut the reader off when it has fallen too far behind."""
+        if self.ended is None and len(self.waiting) >= self.limit:
+            self.end("too_slow")
+        elif self.ended is None:
+            self.waiting.append(frame)
+            self.news.set()
+
+    def end(self, reason: str) -> None:
+        """Cut the reader off."""
+        if self.ended is None:
+            self.ended = reason
+            self.waiting.clear()
+            self.news.set()
+            telemetry.live_cut_off.labels(reason).inc()
+
+    def leave(self) -> None:
+        """Let the reader go: it has left."""
+        self.ended = self.ended or GONE
+        self.waiting.clear()
+        self.news.set()
+
+    def withdraw(self, article: str, at: Position) -> None:
+        """Let nothing of an article that waits be sent: it was retracted."""
+        if self.waiting or self.resuming:
+            self.retracted[article] = at
+
+    def may_have(self, frame: Frame) -> bool:
+        """Tell whether an event that waited has not been erased since by the retraction of its article."""
+        return frame.entry >= self.retracted.get(frame.article, frame.entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """All readers that ask for the same."""
+
+    asked: Asked
+    listeners: set[Listener] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a reader wants to go on: after a position, or at a moment, from which on nothing can be lost that is to come."""
+
+    after: Position
+    by_time: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """From where a reader is really served."""
+
+    after: Position
+    first_left: Position | None = None
+    """Where something is gone of what was asked for: the first entry that is left."""
+
+
+class Tail:
+    """Follows the article stream for all readers of this process."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self.running = False
+        self._redis = redis
+        self._keys = keys
+        self._audiences: dict[tuple[str, ...], Audience] = {}
+        self._after: Position | None = None
+        self._remembered: deque[Entry] = deque()
+        self._remembered_bytes = 0
+        self._forgotten: Position = BEGINNING
+        """All that came after this is remembered."""
+        self._stopping: asyncio.Event | None = None
+        self._analysing = Offload("live", workers=1)
+        self._with_readers = partial(with_readers, redis, keys)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is about to end, and its readers with it."""
+        return self._stopping is not None and self._stopping.is_set()
+
+    async def check(self) -> str | None:
+        """Tell why readers get nothing at the moment: a readiness check."""
+        return None if self.running else "the live stream is not running"
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Read the stream until stopping is set, and begin again after every trouble."""
+        self._stopping = stopping
+        failures = 0
+        ending = asyncio.create_task(self._wake_all_at(stopping))
+        try:
+            while not stopping.is_set():
+                try:
+                    await self._read()
+                    failures, self.running = 0, True
+                except (RedisError, OSError) as error:
+                    self.running = False
+                    log.warning("the live stream cannot be read", extra={"reason": str(error)})
+                    await pause(stopping, min(0.1 * 2 ** min(failures, 6), 5.0))
+                    failures += 1
+        finally:
+            ending.cancel()
+            self.running = False
+
+    async def follow_accounts(self, stopping: asyncio.Event) -> None:
+        """Cut off, until stopping is set, those whose account changed; they come again, and are looked at again."""
+        changes = AccountChanges(self._redis, self._keys)
+        failures = 0
+        while not stopping.is_set():
+            try:
+                changed = await changes.read(BLOCK_MS)
+                failures = 0
+            except (RedisError, OSError) as error:
+                log.warning("changes of accounts cannot be read", extra={"reason": str(error)})
+                await pause(stopping, min(0.1 * 2 ** min(failures, 6), 5.0))
+                failures += 1
+                continue
+            for listener in self._listeners():
+                if listener.account is not None and (changed is None or listener.account in changed):
+                    listener.end(ACCESS_CHANGED)
+
+    @contextlib.contextmanager
+    def listening(
+        self, asked: Asked, *, limit: int, account: str | None = None, ends: float | None = None
+    ) -> Iterator[Listener]:
+        """Give a reader a place at the tail, from now on."""
+        listener = Listener(limit, account, ends)
+        audience = self._audiences.setdefault(asked.meaning, Audience(asked))
+        audience.listeners.add(listener)
+        telemetry.live_readers.inc()
+        try:
+            yield listener
+        finally:
+            telemetry.live_readers.dec()
+            audience.listeners.discard(listener)
+            if not audience.listeners:
+                self._audiences.pop(asked.meaning, None)
+
+    async def resume(self, listener: Listener, start: Start | None) -> Resumed:
+        """Find from where a reader can be served that wants to go on somewhere, or only wants what is to come."""
+        if start is None and self._after is not None:
+            resumed = Resumed(self._after)
+        else:
+            resumed = await self._resume(listener, start)
+        listener.served = resumed.after
+        return resumed
+
+    async def _resume(self, listener: Listener, start: Start | None) -> Resumed:
+        newest = listener.newest = position(await newest_entry(self._redis, self._keys.stream))
+        if start is None:
+            return Resumed(newest)
+        if newest < start.after:
+            # Of a stream that was replaced the reader has seen nothing, whatever the id that it last saw.
+            return Resumed(newest) if start.by_time else Resumed(BEGINNING, await self._first_left())
+        trimmed = position((await self._redis.get(self._keys.trimmed) or b"0-0").decode())
+        if start.after < trimmed:
+            return Resumed(trimmed, await self._first_left())
+        return Resumed(start.after)
+
+    async def _first_left(self) -> Position:
+        oldest = await self._redis.xrange(self._keys.stream, count=1)
+        return position(oldest[0][0].decode()) if oldest else BEGINNING
+
+    async def follow(
+        self, listener: Listener, asked: Asked, resumed: Resumed, *, heartbeat: float, stopped: Callable[[], bool]
+    ) -> AsyncGenerator[bytes]:
+        """Yield what one reader is sent: what came since, then what comes, without gap or repeat."""
+        yield b"retry: %d\n" % RETRY_MS
+        if resumed.first_left is not None:
+            yield _trimmed(resumed)
+        async for frames in self._since(listener, asked, stopped):
+            yield frames
+        while not stopped() and listener.ended is None:
+            while listener.waiting and not stopped():
+                taken = [listener.waiting.popleft() for _ in range(min(len(listener.waiting), TOGETHER))]
+                if frames := self._sendable(listener, taken):
+                    yield frames
+            if listener.ends is not None and time.time() >= listener.ends:
+                listener.end(EXPIRED)
+            listener.retracted.clear()
+            listener.news.clear()
+            if listener.waiting or stopped() or listener.ended is not None:
+                continue
+            left = None if listener.ends is None else listener.ends - time.time()
+            try:
+                async with asyncio.timeout(heartbeat if left is None else min(heartbeat, left)):
+                    await listener.news.wait()
+            except TimeoutError:
+                if left is not None and left <= heartbeat:
+                    listener.end(EXPIRED)
+                else:
+                    yield b": still here\n"
+        if listener.ended not in (None, GONE):
+            resume_from = written(listener.served)
+            yield b"id: %s\n" % resume_from.encode() + _about_stream(
+                ENDED, {"reason": str(listener.ended), "resume_from": resume_from}
+            )
+
+    async def _since(self, listener: Listener, asked: Asked, stopped: Callable[[], bool]) -> AsyncGenerator[bytes]:
+        """Yield what came after the place where a reader resumes, until the tail's own queue goes on."""
+        budget = ScanBudget()
+        try:
+            while not stopped() and listener.ended is None:
+                if self._after is not None and listener.newest <= self._after and listener.served >= self._forgotten:
+                    reached, wanted = await self._wanted_of_remembered(listener, asked)
+                else:
+                    page = await self._redis.xrange(
+                        self._keys.stream, f"({written(listener.served)}", count=budget.next_count(HISTORY_PAGE)
+                    )
+                    if not page:
+                        return
+                    budget = budget.renewed()
+                    read = await scan([_raw(*each) for each in page], asked, budget, self._with_readers)
+                    reached = read[-1][1]
+                    wanted = [entry.frame for entry, _ in read if entry is not None]
+                for at in range(0, len(wanted), TOGETHER):
+                    if frames := self._sendable(listener, wanted[at : at + TOGETHER]):
+                        yield frames
+                remembered = self._after is not None and reached >= self._after
+                listener.served = max(listener.served, reached)
+                if remembered:
+                    return
+        except OffloadError:
+            listener.end("overloaded")
+        finally:
+            listener.resuming = False
+
+    async def _wanted_of_remembered(self, listener: Listener, asked: Asked) -> tuple[Position, list[Frame]]:
+        """Return what a reader asked for of what the tail remembers, and up to where that reaches."""
+        found = [entry for entry in self._remembered if entry.at > listener.served]
+        reached = max(self._after or BEGINNING, listener.served)
+        size = sum(len(entry.json) for entry in found) if asked.searches_text else 0
+        takes = await in_turns(map(asked.takes, found), size, searches_text=asked.searches_text)
+        return reached, [entry.frame for entry, wanted in zip(found, takes, strict=True) if wanted]
+
+    def _sendable(self, listener: Listener, frames: Iterable[Frame]) -> bytes:
+        wanted = [frame for frame in frames if frame.entry > listener.served and listener.may_have(frame)]
+        if wanted:
+            listener.served = wanted[-1].entry
+        return b"".join(frame.data for frame in wanted)
+
+    async def _read(self) -> None:
+        if self._after is None:
+            await self._remember_the_end()
+            self.running = True
+        after = written(self._after or BEGINNING)
+        answer = await self._redis.xread({self._keys.stream: after}, count=PAGE, block=BLOCK_MS)
+        if not answer and position(await newest_entry(self._redis, self._keys.stream)) < position(after):
+            log.warning("the stream was replaced and is read from its beginning")
+            self._after = self._forgotten = BEGINNING
+            self._remembered.clear()
+            self._remembered_bytes = 0
+            for listener in self._listeners():
+                listener.served = BEGINNING
+        begun = time.thread_time()
+        for entry_id, fields in (entry for _, entries in answer or () for entry in entries):
+            entry = entry_of(entry_id, fields)
+            if entry is not None and len(entry.json) > INLINE_TEXT_BYTES and self._text_is_searched():
+                await self._analysing.run(partial(_analyse, entry), ANALYSIS_SECONDS)
+            if entry is not None and entry.retraction:
+                [entry] = await self._with_readers([entry])
+            self._after = position(entry_id.decode())
+            if entry is not None:
+                self._hand_out(entry)
+            if time.thread_time() - begun > LONGEST_TURN:
+                await asyncio.sleep(0)
+                begun = time.thread_time()
+
+    async def _remember_the_end(self) -> None:
+        """Begin where the stream ends, with its last entries in memory."""
+        newest = position(await newest_entry(self._redis, self._keys.stream))
+        before, found, size = written(newest), deque[Entry](), 0
+        self._forgotten = newest
+        while len(found) < REMEMBERED and size < REMEMBERED_BYTES:
+            page = await self._redis.xrevrange(self._keys.stream, before, count=PAGE)
+            read = await self._with_readers(await _decoded(page))
+            for (entry_id, _), entry in zip(page, read, strict=True):
+                self._forgotten = position(entry_id.decode())
+                if entry is not None:
+                    found.appendleft(entry)
+                    size += len(entry.json)
+            if len(page) < PAGE:
+                break
+            before = f"({written(self._forgotten)}"
+        self._remembered, self._remembered_bytes, self._after = found, size, newest
+        for entry in found:  # to those who came first; what they have seen of it they pass over
+            self._offer(entry)
+
+    def _text_is_searched(self) -> bool:
+        return any(audience.asked.searches_text for audience in self._audiences.values())
+
+    def _remember(self, entry: Entry) -> None:
+        if entry.retraction:
+            kept = deque(each for each in self._remembered if each.article != entry.article)
+            if len(kept) < len(self._remembered):
+                self._remembered, self._remembered_bytes = kept, sum(len(each.json) for each in kept)
+        self._remembered.append(entry)
+        self._remembered_bytes += len(entry.json)
+        while len(self._remembered) > REMEMBERED or self._remembered_bytes > REMEMBERED_BYTES:
+            oldest = self._remembered.popleft()
+            self._remembered_bytes -= len(oldest.json)
+            self._forgotten = oldest.at
+
+    def _hand_out(self, entry: Entry) -> None:
+        self._remember(entry)
+        if entry.retraction:
+            for listener in self._listeners():
+                listener.withdraw(entry.article, entry.at)
+        self._offer(entry)
+
+    def _offer(self, entry: Entry) -> None:
+        for audience in self._audiences.values():
+            if audience.asked.takes(entry):
+                for listener in audience.listeners:
+                    listener.offer(entry.frame)
+
+    def _listeners(self) -> list[Listener]:
+        return [listener for audience in self._audiences.values() for listener in audience.listeners]
+
+    async def _wake_all_at(self, stopping: asyncio.Event) -> None:
+        await stopping.wait()
+        for listener in self._listeners():
+            listener.news.set()
+
+
+def _analyse(entry: Entry, _: Deadline) -> None:
+    entry.facts.positions  # noqa: B018 (computed here, and kept with the entry)
+
+
+async def _decoded(page: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry | None]:
+    turns, found = LoopTurns(), list[Entry | None]()
+    for entry_id, fields in page:
+        found.append(entry_of(entry_id, fields))
+        await turns.decoded(sum(map(len, fields.values())))
+    return found
+
+
+def _raw(entry_id: bytes, fields: dict[bytes, bytes]) -> RawEntry[Position]:
+    return RawEntry(position(entry_id.decode()), sum(map(len, fields.values())), partial(entry_of, entry_id, fields))
+
+
+def _trimmed(resumed: Resumed) -> bytes:
+    first = written(resumed.first_left or BEGINNING)
+    return _about_stream(TRIMMED, {"resumed_from": written(resumed.after), "first": first})
+
+
+def _about_stream(event: str, data: dict[str, str]) -> bytes:
+    return b"event: %s\ndata: %s\n\n" % (event.encode(), orjson.dumps(data))

@@ -1,0 +1,268 @@
+"""The live stream over HTTP, and the tokens by which browsers reach it."""
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from newswire.auth.accounts import Caller, Scope, authorised, caller_of, reader
+from newswire.auth.authentication_failures import AuthenticationFailures
+from newswire.auth.credential_checks import check_credential
+from newswire.filters import PARAMETERS, Filter, SentFilter, filter_from_params
+from newswire.http.client_address import client_address, client_of
+from newswire.http.pagination import DATE_TIME, described
+from newswire.http.problem_responses import problems
+from newswire.http.problems import forbidden, invalid, malformed, unauthorised
+from newswire.http.read_limits import Cost, charge_request
+from newswire.http.request_parsing import Sent, json_body, single_headers
+from newswire.http.server import mark_live
+from newswire.messaging.stream_position import Position, position, written
+from newswire.validation.fields import WHOLE, Moment
+from newswire_notify.settings import NotifySettings
+from newswire_notify.streaming.entries import Asked
+from newswire_notify.streaming.live import ACCESS_CHANGED, Listener, Start, Tail
+from newswire_notify.streaming.places import Places
+from newswire_notify.streaming.tokens import LONGEST_LIFE, StreamTokens, TooLong
+
+LAST_EVENT_ID = "Last-Event-ID"
+RESUMED_FROM = b"newswire-resumed-from"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+_QUERY = "The query language of search, without `prefix*` and dates."
+_FILTERS = {
+    "publisher": "Repeatable: any of these; a leading `-` excludes.",
+    "category": "Repeatable, as `publisher`.",
+    "topic": "Repeatable, as `publisher`.",
+    "author": "Repeatable, as `publisher`.",
+    "language": "Repeatable, as `publisher`.",
+}
+
+
+class TokenDraft(BaseModel):
+    """What is sent for a token."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filter: SentFilter = Field(default_factory=Filter)
+    """What whoever holds the token can be given at most."""
+    expires_in: Annotated[int, Field(ge=1, le=LONGEST_LIFE), WHOLE] = LONGEST_LIFE
+    """Seconds for which it opens streams, and after which those it opened end."""
+
+
+class CreatedToken(BaseModel):
+    """A token for the live stream."""
+
+    token: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Who reads, if that is known, by what they are narrowed, and until when."""
+
+    caller: Caller | None = None
+    token_filter: Filter | None = None
+    ends: float | None = None
+
+    def asked(self, filter_: Filter) -> Asked:
+        """Return what they get of what they ask for."""
+        return Asked.by([filter_, self.token_filter], self.caller.entitlement if self.caller else None)
+
+    @property
+    def account(self) -> str | None:
+        """The account in whose name they read."""
+        return self.caller.account if self.caller else None
+
+
+def parameters(**others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return the filters of live stream and pull, and other query parameters, for an operation's ``openapi_extra``."""
+    members = Filter.model_json_schema()["properties"]
+    filters = {name: (text, members[PARAMETERS[name]]) for name, text in _FILTERS.items()}
+    return described(q=(_QUERY, {"type": "string", "maxLength": 1000}), **filters, **others)
+
+
+def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: NotifySettings) -> APIRouter:
+    """Return the live stream, and what makes its tokens."""
+    routes = APIRouter(tags=["live stream"])
+
+    async def admitted(request: Request) -> Admitted:
+        who = await authenticated(request)
+        await charge_request(request, who.caller, Cost.SEARCH, lasting=True)
+        return who
+
+    async def authenticated(request: Request) -> Admitted:
+        token = request.query_params.get("token")
+        if token is None:
+            caller = await reader(request)
+            return Admitted(caller, None, caller.expires if caller else None)
+        if "authorization" in request.headers:
+            raise malformed("token", "came beside a key in a header", "send one of the two")
+        failures: AuthenticationFailures = request.app.state.authentication_failures
+        client = client_of(request.scope)
+        await check_credential(request, token)
+        bearer = await tokens.read(token)
+        if bearer is None:
+            failures.failed(client, token, client_address(request.scope))
+            raise unauthorised("the token sent is not valid, or its time is over; ask for a new one")
+        failures.succeeded(token)
+        if not settings.public_read and not bearer.caller.may(Scope.READ):
+            raise forbidden(Scope.READ)
+        ends = min(bearer.ends, bearer.caller.expires or bearer.ends)
+        return Admitted(bearer.caller, bearer.filter, ends)
+
+    admitted.public_reading = True  # type: ignore[attr-defined]
+
+    @routes.get(
+        "/v1/stream",
+        dependencies=[Depends(single_headers)],
+        response_class=StreamingResponse,
+        summary="Follow what is published, as it happens (server-sent events)",
+        responses={
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            **problems("too-many-streams"),
+        },
+        openapi_extra=parameters(
+            since=(
+                "A stream id, or an RFC 3339 time: begin with what came after it. `Last-Event-ID` goes before it.",
+                {"anyOf": [DATE_TIME, {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}]},
+            ),
+            token="What `POST /v1/stream/tokens` made, for those who can send no header.",  # noqa: S106 (a description)
+        ),
+    )
+    async def stream(request: Request, who: Annotated[Admitted, Depends(admitted)]) -> Response:
+        filter_ = filter_from_params(request.query_params, ("since", "token"))
+        return _LiveAnswer(tail, places, settings, who, who.asked(filter_), _start(request), request)
+
+    @routes.post(
+        "/v1/stream/tokens",
+        status_code=201,
+        response_model=CreatedToken,
+        summary="Make a token for the live stream, for a browser's EventSource",
+    )
+    async def make_token(
+        caller: Annotated[Caller, Depends(authorised(Scope.READ))],
+        sent: Annotated[Sent[TokenDraft], Depends(json_body(TokenDraft, optional=True))],
+    ) -> Response:
+        try:
+            token, ends = await tokens.make(caller, sent.model.filter, sent.model.expires_in)
+        except TooLong:
+            raise invalid("filter", "is too large for a token", "name fewer values") from None
+        expires_at = datetime.fromtimestamp(ends, UTC).isoformat().replace("+00:00", "Z")
+        body = orjson.dumps({"token": token, "expires_at": expires_at})
+        return Response(body, 201, {"Cache-Control": "no-store"}, "application/json")
+
+    return routes
+
+
+class _LiveAnswer(Response):
+    """Sends events until the reader goes, or has to."""
+
+    def __init__(
+        self,
+        tail: Tail,
+        places: Places,
+        settings: NotifySettings,
+        who: Admitted,
+        asked: Asked,
+        start: Start | None,
+        request: Request,
+    ) -> None:
+        self._tail = tail
+        self._places = places
+        self._settings = settings
+        self._who = who
+        self._asked = asked
+        self._start = start
+        self._stopping: asyncio.Event = request.app.state.stopping
+        self._redis = request.app.state.redis
+        self._keys = request.app.state.keys
+        self.background = None
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        tail, who, asked = self._tail, self._who, self._asked
+        mark_live(scope)
+        with (
+            self._places.taken(who.caller, client_address(scope)),
+            tail.listening(asked, limit=self._settings.live_queue, account=who.account, ends=who.ends) as listener,
+        ):
+            # The key may have been revoked between its check and the moment from which changes are followed.
+            if who.caller is not None and await caller_of(self._redis, self._keys, who.caller.key_id) != who.caller:
+                listener.end(ACCESS_CHANGED)
+            resumed = await tail.resume(listener, self._start)
+            await send({"type": "http.response.start", "status": 200, "headers": _headers(resumed.after)})
+            watching = asyncio.create_task(end_when_gone(receive, listener))
+            frames = tail.follow(
+                listener,
+                asked,
+                resumed,
+                heartbeat=self._settings.live_heartbeat,
+                stopped=lambda: self._stopping.is_set() or tail.ended,
+            )
+            try:
+                async with aclosing(frames):
+                    async for frame in frames:
+                        await send({"type": "http.response.body", "body": frame, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            finally:
+                watching.cancel()
+
+
+def _headers(after: Position) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", b"text/event-stream; charset=utf-8"),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),
+        (RESUMED_FROM, written(after).encode()),
+    ]
+
+
+async def end_when_gone(receive: Receive, listener: Listener) -> None:
+    """End a reader's place when its connection is closed."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    listener.leave()
+
+
+def _start(request: Request) -> Start | None:
+    """Read where a reader wants to go on. A browser that reconnects sends ``Last-Event-ID`` to the address it first asked."""
+    if sent := request.headers.get(LAST_EVENT_ID, "").strip():
+        return Start(stream_id(LAST_EVENT_ID, sent))
+    since = request.query_params.get("since")
+    if since is None:
+        return None
+    if "-" in since[1:] and since.replace("-", "").isdecimal() and since.count("-") == 1:
+        return Start(stream_id("since", since))
+    try:
+        moment = _MOMENT.validate_python(since)
+    except ValidationError:
+        raise invalid(
+            "since",
+            "is neither an id of this stream nor an RFC 3339 date-time",
+            "send 2026-03-01T09:30:00Z, for example",
+        ) from None
+    return Start(before(moment), by_time=True)
+
+
+def before(moment: datetime) -> Position:
+    """Return the last position before a moment."""
+    milliseconds = max((moment - _EPOCH) // timedelta(milliseconds=1), 0)
+    return (milliseconds - 1, 2**64 - 1) if milliseconds else (0, 0)
+
+
+def stream_id(field: str, sent: str) -> Position:
+    """Read the id of an event as a client sends it (422 for what is none)."""
+    try:
+        return position(sent)
+    except ValueError:
+        raise invalid(
+            field, "is not an id of this stream", "send the id of the last event you saw, or leave it out"
+        ) from None

@@ -1,0 +1,56 @@
+"""How many live streams and waiting pulls may be open: in a process, by one key, from one address."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from newswire.auth.accounts import Caller
+from newswire.http.client_address import client_network
+from newswire.http.problems import problem, unavailable
+
+RETRY_AFTER = 10
+"""Seconds."""
+
+
+@dataclass
+class Places:
+    """Places of one process; each is taken by one connection."""
+
+    most: int
+    per_key: int
+    per_address: int
+    _taken: int = 0
+    _by: Counter[str] = field(default_factory=Counter)
+
+    @contextmanager
+    def taken(self, caller: Caller | None, address: str | None) -> Iterator[None]:
+        """Take a place for as long as a connection lasts.
+
+        Raises:
+            Problem: the key or the address has as many as it may have (429), or there is none left (503).
+        """
+        if self._taken >= self.most:
+            raise unavailable("as many live streams are open here as may be; come again", retry_after=RETRY_AFTER)
+        limits = {f"address {client_network(address)}": ("address", self.per_address)} if address else {}
+        if caller is not None:
+            limits[f"key {caller.key_id}"] = ("key", self.per_key)
+        for name, (what, most) in limits.items():
+            if self._by[name] >= most:
+                raise problem(
+                    429,
+                    "too-many-streams",
+                    f"this {what} has {most} live streams and waiting pulls open, as many as it may have; close one first",
+                    title="Too many live streams",
+                    headers={"Retry-After": str(RETRY_AFTER)},
+                )
+        self._taken += 1
+        self._by.update(limits.keys())
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            for name in limits:
+                self._by[name] -= 1
+                if not self._by[name]:
+                    del self._by[name]

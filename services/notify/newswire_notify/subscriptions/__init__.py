@@ -1,0 +1,1 @@
+"""Who wants to be notified of what."""

@@ -1,0 +1,418 @@
+"""The subscribers' API: subscriptions."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from redis.asyncio import Redis
+
+from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.filters import Filter, SentFilter
+from newswire.http.merge_patch import MEDIA_TYPE, merged, patch_of
+from newswire.http.pagination import (
+    LARGEST_PAGE,
+    PAGE,
+    described,
+    json_answer,
+    next_cursor,
+    place_after,
+    place_of,
+    position_sent,
+)
+from newswire.http.preconditions import IF_MATCH, Conditions, etag
+from newswire.http.problem_responses import problems
+from newswire.http.problems import (
+    Problem,
+    from_validation_error,
+    invalid,
+    not_found,
+    problem,
+    unauthorised,
+    unavailable,
+)
+from newswire.http.request_parsing import JSON, Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.keys import Keyspace
+from newswire.validation.fields import WHOLE, Text
+from newswire_notify.settings import NotifySettings
+from newswire_notify.subscriptions.account_limits import AccountLimitError, AccountLimits
+from newswire_notify.subscriptions.entitlements import Entitlements
+from newswire_notify.subscriptions.limit_problems import limit_problem
+from newswire_notify.subscriptions.preview import preview
+from newswire_notify.subscriptions.repository import (
+    AccountSuspended,
+    NewSubscription,
+    NotChanged,
+    Subscription,
+    SubscriptionDraft,
+    Subscriptions,
+    Wanted,
+    Wish,
+)
+from newswire_notify.webhooks.channel import Webhook, WebhookView
+from newswire_notify.webhooks.guard import Policy, check_endpoint
+from newswire_notify.webhooks.health import HealthView
+from newswire_notify.webhooks.rendering import Content
+from newswire_notify.webhooks.verification import NotVerifiedError, TooManyHandshakesError, Verification
+
+PATH = "/v1/subscriptions"
+TRIES = 100
+"""How often a change is begun anew because somebody else was faster."""
+PREVIEWS_AT_A_TIME = 4
+
+ENDED = problems("ended-by-operator")
+_STATE_REFUSED = problems("ended-by-operator", "not-changed")
+_CHANGE_REFUSED = problems(
+    "ended-by-operator", "not-changed", "precondition-failed", "subscriptions-too-large", "too-many-urls-of-host"
+)
+
+Subscriber = Annotated[Caller, Depends(authorised(Scope.SUBSCRIBE))]
+
+
+class SubscriptionView(BaseModel):
+    """A subscription."""
+
+    id: str
+    channel: WebhookView
+    filter: Filter
+    events: list[Wanted]
+    content: Content
+    labels: dict[str, str]
+    status: str
+    """``active``; ``paused`` until it is resumed; or ``disabled``: nothing is delivered until it is enabled again."""
+    status_reason: str | None
+    """Why it was disabled: ``gone`` (its endpoint answered 410), or ``failing`` (for days it took nothing). Why it is paused, where
+    its owner did not do it: ``operator``, or ``account_disabled``."""
+    status_note: str | None = None
+    """What an operator who paused it says about it."""
+    endpoint: HealthView
+    created_at: datetime
+
+
+class CreatedSubscription(SubscriptionView):
+    """A new subscription."""
+
+    secret: str
+    """Verifies the signatures; shown this once."""
+
+
+class SubscriptionList(BaseModel):
+    """Subscriptions of an account, oldest first."""
+
+    subscriptions: list[SubscriptionView]
+    next_cursor: str | None
+
+
+_ChannelPatch = patch_of(
+    Webhook, "WebhookPatch", "What is to change of a channel.", headers=(dict[str, str | None] | None, None)
+)
+_FilterPatch = patch_of(
+    Filter, "FilterPatch", "What is to change of a filter.", metadata=(dict[str, Text | None] | None, None)
+)
+SubscriptionPatch: type[BaseModel] = patch_of(
+    SubscriptionDraft,
+    "SubscriptionPatch",
+    "What is to change of a subscription, as a JSON Merge Patch (RFC 7396): null takes a member away.",
+    channel=(_ChannelPatch | None, None),
+    filter=(_FilterPatch | None, None),
+    labels=(dict[str, Text | None] | None, None),
+)
+
+
+class Trial(BaseModel):
+    """What a subscription might ask for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filter: SentFilter = Field(default_factory=Filter)
+    events: list[Wanted] = list(Wanted)
+    limit: Annotated[int, Field(ge=1, le=50), WHOLE] = 10
+
+
+class ArticleSeen(BaseModel):
+    """A version that the subscription would have been told of."""
+
+    id: str
+    version: int
+    kind: str
+    title: str
+    publisher: str
+    category: str | None
+    topics: list[str]
+    language: str
+    url: str
+    published_at: datetime
+    updated_at: datetime
+
+
+class Foreseen(BaseModel):
+    """The last versions that a subscription would have been told of, newest first, and how far was looked for them."""
+
+    articles: list[ArticleSeen]
+    looked_at: int
+    """Events, newest first."""
+    back_to: datetime | None
+    """The time of the oldest of them."""
+    whole: bool
+    """Whether all was looked at that the stream still holds."""
+
+
+async def owned(subscriptions: Subscriptions, caller: Caller, subscription_id: str) -> Subscription:
+    """Return a subscription of the caller's account.
+
+    Raises:
+        newswire.http.problems.Problem: 404 where it has no such one, 410 where an operator ended it lately.
+    """
+    found = await subscriptions.get(caller.account, subscription_id)
+    if found is not None:
+        return found
+    reason = await subscriptions.ended_by_operator(caller.account, subscription_id)
+    if reason is not None:
+        raise problem(
+            410, "ended-by-operator", f"an operator ended this subscription: {reason}", title="Ended by an operator"
+        )
+    raise not_found("subscription")
+
+
+def router(
+    subscriptions: Subscriptions,
+    entitlements: Entitlements,
+    records: "Redis",
+    keys: Keyspace,
+    policy: Policy,
+    verification: Verification,
+    settings: NotifySettings,
+) -> APIRouter:
+    """Return the paths of subscriptions."""
+    routes = APIRouter(prefix=PATH, tags=["subscriptions"])
+    previews = asyncio.Semaphore(PREVIEWS_AT_A_TIME)
+    limits = AccountLimits.from_settings(settings)
+    whole = Annotated[Sent[SubscriptionDraft], Depends(json_body(SubscriptionDraft))]
+    part = Annotated[Sent[BaseModel], Depends(json_body(SubscriptionPatch, media_types=(MEDIA_TYPE, JSON)))]
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=CreatedSubscription,
+        summary="Subscribe to articles",
+        responses=problems("too-many-subscriptions", "subscriptions-too-large", "too-many-urls-of-host"),
+    )
+    async def subscribe(
+        caller: Subscriber, sent: Annotated[Sent[NewSubscription], Depends(json_body(NewSubscription))]
+    ) -> Response:
+        draft = await _reachable(sent.model, policy)
+        verified = await consent(caller, draft.channel) if verification.wanted(draft.channel) else None
+        try:
+            made = await subscriptions.add(
+                caller.account,
+                draft,
+                since=None if sent.model.start == "now" else sent.model.start,
+                limits=limits,
+                entitlement=caller.stored_entitlement,
+                verified_origin=verified,
+            )
+        except AccountSuspended:
+            raise unauthorised("the key sent is not valid") from None
+        except AccountLimitError as error:
+            raise limit_problem(error, limits, draft.channel.url) from None
+        made = await entitlements.current(made)  # it may have become another since the key was looked at
+        headers = {"Location": f"{PATH}/{made.id}", "ETag": etag(made.revision)}
+        return json_answer(made.shown() | {"secret": made.secret}, 201, headers)
+
+    @routes.get(
+        "",
+        response_model=SubscriptionList,
+        dependencies=[Depends(single_headers)],
+        summary="List subscriptions",
+        openapi_extra=described(
+            "cursor",
+            "limit",
+            label=(
+                "Only those with this label, as `name:value`; repeated: with all of these.",
+                {"type": "array", "items": {"type": "string", "pattern": ":"}},
+            ),
+            status=("Only those with this status.", {"type": "string", "enum": ["active", "paused", "disabled"]}),
+            channel=("Only those of this type of channel.", {"type": "string", "enum": ["webhook"]}),
+            url="Only those that deliver to this address.",
+        ),
+    )
+    async def list_subscriptions(caller: Subscriber, request: Request) -> Response:
+        params = scalar_params(request.query_params, ("cursor", "limit", "status", "channel", "url"), ("label",))
+        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        labels = list(map(_label, request.query_params.getlist("label")))
+        wanted = {
+            "status": _one_of(params, "status", "active", "paused", "disabled"),
+            "type": _one_of(params, "channel", "webhook"),
+            "url": params.get("url"),
+        }
+        page: list[Subscription] = []
+        after = place_of(await position_sent(request, caller))
+        async for found in subscriptions.of(caller.account, after):
+            has = {"status": found.status, "type": found.channel.type, "url": found.channel.url}
+            labelled = all(found.labels.get(name) == value for name, value in labels)
+            if labelled and all(value in (None, has[name]) for name, value in wanted.items()):
+                page.append(found)
+            if len(page) > limit:
+                break
+        last = page[limit - 1] if len(page) > limit else None
+        following = await next_cursor(request, caller, place_after(last.created_at, last.id) if last else None)
+        return json_answer({"subscriptions": [found.shown() for found in page[:limit]], "next_cursor": following})
+
+    @routes.post("/preview", response_model=Foreseen, summary="See of what a subscription would have been told lately")
+    async def foresee(caller: Subscriber, sent: Annotated[Sent[Trial], Depends(json_body(Trial))]) -> Response:
+        wish = Wish(sent.model.filter, [str(event) for event in sent.model.events], caller.entitlement)
+        async with previews:
+            seen = await preview(records, keys, wish, sent.model.limit)
+        shown = [
+            ArticleSeen.model_validate(version.model_dump(include=set(ArticleSeen.model_fields)))
+            for version in seen.articles
+        ]
+        answer = Foreseen(articles=shown, looked_at=seen.looked_at, back_to=seen.back_to, whole=seen.whole)
+        return json_answer(answer.model_dump())
+
+    @routes.get(
+        "/{subscription_id}",
+        response_model=SubscriptionView,
+        dependencies=[Depends(single_headers)],
+        summary="Read a subscription",
+        responses=ENDED,
+    )
+    async def read(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        return _answer(await owned(subscriptions, caller, subscription_id))
+
+    @routes.put(
+        "/{subscription_id}",
+        response_model=SubscriptionView,
+        summary="Give a subscription these contents whole",
+        responses=_CHANGE_REFUSED,
+        openapi_extra={"parameters": [IF_MATCH]},
+    )
+    async def put(request: Request, caller: Subscriber, sent: whole, subscription_id: str) -> Response:
+        return await alter(request, caller, subscription_id, lambda _: sent.model)
+
+    @routes.patch(
+        "/{subscription_id}",
+        response_model=SubscriptionView,
+        summary="Change some members of a subscription",
+        responses=_CHANGE_REFUSED,
+        openapi_extra={"parameters": [IF_MATCH]},
+    )
+    async def patch(request: Request, caller: Subscriber, sent: part, subscription_id: str) -> Response:
+        return await alter(request, caller, subscription_id, lambda found: _patched(found, sent.raw))
+
+    async def alter(
+        request: Request, caller: Caller, subscription_id: str, draft: Callable[[Subscription], SubscriptionDraft]
+    ) -> Response:
+        conditions = Conditions.of(request)
+        verified: dict[str, str] = {}
+        for _ in range(TRIES):
+            found = await owned(subscriptions, caller, subscription_id)
+            conditions.check(found.revision, "subscription")
+            wanted = draft(found)
+            if wanted.channel.url != found.channel.url:
+                wanted = await _reachable(wanted, policy)
+            url = wanted.channel.url
+            if url not in verified and verification.wanted(wanted.channel, found.channel, found.verified_origin):
+                verified[url] = await consent(caller, wanted.channel)
+            try:
+                if await subscriptions.alter(found, wanted, limits, verified.get(url)):
+                    return _answer(await owned(subscriptions, caller, subscription_id))
+            except AccountLimitError as error:
+                raise limit_problem(error, limits, wanted.channel.url) from None
+            except NotChanged as error:
+                raise _not_changed(error) from None
+        raise _busy()
+
+    async def consent(caller: Caller, channel: Webhook) -> str:
+        try:
+            return await verification.ask(caller.account, channel)
+        except NotVerifiedError as error:
+            raise invalid(
+                "channel.url",
+                f"did not consent to receive webhooks: {error}",
+                f"answer OPTIONS there with 200 and the header WebHook-Allowed-Origin: {verification.origin}",
+            ) from None
+        except TooManyHandshakesError:
+            raise unavailable("too many addresses are being verified; send the request again") from None
+
+    @routes.post(
+        "/{subscription_id}/pause",
+        response_model=SubscriptionView,
+        dependencies=[Depends(single_headers)],
+        summary="Deliver nothing until it is resumed",
+        responses=_STATE_REFUSED,
+    )
+    async def pause(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        try:
+            await subscriptions.pause(await owned(subscriptions, caller, subscription_id))
+        except NotChanged as error:
+            raise _not_changed(error) from None
+        return _answer(await owned(subscriptions, caller, subscription_id))
+
+    @routes.post(
+        "/{subscription_id}/resume",
+        response_model=SubscriptionView,
+        dependencies=[Depends(single_headers)],
+        summary="Deliver again, what came since the pause as well",
+        responses=_STATE_REFUSED,
+    )
+    async def resume(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        for _ in range(TRIES):
+            try:
+                if await subscriptions.resume(await owned(subscriptions, caller, subscription_id)):
+                    return _answer(await owned(subscriptions, caller, subscription_id))
+            except NotChanged as error:
+                raise _not_changed(error) from None
+        raise _busy()
+
+    @routes.delete("/{subscription_id}", status_code=204, dependencies=[Depends(single_headers)], summary="Unsubscribe")
+    async def unsubscribe(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        if not await subscriptions.remove(caller.account, subscription_id):
+            raise not_found("subscription")
+        return Response(status_code=204)
+
+    return routes
+
+
+async def _reachable(draft: SubscriptionDraft, policy: Policy) -> SubscriptionDraft:
+    url = await check_endpoint(draft.channel.url, policy)
+    return draft.model_copy(update={"channel": draft.channel.model_copy(update={"url": url})})
+
+
+def _patched(found: Subscription, patch: dict[str, Any]) -> SubscriptionDraft:
+    try:
+        return SubscriptionDraft.model_validate(merged(found.members(), patch))
+    except ValidationError as error:
+        raise from_validation_error(error, SubscriptionDraft) from None
+
+
+def _answer(found: Subscription) -> Response:
+    return json_answer(found.shown(), headers={"ETag": etag(found.revision)})
+
+
+def _label(sent: str) -> tuple[str, str]:
+    name, colon, value = sent.partition(":")
+    if not colon:
+        raise invalid("label", "is not of the form name:value", "send for example label=team:night")
+    return name, value
+
+
+def _one_of(params: Any, name: str, *values: str) -> str | None:
+    sent: str | None = params.get(name)
+    if sent is not None and sent not in values:
+        raise invalid(name, f"is not one of: {', '.join(values)}", f"send for example {name}={values[0]}")
+    return sent
+
+
+def _not_changed(error: NotChanged) -> Problem:
+    return problem(409, "not-changed", f"the subscription cannot be changed so: {error}", title="Not changed")
+
+
+def _busy() -> Problem:
+    return unavailable("the subscription is being changed by others all the time; send the request again")

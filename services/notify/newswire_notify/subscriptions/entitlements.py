@@ -1,0 +1,92 @@
+"""What accounts are entitled to, brought to their subscriptions: each is filed under its filter and that together.
+
+Accounts are on the Redis of the records, subscriptions on that of the deliveries. `entitled` on the latter remembers with what the
+subscriptions of each account are filed, so that a start has to look only at accounts for which that is another by now.
+"""
+
+import asyncio
+import logging
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.auth.account_changes import AccountChanges
+from newswire.auth.registry import Account, find_account, list_accounts
+from newswire.concurrency.backoff import pause
+from newswire.keys import Keyspace
+from newswire_notify.subscriptions.repository import Subscription, Subscriptions
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+BLOCK_MS = 500
+
+
+class Entitlements:
+    """Follows what accounts are entitled to."""
+
+    def __init__(self, subscriptions: Subscriptions, redis: "Redis", records: "Redis", keys: Keyspace) -> None:
+        self._subscriptions = subscriptions
+        self._redis = redis
+        self._records = records
+        self._keys = keys
+        self._entitled = keys.deliveries.key("entitled")
+        self._changes = AccountChanges(records, keys)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Follow until stopping is set."""
+        while not stopping.is_set():
+            try:
+                await self.follow(BLOCK_MS)
+            except (RedisError, OSError) as error:
+                log.warning("entitlements of accounts cannot be followed", extra={"reason": str(error)})
+                self._changes = AccountChanges(self._records, self._keys)  # what was read and not done is done anew
+                await pause(stopping, 1.0)
+
+    async def follow(self, block_ms: int | None = None) -> None:
+        """Bring to subscriptions what accounts are entitled to since the last time."""
+        changed = await self._changes.read(block_ms)
+        if changed is None:
+            await self._compare_all()
+            return
+        for name in sorted(changed):
+            await self._narrow(name, await find_account(self._records, self._keys, name))
+
+    async def current(self, subscription: Subscription) -> Subscription:
+        """Return a subscription, narrowed by what its account is entitled to at this moment."""
+        stored = _stored(await find_account(self._records, self._keys, subscription.account))
+        if stored == subscription.entitlement:
+            return subscription
+        await self._entitle(subscription, stored)
+        return await self._subscriptions.get(subscription.account, subscription.id) or subscription
+
+    async def _compare_all(self) -> None:
+        known = {name.decode(): json.decode() for name, json in (await self._redis.hgetall(self._entitled)).items()}
+        after = ""
+        while page := await list_accounts(self._records, self._keys, after=after, limit=PAGE):
+            for account in page:
+                if _stored(account) != known.pop(account.name, None):
+                    await self._narrow(account.name, account)
+            after = page[-1].name
+        for name in known:
+            await self._narrow(name, None)
+
+    async def _narrow(self, name: str, account: Account | None) -> None:
+        stored = _stored(account)
+        async for subscription in self._subscriptions.of(name):
+            await self._entitle(subscription, stored)
+        if stored is None:
+            await self._redis.hdel(self._entitled, name)
+        else:
+            await self._redis.hset(self._entitled, name, stored)
+
+    async def _entitle(self, subscription: Subscription, stored: str | None) -> None:
+        found: Subscription | None = subscription
+        while found is not None and not await self._subscriptions.entitle(found, stored):
+            found = await self._subscriptions.get(subscription.account, subscription.id)
+
+
+def _stored(account: Account | None) -> str | None:
+    if account is None or account.entitlement is None:
+        return None
+    return account.entitlement.model_dump_json(exclude_defaults=True)

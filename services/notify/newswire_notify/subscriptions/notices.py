@@ -1,0 +1,80 @@
+"""Notices: what befell a subscription, said on the stream of outcomes and to the endpoints where its owner wants to hear of it."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from redis.exceptions import RedisError
+
+from newswire.concurrency.backoff import pause
+from newswire.events import SUBSCRIPTION_DISABLED, SubscriptionDisabled, event
+from newswire.keys import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire_notify.deliveries.queue import Queue
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 1.0
+PAGE = 100
+
+
+class Notices:
+    """Tells of subscriptions that were disabled."""
+
+    def __init__(self, queue: Queue, broker: EventBroker, keys: Keyspace, site: str) -> None:
+        self._queue = queue
+        self._broker = broker
+        self._keys = keys
+        self._site = site
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Tell until stopping is set."""
+        while not stopping.is_set():
+            try:
+                await self.tell()
+            except (RedisError, OSError) as error:
+                log.warning("owners of disabled subscriptions cannot be told", extra={"reason": str(error)})
+            await pause(stopping, INTERVAL)
+
+    async def tell(self) -> int:
+        """Tell of what was disabled since; return how many subscriptions."""
+        redis = self._queue.redis
+        disabled = await redis.srandmember(self._keys.deliveries.key("disabled"), PAGE)
+        for raw in disabled:
+            fields = await redis.hgetall(self._keys.deliveries.key("subscription", raw.decode()))
+            if fields.get(b"status") == b"disabled":
+                await self._tell_of(raw.decode(), {name.decode(): value.decode() for name, value in fields.items()})
+            else:  # it is gone, or enabled again
+                await redis.srem(self._keys.deliveries.key("disabled"), raw)
+        return len(disabled)
+
+    async def _tell_of(self, subscription: str, fields: dict[str, str]) -> None:
+        at = datetime.fromtimestamp(int(fields["disabled"]) / 1000, UTC)
+        data = SubscriptionDisabled(
+            id=subscription, account=fields["account"], reason=fields["status_reason"], disabled_at=at
+        )
+        said = event(
+            SUBSCRIPTION_DISABLED,
+            data,
+            id_=f"{subscription}.disabled.{fields['disabled']}",
+            source=f"{self._site}/notify",
+            subject=subscription,
+            time=at,
+        )
+        await self._broker.publish(said, stream=self._keys.outcomes)
+        await self._queue.functions.call(
+            "tell_owner",
+            [],
+            [
+                self._queue.prefix,
+                subscription,
+                fields["disabled"],
+                fields["account"],
+                said.id,
+                said.type,
+                said.to_json(),
+                self._queue.now,
+                self._queue.keep_ms,
+            ],
+        )
+        log.info("a subscription was disabled", extra={"subscription": subscription, "reason": fields["status_reason"]})

@@ -1,0 +1,474 @@
+"""Subscriptions: who wants to be told of what, and how."""
+
+import hashlib
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from redis.asyncio import Redis
+from ulid import ULID
+
+from newswire.auth.accounts import milliseconds, read_entitlement
+from newswire.events import ArticlePublished
+from newswire.filters import Facts, Filter, SentFilter
+from newswire.keys import Keyspace
+from newswire.messaging.stream_position import newest_entry
+from newswire.storage.redis_functions import Argument
+from newswire.validation.fields import Moment, Text
+from newswire_notify.deliveries.queue import Queue, former_secrets
+from newswire_notify.subscriptions.account_limits import NO_LIMITS, AccountLimits, check_limits
+from newswire_notify.webhooks.channel import Webhook
+from newswire_notify.webhooks.health import HEALTHY, Health, health
+from newswire_notify.webhooks.rendering import Content
+from newswire_notify.webhooks.signing import new_secret
+
+SCHEMA = 1
+MOST_CHANGES = 200
+"""How often what a subscription asks for may change: who was sent what under each filter is remembered."""
+PAGE = 200
+GROUP = "notify"
+"""The consumer group of the fan-out."""
+ENDED_KEPT_MS = 30 * 86_400_000
+DEFAULT_LIMITS = AccountLimits()
+
+
+class PausedBy(StrEnum):
+    """Who paused a subscription, as its ``status_reason`` says; only the same can resume it."""
+
+    OWNER = ""
+    OPERATOR = "operator"
+    ACCOUNT = "account_disabled"
+
+
+_PAUSED_BY_OTHERS = {
+    PausedBy.OPERATOR.value: "an operator paused it, and only an operator can resume it",
+    PausedBy.ACCOUNT.value: "its account is disabled",
+}
+
+
+class Wanted(StrEnum):
+    """What may happen to an article that a subscriber is told of."""
+
+    PUBLISHED = "published"
+    UPDATED = "updated"
+    CORRECTED = "corrected"
+    RETRACTED = "retracted"
+
+
+Labels = Annotated[
+    dict[
+        Annotated[Text, StringConstraints(min_length=1, max_length=50, pattern="^[^:]+$")],
+        Annotated[Text, StringConstraints(max_length=200)],
+    ],
+    Field(max_length=20),
+]
+
+
+class SubscriptionDraft(BaseModel):
+    """What a subscriber sends to subscribe, and may change later."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    channel: Webhook
+    filter: SentFilter = Field(default_factory=Filter)
+    events: list[Wanted] = list(Wanted)
+    content: Content = Content.FULL
+    labels: Labels = {}
+    """Your own names and values, by which lists can be narrowed."""
+
+    @field_validator("events")
+    @classmethod
+    def _retractions_cannot_be_left_out(cls, events: list[Wanted]) -> list[Wanted]:
+        if Wanted.RETRACTED not in events:
+            raise ValueError("must include 'retracted': whoever was sent an article must learn that it was withdrawn")
+        return [wanted for wanted in Wanted if wanted in events]
+
+
+class NewSubscription(SubscriptionDraft):
+    """What a subscriber sends to subscribe."""
+
+    start: Literal["now"] | Moment = "now"
+    """From when on: what was published since and still stands is delivered too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a subscription asks for, narrowed by what its account is entitled to."""
+
+    filter: Filter
+    events: Sequence[str]
+    entitlement: Filter | None = None
+
+    def digest(self) -> str:
+        """Return the digest under which equal wishes share their matching."""
+        canonical = f"{self.filter.canonical()}\n{','.join(sorted(self.events))}"
+        if self.entitlement is not None:
+            canonical += f"\n{self.entitlement.canonical()}"
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+    def covers(self, article: ArticlePublished) -> bool:
+        """Tell whether a version is what is asked for, whatever was sent before."""
+        if article.silent or str(article.kind) not in self.events:
+            return False
+        facts = Facts.of(article)
+        return self.filter.matches(facts) and (self.entitlement is None or self.entitlement.matches(facts))
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription as it is stored."""
+
+    id: str
+    account: str
+    channel: Webhook
+    filter: dict[str, Any]
+    events: list[str]
+    content: str
+    status: str
+    created_at: datetime
+    secret: str = field(repr=False)
+    labels: dict[str, str] = field(default_factory=dict)
+    revision: str = "1"
+    entitlement: str | None = None
+    """What its account is entitled to, as JSON, where that is not all."""
+    former_secrets: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+    """Those that still sign, each until its time (seconds since the epoch)."""
+    status_reason: str | None = None
+    status_note: str | None = None
+    """What an operator who paused it says about it."""
+    verified_origin: str | None = None
+    """The origin from which its address consented to receive webhooks."""
+    health: Health = HEALTHY
+
+    @classmethod
+    def read(cls, fields: Mapping[bytes, bytes]) -> "Subscription":
+        """Take a subscription from its record."""
+        return cls(
+            id=fields[b"id"].decode(),
+            account=fields[b"account"].decode(),
+            channel=stored_channel(fields),
+            filter=orjson.loads(fields[b"filter"]),
+            events=fields[b"events"].decode().split(","),
+            content=fields[b"content"].decode(),
+            status=fields[b"status"].decode(),
+            created_at=datetime.fromtimestamp(int(fields[b"created"]) / 1000, UTC),
+            secret=fields[b"secret"].decode(),
+            labels=orjson.loads(fields.get(b"labels", b"{}")),
+            revision=fields.get(b"revision", b"1").decode(),
+            entitlement=fields[b"entitlement"].decode() if fields.get(b"entitlement") else None,
+            former_secrets=former_secrets(fields.get(b"previous", b"[]")),
+            status_reason=fields[b"status_reason"].decode() if b"status_reason" in fields else None,
+            status_note=fields[b"status_note"].decode() if fields.get(b"status_note") else None,
+            verified_origin=fields[b"verified_origin"].decode() if fields.get(b"verified_origin") else None,
+            health=health(fields, time.time()),
+        )
+
+    def wish(self) -> Wish:
+        """Return what it asks for."""
+        return Wish(Filter.model_validate(self.filter), tuple(self.events), entitlement_of(self.entitlement))
+
+    def members(self) -> dict[str, Any]:
+        """Return what its owner has sent of it, or might have: never to be shown, for headers may be secrets."""
+        return {
+            "channel": self.channel.model_dump(exclude_defaults=True),
+            "filter": self.filter,
+            "events": self.events,
+            "content": self.content,
+            "labels": self.labels,
+        }
+
+    def shown(self) -> dict[str, Any]:
+        """Return what its owner may see of it at any time: all but the secrets."""
+        created = self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        verified = {"verified_origin": self.verified_origin} if self.verified_origin else {}
+        return {
+            "id": self.id,
+            **self.members(),
+            "channel": self.channel.shown() | verified,
+            "status": self.status,
+            "status_reason": self.status_reason,
+            "status_note": self.status_note,
+            "endpoint": self.health.shown(),
+            "created_at": created,
+        }
+
+
+class AccountSuspended(Exception):
+    """The account is disabled: it gets no new subscriptions."""
+
+
+class NotChanged(Exception):
+    """A subscription cannot be changed in this way; the message says why."""
+
+
+class Subscriptions:
+    """The subscriptions of one namespace. Times are seconds since the epoch."""
+
+    def __init__(self, queue: Queue, records: "Redis", keys: Keyspace) -> None:
+        self._queue = queue
+        self._redis = queue.redis
+        self._records = records
+        self._keys = keys
+
+    async def add(
+        self,
+        account: str,
+        draft: SubscriptionDraft,
+        *,
+        since: datetime | None = None,
+        limits: AccountLimits = DEFAULT_LIMITS,
+        entitlement: str | None = None,
+        verified_origin: str | None = None,
+    ) -> Subscription:
+        """Subscribe an account; what is published from now on is delivered, and what was ``since`` a time and still stands.
+
+        ``verified_origin``: the origin from which the address has just consented to receive webhooks.
+
+        Raises:
+            AccountLimitError: the account would exceed one of its limits.
+            AccountSuspended: the account is disabled.
+        """
+        now = time.time()
+        subscription = Subscription(
+            id=f"sub_{str(ULID()).lower()}",
+            account=account,
+            channel=draft.channel,
+            filter=draft.filter.model_dump(mode="json", exclude_defaults=True),
+            events=[str(wanted) for wanted in draft.events],
+            content=str(draft.content),
+            status="active",
+            created_at=datetime.fromtimestamp(now, UTC),
+            secret=new_secret(),
+            labels=draft.labels,
+            entitlement=entitlement,
+            verified_origin=verified_origin,
+        )
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            subscription.id,
+            account,
+            subscription.wish().digest(),
+            await newest_entry(self._records, self._keys.stream),
+            limits.new_subscription(),
+            int(now * 1000),
+            *(("", "") if since is None else (before(milliseconds(since)), milliseconds(since))),
+            *_flat(_fields(subscription)),
+            *_flat({"schema": SCHEMA, "status": "active", "created": int(now * 1000), "secret": subscription.secret}),
+        ]
+        answer = await self._queue.functions.call("subscribe", [], arguments)
+        check_limits(answer)
+        if answer == b"SUSPENDED":
+            raise AccountSuspended
+        return subscription
+
+    async def get(self, account: str, subscription_id: str) -> Subscription | None:
+        """Return an account's subscription, or None where it has no such one."""
+        fields: dict[bytes, bytes] = await self._redis.hgetall(self._queue.key("subscription", subscription_id))
+        found = Subscription.read(fields) if fields else None
+        return found if found and found.account == account else None
+
+    async def of(self, account: str, after: tuple[int, str] | None = None) -> AsyncIterator[Subscription]:
+        """Go through the subscriptions of an account, oldest first; those after one of a creation time in ms where asked."""
+        since: float | str = after[0] if after else "-inf"
+        seen: set[bytes] = set()
+        while found := await self._redis.zrange(
+            self._queue.key("subscriptions", account),
+            since,
+            "+inf",
+            byscore=True,
+            offset=0,
+            num=PAGE + len(seen),
+            withscores=True,
+        ):
+            fresh = [item for item in found if item[0] not in seen]
+            if not fresh:
+                return
+            wanted = [sub for sub, created in fresh if after is None or (int(created), sub.decode()) > after]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for subscription_id in wanted:
+                    pipe.hgetall(self._queue.key("subscription", subscription_id.decode()))
+                records = await pipe.execute()
+            for fields in records:
+                if fields:
+                    yield Subscription.read(fields)
+            since = found[-1][1]
+            seen = {sub for sub, score in found if score == since}
+
+    async def alter(
+        self,
+        found: Subscription,
+        draft: SubscriptionDraft,
+        limits: AccountLimits = DEFAULT_LIMITS,
+        verified_origin: str | None = None,
+    ) -> bool:
+        """Give a subscription other contents; return whether no concurrent change came first.
+
+        An address that stays has consented as before; ``verified_origin``: the origin from which it has just consented.
+
+        Later versions and retractions of what it was sent reach it whatever it asks for now.
+
+        Raises:
+            NotChanged: what it asks for was changed too often.
+            AccountLimitError: the account would exceed one of its limits.
+        """
+        if draft.channel.url == found.channel.url:
+            verified_origin = verified_origin or found.verified_origin
+        changed = replace(
+            found,
+            verified_origin=verified_origin,
+            channel=draft.channel,
+            filter=draft.filter.model_dump(mode="json", exclude_defaults=True),
+            events=[str(wanted) for wanted in draft.events],
+            content=str(draft.content),
+            labels=draft.labels,
+        )
+        return await self._alter(found, changed, limits.changed_subscription(MOST_CHANGES))
+
+    async def entitle(self, found: Subscription, entitlement: str | None) -> bool:
+        """Narrow a subscription to what its account is entitled to now; return whether no concurrent change came first.
+
+        What the subscriber sent stays as it is stored, whatever the limits and rules say of it by now.
+        """
+        if found.entitlement == entitlement:
+            return True
+        return await self._alter(found, replace(found, entitlement=entitlement), NO_LIMITS)
+
+    async def _alter(self, found: Subscription, changed: Subscription, limits: bytes) -> bool:
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            found.id,
+            found.account,
+            found.revision,
+            changed.wish().digest(),
+            limits,
+            *_flat(_fields(changed)),
+        ]
+        answer = await self._queue.functions.call("alter", [], arguments)
+        check_limits(answer)
+        if answer == b"TOO_OFTEN":
+            raise NotChanged(f"what it asks for was changed {MOST_CHANGES} times; make a new subscription")
+        return bool(answer == b"OK")
+
+    async def pause(self, found: Subscription, by: PausedBy = PausedBy.OWNER, note: str = "") -> None:
+        """Deliver nothing to a subscription until the same who paused it resumes it; its owner can read the note.
+
+        Raises:
+            NotChanged: it is disabled.
+        """
+        handled: bytes | None = await self._records.get(self._keys.checkpoint(GROUP))
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            found.id,
+            found.account,
+            handled or "0-0",
+            self._queue.now,
+            by,
+            note,
+        ]
+        if await self._queue.functions.call("pause", [], arguments) == b"DISABLED":
+            raise NotChanged("it is disabled")
+
+    async def resume(self, found: Subscription, by: PausedBy = PausedBy.OWNER) -> bool:
+        """Deliver again, first what came since the pause; return whether no concurrent change came first.
+
+        Raises:
+            NotChanged: it is disabled, or was paused by another.
+        """
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            found.id,
+            found.account,
+            found.revision,
+            found.wish().digest(),
+            self._queue.now,
+            by,
+        ]
+        answer = await self._queue.functions.call("resume", [], arguments)
+        if answer == b"DISABLED":
+            raise NotChanged("it is disabled")
+        if answer == b"HELD":
+            raise NotChanged(_PAUSED_BY_OTHERS.get(found.status_reason or "", "it was not paused by an operator"))
+        return bool(answer != b"STALE")
+
+    async def remove(self, account: str, subscription_id: str, operator_reason: str = "") -> bool:
+        """End a subscription and whatever of it waits to be delivered; return whether the account had it.
+
+        Where an operator ends it, its owner can read the reason for 30 days (`ended_by_operator`).
+        """
+        arguments: list[Argument] = [
+            self._queue.prefix,
+            subscription_id,
+            account,
+            self._queue.now,
+            self._queue.keep_ms,
+            operator_reason,
+            ENDED_KEPT_MS,
+        ]
+        return bool(await self._queue.functions.call("unsubscribe", [], arguments))
+
+    async def ended_by_operator(self, account: str, subscription_id: str) -> str | None:
+        """Return why an operator ended an account's subscription, or None where none did so lately."""
+        found = await self._redis.hmget(self._queue.key("ended", subscription_id), "account", "reason")
+        return found[1].decode() if found[0] == account.encode() else None
+
+    async def find(self, subscription_id: str) -> Subscription | None:
+        """Return a subscription, whichever account has it: for operators."""
+        fields: dict[bytes, bytes] = await self._redis.hgetall(self._queue.key("subscription", subscription_id))
+        return Subscription.read(fields) if fields else None
+
+
+def channel_fields(channel: Webhook) -> dict[str, Argument]:
+    """Return a channel as the record of its subscription holds it; what is not set is empty."""
+    return {
+        "url": channel.url,
+        "headers": orjson.dumps(channel.headers),
+        "rate": channel.rate or "",
+        "concurrency": channel.concurrency or "",
+        "verify": int(channel.verify),
+        "notices": int(channel.notices),
+    }
+
+
+def stored_channel(fields: Mapping[bytes, bytes]) -> Webhook:
+    """Take a channel from the record of its subscription; it passed the rules that held when it was written."""
+    return Webhook.model_construct(
+        type="webhook",
+        url=fields[b"url"].decode(),
+        headers=orjson.loads(fields.get(b"headers", b"{}")),
+        rate=float(fields[b"rate"]) if fields.get(b"rate") else None,
+        concurrency=int(fields[b"concurrency"]) if fields.get(b"concurrency") else None,
+        verify=fields.get(b"verify") == b"1",
+        notices=fields.get(b"notices") == b"1",
+    )
+
+
+def before(moment_ms: int) -> str:
+    """Return the last id that an entry of the stream can have that is older than a moment."""
+    return f"{max(moment_ms - 1, 0)}-{2**64 - 1}"
+
+
+def entitlement_of(stored: str | None) -> Filter | None:
+    """Return the filter that is stored as an account's entitlement; None: all."""
+    return None if stored is None else read_entitlement(stored)
+
+
+def _flat(fields: Mapping[str, Argument]) -> list[Argument]:
+    return [part for pair in fields.items() for part in pair]
+
+
+def _fields(subscription: Subscription) -> dict[str, Argument]:
+    """Return the fields that may change; what is not set is empty."""
+    return {
+        **channel_fields(subscription.channel),
+        "filter": orjson.dumps(subscription.filter),
+        "events": ",".join(subscription.events),
+        "content": subscription.content,
+        "labels": orjson.dumps(subscription.labels),
+        "entitlement": subscription.entitlement or "",
+        "verified_origin": subscription.verified_origin or "",
+    }

@@ -1,0 +1,108 @@
+"""Disabled accounts: their subscriptions are paused until the account is enabled again.
+
+Accounts are on the Redis of the records, subscriptions on that of the deliveries. The set `suspended` on the latter names the
+accounts that are disabled: while a name is in it, nothing of that account becomes active. It is written before the subscriptions
+are paused and taken back after they are resumed, so that neither a request that was let in before nor a crash leaves one active.
+"""
+
+import asyncio
+import logging
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.auth.account_changes import AccountChanges
+from newswire.auth.registry import Account, find_account, list_accounts
+from newswire.concurrency.backoff import pause
+from newswire.keys import Keyspace
+from newswire_notify.subscriptions.repository import NotChanged, PausedBy, Subscription, Subscriptions
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+BLOCK_MS = 500
+
+
+class Suspensions:
+    """Follows which accounts are disabled."""
+
+    def __init__(self, subscriptions: Subscriptions, redis: "Redis", records: "Redis", keys: Keyspace) -> None:
+        self.compared = asyncio.Event()
+        """Set once all accounts were compared: before, a process that starts might deliver to a disabled one."""
+        self._subscriptions = subscriptions
+        self._redis = redis
+        self._records = records
+        self._keys = keys
+        self._suspended = keys.deliveries.key("suspended")
+        self._changes = AccountChanges(records, keys)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Follow until stopping is set."""
+        while not stopping.is_set():
+            try:
+                await self.follow(BLOCK_MS)
+            except (RedisError, OSError) as error:
+                log.warning("disabled accounts cannot be followed", extra={"reason": str(error)})
+                self._changes = AccountChanges(self._records, self._keys)  # what was read and not done is done again
+                await pause(stopping, 0.5)
+
+    async def wait_until_compared(self, stopping: asyncio.Event) -> None:
+        """Wait until all accounts were compared, or until stopping is set."""
+        waiting = [asyncio.create_task(event.wait()) for event in (self.compared, stopping)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+
+    async def check(self) -> str | None:
+        """Return why nothing is delivered yet, or None: a readiness check."""
+        return None if self.compared.is_set() else "which accounts are disabled is not known yet"
+
+    async def follow(self, block_ms: int | None = None) -> None:
+        """Apply what has changed since the last time."""
+        changed = await self._changes.read(block_ms)
+        if changed is None:
+            await self._compare_all()
+        for name in sorted(changed or ()):
+            await self._apply(name, await find_account(self._records, self._keys, name))
+        self.compared.set()
+
+    async def _compare_all(self) -> None:
+        known = {name.decode() for name in await self._redis.smembers(self._suspended)}
+        after = ""
+        while page := await list_accounts(self._records, self._keys, after=after, limit=PAGE):
+            for account in page:
+                if account.disabled_at is not None or account.name in known:
+                    await self._apply(account.name, account)
+                known.discard(account.name)
+            after = page[-1].name
+        for name in known:
+            await self._apply(name, None)
+
+    async def _apply(self, name: str, account: Account | None) -> None:
+        if account is not None and account.disabled_at is not None:
+            await self._redis.sadd(self._suspended, name)
+            async for subscription in self._subscriptions.of(name):
+                if subscription.status == "active":
+                    await self._pause(subscription)
+        elif await self._redis.sismember(self._suspended, name):
+            async for subscription in self._subscriptions.of(name):
+                await self._resume(subscription)
+            await self._redis.srem(self._suspended, name)
+            async for subscription in self._subscriptions.of(name):  # what an operator released meanwhile
+                await self._resume(subscription)
+
+    async def _pause(self, subscription: Subscription) -> None:
+        try:
+            await self._subscriptions.pause(subscription, PausedBy.ACCOUNT)
+        except NotChanged:
+            return  # it was disabled meanwhile: nothing is delivered to it
+
+    async def _resume(self, subscription: Subscription) -> None:
+        found: Subscription | None = subscription
+        while found is not None and found.status_reason == PausedBy.ACCOUNT:
+            try:
+                if await self._subscriptions.resume(found, PausedBy.ACCOUNT):
+                    return
+            except NotChanged:
+                return  # an operator paused it meanwhile
+            found = await self._subscriptions.find(subscription.id)

@@ -1,0 +1,1 @@
+"""Endpoints, and signed requests to them."""

@@ -1,0 +1,126 @@
+"""The subscribers' API: what the owner of an endpoint can do to it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from redis.asyncio import Redis
+
+from newswire.auth.accounts import acting
+from newswire.http.pagination import json_answer
+from newswire.http.problem_responses import problems
+from newswire.http.problems import not_found, problem
+from newswire.http.request_parsing import Sent, json_body, scalar_params, single_headers
+from newswire.keys import Keyspace
+from newswire.observability.audit import Act, record
+from newswire.validation.fields import WHOLE
+from newswire_notify.subscriptions.api import ENDED, PATH, Subscriber, SubscriptionView, owned
+from newswire_notify.subscriptions.repository import Subscriptions
+from newswire_notify.webhooks.service import Endpoints, TooManySecrets
+
+LONGEST_OVERLAP = timedelta(days=7)
+TESTS_AT_A_TIME = 16
+
+
+class SecretRotation(BaseModel):
+    """How long the old secret goes on signing, in seconds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    overlap: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds())), WHOLE] = 86_400
+
+
+class RotatedSecret(BaseModel):
+    """A subscription's new secret."""
+
+    secret: str
+    """Verifies the signatures from now on; shown this once."""
+    former_valid_until: datetime
+    """Until then every delivery is signed by the former secret as well."""
+
+
+class TestedEndpoint(BaseModel):
+    """What an endpoint did with a test event."""
+
+    delivered: bool
+    time: datetime
+    status: int | None
+    latency_ms: float
+    error: str | None
+    """The stage that failed, and how."""
+    answer: str
+    """The first 4 KiB of it."""
+
+
+def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis", keys: Keyspace) -> APIRouter:
+    """Return the paths of endpoints."""
+    routes = APIRouter(prefix=PATH, tags=["subscriptions"])
+    testing = asyncio.Semaphore(TESTS_AT_A_TIME)
+
+    @routes.post(
+        "/{subscription_id}/secret/rotate",
+        response_model=RotatedSecret,
+        summary="Replace the secret that signs",
+        responses=problems("too-many-secrets"),
+    )
+    async def rotate_secret(
+        request: Request,
+        caller: Subscriber,
+        subscription_id: str,
+        sent: Annotated[Sent[SecretRotation], Depends(json_body(SecretRotation, optional=True))],
+    ) -> Response:
+        overlap = sent.model.overlap
+        try:
+            secret = await endpoints.rotate_secret(caller.account, subscription_id, overlap)
+        except TooManySecrets:
+            detail = (
+                "this secret was replaced too often of late; wait until former ones have ended, or send an overlap of 0"
+            )
+            raise problem(409, "too-many-secrets", detail, title="Too many secrets") from None
+        if secret is None:
+            raise not_found("subscription")
+        by = acting(caller, request)
+        await record(records, keys, by, Act.SECRET_ROTATED, "subscription", subscription_id, overlap_seconds=overlap)
+        until = datetime.now(UTC) + timedelta(seconds=overlap)
+        return json_answer({"secret": secret, "former_valid_until": until})
+
+    @routes.post(
+        "/{subscription_id}/test",
+        response_model=TestedEndpoint,
+        dependencies=[Depends(single_headers)],
+        summary="Send a test event to the endpoint now, and see what it answers",
+        responses=ENDED,
+    )
+    async def test(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        found = await owned(subscriptions, caller, subscription_id)
+        async with testing:
+            attempt = await endpoints.test(found)
+        return json_answer(
+            {
+                "delivered": attempt.error is None,
+                "time": datetime.fromtimestamp(attempt.time, UTC),
+                "status": attempt.status,
+                "latency_ms": round(attempt.latency_ms, 1),
+                "error": attempt.error,
+                "answer": attempt.answer,
+            }
+        )
+
+    @routes.post(
+        "/{subscription_id}/enable",
+        response_model=SubscriptionView,
+        dependencies=[Depends(single_headers)],
+        summary="Go on delivering to an endpoint that was disabled",
+        responses=ENDED,
+    )
+    async def enable(caller: Subscriber, subscription_id: str, request: Request) -> Response:
+        scalar_params(request.query_params, ())
+        found = await owned(subscriptions, caller, subscription_id)
+        await endpoints.enable(found)
+        found = await subscriptions.get(caller.account, subscription_id) or found
+        return json_answer(found.shown())
+
+    return routes

@@ -1,0 +1,330 @@
+"""Connections to endpoints: as much of an HTTP client as a webhook needs, at a sixth of what a general one costs.
+
+One request at a time goes over a kept connection of HTTP/1.1 (RFC 9112); the answer is parsed by llhttp. What an endpoint does
+costs a bounded amount: its headers are read up to a limit, of its body the beginning for a moment, and a connection with more to
+come is closed. What was answered is its status; a body that is slow, long or broken off changes nothing.
+Nothing is followed, kept or decoded: no redirects, cookies or compression.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import NamedTuple, Self, cast
+
+import httptools
+from aiohttp.abc import AbstractResolver
+from yarl import URL
+
+from newswire_notify.webhooks.addresses import special
+from newswire_notify.webhooks.guard import Dialler, Policy
+
+ANSWER_KEPT = 4096
+BODY_SECONDS = 2.0
+"""How long the beginning of an answer's body is waited for."""
+LONGEST_ANSWER = 32 * 1024
+"""Bytes that are read of an answer, its headers and all that frames its body counted."""
+KEPT_IDLE = 15.0
+"""Seconds that a connection is kept for the next delivery."""
+MOST_IDLE = 1024
+MAX_KNOWN_ORIGINS = 8192
+
+
+class Answer(NamedTuple):
+    """What an endpoint answered: the status, the beginning of the body, and the headers that are looked at."""
+
+    status: int
+    body: bytes
+    retry_after: str
+    allowed_origin: str = ""
+    """``WebHook-Allowed-Origin``; one that is sent twice is joined by a comma, and so names nothing."""
+
+
+class NotConnected(TimeoutError):
+    """No connection was made in time."""
+
+
+class Unreadable(Exception):
+    """What came back is no answer by HTTP; the message says why."""
+
+
+class _Lost(ConnectionError):
+    """The connection ended before anything came back on it."""
+
+
+class _Origin(NamedTuple):
+    tls: bool
+    name: str
+    port: int
+
+
+@lru_cache(maxsize=8192)
+def _target(address: str) -> tuple[_Origin, str]:
+    """Return where an address leads to, and what follows the method in every request to it."""
+    url = URL(address)
+    if url.scheme not in ("http", "https") or url.raw_host is None or url.port is None:
+        raise ValueError("no address of a webhook")
+    head = f"{url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
+    return _Origin(url.scheme == "https", url.raw_host, url.port), head
+
+
+class _Connection(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.reusable = False
+        self.idle_since = 0.0
+        self._transport: asyncio.Transport
+        self._waiting: asyncio.Future[Answer] | None = None
+        self._body_timer: asyncio.TimerHandle | None = None
+
+    def ask(self, head: bytes, body: bytes) -> "asyncio.Future[Answer]":
+        """Send a request; the future brings its answer."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._bytes, self._in_head = 0, True
+        self._retry_after = ""
+        self._allowed_origins: list[str] = []
+        self._body = b""
+        self._body_timer = None
+        self.reusable = False
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.writelines((head, body))
+        return self._waiting
+
+    def abort(self) -> None:
+        """Hang up, whatever is under way."""
+        self.open = False
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiting is None or self._waiting.done():
+            self.abort()  # nothing was asked
+            return
+        self._bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._cut_off(f"no answer by HTTP: {error}")
+        if self._bytes > LONGEST_ANSWER:
+            self._cut_off("the headers of the answer are too long")
+        if not (self._in_head or self._body_timer or self._waiting.done()):
+            self._body_timer = asyncio.get_running_loop().call_later(BODY_SECONDS, self._cut_off, "")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.open = False
+        if self._waiting is None or self._waiting.done():
+            return
+        if not self._bytes:
+            self._fail(_Lost("the connection was closed without an answer"))
+        else:
+            self._cut_off("the answer broke off")
+
+    def on_message_begin(self) -> None:
+        self.reusable = False  # until it has ended; what comes after it was not asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return
+        match name.lower():
+            case b"retry-after":
+                self._retry_after = value.decode("latin-1")
+            case b"webhook-allowed-origin":
+                self._allowed_origins.append(value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        if self._parser.get_status_code() >= 200:
+            self._in_head = False
+        else:
+            self._allowed_origins.clear()  # an interim answer says nothing of the real one
+
+    def on_body(self, data: bytes) -> None:
+        if self._waiting is None or self._waiting.done():
+            return
+        self._body += data[: ANSWER_KEPT + 1 - len(self._body)]
+        if len(self._body) > ANSWER_KEPT:
+            self._cut_off("")
+
+    def on_message_complete(self) -> None:
+        if self._in_head:  # an interim answer: the real one follows
+            return
+        if self._waiting is not None and not self._waiting.done():
+            self.reusable = self._parser.should_keep_alive() and self._transport.get_write_buffer_size() == 0
+            self._finish()
+        else:
+            self.reusable = False
+
+    def _cut_off(self, why: str) -> None:
+        """Hang up: with what was answered where the status has come, else with the reason why it never will."""
+        if self._in_head:
+            self._fail(Unreadable(why))
+        else:
+            self._finish()
+            self.abort()
+
+    def _finish(self) -> None:
+        if self._body_timer is not None:
+            self._body_timer.cancel()
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(
+                Answer(
+                    self._parser.get_status_code(),
+                    self._body[:ANSWER_KEPT],
+                    self._retry_after,
+                    ", ".join(self._allowed_origins),
+                )
+            )
+
+    def _fail(self, error: Exception) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(error)
+        self.abort()
+
+
+class Connections:
+    """The connections of one process to all endpoints that a policy allows."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        connect: float = 5.0,
+        resolver: AbstractResolver | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._hides = policy.allow_private and not policy.answers_shown
+        self._public: dict[_Origin, bool] = {}
+        """Whether the last connection to an origin went to a public address."""
+        self._dialler = Dialler(policy, resolver)
+        self._connect = connect
+        self._tls = tls or ssl.create_default_context()
+        self._idle: dict[_Origin, list[_Connection]] = {}
+        self._kept: dict[_Connection, _Origin] = {}
+        """All that are idle, those longest so first."""
+        self._expiry: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        for connection, origin in list(self._kept.items()):
+            self._hang_up(origin, connection)
+        await self._dialler.close()
+
+    def hides(self, address: str) -> bool:
+        """Return whether what comes of a request is kept from subscribers: the address is private, or not known to be public."""
+        try:
+            return self._hides and not self._public.get(_target(address)[0], False)
+        except ValueError:
+            return self._hides
+
+    async def post(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Post a body once; raises what `options` raises."""
+        return await self._request("POST", address, headers, body)
+
+    async def options(self, address: str, headers: Mapping[str, str]) -> Answer:
+        """Send OPTIONS once; how long a request may take in all is the caller's to limit.
+
+        Raises:
+            NotConnected: no connection was made in time.
+            OSError: none could be made, or it was lost; `AddressRefused` and `socket.gaierror` among them.
+            Unreadable: what came back is no answer.
+            ValueError: the address or a header cannot be sent.
+        """
+        return await self._request("OPTIONS", address, headers, b"")
+
+    async def _request(self, method: str, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        origin, line = _target(address)
+        head = _head(f"{method} {line}", headers, len(body))
+        if (connection := self._take(origin)) is not None:
+            try:
+                return await self._ask(origin, connection, head, body)
+            except _Lost:
+                pass  # it had been closed over there while it was idle
+        return await self._ask(origin, await self._open(origin), head, body)
+
+    async def _ask(self, origin: _Origin, connection: _Connection, head: bytes, body: bytes) -> Answer:
+        try:
+            answer = await connection.ask(head, body)
+        except BaseException:
+            connection.abort()
+            raise
+        if connection.reusable and connection.open and len(self._kept) < MOST_IDLE:
+            self._keep(origin, connection)
+        else:
+            connection.abort()
+        return answer
+
+    async def _open(self, origin: _Origin) -> _Connection:
+        try:
+            async with asyncio.timeout(self._connect):
+                sock = await self._dialler.dial(origin.name, origin.port, tls=origin.tls)
+                try:
+                    self._note(origin, sock.getpeername()[0])
+                    _, connection = await asyncio.get_running_loop().create_connection(
+                        _Connection,
+                        sock=sock,
+                        ssl=self._tls if origin.tls else None,
+                        server_hostname=origin.name if origin.tls else None,
+                    )
+                except BaseException:
+                    sock.close()
+                    raise
+        except TimeoutError as error:
+            raise NotConnected from error
+        return connection
+
+    def _note(self, origin: _Origin, address: str) -> None:
+        if self._hides:
+            if len(self._public) >= MAX_KNOWN_ORIGINS:
+                self._public.clear()
+            self._public[origin] = special(address) is None
+
+    def _take(self, origin: _Origin) -> _Connection | None:
+        while kept := self._idle.get(origin):
+            connection = kept.pop()
+            if not kept:
+                del self._idle[origin]
+            del self._kept[connection]
+            if connection.open:
+                return connection
+        return None
+
+    def _keep(self, origin: _Origin, connection: _Connection) -> None:
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        self._idle.setdefault(origin, []).append(connection)
+        self._kept[connection] = origin
+        if self._expiry is None:
+            self._expiry = loop.call_later(KEPT_IDLE, self._expire)
+
+    def _expire(self) -> None:
+        """Hang up what has been idle for long: one timer for all, since nearly each is taken again before."""
+        loop = asyncio.get_running_loop()
+        self._expiry = None
+        for connection, origin in list(self._kept.items()):
+            if connection.idle_since > loop.time() - KEPT_IDLE:
+                self._expiry = loop.call_at(connection.idle_since + KEPT_IDLE, self._expire)
+                return
+            self._hang_up(origin, connection)
+
+    def _hang_up(self, origin: _Origin, connection: _Connection) -> None:
+        del self._kept[connection]
+        self._idle[origin].remove(connection)
+        if not self._idle[origin]:
+            del self._idle[origin]
+        connection.abort()
+
+
+def _head(line: str, headers: Mapping[str, str], length: int) -> bytes:
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    if not "".join(headers.values()).isprintable():
+        raise ValueError("a header holds what none may")
+    return f"{line}{lines}Content-Length: {length}\r\n\r\n".encode("ascii")

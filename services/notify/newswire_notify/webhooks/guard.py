@@ -1,0 +1,227 @@
+"""Where a webhook may go: never to an address inside the operator's own network.
+
+Names are resolved by us; a name is refused where any of its addresses is not on the public internet, for which of them a
+connection would take is left to chance. The connection is made to the very addresses that were checked, by sockets that
+check once more (address literals need no resolving), while the name still goes into ``Host`` and TLS.
+"""
+
+import asyncio
+import re
+import socket
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+import aiohttp
+from aiohappyeyeballs import start_connection
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from newswire.http.problems import Problem, invalid
+from newswire.validation.web_addresses import MAX_URL_LENGTH
+from newswire_notify.webhooks.addresses import Network, special, within
+
+AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+
+FIELD = "channel.url"
+EXAMPLE = "send an address such as https://example.com/hook"
+RESOLVED_WITHIN = 5.0
+_NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+_NOT_PUBLIC = "not to the public internet"
+_IMPOSSIBLE = re.compile(r"[\x00-\x20\x7f\\]")
+_AUTHORITY = re.compile(r"[^/?#]*//([^/?#]*)")
+_HOSTNAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
+
+
+class AddressRefused(OSError):
+    """An endpoint leads to where webhooks must not go; the text says what that is, without the address."""
+
+
+class NotResolved(OSError):
+    """The name of an endpoint has no address; the text says how that was learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator allows."""
+
+    allow_private: bool = False
+    ports: Collection[int] = frozenset({80, 443})
+    refused: Collection[Network] = ()
+    """The operator's own networks behind public addresses; refused even where private ones are allowed."""
+    answers_shown: bool = False
+    """Whether subscribers see what private addresses answer. No setting turns this on: it would let them look around inside."""
+
+    def check(self, address: str) -> None:
+        """Raise `AddressRefused` where nothing may be sent to an address."""
+        if not self.allow_private and (what := special(address)) is not None:
+            raise AddressRefused(f"leads to {what}, {_NOT_PUBLIC}")
+        if self.refused and within(address, self.refused):
+            raise AddressRefused("leads to a network that this installation refuses")
+
+    def check_way(self, port: int, *, tls: bool) -> None:
+        """Raise `AddressRefused` where a port must not be used, or not without TLS."""
+        if self.allow_private:
+            return
+        if not tls:
+            raise AddressRefused("is not https")
+        if port not in self.ports:
+            raise AddressRefused(f"names port {port}")
+
+    def check_name(self, host: str) -> None:
+        """Raise `AddressRefused` for a name that need not even be looked up."""
+        name = host.rstrip(".").lower()
+        if not self.allow_private and (name == "localhost" or name.endswith(".localhost")):  # RFC 6761, section 6.3
+            raise AddressRefused(f"leads to a loopback address, {_NOT_PUBLIC}")
+        # Libraries differ in what they read it as: octal or decimal, the rest filled up or not.
+        if _is_odd_number(host):
+            raise AddressRefused("writes an IP address in an unusual way")
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names, by default as the system is set up to, and vouches for every address it returns."""
+
+    def __init__(self, policy: Policy, inner: AbstractResolver | None = None) -> None:
+        self._policy = policy
+        # Waits for name servers without a thread each: names that nobody answers for hold up no others.
+        self._inner = inner or aiohttp.AsyncResolver()
+        self._own = inner is None
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Resolve, and raise `AddressRefused` where one of the addresses is not allowed."""
+        if (literal := _literal(host)) is not None:
+            self._policy.check(str(literal))
+            kind = socket.AF_INET if literal.version == 4 else socket.AF_INET6
+            return [ResolveResult(hostname=host, host=host, port=port, family=kind, proto=0, flags=_NUMERIC)]
+        self._policy.check_name(host)
+        found = await self._inner.resolve(host, port, family)
+        for result in found:
+            self._policy.check(result["host"])
+        return found
+
+    async def close(self) -> None:
+        """Close the resolver underneath, unless it was given."""
+        if self._own:
+            await self._inner.close()
+
+
+class Dialler:
+    """Connects to where a policy allows, and to nowhere else."""
+
+    def __init__(self, policy: Policy, resolver: AbstractResolver | None = None) -> None:
+        self._policy = policy
+        self._resolver = GuardedResolver(policy, resolver)
+
+    async def dial(self, host: str, port: int, *, tls: bool) -> socket.socket:
+        """Resolve a host (an address too) and connect to the first of its addresses that answers (RFC 8305).
+
+        Raises:
+            AddressRefused: not all of it is allowed.
+            NotResolved: it has no address.
+            OSError: nobody answers.
+        """
+        self._policy.check_way(port, tls=tls)
+        try:
+            found = await self._resolver.resolve(host, port)
+        except AddressRefused:
+            raise
+        except OSError as error:
+            raise NotResolved(error.strerror or str(error)) from error
+        if not found:
+            raise NotResolved("no address")
+        infos = [
+            (result["family"], socket.SOCK_STREAM, result["proto"], "", (result["host"], result["port"]))
+            for result in found
+        ]
+        return await start_connection(
+            infos, happy_eyeballs_delay=0.25, interleave=1, socket_factory=self._guarded_socket
+        )
+
+    async def close(self) -> None:
+        """Close the resolver."""
+        await self._resolver.close()
+
+    def _guarded_socket(self, info: AddressInfo) -> socket.socket:
+        family, kind, protocol, _, address = info
+        self._policy.check(str(address[0]))
+        made = socket.socket(family, kind, protocol)
+        made.setblocking(False)
+        return made
+
+
+async def check_endpoint(url: str, policy: Policy, resolver: AbstractResolver | None = None) -> str:
+    """Return a webhook's address, in its normal form, if it may be one; otherwise raise the 422 that says why.
+
+    A name that does not resolve today passes: it is tried again when there is something to deliver.
+    """
+    parsed, host, port = _parsed(url, policy)
+    if not policy.allow_private and port not in policy.ports:
+        raise invalid(FIELD, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}")
+    guarded = GuardedResolver(policy, resolver)
+    try:
+        async with asyncio.timeout(RESOLVED_WITHIN):
+            await guarded.resolve(host, port)
+    except AddressRefused as refused:
+        raise _refused(str(refused)) from None
+    except (OSError, TimeoutError):
+        pass
+    finally:
+        await guarded.close()
+    return str(parsed)
+
+
+def _parsed(url: str, policy: Policy) -> tuple[URL, str, int]:
+    """Take an address apart as the client will, and refuse what other programs may read in another way."""
+    if _IMPOSSIBLE.search(url):
+        raise invalid(FIELD, "holds a space, a control character or a backslash", "percent-encode it, or leave it out")
+    try:
+        parsed = URL(url)
+        host, port = parsed.raw_host, parsed.port
+    except ValueError:
+        raise invalid(FIELD, "is not a URL", EXAMPLE) from None
+    schemes = ("https", "http") if policy.allow_private else ("https",)
+    authority = _AUTHORITY.match(url)
+    if parsed.scheme not in schemes or not host or port is None or authority is None:
+        raise invalid(FIELD, f"is not an absolute {' or '.join(schemes)} URL", EXAMPLE)
+    if "@" in authority[1]:
+        raise invalid(FIELD, "holds credentials", "leave them out: verify the signature instead")
+    if "#" in url:
+        raise invalid(FIELD, "has a fragment", "leave out '#' and what follows")
+    bracketed = "[" in authority[1]
+    if bracketed != (":" in host) or not (bracketed or _HOSTNAME.fullmatch(host)):
+        raise invalid(FIELD, "names no possible host", EXAMPLE)
+    if _is_odd_number(host):
+        raise invalid(FIELD, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
+    if (length := len(str(parsed))) > MAX_URL_LENGTH:  # what is not ASCII takes up to nine times as much
+        problem = f"is too long: {length} characters once it is percent-encoded"
+        raise invalid(FIELD, problem, f"send one of at most {MAX_URL_LENGTH}")
+    return parsed, host, port
+
+
+def _literal(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_odd_number(host: str) -> bool:
+    """Tell whether a host is an IPv4 address in other than its usual form, which no client of ours connects to."""
+    last = host.rstrip(".").rpartition(".")[2]
+    if ":" in host or not (last.isdigit() or last.startswith("0x")):
+        return False
+    try:
+        return str(IPv4Address(host)) != host
+    except ValueError:
+        return True
+
+
+def _refused(problem: str) -> Problem:
+    return invalid(
+        FIELD,
+        problem,
+        "use a public address; on a closed network the operator can set NEWSWIRE_WEBHOOK_ALLOW_PRIVATE=true",
+    )

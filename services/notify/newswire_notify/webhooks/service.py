@@ -1,0 +1,102 @@
+"""What the owner of an endpoint can do to it, and sees of its health."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+
+import orjson
+from ulid import ULID
+
+from newswire.events import ENDPOINT_TEST, SCHEMA_URN
+from newswire_notify.deliveries.queue import Attempt, Endpoint, Job, Queue
+from newswire_notify.subscriptions.repository import Subscription
+from newswire_notify.webhooks.sending import Sender
+from newswire_notify.webhooks.signing import new_secret
+
+MOST_FORMER_SECRETS = 3
+
+
+class TooManySecrets(Exception):
+    """As many former secrets as may be still sign."""
+
+
+class Endpoints:
+    """Changes and tries the endpoints of subscriptions."""
+
+    def __init__(self, queue: Queue, sender: Sender, site: str) -> None:
+        self._queue = queue
+        self._sender = sender
+        self._site = site
+
+    async def rotate_secret(self, account: str, subscription_id: str, overlap: float) -> str | None:
+        """Give a subscription a new secret; the old one goes on signing beside it for ``overlap`` seconds.
+
+        Answers None where the account has no such subscription.
+
+        Raises:
+            TooManySecrets: it was rotated so often of late that it would sign with too many.
+        """
+        secret = new_secret()
+        answer = await self._queue.functions.call(
+            "rotate",
+            [],
+            [
+                self._queue.prefix,
+                subscription_id,
+                account,
+                secret,
+                int(time.time() * 1000),
+                int(overlap * 1000),
+                MOST_FORMER_SECRETS,
+            ],
+        )
+        if answer == b"MANY":
+            raise TooManySecrets
+        return secret if answer == b"OK" else None
+
+    async def enable(self, subscription: Subscription) -> None:
+        """Go on delivering to an endpoint that was disabled: what comes from now on, and what became of what it was sent."""
+        arguments = [
+            self._queue.prefix,
+            subscription.id,
+            subscription.account,
+            subscription.wish().digest(),
+            self._queue.now,
+        ]
+        await self._queue.functions.call("enable", [], arguments)
+
+    async def test(self, subscription: Subscription) -> Attempt:
+        """Send a test event at once; an endpoint that takes it is trusted again."""
+        now = datetime.now(UTC)
+        identity = f"test_{str(ULID()).lower()}"
+        body = orjson.dumps(
+            {
+                "specversion": "1.0",
+                "id": identity,
+                "source": f"{self._site}/notify",
+                "type": ENDPOINT_TEST,
+                "subject": subscription.id,
+                "time": now.isoformat(timespec="milliseconds"),
+                "datacontenttype": "application/json",
+                "dataschema": SCHEMA_URN + ENDPOINT_TEST,
+                "data": {"subscription": subscription.id},
+            }
+        )
+        endpoint = Endpoint(
+            subscription.id,
+            subscription.channel.url,
+            subscription.secret,
+            subscription.former_secrets,
+            headers=subscription.channel.headers,
+            verified_origin=subscription.verified_origin,
+        )
+        job = Job(f"msg_{identity}", 1, 0, identity, ENDPOINT_TEST, "", 0, "test", endpoint, b"")
+        began = asyncio.get_running_loop().time()
+        sent = await self._sender.send(job, body, None)
+        if sent.attempt.status is None and self._sender.hides(endpoint.url):
+            # Neither does the time of the test tell a closed port from one that is filtered.
+            await asyncio.sleep(began + self._sender.timeout - asyncio.get_running_loop().time())
+        if sent.accepted:
+            arguments = [self._queue.prefix, subscription.id, subscription.account, self._queue.now]
+            await self._queue.functions.call("close_circuit", [], arguments)
+        return sent.attempt

@@ -1,0 +1,97 @@
+"""Whether an address consents to receive webhooks: the handshake of CloudEvents' HTTP 1.1 web hooks (version 1.0.2, section 4).
+
+An OPTIONS request to the address names the origin that wants to send, and the address answers with the origin that it allows.
+Nothing is sent to an address that was never meant to receive webhooks, and a status alone is no consent.
+"""
+
+import asyncio
+import logging
+
+from yarl import URL
+
+from newswire.concurrency.fair_slots import FairSlots
+from newswire_notify.webhooks.channel import Webhook
+from newswire_notify.webhooks.connections import Answer, Connections, Unreadable
+from newswire_notify.webhooks.guard import AddressRefused, NotResolved
+from newswire_notify.webhooks.sending import HIDDEN, USER_AGENT, failed_stage
+
+log = logging.getLogger(__name__)
+
+HANDSHAKES_AT_A_TIME = 16
+MAX_WAIT = 30.0
+"""Seconds that a request waits for its turn among all handshakes."""
+
+
+class NotVerifiedError(Exception):
+    """The address did not consent; the text says why."""
+
+
+class TooManyHandshakesError(Exception):
+    """So many handshakes are under way that this one had no turn in time."""
+
+
+class Verification:
+    """Asks addresses for their consent. ``timeout``: seconds for one handshake in all."""
+
+    def __init__(self, connections: Connections, site: str, *, timeout: float, required: bool = False) -> None:
+        self.origin = URL(site).host_subcomponent or "newswire"
+        """What addresses are asked to allow: the host of the public address."""
+        self._connections = connections
+        self._timeout = timeout
+        self._required = required
+        self._slots = FairSlots(HANDSHAKES_AT_A_TIME)
+
+    def wanted(self, channel: Webhook, before: Webhook | None = None, verified_origin: str | None = None) -> bool:
+        """Tell whether an address has to be asked: a new one where that is wanted or required, one that stays only once.
+
+        ``before`` is the channel as it was, None for a new subscription; ``verified_origin`` is the origin to which it consented.
+        """
+        if before is not None and before.url == channel.url:
+            return channel.verify and verified_origin is None
+        return channel.verify or self._required
+
+    async def ask(self, account: str, channel: Webhook) -> str:
+        """Return the origin to which an address consents. Accounts take turns.
+
+        Raises:
+            NotVerifiedError: it does not consent, or there is no answer.
+            TooManyHandshakesError: there was no turn in time.
+        """
+        try:
+            async with asyncio.timeout(MAX_WAIT):
+                await self._slots.take(account)
+        except TimeoutError:
+            raise TooManyHandshakesError from None
+        try:
+            answer = await self._handshake(channel)
+        finally:
+            self._slots.give()
+        if (refusal := self._refusal(answer)) is not None:
+            raise NotVerifiedError(refusal)
+        return self.origin
+
+    async def _handshake(self, channel: Webhook) -> Answer:
+        headers = {**channel.headers, "User-Agent": USER_AGENT, "WebHook-Request-Origin": self.origin}
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._connections.options(channel.url, headers)
+        except (OSError, TimeoutError, Unreadable, ValueError) as error:
+            if isinstance(error, AddressRefused | NotResolved) or not self._connections.hides(channel.url):
+                raise NotVerifiedError(failed_stage(error)) from None
+            log.info("no answer to a handshake from a private address", extra={"reason": failed_stage(error)})
+            # Neither does the time tell a closed port from one that is filtered.
+            await asyncio.sleep(began + self._timeout - loop.time())
+            raise NotVerifiedError(HIDDEN) from None
+
+    def _refusal(self, answer: Answer) -> str | None:
+        """Return why an answer is no consent, or None where it is one."""
+        if not 200 <= answer.status < 300:
+            return f"it answered OPTIONS with {answer.status}"
+        allowed = answer.allowed_origin.strip().lower()
+        if not allowed:
+            return f"it answered OPTIONS with {answer.status}, without WebHook-Allowed-Origin"
+        if allowed not in ("*", self.origin.lower()):
+            return "its WebHook-Allowed-Origin names another origin"
+        return None

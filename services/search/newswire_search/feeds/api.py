@@ -1,0 +1,94 @@
+"""Feeds: the newest articles of everything, of one category, topic or author, and of any search."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Request, Response
+
+from newswire.auth.accounts import Caller, reader
+from newswire.http.cost_limits import PAGE_BYTES
+from newswire.http.problem_responses import problems
+from newswire.http.read_limits import Cost, charged
+from newswire.http.request_parsing import scalar_params
+from newswire_search.feeds.atom import atom
+from newswire_search.feeds.feed import MEDIA_TYPES, Entry, Feed, Format, entry_of, home_of, title_of
+from newswire_search.feeds.json_feed import json_feed
+from newswire_search.feeds.rss import rss
+from newswire_search.feeds.validators import LastChange, fresh_or_304
+from newswire_search.index.port import Reading, Sort
+from newswire_search.query.api import find
+from newswire_search.query.offload import offload
+from newswire_search.query.parameters import Narrowing, SearchParams, narrowing
+from newswire_search.settings import SearchSettings
+from newswire_search.site.links import Sent, feed_address
+
+WRITERS: dict[Format, Callable[[Feed], bytes]] = {Format.RSS: rss, Format.ATOM: atom, Format.JSON: json_feed}
+
+Form = Annotated[Format, Path(description="`xml` (RSS 2.0), `atom` or `json` (JSON Feed 1.1)")]
+Field = Annotated[Literal["category", "topic", "author", "publisher", "language", "month"], Path()]
+Reader = Annotated[Caller | None, Depends(reader)]
+
+_A_FEED: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The feed",
+        "content": {
+            kind: {"schema": {"type": "object" if form is Format.JSON else "string"}}
+            for form, kind in MEDIA_TYPES.items()
+        },
+    },
+    304: {"description": "The feed is what `If-None-Match` or `If-Modified-Since` say"},
+    **problems("invalid"),
+}
+
+
+def router(index: Reading, settings: SearchSettings, changed: LastChange) -> APIRouter:
+    """Return the feeds on an index."""
+    routes = APIRouter(
+        dependencies=[Depends(charged(Cost.SEARCH))], prefix="/feeds", tags=["feeds"], default_response_class=Response
+    )
+    whole = settings.feed_content == "full"
+
+    async def answer(request: Request, caller: Caller | None, form: Format, params: Narrowing, sent: Sent) -> Response:
+        wanted = {"sort": Sort.NEWEST, "limit": settings.feed_entries, "fields": "body,text" if whole else "text"}
+        moment = await changed() if caller is None else None  # before the search: what comes meanwhile is a change
+        asked = SearchParams.model_validate(params.model_dump(by_alias=True) | wanted)
+        entitlement = caller.entitlement if caller is not None else None
+        _, page = await find(index, asked, entitlement, with_facets=False)
+
+        def feed() -> Feed:
+            return Feed(
+                title=title_of(sent),
+                home=settings.site + home_of(sent),
+                address=settings.site + feed_address(sent, form),
+                entries=_entries(page.articles, whole=whole),
+            )
+
+        body = await offload.run(lambda _: WRITERS[form](feed()))
+        return fresh_or_304(request, body, MEDIA_TYPES[form], changed=moment, private=caller is not None)
+
+    @routes.get("/latest.{form}", summary="The newest articles as a feed", responses=_A_FEED)
+    async def latest(request: Request, form: Form, caller: Reader) -> Response:
+        scalar_params(request.query_params, ())
+        return await answer(request, caller, form, Narrowing(), [])
+
+    @routes.get("/search.{form}", summary="A search as a feed", responses=_A_FEED)
+    async def search(
+        request: Request, form: Form, caller: Reader, params: Annotated[Narrowing, Depends(narrowing)]
+    ) -> Response:
+        return await answer(request, caller, form, params, request.query_params.multi_items())
+
+    @routes.get("/{field}/{value:path}.{form}", summary="One category, topic or author as a feed", responses=_A_FEED)
+    async def one(request: Request, field: Field, value: str, form: Form, caller: Reader) -> Response:
+        scalar_params(request.query_params, ())
+        return await answer(request, caller, form, Narrowing.model_validate({field: [value]}), [(field, value)])
+
+    return routes
+
+
+def _entries(articles: Sequence[Mapping[str, Any]], *, whole: bool) -> list[Entry]:
+    """Return articles as entries: whole ones, if so wanted, while they are not too much together, then summaries."""
+    entries, size = [], 0
+    for article in articles:
+        size += len(article.get("body", "")) if whole else 0
+        entries.append(entry_of(article, whole=whole and size <= PAGE_BYTES))
+    return entries

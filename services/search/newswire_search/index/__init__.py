@@ -1,0 +1,1 @@
+"""The index of articles: its port, and what both kinds share."""

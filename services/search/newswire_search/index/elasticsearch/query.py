@@ -1,0 +1,167 @@
+"""A search request as an Elasticsearch query."""
+
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+from newswire.filters import Filter
+from newswire.text.query import Everything, Nothing, Prefix, Published
+from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, sought
+from newswire_search.index.port import FieldFilter, SearchRequest, Sort
+from newswire_search.index.ranking import (
+    EXACT_TITLE,
+    HALF_LIFE_DAYS,
+    NEAR,
+    PAIR_WEIGHT,
+    RECENCY_WEIGHT,
+    TITLE_WEIGHT,
+    WHOLE_WEIGHT,
+    Reading,
+    index_field,
+    readings,
+    wanted,
+)
+from newswire_search.query.entitlement import field_filters, metadata_terms
+
+DAYS_AT_ONCE = 10_000
+
+Body = dict[str, Any]
+T = TypeVar("T")
+
+ORDER: dict[Sort, list[Body]] = {
+    Sort.RELEVANCE: [{"_score": "desc"}, {"published_at": "desc"}, {"id": "desc"}],
+    Sort.NEWEST: [{"published_at": "desc"}, {"id": "desc"}],
+    Sort.OLDEST: [{"published_at": "asc"}, {"id": "asc"}],
+}
+
+
+def days_aggregation(after: Body | None) -> Body:
+    """Return the aggregation that counts by day, and goes on where ``after_key`` of the answer before says."""
+    days: Body = {
+        "size": DAYS_AT_ONCE,
+        "sources": [{"day": {"date_histogram": {"field": "published_at", "calendar_interval": "day"}}}],
+    }
+    if after is not None:
+        days["after"] = after
+    return {"composite": days, "aggregations": {"updated_at": {"max": {"field": "updated_at"}}}}
+
+
+def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> Body:
+    """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
+    required = readable(request.entitlement, languages)
+    if request.holding is not None:
+        close = {"value": request.holding.word, "fuzziness": request.holding.slips, "prefix_length": 0}
+        required.append({"fuzzy": {"words": close}})
+    if request.since is not None or request.until is not None:
+        required.append(_published(request.since, request.until))
+    required += [_wanted(field, chosen) for field, chosen in request.filters.items() if chosen.wanted]
+    excluded = [_unwanted(field, chosen) for field, chosen in request.filters.items() if chosen.unwanted]
+    excluded += [_erased(version, ids) for version, ids in request.erased.items()]
+    must = _in_each_language(readings(partial(wanted, request), languages), _scored)
+    query: Body = {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
+    return query if request.now is None else _newer_first(query, request.now)
+
+
+def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Body]:
+    """Return the clauses for what a caller may read at all."""
+    clauses: list[Body] = [{"term": {"retracted": False}}]
+    if entitlement is None:
+        return clauses
+    for field, chosen in field_filters(entitlement):
+        clauses += [_wanted(field, chosen)] if chosen.wanted else []
+        clauses += [{"bool": {"must_not": _unwanted(field, chosen)}}] if chosen.unwanted else []
+    clauses += [{"term": {"metadata": term}} for term in metadata_terms(entitlement)]
+    if not isinstance(entitlement.parsed, Everything):
+        clauses.append(_in_each_language(readings(partial(analysed, entitlement.parsed), languages), _boolean))
+    return clauses
+
+
+def _erased(version: int, article_ids: Sequence[str]) -> Body:
+    return {"bool": {"filter": [{"ids": {"values": list(article_ids)}}, {"range": {"version": {"lte": version}}}]}}
+
+
+def _wanted(field: str, chosen: FieldFilter) -> Body:
+    return {"terms": {field: list(chosen.wanted)}}
+
+
+def _unwanted(field: str, chosen: FieldFilter) -> Body:
+    return {"terms": {field: list(chosen.unwanted)}}
+
+
+def _in_each_language(found: Sequence[tuple[T, Sequence[str]]], made: Callable[[T], Body]) -> Body:
+    if len(found) == 1:
+        return made(found[0][0])
+    branches = [
+        {"bool": {"must": [made(reading)], "filter": [{"terms": {"analysis": list(same)}}]}} for reading, same in found
+    ]
+    return {"bool": {"should": branches, "minimum_should_match": 1}}
+
+
+def _newer_first(query: Body, now: int) -> Body:
+    """Return the query with its scores multiplied by `newswire_search.index.ranking.recency`."""
+    decay = {"origin": now, "scale": f"{HALF_LIFE_DAYS}d", "decay": 0.5}
+    functions = [{"exp": {"published_at": decay}, "weight": RECENCY_WEIGHT}, {"weight": 1}]
+    return {"function_score": {"query": query, "functions": functions, "score_mode": "sum", "boost_mode": "multiply"}}
+
+
+def _scored(reading: Reading) -> Body:
+    """Return the query for one reading of the words, with what else adds to the score."""
+    required = _boolean(reading.found)
+    in_title = [_match("title_terms", phrase) for phrase in sought(reading.found) if phrase.place == "text"]
+    should: list[Body] = []
+    if in_title:
+        should.append({"bool": {"should": in_title, "boost": TITLE_WEIGHT}})
+    if reading.pairs:
+        together = [_match("text", pair) for pair in reading.pairs]
+        should.append({"bool": {"should": together, "boost": PAIR_WEIGHT}})
+    if reading.whole:
+        near = {"query": " ".join(reading.whole.terms), "slop": NEAR, "boost": WHOLE_WEIGHT}
+        should.append({"match_phrase": {"text": near}})
+    if reading.title:
+        exact = {"filter": {"term": {"whole_title": reading.title}}, "boost": EXACT_TITLE}
+        should.append({"constant_score": exact})
+    return {"bool": {"must": [required], "should": should}} if should else required
+
+
+def _boolean(query: Analysed) -> Body:
+    match query:
+        case Phrase(_, "text" | "joined" | "title"):
+            return _match(index_field(query), query)
+        case Phrase():
+            return _unscored(_match(index_field(query), query))
+        case Variants(parts):
+            return {"dis_max": {"queries": [_boolean(part) for part in parts]}}
+        case Either(parts):
+            return {"bool": {"should": [_boolean(part) for part in parts], "minimum_should_match": 1}}
+        case Both(parts):
+            return {
+                "bool": {
+                    "must": [_boolean(part) for part in parts if not isinstance(part, Without)],
+                    "must_not": [_boolean(part.part) for part in parts if isinstance(part, Without)],
+                }
+            }
+        case Without(part):
+            return {"bool": {"must_not": [_boolean(part)]}}
+        case Prefix(beginning):
+            return {"constant_score": {"filter": {"prefix": {"words": {"value": beginning}}}}}
+        case Published(since, until):
+            return _unscored(_published(since, until))
+        case Everything():
+            return {"match_all": {}}
+        case Nothing():
+            return {"match_none": {}}
+
+
+def _match(field: str, phrase: Phrase) -> Body:
+    if len(phrase.terms) == 1:
+        return {"term": {field: phrase.terms[0]}}
+    return {"match_phrase": {field: " ".join(phrase.terms)}}
+
+
+def _published(since: int | None, until: int | None) -> Body:
+    span = {"gte": since, "lte": until}
+    return {"range": {"published_at": {key: value for key, value in span.items() if value is not None}}}
+
+
+def _unscored(query: Body) -> Body:
+    return {"bool": {"filter": [query]}}

@@ -1,0 +1,45 @@
+"""Related articles in the embedded index, which knows how many articles hold a term."""
+
+import math
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tantivy import Occur, Schema, Searcher
+from tantivy import Query as Tantivy
+
+from newswire.filters import Filter
+from newswire_search.index.embedded.query import readable
+from newswire_search.index.related import FEWEST_ARTICLES, MOST_TERMS, SHARED, language_pattern, terms_of
+
+
+def related_query(
+    searcher: Searcher,
+    schema: Schema,
+    article: Mapping[str, Any],
+    entitlement: Filter | None,
+    languages: Collection[str],
+) -> Tantivy:
+    """Return the scored query for the articles that share the words most telling of this one."""
+    weights: dict[str, float] = {}
+    for term, count in terms_of(article).items():
+        holding = searcher.doc_freq("text", term)
+        if holding >= FEWEST_ARTICLES:
+            weights[term] = count * (1 + math.log((searcher.num_docs + 1) / (holding + 1)))
+    telling = sorted(weights, key=lambda term: (-weights[term], term))[:MOST_TERMS]
+    if not telling:
+        return Tantivy.empty_query()
+    alike = Tantivy.boolean_query(
+        [(Occur.Should, Tantivy.term_query(schema, "text", term)) for term in telling],
+        minimum_number_should_match=max(1, int(len(telling) * SHARED)),
+    )
+    admitted = (
+        readable(schema, entitlement, languages),
+        Tantivy.regex_query(schema, "language", language_pattern(article)),
+    )
+    return Tantivy.boolean_query(
+        [
+            (Occur.Must, alike),
+            *((Occur.Must, Tantivy.const_score_query(clause, 0.0)) for clause in admitted),
+            (Occur.MustNot, Tantivy.term_query(schema, "id", article["id"], index_option="basic")),
+        ]
+    )

@@ -1,0 +1,147 @@
+"""What the index holds of an article, and the Elasticsearch index that holds it."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from newswire.article import Article
+from newswire.filters import field_terms
+from newswire.text.analysis import analysed_article, findable_words, language_of, whole_title
+from newswire.text.folding import fold
+from newswire.text.query import FIELDS, Field
+
+MAPPING_NUMBER = 3
+"""Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
+
+LONGEST_TOKEN = 2000
+"""In UTF-16 units. `newswire.text.analysis` makes no term as long: the server cuts none."""
+
+FACET_SUFFIX = "_facet"
+WORDS_SUFFIX = "_words"
+WORD_FIELDS: tuple[Field, ...] = tuple(field for field in FIELDS if field != "title")
+"""Fields of whose values single words can be asked for, as in ``author:lindqvist``."""
+TITLE_WORDS = "title" + WORDS_SUFFIX
+"""Those of the title as they are written, without accents: what completions look at."""
+SEPARATOR = "\x1f"
+DAY_MS = 86_400_000
+
+
+def milliseconds(moment: datetime) -> int:
+    """Return a moment as ms since 1970."""
+    return round(moment.timestamp() * 1000)
+
+
+def moment_of(milliseconds: float) -> datetime:
+    """Return the moment that lies so many ms after the beginning of 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+
+
+def month(moment: datetime) -> str:
+    """Return the month in which a moment lies, in UTC, as ``2026-03``."""
+    at = moment.astimezone(UTC)
+    return f"{at.year:04d}-{at.month:02d}"
+
+
+def metadata_term(name: str, value: str) -> str:
+    """Return how an index holds one folded pair of an article's metadata."""
+    return f"{name}{SEPARATOR}{value}"
+
+
+def fields_of(article: Article) -> dict[str, Any]:
+    """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
+    found = analysed_article(article)
+    fields: dict[str, Any] = {
+        "analysis": language_of(article.language),
+        "words": _joined(sorted(found.words)),
+        TITLE_WORDS: _joined(dict.fromkeys(findable_words(article.title))),
+        **{name + WORDS_SUFFIX: _joined(field_terms(article, name)) for name in WORD_FIELDS},
+        "text": _joined(found.text),
+        "joined": _joined(found.joined),
+        "title_terms": _joined(found.title),
+        "whole_title": whole_title(article),
+        "published_at": milliseconds(article.published_at),
+        "updated_at": milliseconds(article.updated_at),
+        "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
+    }
+    for name, values in (
+        ("category", [article.category] if article.category else []),
+        ("topic", article.topics),
+        ("author", article.author_names),
+        ("publisher", [article.publisher]),
+        ("language", [article.language]),
+        ("month", [month(article.published_at)]),
+    ):
+        folded = _by_folded(values)
+        fields[name] = list(folded)
+        fields[name + FACET_SUFFIX] = [f"{key}{SEPARATOR}{value}" for key, value in folded.items()]
+    return fields
+
+
+def _folded(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {fold(name): fold(value) for name, value in metadata.items()}
+
+
+def _joined(terms: Iterable[str]) -> str:
+    return " ".join(terms)
+
+
+def _by_folded(values: Iterable[str]) -> dict[str, str]:
+    """Keep the first of several spellings, so that an article counts once under a value."""
+    folded: dict[str, str] = {}
+    for value in values:
+        folded.setdefault(fold(value), value)
+    return folded
+
+
+_TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}
+_SEEN_OR_NOT = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
+_KEYWORD = {"type": "keyword"}
+_TIME = {"type": "date", "format": "epoch_millis"}
+_KEYWORDS = ("category", "topic", "author", "publisher", "language", "month")
+
+MAPPING: dict[str, Any] = {
+    "dynamic": "strict",
+    # What is analysed or counted can be made again from the article; keeping it twice would only cost disk.
+    "_source": {"includes": ["id", "version", "retracted", "article"]},
+    "properties": {
+        "id": _KEYWORD,
+        "version": {"type": "long"},
+        "retracted": {"type": "boolean"},
+        "text": _TERMS,
+        "joined": _TERMS | {"norms": False},
+        "title_terms": _TERMS,
+        "whole_title": _KEYWORD,
+        "analysis": _KEYWORD,
+        "words": _SEEN_OR_NOT,
+        TITLE_WORDS: _SEEN_OR_NOT,
+        **{name + WORDS_SUFFIX: _TERMS | {"norms": False} for name in WORD_FIELDS},
+        "published_at": _TIME,
+        "updated_at": _TIME,
+        "metadata": _KEYWORD,
+        **dict.fromkeys(_KEYWORDS, _KEYWORD),
+        **{name + FACET_SUFFIX: _KEYWORD for name in _KEYWORDS},
+        "article": {"type": "object", "enabled": False},
+    },
+}
+
+
+def alias_in_use(namespace: str) -> str:
+    """Return the alias of the Elasticsearch index that this release reads and writes.
+
+    The number is in it: a process never meets what a release with another mapping has made.
+    """
+    return f"{namespace}-articles-{MAPPING_NUMBER}"
+
+
+def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any]:
+    """Return the settings of an Elasticsearch index of articles."""
+    return {
+        "number_of_shards": shards,
+        "number_of_replicas": replicas,
+        "refresh_interval": f"{refresh_ms}ms",
+        "analysis": {
+            # Terms come analysed from Python; the server only cuts at the spaces between them. It counts UTF-16 units.
+            "tokenizer": {"spaces": {"type": "whitespace", "max_token_length": LONGEST_TOKEN}},
+            "analyzer": {"terms": {"type": "custom", "tokenizer": "spaces"}},
+        },
+    }

@@ -1,0 +1,48 @@
+"""What search does about article events: put them into the index."""
+
+from collections.abc import Sequence
+
+from newswire.article import Article, Tombstone
+from newswire.asyncapi import ArticleBatch
+from newswire.messaging.broker import EventBroker
+from newswire.messaging.messages import Message, RejectedMessages
+from newswire_search.index.port import ArticleIndex, Operation, Refused, Retract, Written, operation
+from newswire_search.indexing.outcomes import Announcer, Indexed
+
+
+def subscribe(broker: EventBroker, index: ArticleIndex, announcer: Announcer) -> None:
+    """Have a broker hand the article events to the index."""
+
+    @broker.subscriber(stream=broker.subscription(), title="articles_search")
+    async def take(batch: ArticleBatch) -> None:
+        """Search indexes every version, and the tombstone of every retracted article."""
+        await index_articles(batch, index, announcer)
+
+
+async def index_articles(batch: Sequence[Message], index: ArticleIndex, announcer: Announcer) -> None:
+    """Bring the index up to a batch of events; what it refuses for good is rejected, and only that.
+
+    Raises:
+        RejectedMessages: the index can never take some of the entries.
+        DependencyUnavailable: the index is down.
+    """
+    entries: list[Message] = []
+    operations: list[Operation] = []
+    for item in batch:
+        if isinstance(item.payload, Article | Tombstone):
+            entries.append(item)
+            operations.append(operation(item.payload, item.event.data))
+    if not operations:
+        return
+    results = await index.write(operations)
+    refused: dict[str, str] = {}
+    for item, done, result in zip(entries, operations, results, strict=True):
+        if isinstance(result, Refused):
+            refused[item.entry_id] = f"index: {result.reason}"
+        elif result is Written.APPLIED or item.redelivered:
+            # A redelivered event may have been written by a process that died before it could say so.
+            announcer.put(Indexed(done, item.event.time, measured=result is Written.APPLIED))
+        elif isinstance(done, Retract):
+            announcer.put(Indexed(done, item.event.time, measured=False, announced=False))
+    if refused:
+        raise RejectedMessages(refused)

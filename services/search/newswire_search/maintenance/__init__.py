@@ -1,0 +1,1 @@
+"""Making an index again, and comparing it with the records."""

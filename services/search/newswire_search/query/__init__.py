@@ -1,0 +1,1 @@
+"""The readers' search API."""

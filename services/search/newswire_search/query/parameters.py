@@ -1,0 +1,219 @@
+"""The query parameters of a search, read strictly."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from newswire.filters import Filter
+from newswire.http.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, QUERY_PREFIXES
+from newswire.http.problems import invalid
+from newswire.http.request_parsing import query_params
+from newswire.text import query as language
+from newswire.text.folding import fold
+from newswire.validation.rfc3339 import parse_date_time, parse_full_date
+from newswire_search.index.mapping import DAY_MS, milliseconds
+from newswire_search.index.port import FACETS, FieldFilter, SearchRequest, Sort
+from newswire_search.index.ranking import recency_counts
+
+NARROWING = ("q", "from", "to")
+SCALARS = (*NARROWING, "sort", "limit", "cursor", "fields")
+EXTRA_FIELDS = ("body", "text")
+MOST_VALUES = 100
+MOST_IDS = 100
+MOST_SUGGESTED = 20
+
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_MONTH_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{4}-(0[1-9]|1[0-2])$"})
+_MONTHS = "as 2026-03, in UTC; repeatable: any of the values; a leading '-' excludes"
+_FILTER = "repeatable: any of the values; a leading '-' excludes"
+_VALUES = Annotated[list[str], Field(max_length=MOST_VALUES, description=_FILTER)]
+_EXTRA = "'body', 'text' or both with a comma: adds those"
+_DATE = "a date (the whole UTC day) or an RFC 3339 date-time; inclusive"
+
+
+_DATE_SCHEMA = WithJsonSchema(
+    {"anyOf": [{"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}], "description": _DATE}
+)
+
+
+class Narrowing(BaseModel):
+    """Which articles are wanted: what searches and feeds have in common."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: Annotated[
+        str, Field(description='words, "phrases", OR, NOT or -, (…), prefix*, field:, published:2026-01..2026-03')
+    ] = ""
+    from_: Annotated[str | None, Field(alias="from", description=_DATE), _DATE_SCHEMA] = None
+    to: Annotated[str | None, Field(description=_DATE), _DATE_SCHEMA] = None
+    category: _VALUES = []
+    topic: _VALUES = []
+    author: _VALUES = []
+    publisher: _VALUES = []
+    language: _VALUES = []
+    month: Annotated[
+        list[Annotated[str, _MONTH_SCHEMA]], Field(max_length=MOST_VALUES, description=f"as 2026-03, in UTC; {_FILTER}")
+    ] = []
+
+
+class SearchParams(Narrowing):
+    """The parameters of ``GET /v1/search``."""
+
+    sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    cursor: Annotated[str | None, Field(description="'next_cursor' of the page before")] = None
+    fields: Annotated[
+        str | None,
+        Field(description=_EXTRA),
+        WithJsonSchema({"type": "string", "pattern": "^((body|text)(,(body|text))*)?$", "description": _EXTRA}),
+    ] = None
+    ids: Annotated[
+        list[str], Field(description=f"up to {MOST_IDS} ids, with commas or repeated: these articles, in this order")
+    ] = []
+
+
+class SuggestParams(BaseModel):
+    """The parameters of ``GET /v1/search/suggest``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    q: Annotated[str, Field(description="what has been typed so far; any text")] = ""
+    limit: Annotated[int, Field(ge=1, le=MOST_SUGGESTED)] = 10
+    format: Annotated[
+        Literal["json", "opensearch"],
+        Field(description="'opensearch': what browsers read, as OpenSearch Suggestions 1.0 has it"),
+    ] = "json"
+
+
+class RelatedParams(BaseModel):
+    """The parameters of ``GET /v1/search/related/{id}``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=MOST_SUGGESTED)] = 5
+
+
+search_params = query_params(SearchParams)
+narrowing = query_params(Narrowing)
+suggest_params = query_params(SuggestParams)
+related_params = query_params(RelatedParams)
+
+
+def asked_ids(params: SearchParams) -> list[str]:
+    """Return the ids of the articles that are asked for, each once; none where this is a search.
+
+    Raises:
+        Problem: 422 where they are none or too many, or something is asked beside them that would narrow or order them.
+    """
+    if not params.ids:
+        return []
+    for name, field in SearchParams.model_fields.items():
+        if name not in ("ids", "fields") and getattr(params, name) != field.default:
+            raise invalid(field.alias or name, "cannot go with 'ids'", "send 'ids' alone, or with 'fields'")
+    ids = list(dict.fromkeys(one.strip() for several in params.ids for one in several.split(",") if one.strip()))
+    if not 1 <= len(ids) <= MOST_IDS:
+        raise invalid("ids", f"names {len(ids)} articles", f"name from 1 to {MOST_IDS}")
+    return ids
+
+
+def extra_fields(params: SearchParams) -> tuple[str, ...]:
+    """Return which members are to be added to each result."""
+    names = tuple(name.strip() for name in (params.fields or "").split(",") if name.strip())
+    for name in names:
+        if name not in EXTRA_FIELDS:
+            raise invalid("fields", f"'{name[:50]}' is not known here", f"send any of: {', '.join(EXTRA_FIELDS)}")
+    return names
+
+
+def to_request(
+    params: SearchParams, entitlement: Filter | None = None, *, clock: Callable[[], float] = time.time
+) -> SearchRequest:
+    """Return the first page that the parameters ask for, of what the caller may read; the cursor is not read here.
+
+    Raises:
+        Problem: 422 where a value cannot be used.
+    """
+    try:
+        query = language.parse(params.q)
+    except language.QueryTooLong as error:
+        raise invalid("q", str(error), "send a shorter query") from None
+    _check_cost(query, params)
+    since = _instant("from", params.from_, end=False) if params.from_ is not None else None
+    until = _instant("to", params.to, end=True) if params.to is not None else None
+    if since is not None and until is not None and since > until:
+        raise invalid("from", "lies after 'to'", "swap the two")
+    has_words, extra = _says_words(query), extra_fields(params)
+    sort = params.sort or (Sort.RELEVANCE if has_words else Sort.NEWEST)
+    request = SearchRequest(
+        query=query,
+        filters={name: chosen for name in FACETS if (chosen := _field_filter(name, getattr(params, name)))},
+        since=since,
+        until=until,
+        sort=sort,
+        limit=params.limit,
+        with_text=has_words or "text" in extra,
+        text_characters=None if "text" in extra else HIGHLIGHTED_CHARACTERS + 1,  # one more shows that it is longer
+        with_body="body" in extra,
+        entitlement=entitlement,
+    )
+    aging = sort is Sort.RELEVANCE and recency_counts(request)
+    return replace(request, now=round(clock() * 1000)) if aging else request
+
+
+def _check_cost(query: language.Query, params: Narrowing) -> None:
+    prefixes = sum(isinstance(leaf, language.Prefix) for leaf in language.leaves(query))
+    if prefixes > QUERY_PREFIXES:
+        raise invalid(
+            "q",
+            f"holds {prefixes} prefixes such as 'word*'; each stands for any number of words",
+            f"send at most {QUERY_PREFIXES}, or whole words",
+        )
+    values = sum(len(getattr(params, name)) for name in FACETS)
+    if values > FILTER_VALUES:
+        longest = max(FACETS, key=lambda name: len(getattr(params, name)))
+        raise invalid(
+            longest, f"brings the filters to {values} values", f"send at most {FILTER_VALUES} in all fields together"
+        )
+
+
+def _says_words(query: language.Query) -> bool:
+    """Tell whether a query asks for words, by which results can be ranked, and not only for values and dates."""
+    return any(
+        isinstance(leaf, language.Prefix) or (isinstance(leaf, language.Words) and leaf.field in (None, "title"))
+        for leaf in language.leaves(query, forbidden=False)
+    )
+
+
+def _field_filter(field: str, values: list[str]) -> FieldFilter | None:
+    wanted = tuple(fold(value) for value in values if not value.startswith("-"))
+    unwanted = tuple(fold(value[1:]) for value in values if value.startswith("-"))
+    if not all((*wanted, *unwanted)):
+        raise invalid(field, "is empty", "send a value, or leave the parameter out")
+    if field == "month" and not all(_MONTH.fullmatch(value) for value in (*wanted, *unwanted)):
+        raise invalid(field, "is not a month", "send a year and a month, such as 2026-03")
+    return FieldFilter(wanted, unwanted) if values else None
+
+
+def _instant(field: str, text: str, *, end: bool) -> int:
+    # An unescaped plus in a query string reads as a space.
+    value = re.sub(r"([Tt][0-9]{2}:[0-9]{2}\S*) ([0-9]{2}:[0-9]{2})$", r"\1+\2", text.strip())
+    try:
+        if (day := parse_full_date(value)) is not None:
+            start = datetime.combine(day, datetime.min.time(), UTC)
+            return milliseconds(start) + (DAY_MS - 1 if end else 0)
+        return _milliseconds(parse_date_time(value), end=end)
+    except ValueError:
+        raise invalid(
+            field, "is neither a date nor an RFC 3339 date-time", "send 2026-03-01 or 2026-03-01T09:30:00Z ('+' as %2B)"
+        ) from None
+
+
+def _milliseconds(moment: datetime, *, end: bool) -> int:
+    """Round to the ms so that the moment itself stays inside."""
+    exact = (moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)
+    return int(exact // 1000) if end else int(-(-exact // 1000))

@@ -1,0 +1,1 @@
+"""Accounts, keys, tokens, and the defence against guessing them."""

@@ -1,0 +1,32 @@
+"""Whose account changed: what was let in by its old standing has to be looked at again."""
+
+from redis.asyncio import Redis
+
+from newswire.auth.accounts import changes_names
+from newswire.keys import Keyspace
+from newswire.messaging.change_feed import Changes
+
+
+class AccountChanges:
+    """Follows who may read something else now: entitled otherwise, disabled or enabled, or a key rotated or revoked.
+
+    One reader's place; whoever keeps something by the standing of accounts makes one before it reads them.
+    """
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self._changes = Changes(redis, *changes_names(keys))
+
+    async def read(self, block_ms: int | None = None) -> set[str] | None:
+        """Return the names of the accounts that changed since the last call; None: any may have, some news was missed.
+
+        So says the first call. With ``block_ms``, wait so long for something to come.
+        """
+        if block_ms is not None:
+            await self._changes.wait(block_ms)
+        news = await self._changes.since()
+        if news is None:
+            self._changes.go_on(await self._changes.newest())
+            return None
+        changed, place = news
+        self._changes.go_on(place)
+        return {fields[b"account"].decode() for fields in changed}

@@ -1,0 +1,64 @@
+"""When each key was last used: written beside the requests, never in their way."""
+
+import asyncio
+import logging
+import time
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.auth.accounts import account_functions, record_name
+from newswire.concurrency.backoff import pause
+from newswire.keys import Keyspace
+from newswire.storage.redis_functions import Call
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_NOTES = 60.0
+SECONDS_BETWEEN_WRITES = 1.0
+_MOST_KNOWN = 10_000
+
+
+class LastUses:
+    """Notes the use of keys, of each at most once a minute among all processes."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self._keys = keys
+        self._functions = account_functions(redis, keys)
+        self._noted: dict[str, float] = {}
+        self._waiting: dict[str, int] = {}  # key → when it was used, in ms
+
+    def note(self, key_id: str) -> None:
+        """Have it written down that a valid key is being used now."""
+        now = time.monotonic()
+        if now - self._noted.get(key_id, -SECONDS_BETWEEN_NOTES) < SECONDS_BETWEEN_NOTES:
+            return
+        if len(self._noted) >= _MOST_KNOWN:
+            self._noted.clear()
+        self._noted[key_id] = now
+        self._waiting[key_id] = int(time.time() * 1000)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Write down what is noted, once a second, and the rest when stopping is set."""
+        stopped = False
+        while not stopped:
+            stopped = await pause(stopping, SECONDS_BETWEEN_WRITES)
+            try:
+                await self._write()
+            except (RedisError, OSError) as error:
+                log.warning(
+                    "the uses of keys wait to be noted", extra={"keys": len(self._waiting), "reason": str(error)}
+                )
+
+    async def _write(self) -> None:
+        writing = dict(self._waiting)
+        if not writing:
+            return
+        calls: list[Call] = [
+            ("touch", [record_name(self._keys, key_id)], [used, int(SECONDS_BETWEEN_NOTES * 1000)])
+            for key_id, used in writing.items()
+        ]
+        for answer in await self._functions.call_all(calls):
+            if isinstance(answer, Exception):
+                raise answer
+        self._waiting = {key_id: used for key_id, used in self._waiting.items() if writing.get(key_id) != used}

@@ -1,0 +1,166 @@
+"""What operators see of keys, and do with them: list, rotate, revoke. Secrets are never among it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from redis.asyncio import Redis
+
+from newswire.auth.accounts import (
+    CreatedKey,
+    Scope,
+    account_functions,
+    changes_names,
+    digest,
+    milliseconds,
+    new_token,
+    read_scopes,
+    record_name,
+)
+from newswire.keys import Keyspace
+from newswire.observability import audit
+from newswire.observability.audit import COMMAND_LINE, Act, Actor
+
+OVERLAP = timedelta(hours=24)
+LONGEST_OVERLAP = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key as operators see it: everything but the secret. ``created_by`` is the id of the key that asked for it."""
+
+    id: str
+    account: str
+    scopes: frozenset[Scope]
+    label: str | None
+    created_at: datetime
+    created_by: str | None
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+    replaces: str | None
+    replaced_by: str | None
+    disabled: bool
+
+    def state(self, now: datetime) -> str:
+        """Return ``valid``, or why the key opens nothing: ``revoked``, ``expired`` or ``disabled`` with its account."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is not None and self.expires_at <= now:
+            return "expired"
+        return "disabled" if self.disabled else "valid"
+
+
+class NotRotated(Exception):
+    """A key could not be replaced; the message says why."""
+
+
+async def find_key(redis: "Redis", keys: Keyspace, key_id: str) -> Key | None:
+    """Return a key, or None where there is none of this id."""
+    fields: dict[bytes, bytes] = await redis.hgetall(record_name(keys, key_id))
+    return _key(fields) if fields else None
+
+
+async def list_keys(
+    redis: "Redis", keys: Keyspace, *, account: str | None = None, after: str = "", limit: int | None = None
+) -> list[Key]:
+    """Return keys by id, which is oldest first, revoked ones too; those of one account, and after one id, where asked."""
+    index = keys.key("keys", "all") if account is None else keys.key("keys", "of", account)
+    ids = await redis.zrangebylex(index, f"({after}" if after else "-", "+", 0, -1 if limit is None else limit)
+    async with redis.pipeline(transaction=False) as pipe:
+        for key_id in ids:
+            pipe.hgetall(record_name(keys, key_id.decode()))
+        records = await pipe.execute()
+    return [_key(record) for record in records if record]
+
+
+async def rotate_key(
+    redis: "Redis",
+    keys: Keyspace,
+    key_id: str,
+    *,
+    overlap: timedelta = OVERLAP,
+    expires_at: datetime | None = None,
+    by: Actor = COMMAND_LINE,
+    now: datetime | None = None,
+) -> CreatedKey | None:
+    """Replace a key by a new one of the same account, scopes and label; the old one ends after the overlap.
+
+    Unless told otherwise, the new one lives as long as the old one was given. Return None where there is no such key.
+
+    Raises:
+        NotRotated: the key is worthless already, or was replaced before.
+    """
+    now = now or datetime.now(UTC)
+    account = await redis.hget(record_name(keys, key_id), "account")
+    if account is None:
+        return None
+    token = new_token()
+    _, new_id, secret = token.split("_")
+    fields = {
+        "hash": digest(secret),
+        "created_at": now.isoformat(),
+        "created": str(milliseconds(now)),
+        "created_by": by.key_id or "",
+    }
+    status, *rest = await account_functions(redis, keys).call(
+        "rotate_key",
+        [
+            record_name(keys, key_id),
+            record_name(keys, new_id),
+            keys.key("keys", "all"),
+            keys.key("keys", "of", account.decode()),
+            *changes_names(keys),
+        ],
+        [
+            new_id,
+            milliseconds(now),
+            milliseconds(now + overlap),
+            milliseconds(expires_at) if expires_at else "same",
+            *(part for pair in fields.items() for part in pair),
+        ],
+    )
+    match status:
+        case b"OK":
+            details = {"account": account.decode(), "new_key": new_id, "overlap_seconds": int(overlap.total_seconds())}
+            await audit.record(redis, keys, by, Act.KEY_ROTATED, "key", key_id, **details)
+            return CreatedKey(token, new_id)
+        case b"REPLACED":
+            raise NotRotated(f"it was replaced by {rest[0].decode()} before")
+        case b"WORTHLESS":
+            raise NotRotated("it is not valid any more; create a new key instead")
+        case _:
+            return None
+
+
+async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str, *, by: Actor = COMMAND_LINE) -> bool:
+    """Make a key worthless at once; its record remains. Return whether there was such a key."""
+    now = datetime.now(UTC).isoformat()
+    names = [record_name(keys, key_id), *changes_names(keys)]
+    found = bool(await account_functions(redis, keys).call("revoke_key", names, [now]))
+    if found:
+        account = await redis.hget(record_name(keys, key_id), "account")
+        await audit.record(redis, keys, by, Act.KEY_REVOKED, "key", key_id, account=account.decode())
+    return found
+
+
+def _key(record: dict[bytes, bytes]) -> Key:
+    text = {name.decode(): value.decode() for name, value in record.items()}
+    revoked = text.get("revoked_at")
+    return Key(
+        id=text["id"],
+        account=text["account"],
+        scopes=read_scopes(record[b"scopes"]),
+        label=text["label"] or None,
+        created_at=datetime.fromisoformat(text["created_at"]),
+        created_by=text.get("created_by") or None,
+        expires_at=_moment(text.get("expires")),
+        last_used_at=_moment(text.get("last_used")),
+        revoked_at=datetime.fromisoformat(revoked) if revoked else None,
+        replaces=text.get("replaces"),
+        replaced_by=text.get("replaced_by"),
+        disabled="disabled_at" in text,
+    )
+
+
+def _moment(stored: str | None) -> datetime | None:
+    return datetime.fromtimestamp(int(stored) / 1000, UTC) if stored else None

@@ -1,0 +1,187 @@
+"""Tokens that clients hold and that only this installation can make: cursors, and tokens for the live stream.
+
+A token is authenticated, not secret: whoever holds it can read its content, and nobody can change it or make one. Each purpose has
+a key of its own, derived from one secret per installation, so that a token of one kind is never taken for another. A token is bound
+to what it was made for (the route, what was asked, the caller) and may have an end.
+
+The secret is a setting, or else it is made when it is first needed and kept in Redis, where all services and replicas find it.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.keys import Keyspace
+from newswire.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAX_TOKEN_CHARS = 16_000
+REFRESH_SECONDS = 60.0
+"""For how long a secret from Redis is used before Redis is asked again: a restored backup may have brought another one."""
+RETRY_SECONDS = 5.0
+"""How often, at most, Redis is asked because a token has a wrong signature: forged tokens cost it nothing more."""
+_MAC_BYTES, _BINDING_BYTES, _TIME_BYTES = 16, 16, 8
+_HEADER_BYTES = _MAC_BYTES + _BINDING_BYTES + _TIME_BYTES
+
+
+class Purpose(StrEnum):
+    """What a token is for; tokens of one purpose are worthless for every other."""
+
+    SEARCH_CURSOR = "search cursor"
+    LIST_CURSOR = "list cursor"
+    EVENTS_CURSOR = "events cursor"
+    STREAM_TOKEN = "stream token"  # noqa: S105 (the name of a purpose)
+
+
+class InvalidTokenError(ValueError):
+    """The token was not made by this installation for this purpose, or was changed."""
+
+
+class ForeignTokenError(InvalidTokenError):
+    """The token is genuine and was made for another request or another caller."""
+
+
+class ExpiredTokenError(InvalidTokenError):
+    """The token is genuine and its time is over."""
+
+
+class SignedTokens:
+    """Writes and reads the tokens of one installation."""
+
+    def __init__(
+        self,
+        redis: "Redis",
+        keys: Keyspace,
+        *,
+        secret: str | None = None,
+        previous: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Use the secret of the installation, or the one given here; tokens signed with ``previous`` are accepted as well."""
+        self._redis = redis
+        self._name = keys.token_secret
+        self._clock = clock
+        self._fixed = secret is not None
+        self._secrets: tuple[bytes, ...] = tuple(each.encode() for each in (secret, previous) if each is not None)
+        self._read_at = float("-inf")
+
+    @classmethod
+    def of(cls, redis: "Redis", keys: Keyspace, settings: Settings) -> "SignedTokens":
+        """Return the tokens of an installation with these settings."""
+        own, former = settings.secret_key, settings.secret_key_previous
+        return cls(
+            redis,
+            keys,
+            secret=own.get_secret_value() if own is not None else None,
+            previous=former.get_secret_value() if own is not None and former is not None else None,
+        )
+
+    def now(self) -> float:
+        """Return the time that the ends of tokens are compared with, in s since the epoch."""
+        return self._clock()
+
+    async def write(
+        self, purpose: Purpose, content: bytes, *, bound_to: Any = None, lifetime: float | None = None
+    ) -> str:
+        """Return a token that carries a content, for as many seconds as it is to live (None: for ever).
+
+        ``bound_to`` is anything that JSON can hold: `read` must be given the same.
+
+        Raises:
+            redis.exceptions.RedisError: the secret has to be read from Redis and Redis cannot be reached.
+        """
+        ends = 0 if lifetime is None else max(int((self._clock() + lifetime) * 1000), 1)
+        signed = _binding(bound_to) + ends.to_bytes(_TIME_BYTES, "big") + content
+        newest = (await self._known(REFRESH_SECONDS))[0]
+        return _encoded(_mac(newest, purpose, signed) + signed)
+
+    async def read(self, purpose: Purpose, token: str, *, bound_to: Any = None) -> bytes:
+        """Return the content of a token.
+
+        Raises:
+            ExpiredTokenError: its time is over.
+            ForeignTokenError: it is bound to something else.
+            InvalidTokenError: it was not made here for this purpose, or was changed.
+            redis.exceptions.RedisError: the secret has to be read from Redis and Redis cannot be reached.
+        """
+        mac, signed = _decoded(token)
+        # A wrong signature may be right by a secret that came into use since Redis was asked last.
+        for max_age in (REFRESH_SECONDS, RETRY_SECONDS):
+            if _genuine(await self._known(max_age), purpose, mac, signed):
+                break
+        else:
+            raise InvalidTokenError("the signature is wrong")
+        binding, rest = signed[:_BINDING_BYTES], signed[_BINDING_BYTES:]
+        ends, content = int.from_bytes(rest[:_TIME_BYTES], "big"), rest[_TIME_BYTES:]
+        if not hmac.compare_digest(binding, _binding(bound_to)):
+            raise ForeignTokenError("it was made for another request")
+        if ends and ends <= self._clock() * 1000:
+            raise ExpiredTokenError("its time is over")
+        return content
+
+    async def _known(self, max_age: float) -> Sequence[bytes]:
+        """Return the secrets to try, the one to sign with first, read from Redis where they are older than ``max_age`` s."""
+        if self._fixed or time.monotonic() - self._read_at < max_age:
+            return self._secrets
+        try:
+            self._secrets = (await self._stored(),)
+        except (RedisError, OSError) as error:
+            if not self._secrets:
+                raise
+            log.warning(
+                "the secret of tokens cannot be read again; the known one is used", extra={"reason": repr(error)}
+            )
+        self._read_at = time.monotonic()
+        return self._secrets
+
+    async def _stored(self) -> bytes:
+        found: bytes | None = await self._redis.get(self._name)
+        if found is None:
+            # Of processes that make it at once, one succeeds, and all use what that one has written.
+            await self._redis.set(self._name, secrets.token_hex(32), nx=True)
+            found = await self._redis.get(self._name)
+        if found is None:
+            raise RedisError("the secret of tokens was deleted while it was read")
+        return found
+
+
+def _genuine(known: Sequence[bytes], purpose: Purpose, mac: bytes, signed: bytes) -> bool:
+    return any(hmac.compare_digest(mac, _mac(secret, purpose, signed)) for secret in known)
+
+
+def _mac(secret: bytes, purpose: Purpose, signed: bytes) -> bytes:
+    key = hmac.digest(secret, b"newswire " + purpose.encode(), hashlib.sha256)
+    return hmac.digest(key, signed, hashlib.sha256)[:_MAC_BYTES]
+
+
+def _binding(bound_to: Any) -> bytes:
+    return hashlib.sha256(orjson.dumps(bound_to, option=orjson.OPT_SORT_KEYS)).digest()[:_BINDING_BYTES]
+
+
+def _encoded(token: bytes) -> str:
+    return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
+
+
+def _decoded(token: str) -> tuple[bytes, bytes]:
+    """Return signature and signed part of a token in its one spelling."""
+    if len(token) > MAX_TOKEN_CHARS:
+        raise InvalidTokenError("it is too long")
+    try:
+        found = base64.b64decode(token.encode("ascii") + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (UnicodeEncodeError, binascii.Error):
+        raise InvalidTokenError("it is not base64url") from None
+    if len(found) < _HEADER_BYTES or _encoded(found) != token:
+        raise InvalidTokenError("it is cut short, or not in its only spelling")
+    return found[:_MAC_BYTES], found[_MAC_BYTES:]

@@ -1,0 +1,77 @@
+"""Which readers with an entitlement may learn that an article was retracted: those who could read it.
+
+An entitlement by query or metadata cannot be held against a tombstone, for the text is erased. So the entitlements that a version
+of the article matched are noted, by their digests, in the step that erases it (field ``entitled:{version}`` of the article's head).
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+
+from newswire.auth.accounts import read_entitlement
+from newswire.events import ArticlePublished
+from newswire.filters import Facts, Filter
+from newswire.keys import Keyspace
+from newswire.storage.article_records import version_documents
+
+PAGE = 1000
+MAX_VERSIONS = 50
+"""Versions of an article, the newest ones, that entitlements are held against when it is retracted."""
+
+
+def readers_field(version: int) -> str:
+    """Return the field of a head that names the entitlements which could read the article up to a retracted version."""
+    return f"entitled:{version}"
+
+
+def digest_of(entitlement: Filter) -> str:
+    """Return the digest under which an entitlement is noted."""
+    return entitlement.digest()[:32]
+
+
+async def matching_entitlements(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> str:
+    """Return the digests of all accounts' entitlements that match a version of an article, separated by spaces."""
+    entitlements = await _entitlements(redis, keys)
+    if not entitlements:
+        return ""
+    numbers = [(article_id, number) for number in range(max(1, version - MAX_VERSIONS + 1), version + 1)]
+    documents = list((await version_documents(redis, keys, numbers)).values())
+    return await asyncio.to_thread(_matching, entitlements, documents)
+
+
+async def read_readers(redis: "Redis", keys: Keyspace, retracted: Sequence[tuple[str, int]]) -> list[frozenset[str]]:
+    """Return, for each retracted article and version, the digests of the entitlements that could read it."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for article_id, version in retracted:
+            pipe.hget(keys.article(article_id), readers_field(version))
+        found = await pipe.execute()
+    return [frozenset((noted or b"").decode().split()) for noted in found]
+
+
+def may_know(entitlement: Filter | None, tombstone: Facts, readers: frozenset[str]) -> bool:
+    """Return whether a reader may learn of a retraction. What cannot be decided any more is not told."""
+    if entitlement is None or digest_of(entitlement) in readers:
+        return True
+    if entitlement.query is not None or entitlement.metadata:
+        return False
+    return entitlement.matches(tombstone, text=False)
+
+
+async def _entitlements(redis: "Redis", keys: Keyspace) -> list[Filter]:
+    found: dict[str, Filter] = {}
+    after = "-"
+    while names := await redis.zrangebylex(keys.key("accounts"), after, "+", 0, PAGE):
+        async with redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hget(keys.key("account", name.decode()), "entitlement")
+            stored = await pipe.execute()
+        found |= {each.decode(): read_entitlement(each.decode()) for each in stored if each}
+        after = f"({names[-1].decode()}"
+    return list(found.values())
+
+
+def _matching(entitlements: Sequence[Filter], documents: Sequence[bytes]) -> str:
+    versions = [Facts.of(ArticlePublished.model_validate_json(document)) for document in documents]
+    matching = [each for each in entitlements if any(each.matches(version) for version in versions)]
+    return " ".join(sorted({digest_of(each) for each in matching}))

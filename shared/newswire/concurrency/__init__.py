@@ -1,0 +1,1 @@
+"""Processor-bound work off the event loop, and turns for many clients."""

@@ -1,0 +1,1 @@
+"""What every HTTP service shares: the server, the application around routes, errors, limits and documents."""

@@ -1,0 +1,261 @@
+"""One HTTP app of one service, or of all three, and the process around it."""
+
+import asyncio
+import contextlib
+import gc
+import inspect
+import logging
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import uvicorn
+from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
+from redis.asyncio import Redis
+
+from newswire import asyncapi
+from newswire.asyncapi import Channel
+from newswire.auth.authentication_failures import AuthenticationFailures
+from newswire.auth.key_usage import LastUses
+from newswire.auth.signed_tokens import SignedTokens
+from newswire.http import problem_handlers
+from newswire.http import templating as pages
+from newswire.http.connection_limits import ConnectionFigures, Connections, allow_open_files
+from newswire.http.middleware import Frame
+from newswire.http.openapi import describe
+from newswire.http.operations import COSTLY, operations
+from newswire.http.read_limits import ReadLimits
+from newswire.http.reference import reference
+from newswire.http.server import BoundedProtocol
+from newswire.keys import Keyspace
+from newswire.messaging.broker import EventBroker
+from newswire.settings import Settings
+from newswire.storage.redis_client import open_redis
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 5.0
+SWITCH_SECONDS = 0.001
+"""How long a thread that computes keeps the event loop from going on: five times less than by default, for each request takes
+several turns of the loop, and waits so long for every one."""
+ACCEPTED_PER_TURN = 8
+"""Connections that are accepted in one turn of the event loop. libuv accepts one for each listening handle it is given: beside
+a busy process, clients would wait for seconds behind hundreds of others before anything of them is read. With 32, a storm of
+new connections makes turns so long that nothing else goes on."""
+_NO_OTHER_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
+"""Metrics and trace context are our own; the framework would look for a tracer at each request."""
+
+Loop = Callable[[asyncio.Event], Awaitable[None]]
+Check = Callable[[], Awaitable[str | None]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What one service brings into an app."""
+
+    name: str
+    routers: Sequence[APIRouter] = ()
+    loops: Mapping[str, Loop] = field(default_factory=dict)
+    """Background loops; each runs until the event it is given is set."""
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    """Readiness checks; each returns None where all is well, else why not."""
+    brokers: Sequence[EventBroker] = ()
+    """What consumes streams and publishes to them."""
+    channels: Sequence[Channel] = ()
+    """What else it sends and receives: described beside the brokers."""
+    state: Mapping[str, Any] = field(default_factory=dict)
+    """What its dependencies find in the app's state, by name."""
+
+
+ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
+
+
+def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis | None" = None) -> FastAPI:
+    """Make the app of these services. ``redis`` is where keys are looked up; by default the one of the settings."""
+    app = FastAPI(
+        title="Newswire",
+        version="1",
+        summary="Publish articles, search them, and hear of them.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry=_NO_OTHER_TELEMETRY,
+    )
+    app.state.settings = settings
+    app.state.redis = redis if redis is not None else open_redis(settings.redis_url.get_secret_value())
+    app.state.keys = Keyspace(settings.namespace)
+    app.state.signed_tokens = SignedTokens.of(app.state.redis, app.state.keys, settings)
+    app.state.stopping = asyncio.Event()
+    app.state.loop_troubles = {}
+    app.state.callers = {}
+    app.state.authentication_failures = AuthenticationFailures(settings.authentication_failures)
+    app.state.read_limits = ReadLimits(settings)
+    app.state.last_uses = LastUses(app.state.redis, app.state.keys)
+    problem_handlers.install(app)
+    for service in services:
+        for name, value in service.state.items():
+            setattr(app.state, name, value)
+        for router in service.routers:
+            app.include_router(router)
+    checks = {f"{service.name}: {name}": check for service in services for name, check in service.checks.items()}
+    brokers = [broker for service in services for broker in service.brokers]
+    channels = [channel for service in services for channel in service.channels]
+    app.include_router(operations(app, checks, lambda: asyncapi.document(brokers, channels)))
+    app.include_router(pages.assets)
+    app.include_router(reference, dependencies=[COSTLY])
+    describe(app)
+    app.add_middleware(Frame, cors_origins=settings.cors_origins, secure=settings.public_url.scheme == "https")
+    return app
+
+
+async def serve(
+    factories: Sequence[ServiceFactory],
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    started: Callable[[], Awaitable[None] | None] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then let streams, consumers and requests end in good order.
+
+    Live streams and loops are told to stop before the server waits for its connections: an open stream would otherwise
+    keep it alive for ever.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    with _listen(host, port) as listener:
+        async with AsyncExitStack() as stack:
+            redis = await stack.enter_async_context(open_redis(settings.redis_url.get_secret_value()))
+            services = [await stack.enter_async_context(factory()) for factory in factories]
+            app = create_app(services, settings, redis=redis)
+            await _run(app, services, settings, listener, started)
+
+
+def run(serving: Coroutine[Any, Any, None]) -> None:
+    """Run a process's coroutine on the fastest event loop there is (uvloop, where it exists)."""
+    sys.setswitchinterval(SWITCH_SECONDS)
+    with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
+        runner.run(serving)
+
+
+async def _run(
+    app: FastAPI,
+    services: Sequence[Service],
+    settings: Settings,
+    listener: socket.socket,
+    started: Callable[[], Awaitable[None] | None] | None,
+) -> None:
+    stopping: asyncio.Event = app.state.stopping
+    connections = Connections(ConnectionFigures.of(settings, allow_open_files()), settings.trusted_proxies)
+    config = uvicorn.Config(
+        app,
+        http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, limits=connections)),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        forwarded_allow_ips=settings.trusted_proxies,
+        timeout_graceful_shutdown=int(DRAIN_SECONDS),
+    )
+    server = _Server(config)
+    named = {f"{service.name}: {name}": run for service in services for name, run in service.loops.items()}
+    named |= {"last uses of keys": app.state.last_uses.run, "connections": connections.run}
+    loops = [
+        asyncio.create_task(_keep_running(name, run, stopping, app.state.loop_troubles)) for name, run in named.items()
+    ]
+    with _on_signal(lambda: _stop(server, stopping)):
+        handles = [listener, *(listener.dup() for _ in range(ACCEPTED_PER_TURN - 1))]  # the server closes them
+        serving = asyncio.create_task(server.serve(sockets=handles))
+        greeting = asyncio.create_task(_greet(server, serving, started))
+        await serving
+        stopping.set()
+        greeting.cancel()
+        _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
+        for task in late:
+            log.warning("a loop did not end in time", extra={"loop": task.get_name()})
+            task.cancel()
+        await asyncio.gather(greeting, *loops, return_exceptions=True)
+
+
+async def _greet(
+    server: uvicorn.Server, serving: "asyncio.Task[None]", started: Callable[[], Awaitable[None] | None] | None
+) -> None:
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.01)
+    # What the start has made (code, schemas, clients) stays until the end. Without the collector going over it again and
+    # again, consuming a backlog takes about a sixth less processor time.
+    gc.collect()
+    gc.freeze()
+    if started is not None and server.started:
+        try:
+            result = started()
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            log.exception("what was to follow the start failed")
+
+
+async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, troubles: dict[str, str]) -> None:
+    """Run a loop, and again after a pause should it fail, until stopping is set."""
+    while not stopping.is_set():
+        begun = time.monotonic()
+        try:
+            await run(stopping)
+        except Exception as error:
+            log.exception("a loop failed and is begun again", extra={"loop": name})
+            troubles[name] = f"failed and is begun again: {error!r}"[:300]
+        else:
+            if not stopping.is_set():
+                log.error("a loop ended by itself and is begun again", extra={"loop": name})
+                troubles[name] = "ended by itself and is begun again"
+        if stopping.is_set():
+            return
+        longest = 1.0 if time.monotonic() - begun > 60 else 5.0
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), random.uniform(longest / 2, longest))
+        troubles.pop(name, None)
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # signals are ours: they end the streams before the server
+
+
+def _stop(server: uvicorn.Server, stopping: asyncio.Event) -> None:
+    if stopping.is_set():
+        server.force_exit = True
+    stopping.set()
+    server.should_exit = True
+
+
+@contextlib.contextmanager
+def _on_signal(stop: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    taken = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+            loop.add_signal_handler(number, stop)
+            taken.append(number)
+    try:
+        yield
+    finally:
+        for number in taken:
+            loop.remove_signal_handler(number)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=2048)

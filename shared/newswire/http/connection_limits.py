@@ -1,0 +1,212 @@
+"""How many connections a process holds, how long each may lag, and which one makes room for another."""
+
+import asyncio
+import logging
+import resource
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from newswire.concurrency.backoff import pause
+from newswire.http.client_address import UNKNOWN, ProxyList, client_network
+from newswire.observability import telemetry
+from newswire.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 1.0
+SECONDS_BETWEEN_REPORTS = 60.0
+MAX_OPEN_FILES = 65_536
+EVICTED_AT_ONCE = 20
+"""When there is no room, one connection in so many makes room: finding it costs a look at every connection."""
+
+
+class Phase(IntEnum):
+    """What a connection is doing, in the order in which connections make room for others."""
+
+    CLOSING = 0
+    """It was refused or answered, and the rest of what it sends is thrown away."""
+    IDLE = 1
+    HEAD = 2
+    """A request line and headers are awaited."""
+    ANSWER = 3
+    """An answer waits to be read."""
+    BODY = 4
+    WORKING = 5
+    """A request is being answered, or a live stream is open. It is never closed to make room."""
+
+
+class Connection(Protocol):
+    """What the limits need to know of a connection."""
+
+    client: tuple[str, int] | None
+    since: float
+    """When its phase began, or when it last made progress, by the clock of the event loop."""
+    held: int
+    """Bytes of it that are kept in memory."""
+
+    @property
+    def phase(self) -> Phase:
+        """What it is doing."""
+
+    def check(self, now: float, elapsed: float) -> None:
+        """Close it if it has been lagging for too long."""
+
+    def drop(self) -> None:
+        """Close it at once, whatever it was doing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFigures:
+    """The limits of connections. Times in seconds, rates in bytes a second; 0 connections stand for any number."""
+
+    most: int
+    per_address: int
+    head_bytes: int
+    head_seconds: float
+    idle_seconds: float
+    stall_seconds: float
+    """How far a body or the reading of an answer may fall behind the slowest rate."""
+    slowest_rate: float
+    held_bytes: int
+    """What all connections together may keep in memory of unfinished bodies and unread answers."""
+
+    @classmethod
+    def of(cls, settings: Settings, open_files: int | None = None) -> "ConnectionFigures":
+        """Return the figures of the settings; a quarter of the files that the process may open stays for all else."""
+        most = settings.connections
+        if open_files is not None:
+            most = min(most or open_files, max(open_files * 3 // 4, 1))
+        return cls(
+            most=most,
+            per_address=settings.connections_per_address,
+            head_bytes=settings.request_head_bytes,
+            head_seconds=settings.request_head_timeout,
+            idle_seconds=settings.connection_idle_timeout,
+            stall_seconds=settings.connection_stall_timeout,
+            slowest_rate=settings.connection_min_rate,
+            held_bytes=settings.connection_buffer_bytes,
+        )
+
+
+def allow_open_files() -> int:
+    """Let this process open as many files as the system lets it, and return how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, MAX_OPEN_FILES) if hard != resource.RLIM_INFINITY else MAX_OPEN_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):  # macOS has a lower limit than the one it names
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
+
+
+class Connections:
+    """The open connections of a process. A trusted proxy speaks for many clients: it counts towards the whole only."""
+
+    def __init__(self, figures: ConnectionFigures, proxies: Sequence[str]) -> None:
+        self.figures = figures
+        self._proxies = ProxyList(proxies)
+        self._open: dict[Connection, str | None] = {}  # in the order in which they were made
+        self._by_address: dict[str, set[Connection]] = {}
+        self._held = 0
+        self._closed: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def admit(self, connection: Connection) -> str | None:
+        """Count a new connection, and close others where there are too many.
+
+        Return None, or the limit that refuses it: ``connections_per_address`` or ``connections``.
+        """
+        peer = connection.client[0] if connection.client else UNKNOWN
+        address = None if peer in self._proxies else client_network(peer)
+        most, per_address = self.figures.most, self.figures.per_address
+        if address is not None and per_address:
+            same = self._by_address.get(address, set())
+            if len(same) >= per_address and not self._make_room(same, "evicted_of_address"):
+                return "connections_per_address"
+        if most and len(self._open) >= most and not self._make_room(self._open, "evicted"):
+            return "connections"
+        self._open[connection] = address
+        if address is not None:
+            self._by_address.setdefault(address, set()).add(connection)
+        telemetry.connections.set(len(self._open))
+        return None
+
+    def remove(self, connection: Connection) -> None:
+        """Forget a connection that is closed; one that was never admitted may be given too."""
+        self.hold(connection, 0)
+        address = self._open.pop(connection, None)
+        if address is not None and (same := self._by_address.get(address)) is not None:
+            same.discard(connection)
+            if not same:
+                del self._by_address[address]
+        telemetry.connections.set(len(self._open))
+
+    def hold(self, connection: Connection, size: int) -> None:
+        """Note how many bytes a connection keeps in memory; close the worst where all keep too many together."""
+        self._held += size - connection.held
+        connection.held = size
+        while size and self._held > self.figures.held_bytes:
+            worst = self._worst_holder()
+            if worst is None:
+                return
+            self._close(worst, "buffers")
+
+    def count(self, reason: str) -> None:
+        """Count a connection that a limit closed or refused."""
+        telemetry.connections_closed.labels(reason).inc()
+        self._closed[reason] += 1
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Close what lags, every second until stopping is set; report once a minute what the limits closed."""
+        loop = asyncio.get_running_loop()
+        last = reported = loop.time()
+        while not await pause(stopping, SWEEP_SECONDS):
+            now = loop.time()
+            # A process that stood still has read nothing meanwhile: that is not the clients' doing.
+            self.sweep(now, min(now - last, 2 * SWEEP_SECONDS))
+            last = now
+            if self._closed and now - reported >= SECONDS_BETWEEN_REPORTS:
+                log.warning("connections were closed by a limit", extra={"by_reason": dict(self._closed)})
+                self._closed.clear()
+                reported = now
+
+    def sweep(self, now: float, elapsed: float) -> None:
+        """Close what lags."""
+        for connection in list(self._open):
+            connection.check(now, elapsed)
+
+    def _make_room(self, among: "dict[Connection, str | None] | set[Connection]", reason: str) -> bool:
+        """Close those that are doing least, the longest without progress first; return whether there were any."""
+        idle = sorted(
+            (phase, connection.since, at)
+            for at, connection in enumerate(among)
+            if (phase := connection.phase) is not Phase.WORKING
+        )
+        chosen = {at for _, _, at in idle[: min(max(len(among) // EVICTED_AT_ONCE, 1), max(len(idle) // 2, 1))]}
+        for connection in [each for at, each in enumerate(among) if at in chosen]:
+            self._close(connection, reason)
+        return bool(chosen)
+
+    def _worst_holder(self) -> Connection | None:
+        """Return the connection that keeps bytes the longest without progress, of the address that keeps most."""
+        by_address: Counter[str | None] = Counter()
+        holders = []
+        for connection, address in self._open.items():
+            if connection.held and connection.phase is not Phase.WORKING:
+                by_address[address] += connection.held
+                holders.append((connection, address))
+        if not holders:
+            return None
+        most = by_address.most_common(1)[0][0]
+        return min((each for each, address in holders if address == most), key=lambda each: each.since)
+
+    def _close(self, connection: Connection, reason: str) -> None:
+        self.count(reason)
+        self.remove(connection)
+        connection.drop()

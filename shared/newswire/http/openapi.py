@@ -1,0 +1,159 @@
+"""The OpenAPI 3.1 document: what the framework knows, and what our own dependencies add to it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from newswire.auth.accounts import Scope
+from newswire.http.problem_responses import MEDIA_TYPE, SCHEMA, merged, problems
+from newswire.http.request_parsing import MAX_VALUES
+
+_REF = "#/components/schemas/{model}"
+_STRING = {"type": "string"}
+_PROBLEM = {
+    "type": "object",
+    "title": "Problem",
+    "description": "An error as RFC 9457 describes it.",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": _STRING,
+        "status": {"type": "integer"},
+        "detail": _STRING,
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "problem", "fix"],
+                "properties": {"field": _STRING, "problem": _STRING, "fix": _STRING},
+            },
+        },
+    },
+}
+_PROBLEM_ANSWER = {
+    "description": "A problem",
+    "content": {MEDIA_TYPE: {"schema": SCHEMA}},
+}
+_BODY_PROBLEMS = ("malformed", "too-large", "unsupported-media-type", "invalid")
+_KEY_PROBLEMS = ("unauthorised", "forbidden", "malformed", "invalid", "too-many-failures", "unavailable", "overloaded")
+_READING_PROBLEMS = (*_KEY_PROBLEMS, "rate-limited", "too-many-requests")
+_CURSOR_PROBLEMS = ("invalid-cursor", "cursor-expired")
+_KEY = {"type": "http", "scheme": "bearer", "description": "A key of your account: nw_…"}
+_WHAT_WE_ANSWER_INSTEAD = ("422", "HTTPValidationError", "ValidationError")
+
+
+def describe(app: FastAPI) -> None:
+    """Give an app its OpenAPI document, made when it is first asked for."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _document(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+    schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in _WHAT_WE_ANSWER_INSTEAD:
+        schemas.pop(name, None)
+    document["components"]["securitySchemes"] = {"key": _KEY}
+    bodies: set[type[BaseModel]] = set()
+    for route in _routes(app):
+        for method in route.methods or ():
+            operation = document["paths"].get(route.path_format or "", {}).get(method.lower())
+            if operation is not None:
+                dependencies = list(_dependencies(route.dependant))
+                bodies |= _complete(operation, dependencies)
+                for dependency in dependencies:
+                    if model := getattr(dependency, "query_model", None):
+                        schemas |= _add_parameters(operation, model)
+                _add_problems(operation, dependencies)
+    _, more = models_json_schema([(model, "validation") for model in bodies], ref_template=_REF)
+    schemas |= {**more.get("$defs", {}), "Problem": _PROBLEM}
+    return document
+
+
+def _routes(app: FastAPI) -> Iterator[RouteContext]:
+    """Return the routes as they are once their routers are included, prefix and shared dependencies applied."""
+    return (context for context in iter_route_contexts(app.routes) if isinstance(context.original_route, APIRoute))
+
+
+def _dependencies(dependant: Dependant) -> Iterator[Any]:
+    for child in dependant.dependencies:
+        yield child.call
+        yield from _dependencies(child)
+
+
+def _add_parameters(operation: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Add the query parameters that are read into a model to one operation; return the schemas that they refer to."""
+    schema = model.model_json_schema(ref_template=_REF)
+    for each in schema["properties"].values():
+        if each.get("default", "") is None:  # which no client could send
+            del each["default"]
+    operation.setdefault("parameters", []).extend(
+        {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": each}
+        | ({"description": each["description"]} if "description" in each else {})
+        for name, each in schema["properties"].items()
+    )
+    found: dict[str, Any] = schema.get("$defs", {})
+    return found
+
+
+def _add_problems(operation: dict[str, Any], dependencies: list[Any]) -> None:
+    """Declare the problems that follow from an operation's dependencies and parameters, beside those that its route names."""
+    names = ["address-too-long"]
+    for dependency in dependencies:
+        names += getattr(dependency, "problem_names", ())
+        if getattr(dependency, "body_model", None):
+            names += _BODY_PROBLEMS
+        if getattr(dependency, "required_scopes", None):
+            names += _KEY_PROBLEMS
+        elif getattr(dependency, "public_reading", False):
+            names += _READING_PROBLEMS
+    parameters = operation.get("parameters", ())
+    if any(parameter["in"] == "path" for parameter in parameters):
+        names.append("not-found")
+    if any(parameter["name"] == "cursor" for parameter in parameters):
+        names += _CURSOR_PROBLEMS
+    declared = operation["responses"]
+    for status, response in problems(*names).items():
+        found = declared.get(str(status))
+        declared[str(status)] = response if found is None else merged(response, found)
+
+
+def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[BaseModel]]:
+    """Add body, security and problems to one operation; return the models of its body."""
+    bodies = set()
+    answers = operation.setdefault("responses", {})
+    if MEDIA_TYPE not in answers.get("422", {}).get("content", {}):  # the framework's own
+        answers.pop("422", None)
+    answers["default"] = _PROBLEM_ANSWER
+    for dependency in dependencies:
+        if model := getattr(dependency, "body_model", None):
+            bodies.add(model)
+            schema = {"$ref": _REF.format(model=model.__name__)}
+            operation["requestBody"] = {
+                "required": dependency.body_required,
+                "description": f"At most {dependency.body_limit:,} bytes and {MAX_VALUES:,} members and array items.",
+                "content": {media_type: {"schema": schema} for media_type in dependency.body_media_types},
+            }
+        if scopes := getattr(dependency, "required_scopes", None):
+            operation["security"] = [{"key": []}]
+            named = " or ".join(f"`{scope}`" for scope in scopes)
+            operation["description"] = (
+                f"{operation.get('description', '')}\n\nNeeds a key with the scope {named}.".strip()
+            )
+        elif getattr(dependency, "public_reading", False):
+            operation["security"] = [{}, {"key": []}]
+            operation["description"] = (
+                f"{operation.get('description', '')}\n\nPublic, or with a key of the scope `{Scope.READ}` where reading is closed."
+            ).strip()
+    return bodies

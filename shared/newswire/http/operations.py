@@ -1,0 +1,136 @@
+"""What operators and tools ask of every app: is it well, what does it measure, what does it offer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import orjson
+from fastapi import APIRouter, Depends, FastAPI, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import HTMLResponse, Response
+
+from newswire.http import templating as pages
+from newswire.http.problem_responses import problems
+from newswire.http.problems import problem
+from newswire.http.read_limits import Cost, charge_request
+from newswire.observability.telemetry import redact
+
+CHECK_SECONDS = 3.0
+
+
+async def _charge(request: Request) -> None:
+    await charge_request(request, None, Cost.LISTING)
+
+
+COSTLY = Depends(_charge)
+"""Of what takes time to make, and needs no key."""
+
+
+def operations(
+    app: FastAPI,
+    checks: Mapping[str, Callable[[], Awaitable[str | None]]],
+    describe_streams: Callable[[], bytes],
+) -> APIRouter:
+    """Make the routes that every app has."""
+    router = APIRouter(tags=["operations"])
+
+    asked = _shared_while_asking(checks)
+
+    @router.get("/healthz", summary="Is the process alive?")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get(
+        "/readyz",
+        summary="Can it do its work at the moment? 503 tells why not.",
+        responses=problems("not-ready"),
+    )
+    async def readyz() -> dict[str, object]:
+        troubles: dict[str, str | None] = {**await asked(), **app.state.loop_troubles}
+        if app.state.stopping.is_set():
+            troubles["process"] = "is stopping"
+        return summary(troubles, "ready")
+
+    @router.get(
+        "/metrics",
+        summary="Metrics in the Prometheus text format",
+        response_class=Response,
+        dependencies=[COSTLY],
+        responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    description = _made_once(lambda: orjson.dumps(app.openapi()))
+
+    @router.get("/openapi.json", include_in_schema=False, dependencies=[COSTLY])
+    async def openapi() -> Response:
+        return Response(await description(), media_type="application/json")
+
+    streams = _made_once(describe_streams)
+
+    @router.get("/asyncapi", include_in_schema=False, dependencies=[COSTLY])
+    async def streams_document() -> Response:
+        return Response(await streams(), media_type="application/json")
+
+    described_page = _made_once(lambda: bytes(pages.render("docs.html", document=app.openapi()).body))
+
+    @router.get("/docs", include_in_schema=False, dependencies=[COSTLY])
+    async def docs() -> Response:
+        return HTMLResponse(await described_page())
+
+    return router
+
+
+def summary(checks: Mapping[str, str | None], status: str, **more: object) -> dict[str, object]:
+    """Answer that all is well; each check is None where it is, else the reason why not.
+
+    Raises:
+        Problem: something is not well (503); the detail names what and why.
+    """
+    why = {name: redact(trouble) for name, trouble in checks.items() if trouble}
+    told = {"checks": {name: why.get(name, "ok") for name in checks}} | more
+    if why:
+        detail = "; ".join(f"{name}: {trouble}" for name, trouble in why.items())
+        raise problem(503, "not-ready", detail, title="Not ready", extra=told)
+    return {"status": status} | told
+
+
+def _made_once(make: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
+    """Return what gives the result of a function that is called once, off the event loop, when it is first asked for."""
+    making = asyncio.Lock()
+    kept: list[bytes] = []
+
+    async def made() -> bytes:
+        async with making:
+            if not kept:
+                kept.append(await asyncio.to_thread(make))
+        return kept[0]
+
+    return made
+
+
+def _shared_while_asking(
+    checks: Mapping[str, Callable[[], Awaitable[str | None]]],
+) -> Callable[[], Awaitable[dict[str, str | None]]]:
+    """Return what asks all checks at once. Requests that come meanwhile share the answer: any number cost as much as one."""
+    asking: asyncio.Task[dict[str, str | None]] | None = None
+
+    async def ask_all() -> dict[str, str | None]:
+        return dict(zip(checks, await asyncio.gather(*map(_ask, checks.values())), strict=True))
+
+    async def shared() -> dict[str, str | None]:
+        nonlocal asking
+        if asking is None or asking.done():
+            asking = asyncio.create_task(ask_all())
+        return await asyncio.shield(asking)  # one client that leaves takes the answer from no other
+
+    return shared
+
+
+async def _ask(check: Callable[[], Awaitable[str | None]]) -> str | None:
+    try:
+        return await asyncio.wait_for(check(), CHECK_SECONDS)
+    except TimeoutError:
+        return f"gave no answer within {CHECK_SECONDS:.0f} s"
+    except Exception as error:  # noqa: BLE001 (whatever is wrong, it is the answer)
+        return repr(error)[:300]

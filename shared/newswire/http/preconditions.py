@@ -1,0 +1,91 @@
+"""On what condition a request is to be done: ETags, ``If-Match`` and ``If-None-Match`` (RFC 9110, sections 8.8.3 and 13.1)."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+
+from newswire.http.problems import FieldError, Problem, invalid, problem
+
+_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
+_DOCUMENTED_TAG = r'(W/)?"[!#-~]*"'
+_DOCUMENTED_TAGS = rf"^(\*|{_DOCUMENTED_TAG}( *, *{_DOCUMENTED_TAG})*)$"
+"""Of what is read, what every JSON Schema validator and HTTP client can be expected to handle."""
+_TAGS = re.compile(rf"\s*{_TAG}(?:\s*,\s*{_TAG})*\s*")
+
+
+def parameter(name: str, what: str) -> dict[str, Any]:
+    """Return the OpenAPI description of one of these headers."""
+    schema = {"type": "string", "pattern": _DOCUMENTED_TAGS}
+    return {"name": name, "in": "header", "required": False, "description": what, "schema": schema}
+
+
+IF_MATCH = parameter("If-Match", "The ETag of the state that you saw: any other is left as it is (412).")
+IF_NONE_MATCH = parameter("If-None-Match", "The ETag of the state that you have: 304 where it is still that.")
+ONLY_IF_NEW = parameter("If-None-Match", "`*`: only if there is no such thing yet (412).")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What a writing request demands of the state it meets; None demands nothing, "*" any state at all."""
+
+    match: frozenset[str] | None = None
+    none_match: frozenset[str] | None = None
+    must_match: bool = False
+    """Whether a change without ``If-Match`` is refused."""
+
+    @classmethod
+    def of(cls, request: Request, *, must_match: bool = False) -> "Conditions":
+        """Read the conditions of a request.
+
+        Raises:
+            newswire.http.problems.Problem: 422 for what is no ETag.
+        """
+        return cls(_tags(request, "If-Match"), _tags(request, "If-None-Match"), must_match)
+
+    def check(self, state: str | None, what: str = "article") -> None:
+        """Hold the state of what is there, None where nothing is, against what was demanded.
+
+        Raises:
+            newswire.http.problems.Problem: 412 where it is another state, 428 where one should have been named.
+        """
+        tag = etag(state) if state is not None else None
+        if tag is not None and self.must_match and self.match is None:
+            fix = f"read the {what}, and send its ETag as If-Match: {tag}"
+            raise problem(428, "if-match-needed", fix, errors=[FieldError("If-Match", "is needed here", fix)])
+        if self.match is not None and (tag is None or not self.match & {tag, "*"}):
+            raise _failed("If-Match", tag, what)
+        if self.none_match is not None and tag is not None and {_weak(tag), "*"} & set(map(_weak, self.none_match)):
+            raise _failed("If-None-Match", tag, what)
+
+    def known(self, state: str) -> bool:
+        """Tell whether the asking client has this state already."""
+        return self.none_match is not None and bool({_weak(etag(state)), "*"} & set(map(_weak, self.none_match)))
+
+
+def etag(state: str) -> str:
+    """Return the ETag of a state: of an article that is ``version-revision``."""
+    return f'"{state}"'
+
+
+def _weak(tag: str) -> str:
+    return tag.removeprefix("W/")
+
+
+def _tags(request: Request, name: str) -> frozenset[str] | None:
+    sent = request.headers.getlist(name)
+    if not sent:
+        return None
+    line = ",".join(sent)
+    if line.strip() == "*":
+        return frozenset("*")
+    if not _TAGS.fullmatch(line):
+        raise invalid(name, "is not a list of ETags", 'send an ETag as it was answered, quotes included: "2-0"; or *')
+    return frozenset(re.findall(_TAG, line))
+
+
+def _failed(name: str, tag: str | None, what: str) -> Problem:
+    found = f"the {what} is in state {tag}" if tag else f"there is no such {what}"
+    error = FieldError(name, f"does not hold: {found}", f"read the {what} again, and decide anew")
+    return problem(412, "precondition-failed", f"{name} does not hold: {found}; nothing was written", errors=[error])

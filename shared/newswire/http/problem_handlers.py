@@ -1,0 +1,80 @@
+"""An app answers every error as a problem document."""
+
+import logging
+from http import HTTPStatus
+from typing import Any, cast
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from newswire.concurrency.offload import OffloadError
+from newswire.http.problems import (
+    REDIS_AWAY,
+    Problem,
+    from_http_exception,
+    invalid_document,
+    overloaded,
+    problem,
+    redis_away,
+    unexpected,
+)
+
+log = logging.getLogger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Make an app answer every error as a problem document."""
+
+    async def on_problem(_request: Request, error: Any) -> Response:
+        return cast("Problem", error).response()
+
+    async def on_validation(_request: Request, error: Any) -> Response:
+        errors = cast("RequestValidationError", error).errors()
+        found = [{**item, "loc": tuple(item["loc"])[1:] or item["loc"]} for item in errors]
+        return invalid_document(found).response()
+
+    async def on_http(request: Request, error: Any) -> Response:
+        found = from_http_exception(cast("HTTPException", error))
+        if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            found.headers["Allow"] = ", ".join(allowed_methods(app, request.scope["path"]))
+        return found.response()
+
+    async def on_redis_away(request: Request, error: Exception) -> Response:
+        log.error(
+            "redis does not take requests",
+            extra={"method": request.method, "path": request.url.path, "reason": str(error)},
+        )
+        return redis_away().response()
+
+    async def on_disconnect(_request: Request, _error: Exception) -> Response:
+        return problem(408, "request-timeout", "the body broke off").response()  # counted; the client is gone
+
+    async def on_overload(_request: Request, _error: Exception) -> Response:
+        return overloaded().response()
+
+    async def on_anything(request: Request, error: Exception) -> Response:
+        return unexpected(request.method, request.url.path, error).response()
+
+    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(RequestValidationError, on_validation)
+    app.add_exception_handler(HTTPException, on_http)
+    for away in REDIS_AWAY:
+        app.add_exception_handler(away, on_redis_away)
+    app.add_exception_handler(ClientDisconnect, on_disconnect)
+    app.add_exception_handler(OffloadError, on_overload)
+    app.add_exception_handler(Exception, on_anything)
+
+
+def allowed_methods(app: FastAPI, path: str) -> list[str]:
+    """Return the methods of a resource (RFC 9110, section 10.2.1): the framework names those of one of its routes only."""
+    matching = [
+        context
+        for context in iter_route_contexts(app.routes)
+        if (pattern := getattr(context, "path_regex", None)) is not None and pattern.match(path)
+    ]
+    nearest = min((each.path or "" for each in matching), key=lambda path: path.count("{"), default="")
+    return sorted({method for each in matching if each.path == nearest for method in each.methods or ()})

@@ -1,0 +1,283 @@
+"""Errors as clients see them: RFC 9457 problem documents that name the field at fault and the way out."""
+
+import difflib
+import logging
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from newswire.http.problem_responses import MEDIA_TYPE
+from newswire.http.problem_types import PATH, PROBLEM_URN, problem_type
+from newswire.validation.rules import RULE
+
+log = logging.getLogger(__name__)
+
+ROOT_FIELD = "$"
+"""What ``field`` says where an error is about the whole document."""
+MOST_ERRORS = 50
+LONGEST_NAME = 200
+"""Characters of a member's name that are quoted: a name can be as long as the request, and similar ones are searched for."""
+REDIS_AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
+"""What passes by itself, or by the operator's hand: answered 503, to be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing that is wrong with what was sent, and how to mend it."""
+
+    field: str
+    problem: str
+    fix: str
+
+
+class Problem(Exception):
+    """Raised anywhere in a request; answered as ``application/problem+json``."""
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        type: str = "about:blank",  # noqa: A002 (the member's name in RFC 9457)
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(f"{status} {title}: {detail}")
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.type = type
+        self.errors = tuple(errors)
+        self.headers = dict(headers or {})
+        self.extra = dict(extra or {})
+
+    def document(self) -> dict[str, Any]:
+        """Return the members of the problem document."""
+        document: dict[str, Any] = {
+            "type": self.type,
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        }
+        if self.errors:
+            document["errors"] = [{"field": e.field, "problem": e.problem, "fix": e.fix} for e in self.errors]
+        return document | self.extra
+
+    def response(self) -> Response:
+        """Return the answer that carries this problem."""
+        body = orjson.dumps(_encodable(self.document()))
+        headers = {"Cache-Control": "no-store"}
+        if self.type.startswith(
+            PROBLEM_URN
+        ):  # the type says which kind it is, the link where this installation describes it
+            headers["Link"] = f'<{PATH}/{self.type.removeprefix(PROBLEM_URN)}>; rel="type"'
+        return Response(body, self.status, headers | self.headers, MEDIA_TYPE)
+
+
+def _encodable(value: Any) -> Any:
+    """Replace what UTF-8 cannot carry: a problem may quote a name as it was sent."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    return value
+
+
+def problem(status: int, name: str, detail: str, *, title: str | None = None, **more: Any) -> Problem:
+    """Make a problem of a named kind; its ``type`` is that of `newswire.http.problem_types`."""
+    return Problem(status, title or HTTPStatus(status).phrase, detail, type=problem_type(name), **more)
+
+
+def invalid(field: str, what: str, fix: str) -> Problem:
+    """One field is wrong (422)."""
+    return invalid_fields([FieldError(field, what, fix)])
+
+
+def invalid_fields(errors: Sequence[FieldError]) -> Problem:
+    """Several fields are wrong (422)."""
+    first = errors[0]
+    rest = f" (and {len(errors) - 1} more, see 'errors')" if len(errors) > 1 else ""
+    detail = f"{first.field}: {first.problem}{rest}"
+    return problem(422, "invalid", detail, title="Invalid content", errors=errors[:MOST_ERRORS])
+
+
+def malformed(field: str, what: str, fix: str) -> Problem:
+    """The request cannot be read at all (400)."""
+    return problem(
+        400, "malformed", f"{field}: {what}", title="Malformed request", errors=[FieldError(field, what, fix)]
+    )
+
+
+def unauthorised(detail: str, *, challenge: str = 'Bearer realm="newswire"') -> Problem:
+    """No valid key was sent (401)."""
+    error = FieldError("Authorization", detail, "send 'Authorization: Bearer nw_…' with a key of your account")
+    return problem(401, "unauthorised", detail, errors=[error], headers={"WWW-Authenticate": challenge})
+
+
+def forbidden(*scopes: str) -> Problem:
+    """The key is valid, but lacks the scope, or any one of these (403)."""
+    named = " or ".join(f"'{scope}'" for scope in scopes)
+    detail = f"this key lacks the scope {named}"
+    error = FieldError("Authorization", detail, f"use a key that was created with the scope {named}")
+    challenge = f'Bearer realm="newswire", error="insufficient_scope", scope="{" ".join(scopes)}"'
+    return problem(403, "forbidden", detail, errors=[error], headers={"WWW-Authenticate": challenge})
+
+
+def not_found(what: str) -> Problem:
+    """There is no such thing, or none that the caller may know of (404)."""
+    return problem(404, "not-found", f"there is no such {what}")
+
+
+def gone(what: str) -> Problem:
+    """It was there and was withdrawn (410)."""
+    return problem(410, "gone", f"this {what} has been withdrawn")
+
+
+def too_large(limit: int) -> Problem:
+    """The body is over the limit (413)."""
+    detail = f"the body is larger than {limit:,} bytes"
+    return problem(413, "too-large", detail, errors=[FieldError("body", detail, f"send at most {limit:,} bytes")])
+
+
+def unsupported_media_type(detail: str, *accepted: str) -> Problem:
+    """The body is of a type that this address does not read (415)."""
+    named = " or ".join(f"'{media_type}'" for media_type in accepted)
+    error = FieldError("Content-Type", detail, f"send {named} in UTF-8")
+    return problem(415, "unsupported-media-type", detail, errors=[error], headers={"Accept": ", ".join(accepted)})
+
+
+def unavailable(detail: str, *, retry_after: int = 1) -> Problem:
+    """A dependency is down for the moment (503)."""
+    return problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
+
+
+def overloaded() -> Problem:
+    """There is more processor-bound work than can be done in time (503)."""
+    return problem(
+        503,
+        "overloaded",
+        "more work waits than can be done in time; nothing of this request was done, send it again a little later",
+        title="Too much work at once",
+        headers={"Retry-After": "2"},
+    )
+
+
+def redis_away() -> Problem:
+    """Redis takes no requests for the moment (503)."""
+    return unavailable(
+        "the store takes no requests at the moment; send this one again, with the same Idempotency-Key if it had one"
+    )
+
+
+def from_validation_error(error: ValidationError, model: type[BaseModel] | None = None) -> Problem:
+    """Tell a client what pydantic found wrong with what it sent."""
+    return invalid_document(error.errors(include_url=False, include_input=False), model)
+
+
+def invalid_document(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Problem:
+    """Explain the first errors only: a document of 1 MiB can hold 100,000 of them, and looking for what each name was meant to be
+    takes its time."""
+    found = invalid_fields(list(field_errors(errors[:MOST_ERRORS], model)))
+    if len(errors) > MOST_ERRORS:
+        found.detail = f"{found.errors[0].field}: {found.errors[0].problem} (and {len(errors) - 1} more, see 'errors')"
+    return found
+
+
+_FIXES = {
+    "missing": "send this member",
+    "string_type": "send a string",
+    "int_type": "send a whole number",
+    "int_parsing": "send a whole number",
+    "int_from_float": "send a whole number",
+    "bool_type": "send true or false",
+    "list_type": "send an array",
+    "dict_type": "send an object",
+    "model_type": "send an object",
+    "model_attributes_type": "send an object",
+    "string_unicode": "send well-formed Unicode; surrogates only in pairs",
+    "too_long": "send at most {max_length}",
+    "string_too_long": "send at most {max_length} characters",
+    "string_too_short": "send at least {min_length} character(s)",
+    "greater_than_equal": "send {ge} or more",
+    "less_than_equal": "send {le} or less",
+    "string_pattern_mismatch": "send a value that matches {pattern}",
+    "literal_error": "send one of {expected}",
+    "enum": "send one of {expected}",
+    "datetime_parsing": "send an RFC 3339 date-time such as 2026-03-01T09:30:00Z",
+    "datetime_from_date_parsing": "send an RFC 3339 date-time such as 2026-03-01T09:30:00Z",
+    "url_parsing": "send an absolute http or https address",
+    "url_scheme": "send an absolute http or https address",
+}
+_PROBLEMS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "string_unicode": "must not hold a lone surrogate",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "dict_type": "must be an object",
+    "string_type": "must be a string",
+    "list_type": "must be an array",
+}
+
+_BRANCH = re.compile(r"(function-[a-z]+|literal|constrained-[a-z]+|nullable|json-or-python|lax-or-strict)\[|\[key\]$")
+"""What pydantic adds to the place of an error for the branch of a union or the key of a map: no member's name."""
+
+
+def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Iterable[FieldError]:
+    """Turn pydantic's errors into ours."""
+    known = _members(model)
+    for error in errors:
+        kind, context = str(error["type"]), error.get("ctx", {})
+        path = [str(part)[:LONGEST_NAME] for part in error["loc"] if not _BRANCH.match(str(part))]
+        field = ".".join(path) or ROOT_FIELD
+        if kind == "extra_forbidden":
+            near = difflib.get_close_matches(path[-1], known, 1) if len(path) == 1 else []
+            fix = f"leave it out, or did you mean '{near[0]}'?" if near else "leave it out"
+        elif kind == RULE:
+            fix = str(context["fix"])
+        elif kind in ("value_error", "assertion_error"):
+            fix = "send a value that keeps this rule"
+        else:
+            fix = _FIXES.get(kind, "send a value of the documented form").format_map(_Context(context))
+        message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        yield FieldError(field, _PROBLEMS.get(kind, message), fix)
+
+
+class _Context(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "what is documented"
+
+
+def _members(model: type[BaseModel] | None) -> list[str]:
+    if model is None:
+        return []
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def from_http_exception(error: HTTPException) -> Problem:
+    """Say what the framework said (no such path, wrong method) in our form."""
+    details = {404: "there is nothing at this address", 405: "this address does not answer to this method"}
+    detail = details.get(error.status_code, str(error.detail))
+    names = {404: "not-found", 405: "method-not-allowed"}
+    name = names.get(error.status_code, "http-error")
+    return problem(error.status_code, name, detail, headers=dict(error.headers or {}))
+
+
+def unexpected(method: str, path: str, error: BaseException) -> Problem:
+    """Log an error that nobody foresaw, and say no more than that it happened (500)."""
+    log.error("unexpected error", exc_info=error, extra={"method": method, "path": path})
+    return problem(500, "unexpected", "something went wrong on our side; the request may be sent again")

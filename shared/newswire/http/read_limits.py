@@ -1,0 +1,170 @@
+"""How much may be read: a rate and a number of requests at a time, by address, or by key where one is sent.
+
+They hold for one process; ``docs/decisions`` says why. A request costs units by what it makes the process do, and by the
+size of the answer. Requests are worked on by a few at a time, of each client in turn.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from enum import IntEnum
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
+
+from newswire.auth.accounts import Caller, reader
+from newswire.concurrency.fair_slots import FairSlots
+from newswire.concurrency.fair_threads import current_client
+from newswire.http.client_address import client_of
+from newswire.http.middleware import HEADERS, RELEASES
+from newswire.http.problems import problem, unavailable
+from newswire.http.rate_limits import RatePolicy, Spent, TokenBuckets, limit_headers
+from newswire.observability import telemetry
+from newswire.settings import Settings
+
+BYTES_PER_UNIT = 64 * 1024
+"""Of an answer's body: one unit more for each so many, taken off afterwards."""
+MAX_WAIT_SECONDS = 30.0
+"""How long a request waits for its turn."""
+RETRY_WHEN_BUSY = 1
+"""Seconds after which a client that has too many requests under way may try again."""
+
+
+class Cost(IntEnum):
+    """What a request costs, in units."""
+
+    RECORD = 1
+    """One article, or what is being typed."""
+    LISTING = 2
+    """Articles without a query: related ones, labels, a description of the API."""
+    SEARCH = 4
+    """A query, a feed, a sitemap, a page of events."""
+
+
+class ReadLimits:
+    """The limits of reading in this process."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._rates = {
+            "address": _buckets("read", settings.read_rate),
+            "key": _buckets("read", settings.read_rate_per_key),
+        }
+        self._most_at_once = {"address": settings.read_concurrency, "key": settings.read_concurrency_per_key}
+        self._under_way: Counter[str] = Counter()
+        self._slots = FairSlots(settings.read_slots)
+
+    def charge(self, caller: Caller | None, client: str, cost: int) -> dict[str, str]:
+        """Take a cost off what a caller may read, and return the headers that tell what is left.
+
+        Raises:
+            Problem: the key or the address has read as much as it may for now (429).
+        """
+        what, name = _whose(caller, client)
+        buckets = self._rates[what]
+        if buckets is None:
+            return {}
+        spent = buckets.spend(name, cost, self._clock())
+        headers = limit_headers([(buckets.policy, spent.left, spent.seconds)])
+        if not spent.allowed:
+            telemetry.reads_refused.labels("rate", what).inc()
+            raise _too_fast(buckets.policy, what, cost, spent, headers)
+        return headers
+
+    async def begin(self, caller: Caller | None, client: str) -> tuple[Callable[[int], None], bool]:
+        """Count a request as under way, and wait for its turn.
+
+        Return what is to be called with the bytes of the answer when it is over, and whether it had to wait.
+
+        Raises:
+            Problem: the key or the address has as many under way as it may (429), or its turn did not come (503).
+        """
+        what, name = _whose(caller, client)
+        most = self._most_at_once[what]
+        if most and self._under_way[name] >= most:
+            telemetry.reads_refused.labels("concurrency", what).inc()
+            policy = RatePolicy("read-concurrency", most, 0)
+            raise problem(
+                429,
+                "too-many-requests",
+                f"this {what} has {most} requests under way, as many as it may have; wait for their answers",
+                headers={
+                    "Retry-After": str(RETRY_WHEN_BUSY),
+                    **limit_headers([(policy, 0, RETRY_WHEN_BUSY)]),
+                },
+                extra={"violated-policies": [policy.name]},
+            )
+        self._under_way[name] += 1
+        try:
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
+                waited = await self._slots.take(name)
+        except BaseException as error:
+            self._leave(name)
+            if isinstance(error, TimeoutError):
+                telemetry.reads_refused.labels("turn", what).inc()
+                raise unavailable("there is more to do than can be done; try again in a moment") from None
+            raise
+
+        def end(sent: int) -> None:
+            self._slots.give()
+            self._leave(name)
+            if (buckets := self._rates[what]) is not None and sent >= BYTES_PER_UNIT:
+                buckets.owe(name, sent // BYTES_PER_UNIT, self._clock())
+
+        return end, waited
+
+    def _leave(self, name: str) -> None:
+        self._under_way[name] -= 1
+        if not self._under_way[name]:
+            del self._under_way[name]
+
+
+def charged(cost: Cost) -> Callable[..., Awaitable[None]]:
+    """Make the dependency of a reading route: it checks who reads, as `reader` does, and takes off what the request costs."""
+
+    async def charge(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> None:
+        await charge_request(request, caller, cost)
+
+    return charge
+
+
+async def charge_request(request: Request, caller: Caller | None, cost: Cost, *, lasting: bool = False) -> None:
+    """Take off what a request costs. A lasting one, such as a live stream, does not count as under way.
+
+    Raises:
+        Problem: that is more than is left (429), or its turn did not come (503).
+        ClientDisconnect: the client left while it waited.
+    """
+    limits: ReadLimits = request.app.state.read_limits
+    client = client_of(request.scope)
+    headers = limits.charge(caller, client, cost)
+    request.scope[HEADERS] += [(name.encode(), value.encode()) for name, value in headers.items()]
+    if caller is None:  # else the account was noted when the key was checked
+        current_client.set(f"address {client}")
+    if not lasting:
+        end, waited = await limits.begin(caller, client)
+        request.scope[RELEASES].append(end)
+        if waited and await request.is_disconnected():
+            raise ClientDisconnect
+
+
+def _buckets(name: str, rate: float) -> TokenBuckets | None:
+    return TokenBuckets(RatePolicy.of_rate(name, rate)) if rate else None
+
+
+def _whose(caller: Caller | None, client: str) -> tuple[str, str]:
+    return ("address", f"address {client}") if caller is None else ("key", f"key {caller.key_id}")
+
+
+def _too_fast(policy: RatePolicy, what: str, cost: int, spent: Spent, headers: dict[str, str]) -> Exception:
+    units = "unit" if cost == 1 else "units"
+    return problem(
+        429,
+        "rate-limited",
+        f"this {what} may read {policy.quota} units in {policy.window} s, and this request costs {cost} {units};"
+        f" try again in {spent.seconds} s",
+        headers=headers | {"Retry-After": str(max(spent.seconds, 1))},
+        extra={"violated-policies": [policy.name]},
+    )

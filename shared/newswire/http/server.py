@@ -1,0 +1,351 @@
+"""HTTP/1.1 as uvicorn reads it with httptools, bounded: what a client may send, how slowly, and how slowly it may read.
+
+uvicorn bounds none of these under httptools; its ``h11_max_incomplete_event_size`` belongs to another parser. The parser keeps
+an unfinished header in memory, so bytes are counted before it gets them.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import Any, cast
+
+import httptools
+from starlette.types import Scope
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from newswire.http.connection_limits import Connections, Phase
+from newswire.http.pipelining import OrderedProtocol
+from newswire.http.problems import Problem, problem
+
+MAX_URL_BYTES = 8 * 1024
+MAX_HEADERS = 100
+MAX_PIPELINED = 16
+"""Requests that wait on a connection while another is answered."""
+MAX_BODY_HELD = 1024 * 1024
+"""No request keeps more of its body in memory at a time, in bytes: a longer one is read piece by piece."""
+LINGER_SECONDS = 2.0
+"""How long a refused client may go on sending, so that it can read the answer before the connection is reset."""
+MAX_LINGERING = 256
+"""Connections that are refused with an answer at a time, beyond those that are admitted; further ones are only closed."""
+DRAIN_SECONDS = 5.0
+"""How long the rest of a body may take that was answered before it had come."""
+MAX_DISCARDED_BYTES = 8 * 1024 * 1024
+LIVE_STALL_SECONDS = 60.0
+"""How long a live stream may take in nothing at all; what it may miss is the live stream's own rule."""
+_SLICE = 16 * 1024
+_FRAMING_ALLOWED = 64 * 1024
+"""Bytes of chunk sizes, chunk extensions and trailers that a body may have beside eight times its own."""
+_CONNECTION = "newswire.connection"
+
+
+class _LimitExceeded(Exception):
+    def __init__(self, reason: str, refusal: Problem) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.refusal = refusal
+
+
+class BoundedProtocol(OrderedProtocol):
+    """One connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: Connections,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.limits = limits
+        self.figures = limits.figures
+        self.since = self.loop.time()
+        self.held = 0
+        self.live = False
+        self._refused = False
+        self._in_body = False
+        """The head of a request has come, but not all of its body; else a head is awaited."""
+        self._begun = 0
+        """Requests that began in the slice that is being read."""
+        self._nothing_yet = True
+        """Nothing of the awaited request has come."""
+        self._head_bytes = 0
+        self._body_bytes = 0
+        self._raw_bytes = 0
+        self._discarded = 0
+        self._credit = 0.0
+        self._unsent = 0
+        self._exceeded: _LimitExceeded | None = None
+
+    @property
+    def phase(self) -> Phase:
+        """What the connection is doing."""
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if self.live and answering:
+            return Phase.WORKING
+        if self._refused and not (answering and not self.cycle.disconnected):
+            return Phase.CLOSING
+        if self._unsent or self.flow.write_paused:
+            return Phase.ANSWER
+        if answering:
+            return Phase.BODY if self._in_body and not self.pipeline else Phase.WORKING
+        if self._in_body:
+            return Phase.CLOSING
+        return Phase.IDLE if self._nothing_yet and self.cycle is not None else Phase.HEAD
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Admit the connection, or refuse it at once."""
+        super().connection_made(transport)
+        if (limit := self.limits.admit(self)) is None:
+            return
+        if len(self.server_state.connections) - len(self.limits) > MAX_LINGERING:
+            self._abort(limit)
+            return
+        self._refuse(limit, _refusal_of_connection(limit))
+        self.loop.call_later(LINGER_SECONDS, self.drop)  # no sweep sees it
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self.limits.remove(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Give the parser what came, in slices, as long as no limit is exceeded."""
+        for at in range(0, len(data), _SLICE):
+            if self._refused:
+                self._discard(len(data) - at)
+                return
+            if self.transport.is_closing():
+                return
+            self._feed(data[at : at + _SLICE] if len(data) > _SLICE else data)
+
+    def _feed(self, part: bytes) -> None:
+        was_in_body, was_awaited = self._in_body, not self._in_body and self._nothing_yet
+        self._begun = 0
+        try:
+            self.parser.feed_data(part)
+        except httptools.HttpParserError:
+            exceeded, self._exceeded = self._exceeded, None
+            if exceeded is not None:
+                self._refuse(exceeded.reason, exceeded.refusal)
+            else:
+                self._refuse("malformed", problem(400, "malformed", "this is no HTTP/1.1 request", title="Bad request"))
+            return
+        except httptools.HttpParserUpgrade:  # none is offered: it is answered as if none had been asked for
+            return
+        if self._begun:  # of several, the slice counts for none: the last may have begun at its end
+            alone = self._begun == 1 and was_awaited and not self._nothing_yet
+            self._head_bytes = len(part) if alone else 0
+        elif not was_in_body:
+            self._head_bytes += len(part)
+        if not self._in_body and self._head_bytes > self.figures.head_bytes:
+            self._refuse("head_bytes", _head_too_large(f"they are larger than {self.figures.head_bytes:,} bytes"))
+        elif was_in_body and self._in_body:
+            self._raw_bytes += len(part)
+            if self._raw_bytes > _FRAMING_ALLOWED + 9 * self._body_bytes:
+                detail = "the body consists of chunk sizes, extensions and trailers rather than content"
+                self._refuse("framing", problem(400, "malformed", detail, title="Bad request"))
+            elif self.cycle.response_complete:
+                self._discard(len(part))
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        cast("dict[str, Any]", self.scope)[_CONNECTION] = self
+        self._begun += 1
+        self._nothing_yet = False
+        self._head_bytes = 0
+        if not self.cycle or self.cycle.response_complete:
+            self.since = self.loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the address."""
+        super().on_url(url)
+        if len(self.url) > MAX_URL_BYTES:
+            detail = f"the address is longer than {MAX_URL_BYTES:,} bytes"
+            self._exceed("url", problem(414, "address-too-long", detail))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; trailers are left out (RFC 9110, section 6.5.1)."""
+        if self._in_body:
+            return
+        super().on_header(name, value)
+        if len(self.headers) > MAX_HEADERS:
+            self._exceed("header_count", _head_too_large(f"there are more than {MAX_HEADERS}"))
+
+    def on_headers_complete(self) -> None:
+        """Have the request answered."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._exceed("pipelined", problem(503, "too-many-pipelined", "too many requests wait on this connection"))
+        super().on_headers_complete()
+        self._in_body = True
+        self._body_bytes = self._raw_bytes = self._discarded = 0
+        self._credit = self.figures.stall_seconds
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        super().on_body(body)
+        self._body_bytes += len(body)
+        self._credit = min(self.figures.stall_seconds, self._credit + len(body) / self.figures.slowest_rate)
+        if self.cycle.response_complete or self.flow.write_paused:
+            return
+        self.since = self.loop.time()
+        if self.held < MAX_BODY_HELD:
+            self.limits.hold(self, min(self._body_bytes, MAX_BODY_HELD))
+
+    def on_message_complete(self) -> None:
+        """End the request; the next may follow."""
+        super().on_message_complete()
+        self._in_body, self._nothing_yet = False, True
+        self._head_bytes = 0
+        if self.held and not self._unsent:
+            self.limits.hold(self, 0)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # `check` does that
+        self.since = self.loop.time()
+        self.live = False
+        if self._in_body and self.cycle.response_complete:  # what came of the body was not asked for
+            self.cycle.body.clear()
+        if not self._unsent and self.held:
+            self.limits.hold(self, 0)
+
+    def pause_writing(self) -> None:
+        """Note what waits to be read."""
+        super().pause_writing()
+        if not self.live:
+            self._note_unsent(self.transport.get_write_buffer_size(), self.loop.time())
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        if self._unsent:
+            self._note_unsent(0, self.loop.time())
+
+    def check(self, now: float, elapsed: float) -> None:
+        """Close the connection if it has been lagging for too long."""
+        if self.live and self.cycle is not None and not self.cycle.response_complete:
+            self._check_live(now)
+            return
+        self._note_unsent(self.transport.get_write_buffer_size(), now)
+        match self.phase:
+            case Phase.ANSWER:
+                self._credit -= elapsed
+                if self._credit < 0:
+                    self._abort("unread")
+            case Phase.BODY:
+                if not self.flow.read_paused and not self.cycle.waiting_for_100_continue:
+                    self._credit -= elapsed
+                    if self._credit < 0:
+                        self._refuse("body_rate", _late("the rest of the body"))
+            case Phase.HEAD if now - self.since > self.figures.head_seconds:
+                if self._nothing_yet:
+                    self.limits.count("head_time")
+                    self.transport.close()
+                else:
+                    self._refuse("head_time", _late("the rest of its request line and headers"))
+            case Phase.IDLE if now - self.since > self.figures.idle_seconds:
+                self.transport.close()
+            case Phase.CLOSING if now - self.since > (LINGER_SECONDS if self._refused else DRAIN_SECONDS):
+                self.drop()
+
+    def drop(self) -> None:
+        """Close the connection at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _check_live(self, now: float) -> None:
+        """Close a live stream that takes in nothing at all: cut off by its own rule, it would wait for its reader for ever."""
+        unsent = self.transport.get_write_buffer_size()
+        if not self.flow.write_paused or unsent != self._unsent:
+            self._unsent, self.since = unsent, now
+        elif now - self.since > LIVE_STALL_SECONDS:
+            self._abort("unread_stream")
+
+    def _note_unsent(self, unsent: int, now: float) -> None:
+        if unsent == self._unsent == 0:
+            return
+        if not self._unsent:
+            self._credit = self.figures.stall_seconds
+            self.since = now
+        elif unsent < self._unsent:
+            read = (self._unsent - unsent) / self.figures.slowest_rate
+            self._credit = min(self.figures.stall_seconds, self._credit + read)
+            self.since = now
+        self._unsent = unsent
+        # The answer is kept as a whole until its end has been read.
+        self.limits.hold(self, max(unsent, self.held) if unsent else 0)
+
+    def _exceed(self, reason: str, refusal: Problem) -> None:
+        self._exceeded = _LimitExceeded(reason, refusal)
+        raise self._exceeded
+
+    def _discard(self, size: int) -> None:
+        self._discarded += size
+        if self._discarded > MAX_DISCARDED_BYTES:
+            self._abort("discarded")
+
+    def _abort(self, reason: str) -> None:
+        self.limits.count(reason)
+        self.drop()
+
+    def _refuse(self, reason: str, refusal: Problem) -> None:
+        """Answer with a problem and close, or only close where earlier answers on this connection must go first."""
+        self.limits.count(reason)
+        if self.transport.is_closing():
+            return
+        self._refused = True
+        self.since = self.loop.time()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if not self._in_body or self.pipeline:
+                cycle.keep_alive = False  # the newest request: the connection is closed after its answer
+                return
+            if cycle.response_started:
+                self.drop()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.write(_written(refusal, self.server_state.default_headers))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: any client can ask for an upgrade with every request."""
+
+
+def mark_live(scope: Scope) -> None:
+    """Say that a live stream answers this request: its reader may be silent and slow, by a rule of its own."""
+    connection = scope.get(_CONNECTION)
+    if isinstance(connection, BoundedProtocol):
+        connection.live = True
+        connection.limits.hold(connection, 0)
+
+
+def _written(refusal: Problem, headers: list[tuple[bytes, bytes]]) -> bytes:
+    response = refusal.response()
+    lines = [*headers, *response.raw_headers, (b"x-content-type-options", b"nosniff"), (b"connection", b"close")]
+    head = b"".join(b"%b: %b\r\n" % line for line in lines)
+    phrase = HTTPStatus(refusal.status).phrase.encode()
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (refusal.status, phrase, head, bytes(response.body))
+
+
+def _head_too_large(why: str) -> Problem:
+    return problem(431, "headers-too-large", f"the request line and the headers are too large: {why}")
+
+
+def _late(what: str) -> Problem:
+    return problem(408, "request-timeout", f"{what} did not come in time")
+
+
+def _refusal_of_connection(limit: str) -> Problem:
+    if limit == "connections_per_address":
+        detail = "this address has as many busy connections open as it may have; close one first"
+        return problem(429, "too-many-connections", detail, headers={"Retry-After": "1"})
+    detail = "as many connections are busy here as may be; try again in a moment"
+    return problem(503, "unavailable", detail, headers={"Retry-After": "1"})

@@ -1,0 +1,65 @@
+"""Pages: one shell, one style sheet, one way to render."""
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from fastapi import APIRouter
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+
+from newswire.http.problems import not_found
+
+_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+assets = APIRouter(include_in_schema=False)
+_assets: dict[str, tuple[bytes, str]] = {}
+
+
+def add_asset(package: str, name: str) -> str:
+    """Serve ``assets/<name>`` of a package for ever under an address that changes with its content; return that address."""
+    content = files(package).joinpath("assets", name).read_bytes()
+    stem, _, kind = name.rpartition(".")
+    path = f"/assets/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
+    _assets[path] = content, _TYPES[kind]
+    return path
+
+
+STYLE_SHEET = add_asset("newswire.http", "newswire.css")
+
+
+@assets.get("/assets/{name}")
+async def asset(name: str) -> Response:
+    """Return a style sheet, script or picture that a page refers to."""
+    found = _assets.get(f"/assets/{name}")
+    if found is None:
+        raise not_found("file")
+    return Response(found[0], media_type=found[1], headers={"Cache-Control": _FOR_EVER})
+
+
+@cache
+def templates(package: str = "newswire.http") -> Environment:
+    """Return the templates of a package, all values escaped; they may extend ``shell.html`` of this one.
+
+    The shell has the blocks ``title``, ``head``, ``main`` and takes an optional ``language``.
+    """
+    loaders = [PackageLoader(name) for name in dict.fromkeys((package, "newswire.http"))]
+    environment = Environment(
+        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.globals["style_sheet"] = STYLE_SHEET
+    return environment
+
+
+def render(
+    template: str,
+    package: str = "newswire",
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **values: object,
+) -> HTMLResponse:
+    """Return the page that a package's template makes of these values."""
+    return HTMLResponse(templates(package).get_template(template).render(values), status, dict(headers or {}))

@@ -1,0 +1,125 @@
+"""The names of everything Newswire keeps in Redis, all under one namespace."""
+
+from dataclasses import dataclass
+
+INGEST_SCHEMA = 1
+"""Schema number written with every record, so that a later release can tell old ones apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyspace:
+    """Names under one ``NEWSWIRE_NAMESPACE``; two namespaces never share a key."""
+
+    namespace: str
+
+    def key(self, *parts: str) -> str:
+        """Return ``namespace:part:part…``."""
+        return ":".join((self.namespace, *parts))
+
+    @property
+    def deliveries(self) -> "Keyspace":
+        """The names of what belongs to subscriptions and their deliveries, on the Redis of the deliveries.
+
+        They share a hash tag, by which a Redis Cluster keeps them together, as their functions need it.
+        """
+        return Keyspace(f"{{{self.namespace}}}")
+
+    @property
+    def stream(self) -> str:
+        """The stream of article events."""
+        return self.key("stream", "articles")
+
+    @property
+    def trimmed(self) -> str:
+        """String: the id of the newest entry that went from the stream of article events by its age."""
+        return self.key("trimmed")
+
+    @property
+    def outcomes(self) -> str:
+        """The stream on which search and notify say what they did."""
+        return self.key("stream", "outcomes")
+
+    @property
+    def audit_log(self) -> str:
+        """The stream of who did what (`newswire.observability.audit`)."""
+        return self.key("audit")
+
+    def authentication_burst(self, client: str) -> str:
+        """String, for a minute: the audit log names this client network as one whose authentication failed very often."""
+        return self.key("authentication-burst", client)
+
+    @property
+    def articles(self) -> str:
+        """Sorted set of all article ids, scheduled and retracted ones too, scored by the time of their creation in ms."""
+        return self.key("articles")
+
+    def articles_of(self, publisher: str, status: str) -> str:
+        """Sorted set, in the order of the ids and so of creation: a publisher's articles of one status."""
+        return self.key("articles", status, publisher)
+
+    @property
+    def due(self) -> str:
+        """Sorted set of the scheduled articles' ids, scored by the time at which each is to be published in ms."""
+        return self.key("due")
+
+    def article(self, article_id: str) -> str:
+        """Hash: the head of an article."""
+        return self.key("article", article_id)
+
+    def scheduled(self, article_id: str) -> str:
+        """Hash: what will be version 1 of a scheduled article; gone once that is published."""
+        return self.key("article", article_id, "scheduled")
+
+    def version(self, article_id: str, version: int) -> str:
+        """Hash: one immutable version document."""
+        return self.key("article", article_id, "v", str(version))
+
+    def external(self, publisher: str) -> str:
+        """Hash: a publisher's external ids, each to its article id."""
+        return self.key("external", publisher)
+
+    def checkpoint(self, group: str) -> str:
+        """String: the last stream id that a consumer group has wholly handled."""
+        return self.key("checkpoint", group)
+
+    def dead_letters(self, group: str) -> str:
+        """Stream: the entries that a consumer group could not handle."""
+        return self.key("dead-letters", group)
+
+    def dead_letters_of(self, article_id: str) -> str:
+        """Set: ``group entry-id`` of the dead letters that hold text of an article."""
+        return self.key("article", article_id, "dead-letters")
+
+    @property
+    def unindexed_retractions(self) -> str:
+        """Sorted set: ``id.version`` of the retractions that the index does not show yet, scored by their time in ms."""
+        return self.key("unindexed-retractions")
+
+    @property
+    def last_erasure(self) -> str:
+        """String: when text was erased last, in ms of the records' Redis (`newswire.storage.disk_erasure`)."""
+        return self.key("last-erasure")
+
+    def disk_erasure(self, store: str) -> str:
+        """Hash: up to which erasure the append-only file of a server was rewritten, and the first one that waits for it."""
+        return self.key("disk-erasure", store)
+
+    @property
+    def token_secret(self) -> str:
+        """String: what cursors and stream tokens are signed with, made when it is first needed."""
+        return self.key("token-secret")
+
+    @property
+    def reindex(self) -> str:
+        """Hash: how far the making of a new index has come; there only while one is under way."""
+        return self.key("reindex")
+
+    @property
+    def whole_indexes(self) -> str:
+        """Set: the identities of the indexes that hold every article on record."""
+        return self.key("index", "whole")
+
+    @property
+    def to_be_mended(self) -> str:
+        """Set: ids of articles that search is to bring in its index to what is on record."""
+        return self.key("index", "mend")

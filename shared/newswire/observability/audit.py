@@ -1,0 +1,203 @@
+"""The audit log: who did what, to what, and when. Append-only: one Redis stream beside the records.
+
+An entry never holds a secret or the text of an article. Entries go by age alone (``NEWSWIRE_AUDIT_RETENTION``), and an entry
+of its own says how many went.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.keys import Keyspace
+
+log = logging.getLogger(__name__)
+
+FIELD = "entry"
+MAX_VALUE_LENGTH = 1000
+"""Characters that are kept of a text among the details."""
+SCAN_PAGE = 500
+MAX_SCANNED = 10_000
+"""Entries that are looked at for one page; a narrow filter goes on with the next page."""
+SECONDS_BETWEEN_TRIMS = 3600.0
+_TRIM_RETRY_SECONDS = 60.0
+
+
+class ActorType(StrEnum):
+    """What kind of actor did something. People with a login of their own will be a further type."""
+
+    KEY = "key"
+    COMMAND_LINE = "command_line"
+    SYSTEM = "system"
+
+
+class Act(StrEnum):
+    """What was done."""
+
+    ACCOUNT_CREATED = "account.created"
+    ACCOUNT_LIMITED = "account.limited"
+    ACCOUNT_ENTITLED = "account.entitled"
+    ACCOUNT_DISABLED = "account.disabled"
+    ACCOUNT_ENABLED = "account.enabled"
+    KEY_CREATED = "key.created"
+    KEY_ROTATED = "key.rotated"
+    KEY_REVOKED = "key.revoked"
+    SUBSCRIPTION_PAUSED = "subscription.paused"
+    SUBSCRIPTION_RESUMED = "subscription.resumed"
+    SUBSCRIPTION_ENDED = "subscription.ended"
+    SECRET_ROTATED = "subscription.secret_rotated"  # noqa: S105 (the name of an act)
+    ARTICLE_RETRACTED = "article.retracted"
+    ARTICLE_RELEASED = "article.released"
+    SETTING_CHANGED = "setting.changed"
+    BACKUP_MADE = "backup.made"
+    BACKUP_RESTORED = "backup.restored"
+    AUDIT_TRIMMED = "audit.trimmed"
+    AUTHENTICATION_SLOWED_DOWN = "authentication.slowed_down"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did something: an API key with its account and the address it came from, the command line, or Newswire itself."""
+
+    type: ActorType
+    key_id: str | None = None
+    account: str | None = None
+    address: str | None = None
+
+
+COMMAND_LINE = Actor(ActorType.COMMAND_LINE)
+SYSTEM = Actor(ActorType.SYSTEM)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One entry. ``id`` is that of the stream: its first part is the time, in ms since the epoch."""
+
+    id: str
+    actor: Actor
+    act: str
+    target_type: str
+    target: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def time(self) -> datetime:
+        """When it was done."""
+        return datetime.fromtimestamp(int(self.id.partition("-")[0]) / 1000, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage:
+    """Entries, newest first, and the id after which to go on; None where there are no more."""
+
+    entries: list[AuditEntry]
+    next_id: str | None
+
+
+async def record(
+    redis: "Redis", keys: Keyspace, actor: Actor, act: Act, target_type: str, target: str, **details: Any
+) -> None:
+    """Append an entry. ``details`` must hold neither secrets nor article text; None is left out."""
+    kept = {name: _bounded(value) for name, value in details.items() if value is not None}
+    content = {
+        "actor": {name: getattr(actor, name) for name in ("type", "key_id", "account", "address")},
+        "act": act,
+        "target_type": target_type,
+        "target": _bounded(target),
+        "details": kept,
+    }
+    await redis.xadd(keys.audit_log, {FIELD: orjson.dumps(content)})
+
+
+async def read_page(
+    redis: "Redis",
+    keys: Keyspace,
+    *,
+    limit: int,
+    before: str | None = None,
+    since: datetime | None = None,
+    act: str | None = None,
+    target: str | None = None,
+) -> AuditPage:
+    """Return entries, newest first.
+
+    They can be narrowed to those before an id, since a time, of one act (or of a kind of acts: ``account.``), about one target.
+    """
+    first = "-" if since is None else str(max(int(since.timestamp() * 1000), 0))
+    found: list[AuditEntry] = []
+    end, scanned = f"({before}" if before else "+", 0
+    while scanned < MAX_SCANNED:
+        page = await redis.xrevrange(keys.audit_log, end, first, count=SCAN_PAGE)
+        for entry_id, fields in page:
+            entry = _read(entry_id.decode(), fields[FIELD.encode()])
+            wanted_act = act is None or entry.act == act or (act.endswith(".") and entry.act.startswith(act))
+            if wanted_act and target in (None, entry.target):
+                if len(found) == limit:
+                    return AuditPage(found, found[-1].id)
+                found.append(entry)
+            end = f"({entry.id}"
+        scanned += len(page)
+        if len(page) < SCAN_PAGE:
+            return AuditPage(found, None)
+    return AuditPage(found, end.removeprefix("("))
+
+
+async def trim(redis: "Redis", keys: Keyspace, retention: timedelta, *, now: datetime | None = None) -> int:
+    """Delete the entries that are older than the retention, and record how many; return the number."""
+    oldest = (now or datetime.now(UTC)) - retention
+    gone = int(await redis.xtrim(keys.audit_log, minid=str(max(int(oldest.timestamp() * 1000), 0)), approximate=False))
+    if gone:
+        details = {"entries": gone, "older_than": oldest.isoformat(timespec="seconds")}
+        await record(redis, keys, SYSTEM, Act.AUDIT_TRIMMED, "audit_log", "audit_log", **details)
+        log.info("the audit log was trimmed", extra=details)
+    return gone
+
+
+async def note_setting(redis: "Redis", keys: Keyspace, name: str, value: bool) -> None:
+    """Record that a setting has another value than when a process started last; it is off until one says otherwise."""
+    former = await redis.hget(keys.key("settings"), name)
+    before, after = (former or b"false").decode(), str(value).lower()
+    if before != after:
+        await redis.hset(keys.key("settings"), name, after)
+        await record(redis, keys, SYSTEM, Act.SETTING_CHANGED, "setting", name, before=before, after=after)
+
+
+async def keep_trimming(redis: "Redis", keys: Keyspace, retention: timedelta, stopping: asyncio.Event) -> None:
+    """Trim every hour until stopping is set."""
+    while not stopping.is_set():
+        wait = SECONDS_BETWEEN_TRIMS
+        try:
+            await trim(redis, keys, retention)
+        except (RedisError, OSError) as error:
+            log.warning("the audit log was not trimmed", extra={"reason": str(error)})
+            wait = _TRIM_RETRY_SECONDS
+        try:
+            await asyncio.wait_for(stopping.wait(), wait)
+        except TimeoutError:
+            continue
+
+
+def _bounded(value: Any) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= MAX_VALUE_LENGTH else f"{value[:MAX_VALUE_LENGTH]}…"
+    return value
+
+
+def _read(entry_id: str, stored: bytes) -> AuditEntry:
+    content = orjson.loads(stored)
+    actor = content["actor"]
+    return AuditEntry(
+        entry_id,
+        Actor(ActorType(actor["type"]), actor["key_id"], actor["account"], actor["address"]),
+        content["act"],
+        content["target_type"],
+        content["target"],
+        content["details"],
+    )

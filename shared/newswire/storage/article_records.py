@@ -1,0 +1,190 @@
+"""The record of truth as ingest writes it: article heads, and version documents packed to a third of their size.
+
+Used by whoever must know what is published now: reindexing, retries and replays.
+"""
+
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import zstandard
+from redis.asyncio import Redis
+
+from newswire.article import Status, Tombstone
+from newswire.events import ArticlePublished
+from newswire.keys import Keyspace
+
+LEVEL = 3
+
+
+class _Zstandard(threading.local):
+    """A compressor and a decompressor for each thread: one that two threads use at once corrupts what both of them do."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstandard = _Zstandard()
+
+
+def pack(document: bytes) -> bytes:
+    """Return a version document as it is stored: a Zstandard frame (RFC 8878)."""
+    return _zstandard.compressor.compress(document)
+
+
+def unpack(stored: bytes) -> bytes:
+    """Return the JSON of a stored version document. Records from before there were frames hold it as it is."""
+    return _zstandard.decompressor.decompress(stored) if stored.startswith(zstandard.FRAME_HEADER) else stored
+
+
+def unpacked_size(stored: bytes) -> int:
+    """Return how many bytes `unpack` would return, without unpacking: a text that repeats itself is packed to a thousandth."""
+    if not stored.startswith(zstandard.FRAME_HEADER):
+        return len(stored)
+    return int(zstandard.frame_content_size(stored))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where an article stands now."""
+
+    id: str
+    status: Status
+    version: int
+    revision: int
+    publisher: str
+    external_id: str | None
+    fingerprint: str
+    tombstone: Tombstone | None
+    published_at: str | None = None
+    updated_at: str | None = None
+    source_version: int | None = None
+    embargo_until: str | None = None
+    """When a scheduled article is to be published (RFC 3339)."""
+    retracted_by: str | None = None
+    """``operator``, where one retracted it; its publisher cannot publish it again then."""
+    held: str | None = None
+    """Why a scheduled article is not published when it is due: ``account_disabled``."""
+
+    @property
+    def state(self) -> str:
+        """Which state of the article this is: ``version-revision``. It never comes again."""
+        return f"{self.version}-{self.revision}"
+
+
+def parse_head(fields: dict[bytes, bytes]) -> Head | None:
+    """Read a head from the hash that holds it; an empty hash is no head."""
+    if not fields:
+        return None
+    tombstone = fields.get(b"tombstone")
+    return Head(
+        id=fields[b"id"].decode(),
+        status=Status(fields[b"status"].decode()),
+        version=int(fields[b"version"]),
+        revision=int(fields.get(b"revision", b"0")),
+        publisher=fields[b"publisher"].decode(),
+        external_id=fields[b"external_id"].decode() if fields.get(b"external_id") else None,
+        fingerprint=fields.get(b"fingerprint", b"").decode(),
+        tombstone=Tombstone.model_validate_json(tombstone) if tombstone else None,
+        published_at=fields[b"published_at"].decode() if fields.get(b"published_at") else None,
+        updated_at=fields[b"updated_at"].decode() if fields.get(b"updated_at") else None,
+        source_version=int(fields[b"source_version"]) if fields.get(b"source_version") else None,
+        embargo_until=fields[b"embargo_until"].decode() if fields.get(b"embargo_until") else None,
+        retracted_by=fields[b"retracted_by"].decode() if fields.get(b"retracted_by") else None,
+        held=fields[b"held"].decode() if fields.get(b"held") else None,
+    )
+
+
+async def read_head(redis: "Redis", keys: Keyspace, article_id: str) -> Head | None:
+    """Return an article's head, or None where there is no such article, or this is no article's id."""
+    if not article_id.isalnum():  # a sign in it could lead to a record of another kind
+        return None
+    fields: dict[Any, Any] = await redis.hgetall(keys.article(article_id))
+    return parse_head(fields)
+
+
+async def version_document(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> bytes | None:
+    """Return one version as the JSON of its event's data, or None where it was erased or never was."""
+    stored: bytes | None = await redis.hget(keys.version(article_id, version), "document")
+    return None if stored is None else unpack(stored)
+
+
+async def read_version(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> ArticlePublished | None:
+    """Return one version, or None where it was erased or never was."""
+    document = await version_document(redis, keys, article_id, version)
+    return ArticlePublished.model_validate_json(document) if document else None
+
+
+async def read_heads(redis: "Redis", keys: Keyspace, ids: Sequence[str]) -> dict[str, Head]:
+    """Return the heads of those articles that are on record, by id, in one round trip."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for article_id in ids:
+            pipe.hgetall(keys.article(article_id))
+        found = await pipe.execute()
+    heads = (parse_head(fields) for fields in found)
+    return {head.id: head for head in heads if head is not None}
+
+
+async def version_documents(
+    redis: "Redis", keys: Keyspace, versions: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], bytes]:
+    """Return those of these versions that are there as the JSON of their events' data, in one round trip."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for article_id, version in versions:
+            pipe.hget(keys.version(article_id, version), "document")
+        found = await pipe.execute()
+    return {
+        version: unpack(document) for version, document in zip(versions, found, strict=True) if document is not None
+    }
+
+
+async def article_ids(redis: "Redis", keys: Keyspace, page: int = 1000) -> AsyncIterator[str]:
+    """Go through the ids of all articles, oldest first, whatever comes meanwhile; up to those there are when it gets there.
+
+    What is published is for the head to say: scheduled and retracted articles are among them.
+    """
+    async for ids, _ in article_pages(redis, keys, page):
+        for article_id in ids:
+            yield article_id
+
+
+async def article_pages(
+    redis: "Redis", keys: Keyspace, page: int = 1000, *, since: float = float("-inf")
+) -> AsyncIterator[tuple[list[str], float]]:
+    """Go through the ids of all articles in pages, as `article_ids` does; each with the time of its last one, in ms.
+
+    Whoever begins again with that time as ``since`` misses none, and gets some of that page again.
+    """
+    seen: set[bytes] = set()
+    ended = False
+    while not ended:
+        asked = page + len(seen)
+        found = await redis.zrange(keys.articles, since, "+inf", byscore=True, offset=0, num=asked, withscores=True)
+        # Whoever looked on until nothing is left would never end where articles are made faster than they are gone through.
+        ended = len(found) < asked
+        fresh = [article_id for article_id, _ in found if article_id not in seen]
+        if not fresh:
+            return
+        since = float(found[-1][1])
+        seen = {article_id for article_id, score in found if score == since}
+        yield [article_id.decode() for article_id in fresh], since
+
+
+async def articles_after(
+    redis: "Redis", keys: Keyspace, created: int, article_id: str, limit: int
+) -> list[tuple[str, int]]:
+    """Return the next articles behind one, by the time of its creation in ms and its id, in the order of `article_ids`.
+
+    Each comes with the time of its creation. An empty id stands for a place before the first article.
+    """
+    start = 0
+    if article_id:
+        async with redis.pipeline(transaction=True) as pipe:
+            pipe.zrank(keys.articles, article_id)
+            pipe.zcount(keys.articles, "-inf", f"({created}")
+            rank, earlier = await pipe.execute()
+        start = earlier if rank is None else rank + 1  # one that was cancelled meanwhile has no rank
+    found = await redis.zrange(keys.articles, start, start + limit - 1, withscores=True)
+    return [(raw.decode(), int(score)) for raw, score in found]

@@ -1,0 +1,133 @@
+"""Rewriting the append-only file of a Redis by age, so that erased text does not stay in it for long.
+
+Redis appends to its file what it does; an article that was retracted stays readable in the older parts of that file until the
+file is rewritten from what is in memory. Redis itself rewrites by size alone, which a quiet installation never reaches.
+
+The file is rewritten once the first erasure since the last rewrite is older than the setting says: at most once in that time.
+"""
+
+import asyncio
+import logging
+import time
+from datetime import timedelta
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from newswire.concurrency.backoff import pause
+from newswire.keys import Keyspace
+from newswire.observability import telemetry
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_CHECKS = 60.0
+SETTLING_MS = 60_000
+"""Erasures so shortly before a rewrite count as not covered by it: what follows from them is erased a moment later."""
+REWRITE_SECONDS = 3600.0
+"""A rewrite that takes longer is given up on, and asked for again."""
+SECONDS_BETWEEN_POLLS = 0.2
+
+
+class RewriteNotAllowed(Exception):
+    """The server does not let its client rewrite the file; the message says what it answered."""
+
+
+class RewriteFailed(Exception):
+    """The server could not rewrite its file; the message says why, as far as it is known."""
+
+
+async def note_erasure(records: "Redis", keys: Keyspace) -> None:
+    """Remember that text was erased just now. Retractions do it themselves, in the same step (`publish.lua`)."""
+    await records.set(keys.last_erasure, await _now_ms(records))
+
+
+async def rewrite_if_due(
+    redis: "Redis", records: "Redis", keys: Keyspace, older_than: timedelta, *, store: str
+) -> bool:
+    """Rewrite the file of a server where erased text has been in it for too long; return whether that was done.
+
+    ``records`` is where erasures are noted, ``store`` what the server is called in the state that is kept on it.
+
+    Raises:
+        RewriteNotAllowed: the server does not let its client do that.
+        RewriteFailed: it tried and could not.
+    """
+    state = (keys.deliveries if store == "deliveries" else keys).disk_erasure(store)
+    last = int(await records.get(keys.last_erasure) or 0)
+    covered = int(await redis.hget(state, "covered_until") or 0)
+    overdue = telemetry.disk_erasure_overdue.labels(store)
+    overdue.set(0)
+    if last <= covered:
+        return False
+    await redis.hsetnx(state, "waiting_since", last)
+    now = await _now_ms(records)
+    due = int(await redis.hget(state, "waiting_since") or last) + int(older_than.total_seconds() * 1000)
+    if now < due:
+        return False
+    overdue.set((now - due) / 1000)
+    if not await redis.set(f"{state}:lease", "1", nx=True, ex=int(REWRITE_SECONDS)):
+        return False  # another replica does it
+    try:
+        await rewrite(redis)
+        await redis.hset(state, "covered_until", now - SETTLING_MS)
+        await redis.hdel(state, "waiting_since")
+    finally:
+        await redis.delete(f"{state}:lease")
+    overdue.set(0)
+    log.info("the append-only file was rewritten: text erased before is no longer in it", extra={"store": store})
+    return True
+
+
+async def rewrite(redis: "Redis") -> None:
+    """Have a server rewrite its append-only file, and wait until that is done. One that keeps no such file is left alone.
+
+    Raises:
+        RewriteNotAllowed: the server does not let its client do that.
+        RewriteFailed: it tried and could not.
+    """
+    try:
+        if not (await redis.info("persistence")).get("aof_enabled"):
+            return
+        await _until_idle(redis)  # one that is under way began before the erasure
+        await redis.bgrewriteaof()
+    except ResponseError as error:
+        raise RewriteNotAllowed(str(error)) from error
+    status = await _until_idle(redis)
+    if status != "ok":
+        raise RewriteFailed(f"the last rewrite ended with {status!r}; the server's own log has the reason")
+
+
+async def keep_rewriting(
+    redis: "Redis", records: "Redis", keys: Keyspace, older_than: timedelta, stopping: asyncio.Event, *, store: str
+) -> None:
+    """Rewrite the file whenever that is due, until stopping is set; never where ``older_than`` is zero."""
+    wait = SECONDS_BETWEEN_CHECKS
+    while older_than and not await pause(stopping, wait):
+        wait = SECONDS_BETWEEN_CHECKS
+        try:
+            await rewrite_if_due(redis, records, keys, older_than, store=store)
+        except RewriteNotAllowed as error:
+            wait = max(wait, older_than.total_seconds())
+            log.warning(
+                "the append-only file cannot be rewritten from here: retracted text stays in it until the server does so",
+                extra={"store": store, "reason": str(error)},
+            )
+        except (RewriteFailed, RedisError, OSError) as error:
+            log.warning("the append-only file was not rewritten", extra={"store": store, "reason": str(error)})
+    await stopping.wait()
+
+
+async def _until_idle(redis: "Redis") -> str:
+    """Wait until no rewrite is under way or scheduled; return how the last one ended."""
+    deadline = time.monotonic() + REWRITE_SECONDS
+    while time.monotonic() < deadline:
+        info = await redis.info("persistence")
+        if not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]:
+            return str(info["aof_last_bgrewrite_status"])
+        await asyncio.sleep(SECONDS_BETWEEN_POLLS)
+    raise RewriteFailed(f"a rewrite was still under way after {REWRITE_SECONDS:.0f} s")
+
+
+async def _now_ms(redis: "Redis") -> int:
+    seconds, microseconds = await redis.time()
+    return int(seconds) * 1000 + int(microseconds) // 1000

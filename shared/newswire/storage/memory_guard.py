@@ -1,0 +1,57 @@
+"""How full a Redis is. What fills it stops before its limit is reached, so that what empties it can go on."""
+
+import asyncio
+import logging
+import math
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.concurrency.backoff import pause
+
+log = logging.getLogger(__name__)
+
+SECONDS_BETWEEN_LOOKS = 1.0
+SECONDS_NEAR_THE_LIMIT = 0.1
+NEAR = 64 * 1024 * 1024
+"""With fewer bytes than these left the looks are frequent: so much may be written in a second."""
+REOPENS = 0.97
+"""Once full, writing begins again below this part of the share: what a server uses goes up and down by itself."""
+
+
+class MemoryGuard:
+    """Watches the memory of a Redis against a share of its ``maxmemory``; without such a limit nothing is watched."""
+
+    def __init__(self, redis: "Redis", share: float) -> None:
+        self.full: str | None = None
+        """Why nothing more should be written, or None while there is room."""
+        self._redis = redis
+        self._share = share
+
+    async def check(self) -> str | None:
+        """Look, and tell why nothing more should be written: a readiness check."""
+        await self.look()
+        return self.full
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Look each second until stopping is set, ten times as often near the limit."""
+        left: float = 0
+        while not await pause(stopping, SECONDS_NEAR_THE_LIMIT if left < NEAR else SECONDS_BETWEEN_LOOKS):
+            try:
+                left = await self.look()
+            except (RedisError, OSError) as error:
+                log.warning("memory was not looked at", extra={"reason": str(error)})
+
+    async def look(self) -> float:
+        """Ask the server, and return how many bytes of the share are left."""
+        memory = await self._redis.info("memory")
+        used, limit = memory["used_memory"], memory["maxmemory"]
+        share = self._share if self.full is None else self._share * REOPENS
+        left = limit * share - used if limit else math.inf
+        full = None
+        if left <= 0:
+            full = f"redis uses {used / limit:.0%} of its maxmemory; writing stops at {self._share:.0%}"
+        if (full is None) != (self.full is None):
+            log.warning("there is room again" if full is None else "redis is full", extra={"reason": full or self.full})
+        self.full = full
+        return left

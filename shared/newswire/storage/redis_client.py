@@ -1,0 +1,28 @@
+"""The client of Redis that services and commands share."""
+
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from newswire.storage.dialling import LookedUp, LookedUpTLS
+
+CONNECTIONS = 64
+CONNECT_SECONDS = 2.5
+
+
+def open_redis(url: str) -> "Redis":
+    """Make a client; it connects when it is first used. A call whose connection broke is tried again for a moment only.
+
+    A burst of calls waits its turn for one of the connections, for as long as a caller may be kept waiting.
+    """
+    # A connection that cannot be made in time is not retried here: the caller gets the error and may retry.
+    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4, supported_errors=(RedisConnectionError,))
+    over_tcp = {} if url.startswith("unix:") else {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
+    pool = BlockingConnectionPool.from_url(
+        url, max_connections=CONNECTIONS, timeout=5, health_check_interval=30, retry=retry, **over_tcp
+    )
+    pool.connection_class = {Connection: LookedUp, SSLConnection: LookedUpTLS}.get(
+        pool.connection_class, pool.connection_class
+    )
+    return Redis.from_pool(pool)

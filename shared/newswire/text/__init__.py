@@ -1,0 +1,1 @@
+"""Text: analysis, comparison, and the query language."""

@@ -1,0 +1,243 @@
+"""The one text analysis: search, its two indexes and the subscription matcher all see a text as these terms.
+
+Words are found by `newswire.text.tokenization`; each is stemmed by the Snowball stemmer of the article's language, and its accents
+are removed. What is written in several ways (`newswire.text.compounds`, `newswire.text.word_forms`) is found by each of them: its
+other names stand at the end of the text. Both engines are given the finished terms, separated by spaces, so that they cannot
+disagree.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import chain
+from typing import Final, NamedTuple, TypeAlias
+
+from newswire.article import Article
+from newswire.concurrency.offload import check_deadline
+from newswire.text.stems import (
+    ALGORITHMS,
+    DEFAULT,
+    UNSTEMMED,
+    Piece,
+    bare_words,
+    findable_words,
+    findable_words_of,
+    is_stop_word,
+    joined_terms,
+    language_of,
+    name_term,
+    other_terms,
+    pieces,
+    pieces_in,
+    stem,
+    terms,
+    words,
+)
+from newswire.text.tokenization import bare
+from newswire.text.tokens import Token, joined_tokens, loose_tokens, tokens
+
+__all__ = [
+    "ALGORITHMS",
+    "DEFAULT",
+    "SEPARATOR",
+    "UNSTEMMED",
+    "ArticleTerms",
+    "Token",
+    "analysed_article",
+    "article_joined_terms",
+    "article_terms",
+    "article_words",
+    "bare",
+    "bare_words",
+    "findable_words",
+    "is_stop_word",
+    "joined_terms",
+    "joined_tokens",
+    "language_of",
+    "loose_tokens",
+    "name_term",
+    "other_terms",
+    "read_article",
+    "stem",
+    "terms",
+    "title_terms",
+    "tokens",
+    "value_terms",
+    "whole_title",
+    "words",
+]
+
+SEPARATOR = "\ue000"
+"""A term that no text yields, put between fields so that no phrase reaches from one into the next."""
+
+REACH = 4
+"""How many pieces of text on either side of words that are written as one can be part of a phrase with them joined."""
+
+
+PIECES_OF_SLICE: Final = 2_000
+LONG_TEXT: Final = 50_000
+LONG_TEXTS_KEPT: Final = 2
+"""The pieces of the last long texts, in characters and number, are kept: the same one is matched for one reader after the other,
+and takes some 0.1 s to read. One may take 30 MB."""
+
+
+class ArticleTerms(NamedTuple):
+    """All that an article is found by, read in one go."""
+
+    text: list[str]
+    """The terms of title, summary, body, authors and topics, kept apart, then the names of what is written in several ways."""
+    title: list[str]
+    joined: list[str]
+    """The terms around words that are written as one, with these joined: where phrases are looked for that join them."""
+    words: set[str]
+    """The words as they are written, without accents: what ``prefix*`` looks at."""
+
+
+Read: TypeAlias = list[list[Piece]]
+"""The pieces of the texts of an article."""
+
+
+def analysed_article(article: Article) -> ArticleTerms:
+    """Return the terms of an article in its language, and its words."""
+    texts = _texts(article)
+    read = _read(texts, language_of(article.language))
+    return ArticleTerms(_all_terms(read), _title_terms(read[0]), _joined_terms(read), _bare(texts))
+
+
+def title_terms(article: Article) -> list[str]:
+    """Return the terms of the title alone: as it is written, with its words joined where that differs, and its other names."""
+    return _title_terms(_read([pieces(article.title)], language_of(article.language))[0])
+
+
+def whole_title(article: Article) -> str:
+    """Return the title as one term: its terms with words that are written as one joined."""
+    (read,) = _read([pieces(article.title)], language_of(article.language))
+    return " ".join(_joined(read))
+
+
+def read_article(article: Article) -> Read:
+    """Return the pieces of an article, for those that make several kinds of terms of it: to read it takes longest."""
+    language = language_of(article.language)
+    if len(article.text) < LONG_TEXT:
+        return _read(_texts(article), language)
+    return _read_long(tuple(_written_texts(article)), language)
+
+
+@lru_cache(maxsize=LONG_TEXTS_KEPT)
+def _read_long(texts: tuple[str, ...], language: str) -> Read:
+    return _read(map(pieces, texts), language)
+
+
+def article_terms(article: Article, read: Read | None = None) -> list[str]:
+    """Return the terms by which an article is found: title, summary, body, authors and topics, kept apart.
+
+    ``read`` is what `read_article` returned, if it was called already.
+    """
+    return _all_terms(read_article(article) if read is None else read)
+
+
+def article_joined_terms(article: Article, read: Read | None = None) -> list[str]:
+    """Return the terms around words that are written as one, with these joined, each passage kept apart from the next."""
+    return _joined_terms(read_article(article) if read is None else read)
+
+
+def article_words(article: Article) -> set[str]:
+    """Return the words of an article as they are written, without accents: what ``prefix*`` looks at."""
+    return _bare(_texts(article))
+
+
+def value_terms(value: str) -> list[list[str]]:
+    """Return the ways in which the value of a field can be read: its words without accents, and with its other names."""
+    read = _read([pieces(value)], UNSTEMMED)[0]
+    plain = list(chain.from_iterable(piece.terms for piece in read))
+    spelled_out = [other or term for piece in read for term, other in _with_others(piece)]
+    names = [[name] for piece in read for name in piece.names]
+    found: list[list[str]] = []
+    for reading in (plain, _joined(read), spelled_out, *names):
+        if reading and reading not in found:
+            found.append(reading)
+    return found
+
+
+def _with_others(piece: Piece) -> Iterable[tuple[str, str]]:
+    """Pair the terms of a piece with those of its words' other forms; of several, none can be told from the rest."""
+    if len(piece.terms) == len(piece.others) == 1:
+        return [(piece.terms[0], piece.others[0])]
+    return [(term, "") for term in piece.terms]
+
+
+def _texts(article: Article) -> list[list[str]]:
+    return list(map(pieces, _written_texts(article)))
+
+
+def _written_texts(article: Article) -> list[str]:
+    return [article.title, article.summary or "", article.text, *article.author_names, *article.topics]
+
+
+def _read(texts: Iterable[Sequence[str]], language: str) -> Read:
+    pieces_of = pieces_in(language)
+    return [_read_in_slices(text, pieces_of.__getitem__) for text in texts]
+
+
+def _read_in_slices(text: Sequence[str], piece_of: Callable[[str], Piece]) -> list[Piece]:
+    """Read a text; where there is a deadline, it is checked on the way: a piece never seen before takes up to 50 µs."""
+    if len(text) <= PIECES_OF_SLICE:
+        return list(map(piece_of, text))
+    found: list[Piece] = []
+    for at in range(0, len(text), PIECES_OF_SLICE):
+        check_deadline()
+        found += map(piece_of, text[at : at + PIECES_OF_SLICE])
+    return found
+
+
+def _bare(texts: Iterable[Iterable[str]]) -> set[str]:
+    return findable_words_of(set(chain.from_iterable(texts)))
+
+
+def _terms(read: Sequence[Piece]) -> list[str]:
+    return list(chain.from_iterable([piece.terms for piece in read]))
+
+
+def _joined(read: Sequence[Piece]) -> list[str]:
+    return list(chain.from_iterable(piece.terms if piece.joined is None else piece.joined for piece in read))
+
+
+def _all_terms(read: Read) -> list[str]:
+    found: list[str] = []
+    for text in read:
+        if text:
+            found += _terms(text)
+            found.append(SEPARATOR)
+    return found[:-1] + _names(read)
+
+
+def _names(read: Read) -> list[str]:
+    """Return the names of what is written in several ways, as often as it is, and other forms of words once, kept apart."""
+    found: list[str] = []
+    others: set[str] = set()
+    for piece in chain.from_iterable(read):
+        if piece.names:
+            found += piece.names
+        if piece.others:
+            others.update(piece.others)
+    return [term for name in (*found, *sorted(others)) for term in (SEPARATOR, name)]
+
+
+def _title_terms(read: Sequence[Piece]) -> list[str]:
+    plain, joined = _terms(read), _joined(read)
+    return [*plain, *([] if joined == plain else [SEPARATOR, *joined]), *_names([list(read)])]
+
+
+def _joined_terms(read: Read) -> list[str]:
+    found: list[str] = []
+    for text in read:
+        until = -1
+        for at, piece in enumerate(text):
+            if piece.joined is None:
+                continue
+            start = max(at - REACH, 0)
+            if start > until:
+                found.append(SEPARATOR)
+                until = start
+            found += _joined(text[until : at + REACH + 1])
+            until = min(at + REACH + 1, len(text))
+    return found[1:]

@@ -1,0 +1,279 @@
+"""Reading a query from left to right into its tree, with remarks on what may have been meant otherwise."""
+
+import re
+
+import regex
+
+from newswire.text.compounds import STAND_IN, prepared_query, units
+from newswire.text.query_dates import is_span, span
+from newswire.text.query_hints import (
+    BAD_DATE,
+    BANG,
+    DANGLING,
+    EMPTY_FIELD,
+    IGNORED,
+    LONE_MINUS,
+    LOWER_CASE,
+    MODIFIER,
+    NOTHING_LEFT,
+    OTHER_OPERATORS,
+    PLUS,
+    QUESTION_MARK,
+    REVERSED_SPAN,
+    STRAY_CLOSE,
+    TOO_DEEP,
+    UNCLOSED_GROUP,
+    UNCLOSED_QUOTE,
+    WILDCARD,
+    WILDCARD_IN_FIELD,
+    Hint,
+    Hints,
+    unknown_field,
+)
+from newswire.text.query_tree import (
+    DEEPEST,
+    FIELDS,
+    MOST_CLAUSES,
+    SHORTEST_PREFIX,
+    All,
+    Any_,
+    Everything,
+    Field,
+    Not,
+    Nothing,
+    Prefix,
+    Query,
+    QueryTooLong,
+    Words,
+    in_field,
+)
+from newswire.text.stems import pieces
+from newswire.text.tokenization import bare
+
+_SIGNS = str.maketrans(
+    dict.fromkeys("“”„‟«»＂「」『』", '"')
+    | {"（": "(", "）": ")", "：": ":", "－": "-", "−": "-", "＊": "*", "＋": "+", "～": "~", "＾": "^", STAND_IN: " "}
+)
+_FIELD = rf"(?P<field>(?i:{'|'.join(FIELDS)})):"
+_PIECE = regex.compile(
+    rf"""
+      (?P<close>\))
+    | (?P<not>-?) (?:{_FIELD})? (?: (?P<open>\() | "(?P<phrase>[^"]*)(?P<shut>"|$) )
+    | (?P<word>[^\s"()]+)
+    """,
+    regex.VERBOSE,
+)
+_FIELD_WORD = regex.compile(rf"{_FIELD}(?P<rest>.+)", regex.DOTALL)
+_UNKNOWN_FIELD = regex.compile(r"(?P<name>\p{L}[\p{L}\p{M}_-]{1,20}):(?!//)(?P<rest>.+)", regex.DOTALL)
+_NO_VALUE = re.compile(rf"(?i:{'|'.join((*FIELDS, 'published'))}):")
+_MODIFIED = regex.compile(r"(?P<rest>.*?)(?P<modifier>[~^][0-9]*(?:\.[0-9]+)?)", regex.DOTALL)
+_INNER_WILDCARD = regex.compile(r"^\*+[\p{L}\p{N}]|[\p{L}\p{N}]\*+[\p{L}\p{N}]")
+_INNER_QUESTION_MARK = regex.compile(r"[\p{L}\p{N}]\?[\p{L}\p{N}]")
+
+
+class Parser:
+    """Reads one query from left to right."""
+
+    def __init__(self, text: str) -> None:
+        """Begin at the left."""
+        self._text = prepared_query(text.translate(_SIGNS))
+        self._pieces = _PIECE.finditer(self._text)
+        self._hints = Hints()
+        self._count = 0
+        self._passed_over = 0
+
+    def read(self) -> tuple[Query, tuple[Hint, ...]]:
+        """Return the tree of the whole query, and remarks on it."""
+        found = self._sequence(0)
+        if found is None and self._text.strip():
+            self._hints.add_first("nothing_to_look_for", self._text.replace(STAND_IN, " ").strip(), NOTHING_LEFT)
+            return Nothing(), self._hints.found()
+        return found or Everything(), self._hints.found()
+
+    def _sequence(self, depth: int) -> Query | None:
+        """Read up to the end, or to the parenthesis that closes."""
+        clauses = _Clauses(self._hints)
+        for piece in self._pieces:
+            if piece["close"]:
+                if self._passed_over:
+                    self._passed_over -= 1
+                elif depth:
+                    return clauses.end()
+                else:
+                    self._hints.add("stray_parenthesis", ")", STRAY_CLOSE)
+            elif piece["word"] in ("OR", "AND", "NOT"):
+                clauses.operator(piece["word"])
+            else:
+                clauses.item(self._item(piece, depth), piece["word"] or "")
+        if depth and not self._passed_over:
+            self._hints.add("unclosed_parenthesis", "(", UNCLOSED_GROUP)
+        return clauses.end()
+
+    def _item(self, piece: "regex.Match[str]", depth: int) -> Query | None:
+        if piece["word"]:
+            return self._word(piece["word"])
+        within: Field | None = piece["field"].lower() if piece["field"] else None
+        found: Query | None
+        if piece["open"]:
+            if depth == DEEPEST:
+                self._passed_over += 1
+                self._hints.add("too_deep", "(", TOO_DEEP)
+                return None
+            found = self._sequence(depth + 1)
+            found = in_field(found, within) if found and within else found
+        else:
+            if not piece["shut"]:
+                self._hints.add("unclosed_quote", '"', UNCLOSED_QUOTE)
+            found = self._words(piece["phrase"], within, quoted=True)
+        return negated(found, piece["not"] == "-")
+
+    def _word(self, typed: str) -> Query | None:
+        if typed.isalnum():
+            return self._words(typed, None)
+        if typed in OTHER_OPERATORS:
+            self._hints.add("operator", typed, OTHER_OPERATORS[typed])
+            return None
+        if typed == "-":
+            self._hints.add("lone_minus", typed, LONE_MINUS)
+            return None
+        # "--" and a dash are no minus of their own.
+        text = self._unmodified(typed.removeprefix("-"))
+        if is_span(text):
+            if (found := span(text)) is not None:
+                self._counted()
+                if found.since is not None and found.until is not None and found.since > found.until:
+                    self._hints.add("reversed_span", text, REVERSED_SPAN)
+                return negated(found, typed.startswith("-"))
+            self._hints.add("not_a_date", text, BAD_DATE)
+        elif _NO_VALUE.fullmatch(text):
+            self._hints.add("empty_field", text, EMPTY_FIELD)
+        parts = _FIELD_WORD.match(text)
+        within: Field | None = parts["field"].lower() if parts else None
+        other = _UNKNOWN_FIELD.fullmatch(text) if parts is None and not is_span(text) else None
+        if other and (said := unknown_field(other["name"])):
+            self._hints.add("unknown_field", f"{other['name']}:", said)
+        return negated(self._words(parts["rest"] if parts else text, within), typed.startswith("-"))
+
+    def _unmodified(self, typed: str) -> str:
+        """Return a word without signs that other query languages know."""
+        if typed.startswith("+"):
+            self._hints.add("plus", typed, PLUS)
+            typed = typed.lstrip("+")
+        if len(typed) > 1 and typed.startswith("!"):
+            self._hints.add("operator", typed, BANG)
+        if found := _MODIFIED.fullmatch(typed):
+            self._hints.add("modifier", found["modifier"], MODIFIER)
+            typed = found["rest"]
+        return typed
+
+    def _words(self, text: str, within: Field | None, *, quoted: bool = False) -> Query | None:
+        found = tuple(unit._replace(start=0, end=0) for piece in pieces(text) for unit in units(piece))
+        shown = " ".join(text.replace(STAND_IN, " ").split())
+        if not found:
+            if shown or quoted:
+                self._hints.add("left_out", shown if not quoted else f'"{shown}"', IGNORED)
+            return None
+        self._counted()
+        words = tuple(word for unit in found for word in unit.words)
+        whole = Words(words, within, quoted, shown, found)
+        if quoted:
+            return whole
+        if text.endswith("*") and not within and (prefix := _prefix(whole)):
+            return prefix
+        if not text.isalnum():
+            self._remark_on_wildcards(shown, within)
+        return whole
+
+    def _remark_on_wildcards(self, typed: str, within: Field | None) -> None:
+        if within and typed.endswith("*"):
+            self._hints.add("wildcard", typed, WILDCARD_IN_FIELD)
+        elif typed.endswith("*") or _INNER_WILDCARD.search(typed):
+            self._hints.add("wildcard", typed, WILDCARD)
+        if _INNER_QUESTION_MARK.search(typed):
+            self._hints.add("wildcard", typed, QUESTION_MARK)
+
+    def _counted(self) -> None:
+        self._count += 1
+        if self._count > MOST_CLAUSES:
+            raise QueryTooLong(f"a query has at most {MOST_CLAUSES} words and phrases")
+
+
+class _Clauses:
+    """The items of one group, joined by the operators between them."""
+
+    def __init__(self, hints: Hints) -> None:
+        self._hints = hints
+        self._groups: list[list[Query]] = []
+        self._operator = ""
+        self._negating = False
+        self._lower_case = ""
+
+    def operator(self, operator: str) -> None:
+        """Take OR, AND or NOT."""
+        if operator == "NOT":
+            self._negating = True
+            return
+        if self._operator or self._negating or not self._groups:
+            self._hints.add("dangling_operator", operator, DANGLING)
+        self._operator = operator if self._groups else ""
+        self._negating = False
+
+    def item(self, item: Query | None, typed: str) -> None:
+        """Take an item; one that came to nothing takes its NOT with it."""
+        negating, self._negating = self._negating, False
+        if item is None:
+            return
+        if self._lower_case:
+            self._hints.add("lower_case_operator", self._lower_case, LOWER_CASE[self._lower_case])
+        self._lower_case = typed if typed in LOWER_CASE and (self._groups or typed == "not") else ""
+        item = negated(item, negating) or item
+        if self._operator == "OR":
+            self._groups[-1].append(item)
+        else:
+            self._groups.append([item])
+        self._operator = ""
+
+    def end(self) -> Query | None:
+        """Return what the items come to; None where there are none."""
+        for operator in filter(None, (self._operator, "NOT" if self._negating else "")):
+            self._hints.add("dangling_operator", operator, DANGLING)
+        clauses = [any_of(group) for group in self._groups]
+        return all_of(clauses) if clauses else None
+
+
+def _prefix(whole: Words) -> Query | None:
+    """Return the query for words the last of which may go on; None where too little of it was typed."""
+    last = whole.units[-1]
+    joined = bare(last.joined or "")
+    begun = _beginning(last.words[-1]) if last.words else ""
+    before = whole.words[:-1]
+    found: list[Query] = []
+    if begun and before:
+        found.append(all_of([Words(before, typed=" ".join(before)), Prefix(begun)]))
+    elif begun:
+        found.append(Prefix(begun))
+    if len(whole.units) == 1 and len(last.words) > 1 and joined.isalnum() and _beginning(joined):
+        found.append(Prefix(joined))
+    return any_of(found) if found else None
+
+
+def _beginning(word: str) -> str:
+    beginning = bare(word)
+    return beginning if len(beginning) >= SHORTEST_PREFIX or not beginning.isascii() else ""
+
+
+def negated(query: Query | None, excluded: bool) -> Query | None:
+    """Return the query for what a query does not find, where that is meant; a minus after NOT excludes once."""
+    return Not(query) if query is not None and excluded and not isinstance(query, Not) else query
+
+
+def any_of(parts: list[Query]) -> Query:
+    """Return the query for what at least one part finds."""
+    flat = [inner for part in parts for inner in (part.parts if isinstance(part, Any_) else (part,))]
+    return flat[0] if len(flat) == 1 else Any_(tuple(flat))
+
+
+def all_of(parts: list[Query]) -> Query:
+    """Return the query for what every part finds."""
+    flat = [inner for part in parts for inner in (part.parts if isinstance(part, All) else (part,))]
+    return flat[0] if len(flat) == 1 else All(tuple(flat))

@@ -1,0 +1,291 @@
+"""The terms of words and of short pieces of text in each language, remembered: most words of an article were seen before."""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
+from itertools import chain
+from typing import Final, NamedTuple
+
+import Stemmer
+
+from newswire.text.compounds import Unit, is_abbreviation, prepared, units
+from newswire.text.stopwords import STOP_WORDS
+from newswire.text.tokenization import (
+    MAX_TERM_LENGTH,
+    bare,
+    is_plain,
+    is_plain_paired,
+    starts_paired,
+    word_pattern,
+    written,
+)
+from newswire.text.word_forms import other_forms, without_elision
+
+DEFAULT = "en"
+"""The language that a text without one is read in."""
+UNSTEMMED = "none"
+"""That of texts in a language for which there is no stemmer."""
+ALGORITHMS = {
+    "ar": "arabic",
+    "ca": "catalan",
+    "da": "danish",
+    "de": "german",
+    "el": "greek",
+    "en": "english",
+    "es": "spanish",
+    "fi": "finnish",
+    "fr": "french",
+    "hu": "hungarian",
+    "it": "italian",
+    "nl": "dutch",
+    "no": "norwegian",
+    "pl": "polish",
+    "pt": "portuguese",
+    "ro": "romanian",
+    "ru": "russian",
+    "sv": "swedish",
+    "tr": "turkish",
+}
+"""The languages that are stemmed, and what Snowball calls each."""
+# What is written in Latin letters within scripts that are cut into pairs is mostly English.
+_SAME_AS = dict.fromkeys(("und", "mul", "ja", "zh", "ko", "th", "lo", "km", "my"), DEFAULT) | {"nb": "no", "nn": "no"}
+
+MAX_KEPT_LENGTH = 60
+"""Characters of the words and pieces whose terms are remembered."""
+MAX_KEPT, MAX_KEPT_OF_OTHERS = 200_000, 50_000
+"""How many are remembered in the default language, and in each other one."""
+
+
+def language_of(tag: str) -> str:
+    """Return how a text with this BCP 47 tag is analysed: one of `ALGORITHMS`, or `UNSTEMMED`."""
+    primary = tag.partition("-")[0].lower()
+    known = _SAME_AS.get(primary, primary or DEFAULT)
+    return known if known in ALGORITHMS else UNSTEMMED
+
+
+@cache
+def _stemmer(language: str) -> Callable[[str], str]:
+    """Return what makes the term of a written word.
+
+    English words lose their accents first, for they are as often written without. Elsewhere accents tell endings apart, so
+    they go last; who types none is served by `_others`.
+    """
+    algorithm = ALGORITHMS.get(language)
+    stem = Stemmer.Stemmer(algorithm, 0).stemWord if algorithm else str
+
+    def term(word: str) -> str:
+        if word.isascii():
+            return bare(stem(word))
+        if is_plain_paired(word):
+            return word
+        if starts_paired(word):
+            return bare(word)
+        return str(stem(bare(word))) if language == DEFAULT else bare(stem(word))
+
+    return term
+
+
+@lru_cache(maxsize=20_000)
+def stem(word: str, language: str) -> str:
+    """Return the term of a word of `words` in a language of `language_of`."""
+    return _stemmer(language)(word)
+
+
+@lru_cache(maxsize=20_000)
+def name_term(name: str, language: str) -> str:
+    """Return the term of a name of a unit: stemmed like a word, unless signs are part of it."""
+    return stem(name, language) if name.isalnum() else bare(name)
+
+
+def is_stop_word(word: str, language: str) -> bool:
+    """Tell whether a word of `words` carries no meaning of its own in a language, or in English, which readers of all type."""
+    return word in STOP_WORDS.get(language, ()) or word in STOP_WORDS[DEFAULT]
+
+
+class _Terms(dict[str, tuple[str, ...]]):
+    """The terms of each word seen so far in one language. A dict, for no call is cheaper than its look-up."""
+
+    def __init__(self, language: str) -> None:
+        self._stem = _stemmer(language)
+        self._max = MAX_KEPT if language == DEFAULT else MAX_KEPT_OF_OTHERS
+
+    def __missing__(self, word: str) -> tuple[str, ...]:
+        found = tuple(map(self._stem, written(word)))
+        if len(word) <= MAX_KEPT_LENGTH:
+            if len(self) >= self._max:
+                self.clear()
+            self[word] = found
+        return found
+
+
+terms_in: Callable[[str], _Terms] = cache(_Terms)
+"""Return the terms of words in a language."""
+
+
+_OPENING: Final = '("'
+_CLOSING: Final = '.,;:!?)"'
+"""Signs around a word that are part of no name."""
+
+
+def _lone_word(chunk: str) -> str:
+    """Return the one word, as it is written, of a piece without names or signs of its own, which is nearly every piece.
+
+    It is what `units` would find, in a tenth of the time. The result is empty where that has to be asked.
+    """
+    word = chunk.lstrip(_OPENING).rstrip(_CLOSING)
+    if not word.isalpha():
+        return word[:MAX_TERM_LENGTH] if word.isascii() and word.isdigit() else ""
+    if word.isascii():
+        return "" if is_abbreviation(word) else word.lower()[:MAX_TERM_LENGTH]
+    return found[0] if is_plain(word) and len(found := written(word)) == 1 else ""
+
+
+class Piece(NamedTuple):
+    """What a piece of text without spaces yields in one language."""
+
+    terms: tuple[str, ...]
+    joined: tuple[str, ...] | None
+    """The terms with words that are written as one joined to one; None: the same."""
+    names: tuple[str, ...]
+    """The terms by which it is found besides."""
+    others: tuple[str, ...]
+    """The terms of other forms of its words, and of those without accents."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its terms are all that there is to it."""
+        return not (self.names or self.others)
+
+
+class _Pieces(dict[str, Piece]):
+    """What each piece of text seen so far yields in one language."""
+
+    def __init__(self, language: str) -> None:
+        self._language = language
+        self._term = _stemmer(language)
+        self._named: dict[str, Piece] = {}
+        self._max = MAX_KEPT if language == DEFAULT else MAX_KEPT_OF_OTHERS
+
+    def __missing__(self, chunk: str) -> Piece:
+        found = self._made(chunk)
+        if len(chunk) <= MAX_KEPT_LENGTH:
+            if len(self) >= self._max:
+                self.clear()
+                self._named.clear()
+            self[chunk] = found
+            if found.names:
+                self._named[chunk] = found
+        return found
+
+    def named(self, chunks: set[str]) -> Iterator[Piece]:
+        """Go through those of many pieces that are found by other names than their words."""
+        for chunk in chunks.difference(self):
+            if (piece := self[chunk]).names:
+                yield piece
+        for chunk in self._named.keys() & chunks:
+            yield self._named[chunk]
+
+    def _made(self, chunk: str) -> Piece:
+        if word := _lone_word(chunk):
+            return Piece((self._term(word),), None, (), tuple(dict.fromkeys(_others(word, self._language))))
+        language, term = self._language, self._term
+        found = [without_elision(unit, language) for unit in units(chunk)]
+        # A text without spaces is one piece with all of its words, of which most come again and again.
+        term_of = {word: term(word) for word in dict.fromkeys(chain.from_iterable(unit.words for unit in found))}
+        terms = tuple(term_of[word] for unit in found for word in unit.words)
+        joined = tuple(
+            chain.from_iterable(
+                map(term_of.__getitem__, unit.words) if unit.joined is None else joined_terms(unit, language)
+                for unit in found
+            )
+        )
+        names = tuple(name_term(name, language) for unit in found for name in unit.names)
+        others = (other for word in term_of for other in _others(word, language))
+        return Piece(terms, joined if joined != terms else None, names, tuple(dict.fromkeys(others)))
+
+
+pieces_in: Callable[[str], _Pieces] = cache(_Pieces)
+"""Return what pieces of text yield in a language."""
+
+
+def joined_terms(unit: Unit, language: str) -> tuple[str, ...]:
+    """Return the terms of a unit where words that are written as one are joined to one."""
+    if unit.joined is not None:
+        return (name_term(unit.joined, language),)
+    return tuple(stem(word, language) for word in unit.words)
+
+
+def _others(word: str, language: str) -> Iterator[str]:
+    """Go through the terms by which a word is found beside its own: its other forms, and without the accents it has."""
+    if word.isascii() or is_plain_paired(word) or is_stop_word(word, language):
+        return
+    unaccented = bare(word)
+    forms = [form for form in other_forms(word, language) if form != unaccented]
+    if language not in (DEFAULT, UNSTEMMED):  # there the term itself has no accents
+        forms.append(unaccented)
+    if not forms or forms == [word]:
+        return
+    own = stem(word, language)
+    for form in forms:
+        if (other := stem(form, language)) != own:
+            yield other
+
+
+def other_terms(word: str, language: str) -> list[str]:
+    """Return the terms of the other forms of a word that is looked for."""
+    own = stem(word, language)
+    forms = other_forms(word, language) if not word.isascii() else []
+    return [other for other in dict.fromkeys(stem(form, language) for form in forms) if other != own]
+
+
+class _BareWords(dict[str, tuple[str, ...]]):
+    """The words of each piece of text seen so far, without accents, and those that are written as one."""
+
+    def __missing__(self, chunk: str) -> tuple[str, ...]:
+        word = _lone_word(chunk)
+        found = (
+            (bare(word),)
+            if word
+            else tuple(
+                bare(word)
+                for unit in units(chunk)
+                for word in (*unit.words, *(name for name in unit.names if name.isalnum()))
+            )
+        )
+        if len(chunk) <= MAX_KEPT_LENGTH:
+            if len(self) >= MAX_KEPT:
+                self.clear()
+            self[chunk] = found
+        return found
+
+
+_bare_words_of = _BareWords()
+
+
+def pieces(text: str) -> list[str]:
+    """Return the pieces between the spaces of a text: none holds part of a unit only."""
+    return prepared(text).split()
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text as they are written, in lower case and with their accents; `stem` makes terms of them."""
+    return list(chain.from_iterable(map(written, word_pattern(text).findall(text))))
+
+
+def bare_words(text: str) -> list[str]:
+    """Return the words of a text in lower case and without accents."""
+    return [bare(word) for word in words(text)]
+
+
+def findable_words(text: str) -> list[str]:
+    """Return the words of a text in lower case and without accents, and what each several of them are when written as one."""
+    return list(chain.from_iterable(map(_bare_words_of.__getitem__, pieces(text))))
+
+
+def findable_words_of(found: Iterable[str]) -> set[str]:
+    """Return the same of pieces of text, each word once."""
+    return set(chain.from_iterable(map(_bare_words_of.__getitem__, found)))
+
+
+def terms(text: str, language: str = DEFAULT) -> list[str]:
+    """Return the terms of a text in their order."""
+    return list(chain.from_iterable(map(terms_in(language).__getitem__, word_pattern(text).findall(text))))

@@ -1,0 +1,73 @@
+"""Other forms of a written word, in its language: those that a reader may type, or an article hold, instead of it.
+
+Each is one more word beside the word itself, never in place of it: where a rule is wrong about a word, that word is still found.
+"""
+
+import re
+
+from newswire.text.compounds import Unit
+
+_SPELLED_OUT = str.maketrans({"å": "aa", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe"})
+_NOT_SPELLED_OUT = frozenset(("fi", "hu", "sv", "tr"))
+"""Languages that have these letters in most sentences and do not write them as two."""
+
+# Arabic writes "and", "so", "with", "like", "for" and the article to the word that follows.
+_CONJUNCTION = re.compile("[وف](?=.{3})")
+_ARTICLE = re.compile("(?:بال|كال|فال|وال|لل|ال)(?=.{3})")
+_PREPOSITION = re.compile("[بكل](?=.{4})")
+
+_ELIDED = {
+    "ca": frozenset("d l m n s t".split()),
+    "fr": frozenset("c d j jusqu l lorsqu m n puisqu qu quoiqu s t".split()),
+    "it": frozenset("all c d dall dell gl l m nell quell s sull t un".split()),
+    "pt": frozenset("d".split()),
+}
+"""What stands before an apostrophe without being part of the word after it."""
+_ENDINGS_AFTER_APOSTROPHE = frozenset(("tr",))
+"""Languages that part a name from its endings by an apostrophe."""
+
+
+def other_forms(word: str, language: str) -> list[str]:
+    """Return the other forms of a written word in a language of `newswire.text.analysis.language_of`, most often none."""
+    if word.isascii():
+        return []
+    if language == "ar":
+        return _without_clitics(word)
+    if language in _NOT_SPELLED_OUT:
+        return []
+    spelled_out = word.translate(_SPELLED_OUT)
+    return [spelled_out] if spelled_out != word else []
+
+
+def _without_clitics(word: str) -> list[str]:
+    found: list[str] = []
+    for base in (word, word[1:] if _CONJUNCTION.match(word) else ""):
+        if not base:
+            continue
+        article, preposition = _ARTICLE.match(base), _PREPOSITION.match(base)
+        found.append(base)
+        if article:
+            found.append(base[article.end() :])
+        elif preposition:
+            found.append(base[1:])
+    return [form for form in dict.fromkeys(found) if form != word]
+
+
+def without_elision(unit: Unit, language: str) -> Unit:
+    """Return a unit as a language takes it: in French, ``l'été`` is ``été`` with an article, and no word of its own."""
+    if not unit.apostrophe or len(unit.words) < 2:
+        return unit
+    elided = unit.words[0] in _ELIDED.get(language, ())
+    if not elided and language not in _ENDINGS_AFTER_APOSTROPHE:
+        return unit
+    return unit._replace(joined=None, names=(), sought=())
+
+
+def telling_words(unit: Unit, language: str) -> tuple[str, ...]:
+    """Return the words of a unit without those that its language only elides or appends."""
+    if unit.apostrophe and len(unit.words) > 1:
+        if unit.words[0] in _ELIDED.get(language, ()):
+            return unit.words[1:]
+        if language in _ENDINGS_AFTER_APOSTROPHE:
+            return unit.words[:1]
+    return unit.words

@@ -1,0 +1,1 @@
+"""The types of the members that clients send, and the rules they keep."""

@@ -1,0 +1,129 @@
+"""The types of the members that clients send: text of every kind, identifiers, addresses, languages, times."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+from newswire.validation.characters import says_something, unfit_for_headline, unfit_for_label, unfit_for_prose
+from newswire.validation.language_tags import MAX_LENGTH as MAX_LANGUAGE_LENGTH
+from newswire.validation.language_tags import check_language_tag
+from newswire.validation.rfc3339 import EXAMPLE, FIX, parse_date_time
+from newswire.validation.rules import broken_rule
+from newswire.validation.web_addresses import MAX_URL_LENGTH, check_web_address
+
+METADATA_LIMIT = 4096
+"""Bytes of all names and values of an article's metadata."""
+
+
+def _storable(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not hold a NUL character")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must not hold a lone surrogate") from None
+    return value
+
+
+def _one_line(value: str) -> str:
+    line = " ".join(value.split())
+    if not line:
+        raise ValueError("must not be blank")
+    return line
+
+
+def _line_of(max_length: int, unfit: Callable[[str], str | None]) -> AfterValidator:
+    """Make the validator of a line: tabs, line breaks and repeated spaces become one space; no character that is unfit for it."""
+
+    def check(value: str) -> str:
+        line = _SPACES.sub(" ", value).strip()
+        if len(line) > max_length:
+            raise PydanticKnownError("string_too_long", {"max_length": max_length})
+        if found := unfit(line):
+            raise _holds(found)
+        if not says_something(line):
+            raise broken_rule("must not be blank", "send some text that can be seen")
+        return line
+
+    return AfterValidator(check)
+
+
+def _described(max_length: int) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "minLength": 1, "maxLength": max_length})
+
+
+def _prose(value: str) -> str:
+    if found := unfit_for_prose(value):
+        raise _holds(found)
+    return value
+
+
+def _metadata_value(value: str) -> str:
+    return (
+        value if len(value) > METADATA_LIMIT else _prose(value)
+    )  # what is too long is refused with all of the metadata
+
+
+def _integer(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+def _identifier(value: str) -> str:
+    if found := unfit_for_label(value):
+        raise _holds(found)
+    if not says_something(value):
+        raise broken_rule("must not be blank", "send an identifier that can be seen")
+    return value
+
+
+def _holds(what: str) -> PydanticCustomError:
+    return broken_rule(f"must not hold {what}", "leave that out, or send the visible character that was meant")
+
+
+def _moment(value: Any) -> datetime:
+    """Read a date-time. Numbers, and strings of digits, are no date-times: they would be taken for seconds since 1970."""
+    try:
+        if isinstance(value, datetime) and value.tzinfo is not None:
+            return value.astimezone(UTC)
+        if isinstance(value, str):
+            return parse_date_time(value)
+    except OverflowError:
+        raise broken_rule("lies outside the years 1 to 9999", FIX) from None
+    except ValueError as error:
+        raise broken_rule(str(error), FIX) from None
+    raise broken_rule(f"must be an RFC 3339 date-time such as {EXAMPLE}", FIX)
+
+
+_SPACES = re.compile(r"[\t\n\r \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+"""Tabs, line breaks and every space of Unicode; what else `str.split` parts at is a control character."""
+
+WHOLE = BeforeValidator(_integer)
+"""Beside ``int``, after its bounds: an integer as JSON Schema has it. ``5.0`` is one; a boolean or a string of digits is none."""
+Number = Annotated[float, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+"""``true`` or ``false``; no number and no word for one of them."""
+Text = Annotated[str, AfterValidator(_storable)]
+Line = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable), AfterValidator(_one_line)]
+Label = Annotated[str, AfterValidator(_storable), _line_of(100, unfit_for_label), _described(100)]
+Name = Annotated[str, AfterValidator(_storable), _line_of(200, unfit_for_label), _described(200)]
+Headline = Annotated[str, AfterValidator(_storable), _line_of(300, unfit_for_headline), _described(300)]
+Note = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable), AfterValidator(_prose)]
+LongNote = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable), AfterValidator(_prose)]
+Url = Annotated[
+    str, StringConstraints(max_length=MAX_URL_LENGTH), AfterValidator(_storable), AfterValidator(check_web_address)
+]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+ExternalId = Annotated[
+    str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable), AfterValidator(_identifier)
+]
+MetadataName = Annotated[
+    str, StringConstraints(min_length=1, max_length=100), AfterValidator(_storable), AfterValidator(_identifier)
+]
+MetadataValue = Annotated[str, AfterValidator(_storable), AfterValidator(_metadata_value)]
+LanguageTag = Annotated[str, StringConstraints(max_length=MAX_LANGUAGE_LENGTH), AfterValidator(check_language_tag)]
