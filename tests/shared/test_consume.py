@@ -483,6 +483,7 @@ async def test_an_entry_that_was_delivered_very_often_goes_to_the_dead_letters_u
     log = Log()
     async with consuming(redis, keys, log):
         await until(lambda: log.seen == ["a2.1"])
+        await until(lambda: redis.exists(keys.dead_letters(GROUP)))
     [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
     assert (letter.entry, letter.error) == (killer, f"delivered {MAX_DELIVERIES} times and never acknowledged")
     assert await pending(redis, keys) == 0

@@ -55,7 +55,7 @@ def templates(package: str = "newswire.http") -> Environment:
 
 def render(
     template: str,
-    package: str = "newswire",
+    package: str = "newswire.http",
     *,
     status: int = 200,
     headers: Mapping[str, str] | None = None,
