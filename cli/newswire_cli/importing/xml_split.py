@@ -77,7 +77,10 @@ class _Splitter:
                 end, whole = len(self._buffer), False
             else:
                 next_begins = not token[1]
-                end = token.start() if next_begins else self._end_of_tag(token.end())
+                end = token.start() if next_begins else self._end_of_end_tag(token.end())
+                if not next_begins and self._buffer[end - 1] != ">":  # a broken end tag is left out
+                    self._buffer = self._buffer[: token.start()] + self._buffer[end:]
+                    end, next_begins = token.start(), True
         text = self._buffer[:end]
         self._drop(end)
         if len(text) >= LARGEST_ITEM and not whole:
@@ -142,6 +145,12 @@ class _Splitter:
                 loose = self._buffer.find(">", start)
                 return len(self._buffer) if loose < 0 else loose + 1
         return found.end()
+
+    def _end_of_end_tag(self, start: int) -> int:
+        """Return where an end tag ends; one that is broken ends before the next tag."""
+        end = self._end_of_tag(start)
+        following = self._buffer.find("<", start, end)
+        return end if following < 0 else following
 
     def _more(self) -> bool:
         part = next(self._parts, None)

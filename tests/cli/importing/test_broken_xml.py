@@ -106,6 +106,12 @@ def test_text_that_is_not_closed_does_not_take_the_next_item_with_it(rest: str, 
     assert any(note.startswith("repaired: ") for note in stories(found)[1].notes)
 
 
+def test_an_end_tag_that_is_broken_ends_before_the_next_item(tmp_path: Path) -> None:
+    path = tmp_path / "feed.xml"
+    path.write_text(HEAD + item(1).replace("</item>\n", "</item 0") + item(2) + TAIL)
+    assert [story.draft["title"] for story in stories(read(path))] == ["Item 1", "Item 2"]
+
+
 def test_text_that_quotes_items_is_one_text(tmp_path: Path) -> None:
     quoted = "<![CDATA[<pre><item><title><![CDATA[x]]]]><![CDATA[></title></pre> & on]]>"
     story = middle(tmp_path / "feed.xml", item(2, quoted, "<category>AT&T</category>"))
