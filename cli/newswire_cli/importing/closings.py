@@ -31,6 +31,18 @@ def end_tag(name: str) -> "re.Pattern[str]":
     return re.compile(rf"</{re.escape(name)}\s*>", re.IGNORECASE)
 
 
+def enclosed(
+    text: str, opening: "re.Pattern[str]", ending: Callable[["re.Match[str]", Closings], "re.Match[str] | None"]
+) -> Iterator[tuple["re.Match[str]", "re.Match[str]"]]:
+    """Go through all that begins and ends, as two matches; `ending` finds the end, None where what begins never ends."""
+    closings, at = Closings(text), 0
+    while begin := opening.search(text, at):
+        end = ending(begin, closings)
+        if end is not None:
+            yield begin, end
+        at = (end or begin).end()
+
+
 def replaced(
     text: str,
     opening: "re.Pattern[str]",
@@ -39,16 +51,7 @@ def replaced(
 ) -> str:
     """Replace all that stands between an opening and the next closing; `replace` takes the opening and what is inside."""
     parts, at = list[str](), 0
-    for begin, end in _pairs(text, opening, closing):
+    for begin, end in enclosed(text, opening, lambda begin, closings: closings.after(closing, begin.end())):
         parts += [text[at : begin.start()], replace(begin, text[begin.end() : end.start()])]
         at = end.end()
     return "".join([*parts, text[at:]])
-
-
-def _pairs(
-    text: str, opening: "re.Pattern[str]", closing: "re.Pattern[str]"
-) -> Iterator[tuple["re.Match[str]", "re.Match[str]"]]:
-    at = 0
-    while (begin := opening.search(text, at)) and (end := closing.search(text, begin.end())):
-        yield begin, end
-        at = end.end()

@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import html
 
-from newswire_cli.importing.closings import Closings
+from newswire_cli.importing.closings import Closings, enclosed
 
 ARTICLES = re.compile(r"(?:^|[/:])(?:\w*Article|\w*BlogPosting|Report|LiveBlogPosting)$")
 MAX_NODES = 10_000
@@ -86,14 +86,16 @@ def _values(script: str) -> list[Any]:
 
 def _bare(script: str) -> str:
     """Return a script without comments and without commas that part nothing."""
-    closings, parts, at, begun = Closings(script), list[str](), 0, 0
-    while token := _TOKENS.search(script, begun):
-        end = closings.after(_COMMENT_END, token.end()) if token["comment"] else token
-        begun = end.end() if end else token.end()
-        if end is not None and not token["text"]:
+    parts, at = list[str](), 0
+    for token, end in enclosed(script, _TOKENS, _end_of_token):
+        if not token["text"]:
             parts.append(script[at : token.start()])
-            at = begun
+            at = end.end()
     return "".join([*parts, script[at:]])
+
+
+def _end_of_token(token: "re.Match[str]", closings: Closings) -> "re.Match[str] | None":
+    return closings.after(_COMMENT_END, token.end()) if token["comment"] else token
 
 
 def _all_values(text: str) -> list[Any]:

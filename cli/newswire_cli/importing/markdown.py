@@ -26,24 +26,19 @@ _HEADING = re.compile(r"\A\s*#[ \t]+(.+?)[ \t#]*(?:\n|\Z)")
 class _Loader(yaml.SafeLoader):
     """Reads as text what only looks like a date or a number, such as ``2026-02-30`` and a number of 5,000 digits."""
 
-    def construct_yaml_timestamp(self, node: yaml.ScalarNode) -> Any:
-        return self._or_text(super().construct_yaml_timestamp, node)
 
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> Any:
-        return self._or_text(super().construct_yaml_int, node)
-
-    def construct_yaml_float(self, node: yaml.ScalarNode) -> Any:
-        return self._or_text(super().construct_yaml_float, node)
-
-    def _or_text(self, construct: Callable[[yaml.ScalarNode], Any], node: yaml.ScalarNode) -> Any:
+def _or_text(construct: Callable[[yaml.SafeLoader, yaml.ScalarNode], Any]) -> Callable[[_Loader, yaml.ScalarNode], Any]:
+    def constructed(loader: _Loader, node: yaml.ScalarNode) -> Any:
         try:
-            return construct(node)
+            return construct(loader, node)
         except (ValueError, OverflowError):
-            return self.construct_scalar(node)
+            return loader.construct_scalar(node)
+
+    return constructed
 
 
 for _kind in ("timestamp", "int", "float"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", getattr(_Loader, f"construct_yaml_{_kind}"))
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _or_text(getattr(yaml.SafeLoader, f"construct_yaml_{_kind}")))
 
 
 class _Yaml(YAMLHandler):

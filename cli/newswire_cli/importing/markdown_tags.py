@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from newswire_cli.importing.closings import Closings, replaced
+from newswire_cli.importing.closings import Closings, enclosed, replaced
 
 _CODE = re.compile(r"(?m)^(?P<fence>`{3,}|~{3,})[^\n]*\n|(?P<ticks>`+)")
 _HUGO = re.compile(
@@ -65,22 +65,23 @@ def without_tags(content: str) -> tuple[str, list[str]]:
 
 def _with_code(content: str, keep: Callable[[str], str]) -> str:
     """Put what `keep` returns in the place of code between fences or backticks."""
-    closings, parts, at, begun = Closings(content), list[str](), 0, 0
-    while begin := _CODE.search(content, begun):
-        fence, ticks = begin["fence"] or "", begin["ticks"] or ""
-        end = closings.after(_end_of_code(fence, ticks), begin.end())
-        if end is None and fence.startswith("`"):  # three backticks may also hold code within a line
-            end = closings.after(_end_of_code("", fence), begin.start() + len(fence))
-        if end is None:
-            begun = begin.end()
-            continue
+    parts, at = list[str](), 0
+    for begin, end in enclosed(content, _CODE, _end_of_code):
         parts += [content[at : begin.start()], keep(content[begin.start() : end.end()])]
-        at = begun = end.end()
+        at = end.end()
     return "".join([*parts, content[at:]])
 
 
+def _end_of_code(begin: "re.Match[str]", closings: Closings) -> "re.Match[str] | None":
+    fence, ticks = begin["fence"] or "", begin["ticks"] or ""
+    end = closings.after(_closing(fence, ticks), begin.end())
+    if end is None and fence.startswith("`"):  # three backticks may also hold code within a line
+        end = closings.after(_closing("", fence), begin.start() + len(fence))
+    return end
+
+
 @lru_cache(maxsize=256)
-def _end_of_code(fence: str, ticks: str) -> "re.Pattern[str]":
+def _closing(fence: str, ticks: str) -> "re.Pattern[str]":
     return re.compile(rf"(?m)^{fence}[`~]*[ \t]*$" if fence else rf"(?<!`){ticks}(?!`)")
 
 

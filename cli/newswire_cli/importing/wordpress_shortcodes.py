@@ -6,11 +6,11 @@ What is merely written in brackets, such as ``[sic]``, is text.
 import html
 import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from newswire_cli.importing.closings import Closings, end_tag
+from newswire_cli.importing.closings import Closings, enclosed, end_tag
 
 _CODE = re.compile(
     r"""\[(?P<escaped>\[?)(?P<close>/?)(?P<name>[A-Za-z][\w-]*)(?P<said>(?:\s(?:[^\[\]"']|"[^"]*"|'[^']*'|['"])*?)?)(?P<alone>/?)\]\]?"""
@@ -108,7 +108,7 @@ def link_to(address: str, text: str = "") -> str:
 def _tokens(content: str) -> list["re.Match[str]"]:
     if "[" not in content:
         return []
-    protected = list(_protected(content))
+    protected = [(begin.start(), end.end()) for begin, end in enclosed(content, _PROTECTED, _end_of_protected)]
     found: list[re.Match[str]] = []
     at = 0
     for token in _CODE.finditer(content):
@@ -121,15 +121,10 @@ def _tokens(content: str) -> list["re.Match[str]"]:
     return found
 
 
-def _protected(content: str) -> Iterator[tuple[int, int]]:
-    """Return where tags stand, and elements whose content is shown as it is."""
-    closings, at = Closings(content), 0
-    while begin := _PROTECTED.search(content, at):
-        end = closings.after(end_tag(begin["raw"].lower()), begin.end()) if begin["raw"] else None
-        end = end or _TAG.match(content, begin.start())
-        if end is not None:
-            yield begin.start(), end.end()
-        at = end.end() if end else begin.start() + 1
+def _end_of_protected(begin: "re.Match[str]", closings: Closings) -> "re.Match[str] | None":
+    """Return where a tag ends, or an element whose content is shown as it is."""
+    end = closings.after(end_tag(begin["raw"].lower()), begin.end()) if begin["raw"] else None
+    return end or _TAG.match(begin.string, begin.start())
 
 
 def _ended(tokens: list["re.Match[str]"]) -> set[int]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from newswire_cli.importing.closings import Closings, end_tag, replaced
+from newswire_cli.importing.closings import Closings, enclosed, end_tag, replaced
 
 _BLOCKS = frozenset(
     "table thead tfoot caption col colgroup tbody tr td th div dl dd dt ul ol li form map area blockquote address p h1 h2 h3"
@@ -83,26 +83,22 @@ def paragraphs(content: str) -> Iterator[str]:
 
 
 def _tokens(content: str) -> Iterator[_Token]:
-    closings, at = Closings(content), 0
-    while begin := _BEGIN.search(content, at):
-        token = _token(content, begin, closings)
-        if token is not None:
-            yield token
-        at = token.end if token else begin.start() + 1
+    for begin, end in enclosed(content, _BEGIN, _end_of_token):
+        text = content[begin.start() : end.end()]
+        if end.re is _TAG:
+            yield _Token(begin.start(), end.end(), text, name=end["name"].lower(), closes=bool(end["close"]))
+        else:
+            raw = (begin["raw"] or "").lower()
+            yield _Token(begin.start(), end.end(), text, raw=raw, blank=bool(begin["blank"]))
 
 
-def _token(content: str, begin: "re.Match[str]", closings: Closings) -> _Token | None:
-    """Return what begins here; None where it does not end."""
-    start = begin.start()
+def _end_of_token(begin: "re.Match[str]", closings: Closings) -> "re.Match[str] | None":
     if begin["blank"]:
-        return _Token(start, begin.end(), begin[0], blank=True)
+        return begin
     if begin["comment"]:
-        end = closings.after(_COMMENT_END if begin[0] == "<!--" else _CDATA_END, begin.end())
-        return _Token(start, end.end(), content[start : end.end()]) if end else None
-    if begin["raw"] and (end := closings.after(end_tag(begin["raw"].lower()), begin.end())):
-        return _Token(start, end.end(), content[start : end.end()], raw=begin["raw"].lower())
-    tag = _TAG.match(content, start)
-    return _Token(start, tag.end(), tag[0], name=tag["name"].lower(), closes=bool(tag["close"])) if tag else None
+        return closings.after(_COMMENT_END if begin[0] == "<!--" else _CDATA_END, begin.end())
+    end = closings.after(end_tag(begin["raw"].lower()), begin.end()) if begin["raw"] else None
+    return end or _TAG.match(begin.string, begin.start())
 
 
 def _block(opening: str, inline: str, closing: str) -> str:

@@ -46,7 +46,6 @@ class _Splitter:
         self._parts = parts
         self._buffer = ""
         self._line = 1
-        self._ended = False
         self._nowhere: dict[str, int] = {}
         self._look_for(rf"(?:[\w.-]+:)?(?:{'|'.join(names)})")
 
@@ -70,24 +69,27 @@ class _Splitter:
     def _item(self, begin: str) -> Piece:
         """Return the item that stands at the beginning of the buffer, which then stands after it."""
         line = self._line
-        end, whole, next_begins = self._end_of_tag(len(begin)), True, False
-        if self._buffer[end - 2 : end] != "/>":
-            token = self._next(end, kept=True, inside=True)
-            if token is None:
-                end, whole = len(self._buffer), False
-            else:
-                next_begins = not token[1]
-                end = token.start() if next_begins else self._end_of_end_tag(token.end())
-                if not next_begins and self._buffer[end - 1] != ">":  # a broken end tag is left out
-                    self._buffer = self._buffer[: token.start()] + self._buffer[end:]
-                    end, next_begins = token.start(), True
+        end, behind, whole = self._extent(len(begin))
         text = self._buffer[:end]
-        self._drop(end)
+        self._drop(behind)
         if len(text) >= LARGEST_ITEM and not whole:
             self._skip()
             return Piece(Kind.TOO_LARGE, "", line)
-        complete = next_begins or (whole and text.rstrip().endswith(">"))
-        return Piece(Kind.ITEM if complete else Kind.CUT_OFF, text, line)
+        return Piece(Kind.ITEM if whole else Kind.CUT_OFF, text, line)
+
+    def _extent(self, opened: int) -> tuple[int, int, bool]:
+        """Return where an item ends, where the text goes on behind it, and whether the document goes on so far."""
+        end = self._end_of_tag(opened)
+        if self._buffer[end - 2 : end] == "/>":
+            return end, end, True
+        token = self._next(end, kept=True, inside=True)
+        if token is None:
+            return len(self._buffer), len(self._buffer), False
+        if not token[1]:  # the next item begins
+            return token.start(), token.start(), True
+        behind = self._end_of_end_tag(token.end())
+        broken = self._buffer[behind - 1] != ">"
+        return token.start() if broken else behind, behind, True
 
     def _skip(self) -> None:
         """Go on to the next item without keeping what stands before it."""
@@ -155,7 +157,6 @@ class _Splitter:
     def _more(self) -> bool:
         part = next(self._parts, None)
         if part is None:
-            self._ended = True
             return False
         self._buffer += part
         return True
