@@ -1,6 +1,6 @@
 """The accounts of an installation, and what each may do beyond or below what the settings allow to all."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -21,6 +21,9 @@ from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.observability import audit
 from newswire.observability.audit import COMMAND_LINE, Act, Actor
 from newswire.text.folding import fold
+
+PAGE = 500
+"""Accounts that are read in one round trip, where all are gone through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,15 @@ async def list_accounts(redis: "Redis", keys: Keyspace, *, after: str = "", limi
             pipe.hgetall(_record(keys, name.decode()))
         records = await pipe.execute()
     return [_account(record) for record in records if record]
+
+
+async def every_account(redis: "Redis", keys: Keyspace) -> AsyncIterator[Account]:
+    """Go through all accounts by name, a page at a time."""
+    after = ""
+    while page := await list_accounts(redis, keys, after=after, limit=PAGE):
+        for account in page:
+            yield account
+        after = page[-1].name
 
 
 async def limit_account(

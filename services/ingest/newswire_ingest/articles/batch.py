@@ -138,16 +138,19 @@ def _forget(latest: "dict[str, asyncio.Task[bytes]]", external_id: str, done: "a
 async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answers: Spool) -> None:
     """Write the answers in their order; those that are complete already together, for each write wakes up the reader."""
     ready: list[bytes] = []
-    while (task := await in_flight.get()) is not None:
-        if ready and not task.done():
+
+    async def write_ready() -> None:
+        if ready:
             await answers.write(b"".join(ready))
             ready.clear()
+
+    while (task := await in_flight.get()) is not None:
+        if not task.done():
+            await write_ready()
         ready.append(await task)
         if in_flight.empty():
-            await answers.write(b"".join(ready))
-            ready.clear()
-    if ready:
-        await answers.write(b"".join(ready))
+            await write_ready()
+    await write_ready()
     await answers.complete()
 
 

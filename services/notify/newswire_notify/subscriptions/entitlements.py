@@ -11,14 +11,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.auth.registry import Account, find_account, list_accounts
+from newswire.auth.registry import Account, every_account, find_account
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire_notify.subscriptions.repository import Subscription, Subscriptions
 
 log = logging.getLogger(__name__)
 
-PAGE = 500
 BLOCK_MS = 500
 
 
@@ -62,12 +61,9 @@ class Entitlements:
 
     async def _compare_all(self) -> None:
         known = {name.decode(): json.decode() for name, json in (await self._redis.hgetall(self._entitled)).items()}
-        after = ""
-        while page := await list_accounts(self._records, self._keys, after=after, limit=PAGE):
-            for account in page:
-                if _stored(account) != known.pop(account.name, None):
-                    await self._narrow(account.name, account)
-            after = page[-1].name
+        async for account in every_account(self._records, self._keys):
+            if _stored(account) != known.pop(account.name, None):
+                await self._narrow(account.name, account)
         for name in known:
             await self._narrow(name, None)
 

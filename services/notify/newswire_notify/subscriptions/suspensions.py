@@ -12,14 +12,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.auth.registry import Account, find_account, list_accounts
+from newswire.auth.registry import Account, every_account, find_account
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire_notify.subscriptions.repository import NotChanged, PausedBy, Subscription, Subscriptions
 
 log = logging.getLogger(__name__)
 
-PAGE = 500
 BLOCK_MS = 500
 
 
@@ -68,13 +67,10 @@ class Suspensions:
 
     async def _compare_all(self) -> None:
         known = {name.decode() for name in await self._redis.smembers(self._suspended)}
-        after = ""
-        while page := await list_accounts(self._records, self._keys, after=after, limit=PAGE):
-            for account in page:
-                if account.disabled_at is not None or account.name in known:
-                    await self._apply(account.name, account)
-                known.discard(account.name)
-            after = page[-1].name
+        async for account in every_account(self._records, self._keys):
+            if account.disabled_at is not None or account.name in known:
+                await self._apply(account.name, account)
+            known.discard(account.name)
         for name in known:
             await self._apply(name, None)
 
