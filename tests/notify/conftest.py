@@ -31,11 +31,13 @@ from newswire_notify.webhooks.channel import Webhook
 from newswire_notify.webhooks.connections import Connections
 from newswire_notify.webhooks.guard import Policy
 from newswire_notify.webhooks.rendering import Content
-from newswire_notify.webhooks.sending import Sender
+from newswire_notify.webhooks.sending import Sender, Sent
 from newswire_notify.webhooks.service import Endpoints
 
 SITE = "https://news.example"
 DAY = 86_400.0
+PATIENCE = 60.0
+"""For connecting and for answers, in seconds, so that no attempt fails because the machine is busy."""
 RETENTION = Retention(ended=7 * DAY, dead=30 * DAY, stream=7 * DAY, history_bytes=1_000_000, dead_count=1000)
 
 
@@ -137,6 +139,8 @@ class Desk:
     endpoints: Endpoints
     clock: Clock
     entries: dict[str, Message] = field(default_factory=dict)
+    hanging: set[str] = field(default_factory=set)
+    """Endpoints that never answer: attempts at them are given up at once. Others may take as long as a busy machine needs."""
     by_clock: bool = False
     """Whether entries of the stream and articles carry the time of the clock that the test turns, not of the server."""
 
@@ -265,15 +269,20 @@ async def opened_desk(
     *,
     deliveries: Redis | None = None,
     chunk: int = 500,
-    timeout: float = 0.5,
     retention: Retention = RETENTION,
 ) -> AsyncIterator[Desk]:
     queue = Queue(deliveries or redis, keys, retention=retention, clock=clock, beside_records=deliveries is None)
     matcher = Matcher(queue.redis, keys)
     broker = EventBroker(GroupMember(redis, keys, NOTIFY))
-    async with Connections(Policy(allow_private=True, answers_shown=True), connect=timeout) as connections:
-        sender = Sender(connections, clock, timeout=timeout)
-        worker = Worker(queue, redis, keys, sender.send, SITE, clock=clock, uniform=lambda low, high: (low + high) / 2)
+    async with Connections(Policy(allow_private=True, answers_shown=True), connect=PATIENCE) as connections:
+        sender = Sender(connections, clock, timeout=PATIENCE)
+        impatient = Sender(connections, clock, timeout=0.2)
+        hanging: set[str] = set()
+
+        async def send(job: Job, body: bytes, traceparent: str | None) -> Sent:
+            return await (impatient if job.endpoint.url in hanging else sender).send(job, body, traceparent)
+
+        worker = Worker(queue, redis, keys, send, SITE, clock=clock, uniform=lambda low, high: (low + high) / 2)
         fan_out = FanOut(matcher, queue, redis, broker, keys, clock=clock, workers=[worker], chunk=chunk)
         yield Desk(
             redis,
@@ -288,6 +297,7 @@ async def opened_desk(
             worker,
             Endpoints(queue, sender, SITE),
             clock,
+            hanging=hanging,
         )
 
 

@@ -89,6 +89,7 @@ async def test_dead_endpoints_do_not_delay_others_and_end_as_dead_letters(desk: 
         unused.bind(("127.0.0.1", 0))
         closed = f"http://127.0.0.1:{unused.getsockname()[1]}/"
     receiver.answers["/hangs"] = hang
+    desk.hanging.add(f"{receiver.url}/hangs")
     receiver.answer("/fails", 503)
     only_the_first = {"categories": ["Transport"]}
     hanging = await desk.subscribe(f"{receiver.url}/hangs", only_the_first)

@@ -18,7 +18,7 @@ from newswire_notify.webhooks.addresses import special
 from newswire_notify.webhooks.connections import Connections
 from newswire_notify.webhooks.guard import Policy, check_endpoint
 from newswire_notify.webhooks.sending import HIDDEN, Sender
-from tests.notify.conftest import Receiver, job
+from tests.notify.conftest import PATIENCE, Receiver, job
 from tests.notify.names import UNANSWERED, name_server
 from tests.servers.valkey import free_port
 
@@ -207,10 +207,12 @@ def strict(port: int) -> Policy:
     return Policy(ports=frozenset({port}), refused=[ip_network("2a02:ec0:64::/96")])
 
 
-async def attempted(url: str, policy: Policy, resolver: AbstractResolver, tls: ssl.SSLContext | None = None) -> Attempt:
+async def attempted(
+    url: str, policy: Policy, resolver: AbstractResolver, tls: ssl.SSLContext | None = None, patience: float = PATIENCE
+) -> Attempt:
     """Try to deliver to an address, as if it had been subscribed at a time when it was judged otherwise."""
-    async with Connections(policy, connect=1, resolver=resolver, tls=tls) as connections:
-        return (await Sender(connections, timeout=2).send(job(url), b"{}", None)).attempt
+    async with Connections(policy, connect=patience, resolver=resolver, tls=tls) as connections:
+        return (await Sender(connections, timeout=patience).send(job(url), b"{}", None)).attempt
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,7 @@ async def test_of_a_private_address_without_an_answer_nothing_more_is_shown() ->
         urls = [f"http://127.0.0.1:{port}/" for port in (free_port(), ssh, hanging_up, broken, silent)]
         urls += [f"https://127.0.0.1:{port}/" for port in (ssh, silent)]
         urls += [f"http://hook.example:{port}/" for port in (free_port(), ssh, silent)]
-        attempts = [await attempted(url, policy, resolver) for url in urls]
+        attempts = [await attempted(url, policy, resolver, patience=2) for url in urls]
     assert {(made.status, made.error, made.latency_ms, made.answer) for made in attempts} == {(None, HIDDEN, 0.0, "")}
 
 

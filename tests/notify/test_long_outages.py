@@ -111,7 +111,7 @@ def _receipt(got: Any, secret: str) -> Receipt:
 
 @pytest.fixture
 async def room(redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver) -> AsyncIterator[Newsroom]:
-    async with opened_desk(redis, keys, clock, chunk=2, timeout=30) as desk:
+    async with opened_desk(redis, keys, clock, chunk=2) as desk:
         desk.by_clock = True
         await redis.xgroup_create(keys.stream, GROUP, "0", mkstream=True)
         yield Newsroom(desk, receiver)
