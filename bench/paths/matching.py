@@ -21,7 +21,7 @@ from bench.publishing import versions
 from bench.servers import KEYS
 from bench.setting import Setting, powers_of_ten
 from newswire.events import ArticlePublished
-from newswire.filters import Facts, Filter
+from newswire.filters import ArticleFeatures, Filter
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_functions import Argument
 from newswire_notify.deliveries.queue import Queue
@@ -105,10 +105,10 @@ async def _memory(redis: "Redis") -> int:
 
 def _floor(article: ArticlePublished, index: Index) -> float:
     wanted = index.match(article)
-    filed = index._languages[Facts.of(article).language]
+    filed = index._languages[ArticleFeatures.of(article).language]
     shelves = {min(filed._filed[digest].under) for digest in wanted}
     began = time.perf_counter()
-    keys_of(Facts.of(article))
+    keys_of(ArticleFeatures.of(article))
     ids = [digest for shelf in shelves for digest in filed._under[shelf]]
     spent = time.perf_counter() - began
     if not ids:

@@ -24,7 +24,7 @@ def retract(
 
     async def work(store: Store) -> None:
         from newswire.auth.accounts import Caller, Scope
-        from newswire.http.problems import Problem
+        from newswire.http.problems import ProblemError
         from newswire.observability import telemetry
         from newswire.observability.audit import COMMAND_LINE, Act, record
         from newswire_ingest.app import editor_of
@@ -35,7 +35,7 @@ def retract(
         editor = editor_of(store.redis, IngestSettings())
         try:
             await editor.take_down(article, reason, Change(caller, "", telemetry.traceparent(None)))
-        except Problem as problem:
+        except ProblemError as problem:
             fail(f"{article} cannot be retracted: {problem.detail}")
         await record(store.redis, store.keys, COMMAND_LINE, Act.ARTICLE_RETRACTED, "article", article, reason=reason)
 

@@ -89,11 +89,11 @@ def rotate(
     """Replace a key by a new one and print that, alone on its line; it is shown only now."""
 
     async def work(store: Store) -> str | None:
-        from newswire.auth.keyring import NotRotated, rotate_key
+        from newswire.auth.keyring import KeyRotationError, rotate_key
 
         try:
             created = await rotate_key(store.redis, store.keys, key_id, overlap=timedelta(hours=overlap))
-        except NotRotated as error:
+        except KeyRotationError as error:
             fail(f"{key_id} cannot be replaced: {error}")
         return created.token if created else None
 

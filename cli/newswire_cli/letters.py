@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from newswire.events import PoisonEntry
+from newswire.events import PoisonEntryError
 from newswire.messaging import dead_letters as streams
 from newswire.messaging.groups import GROUPS
 from newswire_cli.store import Store
@@ -64,7 +64,7 @@ async def retry(store: Store, letter: Letter, mended: bytes | None) -> str:
         if mended is not None:
             raise Refused("a delivery has no data to mend; its version is read from the record")
         await deliveries.retry(Queue.from_settings(store.deliveries, store.keys, NotifySettings()), letter.id)
-    except (streams.NotRetried, NotReplayed, PoisonEntry) as error:
+    except (streams.DeadLetterRetryError, NotReplayed, PoisonEntryError) as error:
         raise Refused(str(error)) from error
     return f"{letter.id} is due again now"
 

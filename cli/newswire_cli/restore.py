@@ -35,11 +35,11 @@ def restore(file: Path, data_dir: Path | None) -> None:
 
 
 def _restore(file: Path, called: str, data_dir: Path | None) -> None:
-    from newswire.storage.backup_file import Unreadable
+    from newswire.storage.backup_file import BackupUnreadableError
 
     try:
         totals = _examine(file)
-    except (Unreadable, OSError) as error:
+    except (BackupUnreadableError, OSError) as error:
         fail(str(error))
 
     async def work(store: Store) -> int:

@@ -17,7 +17,7 @@ from typing import Self, TypeVar
 
 from pydantic import ValidationError
 
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_cli.console import fail, say, settings_problem
 from newswire_cli.datadir import InUse, only_process_on
 from newswire_cli.progress import Progress
@@ -182,7 +182,7 @@ def _with_both(folder: Path | None, settings: SearchSettings, work: Callable[[St
             fail("another `newswire reindex` is at work")
         except Unfit as error:
             fail(f"the new index is not put in place: {error}")
-        except DependencyUnavailable as error:
+        except DependencyUnavailableError as error:
             fail(str(error))
 
     return with_store(folder, opened)

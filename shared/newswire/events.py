@@ -142,11 +142,11 @@ class CloudEvent(BaseModel):
         return self.model_dump_json(exclude_none=True).encode()
 
 
-class PoisonEntry(ValueError):
+class PoisonEntryError(ValueError):
     """A stream entry that no consumer of this release can ever handle; the message says why."""
 
 
-class UnknownType(ValueError):
+class UnknownEventTypeError(ValueError):
     """An event of a type this release does not know: to be skipped and counted, never an error."""
 
 
@@ -200,25 +200,25 @@ def decode(fields: dict[bytes, bytes]) -> tuple[CloudEvent, BaseModel]:
     """Read one stream entry into its envelope and its typed data.
 
     Raises:
-        PoisonEntry: no ``__data__`` field, not UTF-8, not JSON, not a CloudEvent, or data that its known type refuses.
-        UnknownType: a sound CloudEvent of a type that this release does not know.
+        PoisonEntryError: no ``__data__`` field, not UTF-8, not JSON, not a CloudEvent, or data that its known type refuses.
+        UnknownEventTypeError: a sound CloudEvent of a type that this release does not know.
     """
     raw = fields.get(FIELD.encode())
     if raw is None:
-        raise PoisonEntry(f"the entry has no field {FIELD}")
+        raise PoisonEntryError(f"the entry has no field {FIELD}")
     try:
         envelope = CloudEvent.model_validate_json(raw.decode())
     except UnicodeDecodeError as error:
-        raise PoisonEntry(f"not UTF-8: {error.reason} at byte {error.start}") from error
+        raise PoisonEntryError(f"not UTF-8: {error.reason} at byte {error.start}") from error
     except ValidationError as error:
-        raise PoisonEntry(_reason("not a CloudEvent", error)) from error
+        raise PoisonEntryError(_reason("not a CloudEvent", error)) from error
     model = DATA_MODELS.get(envelope.type)
     if model is None:
-        raise UnknownType(envelope.type)
+        raise UnknownEventTypeError(envelope.type)
     try:
         return envelope, model.model_validate(envelope.data)
     except ValidationError as error:
-        raise PoisonEntry(_reason(f"the data is no {envelope.type}", error)) from error
+        raise PoisonEntryError(_reason(f"the data is no {envelope.type}", error)) from error
 
 
 def article_event(fields: dict[bytes, bytes]) -> tuple[CloudEvent, ArticlePublished | ArticleRetracted] | None:
@@ -228,7 +228,7 @@ def article_event(fields: dict[bytes, bytes]) -> tuple[CloudEvent, ArticlePublis
     """
     try:
         envelope, payload = decode(fields)
-    except (PoisonEntry, UnknownType):
+    except (PoisonEntryError, UnknownEventTypeError):
         return None
     return (envelope, payload) if isinstance(payload, ArticlePublished | ArticleRetracted) else None
 

@@ -17,7 +17,7 @@ from starlette.datastructures import QueryParams
 from newswire.article import Article, Tombstone
 from newswire.concurrency.lazy import lazy
 from newswire.http.problems import FieldError, field_errors, invalid_fields
-from newswire.http.request_parsing import scalar_params
+from newswire.http.request_parsing import parse_scalar_params
 from newswire.text.analysis import (
     DEFAULT,
     SEPARATOR,
@@ -32,7 +32,7 @@ from newswire.text.analysis import (
 )
 from newswire.text.folding import fold
 from newswire.text.query import Everything, Nothing, Prefix, Published, Query, Words, leaves, normal, parse
-from newswire.text.query_matching import Analysed, Place, Positions, analysed, matches, positions
+from newswire.text.query_matching import Analysed, Positions, TextField, analysed, matches, positions
 from newswire.validation.fields import Line, Text
 from newswire.validation.rules import broken_rule
 
@@ -54,7 +54,7 @@ Values = Annotated[list[Annotated[Line, StringConstraints(max_length=200)]], Fie
 
 
 @dataclass(frozen=True)
-class Facts:
+class ArticleFeatures:
     """What a filter can ask about an event, folded once for all filters."""
 
     fields: Mapping[str, frozenset[str]]
@@ -99,33 +99,33 @@ class Facts:
         """When the article was published, in ms since 1970."""
         return round(self.article.published_at.timestamp() * 1000) if self.article else 0
 
-    def places(self, place: Place) -> Positions:
+    def positions_in(self, field: TextField) -> Positions:
         """Return the terms of the whole text, or of one field of the article."""
-        return self.positions if place == "text" else self._places_of(place)
+        return self.positions if field == "text" else self._field_positions(field)
 
-    def _places_of(self, place: Place) -> Positions:
-        known = self._places.get(place)
+    def _field_positions(self, field: TextField) -> Positions:
+        known = self._positions_by_field.get(field)
         if known is None:
-            known = self._places[place] = positions(self._terms_of(place))
+            known = self._positions_by_field[field] = positions(self._terms_of(field))
         return known
 
-    def _terms_of(self, place: Place) -> list[str]:
+    def _terms_of(self, field: TextField) -> list[str]:
         if self.article is None:
             return []
-        if place == "joined":
+        if field == "joined":
             return article_joined_terms(self.article, self._read)
-        return field_terms(self.article, place)
+        return field_terms(self.article, field)
 
     @cached_property
-    def _places(self) -> dict[Place, Positions]:
+    def _positions_by_field(self) -> dict[TextField, Positions]:
         return {}
 
 
-def field_terms(article: Article, place: Place) -> list[str]:
+def field_terms(article: Article, field: TextField) -> list[str]:
     """Return the terms of a field: of the title those of its language, of the others the words of its values, kept apart."""
-    if place == "title":
+    if field == "title":
         return title_terms(article)
-    if place == "joined":
+    if field == "joined":
         return article_joined_terms(article)
     values = {
         "author": article.author_names,
@@ -133,7 +133,7 @@ def field_terms(article: Article, place: Place) -> list[str]:
         "topic": article.topics,
         "publisher": [article.publisher],
         "language": [article.language],
-    }[place]
+    }[field]
     found: list[str] = []
     for value in values:
         for reading in value_terms(value):
@@ -229,19 +229,19 @@ class Filter(BaseModel):
         """Return the folded values of a field of which none may be there."""
         return self._asked.get(field, _NOTHING)[1]
 
-    def matches(self, facts: Facts, *, text: bool = True) -> bool:
+    def matches(self, features: ArticleFeatures, *, text: bool = True) -> bool:
         """Tell whether an event matches; ``text=False`` leaves the query out of it.
 
         A retraction carries no text and no free-form metadata. The latter is never held against it, so with
         ``text=False`` whoever is to hear of it is found by the other fields alone.
         """
         for field, (wanted, unwanted) in self._asked.items():
-            found = facts.fields[field]
+            found = features.fields[field]
             if (wanted and wanted.isdisjoint(found)) or not unwanted.isdisjoint(found):
                 return False
-        if facts.article is not None and not self._metadata.items() <= facts.metadata.items():
+        if features.article is not None and not self._metadata.items() <= features.metadata.items():
             return False
-        return not text or isinstance(self.parsed, Everything) or matches(self.analysed(facts.language), facts)
+        return not text or isinstance(self.parsed, Everything) or matches(self.analysed(features.language), features)
 
     def canonical(self) -> str:
         """Return the same text for every filter that means the same."""
@@ -283,9 +283,9 @@ def filter_from_params(params: QueryParams, allowed_extra: Collection[str] = ())
     """Read the filter of a live stream from its query parameters.
 
     Raises:
-        newswire.http.problems.Problem: 422, where a parameter is unknown, a scalar one is repeated, or a value is refused.
+        newswire.http.problems.ProblemError: 422, where a parameter is unknown, a scalar one is repeated, or a value is refused.
     """
-    scalar_params(params, ("q", *allowed_extra), tuple(PARAMETERS))
+    parse_scalar_params(params, ("q", *allowed_extra), tuple(PARAMETERS))
     values: dict[str, object] = {field: params.getlist(name) for name, field in PARAMETERS.items()}
     try:
         return Filter.model_validate(values | {"query": params.get("q")})

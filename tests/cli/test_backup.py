@@ -14,7 +14,7 @@ import httpx
 import pytest
 import zstandard
 
-from newswire.storage.backup_file import ArchiveWriter, Unreadable, read_archive
+from newswire.storage.backup_file import ArchiveWriter, BackupUnreadableError, read_archive
 from tests.cli.running import BARE, NEWSWIRE, Running, newswire
 from tests.e2e.conftest import Receiver, receiver
 from tests.polling import until
@@ -257,5 +257,5 @@ def test_an_archive_knows_whether_it_is_whole(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         fail_half_way()
-    with pytest.raises(Unreadable):
+    with pytest.raises(BackupUnreadableError):
         list(read_archive(tmp_path / "b")[1])

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from newswire.auth.accounts import Scope, record_name
+from newswire.auth.accounts import Scope, key_record
 from tests.ingest.conftest import ARTICLE, Ingest
 
 
@@ -35,7 +35,7 @@ async def publish(ingest: Ingest, made: dict[str, Any]) -> int:
 
 async def end(ingest: Ingest, made: dict[str, Any]) -> None:
     """Let a key's time be over."""
-    await ingest.redis.hset(record_name(ingest.keys, made["id"]), "expires", int(time.time() * 1000) - 1)
+    await ingest.redis.hset(key_record(ingest.keys, made["id"]), "expires", int(time.time() * 1000) - 1)
 
 
 async def test_a_made_key_publishes_and_its_token_is_never_shown_again(ingest: Ingest, admin: dict[str, str]) -> None:
@@ -188,11 +188,11 @@ async def test_the_last_use_is_noted_beside_the_requests(ingest: Ingest, admin: 
     async with asyncio.timeout(15):
         while (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()["last_used_at"] is None:
             await asyncio.sleep(0.01)
-    noted = await ingest.redis.hget(record_name(ingest.keys, made["id"]), "last_used")
+    noted = await ingest.redis.hget(key_record(ingest.keys, made["id"]), "last_used")
     await publish(ingest, made)
     stopping.set()
     await noting
-    assert await ingest.redis.hget(record_name(ingest.keys, made["id"]), "last_used") == noted
+    assert await ingest.redis.hget(key_record(ingest.keys, made["id"]), "last_used") == noted
 
 
 async def test_a_use_noted_as_the_process_stops_is_written_down(ingest: Ingest, admin: dict[str, str]) -> None:
@@ -201,7 +201,7 @@ async def test_a_use_noted_as_the_process_stops_is_written_down(ingest: Ingest, 
     stopping = asyncio.Event()
     stopping.set()
     await ingest.app.state.last_uses.run(stopping)
-    assert await ingest.redis.hget(record_name(ingest.keys, made["id"]), "last_used") is not None
+    assert await ingest.redis.hget(key_record(ingest.keys, made["id"]), "last_used") is not None
 
 
 @pytest.mark.parametrize("scope", [Scope.PUBLISH, Scope.SUBSCRIBE, Scope.READ])

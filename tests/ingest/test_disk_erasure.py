@@ -15,7 +15,7 @@ from newswire.auth.accounts import Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
 from newswire.settings import Settings
-from newswire.storage.disk_erasure import RewriteNotAllowed, keep_rewriting, note_erasure, rewrite_if_due
+from newswire.storage.disk_erasure import RewriteNotAllowedError, keep_rewriting, note_erasure, rewrite_if_due
 from newswire.storage.redis_client import open_redis
 from newswire_cli.valkey import embedded_valkey
 from newswire_ingest.app import assemble
@@ -132,7 +132,7 @@ async def test_where_the_command_is_not_allowed_it_is_said_and_nothing_else_happ
     await own.redis.execute_command("ACL", "SETUSER", "default", "-bgrewriteaof")
     try:
         await note_erasure(own.redis, own.keys)
-        with pytest.raises(RewriteNotAllowed, match="bgrewriteaof"):
+        with pytest.raises(RewriteNotAllowedError, match="bgrewriteaof"):
             await due(own, timedelta(milliseconds=1))
         monkeypatch.setattr("newswire.storage.disk_erasure.SECONDS_BETWEEN_CHECKS", 0.01)
         stopping = asyncio.Event()

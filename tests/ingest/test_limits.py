@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from newswire.auth.accounts import Caller, Scope
 from newswire.auth.registry import limit_account
-from newswire.http.problems import Problem
+from newswire.http.problems import ProblemError
 from newswire.http.rate_limits import RatePolicy
 from newswire.keys import Keyspace
 from newswire.storage.memory_guard import MemoryGuard
@@ -45,7 +45,7 @@ async def remaining(limits: Limits, now: datetime, who: Caller | None = None) ->
 
 async def test_a_bucket_empties_and_fills_again_at_its_rate(limits: Limits) -> None:
     assert [await remaining(limits, NOON) for _ in range(20)] == list(range(19, -1, -1))
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         await limits.admit(caller(), NOON)
     assert refused.value.status == 429
     assert refused.value.headers["Retry-After"] == "1"
@@ -53,7 +53,7 @@ async def test_a_bucket_empties_and_fills_again_at_its_rate(limits: Limits) -> N
     assert refused.value.headers["RateLimit"] == '"publish";r=0;t=1'
     assert await remaining(limits, NOON, caller("b")) == 19
     assert await remaining(limits, NOON + timedelta(seconds=0.5)) == 0
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemError):
         await limits.admit(caller(), NOON + timedelta(seconds=0.9))
     assert await remaining(limits, NOON + timedelta(seconds=60)) == 19
 

@@ -12,7 +12,7 @@ import trustme
 from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
-from newswire.http.problems import Problem
+from newswire.http.problems import ProblemError
 from newswire_notify.deliveries.queue import Attempt
 from newswire_notify.webhooks.addresses import special
 from newswire_notify.webhooks.connections import Connections
@@ -226,7 +226,7 @@ async def test_what_lies_inside_is_refused_by_its_reason_and_never_reached(case:
         if case.told is None:
             await check_endpoint(url, policy, resolver)
         else:
-            with pytest.raises(Problem) as caught:
+            with pytest.raises(ProblemError) as caught:
                 await check_endpoint(url, policy, resolver)
             [error] = caught.value.errors
             assert (caught.value.status, error.field) == (422, "channel.url")
@@ -349,7 +349,7 @@ async def test_an_operator_can_allow_private_endpoints(url: str) -> None:
 async def test_the_operators_own_network_is_refused_even_where_private_ones_are_allowed(inside: Inside) -> None:
     policy = Policy(allow_private=True, refused=[ip_network("127.0.0.0/30")])
     async with name_server(hook_example=["A 127.0.0.1"]) as (_, resolver):
-        with pytest.raises(Problem, match="a network that this installation refuses"):
+        with pytest.raises(ProblemError, match="a network that this installation refuses"):
             await check_endpoint("http://hook.example/", policy, resolver)
         for host in ("hook.example", "127.0.0.1", "[::ffff:127.0.0.1]"):
             attempt = await attempted(f"http://{host}:{inside.port}/", policy, resolver)

@@ -8,7 +8,7 @@ import pytest
 from newswire.events import PUBLISHED, CloudEvent, event
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.groups import NOTIFY
-from newswire.messaging.messages import DependencyUnavailable, Message
+from newswire.messaging.messages import DependencyUnavailableError, Message
 from newswire_notify.fanout.handlers import subscribe
 from tests.brokers import KEYS, RecordingMember, in_memory
 from tests.notify.conftest import published
@@ -82,7 +82,7 @@ async def test_an_analysis_that_takes_too_long_is_tried_again(member: RecordingM
         nonlocal attempts
         attempts += 1
         if attempts == 1:
-            raise DependencyUnavailable("a long article could not be analysed in time")
+            raise DependencyUnavailableError("a long article could not be analysed in time")
 
     fan_out: Any = slow_once
     room: Any = _Memory()

@@ -11,12 +11,12 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Caller, Scope, create_key, record_name
+from newswire.auth.accounts import Caller, Scope, create_key, key_record
 from newswire.auth.keyring import revoke_key
 from newswire.auth.registry import disable_account, entitle_account
 from newswire.auth.tombstone_readers import digest_of, readers_field
 from newswire.filters import Filter
-from newswire.http.problems import Problem
+from newswire.http.problems import ProblemError
 from newswire.keys import Keyspace
 from newswire.observability import telemetry
 from newswire_notify.settings import NotifySettings
@@ -141,7 +141,7 @@ async def test_whoever_loses_what_let_it_in_is_cut_off_and_told_from_where_to_re
             await until(narrow.ended.is_set)
         await until(lambda: unconcerned.ids == ["a1.1", "a2.1", "a3.1"])
         assert not unconcerned.ended.is_set()
-        await redis.hset(record_name(keys, other.id), "expires", 1)
+        await redis.hset(key_record(keys, other.id), "expires", 1)
     assert await status(url) == 401
 
 
@@ -192,7 +192,7 @@ def test_places_are_counted_by_key_and_network() -> None:
         try:
             with places.taken(caller, address):
                 return None
-        except Problem as problem:
+        except ProblemError as problem:
             return problem.status
 
     with contextlib.ExitStack() as stack:

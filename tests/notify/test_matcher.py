@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from newswire.events import ArticlePublished
-from newswire.filters import Facts, Filter
+from newswire.filters import ArticleFeatures, Filter
 from newswire.http.application import create_app
 from newswire.text.analysis import DEFAULT
 from newswire_notify.app import service
@@ -33,8 +33,8 @@ WORDS = "ferry harbour storm bridge council tram museum river winter timetable o
 
 
 def naive(filters: dict[str, Filter], article: ArticlePublished) -> set[str]:
-    facts = Facts.of(article)
-    return {digest for digest, filter_ in filters.items() if filter_.matches(facts)}
+    features = ArticleFeatures.of(article)
+    return {digest for digest, filter_ in filters.items() if filter_.matches(features)}
 
 
 def random_filter(chance: random.Random) -> Filter:
@@ -130,7 +130,9 @@ async def test_every_replica_finds_what_comparing_everything_finds(desk: Desk) -
                 for at in range(20):
                     article = random_article(chance, at)
                     meant = {
-                        Wish(filter_, ALL).digest() for filter_ in held.values() if filter_.matches(Facts.of(article))
+                        Wish(filter_, ALL).digest()
+                        for filter_ in held.values()
+                        if filter_.matches(ArticleFeatures.of(article))
                     }
                     assert set(matcher.match(article)) == meant
 
@@ -159,10 +161,10 @@ def test_only_filters_that_can_match_are_verified(monkeypatch: pytest.MonkeyPatc
     verified = 0
     wants = Filed.wants
 
-    def counting(self: Filed, has: set[str], facts: Facts) -> bool:
+    def counting(self: Filed, has: set[str], features: ArticleFeatures) -> bool:
         nonlocal verified
         verified += 1
-        return wants(self, has, facts)
+        return wants(self, has, features)
 
     monkeypatch.setattr(Filed, "wants", counting)
     assert index.match(published("a1", title="The ferry and rareword7")) == ["7"]
@@ -177,10 +179,10 @@ def test_a_filter_moves_to_what_turns_out_to_be_rare(monkeypatch: pytest.MonkeyP
     came_up = 0
     wants = Filed.wants
 
-    def counting(self: Filed, has: set[str], facts: Facts) -> bool:
+    def counting(self: Filed, has: set[str], features: ArticleFeatures) -> bool:
         nonlocal came_up
         came_up += 1
-        return wants(self, has, facts)
+        return wants(self, has, features)
 
     monkeypatch.setattr(Filed, "wants", counting)
     for number in range(40):

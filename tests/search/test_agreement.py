@@ -8,7 +8,7 @@ from random import Random
 import regex
 
 from newswire.article import Article
-from newswire.filters import Facts
+from newswire.filters import ArticleFeatures
 from newswire.text.analysis import article_terms, terms
 from newswire.text.query import parse
 from newswire.text.query_matching import analysed, matches
@@ -118,10 +118,10 @@ async def test_any_query_of_these_forms_finds_what_the_matcher_finds(index: Arti
         article(f"t{n:02}", chance.choice(_FORMS), text, language=_LANGUAGES[n % 5]) for n, text in enumerate(texts)
     ]
     await put(index, *(Publish(each, each.model_dump(mode="json", exclude_none=True)) for each in sent))
-    facts = {each.id: Facts.of(each) for each in sent}
+    features = {each.id: ArticleFeatures.of(each) for each in sent}
     for _ in range(150):
         parts = chance.choices(_FORMS, k=chance.randint(1, 3))
         q = chance.choice(['"{}"', "{}", "-({})", "title:({})", 'title:"{}"']).format(" ".join(parts))
         query = parse(q)
-        expected = [name for name, of in facts.items() if matches(analysed(query, of.language), of)]
+        expected = [name for name, of in features.items() if matches(analysed(query, of.language), of)]
         assert sorted(await found(index, q, limit=100)) == expected, q

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from newswire.auth.accounts import Scope, create_key
 from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.port import ArticleIndex, SearchPage, SearchRequest
 from newswire_search.query import api, cursor
 from newswire_search.query.service import ErasureAware
@@ -327,10 +327,10 @@ class _Down:
     name = "elasticsearch"
 
     async def search(self, request: SearchRequest) -> SearchPage:
-        raise DependencyUnavailable("Elasticsearch: connection refused at 10.0.0.7")
+        raise DependencyUnavailableError("Elasticsearch: connection refused at 10.0.0.7")
 
     async def get(self, *_: object, **__: object) -> None:
-        raise DependencyUnavailable("Elasticsearch: connection refused at 10.0.0.7")
+        raise DependencyUnavailableError("Elasticsearch: connection refused at 10.0.0.7")
 
     get_all = complete = get
 

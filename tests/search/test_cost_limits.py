@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from newswire.http.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, PAGE_BYTES, QUERY_PREFIXES
-from newswire.http.problems import Problem
+from newswire.http.problems import ProblemError
 from newswire.text import query as language
 from newswire_search.feeds.api import _entries
 from newswire_search.feeds.feed import LOOKED_AT, SUMMARY_LENGTH, entry_of
@@ -26,7 +26,7 @@ ARTICLE: dict[str, Any] = {
 
 
 def refused(**params: Any) -> dict[str, Any]:
-    with pytest.raises(Problem) as found:
+    with pytest.raises(ProblemError) as found:
         to_request(SearchParams.model_validate(params))
     assert found.value.status == 422
     (error,) = found.value.document()["errors"]
@@ -53,7 +53,7 @@ def test_filter_values_are_bounded_over_all_fields() -> None:
 def test_a_page_of_too_many_bodies_says_how_many_fit() -> None:
     articles = [{**ARTICLE, "body": "x" * (PAGE_BYTES // 4)} for _ in range(6)]
     _check_size(articles[:4], ["body"])
-    with pytest.raises(Problem) as found:
+    with pytest.raises(ProblemError) as found:
         _check_size(articles, ["body"])
     assert "limit=4" in found.value.errors[0].fix
     _check_size([{**ARTICLE, "body": "x" * (2 * PAGE_BYTES)}], ["body"])  # one alone is always sent

@@ -8,7 +8,7 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 
 from newswire.filters import Filter
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.elasticsearch import index as module
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.mapping import MAPPING_NUMBER, index_settings
@@ -119,11 +119,11 @@ async def test_an_index_that_somebody_deletes_is_made_again(
 async def test_a_server_that_is_down_is_unavailable() -> None:
     client = AsyncElasticsearch("http://127.0.0.1:1", request_timeout=2, max_retries=0)
     index = ElasticsearchIndex(client, "nowhere", index_settings(1, 0, 200))
-    with pytest.raises(DependencyUnavailable, match="Elasticsearch"):
+    with pytest.raises(DependencyUnavailableError, match="Elasticsearch"):
         await index.write([publish("a1")])
-    with pytest.raises(DependencyUnavailable):
+    with pytest.raises(DependencyUnavailableError):
         await search(index, "ferry")
-    with pytest.raises(DependencyUnavailable):
+    with pytest.raises(DependencyUnavailableError):
         await index.get("a1")
     assert "Elasticsearch" in (await index.check() or "")
     await index.close()

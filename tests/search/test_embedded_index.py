@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.embedded.index import SNAPSHOTS, SNAPSHOTS_PER_READER, EmbeddedIndex
 from newswire_search.index.port import IndexInUse, SearchRequest, SnapshotGone
 from newswire_search.index.snapshots import IDLE_SECONDS, MAX_SECONDS
@@ -113,7 +113,7 @@ class _FullDisk:
 async def test_a_full_disk_holds_back_and_loses_nothing(embedded_index: EmbeddedIndex) -> None:
     await put(embedded_index, publish("a1", "Ferry"))
     embedded_index._writer = _FullDisk()  # type: ignore[assignment]
-    with pytest.raises(DependencyUnavailable, match="No space left"):
+    with pytest.raises(DependencyUnavailableError, match="No space left"):
         await embedded_index.write([publish("a2", "Ferry")])
     assert await embedded_index.check() is not None
     assert await found(embedded_index, "ferry") == ["a1"]

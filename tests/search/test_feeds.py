@@ -15,7 +15,7 @@ from newswire.auth.accounts import Scope, create_key
 from newswire.auth.registry import entitle_account
 from newswire.filters import Filter
 from newswire.keys import Keyspace
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.feeds.feed import entry_of
 from newswire_search.feeds.validators import SETTLING
 from newswire_search.index.embedded.index import EmbeddedIndex
@@ -382,7 +382,7 @@ async def test_other_sites_may_read_them(
 
 class Down:
     async def search(self, request: SearchRequest) -> SearchPage:
-        raise DependencyUnavailable("Elasticsearch at 10.0.0.7 is gone")
+        raise DependencyUnavailableError("Elasticsearch at 10.0.0.7 is gone")
 
     days = get = search
 

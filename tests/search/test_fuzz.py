@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from redis.asyncio import Redis
 
-from newswire.text.query import LONGEST, QueryTooLong, parse
+from newswire.text.query import LONGEST, QueryTooLongError, parse
 from newswire_search.index.port import ArticleIndex
 from tests.search.samples import publish, put
 from tests.search.test_api import client_for
@@ -152,7 +152,7 @@ def queries(chance: random.Random) -> Iterator[str]:
 def fits(q: str) -> bool:
     try:
         parse(q)
-    except QueryTooLong:
+    except QueryTooLongError:
         return False
     return True
 

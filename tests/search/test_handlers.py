@@ -8,7 +8,7 @@ import pytest
 from newswire.events import PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, CloudEvent, event
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.groups import SEARCH
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.port import Operation, Publish, Refused, Retract, Written
 from newswire_search.indexing.handlers import subscribe
 from tests.brokers import KEYS, RecordingMember, in_memory
@@ -97,7 +97,7 @@ async def test_what_the_index_refuses_goes_to_the_dead_letters(
 async def test_the_batch_is_kept_while_the_index_is_down(
     broker: EventBroker, member: RecordingMember, index: _Index
 ) -> None:
-    index.answers = [DependencyUnavailable("the index is down")] * 3
+    index.answers = [DependencyUnavailableError("the index is down")] * 3
     async with in_memory(broker) as opened:
         await opened.publish(published(), stream=KEYS.stream)
     assert member.backoffs == ["the index is down"] * 3

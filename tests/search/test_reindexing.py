@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.concurrency.backoff import pause
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire.messaging.retention import trim
 from newswire.storage.article_records import read_version, version_document
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
@@ -194,13 +194,13 @@ async def test_what_was_killed_while_writers_are_held_goes_on(room: Newsroom, mo
 
 async def test_writers_go_on_where_the_swap_fails(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: object) -> None:
-        raise DependencyUnavailable("nobody answers")
+        raise DependencyUnavailableError("nobody answers")
 
     async with room.indexing():
         published = await fill(room)
         with monkeypatch.context() as patched:
             patched.setattr(type(room.upkeep), "swap", fails)
-            with pytest.raises(DependencyUnavailable):
+            with pytest.raises(DependencyUnavailableError):
                 await room.reindexed()
         published.append(await room.publish("Ferry at last", language="en"))
     assert await shown(room) == set(published)
@@ -427,7 +427,7 @@ async def test_an_index_of_another_release_is_neither_read_nor_written(
     )
     async with newsroom(redis, redis_url, namespace, elasticsearch_index) as room:
         for use in (lambda: room.index.write([publish("a1")]), lambda: found(room.index), room.upkeep.refresh):
-            with pytest.raises(DependencyUnavailable, match="run `newswire reindex`"):
+            with pytest.raises(DependencyUnavailableError, match="run `newswire reindex`"):
                 await use()
         assert "run `newswire reindex`" in str(await room.index.check())
         assert "run `newswire reindex`" in str(await room.upkeep.mismatch())

@@ -18,7 +18,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
-from newswire.messaging.messages import Message, RejectedMessages
+from newswire.messaging.messages import Message, RejectedMessagesError
 from newswire.observability import telemetry
 from newswire_search.app import service, upkeep_of
 from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER
@@ -176,7 +176,7 @@ async def test_only_what_the_index_refuses_is_rejected(redis: Redis, namespace: 
         _received("3-0", published(article("a3"))),
         _received("4-0", retracted("a4", 7), redelivered=True),
     ]
-    with pytest.raises(RejectedMessages) as caught:
+    with pytest.raises(RejectedMessagesError) as caught:
         await index_articles(batch, index, announcer)
     assert caught.value.reasons == {"2-0": "index: too odd"}
     assert isinstance(index.written[0], Publish)

@@ -4,7 +4,15 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.auth.accounts import Caller, Scope, UnfitName, authenticate, changes_names, create_key, new_token
+from newswire.auth.accounts import (
+    Caller,
+    MalformedNameError,
+    Scope,
+    account_change_keys,
+    authenticate,
+    create_key,
+    new_token,
+)
 from newswire.auth.keyring import list_keys, revoke_key, rotate_key
 from newswire.auth.registry import disable_account, entitle_account, find_account, limit_account
 from newswire.filters import Filter
@@ -74,13 +82,13 @@ async def test_a_given_token_is_taken_and_may_be_given_again(redis: Redis, keys:
         assert (await create_key(redis, keys, "Harbour Gazette", {Scope.READ}, token=token)).token == token
     assert await authenticate(redis, keys, token) is not None
     assert len(await list_keys(redis, keys)) == 1
-    with pytest.raises(UnfitName):
+    with pytest.raises(MalformedNameError):
         await create_key(redis, keys, "Harbour Gazette", {Scope.READ}, token="secret")
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "a  b", "-a", " a", "x" * 101, "a\x00b", "a\ud800"])
 async def test_unfit_account_names(redis: Redis, keys: Keyspace, name: str) -> None:
-    with pytest.raises(UnfitName):
+    with pytest.raises(MalformedNameError):
         await create_key(redis, keys, name, {Scope.READ})
 
 
@@ -143,7 +151,7 @@ async def test_whose_standing_changed_is_told_to_all_who_follow(redis: Redis, ke
 
 async def test_who_missed_a_change_of_accounts_is_told_so(redis: Redis, keys: Keyspace) -> None:
     await create_key(redis, keys, "Reading Room", {Scope.READ})
-    stream, _ = changes_names(keys)
+    stream, _ = account_change_keys(keys)
 
     async def trimmed() -> None:
         await entitle_account(redis, keys, "Reading Room", FERRIES)
@@ -154,7 +162,7 @@ async def test_who_missed_a_change_of_accounts_is_told_so(redis: Redis, keys: Ke
         await entitle_account(redis, keys, "Reading Room", None)
 
     async def emptied() -> None:
-        await redis.delete(*changes_names(keys))
+        await redis.delete(*account_change_keys(keys))
 
     for trouble in (trimmed, trimmed_and_gone_on, emptied):
         changes = AccountChanges(redis, keys)

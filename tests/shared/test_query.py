@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.filters import Facts
+from newswire.filters import ArticleFeatures
 from newswire.text.query import (
     DEEPEST,
     Everything,
     Nothing,
     Prefix,
-    QueryTooLong,
+    QueryTooLongError,
     Words,
     fitting,
     interpreted,
@@ -21,21 +21,21 @@ from newswire.text.query import (
 from newswire.text.query_matching import Phrase, analysed, matches, occurrences, positions
 from tests.contract.table import IN_LANGUAGES, QUERIES, articles, articles_in_languages
 
-FACTS = {article.id: Facts.of(article) for article in articles()}
-NOTHING = Facts({}, {}, None)
+FACTS = {article.id: ArticleFeatures.of(article) for article in articles()}
+NOTHING = ArticleFeatures({}, {}, None)
 
 
 @pytest.mark.parametrize(("q", "expected"), QUERIES)
 def test_the_shared_table(q: str, expected: list[str]) -> None:
     query = parse(q)
-    found = [name for name, facts in FACTS.items() if matches(analysed(query, facts.language), facts)]
+    found = [name for name, features in FACTS.items() if matches(analysed(query, features.language), features)]
     assert sorted(found) == expected
 
 
 @pytest.mark.parametrize(("q", "expected"), IN_LANGUAGES)
 def test_the_table_of_languages(q: str, expected: list[str]) -> None:
-    facts = {article.id: Facts.of(article) for article in articles_in_languages()}
-    found = [name for name, of in facts.items() if matches(analysed(parse(q), of.language), of)]
+    features = {article.id: ArticleFeatures.of(article) for article in articles_in_languages()}
+    found = [name for name, of in features.items() if matches(analysed(parse(q), of.language), of)]
     assert sorted(found) == expected
 
 
@@ -48,9 +48,9 @@ def test_nothing_typed_is_an_error(q: str) -> None:
 
 
 def test_a_query_is_bounded() -> None:
-    with pytest.raises(QueryTooLong, match="1000 characters"):
+    with pytest.raises(QueryTooLongError, match="1000 characters"):
         parse("x" * 1001)
-    with pytest.raises(QueryTooLong, match="64"):
+    with pytest.raises(QueryTooLongError, match="64"):
         parse("word " * 65)
 
 
@@ -62,9 +62,9 @@ def test_what_was_understood_is_told() -> None:
 
 @given(st.text(max_size=200).filter(lambda text: not set(text) & set('"“”„‟«»＂')))
 def test_a_text_is_found_by_itself_as_a_phrase(text: str) -> None:
-    facts = Facts.of(articles()[0].model_copy(update={"text": f"before {text} after"}))
+    features = ArticleFeatures.of(articles()[0].model_copy(update={"text": f"before {text} after"}))
     query = parse(f'"{text}"')
-    assert query == Nothing() if query == parse('""') else matches(analysed(query, "en"), facts)
+    assert query == Nothing() if query == parse('""') else matches(analysed(query, "en"), features)
 
 
 @given(st.lists(st.sampled_from("abc")), st.lists(st.sampled_from("abc"), min_size=1, max_size=4))

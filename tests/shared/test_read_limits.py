@@ -15,7 +15,7 @@ from newswire.auth.accounts import Caller, Scope, authorised, create_key
 from newswire.auth.authentication_failures import REMEMBERED_SECONDS, AuthenticationFailures, credential_hash
 from newswire.http.application import Service, create_app
 from newswire.http.client_address import ProxyList, client_network
-from newswire.http.problems import Problem
+from newswire.http.problems import ProblemError
 from newswire.http.rate_limits import MAX_BUCKETS, RatePolicy, TokenBuckets
 from newswire.http.read_limits import Cost, ReadLimits, charged
 from newswire.keys import Keyspace
@@ -196,7 +196,7 @@ def test_a_rate_lets_through_what_it_says(rate: float, clock: Clock) -> None:
         try:
             limits.charge(None, "a", 1)
             passed += 1
-        except Problem:
+        except ProblemError:
             pass
     assert passed == pytest.approx(1000 + min(policy.quota, 2000), abs=2)
 
@@ -288,7 +288,7 @@ async def test_a_revoked_key_is_slowed_down_like_any_other(clock: Clock) -> None
     failures.failed("a", "Bearer x", "a")
     failures.check("a", KEY)
     failures.failed("a", KEY, "a")
-    with pytest.raises(Problem):
+    with pytest.raises(ProblemError):
         failures.check("a", KEY)
     failures.check("b", KEY)
     clock.now += 60
@@ -300,7 +300,7 @@ async def test_a_key_that_was_valid_long_ago_waits_its_turn(clock: Clock) -> Non
     failures.succeeded(KEY)
     clock.now += REMEMBERED_SECONDS + 1
     failures.failed("a", "Bearer x", "a")
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(ProblemError) as raised:
         failures.check("a", KEY)
     assert raised.value.headers["Retry-After"] == "60"
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from newswire.filters import Facts, Filter
+from newswire.filters import ArticleFeatures, Filter
 from newswire.text.analysis import (
     SEPARATOR,
     analysed_article,
@@ -22,7 +22,7 @@ from newswire.text.query import parse
 from newswire.text.query_matching import analysed, matches
 from tests.contract.spellings import QUERIES, articles
 
-FACTS = {article.id: Facts.of(article) for article in articles()}
+FACTS = {article.id: ArticleFeatures.of(article) for article in articles()}
 SIGNS = st.text(st.sampled_from("aé1 0-‑–'’.,/&#@+%$€_\u00ad\u00a0🚀🇫🇷ü東ー:=\ue000\ue001"), max_size=40)
 
 
@@ -63,7 +63,7 @@ def test_terms_are_never_cut_by_an_engine_and_never_a_filter_s_field(text: str, 
 @given(SIGNS)
 def test_a_text_is_found_by_each_of_its_pieces_and_the_piece_is_highlighted(text: str) -> None:
     text = text.replace("\ue001", "")
-    facts = Facts.of(articles()[0].model_copy(update={"text": text}))
+    facts = ArticleFeatures.of(articles()[0].model_copy(update={"text": text}))
     for piece in prepared(text).split():
         query = parse('"' + piece.replace("\ue001", " ") + '"')
         if query != parse('""'):

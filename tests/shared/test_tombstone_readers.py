@@ -8,12 +8,12 @@ from redis.asyncio import Redis
 from newswire.article import Tombstone
 from newswire.auth.registry import create_account, entitle_account
 from newswire.auth.tombstone_readers import digest_of, matching_entitlements, may_know
-from newswire.filters import Facts, Filter
+from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.storage.article_records import pack
 from tests.notify.conftest import published
 
-TOMBSTONE = Facts.of(
+TOMBSTONE = ArticleFeatures.of(
     Tombstone(id="a1", version=2, publisher="harbour-post", topics=["Ferries"], retracted_at="2026-02-03T04:05:06Z")
 )
 

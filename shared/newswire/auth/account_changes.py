@@ -2,9 +2,9 @@
 
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import changes_names
+from newswire.auth.accounts import account_change_keys
 from newswire.keys import Keyspace
-from newswire.messaging.change_feed import Changes
+from newswire.messaging.change_feed import ChangeFeed
 
 
 class AccountChanges:
@@ -14,7 +14,7 @@ class AccountChanges:
     """
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
-        self._changes = Changes(redis, *changes_names(keys))
+        self._changes = ChangeFeed(redis, *account_change_keys(keys))
 
     async def read(self, block_ms: int | None = None) -> set[str] | None:
         """Return the names of the accounts that changed since the last call; None: any may have, some news was missed.
@@ -23,10 +23,10 @@ class AccountChanges:
         """
         if block_ms is not None:
             await self._changes.wait(block_ms)
-        news = await self._changes.since()
+        news = await self._changes.read()
         if news is None:
-            self._changes.go_on(await self._changes.newest())
+            self._changes.advance_to(await self._changes.latest())
             return None
-        changed, place = news
-        self._changes.go_on(place)
+        changed, position = news
+        self._changes.advance_to(position)
         return {fields[b"account"].decode() for fields in changed}

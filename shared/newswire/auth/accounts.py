@@ -88,18 +88,18 @@ class CreatedKey:
     id: str
 
 
-class UnfitName(ValueError):
+class MalformedNameError(ValueError):
     """An account's name or a given token is not of the form it must have."""
 
 
-class AlikeName(UnfitName):
+class ConfusableNameError(MalformedNameError):
     """There is an account whose name differs from this one only in case, accents, width or what cannot be seen."""
 
     def __init__(self, name: str, taken: str) -> None:
         super().__init__(f"the name {name!r} is too like {taken!r}, which is another account's")
 
 
-class Disabled(ValueError):
+class AccountDisabledError(ValueError):
     """The account is disabled: it gets no new keys."""
 
 
@@ -111,13 +111,13 @@ def new_token() -> str:
 def check_account(name: str) -> str:
     """Return an account's name if it may be one: one printable line that does not begin with '-' (which excludes in filters)."""
     if not 1 <= len(name) <= LONGEST_ACCOUNT or name != " ".join(name.split()) or name.startswith("-"):
-        raise UnfitName(
+        raise MalformedNameError(
             f"an account's name is one line of 1 to {LONGEST_ACCOUNT} characters that does not begin with '-'"
         )
     if unfit := unfit_for_label(name):
-        raise UnfitName(f"an account's name must not hold {unfit}")
+        raise MalformedNameError(f"an account's name must not hold {unfit}")
     if not fold(name) or not says_something(name):
-        raise UnfitName("an account's name must hold a letter, a digit or a sign")
+        raise MalformedNameError("an account's name must hold a letter, a digit or a sign")
     return name
 
 
@@ -152,14 +152,15 @@ async def create_key(
     A given token (of the same form as all) is taken as it is, and may be given again.
 
     Raises:
-        UnfitName: no account may have this name, or the given token is of another form; `AlikeName` where another's is like it.
-        Disabled: the account is disabled.
+        MalformedNameError: the account name or the given token does not have the required form.
+        ConfusableNameError: the name is too similar to another account's.
+        AccountDisabledError: the account is disabled.
     """
     check_account(account)
     token = token or new_token()
     parts = _TOKEN.fullmatch(token)
     if parts is None:
-        raise UnfitName("a token has the form nw_<id>_<secret>")
+        raise MalformedNameError("a token has the form nw_<id>_<secret>")
     now = datetime.now(UTC)
     fields = {
         "scopes": ",".join(sorted(scopes)),
@@ -173,7 +174,7 @@ async def create_key(
     answer = await account_functions(redis, keys).call(
         "create_key",
         [
-            record_name(keys, parts[1]),
+            key_record(keys, parts[1]),
             keys.key("keys", "all"),
             keys.key("keys", "of", account),
             keys.key("account", account),
@@ -190,9 +191,9 @@ async def create_key(
         ],
     )
     if answer == b"DISABLED":
-        raise Disabled(f"the account {account!r} is disabled")
+        raise AccountDisabledError(f"the account {account!r} is disabled")
     if answer[:1] == [b"ALIKE"]:
-        raise AlikeName(account, answer[1].decode())
+        raise ConfusableNameError(account, answer[1].decode())
     if b"ACCOUNT" in answer:
         await audit.record(redis, keys, by, Act.ACCOUNT_CREATED, "account", account)
     if b"KEY" in answer:
@@ -223,7 +224,7 @@ async def _look_up(
 ) -> tuple[bytes | None, Caller | None]:
     """Return the hash of a key's secret, and who calls with it as long as it is valid."""
     known, account, scopes, expires, rate, quota, entitlement = await redis.hmget(
-        record_name(keys, key_id), "hash", "account", "scopes", "expires", "publish_rate", "daily_quota", "entitlement"
+        key_record(keys, key_id), "hash", "account", "scopes", "expires", "publish_rate", "daily_quota", "entitlement"
     )
     ends = int(expires) / 1000 if expires else None
     if not known or (ends is not None and ends <= (time.time() if now is None else now)):
@@ -253,7 +254,7 @@ def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], A
     return caller
 
 
-def acting(caller: Caller, request: Request) -> Actor:
+def request_actor(caller: Caller, request: Request) -> Actor:
     """Return who acts by a request, as the audit log names them."""
     return Actor(ActorType.KEY, caller.key_id, caller.account, request.client.host if request.client else None)
 
@@ -315,12 +316,12 @@ async def _bearer(request: Request, header: str, rechecked: bool) -> Caller | No
     return caller
 
 
-def record_name(keys: Keyspace, key_id: str) -> str:
+def key_record(keys: Keyspace, key_id: str) -> str:
     """Return the name of a key's record; it has a field ``hash`` as long as the key is valid."""
     return keys.key("key", key_id)
 
 
-def changes_names(keys: Keyspace) -> list[str]:
+def account_change_keys(keys: Keyspace) -> list[str]:
     """Return the names of the stream that tells whose account may read something else now, and of the count of its entries."""
     return [keys.key("accounts", "changes"), keys.key("accounts", "changed")]
 

@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from newswire.http.problems import Problem, problem
+from newswire.http.problems import ProblemError, problem
 from newswire.http.rate_limits import RatePolicy, TokenBuckets
 from newswire.observability import telemetry
 
@@ -52,7 +52,7 @@ class AuthenticationFailures:
         """Let a credential be looked up.
 
         Raises:
-            Problem: its network failed too often, and it was not valid a short while ago (429).
+            ProblemError: its network failed too often, and it was not valid a short while ago (429).
         """
         if not self._limited:
             return
@@ -88,7 +88,7 @@ class AuthenticationFailures:
         now = self._clock()
         return self._bursts_of_a_client.spend(client, 1, now).allowed and self._bursts.spend("", 1, now).allowed
 
-    def _too_many(self, seconds: int) -> Problem:
+    def _too_many(self, seconds: int) -> ProblemError:
         return problem(
             429,
             "too-many-failures",

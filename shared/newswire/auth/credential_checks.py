@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from newswire.auth.authentication_failures import WINDOW_SECONDS, AuthenticationFailures
 from newswire.http.client_address import client_address, client_of
-from newswire.http.problems import Problem
+from newswire.http.problems import ProblemError
 from newswire.keys import Keyspace
 from newswire.observability.audit import Act, Actor, ActorType, record
 
@@ -22,13 +22,13 @@ async def check_credential(request: Request, sent: str) -> None:
     """Let a credential of a request be looked up.
 
     Raises:
-        newswire.http.problems.Problem: 429, its network failed too often, and it was not valid a short while ago.
+        newswire.http.problems.ProblemError: 429, its network failed too often, and it was not valid a short while ago.
     """
     failures: AuthenticationFailures = request.app.state.authentication_failures
     client = client_of(request.scope)
     try:
         failures.check(client, sent)
-    except Problem:
+    except ProblemError:
         if failures.begins_burst(client):
             await _record_burst(request.app.state.redis, request.app.state.keys, client, client_address(request.scope))
         raise

@@ -7,7 +7,7 @@ import time
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.auth.accounts import account_functions, record_name
+from newswire.auth.accounts import account_functions, key_record
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire.storage.redis_functions import Call
@@ -55,7 +55,7 @@ class LastUses:
         if not writing:
             return
         calls: list[Call] = [
-            ("touch", [record_name(self._keys, key_id)], [used, int(SECONDS_BETWEEN_NOTES * 1000)])
+            ("touch", [key_record(self._keys, key_id)], [used, int(SECONDS_BETWEEN_NOTES * 1000)])
             for key_id, used in writing.items()
         ]
         for answer in await self._functions.call_all(calls):

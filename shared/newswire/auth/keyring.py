@@ -8,13 +8,13 @@ from redis.asyncio import Redis
 from newswire.auth.accounts import (
     CreatedKey,
     Scope,
+    account_change_keys,
     account_functions,
-    changes_names,
     digest,
+    key_record,
     milliseconds,
     new_token,
     read_scopes,
-    record_name,
 )
 from newswire.keys import Keyspace
 from newswire.observability import audit
@@ -50,13 +50,13 @@ class Key:
         return "disabled" if self.disabled else "valid"
 
 
-class NotRotated(Exception):
+class KeyRotationError(Exception):
     """A key could not be replaced; the message says why."""
 
 
 async def find_key(redis: "Redis", keys: Keyspace, key_id: str) -> Key | None:
     """Return a key, or None where there is none of this id."""
-    fields: dict[bytes, bytes] = await redis.hgetall(record_name(keys, key_id))
+    fields: dict[bytes, bytes] = await redis.hgetall(key_record(keys, key_id))
     return _key(fields) if fields else None
 
 
@@ -68,7 +68,7 @@ async def list_keys(
     ids = await redis.zrangebylex(index, f"({after}" if after else "-", "+", 0, -1 if limit is None else limit)
     async with redis.pipeline(transaction=False) as pipe:
         for key_id in ids:
-            pipe.hgetall(record_name(keys, key_id.decode()))
+            pipe.hgetall(key_record(keys, key_id.decode()))
         records = await pipe.execute()
     return [_key(record) for record in records if record]
 
@@ -88,10 +88,10 @@ async def rotate_key(
     Unless told otherwise, the new one lives as long as the old one was given. Return None where there is no such key.
 
     Raises:
-        NotRotated: the key is worthless already, or was replaced before.
+        KeyRotationError: the key is worthless already, or was replaced before.
     """
     now = now or datetime.now(UTC)
-    account = await redis.hget(record_name(keys, key_id), "account")
+    account = await redis.hget(key_record(keys, key_id), "account")
     if account is None:
         return None
     token = new_token()
@@ -105,11 +105,11 @@ async def rotate_key(
     status, *rest = await account_functions(redis, keys).call(
         "rotate_key",
         [
-            record_name(keys, key_id),
-            record_name(keys, new_id),
+            key_record(keys, key_id),
+            key_record(keys, new_id),
             keys.key("keys", "all"),
             keys.key("keys", "of", account.decode()),
-            *changes_names(keys),
+            *account_change_keys(keys),
         ],
         [
             new_id,
@@ -125,9 +125,9 @@ async def rotate_key(
             await audit.record(redis, keys, by, Act.KEY_ROTATED, "key", key_id, **details)
             return CreatedKey(token, new_id)
         case b"REPLACED":
-            raise NotRotated(f"it was replaced by {rest[0].decode()} before")
+            raise KeyRotationError(f"it was replaced by {rest[0].decode()} before")
         case b"WORTHLESS":
-            raise NotRotated("it is not valid any more; create a new key instead")
+            raise KeyRotationError("it is not valid any more; create a new key instead")
         case _:
             return None
 
@@ -135,10 +135,10 @@ async def rotate_key(
 async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str, *, by: Actor = COMMAND_LINE) -> bool:
     """Make a key worthless at once; its record remains. Return whether there was such a key."""
     now = datetime.now(UTC).isoformat()
-    names = [record_name(keys, key_id), *changes_names(keys)]
+    names = [key_record(keys, key_id), *account_change_keys(keys)]
     found = bool(await account_functions(redis, keys).call("revoke_key", names, [now]))
     if found:
-        account = await redis.hget(record_name(keys, key_id), "account")
+        account = await redis.hget(key_record(keys, key_id), "account")
         await audit.record(redis, keys, by, Act.KEY_REVOKED, "key", key_id, account=account.decode())
     return found
 

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from redis.asyncio import Redis
 
 from newswire.auth.accounts import (
-    AlikeName,
+    ConfusableNameError,
+    account_change_keys,
     account_functions,
-    changes_names,
     check_account,
     index_account_names,
+    key_record,
     milliseconds,
     read_entitlement,
-    record_name,
 )
 from newswire.filters import Filter
 from newswire.keys import INGEST_SCHEMA, Keyspace
@@ -45,7 +45,7 @@ async def create_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
     """Make an account, as its first key would; return whether it is new.
 
     Raises:
-        UnfitName: no account may have this name; `newswire.auth.accounts.AlikeName` where another's is like it.
+        MalformedNameError: no account may have this name; `newswire.auth.accounts.ConfusableNameError` where another's is like it.
     """
     check_account(name)
     await index_account_names(redis, keys, name)
@@ -53,7 +53,7 @@ async def create_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
     arguments: list[str | int] = [name, datetime.now(UTC).isoformat(), INGEST_SCHEMA, fold(name)]
     answer = await account_functions(redis, keys).call("create_account", names, arguments)
     if isinstance(answer, bytes):
-        raise AlikeName(name, answer.decode())
+        raise ConfusableNameError(name, answer.decode())
     new = bool(answer)
     if new:
         await audit.record(redis, keys, by, Act.ACCOUNT_CREATED, "account", name)
@@ -139,8 +139,8 @@ async def enable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
 
 async def _change(redis: "Redis", keys: Keyspace, name: str, fields: Mapping[str, str]) -> bool:
     changes = [part for pair in fields.items() for part in pair]
-    names = [_record(keys, name), keys.key("keys", "of", name), *changes_names(keys)]
-    return bool(await account_functions(redis, keys).call("limit", names, [record_name(keys, ""), *changes]))
+    names = [_record(keys, name), keys.key("keys", "of", name), *account_change_keys(keys)]
+    return bool(await account_functions(redis, keys).call("limit", names, [key_record(keys, ""), *changes]))
 
 
 def _record(keys: Keyspace, name: str) -> str:

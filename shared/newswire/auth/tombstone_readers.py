@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from newswire.auth.accounts import read_entitlement
 from newswire.events import ArticlePublished
-from newswire.filters import Facts, Filter
+from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.storage.article_records import version_documents
 
@@ -49,7 +49,7 @@ async def read_readers(redis: "Redis", keys: Keyspace, retracted: Sequence[tuple
     return [frozenset((noted or b"").decode().split()) for noted in found]
 
 
-def may_know(entitlement: Filter | None, tombstone: Facts, readers: frozenset[str]) -> bool:
+def may_know(entitlement: Filter | None, tombstone: ArticleFeatures, readers: frozenset[str]) -> bool:
     """Return whether a reader may learn of a retraction. What cannot be decided any more is not told."""
     if entitlement is None or digest_of(entitlement) in readers:
         return True
@@ -72,6 +72,6 @@ async def _entitlements(redis: "Redis", keys: Keyspace) -> list[Filter]:
 
 
 def _matching(entitlements: Sequence[Filter], documents: Sequence[bytes]) -> str:
-    versions = [Facts.of(ArticlePublished.model_validate_json(document)) for document in documents]
+    versions = [ArticleFeatures.of(ArticlePublished.model_validate_json(document)) for document in documents]
     matching = [each for each in entitlements if any(each.matches(version) for version in versions)]
     return " ".join(sorted({digest_of(each) for each in matching}))

@@ -85,7 +85,7 @@ def summary(checks: Mapping[str, str | None], status: str, **more: object) -> di
     """Answer that all is well; each check is None where it is, else the reason why not.
 
     Raises:
-        Problem: something is not well (503); the detail names what and why.
+        ProblemError: something is not well (503); the detail names what and why.
     """
     why = {name: redact(trouble) for name, trouble in checks.items() if trouble}
     told = {"checks": {name: why.get(name, "ok") for name in checks}} | more

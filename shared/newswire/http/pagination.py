@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from newswire.auth.accounts import Caller
 from newswire.auth.signed_tokens import ExpiredTokenError, ForeignTokenError, InvalidTokenError, Purpose, SignedTokens
-from newswire.http.problems import FieldError, Problem, problem
+from newswire.http.problems import FieldError, ProblemError, problem
 
 _PLACE = re.compile(r"([0-9]{1,15})-([0-9a-z_]{1,80})")
 LIFETIME = 24 * 3600.0
@@ -19,15 +19,15 @@ _NOT_BOUND = ("cursor", "limit")
 
 DATE_TIME = {"type": "string", "format": "date-time"}
 
-PAGE = 50
-LARGEST_PAGE = 100
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 100
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "account": {"description": "Only those of this account.", "schema": {"type": "string"}},
     "cursor": {"description": "The `next_cursor` of the page before.", "schema": {"type": "string", "minLength": 1}},
     "limit": {
         "description": "How many to answer at most.",
-        "schema": {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE},
+        "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
     },
 }
 
@@ -63,11 +63,11 @@ async def next_cursor(request: Request, caller: Caller | None, position: str | N
     )
 
 
-async def position_sent(request: Request, caller: Caller | None) -> str | None:
+async def requested_position(request: Request, caller: Caller | None) -> str | None:
     """Return the position in the cursor that was sent; None where none was.
 
     Raises:
-        newswire.http.problems.Problem: 400 for what `next_cursor` did not make for this list and caller, 410 where it is too old.
+        newswire.http.problems.ProblemError: 400 for a cursor of another list or caller, 410 for one that is too old.
     """
     sent = request.query_params.get("cursor")
     if sent is None:
@@ -79,7 +79,7 @@ async def position_sent(request: Request, caller: Caller | None) -> str | None:
         raise cursor_refused(error) from None
 
 
-def cursor_refused(error: InvalidTokenError, field: str = "cursor") -> Problem:
+def cursor_refused(error: InvalidTokenError, field: str = "cursor") -> ProblemError:
     """Return the problem of a cursor that leads nowhere: 410 where it is too old, else 400."""
     if isinstance(error, ExpiredTokenError):
         return cursor_expired()
@@ -95,21 +95,21 @@ def cursor_refused(error: InvalidTokenError, field: str = "cursor") -> Problem:
     return problem(400, "invalid-cursor", detail, title="Invalid cursor", errors=[FieldError(field, what, fix)])
 
 
-def cursor_expired() -> Problem:
+def cursor_expired() -> ProblemError:
     """The page that a cursor leads to can no longer be given (410)."""
     return problem(410, "cursor-expired", "this cursor has expired; begin again with the first page")
 
 
-def place_after(moment: datetime, identity: str) -> str:
+def list_position(moment: datetime, identity: str) -> str:
     """Return the position behind one item of a list in the order of time."""
     return f"{round(moment.timestamp() * 1000)}-{identity}"
 
 
-def place_of(position: str | None) -> tuple[int, str] | None:
-    """Read a position that `place_after` made: the time in ms since the epoch, and the id.
+def parse_list_position(position: str | None) -> tuple[int, str] | None:
+    """Read a position that `list_position` made: the time in ms since the epoch, and the id.
 
     Raises:
-        newswire.http.problems.Problem: 400 for what was not made there.
+        newswire.http.problems.ProblemError: 400 for what was not made there.
     """
     if position is None:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from newswire.http.problems import FieldError, Problem, invalid, problem
+from newswire.http.problems import FieldError, ProblemError, invalid, problem
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _DOCUMENTED_TAG = r'(W/)?"[!#-~]*"'
@@ -27,7 +27,7 @@ ONLY_IF_NEW = parameter("If-None-Match", "`*`: only if there is no such thing ye
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class Preconditions:
     """What a writing request demands of the state it meets; None demands nothing, "*" any state at all."""
 
     match: frozenset[str] | None = None
@@ -36,11 +36,11 @@ class Conditions:
     """Whether a change without ``If-Match`` is refused."""
 
     @classmethod
-    def of(cls, request: Request, *, must_match: bool = False) -> "Conditions":
+    def of(cls, request: Request, *, must_match: bool = False) -> "Preconditions":
         """Read the conditions of a request.
 
         Raises:
-            newswire.http.problems.Problem: 422 for what is no ETag.
+            newswire.http.problems.ProblemError: 422 for what is no ETag.
         """
         return cls(_tags(request, "If-Match"), _tags(request, "If-None-Match"), must_match)
 
@@ -48,7 +48,7 @@ class Conditions:
         """Hold the state of what is there, None where nothing is, against what was demanded.
 
         Raises:
-            newswire.http.problems.Problem: 412 where it is another state, 428 where one should have been named.
+            newswire.http.problems.ProblemError: 412 where it is another state, 428 where one should have been named.
         """
         tag = etag(state) if state is not None else None
         if tag is not None and self.must_match and self.match is None:
@@ -85,7 +85,7 @@ def _tags(request: Request, name: str) -> frozenset[str] | None:
     return frozenset(re.findall(_TAG, line))
 
 
-def _failed(name: str, tag: str | None, what: str) -> Problem:
+def _failed(name: str, tag: str | None, what: str) -> ProblemError:
     found = f"the {what} is in state {tag}" if tag else f"there is no such {what}"
     error = FieldError(name, f"does not hold: {found}", f"read the {what} again, and decide anew")
     return problem(412, "precondition-failed", f"{name} does not hold: {found}; nothing was written", errors=[error])

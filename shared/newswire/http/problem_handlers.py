@@ -14,7 +14,7 @@ from starlette.responses import Response
 from newswire.concurrency.offload import OffloadError
 from newswire.http.problems import (
     REDIS_AWAY,
-    Problem,
+    ProblemError,
     from_http_exception,
     invalid_document,
     overloaded,
@@ -30,7 +30,7 @@ def install(app: FastAPI) -> None:
     """Make an app answer every error as a problem document."""
 
     async def on_problem(_request: Request, error: Any) -> Response:
-        return cast("Problem", error).response()
+        return cast("ProblemError", error).response()
 
     async def on_validation(_request: Request, error: Any) -> Response:
         errors = cast("RequestValidationError", error).errors()
@@ -59,7 +59,7 @@ def install(app: FastAPI) -> None:
     async def on_anything(request: Request, error: Exception) -> Response:
         return unexpected(request.method, request.url.path, error).response()
 
-    app.add_exception_handler(Problem, on_problem)
+    app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
     for away in REDIS_AWAY:

@@ -40,7 +40,7 @@ class FieldError:
     fix: str
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     """Raised anywhere in a request; answered as ``application/problem+json``."""
 
     def __init__(
@@ -97,17 +97,17 @@ def _encodable(value: Any) -> Any:
     return value
 
 
-def problem(status: int, name: str, detail: str, *, title: str | None = None, **more: Any) -> Problem:
+def problem(status: int, name: str, detail: str, *, title: str | None = None, **more: Any) -> ProblemError:
     """Make a problem of a named kind; its ``type`` is that of `newswire.http.problem_types`."""
-    return Problem(status, title or HTTPStatus(status).phrase, detail, type=problem_type(name), **more)
+    return ProblemError(status, title or HTTPStatus(status).phrase, detail, type=problem_type(name), **more)
 
 
-def invalid(field: str, what: str, fix: str) -> Problem:
+def invalid(field: str, what: str, fix: str) -> ProblemError:
     """One field is wrong (422)."""
     return invalid_fields([FieldError(field, what, fix)])
 
 
-def invalid_fields(errors: Sequence[FieldError]) -> Problem:
+def invalid_fields(errors: Sequence[FieldError]) -> ProblemError:
     """Several fields are wrong (422)."""
     first = errors[0]
     rest = f" (and {len(errors) - 1} more, see 'errors')" if len(errors) > 1 else ""
@@ -115,20 +115,20 @@ def invalid_fields(errors: Sequence[FieldError]) -> Problem:
     return problem(422, "invalid", detail, title="Invalid content", errors=errors[:MOST_ERRORS])
 
 
-def malformed(field: str, what: str, fix: str) -> Problem:
+def malformed(field: str, what: str, fix: str) -> ProblemError:
     """The request cannot be read at all (400)."""
     return problem(
         400, "malformed", f"{field}: {what}", title="Malformed request", errors=[FieldError(field, what, fix)]
     )
 
 
-def unauthorised(detail: str, *, challenge: str = 'Bearer realm="newswire"') -> Problem:
+def unauthorised(detail: str, *, challenge: str = 'Bearer realm="newswire"') -> ProblemError:
     """No valid key was sent (401)."""
     error = FieldError("Authorization", detail, "send 'Authorization: Bearer nw_…' with a key of your account")
     return problem(401, "unauthorised", detail, errors=[error], headers={"WWW-Authenticate": challenge})
 
 
-def forbidden(*scopes: str) -> Problem:
+def forbidden(*scopes: str) -> ProblemError:
     """The key is valid, but lacks the scope, or any one of these (403)."""
     named = " or ".join(f"'{scope}'" for scope in scopes)
     detail = f"this key lacks the scope {named}"
@@ -137,35 +137,35 @@ def forbidden(*scopes: str) -> Problem:
     return problem(403, "forbidden", detail, errors=[error], headers={"WWW-Authenticate": challenge})
 
 
-def not_found(what: str) -> Problem:
+def not_found(what: str) -> ProblemError:
     """There is no such thing, or none that the caller may know of (404)."""
     return problem(404, "not-found", f"there is no such {what}")
 
 
-def gone(what: str) -> Problem:
+def gone(what: str) -> ProblemError:
     """It was there and was withdrawn (410)."""
     return problem(410, "gone", f"this {what} has been withdrawn")
 
 
-def too_large(limit: int) -> Problem:
+def too_large(limit: int) -> ProblemError:
     """The body is over the limit (413)."""
     detail = f"the body is larger than {limit:,} bytes"
     return problem(413, "too-large", detail, errors=[FieldError("body", detail, f"send at most {limit:,} bytes")])
 
 
-def unsupported_media_type(detail: str, *accepted: str) -> Problem:
+def unsupported_media_type(detail: str, *accepted: str) -> ProblemError:
     """The body is of a type that this address does not read (415)."""
     named = " or ".join(f"'{media_type}'" for media_type in accepted)
     error = FieldError("Content-Type", detail, f"send {named} in UTF-8")
     return problem(415, "unsupported-media-type", detail, errors=[error], headers={"Accept": ", ".join(accepted)})
 
 
-def unavailable(detail: str, *, retry_after: int = 1) -> Problem:
+def unavailable(detail: str, *, retry_after: int = 1) -> ProblemError:
     """A dependency is down for the moment (503)."""
     return problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
 
 
-def overloaded() -> Problem:
+def overloaded() -> ProblemError:
     """There is more processor-bound work than can be done in time (503)."""
     return problem(
         503,
@@ -176,19 +176,19 @@ def overloaded() -> Problem:
     )
 
 
-def redis_away() -> Problem:
+def redis_away() -> ProblemError:
     """Redis takes no requests for the moment (503)."""
     return unavailable(
         "the store takes no requests at the moment; send this one again, with the same Idempotency-Key if it had one"
     )
 
 
-def from_validation_error(error: ValidationError, model: type[BaseModel] | None = None) -> Problem:
+def from_validation_error(error: ValidationError, model: type[BaseModel] | None = None) -> ProblemError:
     """Tell a client what pydantic found wrong with what it sent."""
     return invalid_document(error.errors(include_url=False, include_input=False), model)
 
 
-def invalid_document(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Problem:
+def invalid_document(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None = None) -> ProblemError:
     """Explain the first errors only: a document of 1 MiB can hold 100,000 of them, and looking for what each name was meant to be
     takes its time."""
     found = invalid_fields(list(field_errors(errors[:MOST_ERRORS], model)))
@@ -268,7 +268,7 @@ def _members(model: type[BaseModel] | None) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def from_http_exception(error: HTTPException) -> Problem:
+def from_http_exception(error: HTTPException) -> ProblemError:
     """Say what the framework said (no such path, wrong method) in our form."""
     details = {404: "there is nothing at this address", 405: "this address does not answer to this method"}
     detail = details.get(error.status_code, str(error.detail))
@@ -277,7 +277,7 @@ def from_http_exception(error: HTTPException) -> Problem:
     return problem(error.status_code, name, detail, headers=dict(error.headers or {}))
 
 
-def unexpected(method: str, path: str, error: BaseException) -> Problem:
+def unexpected(method: str, path: str, error: BaseException) -> ProblemError:
     """Log an error that nobody foresaw, and say no more than that it happened (500)."""
     log.error("unexpected error", exc_info=error, extra={"method": method, "path": path})
     return problem(500, "unexpected", "something went wrong on our side; the request may be sent again")

@@ -60,7 +60,7 @@ class ReadLimits:
         """Take a cost off what a caller may read, and return the headers that tell what is left.
 
         Raises:
-            Problem: the key or the address has read as much as it may for now (429).
+            ProblemError: the key or the address has read as much as it may for now (429).
         """
         what, name = _whose(caller, client)
         buckets = self._rates[what]
@@ -79,7 +79,7 @@ class ReadLimits:
         Return what is to be called with the bytes of the answer when it is over, and whether it had to wait.
 
         Raises:
-            Problem: the key or the address has as many under way as it may (429), or its turn did not come (503).
+            ProblemError: the key or the address has as many under way as it may (429), or its turn did not come (503).
         """
         what, name = _whose(caller, client)
         most = self._most_at_once[what]
@@ -134,7 +134,7 @@ async def charge_request(request: Request, caller: Caller | None, cost: Cost, *,
     """Take off what a request costs. A lasting one, such as a live stream, does not count as under way.
 
     Raises:
-        Problem: that is more than is left (429), or its turn did not come (503).
+        ProblemError: that is more than is left (429), or its turn did not come (503).
         ClientDisconnect: the client left while it waited.
     """
     limits: ReadLimits = request.app.state.read_limits

@@ -17,7 +17,7 @@ from newswire.http.problems import (
     LONGEST_NAME,
     ROOT_FIELD,
     FieldError,
-    Problem,
+    ProblemError,
     from_validation_error,
     invalid,
     invalid_fields,
@@ -26,13 +26,13 @@ from newswire.http.problems import (
     unsupported_media_type,
 )
 
-LIMIT = 1024 * 1024
+MAX_BODY_BYTES = 1024 * 1024
 MAX_VALUES = 2_000
 """Members and array items of a JSON document together, at all depths. Each that is unknown or unfit becomes an error of its own,
 and 10,000 of them take up to 0.1 s. An article of 50 authors and topics and the shortest metadata has no more than 1,000."""
 _HOLDERS = (dict, list)
 JSON = "application/json"
-ONCE = ("Authorization", "Content-Type", "Idempotency-Key")
+SINGLE_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key")
 
 _TRAILING_NAME = re.compile(r"\{(\w+):path\}$")
 """The end of a route whose last part is an identifier that may hold slashes."""
@@ -42,7 +42,7 @@ Params = TypeVar("Params", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Sent(Generic[Model]):
+class ParsedBody(Generic[Model]):
     """A request body: what it means, and the members exactly as they were sent."""
 
     model: Model
@@ -54,23 +54,23 @@ class Sent(Generic[Model]):
 
 
 def json_body(
-    model: type[Model], limit: int = LIMIT, *, media_types: tuple[str, ...] = (JSON,), optional: bool = False
-) -> Callable[[Request], Awaitable[Sent[Model]]]:
+    model: type[Model], limit: int = MAX_BODY_BYTES, *, media_types: tuple[str, ...] = (JSON,), optional: bool = False
+) -> Callable[[Request], Awaitable[ParsedBody[Model]]]:
     """Make the dependency that reads a JSON body into a model. Declare it after the one that checks the caller.
 
     An optional body may be absent: that reads as ``{}``. No query parameter is known beside a body (422).
     """
 
-    async def read(request: Request) -> Sent[Model]:
+    async def read(request: Request) -> ParsedBody[Model]:
         if optional and not _announces_body(request):
             await no_parameters(request)
-            return Sent(model(), {})
+            return ParsedBody(model(), {})
         check_media_type(request, *media_types)
         body = await read_body(request, limit)
         check_single_headers(request)
         raw = parse_json(body)
         check_address(request)
-        return understood(raw, model)
+        return validate_body(raw, model)
 
     read.body_model = model  # type: ignore[attr-defined]
     read.body_limit = limit  # type: ignore[attr-defined]
@@ -79,11 +79,11 @@ def json_body(
     return read
 
 
-def understood(raw: Any, model: type[Model]) -> Sent[Model]:
+def validate_body(raw: Any, model: type[Model]) -> ParsedBody[Model]:
     """Read parsed JSON into a model; what does not fit is 422."""
     _check_values(raw)
     try:
-        return Sent(model.model_validate(raw), raw)
+        return ParsedBody(model.model_validate(raw), raw)
     except ValidationError as error:
         raise from_validation_error(error, model) from None
     except RecursionError:
@@ -116,8 +116,8 @@ def check_address(request: Request) -> None:
     if not query:
         return
     try:
-        scalar_params(request.query_params, ())
-    except Problem as refused:
+        parse_scalar_params(request.query_params, ())
+    except ProblemError as refused:
         errors = refused.errors
     else:
         errors = (FieldError("query", "is not empty", "leave out what follows '?'"),)
@@ -131,7 +131,7 @@ def check_address(request: Request) -> None:
 
 def check_single_headers(request: Request) -> None:
     """Refuse two `Authorization`, `Content-Type` or `Idempotency-Key` headers (400)."""
-    for name in ONCE:
+    for name in SINGLE_HEADERS:
         if len(request.headers.getlist(name)) > 1:
             raise malformed(name, "was sent more than once", "send this header once")
 
@@ -154,7 +154,7 @@ def check_media_type(request: Request, *accepted: str) -> None:
         raise unsupported_media_type(f"the content coding '{coding[:100]}' is not read here", *accepted)
 
 
-async def read_body(request: Request, limit: int = LIMIT) -> bytes:
+async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     """Read the whole body, and no more than the limit of it (413)."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > limit:
@@ -215,7 +215,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
 
 
-def _too_deep() -> Problem:
+def _too_deep() -> ProblemError:
     return malformed("body", "is nested too deeply", "send a flatter document")
 
 
@@ -223,7 +223,9 @@ def _announces_body(request: Request) -> bool:
     return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
-def scalar_params(params: QueryParams, scalars: Collection[str], repeatable: Collection[str] = ()) -> Mapping[str, str]:
+def parse_scalar_params(
+    params: QueryParams, scalars: Collection[str], repeatable: Collection[str] = ()
+) -> Mapping[str, str]:
     """Return the scalar query parameters; an unknown one, or a scalar given twice, is 422."""
     known = sorted({*scalars, *repeatable})
     errors: list[FieldError] = []
@@ -252,9 +254,9 @@ def query_params(model: type[Params]) -> Callable[[Request], Awaitable[Params]]:
 
     async def read(request: Request) -> Params:
         sent = request.query_params
-        found: dict[str, Any] = dict(scalar_params(sent, scalars, repeatable))
+        found: dict[str, Any] = dict(parse_scalar_params(sent, scalars, repeatable))
         found |= {name: sent.getlist(name) for name in repeatable if name in sent}
-        return understood(found, model).model
+        return validate_body(found, model).model
 
     read.query_model = model  # type: ignore[attr-defined]
     return read

@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from newswire.http.connection_limits import Connections, Phase
 from newswire.http.pipelining import OrderedProtocol
-from newswire.http.problems import Problem, problem
+from newswire.http.problems import ProblemError, problem
 
 MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
@@ -38,8 +38,8 @@ _FRAMING_ALLOWED = 64 * 1024
 _CONNECTION = "newswire.connection"
 
 
-class _LimitExceeded(Exception):
-    def __init__(self, reason: str, refusal: Problem) -> None:
+class _LimitExceededError(Exception):
+    def __init__(self, reason: str, refusal: ProblemError) -> None:
         super().__init__(reason)
         self.reason = reason
         self.refusal = refusal
@@ -76,7 +76,7 @@ class BoundedProtocol(OrderedProtocol):
         self._discarded = 0
         self._credit = 0.0
         self._unsent = 0
-        self._exceeded: _LimitExceeded | None = None
+        self._exceeded: _LimitExceededError | None = None
 
     @property
     def phase(self) -> Phase:
@@ -279,8 +279,8 @@ class BoundedProtocol(OrderedProtocol):
         # The answer is kept as a whole until its end has been read.
         self.limits.hold(self, max(unsent, self.held) if unsent else 0)
 
-    def _exceed(self, reason: str, refusal: Problem) -> None:
-        self._exceeded = _LimitExceeded(reason, refusal)
+    def _exceed(self, reason: str, refusal: ProblemError) -> None:
+        self._exceeded = _LimitExceededError(reason, refusal)
         raise self._exceeded
 
     def _discard(self, size: int) -> None:
@@ -292,7 +292,7 @@ class BoundedProtocol(OrderedProtocol):
         self.limits.count(reason)
         self.drop()
 
-    def _refuse(self, reason: str, refusal: Problem) -> None:
+    def _refuse(self, reason: str, refusal: ProblemError) -> None:
         """Answer with a problem and close, or only close where earlier answers on this connection must go first."""
         self.limits.count(reason)
         if self.transport.is_closing():
@@ -327,7 +327,7 @@ def mark_live(scope: Scope) -> None:
         connection.limits.hold(connection, 0)
 
 
-def _written(refusal: Problem, headers: list[tuple[bytes, bytes]]) -> bytes:
+def _written(refusal: ProblemError, headers: list[tuple[bytes, bytes]]) -> bytes:
     response = refusal.response()
     lines = [*headers, *response.raw_headers, (b"x-content-type-options", b"nosniff"), (b"connection", b"close")]
     head = b"".join(b"%b: %b\r\n" % line for line in lines)
@@ -335,15 +335,15 @@ def _written(refusal: Problem, headers: list[tuple[bytes, bytes]]) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (refusal.status, phrase, head, bytes(response.body))
 
 
-def _head_too_large(why: str) -> Problem:
+def _head_too_large(why: str) -> ProblemError:
     return problem(431, "headers-too-large", f"the request line and the headers are too large: {why}")
 
 
-def _late(what: str) -> Problem:
+def _late(what: str) -> ProblemError:
     return problem(408, "request-timeout", f"{what} did not come in time")
 
 
-def _refusal_of_connection(limit: str) -> Problem:
+def _refusal_of_connection(limit: str) -> ProblemError:
     if limit == "connections_per_address":
         detail = "this address has as many busy connections open as it may have; close one first"
         return problem(429, "too-many-connections", detail, headers={"Retry-After": "1"})

@@ -9,7 +9,7 @@ from typing import Any, Self
 from faststream.redis.message import RedisBatchStreamMessage
 
 from newswire.concurrency.loop_turns import LoopTurns
-from newswire.events import FIELD, PoisonEntry, UnknownType, decode
+from newswire.events import FIELD, PoisonEntryError, UnknownEventTypeError, decode
 from newswire.messaging.group_member import DeadEntry, GroupMember
 from newswire.messaging.messages import Message, milliseconds_of, subject_of
 from newswire.observability import telemetry
@@ -75,9 +75,9 @@ def batch_parser(member: GroupMember) -> Callable[[Mapping[str, Any]], Awaitable
                 continue
             try:
                 batch.body.append(Message(entry_id, *decode(fields), entry_id in batch.redelivered))
-            except PoisonEntry as error:
+            except PoisonEntryError as error:
                 batch.rejected[entry_id] = str(error)
-            except UnknownType as error:
+            except UnknownEventTypeError as error:
                 telemetry.skipped.labels(member.group.name).inc()
                 log.info("event of an unknown type skipped", extra={"group": member.group.name, "type": str(error)})
         return batch

@@ -15,45 +15,45 @@ Fields: TypeAlias = dict[bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FeedPosition:
     """Behind a change: its number, and its entry."""
 
     count: int
     after: str
 
 
-class Changes:
-    """One reader's place on such a stream; it is moved by `go_on` alone, so that what was read and not done is read again."""
+class ChangeFeed:
+    """One reader's place on such a stream; it is moved by `advance_to` alone, so that what was read and not done is read again."""
 
     def __init__(self, redis: "Redis", stream: str, counter: str) -> None:
-        self.place: Place | None = None
+        self.position: FeedPosition | None = None
         """None: nothing is known yet."""
         self._redis = redis
         self._stream = stream
         self._counter = counter
 
-    def go_on(self, place: Place) -> None:
+    def advance_to(self, position: FeedPosition) -> None:
         """Read on from a place."""
-        self.place = place
+        self.position = position
 
-    async def newest(self) -> Place:
+    async def latest(self) -> FeedPosition:
         """Return the place behind the last change: to be asked for before what it tells of is read as a whole."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.xrevrange(self._stream, count=1)
             pipe.get(self._counter)
-            newest, counter = await pipe.execute()
-        return Place(int(counter or 0), newest[0][0].decode() if newest else "0-0")
+            latest, counter = await pipe.execute()
+        return FeedPosition(int(counter or 0), latest[0][0].decode() if latest else "0-0")
 
     async def wait(self, block_ms: int) -> None:
         """Wait so long at the most for a change to come."""
-        if self.place is not None:
-            await self._redis.xread({self._stream: self.place.after}, count=1, block=block_ms)
+        if self.position is not None:
+            await self._redis.xread({self._stream: self.position.after}, count=1, block=block_ms)
 
-    async def since(self) -> tuple[list[Fields], Place] | None:
+    async def read(self) -> tuple[list[Fields], FeedPosition] | None:
         """Return all changes after the place, and the place behind them; None: some were missed, or there is no place yet."""
-        if self.place is None:
+        if self.position is None:
             return None
-        count, after = self.place.count, self.place.after
+        count, after = self.position.count, self.position.after
         found: list[Fields] = []
         while True:
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -67,6 +67,6 @@ class Changes:
                 count, after = count + 1, entry_id.decode()
                 found.append(fields)
             if count == int(counter or 0):
-                return found, Place(count, after)
+                return found, FeedPosition(count, after)
             if len(entries) < PAGE:
                 return None

@@ -31,7 +31,7 @@ class DeadLetter:
     data: bytes
 
 
-class NotRetried(Exception):
+class DeadLetterRetryError(Exception):
     """A dead letter could not be tried again; the message says why."""
 
 
@@ -68,8 +68,8 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, mend
     Every group of that stream gets the new entry; they are idempotent, and those that handled the event before change nothing.
 
     Raises:
-        NotRetried: no such dead letter, its entry cannot be put back as it was, or its article has been retracted.
-        newswire.events.PoisonEntry: the mended data is no event either.
+        DeadLetterRetryError: no such dead letter, its entry cannot be put back as it was, or its article has been retracted.
+        newswire.events.PoisonEntryError: the mended data is no event either.
     """
     if mended is not None:
         decode({FIELD.encode(): mended})
@@ -92,11 +92,11 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, mend
         case b"OK":
             return str(rest[0].decode())
         case b"MISSING":
-            raise NotRetried(f"no dead letter {letter_id} in group {group}")
+            raise DeadLetterRetryError(f"no dead letter {letter_id} in group {group}")
         case b"RETRACTED":
-            raise NotRetried("its article has been retracted; the dead letter is gone")
+            raise DeadLetterRetryError("its article has been retracted; the dead letter is gone")
         case _:
-            raise NotRetried("the entry had no data field; send the event as it should be")
+            raise DeadLetterRetryError("the entry had no data field; send the event as it should be")
 
 
 async def drop(redis: "Redis", keys: Keyspace, group: str, letter_id: str) -> bool:

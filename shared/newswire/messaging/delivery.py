@@ -8,7 +8,7 @@ from redis.exceptions import RedisError
 
 from newswire.messaging.batches import EventBatch
 from newswire.messaging.group_member import TooManyRejectedError, is_group_lost
-from newswire.messaging.messages import DependencyUnavailable, RejectedMessages
+from newswire.messaging.messages import DependencyUnavailableError, RejectedMessagesError
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,9 @@ class AtLeastOnceMiddleware(BaseMiddleware):
                     await call_next(batch)
                 member.backoff_reason = None
                 return {}
-            except RejectedMessages as error:
+            except RejectedMessagesError as error:
                 return error.reasons
-            except (DependencyUnavailable, RedisError, OSError) as error:
+            except (DependencyUnavailableError, RedisError, OSError) as error:
                 if is_group_lost(error) or await member.back_off(str(error) or repr(error), failures):
                     return None
                 failures += 1

@@ -23,7 +23,7 @@ class Message:
 Messages = Sequence[Message]
 
 
-class RejectedMessages(Exception):
+class RejectedMessagesError(Exception):
     """Raised by a handler that handled its batch except for the entries in ``reasons`` (entry id → why)."""
 
     def __init__(self, reasons: dict[str, str]) -> None:
@@ -31,7 +31,7 @@ class RejectedMessages(Exception):
         self.reasons = reasons
 
 
-class DependencyUnavailable(Exception):
+class DependencyUnavailableError(Exception):
     """Raised by a handler while a dependency is down: the same batch is delivered again after a pause."""
 
 

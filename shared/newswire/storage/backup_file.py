@@ -16,7 +16,7 @@ LEVEL = 6
 Record = dict[str, Any]
 
 
-class Unreadable(Exception):
+class BackupUnreadableError(Exception):
     """The file is no backup, or not a whole one; the message says what is wrong with it."""
 
 
@@ -60,14 +60,14 @@ def read_archive(path: Path) -> tuple[Record, Iterator[Record]]:
     """Return the header of a backup, and its records.
 
     Raises:
-        Unreadable: it is no backup that this release reads; while the records are read: it is spoilt or not whole.
+        BackupUnreadableError: it is no backup that this release reads; while the records are read: it is spoilt or not whole.
     """
     lines = _lines(path)
     header = next(lines, {})
     if header.get("newswire") != "backup":
-        raise Unreadable(f"{path} is no backup of Newswire")
+        raise BackupUnreadableError(f"{path} is no backup of Newswire")
     if header["format"] != FORMAT:
-        raise Unreadable(f"{path} has the format {header['format']}, this release reads {FORMAT}")
+        raise BackupUnreadableError(f"{path} has the format {header['format']}, this release reads {FORMAT}")
     return header, _records(path, lines)
 
 
@@ -90,14 +90,14 @@ def _lines(path: Path) -> Iterator[Record]:
             for line in frame:
                 yield orjson.loads(line)
         except (zstandard.ZstdError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
-            raise Unreadable(f"{path} is spoilt, or no backup: {error}") from None
+            raise BackupUnreadableError(f"{path} is spoilt, or no backup: {error}") from None
 
 
 def _records(path: Path, lines: Iterator[Record]) -> Iterator[Record]:
     for count, record in enumerate(lines):
         if record["record"] == "end":
             if record["records"] != count:
-                raise Unreadable(f"{path} holds {count} records instead of {record['records']}")
+                raise BackupUnreadableError(f"{path} holds {count} records instead of {record['records']}")
             return
         yield record
-    raise Unreadable(f"{path} ends early: it was not written to its end")
+    raise BackupUnreadableError(f"{path} ends early: it was not written to its end")

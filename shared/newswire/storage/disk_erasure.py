@@ -28,11 +28,11 @@ REWRITE_SECONDS = 3600.0
 SECONDS_BETWEEN_POLLS = 0.2
 
 
-class RewriteNotAllowed(Exception):
+class RewriteNotAllowedError(Exception):
     """The server does not let its client rewrite the file; the message says what it answered."""
 
 
-class RewriteFailed(Exception):
+class RewriteFailedError(Exception):
     """The server could not rewrite its file; the message says why, as far as it is known."""
 
 
@@ -49,8 +49,8 @@ async def rewrite_if_due(
     ``records`` is where erasures are noted, ``store`` what the server is called in the state that is kept on it.
 
     Raises:
-        RewriteNotAllowed: the server does not let its client do that.
-        RewriteFailed: it tried and could not.
+        RewriteNotAllowedError: the server does not let its client do that.
+        RewriteFailedError: it tried and could not.
     """
     state = (keys.deliveries if store == "deliveries" else keys).disk_erasure(store)
     last = int(await records.get(keys.last_erasure) or 0)
@@ -82,8 +82,8 @@ async def rewrite(redis: "Redis") -> None:
     """Have a server rewrite its append-only file, and wait until that is done. One that keeps no such file is left alone.
 
     Raises:
-        RewriteNotAllowed: the server does not let its client do that.
-        RewriteFailed: it tried and could not.
+        RewriteNotAllowedError: the server does not let its client do that.
+        RewriteFailedError: it tried and could not.
     """
     try:
         if not (await redis.info("persistence")).get("aof_enabled"):
@@ -91,10 +91,10 @@ async def rewrite(redis: "Redis") -> None:
         await _until_idle(redis)  # one that is under way began before the erasure
         await redis.bgrewriteaof()
     except ResponseError as error:
-        raise RewriteNotAllowed(str(error)) from error
+        raise RewriteNotAllowedError(str(error)) from error
     status = await _until_idle(redis)
     if status != "ok":
-        raise RewriteFailed(f"the last rewrite ended with {status!r}; the server's own log has the reason")
+        raise RewriteFailedError(f"the last rewrite ended with {status!r}; the server's own log has the reason")
 
 
 async def keep_rewriting(
@@ -106,13 +106,13 @@ async def keep_rewriting(
         wait = SECONDS_BETWEEN_CHECKS
         try:
             await rewrite_if_due(redis, records, keys, older_than, store=store)
-        except RewriteNotAllowed as error:
+        except RewriteNotAllowedError as error:
             wait = max(wait, older_than.total_seconds())
             log.warning(
                 "the append-only file cannot be rewritten from here: retracted text stays in it until the server does so",
                 extra={"store": store, "reason": str(error)},
             )
-        except (RewriteFailed, RedisError, OSError) as error:
+        except (RewriteFailedError, RedisError, OSError) as error:
             log.warning("the append-only file was not rewritten", extra={"store": store, "reason": str(error)})
     await stopping.wait()
 
@@ -125,7 +125,7 @@ async def _until_idle(redis: "Redis") -> str:
         if not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]:
             return str(info["aof_last_bgrewrite_status"])
         await asyncio.sleep(SECONDS_BETWEEN_POLLS)
-    raise RewriteFailed(f"a rewrite was still under way after {REWRITE_SECONDS:.0f} s")
+    raise RewriteFailedError(f"a rewrite was still under way after {REWRITE_SECONDS:.0f} s")
 
 
 async def _now_ms(redis: "Redis") -> int:

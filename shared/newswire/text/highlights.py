@@ -37,7 +37,7 @@ def highlight(
 @lru_cache(maxsize=256)
 def _looked_for(query: Analysed, title: bool) -> tuple[frozenset[tuple[str, ...]], frozenset[str], tuple[str, ...]]:
     """Return the phrases that are to be marked, their terms, and the beginnings of words: the same for all results."""
-    phrases = frozenset(phrase.terms for phrase in sought(query) if title or phrase.place != "title")
+    phrases = frozenset(phrase.terms for phrase in sought(query) if title or phrase.field != "title")
     return phrases, frozenset(term for phrase in phrases for term in phrase), tuple(beginnings(query))
 
 

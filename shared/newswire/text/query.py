@@ -36,7 +36,7 @@ from newswire.text.query_tree import (
     Prefix,
     Published,
     Query,
-    QueryTooLong,
+    QueryTooLongError,
     Words,
 )
 
@@ -56,7 +56,7 @@ __all__ = [
     "Prefix",
     "Published",
     "Query",
-    "QueryTooLong",
+    "QueryTooLongError",
     "Words",
     "fitting",
     "hints",
@@ -71,7 +71,7 @@ def parse(text: str) -> Query:
     """Read a query.
 
     Raises:
-        QueryTooLong: more than 1,000 characters or 64 words and phrases.
+        QueryTooLongError: more than 1,000 characters or 64 words and phrases.
     """
     return _read(text)[0]
 
@@ -80,7 +80,7 @@ def hints(text: str) -> tuple[Hint, ...]:
     """Return what a reader is told about a query that may not have been understood as it was meant.
 
     Raises:
-        QueryTooLong: as by `parse`.
+        QueryTooLongError: as by `parse`.
     """
     return _read(text)[1]
 
@@ -88,7 +88,7 @@ def hints(text: str) -> tuple[Hint, ...]:
 @lru_cache(maxsize=1024)
 def _read(text: str) -> tuple[Query, tuple[Hint, ...]]:
     if len(text) > LONGEST:
-        raise QueryTooLong(f"a query has at most {LONGEST} characters")
+        raise QueryTooLongError(f"a query has at most {LONGEST} characters")
     return Parser(text).read()
 
 
@@ -98,7 +98,7 @@ def fitting(text: str) -> str:
     while True:
         try:
             parse(text)
-        except QueryTooLong:
+        except QueryTooLongError:
             text = text[: len(text) * 3 // 4]
         else:
             return text

@@ -14,7 +14,7 @@ from newswire.text.compounds import Unit
 from newswire.text.query import All, Any_, Everything, Not, Nothing, Prefix, Published, Query, Words
 from newswire.text.word_forms import other_forms, telling_words, without_elision
 
-Place: TypeAlias = Literal["text", "joined", "title", "author", "category", "topic", "publisher", "language"]
+TextField: TypeAlias = Literal["text", "joined", "title", "author", "category", "topic", "publisher", "language"]
 """Where terms are looked for; "joined" is the text where words that are written as one are joined to one."""
 
 
@@ -26,7 +26,7 @@ class Phrase:
     """
 
     terms: tuple[str, ...]
-    place: Place = "text"
+    field: TextField = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ def _any_of(phrases: Iterable[Phrase]) -> Analysed:
 
 def _in_text(query: Words, language: str) -> Iterator[Phrase]:
     """Go through the phrases of text or title that are what was typed, in one spelling or another."""
-    place: Place = query.field or "text"
+    field: TextField = query.field or "text"
     units = [without_elision(unit, language) for unit in query.units]
     words = query.words
     if len(units) == 1 and not query.quoted:
@@ -97,31 +97,31 @@ def _in_text(query: Words, language: str) -> Iterator[Phrase]:
     terms = tuple(stem(word, language) for word in words)
     strict = any(unit.strict for unit in units)
     if terms and not strict:
-        yield Phrase(terms, place)
+        yield Phrase(terms, field)
     if len(units) == 1:
-        yield from (Phrase((name_term(name, language),), place) for name in units[0].sought)
+        yield from (Phrase((name_term(name, language),), field) for name in units[0].sought)
         if len(words) == 1 and not strict:
-            yield from (Phrase((term,), place) for term in other_terms(words[0], language))
+            yield from (Phrase((term,), field) for term in other_terms(words[0], language))
         return
     joined = tuple(term for unit in units for term in joined_terms(unit, language))
     if joined != terms and all(map(str.isalnum, joined)):
-        yield Phrase(joined, place)
-    yield Phrase(joined, "joined" if place == "text" else place)
+        yield Phrase(joined, field)
+    yield Phrase(joined, "joined" if field == "text" else field)
     spelled_out = tuple((other_terms(word, language) or [stem(word, language)])[0] for word in words)
     if spelled_out != terms and not strict:
-        yield Phrase(spelled_out, place)
+        yield Phrase(spelled_out, field)
 
 
 def _in_values(query: Words) -> Iterator[Phrase]:
     """Go through the phrases in values of a field that are what was typed; these are not stemmed."""
-    place: Place = query.field or "text"
+    field: TextField = query.field or "text"
     if query.words and not any(unit.strict for unit in query.units):
-        yield Phrase(tuple(map(bare, query.words)), place)
-        yield Phrase(tuple(bare(_spelled_out(word)) for word in query.words), place)
+        yield Phrase(tuple(map(bare, query.words)), field)
+        yield Phrase(tuple(bare(_spelled_out(word)) for word in query.words), field)
     if len(query.units) == 1:
-        yield from (Phrase((bare(name),), place) for name in query.units[0].sought)
+        yield from (Phrase((bare(name),), field) for name in query.units[0].sought)
     else:
-        yield Phrase(tuple(bare(word) for unit in query.units for word in _joined(unit)), place)
+        yield Phrase(tuple(bare(word) for unit in query.units for word in _joined(unit)), field)
 
 
 def _joined(unit: Unit) -> tuple[str, ...]:
@@ -156,7 +156,7 @@ def _asks(query: Query) -> bool:
 def sought(query: Analysed) -> list[Phrase]:
     """Return the words and phrases of text and title that speak for a result, in order; negated ones do not."""
     match query:
-        case Phrase(place="text" | "joined" | "title"):
+        case Phrase(field="text" | "joined" | "title"):
             return [query]
         case Both(parts) | Either(parts):
             return [phrase for part in parts for phrase in sought(part)]
@@ -177,13 +177,13 @@ def beginnings(query: Analysed) -> Iterator[str]:
 
 
 Positions: TypeAlias = Mapping[str, Sequence[int]]
-"""Each term of a text, and at which places it stands, in order."""
+"""Each term of a text, and where it stands, in order."""
 
 
 class Searched(Protocol):
     """A text that a query is held against."""
 
-    def places(self, place: Place) -> Positions:
+    def positions_in(self, field: TextField) -> Positions:
         """Return the terms of the whole text or of a field."""
         ...
 
@@ -199,31 +199,33 @@ class Searched(Protocol):
 
 
 def positions(found: Sequence[str]) -> dict[str, list[int]]:
-    """Return at which places of a sequence each term stands, in order."""
-    places: dict[str, list[int]] = {}
-    for place, term in enumerate(found):
-        places.setdefault(term, []).append(place)
-    return places
+    """Return at which positions of a sequence each term stands, in order."""
+    term_positions: dict[str, list[int]] = {}
+    for position, term in enumerate(found):
+        term_positions.setdefault(term, []).append(position)
+    return term_positions
 
 
-def number_pairs(places: Positions) -> set[str]:
+def number_pairs(term_positions: Positions) -> set[str]:
     """Return each number of a text with the term before it and with the one after it, a space between them.
 
     Such a pair is far rarer than its terms: ``covid 19``.
     """
-    numbers = {place: term for term, found in places.items() if term.isdigit() for place in found}
+    numbers = {position: term for term, found in term_positions.items() if term.isdigit() for position in found}
     if not numbers:
         return set()
-    beside = {place + step for place in numbers for step in (-1, 1)}
-    around = {place: term for term, found in places.items() for place in beside.intersection(found)}
-    before = {f"{around[place - 1]} {number}" for place, number in numbers.items() if place - 1 in around}
-    return before | {f"{number} {around[place + 1]}" for place, number in numbers.items() if place + 1 in around}
+    beside = {position + step for position in numbers for step in (-1, 1)}
+    around = {position: term for term, found in term_positions.items() for position in beside.intersection(found)}
+    before = {f"{around[position - 1]} {number}" for position, number in numbers.items() if position - 1 in around}
+    return before | {
+        f"{number} {around[position + 1]}" for position, number in numbers.items() if position + 1 in around
+    }
 
 
 def matches(query: Analysed, text: Searched) -> bool:
     """Tell whether a text matches."""
     if isinstance(query, Phrase):  # nearly always; a pattern takes several times as long
-        return bool(occurrences(query.terms, text.places(query.place)))
+        return bool(occurrences(query.terms, text.positions_in(query.field)))
     match query:
         case Both(parts):
             return all(matches(part, text) for part in parts)
@@ -241,11 +243,11 @@ def matches(query: Analysed, text: Searched) -> bool:
             return (since is None or since <= text.published_ms) and (until is None or text.published_ms <= until)
 
 
-def occurrences(phrase: Sequence[str], places: Positions) -> set[int]:
-    """Return the places at which a phrase begins."""
-    begins = set(places.get(phrase[0], ()))
+def occurrences(phrase: Sequence[str], term_positions: Positions) -> set[int]:
+    """Return the positions at which a phrase begins."""
+    begins = set(term_positions.get(phrase[0], ()))
     for offset, term in enumerate(phrase[1:], start=1):
         if not begins:
             break
-        begins.intersection_update([place - offset for place in places.get(term, ())])
+        begins.intersection_update([position - offset for position in term_positions.get(term, ())])
     return begins

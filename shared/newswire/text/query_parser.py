@@ -43,7 +43,7 @@ from newswire.text.query_tree import (
     Nothing,
     Prefix,
     Query,
-    QueryTooLong,
+    QueryTooLongError,
     Words,
     in_field,
 )
@@ -195,7 +195,7 @@ class Parser:
     def _counted(self) -> None:
         self._count += 1
         if self._count > MOST_CLAUSES:
-            raise QueryTooLong(f"a query has at most {MOST_CLAUSES} words and phrases")
+            raise QueryTooLongError(f"a query has at most {MOST_CLAUSES} words and phrases")
 
 
 class _Clauses:

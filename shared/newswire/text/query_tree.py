@@ -83,7 +83,7 @@ class Nothing:
 Query: TypeAlias = Words | Prefix | Published | All | Any_ | Not | Everything | Nothing
 
 
-class QueryTooLong(ValueError):
+class QueryTooLongError(ValueError):
     """A query of more characters or clauses than are taken; the message says how many are."""
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from redis.asyncio import Redis
 from starlette.responses import Response
 
-from newswire.auth.accounts import AlikeName, acting
+from newswire.auth.accounts import ConfusableNameError, request_actor
 from newswire.auth.registry import (
     Account,
     create_account,
@@ -21,10 +21,17 @@ from newswire.auth.registry import (
     list_accounts,
 )
 from newswire.filters import Filter, SentFilter
-from newswire.http.pagination import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
+from newswire.http.pagination import (
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
+    described,
+    json_answer,
+    next_cursor,
+    requested_position,
+)
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
-from newswire.http.request_parsing import Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
 from newswire.keys import Keyspace
 from newswire.validation.fields import WHOLE, Flag, Number
 from newswire_ingest.accounts.keys_api import AccountName, Admin
@@ -97,12 +104,12 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         responses=problems("account-exists"),
     )
     async def make_account(
-        request: Request, caller: Admin, sent: Annotated[Sent[AccountDraft], Depends(json_body(AccountDraft))]
+        request: Request, caller: Admin, sent: Annotated[ParsedBody[AccountDraft], Depends(json_body(AccountDraft))]
     ) -> Response:
-        name, by = sent.model.name, acting(caller, request)
+        name, by = sent.model.name, request_actor(caller, request)
         try:
             new = await create_account(redis, keys, name, by=by)
-        except AlikeName as error:
+        except ConfusableNameError as error:
             raise problem(409, "account-exists", str(error), title="Account exists") from None
         if not new:
             raise problem(409, "account-exists", f"there is an account {name!r} already", title="Account exists")
@@ -114,9 +121,9 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
 
     @routes.get("", response_model=AccountList, summary="List accounts", openapi_extra=described("cursor", "limit"))
     async def read_accounts(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
-        params = scalar_params(request.query_params, ("cursor", "limit"))
-        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
-        after = await position_sent(request, caller) or ""
+        params = parse_scalar_params(request.query_params, ("cursor", "limit"))
+        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        after = await requested_position(request, caller) or ""
         found = await list_accounts(redis, keys, after=after, limit=limit + 1)
         page = found[:limit]
         following = await next_cursor(request, caller, page[-1].name if len(found) > limit else None)
@@ -126,18 +133,18 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def read_account(
         caller: Admin, name: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         return json_answer(_shown(await _account(name)))
 
     @routes.patch("/{name:path}", response_model=AccountView, summary="Limit, entitle, disable or enable an account")
     async def change_account(
         request: Request,
         caller: Admin,
-        sent: Annotated[Sent[AccountChange], Depends(json_body(AccountChange))],
+        sent: Annotated[ParsedBody[AccountChange], Depends(json_body(AccountChange))],
         name: str,
     ) -> Response:
         await _account(name)
-        by = acting(caller, request)
+        by = request_actor(caller, request)
         changes = sent.model.model_dump(exclude_unset=True)
         disabled = changes.pop("disabled", None)
         if "entitlement" in changes:

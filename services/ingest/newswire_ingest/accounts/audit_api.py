@@ -8,9 +8,17 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from starlette.responses import Response
 
-from newswire.http.pagination import DATE_TIME, LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
+from newswire.http.pagination import (
+    DATE_TIME,
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
+    described,
+    json_answer,
+    next_cursor,
+    requested_position,
+)
 from newswire.http.problems import invalid
-from newswire.http.request_parsing import limit_param, scalar_params, single_headers
+from newswire.http.request_parsing import limit_param, parse_scalar_params, single_headers
 from newswire.keys import Keyspace
 from newswire.observability.audit import Act, AuditEntry, read_page
 from newswire.validation.fields import Moment
@@ -77,12 +85,12 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
         ),
     )
     async def read_log(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
-        params = scalar_params(request.query_params, ("cursor", "limit", "act", "target", "since"))
+        params = parse_scalar_params(request.query_params, ("cursor", "limit", "act", "target", "since"))
         page = await read_page(
             redis,
             keys,
-            limit=limit_param(params.get("limit"), PAGE, LARGEST_PAGE),
-            before=await position_sent(request, caller),
+            limit=limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE),
+            before=await requested_position(request, caller),
             since=_since(params.get("since")),
             act=_act(params.get("act")),
             target=params.get("target"),

@@ -10,20 +10,36 @@ from starlette.responses import Response
 
 from newswire.auth.accounts import (
     LONGEST_ACCOUNT,
-    AlikeName,
+    AccountDisabledError,
     Caller,
-    Disabled,
+    ConfusableNameError,
     Scope,
-    acting,
     authorised,
     check_account,
     create_key,
+    request_actor,
 )
-from newswire.auth.keyring import LONGEST_OVERLAP, OVERLAP, Key, NotRotated, find_key, list_keys, revoke_key, rotate_key
-from newswire.http.pagination import LARGEST_PAGE, PAGE, described, json_answer, next_cursor, position_sent
+from newswire.auth.keyring import (
+    LONGEST_OVERLAP,
+    OVERLAP,
+    Key,
+    KeyRotationError,
+    find_key,
+    list_keys,
+    revoke_key,
+    rotate_key,
+)
+from newswire.http.pagination import (
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
+    described,
+    json_answer,
+    next_cursor,
+    requested_position,
+)
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
-from newswire.http.request_parsing import Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
 from newswire.keys import Keyspace
 from newswire.validation.fields import WHOLE, Moment, Text
 
@@ -111,7 +127,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         responses=problems("account-exists", "account-disabled"),
     )
     async def make_key(
-        request: Request, caller: Admin, sent: Annotated[Sent[KeyDraft], Depends(json_body(KeyDraft))]
+        request: Request, caller: Admin, sent: Annotated[ParsedBody[KeyDraft], Depends(json_body(KeyDraft))]
     ) -> Response:
         draft = sent.model
         try:
@@ -122,19 +138,19 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
                 set(draft.scopes),
                 label=draft.label,
                 expires_at=draft.expires_at,
-                by=acting(caller, request),
+                by=request_actor(caller, request),
             )
-        except AlikeName as error:
+        except ConfusableNameError as error:
             raise problem(409, "account-exists", str(error), title="Account exists") from None
-        except Disabled as error:
+        except AccountDisabledError as error:
             raise problem(409, "account-disabled", str(error), title="Account disabled") from None
         return await _created(created.id, created.token)
 
     @routes.get("", response_model=KeyList, summary="List keys", openapi_extra=described("account", "cursor", "limit"))
     async def read_keys(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
-        params = scalar_params(request.query_params, ("account", "cursor", "limit"))
-        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
-        after = await position_sent(request, caller) or ""
+        params = parse_scalar_params(request.query_params, ("account", "cursor", "limit"))
+        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        after = await requested_position(request, caller) or ""
         found = await list_keys(redis, keys, account=params.get("account"), after=after, limit=limit + 1)
         page = found[:limit]
         following = await next_cursor(request, caller, page[-1].id if len(found) > limit else None)
@@ -144,7 +160,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def read_key(
         caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         return json_answer(_shown(await _existing(key_id)))
 
     @routes.post(
@@ -157,7 +173,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def replace_key(
         request: Request,
         caller: Admin,
-        sent: Annotated[Sent[Rotation], Depends(json_body(Rotation, optional=True))],
+        sent: Annotated[ParsedBody[Rotation], Depends(json_body(Rotation, optional=True))],
         key_id: str,
     ) -> Response:
         wanted = sent.model
@@ -168,9 +184,9 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
                 key_id,
                 overlap=timedelta(seconds=wanted.overlap),
                 expires_at=wanted.expires_at,
-                by=acting(caller, request),
+                by=request_actor(caller, request),
             )
-        except NotRotated as error:
+        except KeyRotationError as error:
             raise problem(409, "not-rotated", f"this key cannot be replaced: {error}", title="Not rotated") from None
         if created is None:
             raise not_found("key")
@@ -180,8 +196,8 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def revoke(
         caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:
-        scalar_params(request.query_params, ())
-        if not await revoke_key(redis, keys, key_id, by=acting(caller, request)):
+        parse_scalar_params(request.query_params, ())
+        if not await revoke_key(redis, keys, key_id, by=request_actor(caller, request)):
             raise not_found("key")
         return json_answer(_shown(await _existing(key_id)))
 

@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 from starlette.responses import Response
 
 from newswire.article import Tombstone
-from newswire.auth.accounts import acting
+from newswire.auth.accounts import request_actor
 from newswire.http.pagination import json_answer
 from newswire.http.problems import not_found
-from newswire.http.request_parsing import Sent, json_body, scalar_params, single_headers
+from newswire.http.request_parsing import ParsedBody, json_body, parse_scalar_params, single_headers
 from newswire.keys import Keyspace
 from newswire.observability import telemetry
 from newswire.observability.audit import Act, record
@@ -42,11 +42,14 @@ def router(editor: Editor, store: ArticleStore, redis: "Redis", keys: Keyspace) 
         responses={200: {"model": Tombstone | Cancelled, "description": "What remains of it"}},
     )
     async def take_down(
-        request: Request, caller: Admin, sent: Annotated[Sent[TakeDown], Depends(json_body(TakeDown))], article_id: str
+        request: Request,
+        caller: Admin,
+        sent: Annotated[ParsedBody[TakeDown], Depends(json_body(TakeDown))],
+        article_id: str,
     ) -> Response:
         trace = telemetry.traceparent(request.headers.get("traceparent"))
         done = await editor.take_down(article_id, sent.model.reason, Change(caller, fingerprint(sent.raw), trace))
-        by, reason = acting(caller, request), sent.model.reason
+        by, reason = request_actor(caller, request), sent.model.reason
         await record(redis, keys, by, Act.ARTICLE_RETRACTED, "article", article_id, reason=reason)
         return json_answer(done.view)
 
@@ -57,10 +60,10 @@ def router(editor: Editor, store: ArticleStore, redis: "Redis", keys: Keyspace) 
         summary="Let a publisher publish an article again that an operator retracted",
     )
     async def release(caller: Admin, article_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         if not is_article_id(article_id) or not await store.release(article_id):
             raise not_found("article that an operator retracted")
-        await record(redis, keys, acting(caller, request), Act.ARTICLE_RELEASED, "article", article_id)
+        await record(redis, keys, request_actor(caller, request), Act.ARTICLE_RELEASED, "article", article_id)
         return Response(status_code=204)
 
     return routes

@@ -11,10 +11,10 @@ from starlette.responses import Response
 from newswire.article import ArticleDraft, Retraction, Tombstone
 from newswire.auth.accounts import Caller, Scope, authorised
 from newswire.http.merge_patch import MEDIA_TYPE
-from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Conditions, etag
+from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Preconditions, etag
 from newswire.http.problem_responses import problems
 from newswire.http.problems import from_validation_error, invalid
-from newswire.http.request_parsing import JSON, Sent, idempotency_key, json_body, no_parameters, single_headers
+from newswire.http.request_parsing import JSON, ParsedBody, idempotency_key, json_body, no_parameters, single_headers
 from newswire.observability import telemetry
 from newswire.validation.fields import ExternalId
 from newswire_ingest.articles.negotiation import JSON_LD, NINJS, OFFERED, accepted
@@ -55,9 +55,9 @@ IDEMPOTENCY_KEY = {
 
 Publisher = Annotated[Caller, Depends(publishing)]
 Owner = Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))]
-Draft = Annotated[Sent[ArticleDraft], Depends(json_body(ArticleDraft))]
-Patch = Annotated[Sent[BaseModel], Depends(json_body(ArticlePatch, media_types=(MEDIA_TYPE, JSON)))]
-Reason = Annotated[Sent[Retraction], Depends(json_body(Retraction, optional=True))]
+Draft = Annotated[ParsedBody[ArticleDraft], Depends(json_body(ArticleDraft))]
+Patch = Annotated[ParsedBody[BaseModel], Depends(json_body(ArticlePatch, media_types=(MEDIA_TYPE, JSON)))]
+Reason = Annotated[ParsedBody[Retraction], Depends(json_body(Retraction, optional=True))]
 Form = Annotated[str, Depends(accepted)]
 NoBody = Annotated[None, Depends(single_headers)]
 NoParameters = Annotated[None, Depends(no_parameters)]
@@ -72,7 +72,7 @@ class _Identity(BaseModel):
 def router(editor: Editor, settings: IngestSettings) -> APIRouter:
     """Make the routes over an editor."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
-    of = partial(Conditions.of, must_match=settings.require_if_match)
+    of = partial(Preconditions.of, must_match=settings.require_if_match)
 
     @routes.post(
         "",
@@ -87,7 +87,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
         openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
     )
     async def publish(request: Request, caller: Publisher, sent: Draft) -> Response:
-        done = await editor.create(sent.model, _change(request, caller, sent.raw, Conditions()))
+        done = await editor.create(sent.model, _change(request, caller, sent.raw, Preconditions()))
         if not done.created:
             telemetry.repeated.inc()
         return _answer(done, location=True)
@@ -127,7 +127,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             openapi_extra={"parameters": [IF_NONE_MATCH]},
         )
         async def read(request: Request, caller: Owner, _: NoParameters, form: Form, find: article) -> Response:
-            conditions = Conditions.of(request)
+            conditions = Preconditions.of(request)
             found = await find(caller)
             if form != JSON:  # an ETag names one representation, and it is this one that changes are conditional on
                 return Response(orjson.dumps(OFFERED[form](view(found))), 200, {**_HEADERS, "Vary": "Accept"}, form)
@@ -173,7 +173,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
 _HEADERS = {"Cache-Control": "private, no-store"}
 
 
-def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: Conditions) -> Change:
+def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: Preconditions) -> Change:
     key = idempotency_key(request)
     return Change(
         caller,

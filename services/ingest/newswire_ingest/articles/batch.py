@@ -10,8 +10,8 @@ import orjson
 from pydantic import BaseModel
 
 from newswire.article import ArticleDraft
-from newswire.http.problems import REDIS_AWAY, Problem, redis_away, too_large, unexpected
-from newswire.http.request_parsing import LIMIT, Sent, parse_json, understood
+from newswire.http.problems import REDIS_AWAY, ProblemError, redis_away, too_large, unexpected
+from newswire.http.request_parsing import MAX_BODY_BYTES, ParsedBody, parse_json, validate_body
 from newswire_ingest.articles.dry_run import DryRun
 from newswire_ingest.articles.ndjson import Line, lines
 from newswire_ingest.articles.publishing import fingerprint, utc_now
@@ -65,9 +65,9 @@ class Batch:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_collect(in_flight, answers))
             latest: dict[str, asyncio.Task[bytes]] = {}
-            async for line in lines(chunks, LIMIT):
+            async for line in lines(chunks, MAX_BODY_BYTES):
                 sent = self._read(line)
-                external_id = sent.model.external_id if isinstance(sent, Sent) else None
+                external_id = sent.model.external_id if isinstance(sent, ParsedBody) else None
                 task = tasks.create_task(self._answer(line.number, sent, latest.get(external_id or "")))
                 if external_id is not None:
                     latest[external_id] = task
@@ -79,27 +79,27 @@ class Batch:
                     await asyncio.sleep(0)
             await in_flight.put(None)
 
-    def _read(self, line: Line) -> Sent[ArticleDraft] | Problem:
+    def _read(self, line: Line) -> ParsedBody[ArticleDraft] | ProblemError:
         try:
             if line.text is None:
-                raise too_large(LIMIT)
+                raise too_large(MAX_BODY_BYTES)
             raw = parse_json(line.text)
             if self.silent and isinstance(raw, dict):
                 raw.setdefault("silent", True)
-            return understood(raw, ArticleDraft)
-        except Problem as problem:
+            return validate_body(raw, ArticleDraft)
+        except ProblemError as problem:
             return problem
 
     async def _answer(
-        self, number: int, sent: Sent[ArticleDraft] | Problem, before: asyncio.Task[bytes] | None
+        self, number: int, sent: ParsedBody[ArticleDraft] | ProblemError, before: asyncio.Task[bytes] | None
     ) -> bytes:
         if before is not None:  # an earlier line about the same article: the later one has the last word
             await asyncio.wait([before])
         try:
-            if isinstance(sent, Problem):
+            if isinstance(sent, ProblemError):
                 raise sent
             answer = await (self._foresee if self.dry_run else self._publish)(number, sent)
-        except Problem as problem:
+        except ProblemError as problem:
             answer = _refused(number, problem)
         except REDIS_AWAY:
             answer = _refused(number, redis_away())
@@ -107,7 +107,7 @@ class Batch:
             answer = _refused(number, unexpected("POST", f"{PATH}/batch", error))
         return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
-    async def _publish(self, number: int, sent: Sent[ArticleDraft]) -> dict[str, Any]:
+    async def _publish(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
         await self.limits.admit(self.change.caller, utc_now())
         change = self._change(number, sent)
         if sent.model.external_id is not None:
@@ -116,13 +116,13 @@ class Batch:
             done = await self.editor.create(sent.model, change)
         return {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _shown(done)
 
-    async def _foresee(self, number: int, sent: Sent[ArticleDraft]) -> dict[str, Any]:
+    async def _foresee(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
         """Answer what `_publish` would do. It takes as long, and so counts towards the rate, but needs no room."""
         assert self.dry_run is not None  # noqa: S101 (for the type checker: it is called in dry runs only)
         await self.limits.admit(self.change.caller, utc_now(), makes_room=True)
         return {"line": number} | await self.dry_run.line(sent.model, self._change(number, sent))
 
-    def _change(self, number: int, sent: Sent[ArticleDraft]) -> Change:
+    def _change(self, number: int, sent: ParsedBody[ArticleDraft]) -> Change:
         change = replace(self.change, fingerprint=fingerprint(sent.raw))
         if self.key is None or sent.model.external_id is not None:
             return change
@@ -159,5 +159,5 @@ def _shown(done: Done) -> dict[str, Any]:
     return {"version": done.view["version"], **address, "effect": done.effect}
 
 
-def _refused(number: int, problem: Problem) -> dict[str, Any]:
+def _refused(number: int, problem: ProblemError) -> dict[str, Any]:
     return {"line": number, "status": problem.status, "error": problem.document()}

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from newswire.auth.accounts import Caller, authorised
 from newswire.auth.accounts import Scope as KeyScope
 from newswire.http.problem_responses import problems
-from newswire.http.request_parsing import check_media_type, check_single_headers, idempotency_key, scalar_params
+from newswire.http.request_parsing import check_media_type, check_single_headers, idempotency_key, parse_scalar_params
 from newswire.observability import telemetry
 from newswire_ingest.articles.api import IDEMPOTENCY_KEY
 from newswire_ingest.articles.batch import Batch, LineAnswer
@@ -45,7 +45,7 @@ class BatchWanted(BaseModel):
 async def _ndjson(request: Request) -> None:
     check_media_type(request, MEDIA_TYPE)
     check_single_headers(request)
-    scalar_params(request.query_params, tuple(BatchWanted.model_fields))
+    parse_scalar_params(request.query_params, tuple(BatchWanted.model_fields))
 
 
 def router(editor: Editor, limits: Limits) -> APIRouter:

@@ -30,7 +30,7 @@ class DryRun:
         """Return what is answered to a line, its number left out.
 
         Raises:
-            newswire.http.problems.Problem: the line would be refused.
+            newswire.http.problems.ProblemError: the line would be refused.
         """
         if change.repeatable and (before := await self._editor.repeated(change)):
             return _answer("unchanged", before.article_id, before.view["version"])

@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from newswire.article import Status
 from newswire.auth.accounts import Scope
-from newswire.http.pagination import next_cursor, position_sent
+from newswire.http.pagination import next_cursor, requested_position
 from newswire.http.problem_responses import problems
 from newswire.http.problems import forbidden, gone, not_found
-from newswire.http.request_parsing import JSON, scalar_params
+from newswire.http.request_parsing import JSON, parse_scalar_params
 from newswire_ingest.articles import schemas as answers
 from newswire_ingest.articles.api import ArticleId, NoBody, NoParameters, Owner
 from newswire_ingest.articles.repository import ArticleStore
@@ -46,7 +46,7 @@ class VersionsWanted(BaseModel):
 
 async def _each_once(request: Request) -> None:
     wanted = VersionsWanted if request.url.path.endswith("/versions") else ArticlesWanted
-    scalar_params(request.query_params, _names(wanted))
+    parse_scalar_params(request.query_params, _names(wanted))
 
 
 def _names(model: type[BaseModel]) -> Collection[str]:
@@ -64,7 +64,7 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
     async def articles(
         request: Request, caller: Owner, _: NoBody, __: OnceEach, wanted: Annotated[ArticlesWanted, Query()]
     ) -> Response:
-        after = await position_sent(request, caller)
+        after = await requested_position(request, caller)
         if wanted.status is Status.SCHEDULED and not caller.sees_scheduled:
             raise forbidden(Scope.PUBLISH)
         seen = [status for status in Status if status is not Status.SCHEDULED or caller.sees_scheduled]
@@ -92,7 +92,7 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
         article_id: ArticleId,
         wanted: Annotated[VersionsWanted, Query()],
     ) -> Response:
-        sent = await position_sent(request, caller)
+        sent = await requested_position(request, caller)
         before = int(sent) if sent is not None else None
         head = (await editor.find(article_id, caller)).head
         if head.status is Status.RETRACTED:

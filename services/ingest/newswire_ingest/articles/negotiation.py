@@ -22,7 +22,7 @@ async def accepted(request: Request) -> str:
     """Return the media type that the client likes best of those offered.
 
     Raises:
-        newswire.http.problems.Problem: 406 where it takes none of them.
+        newswire.http.problems.ProblemError: 406 where it takes none of them.
     """
     ranges = [_range(part) for part in ",".join(request.headers.getlist("accept")).split(",") if part.strip()]
     if not ranges:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from newswire.article import ArticleDraft
-from newswire.http.problems import FieldError, Problem, invalid, problem, unavailable
+from newswire.http.problems import FieldError, ProblemError, invalid, problem, unavailable
 
 
 def embargo_is_wrong(draft: ArticleDraft, now: datetime) -> bool:
@@ -12,7 +12,7 @@ def embargo_is_wrong(draft: ArticleDraft, now: datetime) -> bool:
     return draft.names_past_embargo(now) or (draft.embargo_lifted and lies_ahead)
 
 
-def wrong_embargo(draft: ArticleDraft) -> Problem:
+def wrong_embargo(draft: ArticleDraft) -> ProblemError:
     """Say that an embargo contradicts what is to be done (422)."""
     if draft.embargo_lifted:
         fix = "leave 'embargo_lifted' out to publish when the embargo ends, or 'embargo_until' to publish now"
@@ -27,37 +27,37 @@ def embargo_passed(draft: ArticleDraft, now: datetime) -> bool:
     return draft.embargo_until is not None and draft.embargo_until <= now and not draft.embargo_lifted
 
 
-def held() -> Problem:
+def held() -> ProblemError:
     """Say that a scheduled article that is held would be published by a change that does not say so (422)."""
     what = "passed while the account was disabled, so the article is held and would now be published late"
     fix = "send a time that lies ahead, or publish now: null in a PATCH, no 'embargo_until' in a PUT"
     return invalid("embargo_until", what, fix)
 
 
-def retracted(fix: str) -> Problem:
+def retracted(fix: str) -> ProblemError:
     """Say that the article was retracted (409)."""
     return problem(409, "retracted", f"the article was retracted: {fix}", title="Retracted")
 
 
-def republished(article_id: str, status: str) -> Problem:
+def republished(article_id: str, status: str) -> ProblemError:
     """Say that what a request withdrew is there again (409)."""
     what = f"belongs to a request that retracted article {article_id}; it was published again since, and is {status}"
     error = FieldError("Idempotency-Key", what, "to retract it once more, send DELETE with a fresh key")
     return problem(409, "republished", f"Idempotency-Key: {what}", title="Published again", errors=[error])
 
 
-def taken_down() -> Problem:
+def taken_down() -> ProblemError:
     """Say that an operator retracted the article (409)."""
     detail = "an operator retracted this article; it cannot be published again before an operator releases it"
     return problem(409, "retracted-by-operator", detail, title="Retracted by an operator")
 
 
-def busy() -> Problem:
+def busy() -> ProblemError:
     """Say that others change the article all the time (503)."""
     return unavailable("the article is being changed by others all the time; send the request again")
 
 
-def key_mismatch() -> Problem:
+def key_mismatch() -> ProblemError:
     """Say that an `Idempotency-Key` came with other content before (422)."""
     return invalid(
         "Idempotency-Key",
@@ -66,14 +66,14 @@ def key_mismatch() -> Problem:
     )
 
 
-def was_cancelled(article_id: str) -> Problem:
+def was_cancelled(article_id: str) -> ProblemError:
     """Say that what a request created was cancelled since (410)."""
     what = f"belongs to a request whose article {article_id} was scheduled, and cancelled since"
     error = FieldError("Idempotency-Key", what, "send a fresh key to create the article anew")
     return problem(410, "cancelled", f"Idempotency-Key: {what}", title="Cancelled", errors=[error])
 
 
-def external_taken(url: str) -> Problem:
+def external_taken(url: str) -> ProblemError:
     """Say that an external id belongs to another article (409)."""
     what = f"belongs already to {url}, which was created with other content"
     fix = f"change that article with PUT {url}, or send another external_id"

@@ -11,7 +11,7 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.article import Status
-from newswire.auth.accounts import Caller, record_name
+from newswire.auth.accounts import Caller, key_record
 from newswire.auth.tombstone_readers import matching_entitlements, readers_field
 from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.storage.article_records import Head, pack, read_head, unpack, version_document
@@ -313,7 +313,7 @@ class ArticleStore:
             keys.articles,
             keys.due,
             keys.stream,
-            record_name(keys, claim.caller.key_id),
+            key_record(keys, claim.caller.key_id),
         ]
 
     @property
@@ -322,7 +322,7 @@ class ArticleStore:
 
     def _key_of(self, claim: Claim) -> str:
         """Return the record of the key that a function checks once more; '' for the command line, which has none."""
-        return record_name(self._keys, claim.caller.key_id) if claim.caller.key_id else ""
+        return key_record(self._keys, claim.caller.key_id) if claim.caller.key_id else ""
 
     def _idempotency(self, claim: Claim) -> str:
         return self._keys.key("idempotency", claim.repeatable.digest()) if claim.repeatable else ""

@@ -14,10 +14,10 @@ from newswire.article import ArticleDraft, Status
 from newswire.auth.accounts import Caller
 from newswire.concurrency.offload import OffloadError
 from newswire.events import ArticlePublished
-from newswire.http.preconditions import Conditions
+from newswire.http.preconditions import Preconditions
 from newswire.http.problems import (
     FieldError,
-    Problem,
+    ProblemError,
     from_validation_error,
     invalid,
     not_found,
@@ -61,7 +61,7 @@ class Change:
     fingerprint: str
     trace: str
     repeatable: Repeatable | None = None
-    conditions: Conditions = field(default_factory=Conditions)
+    conditions: Preconditions = field(default_factory=Preconditions)
 
     def claim(self, now: datetime) -> Claim:
         """Return it as the store takes it."""
@@ -111,7 +111,7 @@ class Plan:
 class Editor:
     """Does what publishers ask for.
 
-    Every method raises `newswire.http.problems.Problem` where that cannot be done, and then nothing was written.
+    Every method raises `newswire.http.problems.ProblemError` where that cannot be done, and then nothing was written.
     """
 
     def __init__(
@@ -421,7 +421,7 @@ class Editor:
         found = await self._store.find(article_id) if is_article_id(article_id) else None
         return Found(*found) if found else None
 
-    def _refusal(self, outcome: Outcome) -> Problem:
+    def _refusal(self, outcome: Outcome) -> ProblemError:
         match outcome.verdict:
             case "KEY_MISMATCH":
                 return refusals.key_mismatch()

@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from newswire.auth.accounts import Caller, reader
-from newswire.http.pagination import LARGEST_PAGE, described, json_answer
+from newswire.http.pagination import MAX_PAGE_SIZE, described, json_answer
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
 from newswire.http.read_limits import Cost, charged
-from newswire.http.request_parsing import Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
 from newswire.validation.fields import Label
 from newswire_ingest.accounts.keys_api import Admin
 from newswire_ingest.labels.repository import Kind, Taxonomy
@@ -66,8 +66,8 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
             # The counts are of all articles; which labels others' articles carry is not for everybody.
             detail = "this account reads a part of the articles only: the facets of GET /v1/search count its labels"
             raise problem(403, "forbidden", detail, title="Forbidden")
-        params = scalar_params(request.query_params, ("limit",))
-        counts = await taxonomy.counts(limit_param(params.get("limit"), LARGEST_PAGE, LARGEST_PAGE))
+        params = parse_scalar_params(request.query_params, ("limit",))
+        counts = await taxonomy.counts(limit_param(params.get("limit"), MAX_PAGE_SIZE, MAX_PAGE_SIZE))
         labels = {kind: [asdict(label) for label in found] for kind, found in counts.items()}
         return json_answer({"categories": labels["category"], "topics": labels["topic"]})
 
@@ -77,7 +77,7 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
         summary="Write one category or topic as another from now on",
         responses=problems("not-found"),
     )
-    async def merge(caller: Admin, sent: Annotated[Sent[Merger], Depends(json_body(Merger))]) -> Response:
+    async def merge(caller: Admin, sent: Annotated[ParsedBody[Merger], Depends(json_body(Merger))]) -> Response:
         wanted = sent.model
         new = await taxonomy.merge(wanted.kind, wanted.old, wanted.new)
         if new is None:

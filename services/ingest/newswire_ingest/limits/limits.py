@@ -10,7 +10,7 @@ from fastapi import Request
 
 from newswire.auth.accounts import Caller, Scope, authorised
 from newswire.http.middleware import HEADERS
-from newswire.http.problems import Problem, problem, unavailable
+from newswire.http.problems import ProblemError, problem, unavailable
 from newswire.http.rate_limits import RatePolicy, limit_headers
 from newswire.keys import Keyspace
 from newswire.storage.memory_guard import MemoryGuard
@@ -51,7 +51,7 @@ class Limits:
         Return the headers that tell where it stands, none without a limit. What ``makes_room`` is never refused for want of it.
 
         Raises:
-            Problem: there is no room (503), or the key has sent as many as it may (429).
+            ProblemError: there is no room (503), or the key has sent as many as it may (429).
         """
         if self._room.full is not None and not makes_room:
             raise unavailable(
@@ -95,7 +95,7 @@ class Limits:
         *_, counted = await self._together.call("spend", keys, [int(now.timestamp() * 1000), 0, 0])
         return max(quota - int(counted), 0)
 
-    def over_quota(self, caller: Caller, now: datetime) -> Problem:
+    def over_quota(self, caller: Caller, now: datetime) -> ProblemError:
         """Say that an account has published as much as it may in a day (429)."""
         quota = self._daily_quota_of(caller)
         resets = _tomorrow(now).isoformat().replace("+00:00", "Z")

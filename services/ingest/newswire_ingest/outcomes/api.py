@@ -11,7 +11,7 @@ from newswire.article import Status
 from newswire.auth.accounts import Caller, Scope, authorised
 from newswire.http.pagination import json_answer
 from newswire.http.problems import not_found
-from newswire.http.request_parsing import scalar_params, single_headers
+from newswire.http.request_parsing import parse_scalar_params, single_headers
 from newswire.keys import Keyspace
 from newswire.storage.article_records import read_head
 from newswire_ingest.outcomes.repository import Outcomes
@@ -61,7 +61,7 @@ def outcome_routes(outcomes: Outcomes, redis: "Redis", keys: Keyspace) -> APIRou
         request: Request,
         _: Annotated[None, Depends(single_headers)],
     ) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         head = await read_head(redis, keys, article_id)
         hidden = head is not None and head.status is Status.SCHEDULED and not caller.sees_scheduled
         if head is None or head.publisher != caller.account or hidden:

@@ -9,18 +9,18 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from newswire.auth.accounts import milliseconds
 from newswire.http.pagination import (
     DATE_TIME,
-    LARGEST_PAGE,
-    PAGE,
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
     described,
     json_answer,
+    list_position,
     next_cursor,
-    place_after,
-    place_of,
-    position_sent,
+    parse_list_position,
+    requested_position,
 )
 from newswire.http.problem_responses import problems
 from newswire.http.problems import invalid, not_found, problem
-from newswire.http.request_parsing import Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
 from newswire.validation.fields import Moment
 from newswire_notify.deliveries.history import removed_early
 from newswire_notify.deliveries.queue import Queue
@@ -133,18 +133,18 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         ),
     )
     async def list_deliveries(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        params = scalar_params(request.query_params, ("cursor", "limit", "state", "article", "since"))
-        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        params = parse_scalar_params(request.query_params, ("cursor", "limit", "state", "article", "since"))
+        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         wanted = Wanted(
             _state(params.get("state")),
             params.get("article"),
             _since(params.get("since")),
-            place_of(await position_sent(request, caller)),
+            parse_list_position(await requested_position(request, caller)),
         )
         await owned(subscriptions, caller, subscription_id)
         page = await deliveries.of(subscription_id, limit, wanted)
         removed = await removed_early(queue, subscription_id)
-        after = place_after(_at(page.next[0]), page.next[1]) if page.next else None
+        after = list_position(_at(page.next[0]), page.next[1]) if page.next else None
         return json_answer(
             {
                 "deliveries": page.rows,
@@ -161,7 +161,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         responses=ENDED,
     )
     async def read(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         await owned(subscriptions, caller, subscription_id)
         return json_answer(await _existing(subscription_id, delivery_id))
 
@@ -173,7 +173,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         responses=ENDED,
     )
     async def list_attempts(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         await owned(subscriptions, caller, subscription_id)
         found = await deliveries.attempts(subscription_id, delivery_id)
         if found is None:
@@ -189,7 +189,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         responses=problems("ended-by-operator", "not-replayed"),
     )
     async def replay_one(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         await owned(subscriptions, caller, subscription_id)
         try:
             if not await deliveries.replay(subscription_id, delivery_id):
@@ -207,7 +207,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         responses=problems("ended-by-operator", "ended"),
     )
     async def cancel(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         await owned(subscriptions, caller, subscription_id)
         ended = await deliveries.cancel(subscription_id, delivery_id)
         found = await _existing(subscription_id, delivery_id)
@@ -224,7 +224,9 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         responses=problems("ended-by-operator", "not-replayed", "replay-running"),
     )
     async def replay_all(
-        caller: Subscriber, sent: Annotated[Sent[ReplayWanted], Depends(json_body(ReplayWanted))], subscription_id: str
+        caller: Subscriber,
+        sent: Annotated[ParsedBody[ReplayWanted], Depends(json_body(ReplayWanted))],
+        subscription_id: str,
     ) -> Response:
         found = await owned(subscriptions, caller, subscription_id)
         try:
@@ -244,7 +246,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         responses=ENDED,
     )
     async def read_replay(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         await owned(subscriptions, caller, subscription_id)
         return json_answer(await _backlog(subscription_id))
 

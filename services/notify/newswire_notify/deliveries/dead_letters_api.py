@@ -9,18 +9,18 @@ from pydantic import BaseModel
 
 from newswire.auth.accounts import Caller, Scope, authorised
 from newswire.http.pagination import (
-    LARGEST_PAGE,
-    PAGE,
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
     described,
     json_answer,
+    list_position,
     next_cursor,
-    place_after,
-    place_of,
-    position_sent,
+    parse_list_position,
+    requested_position,
 )
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
-from newswire.http.request_parsing import limit_param, scalar_params, single_headers
+from newswire.http.request_parsing import limit_param, parse_scalar_params, single_headers
 from newswire_notify.deliveries.dead_letters import NoDeadDelivery, drop, list_dead, retry
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import NotReplayed
@@ -62,11 +62,13 @@ def router(queue: Queue) -> APIRouter:
         openapi_extra=described("cursor", "limit"),
     )
     async def list_all(caller: Admin, request: Request) -> Response:
-        params = scalar_params(request.query_params, ("cursor", "limit"))
-        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
-        found = await list_dead(queue.redis, queue.keys, limit + 1, place_of(await position_sent(request, caller)))
+        params = parse_scalar_params(request.query_params, ("cursor", "limit"))
+        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        found = await list_dead(
+            queue.redis, queue.keys, limit + 1, parse_list_position(await requested_position(request, caller))
+        )
         last = found[limit - 1] if len(found) > limit else None
-        following = await next_cursor(request, caller, place_after(last.ended, last.id) if last else None)
+        following = await next_cursor(request, caller, list_position(last.ended, last.id) if last else None)
         return json_answer({"deadletters": [asdict(dead) for dead in found[:limit]], "next_cursor": following})
 
     @routes.post(
@@ -76,7 +78,7 @@ def router(queue: Queue) -> APIRouter:
         responses=problems("not-replayed"),
     )
     async def try_again(caller: Admin, delivery_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         try:
             await retry(queue, delivery_id)
         except NoDeadDelivery:
@@ -88,7 +90,7 @@ def router(queue: Queue) -> APIRouter:
 
     @routes.delete("/{delivery_id}", status_code=204, summary="Forget a delivery that was given up")
     async def forget(caller: Admin, delivery_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         if not await drop(queue.redis, queue.keys, delivery_id):
             raise not_found("dead delivery")
         return Response(status_code=204)

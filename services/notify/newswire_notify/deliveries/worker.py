@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from newswire.auth.accounts import read_entitlement
 from newswire.concurrency.backoff import pause
 from newswire.events import PUBLISHED, ArticlePublished
-from newswire.filters import Facts
+from newswire.filters import ArticleFeatures
 from newswire.keys import Keyspace
 from newswire.observability import telemetry
 from newswire.storage.article_records import unpack
@@ -295,7 +295,7 @@ def _may_have(entitlement: str | None, document: bytes) -> bool:
     """Tell whether a version is within what an account is entitled to."""
     if entitlement is None:
         return True
-    return read_entitlement(entitlement).matches(Facts.of(ArticlePublished.model_validate_json(document)))
+    return read_entitlement(entitlement).matches(ArticleFeatures.of(ArticlePublished.model_validate_json(document)))
 
 
 @lru_cache(maxsize=256)

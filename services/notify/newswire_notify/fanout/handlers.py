@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 from newswire.asyncapi import ArticleBatch
 from newswire.concurrency.offload import Deadline, Offload, OffloadError
 from newswire.events import ArticlePublished, ArticleRetracted
-from newswire.filters import Facts
+from newswire.filters import ArticleFeatures
 from newswire.http.cost_limits import INLINE_TEXT_BYTES
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.messages import DependencyUnavailable, Message
+from newswire.messaging.messages import DependencyUnavailableError, Message
 from newswire.storage.disk_erasure import note_erasure
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.text.analysis import language_of
@@ -46,7 +46,7 @@ def subscribe(broker: EventBroker, fan_out: "FanOut", room: MemoryGuard) -> None
     async def take(batch: ArticleBatch) -> None:
         """Notify queues the deliveries to subscribers."""
         if room.full is not None:
-            raise DependencyUnavailable(room.full)
+            raise DependencyUnavailableError(room.full)
         await fan_out(batch)
 
 
@@ -86,25 +86,25 @@ class FanOut:
             chosen = items[at : at + TOGETHER]
             await self._fan_out(chosen, await self._analysed(chosen))
 
-    async def _analysed(self, items: Sequence[Message]) -> dict[str, Facts]:
+    async def _analysed(self, items: Sequence[Message]) -> dict[str, ArticleFeatures]:
         """Analyse the long ones among some articles off the event loop; return what there is to know of them, by entry id."""
-        facts = {}
+        features = {}
         for item in items:
             article = item.payload
             if isinstance(article, ArticlePublished) and not article.silent and len(article.text) > INLINE_TEXT_BYTES:
                 try:
-                    facts[item.entry_id] = await self._analysing.run(partial(_analyse, article), ANALYSIS_SECONDS)
+                    features[item.entry_id] = await self._analysing.run(partial(_analyse, article), ANALYSIS_SECONDS)
                 except OffloadError as error:
-                    raise DependencyUnavailable("a long article could not be analysed in time") from error
-        return facts
+                    raise DependencyUnavailableError("a long article could not be analysed in time") from error
+        return features
 
-    async def _fan_out(self, items: Sequence[Message], facts: Mapping[str, Facts]) -> None:
+    async def _fan_out(self, items: Sequence[Message], features: Mapping[str, ArticleFeatures]) -> None:
         """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each.
 
         Where a filter has changed since they were matched, they are matched again.
         """
         while items:
-            plans = [self._plan(item, facts.get(item.entry_id)) for item in items]
+            plans = [self._plan(item, features.get(item.entry_id)) for item in items]
             begun = await self._begin(plans)
             decided = [(plan, got) for (plan, _), got in zip(plans, begun, strict=True) if got is not None]
             if any(got.left for _, got in decided):
@@ -141,14 +141,14 @@ class FanOut:
             await asyncio.sleep(0)  # what is to be sent goes out before anything else is done
         return begun
 
-    def _plan(self, item: Message, facts: Facts | None) -> tuple[Event, list[str]]:
+    def _plan(self, item: Message, features: ArticleFeatures | None) -> tuple[Event, list[str]]:
         payload = item.payload
         if not isinstance(payload, ArticlePublished | ArticleRetracted):
             raise TypeError(f"{item.event.type} is not fanned out")
         retracted = isinstance(payload, ArticleRetracted)
         digests: list[str] = []
         if isinstance(payload, ArticlePublished) and not payload.silent:
-            digests = self._matcher.match(payload, facts)
+            digests = self._matcher.match(payload, features)
         plan = Event(
             id=item.event.id,
             type=item.event.type,
@@ -161,7 +161,7 @@ class FanOut:
         return plan, digests
 
 
-def _analyse(article: ArticlePublished, _: Deadline) -> Facts:
-    facts = Facts.of(article)
-    facts.positions  # noqa: B018 (computed here, and kept with them)
-    return facts
+def _analyse(article: ArticlePublished, _: Deadline) -> ArticleFeatures:
+    features = ArticleFeatures.of(article)
+    features.positions  # noqa: B018 (computed here, and kept with them)
+    return features

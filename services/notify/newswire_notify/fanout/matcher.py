@@ -20,13 +20,13 @@ from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
 from newswire.events import ArticlePublished
-from newswire.filters import FIELDS, Facts, Filter
+from newswire.filters import FIELDS, ArticleFeatures, Filter
 from newswire.keys import Keyspace
-from newswire.messaging.change_feed import Changes, Fields
+from newswire.messaging.change_feed import ChangeFeed, Fields
 from newswire.text.analysis import DEFAULT
 from newswire.text.folding import fold
 from newswire.text.query import Everything, Nothing
-from newswire.text.query_matching import Analysed, Both, Either, Phrase, Place, Without, matches, number_pairs
+from newswire.text.query_matching import Analysed, Both, Either, Phrase, TextField, Without, matches, number_pairs
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ Key: TypeAlias = str
 
 NOTHING: frozenset[Key] = frozenset({"nothing:="})
 """A choice that no article has: terms hold no such sign."""
-WORD_FIELDS: tuple[Place, ...] = ("author", "category", "topic", "publisher", "language")
+WORD_FIELDS: tuple[TextField, ...] = ("author", "category", "topic", "publisher", "language")
 TELL_SECONDS = 2.0
 SCAN = 100
 """Filters read at a time when all are read: others have their turn on the event loop in between."""
@@ -143,15 +143,15 @@ def word_key(field: str, word: str) -> Key:
     return f"{field}:{word}"
 
 
-def keys_of(facts: Facts) -> set[Key]:
+def keys_of(features: ArticleFeatures) -> set[Key]:
     """Return what an article has."""
-    found = set(facts.positions)
-    found.update(number_pairs(facts.positions))
-    for name, values in facts.fields.items():
+    found = set(features.positions)
+    found.update(number_pairs(features.positions))
+    for name, values in features.fields.items():
         found.update(field_key(name, value) for value in values)
     for place in WORD_FIELDS:
-        found.update(word_key(place, word) for word in facts.places(place))
-    found.update(field_key(f"metadata.{name}", value) for name, value in facts.metadata.items())
+        found.update(word_key(place, word) for word in features.positions_in(place))
+    found.update(field_key(f"metadata.{name}", value) for name, value in features.metadata.items())
     return found
 
 
@@ -169,14 +169,14 @@ class Filed:
     reconsidered: int
     """After how many articles it was last thought about where to file it."""
 
-    def wants(self, has: set[Key], facts: Facts) -> bool:
+    def wants(self, has: set[Key], features: ArticleFeatures) -> bool:
         """Tell whether an article that came up, and has these things, matches."""
         for choice in self.choices:
             if choice.isdisjoint(has):
                 return False
         if self.forbidden and not self.forbidden.isdisjoint(has):
             return False
-        return not self.rest or all(matches(part, facts) for part in self.rest)
+        return not self.rest or all(matches(part, features) for part in self.rest)
 
 
 class Shelves:
@@ -201,9 +201,9 @@ class Shelves:
         """Forget a filter."""
         self._take_out(digest, self._filed.pop(digest))
 
-    def match(self, facts: Facts, kind: str) -> list[str]:
+    def match(self, features: ArticleFeatures, kind: str) -> list[str]:
         """Return the digests of the filters that want an article of this language."""
-        has = keys_of(facts)
+        has = keys_of(features)
         self._seen.update(has)
         self._age()
         candidates: dict[str, Filed] = dict(self._anywhere)
@@ -212,7 +212,7 @@ class Shelves:
                 candidates.update(shelf)
         found, passed_over = [], []
         for digest, filed in candidates.items():
-            if filed.wants(has, facts):
+            if filed.wants(has, features):
                 if kind in filed.events:
                     found.append(digest)
             elif filed.under and filed.reconsidered * 2 < self._articles:
@@ -288,10 +288,10 @@ class Index:
             for shelves in self._languages.values():
                 shelves.remove(digest)
 
-    def match(self, article: ArticlePublished, facts: Facts | None = None) -> list[str]:
+    def match(self, article: ArticlePublished, features: ArticleFeatures | None = None) -> list[str]:
         """Return the digests of the filters that want this version; ``facts`` are its own, where they are at hand."""
-        facts = facts or Facts.of(article)
-        return self._shelves(facts.language).match(facts, str(article.kind))
+        features = features or ArticleFeatures.of(article)
+        return self._shelves(features.language).match(features, str(article.kind))
 
     @property
     def languages(self) -> list[str]:
@@ -334,16 +334,16 @@ class Matcher:
         self._filters = keys.deliveries.key("filters")
         self._remembered: set[str] = set()
         names = (keys.deliveries.key("subscriptions", name) for name in ("changes", "changed"))
-        self._changes = Changes(redis, *names)
+        self._changes = ChangeFeed(redis, *names)
 
     @property
     def changes(self) -> int:
         """The number of the last change that it knows of; -1 before it knows of any."""
-        return self._changes.place.count if self._changes.place else -1
+        return self._changes.position.count if self._changes.position else -1
 
-    def match(self, article: ArticlePublished, facts: Facts | None = None) -> list[str]:
+    def match(self, article: ArticlePublished, features: ArticleFeatures | None = None) -> list[str]:
         """Return the digests of the filters that want this version; ``facts`` are its own, where they are at hand."""
-        return self.index.match(article, facts)
+        return self.index.match(article, features)
 
     async def check(self) -> str | None:
         """Return why no event can be matched at the moment, or None: a readiness check."""
@@ -376,17 +376,17 @@ class Matcher:
 
     async def catch_up(self) -> None:
         """Apply every change since the last call; all filters are loaded where some changes were missed."""
-        while (news := await self._changes.since()) is None:
+        while (news := await self._changes.read()) is None:
             await self._rebuild()
         changed, place = news
         for at in range(0, len(changed), SCAN):
             await self._apply(changed[at : at + SCAN])
-        self._changes.go_on(place)
+        self._changes.advance_to(place)
         self.loading = None
 
     async def _rebuild(self) -> None:
         """Load the filters as they are; changes made meanwhile are applied once more, which changes nothing."""
-        place = await self._changes.newest()
+        place = await self._changes.latest()
         index = Index()
         cursor, said, frozen = 0, time.monotonic(), 0
         while True:
@@ -407,7 +407,7 @@ class Matcher:
             self.loading = f"the filters of subscriptions are being filed for the language {language!r}"
             await index.prepare(language)
         self.index = index
-        self._changes.go_on(place)
+        self._changes.advance_to(place)
 
     async def _apply(self, changed: Sequence[Fields]) -> None:
         """Apply changes in their order. What a digest stands for never changes; one that is gone by now goes by a later change."""

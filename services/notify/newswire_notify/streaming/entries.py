@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from newswire.auth.tombstone_readers import may_know, read_readers
 from newswire.events import RETRACTED, ArticlePublished, ArticleRetracted, article_event, recorded_event
-from newswire.filters import Facts, Filter
+from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, position
 
@@ -36,7 +36,7 @@ class Entry:
     type: str
     json: bytes
     """The CloudEvent on one line."""
-    facts: Facts
+    features: ArticleFeatures
     version: int = 0
     readers: frozenset[str] = frozenset()
     """Of a retraction: the digests of the entitlements that could read the article (`newswire.auth.tombstone_readers`)."""
@@ -64,7 +64,7 @@ def entry_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry | None:
         payload.id,
         event.type,
         event.to_json(),
-        Facts.of(payload),
+        ArticleFeatures.of(payload),
         payload.version,
     )
 
@@ -77,15 +77,15 @@ def entry_from_version(document: bytes, site: str) -> Entry:
     article = ArticlePublished.model_validate_json(document)
     event = recorded_event(article.model_dump(include=_TOLD_BY_ENVELOPE), site)
     json = event.model_copy(update={"data": {}}).to_json().removesuffix(b"{}}") + document + b"}"
-    return Entry(BEGINNING, event.id, article.id, event.type, json, Facts.of(article), article.version)
+    return Entry(BEGINNING, event.id, article.id, event.type, json, ArticleFeatures.of(article), article.version)
 
 
 def entry_from_tombstone(tombstone: bytes, site: str) -> Entry:
     """Make the entry of a retraction from the tombstone on record, in JSON. It stands nowhere on the stream."""
     event = recorded_event(orjson.loads(tombstone), site)
     retraction = ArticleRetracted.model_validate(event.data)
-    facts = Facts.of(retraction)
-    return Entry(BEGINNING, event.id, retraction.id, event.type, event.to_json(), facts, retraction.version)
+    features = ArticleFeatures.of(retraction)
+    return Entry(BEGINNING, event.id, retraction.id, event.type, event.to_json(), features, retraction.version)
 
 
 async def with_readers(redis: "Redis", keys: Keyspace, entries: Sequence[Entry | None]) -> list[Entry | None]:
@@ -129,14 +129,14 @@ class Asked:
 
         Of what its account is not entitled to, the reader does not even learn that it was withdrawn.
         """
-        if self.entitlement is not None and not entry.retraction and not self.entitlement.matches(entry.facts):
+        if self.entitlement is not None and not entry.retraction and not self.entitlement.matches(entry.features):
             return False
         return self.may_know(entry) and self.passes_filters(entry)
 
     def passes_filters(self, entry: Entry) -> bool:
         """Return whether an event is what the reader asks for, whatever its account is entitled to."""
-        return all(filter_.matches(entry.facts, text=not entry.retraction) for filter_ in self.filters)
+        return all(filter_.matches(entry.features, text=not entry.retraction) for filter_ in self.filters)
 
     def may_know(self, entry: Entry) -> bool:
         """Return whether the reader's account could read what an event retracts, if it retracts something."""
-        return not entry.retraction or may_know(self.entitlement, entry.facts, entry.readers)
+        return not entry.retraction or may_know(self.entitlement, entry.features, entry.readers)

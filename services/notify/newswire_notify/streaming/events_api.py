@@ -23,7 +23,7 @@ from newswire_notify.streaming.live_api import end_when_gone, parameters
 from newswire_notify.streaming.places import Places
 from newswire_notify.streaming.pull import Page, Place, Pull, read_cursor, write_cursor
 
-PAGE, LARGEST_PAGE = 100, 1000
+DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
 LONGEST_WAIT = 60
 """Seconds."""
 
@@ -56,7 +56,7 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
             " follows. Absent: from now on.",
             limit=(
                 "How many events at most.",
-                {"type": "integer", "minimum": 1, "maximum": LARGEST_PAGE, "default": PAGE},
+                {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
             ),
             wait=(
                 "How many seconds to wait for an event where there is none.",
@@ -68,7 +68,7 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
         params = request.query_params
         await charge_request(request, caller, Cost.SEARCH, lasting=bool(params.get("wait")))
         filter_ = filter_from_params(params, ("after", "limit", "wait"))
-        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         wait = _wait(params.get("wait"))
         bound_to = [request.scope["path"], filter_.canonical(), caller_identity(caller)]
         after = await _after(params.get("after"), tokens, bound_to)
@@ -131,7 +131,7 @@ async def access_changed(request: Request, caller: Caller | None) -> bool:
     """Return whether a caller may read something else by now.
 
     Raises:
-        newswire.http.problems.Problem: 401, where its key is not valid any more.
+        newswire.http.problems.ProblemError: 401, where its key is not valid any more.
     """
     if caller is None:
         return False

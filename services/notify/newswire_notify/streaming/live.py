@@ -398,7 +398,7 @@ class Tail:
 
 
 def _analyse(entry: Entry, _: Deadline) -> None:
-    entry.facts.positions  # noqa: B018 (computed here, and kept with the entry)
+    entry.features.positions  # noqa: B018 (computed here, and kept with the entry)
 
 
 async def _decoded(page: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry | None]:

@@ -22,7 +22,7 @@ from newswire.http.pagination import DATE_TIME, described
 from newswire.http.problem_responses import problems
 from newswire.http.problems import forbidden, invalid, malformed, unauthorised
 from newswire.http.read_limits import Cost, charge_request
-from newswire.http.request_parsing import Sent, json_body, single_headers
+from newswire.http.request_parsing import ParsedBody, json_body, single_headers
 from newswire.http.server import mark_live
 from newswire.messaging.stream_position import Position, position, written
 from newswire.validation.fields import WHOLE, Moment
@@ -149,7 +149,7 @@ def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: Noti
     )
     async def make_token(
         caller: Annotated[Caller, Depends(authorised(Scope.READ))],
-        sent: Annotated[Sent[TokenDraft], Depends(json_body(TokenDraft, optional=True))],
+        sent: Annotated[ParsedBody[TokenDraft], Depends(json_body(TokenDraft, optional=True))],
     ) -> Response:
         try:
             token, ends = await tokens.make(caller, sent.model.filter, sent.model.expires_in)

@@ -28,7 +28,7 @@ class Places:
         """Take a place for as long as a connection lasts.
 
         Raises:
-            Problem: the key or the address has as many as it may have (429), or there is none left (503).
+            ProblemError: the key or the address has as many as it may have (429), or there is none left (503).
         """
         if self._taken >= self.most:
             raise unavailable("as many live streams are open here as may be; come again", retry_after=RETRY_AFTER)

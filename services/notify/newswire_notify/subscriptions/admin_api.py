@@ -6,19 +6,19 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Caller, Scope, acting, authorised
+from newswire.auth.accounts import Caller, Scope, authorised, request_actor
 from newswire.http.pagination import (
-    LARGEST_PAGE,
-    PAGE,
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
     described,
     json_answer,
+    list_position,
     next_cursor,
-    place_after,
-    place_of,
-    position_sent,
+    parse_list_position,
+    requested_position,
 )
 from newswire.http.problems import invalid, not_found, problem, unavailable
-from newswire.http.request_parsing import Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
 from newswire.keys import Keyspace
 from newswire.observability.audit import Act, record
 from newswire.validation.fields import Line
@@ -53,7 +53,7 @@ class AccountSubscriptionList(BaseModel):
     next_cursor: str | None
 
 
-Reason = Annotated[Sent[OperatorReason], Depends(json_body(OperatorReason))]
+Reason = Annotated[ParsedBody[OperatorReason], Depends(json_body(OperatorReason))]
 
 
 def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> APIRouter:
@@ -68,18 +68,18 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
         openapi_extra=described("account", "cursor", "limit"),
     )
     async def list_subscriptions(caller: Admin, request: Request) -> Response:
-        params = scalar_params(request.query_params, ("account", "cursor", "limit"))
+        params = parse_scalar_params(request.query_params, ("account", "cursor", "limit"))
         account = params.get("account")
         if not account:
             raise invalid("account", "is missing", "name the account whose subscriptions you want to see")
-        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         page: list[Subscription] = []
-        async for found in subscriptions.of(account, place_of(await position_sent(request, caller))):
+        async for found in subscriptions.of(account, parse_list_position(await requested_position(request, caller))):
             page.append(found)
             if len(page) > limit:
                 break
         last = page[limit - 1] if len(page) > limit else None
-        following = await next_cursor(request, caller, place_after(last.created_at, last.id) if last else None)
+        following = await next_cursor(request, caller, list_position(last.created_at, last.id) if last else None)
         return json_answer({"subscriptions": list(map(_shown, page[:limit])), "next_cursor": following})
 
     @routes.get(
@@ -89,7 +89,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
         summary="Read a subscription of any account",
     )
     async def read(caller: Admin, subscription_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         return json_answer(_shown(await _existing(subscription_id)))
 
     @routes.post(
@@ -113,7 +113,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
         summary="Undo an operator's pause",
     )
     async def resume(caller: Admin, subscription_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         for _ in range(TRIES):
             found = await _existing(subscription_id)
             try:
@@ -140,7 +140,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
 
     async def _record(request: Request, caller: Caller, act: Act, found: Subscription, reason: str | None) -> None:
         details = {"account": found.account, "reason": reason}
-        await record(records, keys, acting(caller, request), act, "subscription", found.id, **details)
+        await record(records, keys, request_actor(caller, request), act, "subscription", found.id, **details)
 
     return routes
 

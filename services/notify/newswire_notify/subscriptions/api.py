@@ -13,19 +13,19 @@ from newswire.auth.accounts import Caller, Scope, authorised
 from newswire.filters import Filter, SentFilter
 from newswire.http.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.http.pagination import (
-    LARGEST_PAGE,
-    PAGE,
+    DEFAULT_PAGE_SIZE,
+    MAX_PAGE_SIZE,
     described,
     json_answer,
+    list_position,
     next_cursor,
-    place_after,
-    place_of,
-    position_sent,
+    parse_list_position,
+    requested_position,
 )
-from newswire.http.preconditions import IF_MATCH, Conditions, etag
+from newswire.http.preconditions import IF_MATCH, Preconditions, etag
 from newswire.http.problem_responses import problems
 from newswire.http.problems import (
-    Problem,
+    ProblemError,
     from_validation_error,
     invalid,
     not_found,
@@ -33,7 +33,7 @@ from newswire.http.problems import (
     unauthorised,
     unavailable,
 )
-from newswire.http.request_parsing import JSON, Sent, json_body, limit_param, scalar_params, single_headers
+from newswire.http.request_parsing import JSON, ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
 from newswire.keys import Keyspace
 from newswire.validation.fields import WHOLE, Text
 from newswire_notify.settings import NotifySettings
@@ -163,7 +163,7 @@ async def owned(subscriptions: Subscriptions, caller: Caller, subscription_id: s
     """Return a subscription of the caller's account.
 
     Raises:
-        newswire.http.problems.Problem: 404 where it has no such one, 410 where an operator ended it lately.
+        newswire.http.problems.ProblemError: 404 where it has no such one, 410 where an operator ended it lately.
     """
     found = await subscriptions.get(caller.account, subscription_id)
     if found is not None:
@@ -189,8 +189,8 @@ def router(
     routes = APIRouter(prefix=PATH, tags=["subscriptions"])
     previews = asyncio.Semaphore(PREVIEWS_AT_A_TIME)
     limits = AccountLimits.from_settings(settings)
-    whole = Annotated[Sent[SubscriptionDraft], Depends(json_body(SubscriptionDraft))]
-    part = Annotated[Sent[BaseModel], Depends(json_body(SubscriptionPatch, media_types=(MEDIA_TYPE, JSON)))]
+    whole = Annotated[ParsedBody[SubscriptionDraft], Depends(json_body(SubscriptionDraft))]
+    part = Annotated[ParsedBody[BaseModel], Depends(json_body(SubscriptionPatch, media_types=(MEDIA_TYPE, JSON)))]
 
     @routes.post(
         "",
@@ -200,7 +200,7 @@ def router(
         responses=problems("too-many-subscriptions", "subscriptions-too-large", "too-many-urls-of-host"),
     )
     async def subscribe(
-        caller: Subscriber, sent: Annotated[Sent[NewSubscription], Depends(json_body(NewSubscription))]
+        caller: Subscriber, sent: Annotated[ParsedBody[NewSubscription], Depends(json_body(NewSubscription))]
     ) -> Response:
         draft = await _reachable(sent.model, policy)
         verified = await consent(caller, draft.channel) if verification.wanted(draft.channel) else None
@@ -239,8 +239,8 @@ def router(
         ),
     )
     async def list_subscriptions(caller: Subscriber, request: Request) -> Response:
-        params = scalar_params(request.query_params, ("cursor", "limit", "status", "channel", "url"), ("label",))
-        limit = limit_param(params.get("limit"), PAGE, LARGEST_PAGE)
+        params = parse_scalar_params(request.query_params, ("cursor", "limit", "status", "channel", "url"), ("label",))
+        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         labels = list(map(_label, request.query_params.getlist("label")))
         wanted = {
             "status": _one_of(params, "status", "active", "paused", "disabled"),
@@ -248,7 +248,7 @@ def router(
             "url": params.get("url"),
         }
         page: list[Subscription] = []
-        after = place_of(await position_sent(request, caller))
+        after = parse_list_position(await requested_position(request, caller))
         async for found in subscriptions.of(caller.account, after):
             has = {"status": found.status, "type": found.channel.type, "url": found.channel.url}
             labelled = all(found.labels.get(name) == value for name, value in labels)
@@ -257,11 +257,11 @@ def router(
             if len(page) > limit:
                 break
         last = page[limit - 1] if len(page) > limit else None
-        following = await next_cursor(request, caller, place_after(last.created_at, last.id) if last else None)
+        following = await next_cursor(request, caller, list_position(last.created_at, last.id) if last else None)
         return json_answer({"subscriptions": [found.shown() for found in page[:limit]], "next_cursor": following})
 
     @routes.post("/preview", response_model=Foreseen, summary="See of what a subscription would have been told lately")
-    async def foresee(caller: Subscriber, sent: Annotated[Sent[Trial], Depends(json_body(Trial))]) -> Response:
+    async def foresee(caller: Subscriber, sent: Annotated[ParsedBody[Trial], Depends(json_body(Trial))]) -> Response:
         wish = Wish(sent.model.filter, [str(event) for event in sent.model.events], caller.entitlement)
         async with previews:
             seen = await preview(records, keys, wish, sent.model.limit)
@@ -280,7 +280,7 @@ def router(
         responses=ENDED,
     )
     async def read(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         return _answer(await owned(subscriptions, caller, subscription_id))
 
     @routes.put(
@@ -306,7 +306,7 @@ def router(
     async def alter(
         request: Request, caller: Caller, subscription_id: str, draft: Callable[[Subscription], SubscriptionDraft]
     ) -> Response:
-        conditions = Conditions.of(request)
+        conditions = Preconditions.of(request)
         verified: dict[str, str] = {}
         for _ in range(TRIES):
             found = await owned(subscriptions, caller, subscription_id)
@@ -346,7 +346,7 @@ def router(
         responses=_STATE_REFUSED,
     )
     async def pause(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         try:
             await subscriptions.pause(await owned(subscriptions, caller, subscription_id))
         except NotChanged as error:
@@ -361,7 +361,7 @@ def router(
         responses=_STATE_REFUSED,
     )
     async def resume(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         for _ in range(TRIES):
             try:
                 if await subscriptions.resume(await owned(subscriptions, caller, subscription_id)):
@@ -372,7 +372,7 @@ def router(
 
     @routes.delete("/{subscription_id}", status_code=204, dependencies=[Depends(single_headers)], summary="Unsubscribe")
     async def unsubscribe(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         if not await subscriptions.remove(caller.account, subscription_id):
             raise not_found("subscription")
         return Response(status_code=204)
@@ -410,9 +410,9 @@ def _one_of(params: Any, name: str, *values: str) -> str | None:
     return sent
 
 
-def _not_changed(error: NotChanged) -> Problem:
+def _not_changed(error: NotChanged) -> ProblemError:
     return problem(409, "not-changed", f"the subscription cannot be changed so: {error}", title="Not changed")
 
 
-def _busy() -> Problem:
+def _busy() -> ProblemError:
     return unavailable("the subscription is being changed by others all the time; send the request again")

@@ -2,11 +2,11 @@
 
 from yarl import URL
 
-from newswire.http.problems import Problem, problem
+from newswire.http.problems import ProblemError, problem
 from newswire_notify.subscriptions.account_limits import AccountLimitError, AccountLimits, ExceededLimit
 
 
-def limit_problem(error: AccountLimitError, limits: AccountLimits, url: str) -> Problem:
+def limit_problem(error: AccountLimitError, limits: AccountLimits, url: str) -> ProblemError:
     """Say which limit of the account is reached, what counts, and what to do."""
     match error.limit:
         case ExceededLimit.SUBSCRIPTIONS:

@@ -15,7 +15,7 @@ from ulid import ULID
 
 from newswire.auth.accounts import milliseconds, read_entitlement
 from newswire.events import ArticlePublished
-from newswire.filters import Facts, Filter, SentFilter
+from newswire.filters import ArticleFeatures, Filter, SentFilter
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.redis_functions import Argument
@@ -115,8 +115,8 @@ class Wish:
         """Tell whether a version is what is asked for, whatever was sent before."""
         if article.silent or str(article.kind) not in self.events:
             return False
-        facts = Facts.of(article)
-        return self.filter.matches(facts) and (self.entitlement is None or self.entitlement.matches(facts))
+        features = ArticleFeatures.of(article)
+        return self.filter.matches(features) and (self.entitlement is None or self.entitlement.matches(features))
 
 
 @dataclass(frozen=True, slots=True)

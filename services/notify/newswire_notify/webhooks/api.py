@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import acting
+from newswire.auth.accounts import request_actor
 from newswire.http.pagination import json_answer
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
-from newswire.http.request_parsing import Sent, json_body, scalar_params, single_headers
+from newswire.http.request_parsing import ParsedBody, json_body, parse_scalar_params, single_headers
 from newswire.keys import Keyspace
 from newswire.observability.audit import Act, record
 from newswire.validation.fields import WHOLE
@@ -69,7 +69,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         request: Request,
         caller: Subscriber,
         subscription_id: str,
-        sent: Annotated[Sent[SecretRotation], Depends(json_body(SecretRotation, optional=True))],
+        sent: Annotated[ParsedBody[SecretRotation], Depends(json_body(SecretRotation, optional=True))],
     ) -> Response:
         overlap = sent.model.overlap
         try:
@@ -81,7 +81,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
             raise problem(409, "too-many-secrets", detail, title="Too many secrets") from None
         if secret is None:
             raise not_found("subscription")
-        by = acting(caller, request)
+        by = request_actor(caller, request)
         await record(records, keys, by, Act.SECRET_ROTATED, "subscription", subscription_id, overlap_seconds=overlap)
         until = datetime.now(UTC) + timedelta(seconds=overlap)
         return json_answer({"secret": secret, "former_valid_until": until})
@@ -94,7 +94,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         responses=ENDED,
     )
     async def test(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         found = await owned(subscriptions, caller, subscription_id)
         async with testing:
             attempt = await endpoints.test(found)
@@ -117,7 +117,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         responses=ENDED,
     )
     async def enable(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         found = await owned(subscriptions, caller, subscription_id)
         await endpoints.enable(found)
         found = await subscriptions.get(caller.account, subscription_id) or found

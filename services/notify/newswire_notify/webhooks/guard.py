@@ -18,7 +18,7 @@ from aiohappyeyeballs import start_connection
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from newswire.http.problems import Problem, invalid
+from newswire.http.problems import ProblemError, invalid
 from newswire.validation.web_addresses import MAX_URL_LENGTH
 from newswire_notify.webhooks.addresses import Network, special, within
 
@@ -219,7 +219,7 @@ def _is_odd_number(host: str) -> bool:
         return True
 
 
-def _refused(problem: str) -> Problem:
+def _refused(problem: str) -> ProblemError:
     return invalid(
         FIELD,
         problem,

@@ -9,7 +9,7 @@ from newswire.auth.accounts import Caller, reader
 from newswire.http.cost_limits import PAGE_BYTES
 from newswire.http.problem_responses import problems
 from newswire.http.read_limits import Cost, charged
-from newswire.http.request_parsing import scalar_params
+from newswire.http.request_parsing import parse_scalar_params
 from newswire_search.feeds.atom import atom
 from newswire_search.feeds.feed import MEDIA_TYPES, Entry, Feed, Format, entry_of, home_of, title_of
 from newswire_search.feeds.json_feed import json_feed
@@ -68,7 +68,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
 
     @routes.get("/latest.{form}", summary="The newest articles as a feed", responses=_A_FEED)
     async def latest(request: Request, form: Form, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         return await answer(request, caller, form, Narrowing(), [])
 
     @routes.get("/search.{form}", summary="A search as a feed", responses=_A_FEED)
@@ -79,7 +79,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange) -> API
 
     @routes.get("/{field}/{value:path}.{form}", summary="One category, topic or author as a feed", responses=_A_FEED)
     async def one(request: Request, field: Field, value: str, form: Form, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         return await answer(request, caller, form, Narrowing.model_validate({field: [value]}), [(field, value)])
 
     return routes

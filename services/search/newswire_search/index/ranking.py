@@ -63,7 +63,7 @@ class Reading:
 
 def index_field(phrase: Phrase) -> str:
     """Return the index's field in which a phrase is looked for."""
-    return INDEXED_IN.get(phrase.place, f"{phrase.place}_words")
+    return INDEXED_IN.get(phrase.field, f"{phrase.field}_words")
 
 
 def readings(read: Callable[[str], R], languages: Collection[str]) -> list[tuple[R, tuple[str, ...]]]:

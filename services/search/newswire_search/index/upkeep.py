@@ -20,7 +20,7 @@ class Held:
 
 
 class Contents(Protocol):
-    """The index operations that a comparison needs. Each method raises `DependencyUnavailable` while it is down."""
+    """The index operations that a comparison needs. Each method raises `DependencyUnavailableError` while it is down."""
 
     async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
         """Write as `newswire_search.index.port.ArticleIndex.write` does."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from newswire.article import Article, Tombstone
 from newswire.asyncapi import ArticleBatch
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.messages import Message, RejectedMessages
+from newswire.messaging.messages import Message, RejectedMessagesError
 from newswire_search.index.port import ArticleIndex, Operation, Refused, Retract, Written, operation
 from newswire_search.indexing.outcomes import Announcer, Indexed
 
@@ -23,8 +23,8 @@ async def index_articles(batch: Sequence[Message], index: ArticleIndex, announce
     """Bring the index up to a batch of events; what it refuses for good is rejected, and only that.
 
     Raises:
-        RejectedMessages: the index can never take some of the entries.
-        DependencyUnavailable: the index is down.
+        RejectedMessagesError: the index can never take some of the entries.
+        DependencyUnavailableError: the index is down.
     """
     entries: list[Message] = []
     operations: list[Operation] = []
@@ -45,4 +45,4 @@ async def index_articles(batch: Sequence[Message], index: ArticleIndex, announce
         elif isinstance(done, Retract):
             announcer.put(Indexed(done, item.event.time, measured=False, announced=False))
     if refused:
-        raise RejectedMessages(refused)
+        raise RejectedMessagesError(refused)

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from newswire.events import INDEXED, ArticleIndexed, CloudEvent, event
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire.observability import telemetry
 from newswire_search.index.port import ArticleIndex, Operation, Publish, Retract
 
@@ -74,7 +74,7 @@ class Announcer:
             try:
                 await self._index.until_visible([item.operation for item in taken])
                 await self._announce(taken)
-            except (DependencyUnavailable, RedisError, OSError) as error:
+            except (DependencyUnavailableError, RedisError, OSError) as error:
                 log.warning("outcomes are not announced", extra={"count": len(taken), "reason": str(error)})
 
     async def _take(self, stopping: asyncio.Event) -> list[Indexed]:

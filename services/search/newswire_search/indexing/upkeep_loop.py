@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.mapping import MAPPING_NUMBER
 from newswire_search.index.port import ArticleIndex
 from newswire_search.index.upkeep import Upkeep
@@ -53,7 +53,7 @@ class Keeper:
             if trouble is None or not self._owns_index:
                 return trouble
             progress = await read_progress(self._redis, self._keys)
-        except (DependencyUnavailable, RedisError, OSError) as error:
+        except (DependencyUnavailableError, RedisError, OSError) as error:
             return str(error)
         return _filling(progress) if progress else trouble
 
@@ -62,7 +62,7 @@ class Keeper:
         while not stopping.is_set():
             try:
                 trouble = await self._upkeep.mismatch()
-            except DependencyUnavailable:
+            except DependencyUnavailableError:
                 trouble = None  # for all that is known it can; the consumer waits for it
             if trouble is None:
                 await broker.consume(stopping)
@@ -85,7 +85,7 @@ class Keeper:
                     await self._mend()
             except Stopped:
                 return
-            except (DependencyUnavailable, Unfit, RedisError, OSError) as error:
+            except (DependencyUnavailableError, Unfit, RedisError, OSError) as error:
                 log.warning("the upkeep of the index is put off", extra={"reason": str(error)})
                 await pause(stopping, SECONDS_AFTER_TROUBLE)
             await pause(stopping, SECONDS_BETWEEN_LOOKS)
@@ -111,7 +111,7 @@ class Keeper:
             )
         except UnderWay:
             return
-        except (Unfit, DependencyUnavailable) as error:
+        except (Unfit, DependencyUnavailableError) as error:
             await self._redis.hset(self._keys.reindex, "trouble", str(error))
             raise
         log.info("the index was made anew", extra={"index": outcome.name, "refused": len(outcome.refused)})

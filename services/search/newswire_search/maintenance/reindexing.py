@@ -30,7 +30,7 @@ from redis.exceptions import LockError, RedisError, ResponseError
 from newswire.concurrency.backoff import pause
 from newswire.events import article_event
 from newswire.keys import Keyspace
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.article_records import article_pages
 from newswire_search.index.port import Operation, Refused, operation
@@ -151,7 +151,7 @@ async def reindex(
         UnderWay: another process still does so.
         Unfit: the new index does not hold what it should.
         Stopped: ``stopping`` was set; a further call takes it up.
-        newswire.messaging.messages.DependencyUnavailable: the index is down; likewise.
+        newswire.messaging.messages.DependencyUnavailableError: the index is down; likewise.
     """
     async with _alone(redis, keys, patience):
         return await _Reindexing(redis, keys, upkeep, told, stopping or asyncio.Event()).run()
@@ -240,7 +240,7 @@ class _Reindexing:
         """Write what has come onto the stream; return how many entries that were."""
         place = await self._place()
         if place is None:
-            raise DependencyUnavailable("the stream was replaced meanwhile: begin again")
+            raise DependencyUnavailableError("the stream was replaced meanwhile: begin again")
         end = await newest_entry(self._redis, self._keys.stream)
         count = 0
         while page := await self._redis.xrange(self._keys.stream, f"({place}", end, count=PAGE):

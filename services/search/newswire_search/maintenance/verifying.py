@@ -138,7 +138,7 @@ async def verify(comparison: Comparison, told: Told, mend: Mend | None = None) -
     """Compare everything, and mend what differs if told how to; `Comparison.mend` is the way where the index can be written.
 
     Raises:
-        newswire.messaging.messages.DependencyUnavailable: the index is down.
+        newswire.messaging.messages.DependencyUnavailableError: the index is down.
     """
     report = Report()
 

@@ -20,8 +20,8 @@ from newswire.http.cost_limits import INLINE_TEXT_BYTES, PAGE_BYTES
 from newswire.http.problem_responses import problems
 from newswire.http.problems import gone, invalid, not_found, unavailable
 from newswire.http.read_limits import Cost, charged
-from newswire.http.request_parsing import scalar_params
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.http.request_parsing import parse_scalar_params
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.query import hints, interpreted
 from newswire_search.index.facets import respelled
 from newswire_search.index.port import (
@@ -285,7 +285,7 @@ def router(index: ReaderIndex) -> APIRouter:
         dependencies=[Depends(charged(Cost.RECORD))],
     )
     async def article(article_id: str, request: Request, entitlement: Entitlement) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         found = present(await read(index, article_id, entitlement))
         return Response(orjson.dumps(whole(found)), media_type="application/json")
 
@@ -328,7 +328,7 @@ async def find(
     """Run the search that parameters ask for, in what the caller may read.
 
     Raises:
-        Problem: 422 for what cannot be used, 400 for a cursor that is not this search's, 410 for an old one, 503 while the
+        ProblemError: 422 for what cannot be used, 400 for a cursor that is not this search's, 410 for an old one, 503 while the
             index is down.
     """
     request = replace(to_request(params, entitlement), with_facets=with_facets)
@@ -348,7 +348,7 @@ async def find_some_words(index: Reading, request: SearchRequest, page: SearchPa
     """Look for articles with some of the words, where those with all of them leave room on the first page.
 
     Raises:
-        Problem: 503 while the index is down.
+        ProblemError: 503 while the index is down.
     """
     room = request.limit - page.total
     first_by_relevance = request.after is None and request.sort is Sort.RELEVANCE
@@ -401,7 +401,7 @@ def present(found: Mapping[str, Any] | Retracted | None) -> Mapping[str, Any]:
     """Return an article that was looked up.
 
     Raises:
-        Problem: 404 where there is none, 410 where it was retracted.
+        ProblemError: 404 where there is none, 410 where it was retracted.
     """
     if found is None:
         raise not_found("article")
@@ -423,5 +423,5 @@ async def reachable() -> AsyncIterator[None]:
     """Answer 503 where the index is down."""
     try:
         yield
-    except DependencyUnavailable:
+    except DependencyUnavailableError:
         raise unavailable("the index cannot be reached at the moment; the same request will work again later") from None

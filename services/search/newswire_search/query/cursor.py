@@ -13,7 +13,7 @@ from newswire.auth.accounts import Caller
 from newswire.auth.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 from newswire.http.client_address import client_of
 from newswire.http.pagination import caller_identity, cursor_expired, cursor_refused
-from newswire.http.problems import Problem
+from newswire.http.problems import ProblemError
 from newswire_search.index.port import Position, SearchRequest
 from newswire_search.index.snapshots import MAX_SECONDS
 
@@ -69,7 +69,7 @@ async def read_cursor(text: str, request: SearchRequest, scope: CursorScope) -> 
     """Return where the page of a cursor begins.
 
     Raises:
-        Problem: 400 where it is no cursor or belongs to another search or reader, 410 where it is too old.
+        ProblemError: 400 where it is no cursor or belongs to another search or reader, 410 where it is too old.
     """
     try:
         content = await scope.tokens.read(Purpose.SEARCH_CURSOR, text, bound_to=_bound_to(request, scope))
@@ -81,7 +81,7 @@ async def read_cursor(text: str, request: SearchRequest, scope: CursorScope) -> 
     return Position(tuple(cursor.k), cursor.p, tuple(cursor.x), cursor.n, cursor.o)
 
 
-def expired() -> Problem:
+def expired() -> ProblemError:
     """The page that a cursor points to can no longer be given (410)."""
     return cursor_expired()
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from newswire.article import Article
-from newswire.filters import PARAMETERS, Facts, Filter
+from newswire.filters import PARAMETERS, ArticleFeatures, Filter
 from newswire.text.folding import fold
 from newswire_search.index.mapping import metadata_term
 from newswire_search.index.port import FieldFilter
@@ -15,7 +15,7 @@ def may_read(entitlement: Filter | None, article: Mapping[str, Any]) -> bool:
     if entitlement is None:
         return True
     # Lists come without body and text, where no query has to see them.
-    return entitlement.matches(Facts.of(Article.model_validate({"body": "", **article})))
+    return entitlement.matches(ArticleFeatures.of(Article.model_validate({"body": "", **article})))
 
 
 def only_admitted(entitlement: Filter | None, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

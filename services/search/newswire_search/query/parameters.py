@@ -108,7 +108,7 @@ def asked_ids(params: SearchParams) -> list[str]:
     """Return the ids of the articles that are asked for, each once; none where this is a search.
 
     Raises:
-        Problem: 422 where they are none or too many, or something is asked beside them that would narrow or order them.
+        ProblemError: 422 where they are none or too many, or something is asked beside them that would narrow or order them.
     """
     if not params.ids:
         return []
@@ -136,11 +136,11 @@ def to_request(
     """Return the first page that the parameters ask for, of what the caller may read; the cursor is not read here.
 
     Raises:
-        Problem: 422 where a value cannot be used.
+        ProblemError: 422 where a value cannot be used.
     """
     try:
         query = language.parse(params.q)
-    except language.QueryTooLong as error:
+    except language.QueryTooLongError as error:
         raise invalid("q", str(error), "send a shorter query") from None
     _check_cost(query, params)
     since = _instant("from", params.from_, end=False) if params.from_ is not None else None

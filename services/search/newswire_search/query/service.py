@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.tombstone_readers import may_know, read_readers
-from newswire.filters import Facts, Filter
+from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.storage.article_records import read_head
 from newswire_search.index.port import Beginning, Completion, Day, Reading, Retracted, SearchPage, SearchRequest
@@ -61,7 +61,7 @@ class ErasureAware:
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("the record cannot be asked who may learn of a retraction", extra={"reason": repr(error)})
             return False
-        return may_know(entitlement, Facts.of(head.tombstone), readers)
+        return may_know(entitlement, ArticleFeatures.of(head.tombstone), readers)
 
     async def days(self, request: SearchRequest) -> Sequence[Day]:
         """Return days with their counts, as `newswire_search.index.port.Reading.days` does."""

@@ -16,9 +16,9 @@ from starlette.responses import RedirectResponse
 from newswire.article import Image, Status
 from newswire.auth.accounts import Caller, reader
 from newswire.http.middleware import CONTENT_SECURITY_POLICY
-from newswire.http.problems import Problem, from_validation_error, unexpected
+from newswire.http.problems import ProblemError, from_validation_error, unexpected
 from newswire.http.read_limits import Cost, charged
-from newswire.http.request_parsing import scalar_params
+from newswire.http.request_parsing import parse_scalar_params
 from newswire.http.templating import add_asset, render, templates
 from newswire.schema_org import news_article
 from newswire.text.query import fitting, hints, interpreted
@@ -82,7 +82,7 @@ class PageRoute(APIRoute):
         async def handle_or_explain(request: Request) -> Response:
             try:
                 return await handle(request)
-            except Problem as error:
+            except ProblemError as error:
                 return problem_page(error)
             except Exception as error:  # noqa: BLE001 (the last resort of a page is a page)
                 return problem_page(unexpected(request.method, request.url.path, error))
@@ -96,7 +96,7 @@ def router(index: ReaderIndex) -> APIRouter:
 
     @routes.get("/", dependencies=[Depends(charged(Cost.SEARCH))])
     async def latest(request: Request, entitlement: Entitlement, cursors: PageCursors) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         asked, page = await find(index, SearchParams(limit=30), entitlement, cursors=cursors)
         return render(
             "latest.html",
@@ -164,7 +164,7 @@ def router(index: ReaderIndex) -> APIRouter:
     return routes
 
 
-def problem_page(error: Problem) -> Response:
+def problem_page(error: ProblemError) -> Response:
     """Return a page that says what went wrong and where to go from there."""
     return render(
         "problem.html",
@@ -179,7 +179,7 @@ def problem_page(error: Problem) -> Response:
 
 
 def _params(sent: list[tuple[str, str]]) -> SearchParams:
-    scalars = scalar_params(QueryParams(sent), SCALARS, FACETS)
+    scalars = parse_scalar_params(QueryParams(sent), SCALARS, FACETS)
     lists = {name: [value for key, value in sent if key == name] for name in FACETS}
     try:
         return SearchParams.model_validate({**scalars, **lists})

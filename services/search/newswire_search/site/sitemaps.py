@@ -19,7 +19,7 @@ from lxml import etree
 from newswire.auth.accounts import Caller, reader
 from newswire.http.problems import not_found
 from newswire.http.read_limits import Cost, charged
-from newswire.http.request_parsing import scalar_params
+from newswire.http.request_parsing import parse_scalar_params
 from newswire_search.feeds.validators import LastChange, fresh_or_304
 from newswire_search.feeds.xml_writing import add, written
 from newswire_search.index.mapping import milliseconds
@@ -91,7 +91,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
 
     @routes.get("/sitemap.xml", summary="The index of sitemaps", responses=_SITEMAP)
     async def overview(request: Request, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         moment = await unless_private(caller)
         async with reachable():
             days = await index.days(_by_time(caller))
@@ -103,12 +103,12 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
 
     @routes.get("/sitemap-pages.xml", summary="The pages that are no articles, as a sitemap", responses=_SITEMAP)
     async def pages(request: Request, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         return await answer(request, caller, _urls([(f"{site}/", None)]), None)
 
     @routes.get("/sitemap-news.xml", summary="The articles of the last two days as a news sitemap", responses=_SITEMAP)
     async def news(request: Request, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         since = milliseconds(clock() - NEWS_SPAN)
         wanted = replace(_by_time(caller), since=since, limit=MOST_NEWS)
         async with reachable():
@@ -117,7 +117,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
 
     @routes.get("/sitemap-{name}.xml", summary="The articles of a month or day as a sitemap", responses=_SITEMAP)
     async def articles(request: Request, name: str, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         stretch = stretch_of(name)
         if stretch is None:
             raise not_found("sitemap")

@@ -19,7 +19,7 @@ import orjson
 from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoundError, TransportError
 
 from newswire.filters import Filter
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.analysis import DEFAULT
 from newswire_search.index.elasticsearch.completions import completions, searches
 from newswire_search.index.elasticsearch.facets import aggregations, facets
@@ -104,7 +104,7 @@ class ElasticsearchIndex:
         """Make the index where its alias is missing.
 
         Raises:
-            DependencyUnavailable: another release has made one that this one cannot use.
+            DependencyUnavailableError: another release has made one that this one cannot use.
         """
         # Whoever comes meanwhile waits: the index is there a moment before it can be searched.
         async with self._making, translated():
@@ -112,7 +112,7 @@ class ElasticsearchIndex:
                 return
             names = list(await self.names())
             if self._coming is None and (trouble := wrong_mapping(names)):
-                raise DependencyUnavailable(trouble)
+                raise DependencyUnavailableError(trouble)
             name = self._coming or next_name(self.stem, names, MAPPING_NUMBER)
             try:
                 await self._client.indices.create(
@@ -123,7 +123,7 @@ class ElasticsearchIndex:
                 if await self._client.indices.exists_alias(name=self.alias):
                     return
                 if error.error == "resource_already_exists_exception":  # `newswire reindex` was a moment faster
-                    raise DependencyUnavailable(
+                    raise DependencyUnavailableError(
                         f"Elasticsearch: {name} is made by another process at this moment"
                     ) from error
                 raise
@@ -474,7 +474,7 @@ class ElasticsearchIndex:
         try:
             async with translated():
                 await self._healing(lambda: self._client.count(index=self.alias))
-        except DependencyUnavailable as error:
+        except DependencyUnavailableError as error:
             return str(error)
         return None
 
@@ -495,14 +495,14 @@ class ElasticsearchIndex:
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Say `DependencyUnavailable` for every failure that is the server's or the connection's, not the request's."""
+    """Say `DependencyUnavailableError` for every failure that is the server's or the connection's, not the request's."""
     try:
         yield
     except TransportError as error:
-        raise DependencyUnavailable(f"Elasticsearch: {error}") from error
+        raise DependencyUnavailableError(f"Elasticsearch: {error}") from error
     except ApiError as error:
         if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500:
-            raise DependencyUnavailable(f"Elasticsearch: {error.status_code} {error.error}") from error
+            raise DependencyUnavailableError(f"Elasticsearch: {error.status_code} {error.error}") from error
         raise
 
 
@@ -510,10 +510,10 @@ def whole(answer: Body) -> Body:
     """Return an answer that comes from all of the index.
 
     Raises:
-        DependencyUnavailable: it comes from a part only.
+        DependencyUnavailableError: it comes from a part only.
     """
     if "error" in answer or answer.get("timed_out") or answer["_shards"]["failed"]:
-        raise DependencyUnavailable("Elasticsearch answered from a part of the index only")
+        raise DependencyUnavailableError("Elasticsearch answered from a part of the index only")
     return answer
 
 
@@ -573,7 +573,7 @@ def _result(item: Body) -> Written | Refused:
     reason = f"{error.get('type')}: {_QUOTED_TEXT.sub('', str(error.get('reason')))}"
     if status == 400 and error.get("type") != "index_closed_exception":
         return Refused(reason[:500])
-    raise DependencyUnavailable(f"Elasticsearch: {status} {reason}")
+    raise DependencyUnavailableError(f"Elasticsearch: {status} {reason}")
 
 
 def _unneeded(request: SearchRequest) -> list[str]:

@@ -107,7 +107,7 @@ def _newer_first(query: Body, now: int) -> Body:
 def _scored(reading: Reading) -> Body:
     """Return the query for one reading of the words, with what else adds to the score."""
     required = _boolean(reading.found)
-    in_title = [_match("title_terms", phrase) for phrase in sought(reading.found) if phrase.place == "text"]
+    in_title = [_match("title_terms", phrase) for phrase in sought(reading.found) if phrase.field == "text"]
     should: list[Body] = []
     if in_title:
         should.append({"bool": {"should": in_title, "boost": TITLE_WEIGHT}})

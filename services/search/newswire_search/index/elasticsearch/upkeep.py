@@ -10,7 +10,7 @@ from typing import Any
 
 from elasticsearch import NotFoundError
 
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex, translated, whole, wrong_mapping
 from newswire_search.index.mapping import MAPPING_NUMBER
 from newswire_search.index.port import Operation, Refused, Written
@@ -162,7 +162,7 @@ class ElasticsearchUpkeep(ElasticsearchContents):
                 # Of what is blocked already, by whoever was killed here, it names nothing and waits for nothing.
                 done = answer["shards_acknowledged"] or not answer["indices"]
                 if not (answer["acknowledged"] and done):
-                    raise DependencyUnavailable(f"Elasticsearch: writing to {name} could not be blocked in time")
+                    raise DependencyUnavailableError(f"Elasticsearch: writing to {name} could not be blocked in time")
 
     async def release(self) -> None:
         """Take the blocks away."""
@@ -182,7 +182,7 @@ class ElasticsearchUpkeep(ElasticsearchContents):
             actions.append({"remove": {"index": coming.name, "alias": f"{self._index.stem}-coming"}})
             answer = await self._client.indices.update_aliases(actions=actions)
         if not answer["acknowledged"]:
-            raise DependencyUnavailable("Elasticsearch: not every node has heard of the swap yet")
+            raise DependencyUnavailableError("Elasticsearch: not every node has heard of the swap yet")
 
     async def drop(self, name: str) -> None:
         """Delete an index."""

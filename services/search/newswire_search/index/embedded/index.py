@@ -19,7 +19,7 @@ import tantivy
 
 from newswire.concurrency.offload import Deadline, Offload
 from newswire.filters import Filter
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.analysis import DEFAULT
 from newswire_search.index.embedded.completions import completions
 from newswire_search.index.embedded.facets import facets
@@ -291,7 +291,7 @@ class EmbeddedIndex:
         except (ValueError, OSError, IndexInUse) as error:
             # The documents are sound by construction: this is the disk. A writer that met such an error is of no more use.
             self._writer = None
-            raise DependencyUnavailable(f"embedded index: {error}") from error
+            raise DependencyUnavailableError(f"embedded index: {error}") from error
         self._reload()
 
     def _reload(self) -> None:

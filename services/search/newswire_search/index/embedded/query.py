@@ -82,7 +82,7 @@ def _in_each_language(
 def _scored(schema: Schema, reading: Reading) -> Tantivy:
     """Return the query for one reading of the words, with what else adds to the score."""
     required = _boolean(schema, reading.found)
-    in_title = [_match(schema, "title_terms", phrase) for phrase in sought(reading.found) if phrase.place == "text"]
+    in_title = [_match(schema, "title_terms", phrase) for phrase in sought(reading.found) if phrase.field == "text"]
     should: list[Tantivy] = []
     if in_title:
         should.append(Tantivy.boost_query(_any(in_title), TITLE_WEIGHT))
