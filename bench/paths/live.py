@@ -20,7 +20,7 @@ from bench.servers import Server, program, service, valkey
 from bench.setting import Setting
 from newswire.events import FIELD
 from newswire.storage.redis_client import open_redis
-from newswire_notify.streaming.entries import entry_of
+from newswire_notify.streaming.stream_events import read_stream_entry
 
 EVENTS = 40
 """Events of a round, sent at once: fewer than a reader's queue holds."""
@@ -245,7 +245,9 @@ async def _connect(setting: Setting, stack: AsyncExitStack, site: str, count: in
 
 
 async def _posted(posting: Pool, readers: Readers, entries: list[bytes], count: int) -> float:
-    frames = [live.frame.data for entry in entries if (live := entry_of(b"1790000000000-0", {FIELD.encode(): entry}))]
+    frames = [
+        live.frame.data for entry in entries if (live := read_stream_entry(b"1790000000000-0", {FIELD.encode(): entry}))
+    ]
 
     return await _timed(posting.ask(request("POST", "/send", b"".join(frames))), readers, len(frames) * count)
 

@@ -25,10 +25,10 @@ from newswire.filters import ArticleFeatures, Filter
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_functions import Argument
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.fanout.matcher import Index, Matcher, keys_of
+from newswire_notify.fanout.matcher import FilterIndex, Matcher, feature_keys
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions.account_limits import NO_LIMITS
-from newswire_notify.subscriptions.repository import Wish
+from newswire_notify.subscriptions.repository import SubscriptionCriteria
 from tests.servers.valkey import embedded_valkey
 
 ARTICLES, MADE = 20, 25
@@ -48,7 +48,7 @@ async def measure(setting: Setting) -> list[Figure]:
     filters = list(_filters(articles, setting.articles, setting.some(setting.filters), dice))
     most = setting.some(setting.subscriptions)
     sizes = sorted({*powers_of_ten(FEWEST, most), most})
-    kept: list[Index] = []  # or the memory of one would hide in what another has left
+    kept: list[FilterIndex] = []  # or the memory of one would hide in what another has left
     figures = []
     with embedded_valkey() as server:
         async with open_redis(f"redis://127.0.0.1:{server.port}/0") as redis:
@@ -69,7 +69,7 @@ async def measure(setting: Setting) -> list[Figure]:
 
 async def _load(
     setting: Setting, redis: "Redis", articles: Sequence[ArticlePublished], count: int
-) -> tuple[Index, dict[str, float]]:
+) -> tuple[FilterIndex, dict[str, float]]:
     """Read all filters as a process does that starts; return them, and what that takes."""
     setting.tell("reading the filters")
     matcher = Matcher(redis, KEYS)
@@ -83,7 +83,7 @@ async def _load(
 
 
 def _matched(
-    setting: Setting, index: Index, articles: Sequence[ArticlePublished], count: int, detail: dict[str, float]
+    setting: Setting, index: FilterIndex, articles: Sequence[ArticlePublished], count: int, detail: dict[str, float]
 ) -> Figure:
     rounds, matched = [], []
     for _ in setting.steps(f"matching against {count:,}", range(4 * setting.rounds)):
@@ -103,12 +103,12 @@ async def _memory(redis: "Redis") -> int:
     return int((await redis.info("memory"))["used_memory"])
 
 
-def _floor(article: ArticlePublished, index: Index) -> float:
+def _floor(article: ArticlePublished, index: FilterIndex) -> float:
     wanted = index.match(article)
     filed = index._languages[ArticleFeatures.of(article).language]
-    shelves = {min(filed._filed[digest].under) for digest in wanted}
+    shelves = {min(filed._filters[digest].under) for digest in wanted}
     began = time.perf_counter()
-    keys_of(ArticleFeatures.of(article))
+    feature_keys(ArticleFeatures.of(article))
     ids = [digest for shelf in shelves for digest in filed._under[shelf]]
     spent = time.perf_counter() - began
     if not ids:
@@ -165,7 +165,7 @@ def _filter(text: str, category: str | None, topics: list[str], dice: random.Ran
 def _asked(filter_: Filter) -> tuple[str, list[Argument]]:
     """Return the digest of what a subscription asks for, and the fields that say it."""
     wanted = orjson.dumps(filter_.model_dump(mode="json", exclude_defaults=True))
-    return Wish(filter_, EVENTS).digest(), ["filter", wanted, "events", ",".join(EVENTS)]
+    return SubscriptionCriteria(filter_, EVENTS).digest(), ["filter", wanted, "events", ",".join(EVENTS)]
 
 
 async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter], numbers: range) -> None:

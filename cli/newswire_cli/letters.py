@@ -10,7 +10,7 @@ from newswire.messaging.groups import GROUPS
 from newswire_cli.store import Store
 from newswire_notify.deliveries import dead_letters as deliveries
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.deliveries.service import NotReplayed
+from newswire_notify.deliveries.service import NotReplayableError
 from newswire_notify.settings import NotifySettings
 
 DELIVERIES = "deliveries"
@@ -64,7 +64,7 @@ async def retry(store: Store, letter: Letter, mended: bytes | None) -> str:
         if mended is not None:
             raise Refused("a delivery has no data to mend; its version is read from the record")
         await deliveries.retry(Queue.from_settings(store.deliveries, store.keys, NotifySettings()), letter.id)
-    except (streams.DeadLetterRetryError, NotReplayed, PoisonEntryError) as error:
+    except (streams.DeadLetterRetryError, NotReplayableError, PoisonEntryError) as error:
         raise Refused(str(error)) from error
     return f"{letter.id} is due again now"
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from newswire.validation.characters import escaped
 from newswire_cli.console import fail, note
 from newswire_cli.patience import LATER, pause, retry_after, unreachable
-from newswire_notify.streaming.live import ENDED, TRIMMED
+from newswire_notify.streaming.broadcaster import ENDED, TRIMMED
 from newswire_notify.webhooks.signing import is_secret, new_secret, signature
 
 LONGEST_PAUSE = 10.0

@@ -46,14 +46,14 @@ def pause(subscription: Id, reason: Reason, data_dir: DataDir = None) -> None:
 
     async def work(store: Store) -> bool:
         from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire_notify.subscriptions.repository import NotChanged, PausedBy
+        from newswire_notify.subscriptions.repository import PausedBy, SubscriptionConflictError
 
         subscriptions = _subscriptions(store)
         if (found := await subscriptions.find(subscription)) is None:
             return False
         try:
             await subscriptions.pause(found, PausedBy.OPERATOR, _checked(reason))
-        except NotChanged as error:
+        except SubscriptionConflictError as error:
             fail(f"{subscription} cannot be paused: {error}")
         details = {"account": found.account, "reason": reason}
         await record(
@@ -70,14 +70,14 @@ def resume(subscription: Id, data_dir: DataDir = None) -> None:
 
     async def work(store: Store) -> bool:
         from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire_notify.subscriptions.repository import NotChanged, PausedBy
+        from newswire_notify.subscriptions.repository import PausedBy, SubscriptionConflictError
 
         subscriptions = _subscriptions(store)
         while (found := await subscriptions.find(subscription)) is not None:
             try:
                 if not await subscriptions.resume(found, PausedBy.OPERATOR):
                     continue  # another process changed it meanwhile
-            except NotChanged as error:
+            except SubscriptionConflictError as error:
                 fail(f"{subscription} cannot be resumed: {error}")
             details = {"account": found.account}
             await record(

@@ -19,24 +19,24 @@ from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import NOTIFY
 from newswire.messaging.messages import Message
-from newswire_notify.deliveries.queue import Endpoint, Job, Queue, Turn
+from newswire_notify.deliveries.queue import ClaimedDelivery, Endpoint, ExpansionTurn, Queue
 from newswire_notify.deliveries.retention import Retention
 from newswire_notify.deliveries.service import Deliveries
 from newswire_notify.deliveries.worker import Worker
 from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.fanout.handlers import FanOut
 from newswire_notify.fanout.matcher import Matcher
-from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft, Subscriptions, Wanted
-from newswire_notify.webhooks.channel import Webhook
-from newswire_notify.webhooks.connections import Connections
-from newswire_notify.webhooks.guard import Policy
+from newswire_notify.subscriptions.repository import EventKind, Subscription, SubscriptionDraft, Subscriptions
+from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.rendering import Content
-from newswire_notify.webhooks.sending import Sender, Sent
+from newswire_notify.webhooks.sending import Sender, SendResult
 from newswire_notify.webhooks.service import Endpoints
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy
+from newswire_notify.webhooks.webhook_endpoint import Webhook
 
 SITE = "https://news.example"
 DAY = 86_400.0
-PATIENCE = 60.0
+TIMEOUT_SECONDS = 60.0
 """For connecting and for answers, in seconds, so that no attempt fails because the machine is busy."""
 RETENTION = Retention(ended=7 * DAY, dead=30 * DAY, stream=7 * DAY, history_bytes=1_000_000, dead_count=1000)
 
@@ -51,7 +51,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], seconds: float 
 
 
 @dataclass
-class Got:
+class ReceivedWebhook:
     """A webhook as it arrived."""
 
     path: str
@@ -71,12 +71,12 @@ class Receiver:
     """Takes webhooks and answers 204, or what the test put down for a path."""
 
     def __init__(self) -> None:
-        self.got: list[Got] = []
+        self.got: list[ReceivedWebhook] = []
         self.answers: dict[str, Answer] = {}
         self.url = ""
 
     async def take(self, request: web.Request) -> web.StreamResponse:
-        self.got.append(Got(request.path, dict(request.headers), await request.read()))
+        self.got.append(ReceivedWebhook(request.path, dict(request.headers), await request.read()))
         answer = self.answers.get(request.path)
         return await answer() if answer else web.Response(status=204)
 
@@ -99,7 +99,7 @@ class Receiver:
 async def receiver() -> AsyncIterator[Receiver]:
     taking = Receiver()
     app = web.Application()
-    app.router.add_route("*", "/{tail:.*}", taking.take)
+    app.router.add_route("*", "/{broadcaster:.*}", taking.take)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -157,7 +157,7 @@ class Desk:
         draft = SubscriptionDraft(
             channel=Webhook.model_validate({"type": "webhook", "url": url} | channel),
             filter=Filter.model_validate(filter_ or {}),
-            events=[Wanted(name) for name in events],
+            events=[EventKind(name) for name in events],
             content=Content(content),
         )
         return await self.subscriptions.add(account, draft)
@@ -227,7 +227,7 @@ class Desk:
 
     async def expand(self) -> None:
         """Enqueue what is left of large audiences."""
-        while await self.expansion.step() is Turn.TAKEN:
+        while await self.expansion.step() is ExpansionTurn.EXPANDED:
             pass
 
     async def deliver(self) -> None:
@@ -274,13 +274,17 @@ async def opened_desk(
     queue = Queue(deliveries or redis, keys, retention=retention, clock=clock, beside_records=deliveries is None)
     matcher = Matcher(queue.redis, keys)
     broker = EventBroker(GroupMember(redis, keys, NOTIFY))
-    async with Connections(Policy(allow_private=True, answers_shown=True), connect=PATIENCE) as connections:
-        sender = Sender(connections, clock, timeout=PATIENCE)
-        impatient = Sender(connections, clock, timeout=0.2)
+    async with WebhookHttpClient(
+        AddressPolicy(allow_private=True, answers_shown=True), connect=TIMEOUT_SECONDS
+    ) as http_client:
+        sender = Sender(http_client, clock, timeout=TIMEOUT_SECONDS)
+        short_timeout = Sender(http_client, clock, timeout=0.2)
         hanging: set[str] = set()
 
-        async def send(job: Job, body: bytes, traceparent: str | None) -> Sent:
-            return await (impatient if job.endpoint.url in hanging else sender).send(job, body, traceparent)
+        async def send(delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
+            return await (short_timeout if delivery.endpoint.url in hanging else sender).send(
+                delivery, body, traceparent
+            )
 
         worker = Worker(queue, redis, keys, send, SITE, clock=clock, uniform=lambda low, high: (low + high) / 2)
         fan_out = FanOut(matcher, queue, redis, broker, keys, clock=clock, workers=[worker], chunk=chunk)
@@ -312,7 +316,7 @@ async def desk(redis: Redis, keys: Keyspace, clock: Clock) -> AsyncIterator[Desk
         yield opened
 
 
-def job(url: str) -> Job:
+def claimed_delivery(url: str) -> ClaimedDelivery:
     """A claimed delivery to an address."""
     to = Endpoint("s1", url, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
-    return Job("msg_1", 1, 0, "a1.1", PUBLISHED, "a1", 1, "matched", to, b"{}")
+    return ClaimedDelivery("msg_1", 1, 0, "a1.1", PUBLISHED, "a1", 1, "matched", to, b"{}")

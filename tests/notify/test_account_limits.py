@@ -21,7 +21,7 @@ from newswire_notify.subscriptions.account_limits import AccountLimitError, Acco
 from newswire_notify.subscriptions.backup import attach_subscriptions
 from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
 from tests.notify.conftest import Desk, published
-from tests.notify.serving import Api, served_api
+from tests.notify.notify_server import Api, served_api
 
 TOTAL = 64 * 1024
 HOOK = "http://127.0.0.1:9/hook"
@@ -197,7 +197,7 @@ async def test_a_change_that_adds_nothing_passes_where_a_limit_was_lowered(desk:
     async def change(at: int, body: dict[str, Any]) -> bool:
         found = await desk.subscriptions.get("reader", made[at].id)
         assert found is not None
-        return await desk.subscriptions.alter(found, SubscriptionDraft.model_validate(body), lowered)
+        return await desk.subscriptions.update(found, SubscriptionDraft.model_validate(body), lowered)
 
     assert await change(0, draft("http://hooks.example/0", size=900))
     assert await change(1, draft("http://hooks.example/9", size=900))
@@ -217,7 +217,7 @@ async def test_an_entitlement_is_applied_whatever_the_limits_say(desk: Desk) -> 
     await desk.redis.delete(desk.keys.deliveries.key("usage", "reader"))
     found = await desk.subscriptions.get("reader", made.id)
     assert found is not None
-    assert await desk.subscriptions.entitle(found, '{"topics":["Ferries"]}')
+    assert await desk.subscriptions.set_entitlement(found, '{"topics":["Ferries"]}')
     narrowed = await desk.subscriptions.get("reader", made.id)
     assert narrowed is not None
     assert (narrowed.entitlement, narrowed.filter) == ('{"topics":["Ferries"]}', found.filter)
@@ -258,14 +258,14 @@ async def test_what_is_counted_agrees_with_the_records_after_any_changes(desk: D
         if action == "add" or current is None:
             made.append(await desk.subscriptions.add("reader", any_draft()))
         elif action == "alter":
-            assert await desk.subscriptions.alter(current, any_draft())
+            assert await desk.subscriptions.update(current, any_draft())
         elif action == "remove":
             made = [each for each in made if each.id != current.id]
             assert await desk.subscriptions.remove("reader", current.id)
         elif action == "pause":
             await desk.subscriptions.pause(current)
         elif action == "entitle":
-            assert await desk.subscriptions.entitle(current, dice.choice((None, '{"topics":["Ferries"]}')))
+            assert await desk.subscriptions.set_entitlement(current, dice.choice((None, '{"topics":["Ferries"]}')))
         else:
             await desk.redis.delete(desk.keys.deliveries.key("usage", "reader"))
         if await desk.redis.exists(desk.keys.deliveries.key("usage", "reader")):  # else the next write builds it
@@ -295,7 +295,7 @@ async def test_what_is_kept_of_changes_does_not_grow_with_the_filters(desk: Desk
     assert await desk.redis.memory_usage(changes, samples=0) < 60_000
     await matcher.catch_up()
     article = published("a1", metadata={"desk": "x" * 60_000})
-    assert matcher.match(article) == [standing.wish().digest()]
+    assert matcher.match(article) == [standing.criteria().digest()]
 
 
 async def test_a_filter_that_came_and_went_and_came_back_is_matched(desk: Desk) -> None:
@@ -309,4 +309,4 @@ async def test_a_filter_that_came_and_went_and_came_back_is_matched(desk: Desk) 
     back = await desk.subscribe(HOOK, {"query": "ferry"})
     await matcher.catch_up()
     assert len(matcher.index) == 1
-    assert matcher.match(published("a1")) == [back.wish().digest()]
+    assert matcher.match(published("a1")) == [back.criteria().digest()]

@@ -13,7 +13,7 @@ from newswire.auth.accounts import Scope
 from newswire.keys import Keyspace
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
-from tests.notify.serving import Api, served, served_api
+from tests.notify.notify_server import Api, served, served_api
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire_notify.fanout.backlog import Backlogs, replay_since, standing
+from newswire_notify.fanout.backfill import BackfillWorker, backfill_status, replay_since
 from newswire_notify.subscriptions.backup import TRANSIENT, attach_subscriptions, deliveries, restore_deliveries
 from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
@@ -97,7 +97,7 @@ async def test_places_pauses_and_backlogs_survive(
     await desk.publish("a1")
     await desk.deliver()
     draft = SubscriptionDraft.model_validate(changing.members() | {"filter": {"query": "harbour"}})
-    assert await desk.subscriptions.alter(changing, draft)
+    assert await desk.subscriptions.update(changing, draft)
     await desk.subscriptions.pause(paused)
     await desk.publish("a1", 2)
     assert await replay_since(desk.queue, replaying, 0)
@@ -125,10 +125,10 @@ async def test_places_pauses_and_backlogs_survive(
         await restored.deliver()
         assert sorted(receiver.events("/changing")[1:]) == ["a1.2.retracted", "b1.1"]
         assert receiver.events("/paused")[1:] == receiver.events("/replaying")[1:] == ["a1.2.retracted"]
-        backlogs = Backlogs(restored.queue, redis, elsewhere, SITE)
+        backlogs = BackfillWorker(restored.queue, redis, elsewhere, SITE)
         while await backlogs.step():
             pass
-        progress = await standing(restored.queue, replaying.id)
+        progress = await backfill_status(restored.queue, replaying.id)
         assert progress is not None
         assert progress.state == "done"
 
@@ -140,5 +140,5 @@ async def found(desk: Desk, subscription: Subscription) -> Subscription:
 
 
 async def shown(desk: Desk, account: str) -> list[dict[str, Any]]:
-    found = [each.shown() async for each in desk.subscriptions.of(account)]
+    found = [each.public_view() async for each in desk.subscriptions.of(account)]
     return [{name: value for name, value in each.items() if name != "endpoint"} for each in found]

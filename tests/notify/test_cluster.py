@@ -9,8 +9,8 @@ from redis.exceptions import ResponseError
 from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
 from newswire_notify.deliveries import dead_letters as deadletters
-from newswire_notify.deliveries.outcomes import Totals
-from newswire_notify.subscriptions.notices import Notices
+from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublisher
+from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
 from tests.notify.conftest import SITE, Clock, Receiver, opened_desk, until
 from tests.servers.valkey import embedded_valkey, free_port
 
@@ -46,8 +46,8 @@ async def test_a_whole_life_of_deliveries_stays_on_one_slot(
         await desk.retract("a1", 2)
         await desk.publish("b1", topics=["Bridges"])
         await desk.deliver()
-        assert await Notices(desk.queue, desk.broker, keys, SITE).tell() == 1
-        assert await Totals(cluster, desk.broker, keys, SITE).announce() > 0
+        assert await OwnerNotifier(desk.queue, desk.broker, keys, SITE).notify() == 1
+        assert await DeliveryProgressPublisher(cluster, desk.broker, keys, SITE).announce() > 0
         for _ in range(9):
             clock.now += 36_000
             await desk.deliver()

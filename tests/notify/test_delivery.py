@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
 from newswire_notify.deliveries import dead_letters as deadletters
-from newswire_notify.deliveries.queue import Outcome, Queue, Settled
-from newswire_notify.deliveries.service import NotReplayed
-from newswire_notify.deliveries.worker import SCHEDULE
+from newswire_notify.deliveries.queue import AttemptOutcome, AttemptResult, Queue
+from newswire_notify.deliveries.service import NotReplayableError
+from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
 from tests.notify.conftest import RETENTION, Desk, Receiver, until
 
 
@@ -53,7 +53,7 @@ async def test_two_failures_then_success_keeps_the_id_and_shows_every_attempt(de
     subscription = await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 500, 500, 200)
     await desk.publish("a1")
-    for wait in (0, *SCHEDULE[:2]):
+    for wait in (0, *RETRY_DELAYS_SECONDS[:2]):
         desk.clock.now += wait
         await desk.deliver()
     assert len({got.headers["webhook-id"] for got in receiver.got}) == 1
@@ -72,7 +72,7 @@ async def test_nothing_is_tried_again_before_its_time(desk: Desk, receiver: Rece
     receiver.answer("/a", 500)
     await desk.publish("a1")
     await desk.deliver()
-    desk.clock.now += SCHEDULE[0] - 0.1
+    desk.clock.now += RETRY_DELAYS_SECONDS[0] - 0.1
     await desk.deliver()
     assert len(receiver.got) == 1
     desk.clock.now += 0.1
@@ -97,17 +97,17 @@ async def test_dead_endpoints_do_not_delay_others_and_end_as_dead_letters(desk: 
     failing = await desk.subscribe(f"{receiver.url}/fails", only_the_first)
     healthy = await desk.subscribe(f"{receiver.url}/well")
     await desk.publish("a1")
-    for wait in (0, *SCHEDULE):
+    for wait in (0, *RETRY_DELAYS_SECONDS):
         desk.clock.now += wait
         await desk.publish(f"b{wait}-{desk.clock.now:.0f}", category="Weather")
         await desk.deliver()
-    assert len(set(receiver.events("/well"))) == len(receiver.events("/well")) == 2 + len(SCHEDULE)
+    assert len(set(receiver.events("/well"))) == len(receiver.events("/well")) == 2 + len(RETRY_DELAYS_SECONDS)
     assert set((await desk.states(healthy)).values()) == {"delivered"}
     errors = {}
     for subscription in (hanging, gone, failing):
         delivery = next(d for d in (await desk.deliveries.of(subscription.id, 100)).rows if d["event"] == "a1.1")
         assert delivery["state"] == "dead"
-        assert len(delivery["attempts"]) == 1 + len(SCHEDULE)
+        assert len(delivery["attempts"]) == 1 + len(RETRY_DELAYS_SECONDS)
         errors[subscription.id] = delivery["attempts"][-1]["error"]
     assert errors[hanging.id].startswith("timeout")
     assert errors[gone.id].startswith("connect")
@@ -122,7 +122,7 @@ async def test_a_dead_letter_can_be_tried_again_or_dropped(desk: Desk, receiver:
     await desk.publish("a1")
     await desk.publish("a2")
     for _ in range(20):  # once the circuit is open, one of them has its turn at a time
-        desk.clock.now += SCHEDULE[4]
+        desk.clock.now += RETRY_DELAYS_SECONDS[4]
         await desk.deliver()
     first, second = sorted(await deadletters.list_dead(desk.redis, desk.keys), key=lambda letter: letter.event)
     assert first.error == "http: answered 500"
@@ -134,7 +134,7 @@ async def test_a_dead_letter_can_be_tried_again_or_dropped(desk: Desk, receiver:
     await desk.deliver()
     assert [(got.event["id"], got.headers["webhook-id"]) for got in receiver.got] == [("a1.1", first.id)]
     assert await deadletters.list_dead(desk.redis, desk.keys) == []
-    with pytest.raises(NotReplayed, match="no dead delivery"):
+    with pytest.raises(NotReplayableError, match="no dead delivery"):
         await deadletters.retry(desk.queue, first.id)
 
 
@@ -152,7 +152,7 @@ async def test_410_ends_the_subscription(desk: Desk, receiver: Receiver) -> None
     assert await desk.states(subscription) == {"a1.1": "dead"}
 
 
-@pytest.mark.parametrize(("said", "waited"), [("120", 120), ("999999", 3600), ("nonsense", SCHEDULE[0])])
+@pytest.mark.parametrize(("said", "waited"), [("120", 120), ("999999", 3600), ("nonsense", RETRY_DELAYS_SECONDS[0])])
 async def test_retry_after_is_honoured_and_bounded(desk: Desk, receiver: Receiver, said: str, waited: float) -> None:
     await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 429, **{"Retry-After": said})
@@ -192,10 +192,10 @@ async def test_a_lost_lease_changes_nothing(desk: Desk, receiver: Receiver) -> N
     desk.clock.now += 1
     [fresh] = await desk.queue.claim(10, 64)
     assert (stale.id, stale.attempt, fresh.attempt) == (fresh.id, 1, 2)
-    assert await desk.queue.settle([Settled(stale, Outcome.DEAD, 0, None)]) == [None]
+    assert await desk.queue.settle([AttemptResult(stale, AttemptOutcome.DEAD, 0, None)]) == [None]
     assert await desk.states(subscription) == {"a1.1": "delivering"}
-    assert await desk.queue.settle([Settled(fresh, Outcome.DELIVERED, 0, None)]) == ["delivered"]
-    assert await desk.queue.settle([Settled(fresh, Outcome.RETRY, 0, None)]) == [None]
+    assert await desk.queue.settle([AttemptResult(fresh, AttemptOutcome.DELIVERED, 0, None)]) == ["delivered"]
+    assert await desk.queue.settle([AttemptResult(fresh, AttemptOutcome.RETRY, 0, None)]) == [None]
 
 
 async def test_nothing_lies_still_when_the_clock_is_set_back_an_hour(desk: Desk, receiver: Receiver) -> None:
@@ -214,7 +214,7 @@ async def test_nothing_lies_still_when_the_clock_is_set_back_an_hour(desk: Desk,
     assert receiver.events("/claimed") == ["a2.1", "a3.1"]
     assert receiver.events("/failing") == ["a2.1", "a3.1"]
     await desk.publish("a4")
-    desk.clock.now += SCHEDULE[0]
+    desk.clock.now += RETRY_DELAYS_SECONDS[0]
     await desk.deliver()
     assert receiver.events("/failing") == ["a2.1", "a3.1", "a4.1", "a2.1"]
     desk.clock.now += 30
@@ -228,7 +228,7 @@ async def test_a_clock_that_is_being_adjusted_moves_nothing(desk: Desk, receiver
     await desk.publish("a1")
     await desk.deliver()
     desk.clock.now -= 2
-    assert (await desk.queue.exchange([], 0.0, 0)).wait == SCHEDULE[0] + 2
+    assert (await desk.queue.exchange([], 0.0, 0)).wait == RETRY_DELAYS_SECONDS[0] + 2
 
 
 async def test_workers_agree_on_the_time_of_the_server(desk: Desk, receiver: Receiver) -> None:
@@ -308,7 +308,7 @@ async def test_nothing_kept_for_deliveries_holds_text_of_a_retracted_article(des
     receiver.answer("/b", 500)
     item = await desk.put("a1", title="Unmistakable")
     await desk.fan_out([item])
-    for wait in (0, *SCHEDULE):
+    for wait in (0, *RETRY_DELAYS_SECONDS):
         desk.clock.now += wait
         await desk.deliver()
     await desk.retract("a1")

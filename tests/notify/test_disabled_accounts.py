@@ -8,8 +8,13 @@ from redis.asyncio import Redis
 from newswire.auth.accounts import Scope, create_key
 from newswire.auth.registry import disable_account, enable_account
 from newswire.keys import Keyspace
-from newswire_notify.fanout.backlog import Backlogs, replay_since
-from newswire_notify.subscriptions.repository import AccountSuspended, NotChanged, PausedBy, Subscription
+from newswire_notify.fanout.backfill import BackfillWorker, replay_since
+from newswire_notify.subscriptions.repository import (
+    AccountSuspendedError,
+    PausedBy,
+    Subscription,
+    SubscriptionConflictError,
+)
 from newswire_notify.subscriptions.suspensions import Suspensions
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
@@ -26,7 +31,7 @@ async def current(desk: Desk, subscription: Subscription) -> Subscription:
 
 async def caught_up(desk: Desk) -> None:
     """Go through what came while subscriptions were paused, and deliver it."""
-    backlogs = Backlogs(desk.queue, desk.redis, desk.keys, SITE)
+    backlogs = BackfillWorker(desk.queue, desk.redis, desk.keys, SITE)
     while await backlogs.step():
         pass
     await desk.deliver()
@@ -54,7 +59,7 @@ async def test_what_waits_and_what_comes_is_held_until_the_account_is_enabled(
     await desk.publish("queued")
     await disable_account(desk.redis, desk.keys, account)
     await suspensions.follow()
-    shown = (await current(desk, mine)).shown()
+    shown = (await current(desk, mine)).public_view()
     assert (shown["status"], shown["status_reason"]) == ("paused", "account_disabled")
     receiver.got.clear()
     await desk.publish("published-meanwhile")
@@ -115,7 +120,7 @@ async def test_a_replay_stands_still_while_disabled(desk: Desk, receiver: Receiv
     await suspensions.follow()
     await caught_up(desk)
     assert receiver.got == []
-    with pytest.raises(NotChanged):
+    with pytest.raises(SubscriptionConflictError):
         await replay_since(desk.queue, mine, 0)
 
 
@@ -149,7 +154,7 @@ async def test_nothing_of_a_disabled_account_becomes_active(desk: Desk, receiver
     await desk.subscriptions.pause(held, PausedBy.OPERATOR)
     await disable_account(desk.redis, desk.keys, account)
     await suspensions.follow()
-    with pytest.raises(AccountSuspended):
+    with pytest.raises(AccountSuspendedError):
         await desk.subscribe(f"{receiver.url}/c")
     assert await desk.subscriptions.resume(await current(desk, paused))
     assert await desk.subscriptions.resume(await current(desk, held), PausedBy.OPERATOR)
@@ -184,14 +189,14 @@ async def test_a_process_that_starts_later_or_lost_the_changes_finds_what_is_dis
 async def test_an_owner_cannot_resume_what_an_operator_paused(desk: Desk, receiver: Receiver) -> None:
     mine = await desk.subscribe(f"{receiver.url}/mine")
     await desk.subscriptions.pause(mine, PausedBy.OPERATOR, "too many requests")
-    shown = (await current(desk, mine)).shown()
+    shown = (await current(desk, mine)).public_view()
     assert (shown["status"], shown["status_reason"], shown["status_note"]) == (
         "paused",
         "operator",
         "too many requests",
     )
-    with pytest.raises(NotChanged, match="only an operator"):
+    with pytest.raises(SubscriptionConflictError, match="only an operator"):
         await desk.subscriptions.resume(await current(desk, mine))
     assert await desk.subscriptions.resume(await current(desk, mine), PausedBy.OPERATOR)
-    shown = (await current(desk, mine)).shown()
+    shown = (await current(desk, mine)).public_view()
     assert (shown["status"], shown["status_reason"], shown["status_note"]) == ("active", None, None)

@@ -9,19 +9,19 @@ from aiohttp import web
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from newswire_notify.deliveries.worker import SCHEDULE, Worker
-from newswire_notify.subscriptions.notices import Notices
+from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS, Worker
+from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
 from newswire_notify.subscriptions.repository import Subscription
-from newswire_notify.webhooks.channel import Webhook
-from newswire_notify.webhooks.health import Circuit
+from newswire_notify.webhooks.circuit_breaker import CircuitState
 from newswire_notify.webhooks.sending import Sender
-from newswire_notify.webhooks.service import TooManySecrets
-from tests.notify.conftest import SITE, Desk, Got, Receiver, until
+from newswire_notify.webhooks.service import TooManySecretsError
+from newswire_notify.webhooks.webhook_endpoint import Webhook
+from tests.notify.conftest import SITE, Desk, ReceivedWebhook, Receiver, until
 
 DAY = 86_400
 
 
-def signed_by(got: Got, *secrets: str) -> None:
+def signed_by(got: ReceivedWebhook, *secrets: str) -> None:
     """Assert that a webhook is signed by exactly these, as the reference implementation would sign it."""
     at = datetime.fromtimestamp(int(got.headers["webhook-timestamp"]), UTC)
     expected = [Verifier(secret).sign(got.headers["webhook-id"], at, got.body.decode()) for secret in secrets]
@@ -69,7 +69,7 @@ async def test_only_so_many_secrets_sign(desk: Desk, receiver: Receiver) -> None
     subscription = await desk.subscribe(f"{receiver.url}/a")
     for _ in range(3):
         assert await desk.endpoints.rotate_secret("reader", subscription.id, 3600)
-    with pytest.raises(TooManySecrets):
+    with pytest.raises(TooManySecretsError):
         await desk.endpoints.rotate_secret("reader", subscription.id, 3600)
     assert await desk.endpoints.rotate_secret("stranger", subscription.id, 3600) is None
 
@@ -83,7 +83,7 @@ async def test_headers_are_sent_and_never_take_the_place_of_ours(desk: Desk, rec
     [got] = receiver.got
     assert (got.headers["Authorization"], got.headers["X-Team"]) == ("Bearer ours", "night")
     assert got.headers["Content-Type"] == "application/cloudevents+json"
-    shown = json.dumps((await current(desk, subscription)).shown())
+    shown = json.dumps((await current(desk, subscription)).public_view())
     assert "Bearer ours" not in shown
     assert "header_names" in shown
     assert "Bearer ours" not in repr(await current(desk, subscription))
@@ -160,7 +160,7 @@ async def test_an_endpoint_gets_no_more_a_second_than_its_owner_wants(
 async def test_after_failures_in_a_row_one_attempt_at_a_time_until_it_answers(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await fail(desk, receiver, subscription)
-    assert (await current(desk, subscription)).health.circuit is Circuit.OPEN
+    assert (await current(desk, subscription)).health.circuit is CircuitState.OPEN
     for number in range(20):
         await desk.publish(f"a{number}")
     receiver.got.clear()
@@ -180,7 +180,7 @@ async def test_after_failures_in_a_row_one_attempt_at_a_time_until_it_answers(de
     await desk.deliver()
     assert len(receiver.got) == 25
     health = (await current(desk, subscription)).health
-    assert (health.circuit, health.failures, health.failing_since) == (Circuit.CLOSED, 0, None)
+    assert (health.circuit, health.failures, health.failing_since) == (CircuitState.CLOSED, 0, None)
 
 
 async def test_a_pause_that_an_endpoint_asks_for_holds_all_its_deliveries(desk: Desk, receiver: Receiver) -> None:
@@ -193,7 +193,7 @@ async def test_a_pause_that_an_endpoint_asks_for_holds_all_its_deliveries(desk: 
     desk.clock.now += 119
     await desk.deliver()
     assert receiver.events("/a") == ["a1.1"]
-    assert (await current(desk, subscription)).health.circuit is Circuit.CLOSED
+    assert (await current(desk, subscription)).health.circuit is CircuitState.CLOSED
     desk.clock.now += 1
     await desk.deliver()
     assert receiver.events("/a") == ["a1.1", "a2.1", "a1.1"] or receiver.events("/a") == ["a1.1", "a1.1", "a2.1"]
@@ -212,9 +212,9 @@ async def test_after_days_of_only_failures_it_is_disabled_and_its_owner_told(des
     found = await current(desk, subscription)
     assert (found.status, found.status_reason) == ("disabled", "failing")
     assert (await desk.queue.exchange([], 0.0, 0)).wait is None
-    notices = Notices(desk.queue, desk.broker, desk.keys, SITE)
-    assert await notices.tell() == 1
-    assert await notices.tell() == 0
+    notices = OwnerNotifier(desk.queue, desk.broker, desk.keys, SITE)
+    assert await notices.notify() == 1
+    assert await notices.notify() == 0
     await desk.deliver()
     assert [got.event["type"] for got in receiver.got if got.path == "/notices"] == [
         "newswire.subscription.disabled.v1"
@@ -258,7 +258,7 @@ async def test_a_disabled_one_can_be_enabled_again(desk: Desk, receiver: Receive
     assert receiver.events("/a")[:2] == ["before.1", "a1.1"]
     assert sorted(receiver.events("/a")[2:]) == ["a2.1", "before.2"]
     assert (await current(desk, subscription)).status_reason is None
-    assert await Notices(desk.queue, desk.broker, desk.keys, SITE).tell() == 0
+    assert await OwnerNotifier(desk.queue, desk.broker, desk.keys, SITE).notify() == 0
 
 
 async def test_a_test_event_goes_out_at_once_and_closes_the_circuit(desk: Desk, receiver: Receiver) -> None:
@@ -266,7 +266,7 @@ async def test_a_test_event_goes_out_at_once_and_closes_the_circuit(desk: Desk, 
     await fail(desk, receiver, subscription)
     attempt = await desk.endpoints.test(await current(desk, subscription))
     assert (attempt.status, attempt.error, attempt.answer) == (500, "http: answered 500", "this is 500")
-    assert (await current(desk, subscription)).health.circuit is Circuit.OPEN
+    assert (await current(desk, subscription)).health.circuit is CircuitState.OPEN
     receiver.answer("/a", 200)
     attempt = await desk.endpoints.test(await current(desk, subscription))
     assert (attempt.status, attempt.error) == (200, None)
@@ -274,8 +274,8 @@ async def test_a_test_event_goes_out_at_once_and_closes_the_circuit(desk: Desk, 
     assert got.event["type"] == "newswire.test.v1"
     assert got.headers["X-Team"] == "night"
     signed_by(got, subscription.secret)
-    assert (await current(desk, subscription)).health.circuit is Circuit.CLOSED
-    desk.clock.now += SCHEDULE[0] * 2
+    assert (await current(desk, subscription)).health.circuit is CircuitState.CLOSED
+    desk.clock.now += RETRY_DELAYS_SECONDS[0] * 2
     await desk.deliver()
     assert set((await desk.states(subscription)).values()) == {"delivered"}
 
@@ -291,7 +291,7 @@ async def test_those_that_hang_take_no_places_from_the_quick(desk: Desk, receive
         receiver.answers[f"/hangs/{number}"] = hang
         await desk.subscribe(f"{receiver.url}/hangs/{number}", {"topics": ["Hanging"]})
     await desk.publish("a1", topics=["Hanging"])
-    patient = Sender(desk.endpoints._sender._connections, desk.clock, timeout=60)
+    patient = Sender(desk.endpoints._sender._http_client, desk.clock, timeout=60)
     worker = Worker(desk.queue, desk.redis, desk.keys, patient.send, SITE, concurrency=3, lease=90, clock=desk.clock)
     stopping = asyncio.Event()
     running = asyncio.create_task(worker.run(stopping))

@@ -8,7 +8,7 @@ from newswire.auth.accounts import Scope, create_key
 from newswire.auth.registry import entitle_account
 from newswire.filters import Filter
 from newswire.keys import Keyspace
-from newswire_notify.fanout.backlog import Backlogs, replay_since
+from newswire_notify.fanout.backfill import BackfillWorker, replay_since
 from newswire_notify.subscriptions.entitlements import Entitlements
 from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
@@ -74,7 +74,7 @@ async def test_it_narrows_a_start_in_the_past_and_a_replay(desk: Desk, redis: Re
     draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
     subscription = await desk.subscriptions.add("reader", draft, entitlement=stored)
     assert await replay_since(desk.queue, subscription, 0)
-    backlogs = Backlogs(desk.queue, redis, desk.keys, SITE)
+    backlogs = BackfillWorker(desk.queue, redis, desk.keys, SITE)
     while await backlogs.step():
         pass
     await desk.deliver()

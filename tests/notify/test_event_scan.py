@@ -16,9 +16,9 @@ from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, position
 from newswire.storage.article_records import pack
 from newswire_notify.streaming import event_scan
-from newswire_notify.streaming.entries import Asked, entry_from_version, entry_of, with_readers
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, scan
-from newswire_notify.streaming.pull import PAGES_AT_A_TIME, Page, Place, Pull
+from newswire_notify.streaming.pull import MAX_CONCURRENT_PAGES, Page, Pull, PullPosition
+from newswire_notify.streaming.stream_events import StreamFilter, event_from_version, read_stream_entry, with_readers
 
 SITE = "https://news.example"
 FROM_THE_FIRST_EVENT = (0, 1)
@@ -47,9 +47,9 @@ async def publish(redis: Redis, keys: Keyspace, texts: list[str]) -> None:
 async def test_a_page_ends_with_its_bytes_and_the_next_ones_bring_the_rest(redis: Redis, keys: Keyspace) -> None:
     await publish(redis, keys, ["word " * 20_000] * 5)
     pull, sizes = Pull(redis, keys, SITE), []
-    after: Place = FROM_THE_FIRST_EVENT
+    after: PullPosition = FROM_THE_FIRST_EVENT
     while True:
-        page = await pull.page(Asked(), after, 100, ScanBudget(read_bytes=250_000))
+        page = await pull.page(StreamFilter(), after, 100, ScanBudget(read_bytes=250_000))
         sizes.append(len(page.events))
         after = page.next
         if not page.more:
@@ -71,7 +71,7 @@ async def test_a_page_of_records_counts_their_bytes_however_well_they_are_packed
     pull = Pull(redis, keys, SITE)
     page, sizes = Page(BEGINNING), list[int]()
     while page.more:
-        page = await pull.page(Asked(), page.next, 100, ScanBudget(read_bytes=250_000))
+        page = await pull.page(StreamFilter(), page.next, 100, ScanBudget(read_bytes=250_000))
         sizes.append(len(page.events))
     assert sizes == [2, 2, 1]
 
@@ -79,7 +79,7 @@ async def test_a_page_of_records_counts_their_bytes_however_well_they_are_packed
 def test_the_event_of_a_record_is_the_one_that_went_over_the_stream() -> None:
     document = version(1, 'Ferry – "naïve"') | {"updated_at": "2026-03-01T09:00:00.123Z"}
     sent = recorded_event(document, SITE)
-    told = entry_from_version(orjson.dumps(document), SITE)
+    told = event_from_version(orjson.dumps(document), SITE)
     assert orjson.loads(told.json) == orjson.loads(sent.to_json())
     assert (told.event, told.type, told.article, told.version) == (sent.id, sent.type, document["id"], 1)
     assert told.json == sent.to_json()
@@ -90,14 +90,16 @@ async def test_few_pages_are_made_at_a_time_of_each_client_in_turn(
 ) -> None:
     pull, go_on, making = Pull(redis, keys, SITE), asyncio.Event(), list[str]()
 
-    async def made(_self: Pull, _asked: Asked, after: Place, _limit: int, _budget: ScanBudget) -> Page:
+    async def made(
+        _self: Pull, _stream_filter: StreamFilter, after: PullPosition, _limit: int, _budget: ScanBudget
+    ) -> Page:
         making.append(current_client.get())
         await go_on.wait()
         return Page(after)
 
     async def read_by(client: str) -> None:
         current_client.set(client)
-        await pull.page(Asked(), FROM_THE_FIRST_EVENT, 1)
+        await pull.page(StreamFilter(), FROM_THE_FIRST_EVENT, 1)
 
     monkeypatch.setattr(Pull, "_page", made)
     async with asyncio.TaskGroup() as group:
@@ -105,27 +107,29 @@ async def test_few_pages_are_made_at_a_time_of_each_client_in_turn(
             group.create_task(read_by(client))
             await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert making == ["greedy"] * PAGES_AT_A_TIME
+        assert making == ["greedy"] * MAX_CONCURRENT_PAGES
         go_on.set()
-    assert "other" in making[: PAGES_AT_A_TIME + 2]
+    assert "other" in making[: MAX_CONCURRENT_PAGES + 2]
     assert len(making) == 21
 
 
 async def test_a_page_without_a_match_ends_with_its_entries_and_leads_on(redis: Redis, keys: Keyspace) -> None:
     await publish(redis, keys, ["harbour", "harbour", "harbour", "harbour", "bridge"])
-    asked = Asked.by([Filter(query="bridge")])
+    stream_filter = StreamFilter.combine([Filter(query="bridge")])
     pull = Pull(redis, keys, SITE)
-    page = await pull.page(asked, FROM_THE_FIRST_EVENT, 100, ScanBudget(entries=3))
+    page = await pull.page(stream_filter, FROM_THE_FIRST_EVENT, 100, ScanBudget(entries=3))
     assert (page.events, page.more) == ([], True)
-    page = await pull.page(asked, page.next, 100, ScanBudget(entries=3))
+    page = await pull.page(stream_filter, page.next, 100, ScanBudget(entries=3))
     assert len(page.events) == 1
     assert not page.more
 
 
 async def test_processor_time_ends_a_page_behind_the_entry_that_is_being_read(redis: Redis, keys: Keyspace) -> None:
     await publish(redis, keys, ["harbour"] * 4)
-    asked = Asked.by([Filter(query="harbour")])
-    page = await Pull(redis, keys, SITE).page(asked, FROM_THE_FIRST_EVENT, 100, ScanBudget(processor_seconds=0.0000001))
+    stream_filter = StreamFilter.combine([Filter(query="harbour")])
+    page = await Pull(redis, keys, SITE).page(
+        stream_filter, FROM_THE_FIRST_EVENT, 100, ScanBudget(processor_seconds=0.0000001)
+    )
     assert (len(page.events), page.more) == (1, True)
 
 
@@ -145,9 +149,12 @@ async def test_large_entries_are_decoded_in_a_thread_with_the_same_result(redis:
     await publish(redis, keys, ["harbour " * 20_000, "bridge " * 20_000])
     read = await redis.xrange(keys.stream)
     raw = [
-        RawEntry(position(at.decode()), len(fields[b"__data__"]), partial(entry_of, at, fields)) for at, fields in read
+        RawEntry(position(at.decode()), len(fields[b"__data__"]), partial(read_stream_entry, at, fields))
+        for at, fields in read
     ]
-    found = await scan(raw, Asked.by([Filter(query="bridge")]), ScanBudget(), partial(with_readers, redis, keys))
+    found = await scan(
+        raw, StreamFilter.combine([Filter(query="bridge")]), ScanBudget(), partial(with_readers, redis, keys)
+    )
     assert [entry is not None for entry, _ in found] == [False, True]
 
 
@@ -155,4 +162,4 @@ async def test_more_than_can_wait_is_a_503(redis: Redis, keys: Keyspace, monkeyp
     monkeypatch.setattr(event_scan, "offload", Offload("none", workers=1, max_waiting=-1))
     await publish(redis, keys, ["harbour " * 20_000])
     with pytest.raises(QueueFullError):
-        await Pull(redis, keys, SITE).page(Asked(), FROM_THE_FIRST_EVENT, 100)
+        await Pull(redis, keys, SITE).page(StreamFilter(), FROM_THE_FIRST_EVENT, 100)

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.storage.redis_functions import Call
-from newswire_notify.deliveries.outcomes import Totals
+from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublisher
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 FERRY = {"query": "ferry"}
@@ -229,7 +229,7 @@ async def test_outcomes_say_how_many_were_told_and_what_became_of_it(desk: Desk,
     await desk.deliver()
     await desk.subscribe(f"{receiver.url}/harbour", HARBOUR)
     await desk.publish("a1", 2, title="The harbour is closed")
-    await Totals(desk.redis, desk.broker, desk.keys, SITE).announce()
+    await DeliveryProgressPublisher(desk.redis, desk.broker, desk.keys, SITE).announce()
     said = [json.loads(fields[b"__data__"]) for _, fields in await desk.redis.xrange(desk.keys.outcomes)]
     first, second, progressed = said
     assert first["data"] == {"id": "a1", "version": 1, "event": "a1.1", "matched": 1, "previously_matched": 0}

@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 from newswire.keys import Keyspace
 from newswire_notify.deliveries import dead_letters as deadletters
 from newswire_notify.deliveries.history import HistoryTrimmer, removed_early
-from newswire_notify.deliveries.service import State, Wanted
-from newswire_notify.deliveries.worker import SCHEDULE
+from newswire_notify.deliveries.service import DeliveryFilter, State
+from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
 from tests.notify.conftest import DAY, RETENTION, Clock, Desk, Receiver, opened_desk
-from tests.notify.passing import pass_time
+from tests.notify.time_travel import pass_time
 
 
 async def kept(desk: Desk) -> set[str]:
@@ -22,10 +22,10 @@ async def kept(desk: Desk) -> set[str]:
     return {name.rpartition(":")[2] for name in names if not name.endswith(":attempts")}
 
 
-async def listed(desk: Desk, subscription: str, wanted: Wanted | None = None, page: int = 300) -> list[str]:
+async def listed(desk: Desk, subscription: str, wanted: DeliveryFilter | None = None, page: int = 300) -> list[str]:
     """Return the ids that the list shows, read to its end."""
     ids: list[str] = []
-    wanted = wanted or Wanted()
+    wanted = wanted or DeliveryFilter()
     while True:
         found = await desk.deliveries.of(subscription, page, wanted)
         ids += [row["id"] for row in found.rows]
@@ -68,7 +68,7 @@ async def test_the_oldest_of_a_busy_endpoint_are_removed_beyond_its_bytes_and_th
         assert removed is not None
         assert removed.count == early
         oldest = (await desk.deliveries.of(busy.id, 1000)).rows[-1]
-        assert oldest["ended_at"] > removed.shown()["until"]
+        assert oldest["ended_at"] > removed.public_view()["until"]
         assert await desk.states(quiet) == {"rain.1": "delivered"}
         assert await removed_early(desk.queue, quiet.id) is None
         assert await kept(desk) == {*left, *await listed(desk, quiet.id)}
@@ -128,7 +128,7 @@ async def test_dead_deliveries_are_kept_for_their_own_time(
     await pass_time(desk, days * DAY)
     await HistoryTrimmer(desk.queue).trim()
     assert len(await deadletters.list_dead(desk.redis, desk.keys)) == left
-    assert len(await listed(desk, subscription.id, Wanted(State.DEAD))) == left
+    assert len(await listed(desk, subscription.id, DeliveryFilter(State.DEAD))) == left
     assert len(await kept(desk)) == left
 
 
@@ -147,7 +147,7 @@ async def dead(desk: Desk, receiver: Receiver, number: int) -> None:
     """Let so many deliveries fail until they are given up."""
     receiver.answer("/a", 500)
     await desk.fan_out([await desk.put(f"a{each}") for each in range(number)])
-    for wait in (0, *SCHEDULE):
+    for wait in (0, *RETRY_DELAYS_SECONDS):
         desk.clock.now += wait + 300  # an open circuit is probed every five minutes at the latest
         for _ in range(number):
             await desk.deliver()
@@ -161,7 +161,7 @@ async def test_a_page_reads_a_bounded_number_and_goes_on_where_it_ended(desk: De
     await desk.subscriptions.pause(subscription)
     for at in range(2, 2502, 100):
         await desk.fan_out([await desk.put("first", version) for version in range(at, at + 100)])
-    page = await desk.deliveries.of(subscription.id, 10, Wanted(State.DELIVERED))
+    page = await desk.deliveries.of(subscription.id, 10, DeliveryFilter(State.DELIVERED))
     assert page.rows == []
     assert page.next is not None
     ids = await listed(desk, subscription.id, page=77)

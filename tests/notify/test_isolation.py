@@ -16,7 +16,7 @@ from newswire.keys import Keyspace
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
-from tests.notify.serving import served
+from tests.notify.notify_server import served
 
 PATH = "/v1/subscriptions"
 TOKEN = "Bearer only-the-endpoint-knows"

@@ -7,7 +7,7 @@ import time
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire_notify.deliveries.queue import Turn
+from newswire_notify.deliveries.queue import ExpansionTurn
 from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.subscriptions.account_limits import NO_LIMITS
 from tests.notify.conftest import Clock, Desk, Receiver, opened_desk, until
@@ -18,7 +18,7 @@ MATCHES = int(os.environ.get("NEWSWIRE_LARGE_AUDIENCE", "20000"))
 async def crowd(desk: Desk, url: str, size: int) -> None:
     """Subscribe so many at one address, all to one filter."""
     first = await desk.subscribe(url, {"topics": ["Everybody"]})
-    digest = first.wish().digest()
+    digest = first.criteria().digest()
     record = await desk.redis.hgetall(desk.keys.deliveries.key("subscription", first.id))
     own = ("url", "filter", "events", "content", "status", "secret", "created", "schema")
     fields = [part for name in own for part in (name, record[name.encode()])]
@@ -68,16 +68,16 @@ async def test_large_audiences_take_turns(redis: Redis, keys: Keyspace, clock: C
         for article in ("a1", "b1", "c1"):
             await desk.publish(article, topics=["Everybody"])
         for _ in range(6):
-            assert await desk.expansion.step() is Turn.TAKEN
+            assert await desk.expansion.step() is ExpansionTurn.EXPANDED
         enqueued = [
             int(await desk.redis.hget(keys.deliveries.key("fanout", f"{a}.1"), "matched") or 0)
             for a in ("a1", "b1", "c1")
         ]
         assert enqueued == [30, 30, 30]
-        full = Expansion(desk.queue, desk.broker, keys, clock=clock, chunk=10, backlog=30)
-        assert await full.step() is Turn.FULL
+        full = Expansion(desk.queue, desk.broker, keys, clock=clock, chunk=10, max_due_endpoints=30)
+        assert await full.step() is ExpansionTurn.QUEUE_FULL
         await desk.expand()
-        assert await desk.expansion.step() is Turn.NONE
+        assert await desk.expansion.step() is ExpansionTurn.NOTHING_LEFT
         said = [fields[b"__data__"] for _, fields in await redis.xrange(keys.outcomes)]
         assert len(said) == 3
         assert all(b'"matched":100' in each for each in said)

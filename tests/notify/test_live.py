@@ -17,11 +17,11 @@ from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
 from newswire.messaging.stream_position import position
 from newswire_notify.settings import NotifySettings
-from newswire_notify.streaming.entries import Asked, entry_of
-from newswire_notify.streaming.live import ENDED, TRIMMED, Start, Tail
+from newswire_notify.streaming.broadcaster import ENDED, TRIMMED, ResumeFrom, StreamBroadcaster
+from newswire_notify.streaming.stream_events import StreamFilter, read_stream_entry
 from tests.notify.conftest import Desk, until
-from tests.notify.reading import following
-from tests.notify.serving import served
+from tests.notify.notify_server import served
+from tests.notify.sse_reader import following
 
 
 @pytest.fixture
@@ -152,12 +152,12 @@ async def test_a_replaced_stream_is_followed_from_its_beginning(url: str, desk: 
 
 
 @asynccontextmanager
-async def tailing(redis: Redis, keys: Keyspace) -> AsyncIterator[Tail]:
-    tail = Tail(redis, keys)
+async def tailing(redis: Redis, keys: Keyspace) -> AsyncIterator[StreamBroadcaster]:
+    broadcaster = StreamBroadcaster(redis, keys)
     stopping = asyncio.Event()
-    running = asyncio.create_task(tail.run(stopping))
-    await until(lambda: tail.running)
-    yield tail
+    running = asyncio.create_task(broadcaster.run(stopping))
+    await until(lambda: broadcaster.running)
+    yield broadcaster
     stopping.set()
     await asyncio.wait_for(running, 10)
 
@@ -165,47 +165,47 @@ async def tailing(redis: Redis, keys: Keyspace) -> AsyncIterator[Tail]:
 async def test_a_retraction_takes_queued_text_away_and_a_slow_reader_is_cut_off(
     redis: Redis, desk: Desk, keys: Keyspace
 ) -> None:
-    asked = Asked()
-    async with tailing(redis, keys) as tail:
-        with tail.listening(asked, limit=3) as listener:
-            resumed = await tail.resume(listener, None)
-            frames = tail.follow(listener, asked, resumed, heartbeat=30, stopped=lambda: False)
+    stream_filter = StreamFilter()
+    async with tailing(redis, keys) as broadcaster:
+        with broadcaster.connect(stream_filter, limit=3) as client:
+            resumed = await broadcaster.resume(client, None)
+            frames = broadcaster.follow(client, stream_filter, resumed, heartbeat=30, stopped=lambda: False)
             assert await anext(frames) == b"retry: 2000\n"
             waiting = asyncio.ensure_future(anext(frames))
-            await until(lambda: not listener.resuming)
+            await until(lambda: not client.resuming)
             await desk.put("a1")
             assert b"a1.1" in await waiting
             await desk.put("a2")
             await desk.put_retraction("a2", 1)
-            await until(lambda: len(listener.waiting) == 2)
+            await until(lambda: len(client.waiting) == 2)
             assert b"a2.1.retracted" in await anext(frames)
             for number in range(3, 9):
                 await desk.put(f"a{number}")
-            await until(lambda: listener.ended == "too_slow")
+            await until(lambda: client.ended == "too_slow")
             seen = desk.entries["a2.1.retracted"].entry_id
             [last] = [frame async for frame in frames]
-        assert not tail._audiences
+        assert not broadcaster._groups
     said, event, data, *_ = last.decode().splitlines()
     assert (said, event) == (f"id: {seen}", f"event: {ENDED}")
     assert json.loads(data.removeprefix("data: ")) == {"reason": "too_slow", "resume_from": seen}
 
 
 async def test_what_was_retracted_while_a_reader_resumed_is_not_sent(redis: Redis, desk: Desk, keys: Keyspace) -> None:
-    """Both ways: from what the tail remembers, and from the stream."""
+    """Both ways: from what the broadcaster remembers, and from the stream."""
     for number in range(1, 40):
         await desk.put(f"a{number}")
-    asked = Asked()
-    async with tailing(redis, keys) as tail:
+    stream_filter = StreamFilter()
+    async with tailing(redis, keys) as broadcaster:
         for forgotten in (False, True):
             if forgotten:
-                tail._forgotten = position(desk.entries["a39.1"].entry_id)
-            with tail.listening(asked, limit=100) as listener:
-                resumed = await tail.resume(listener, Start((0, 0)))
-                frames = tail.follow(listener, asked, resumed, heartbeat=30, stopped=lambda: False)
+                broadcaster._forgotten = position(desk.entries["a39.1"].entry_id)
+            with broadcaster.connect(stream_filter, limit=100) as client:
+                resumed = await broadcaster.resume(client, ResumeFrom((0, 0)))
+                frames = broadcaster.follow(client, stream_filter, resumed, heartbeat=30, stopped=lambda: False)
                 await anext(frames)
                 assert b"a1.1" in await anext(frames)  # a first part is written, the rest waits
                 retracted = await desk.put_retraction("a39", 1)
-                await until(lambda: "a39" in listener.retracted)
+                await until(lambda: "a39" in client.retracted)
                 rest = await anext(frames)
                 assert b"a38.1" in rest
                 assert b'"a39.1"' not in rest
@@ -214,7 +214,9 @@ async def test_what_was_retracted_while_a_reader_resumed_is_not_sent(redis: Redi
                 await frames.aclose()
             await desk.redis.xdel(keys.stream, retracted.entry_id)
             await desk.put("a39")
-            await until(lambda: tail._remembered[-1].article == "a39" and not tail._remembered[-1].retraction)
+            await until(
+                lambda: broadcaster._remembered[-1].article == "a39" and not broadcaster._remembered[-1].retraction
+            )
 
 
 async def test_filters_are_asked_once_for_all_who_share_them(
@@ -227,16 +229,18 @@ async def test_filters_are_asked_once_for_all_who_share_them(
         asked_of.append(str(self.query))
         return matches(self, facts, text=text)
 
-    async with tailing(redis, keys) as tail:
+    async with tailing(redis, keys) as broadcaster:
         with ExitStack() as stack:
-            listeners = [
-                stack.enter_context(tail.listening(Asked.by([Filter(query=query), None, Filter()]), limit=9))
+            clients = [
+                stack.enter_context(
+                    broadcaster.connect(StreamFilter.combine([Filter(query=query), None, Filter()]), limit=9)
+                )
                 for query in ("ferry", "FERRY", " Ferry ", "bridge", None)
             ]
             monkeypatch.setattr(Filter, "matches", counting)
             await desk.put("a1")
-            await until(lambda: len(listeners[-1].waiting) == 1)
-            assert [len(listener.waiting) for listener in listeners] == [1, 1, 1, 0, 1]
+            await until(lambda: len(clients[-1].waiting) == 1)
+            assert [len(client.waiting) for client in clients] == [1, 1, 1, 0, 1]
     assert sorted(asked_of) == ["bridge", "ferry"]
 
 
@@ -286,17 +290,17 @@ async def test_a_reader_learns_that_history_was_trimmed(url: str, desk: Desk) ->
 async def test_many_resume_from_memory_as_from_the_stream(redis: Redis, desk: Desk, keys: Keyspace) -> None:
     for number in range(700):
         await desk.put(f"a{number}")
-    async with tailing(redis, keys) as tail:
-        assert len(tail._remembered) >= 500
+    async with tailing(redis, keys) as broadcaster:
+        assert len(broadcaster._remembered) >= 500
         for number in range(700, 720):
             await desk.put(f"a{number}")
-        await until(lambda: tail._remembered[-1].article == "a719")
-        assert len(tail._remembered) == 500
+        await until(lambda: broadcaster._remembered[-1].article == "a719")
+        assert len(broadcaster._remembered) == 500
         for seen in (0, 218, 219, 220, 400, 719):
-            asked = Asked()
-            with tail.listening(asked, limit=100) as listener:
-                resumed = await tail.resume(listener, Start(position(desk.entries[f"a{seen}.1"].entry_id)))
-                frames = tail.follow(listener, asked, resumed, heartbeat=0.05, stopped=lambda: False)
+            stream_filter = StreamFilter()
+            with broadcaster.connect(stream_filter, limit=100) as client:
+                resumed = await broadcaster.resume(client, ResumeFrom(position(desk.entries[f"a{seen}.1"].entry_id)))
+                frames = broadcaster.follow(client, stream_filter, resumed, heartbeat=0.05, stopped=lambda: False)
                 got = b""
                 async for frame in frames:
                     if frame == b": still here\n":
@@ -316,5 +320,5 @@ def test_positions() -> None:
 
 
 def test_what_is_no_article_event_is_no_entry() -> None:
-    assert entry_of(b"1-0", {}) is None
-    assert entry_of(b"1-0", {b"__data__": b"{"}) is None
+    assert read_stream_entry(b"1-0", {}) is None
+    assert read_stream_entry(b"1-0", {b"__data__": b"{"}) is None

@@ -20,11 +20,11 @@ from newswire.http.problems import ProblemError
 from newswire.keys import Keyspace
 from newswire.observability import telemetry
 from newswire_notify.settings import NotifySettings
-from newswire_notify.streaming.live import ENDED
-from newswire_notify.streaming.places import Places
+from newswire_notify.streaming.broadcaster import ENDED
+from newswire_notify.streaming.connection_limiter import ConnectionLimiter
 from tests.notify.conftest import Desk, until
-from tests.notify.reading import following
-from tests.notify.serving import served
+from tests.notify.notify_server import served
+from tests.notify.sse_reader import following
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ async def test_unsound_tokens_open_nothing(url: str, redis: Redis, keys: Keyspac
     for wrong in (
         {"expires_in": 601},
         {"expires_in": 0},
-        {"filter": {"places": ["here"]}},
+        {"filter": {"limiter": ["here"]}},
         {"filter": {"topics": [f"a topic of quite some length, number {number}" for number in range(100)]}},
     ):
         answer = await token_for(url, reader.token, **wrong)
@@ -185,29 +185,29 @@ async def status_with(url: str, key: str) -> int:
 
 
 def test_places_are_counted_by_key_and_network() -> None:
-    places = Places(most=6, per_key=2, per_address=2)
+    limiter = ConnectionLimiter(most=6, per_key=2, per_address=2)
     a, b = (Caller("a", key, frozenset()) for key in "ab")
 
     def why(caller: Caller | None, address: str | None) -> int | None:
         try:
-            with places.taken(caller, address):
+            with limiter.admit(caller, address):
                 return None
         except ProblemError as problem:
             return problem.status
 
     with contextlib.ExitStack() as stack:
         for address in ("192.0.2.1", "::ffff:192.0.2.1"):
-            stack.enter_context(places.taken(None, address))
+            stack.enter_context(limiter.admit(None, address))
         assert why(None, "192.0.2.1") == 429
         for address in ("2001:db8::1", "2001:db8::ffff:2"):
-            stack.enter_context(places.taken(a, address))
+            stack.enter_context(limiter.admit(a, address))
         assert why(b, "2001:db8:0:0:9::") == 429
         assert why(b, "2001:db8:0:1::") is None
         assert why(a, "192.0.2.2") == 429
-        stack.enter_context(places.taken(b, None))
-        stack.enter_context(places.taken(b, "/run/socket"))
+        stack.enter_context(limiter.admit(b, None))
+        stack.enter_context(limiter.admit(b, "/run/socket"))
         assert why(None, "192.0.2.9") == 503
-    assert places == Places(6, 2, 2)
+    assert limiter == ConnectionLimiter(6, 2, 2)
 
 
 async def test_disabling_an_account_or_revoking_a_key_ends_open_streams_and_waiting_pulls(

@@ -14,19 +14,19 @@ from newswire.messaging.retention import trim
 from newswire_notify.deliveries import dead_letters as deadletters
 from newswire_notify.deliveries.history import HistoryTrimmer
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.deliveries.worker import SCHEDULE
-from newswire_notify.fanout.backlog import Backlogs, replay_since
+from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
+from newswire_notify.fanout.backfill import BackfillWorker, replay_since
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions.notices import Notices
+from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
 from newswire_notify.subscriptions.repository import PausedBy, Subscription
 from tests.faults.checker import Difference, delivery_differences
 from tests.faults.journal import Journal, Receipt, Subscriber, Write
 from tests.faults.readback import Readback, read_deliveries
 from tests.notify.conftest import DAY, RETENTION, SITE, Clock, Desk, Receiver, opened_desk
-from tests.notify.passing import pass_time
+from tests.notify.time_travel import pass_time
 
 GROUP = "notify"
-LONG = 40 * DAY
+SLOW_ATTEMPT_SECONDS = 40 * DAY
 """Longer than the stream, ended deliveries, dead ones and decisions are kept."""
 
 
@@ -80,7 +80,7 @@ class Newsroom:
 
     async def work(self) -> None:
         """Deliver all that is due, and go through what was before."""
-        backlogs = Backlogs(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
+        backlogs = BackfillWorker(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
         while await backlogs.step():
             await self.desk.deliver()
             self.desk.clock.now += 0.5
@@ -149,7 +149,7 @@ async def test_after_a_long_pause_every_correction_and_retraction_arrives_once(
     await room.retract("new and wrong")
     await room.publish("new and corrected", 2)
     await room.work()
-    await room.pass_days(LONG / DAY)
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
     assert len(receiver.events("/paused")) == before
 
     assert await room.desk.subscriptions.resume(await room.found(paused), by)
@@ -187,7 +187,7 @@ async def test_what_waits_for_longer_than_everything_is_kept_is_sent_in_the_end(
     await room.publish("first")
     await room.retract("sent")
     await room.work()
-    await room.pass_days(LONG / DAY)  # nobody delivers for so long
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)  # nobody delivers for so long
     await room.work()
     assert sorted(receiver.events("/a")) == ["first.1", "first.1", "sent.1", "sent.1.retracted", "sent.1.retracted"]
     failed = [got for got in receiver.got if got.event["id"] != "sent.1"][:2]
@@ -209,7 +209,7 @@ async def test_after_a_long_outage_of_the_consumer_everything_is_delivered(room:
     await room.pass_days(20)
     await room.publish("c", 2, category="Sports")
     await room.publish("e")
-    await room.pass_days(LONG / DAY)
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
     room.away = False
     await room.catch_up()
     await room.work()
@@ -222,7 +222,7 @@ async def test_an_expansion_that_lies_still_for_long_goes_on_where_it_was(room: 
     for number in range(7):
         await room.subscribe(f"/{number}")
     await room.publish("a")
-    await room.pass_days(LONG / DAY)
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
     await room.work()
     assert len(receiver.got) == 7
     assert await room.differences() == []
@@ -238,11 +238,11 @@ async def test_a_backfill_that_the_stream_was_trimmed_past_goes_on_from_the_reco
     late = await room.subscribe("/late")
     earliest = int((room.desk.clock.now - DAY) * 1000)
     assert await replay_since(room.desk.queue, late, earliest)
-    backlogs = Backlogs(room.desk.queue, room.desk.redis, room.desk.keys, SITE)
+    backlogs = BackfillWorker(room.desk.queue, room.desk.redis, room.desk.keys, SITE)
     assert await backlogs.step()
     await room.desk.deliver()
     assert 0 < len(receiver.got) < 29
-    await room.pass_days(LONG / DAY)
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
     await room.work()
     assert sorted(receiver.events("/late")) == [f"a{number:02}.1" for number in range(0, 60, 2) if number != 4]
 
@@ -260,7 +260,7 @@ async def test_an_endpoint_that_was_disabled_for_long_learns_what_became_of_what
     await room.retract("withdrawn while it failed")
     await room.desk.deliver()
     receiver.answer("/a", 410)
-    room.desk.clock.now += SCHEDULE[0] + 1
+    room.desk.clock.now += RETRY_DELAYS_SECONDS[0] + 1
     await room.desk.deliver()
     assert (await room.found(mine)).status == "disabled"
     receiver.answers.clear()
@@ -268,7 +268,7 @@ async def test_an_endpoint_that_was_disabled_for_long_learns_what_became_of_what
     await room.pass_days(10)
     await room.publish("corrected", 2)
     await room.retract("withdrawn")
-    await room.pass_days(LONG / DAY)
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
     await room.work()
     assert len(receiver.events("/a")) == tried
     await room.desk.endpoints.enable(await room.found(mine))
@@ -309,7 +309,7 @@ async def test_an_endpoint_that_was_disabled_during_an_outage_of_the_consumer_le
     assert receiver.events("/a")[before:] == ["refused.1"] * 2
     room.away = False
     await room.catch_up()
-    await room.pass_days(LONG / DAY)
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
     await room.desk.endpoints.enable(await room.found(mine))
     await room.work()
     assert sorted(receiver.events("/a")[tried:]) == ["corrected.2", "withdrawn.1.retracted"]
@@ -324,7 +324,7 @@ async def test_an_event_that_comes_long_after_its_successor_tells_its_matches_of
     room.journal.writes.append(Write("a", 1, "published", "The ferry leaves on time", "Transport"))
     await room.publish("a", 2, category="Sports")
     await room.work()
-    await room.pass_days(LONG / DAY)
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
     await room.desk.fan_out([first])  # it lay among the dead letters
     await room.work()
     assert receiver.events("/a") == ["a.2"]
@@ -339,9 +339,9 @@ async def test_a_notice_to_the_owner_waits_as_long_as_it_takes(room: Newsroom, r
     await room.publish("a")
     await room.desk.deliver()
     assert (await room.found(gone)).status == "disabled"
-    assert await Notices(room.desk.queue, room.desk.broker, room.desk.keys, SITE).tell() == 1
+    assert await OwnerNotifier(room.desk.queue, room.desk.broker, room.desk.keys, SITE).notify() == 1
     await room.desk.deliver()
-    await room.pass_days(LONG / DAY)
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
     await room.desk.deliver()
     assert [got.event["type"] for got in receiver.got if got.path == "/notices"] == [
         "newswire.subscription.disabled.v1"
@@ -363,7 +363,7 @@ async def test_a_delivery_is_replayed_for_as_long_as_the_retention_says(
         await desk.deliver()
         receiver.answer("/a", 500)
         await desk.publish("a2")
-        for wait in (0, *SCHEDULE):
+        for wait in (0, *RETRY_DELAYS_SECONDS):
             clock.now += wait + 300
             await desk.deliver()
         receiver.answers.clear()

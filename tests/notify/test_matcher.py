@@ -19,9 +19,9 @@ from newswire.filters import ArticleFeatures, Filter
 from newswire.http.application import create_app
 from newswire.text.analysis import DEFAULT
 from newswire_notify.app import service
-from newswire_notify.fanout.matcher import SCAN, Filed, Index, Matcher
+from newswire_notify.fanout.matcher import SCAN_COUNT, FilterIndex, IndexedFilter, Matcher
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions.repository import Wish
+from newswire_notify.subscriptions.repository import SubscriptionCriteria
 from tests.contract import spellings
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 from tests.notify.conftest import Desk, Receiver, published, until
@@ -92,7 +92,7 @@ def random_article(chance: random.Random, number: int) -> ArticlePublished:
 @given(seed=st.integers(0, 2**32))
 def test_the_index_finds_what_comparing_everything_finds(seed: int) -> None:
     chance = random.Random(seed)
-    index = Index()
+    index = FilterIndex()
     filters: dict[str, Filter] = {}
     for number in range(30):
         filter_ = random_filter(chance)
@@ -130,7 +130,7 @@ async def test_every_replica_finds_what_comparing_everything_finds(desk: Desk) -
                 for at in range(20):
                     article = random_article(chance, at)
                     meant = {
-                        Wish(filter_, ALL).digest()
+                        SubscriptionCriteria(filter_, ALL).digest()
                         for filter_ in held.values()
                         if filter_.matches(ArticleFeatures.of(article))
                     }
@@ -144,7 +144,7 @@ SPELLINGS = (spellings.articles(), [(q, expected) for q, expected in spellings.Q
 @pytest.mark.parametrize("table", [(articles(), SAVED_QUERIES), (articles_in_languages(), IN_LANGUAGES), SPELLINGS])
 def test_the_shared_table_of_queries(table: tuple[list[ArticlePublished], list[tuple[str, list[str]]]]) -> None:
     read, queries = table
-    index = Index()
+    index = FilterIndex()
     for number, (query, _) in enumerate(queries):
         index.add(
             str(number), Filter.model_construct(query=query), ALL
@@ -155,36 +155,36 @@ def test_the_shared_table_of_queries(table: tuple[list[ArticlePublished], list[t
 
 
 def test_only_filters_that_can_match_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
-    index = Index()
+    index = FilterIndex()
     for number in range(2000):
         index.add(str(number), Filter(query=f"ferry rareword{number}"), ALL)
     verified = 0
-    wants = Filed.wants
+    wants = IndexedFilter.matches
 
-    def counting(self: Filed, has: set[str], features: ArticleFeatures) -> bool:
+    def counting(self: IndexedFilter, has: set[str], features: ArticleFeatures) -> bool:
         nonlocal verified
         verified += 1
         return wants(self, has, features)
 
-    monkeypatch.setattr(Filed, "wants", counting)
+    monkeypatch.setattr(IndexedFilter, "matches", counting)
     assert index.match(published("a1", title="The ferry and rareword7")) == ["7"]
     assert verified <= 2
 
 
 def test_a_filter_moves_to_what_turns_out_to_be_rare(monkeypatch: pytest.MonkeyPatch) -> None:
-    index = Index()
+    index = FilterIndex()
     for number in range(20):
         index.add(f"crowd{number}", Filter(query=f"lantern word{number}"), ALL)
     index.add("one", Filter(query="ferry lantern"), ALL)
     came_up = 0
-    wants = Filed.wants
+    wants = IndexedFilter.matches
 
-    def counting(self: Filed, has: set[str], features: ArticleFeatures) -> bool:
+    def counting(self: IndexedFilter, has: set[str], features: ArticleFeatures) -> bool:
         nonlocal came_up
         came_up += 1
         return wants(self, has, features)
 
-    monkeypatch.setattr(Filed, "wants", counting)
+    monkeypatch.setattr(IndexedFilter, "matches", counting)
     for number in range(40):
         assert index.match(published(f"a{number}", title="A ferry and nothing else")) == []
     assert 0 < came_up < 10
@@ -192,7 +192,7 @@ def test_a_filter_moves_to_what_turns_out_to_be_rare(monkeypatch: pytest.MonkeyP
 
 
 def test_kinds() -> None:
-    index = Index()
+    index = FilterIndex()
     index.add("corrections", Filter(), ["corrected", "retracted"])
     assert index.match(published("a1")) == []
     assert index.match(published("a1", 2, kind="corrected")) == ["corrections"]
@@ -254,7 +254,7 @@ async def test_loading_many_filters_leaves_the_event_loop_to_others(desk: Desk) 
     running.cancel()
     assert await matcher.check() is None
     assert len(matcher.index) == 2000
-    assert turns > 2 * 2000 / SCAN  # as they are read, and again as they are filed
+    assert turns > 2 * 2000 / SCAN_COUNT  # as they are read, and again as they are filed
     assert "the filters of subscriptions have not been loaded yet" in reasons
     assert any("being loaded" in reason for reason in reasons if reason)
 
@@ -276,13 +276,13 @@ async def test_it_is_not_ready_while_it_loads_again_after_changes_were_lost(
     await desk.subscribe("http://127.0.0.1/2", {"query": "harbour"})
     await desk.redis.delete(desk.keys.deliveries.key("subscriptions", "changes"))
     reasons = []
-    prepare = Index.prepare
+    prepare = FilterIndex.prepare
 
-    async def noting(self: Index, language: str) -> None:
+    async def noting(self: FilterIndex, language: str) -> None:
         reasons.append(await matcher.check())
         await prepare(self, language)
 
-    monkeypatch.setattr(Index, "prepare", noting)
+    monkeypatch.setattr(FilterIndex, "prepare", noting)
     await matcher.catch_up()
     assert len(matcher.index) == 2
     assert reasons

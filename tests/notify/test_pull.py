@@ -26,10 +26,10 @@ from newswire.messaging.stream_position import position
 from newswire.observability import telemetry
 from newswire_ingest.app import service as ingest
 from newswire_notify.settings import NotifySettings
-from newswire_notify.streaming.pull import InRecords, read_cursor, write_cursor
+from newswire_notify.streaming.pull import RecordsPosition, read_cursor, write_cursor
 from tests.notify.conftest import until
-from tests.notify.reading import following
-from tests.notify.serving import served
+from tests.notify.notify_server import served
+from tests.notify.sse_reader import following
 
 
 @dataclass
@@ -396,5 +396,5 @@ async def test_nothing_erased_comes_back(site: Site) -> None:
 
 async def test_cursors_are_read_as_they_were_written(redis: Redis, keys: Keyspace) -> None:
     tokens = SignedTokens(redis, keys)
-    for place in ((0, 0), (12, 3), InRecords((5, 6), True, 7, "a1"), InRecords((0, 0), False)):
+    for place in ((0, 0), (12, 3), RecordsPosition((5, 6), True, 7, "a1"), RecordsPosition((0, 0), False)):
         assert await read_cursor(await write_cursor(place, tokens, ["x"]), tokens, ["x"]) == place

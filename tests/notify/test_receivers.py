@@ -20,7 +20,7 @@ from newswire.keys import Keyspace
 from newswire_ingest.app import service as ingest
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import until
-from tests.notify.serving import served
+from tests.notify.notify_server import served
 from tests.npm import node_with
 from tests.servers.valkey import free_port
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from newswire_notify.webhooks.connections import Connections
-from newswire_notify.webhooks.guard import Policy
+from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.sending import Sender
-from tests.notify.conftest import Receiver, job
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy
+from tests.notify.conftest import Receiver, claimed_delivery
 
 
 @pytest.mark.parametrize(
@@ -13,8 +13,8 @@ from tests.notify.conftest import Receiver, job
 )
 async def test_a_refusal_comes_with_what_to_do_about_it(receiver: Receiver, status: int, said: str) -> None:
     receiver.answer("/a", status)
-    async with Connections(Policy(allow_private=True)) as connections:
-        sent = await Sender(connections).send(job(f"{receiver.url}/a"), b"{}", None)
+    async with WebhookHttpClient(AddressPolicy(allow_private=True)) as http_client:
+        sent = await Sender(http_client).send(claimed_delivery(f"{receiver.url}/a"), b"{}", None)
     assert not sent.accepted
     assert sent.attempt.status == status
     assert said in (sent.attempt.error or "")
@@ -23,6 +23,6 @@ async def test_a_refusal_comes_with_what_to_do_about_it(receiver: Receiver, stat
 async def test_no_proxy_is_taken_from_the_environment(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    async with Connections(Policy(allow_private=True)) as connections:
-        sent = await Sender(connections).send(job(f"{receiver.url}/a"), b"{}", None)
+    async with WebhookHttpClient(AddressPolicy(allow_private=True)) as http_client:
+        sent = await Sender(http_client).send(claimed_delivery(f"{receiver.url}/a"), b"{}", None)
     assert sent.accepted

@@ -15,7 +15,7 @@ from newswire.keys import Keyspace
 from newswire.observability.audit import read_page
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
-from tests.notify.serving import served
+from tests.notify.notify_server import served
 
 PATH = "/v1/subscriptions"
 PATCH = {"Content-Type": "application/merge-patch+json"}

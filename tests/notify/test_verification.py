@@ -15,13 +15,13 @@ from redis.asyncio import Redis
 from newswire.auth.accounts import Scope
 from newswire.keys import Keyspace
 from newswire_notify.settings import NotifySettings
-from newswire_notify.webhooks.channel import Webhook
-from newswire_notify.webhooks.connections import Connections
-from newswire_notify.webhooks.guard import Policy
-from newswire_notify.webhooks.sending import HIDDEN
+from newswire_notify.webhooks.http_client import WebhookHttpClient
+from newswire_notify.webhooks.sending import HIDDEN_FAILURE
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 from newswire_notify.webhooks.verification import NotVerifiedError, Verification
+from newswire_notify.webhooks.webhook_endpoint import Webhook
 from tests.notify.conftest import SITE, Desk, until
-from tests.notify.serving import Api, served, served_api
+from tests.notify.notify_server import Api, served, served_api
 
 ORIGIN = "news.example"
 ALLOWED = f"WebHook-Allowed-Origin: {ORIGIN}\r\n"
@@ -29,7 +29,7 @@ Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 def answering(status: str = "200 OK", headers: str = "", body: str = "") -> Behaviour:
-    """Answer in one piece."""
+    """EndpointResponse in one piece."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode())
@@ -103,12 +103,12 @@ async def raw() -> AsyncIterator[RawReceiver]:
 
 
 @asynccontextmanager
-async def asking(policy: Policy, seconds: float = 20) -> AsyncIterator[Verification]:
-    async with Connections(policy, connect=seconds) as connections:
-        yield Verification(connections, SITE, timeout=seconds)
+async def asking(policy: AddressPolicy, seconds: float = 20) -> AsyncIterator[Verification]:
+    async with WebhookHttpClient(policy, connect=seconds) as http_client:
+        yield Verification(http_client, SITE, timeout=seconds)
 
 
-OPEN = Policy(allow_private=True, answers_shown=True)
+OPEN = AddressPolicy(allow_private=True, answers_shown=True)
 
 
 def webhook(url: str, **members: Any) -> Webhook:
@@ -191,7 +191,7 @@ async def test_a_slow_answer_is_no_consent(raw: RawReceiver, behaviour: Behaviou
 
 async def test_the_handshake_goes_no_further_than_webhooks_do(raw: RawReceiver) -> None:
     raw.behaviours["/hook"] = answering(headers=ALLOWED)
-    async with asking(Policy(ports={80, 443, int(raw.url.rpartition(":")[2])})) as verification:
+    async with asking(AddressPolicy(ports={80, 443, int(raw.url.rpartition(":")[2])})) as verification:
         for url in (f"{raw.url}/hook", f"{raw.url}/hook".replace("http:", "https:"), "https://localhost/hook"):
             with pytest.raises(NotVerifiedError, match="refused-address"):
                 await verification.ask("reader", webhook(url))
@@ -272,7 +272,7 @@ async def test_nothing_is_told_of_private_addresses_that_do_not_answer(api: Api,
         for url in (f"http://127.0.0.1:{unused.getsockname()[1]}/", f"{raw.url}/ssh"):
             answer = await api.http.post("/v1/subscriptions", json=draft(url, verify=True), headers=key)
             assert answer.status_code == 422
-            assert HIDDEN in answer.json()["errors"][0]["problem"]
+            assert HIDDEN_FAILURE in answer.json()["errors"][0]["problem"]
 
 
 async def test_a_change_asks_where_the_address_is_new_or_was_never_asked(api: Api, raw: RawReceiver) -> None:

@@ -1,4 +1,4 @@
-"""Notify put together: settings → clients → routes → consumer, worker and tail."""
+"""Notify put together: settings → clients → routes → consumer, worker and broadcaster."""
 
 import asyncio
 import time
@@ -23,38 +23,38 @@ from newswire.storage.durability import durable
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
 from newswire_notify.deliveries import api as deliveries_api
-from newswire_notify.deliveries import dead_letters_api as deadletters_api
+from newswire_notify.deliveries import dead_letters_api as dead_letters_api
 from newswire_notify.deliveries.history import HistoryTrimmer
-from newswire_notify.deliveries.outcomes import Totals
+from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublisher
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import Deliveries
 from newswire_notify.deliveries.worker import Worker
-from newswire_notify.fanout.backlog import Backlogs
+from newswire_notify.fanout.backfill import BackfillWorker
 from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.fanout.handlers import FanOut, subscribe
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.settings import NotifySettings
+from newswire_notify.streaming.broadcaster import StreamBroadcaster
+from newswire_notify.streaming.connection_limiter import ConnectionLimiter
 from newswire_notify.streaming.events_api import events_router
 from newswire_notify.streaming.http_channels import described_channels
-from newswire_notify.streaming.live import Tail
 from newswire_notify.streaming.live_api import live_router
-from newswire_notify.streaming.places import Places
 from newswire_notify.streaming.pull import Pull
 from newswire_notify.streaming.tokens import StreamTokens
 from newswire_notify.subscriptions import admin_api
 from newswire_notify.subscriptions import api as subscriptions_api
 from newswire_notify.subscriptions.entitlements import Entitlements
-from newswire_notify.subscriptions.notices import Notices
+from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
 from newswire_notify.subscriptions.repository import Subscriptions
 from newswire_notify.subscriptions.suspensions import Suspensions
 from newswire_notify.webhooks import api as endpoints_api
-from newswire_notify.webhooks.connections import Connections
-from newswire_notify.webhooks.guard import Policy
+from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.sending import Sender
 from newswire_notify.webhooks.service import Endpoints
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 from newswire_notify.webhooks.verification import Verification
 
-FULLEST = 0.95
+MAX_MEMORY_FRACTION = 0.95
 """The part of the deliveries' Redis that new deliveries may fill; the rest is left to what ends them."""
 
 
@@ -63,15 +63,15 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Open notify's clients and offer its routes, loops and checks; close the clients at the end."""
     own = NotifySettings() if settings is None else as_notify_settings(settings)
     keys = Keyspace(own.namespace)
-    policy = Policy(own.webhook_allow_private, own.webhook_ports, own.webhook_refused_networks)
+    policy = AddressPolicy(own.webhook_allow_private, own.webhook_ports, own.webhook_refused_networks)
     async with AsyncExitStack() as stack:
         records = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
         redis = await stack.enter_async_context(open_redis(own.delivery_url.get_secret_value()))
-        connections = await stack.enter_async_context(Connections(policy, connect=own.webhook_connect_timeout))
+        http_client = await stack.enter_async_context(WebhookHttpClient(policy, connect=own.webhook_connect_timeout))
         queue = Queue.from_settings(redis, keys, own)
-        sender = Sender(connections, timeout=own.webhook_timeout)
+        sender = Sender(http_client, timeout=own.webhook_timeout)
         verification = Verification(
-            connections, own.site, timeout=own.webhook_timeout, required=own.webhook_verification_required
+            http_client, own.site, timeout=own.webhook_timeout, required=own.webhook_verification_required
         )
         # Two, so that one sends while the other waits for the queue.
         workers = [
@@ -84,19 +84,21 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             for worker in workers:
                 worker.wake()
 
-        room = MemoryGuard(redis, FULLEST)
+        memory = MemoryGuard(redis, MAX_MEMORY_FRACTION)
         broker = EventBroker(GroupMember(records, keys, NOTIFY, dead_letter_limit=own.dead_letter_limit))
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
-        expansion = Expansion(queue, broker, keys, clock=time.time, enqueued=wake, room=room)
+        expansion = Expansion(queue, broker, keys, clock=time.time, on_enqueued=wake, memory=memory)
         matcher = Matcher(redis, keys)
-        fan_out = FanOut(matcher, queue, records, broker, keys, clock=time.time, workers=workers, left=expansion.wake)
-        subscribe(broker, fan_out, room)
-        tail = Tail(records, keys)
+        fan_out = FanOut(
+            matcher, queue, records, broker, keys, clock=time.time, workers=workers, on_unfinished=expansion.wake
+        )
+        subscribe(broker, fan_out, memory)
+        broadcaster = StreamBroadcaster(records, keys)
         signed = SignedTokens.of(records, keys, own)
-        places = Places(own.live_connections, own.live_per_key, own.live_per_address)
-        notices = Notices(queue, broker, keys, own.site)
-        totals = Totals(redis, broker, keys, own.site)
-        backlogs = Backlogs(queue, records, keys, own.site, room=room, enqueued=wake)
+        limiter = ConnectionLimiter(own.live_connections, own.live_per_key, own.live_per_address)
+        owner_notifier = OwnerNotifier(queue, broker, keys, own.site)
+        progress_publisher = DeliveryProgressPublisher(redis, broker, keys, own.site)
+        backfills = BackfillWorker(queue, records, keys, own.site, memory=memory, on_enqueued=wake)
         subscriptions = Subscriptions(queue, records, keys)
         entitlements = Entitlements(subscriptions, redis, records, keys)
         suspensions = Suspensions(subscriptions, redis, records, keys)
@@ -113,7 +115,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             await broker.consume(stopping)
 
         async def deliver(worker: Worker, stopping: asyncio.Event) -> None:
-            await suspensions.wait_until_compared(stopping)
+            await suspensions.wait_until_reconciled(stopping)
             await worker.run(stopping)
 
         yield Service(
@@ -123,33 +125,33 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 endpoints_api.router(subscriptions, Endpoints(queue, sender, own.site), records, keys),
                 deliveries_api.router(subscriptions, Deliveries(queue, records, keys), queue),
                 admin_api.router(subscriptions, records, keys),
-                deadletters_api.router(queue),
-                live_router(tail, places, StreamTokens(records, keys, signed), own),
-                events_router(Pull(records, keys, own.site), tail, places, signed, own),
+                dead_letters_api.router(queue),
+                live_router(broadcaster, limiter, StreamTokens(records, keys, signed), own),
+                events_router(Pull(records, keys, own.site), broadcaster, limiter, signed, own),
             ],
             loops={
                 "fan-out": load_then_consume,
                 "expansion": expansion.run,
                 **{f"deliveries {number}": partial(deliver, worker) for number, worker in enumerate(workers, start=1)},
-                "live stream": tail.run,
-                "live stream's accounts": tail.follow_accounts,
-                "totals": totals.run,
-                "notices": notices.run,
+                "live stream": broadcaster.run,
+                "live stream's accounts": broadcaster.follow_accounts,
+                "progress_publisher": progress_publisher.run,
+                "owner_notifier": owner_notifier.run,
                 "history of deliveries": HistoryTrimmer(queue).run,
-                "backlogs": backlogs.run,
+                "backfills": backfills.run,
                 "entitlements": entitlements.run,
                 "disabled accounts": suspensions.run,
                 **erasure,
-                "memory": room.run,
+                "memory": memory.run,
             },
             checks={
-                "redis": partial(sound, redis, own.allow_volatile),
-                "names": partial(named_anew, redis, keys),
+                "redis": partial(check_durability, redis, own.allow_volatile),
+                "names": partial(check_layout, redis, keys),
                 "filters": matcher.check,
                 "disabled accounts": suspensions.check,
                 "consumer": broker.check,
                 **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
-                "live stream": tail.check,
+                "live stream": broadcaster.check,
             },
             brokers=[broker],
             channels=described_channels(keys),
@@ -161,7 +163,7 @@ def as_notify_settings(settings: Settings) -> NotifySettings:
     return settings if isinstance(settings, NotifySettings) else NotifySettings(**settings.model_dump())
 
 
-async def sound(redis: "Redis", allow_volatile: bool) -> str | None:
+async def check_durability(redis: "Redis", allow_volatile: bool) -> str | None:
     """Tell why the Redis of the deliveries cannot be relied on, or None where it can: a readiness check."""
     if not allow_volatile:
         return await durable(redis)
@@ -172,7 +174,7 @@ async def sound(redis: "Redis", allow_volatile: bool) -> str | None:
     return None
 
 
-async def named_anew(redis: "Redis", keys: Keyspace) -> str | None:
+async def check_layout(redis: "Redis", keys: Keyspace) -> str | None:
     """Tell where subscriptions lie under names that are not looked at any more: a readiness check."""
     if not await redis.exists(keys.key("subscriptions", "seq")):
         return None

@@ -24,10 +24,10 @@ from newswire.http.request_parsing import ParsedBody, json_body, limit_param, pa
 from newswire.validation.fields import Moment
 from newswire_notify.deliveries.history import removed_early
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.deliveries.service import Deliveries, NotReplayed, State, Wanted
-from newswire_notify.fanout.backlog import Standing, replay_since, standing
+from newswire_notify.deliveries.service import Deliveries, DeliveryFilter, NotReplayableError, State
+from newswire_notify.fanout.backfill import BackfillStatus, backfill_status, replay_since
 from newswire_notify.subscriptions.api import ENDED, PATH, Subscriber, owned
-from newswire_notify.subscriptions.repository import NotChanged, Subscriptions
+from newswire_notify.subscriptions.repository import SubscriptionConflictError, Subscriptions
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(Moment)
 
@@ -135,7 +135,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
     async def list_deliveries(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         params = parse_scalar_params(request.query_params, ("cursor", "limit", "state", "article", "since"))
         limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-        wanted = Wanted(
+        wanted = DeliveryFilter(
             _state(params.get("state")),
             params.get("article"),
             _since(params.get("since")),
@@ -149,7 +149,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
             {
                 "deliveries": page.rows,
                 "next_cursor": await next_cursor(request, caller, after),
-                "removed": removed.shown() if removed else None,
+                "removed": removed.public_view() if removed else None,
             }
         )
 
@@ -194,7 +194,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         try:
             if not await deliveries.replay(subscription_id, delivery_id):
                 raise not_found("delivery")
-        except NotReplayed as error:
+        except NotReplayableError as error:
             detail = f"the delivery cannot be sent again: {error}"
             raise problem(409, "not-replayed", detail, title="Not sent again") from None
         return json_answer(await _existing(subscription_id, delivery_id), 202)
@@ -231,7 +231,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         found = await owned(subscriptions, caller, subscription_id)
         try:
             begun = await replay_since(queue, found, milliseconds(sent.model.since))
-        except NotChanged as error:
+        except SubscriptionConflictError as error:
             raise problem(409, "not-replayed", f"nothing can be sent again: {error}", title="Not sent again") from None
         if not begun:
             detail = "an earlier one is not done yet; read how far it is, and ask again then"
@@ -257,7 +257,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         return found
 
     async def _backlog(subscription_id: str) -> dict[str, Any]:
-        found = await standing(queue, subscription_id)
+        found = await backfill_status(queue, subscription_id)
         if found is None:
             raise not_found("replay")
         return _replay(found)
@@ -265,7 +265,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
     return routes
 
 
-def _replay(found: Standing) -> dict[str, Any]:
+def _replay(found: BackfillStatus) -> dict[str, Any]:
     return ReplayView(
         state=found.state,
         since=_at(found.since),

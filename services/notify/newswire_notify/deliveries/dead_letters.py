@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire_notify.deliveries.queue import Queue, read_attempt
-from newswire_notify.deliveries.service import NotReplayed, replay
+from newswire_notify.deliveries.service import NotReplayableError, replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class DeadDelivery:
     ended: datetime
 
 
-class NoDeadDelivery(NotReplayed):
+class DeadDeliveryNotFoundError(NotReplayableError):
     """There is no dead delivery with this id."""
 
 
@@ -53,11 +53,11 @@ async def retry(queue: Queue, delivery_id: str) -> None:
     """Put a dead delivery back into its queue, as due now.
 
     Raises:
-        NoDeadDelivery: there is no such one.
-        NotReplayed: its subscription is gone, or a later version of its article has taken its place.
+        DeadDeliveryNotFoundError: there is no such one.
+        NotReplayableError: its subscription is gone, or a later version of its article has taken its place.
     """
     if not await replay(queue, delivery_id, state="dead"):
-        raise NoDeadDelivery(f"there is no dead delivery {delivery_id}")
+        raise DeadDeliveryNotFoundError(f"there is no dead delivery {delivery_id}")
 
 
 async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:

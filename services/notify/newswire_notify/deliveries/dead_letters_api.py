@@ -21,9 +21,9 @@ from newswire.http.pagination import (
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
 from newswire.http.request_parsing import limit_param, parse_scalar_params, single_headers
-from newswire_notify.deliveries.dead_letters import NoDeadDelivery, drop, list_dead, retry
+from newswire_notify.deliveries.dead_letters import DeadDeliveryNotFoundError, drop, list_dead, retry
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.deliveries.service import NotReplayed
+from newswire_notify.deliveries.service import NotReplayableError
 
 PATH = "/v1/deadletters"
 
@@ -81,9 +81,9 @@ def router(queue: Queue) -> APIRouter:
         parse_scalar_params(request.query_params, ())
         try:
             await retry(queue, delivery_id)
-        except NoDeadDelivery:
+        except DeadDeliveryNotFoundError:
             raise not_found("dead delivery") from None
-        except NotReplayed as error:
+        except NotReplayableError as error:
             detail = f"the delivery cannot be tried again: {error}"
             raise problem(409, "not-replayed", detail, title="Not sent again") from None
         return Response(status_code=202)

@@ -16,7 +16,7 @@ from newswire_notify.deliveries.queue import Queue
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
-REMOVALS = 1000
+MAX_REMOVALS_PER_CALL = 1000
 """At most in one call: each takes some microseconds in which the server does nothing else."""
 
 history_removed = Counter(
@@ -30,14 +30,14 @@ dead_removed = Counter(
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class RemovedHistory:
     """What was removed from a subscription's history before its time."""
 
     count: int
     until: datetime
     """All that ended later is kept for its whole time."""
 
-    def shown(self) -> dict[str, Any]:
+    def public_view(self) -> dict[str, Any]:
         """Return it as the owner of the subscription sees it."""
         return {"count": self.count, "until": self.until.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
@@ -73,16 +73,16 @@ class HistoryTrimmer:
     async def _until_done(self, function: str, keep_ms: int, most: int) -> int:
         total, more = 0, b"1"
         while more == b"1":
-            arguments = [self._queue.prefix, self._queue.now, keep_ms, most, REMOVALS]
+            arguments = [self._queue.prefix, self._queue.now, keep_ms, most, MAX_REMOVALS_PER_CALL]
             early, more = await self._queue.functions.call(function, [], arguments)
             total += early
         return total
 
 
-async def removed_early(queue: Queue, subscription_id: str) -> Removed | None:
+async def removed_early(queue: Queue, subscription_id: str) -> RemovedHistory | None:
     """Return what a subscription's history lacks of what the retention promises, or None where it is whole."""
     removed, until = await queue.redis.hmget(queue.key("history", subscription_id), "removed", "removed_until")
     now_ms = float(queue.now or time.time() * 1000)
     if not removed or not until or int(until) < now_ms - queue.keep_ms:
         return None
-    return Removed(int(removed), datetime.fromtimestamp(int(until) / 1000, UTC))
+    return RemovedHistory(int(removed), datetime.fromtimestamp(int(until) / 1000, UTC))

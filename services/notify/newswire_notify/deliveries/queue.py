@@ -19,13 +19,13 @@ from newswire_notify.settings import NotifySettings
 
 Documents: TypeAlias = Mapping[tuple[str, int], bytes]
 """Versions of articles (id, version) as they are stored; empty for one that is erased."""
-ATTEMPT = ("time", "attempt", "status", "latency_ms", "error")
+ATTEMPT_FIELDS = ("time", "attempt", "status", "latency_ms", "error")
 """What the record of an attempt holds, in this order: the first one's is kept with its delivery, which has it stay small."""
-PARTS = ("queue", "history", "usage", "subscribing", "fan_out", "claiming", "endpoints", "backlog")
-"""What ``deliveries.lua`` builds upon: files of one library, each by its job, in the order in which they need each other."""
+LUA_PARTS = ("queue", "history", "usage", "subscribing", "fan_out", "claiming", "endpoints", "backfill")
+"""What ``deliveries.lua`` builds upon: files of one library, one per topic, in the order in which they need each other."""
 
 
-class Outcome(StrEnum):
+class AttemptOutcome(StrEnum):
     """How an attempt ended, as the queue has to know it."""
 
     DELIVERED = "delivered"
@@ -57,7 +57,7 @@ class Endpoint:
     """The origin to which it has consented, and that deliveries name."""
 
 
-class Job(NamedTuple):
+class ClaimedDelivery(NamedTuple):
     """A claimed delivery."""
 
     id: str
@@ -83,29 +83,29 @@ class Attempt(NamedTuple):
     answer: str = ""
 
 
-class Settled(NamedTuple):
+class AttemptResult(NamedTuple):
     """The end of an attempt, to be written down. ``wait`` is in seconds, for a retry."""
 
-    job: Job
-    outcome: Outcome
+    delivery: ClaimedDelivery
+    outcome: AttemptOutcome
     wait: float
     attempt: Attempt | None
 
 
 @dataclass(frozen=True, slots=True)
-class Exchanged:
+class ClaimBatch:
     """What came of settling and claiming. ``wait``: in how many seconds some endpoint has work next, None where none has."""
 
     states: list[str | None]
     """Of each settled delivery, in their order; None where the lease had been lost."""
     wait: float | None
-    jobs: list[Job]
+    deliveries: list[ClaimedDelivery]
     documents: Documents
     """What they tell of, as it stood on record at the moment of the claim; empty where the records are on another server."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ExpansionProgress:
     """How far the expansion of an event got."""
 
     enqueued: int
@@ -116,26 +116,26 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Expanded:
+class ExpandedEvent:
     """An event after a chunk of its deliveries was enqueued."""
 
     event: str
     envelope: bytes
     article: str
     version: int
-    progress: Progress
+    progress: ExpansionProgress
 
 
-class Turn(Enum):
+class ExpansionTurn(Enum):
     """What came of asking whose turn it is."""
 
-    NONE = "nothing is left to be expanded"
-    FULL = "the queue is long enough"
-    TAKEN = "a chunk was enqueued"
+    NOTHING_LEFT = "nothing is left to be expanded"
+    QUEUE_FULL = "the queue is long enough"
+    EXPANDED = "a chunk was enqueued"
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class PlannedEvent:
     """What the queue must know of an event to hand it out."""
 
     id: str
@@ -202,13 +202,13 @@ class Queue:
 
     async def begin(
         self,
-        plans: Sequence[tuple[Event, Sequence[str]]],
+        plans: Sequence[tuple[PlannedEvent, Sequence[str]]],
         as_of: int,
         chunk: int,
         *,
         lease: float = 0.0,
         limit: int = 0,
-    ) -> tuple[list[Progress | None], Exchanged]:
+    ) -> tuple[list[ExpansionProgress | None], ClaimBatch]:
         """Decide, once and for all, who is told of events: those of the matched digests and those told before.
 
         In the same round trip the first chunk of each event's deliveries is enqueued, and what is due is claimed. ``as_of`` is the
@@ -229,7 +229,7 @@ class Queue:
         ]
         return progress, claimed
 
-    def _decision(self, event: Event, as_of: int, digests: Sequence[str]) -> list[Argument]:
+    def _decision(self, event: PlannedEvent, as_of: int, digests: Sequence[str]) -> list[Argument]:
         return [
             self.prefix,
             event.id,
@@ -245,15 +245,17 @@ class Queue:
             *digests,
         ]
 
-    async def take_turn(self, chunk: int, backlog: int) -> Expanded | Turn:
-        """Enqueue a chunk of the event whose turn it is, unless ``backlog`` endpoints have work due already."""
-        answer = await self._call("take_turn", [chunk, backlog, self.now, self.keep_ms, _ms(self.retention.decisions)])
+    async def take_turn(self, chunk: int, max_due_endpoints: int) -> ExpandedEvent | ExpansionTurn:
+        """Enqueue a chunk of the event whose turn it is, unless ``max_due_endpoints`` endpoints have work due already."""
+        answer = await self._call(
+            "take_turn", [chunk, max_due_endpoints, self.now, self.keep_ms, _ms(self.retention.decisions)]
+        )
         if answer is None:
-            return Turn.NONE
+            return ExpansionTurn.NOTHING_LEFT
         if answer == b"FULL":
-            return Turn.FULL
+            return ExpansionTurn.QUEUE_FULL
         event, envelope, article, version, *progress = answer
-        return Expanded(event.decode(), envelope, article.decode(), version, _progress(progress))
+        return ExpandedEvent(event.decode(), envelope, article.decode(), version, _progress(progress))
 
     def _expansion(self, event_id: str, chunk: int) -> list[Argument]:
         return [self.prefix, event_id, chunk, self.now, self.keep_ms, _ms(self.retention.decisions)]
@@ -262,19 +264,19 @@ class Queue:
         """Remember that the world has been told how many deliveries events make."""
         await self._call("announced", list(event_ids))
 
-    async def claim(self, lease: float, limit: int) -> list[Job]:
+    async def claim(self, lease: float, limit: int) -> list[ClaimedDelivery]:
         """Lease, for so many seconds, up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
-        return (await self.exchange([], lease, limit)).jobs
+        return (await self.exchange([], lease, limit)).deliveries
 
-    async def settle(self, ended: Sequence[Settled]) -> list[str | None]:
+    async def settle(self, ended: Sequence[AttemptResult]) -> list[str | None]:
         """Write down how attempts ended; return each delivery's state, or None where the lease had been lost."""
         return (await self.exchange(ended, 0.0, 0)).states
 
-    async def exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> Exchanged:
+    async def exchange(self, ended: Sequence[AttemptResult], lease: float, limit: int) -> ClaimBatch:
         """Settle what ended, then claim: one call for both, and one wait for the server's disk."""
         return _exchanged(await self._call("exchange", self._exchange(ended, lease, limit)))
 
-    def _exchange(self, ended: Sequence[Settled], lease: float, limit: int) -> list[Argument]:
+    def _exchange(self, ended: Sequence[AttemptResult], lease: float, limit: int) -> list[Argument]:
         return [
             self.now,
             self._per_endpoint,
@@ -303,7 +305,7 @@ def delivery_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
     """Return the library of the queue's Redis functions."""
     route = [keys.deliveries.key("endpoints")]
     return FunctionLibrary.packaged(
-        redis, keys.namespace, "newswire_notify.deliveries", "deliveries", *PARTS, route=route
+        redis, keys.namespace, "newswire_notify.deliveries", "deliveries", *LUA_PARTS, route=route
     )
 
 
@@ -311,36 +313,36 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _progress(answer: list[Any]) -> Progress:
+def _progress(answer: list[Any]) -> ExpansionProgress:
     enqueued, left, matched, previously, announced = answer
-    return Progress(enqueued, left, matched, previously, announced == b"1")
+    return ExpansionProgress(enqueued, left, matched, previously, announced == b"1")
 
 
 def read_attempt(record: bytes) -> dict[str, Any]:
     """Read the record of one attempt, as it was settled."""
-    return dict(zip(ATTEMPT, orjson.loads(record), strict=True))
+    return dict(zip(ATTEMPT_FIELDS, orjson.loads(record), strict=True))
 
 
-def _settlement(item: Settled) -> tuple[str, int, str, int, str, str]:
+def _settlement(item: AttemptResult) -> tuple[str, int, str, int, str, str]:
     record, answer = "", ""
     if (made := item.attempt) is not None:
         values = (round(made.time, 3), made.attempt, made.status, round(made.latency_ms, 1), made.error)
         record, answer = orjson.dumps(values).decode(), made.answer
-    return item.job.id, item.job.attempt, item.outcome.value, _ms(item.wait), record, answer
+    return item.delivery.id, item.delivery.attempt, item.outcome.value, _ms(item.wait), record, answer
 
 
-def _exchanged(answer: list[Any]) -> Exchanged:
-    states, wait, jobs, endpoints, envelopes = (*answer, [], [], [])[:5]
+def _exchanged(answer: list[Any]) -> ClaimBatch:
+    states, wait, deliveries, endpoints, envelopes = (*answer, [], [], [])[:5]
     to = {found.subscription: found for found in map(_endpoint, endpoints)}
     said = {event: envelope for event, envelope, *_ in envelopes}
     documents = {
         (article.decode(), int(version)): document for _, _, article, version, *read in envelopes for document in read
     }
-    return Exchanged(
+    return ClaimBatch(
         states=[state.decode() if state else None for state in states],
         wait=None if wait is None else wait / 1000,
-        jobs=[
-            Job(
+        deliveries=[
+            ClaimedDelivery(
                 identity.decode(),
                 attempt,
                 failures,
@@ -352,13 +354,13 @@ def _exchanged(answer: list[Any]) -> Exchanged:
                 to[subscription.decode()],
                 said[event],
             )
-            for identity, attempt, failures, event, type_, article, version, reason, subscription in jobs
+            for identity, attempt, failures, event, type_, article, version, reason, subscription in deliveries
         ],
         documents=documents,
     )
 
 
-def former_secrets(stored: bytes) -> tuple[tuple[str, float], ...]:
+def read_former_secrets(stored: bytes) -> tuple[tuple[str, float], ...]:
     """Read the secrets that a subscription had before, each with the time until which it signs (seconds since the epoch)."""
     return tuple((secret, until / 1000) for secret, until in orjson.loads(stored))
 
@@ -369,7 +371,7 @@ def _endpoint(fields: list[bytes]) -> Endpoint:
         subscription.decode(),
         url.decode(),
         secret.decode(),
-        former_secrets(previous or b"[]"),
+        read_former_secrets(previous or b"[]"),
         content.decode(),
         orjson.loads(headers or b"{}"),
         entitlement.decode() or None,

@@ -36,7 +36,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DeliveryFilter:
     """Which deliveries of a subscription are to be listed; times are ms since the epoch."""
 
     state: State | None = None
@@ -54,7 +54,7 @@ class DeliveryPage:
     next: tuple[int, str] | None
 
 
-class NotReplayed(Exception):
+class NotReplayableError(Exception):
     """A delivery cannot be sent again; the message says why."""
 
 
@@ -62,14 +62,14 @@ async def replay(queue: Queue, delivery_id: str, *, subscription: str = "", stat
     """Send a delivery again, with the id that it has: as due now. Return whether there is one, of this state where asked.
 
     Raises:
-        NotReplayed: its subscription is gone, or a later version of its article has taken its place.
+        NotReplayableError: its subscription is gone, or a later version of its article has taken its place.
     """
     arguments: list[Argument] = [queue.prefix, delivery_id, subscription, state, queue.now, queue.keep_ms]
     match await queue.functions.call("replay", [], arguments):
         case b"UNSUBSCRIBED":
-            raise NotReplayed("its subscription is gone or disabled")
+            raise NotReplayableError("its subscription is gone or disabled")
         case b"SUPERSEDED":
-            raise NotReplayed("a later version of its article has taken its place")
+            raise NotReplayableError("a later version of its article has taken its place")
         case answer:
             return bool(answer == b"OK")
 
@@ -83,9 +83,9 @@ class Deliveries:
         self._records = records
         self._keys = keys
 
-    async def of(self, subscription_id: str, limit: int, wanted: Wanted | None = None) -> DeliveryPage:
+    async def of(self, subscription_id: str, limit: int, wanted: DeliveryFilter | None = None) -> DeliveryPage:
         """Return a subscription's newest deliveries, newest first: fewer than ``limit`` where much had to be passed over."""
-        wanted = wanted or Wanted()
+        wanted = wanted or DeliveryFilter()
         after, examined = wanted.after, 0
         rows: list[dict[str, Any]] = []
         while examined < MAX_EXAMINED:
@@ -138,7 +138,7 @@ class Deliveries:
         """Send a delivery again; return whether the subscription has it.
 
         Raises:
-            NotReplayed: it cannot be sent again.
+            NotReplayableError: it cannot be sent again.
         """
         return await replay(self._queue, delivery_id, subscription=subscription_id)
 

@@ -18,14 +18,14 @@ from newswire.events import FANNED_OUT, ArticleFannedOut, CloudEvent, event
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.storage.memory_guard import MemoryGuard
-from newswire_notify.deliveries.queue import Expanded, Queue, Turn
+from newswire_notify.deliveries.queue import ExpandedEvent, ExpansionTurn, Queue
 
 log = logging.getLogger(__name__)
 
 CHUNK = 500
-BACKLOG = 1000
+MAX_DUE_ENDPOINTS = 1000
 """So many endpoints with work due are enough: their deliveries keep all workers busy for a moment."""
-FULL, IDLE = 0.02, 0.25
+QUEUE_FULL_SECONDS, IDLE_SECONDS = 0.02, 0.25
 """How long to wait for the queue to become shorter, and for somebody else's large event, in seconds."""
 
 
@@ -39,24 +39,24 @@ class Expansion:
         keys: Keyspace,
         *,
         clock: Callable[[], float],
-        enqueued: Callable[[], None] = lambda: None,
-        room: MemoryGuard | None = None,
+        on_enqueued: Callable[[], None] = lambda: None,
+        memory: MemoryGuard | None = None,
         chunk: int = CHUNK,
-        backlog: int = BACKLOG,
+        max_due_endpoints: int = MAX_DUE_ENDPOINTS,
     ) -> None:
         self._queue = queue
         self._broker = broker
         self._keys = keys
         self._clock = clock
-        self._enqueued = enqueued
-        self._room = room
+        self._on_enqueued = on_enqueued
+        self._memory = memory
         self._chunk = chunk
-        self._backlog = backlog
-        self._news = asyncio.Event()
+        self._max_due_endpoints = max_due_endpoints
+        self._wakeup = asyncio.Event()
 
     def wake(self) -> None:
         """Look at once: something was left."""
-        self._news.set()
+        self._wakeup.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Expand until stopping is set."""
@@ -70,34 +70,36 @@ class Expansion:
                 await pause(stopping, min(0.1 * 2 ** min(failures, 7), 10.0))
                 failures += 1
                 continue
-            if turn is Turn.FULL:
-                await pause(stopping, FULL)
-            elif turn is Turn.NONE:
-                await self._rest(stopping)
+            if turn is ExpansionTurn.QUEUE_FULL:
+                await pause(stopping, QUEUE_FULL_SECONDS)
+            elif turn is ExpansionTurn.NOTHING_LEFT:
+                await self._wait_for_work(stopping)
 
-    async def step(self) -> Turn:
+    async def step(self) -> ExpansionTurn:
         """Give the next event its chunk."""
-        if self._room is not None and self._room.full is not None:
-            return Turn.FULL
-        turn = await self._queue.take_turn(self._chunk, self._backlog)
-        if isinstance(turn, Turn):
+        if self._memory is not None and self._memory.full is not None:
+            return ExpansionTurn.QUEUE_FULL
+        turn = await self._queue.take_turn(self._chunk, self._max_due_endpoints)
+        if isinstance(turn, ExpansionTurn):
             return turn
         if turn.progress.enqueued:
-            self._enqueued()
+            self._on_enqueued()
         if not turn.progress.left and not turn.progress.announced:
             await announce(self._broker, self._keys, self._queue, [turn], self._clock())
-        return Turn.TAKEN
+        return ExpansionTurn.EXPANDED
 
-    async def _rest(self, stopping: asyncio.Event) -> None:
-        news = asyncio.create_task(self._news.wait())
+    async def _wait_for_work(self, stopping: asyncio.Event) -> None:
+        wakeup = asyncio.create_task(self._wakeup.wait())
         stop = asyncio.create_task(stopping.wait())
-        await asyncio.wait({news, stop}, timeout=IDLE, return_when=asyncio.FIRST_COMPLETED)
-        news.cancel()
+        await asyncio.wait({wakeup, stop}, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        wakeup.cancel()
         stop.cancel()
-        self._news.clear()
+        self._wakeup.clear()
 
 
-async def announce(broker: EventBroker, keys: Keyspace, queue: Queue, expanded: Sequence[Expanded], now: float) -> None:
+async def announce(
+    broker: EventBroker, keys: Keyspace, queue: Queue, expanded: Sequence[ExpandedEvent], now: float
+) -> None:
     """Say on the stream of outcomes how many deliveries events make, and remember that it was said."""
     if not expanded:
         return
@@ -106,7 +108,7 @@ async def announce(broker: EventBroker, keys: Keyspace, queue: Queue, expanded: 
     await queue.announced([each.event for each in expanded])
 
 
-def _fanned_out(expanded: Expanded, now: datetime) -> CloudEvent:
+def _fanned_out(expanded: ExpandedEvent, now: datetime) -> CloudEvent:
     cause = orjson.loads(expanded.envelope)
     data = ArticleFannedOut(
         id=expanded.article,

@@ -20,7 +20,7 @@ from newswire.messaging.messages import DependencyUnavailableError, Message
 from newswire.storage.disk_erasure import note_erasure
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.text.analysis import language_of
-from newswire_notify.deliveries.queue import Event, Expanded, Progress, Queue
+from newswire_notify.deliveries.queue import ExpandedEvent, ExpansionProgress, PlannedEvent, Queue
 from newswire_notify.deliveries.worker import Worker
 from newswire_notify.fanout.expansion import CHUNK, announce
 from newswire_notify.fanout.matcher import Matcher
@@ -28,7 +28,7 @@ from newswire_notify.webhooks.rendering import envelope
 
 ANALYSIS_SECONDS = 60.0
 """For one article, whose text is at most 1 MiB: on a machine so busy that it takes longer, the batch is tried again."""
-TOGETHER = 16
+FAN_OUT_BATCH_SIZE = 16
 """Events that share their round trips."""
 
 
@@ -36,17 +36,17 @@ MAX_BATCH_RECORDS = 200
 """Fewer than other consumers take: matching an event and queueing its deliveries may take long."""
 
 
-def subscribe(broker: EventBroker, fan_out: "FanOut", room: MemoryGuard) -> None:
+def subscribe(broker: EventBroker, fan_out: "FanOut", memory: MemoryGuard) -> None:
     """Have a broker hand the article events to the fan-out.
 
-    They wait while the Redis of the deliveries is full: what is queued there can still be delivered, and makes room.
+    They wait while the Redis of the deliveries is full: what is queued there can still be delivered, and makes memory.
     """
 
     @broker.subscriber(stream=broker.subscription(max_records=MAX_BATCH_RECORDS), title="articles_notify")
     async def take(batch: ArticleBatch) -> None:
         """Notify queues the deliveries to subscribers."""
-        if room.full is not None:
-            raise DependencyUnavailableError(room.full)
+        if memory.full is not None:
+            raise DependencyUnavailableError(memory.full)
         await fan_out(batch)
 
 
@@ -63,7 +63,7 @@ class FanOut:
         *,
         clock: Callable[[], float],
         workers: Sequence[Worker] = (),
-        left: Callable[[], None] = lambda: None,
+        on_unfinished: Callable[[], None] = lambda: None,
         chunk: int = CHUNK,
     ) -> None:
         self._matcher = matcher
@@ -73,7 +73,7 @@ class FanOut:
         self._keys = keys
         self._clock = clock
         self._workers = workers
-        self._left = left
+        self._on_unfinished = on_unfinished
         self._chunk = chunk
         self._analysing = Offload("fan-out", workers=1)
 
@@ -82,8 +82,8 @@ class FanOut:
         items = [item for item in batch if isinstance(item.payload, ArticlePublished | ArticleRetracted)]
         published = (item.payload for item in items if isinstance(item.payload, ArticlePublished))
         await self._matcher.prepare({language_of(article.language) for article in published})
-        for at in range(0, len(items), TOGETHER):
-            chosen = items[at : at + TOGETHER]
+        for at in range(0, len(items), FAN_OUT_BATCH_SIZE):
+            chosen = items[at : at + FAN_OUT_BATCH_SIZE]
             await self._fan_out(chosen, await self._analysed(chosen))
 
     async def _analysed(self, items: Sequence[Message]) -> dict[str, ArticleFeatures]:
@@ -108,10 +108,10 @@ class FanOut:
             begun = await self._begin(plans)
             decided = [(plan, got) for (plan, _), got in zip(plans, begun, strict=True) if got is not None]
             if any(got.left for _, got in decided):
-                self._left()
+                self._on_unfinished()
             # By id, for the same event may stand in a batch twice.
             whole = {
-                plan.id: Expanded(plan.id, plan.envelope, plan.article, plan.version, got)
+                plan.id: ExpandedEvent(plan.id, plan.envelope, plan.article, plan.version, got)
                 for plan, got in decided
                 if not got.left and not got.announced
             }
@@ -122,26 +122,26 @@ class FanOut:
             if items:
                 await self._matcher.catch_up()
 
-    async def _begin(self, plans: Sequence[tuple[Event, Sequence[str]]]) -> list[Progress | None]:
+    async def _begin(self, plans: Sequence[tuple[PlannedEvent, Sequence[str]]]) -> list[ExpansionProgress | None]:
         """Have a worker that is idle begin at once: what it is to send is claimed, and read, where it is enqueued."""
-        worker = max(self._workers, key=lambda each: each.free, default=None)
-        places = worker.reserve() if worker else 0
+        worker = max(self._workers, key=lambda each: each.free_slots, default=None)
+        slots = worker.reserve() if worker else 0
         claimed = None
         try:
             begun, claimed = await self._queue.begin(
-                plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=places
+                plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=slots
             )
         finally:
             if worker:
-                worker.take(claimed, places)
-        if len(claimed.jobs) == places and any(got.enqueued for got in begun if got):
+                worker.take(claimed, slots)
+        if len(claimed.deliveries) == slots and any(got.enqueued for got in begun if got):
             for each in self._workers:
                 each.wake()
-        if claimed.jobs:
+        if claimed.deliveries:
             await asyncio.sleep(0)  # what is to be sent goes out before anything else is done
         return begun
 
-    def _plan(self, item: Message, features: ArticleFeatures | None) -> tuple[Event, list[str]]:
+    def _plan(self, item: Message, features: ArticleFeatures | None) -> tuple[PlannedEvent, list[str]]:
         payload = item.payload
         if not isinstance(payload, ArticlePublished | ArticleRetracted):
             raise TypeError(f"{item.event.type} is not fanned out")
@@ -149,7 +149,7 @@ class FanOut:
         digests: list[str] = []
         if isinstance(payload, ArticlePublished) and not payload.silent:
             digests = self._matcher.match(payload, features)
-        plan = Event(
+        plan = PlannedEvent(
             id=item.event.id,
             type=item.event.type,
             article=payload.id,

@@ -1,8 +1,8 @@
 """Which filters an article matches, at a cost that follows the number of matches, not of subscriptions.
 
-Subscriptions share filters, so only distinct filters are kept. Each is filed under one thing that an article must have for it
-to match (a term of its query, or a value of a field), the rarest one; an article brings up only the filters filed under what it
-has, and these are verified (`Filed.wants`). A filter without such a thing is verified against every article.
+Subscriptions share filters, so only distinct filters are kept. Each is indexed under one thing that an article must have for it
+to match (a term of its query, or a value of a field), the rarest one; an article brings up only the filters indexed under what it
+has, and these are verified (`IndexedFilter.wants`). A filter without such a thing is verified against every article.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ from newswire.text.query_matching import Analysed, Both, Either, Phrase, TextFie
 
 log = logging.getLogger(__name__)
 
-Key: TypeAlias = str
+FeatureKey: TypeAlias = str
 """Something an article has: a term, or a field and a folded value (`field_key`)."""
 
-NOTHING: frozenset[Key] = frozenset({"nothing:="})
+NO_FEATURE: frozenset[FeatureKey] = frozenset({"nothing:="})
 """A choice that no article has: terms hold no such sign."""
 WORD_FIELDS: tuple[TextField, ...] = ("author", "category", "topic", "publisher", "language")
-TELL_SECONDS = 2.0
-SCAN = 100
+PROGRESS_LOG_SECONDS = 2.0
+SCAN_COUNT = 100
 """Filters read at a time when all are read: others have their turn on the event loop in between."""
 FREEZE_EVERY = 1000
 """Filters after which what was read is left out of garbage collection: a full collection of a million filters holds the event
@@ -45,20 +45,20 @@ loop up for seconds, and even of 20,000 for a quarter of a second."""
 
 
 @dataclass(slots=True)
-class Conditions:
+class FilterConditions:
     """What a filter asks of an article, by how cheap it is to look at."""
 
-    choices: list[frozenset[Key]] = field(default_factory=list)
+    choices: list[frozenset[FeatureKey]] = field(default_factory=list)
     """An article must have one thing of each."""
-    forbidden: set[Key] = field(default_factory=set)
+    forbidden: set[FeatureKey] = field(default_factory=set)
     """It must have none of these."""
     rest: list[Analysed] = field(default_factory=list)
     """What has to be looked up in the text: phrases, mostly."""
 
 
-def conditions_of(filters: Iterable[Filter], language: str) -> Conditions:
+def filter_conditions(filters: Iterable[Filter], language: str) -> FilterConditions:
     """Take apart what filters ask of articles in a language that must match all of them."""
-    found = Conditions()
+    found = FilterConditions()
     for filter_ in filters:
         for name in FIELDS:
             if wanted := filter_.wanted(name):
@@ -66,16 +66,16 @@ def conditions_of(filters: Iterable[Filter], language: str) -> Conditions:
             found.forbidden.update(field_key(name, value) for value in filter_.unwanted(name))
         for name, value in filter_.metadata.items():
             found.choices.append(frozenset({field_key(f"metadata.{fold(name)}", fold(value))}))
-        _ask(filter_.analysed(language), found)
+        _add_query(filter_.analysed(language), found)
     return found
 
 
-def _ask(query: Analysed, found: Conditions) -> None:
+def _add_query(query: Analysed, found: FilterConditions) -> None:
     """Add what a query asks."""
     match query:
         case Both(parts):
             for part in parts:
-                _ask(part, found)
+                _add_query(part, found)
         case Phrase():
             found.choices += _choices(query)
             if _single(query) is None:
@@ -93,12 +93,12 @@ def _ask(query: Analysed, found: Conditions) -> None:
         case Everything():
             return
         case Nothing():
-            found.choices.append(NOTHING)
+            found.choices.append(NO_FEATURE)
         case _:
             found.rest.append(query)
 
 
-def _single(query: Analysed) -> Key | None:
+def _single(query: Analysed) -> FeatureKey | None:
     """Return the one thing that an article must have, and need only have, to match."""
     match query:
         case Phrase((term,), "text"):
@@ -109,7 +109,7 @@ def _single(query: Analysed) -> Key | None:
             return None
 
 
-def _choices(query: Analysed) -> list[frozenset[Key]]:
+def _choices(query: Analysed) -> list[frozenset[FeatureKey]]:
     """Return sets of things, of each of which a matching article has at least one."""
     match query:
         case Phrase((first, second), "text") if first.isdigit() or second.isdigit():
@@ -129,21 +129,21 @@ def _choices(query: Analysed) -> list[frozenset[Key]]:
             return []
 
 
-def _unspecific(choice: frozenset[Key]) -> tuple[int, int]:
+def _unspecific(choice: frozenset[FeatureKey]) -> tuple[int, int]:
     return len(choice), -max(map(len, choice), default=0)
 
 
-def field_key(field: str, value: str) -> Key:
+def field_key(field: str, value: str) -> FeatureKey:
     """Return the key of a field's value, which no term can equal: terms hold no such sign."""
     return f"{field}={value}"
 
 
-def word_key(field: str, word: str) -> Key:
+def word_key(field: str, word: str) -> FeatureKey:
     """Return the key of a word in one of a field's values."""
     return f"{field}:{word}"
 
 
-def keys_of(features: ArticleFeatures) -> set[Key]:
+def feature_keys(features: ArticleFeatures) -> set[FeatureKey]:
     """Return what an article has."""
     found = set(features.positions)
     found.update(number_pairs(features.positions))
@@ -156,20 +156,20 @@ def keys_of(features: ArticleFeatures) -> set[Key]:
 
 
 @dataclass(slots=True)
-class Filed:
-    """A distinct filter, narrowed by what its subscribers are entitled to, with the kinds of versions they want; filed under one
+class IndexedFilter:
+    """A distinct filter, narrowed by what its subscribers are entitled to, with the kinds of versions they want; indexed under one
     of its choices."""
 
     events: frozenset[str]
-    under: frozenset[Key]
-    choices: tuple[frozenset[Key], ...]
+    under: frozenset[FeatureKey]
+    choices: tuple[frozenset[FeatureKey], ...]
     """All others: what else an article must have."""
-    forbidden: frozenset[Key]
+    forbidden: frozenset[FeatureKey]
     rest: tuple[Analysed, ...]
-    reconsidered: int
+    reindexed_at: int
     """After how many articles it was last thought about where to file it."""
 
-    def wants(self, has: set[Key], features: ArticleFeatures) -> bool:
+    def matches(self, has: set[FeatureKey], features: ArticleFeatures) -> bool:
         """Tell whether an article that came up, and has these things, matches."""
         for choice in self.choices:
             if choice.isdisjoint(has):
@@ -179,78 +179,83 @@ class Filed:
         return not self.rest or all(matches(part, features) for part in self.rest)
 
 
-class Shelves:
-    """Distinct filters as they read in one language, filed so that few of them have to be verified."""
+class LanguageFilterIndex:
+    """Distinct filters as they read in one language, indexed so that few of them have to be verified."""
 
     def __init__(self, language: str) -> None:
         self._language = language
-        self._filed: dict[str, Filed] = {}
-        self._under: dict[Key, dict[str, Filed]] = {}
-        self._anywhere: dict[str, Filed] = {}
-        self._seen: Counter[Key] = Counter()
+        self._filters: dict[str, IndexedFilter] = {}
+        self._under: dict[FeatureKey, dict[str, IndexedFilter]] = {}
+        self._anywhere: dict[str, IndexedFilter] = {}
+        self._seen: Counter[FeatureKey] = Counter()
         self._articles = 0
 
     def add(self, digest: str, filters: Iterable[Filter], events: frozenset[str]) -> None:
         """File filters that must all match."""
-        asked = conditions_of(filters, self._language)
-        under = self._rarest(asked.choices)
-        others = tuple(choice for choice in asked.choices if choice is not under)
-        self._file(digest, Filed(events, under, others, frozenset(asked.forbidden), tuple(asked.rest), self._articles))
+        conditions = filter_conditions(filters, self._language)
+        under = self._rarest(conditions.choices)
+        others = tuple(choice for choice in conditions.choices if choice is not under)
+        self._insert(
+            digest,
+            IndexedFilter(
+                events, under, others, frozenset(conditions.forbidden), tuple(conditions.rest), self._articles
+            ),
+        )
 
     def remove(self, digest: str) -> None:
         """Forget a filter."""
-        self._take_out(digest, self._filed.pop(digest))
+        self._unlink(digest, self._filters.pop(digest))
 
     def match(self, features: ArticleFeatures, kind: str) -> list[str]:
         """Return the digests of the filters that want an article of this language."""
-        has = keys_of(features)
+        has = feature_keys(features)
         self._seen.update(has)
         self._age()
-        candidates: dict[str, Filed] = dict(self._anywhere)
-        for shelf in map(self._under.get, has):
-            if shelf:
-                candidates.update(shelf)
-        found, passed_over = [], []
-        for digest, filed in candidates.items():
-            if filed.wants(has, features):
-                if kind in filed.events:
+        candidates: dict[str, IndexedFilter] = dict(self._anywhere)
+        for bucket in map(self._under.get, has):
+            if bucket:
+                candidates.update(bucket)
+        found, misses = [], []
+        for digest, indexed in candidates.items():
+            if indexed.matches(has, features):
+                if kind in indexed.events:
                     found.append(digest)
-            elif filed.under and filed.reconsidered * 2 < self._articles:
-                passed_over.append((digest, filed))
-        for digest, filed in passed_over:
-            self._reconsider(digest, filed)
+            elif indexed.under and indexed.reindexed_at * 2 < self._articles:
+                misses.append((digest, indexed))
+        for digest, indexed in misses:
+            self._reindex(digest, indexed)
         return found
 
-    def _file(self, digest: str, filed: Filed) -> None:
-        self._filed[digest] = filed
-        for key in filed.under:
-            self._under.setdefault(key, {})[digest] = filed
-        if not filed.under:
-            self._anywhere[digest] = filed
+    def _insert(self, digest: str, indexed: IndexedFilter) -> None:
+        self._filters[digest] = indexed
+        for key in indexed.under:
+            self._under.setdefault(key, {})[digest] = indexed
+        if not indexed.under:
+            self._anywhere[digest] = indexed
 
-    def _take_out(self, digest: str, filed: Filed) -> None:
+    def _unlink(self, digest: str, indexed: IndexedFilter) -> None:
         self._anywhere.pop(digest, None)
-        for key in filed.under:
-            shelf = self._under[key]
-            del shelf[digest]
-            if not shelf:
+        for key in indexed.under:
+            bucket = self._under[key]
+            del bucket[digest]
+            if not bucket:
                 del self._under[key]
 
-    def _reconsider(self, digest: str, filed: Filed) -> None:
+    def _reindex(self, digest: str, indexed: IndexedFilter) -> None:
         """File a filter that came up for nothing where it does so less often, by the articles seen since."""
-        filed.reconsidered = self._articles
-        choices = (filed.under, *filed.choices)
+        indexed.reindexed_at = self._articles
+        choices = (indexed.under, *indexed.choices)
         better = self._rarest(choices)
-        if better is not filed.under:
-            self._take_out(digest, filed)
-            filed.under, filed.choices = better, tuple(choice for choice in choices if choice is not better)
-            self._file(digest, filed)
+        if better is not indexed.under:
+            self._unlink(digest, indexed)
+            indexed.under, indexed.choices = better, tuple(choice for choice in choices if choice is not better)
+            self._insert(digest, indexed)
 
-    def _rarest(self, choices: Iterable[frozenset[Key]]) -> frozenset[Key]:
+    def _rarest(self, choices: Iterable[frozenset[FeatureKey]]) -> frozenset[FeatureKey]:
         return min(choices, key=self._cost, default=frozenset())
 
-    def _cost(self, choice: frozenset[Key]) -> tuple[float, int, int]:
-        """How often filing under this brings a filter up for nothing: by what articles were like, and who is filed there."""
+    def _cost(self, choice: frozenset[FeatureKey]) -> tuple[float, int, int]:
+        """How often filing under this brings a filter up for nothing: by what articles were like, and who is indexed there."""
         frequency = sum(self._seen[key] for key in choice)
         crowd = sum(len(self._under.get(key, ())) for key in choice)
         return frequency, crowd, -min(map(len, choice))
@@ -262,12 +267,12 @@ class Shelves:
             self._seen = Counter({key: count // 2 for key, count in self._seen.items() if count > 1})
 
 
-class Index:
-    """Distinct filters, on shelves for each language that articles have come in so far."""
+class FilterIndex:
+    """Distinct filters, on language_index for each language that articles have come in so far."""
 
     def __init__(self) -> None:
         self._filters: dict[str, tuple[tuple[Filter, ...], frozenset[str]]] = {}
-        self._languages: dict[str, Shelves] = {}
+        self._languages: dict[str, LanguageFilterIndex] = {}
 
     def __len__(self) -> int:
         return len(self._filters)
@@ -279,54 +284,54 @@ class Index:
         kinds = frozenset(events)
         filters = (filter_,) if entitlement is None else (filter_, entitlement)
         self._filters[digest] = filters, kinds
-        for shelves in self._languages.values():
-            shelves.add(digest, filters, kinds)
+        for language_index in self._languages.values():
+            language_index.add(digest, filters, kinds)
 
     def remove(self, digest: str) -> None:
         """Forget a filter."""
         if self._filters.pop(digest, None) is not None:
-            for shelves in self._languages.values():
-                shelves.remove(digest)
+            for language_index in self._languages.values():
+                language_index.remove(digest)
 
     def match(self, article: ArticlePublished, features: ArticleFeatures | None = None) -> list[str]:
         """Return the digests of the filters that want this version; ``facts`` are its own, where they are at hand."""
         features = features or ArticleFeatures.of(article)
-        return self._shelves(features.language).match(features, str(article.kind))
+        return self._language_index(features.language).match(features, str(article.kind))
 
     @property
     def languages(self) -> list[str]:
-        """The languages that there are shelves for."""
+        """The languages that there are language_index for."""
         return list(self._languages)
 
     async def prepare(self, language: str) -> None:
         """File all filters for a language, letting others have their turn meanwhile."""
-        for _ in self._filled(language):
+        for _ in self._built(language):
             await asyncio.sleep(0)
 
-    def _shelves(self, language: str) -> Shelves:
-        for _ in self._filled(language):
+    def _language_index(self, language: str) -> LanguageFilterIndex:
+        for _ in self._built(language):
             pass
         return self._languages[language]
 
-    def _filled(self, language: str) -> Iterator[None]:
-        """Make the shelves of a language where there are none yet, with a rest after every `SCAN` filters."""
+    def _built(self, language: str) -> Iterator[None]:
+        """Make the language_index of a language where there are none yet, with a rest after every `SCAN_COUNT` filters."""
         if language in self._languages:
             return
-        shelves = Shelves(language)
+        language_index = LanguageFilterIndex(language)
         for number, (digest, (filters, events)) in enumerate(list(self._filters.items()), start=1):
-            shelves.add(digest, filters, events)
+            language_index.add(digest, filters, events)
             if number % FREEZE_EVERY == 0:
                 gc.freeze()
-            if number % SCAN == 0:
+            if number % SCAN_COUNT == 0:
                 yield
-        self._languages[language] = shelves
+        self._languages[language] = language_index
 
 
 class Matcher:
-    """An `Index` that follows the subscriptions in Redis."""
+    """An `FilterIndex` that follows the subscriptions in Redis."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
-        self.index = Index()
+        self.index = FilterIndex()
         self.loading: str | None = "the filters of subscriptions have not been loaded yet"
         """Why no event can be matched at the moment; None where all filters are loaded."""
         self._redis = redis
@@ -379,32 +384,32 @@ class Matcher:
         while (news := await self._changes.read()) is None:
             await self._rebuild()
         changed, place = news
-        for at in range(0, len(changed), SCAN):
-            await self._apply(changed[at : at + SCAN])
+        for at in range(0, len(changed), SCAN_COUNT):
+            await self._apply(changed[at : at + SCAN_COUNT])
         self._changes.advance_to(place)
         self.loading = None
 
     async def _rebuild(self) -> None:
         """Load the filters as they are; changes made meanwhile are applied once more, which changes nothing."""
         place = await self._changes.latest()
-        index = Index()
+        index = FilterIndex()
         cursor, said, frozen = 0, time.monotonic(), 0
         while True:
-            cursor, found = await self._redis.hscan(self._filters, cursor, count=SCAN)
+            cursor, found = await self._redis.hscan(self._filters, cursor, count=SCAN_COUNT)
             for digest, definition in found.items():
-                index.add(digest.decode(), *_meaning(definition))
+                index.add(digest.decode(), *_read_definition(definition))
             self.loading = f"the filters of subscriptions are being loaded: {len(index)} so far"
             if len(index) >= frozen + FREEZE_EVERY:
                 gc.freeze()
                 frozen = len(index)
             if cursor == 0:
                 break
-            if time.monotonic() > said + TELL_SECONDS:
+            if time.monotonic() > said + PROGRESS_LOG_SECONDS:
                 said = time.monotonic()
                 log.info("reading the filters of subscriptions", extra={"read": len(index)})
         known = {language.decode() for language in await self._redis.smembers(self._languages)}
         for language in {DEFAULT, *known, *self.index.languages}:
-            self.loading = f"the filters of subscriptions are being filed for the language {language!r}"
+            self.loading = f"the filters of subscriptions are being indexed for the language {language!r}"
             await index.prepare(language)
         self.index = index
         self._changes.advance_to(place)
@@ -419,11 +424,11 @@ class Matcher:
             if fields[b"op"] != b"add":
                 self.index.remove(digest.decode())
             elif definition := definitions[digest]:
-                self.index.add(digest.decode(), *_meaning(definition))
+                self.index.add(digest.decode(), *_read_definition(definition))
             await asyncio.sleep(0)  # a long filter takes milliseconds
 
 
-def _meaning(definition: bytes) -> tuple[Filter, list[str], Filter | None]:
+def _read_definition(definition: bytes) -> tuple[Filter, list[str], Filter | None]:
     stored = orjson.loads(definition)
     narrowed = stored.get("entitlement")
     entitlement = None if narrowed is None else Filter.model_validate(narrowed)

@@ -23,7 +23,7 @@ from newswire.events import (
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import position
 from newswire.storage.article_records import articles_after, unpack
-from newswire_notify.deliveries.queue import Documents, Job
+from newswire_notify.deliveries.queue import ClaimedDelivery, Documents
 from newswire_notify.webhooks.rendering import envelope
 
 HEADS_PAGE = 500
@@ -43,8 +43,8 @@ class PastEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordsPlace:
-    """A place among the records, behind an article or before the first, for whoever wants what changed after an entry."""
+class RecordsCursor:
+    """A cursor among the records, behind an article or before the first, for whoever wants what changed after an entry."""
 
     since: str
     created: int = 0
@@ -55,7 +55,7 @@ class RecordsPlace:
         return f"{_PREFIX} {self.since} {self.created} {self.article}"
 
     @classmethod
-    def read(cls, text: str) -> "RecordsPlace | None":
+    def read(cls, text: str) -> "RecordsCursor | None":
         """Read what `written` returned; None for a stream id."""
         if not text.startswith(_PREFIX):
             return None
@@ -67,51 +67,51 @@ _Head: TypeAlias = tuple[bytes | None, bytes | None, bytes | None, bytes | None]
 
 
 async def rebuilt_envelopes(
-    redis: "Redis", keys: Keyspace, site: str, jobs: Sequence[Job], documents: Documents
+    redis: "Redis", keys: Keyspace, site: str, deliveries: Sequence[ClaimedDelivery], documents: Documents
 ) -> dict[str, bytes]:
     """Return, by the id of the event, the envelopes of deliveries that lack one; none of what was erased or replaced since.
 
     ``documents``: the versions that the deliveries tell of, as they are stored.
     """
     found: dict[str, bytes] = {}
-    for job in jobs:
-        if job.type == PUBLISHED and (document := documents.get((job.article, job.version))):
+    for delivery in deliveries:
+        if delivery.type == PUBLISHED and (document := documents.get((delivery.article, delivery.version))):
             event = recorded_event(orjson.loads(unpack(document)), site)
-            found[job.event] = envelope(event.model_copy(update={"id": job.event}), with_data=False)
-    retractions = {job.event: job for job in jobs if job.type == RETRACTED}
+            found[delivery.event] = envelope(event.model_copy(update={"id": delivery.event}), with_data=False)
+    retractions = {delivery.event: delivery for delivery in deliveries if delivery.type == RETRACTED}
     async with redis.pipeline(transaction=False) as pipe:
-        for job in retractions.values():
-            pipe.hmget(keys.article(job.article), "status", "tombstone")
+        for delivery in retractions.values():
+            pipe.hmget(keys.article(delivery.article), "status", "tombstone")
         heads = await pipe.execute()
-    for job, (status, tombstone) in zip(retractions.values(), heads, strict=True):
+    for delivery, (status, tombstone) in zip(retractions.values(), heads, strict=True):
         if status == Status.RETRACTED.encode() and tombstone:
             data = orjson.loads(tombstone)
-            if data["version"] == job.version:
+            if data["version"] == delivery.version:
                 event = recorded_event(data, site)
-                found[job.event] = envelope(event.model_copy(update={"id": job.event}), with_data=True)
+                found[delivery.event] = envelope(event.model_copy(update={"id": delivery.event}), with_data=True)
     return found
 
 
 async def changed_since(
-    redis: "Redis", keys: Keyspace, site: str, place: RecordsPlace, limit: int
-) -> tuple[list[PastEvent], RecordsPlace | None, int]:
-    """Go on through the records from a place: what was published or retracted after its entry, as each article stands now.
+    redis: "Redis", keys: Keyspace, site: str, cursor: RecordsCursor, limit: int
+) -> tuple[list[PastEvent], RecordsCursor | None, int]:
+    """Go on through the records from a cursor: what was published or retracted after its entry, as each article stands now.
 
-    Returns at most ``limit`` events, the place behind them (None at the end), and how many articles were looked at.
+    Returns at most ``limit`` events, the cursor behind them (None at the end), and how many articles were looked at.
     """
-    page = await articles_after(redis, keys, place.created, place.article, HEADS_PAGE)
+    page = await articles_after(redis, keys, cursor.created, cursor.article, HEADS_PAGE)
     async with redis.pipeline(transaction=False) as pipe:
         for article, _ in page:
             pipe.hmget(keys.article(article), "status", "version", "updated_at", "tombstone")
         heads: list[_Head] = await pipe.execute()
-    changed = [at for at, head in enumerate(heads) if _may_have_changed(head, place.since)][: limit + 1]
+    changed = [at for at, head in enumerate(heads) if _may_have_changed(head, cursor.since)][: limit + 1]
     more = len(changed) > limit
     seen = changed[limit] if more else len(page)
-    events = await _events(redis, keys, site, place.since, [(page[at][0], heads[at]) for at in changed[:limit]])
+    events = await _events(redis, keys, site, cursor.since, [(page[at][0], heads[at]) for at in changed[:limit]])
     if not more and len(page) < HEADS_PAGE:
         return events, None, seen
     article, created = page[seen - 1]
-    return events, replace(place, created=created, article=article), seen
+    return events, replace(cursor, created=created, article=article), seen
 
 
 async def _events(

@@ -14,10 +14,10 @@ from newswire.http.cost_limits import (
     PAGE_READ_BYTES,
     PAGE_READ_ENTRIES,
 )
-from newswire_notify.streaming.entries import Asked, Entry
+from newswire_notify.streaming.stream_events import StreamEvent, StreamFilter
 
-Place = TypeVar("Place")
-Result = TypeVar("Result")
+PositionT = TypeVar("PositionT")
+ResultT = TypeVar("ResultT")
 
 offload: Final = Offload("events")
 
@@ -61,23 +61,23 @@ class ScanBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class RawEntry(Generic[Place]):
+class RawEntry(Generic[PositionT]):
     """An entry or a record as it was read."""
 
-    place: Place
+    position: PositionT
     """Behind it."""
     size: int
     """Bytes."""
-    read: Callable[[], Entry | None]
+    read: Callable[[], StreamEvent | None]
 
 
 async def scan(
-    raw: Sequence[RawEntry[Place]],
-    asked: Asked,
+    raw: Sequence[RawEntry[PositionT]],
+    stream_filter: StreamFilter,
     budget: ScanBudget,
-    with_readers: Callable[[Sequence[Entry | None]], Awaitable[list[Entry | None]]],
-) -> list[tuple[Entry | None, Place]]:
-    """Decode entries until the budget is spent, at least one; with each whether it was asked for (else None), and its place.
+    with_readers: Callable[[Sequence[StreamEvent | None]], Awaitable[list[StreamEvent | None]]],
+) -> list[tuple[StreamEvent | None, PositionT]]:
+    """Decode entries until the budget is spent, at least one; with each whether it was asked for (else None), and its position.
 
     ``with_readers`` looks up who may know of retractions, where an entitlement narrows what is asked for.
 
@@ -85,28 +85,28 @@ async def scan(
         OffloadError: too much waits to be decoded.
     """
 
-    def decoded() -> Iterator[tuple[Entry | None, Place]]:
+    def decoded() -> Iterator[tuple[StreamEvent | None, PositionT]]:
         for each in raw:
             begun = time.thread_time()
             entry = each.read()
-            decide = asked.passes_filters if entry is not None and entry.retraction else asked.takes
+            decide = stream_filter.matches_filters if entry is not None and entry.retraction else stream_filter.matches
             found = entry if entry is not None and decide(entry) else None
             budget.spend(each.size, time.thread_time() - begun)
-            yield found, each.place
+            yield found, each.position
             if budget.spent:
                 return
 
-    read = await in_turns(decoded(), sum(each.size for each in raw), searches_text=asked.searches_text)
-    if asked.entitlement is None:
+    read = await offload_if_large(decoded(), sum(each.size for each in raw), searches_text=stream_filter.searches_text)
+    if stream_filter.entitlement is None:
         return read
     noted = await with_readers([entry for entry, _ in read])
     return [
-        (entry if entry is not None and asked.may_know(entry) else None, place)
-        for entry, (_, place) in zip(noted, read, strict=True)
+        (entry if entry is not None and stream_filter.may_know(entry) else None, position)
+        for entry, (_, position) in zip(noted, read, strict=True)
     ]
 
 
-async def in_turns(work: Iterable[Result], size: int, *, searches_text: bool) -> list[Result]:
+async def offload_if_large(work: Iterable[ResultT], size: int, *, searches_text: bool) -> list[ResultT]:
     """Do pieces of work one after the other: here where there is little to be read in all, else in a thread.
 
     Raises:
@@ -115,7 +115,7 @@ async def in_turns(work: Iterable[Result], size: int, *, searches_text: bool) ->
     if size <= (INLINE_TEXT_BYTES if searches_text else INLINE_BYTES):
         return list(work)
 
-    def done(deadline: Deadline) -> list[Result]:
+    def done(deadline: Deadline) -> list[ResultT]:
         results = []
         for result in work:
             results.append(result)

@@ -17,14 +17,14 @@ from newswire.http.problems import invalid, unauthorised
 from newswire.http.read_limits import Cost, charge_request
 from newswire.http.request_parsing import limit_param, single_headers
 from newswire_notify.settings import NotifySettings
-from newswire_notify.streaming.entries import Asked
-from newswire_notify.streaming.live import LOST_ACCESS, Tail
+from newswire_notify.streaming.broadcaster import LOST_ACCESS, StreamBroadcaster
+from newswire_notify.streaming.connection_limiter import ConnectionLimiter
 from newswire_notify.streaming.live_api import end_when_gone, parameters
-from newswire_notify.streaming.places import Places
-from newswire_notify.streaming.pull import Page, Place, Pull, read_cursor, write_cursor
+from newswire_notify.streaming.pull import Page, Pull, PullPosition, read_cursor, write_cursor
+from newswire_notify.streaming.stream_events import StreamFilter
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000
-LONGEST_WAIT = 60
+MAX_WAIT_SECONDS = 60
 """Seconds."""
 
 
@@ -41,7 +41,13 @@ class EventPage(BaseModel):
     """Whether the place asked for is gone: it begins anew with every article as it is now."""
 
 
-def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, settings: NotifySettings) -> APIRouter:
+def events_router(
+    pull: Pull,
+    broadcaster: StreamBroadcaster,
+    limiter: ConnectionLimiter,
+    tokens: SignedTokens,
+    settings: NotifySettings,
+) -> APIRouter:
     """Return the pages of events."""
     routes = APIRouter(tags=["live stream"])
 
@@ -60,7 +66,7 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
             ),
             wait=(
                 "How many seconds to wait for an event where there is none.",
-                {"type": "integer", "minimum": 0, "maximum": LONGEST_WAIT, "default": 0},
+                {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
             ),
         ),
     )
@@ -72,53 +78,53 @@ def events_router(pull: Pull, tail: Tail, places: Places, tokens: SignedTokens, 
         wait = _wait(params.get("wait"))
         bound_to = [request.scope["path"], filter_.canonical(), caller_identity(caller)]
         after = await _after(params.get("after"), tokens, bound_to)
-        asked = Asked.by([filter_], caller.entitlement if caller else None)
+        stream_filter = StreamFilter.combine([filter_], caller.entitlement if caller else None)
         place = await pull.newest() if after is None else after
         if wait:
-            page = await _waited(request, caller, asked, place, limit, wait)
+            page = await _waited(request, caller, stream_filter, place, limit, wait)
         else:
-            page = await pull.page(asked, place, limit)
+            page = await pull.page(stream_filter, place, limit)
         return _answer(page, await write_cursor(page.next, tokens, bound_to))
 
     async def _waited(
-        request: Request, caller: Caller | None, asked: Asked, place: Place, limit: int, wait: int
+        request: Request, caller: Caller | None, stream_filter: StreamFilter, place: PullPosition, limit: int, wait: int
     ) -> Page:
         stopping: asyncio.Event = request.app.state.stopping
         restarted = False
         loop = asyncio.get_running_loop()
         until = loop.time() + wait
         with (
-            places.taken(caller, client_address(request.scope)),
-            tail.listening(
-                asked,
+            limiter.admit(caller, client_address(request.scope)),
+            broadcaster.connect(
+                stream_filter,
                 limit=settings.live_queue,
                 account=caller.account if caller else None,
                 ends=caller.expires if caller else None,
-            ) as listener,
+            ) as client,
         ):
-            watching = asyncio.create_task(end_when_gone(request.receive, listener))
+            watching = asyncio.create_task(end_when_gone(request.receive, client))
             try:
                 # The key may have been revoked between its check and the moment from which changes are followed.
                 changed = await access_changed(request, caller)
                 while True:
-                    listener.waiting.clear()
-                    listener.news.clear()
-                    if listener.ended in LOST_ACCESS:
+                    client.waiting.clear()
+                    client.wakeup.clear()
+                    if client.ended in LOST_ACCESS:
                         await access_changed(request, caller)
                         changed = True
                     if changed:
                         return Page(place, restarted=restarted)  # it comes again, and is looked at again
-                    page = await pull.page(asked, place, limit)
-                    if listener.ended in LOST_ACCESS:
+                    page = await pull.page(stream_filter, place, limit)
+                    if client.ended in LOST_ACCESS:
                         continue  # it ended while the page was read: nothing of that is for the caller any more
                     restarted = page.restarted = page.restarted or restarted
-                    over = stopping.is_set() or listener.ended is not None or loop.time() >= until
+                    over = stopping.is_set() or client.ended is not None or loop.time() >= until
                     if page.events or page.more or over:
                         return page
                     place = page.next
                     try:
                         async with asyncio.timeout_at(until):
-                            await listener.news.wait()
+                            await client.wakeup.wait()
                     except TimeoutError:
                         return page
             finally:
@@ -141,7 +147,7 @@ async def access_changed(request: Request, caller: Caller | None) -> bool:
     return current.entitlement != caller.entitlement
 
 
-async def _after(sent: str | None, tokens: SignedTokens, bound_to: Any) -> Place | None:
+async def _after(sent: str | None, tokens: SignedTokens, bound_to: Any) -> PullPosition | None:
     if sent is None:
         return None
     try:
@@ -153,8 +159,8 @@ async def _after(sent: str | None, tokens: SignedTokens, bound_to: Any) -> Place
 def _wait(sent: str | None) -> int:
     if sent is None:
         return 0
-    if not (sent.isascii() and sent.isdigit() and int(sent[:9]) <= LONGEST_WAIT):
-        raise invalid("wait", f"is not a whole number from 0 to {LONGEST_WAIT}", "send for example 30")
+    if not (sent.isascii() and sent.isdigit() and int(sent[:9]) <= MAX_WAIT_SECONDS):
+        raise invalid("wait", f"is not a whole number from 0 to {MAX_WAIT_SECONDS}", "send for example 30")
     return int(sent)
 
 

@@ -27,10 +27,10 @@ from newswire.http.server import mark_live
 from newswire.messaging.stream_position import Position, position, written
 from newswire.validation.fields import WHOLE, Moment
 from newswire_notify.settings import NotifySettings
-from newswire_notify.streaming.entries import Asked
-from newswire_notify.streaming.live import ACCESS_CHANGED, Listener, Start, Tail
-from newswire_notify.streaming.places import Places
-from newswire_notify.streaming.tokens import LONGEST_LIFE, StreamTokens, TooLong
+from newswire_notify.streaming.broadcaster import ACCESS_CHANGED, ResumeFrom, SseClient, StreamBroadcaster
+from newswire_notify.streaming.connection_limiter import ConnectionLimiter
+from newswire_notify.streaming.stream_events import StreamFilter
+from newswire_notify.streaming.tokens import MAX_LIFETIME_SECONDS, StreamTokens, TokenTooLongError
 
 LAST_EVENT_ID = "Last-Event-ID"
 RESUMED_FROM = b"newswire-resumed-from"
@@ -53,7 +53,7 @@ class TokenDraft(BaseModel):
 
     filter: SentFilter = Field(default_factory=Filter)
     """What whoever holds the token can be given at most."""
-    expires_in: Annotated[int, Field(ge=1, le=LONGEST_LIFE), WHOLE] = LONGEST_LIFE
+    expires_in: Annotated[int, Field(ge=1, le=MAX_LIFETIME_SECONDS), WHOLE] = MAX_LIFETIME_SECONDS
     """Seconds for which it opens streams, and after which those it opened end."""
 
 
@@ -65,16 +65,16 @@ class CreatedToken(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class AdmittedReader:
     """Who reads, if that is known, by what they are narrowed, and until when."""
 
     caller: Caller | None = None
     token_filter: Filter | None = None
     ends: float | None = None
 
-    def asked(self, filter_: Filter) -> Asked:
+    def stream_filter(self, filter_: Filter) -> StreamFilter:
         """Return what they get of what they ask for."""
-        return Asked.by([filter_, self.token_filter], self.caller.entitlement if self.caller else None)
+        return StreamFilter.combine([filter_, self.token_filter], self.caller.entitlement if self.caller else None)
 
     @property
     def account(self) -> str | None:
@@ -89,20 +89,22 @@ def parameters(**others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
     return described(q=(_QUERY, {"type": "string", "maxLength": 1000}), **filters, **others)
 
 
-def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: NotifySettings) -> APIRouter:
+def live_router(
+    broadcaster: StreamBroadcaster, limiter: ConnectionLimiter, tokens: StreamTokens, settings: NotifySettings
+) -> APIRouter:
     """Return the live stream, and what makes its tokens."""
     routes = APIRouter(tags=["live stream"])
 
-    async def admitted(request: Request) -> Admitted:
+    async def admitted(request: Request) -> AdmittedReader:
         who = await authenticated(request)
         await charge_request(request, who.caller, Cost.SEARCH, lasting=True)
         return who
 
-    async def authenticated(request: Request) -> Admitted:
+    async def authenticated(request: Request) -> AdmittedReader:
         token = request.query_params.get("token")
         if token is None:
             caller = await reader(request)
-            return Admitted(caller, None, caller.expires if caller else None)
+            return AdmittedReader(caller, None, caller.expires if caller else None)
         if "authorization" in request.headers:
             raise malformed("token", "came beside a key in a header", "send one of the two")
         failures: AuthenticationFailures = request.app.state.authentication_failures
@@ -116,7 +118,7 @@ def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: Noti
         if not settings.public_read and not bearer.caller.may(Scope.READ):
             raise forbidden(Scope.READ)
         ends = min(bearer.ends, bearer.caller.expires or bearer.ends)
-        return Admitted(bearer.caller, bearer.filter, ends)
+        return AdmittedReader(bearer.caller, bearer.filter, ends)
 
     admitted.public_reading = True  # type: ignore[attr-defined]
 
@@ -137,9 +139,9 @@ def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: Noti
             token="What `POST /v1/stream/tokens` made, for those who can send no header.",  # noqa: S106 (a description)
         ),
     )
-    async def stream(request: Request, who: Annotated[Admitted, Depends(admitted)]) -> Response:
+    async def stream(request: Request, who: Annotated[AdmittedReader, Depends(admitted)]) -> Response:
         filter_ = filter_from_params(request.query_params, ("since", "token"))
-        return _LiveAnswer(tail, places, settings, who, who.asked(filter_), _start(request), request)
+        return _LiveAnswer(broadcaster, limiter, settings, who, who.stream_filter(filter_), _start(request), request)
 
     @routes.post(
         "/v1/stream/tokens",
@@ -153,7 +155,7 @@ def live_router(tail: Tail, places: Places, tokens: StreamTokens, settings: Noti
     ) -> Response:
         try:
             token, ends = await tokens.make(caller, sent.model.filter, sent.model.expires_in)
-        except TooLong:
+        except TokenTooLongError:
             raise invalid("filter", "is too large for a token", "name fewer values") from None
         expires_at = datetime.fromtimestamp(ends, UTC).isoformat().replace("+00:00", "Z")
         body = orjson.dumps({"token": token, "expires_at": expires_at})
@@ -167,19 +169,19 @@ class _LiveAnswer(Response):
 
     def __init__(
         self,
-        tail: Tail,
-        places: Places,
+        broadcaster: StreamBroadcaster,
+        limiter: ConnectionLimiter,
         settings: NotifySettings,
-        who: Admitted,
-        asked: Asked,
-        start: Start | None,
+        who: AdmittedReader,
+        stream_filter: StreamFilter,
+        start: ResumeFrom | None,
         request: Request,
     ) -> None:
-        self._tail = tail
-        self._places = places
+        self._broadcaster = broadcaster
+        self._limiter = limiter
         self._settings = settings
         self._who = who
-        self._asked = asked
+        self._stream_filter = stream_filter
         self._start = start
         self._stopping: asyncio.Event = request.app.state.stopping
         self._redis = request.app.state.redis
@@ -188,24 +190,26 @@ class _LiveAnswer(Response):
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        tail, who, asked = self._tail, self._who, self._asked
+        broadcaster, who, stream_filter = self._broadcaster, self._who, self._stream_filter
         mark_live(scope)
         with (
-            self._places.taken(who.caller, client_address(scope)),
-            tail.listening(asked, limit=self._settings.live_queue, account=who.account, ends=who.ends) as listener,
+            self._limiter.admit(who.caller, client_address(scope)),
+            broadcaster.connect(
+                stream_filter, limit=self._settings.live_queue, account=who.account, ends=who.ends
+            ) as client,
         ):
             # The key may have been revoked between its check and the moment from which changes are followed.
             if who.caller is not None and await caller_of(self._redis, self._keys, who.caller.key_id) != who.caller:
-                listener.end(ACCESS_CHANGED)
-            resumed = await tail.resume(listener, self._start)
+                client.end(ACCESS_CHANGED)
+            resumed = await broadcaster.resume(client, self._start)
             await send({"type": "http.response.start", "status": 200, "headers": _headers(resumed.after)})
-            watching = asyncio.create_task(end_when_gone(receive, listener))
-            frames = tail.follow(
-                listener,
-                asked,
+            watching = asyncio.create_task(end_when_gone(receive, client))
+            frames = broadcaster.follow(
+                client,
+                stream_filter,
                 resumed,
                 heartbeat=self._settings.live_heartbeat,
-                stopped=lambda: self._stopping.is_set() or tail.ended,
+                stopped=lambda: self._stopping.is_set() or broadcaster.ended,
             )
             try:
                 async with aclosing(frames):
@@ -225,22 +229,22 @@ def _headers(after: Position) -> list[tuple[bytes, bytes]]:
     ]
 
 
-async def end_when_gone(receive: Receive, listener: Listener) -> None:
+async def end_when_gone(receive: Receive, client: SseClient) -> None:
     """End a reader's place when its connection is closed."""
     while (await receive())["type"] != "http.disconnect":
         pass
-    listener.leave()
+    client.leave()
 
 
-def _start(request: Request) -> Start | None:
-    """Read where a reader wants to go on. A browser that reconnects sends ``Last-Event-ID`` to the address it first asked."""
+def _start(request: Request) -> ResumeFrom | None:
+    """Read where a reader wants to go on. A browser that reconnects sends ``Last-Event-ID`` to the address it first asked for."""
     if sent := request.headers.get(LAST_EVENT_ID, "").strip():
-        return Start(stream_id(LAST_EVENT_ID, sent))
+        return ResumeFrom(stream_id(LAST_EVENT_ID, sent))
     since = request.query_params.get("since")
     if since is None:
         return None
     if "-" in since[1:] and since.replace("-", "").isdecimal() and since.count("-") == 1:
-        return Start(stream_id("since", since))
+        return ResumeFrom(stream_id("since", since))
     try:
         moment = _MOMENT.validate_python(since)
     except ValidationError:
@@ -249,10 +253,10 @@ def _start(request: Request) -> Start | None:
             "is neither an id of this stream nor an RFC 3339 date-time",
             "send 2026-03-01T09:30:00Z, for example",
         ) from None
-    return Start(before(moment), by_time=True)
+    return ResumeFrom(last_id_before(moment), by_time=True)
 
 
-def before(moment: datetime) -> Position:
+def last_id_before(moment: datetime) -> Position:
     """Return the last position before a moment."""
     milliseconds = max((moment - _EPOCH) // timedelta(milliseconds=1), 0)
     return (milliseconds - 1, 2**64 - 1) if milliseconds else (0, 0)

@@ -15,13 +15,13 @@ from newswire.filters import Filter
 from newswire.keys import Keyspace
 
 PREFIX = "nwt_"
-LONGEST_LIFE = 600
+MAX_LIFETIME_SECONDS = 600
 """Seconds."""
-LONGEST = 4000
+MAX_TOKEN_LENGTH = 4000
 """Characters: an address that holds one still passes through every proxy."""
 
 
-class TooLong(ValueError):
+class TokenTooLongError(ValueError):
     """The filter makes a token that no address can hold."""
 
 
@@ -46,19 +46,19 @@ class StreamTokens:
         """Return a new token, and when it ends.
 
         Raises:
-            TooLong: its filter is too large.
+            TokenTooLongError: its filter is too large.
         """
         ends = int(self._signed.now()) + seconds
         narrow = filter_.model_dump(mode="json", exclude_defaults=True)
         content = orjson.dumps({"key": caller.key_id, "filter": narrow, "ends": ends})
         token = PREFIX + await self._signed.write(Purpose.STREAM_TOKEN, content, lifetime=seconds)
-        if len(token) > LONGEST:
-            raise TooLong
+        if len(token) > MAX_TOKEN_LENGTH:
+            raise TokenTooLongError
         return token, float(ends)
 
     async def read(self, token: str) -> Bearer | None:
         """Return who holds a token, or None where it is not sound, its time is over, or its key opens nothing any more."""
-        if not token.startswith(PREFIX) or len(token) > LONGEST:
+        if not token.startswith(PREFIX) or len(token) > MAX_TOKEN_LENGTH:
             return None
         try:
             said = orjson.loads(await self._signed.read(Purpose.STREAM_TOKEN, token.removeprefix(PREFIX)))

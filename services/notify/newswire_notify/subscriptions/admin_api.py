@@ -23,10 +23,10 @@ from newswire.keys import Keyspace
 from newswire.observability.audit import Act, record
 from newswire.validation.fields import Line
 from newswire_notify.subscriptions.api import SubscriptionView
-from newswire_notify.subscriptions.repository import NotChanged, PausedBy, Subscription, Subscriptions
+from newswire_notify.subscriptions.repository import PausedBy, Subscription, SubscriptionConflictError, Subscriptions
 
 PATH = "/v1/admin/subscriptions"
-TRIES = 100
+MAX_UPDATE_ATTEMPTS = 100
 """How often a change is begun again because somebody else was faster."""
 
 Admin = Annotated[Caller, Depends(authorised(Scope.ADMIN))]
@@ -101,7 +101,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
         found = await _existing(subscription_id)
         try:
             await subscriptions.pause(found, PausedBy.OPERATOR, sent.model.reason)
-        except NotChanged as error:
+        except SubscriptionConflictError as error:
             raise _not_changed(error) from None
         await _record(request, caller, Act.SUBSCRIPTION_PAUSED, found, sent.model.reason)
         return json_answer(_shown(await _existing(subscription_id)))
@@ -114,13 +114,13 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
     )
     async def resume(caller: Admin, subscription_id: str, request: Request) -> Response:
         parse_scalar_params(request.query_params, ())
-        for _ in range(TRIES):
+        for _ in range(MAX_UPDATE_ATTEMPTS):
             found = await _existing(subscription_id)
             try:
                 if await subscriptions.resume(found, PausedBy.OPERATOR):
                     await _record(request, caller, Act.SUBSCRIPTION_RESUMED, found, None)
                     return json_answer(_shown(await _existing(subscription_id)))
-            except NotChanged as error:
+            except SubscriptionConflictError as error:
                 raise _not_changed(error) from None
         raise unavailable("the subscription is being changed by others all the time; send the request again")
 
@@ -146,8 +146,8 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
 
 
 def _shown(found: Subscription) -> dict[str, object]:
-    return found.shown() | {"account": found.account}
+    return found.public_view() | {"account": found.account}
 
 
-def _not_changed(error: NotChanged) -> Exception:
+def _not_changed(error: SubscriptionConflictError) -> Exception:
     return problem(409, "not-changed", f"the subscription cannot be changed so: {error}", title="Not changed")

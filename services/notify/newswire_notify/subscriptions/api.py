@@ -42,25 +42,25 @@ from newswire_notify.subscriptions.entitlements import Entitlements
 from newswire_notify.subscriptions.limit_problems import limit_problem
 from newswire_notify.subscriptions.preview import preview
 from newswire_notify.subscriptions.repository import (
-    AccountSuspended,
+    AccountSuspendedError,
+    EventKind,
     NewSubscription,
-    NotChanged,
     Subscription,
+    SubscriptionConflictError,
+    SubscriptionCriteria,
     SubscriptionDraft,
     Subscriptions,
-    Wanted,
-    Wish,
 )
-from newswire_notify.webhooks.channel import Webhook, WebhookView
-from newswire_notify.webhooks.guard import Policy, check_endpoint
-from newswire_notify.webhooks.health import HealthView
+from newswire_notify.webhooks.circuit_breaker import EndpointHealthView
 from newswire_notify.webhooks.rendering import Content
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy, check_endpoint
 from newswire_notify.webhooks.verification import NotVerifiedError, TooManyHandshakesError, Verification
+from newswire_notify.webhooks.webhook_endpoint import Webhook, WebhookView
 
 PATH = "/v1/subscriptions"
-TRIES = 100
+MAX_UPDATE_ATTEMPTS = 100
 """How often a change is begun anew because somebody else was faster."""
-PREVIEWS_AT_A_TIME = 4
+MAX_CONCURRENT_PREVIEWS = 4
 
 ENDED = problems("ended-by-operator")
 _STATE_REFUSED = problems("ended-by-operator", "not-changed")
@@ -77,7 +77,7 @@ class SubscriptionView(BaseModel):
     id: str
     channel: WebhookView
     filter: Filter
-    events: list[Wanted]
+    events: list[EventKind]
     content: Content
     labels: dict[str, str]
     status: str
@@ -87,7 +87,7 @@ class SubscriptionView(BaseModel):
     its owner did not do it: ``operator``, or ``account_disabled``."""
     status_note: str | None = None
     """What an operator who paused it says about it."""
-    endpoint: HealthView
+    endpoint: EndpointHealthView
     created_at: datetime
 
 
@@ -121,17 +121,17 @@ SubscriptionPatch: type[BaseModel] = patch_of(
 )
 
 
-class Trial(BaseModel):
+class SubscriptionPreviewRequest(BaseModel):
     """What a subscription might ask for."""
 
     model_config = ConfigDict(extra="forbid")
 
     filter: SentFilter = Field(default_factory=Filter)
-    events: list[Wanted] = list(Wanted)
+    events: list[EventKind] = list(EventKind)
     limit: Annotated[int, Field(ge=1, le=50), WHOLE] = 10
 
 
-class ArticleSeen(BaseModel):
+class PreviewedArticle(BaseModel):
     """A version that the subscription would have been told of."""
 
     id: str
@@ -147,10 +147,10 @@ class ArticleSeen(BaseModel):
     updated_at: datetime
 
 
-class Foreseen(BaseModel):
+class SubscriptionPreview(BaseModel):
     """The last versions that a subscription would have been told of, newest first, and how far was looked for them."""
 
-    articles: list[ArticleSeen]
+    articles: list[PreviewedArticle]
     looked_at: int
     """Events, newest first."""
     back_to: datetime | None
@@ -181,13 +181,13 @@ def router(
     entitlements: Entitlements,
     records: "Redis",
     keys: Keyspace,
-    policy: Policy,
+    policy: AddressPolicy,
     verification: Verification,
     settings: NotifySettings,
 ) -> APIRouter:
     """Return the paths of subscriptions."""
     routes = APIRouter(prefix=PATH, tags=["subscriptions"])
-    previews = asyncio.Semaphore(PREVIEWS_AT_A_TIME)
+    previews = asyncio.Semaphore(MAX_CONCURRENT_PREVIEWS)
     limits = AccountLimits.from_settings(settings)
     whole = Annotated[ParsedBody[SubscriptionDraft], Depends(json_body(SubscriptionDraft))]
     part = Annotated[ParsedBody[BaseModel], Depends(json_body(SubscriptionPatch, media_types=(MEDIA_TYPE, JSON)))]
@@ -213,13 +213,13 @@ def router(
                 entitlement=caller.stored_entitlement,
                 verified_origin=verified,
             )
-        except AccountSuspended:
+        except AccountSuspendedError:
             raise unauthorised("the key sent is not valid") from None
         except AccountLimitError as error:
             raise limit_problem(error, limits, draft.channel.url) from None
         made = await entitlements.current(made)  # it may have become another since the key was looked at
         headers = {"Location": f"{PATH}/{made.id}", "ETag": etag(made.revision)}
-        return json_answer(made.shown() | {"secret": made.secret}, 201, headers)
+        return json_answer(made.public_view() | {"secret": made.secret}, 201, headers)
 
     @routes.get(
         "",
@@ -258,18 +258,25 @@ def router(
                 break
         last = page[limit - 1] if len(page) > limit else None
         following = await next_cursor(request, caller, list_position(last.created_at, last.id) if last else None)
-        return json_answer({"subscriptions": [found.shown() for found in page[:limit]], "next_cursor": following})
+        return json_answer({"subscriptions": [found.public_view() for found in page[:limit]], "next_cursor": following})
 
-    @routes.post("/preview", response_model=Foreseen, summary="See of what a subscription would have been told lately")
-    async def foresee(caller: Subscriber, sent: Annotated[ParsedBody[Trial], Depends(json_body(Trial))]) -> Response:
-        wish = Wish(sent.model.filter, [str(event) for event in sent.model.events], caller.entitlement)
+    @routes.post(
+        "/preview", response_model=SubscriptionPreview, summary="See of what a subscription would have been told lately"
+    )
+    async def preview_subscription(
+        caller: Subscriber,
+        sent: Annotated[ParsedBody[SubscriptionPreviewRequest], Depends(json_body(SubscriptionPreviewRequest))],
+    ) -> Response:
+        criteria = SubscriptionCriteria(
+            sent.model.filter, [str(event) for event in sent.model.events], caller.entitlement
+        )
         async with previews:
-            seen = await preview(records, keys, wish, sent.model.limit)
+            seen = await preview(records, keys, criteria, sent.model.limit)
         shown = [
-            ArticleSeen.model_validate(version.model_dump(include=set(ArticleSeen.model_fields)))
+            PreviewedArticle.model_validate(version.model_dump(include=set(PreviewedArticle.model_fields)))
             for version in seen.articles
         ]
-        answer = Foreseen(articles=shown, looked_at=seen.looked_at, back_to=seen.back_to, whole=seen.whole)
+        answer = SubscriptionPreview(articles=shown, looked_at=seen.looked_at, back_to=seen.back_to, whole=seen.whole)
         return json_answer(answer.model_dump())
 
     @routes.get(
@@ -291,7 +298,7 @@ def router(
         openapi_extra={"parameters": [IF_MATCH]},
     )
     async def put(request: Request, caller: Subscriber, sent: whole, subscription_id: str) -> Response:
-        return await alter(request, caller, subscription_id, lambda _: sent.model)
+        return await update(request, caller, subscription_id, lambda _: sent.model)
 
     @routes.patch(
         "/{subscription_id}",
@@ -301,14 +308,14 @@ def router(
         openapi_extra={"parameters": [IF_MATCH]},
     )
     async def patch(request: Request, caller: Subscriber, sent: part, subscription_id: str) -> Response:
-        return await alter(request, caller, subscription_id, lambda found: _patched(found, sent.raw))
+        return await update(request, caller, subscription_id, lambda found: _patched(found, sent.raw))
 
-    async def alter(
+    async def update(
         request: Request, caller: Caller, subscription_id: str, draft: Callable[[Subscription], SubscriptionDraft]
     ) -> Response:
         conditions = Preconditions.of(request)
         verified: dict[str, str] = {}
-        for _ in range(TRIES):
+        for _ in range(MAX_UPDATE_ATTEMPTS):
             found = await owned(subscriptions, caller, subscription_id)
             conditions.check(found.revision, "subscription")
             wanted = draft(found)
@@ -318,11 +325,11 @@ def router(
             if url not in verified and verification.wanted(wanted.channel, found.channel, found.verified_origin):
                 verified[url] = await consent(caller, wanted.channel)
             try:
-                if await subscriptions.alter(found, wanted, limits, verified.get(url)):
+                if await subscriptions.update(found, wanted, limits, verified.get(url)):
                     return _answer(await owned(subscriptions, caller, subscription_id))
             except AccountLimitError as error:
                 raise limit_problem(error, limits, wanted.channel.url) from None
-            except NotChanged as error:
+            except SubscriptionConflictError as error:
                 raise _not_changed(error) from None
         raise _busy()
 
@@ -349,7 +356,7 @@ def router(
         parse_scalar_params(request.query_params, ())
         try:
             await subscriptions.pause(await owned(subscriptions, caller, subscription_id))
-        except NotChanged as error:
+        except SubscriptionConflictError as error:
             raise _not_changed(error) from None
         return _answer(await owned(subscriptions, caller, subscription_id))
 
@@ -362,11 +369,11 @@ def router(
     )
     async def resume(caller: Subscriber, subscription_id: str, request: Request) -> Response:
         parse_scalar_params(request.query_params, ())
-        for _ in range(TRIES):
+        for _ in range(MAX_UPDATE_ATTEMPTS):
             try:
                 if await subscriptions.resume(await owned(subscriptions, caller, subscription_id)):
                     return _answer(await owned(subscriptions, caller, subscription_id))
-            except NotChanged as error:
+            except SubscriptionConflictError as error:
                 raise _not_changed(error) from None
         raise _busy()
 
@@ -380,7 +387,7 @@ def router(
     return routes
 
 
-async def _reachable(draft: SubscriptionDraft, policy: Policy) -> SubscriptionDraft:
+async def _reachable(draft: SubscriptionDraft, policy: AddressPolicy) -> SubscriptionDraft:
     url = await check_endpoint(draft.channel.url, policy)
     return draft.model_copy(update={"channel": draft.channel.model_copy(update={"url": url})})
 
@@ -393,7 +400,7 @@ def _patched(found: Subscription, patch: dict[str, Any]) -> SubscriptionDraft:
 
 
 def _answer(found: Subscription) -> Response:
-    return json_answer(found.shown(), headers={"ETag": etag(found.revision)})
+    return json_answer(found.public_view(), headers={"ETag": etag(found.revision)})
 
 
 def _label(sent: str) -> tuple[str, str]:
@@ -410,7 +417,7 @@ def _one_of(params: Any, name: str, *values: str) -> str | None:
     return sent
 
 
-def _not_changed(error: NotChanged) -> ProblemError:
+def _not_changed(error: SubscriptionConflictError) -> ProblemError:
     return problem(409, "not-changed", f"the subscription cannot be changed so: {error}", title="Not changed")
 
 

@@ -46,7 +46,7 @@ class Entitlements:
         """Bring to subscriptions what accounts are entitled to since the last time."""
         changed = await self._changes.read(block_ms)
         if changed is None:
-            await self._compare_all()
+            await self._reconcile_all()
             return
         for name in sorted(changed):
             await self._narrow(name, await find_account(self._records, self._keys, name))
@@ -59,7 +59,7 @@ class Entitlements:
         await self._entitle(subscription, stored)
         return await self._subscriptions.get(subscription.account, subscription.id) or subscription
 
-    async def _compare_all(self) -> None:
+    async def _reconcile_all(self) -> None:
         known = {name.decode(): json.decode() for name, json in (await self._redis.hgetall(self._entitled)).items()}
         async for account in every_account(self._records, self._keys):
             if _stored(account) != known.pop(account.name, None):
@@ -78,7 +78,7 @@ class Entitlements:
 
     async def _entitle(self, subscription: Subscription, stored: str | None) -> None:
         found: Subscription | None = subscription
-        while found is not None and not await self._subscriptions.entitle(found, stored):
+        while found is not None and not await self._subscriptions.set_entitlement(found, stored):
             found = await self._subscriptions.get(subscription.account, subscription.id)
 
 

@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 from newswire.article import Status
 from newswire.events import ArticlePublished, article_event
 from newswire.keys import Keyspace
-from newswire_notify.streaming.event_scan import ScanBudget, in_turns
-from newswire_notify.subscriptions.repository import Wish
+from newswire_notify.streaming.event_scan import ScanBudget, offload_if_large
+from newswire_notify.subscriptions.repository import SubscriptionCriteria
 
 PAGE = 25
 """Events that are read at a time: each may be as large as an article."""
-FURTHEST = 2000
+MAX_PREVIEW_EVENTS = 2000
 """Events that are looked at, at the most."""
 
 
@@ -31,21 +31,25 @@ class Preview:
     """Whether that was the first that the stream still holds."""
 
 
-async def preview(records: "Redis", keys: Keyspace, wish: Wish, most: int, budget: ScanBudget | None = None) -> Preview:
+async def preview(
+    records: "Redis", keys: Keyspace, criteria: SubscriptionCriteria, most: int, budget: ScanBudget | None = None
+) -> Preview:
     """Look back for the last versions that are what somebody asks for, of articles that still stand as they were told.
 
     Raises:
         OffloadError: too many large events wait to be read.
     """
-    budget = budget or ScanBudget(FURTHEST)
+    budget = budget or ScanBudget(MAX_PREVIEW_EVENTS)
     found: list[ArticlePublished] = []
     looked_at, end, oldest = 0, "+", None
     while not budget.spent:
         count = budget.next_count(PAGE)
         page = await records.xrevrange(keys.stream, end, count=count)
         size = sum(len(value) for _, fields in page for value in fields.values())
-        searches_text = bool(wish.filter.query or (wish.entitlement and wish.entitlement.query))
-        for entry, version in await in_turns(_covered(page, wish, budget), size, searches_text=searches_text):
+        searches_text = bool(criteria.filter.query or (criteria.entitlement and criteria.entitlement.query))
+        for entry, version in await offload_if_large(
+            _matched(page, criteria, budget), size, searches_text=searches_text
+        ):
             looked_at, oldest, end = looked_at + 1, entry, f"({entry.decode()}"
             if version is not None and await _stands(records, keys, version):
                 found.append(version)
@@ -56,16 +60,16 @@ async def preview(records: "Redis", keys: Keyspace, wish: Wish, most: int, budge
     return Preview(found, looked_at, _time(oldest), whole=False)
 
 
-def _covered(
-    page: Sequence[tuple[bytes, dict[bytes, bytes]]], wish: Wish, budget: ScanBudget
+def _matched(
+    page: Sequence[tuple[bytes, dict[bytes, bytes]]], criteria: SubscriptionCriteria, budget: ScanBudget
 ) -> Iterator[tuple[bytes, ArticlePublished | None]]:
     """Read entries until the budget is spent, at least one; with the id of each the version, if it is what is asked for."""
     for entry, fields in page:
         begun = time.thread_time()
         _, version = article_event(fields) or (None, None)
-        covered = isinstance(version, ArticlePublished) and wish.covers(version)
+        matched = isinstance(version, ArticlePublished) and criteria.matches(version)
         budget.spend(sum(map(len, fields.values())), time.thread_time() - begun)
-        yield entry, version if covered and isinstance(version, ArticlePublished) else None
+        yield entry, version if matched and isinstance(version, ArticlePublished) else None
         if budget.spent:
             return
 

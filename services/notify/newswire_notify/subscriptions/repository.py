@@ -20,20 +20,20 @@ from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.redis_functions import Argument
 from newswire.validation.fields import Moment, Text
-from newswire_notify.deliveries.queue import Queue, former_secrets
+from newswire_notify.deliveries.queue import Queue, read_former_secrets
 from newswire_notify.subscriptions.account_limits import NO_LIMITS, AccountLimits, check_limits
-from newswire_notify.webhooks.channel import Webhook
-from newswire_notify.webhooks.health import HEALTHY, Health, health
+from newswire_notify.webhooks.circuit_breaker import HEALTHY, EndpointHealth, read_health
 from newswire_notify.webhooks.rendering import Content
 from newswire_notify.webhooks.signing import new_secret
+from newswire_notify.webhooks.webhook_endpoint import Webhook
 
 SCHEMA = 1
-MOST_CHANGES = 200
+MAX_FILTER_CHANGES = 200
 """How often what a subscription asks for may change: who was sent what under each filter is remembered."""
 PAGE = 200
-GROUP = "notify"
+NOTIFY_GROUP = "notify"
 """The consumer group of the fan-out."""
-ENDED_KEPT_MS = 30 * 86_400_000
+ENDED_RETENTION_MS = 30 * 86_400_000
 DEFAULT_LIMITS = AccountLimits()
 
 
@@ -51,7 +51,7 @@ _PAUSED_BY_OTHERS = {
 }
 
 
-class Wanted(StrEnum):
+class EventKind(StrEnum):
     """What may happen to an article that a subscriber is told of."""
 
     PUBLISHED = "published"
@@ -76,17 +76,17 @@ class SubscriptionDraft(BaseModel):
 
     channel: Webhook
     filter: SentFilter = Field(default_factory=Filter)
-    events: list[Wanted] = list(Wanted)
+    events: list[EventKind] = list(EventKind)
     content: Content = Content.FULL
     labels: Labels = {}
     """Your own names and values, by which lists can be narrowed."""
 
     @field_validator("events")
     @classmethod
-    def _retractions_cannot_be_left_out(cls, events: list[Wanted]) -> list[Wanted]:
-        if Wanted.RETRACTED not in events:
+    def _retractions_cannot_be_left_out(cls, events: list[EventKind]) -> list[EventKind]:
+        if EventKind.RETRACTED not in events:
             raise ValueError("must include 'retracted': whoever was sent an article must learn that it was withdrawn")
-        return [wanted for wanted in Wanted if wanted in events]
+        return [wanted for wanted in EventKind if wanted in events]
 
 
 class NewSubscription(SubscriptionDraft):
@@ -97,7 +97,7 @@ class NewSubscription(SubscriptionDraft):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SubscriptionCriteria:
     """What a subscription asks for, narrowed by what its account is entitled to."""
 
     filter: Filter
@@ -111,7 +111,7 @@ class Wish:
             canonical += f"\n{self.entitlement.canonical()}"
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
-    def covers(self, article: ArticlePublished) -> bool:
+    def matches(self, article: ArticlePublished) -> bool:
         """Tell whether a version is what is asked for, whatever was sent before."""
         if article.silent or str(article.kind) not in self.events:
             return False
@@ -143,7 +143,7 @@ class Subscription:
     """What an operator who paused it says about it."""
     verified_origin: str | None = None
     """The origin from which its address consented to receive webhooks."""
-    health: Health = HEALTHY
+    health: EndpointHealth = HEALTHY
 
     @classmethod
     def read(cls, fields: Mapping[bytes, bytes]) -> "Subscription":
@@ -161,16 +161,18 @@ class Subscription:
             labels=orjson.loads(fields.get(b"labels", b"{}")),
             revision=fields.get(b"revision", b"1").decode(),
             entitlement=fields[b"entitlement"].decode() if fields.get(b"entitlement") else None,
-            former_secrets=former_secrets(fields.get(b"previous", b"[]")),
+            former_secrets=read_former_secrets(fields.get(b"previous", b"[]")),
             status_reason=fields[b"status_reason"].decode() if b"status_reason" in fields else None,
             status_note=fields[b"status_note"].decode() if fields.get(b"status_note") else None,
             verified_origin=fields[b"verified_origin"].decode() if fields.get(b"verified_origin") else None,
-            health=health(fields, time.time()),
+            health=read_health(fields, time.time()),
         )
 
-    def wish(self) -> Wish:
+    def criteria(self) -> SubscriptionCriteria:
         """Return what it asks for."""
-        return Wish(Filter.model_validate(self.filter), tuple(self.events), entitlement_of(self.entitlement))
+        return SubscriptionCriteria(
+            Filter.model_validate(self.filter), tuple(self.events), entitlement_of(self.entitlement)
+        )
 
     def members(self) -> dict[str, Any]:
         """Return what its owner has sent of it, or might have: never to be shown, for headers may be secrets."""
@@ -182,27 +184,27 @@ class Subscription:
             "labels": self.labels,
         }
 
-    def shown(self) -> dict[str, Any]:
+    def public_view(self) -> dict[str, Any]:
         """Return what its owner may see of it at any time: all but the secrets."""
         created = self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         verified = {"verified_origin": self.verified_origin} if self.verified_origin else {}
         return {
             "id": self.id,
             **self.members(),
-            "channel": self.channel.shown() | verified,
+            "channel": self.channel.public_view() | verified,
             "status": self.status,
             "status_reason": self.status_reason,
             "status_note": self.status_note,
-            "endpoint": self.health.shown(),
+            "endpoint": self.health.public_view(),
             "created_at": created,
         }
 
 
-class AccountSuspended(Exception):
+class AccountSuspendedError(Exception):
     """The account is disabled: it gets no new subscriptions."""
 
 
-class NotChanged(Exception):
+class SubscriptionConflictError(Exception):
     """A subscription cannot be changed in this way; the message says why."""
 
 
@@ -231,7 +233,7 @@ class Subscriptions:
 
         Raises:
             AccountLimitError: the account would exceed one of its limits.
-            AccountSuspended: the account is disabled.
+            AccountSuspendedError: the account is disabled.
         """
         now = time.time()
         subscription = Subscription(
@@ -252,18 +254,18 @@ class Subscriptions:
             self._queue.prefix,
             subscription.id,
             account,
-            subscription.wish().digest(),
+            subscription.criteria().digest(),
             await newest_entry(self._records, self._keys.stream),
             limits.new_subscription(),
             int(now * 1000),
-            *(("", "") if since is None else (before(milliseconds(since)), milliseconds(since))),
+            *(("", "") if since is None else (last_id_before(milliseconds(since)), milliseconds(since))),
             *_flat(_fields(subscription)),
             *_flat({"schema": SCHEMA, "status": "active", "created": int(now * 1000), "secret": subscription.secret}),
         ]
         answer = await self._queue.functions.call("subscribe", [], arguments)
         check_limits(answer)
         if answer == b"SUSPENDED":
-            raise AccountSuspended
+            raise AccountSuspendedError
         return subscription
 
     async def get(self, account: str, subscription_id: str) -> Subscription | None:
@@ -299,7 +301,7 @@ class Subscriptions:
             since = found[-1][1]
             seen = {sub for sub, score in found if score == since}
 
-    async def alter(
+    async def update(
         self,
         found: Subscription,
         draft: SubscriptionDraft,
@@ -313,7 +315,7 @@ class Subscriptions:
         Later versions and retractions of what it was sent reach it whatever it asks for now.
 
         Raises:
-            NotChanged: what it asks for was changed too often.
+            SubscriptionConflictError: what it asks for was changed too often.
             AccountLimitError: the account would exceed one of its limits.
         """
         if draft.channel.url == found.channel.url:
@@ -327,40 +329,42 @@ class Subscriptions:
             content=str(draft.content),
             labels=draft.labels,
         )
-        return await self._alter(found, changed, limits.changed_subscription(MOST_CHANGES))
+        return await self._update(found, changed, limits.changed_subscription(MAX_FILTER_CHANGES))
 
-    async def entitle(self, found: Subscription, entitlement: str | None) -> bool:
+    async def set_entitlement(self, found: Subscription, entitlement: str | None) -> bool:
         """Narrow a subscription to what its account is entitled to now; return whether no concurrent change came first.
 
         What the subscriber sent stays as it is stored, whatever the limits and rules say of it by now.
         """
         if found.entitlement == entitlement:
             return True
-        return await self._alter(found, replace(found, entitlement=entitlement), NO_LIMITS)
+        return await self._update(found, replace(found, entitlement=entitlement), NO_LIMITS)
 
-    async def _alter(self, found: Subscription, changed: Subscription, limits: bytes) -> bool:
+    async def _update(self, found: Subscription, changed: Subscription, limits: bytes) -> bool:
         arguments: list[Argument] = [
             self._queue.prefix,
             found.id,
             found.account,
             found.revision,
-            changed.wish().digest(),
+            changed.criteria().digest(),
             limits,
             *_flat(_fields(changed)),
         ]
         answer = await self._queue.functions.call("alter", [], arguments)
         check_limits(answer)
         if answer == b"TOO_OFTEN":
-            raise NotChanged(f"what it asks for was changed {MOST_CHANGES} times; make a new subscription")
+            raise SubscriptionConflictError(
+                f"what it asks for was changed {MAX_FILTER_CHANGES} times; make a new subscription"
+            )
         return bool(answer == b"OK")
 
     async def pause(self, found: Subscription, by: PausedBy = PausedBy.OWNER, note: str = "") -> None:
         """Deliver nothing to a subscription until the same who paused it resumes it; its owner can read the note.
 
         Raises:
-            NotChanged: it is disabled.
+            SubscriptionConflictError: it is disabled.
         """
-        handled: bytes | None = await self._records.get(self._keys.checkpoint(GROUP))
+        handled: bytes | None = await self._records.get(self._keys.checkpoint(NOTIFY_GROUP))
         arguments: list[Argument] = [
             self._queue.prefix,
             found.id,
@@ -371,28 +375,30 @@ class Subscriptions:
             note,
         ]
         if await self._queue.functions.call("pause", [], arguments) == b"DISABLED":
-            raise NotChanged("it is disabled")
+            raise SubscriptionConflictError("it is disabled")
 
     async def resume(self, found: Subscription, by: PausedBy = PausedBy.OWNER) -> bool:
         """Deliver again, first what came since the pause; return whether no concurrent change came first.
 
         Raises:
-            NotChanged: it is disabled, or was paused by another.
+            SubscriptionConflictError: it is disabled, or was paused by another.
         """
         arguments: list[Argument] = [
             self._queue.prefix,
             found.id,
             found.account,
             found.revision,
-            found.wish().digest(),
+            found.criteria().digest(),
             self._queue.now,
             by,
         ]
         answer = await self._queue.functions.call("resume", [], arguments)
         if answer == b"DISABLED":
-            raise NotChanged("it is disabled")
+            raise SubscriptionConflictError("it is disabled")
         if answer == b"HELD":
-            raise NotChanged(_PAUSED_BY_OTHERS.get(found.status_reason or "", "it was not paused by an operator"))
+            raise SubscriptionConflictError(
+                _PAUSED_BY_OTHERS.get(found.status_reason or "", "it was not paused by an operator")
+            )
         return bool(answer != b"STALE")
 
     async def remove(self, account: str, subscription_id: str, operator_reason: str = "") -> bool:
@@ -407,7 +413,7 @@ class Subscriptions:
             self._queue.now,
             self._queue.keep_ms,
             operator_reason,
-            ENDED_KEPT_MS,
+            ENDED_RETENTION_MS,
         ]
         return bool(await self._queue.functions.call("unsubscribe", [], arguments))
 
@@ -447,7 +453,7 @@ def stored_channel(fields: Mapping[bytes, bytes]) -> Webhook:
     )
 
 
-def before(moment_ms: int) -> str:
+def last_id_before(moment_ms: int) -> str:
     """Return the last id that an entry of the stream can have that is older than a moment."""
     return f"{max(moment_ms - 1, 0)}-{2**64 - 1}"
 

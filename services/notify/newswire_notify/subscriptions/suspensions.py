@@ -15,7 +15,7 @@ from newswire.auth.account_changes import AccountChanges
 from newswire.auth.registry import Account, every_account, find_account
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
-from newswire_notify.subscriptions.repository import NotChanged, PausedBy, Subscription, Subscriptions
+from newswire_notify.subscriptions.repository import PausedBy, Subscription, SubscriptionConflictError, Subscriptions
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ class Suspensions:
     """Follows which accounts are disabled."""
 
     def __init__(self, subscriptions: Subscriptions, redis: "Redis", records: "Redis", keys: Keyspace) -> None:
-        self.compared = asyncio.Event()
+        self.reconciled = asyncio.Event()
         """Set once all accounts were compared: before, a process that starts might deliver to a disabled one."""
         self._subscriptions = subscriptions
         self._redis = redis
@@ -45,27 +45,27 @@ class Suspensions:
                 self._changes = AccountChanges(self._records, self._keys)  # what was read and not done is done again
                 await pause(stopping, 0.5)
 
-    async def wait_until_compared(self, stopping: asyncio.Event) -> None:
+    async def wait_until_reconciled(self, stopping: asyncio.Event) -> None:
         """Wait until all accounts were compared, or until stopping is set."""
-        waiting = [asyncio.create_task(event.wait()) for event in (self.compared, stopping)]
+        waiting = [asyncio.create_task(event.wait()) for event in (self.reconciled, stopping)]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in waiting:
             task.cancel()
 
     async def check(self) -> str | None:
         """Return why nothing is delivered yet, or None: a readiness check."""
-        return None if self.compared.is_set() else "which accounts are disabled is not known yet"
+        return None if self.reconciled.is_set() else "which accounts are disabled is not known yet"
 
     async def follow(self, block_ms: int | None = None) -> None:
         """Apply what has changed since the last time."""
         changed = await self._changes.read(block_ms)
         if changed is None:
-            await self._compare_all()
+            await self._reconcile_all()
         for name in sorted(changed or ()):
             await self._apply(name, await find_account(self._records, self._keys, name))
-        self.compared.set()
+        self.reconciled.set()
 
-    async def _compare_all(self) -> None:
+    async def _reconcile_all(self) -> None:
         known = {name.decode() for name in await self._redis.smembers(self._suspended)}
         async for account in every_account(self._records, self._keys):
             if account.disabled_at is not None or account.name in known:
@@ -90,7 +90,7 @@ class Suspensions:
     async def _pause(self, subscription: Subscription) -> None:
         try:
             await self._subscriptions.pause(subscription, PausedBy.ACCOUNT)
-        except NotChanged:
+        except SubscriptionConflictError:
             return  # it was disabled meanwhile: nothing is delivered to it
 
     async def _resume(self, subscription: Subscription) -> None:
@@ -99,6 +99,6 @@ class Suspensions:
             try:
                 if await self._subscriptions.resume(found, PausedBy.ACCOUNT):
                     return
-            except NotChanged:
+            except SubscriptionConflictError:
                 return  # an operator paused it meanwhile
             found = await self._subscriptions.find(subscription.id)

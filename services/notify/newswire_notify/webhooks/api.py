@@ -18,10 +18,10 @@ from newswire.observability.audit import Act, record
 from newswire.validation.fields import WHOLE
 from newswire_notify.subscriptions.api import ENDED, PATH, Subscriber, SubscriptionView, owned
 from newswire_notify.subscriptions.repository import Subscriptions
-from newswire_notify.webhooks.service import Endpoints, TooManySecrets
+from newswire_notify.webhooks.service import Endpoints, TooManySecretsError
 
-LONGEST_OVERLAP = timedelta(days=7)
-TESTS_AT_A_TIME = 16
+MAX_SECRET_OVERLAP = timedelta(days=7)
+MAX_CONCURRENT_TESTS = 16
 
 
 class SecretRotation(BaseModel):
@@ -29,7 +29,7 @@ class SecretRotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds())), WHOLE] = 86_400
+    overlap: Annotated[int, Field(ge=0, le=int(MAX_SECRET_OVERLAP.total_seconds())), WHOLE] = 86_400
 
 
 class RotatedSecret(BaseModel):
@@ -57,7 +57,7 @@ class TestedEndpoint(BaseModel):
 def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis", keys: Keyspace) -> APIRouter:
     """Return the paths of endpoints."""
     routes = APIRouter(prefix=PATH, tags=["subscriptions"])
-    testing = asyncio.Semaphore(TESTS_AT_A_TIME)
+    testing = asyncio.Semaphore(MAX_CONCURRENT_TESTS)
 
     @routes.post(
         "/{subscription_id}/secret/rotate",
@@ -74,7 +74,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         overlap = sent.model.overlap
         try:
             secret = await endpoints.rotate_secret(caller.account, subscription_id, overlap)
-        except TooManySecrets:
+        except TooManySecretsError:
             detail = (
                 "this secret was replaced too often of late; wait until former ones have ended, or send an overlap of 0"
             )
@@ -121,6 +121,6 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         found = await owned(subscriptions, caller, subscription_id)
         await endpoints.enable(found)
         found = await subscriptions.get(caller.account, subscription_id) or found
-        return json_answer(found.shown())
+        return json_answer(found.public_view())
 
     return routes

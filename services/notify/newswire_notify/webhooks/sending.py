@@ -10,20 +10,25 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-from newswire_notify.deliveries.queue import Attempt, Endpoint, Job
-from newswire_notify.webhooks.connections import Answer, Connections, NotConnected, Unreadable
-from newswire_notify.webhooks.guard import AddressRefused, NotResolved
+from newswire_notify.deliveries.queue import Attempt, ClaimedDelivery, Endpoint
+from newswire_notify.webhooks.http_client import (
+    ConnectTimeoutError,
+    EndpointResponse,
+    InvalidResponseError,
+    WebhookHttpClient,
+)
 from newswire_notify.webhooks.signing import signature
+from newswire_notify.webhooks.ssrf_guard import AddressRefusedError, NameResolutionError
 
 log = logging.getLogger(__name__)
 
-HIDDEN = "no answer: the endpoint gave no answer to a webhook; of private addresses no more is shown"
+HIDDEN_FAILURE = "no answer: the endpoint gave no answer to a webhook; of private addresses no more is shown"
 USER_AGENT = "Newswire-Webhooks/1"
-COARSE_MS = 100
+LATENCY_STEP_MS = 100
 """To how many ms the time is rounded up that a private address took to answer."""
 
 
-class Sent(NamedTuple):
+class SendResult(NamedTuple):
     """What an endpoint did with a webhook."""
 
     attempt: Attempt
@@ -44,58 +49,58 @@ class Sender:
     """Sends webhooks. ``timeout``: seconds for one attempt in all."""
 
     def __init__(
-        self, connections: Connections, clock: Callable[[], float] = time.time, *, timeout: float = 15.0
+        self, http_client: WebhookHttpClient, clock: Callable[[], float] = time.time, *, timeout: float = 15.0
     ) -> None:
-        self._connections = connections
+        self._http_client = http_client
         self._clock = clock
         self.timeout = timeout
 
     def hides(self, url: str) -> bool:
         """Return whether subscribers must not see how an endpoint answered: it is, or may be, at a private address."""
-        return self._connections.hides(url)
+        return self._http_client.hides(url)
 
-    async def send(self, job: Job, body: bytes, traceparent: str | None) -> Sent:
+    async def send(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
         """Post one body to one endpoint, signed for it. Never raises for anything the endpoint does."""
         now = self._clock()
         headers = {
-            **job.endpoint.headers,
+            **delivery.endpoint.headers,
             "Content-Type": "application/cloudevents+json",
             "User-Agent": USER_AGENT,
-            "webhook-id": job.id,
+            "webhook-id": delivery.id,
             "webhook-timestamp": str(int(now)),
-            "webhook-signature": signatures(job.endpoint, job.id, int(now), body),
+            "webhook-signature": signatures(delivery.endpoint, delivery.id, int(now), body),
         }
-        if job.endpoint.verified_origin:  # as section 4.1.1 of CloudEvents' HTTP webhooks asks after a handshake
-            headers["Origin"] = job.endpoint.verified_origin
+        if delivery.endpoint.verified_origin:  # as section 4.1.1 of CloudEvents' HTTP webhooks asks after a handshake
+            headers["Origin"] = delivery.endpoint.verified_origin
         if traceparent:
             headers["traceparent"] = traceparent
         began = time.perf_counter()
 
         def ended(status: int | None, error: str | None = None, answer: str = "") -> Attempt:
-            return Attempt(now, job.attempt, status, (time.perf_counter() - began) * 1000, error, answer)
+            return Attempt(now, delivery.attempt, status, (time.perf_counter() - began) * 1000, error, answer)
 
         try:
             async with asyncio.timeout(self.timeout):
-                answer = await self._connections.post(job.endpoint.url, headers, body)
-        except (OSError, TimeoutError, Unreadable, ValueError) as error:
-            return Sent(self._failed(job, error, ended(None, failed_stage(error))))
-        if self._connections.hides(job.endpoint.url):
+                answer = await self._http_client.post(delivery.endpoint.url, headers, body)
+        except (OSError, TimeoutError, InvalidResponseError, ValueError) as error:
+            return SendResult(self._failed(delivery, error, ended(None, failed_stage(error))))
+        if self._http_client.hides(delivery.endpoint.url):
             coarse = ended(answer.status, _advice(answer.status))
-            coarse = coarse._replace(latency_ms=math.ceil(coarse.latency_ms / COARSE_MS) * COARSE_MS)
-            return Sent(coarse, _retry_after(answer, now))
+            coarse = coarse._replace(latency_ms=math.ceil(coarse.latency_ms / LATENCY_STEP_MS) * LATENCY_STEP_MS)
+            return SendResult(coarse, _retry_after(answer, now))
         text = answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
-        return Sent(ended(answer.status, _advice(answer.status), text), _retry_after(answer, now))
+        return SendResult(ended(answer.status, _advice(answer.status), text), _retry_after(answer, now))
 
-    def _failed(self, job: Job, error: Exception, attempt: Attempt) -> Attempt:
+    def _failed(self, delivery: ClaimedDelivery, error: Exception, attempt: Attempt) -> Attempt:
         """Return what subscribers may see of an attempt without an answer: of a private address only that there was none.
 
         Which port is closed, filtered or speaks another protocol would make webhooks a port scanner of the operator's network.
         """
-        told_anyway = isinstance(error, AddressRefused | NotResolved)
-        if told_anyway or not self._connections.hides(job.endpoint.url):
+        told_anyway = isinstance(error, AddressRefusedError | NameResolutionError)
+        if told_anyway or not self._http_client.hides(delivery.endpoint.url):
             return attempt
-        log.info("no answer from a private address", extra={"delivery": job.id, "reason": attempt.error})
-        return attempt._replace(error=HIDDEN, latency_ms=0.0)
+        log.info("no answer from a private address", extra={"delivery": delivery.id, "reason": attempt.error})
+        return attempt._replace(error=HIDDEN_FAILURE, latency_ms=0.0)
 
 
 def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> str:
@@ -119,17 +124,17 @@ def _advice(status: int) -> str | None:
 def failed_stage(error: BaseException) -> str:
     """Name the stage at which a delivery failed, so that its owner knows where to look."""
     match error:
-        case AddressRefused():
+        case AddressRefusedError():
             return f"refused-address: the endpoint {error}"
-        case NotConnected():
+        case ConnectTimeoutError():
             return "timeout: no connection in time"
         case TimeoutError():
             return "timeout: no answer in time"
-        case NotResolved():
+        case NameResolutionError():
             return f"dns: the name does not resolve ({error})"
         case ssl.SSLError():
             return "connect: TLS failed"
-        case Unreadable():
+        case InvalidResponseError():
             return f"http: {error}"
         case OSError():
             return f"connect: {error.strerror or error or 'failed'}"
@@ -137,7 +142,7 @@ def failed_stage(error: BaseException) -> str:
             return "connect: the address or a header cannot be used"
 
 
-def _retry_after(answer: Answer, now: float) -> float | None:
+def _retry_after(answer: EndpointResponse, now: float) -> float | None:
     value = answer.retry_after.strip()
     if answer.status not in (429, 503) or not value:
         return None

@@ -8,15 +8,15 @@ import orjson
 from ulid import ULID
 
 from newswire.events import ENDPOINT_TEST, SCHEMA_URN
-from newswire_notify.deliveries.queue import Attempt, Endpoint, Job, Queue
+from newswire_notify.deliveries.queue import Attempt, ClaimedDelivery, Endpoint, Queue
 from newswire_notify.subscriptions.repository import Subscription
 from newswire_notify.webhooks.sending import Sender
 from newswire_notify.webhooks.signing import new_secret
 
-MOST_FORMER_SECRETS = 3
+MAX_FORMER_SECRETS = 3
 
 
-class TooManySecrets(Exception):
+class TooManySecretsError(Exception):
     """As many former secrets as may be still sign."""
 
 
@@ -34,7 +34,7 @@ class Endpoints:
         Answers None where the account has no such subscription.
 
         Raises:
-            TooManySecrets: it was rotated so often of late that it would sign with too many.
+            TooManySecretsError: it was rotated so often of late that it would sign with too many.
         """
         secret = new_secret()
         answer = await self._queue.functions.call(
@@ -47,11 +47,11 @@ class Endpoints:
                 secret,
                 int(time.time() * 1000),
                 int(overlap * 1000),
-                MOST_FORMER_SECRETS,
+                MAX_FORMER_SECRETS,
             ],
         )
         if answer == b"MANY":
-            raise TooManySecrets
+            raise TooManySecretsError
         return secret if answer == b"OK" else None
 
     async def enable(self, subscription: Subscription) -> None:
@@ -60,7 +60,7 @@ class Endpoints:
             self._queue.prefix,
             subscription.id,
             subscription.account,
-            subscription.wish().digest(),
+            subscription.criteria().digest(),
             self._queue.now,
         ]
         await self._queue.functions.call("enable", [], arguments)
@@ -90,9 +90,9 @@ class Endpoints:
             headers=subscription.channel.headers,
             verified_origin=subscription.verified_origin,
         )
-        job = Job(f"msg_{identity}", 1, 0, identity, ENDPOINT_TEST, "", 0, "test", endpoint, b"")
+        delivery = ClaimedDelivery(f"msg_{identity}", 1, 0, identity, ENDPOINT_TEST, "", 0, "test", endpoint, b"")
         began = asyncio.get_running_loop().time()
-        sent = await self._sender.send(job, body, None)
+        sent = await self._sender.send(delivery, body, None)
         if sent.attempt.status is None and self._sender.hides(endpoint.url):
             # Neither does the time of the test tell a closed port from one that is filtered.
             await asyncio.sleep(began + self._sender.timeout - asyncio.get_running_loop().time())

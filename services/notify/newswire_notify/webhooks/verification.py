@@ -10,14 +10,14 @@ import logging
 from yarl import URL
 
 from newswire.concurrency.fair_slots import FairSlots
-from newswire_notify.webhooks.channel import Webhook
-from newswire_notify.webhooks.connections import Answer, Connections, Unreadable
-from newswire_notify.webhooks.guard import AddressRefused, NotResolved
-from newswire_notify.webhooks.sending import HIDDEN, USER_AGENT, failed_stage
+from newswire_notify.webhooks.http_client import EndpointResponse, InvalidResponseError, WebhookHttpClient
+from newswire_notify.webhooks.sending import HIDDEN_FAILURE, USER_AGENT, failed_stage
+from newswire_notify.webhooks.ssrf_guard import AddressRefusedError, NameResolutionError
+from newswire_notify.webhooks.webhook_endpoint import Webhook
 
 log = logging.getLogger(__name__)
 
-HANDSHAKES_AT_A_TIME = 16
+MAX_CONCURRENT_HANDSHAKES = 16
 MAX_WAIT = 30.0
 """Seconds that a request waits for its turn among all handshakes."""
 
@@ -33,13 +33,13 @@ class TooManyHandshakesError(Exception):
 class Verification:
     """Asks addresses for their consent. ``timeout``: seconds for one handshake in all."""
 
-    def __init__(self, connections: Connections, site: str, *, timeout: float, required: bool = False) -> None:
+    def __init__(self, http_client: WebhookHttpClient, site: str, *, timeout: float, required: bool = False) -> None:
         self.origin = URL(site).host_subcomponent or "newswire"
         """What addresses are asked to allow: the host of the public address."""
-        self._connections = connections
+        self._http_client = http_client
         self._timeout = timeout
         self._required = required
-        self._slots = FairSlots(HANDSHAKES_AT_A_TIME)
+        self._slots = FairSlots(MAX_CONCURRENT_HANDSHAKES)
 
     def wanted(self, channel: Webhook, before: Webhook | None = None, verified_origin: str | None = None) -> bool:
         """Tell whether an address has to be asked: a new one where that is wanted or required, one that stays only once.
@@ -70,22 +70,22 @@ class Verification:
             raise NotVerifiedError(refusal)
         return self.origin
 
-    async def _handshake(self, channel: Webhook) -> Answer:
+    async def _handshake(self, channel: Webhook) -> EndpointResponse:
         headers = {**channel.headers, "User-Agent": USER_AGENT, "WebHook-Request-Origin": self.origin}
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._connections.options(channel.url, headers)
-        except (OSError, TimeoutError, Unreadable, ValueError) as error:
-            if isinstance(error, AddressRefused | NotResolved) or not self._connections.hides(channel.url):
+                return await self._http_client.options(channel.url, headers)
+        except (OSError, TimeoutError, InvalidResponseError, ValueError) as error:
+            if isinstance(error, AddressRefusedError | NameResolutionError) or not self._http_client.hides(channel.url):
                 raise NotVerifiedError(failed_stage(error)) from None
             log.info("no answer to a handshake from a private address", extra={"reason": failed_stage(error)})
             # Neither does the time tell a closed port from one that is filtered.
             await asyncio.sleep(began + self._timeout - loop.time())
-            raise NotVerifiedError(HIDDEN) from None
+            raise NotVerifiedError(HIDDEN_FAILURE) from None
 
-    def _refusal(self, answer: Answer) -> str | None:
+    def _refusal(self, answer: EndpointResponse) -> str | None:
         """Return why an answer is no consent, or None where it is one."""
         if not 200 <= answer.status < 300:
             return f"it answered OPTIONS with {answer.status}"

@@ -15,11 +15,11 @@ from aiohttp.abc import AbstractResolver
 from newswire.http.problems import ProblemError
 from newswire_notify.deliveries.queue import Attempt
 from newswire_notify.webhooks.addresses import special
-from newswire_notify.webhooks.connections import Connections
-from newswire_notify.webhooks.guard import Policy, check_endpoint
-from newswire_notify.webhooks.sending import HIDDEN, Sender
-from tests.notify.conftest import PATIENCE, Receiver, job
-from tests.notify.names import UNANSWERED, name_server
+from newswire_notify.webhooks.http_client import WebhookHttpClient
+from newswire_notify.webhooks.sending import HIDDEN_FAILURE, Sender
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy, check_endpoint
+from tests.notify.conftest import TIMEOUT_SECONDS, Receiver, claimed_delivery
+from tests.notify.name_server import UNANSWERED, name_server
 from tests.servers.valkey import free_port
 
 SPECIAL = """
@@ -47,7 +47,7 @@ def test_a_public_address_passes(address: str) -> None:
 
 
 class Inside:
-    """What must never be reached: it counts connections on every address of this machine, on one port."""
+    """What must never be reached: it counts http_client on every address of this machine, on one port."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -202,17 +202,21 @@ CASES = [
 ]
 
 
-def strict(port: int) -> Policy:
+def strict(port: int) -> AddressPolicy:
     """As in production, but that what is never to be reached listens on an allowed port; one network is the operator's own."""
-    return Policy(ports=frozenset({port}), refused=[ip_network("2a02:ec0:64::/96")])
+    return AddressPolicy(ports=frozenset({port}), refused=[ip_network("2a02:ec0:64::/96")])
 
 
 async def attempted(
-    url: str, policy: Policy, resolver: AbstractResolver, tls: ssl.SSLContext | None = None, patience: float = PATIENCE
+    url: str,
+    policy: AddressPolicy,
+    resolver: AbstractResolver,
+    tls: ssl.SSLContext | None = None,
+    patience: float = TIMEOUT_SECONDS,
 ) -> Attempt:
     """Try to deliver to an address, as if it had been subscribed at a time when it was judged otherwise."""
-    async with Connections(policy, connect=patience, resolver=resolver, tls=tls) as connections:
-        return (await Sender(connections, timeout=patience).send(job(url), b"{}", None)).attempt
+    async with WebhookHttpClient(policy, connect=patience, resolver=resolver, tls=tls) as http_client:
+        return (await Sender(http_client, timeout=patience).send(claimed_delivery(url), b"{}", None)).attempt
 
 
 @pytest.mark.parametrize(
@@ -243,7 +247,7 @@ async def test_the_listener_would_have_seen_them(inside: Inside) -> None:
     async with name_server(hook_example=["A 127.0.0.1", "AAAA ::1"]) as (_, resolver):
         for host in ("127.0.0.1", "[::1]", "hook.example", "localhost"):
             before = inside.reached
-            attempt = await attempted(f"http://{host}:{inside.port}/", Policy(allow_private=True), resolver)
+            attempt = await attempted(f"http://{host}:{inside.port}/", AddressPolicy(allow_private=True), resolver)
             assert attempt.status is None
             assert inside.reached > before, host
 
@@ -265,9 +269,9 @@ async def test_a_name_that_turns_inside_after_the_check_is_refused(inside: Insid
 
 async def test_what_was_allowed_once_is_judged_by_the_policy_of_today(inside: Inside) -> None:
     async with name_server(hook_example=["A 93.184.215.14"]) as (zone, resolver):
-        attempt = await attempted("https://93.184.215.14:8443/", Policy(), resolver)
+        attempt = await attempted("https://93.184.215.14:8443/", AddressPolicy(), resolver)
         assert attempt.error == "refused-address: the endpoint names port 8443"
-        attempt = await attempted("http://hook.example/", Policy(), resolver)
+        attempt = await attempted("http://hook.example/", AddressPolicy(), resolver)
         assert attempt.error == "refused-address: the endpoint is not https"
         assert zone.asked == []
 
@@ -293,7 +297,7 @@ async def speaking(said: bytes | None) -> AsyncIterator[int]:
 
 async def test_of_a_private_address_without_an_answer_nothing_more_is_shown() -> None:
     """A closed port, one that speaks another protocol, one that hangs up and one that says nothing are not told apart."""
-    policy = Policy(allow_private=True)
+    policy = AddressPolicy(allow_private=True)
     async with (
         name_server(hook_example=["A 127.0.0.1"]) as (_, resolver),
         speaking(b"SSH-2.0-OpenSSH_9.2p1\r\n") as ssh,
@@ -305,13 +309,15 @@ async def test_of_a_private_address_without_an_answer_nothing_more_is_shown() ->
         urls += [f"https://127.0.0.1:{port}/" for port in (ssh, silent)]
         urls += [f"http://hook.example:{port}/" for port in (free_port(), ssh, silent)]
         attempts = [await attempted(url, policy, resolver, patience=2) for url in urls]
-    assert {(made.status, made.error, made.latency_ms, made.answer) for made in attempts} == {(None, HIDDEN, 0.0, "")}
+    assert {(made.status, made.error, made.latency_ms, made.answer) for made in attempts} == {
+        (None, HIDDEN_FAILURE, 0.0, "")
+    }
 
 
 async def test_what_a_private_address_answers_is_not_shown(receiver: Receiver) -> None:
     receiver.answer("/a", 500, Server="inside/1.0")
     async with name_server() as (_, resolver):
-        attempt = await attempted(f"{receiver.url}/a", Policy(allow_private=True), resolver)
+        attempt = await attempted(f"{receiver.url}/a", AddressPolicy(allow_private=True), resolver)
     assert (attempt.status, attempt.error, attempt.answer) == (500, "http: answered 500", "")
     assert attempt.latency_ms % 100 == 0
 
@@ -323,7 +329,7 @@ async def test_what_a_private_address_answers_is_not_shown(receiver: Receiver) -
 async def test_redirects_are_not_followed(receiver: Receiver, inside: Inside, status: int, location: str) -> None:
     receiver.answer("/a", status, Location=location.replace("{port}", str(inside.port)), Refresh=f"0; url={location}")
     async with name_server() as (_, resolver):
-        attempt = await attempted(f"{receiver.url}/a", Policy(allow_private=True), resolver)
+        attempt = await attempted(f"{receiver.url}/a", AddressPolicy(allow_private=True), resolver)
     assert attempt.status == status
     assert attempt.error is not None
     assert "redirects are not followed" in attempt.error
@@ -343,11 +349,11 @@ async def test_redirects_are_not_followed(receiver: Receiver, inside: Inside, st
 )
 async def test_an_operator_can_allow_private_endpoints(url: str) -> None:
     async with name_server(hook_example=["A 127.0.0.1"]) as (_, resolver):
-        assert await check_endpoint(url, Policy(allow_private=True), resolver) == url
+        assert await check_endpoint(url, AddressPolicy(allow_private=True), resolver) == url
 
 
 async def test_the_operators_own_network_is_refused_even_where_private_ones_are_allowed(inside: Inside) -> None:
-    policy = Policy(allow_private=True, refused=[ip_network("127.0.0.0/30")])
+    policy = AddressPolicy(allow_private=True, refused=[ip_network("127.0.0.0/30")])
     async with name_server(hook_example=["A 127.0.0.1"]) as (_, resolver):
         with pytest.raises(ProblemError, match="a network that this installation refuses"):
             await check_endpoint("http://hook.example/", policy, resolver)
@@ -379,7 +385,7 @@ async def test_the_name_goes_into_host_and_tls_and_the_connection_to_the_checked
     authority.configure_trust(trusting)
     try:
         async with name_server(hook_example=["A 127.0.0.1"], other_example=["A 127.0.0.1"]) as (_, resolver):
-            policy = Policy(allow_private=True, answers_shown=True)
+            policy = AddressPolicy(allow_private=True, answers_shown=True)
             accepted = await attempted(f"https://hook.example:{port}/", policy, resolver, trusting)
             impostor = await attempted(f"https://other.example:{port}/", policy, resolver, trusting)
     finally:

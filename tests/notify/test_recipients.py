@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire_notify.fanout.backlog import Backlogs, replay_since
+from newswire_notify.fanout.backfill import BackfillWorker, replay_since
 from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
@@ -58,7 +58,7 @@ class Story:
             self.publish,
             self.publish,
             self.retract,
-            self.alter,
+            self.update,
             self.pause,
             self.resume,
             self.replay,
@@ -78,7 +78,7 @@ class Story:
         assert sorted(self.receiver.events(path)) == sorted(reader.got), (self.at, path, reader)
 
     async def deliver(self) -> None:
-        backlogs = Backlogs(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
+        backlogs = BackfillWorker(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
         while await backlogs.step():
             pass
         await self.desk.deliver()
@@ -93,7 +93,7 @@ class Story:
         made = await self.desk.subscribe(f"{self.receiver.url}/new", {"query": word})
         draft = SubscriptionDraft.model_validate(made.members())
         channel = draft.channel.model_copy(update={"url": f"{self.receiver.url}/{made.id}"})
-        assert await self.desk.subscriptions.alter(made, draft.model_copy(update={"channel": channel}))
+        assert await self.desk.subscriptions.update(made, draft.model_copy(update={"channel": channel}))
         self.readers.append(Reader(made, word))
 
     async def publish(self) -> None:
@@ -125,11 +125,11 @@ class Story:
             elif article in reader.sent or reader.word in words:
                 reader.take(article, event)
 
-    async def alter(self) -> None:
+    async def update(self) -> None:
         reader = self.chance.choice(self.readers)
         found, word = await self.current(reader), self.chance.choice(WORDS)
         draft = SubscriptionDraft.model_validate(found.members() | {"filter": {"query": word}})
-        assert await self.desk.subscriptions.alter(found, draft)
+        assert await self.desk.subscriptions.update(found, draft)
         reader.word = word
 
     async def pause(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 
-class Circuit(StrEnum):
+class CircuitState(StrEnum):
     """Whether an endpoint is trusted to answer."""
 
     CLOSED = "closed"
@@ -19,10 +19,10 @@ class Circuit(StrEnum):
     """One delivery is on its way, to see whether it answers again."""
 
 
-class HealthView(BaseModel):
+class EndpointHealthView(BaseModel):
     """How an endpoint does."""
 
-    circuit: Circuit
+    circuit: CircuitState
     failures: int
     """In a row, since it took a delivery last."""
     failing_since: datetime | None
@@ -33,10 +33,10 @@ class HealthView(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class EndpointHealth:
     """How an endpoint does. Times are seconds since the epoch."""
 
-    circuit: Circuit
+    circuit: CircuitState
     failures: int
     """In a row, since it took a delivery last."""
     failing_since: float | None
@@ -44,7 +44,7 @@ class Health:
     held_until: float | None
     """It asked for a pause (``Retry-After``)."""
 
-    def shown(self) -> dict[str, Any]:
+    def public_view(self) -> dict[str, Any]:
         """Return it as its owner sees it."""
         return {
             "circuit": str(self.circuit),
@@ -55,20 +55,20 @@ class Health:
         }
 
 
-HEALTHY = Health(Circuit.CLOSED, 0, None, None, None)
+HEALTHY = EndpointHealth(CircuitState.CLOSED, 0, None, None, None)
 
 
-def health(fields: Mapping[bytes, bytes], now: float) -> Health:
+def read_health(fields: Mapping[bytes, bytes], now: float) -> EndpointHealth:
     """Read an endpoint's health from its subscription's record."""
 
     def at(name: bytes) -> float | None:
         return int(fields[name]) / 1000 if name in fields else None
 
     probe_at, held_until = at(b"probe_at"), at(b"held_until")
-    circuit = Circuit.CLOSED
+    circuit = CircuitState.CLOSED
     if probe_at is not None:
-        circuit = Circuit.OPEN if now < probe_at else Circuit.HALF_OPEN
-    return Health(
+        circuit = CircuitState.OPEN if now < probe_at else CircuitState.HALF_OPEN
+    return EndpointHealth(
         circuit,
         int(fields.get(b"failing", 0)),
         at(b"failing_since"),

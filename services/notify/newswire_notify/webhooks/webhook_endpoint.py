@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from newswire.validation.fields import WHOLE, Flag, Number, Text
 
-MOST_HEADERS = 10
-MOST_HEADER_BYTES = 4096
-MOST_IN_FLIGHT = 256
-MOST_A_SECOND = 1000
+MAX_HEADERS = 10
+MAX_HEADER_BYTES = 4096
+MAX_CONCURRENCY = 256
+MAX_DELIVERIES_PER_SECOND = 1000
 
 _NAME = re.compile(r"authorization|x-[a-z0-9][a-z0-9-]{0,98}", re.IGNORECASE)
 _TRUSTED_FROM_PROXIES = (
@@ -32,9 +32,9 @@ class Webhook(BaseModel):
     url: Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
     headers: dict[str, str] = Field(default={}, repr=False)
     """Sent with every delivery: ``Authorization`` and names that begin with ``X-``. Their values are never shown again."""
-    rate: Number | None = Field(default=None, gt=0, le=MOST_A_SECOND)
+    rate: Number | None = Field(default=None, gt=0, le=MAX_DELIVERIES_PER_SECOND)
     """Deliveries a second, at most."""
-    concurrency: Annotated[int, Field(ge=1, le=MOST_IN_FLIGHT), WHOLE] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY), WHOLE] | None = None
     """Deliveries in flight at a time; the operator's own limit holds as well."""
     verify: Flag = False
     """Ask the address for its consent before it is accepted, by the handshake of CloudEvents' HTTP webhooks (section 4)."""
@@ -44,8 +44,8 @@ class Webhook(BaseModel):
     @field_validator("headers")
     @classmethod
     def _only_what_harms_nobody(cls, headers: dict[str, str]) -> dict[str, str]:
-        if len(headers) > MOST_HEADERS:
-            raise ValueError(f"must be at most {MOST_HEADERS} headers")
+        if len(headers) > MAX_HEADERS:
+            raise ValueError(f"must be at most {MAX_HEADERS} headers")
         if len({name.lower() for name in headers}) < len(headers):
             raise ValueError("must not name a header twice")
         for name, value in headers.items():
@@ -55,11 +55,11 @@ class Webhook(BaseModel):
                 )
             if not _VALUE.fullmatch(value):
                 raise ValueError("must have values of 1 to 2000 printable ASCII characters without blanks around them")
-        if sum(len(name) + len(value) for name, value in headers.items()) > MOST_HEADER_BYTES:
-            raise ValueError(f"must take no more than {MOST_HEADER_BYTES} bytes")
+        if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADER_BYTES:
+            raise ValueError(f"must take no more than {MAX_HEADER_BYTES} bytes")
         return headers
 
-    def shown(self) -> dict[str, Any]:
+    def public_view(self) -> dict[str, Any]:
         """Return it as its owner sees it: of the headers, which may be secrets, only the names."""
         names = {"header_names": list(self.headers)} if self.headers else {}
         return self.model_dump(exclude={"headers"}, exclude_defaults=True) | names

@@ -21,7 +21,7 @@ endpoints_waiting = Gauge("newswire_endpoints_with_work", "Endpoints with delive
 dead = Gauge("newswire_dead_deliveries", "Deliveries given up and not yet dropped")
 
 
-class Totals:
+class DeliveryProgressPublisher:
     """Announces the totals of events whose deliveries have moved."""
 
     def __init__(self, redis: "Redis", broker: EventBroker, keys: Keyspace, site: str) -> None:

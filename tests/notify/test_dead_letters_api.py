@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from newswire.auth.accounts import Scope, create_key
 from newswire.http.application import Service, create_app
-from newswire_notify.deliveries import dead_letters_api as deadletters_api
+from newswire_notify.deliveries import dead_letters_api as dead_letters_api
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Clock, Desk, Receiver
 
@@ -14,7 +14,7 @@ PATH = "/v1/deadletters"
 
 async def test_what_was_given_up(desk: Desk, redis: Redis, clock: Clock, receiver: Receiver) -> None:
     settings = NotifySettings(namespace=desk.keys.namespace)
-    offered = Service(name="notify", routers=[deadletters_api.router(desk.queue)], loops={}, checks={})
+    offered = Service(name="notify", routers=[dead_letters_api.router(desk.queue)], loops={}, checks={})
     app = create_app([offered], settings, redis=redis)
     operator = await create_key(redis, desk.keys, "Operators", {Scope.ADMIN})
     subscriber = await create_key(redis, desk.keys, "Readers", {Scope.SUBSCRIBE})

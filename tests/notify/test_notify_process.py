@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from newswire.auth.accounts import Scope, create_key
 from newswire.keys import Keyspace
 from tests.notify.conftest import Desk, Receiver, until
-from tests.notify.serving import process_of_notify
+from tests.notify.notify_server import process_of_notify
 from tests.servers.valkey import free_port
 
 

@@ -9,8 +9,13 @@ from redis.asyncio import Redis
 
 from newswire.filters import Filter
 from newswire.keys import Keyspace
-from newswire_notify.fanout.backlog import Backlogs, replay_since, standing
-from newswire_notify.subscriptions.repository import NotChanged, Subscription, SubscriptionDraft, Wish
+from newswire_notify.fanout.backfill import BackfillWorker, backfill_status, replay_since
+from newswire_notify.subscriptions.repository import (
+    Subscription,
+    SubscriptionConflictError,
+    SubscriptionCriteria,
+    SubscriptionDraft,
+)
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 FERRY, HARBOUR, BRIDGE = {"query": "ferry"}, {"query": "harbour"}, {"query": "bridge"}
@@ -25,12 +30,12 @@ async def found(desk: Desk, subscription: Subscription) -> Subscription:
 async def ask(desk: Desk, subscription: Subscription, filter_: dict[str, Any], **members: Any) -> None:
     before = await found(desk, subscription)
     draft = SubscriptionDraft.model_validate(before.members() | {"filter": filter_} | members)
-    assert await desk.subscriptions.alter(before, draft)
+    assert await desk.subscriptions.update(before, draft)
 
 
 async def catch_up(desk: Desk) -> None:
     """Work off all backlogs, and deliver."""
-    backlogs = Backlogs(desk.queue, desk.redis, desk.keys, SITE)
+    backlogs = BackfillWorker(desk.queue, desk.redis, desk.keys, SITE)
     while await backlogs.step():
         await desk.deliver()
     await desk.deliver()
@@ -118,7 +123,7 @@ async def test_a_filter_cannot_be_changed_for_ever(desk: Desk, receiver: Receive
     changing = await desk.subscribe(f"{receiver.url}/a", FERRY)
     for number in range(200):
         await ask(desk, changing, {"query": f"word{number}"})
-    with pytest.raises(NotChanged):
+    with pytest.raises(SubscriptionConflictError):
         await ask(desk, changing, FERRY)
     await ask(desk, changing, {"query": "word199"}, content="summary")
     assert (await found(desk, changing)).content == "summary"
@@ -162,11 +167,11 @@ async def test_a_delivery_under_way_at_the_pause_waits_for_its_next_attempt(
     paused = await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 503, 204)
     await desk.publish("a1")
-    jobs = await desk.queue.claim(60, 10)
+    claimed = await desk.queue.claim(60, 10)
     await desk.subscriptions.pause(await found(desk, paused))
     clock.now += 100  # the lease is lost while it is paused
     await desk.deliver()
-    assert len(jobs) == 1
+    assert len(claimed) == 1
     assert receiver.got == []
     assert await desk.subscriptions.resume(await found(desk, paused))
     await desk.deliver()
@@ -198,7 +203,7 @@ async def test_a_start_in_the_past_brings_what_the_stream_still_holds(desk: Desk
     await catch_up(desk)
     expected = {f"a{number}.1" for number in range(63)} - {"a1.1", "a2.1", "a3.1"} | {"a1.2"}
     assert sorted(receiver.events("/new")) == sorted(expected)
-    progress = await standing(desk.queue, new.id)
+    progress = await backfill_status(desk.queue, new.id)
     assert progress is not None
     assert (progress.state, progress.enqueued) == ("done", len(expected) - 2)
     receiver.got.clear()
@@ -249,7 +254,7 @@ async def test_a_backlog_goes_on_where_it_was_when_its_process_was_killed(
         await desk.publish(f"a{number}")
     draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
     subscription = await desk.subscriptions.add("reader", draft, since=datetime(2026, 1, 1, tzinfo=UTC))
-    dying = Backlogs(desk.queue, redis, keys, SITE)
+    dying = BackfillWorker(desk.queue, redis, keys, SITE)
     await dying.step()
     await desk.queue.functions.call("take_backlog", [], [desk.queue.prefix, desk.queue.now, 30_000])
     assert not await dying.step()
@@ -257,7 +262,7 @@ async def test_a_backlog_goes_on_where_it_was_when_its_process_was_killed(
     async with opened_desk(redis, keys, clock) as other:
         await catch_up(other)
     assert sorted(receiver.events("/a")) == sorted(f"a{number}.1" for number in range(120))
-    progress = await standing(desk.queue, subscription.id)
+    progress = await backfill_status(desk.queue, subscription.id)
     assert progress is not None
     assert (progress.looked_at, progress.enqueued) == (120, 120)
 
@@ -267,13 +272,13 @@ async def test_a_backlog_never_fills_an_endpoint_s_queue(desk: Desk, redis: Redi
         await desk.publish(f"a{number}")
     draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
     subscription = await desk.subscriptions.add("reader", draft, since=datetime(2026, 1, 1, tzinfo=UTC))
-    backlogs = Backlogs(desk.queue, redis, desk.keys, SITE)
+    backlogs = BackfillWorker(desk.queue, redis, desk.keys, SITE)
     while await backlogs.step():
         pass
     assert 100 <= await redis.zcard(desk.keys.deliveries.key("due", subscription.id)) <= 124
 
 
 async def test_filters_equal_but_for_the_entitlement_do_not_share_their_matching() -> None:
-    wish = Wish(Filter(query="ferry"), ["published"])
-    narrowed = Wish(Filter(query="ferry"), ["published"], Filter(topics=["Ferries"]))
-    assert wish.digest() != narrowed.digest()
+    criteria = SubscriptionCriteria(Filter(query="ferry"), ["published"])
+    narrowed = SubscriptionCriteria(Filter(query="ferry"), ["published"], Filter(topics=["Ferries"]))
+    assert criteria.digest() != narrowed.digest()

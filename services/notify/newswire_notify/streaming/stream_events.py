@@ -18,7 +18,7 @@ _NOTHING_ASKED = Filter().canonical()
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class SseFrame:
     """An event encoded for the live stream, once for all who read it."""
 
     entry: Position
@@ -27,7 +27,7 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Entry:
+class StreamEvent:
     """An event, and what filters ask of it."""
 
     at: Position
@@ -47,18 +47,18 @@ class Entry:
         return self.type == RETRACTED
 
     @cached_property
-    def frame(self) -> Frame:
+    def frame(self) -> SseFrame:
         """It as a server-sent event (WHATWG HTML, section 9.2)."""
         data = b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (*self.at, self.type.encode(), self.json)
-        return Frame(self.at, self.article, data)
+        return SseFrame(self.at, self.article, data)
 
 
-def entry_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry | None:
+def read_stream_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> StreamEvent | None:
     """Read a stream entry; None for what readers have no use for."""
     if (read := article_event(fields)) is None:
         return None
     event, payload = read
-    return Entry(
+    return StreamEvent(
         position(entry_id.decode()),
         event.id,
         payload.id,
@@ -69,7 +69,7 @@ def entry_of(entry_id: bytes, fields: dict[bytes, bytes]) -> Entry | None:
     )
 
 
-def entry_from_version(document: bytes, site: str) -> Entry:
+def event_from_version(document: bytes, site: str) -> StreamEvent:
     """Make the entry of a version as it stands on record, the JSON of its event's data. It stands nowhere on the stream.
 
     The document, of up to 2 MiB, is read once, and stands in the event as it was written.
@@ -77,18 +77,20 @@ def entry_from_version(document: bytes, site: str) -> Entry:
     article = ArticlePublished.model_validate_json(document)
     event = recorded_event(article.model_dump(include=_TOLD_BY_ENVELOPE), site)
     json = event.model_copy(update={"data": {}}).to_json().removesuffix(b"{}}") + document + b"}"
-    return Entry(BEGINNING, event.id, article.id, event.type, json, ArticleFeatures.of(article), article.version)
+    return StreamEvent(BEGINNING, event.id, article.id, event.type, json, ArticleFeatures.of(article), article.version)
 
 
-def entry_from_tombstone(tombstone: bytes, site: str) -> Entry:
+def event_from_tombstone(tombstone: bytes, site: str) -> StreamEvent:
     """Make the entry of a retraction from the tombstone on record, in JSON. It stands nowhere on the stream."""
     event = recorded_event(orjson.loads(tombstone), site)
     retraction = ArticleRetracted.model_validate(event.data)
     features = ArticleFeatures.of(retraction)
-    return Entry(BEGINNING, event.id, retraction.id, event.type, event.to_json(), features, retraction.version)
+    return StreamEvent(BEGINNING, event.id, retraction.id, event.type, event.to_json(), features, retraction.version)
 
 
-async def with_readers(redis: "Redis", keys: Keyspace, entries: Sequence[Entry | None]) -> list[Entry | None]:
+async def with_readers(
+    redis: "Redis", keys: Keyspace, entries: Sequence[StreamEvent | None]
+) -> list[StreamEvent | None]:
     """Return the same entries; each retraction with whose entitlements could read its article."""
     retractions = [entry for entry in entries if entry is not None and entry.retraction]
     if not retractions:
@@ -99,21 +101,21 @@ async def with_readers(redis: "Redis", keys: Keyspace, entries: Sequence[Entry |
 
 
 @dataclass(frozen=True)
-class Asked:
+class StreamFilter:
     """What a reader is to get: what all of its filters match, its own, its token's and its account's."""
 
     filters: tuple[Filter, ...] = ()
     entitlement: Filter | None = None
 
     @classmethod
-    def by(cls, filters: Iterable[Filter | None], entitlement: Filter | None = None) -> "Asked":
+    def combine(cls, filters: Iterable[Filter | None], entitlement: Filter | None = None) -> "StreamFilter":
         """Take those filters that there are, and that leave anything out."""
         return cls(
             tuple(filter_ for filter_ in filters if filter_ and filter_.canonical() != _NOTHING_ASKED), entitlement
         )
 
     @cached_property
-    def meaning(self) -> tuple[str, ...]:
+    def key(self) -> tuple[str, ...]:
         """The same for all who ask for the same."""
         entitled = () if self.entitlement is None else ("entitled", self.entitlement.canonical())
         return (*sorted({filter_.canonical() for filter_ in self.filters}), *entitled)
@@ -124,19 +126,19 @@ class Asked:
         entitled = () if self.entitlement is None else (self.entitlement,)
         return any(filter_.query for filter_ in (*self.filters, *entitled))
 
-    def takes(self, entry: Entry) -> bool:
+    def matches(self, entry: StreamEvent) -> bool:
         """Tell whether the reader gets an event; a retraction is found by the fields alone, for its text is gone.
 
         Of what its account is not entitled to, the reader does not even learn that it was withdrawn.
         """
         if self.entitlement is not None and not entry.retraction and not self.entitlement.matches(entry.features):
             return False
-        return self.may_know(entry) and self.passes_filters(entry)
+        return self.may_know(entry) and self.matches_filters(entry)
 
-    def passes_filters(self, entry: Entry) -> bool:
+    def matches_filters(self, entry: StreamEvent) -> bool:
         """Return whether an event is what the reader asks for, whatever its account is entitled to."""
         return all(filter_.matches(entry.features, text=not entry.retraction) for filter_ in self.filters)
 
-    def may_know(self, entry: Entry) -> bool:
+    def may_know(self, entry: StreamEvent) -> bool:
         """Return whether the reader's account could read what an event retracts, if it retracts something."""
         return not entry.retraction or may_know(self.entitlement, entry.features, entry.readers)

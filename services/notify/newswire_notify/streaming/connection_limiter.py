@@ -14,8 +14,8 @@ RETRY_AFTER = 10
 
 
 @dataclass
-class Places:
-    """Places of one process; each is taken by one connection."""
+class ConnectionLimiter:
+    """ConnectionLimiter of one process; each is taken by one connection."""
 
     most: int
     per_key: int
@@ -24,7 +24,7 @@ class Places:
     _by: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
-    def taken(self, caller: Caller | None, address: str | None) -> Iterator[None]:
+    def admit(self, caller: Caller | None, address: str | None) -> Iterator[None]:
         """Take a place for as long as a connection lasts.
 
         Raises:

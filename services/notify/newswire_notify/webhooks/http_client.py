@@ -1,4 +1,4 @@
-"""Connections to endpoints: as much of an HTTP client as a webhook needs, at a sixth of what a general one costs.
+"""An HTTP client for webhooks: it does what a webhook needs, at a sixth of the cost of a general client.
 
 One request at a time goes over a kept connection of HTTP/1.1 (RFC 9112); the answer is parsed by llhttp. What an endpoint does
 costs a bounded amount: its headers are read up to a limit, of its body the beginning for a moment, and a connection with more to
@@ -17,20 +17,20 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from newswire_notify.webhooks.addresses import special
-from newswire_notify.webhooks.guard import Dialler, Policy
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy, GuardedConnector
 
-ANSWER_KEPT = 4096
-BODY_SECONDS = 2.0
+KEPT_BODY_BYTES = 4096
+BODY_TIMEOUT_SECONDS = 2.0
 """How long the beginning of an answer's body is waited for."""
-LONGEST_ANSWER = 32 * 1024
+MAX_RESPONSE_BYTES = 32 * 1024
 """Bytes that are read of an answer, its headers and all that frames its body counted."""
-KEPT_IDLE = 15.0
+IDLE_CONNECTION_SECONDS = 15.0
 """Seconds that a connection is kept for the next delivery."""
-MOST_IDLE = 1024
+MAX_IDLE_CONNECTIONS = 1024
 MAX_KNOWN_ORIGINS = 8192
 
 
-class Answer(NamedTuple):
+class EndpointResponse(NamedTuple):
     """What an endpoint answered: the status, the beginning of the body, and the headers that are looked at."""
 
     status: int
@@ -40,15 +40,15 @@ class Answer(NamedTuple):
     """``WebHook-Allowed-Origin``; one that is sent twice is joined by a comma, and so names nothing."""
 
 
-class NotConnected(TimeoutError):
+class ConnectTimeoutError(TimeoutError):
     """No connection was made in time."""
 
 
-class Unreadable(Exception):
+class InvalidResponseError(Exception):
     """What came back is no answer by HTTP; the message says why."""
 
 
-class _Lost(ConnectionError):
+class _ConnectionLostError(ConnectionError):
     """The connection ended before anything came back on it."""
 
 
@@ -76,10 +76,10 @@ class _Connection(asyncio.Protocol):
         self.reusable = False
         self.idle_since = 0.0
         self._transport: asyncio.Transport
-        self._waiting: asyncio.Future[Answer] | None = None
+        self._waiting: asyncio.Future[EndpointResponse] | None = None
         self._body_timer: asyncio.TimerHandle | None = None
 
-    def ask(self, head: bytes, body: bytes) -> "asyncio.Future[Answer]":
+    def ask(self, head: bytes, body: bytes) -> "asyncio.Future[EndpointResponse]":
         """Send a request; the future brings its answer."""
         self._parser = httptools.HttpResponseParser(self)
         self._bytes, self._in_head = 0, True
@@ -111,17 +111,17 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._cut_off(f"no answer by HTTP: {error}")
-        if self._bytes > LONGEST_ANSWER:
+        if self._bytes > MAX_RESPONSE_BYTES:
             self._cut_off("the headers of the answer are too long")
         if not (self._in_head or self._body_timer or self._waiting.done()):
-            self._body_timer = asyncio.get_running_loop().call_later(BODY_SECONDS, self._cut_off, "")
+            self._body_timer = asyncio.get_running_loop().call_later(BODY_TIMEOUT_SECONDS, self._cut_off, "")
 
     def connection_lost(self, error: Exception | None) -> None:
         self.open = False
         if self._waiting is None or self._waiting.done():
             return
         if not self._bytes:
-            self._fail(_Lost("the connection was closed without an answer"))
+            self._fail(_ConnectionLostError("the connection was closed without an answer"))
         else:
             self._cut_off("the answer broke off")
 
@@ -146,8 +146,8 @@ class _Connection(asyncio.Protocol):
     def on_body(self, data: bytes) -> None:
         if self._waiting is None or self._waiting.done():
             return
-        self._body += data[: ANSWER_KEPT + 1 - len(self._body)]
-        if len(self._body) > ANSWER_KEPT:
+        self._body += data[: KEPT_BODY_BYTES + 1 - len(self._body)]
+        if len(self._body) > KEPT_BODY_BYTES:
             self._cut_off("")
 
     def on_message_complete(self) -> None:
@@ -162,7 +162,7 @@ class _Connection(asyncio.Protocol):
     def _cut_off(self, why: str) -> None:
         """Hang up: with what was answered where the status has come, else with the reason why it never will."""
         if self._in_head:
-            self._fail(Unreadable(why))
+            self._fail(InvalidResponseError(why))
         else:
             self._finish()
             self.abort()
@@ -172,9 +172,9 @@ class _Connection(asyncio.Protocol):
             self._body_timer.cancel()
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(
-                Answer(
+                EndpointResponse(
                     self._parser.get_status_code(),
-                    self._body[:ANSWER_KEPT],
+                    self._body[:KEPT_BODY_BYTES],
                     self._retry_after,
                     ", ".join(self._allowed_origins),
                 )
@@ -186,12 +186,12 @@ class _Connection(asyncio.Protocol):
         self.abort()
 
 
-class Connections:
-    """The connections of one process to all endpoints that a policy allows."""
+class WebhookHttpClient:
+    """The HTTP connections of one process, to the endpoints that a policy allows."""
 
     def __init__(
         self,
-        policy: Policy,
+        policy: AddressPolicy,
         *,
         connect: float = 5.0,
         resolver: AbstractResolver | None = None,
@@ -200,7 +200,7 @@ class Connections:
         self._hides = policy.allow_private and not policy.answers_shown
         self._public: dict[_Origin, bool] = {}
         """Whether the last connection to an origin went to a public address."""
-        self._dialler = Dialler(policy, resolver)
+        self._connector = GuardedConnector(policy, resolver)
         self._connect = connect
         self._tls = tls or ssl.create_default_context()
         self._idle: dict[_Origin, list[_Connection]] = {}
@@ -216,7 +216,7 @@ class Connections:
             self._expiry.cancel()
         for connection, origin in list(self._kept.items()):
             self._hang_up(origin, connection)
-        await self._dialler.close()
+        await self._connector.close()
 
     def hides(self, address: str) -> bool:
         """Return whether what comes of a request is kept from subscribers: the address is private, or not known to be public."""
@@ -225,38 +225,38 @@ class Connections:
         except ValueError:
             return self._hides
 
-    async def post(self, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, address: str, headers: Mapping[str, str], body: bytes) -> EndpointResponse:
         """Post a body once; raises what `options` raises."""
         return await self._request("POST", address, headers, body)
 
-    async def options(self, address: str, headers: Mapping[str, str]) -> Answer:
+    async def options(self, address: str, headers: Mapping[str, str]) -> EndpointResponse:
         """Send OPTIONS once; how long a request may take in all is the caller's to limit.
 
         Raises:
-            NotConnected: no connection was made in time.
-            OSError: none could be made, or it was lost; `AddressRefused` and `socket.gaierror` among them.
-            Unreadable: what came back is no answer.
+            ConnectTimeoutError: no connection was made in time.
+            OSError: none could be made, or it was lost; `AddressRefusedError` and `socket.gaierror` among them.
+            InvalidResponseError: what came back is no answer.
             ValueError: the address or a header cannot be sent.
         """
         return await self._request("OPTIONS", address, headers, b"")
 
-    async def _request(self, method: str, address: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def _request(self, method: str, address: str, headers: Mapping[str, str], body: bytes) -> EndpointResponse:
         origin, line = _target(address)
         head = _head(f"{method} {line}", headers, len(body))
         if (connection := self._take(origin)) is not None:
             try:
                 return await self._ask(origin, connection, head, body)
-            except _Lost:
+            except _ConnectionLostError:
                 pass  # it had been closed over there while it was idle
         return await self._ask(origin, await self._open(origin), head, body)
 
-    async def _ask(self, origin: _Origin, connection: _Connection, head: bytes, body: bytes) -> Answer:
+    async def _ask(self, origin: _Origin, connection: _Connection, head: bytes, body: bytes) -> EndpointResponse:
         try:
             answer = await connection.ask(head, body)
         except BaseException:
             connection.abort()
             raise
-        if connection.reusable and connection.open and len(self._kept) < MOST_IDLE:
+        if connection.reusable and connection.open and len(self._kept) < MAX_IDLE_CONNECTIONS:
             self._keep(origin, connection)
         else:
             connection.abort()
@@ -265,7 +265,7 @@ class Connections:
     async def _open(self, origin: _Origin) -> _Connection:
         try:
             async with asyncio.timeout(self._connect):
-                sock = await self._dialler.dial(origin.name, origin.port, tls=origin.tls)
+                sock = await self._connector.dial(origin.name, origin.port, tls=origin.tls)
                 try:
                     self._note(origin, sock.getpeername()[0])
                     _, connection = await asyncio.get_running_loop().create_connection(
@@ -278,7 +278,7 @@ class Connections:
                     sock.close()
                     raise
         except TimeoutError as error:
-            raise NotConnected from error
+            raise ConnectTimeoutError from error
         return connection
 
     def _note(self, origin: _Origin, address: str) -> None:
@@ -303,15 +303,15 @@ class Connections:
         self._idle.setdefault(origin, []).append(connection)
         self._kept[connection] = origin
         if self._expiry is None:
-            self._expiry = loop.call_later(KEPT_IDLE, self._expire)
+            self._expiry = loop.call_later(IDLE_CONNECTION_SECONDS, self._expire)
 
     def _expire(self) -> None:
         """Hang up what has been idle for long: one timer for all, since nearly each is taken again before."""
         loop = asyncio.get_running_loop()
         self._expiry = None
         for connection, origin in list(self._kept.items()):
-            if connection.idle_since > loop.time() - KEPT_IDLE:
-                self._expiry = loop.call_at(connection.idle_since + KEPT_IDLE, self._expire)
+            if connection.idle_since > loop.time() - IDLE_CONNECTION_SECONDS:
+                self._expiry = loop.call_at(connection.idle_since + IDLE_CONNECTION_SECONDS, self._expire)
                 return
             self._hang_up(origin, connection)
 

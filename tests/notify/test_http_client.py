@@ -14,8 +14,13 @@ import trustme
 import uvloop
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from newswire_notify.webhooks.connections import ANSWER_KEPT, Answer, Connections, Unreadable
-from newswire_notify.webhooks.guard import Policy
+from newswire_notify.webhooks.http_client import (
+    KEPT_BODY_BYTES,
+    EndpointResponse,
+    InvalidResponseError,
+    WebhookHttpClient,
+)
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 
 Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -24,16 +29,16 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass
 class Endpoint:
-    """A server that does as its script says with each request; it counts its connections and keeps the requests."""
+    """A server that does as its script says with each request; it counts its http_client and keeps the requests."""
 
     script: Script
     url: str = ""
-    connections: int = 0
+    http_client: int = 0
     requests: list[bytes] = field(default_factory=list)
     open: dict["asyncio.Task[Any] | None", asyncio.StreamWriter] = field(default_factory=dict)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
+        self.http_client += 1
         self.open[asyncio.current_task()] = writer
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while head := await reader.readuntil(b"\r\n\r\n"):
@@ -66,7 +71,7 @@ async def endpoint(script: Script | bytes, tls: ssl.SSLContext | None = None) ->
         await asyncio.sleep(0.01)
 
 
-async def post(client: Connections, to: Endpoint, body: bytes = b"{}", seconds: float = 10) -> Answer:
+async def post(client: WebhookHttpClient, to: Endpoint, body: bytes = b"{}", seconds: float = 10) -> EndpointResponse:
     async with asyncio.timeout(seconds):
         return await client.post(to.url, {"webhook-id": "msg_1"}, body)
 
@@ -107,10 +112,10 @@ def test_answers_are_understood_and_connections_kept(run: Run, case: str) -> Non
     raw, status, body, retry_after = ANSWERS[case]
 
     async def scene() -> None:
-        async with endpoint(raw) as it, Connections(Policy(True)) as client:
+        async with endpoint(raw) as it, WebhookHttpClient(AddressPolicy(True)) as client:
             for _ in range(3):
-                assert await post(client, it) == Answer(status, body, retry_after)
-            assert it.connections == 1
+                assert await post(client, it) == EndpointResponse(status, body, retry_after)
+            assert it.http_client == 1
             assert it.requests[0].startswith(b"POST /hook?a=b HTTP/1.1\r\nHost: 127.0.0.1:")
 
     run(scene())
@@ -121,8 +126,8 @@ def test_an_answer_may_end_with_its_connection(run: Run) -> None:
         await close_after(writer, b"HTTP/1.1 200 OK\r\n\r\nto the end")
 
     async def scene() -> None:
-        async with endpoint(until_closed) as it, Connections(Policy(True)) as client:
-            assert await post(client, it) == Answer(200, b"to the end", "")
+        async with endpoint(until_closed) as it, WebhookHttpClient(AddressPolicy(True)) as client:
+            assert await post(client, it) == EndpointResponse(200, b"to the end", "")
 
     run(scene())
 
@@ -139,10 +144,10 @@ def test_of_an_endless_answer_the_beginning_is_read(run: Run) -> None:
             sent += 65_536
 
     async def scene() -> None:
-        async with endpoint(endless) as it, Connections(Policy(True)) as client:
-            assert await post(client, it) == Answer(200, b"x" * ANSWER_KEPT, "")
-            assert await post(client, it) == Answer(200, b"x" * ANSWER_KEPT, "")
-            assert it.connections == 2
+        async with endpoint(endless) as it, WebhookHttpClient(AddressPolicy(True)) as client:
+            assert await post(client, it) == EndpointResponse(200, b"x" * KEPT_BODY_BYTES, "")
+            assert await post(client, it) == EndpointResponse(200, b"x" * KEPT_BODY_BYTES, "")
+            assert it.http_client == 2
 
     run(scene())
     assert sent < 50_000_000
@@ -162,8 +167,8 @@ def test_what_is_no_answer_is_refused(run: Run, case: str) -> None:
         await close_after(writer, REFUSED[case])
 
     async def scene() -> None:
-        async with endpoint(say) as it, Connections(Policy(True)) as client:
-            with pytest.raises(Unreadable):
+        async with endpoint(say) as it, WebhookHttpClient(AddressPolicy(True)) as client:
+            with pytest.raises(InvalidResponseError):
                 await post(client, it)
 
     run(scene())
@@ -177,8 +182,8 @@ def test_headers_without_an_end_are_refused(run: Run) -> None:
             await writer.drain()
 
     async def scene() -> None:
-        async with endpoint(endless_headers) as it, Connections(Policy(True)) as client:
-            with pytest.raises(Unreadable, match="too long"):
+        async with endpoint(endless_headers) as it, WebhookHttpClient(AddressPolicy(True)) as client:
+            with pytest.raises(InvalidResponseError, match="too long"):
                 await post(client, it)
 
     run(scene())
@@ -194,12 +199,12 @@ def test_drips_before_the_status_end_when_the_caller_says(run: Run, said: bytes)
             await asyncio.sleep(0.05)
 
     async def scene() -> None:
-        async with endpoint(drip) as it, Connections(Policy(True)) as client:
+        async with endpoint(drip) as it, WebhookHttpClient(AddressPolicy(True)) as client:
             with pytest.raises(TimeoutError):
                 await post(client, it, seconds=0.3)
             with pytest.raises(TimeoutError):
                 await post(client, it, seconds=0.3)
-            assert it.connections == 2
+            assert it.http_client == 2
 
     run(scene())
 
@@ -211,15 +216,15 @@ def test_interim_answers_without_an_end_are_refused(run: Run) -> None:
             await writer.drain()
 
     async def scene() -> None:
-        async with endpoint(interim) as it, Connections(Policy(True)) as client:
-            with pytest.raises(Unreadable, match="too long"):
+        async with endpoint(interim) as it, WebhookHttpClient(AddressPolicy(True)) as client:
+            with pytest.raises(InvalidResponseError, match="too long"):
                 await post(client, it)
 
     run(scene())
 
 
 def test_a_status_counts_however_slowly_its_text_drips(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newswire_notify.webhooks.connections.BODY_SECONDS", 0.3)
+    monkeypatch.setattr("newswire_notify.webhooks.http_client.BODY_TIMEOUT_SECONDS", 0.3)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n")
@@ -229,12 +234,12 @@ def test_a_status_counts_however_slowly_its_text_drips(run: Run, monkeypatch: py
             await asyncio.sleep(0.05)
 
     async def scene() -> None:
-        async with endpoint(drip) as it, Connections(Policy(True)) as client:
+        async with endpoint(drip) as it, WebhookHttpClient(AddressPolicy(True)) as client:
             for _ in range(2):
                 answer = await post(client, it)
                 assert answer.status == 202
                 assert 0 < len(answer.body) < 1000
-            assert it.connections == 2
+            assert it.http_client == 2
 
     run(scene())
 
@@ -253,8 +258,8 @@ def test_a_status_counts_also_where_its_text_breaks_off(run: Run, case: str) -> 
         await close_after(writer, b"HTTP/1.1 200 OK\r\n" + BROKEN_OFF[case])
 
     async def scene() -> None:
-        async with endpoint(say) as it, Connections(Policy(True)) as client:
-            assert await post(client, it) == Answer(200, b"ha", "")
+        async with endpoint(say) as it, WebhookHttpClient(AddressPolicy(True)) as client:
+            assert await post(client, it) == EndpointResponse(200, b"ha", "")
 
     run(scene())
 
@@ -272,7 +277,7 @@ def test_what_frames_a_body_costs_no_more_than_the_body(run: Run, framing: bytes
             sent += 65_536
 
     async def scene() -> None:
-        async with endpoint(endless) as it, Connections(Policy(True)) as client:
+        async with endpoint(endless) as it, WebhookHttpClient(AddressPolicy(True)) as client:
             assert (await post(client, it)).status == 200
 
     run(scene())
@@ -290,10 +295,10 @@ def test_a_kept_connection_that_was_closed_over_there_is_replaced(run: Run) -> N
 
     async def scene() -> None:
         nonlocal it
-        async with endpoint(once) as it, Connections(Policy(True)) as client:
+        async with endpoint(once) as it, WebhookHttpClient(AddressPolicy(True)) as client:
             assert (await post(client, it)).status == 200
             assert (await post(client, it)).status == 200
-            assert (it.connections, len(it.requests)) == (2, 3)
+            assert (it.http_client, len(it.requests)) == (2, 3)
 
     run(scene())
 
@@ -303,7 +308,7 @@ def test_a_first_request_whose_connection_is_closed_is_not_repeated(run: Run) ->
         writer.transport.abort()
 
     async def scene() -> None:
-        async with endpoint(refuse) as it, Connections(Policy(True)) as client:
+        async with endpoint(refuse) as it, WebhookHttpClient(AddressPolicy(True)) as client:
             with pytest.raises(ConnectionError):
                 await post(client, it)
             assert len(it.requests) == 1
@@ -326,7 +331,7 @@ def test_nothing_unasked_is_taken_for_the_next_answer(run: Run, more: bytes, lat
     answered = asyncio.Event()
 
     async def scene() -> None:
-        async with endpoint(twice) as it, Connections(Policy(True)) as client:
+        async with endpoint(twice) as it, WebhookHttpClient(AddressPolicy(True)) as client:
             for number in range(1, 4):
                 answered.clear()
                 assert (await post(client, it)).status == 204
@@ -334,7 +339,7 @@ def test_nothing_unasked_is_taken_for_the_next_answer(run: Run, more: bytes, lat
                 async with asyncio.timeout(10):
                     while any(connection.open for kept in client._idle.values() for connection in kept):
                         await asyncio.sleep(0.01)
-                assert (len(it.requests), it.connections) == (number, number)
+                assert (len(it.requests), it.http_client) == (number, number)
 
     run(scene())
 
@@ -347,7 +352,7 @@ def test_an_answer_before_the_whole_request_was_taken(run: Run) -> None:
     async def scene() -> None:
         server = await asyncio.start_server(early, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        async with Connections(Policy(True)) as client, asyncio.timeout(10):
+        async with WebhookHttpClient(AddressPolicy(True)) as client, asyncio.timeout(10):
             try:
                 answer = await client.post(f"http://127.0.0.1:{port}/", {}, b"x" * 30_000_000)
             except ConnectionError:
@@ -362,26 +367,26 @@ def test_an_answer_before_the_whole_request_was_taken(run: Run) -> None:
 @pytest.mark.parametrize("value", ["a\r\nHost: b", "a\nb", "a\0b", "ä"])
 def test_a_header_cannot_become_two(run: Run, value: str) -> None:
     async def scene() -> None:
-        async with endpoint(OK) as it, Connections(Policy(True)) as client:
+        async with endpoint(OK) as it, WebhookHttpClient(AddressPolicy(True)) as client:
             with pytest.raises(ValueError):
                 await client.post(it.url, {"traceparent": value}, b"")
-            assert it.connections == 0
+            assert it.http_client == 0
 
     run(scene())
 
 
 def test_idle_connections_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("newswire_notify.webhooks.connections.KEPT_IDLE", 0.05)
+    monkeypatch.setattr("newswire_notify.webhooks.http_client.IDLE_CONNECTION_SECONDS", 0.05)
 
     async def scene() -> None:
-        async with endpoint(OK) as it, Connections(Policy(True)) as client:
+        async with endpoint(OK) as it, WebhookHttpClient(AddressPolicy(True)) as client:
             await asyncio.gather(*(post(client, it) for _ in range(3)))
-            assert it.connections == 3
+            assert it.http_client == 3
             async with asyncio.timeout(10):
                 while client._idle:
                     await asyncio.sleep(0.02)
             await post(client, it)
-            assert it.connections == 4
+            assert it.http_client == 4
 
     run(scene())
 
@@ -416,13 +421,16 @@ def test_endpoints_are_reached_by_tls_under_their_own_names_only(run: Run) -> No
     async def scene() -> None:
         async with endpoint(OK, tls=ours) as it:
             port = it.url.rpartition(":")[2]
-            async with Connections(Policy(True), resolver=Nearby(), tls=theirs) as client, asyncio.timeout(20):
+            async with (
+                WebhookHttpClient(AddressPolicy(True), resolver=Nearby(), tls=theirs) as client,
+                asyncio.timeout(20),
+            ):
                 for _ in range(2):
                     assert (await client.post(f"https://hooks.example:{port}", {}, b"{}")).status == 200
-                assert it.connections == 1
+                assert it.http_client == 1
                 with pytest.raises(ssl.SSLCertVerificationError):
                     await client.post(f"https://other.example:{port}", {}, b"{}")
-            async with Connections(Policy(True), resolver=Nearby()) as client, asyncio.timeout(20):
+            async with WebhookHttpClient(AddressPolicy(True), resolver=Nearby()) as client, asyncio.timeout(20):
                 with pytest.raises(ssl.SSLCertVerificationError):
                     await client.post(f"https://hooks.example:{port}", {}, b"{}")
             assert len(it.requests) == 2

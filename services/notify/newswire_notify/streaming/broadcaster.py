@@ -1,8 +1,8 @@
 """The live stream: every event as it happens, as server-sent events.
 
-One tail per process reads the article stream and encodes each event once. Readers that ask for the same share one evaluation
+One broadcaster per process reads the article stream and encodes each event once. Readers that ask for the same share one evaluation
 of their filters, and each gets events from its own bounded queue. A reader that falls behind is cut off and resumes by
-``Last-Event-ID``: from what the tail still remembers, and before that from the stream itself.
+``Last-Event-ID``: from what the broadcaster still remembers, and before that from the stream itself.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from newswire.http.cost_limits import INLINE_TEXT_BYTES
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, newest_entry, position, written
 from newswire.observability import telemetry
-from newswire_notify.streaming.entries import Asked, Entry, Frame, entry_of, with_readers
-from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, in_turns, scan
+from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, offload_if_large, scan
+from newswire_notify.streaming.stream_events import SseFrame, StreamEvent, StreamFilter, read_stream_entry, with_readers
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ HISTORY_PAGE = 50
 BLOCK_MS = 1000
 ANALYSIS_SECONDS = 60.0
 """For one article, whose text is at most 1 MiB."""
-RETRY_MS = 2000
-TOGETHER = 32
+RECONNECT_MS = 2000
+WRITE_BATCH_SIZE = 32
 """Events that wait for one reader and are written at once, at the most."""
-REMEMBERED, REMEMBERED_BYTES = 500, 4 * 1024 * 1024
+RECENT_EVENTS_LIMIT, RECENT_BYTES_LIMIT = 500, 4 * 1024 * 1024
 """How much of the stream's end is kept in memory, so that many who resume at once do not each read it from Redis."""
-LONGEST_TURN = 0.05
+TURN_SECONDS_LIMIT = 0.05
 """Seconds of processor time for which events are handed out before others have their turn: what is handed out together is
 written together, and to thousands of readers a write for each event costs ten times as much."""
 TRIMMED, ENDED = "newswire.stream.trimmed", "newswire.stream.ended"
@@ -56,66 +56,66 @@ GONE = "gone"
 
 
 @dataclass(eq=False, slots=True)
-class Listener:
-    """A reader's place at the tail."""
+class SseClient:
+    """A reader's place at the broadcaster."""
 
     limit: int
     account: str | None = None
     ends: float | None = None
     """When what let the reader in ends, in seconds since the epoch."""
-    waiting: deque[Frame] = field(default_factory=deque)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: deque[SseFrame] = field(default_factory=deque)
+    wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     retracted: dict[str, Position] = field(default_factory=dict)
     ended: str | None = None
     """Why the reader gets nothing more."""
     resuming: bool = True
     served: Position = BEGINNING
-    """Up to where the reader was served: it resumes after this, and what the tail hands out of that is a repeat."""
+    """Up to where the reader was served: it resumes after this, and what the broadcaster hands out of that is a repeat."""
     newest: Position = BEGINNING
     """The stream's end when the reader came: retractions up to there have erased what they withdrew."""
 
-    def offer(self, frame: Frame) -> None:
+    def offer(self, frame: SseFrame) -> None:
         """Queue an event, or cut the reader off when it has fallen too far behind."""
         if self.ended is None and len(self.waiting) >= self.limit:
             self.end("too_slow")
         elif self.ended is None:
             self.waiting.append(frame)
-            self.news.set()
+            self.wakeup.set()
 
     def end(self, reason: str) -> None:
         """Cut the reader off."""
         if self.ended is None:
             self.ended = reason
             self.waiting.clear()
-            self.news.set()
+            self.wakeup.set()
             telemetry.live_cut_off.labels(reason).inc()
 
     def leave(self) -> None:
         """Let the reader go: it has left."""
         self.ended = self.ended or GONE
         self.waiting.clear()
-        self.news.set()
+        self.wakeup.set()
 
-    def withdraw(self, article: str, at: Position) -> None:
+    def drop_article(self, article: str, at: Position) -> None:
         """Let nothing of an article that waits be sent: it was retracted."""
         if self.waiting or self.resuming:
             self.retracted[article] = at
 
-    def may_have(self, frame: Frame) -> bool:
+    def is_entitled(self, frame: SseFrame) -> bool:
         """Tell whether an event that waited has not been erased since by the retraction of its article."""
         return frame.entry >= self.retracted.get(frame.article, frame.entry)
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
+class FilterGroup:
     """All readers that ask for the same."""
 
-    asked: Asked
-    listeners: set[Listener] = field(default_factory=set)
+    stream_filter: StreamFilter
+    clients: set[SseClient] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ResumeFrom:
     """Where a reader wants to go on: after a position, or at a moment, from which on nothing can be lost that is to come."""
 
     after: Position
@@ -123,7 +123,7 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumed:
+class ResumePoint:
     """From where a reader is really served."""
 
     after: Position
@@ -131,16 +131,16 @@ class Resumed:
     """Where something is gone of what was asked for: the first entry that is left."""
 
 
-class Tail:
+class StreamBroadcaster:
     """Follows the article stream for all readers of this process."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self.running = False
         self._redis = redis
         self._keys = keys
-        self._audiences: dict[tuple[str, ...], Audience] = {}
+        self._groups: dict[tuple[str, ...], FilterGroup] = {}
         self._after: Position | None = None
-        self._remembered: deque[Entry] = deque()
+        self._remembered: deque[StreamEvent] = deque()
         self._remembered_bytes = 0
         self._forgotten: Position = BEGINNING
         """All that came after this is remembered."""
@@ -189,128 +189,140 @@ class Tail:
                 await pause(stopping, min(0.1 * 2 ** min(failures, 6), 5.0))
                 failures += 1
                 continue
-            for listener in self._listeners():
-                if listener.account is not None and (changed is None or listener.account in changed):
-                    listener.end(ACCESS_CHANGED)
+            for client in self._clients():
+                if client.account is not None and (changed is None or client.account in changed):
+                    client.end(ACCESS_CHANGED)
 
     @contextlib.contextmanager
-    def listening(
-        self, asked: Asked, *, limit: int, account: str | None = None, ends: float | None = None
-    ) -> Iterator[Listener]:
-        """Give a reader a place at the tail, from now on."""
-        listener = Listener(limit, account, ends)
-        audience = self._audiences.setdefault(asked.meaning, Audience(asked))
-        audience.listeners.add(listener)
+    def connect(
+        self, stream_filter: StreamFilter, *, limit: int, account: str | None = None, ends: float | None = None
+    ) -> Iterator[SseClient]:
+        """Give a reader a place at the broadcaster, from now on."""
+        client = SseClient(limit, account, ends)
+        group = self._groups.setdefault(stream_filter.key, FilterGroup(stream_filter))
+        group.clients.add(client)
         telemetry.live_readers.inc()
         try:
-            yield listener
+            yield client
         finally:
             telemetry.live_readers.dec()
-            audience.listeners.discard(listener)
-            if not audience.listeners:
-                self._audiences.pop(asked.meaning, None)
+            group.clients.discard(client)
+            if not group.clients:
+                self._groups.pop(stream_filter.key, None)
 
-    async def resume(self, listener: Listener, start: Start | None) -> Resumed:
+    async def resume(self, client: SseClient, start: ResumeFrom | None) -> ResumePoint:
         """Find from where a reader can be served that wants to go on somewhere, or only wants what is to come."""
         if start is None and self._after is not None:
-            resumed = Resumed(self._after)
+            resumed = ResumePoint(self._after)
         else:
-            resumed = await self._resume(listener, start)
-        listener.served = resumed.after
+            resumed = await self._resume(client, start)
+        client.served = resumed.after
         return resumed
 
-    async def _resume(self, listener: Listener, start: Start | None) -> Resumed:
-        newest = listener.newest = position(await newest_entry(self._redis, self._keys.stream))
+    async def _resume(self, client: SseClient, start: ResumeFrom | None) -> ResumePoint:
+        newest = client.newest = position(await newest_entry(self._redis, self._keys.stream))
         if start is None:
-            return Resumed(newest)
+            return ResumePoint(newest)
         if newest < start.after:
             # Of a stream that was replaced the reader has seen nothing, whatever the id that it last saw.
-            return Resumed(newest) if start.by_time else Resumed(BEGINNING, await self._first_left())
+            return ResumePoint(newest) if start.by_time else ResumePoint(BEGINNING, await self._first_left())
         trimmed = position((await self._redis.get(self._keys.trimmed) or b"0-0").decode())
         if start.after < trimmed:
-            return Resumed(trimmed, await self._first_left())
-        return Resumed(start.after)
+            return ResumePoint(trimmed, await self._first_left())
+        return ResumePoint(start.after)
 
     async def _first_left(self) -> Position:
         oldest = await self._redis.xrange(self._keys.stream, count=1)
         return position(oldest[0][0].decode()) if oldest else BEGINNING
 
     async def follow(
-        self, listener: Listener, asked: Asked, resumed: Resumed, *, heartbeat: float, stopped: Callable[[], bool]
+        self,
+        client: SseClient,
+        stream_filter: StreamFilter,
+        resumed: ResumePoint,
+        *,
+        heartbeat: float,
+        stopped: Callable[[], bool],
     ) -> AsyncGenerator[bytes]:
         """Yield what one reader is sent: what came since, then what comes, without gap or repeat."""
-        yield b"retry: %d\n" % RETRY_MS
+        yield b"retry: %d\n" % RECONNECT_MS
         if resumed.first_left is not None:
             yield _trimmed(resumed)
-        async for frames in self._since(listener, asked, stopped):
+        async for frames in self._since(client, stream_filter, stopped):
             yield frames
-        while not stopped() and listener.ended is None:
-            while listener.waiting and not stopped():
-                taken = [listener.waiting.popleft() for _ in range(min(len(listener.waiting), TOGETHER))]
-                if frames := self._sendable(listener, taken):
+        while not stopped() and client.ended is None:
+            while client.waiting and not stopped():
+                taken = [client.waiting.popleft() for _ in range(min(len(client.waiting), WRITE_BATCH_SIZE))]
+                if frames := self._sendable(client, taken):
                     yield frames
-            if listener.ends is not None and time.time() >= listener.ends:
-                listener.end(EXPIRED)
-            listener.retracted.clear()
-            listener.news.clear()
-            if listener.waiting or stopped() or listener.ended is not None:
+            if client.ends is not None and time.time() >= client.ends:
+                client.end(EXPIRED)
+            client.retracted.clear()
+            client.wakeup.clear()
+            if client.waiting or stopped() or client.ended is not None:
                 continue
-            left = None if listener.ends is None else listener.ends - time.time()
+            left = None if client.ends is None else client.ends - time.time()
             try:
                 async with asyncio.timeout(heartbeat if left is None else min(heartbeat, left)):
-                    await listener.news.wait()
+                    await client.wakeup.wait()
             except TimeoutError:
                 if left is not None and left <= heartbeat:
-                    listener.end(EXPIRED)
+                    client.end(EXPIRED)
                 else:
                     yield b": still here\n"
-        if listener.ended not in (None, GONE):
-            resume_from = written(listener.served)
+        if client.ended not in (None, GONE):
+            resume_from = written(client.served)
             yield b"id: %s\n" % resume_from.encode() + _about_stream(
-                ENDED, {"reason": str(listener.ended), "resume_from": resume_from}
+                ENDED, {"reason": str(client.ended), "resume_from": resume_from}
             )
 
-    async def _since(self, listener: Listener, asked: Asked, stopped: Callable[[], bool]) -> AsyncGenerator[bytes]:
-        """Yield what came after the place where a reader resumes, until the tail's own queue goes on."""
+    async def _since(
+        self, client: SseClient, stream_filter: StreamFilter, stopped: Callable[[], bool]
+    ) -> AsyncGenerator[bytes]:
+        """Yield what came after the place where a reader resumes, until the broadcaster's own queue goes on."""
         budget = ScanBudget()
         try:
-            while not stopped() and listener.ended is None:
-                if self._after is not None and listener.newest <= self._after and listener.served >= self._forgotten:
-                    reached, wanted = await self._wanted_of_remembered(listener, asked)
+            while not stopped() and client.ended is None:
+                if self._after is not None and client.newest <= self._after and client.served >= self._forgotten:
+                    reached, wanted = await self._wanted_of_remembered(client, stream_filter)
                 else:
                     page = await self._redis.xrange(
-                        self._keys.stream, f"({written(listener.served)}", count=budget.next_count(HISTORY_PAGE)
+                        self._keys.stream, f"({written(client.served)}", count=budget.next_count(HISTORY_PAGE)
                     )
                     if not page:
                         return
                     budget = budget.renewed()
-                    read = await scan([_raw(*each) for each in page], asked, budget, self._with_readers)
+                    read = await scan([_raw(*each) for each in page], stream_filter, budget, self._with_readers)
                     reached = read[-1][1]
                     wanted = [entry.frame for entry, _ in read if entry is not None]
-                for at in range(0, len(wanted), TOGETHER):
-                    if frames := self._sendable(listener, wanted[at : at + TOGETHER]):
+                for at in range(0, len(wanted), WRITE_BATCH_SIZE):
+                    if frames := self._sendable(client, wanted[at : at + WRITE_BATCH_SIZE]):
                         yield frames
                 remembered = self._after is not None and reached >= self._after
-                listener.served = max(listener.served, reached)
+                client.served = max(client.served, reached)
                 if remembered:
                     return
         except OffloadError:
-            listener.end("overloaded")
+            client.end("overloaded")
         finally:
-            listener.resuming = False
+            client.resuming = False
 
-    async def _wanted_of_remembered(self, listener: Listener, asked: Asked) -> tuple[Position, list[Frame]]:
-        """Return what a reader asked for of what the tail remembers, and up to where that reaches."""
-        found = [entry for entry in self._remembered if entry.at > listener.served]
-        reached = max(self._after or BEGINNING, listener.served)
-        size = sum(len(entry.json) for entry in found) if asked.searches_text else 0
-        takes = await in_turns(map(asked.takes, found), size, searches_text=asked.searches_text)
+    async def _wanted_of_remembered(
+        self, client: SseClient, stream_filter: StreamFilter
+    ) -> tuple[Position, list[SseFrame]]:
+        """Return what a reader asked for of what the broadcaster remembers, and up to where that reaches."""
+        found = [entry for entry in self._remembered if entry.at > client.served]
+        reached = max(self._after or BEGINNING, client.served)
+        size = sum(len(entry.json) for entry in found) if stream_filter.searches_text else 0
+        takes = await offload_if_large(
+            map(stream_filter.matches, found), size, searches_text=stream_filter.searches_text
+        )
         return reached, [entry.frame for entry, wanted in zip(found, takes, strict=True) if wanted]
 
-    def _sendable(self, listener: Listener, frames: Iterable[Frame]) -> bytes:
-        wanted = [frame for frame in frames if frame.entry > listener.served and listener.may_have(frame)]
+    def _sendable(self, client: SseClient, frames: Iterable[SseFrame]) -> bytes:
+        wanted = [frame for frame in frames if frame.entry > client.served and client.is_entitled(frame)]
         if wanted:
-            listener.served = wanted[-1].entry
+            client.served = wanted[-1].entry
         return b"".join(frame.data for frame in wanted)
 
     async def _read(self) -> None:
@@ -324,11 +336,11 @@ class Tail:
             self._after = self._forgotten = BEGINNING
             self._remembered.clear()
             self._remembered_bytes = 0
-            for listener in self._listeners():
-                listener.served = BEGINNING
+            for client in self._clients():
+                client.served = BEGINNING
         begun = time.thread_time()
         for entry_id, fields in (entry for _, entries in answer or () for entry in entries):
-            entry = entry_of(entry_id, fields)
+            entry = read_stream_entry(entry_id, fields)
             if entry is not None and len(entry.json) > INLINE_TEXT_BYTES and self._text_is_searched():
                 await self._analysing.run(partial(_analyse, entry), ANALYSIS_SECONDS)
             if entry is not None and entry.retraction:
@@ -336,16 +348,16 @@ class Tail:
             self._after = position(entry_id.decode())
             if entry is not None:
                 self._hand_out(entry)
-            if time.thread_time() - begun > LONGEST_TURN:
+            if time.thread_time() - begun > TURN_SECONDS_LIMIT:
                 await asyncio.sleep(0)
                 begun = time.thread_time()
 
     async def _remember_the_end(self) -> None:
         """Begin where the stream ends, with its last entries in memory."""
         newest = position(await newest_entry(self._redis, self._keys.stream))
-        before, found, size = written(newest), deque[Entry](), 0
+        before, found, size = written(newest), deque[StreamEvent](), 0
         self._forgotten = newest
-        while len(found) < REMEMBERED and size < REMEMBERED_BYTES:
+        while len(found) < RECENT_EVENTS_LIMIT and size < RECENT_BYTES_LIMIT:
             page = await self._redis.xrevrange(self._keys.stream, before, count=PAGE)
             read = await self._with_readers(await _decoded(page))
             for (entry_id, _), entry in zip(page, read, strict=True):
@@ -361,59 +373,61 @@ class Tail:
             self._offer(entry)
 
     def _text_is_searched(self) -> bool:
-        return any(audience.asked.searches_text for audience in self._audiences.values())
+        return any(group.stream_filter.searches_text for group in self._groups.values())
 
-    def _remember(self, entry: Entry) -> None:
+    def _remember(self, entry: StreamEvent) -> None:
         if entry.retraction:
             kept = deque(each for each in self._remembered if each.article != entry.article)
             if len(kept) < len(self._remembered):
                 self._remembered, self._remembered_bytes = kept, sum(len(each.json) for each in kept)
         self._remembered.append(entry)
         self._remembered_bytes += len(entry.json)
-        while len(self._remembered) > REMEMBERED or self._remembered_bytes > REMEMBERED_BYTES:
+        while len(self._remembered) > RECENT_EVENTS_LIMIT or self._remembered_bytes > RECENT_BYTES_LIMIT:
             oldest = self._remembered.popleft()
             self._remembered_bytes -= len(oldest.json)
             self._forgotten = oldest.at
 
-    def _hand_out(self, entry: Entry) -> None:
+    def _hand_out(self, entry: StreamEvent) -> None:
         self._remember(entry)
         if entry.retraction:
-            for listener in self._listeners():
-                listener.withdraw(entry.article, entry.at)
+            for client in self._clients():
+                client.drop_article(entry.article, entry.at)
         self._offer(entry)
 
-    def _offer(self, entry: Entry) -> None:
-        for audience in self._audiences.values():
-            if audience.asked.takes(entry):
-                for listener in audience.listeners:
-                    listener.offer(entry.frame)
+    def _offer(self, entry: StreamEvent) -> None:
+        for group in self._groups.values():
+            if group.stream_filter.matches(entry):
+                for client in group.clients:
+                    client.offer(entry.frame)
 
-    def _listeners(self) -> list[Listener]:
-        return [listener for audience in self._audiences.values() for listener in audience.listeners]
+    def _clients(self) -> list[SseClient]:
+        return [client for group in self._groups.values() for client in group.clients]
 
     async def _wake_all_at(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
-        for listener in self._listeners():
-            listener.news.set()
+        for client in self._clients():
+            client.wakeup.set()
 
 
-def _analyse(entry: Entry, _: Deadline) -> None:
+def _analyse(entry: StreamEvent, _: Deadline) -> None:
     entry.features.positions  # noqa: B018 (computed here, and kept with the entry)
 
 
-async def _decoded(page: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Entry | None]:
-    turns, found = LoopTurns(), list[Entry | None]()
+async def _decoded(page: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[StreamEvent | None]:
+    turns, found = LoopTurns(), list[StreamEvent | None]()
     for entry_id, fields in page:
-        found.append(entry_of(entry_id, fields))
+        found.append(read_stream_entry(entry_id, fields))
         await turns.decoded(sum(map(len, fields.values())))
     return found
 
 
 def _raw(entry_id: bytes, fields: dict[bytes, bytes]) -> RawEntry[Position]:
-    return RawEntry(position(entry_id.decode()), sum(map(len, fields.values())), partial(entry_of, entry_id, fields))
+    return RawEntry(
+        position(entry_id.decode()), sum(map(len, fields.values())), partial(read_stream_entry, entry_id, fields)
+    )
 
 
-def _trimmed(resumed: Resumed) -> bytes:
+def _trimmed(resumed: ResumePoint) -> bytes:
     first = written(resumed.first_left or BEGINNING)
     return _about_stream(TRIMMED, {"resumed_from": written(resumed.after), "first": first})
 

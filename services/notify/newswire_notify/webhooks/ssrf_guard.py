@@ -26,7 +26,7 @@ AddressInfo = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, st
 
 FIELD = "channel.url"
 EXAMPLE = "send an address such as https://example.com/hook"
-RESOLVED_WITHIN = 5.0
+RESOLVE_TIMEOUT_SECONDS = 5.0
 _NUMERIC = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 _NOT_PUBLIC = "not to the public internet"
 _IMPOSSIBLE = re.compile(r"[\x00-\x20\x7f\\]")
@@ -34,16 +34,16 @@ _AUTHORITY = re.compile(r"[^/?#]*//([^/?#]*)")
 _HOSTNAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 
 
-class AddressRefused(OSError):
+class AddressRefusedError(OSError):
     """An endpoint leads to where webhooks must not go; the text says what that is, without the address."""
 
 
-class NotResolved(OSError):
+class NameResolutionError(OSError):
     """The name of an endpoint has no address; the text says how that was learnt."""
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class AddressPolicy:
     """What the operator allows."""
 
     allow_private: bool = False
@@ -54,35 +54,35 @@ class Policy:
     """Whether subscribers see what private addresses answer. No setting turns this on: it would let them look around inside."""
 
     def check(self, address: str) -> None:
-        """Raise `AddressRefused` where nothing may be sent to an address."""
+        """Raise `AddressRefusedError` where nothing may be sent to an address."""
         if not self.allow_private and (what := special(address)) is not None:
-            raise AddressRefused(f"leads to {what}, {_NOT_PUBLIC}")
+            raise AddressRefusedError(f"leads to {what}, {_NOT_PUBLIC}")
         if self.refused and within(address, self.refused):
-            raise AddressRefused("leads to a network that this installation refuses")
+            raise AddressRefusedError("leads to a network that this installation refuses")
 
     def check_way(self, port: int, *, tls: bool) -> None:
-        """Raise `AddressRefused` where a port must not be used, or not without TLS."""
+        """Raise `AddressRefusedError` where a port must not be used, or not without TLS."""
         if self.allow_private:
             return
         if not tls:
-            raise AddressRefused("is not https")
+            raise AddressRefusedError("is not https")
         if port not in self.ports:
-            raise AddressRefused(f"names port {port}")
+            raise AddressRefusedError(f"names port {port}")
 
     def check_name(self, host: str) -> None:
-        """Raise `AddressRefused` for a name that need not even be looked up."""
+        """Raise `AddressRefusedError` for a name that need not even be looked up."""
         name = host.rstrip(".").lower()
         if not self.allow_private and (name == "localhost" or name.endswith(".localhost")):  # RFC 6761, section 6.3
-            raise AddressRefused(f"leads to a loopback address, {_NOT_PUBLIC}")
+            raise AddressRefusedError(f"leads to a loopback address, {_NOT_PUBLIC}")
         # Libraries differ in what they read it as: octal or decimal, the rest filled up or not.
         if _is_odd_number(host):
-            raise AddressRefused("writes an IP address in an unusual way")
+            raise AddressRefusedError("writes an IP address in an unusual way")
 
 
 class GuardedResolver(AbstractResolver):
     """Resolves names, by default as the system is set up to, and vouches for every address it returns."""
 
-    def __init__(self, policy: Policy, inner: AbstractResolver | None = None) -> None:
+    def __init__(self, policy: AddressPolicy, inner: AbstractResolver | None = None) -> None:
         self._policy = policy
         # Waits for name servers without a thread each: names that nobody answers for hold up no others.
         self._inner = inner or aiohttp.AsyncResolver()
@@ -91,7 +91,7 @@ class GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Resolve, and raise `AddressRefused` where one of the addresses is not allowed."""
+        """Resolve, and raise `AddressRefusedError` where one of the addresses is not allowed."""
         if (literal := _literal(host)) is not None:
             self._policy.check(str(literal))
             kind = socket.AF_INET if literal.version == 4 else socket.AF_INET6
@@ -108,10 +108,10 @@ class GuardedResolver(AbstractResolver):
             await self._inner.close()
 
 
-class Dialler:
+class GuardedConnector:
     """Connects to where a policy allows, and to nowhere else."""
 
-    def __init__(self, policy: Policy, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, policy: AddressPolicy, resolver: AbstractResolver | None = None) -> None:
         self._policy = policy
         self._resolver = GuardedResolver(policy, resolver)
 
@@ -119,19 +119,19 @@ class Dialler:
         """Resolve a host (an address too) and connect to the first of its addresses that answers (RFC 8305).
 
         Raises:
-            AddressRefused: not all of it is allowed.
-            NotResolved: it has no address.
+            AddressRefusedError: not all of it is allowed.
+            NameResolutionError: it has no address.
             OSError: nobody answers.
         """
         self._policy.check_way(port, tls=tls)
         try:
             found = await self._resolver.resolve(host, port)
-        except AddressRefused:
+        except AddressRefusedError:
             raise
         except OSError as error:
-            raise NotResolved(error.strerror or str(error)) from error
+            raise NameResolutionError(error.strerror or str(error)) from error
         if not found:
-            raise NotResolved("no address")
+            raise NameResolutionError("no address")
         infos = [
             (result["family"], socket.SOCK_STREAM, result["proto"], "", (result["host"], result["port"]))
             for result in found
@@ -152,7 +152,7 @@ class Dialler:
         return made
 
 
-async def check_endpoint(url: str, policy: Policy, resolver: AbstractResolver | None = None) -> str:
+async def check_endpoint(url: str, policy: AddressPolicy, resolver: AbstractResolver | None = None) -> str:
     """Return a webhook's address, in its normal form, if it may be one; otherwise raise the 422 that says why.
 
     A name that does not resolve today passes: it is tried again when there is something to deliver.
@@ -162,9 +162,9 @@ async def check_endpoint(url: str, policy: Policy, resolver: AbstractResolver | 
         raise invalid(FIELD, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}")
     guarded = GuardedResolver(policy, resolver)
     try:
-        async with asyncio.timeout(RESOLVED_WITHIN):
+        async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
             await guarded.resolve(host, port)
-    except AddressRefused as refused:
+    except AddressRefusedError as refused:
         raise _refused(str(refused)) from None
     except (OSError, TimeoutError):
         pass
@@ -173,7 +173,7 @@ async def check_endpoint(url: str, policy: Policy, resolver: AbstractResolver | 
     return str(parsed)
 
 
-def _parsed(url: str, policy: Policy) -> tuple[URL, str, int]:
+def _parsed(url: str, policy: AddressPolicy) -> tuple[URL, str, int]:
     """Take an address apart as the client will, and refuse what other programs may read in another way."""
     if _IMPOSSIBLE.search(url):
         raise invalid(FIELD, "holds a space, a control character or a backslash", "percent-encode it, or leave it out")

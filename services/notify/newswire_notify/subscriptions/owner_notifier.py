@@ -1,4 +1,4 @@
-"""Notices: what befell a subscription, said on the stream of outcomes and to the endpoints where its owner wants to hear of it."""
+"""Notifies owners of disabled subscriptions: on the stream of outcomes and at the endpoints that ask for notices."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ INTERVAL = 1.0
 PAGE = 100
 
 
-class Notices:
+class OwnerNotifier:
     """Tells of subscriptions that were disabled."""
 
     def __init__(self, queue: Queue, broker: EventBroker, keys: Keyspace, site: str) -> None:
@@ -31,24 +31,24 @@ class Notices:
         """Tell until stopping is set."""
         while not stopping.is_set():
             try:
-                await self.tell()
+                await self.notify()
             except (RedisError, OSError) as error:
                 log.warning("owners of disabled subscriptions cannot be told", extra={"reason": str(error)})
             await pause(stopping, INTERVAL)
 
-    async def tell(self) -> int:
+    async def notify(self) -> int:
         """Tell of what was disabled since; return how many subscriptions."""
         redis = self._queue.redis
         disabled = await redis.srandmember(self._keys.deliveries.key("disabled"), PAGE)
         for raw in disabled:
             fields = await redis.hgetall(self._keys.deliveries.key("subscription", raw.decode()))
             if fields.get(b"status") == b"disabled":
-                await self._tell_of(raw.decode(), {name.decode(): value.decode() for name, value in fields.items()})
+                await self._notify_of(raw.decode(), {name.decode(): value.decode() for name, value in fields.items()})
             else:  # it is gone, or enabled again
                 await redis.srem(self._keys.deliveries.key("disabled"), raw)
         return len(disabled)
 
-    async def _tell_of(self, subscription: str, fields: dict[str, str]) -> None:
+    async def _notify_of(self, subscription: str, fields: dict[str, str]) -> None:
         at = datetime.fromtimestamp(int(fields["disabled"]) / 1000, UTC)
         data = SubscriptionDisabled(
             id=subscription, account=fields["account"], reason=fields["status_reason"], disabled_at=at
