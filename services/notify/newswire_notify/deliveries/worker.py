@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.accounts import read_entitlement
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.backoff import delay_after, pause
 from newswire.events import PUBLISHED, ArticlePublished
 from newswire.filters import ArticleFeatures
 from newswire.keys import Keyspace
@@ -133,7 +133,7 @@ class Worker:
                 except (RedisError, OSError) as error:
                     self.running = False
                     log.warning("the delivery queue cannot be reached", extra={"reason": str(error)})
-                    await pause(stopping, self._uniform(0.5, 1.0) * min(0.1 * 2 ** min(failures, 7), 10.0))
+                    await pause(stopping, delay_after(failures))
                     failures += 1
             await self._drain()
         finally:

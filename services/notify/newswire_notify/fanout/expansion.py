@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import orjson
 from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.backoff import delay_after, pause
 from newswire.events import FANNED_OUT, ArticleFannedOut, CloudEvent, event
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
@@ -67,7 +67,7 @@ class Expansion:
                 failures = 0
             except (RedisError, OSError) as error:
                 log.warning("nothing is expanded", extra={"reason": str(error)})
-                await pause(stopping, min(0.1 * 2 ** min(failures, 7), 10.0))
+                await pause(stopping, delay_after(failures))
                 failures += 1
                 continue
             if turn is ExpansionTurn.QUEUE_FULL:

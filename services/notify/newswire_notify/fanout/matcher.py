@@ -18,7 +18,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.backoff import delay_after, pause
 from newswire.events import ArticlePublished
 from newswire.filters import FIELDS, ArticleFeatures, Filter
 from newswire.keys import Keyspace
@@ -364,7 +364,7 @@ class Matcher:
             except (RedisError, OSError) as error:
                 self.loading = f"the filters of subscriptions cannot be loaded: {error}"
                 log.warning("filters cannot be loaded", extra={"reason": str(error)})
-                await pause(stopping, min(0.1 * 2 ** min(failures, 6), 5.0))
+                await pause(stopping, delay_after(failures))
                 failures += 1
 
     async def prepare(self, languages: Iterable[str]) -> None:

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.backoff import delay_after, pause
 from newswire.concurrency.loop_turns import LoopTurns
 from newswire.concurrency.offload import Deadline, Offload, OffloadError
 from newswire.http.cost_limits import INLINE_TEXT_BYTES
@@ -170,7 +170,7 @@ class StreamBroadcaster:
                 except (RedisError, OSError) as error:
                     self.running = False
                     log.warning("the live stream cannot be read", extra={"reason": str(error)})
-                    await pause(stopping, min(0.1 * 2 ** min(failures, 6), 5.0))
+                    await pause(stopping, delay_after(failures))
                     failures += 1
         finally:
             ending.cancel()
@@ -186,7 +186,7 @@ class StreamBroadcaster:
                 failures = 0
             except (RedisError, OSError) as error:
                 log.warning("changes of accounts cannot be read", extra={"reason": str(error)})
-                await pause(stopping, min(0.1 * 2 ** min(failures, 6), 5.0))
+                await pause(stopping, delay_after(failures))
                 failures += 1
                 continue
             for client in self._clients():
