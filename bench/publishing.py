@@ -10,10 +10,11 @@ from ulid import ULID
 from bench.articles import Article
 from bench.servers import KEYS
 from newswire.article import ArticleDraft
-from newswire.auth.accounts import Caller
+from newswire.auth.credentials import Caller
 from newswire.events import FIELD
 from newswire.keys import Keyspace
-from newswire_ingest.articles.publishing import Version, fingerprint, next_version, utc_now
+from newswire.timestamps import utc_now
+from newswire_ingest.articles.publishing import Version, fingerprint, next_version
 from newswire_ingest.articles.repository import ArticleStore, Claim
 
 CHUNK = 500

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 
-from newswire.auth.accounts import Caller, Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Caller, Scope
 from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
 from newswire_cli.valkey import embedded_valkey

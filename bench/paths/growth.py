@@ -15,7 +15,8 @@ from bench.paths.publishing import Stage, stage
 from bench.publishing import put_on_record, versions
 from bench.servers import KEYS
 from bench.setting import Setting, powers_of_ten
-from newswire.auth.accounts import Caller, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Caller
 from newswire.storage.redis_client import open_redis
 
 FEWEST = 1000

@@ -11,7 +11,7 @@ from bench.figures import Figure, Goal, compared
 from bench.publishing import put_on_record, versions
 from bench.servers import new_key, service, valkey
 from bench.setting import Setting
-from newswire.auth.accounts import Caller, Scope
+from newswire.auth.credentials import Caller, Scope
 from newswire.storage.redis_client import open_redis
 
 TOGETHER = 64

@@ -13,7 +13,7 @@ from bench.publishing import put_on_record, versions
 from bench.receiver import ACCEPTED, listen
 from bench.servers import new_key, program, service, valkey
 from bench.setting import Setting
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.storage.redis_client import open_redis
 from tests.servers.valkey import free_port
 

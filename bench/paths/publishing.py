@@ -13,7 +13,7 @@ from bench.figures import Figure, Goal, compared, times
 from bench.load import drive, request
 from bench.servers import Server, new_key, program, service, valkey
 from bench.setting import Setting
-from newswire.auth.accounts import Caller, Scope
+from newswire.auth.credentials import Caller, Scope
 
 CONNECTIONS = 32
 CLIENTS = (1, 16, 64)

@@ -17,7 +17,7 @@ from bench.load import Connection, drive, request
 from bench.publishing import put_on_record, versions
 from bench.servers import Server, new_key, program, service, valkey
 from bench.setting import Setting
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
 from newswire_search.app import GROUP

@@ -17,7 +17,7 @@ from bench.machine import load
 from bench.servers import UNLIMITED, Server, heartbeat, new_key, valkey
 from bench.setting import Setting
 from bench.worst_requests import Keys, Worst, worst_requests
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 
 LONG_TEXTS = {
     "en": "The harbour board met again on Tuesday. " * 22_000,

@@ -20,7 +20,7 @@ from bench.batches import publish
 from bench.load import Connection, request
 from bench.relevance.collection import Collection
 from bench.servers import new_key, service, valkey
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from tests.servers.elasticsearch import ElasticsearchServer
 

@@ -17,7 +17,7 @@ def create(name: Name, data_dir: DataDir = None) -> None:
     """Make an account; its first key would make it as well."""
 
     async def work(store: Store) -> bool:
-        from newswire.auth.registry import create_account
+        from newswire.auth.accounts import create_account
 
         return await create_account(store.redis, store.keys, name)
 
@@ -31,7 +31,7 @@ def list_(data_dir: DataDir = None) -> None:
     """List the accounts by name."""
 
     async def work(store: Store) -> list[list[str]]:
-        from newswire.auth.registry import list_accounts
+        from newswire.auth.accounts import list_accounts
 
         return [
             [
@@ -68,7 +68,7 @@ def limit(
         fail("name a limit: --publish-rate, --daily-quota, or both")
 
     async def work(store: Store) -> bool:
-        from newswire.auth.registry import limit_account
+        from newswire.auth.accounts import limit_account
 
         return await limit_account(store.redis, store.keys, name, limits)
 
@@ -92,7 +92,7 @@ def set_(
     async def work(store: Store) -> bool:
         from pydantic import TypeAdapter, ValidationError
 
-        from newswire.auth.registry import entitle_account
+        from newswire.auth.accounts import entitle_account
         from newswire.filters import Filter, SentFilter
         from newswire.http.problems import from_validation_error
 
@@ -111,7 +111,7 @@ def disable(name: Name, data_dir: DataDir = None) -> None:
     """Close an account: none of its keys opens anything, until it is enabled. What it published stays."""
 
     async def work(store: Store) -> bool:
-        from newswire.auth.registry import disable_account
+        from newswire.auth.accounts import disable_account
 
         return await disable_account(store.redis, store.keys, name)
 
@@ -123,7 +123,7 @@ def enable(name: Name, data_dir: DataDir = None) -> None:
     """Open a disabled account again."""
 
     async def work(store: Store) -> bool:
-        from newswire.auth.registry import enable_account
+        from newswire.auth.accounts import enable_account
 
         return await enable_account(store.redis, store.keys, name)
 

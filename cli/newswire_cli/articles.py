@@ -23,7 +23,7 @@ def retract(
         fail("--reason has 1 to 1000 characters")
 
     async def work(store: Store) -> None:
-        from newswire.auth.accounts import Caller, Scope
+        from newswire.auth.credentials import Caller, Scope
         from newswire.http.problems import ProblemError
         from newswire.observability import telemetry
         from newswire.observability.audit import COMMAND_LINE, Act, record

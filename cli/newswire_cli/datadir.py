@@ -56,8 +56,8 @@ async def ensure_credentials(redis: "Redis", keys: "Keyspace", data_dir: Path) -
 
     They are written where only the owner can read them. Where the file outlived the store, its keys are valid again.
     """
-    from newswire.auth.accounts import Scope, create_key
-    from newswire.auth.keyring import list_keys
+    from newswire.auth.api_keys import create_key, list_keys
+    from newswire.auth.credentials import Scope
 
     known = read_credentials(data_dir)
     variables = {f"NEWSWIRE_{name.upper()}_KEY": ACCOUNTS[name] for name in ACCOUNTS}

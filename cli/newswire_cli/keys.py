@@ -13,7 +13,7 @@ app = typer.Typer(help="Make, list, rotate and revoke keys.", no_args_is_help=Tr
 
 
 class ScopeName(StrEnum):
-    """What a key may allow; the same as `newswire.auth.accounts.Scope`, which is slow to import."""
+    """What a key may allow; the same as `newswire.auth.credentials.Scope`, which is slow to import."""
 
     PUBLISH = "publish"
     SUBSCRIBE = "subscribe"
@@ -38,8 +38,9 @@ def create(
         fail("--expires lies in the past")
 
     async def work(store: Store) -> tuple[str, bool]:
-        from newswire.auth.accounts import Scope, create_key
-        from newswire.auth.registry import find_account
+        from newswire.auth.accounts import find_account
+        from newswire.auth.api_keys import create_key
+        from newswire.auth.credentials import Scope
 
         is_new = await find_account(store.redis, store.keys, account) is None
         created = await create_key(
@@ -58,7 +59,7 @@ def list_(data_dir: DataDir = None) -> None:
     """List the keys by id; their secrets are kept nowhere."""
 
     async def work(store: Store) -> list[list[str]]:
-        from newswire.auth.keyring import list_keys
+        from newswire.auth.api_keys import list_keys
 
         now = datetime.now(UTC)
         return [
@@ -89,7 +90,7 @@ def rotate(
     """Replace a key by a new one and print that, alone on its line; it is shown only now."""
 
     async def work(store: Store) -> str | None:
-        from newswire.auth.keyring import KeyRotationError, rotate_key
+        from newswire.auth.api_keys import KeyRotationError, rotate_key
 
         try:
             created = await rotate_key(store.redis, store.keys, key_id, overlap=timedelta(hours=overlap))
@@ -108,7 +109,7 @@ def revoke(key_id: Annotated[str, typer.Argument(metavar="ID")], data_dir: DataD
     """Revoke a key by its id; it is worthless at once."""
 
     async def work(store: Store) -> bool:
-        from newswire.auth.keyring import revoke_key
+        from newswire.auth.api_keys import revoke_key
 
         return await revoke_key(store.redis, store.keys, key_id)
 

@@ -97,7 +97,7 @@ def _keep_private(data_dir: Path) -> None:
 
 
 def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool, valkey: EmbeddedValkey) -> None:
-    from newswire.auth.keyring import list_keys
+    from newswire.auth.api_keys import list_keys
     from newswire.http.application import run, serve
     from newswire.keys import Keyspace
     from newswire.observability.telemetry import log_as_json, rotating_file

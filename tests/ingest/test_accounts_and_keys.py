@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from newswire.auth.accounts import Scope, key_record
+from newswire.auth.credentials import Scope, key_record
 from tests.ingest.conftest import ARTICLE, Ingest
 
 

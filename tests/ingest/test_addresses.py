@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from tests.ingest.conftest import ARTICLE, Ingest
 from tests.ingest.test_isolation import ask
 

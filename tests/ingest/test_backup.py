@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
 from newswire.storage.article_records import read_head, read_version

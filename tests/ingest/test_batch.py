@@ -10,7 +10,8 @@ import httpx
 import orjson
 import pytest
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis

@@ -11,7 +11,8 @@ import aiohttp
 import orjson
 import pytest
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire.storage.article_records import version_document
 from newswire.storage.redis_client import open_redis

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
 from newswire.settings import Settings

@@ -9,13 +9,13 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.article import Status
-from newswire.auth.accounts import Scope
-from newswire.auth.registry import disable_account, enable_account
+from newswire.auth.accounts import disable_account, enable_account
+from newswire.auth.credentials import Scope
 from newswire.events import ArticlePublished, decode
 from newswire.storage.article_records import article_ids, read_head, read_version
+from newswire.timestamps import rfc3339
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.scheduler import LONGEST_SLEEP, keep_publishing, publish_due
-from newswire_ingest.content.content import rfc3339
 from tests.ingest.conftest import ARTICLE, Ingest
 
 TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)

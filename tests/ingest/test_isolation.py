@@ -7,10 +7,10 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
+from newswire.timestamps import rfc3339
 from newswire_ingest.app import assemble
-from newswire_ingest.content.content import rfc3339
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest
 

@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.events import PUBLISHED
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
 from newswire.storage.article_records import article_ids, read_head, read_version
+from newswire.timestamps import rfc3339
 from newswire_ingest.app import assemble
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.scheduler import publish_due
-from newswire_ingest.content.content import rfc3339
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import Ingest
 

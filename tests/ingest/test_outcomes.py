@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.events import (
     FANNED_OUT,
     FIELD,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.events import PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, decode
 from newswire.storage.article_records import read_head, read_version
 from tests.ingest.conftest import ARTICLE, Ingest

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from newswire.auth.accounts import Scope, authenticate
-from newswire.auth.keyring import revoke_key
+from newswire.auth.api_keys import revoke_key
+from newswire.auth.credentials import Scope, authenticate
 from tests.ingest.conftest import ARTICLE, Ingest
 
 URL = "/v1/articles"

@@ -6,7 +6,8 @@ import signal
 import httpx
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from tests.ingest.conftest import ARTICLE
 

@@ -2,8 +2,8 @@
 
 import httpx
 
-from newswire.auth.accounts import Caller, Scope
-from newswire.auth.registry import entitle_account
+from newswire.auth.accounts import entitle_account
+from newswire.auth.credentials import Caller, Scope
 from newswire.filters import Filter
 from newswire.observability.telemetry import traceparent
 from newswire_ingest.app import editor_of

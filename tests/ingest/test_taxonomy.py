@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.events import PUBLISHED, RETRACTED
 from newswire.storage.article_records import read_head
 from tests.ingest.conftest import ARTICLE, Ingest

@@ -15,7 +15,8 @@ import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.http.application import ServiceFactory, create_app
 from newswire.keys import Keyspace
 from newswire_notify.app import service

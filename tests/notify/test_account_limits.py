@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.filters import MAX_FILTER_BYTES, Filter
 from newswire.keys import Keyspace
 from newswire_notify.fanout.matcher import Matcher

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until

@@ -3,7 +3,8 @@
 import httpx
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.http.application import Service, create_app
 from newswire_notify.deliveries import dead_letters_api as dead_letters_api
 from newswire_notify.settings import NotifySettings

@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
-from newswire.auth.registry import disable_account, enable_account
+from newswire.auth.accounts import disable_account, enable_account
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire_notify.fanout.backfill import BackfillWorker, replay_since
 from newswire_notify.subscriptions.repository import (

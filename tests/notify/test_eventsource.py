@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from tests.notify.conftest import Desk, until
 from tests.notify.notify_server import process_of_notify

@@ -11,9 +11,9 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Caller, Scope, create_key, key_record
-from newswire.auth.keyring import revoke_key
-from newswire.auth.registry import disable_account, entitle_account
+from newswire.auth.accounts import disable_account, entitle_account
+from newswire.auth.api_keys import create_key, revoke_key
+from newswire.auth.credentials import Caller, Scope, key_record
 from newswire.auth.tombstone_readers import digest_of, readers_field
 from newswire.filters import Filter
 from newswire.http.problems import ProblemError

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.notify_server import process_of_notify

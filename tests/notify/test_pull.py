@@ -15,8 +15,9 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
-from newswire.auth.registry import entitle_account
+from newswire.auth.accounts import entitle_account
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.auth.signed_tokens import SignedTokens
 from newswire.events import PUBLISHED
 from newswire.filters import Filter

@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire.observability.audit import read_page
 from newswire_notify.settings import NotifySettings

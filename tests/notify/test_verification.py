@@ -12,7 +12,7 @@ import pytest
 from pydantic import HttpUrl, SecretStr
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire_notify.settings import NotifySettings
 from newswire_notify.webhooks.http_client import WebhookHttpClient

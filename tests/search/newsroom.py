@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker

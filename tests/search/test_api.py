@@ -8,7 +8,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
 from newswire.messaging.messages import DependencyUnavailableError

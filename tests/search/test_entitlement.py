@@ -8,8 +8,9 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
-from newswire.auth.registry import entitle_account
+from newswire.auth.accounts import entitle_account
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire_search.index.port import ArticleIndex

@@ -4,17 +4,10 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.auth.accounts import (
-    Caller,
-    MalformedNameError,
-    Scope,
-    account_change_keys,
-    authenticate,
-    create_key,
-    new_token,
-)
-from newswire.auth.keyring import list_keys, revoke_key, rotate_key
-from newswire.auth.registry import disable_account, entitle_account, find_account, limit_account
+from newswire.auth.account_names import MalformedNameError
+from newswire.auth.accounts import disable_account, entitle_account, find_account, limit_account
+from newswire.auth.api_keys import create_key, list_keys, new_token, revoke_key, rotate_key
+from newswire.auth.credentials import Caller, Scope, account_change_keys, authenticate
 from newswire.filters import Filter
 from newswire.keys import Keyspace
 

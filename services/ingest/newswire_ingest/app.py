@@ -20,12 +20,12 @@ from newswire.storage.disk_erasure import keep_rewriting
 from newswire.storage.durability import durable
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
+from newswire.timestamps import utc_now
 from newswire_ingest.accounts import audit_api
 from newswire_ingest.accounts.api import account_routes
 from newswire_ingest.accounts.keys_api import key_routes
 from newswire_ingest.articles import admin_api, batch_api, lists_api, scheduler
 from newswire_ingest.articles import api as articles_api
-from newswire_ingest.articles.publishing import utc_now
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import Editor
 from newswire_ingest.content import language

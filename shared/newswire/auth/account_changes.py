@@ -2,7 +2,7 @@
 
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import account_change_keys
+from newswire.auth.credentials import account_change_keys
 from newswire.keys import Keyspace
 from newswire.messaging.change_feed import ChangeFeed
 

@@ -7,7 +7,7 @@ import time
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.auth.accounts import account_functions, key_record
+from newswire.auth.credentials import account_functions, key_record
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire.storage.redis_functions import Call

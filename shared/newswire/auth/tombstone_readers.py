@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import read_entitlement
+from newswire.auth.credentials import read_entitlement
 from newswire.events import ArticlePublished
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace

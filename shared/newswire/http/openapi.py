@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.http.problem_responses import MEDIA_TYPE, SCHEMA, merged, problems
 from newswire.http.request_parsing import MAX_VALUES
 

@@ -8,7 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from newswire.auth.accounts import Caller
+from newswire.auth.credentials import Caller
 from newswire.auth.signed_tokens import ExpiredTokenError, ForeignTokenError, InvalidTokenError, Purpose, SignedTokens
 from newswire.http.problems import FieldError, ProblemError, problem
 

@@ -14,7 +14,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from newswire.auth.accounts import Caller, reader
+from newswire.auth.authentication import reader
+from newswire.auth.credentials import Caller
 from newswire.concurrency.fair_slots import FairSlots
 from newswire.concurrency.fair_threads import current_client
 from newswire.http.client_address import client_of

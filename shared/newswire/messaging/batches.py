@@ -11,7 +11,7 @@ from faststream.redis.message import RedisBatchStreamMessage
 from newswire.concurrency.loop_turns import LoopTurns
 from newswire.events import FIELD, PoisonEntryError, UnknownEventTypeError, decode
 from newswire.messaging.group_member import DeadEntry, GroupMember
-from newswire.messaging.messages import Message, milliseconds_of, subject_of
+from newswire.messaging.messages import Message, entry_time_ms, subject_of
 from newswire.observability import telemetry
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class EventBatch(RedisBatchStreamMessage):
         await self.member.ack(self.entries, [self._dead(entry_id, why) for entry_id, why in self.rejected.items()])
 
     def _dead(self, entry_id: str, reason: str) -> DeadEntry:
-        first_seen = milliseconds_of(entry_id) if entry_id in self.redelivered else self.read_at_ms
+        first_seen = entry_time_ms(entry_id) if entry_id in self.redelivered else self.read_at_ms
         return DeadEntry(entry_id, reason, first_seen, subject_of(self.entries[entry_id].get(FIELD.encode(), b"null")))
 
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from newswire.events import FIELD, decode
 from newswire.keys import Keyspace
 from newswire.messaging.groups import group_named
-from newswire.messaging.messages import milliseconds_of, subject_of
+from newswire.messaging.messages import entry_time_ms, subject_of
 from newswire.storage.redis_functions import FunctionLibrary
 
 PAGE = 200
@@ -56,7 +56,7 @@ def _dead_letter(group: str, letter_id: str, fields: dict[bytes, bytes]) -> Dead
         entry=fields[b"entry"].decode(),
         error=fields[b"error"].decode(),
         first_seen=datetime.fromtimestamp(int(fields[b"first_seen"]) / 1000, UTC),
-        died=datetime.fromtimestamp(milliseconds_of(letter_id) / 1000, UTC),
+        died=datetime.fromtimestamp(entry_time_ms(letter_id) / 1000, UTC),
         subject=fields[b"subject"].decode() or None,
         data=fields[FIELD.encode()],
     )

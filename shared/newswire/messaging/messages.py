@@ -35,7 +35,7 @@ class DependencyUnavailableError(Exception):
     """Raised by a handler while a dependency is down: the same batch is delivered again after a pause."""
 
 
-def milliseconds_of(entry_id: str) -> int:
+def entry_time_ms(entry_id: str) -> int:
     """Return when an entry was added to its stream: the time in its id, in ms."""
     return int(entry_id.partition("-")[0])
 

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire.observability import telemetry
+from newswire.timestamps import redis_time_ms
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class RewriteFailedError(Exception):
 
 async def note_erasure(records: "Redis", keys: Keyspace) -> None:
     """Remember that text was erased just now. Retractions do it themselves, in the same step (`publish.lua`)."""
-    await records.set(keys.last_erasure, await _now_ms(records))
+    await records.set(keys.last_erasure, await redis_time_ms(records))
 
 
 async def rewrite_if_due(
@@ -60,7 +61,7 @@ async def rewrite_if_due(
     if last <= covered:
         return False
     await redis.hsetnx(state, "waiting_since", last)
-    now = await _now_ms(records)
+    now = await redis_time_ms(records)
     due = int(await redis.hget(state, "waiting_since") or last) + int(older_than.total_seconds() * 1000)
     if now < due:
         return False
@@ -126,8 +127,3 @@ async def _until_idle(redis: "Redis") -> str:
             return str(info["aof_last_bgrewrite_status"])
         await asyncio.sleep(SECONDS_BETWEEN_POLLS)
     raise RewriteFailedError(f"a rewrite was still under way after {REWRITE_SECONDS:.0f} s")
-
-
-async def _now_ms(redis: "Redis") -> int:
-    seconds, microseconds = await redis.time()
-    return int(seconds) * 1000 + int(microseconds) // 1000

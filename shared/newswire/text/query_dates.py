@@ -24,14 +24,14 @@ def span(text: str) -> Published | None:
     if found is None or not (found["since"] or found["until"]) or (found["until"] and not found["dots"]):
         return None
     try:
-        since = _milliseconds(found["since"], end=False) if found["since"] else None
+        since = _boundary_ms(found["since"], end=False) if found["since"] else None
         last = found["until"] if found["dots"] else found["since"]
-        return Published(since, _milliseconds(last, end=True) if last else None)
+        return Published(since, _boundary_ms(last, end=True) if last else None)
     except (ValueError, OverflowError):
         return None
 
 
-def _milliseconds(date: str, *, end: bool) -> int:
+def _boundary_ms(date: str, *, end: bool) -> int:
     """Return the first or the last ms of a year, month, day or second, since 1970.
 
     Raises:

@@ -86,7 +86,7 @@ def _holds(what: str) -> PydanticCustomError:
     return broken_rule(f"must not hold {what}", "leave that out, or send the visible character that was meant")
 
 
-def _moment(value: Any) -> datetime:
+def _parse_date_time(value: Any) -> datetime:
     """Read a date-time. Numbers, and strings of digits, are no date-times: they would be taken for seconds since 1970."""
     try:
         if isinstance(value, datetime) and value.tzinfo is not None:
@@ -118,7 +118,7 @@ LongNote = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_st
 Url = Annotated[
     str, StringConstraints(max_length=MAX_URL_LENGTH), AfterValidator(_storable), AfterValidator(check_web_address)
 ]
-Moment = Annotated[datetime, BeforeValidator(_moment)]
+Moment = Annotated[datetime, BeforeValidator(_parse_date_time)]
 ExternalId = Annotated[
     str, StringConstraints(min_length=1, max_length=200), AfterValidator(_storable), AfterValidator(_identifier)
 ]

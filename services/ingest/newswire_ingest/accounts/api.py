@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from redis.asyncio import Redis
 from starlette.responses import Response
 
-from newswire.auth.accounts import ConfusableNameError, request_actor
-from newswire.auth.registry import (
+from newswire.auth.account_names import ConfusableNameError
+from newswire.auth.accounts import (
     Account,
     create_account,
     disable_account,
@@ -20,6 +20,7 @@ from newswire.auth.registry import (
     limit_account,
     list_accounts,
 )
+from newswire.auth.authentication import request_actor
 from newswire.filters import Filter, SentFilter
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,

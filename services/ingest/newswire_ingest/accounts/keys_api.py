@@ -8,27 +8,21 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from redis.asyncio import Redis
 from starlette.responses import Response
 
-from newswire.auth.accounts import (
-    LONGEST_ACCOUNT,
+from newswire.auth.account_names import MAX_ACCOUNT_NAME_CHARS, ConfusableNameError, check_account
+from newswire.auth.api_keys import (
+    DEFAULT_OVERLAP,
+    MAX_OVERLAP,
     AccountDisabledError,
-    Caller,
-    ConfusableNameError,
-    Scope,
-    authorised,
-    check_account,
-    create_key,
-    request_actor,
-)
-from newswire.auth.keyring import (
-    LONGEST_OVERLAP,
-    OVERLAP,
     Key,
     KeyRotationError,
+    create_key,
     find_key,
     list_keys,
     revoke_key,
     rotate_key,
 )
+from newswire.auth.authentication import authorised, request_actor
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
@@ -56,7 +50,7 @@ def _ends_later(moment: datetime) -> datetime:
 
 Expiry = Annotated[Moment, AfterValidator(_ends_later)]
 AccountName = Annotated[
-    Text, StringConstraints(min_length=1, max_length=LONGEST_ACCOUNT), AfterValidator(check_account)
+    Text, StringConstraints(min_length=1, max_length=MAX_ACCOUNT_NAME_CHARS), AfterValidator(check_account)
 ]
 
 
@@ -76,7 +70,9 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap: Annotated[int, Field(ge=0, le=int(LONGEST_OVERLAP.total_seconds())), WHOLE] = int(OVERLAP.total_seconds())
+    overlap: Annotated[int, Field(ge=0, le=int(MAX_OVERLAP.total_seconds())), WHOLE] = int(
+        DEFAULT_OVERLAP.total_seconds()
+    )
     """Seconds for which the old key stays valid."""
     expires_at: Expiry | None = None
 

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from starlette.responses import Response
 
 from newswire.article import Tombstone
-from newswire.auth.accounts import request_actor
+from newswire.auth.authentication import request_actor
 from newswire.http.pagination import json_answer
 from newswire.http.problems import not_found
 from newswire.http.request_parsing import ParsedBody, json_body, parse_scalar_params, single_headers

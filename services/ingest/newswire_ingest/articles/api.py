@@ -9,7 +9,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
 from newswire.article import ArticleDraft, Retraction, Tombstone
-from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.auth.authentication import authorised
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.merge_patch import MEDIA_TYPE
 from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Preconditions, etag
 from newswire.http.problem_responses import problems

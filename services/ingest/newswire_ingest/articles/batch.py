@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from newswire.article import ArticleDraft
 from newswire.http.problems import REDIS_AWAY, ProblemError, redis_away, too_large, unexpected
 from newswire.http.request_parsing import MAX_BODY_BYTES, ParsedBody, parse_json, validate_body
+from newswire.timestamps import utc_now
 from newswire_ingest.articles.dry_run import DryRun
 from newswire_ingest.articles.ndjson import Line, lines
-from newswire_ingest.articles.publishing import fingerprint, utc_now
+from newswire_ingest.articles.publishing import fingerprint
 from newswire_ingest.articles.repository import Repeatable
 from newswire_ingest.articles.service import PATH, Change, Done, Editor, Effect
 from newswire_ingest.articles.spool import Spool

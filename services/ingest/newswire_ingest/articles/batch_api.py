@@ -9,8 +9,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from newswire.auth.accounts import Caller, authorised
-from newswire.auth.accounts import Scope as KeyScope
+from newswire.auth.authentication import authorised
+from newswire.auth.credentials import Caller
+from newswire.auth.credentials import Scope as KeyScope
 from newswire.http.problem_responses import problems
 from newswire.http.request_parsing import check_media_type, check_single_headers, idempotency_key, parse_scalar_params
 from newswire.observability import telemetry

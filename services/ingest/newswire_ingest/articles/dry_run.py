@@ -7,9 +7,9 @@ import orjson
 
 from newswire.article import ArticleDraft, Status
 from newswire.storage.article_records import Head, pack, unpack
-from newswire_ingest.articles.publishing import utc_now
+from newswire.timestamps import rfc3339, utc_now
 from newswire_ingest.articles.service import Change, Editor, Found, Plan
-from newswire_ingest.content.content import changed, rfc3339
+from newswire_ingest.content.content import changed
 from newswire_ingest.limits.limits import Limits
 
 MAX_REMEMBERED_BYTES: Final = 64 * 1024 * 1024

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from newswire.article import Status
-from newswire.auth.accounts import Scope
+from newswire.auth.credentials import Scope
 from newswire.http.pagination import next_cursor, requested_position
 from newswire.http.problem_responses import problems
 from newswire.http.problems import forbidden, gone, not_found

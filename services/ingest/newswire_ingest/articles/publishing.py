@@ -4,7 +4,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from unicodedata import category
 from urllib.parse import quote
@@ -14,7 +14,8 @@ import orjson
 from newswire.article import ArticleDraft, Status, Tombstone
 from newswire.events import PUBLISHED, RETRACTED, SCHEMA_URN, ArticlePublished, ArticleRetracted, Kind, event, source
 from newswire.text.folding import fold
-from newswire_ingest.content.content import changed, content, rfc3339
+from newswire.timestamps import rfc3339
+from newswire_ingest.content.content import changed, content
 from newswire_ingest.content.sanitised_body import SanitisedBody
 
 LONGEST_SLUG = 80
@@ -163,9 +164,3 @@ def _in_slugs(sign: str) -> bool:
 def _is_mark(sign: str) -> bool:
     """Tell whether a sign is part of the letter before it, such as a vowel in Devanagari or Thai."""
     return category(sign).startswith("M")
-
-
-def utc_now() -> datetime:
-    """Return the time, to the millisecond that events and records carry."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -11,18 +11,17 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.article import Status
-from newswire.auth.accounts import Caller, key_record
+from newswire.auth.credentials import Caller, key_record
 from newswire.auth.tombstone_readers import matching_entitlements, readers_field
 from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.storage.article_records import Head, pack, read_head, unpack, version_document
 from newswire.storage.redis_functions import FunctionLibrary
+from newswire.timestamps import epoch_ms_ceil, rfc3339
 from newswire_ingest.articles.pipelined_calls import Together
 from newswire_ingest.articles.publishing import Version
-from newswire_ingest.content.content import rfc3339
 from newswire_ingest.labels.repository import label_lines
 
 TRIES = 5
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Verdict = Literal[
     "OK",
@@ -157,7 +156,7 @@ class ArticleStore:
             [
                 *(head.state, tombstone, event, rfc3339(claim.now), claim.fingerprint),
                 *(INGEST_SCHEMA, self._lifetime, head.id, mark),
-                *(milliseconds(claim.now), self._labels),
+                *(epoch_ms_ceil(claim.now), self._labels),
                 *("operator" if by_operator else "", readers_field(head.version), readers),
             ],
         )
@@ -182,7 +181,7 @@ class ArticleStore:
                 self._idempotency(claim),
                 keys.last_erasure,
             ],
-            [head.state, head.id, claim.fingerprint, INGEST_SCHEMA, self._lifetime, milliseconds(claim.now)],
+            [head.state, head.id, claim.fingerprint, INGEST_SCHEMA, self._lifetime, epoch_ms_ceil(claim.now)],
         )
         return _outcome(answer)
 
@@ -271,7 +270,7 @@ class ArticleStore:
             "published_at": document["published_at"],
         }
         if due:
-            sent |= {"due": rfc3339(due), "due_ms": str(milliseconds(due))}
+            sent |= {"due": rfc3339(due), "due_ms": str(epoch_ms_ceil(due))}
         keys = [*self._keys_of(claim, version.id, self._keys.version(version.id, version.number)), quota.counter]
         data = version.document_json
         texts = (
@@ -297,7 +296,7 @@ class ArticleStore:
             "publisher": claim.caller.account,
             "key": claim.caller.key_id,
             "now": rfc3339(claim.now),
-            "ms": str(milliseconds(claim.now)),
+            "ms": str(epoch_ms_ceil(claim.now)),
             "schema": str(INGEST_SCHEMA),
             "lifetime": str(self._lifetime),
             "prefix": self._keys.article(""),
@@ -326,11 +325,6 @@ class ArticleStore:
 
     def _idempotency(self, claim: Claim) -> str:
         return self._keys.key("idempotency", claim.repeatable.digest()) if claim.repeatable else ""
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return a time as Redis scores hold it: ms since the epoch, what lies between two of them counting as the later."""
-    return -((moment - _EPOCH) // -timedelta(milliseconds=1))
 
 
 def _outcome(answer: list[Any]) -> Outcome:

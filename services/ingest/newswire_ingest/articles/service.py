@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ulid import ULID
 
 from newswire.article import ArticleDraft, Status
-from newswire.auth.accounts import Caller
+from newswire.auth.credentials import Caller
 from newswire.concurrency.offload import OffloadError
 from newswire.events import ArticlePublished
 from newswire.http.preconditions import Preconditions
@@ -28,6 +28,7 @@ from newswire.http.problems import (
 )
 from newswire.observability import telemetry
 from newswire.storage.article_records import Head
+from newswire.timestamps import rfc3339
 from newswire_ingest.articles import refusals
 from newswire_ingest.articles import schemas as answers
 from newswire_ingest.articles.patch import patched
@@ -42,7 +43,7 @@ from newswire_ingest.articles.publishing import (
 )
 from newswire_ingest.articles.repository import ArticleStore, Claim, Outcome, Repeatable
 from newswire_ingest.content.body_sanitiser import sanitise_body
-from newswire_ingest.content.content import changed, draft_members, rfc3339
+from newswire_ingest.content.content import changed, draft_members
 from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.content.sanitised_body import SanitisedBody
 from newswire_ingest.labels.repository import Taxonomy

@@ -14,7 +14,8 @@ from newswire.messaging.stream_position import newest_entry
 from newswire.storage.article_records import pack, parse_head, unpack
 from newswire.storage.backup_file import Record, raw
 from newswire.storage.redis_functions import Call
-from newswire_ingest.articles.repository import milliseconds, publishing_functions
+from newswire.timestamps import epoch_ms_ceil
+from newswire_ingest.articles.repository import publishing_functions
 from newswire_ingest.backup.backup import entry_data, order
 from newswire_ingest.labels.repository import stored_label_lines
 
@@ -49,13 +50,13 @@ async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Rec
             if head is None:
                 continue
             created = datetime.fromisoformat(head_fields["created_at"].decode())
-            pipe.zadd(keys.articles, {head.id: milliseconds(created)})
+            pipe.zadd(keys.articles, {head.id: epoch_ms_ceil(created)})
             if head.external_id:
                 pipe.hset(keys.external(head.publisher), head.external_id, head.id)
             pipe.zadd(keys.articles_of(head.publisher, head.status), {head.id: 0})
             scheduled = record["records"].get(":scheduled")
             if head.status is Status.SCHEDULED and scheduled and head.held is None:
-                pipe.zadd(keys.due, {head.id: milliseconds(datetime.fromisoformat(scheduled["due"]))})
+                pipe.zadd(keys.due, {head.id: epoch_ms_ceil(datetime.fromisoformat(scheduled["due"]))})
             if labels := stored_label_lines(head_fields.get("labels", b"").decode()):
                 pipe.hdel(keys.article(head.id), "labels")
                 call = ("restore_labels", [keys.article(head.id)], [keys.key("labels", ""), head.publisher, labels])

@@ -1,10 +1,10 @@
 """From what a publisher sent to the members of a version document that hold its content."""
 
 import re
-from datetime import datetime
 from typing import Any, Final
 
 from newswire.article import ArticleDraft
+from newswire.timestamps import rfc3339
 from newswire_ingest.content.language import FEWEST_WORDS, detect
 from newswire_ingest.content.sanitise import word_count
 from newswire_ingest.content.sanitised_body import SanitisedBody, sanitised_body
@@ -52,9 +52,3 @@ def draft_members(document: dict[str, Any]) -> dict[str, Any]:
 def changed(earlier: dict[str, Any], later: dict[str, Any]) -> list[str]:
     """Return the members in which two documents differ, of those that a publisher sends."""
     return [name for name in SENT if (earlier.get(name) or None) != (later.get(name) or None)]
-
-
-def rfc3339(moment: datetime) -> str:
-    """Return a UTC time as documents carry it: no fraction, milliseconds or microseconds, whatever it needs."""
-    precision = "milliseconds" if moment.microsecond and moment.microsecond % 1000 == 0 else "auto"
-    return moment.isoformat(timespec=precision).replace("+00:00", "Z")

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from newswire.auth.accounts import Caller, reader
+from newswire.auth.authentication import reader
+from newswire.auth.credentials import Caller
 from newswire.http.pagination import MAX_PAGE_SIZE, described, json_answer
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem

@@ -8,14 +8,15 @@ from datetime import UTC, datetime, time, timedelta
 
 from fastapi import Request
 
-from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.auth.authentication import authorised
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.middleware import HEADERS
 from newswire.http.problems import ProblemError, problem, unavailable
 from newswire.http.rate_limits import RatePolicy, limit_headers
 from newswire.keys import Keyspace
 from newswire.storage.memory_guard import MemoryGuard
+from newswire.timestamps import utc_now
 from newswire_ingest.articles.pipelined_calls import Together
-from newswire_ingest.articles.publishing import utc_now
 from newswire_ingest.articles.repository import NO_QUOTA, Quota
 
 RETRY_WHEN_FULL = 30

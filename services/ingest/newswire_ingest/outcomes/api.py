@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from starlette.responses import Response
 
 from newswire.article import Status
-from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.auth.authentication import authorised
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import json_answer
 from newswire.http.problems import not_found
 from newswire.http.request_parsing import parse_scalar_params, single_headers

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from newswire.auth.accounts import milliseconds
 from newswire.http.pagination import (
     DATE_TIME,
     DEFAULT_PAGE_SIZE,
@@ -21,6 +20,7 @@ from newswire.http.pagination import (
 from newswire.http.problem_responses import problems
 from newswire.http.problems import invalid, not_found, problem
 from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
+from newswire.timestamps import epoch_ms
 from newswire.validation.fields import Moment
 from newswire_notify.deliveries.history import removed_early
 from newswire_notify.deliveries.queue import Queue
@@ -230,7 +230,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
     ) -> Response:
         found = await owned(subscriptions, caller, subscription_id)
         try:
-            begun = await replay_since(queue, found, milliseconds(sent.model.since))
+            begun = await replay_since(queue, found, epoch_ms(sent.model.since))
         except SubscriptionConflictError as error:
             raise problem(409, "not-replayed", f"nothing can be sent again: {error}", title="Not sent again") from None
         if not begun:
@@ -292,6 +292,6 @@ def _since(sent: str | None) -> int | None:
     if sent is None:
         return None
     try:
-        return milliseconds(_TIME.validate_python(sent))
+        return epoch_ms(_TIME.validate_python(sent))
     except ValidationError:
         raise invalid("since", "is not an RFC 3339 date-time", "send for example 2026-03-01T09:30:00Z") from None

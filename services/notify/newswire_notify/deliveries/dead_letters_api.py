@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.auth.authentication import authorised
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,

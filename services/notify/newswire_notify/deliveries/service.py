@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from newswire.article import Status
 from newswire.keys import Keyspace
 from newswire.storage.redis_functions import Argument
+from newswire.timestamps import from_epoch_ms, rfc3339_ms
 from newswire_notify.deliveries.queue import Queue, read_attempt
 
 PAGE = 100
@@ -183,9 +184,9 @@ def _shown(delivery_id: str, fields: dict[bytes, bytes], attempts: list[bytes], 
         "version": int(fields[b"version"]),
         "reason": fields[b"reason"].decode(),
         "state": fields[b"state"].decode(),
-        "created_at": _moment(int(fields[b"created"])),
-        "due_at": _moment(due) if due is not None else None,
-        "ended_at": _moment(int(fields[b"ended"])) if b"ended" in fields else None,
+        "created_at": rfc3339_ms(from_epoch_ms(int(fields[b"created"]))),
+        "due_at": rfc3339_ms(from_epoch_ms(due)) if due is not None else None,
+        "ended_at": rfc3339_ms(from_epoch_ms(int(fields[b"ended"]))) if b"ended" in fields else None,
         "attempts": [_attempt(read_attempt(attempt)) for attempt in [*first, *attempts]],
     }
 
@@ -195,13 +196,12 @@ def _place_of(row: dict[str, Any]) -> tuple[int, str]:
 
 
 def _attempt(attempt: dict[str, Any]) -> dict[str, Any]:
-    return attempt | {"time": _moment(attempt["time"] * 1000), "advice": ADVICE.get(attempt["status"])}
+    return attempt | {
+        "time": rfc3339_ms(from_epoch_ms(attempt["time"] * 1000)),
+        "advice": ADVICE.get(attempt["status"]),
+    }
 
 
 def _answered(delivery_id: str, attempt: dict[str, Any], answers: dict[bytes, bytes]) -> dict[str, Any]:
     answer = answers.get(f"{delivery_id}|{attempt['attempt']}".encode())
     return attempt | {"answer": answer.decode() if answer is not None else None}
-
-
-def _moment(milliseconds: float) -> str:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -15,7 +15,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.auth.accounts import read_entitlement
+from newswire.auth.credentials import read_entitlement
 from newswire.concurrency.backoff import delay_after, pause
 from newswire.events import PUBLISHED, ArticlePublished
 from newswire.filters import ArticleFeatures

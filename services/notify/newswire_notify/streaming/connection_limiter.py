@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from newswire.auth.accounts import Caller
+from newswire.auth.credentials import Caller
 from newswire.http.client_address import client_network
 from newswire.http.problems import problem, unavailable
 

@@ -7,7 +7,8 @@ import orjson
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from newswire.auth.accounts import Caller, caller_of, reader
+from newswire.auth.authentication import reader
+from newswire.auth.credentials import Caller, caller_of
 from newswire.auth.signed_tokens import InvalidTokenError, SignedTokens
 from newswire.filters import filter_from_params
 from newswire.http.client_address import client_address

@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
-from newswire.auth.accounts import Caller, Scope, authorised, caller_of, reader
+from newswire.auth.authentication import authorised, reader
 from newswire.auth.authentication_failures import AuthenticationFailures
 from newswire.auth.credential_checks import check_credential
+from newswire.auth.credentials import Caller, Scope, caller_of
 from newswire.filters import PARAMETERS, Filter, SentFilter, filter_from_params
 from newswire.http.client_address import client_address, client_of
 from newswire.http.pagination import DATE_TIME, described

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Caller, caller_of
+from newswire.auth.credentials import Caller, caller_of
 from newswire.auth.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 from newswire.filters import Filter
 from newswire.keys import Keyspace

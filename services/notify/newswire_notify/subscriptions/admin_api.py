@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Caller, Scope, authorised, request_actor
+from newswire.auth.authentication import authorised, request_actor
+from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import Caller, Scope, authorised
+from newswire.auth.authentication import authorised
+from newswire.auth.credentials import Caller, Scope
 from newswire.filters import Filter, SentFilter
 from newswire.http.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.http.pagination import (

@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from redis.asyncio import Redis
 from ulid import ULID
 
-from newswire.auth.accounts import milliseconds, read_entitlement
+from newswire.auth.credentials import read_entitlement
 from newswire.events import ArticlePublished
 from newswire.filters import ArticleFeatures, Filter, SentFilter
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.redis_functions import Argument
+from newswire.timestamps import epoch_ms
 from newswire.validation.fields import Moment, Text
 from newswire_notify.deliveries.queue import Queue, read_former_secrets
 from newswire_notify.subscriptions.account_limits import NO_LIMITS, AccountLimits, check_limits
@@ -258,7 +259,7 @@ class Subscriptions:
             await newest_entry(self._records, self._keys.stream),
             limits.new_subscription(),
             int(now * 1000),
-            *(("", "") if since is None else (last_id_before(milliseconds(since)), milliseconds(since))),
+            *(("", "") if since is None else (last_id_before(epoch_ms(since)), epoch_ms(since))),
             *_flat(_fields(subscription)),
             *_flat({"schema": SCHEMA, "status": "active", "created": int(now * 1000), "secret": subscription.secret}),
         ]

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.auth.registry import Account, every_account, find_account
+from newswire.auth.accounts import Account, every_account, find_account
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire_notify.subscriptions.repository import PausedBy, Subscription, SubscriptionConflictError, Subscriptions

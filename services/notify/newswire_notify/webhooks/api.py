@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from redis.asyncio import Redis
 
-from newswire.auth.accounts import request_actor
+from newswire.auth.authentication import request_actor
 from newswire.http.pagination import json_answer
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
 
-from newswire.auth.accounts import Caller, reader
+from newswire.auth.authentication import reader
+from newswire.auth.credentials import Caller
 from newswire.http.cost_limits import PAGE_BYTES
 from newswire.http.problem_responses import problems
 from newswire.http.read_limits import Cost, charged

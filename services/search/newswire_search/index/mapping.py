@@ -1,7 +1,7 @@
 """What the index holds of an article, and the Elasticsearch index that holds it."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from newswire.article import Article
@@ -9,6 +9,7 @@ from newswire.filters import field_terms
 from newswire.text.analysis import analysed_article, findable_words, language_of, whole_title
 from newswire.text.folding import fold
 from newswire.text.query import FIELDS, Field
+from newswire.timestamps import epoch_ms_nearest
 
 MAPPING_NUMBER = 3
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
@@ -24,16 +25,6 @@ TITLE_WORDS = "title" + WORDS_SUFFIX
 """Those of the title as they are written, without accents: what completions look at."""
 SEPARATOR = "\x1f"
 DAY_MS = 86_400_000
-
-
-def milliseconds(moment: datetime) -> int:
-    """Return a moment as ms since 1970."""
-    return round(moment.timestamp() * 1000)
-
-
-def moment_of(milliseconds: float) -> datetime:
-    """Return the moment that lies so many ms after the beginning of 1970."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 def month(moment: datetime) -> str:
@@ -59,8 +50,8 @@ def fields_of(article: Article) -> dict[str, Any]:
         "joined": _joined(found.joined),
         "title_terms": _joined(found.title),
         "whole_title": whole_title(article),
-        "published_at": milliseconds(article.published_at),
-        "updated_at": milliseconds(article.updated_at),
+        "published_at": epoch_ms_nearest(article.published_at),
+        "updated_at": epoch_ms_nearest(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
     }
     for name, values in (

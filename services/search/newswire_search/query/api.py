@@ -14,7 +14,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from newswire.article import Author, Image
-from newswire.auth.accounts import Caller, reader
+from newswire.auth.authentication import reader
+from newswire.auth.credentials import Caller
 from newswire.filters import Filter
 from newswire.http.cost_limits import INLINE_TEXT_BYTES, PAGE_BYTES
 from newswire.http.problem_responses import problems

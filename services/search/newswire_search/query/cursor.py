@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from newswire.auth.accounts import Caller
+from newswire.auth.credentials import Caller
 from newswire.auth.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 from newswire.http.client_address import client_of
 from newswire.http.pagination import caller_identity, cursor_expired, cursor_refused

@@ -15,8 +15,9 @@ from newswire.http.problems import invalid
 from newswire.http.request_parsing import query_params
 from newswire.text import query as language
 from newswire.text.folding import fold
+from newswire.timestamps import epoch_ms_nearest
 from newswire.validation.rfc3339 import parse_date_time, parse_full_date
-from newswire_search.index.mapping import DAY_MS, milliseconds
+from newswire_search.index.mapping import DAY_MS
 from newswire_search.index.port import FACETS, FieldFilter, SearchRequest, Sort
 from newswire_search.index.ranking import recency_counts
 
@@ -205,7 +206,7 @@ def _instant(field: str, text: str, *, end: bool) -> int:
     try:
         if (day := parse_full_date(value)) is not None:
             start = datetime.combine(day, datetime.min.time(), UTC)
-            return milliseconds(start) + (DAY_MS - 1 if end else 0)
+            return epoch_ms_nearest(start) + (DAY_MS - 1 if end else 0)
         return _milliseconds(parse_date_time(value), end=end)
     except ValueError:
         raise invalid(

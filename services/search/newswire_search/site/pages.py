@@ -14,7 +14,8 @@ from starlette.datastructures import QueryParams
 from starlette.responses import RedirectResponse
 
 from newswire.article import Image, Status
-from newswire.auth.accounts import Caller, reader
+from newswire.auth.authentication import reader
+from newswire.auth.credentials import Caller
 from newswire.http.middleware import CONTENT_SECURITY_POLICY
 from newswire.http.problems import ProblemError, from_validation_error, unexpected
 from newswire.http.read_limits import Cost, charged

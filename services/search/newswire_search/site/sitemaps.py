@@ -16,13 +16,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from lxml import etree
 
-from newswire.auth.accounts import Caller, reader
+from newswire.auth.authentication import reader
+from newswire.auth.credentials import Caller
 from newswire.http.problems import not_found
 from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params
+from newswire.timestamps import epoch_ms_nearest
 from newswire_search.feeds.validators import LastChange, fresh_or_304
 from newswire_search.feeds.xml_writing import add, written
-from newswire_search.index.mapping import milliseconds
 from newswire_search.index.port import Day, Reading, SearchRequest, Sort
 from newswire_search.query.api import reachable
 from newswire_search.query.offload import offload
@@ -109,7 +110,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
     @routes.get("/sitemap-news.xml", summary="The articles of the last two days as a news sitemap", responses=_SITEMAP)
     async def news(request: Request, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
-        since = milliseconds(clock() - NEWS_SPAN)
+        since = epoch_ms_nearest(clock() - NEWS_SPAN)
         wanted = replace(_by_time(caller), since=since, limit=MOST_NEWS)
         async with reachable():
             found = await index.search(wanted)

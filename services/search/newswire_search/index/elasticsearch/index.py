@@ -21,11 +21,12 @@ from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoun
 from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.analysis import DEFAULT
+from newswire.timestamps import from_epoch_ms
 from newswire_search.index.elasticsearch.completions import completions, searches
 from newswire_search.index.elasticsearch.facets import aggregations, facets
 from newswire_search.index.elasticsearch.query import ORDER, Body, days_aggregation, elasticsearch_query
 from newswire_search.index.elasticsearch.related import related_query
-from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of, moment_of
+from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of
 from newswire_search.index.port import (
     Asked,
     Beginning,
@@ -398,9 +399,9 @@ class ElasticsearchIndex:
                 answer = await self._healing(partial(self._days, request, after))
                 days += [
                     Day(
-                        moment_of(found["key"]["day"]).date(),
+                        from_epoch_ms(found["key"]["day"]).date(),
                         found["doc_count"],
-                        moment_of(found["updated_at"]["value"]),
+                        from_epoch_ms(found["updated_at"]["value"]),
                     )
                     for found in answer["buckets"]
                 ]

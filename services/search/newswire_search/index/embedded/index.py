@@ -21,6 +21,7 @@ from newswire.concurrency.offload import Deadline, Offload
 from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.analysis import DEFAULT
+from newswire.timestamps import from_epoch_ms
 from newswire_search.index.embedded.completions import completions
 from newswire_search.index.embedded.facets import facets
 from newswire_search.index.embedded.query import among, both, date_range, embedded_query, excluding
@@ -34,7 +35,6 @@ from newswire_search.index.mapping import (
     WORD_FIELDS,
     WORDS_SUFFIX,
     fields_of,
-    moment_of,
 )
 from newswire_search.index.port import (
     FACETS,
@@ -366,7 +366,7 @@ class EmbeddedIndex:
         query = embedded_query(self._schema, request, self._languages)
         answer = self._index.searcher().aggregate(query, {"days": per_day})
         return [
-            Day(moment_of(found["key"]).date(), found["doc_count"], moment_of(found["updated_at"]["value"]))
+            Day(from_epoch_ms(found["key"]).date(), found["doc_count"], from_epoch_ms(found["updated_at"]["value"]))
             for found in answer["days"]["buckets"]
         ]
 

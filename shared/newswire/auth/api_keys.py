@@ -1,27 +1,43 @@
-"""What operators see of keys, and do with them: list, rotate, revoke. Secrets are never among it."""
+"""API keys: create, list, rotate and revoke them. No function but those that create a key returns a secret."""
 
-from dataclasses import dataclass
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from redis.asyncio import Redis
+from ulid import ULID
 
-from newswire.auth.accounts import (
-    CreatedKey,
+from newswire.auth.account_names import ConfusableNameError, MalformedNameError, check_account, index_account_names
+from newswire.auth.credentials import (
+    TOKEN,
     Scope,
     account_change_keys,
     account_functions,
     digest,
     key_record,
-    milliseconds,
-    new_token,
     read_scopes,
 )
-from newswire.keys import Keyspace
+from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.observability import audit
 from newswire.observability.audit import COMMAND_LINE, Act, Actor
+from newswire.text.folding import fold
+from newswire.timestamps import epoch_ms, from_epoch_ms
 
-OVERLAP = timedelta(hours=24)
-LONGEST_OVERLAP = timedelta(days=30)
+DEFAULT_OVERLAP = timedelta(hours=24)
+MAX_OVERLAP = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedKey:
+    """A new key. ``token`` is shown once and kept nowhere."""
+
+    token: str = field(repr=False)
+    id: str
+
+
+class AccountDisabledError(ValueError):
+    """The account is disabled: it gets no new keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,77 @@ class KeyRotationError(Exception):
     """A key could not be replaced; the message says why."""
 
 
+def new_token() -> str:
+    """Make a token: ``nw_<id>_<secret>``. Ids sort by the time they were made."""
+    return f"nw_{str(ULID()).lower()}_{secrets.token_hex(24)}"
+
+
+async def create_key(
+    redis: "Redis",
+    keys: Keyspace,
+    account: str,
+    scopes: Collection[Scope],
+    label: str | None = None,
+    token: str | None = None,
+    expires_at: datetime | None = None,
+    by: Actor = COMMAND_LINE,
+) -> CreatedKey:
+    """Make a key for an account, and the account where there is none of this name; the audit log names who did it.
+
+    A given token (of the same form as all) is taken as it is, and may be given again.
+
+    Raises:
+        MalformedNameError: the account name or the given token does not have the required form.
+        ConfusableNameError: the name is too similar to another account's.
+        AccountDisabledError: the account is disabled.
+    """
+    check_account(account)
+    token = token or new_token()
+    parts = TOKEN.fullmatch(token)
+    if parts is None:
+        raise MalformedNameError("a token has the form nw_<id>_<secret>")
+    now = datetime.now(UTC)
+    fields = {
+        "scopes": ",".join(sorted(scopes)),
+        "label": label or "",
+        "hash": digest(parts[2]),
+        "created": str(epoch_ms(now)),
+        "created_by": by.key_id or "",
+        **({"expires": str(epoch_ms(expires_at))} if expires_at else {}),
+    }
+    await index_account_names(redis, keys, account)
+    answer = await account_functions(redis, keys).call(
+        "create_key",
+        [
+            key_record(keys, parts[1]),
+            keys.key("keys", "all"),
+            keys.key("keys", "of", account),
+            keys.key("account", account),
+            keys.key("accounts"),
+            keys.key("account-forms"),
+        ],
+        [
+            parts[1],
+            account,
+            now.isoformat(),
+            INGEST_SCHEMA,
+            fold(account),
+            *(part for pair in fields.items() for part in pair),
+        ],
+    )
+    if answer == b"DISABLED":
+        raise AccountDisabledError(f"the account {account!r} is disabled")
+    if answer[:1] == [b"ALIKE"]:
+        raise ConfusableNameError(account, answer[1].decode())
+    if b"ACCOUNT" in answer:
+        await audit.record(redis, keys, by, Act.ACCOUNT_CREATED, "account", account)
+    if b"KEY" in answer:
+        ends = expires_at.isoformat() if expires_at else None
+        details = {"account": account, "scopes": sorted(scopes), "label": label, "expires_at": ends}
+        await audit.record(redis, keys, by, Act.KEY_CREATED, "key", parts[1], **details)
+    return CreatedKey(token, parts[1])
+
+
 async def find_key(redis: "Redis", keys: Keyspace, key_id: str) -> Key | None:
     """Return a key, or None where there is none of this id."""
     fields: dict[bytes, bytes] = await redis.hgetall(key_record(keys, key_id))
@@ -78,7 +165,7 @@ async def rotate_key(
     keys: Keyspace,
     key_id: str,
     *,
-    overlap: timedelta = OVERLAP,
+    overlap: timedelta = DEFAULT_OVERLAP,
     expires_at: datetime | None = None,
     by: Actor = COMMAND_LINE,
     now: datetime | None = None,
@@ -99,7 +186,7 @@ async def rotate_key(
     fields = {
         "hash": digest(secret),
         "created_at": now.isoformat(),
-        "created": str(milliseconds(now)),
+        "created": str(epoch_ms(now)),
         "created_by": by.key_id or "",
     }
     status, *rest = await account_functions(redis, keys).call(
@@ -113,9 +200,9 @@ async def rotate_key(
         ],
         [
             new_id,
-            milliseconds(now),
-            milliseconds(now + overlap),
-            milliseconds(expires_at) if expires_at else "same",
+            epoch_ms(now),
+            epoch_ms(now + overlap),
+            epoch_ms(expires_at) if expires_at else "same",
             *(part for pair in fields.items() for part in pair),
         ],
     )
@@ -153,8 +240,8 @@ def _key(record: dict[bytes, bytes]) -> Key:
         label=text["label"] or None,
         created_at=datetime.fromisoformat(text["created_at"]),
         created_by=text.get("created_by") or None,
-        expires_at=_moment(text.get("expires")),
-        last_used_at=_moment(text.get("last_used")),
+        expires_at=_optional_time(text.get("expires")),
+        last_used_at=_optional_time(text.get("last_used")),
         revoked_at=datetime.fromisoformat(revoked) if revoked else None,
         replaces=text.get("replaces"),
         replaced_by=text.get("replaced_by"),
@@ -162,5 +249,5 @@ def _key(record: dict[bytes, bytes]) -> Key:
     )
 
 
-def _moment(stored: str | None) -> datetime | None:
-    return datetime.fromtimestamp(int(stored) / 1000, UTC) if stored else None
+def _optional_time(stored: str | None) -> datetime | None:
+    return from_epoch_ms(int(stored)) if stored else None

@@ -1,0 +1,49 @@
+"""Names of accounts: which are valid, and which are too similar to another one."""
+
+from redis.asyncio import Redis
+
+from newswire.keys import Keyspace
+from newswire.text.folding import fold
+from newswire.validation.characters import says_something, unfit_for_label
+
+MAX_ACCOUNT_NAME_CHARS = 100
+
+
+class MalformedNameError(ValueError):
+    """An account's name or a given token is not of the form it must have."""
+
+
+class ConfusableNameError(MalformedNameError):
+    """There is an account whose name differs from this one only in case, accents, width or what cannot be seen."""
+
+    def __init__(self, name: str, taken: str) -> None:
+        super().__init__(f"the name {name!r} is too like {taken!r}, which is another account's")
+
+
+def check_account(name: str) -> str:
+    """Return an account's name if it may be one: one printable line that does not begin with '-' (which excludes in filters)."""
+    if not 1 <= len(name) <= MAX_ACCOUNT_NAME_CHARS or name != " ".join(name.split()) or name.startswith("-"):
+        raise MalformedNameError(
+            f"an account's name is one line of 1 to {MAX_ACCOUNT_NAME_CHARS} characters that does not begin with '-'"
+        )
+    if unfit := unfit_for_label(name):
+        raise MalformedNameError(f"an account's name must not hold {unfit}")
+    if not fold(name) or not says_something(name):
+        raise MalformedNameError("an account's name must hold a letter, a digit or a sign")
+    return name
+
+
+async def index_account_names(redis: "Redis", keys: Keyspace, name: str) -> None:
+    """Before an account is made: see to it that the folded names of all accounts are on record, also of older ones."""
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.exists(keys.key("account", name))
+        pipe.zcard(keys.key("accounts"))
+        pipe.hlen(keys.key("account-forms"))
+        known, accounts, forms = await pipe.execute()
+    if known or accounts == forms:
+        return
+    names = [found.decode() for found in await redis.zrange(keys.key("accounts"), 0, -1)]
+    async with redis.pipeline(transaction=False) as pipe:
+        for found in names:
+            pipe.hsetnx(keys.key("account-forms"), fold(found), found)
+        await pipe.execute()

@@ -1,0 +1,92 @@
+"""Authentication of HTTP requests: the dependencies that let a caller pass, or answer 401 or 403."""
+
+import time
+from collections.abc import Awaitable, Callable, Collection
+
+from starlette.requests import Request
+
+from newswire.auth.authentication_failures import AuthenticationFailures, credential_hash
+from newswire.auth.credential_checks import check_credential
+from newswire.auth.credentials import Caller, Scope, authenticate
+from newswire.concurrency.fair_threads import current_client
+from newswire.http.client_address import client_address, client_of
+from newswire.http.problems import forbidden, unauthorised
+from newswire.observability.audit import Actor, ActorType
+
+_CACHE_SECONDS, _MAX_CACHED_CALLERS = 5.0, 1000
+
+
+def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], Awaitable[Caller]]:
+    """Make the dependency that lets callers with one of these scopes pass: 401 without a valid key, 403 without a scope.
+
+    Where the atomic function behind the request checks by itself that the key is still valid (``rechecked``), a key that
+    was found valid is not looked up again for a few seconds.
+    """
+
+    async def caller(request: Request) -> Caller:
+        return await _admit(request, scopes, rechecked)
+
+    caller.required_scopes = scopes  # type: ignore[attr-defined]
+    return caller
+
+
+def request_actor(caller: Caller, request: Request) -> Actor:
+    """Return who acts by a request, as the audit log names them."""
+    return Actor(ActorType.KEY, caller.key_id, caller.account, request.client.host if request.client else None)
+
+
+async def reader(request: Request) -> Caller | None:
+    """Let everybody read, or only keys with ``read`` where the operator closed public reading. The dependency of readers' paths.
+
+    Return who reads where a key was sent: what it may read is narrowed by its account's entitlement. Where reading is public
+    any valid key will do, and one that is not valid is refused all the same.
+    """
+    if not request.app.state.settings.public_read:
+        return await _admit(request, (Scope.READ,), rechecked=False)
+    if "authorization" not in request.headers:
+        return None
+    return await _admit(request, tuple(Scope), rechecked=False)
+
+
+reader.public_reading = True  # type: ignore[attr-defined]
+
+
+async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -> Caller:
+    headers = request.headers.getlist("authorization")[:2]  # two are one too many already
+    if not headers:
+        raise unauthorised("no key was sent")
+    *others, caller = [await _bearer(request, header, rechecked) for header in headers]
+    if caller is None or None in others:  # two headers are refused later; neither may be unsound
+        challenge = 'Bearer realm="newswire", error="invalid_token"'
+        raise unauthorised("the key sent is not valid", challenge=challenge)
+    if not any(caller.may(scope) for scope in scopes):
+        raise forbidden(*scopes)
+    request.app.state.last_uses.note(caller.key_id)
+    current_client.set(f"account {caller.account}")
+    return caller
+
+
+async def _bearer(request: Request, header: str, rechecked: bool) -> Caller | None:
+    known: dict[bytes, tuple[Caller, float]] = request.app.state.callers
+    name = credential_hash(header)
+    caller, until = known.get(name, (None, 0.0))
+    if rechecked and caller is not None and time.monotonic() < until:
+        return caller
+    failures: AuthenticationFailures = request.app.state.authentication_failures
+    client = client_of(request.scope)
+    await check_credential(request, header)
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() == "bearer":
+        caller = await authenticate(request.app.state.redis, request.app.state.keys, token.strip())
+    else:
+        caller = None
+    if caller is None:
+        failures.failed(client, header, client_address(request.scope))
+        return None
+    failures.succeeded(header)
+    if rechecked:
+        if len(known) >= _MAX_CACHED_CALLERS:
+            known.clear()
+        left = _CACHE_SECONDS if caller.expires is None else min(_CACHE_SECONDS, caller.expires - time.time())
+        known[name] = caller, time.monotonic() + left
+    return caller

@@ -1,0 +1,136 @@
+"""API keys as credentials: whose key it is, and what the key allows.
+
+Everything a client owns belongs to an account; keys are its replaceable credentials. Only the SHA-256 of a key's secret is
+stored: 192 random bits need no slow hash.
+"""
+
+import hashlib
+import hmac
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+
+from newswire.keys import Keyspace
+from newswire.storage.redis_functions import FunctionLibrary
+
+if TYPE_CHECKING:
+    from newswire.filters import Filter
+
+TOKEN = re.compile(r"nw_([0-9a-z]{8,32})_([0-9A-Za-z]{32,128})")
+"""A token: ``nw_<id>_<secret>``."""
+
+
+class Scope(StrEnum):
+    """What a key allows. ``admin`` allows everything but to publish."""
+
+    PUBLISH = "publish"
+    SUBSCRIBE = "subscribe"
+    READ = "read"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, by the key it carried."""
+
+    account: str
+    key_id: str
+    scopes: frozenset[Scope]
+    expires: float | None = None
+    """When the key ends, in seconds since the epoch."""
+    publish_rate: float | None = None
+    """The account's own rate of publishing, in requests a second, where it has one."""
+    daily_quota: int | None = None
+    """How many new articles the account may publish in a day, where it has a quota of its own."""
+    stored_entitlement: str | None = None
+    """The JSON of the account's entitlement, where it has one."""
+
+    @property
+    def entitlement(self) -> "Filter | None":
+        """What narrows all that the account reads, is told of and replays; None where it may read all."""
+        return None if self.stored_entitlement is None else read_entitlement(self.stored_entitlement)
+
+    @property
+    def sees_scheduled(self) -> bool:
+        """Whether the key reads what its account has under embargo: not where it may only read what is out."""
+        return Scope.PUBLISH in self.scopes or Scope.ADMIN in self.scopes
+
+    def may(self, scope: Scope) -> bool:
+        """Tell whether the key allows this."""
+        return scope in self.scopes or (Scope.ADMIN in self.scopes and scope is not Scope.PUBLISH)
+
+
+async def authenticate(redis: "Redis", keys: Keyspace, token: str, *, now: float | None = None) -> Caller | None:
+    """Return whose token this is, or None if it is nobody's, or its time is over."""
+    parts = TOKEN.fullmatch(token)
+    if parts is None:
+        return None
+    known, caller = await _look_up(redis, keys, parts[1], now)
+    sound = hmac.compare_digest(known or b"-" * 64, digest(parts[2]).encode())
+    return caller if sound else None
+
+
+async def caller_of(redis: "Redis", keys: Keyspace, key_id: str) -> Caller | None:
+    """Return who calls with the key of this id, or None where it opens nothing any more: for what was signed in its name."""
+    _, caller = await _look_up(redis, keys, key_id, None)
+    return caller
+
+
+async def _look_up(
+    redis: "Redis", keys: Keyspace, key_id: str, now: float | None
+) -> tuple[bytes | None, Caller | None]:
+    """Return the hash of a key's secret, and who calls with it as long as it is valid."""
+    known, account, scopes, expires, rate, quota, entitlement = await redis.hmget(
+        key_record(keys, key_id), "hash", "account", "scopes", "expires", "publish_rate", "daily_quota", "entitlement"
+    )
+    ends = int(expires) / 1000 if expires else None
+    if not known or (ends is not None and ends <= (time.time() if now is None else now)):
+        return known, None
+    return known, Caller(
+        account.decode(),
+        key_id,
+        read_scopes(scopes),
+        ends,
+        float(rate) if rate else None,
+        int(quota) if quota else None,
+        entitlement.decode() if entitlement else None,
+    )
+
+
+def key_record(keys: Keyspace, key_id: str) -> str:
+    """Return the name of a key's record; it has a field ``hash`` as long as the key is valid."""
+    return keys.key("key", key_id)
+
+
+def account_change_keys(keys: Keyspace) -> list[str]:
+    """Return the names of the stream that tells whose account may read something else now, and of the count of its entries."""
+    return [keys.key("accounts", "changes"), keys.key("accounts", "changed")]
+
+
+def account_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
+    """Return the atomic steps of accounts and keys."""
+    return FunctionLibrary.packaged(redis, keys.namespace, "newswire.auth", "accounts")
+
+
+@lru_cache(maxsize=4096)
+def read_entitlement(stored: str) -> "Filter":
+    """Return the filter that this JSON stands for; equal ones are one object."""
+    from newswire.filters import Filter  # it brings the analysis of text, which most commands can do without
+
+    return Filter.model_validate_json(stored)
+
+
+def digest(secret: str) -> str:
+    """Return what is kept of a token's secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def read_scopes(stored: bytes) -> frozenset[Scope]:
+    """Read a record's scopes; one that a newer release added allows nothing here."""
+    known = {scope.value for scope in Scope}
+    return frozenset(Scope(scope) for scope in stored.decode().split(",") if scope in known)
