@@ -15,7 +15,7 @@ from newswire.events import FIELD
 from newswire.keys import Keyspace
 from newswire.timestamps import utc_now
 from newswire_ingest.articles.publishing import Version, fingerprint, next_version
-from newswire_ingest.articles.repository import ArticleStore, Claim
+from newswire_ingest.articles.repository import ArticleStore, WriteContext
 
 CHUNK = 500
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -38,7 +38,7 @@ def versions(articles: Iterable[Article], publisher: str) -> list[Version]:
 
 def events(made: Iterable[Version]) -> list[bytes]:
     """Return their events as they stand on the stream."""
-    return [version.event_head + version.document_json + b"}" for version in made]
+    return [version.event_prefix + version.document_json + b"}" for version in made]
 
 
 async def append(redis: "Redis", entries: list[bytes]) -> str:
@@ -62,7 +62,7 @@ async def put_on_record(
         now = utc_now()
         outcomes = await asyncio.gather(
             *(
-                store.create(version, Claim(caller, now, fingerprint(version.document)))
+                store.create(version, WriteContext(caller, now, fingerprint(version.document)))
                 for version in made[at : at + together]
             )
         )

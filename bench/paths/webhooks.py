@@ -89,7 +89,7 @@ def _signed(setting: Setting, articles: int, site: str, secrets: list[str]) -> l
     """Return finished requests, such as the worker sends."""
     now, requests = int(time.time()), []
     for version in versions(repeated(setting.articles, articles, "floor"), "bench"):
-        said = CloudEvent.model_validate_json(version.event_head + version.document_json + b"}")
+        said = CloudEvent.model_validate_json(version.event_prefix + version.document_json + b"}")
         body = render(envelope(said, with_data=False), version.document_json, "full", "matched")
         for number, secret in enumerate(secrets):
             identity = f"msg_{version.id}{number:014d}"

@@ -93,11 +93,11 @@ def set_(
         from pydantic import TypeAdapter, ValidationError
 
         from newswire.auth.accounts import entitle_account
-        from newswire.filters import Filter, SentFilter
+        from newswire.filters import Filter, FilterInput
         from newswire.http.problems import from_validation_error
 
         try:
-            sent: TypeAdapter[Filter] = TypeAdapter(SentFilter)
+            sent: TypeAdapter[Filter] = TypeAdapter(FilterInput)
             filter_ = None if entitlement == "null" else sent.validate_json(entitlement)
         except ValidationError as error:
             fail(f"--entitlement is no filter: {from_validation_error(error).detail}")

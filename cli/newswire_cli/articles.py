@@ -27,14 +27,14 @@ def retract(
         from newswire.http.problems import ProblemError
         from newswire.observability import telemetry
         from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire_ingest.app import editor_of
-        from newswire_ingest.articles.service import Change
+        from newswire_ingest.app import open_article_service
+        from newswire_ingest.articles.service import WriteCommand
         from newswire_ingest.settings import IngestSettings
 
         caller = Caller("", "", frozenset({Scope.ADMIN}))  # the command line has no key
-        editor = editor_of(store.redis, IngestSettings())
+        service = open_article_service(store.redis, IngestSettings())
         try:
-            await editor.take_down(article, reason, Change(caller, "", telemetry.traceparent(None)))
+            await service.take_down(article, reason, WriteCommand(caller, "", telemetry.traceparent(None)))
         except ProblemError as problem:
             fail(f"{article} cannot be retracted: {problem.detail}")
         await record(store.redis, store.keys, COMMAND_LINE, Act.ARTICLE_RETRACTED, "article", article, reason=reason)

@@ -95,7 +95,7 @@ def _author(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
-AuthorSent = Annotated[AuthorDraft, BeforeValidator(_author, json_schema_input_type=Name | AuthorDraft)]
+AuthorInput = Annotated[AuthorDraft, BeforeValidator(_author, json_schema_input_type=Name | AuthorDraft)]
 
 
 def _describe_author(schema: dict[str, Any]) -> None:
@@ -113,7 +113,7 @@ class ArticleDraft(BaseModel):
     title: Headline
     body: Text
     summary: LongNote | None = None
-    authors: Annotated[list[AuthorSent], Field(max_length=50)] = []
+    authors: Annotated[list[AuthorInput], Field(max_length=50)] = []
     category: Label | None = None
     topics: Annotated[list[Label], Field(max_length=50)] = []
     language: LanguageTag | None = None
@@ -233,7 +233,7 @@ class Tombstone(BaseModel):
         return [author.name for author in self.authors]
 
 
-class Retraction(BaseModel):
+class RetractionRequest(BaseModel):
     """The optional body of a retraction."""
 
     model_config = ConfigDict(extra="forbid")

@@ -275,7 +275,7 @@ def check_filter_size(filter_: Filter) -> Filter:
     return filter_
 
 
-SentFilter = Annotated[Filter, AfterValidator(check_filter_size)]
+FilterInput = Annotated[Filter, AfterValidator(check_filter_size)]
 """A filter as clients send it: of bounded size."""
 
 

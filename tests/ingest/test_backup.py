@@ -11,7 +11,7 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
-from newswire.storage.article_records import read_head, read_version
+from newswire.storage.article_records import read_article_state, read_version
 from newswire.storage.backup_file import Record
 from newswire_ingest.app import assemble
 from newswire_ingest.articles.repository import ArticleStore
@@ -87,7 +87,7 @@ async def test_restored_articles_are_as_they_were(
     async def state(keys: Keyspace) -> list[Any]:
         ids = [article["id"] for article in (*articles, gone)]
         return [
-            [await read_head(ingest.redis, keys, article) for article in ids],
+            [await read_article_state(ingest.redis, keys, article) for article in ids],
             [await read_version(ingest.redis, keys, article, 1) for article in ids],
             [
                 await ingest.redis.zrange(keys.key(name), 0, -1, withscores=True)

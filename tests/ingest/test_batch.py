@@ -16,9 +16,9 @@ from newswire.http.application import create_app
 from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
 from newswire_ingest.app import assemble
-from newswire_ingest.articles import batch, spool
+from newswire_ingest.articles import batch, disk_buffer
+from newswire_ingest.articles.disk_buffer import DiskBuffer
 from newswire_ingest.articles.ndjson import lines
-from newswire_ingest.articles.spool import Spool
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest
 from tests.ingest.test_outage import server
@@ -246,9 +246,9 @@ async def test_lines_are_the_same_however_the_stream_is_cut(size: int) -> None:
 
 
 async def test_a_spool_gives_what_it_took_and_makes_the_writer_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "IN_MEMORY", 1000)
+    monkeypatch.setattr(disk_buffer, "MAX_MEMORY_BYTES", 1000)
     taken, data = bytearray(), os.urandom(200_000)
-    answers = Spool(most=100_000)
+    answers = DiskBuffer(max_unread_bytes=100_000)
 
     async def write() -> None:
         for at in range(0, len(data), 997):
@@ -347,7 +347,7 @@ async def test_a_dry_run_is_asked_for_plainly(ingest: Ingest, publisher: dict[st
 
 async def test_answers_that_are_complete_are_written_together_and_wait_for_none_that_is_not() -> None:
     written: list[bytes] = []
-    answers = Spool()
+    answers = DiskBuffer()
     write = answers.write
 
     async def note(data: bytes) -> None:

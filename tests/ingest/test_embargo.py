@@ -12,10 +12,10 @@ from newswire.article import Status
 from newswire.auth.accounts import disable_account, enable_account
 from newswire.auth.credentials import Scope
 from newswire.events import ArticlePublished, decode
-from newswire.storage.article_records import article_ids, read_head, read_version
+from newswire.storage.article_records import article_ids, read_article_state, read_version
 from newswire.timestamps import rfc3339
 from newswire_ingest.articles.repository import ArticleStore
-from newswire_ingest.articles.scheduler import LONGEST_SLEEP, keep_publishing, publish_due
+from newswire_ingest.articles.scheduler import MAX_SLEEP_SECONDS, keep_publishing, publish_due
 from tests.ingest.conftest import ARTICLE, Ingest
 
 TOMORROW = datetime.now(UTC).replace(microsecond=0) + timedelta(days=1)
@@ -71,7 +71,7 @@ async def test_until_it_is_due_nothing_of_it_is_anywhere_but_at_its_publishers(
     await publish_due(store, at(TOMORROW - timedelta(milliseconds=1)))
     assert await ingest.events() == []
     assert await read_version(ingest.redis, ingest.keys, article["id"], 1) is None
-    head = await read_head(ingest.redis, ingest.keys, article["id"])
+    head = await read_article_state(ingest.redis, ingest.keys, article["id"])
     assert head is not None
     assert head.status is Status.SCHEDULED
 
@@ -80,7 +80,7 @@ async def test_when_it_is_due_it_is_version_1_with_the_time_of_the_embargo(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     scheduled = (await schedule(ingest, publisher, silent=True, external_id="gz-1")).json()
-    assert await publish_due(store, at(AFTER)) == LONGEST_SLEEP
+    assert await publish_due(store, at(AFTER)) == MAX_SLEEP_SECONDS
     [(entry, fields)] = await ingest.redis.xrange(ingest.keys.stream)
     event, payload = decode(fields)
     assert isinstance(payload, ArticlePublished)
@@ -271,7 +271,7 @@ async def test_a_clock_that_is_set_back_and_forth_publishes_nothing_early_or_twi
 ) -> None:
     await schedule(ingest, publisher)
     for moment in (TOMORROW - timedelta(days=400), TOMORROW - timedelta(seconds=1)):
-        assert await publish_due(store, at(moment)) <= LONGEST_SLEEP
+        assert await publish_due(store, at(moment)) <= MAX_SLEEP_SECONDS
         assert await ingest.events() == []
     assert await publish_due(store, at(TOMORROW - timedelta(milliseconds=20))) == pytest.approx(0.02, abs=0.001)
     for moment in (AFTER, TOMORROW - timedelta(hours=1), AFTER):
@@ -375,7 +375,7 @@ async def test_what_is_held_is_published_by_its_publisher_or_cancelled(
     location = await held(ingest, publisher, store)
     out = await ingest.http.patch(location, json={"embargo_until": None}, headers=publisher)
     assert (out.status_code, out.json()["status"], out.json().get("held")) == (200, "published", None)
-    head = await read_head(ingest.redis, ingest.keys, out.json()["id"])
+    head = await read_article_state(ingest.redis, ingest.keys, out.json()["id"])
     assert head is not None
     assert head.held is None
     other = await held(ingest, publisher, store)

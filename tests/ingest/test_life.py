@@ -18,7 +18,7 @@ from newswire.auth.credentials import Scope
 from newswire.events import PUBLISHED
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
-from newswire.storage.article_records import article_ids, read_head, read_version
+from newswire.storage.article_records import article_ids, read_article_state, read_version
 from newswire.timestamps import rfc3339
 from newswire_ingest.app import assemble
 from newswire_ingest.articles.repository import ArticleStore
@@ -161,7 +161,7 @@ class Life(RuleBasedStateMachine):
         known = [article_id async for article_id in article_ids(self.redis, self.keys)]
         assert set(told) <= set(known)
         for article_id in known:
-            head = await read_head(self.redis, self.keys, article_id)
+            head = await read_article_state(self.redis, self.keys, article_id)
             assert head is not None
             mine = told.get(article_id, [])
             published = [version for version, kind in mine if kind == PUBLISHED]

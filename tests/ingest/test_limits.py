@@ -12,9 +12,9 @@ from newswire.http.problems import ProblemError
 from newswire.http.rate_limits import RatePolicy
 from newswire.keys import Keyspace
 from newswire.storage.memory_guard import MemoryGuard
-from newswire_ingest.articles.pipelined_calls import Together
+from newswire_ingest.articles.command_batcher import CommandBatcher
 from newswire_ingest.articles.repository import publishing_functions
-from newswire_ingest.limits.limits import Limits, seconds_left
+from newswire_ingest.limits.limits import Limits, seconds_until_midnight
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest
 
@@ -29,7 +29,7 @@ def settings(settings: IngestSettings, request: pytest.FixtureRequest) -> Ingest
 @pytest.fixture
 def limits(redis: Redis, namespace: str) -> Limits:
     keys = Keyspace(namespace)
-    return Limits(Together(publishing_functions(redis, keys)), keys, MemoryGuard(redis, 0.85), 2, 0)
+    return Limits(CommandBatcher(publishing_functions(redis, keys)), keys, MemoryGuard(redis, 0.85), 2, 0)
 
 
 def caller(key_id: str = "a") -> Caller:
@@ -71,9 +71,9 @@ def test_a_rate_is_a_policy(rate: float, quota: int, window: int) -> None:
 
 
 def test_the_day_ends_at_midnight_utc() -> None:
-    assert seconds_left(NOON) == 43_200
-    assert seconds_left(datetime(2026, 3, 1, 23, 59, 59, 1000, tzinfo=UTC)) == 1
-    assert seconds_left(datetime(2026, 3, 2, tzinfo=UTC)) == 86_400
+    assert seconds_until_midnight(NOON) == 43_200
+    assert seconds_until_midnight(datetime(2026, 3, 1, 23, 59, 59, 1000, tzinfo=UTC)) == 1
+    assert seconds_until_midnight(datetime(2026, 3, 2, tzinfo=UTC)) == 86_400
 
 
 @pytest.mark.parametrize("settings", [{"publish_rate": 0.2}], indirect=True)

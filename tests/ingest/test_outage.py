@@ -14,12 +14,12 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.application import create_app
 from newswire.keys import Keyspace
-from newswire.storage.article_records import Head
+from newswire.storage.article_records import ArticleState
 from newswire.storage.redis_client import open_redis
 from newswire.timestamps import utc_now
 from newswire_ingest.app import assemble
 from newswire_ingest.articles.publishing import Version, next_version
-from newswire_ingest.articles.repository import ArticleStore, Claim, Repeatable
+from newswire_ingest.articles.repository import ArticleStore, IdempotencyScope, WriteContext
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest
 from tests.servers.valkey import free_port
@@ -91,8 +91,8 @@ async def test_a_call_sent_again_by_the_client_library_is_no_repeat(ingest: Inge
         now=now,
         traceparent="",
     )
-    repeatable = Repeatable(caller.account, "POST", "/v1/articles", "once")
-    outcomes = [await store.create(version, Claim(caller, now, "fingerprint", repeatable)) for _ in range(3)]
+    idempotency = IdempotencyScope(caller.account, "POST", "/v1/articles", "once")
+    outcomes = [await store.create(version, WriteContext(caller, now, "fingerprint", idempotency)) for _ in range(3)]
     assert {outcome.verdict for outcome in outcomes} == {"OK"}
     assert len(set(outcomes)) == 1
     assert await ingest.redis.xlen(ingest.keys.stream) == 1
@@ -112,19 +112,21 @@ async def test_a_change_sent_again_by_the_client_library_is_made_once(ingest: In
         draft = ArticleDraft.model_validate({**ARTICLE, "title": title, "embargo_until": due})
         return next_version(draft, **made, now=utc_now(), traceparent="", number=number)
 
-    async def head() -> Head:
+    async def head() -> ArticleState:
         found = await store.find(made["id_"])
         assert found is not None
         return found[0]
 
     tomorrow = utc_now() + timedelta(days=1)
-    claim = Claim(caller, utc_now(), "fingerprint", Repeatable(caller.account, "PUT", "/v1/articles", "once"))
+    claim = WriteContext(
+        caller, utc_now(), "fingerprint", IdempotencyScope(caller.account, "PUT", "/v1/articles", "once")
+    )
     later = version("Later", 1, tomorrow)
     assert [(await store.create(later, claim)).verdict for _ in range(3)] == ["OK"] * 3
     await store.publish_due(tomorrow, 10)
     assert (await store.create(later, claim)).verdict == "OK"
     before, second = await head(), version("Two", 2)
-    again = replace(claim, repeatable=None)
+    again = replace(claim, idempotency=None)
     assert [(await store.change(second, again, before)).verdict for _ in range(3)] == ["OK"] * 3
     third = version("Three", 3)
     assert (await store.change(third, again, await head())).verdict == "OK"

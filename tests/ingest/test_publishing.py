@@ -6,7 +6,7 @@ import pytest
 
 from newswire.auth.credentials import Scope
 from newswire.events import PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, decode
-from newswire.storage.article_records import read_head, read_version
+from newswire.storage.article_records import read_article_state, read_version
 from tests.ingest.conftest import ARTICLE, Ingest
 
 
@@ -53,7 +53,7 @@ async def test_publishing_answers_201_with_the_article_and_puts_one_event_on_the
     record = await ingest.redis.hgetall(ingest.keys.version(article["id"], 1))
     assert record[b"entry"] == entry
     assert record[b"key"].decode() in publisher["Authorization"]
-    head = await read_head(ingest.redis, ingest.keys, article["id"])
+    head = await read_article_state(ingest.redis, ingest.keys, article["id"])
     assert head is not None
     assert (head.version, head.publisher, head.external_id) == (1, "Harbour Gazette", "gz-1")
     assert await ingest.redis.zrange(ingest.keys.articles, 0, -1) == [article["id"].encode()]

@@ -6,8 +6,8 @@ from newswire.auth.accounts import entitle_account
 from newswire.auth.credentials import Caller, Scope
 from newswire.filters import Filter
 from newswire.observability.telemetry import traceparent
-from newswire_ingest.app import editor_of
-from newswire_ingest.articles.service import Change
+from newswire_ingest.app import open_article_service
+from newswire_ingest.articles.service import WriteCommand
 from tests.ingest.conftest import ARTICLE, Ingest
 
 
@@ -62,8 +62,8 @@ async def test_an_operator_keeps_down_what_its_publisher_retracted(ingest: Inges
 
 async def test_the_command_line_takes_down_without_a_key(ingest: Ingest, publisher: dict[str, str]) -> None:
     made = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
-    editor = editor_of(ingest.redis, ingest.settings)
+    service = open_article_service(ingest.redis, ingest.settings)
     caller = Caller("", "", frozenset({Scope.ADMIN}))
-    await editor.take_down(made.json()["id"], "a court order", Change(caller, "", traceparent(None)))
+    await service.take_down(made.json()["id"], "a court order", WriteCommand(caller, "", traceparent(None)))
     seen = (await ingest.http.get(made.headers["location"], headers=publisher)).json()
     assert (seen["status"], seen["retracted_by"]) == ("retracted", "operator")

@@ -9,7 +9,7 @@ import pytest
 
 from newswire.auth.credentials import Scope
 from newswire.events import PUBLISHED, RETRACTED
-from newswire.storage.article_records import read_head
+from newswire.storage.article_records import read_article_state
 from tests.ingest.conftest import ARTICLE, Ingest
 
 MERGE = "application/merge-patch+json"
@@ -265,7 +265,7 @@ async def test_an_older_source_version_is_409_and_names_both(ingest: Ingest, pub
     assert (kept.json()["version"], kept.json()["source_version"]) == (2, 7)
     newer = await ingest.http.patch(location, json={"title": "Three", "source_version": 9}, headers=publisher)
     assert newer.json()["source_version"] == 9
-    head = await read_head(ingest.redis, ingest.keys, newer.json()["id"])
+    head = await read_article_state(ingest.redis, ingest.keys, newer.json()["id"])
     assert head is not None
     assert head.source_version == 9
     await ingest.http.delete(location, headers=publisher)

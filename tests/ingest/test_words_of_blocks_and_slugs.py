@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from newswire_ingest.articles.publishing import LONGEST_SLUG, slug
+from newswire_ingest.articles.publishing import MAX_SLUG_CHARS, slug
 from newswire_ingest.content.sanitise import plain_text, sanitise, word_count
 
 
@@ -57,7 +57,7 @@ def test_slugs_keep_the_marks_of_letters(title: str, expected: str) -> None:
 
 
 def test_a_slug_is_not_cut_within_a_letter_and_its_marks() -> None:
-    for length in range(LONGEST_SLUG - 3, LONGEST_SLUG + 3):
+    for length in range(MAX_SLUG_CHARS - 3, MAX_SLUG_CHARS + 3):
         cut = unquote(slug("a" * length + "नी" * 4))
-        assert len(cut) <= LONGEST_SLUG
+        assert len(cut) <= MAX_SLUG_CHARS
         assert not cut.endswith("न")

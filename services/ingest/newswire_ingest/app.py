@@ -27,7 +27,7 @@ from newswire_ingest.accounts.keys_api import key_routes
 from newswire_ingest.articles import admin_api, batch_api, lists_api, scheduler
 from newswire_ingest.articles import api as articles_api
 from newswire_ingest.articles.repository import ArticleStore
-from newswire_ingest.articles.service import Editor
+from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.content import language
 from newswire_ingest.labels.api import taxonomy_routes
 from newswire_ingest.labels.repository import Taxonomy
@@ -36,7 +36,7 @@ from newswire_ingest.outcomes.api import outcome_routes
 from newswire_ingest.outcomes.repository import Outcomes
 from newswire_ingest.settings import IngestSettings
 
-FULLEST = 0.85
+MAX_MEMORY_SHARE = 0.85
 """The part of Redis' memory that publishing may fill; the rest is left to deliveries."""
 
 
@@ -44,10 +44,10 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     """Make the service over an open client."""
     keys = Keyspace(settings.namespace)
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
-    room = MemoryGuard(redis, FULLEST)
-    limits = Limits(store.together, keys, room, settings.publish_rate, settings.daily_quota)
+    memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
+    limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
     taxonomy = Taxonomy(redis, keys, store.functions)
-    editor = Editor(store, taxonomy, limits, settings.site, utc_now)
+    articles = ArticleService(store, taxonomy, limits, settings.site, utc_now)
     outcomes = Outcomes(redis, keys)
     broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
     outcomes.subscribe(broker)
@@ -63,37 +63,37 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     return Service(
         name="ingest",
         routers=[
-            articles_api.router(editor, settings),
-            batch_api.router(editor, limits),
-            lists_api.router(store, editor),
+            articles_api.router(articles, settings),
+            batch_api.router(articles, limits),
+            lists_api.router(store, articles),
             outcome_routes(outcomes, redis, keys),
             key_routes(redis, keys),
             account_routes(redis, keys),
             taxonomy_routes(taxonomy),
             audit_api.router(redis, keys),
-            admin_api.router(editor, store, redis, keys),
+            admin_api.router(articles, store, redis, keys),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
             "audit log": partial(audit.keep_trimming, redis, keys, settings.audit_retention),
             "scheduler": partial(scheduler.keep_publishing, store, store.time),
             "erasure on disk": partial(keep_rewriting, redis, redis, keys, settings.aof_rewrite_after, store="records"),
-            "memory": room.run,
+            "memory": memory_guard.run,
             "outcomes": broker.consume,
         },
-        checks={"redis": redis_keeps, "memory": room.check, "outcomes": broker.check},
+        checks={"redis": redis_keeps, "memory": memory_guard.check, "outcomes": broker.check},
         brokers=[broker],
         state={"limits": limits},
     )
 
 
-def editor_of(redis: "Redis", settings: IngestSettings) -> Editor:
+def open_article_service(redis: "Redis", settings: IngestSettings) -> ArticleService:
     """Make what changes articles over an open client, for commands."""
     keys = Keyspace(settings.namespace)
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
-    room = MemoryGuard(redis, FULLEST)
-    limits = Limits(store.together, keys, room, settings.publish_rate, settings.daily_quota)
-    return Editor(store, Taxonomy(redis, keys, store.functions), limits, settings.site, utc_now)
+    memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
+    limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
+    return ArticleService(store, Taxonomy(redis, keys, store.functions), limits, settings.site, utc_now)
 
 
 @asynccontextmanager

@@ -47,7 +47,7 @@ def unpacked_size(stored: bytes) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ArticleState:
     """Where an article stands now."""
 
     id: str
@@ -69,17 +69,17 @@ class Head:
     """Why a scheduled article is not published when it is due: ``account_disabled``."""
 
     @property
-    def state(self) -> str:
+    def revision_tag(self) -> str:
         """Which state of the article this is: ``version-revision``. It never comes again."""
         return f"{self.version}-{self.revision}"
 
 
-def parse_head(fields: dict[bytes, bytes]) -> Head | None:
+def parse_article_state(fields: dict[bytes, bytes]) -> ArticleState | None:
     """Read a head from the hash that holds it; an empty hash is no head."""
     if not fields:
         return None
     tombstone = fields.get(b"tombstone")
-    return Head(
+    return ArticleState(
         id=fields[b"id"].decode(),
         status=Status(fields[b"status"].decode()),
         version=int(fields[b"version"]),
@@ -97,12 +97,12 @@ def parse_head(fields: dict[bytes, bytes]) -> Head | None:
     )
 
 
-async def read_head(redis: "Redis", keys: Keyspace, article_id: str) -> Head | None:
+async def read_article_state(redis: "Redis", keys: Keyspace, article_id: str) -> ArticleState | None:
     """Return an article's head, or None where there is no such article, or this is no article's id."""
     if not article_id.isalnum():  # a sign in it could lead to a record of another kind
         return None
     fields: dict[Any, Any] = await redis.hgetall(keys.article(article_id))
-    return parse_head(fields)
+    return parse_article_state(fields)
 
 
 async def version_document(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> bytes | None:
@@ -117,14 +117,14 @@ async def read_version(redis: "Redis", keys: Keyspace, article_id: str, version:
     return ArticlePublished.model_validate_json(document) if document else None
 
 
-async def read_heads(redis: "Redis", keys: Keyspace, ids: Sequence[str]) -> dict[str, Head]:
+async def read_article_states(redis: "Redis", keys: Keyspace, ids: Sequence[str]) -> dict[str, ArticleState]:
     """Return the heads of those articles that are on record, by id, in one round trip."""
     async with redis.pipeline(transaction=False) as pipe:
         for article_id in ids:
             pipe.hgetall(keys.article(article_id))
         found = await pipe.execute()
-    heads = (parse_head(fields) for fields in found)
-    return {head.id: head for head in heads if head is not None}
+    states = (parse_article_state(fields) for fields in found)
+    return {state.id: state for state in states if state is not None}
 
 
 async def version_documents(

@@ -21,7 +21,7 @@ from newswire.auth.accounts import (
     list_accounts,
 )
 from newswire.auth.authentication import request_actor
-from newswire.filters import Filter, SentFilter
+from newswire.filters import Filter, FilterInput
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
@@ -43,7 +43,7 @@ Rate = Annotated[Number, Field(gt=0, le=1_000_000, allow_inf_nan=False)]
 Quota = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
 
 
-class AccountChange(BaseModel):
+class AccountPatch(BaseModel):
     """What may be changed of an account: members that are absent stay as they are, null takes a limit or an entitlement away."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
@@ -52,7 +52,7 @@ class AccountChange(BaseModel):
     """Publishing requests a second and key, in place of the setting."""
     daily_quota: Quota | None = None
     """New articles a day (UTC), in place of the setting."""
-    entitlement: SentFilter | None = None
+    entitlement: FilterInput | None = None
     """Narrows all that the account reads, is told of and replays: a filter as subscriptions have it."""
     disabled: Flag = False
 
@@ -71,7 +71,7 @@ class AccountDraft(BaseModel):
     name: AccountName
     publish_rate: Rate | None = None
     daily_quota: Quota | None = None
-    entitlement: SentFilter | None = None
+    entitlement: FilterInput | None = None
 
 
 class AccountView(BaseModel):
@@ -141,7 +141,7 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def change_account(
         request: Request,
         caller: Admin,
-        sent: Annotated[ParsedBody[AccountChange], Depends(json_body(AccountChange))],
+        sent: Annotated[ParsedBody[AccountPatch], Depends(json_body(AccountPatch))],
         name: str,
     ) -> Response:
         await _account(name)

@@ -65,7 +65,7 @@ class KeyDraft(BaseModel):
     expires_at: Expiry | None = None
 
 
-class Rotation(BaseModel):
+class KeyRotationRequest(BaseModel):
     """How a key is replaced. Without a time to expire, the new key lives as long as the old one was given."""
 
     model_config = ConfigDict(extra="forbid")
@@ -169,7 +169,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     async def replace_key(
         request: Request,
         caller: Admin,
-        sent: Annotated[ParsedBody[Rotation], Depends(json_body(Rotation, optional=True))],
+        sent: Annotated[ParsedBody[KeyRotationRequest], Depends(json_body(KeyRotationRequest, optional=True))],
         key_id: str,
     ) -> Response:
         wanted = sent.model

@@ -20,10 +20,10 @@ from newswire_ingest.accounts.keys_api import Admin
 from newswire_ingest.articles.publishing import fingerprint, is_article_id
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.schemas import Cancelled
-from newswire_ingest.articles.service import Change, Editor
+from newswire_ingest.articles.service import ArticleService, WriteCommand
 
 
-class TakeDown(BaseModel):
+class TakedownRequest(BaseModel):
     """Why an operator takes an article down: it stands in the tombstone, which readers and subscribers see."""
 
     model_config = ConfigDict(extra="forbid")
@@ -31,7 +31,7 @@ class TakeDown(BaseModel):
     reason: Annotated[Line, StringConstraints(min_length=1, max_length=1000)] = Field()
 
 
-def router(editor: Editor, store: ArticleStore, redis: "Redis", keys: Keyspace) -> APIRouter:
+def router(articles: ArticleService, store: ArticleStore, redis: "Redis", keys: Keyspace) -> APIRouter:
     """Return the paths under ``/v1/admin/articles``."""
     routes = APIRouter(prefix="/v1/admin/articles", tags=["operators"])
 
@@ -44,11 +44,13 @@ def router(editor: Editor, store: ArticleStore, redis: "Redis", keys: Keyspace) 
     async def take_down(
         request: Request,
         caller: Admin,
-        sent: Annotated[ParsedBody[TakeDown], Depends(json_body(TakeDown))],
+        sent: Annotated[ParsedBody[TakedownRequest], Depends(json_body(TakedownRequest))],
         article_id: str,
     ) -> Response:
         trace = telemetry.traceparent(request.headers.get("traceparent"))
-        done = await editor.take_down(article_id, sent.model.reason, Change(caller, fingerprint(sent.raw), trace))
+        done = await articles.take_down(
+            article_id, sent.model.reason, WriteCommand(caller, fingerprint(sent.raw), trace)
+        )
         by, reason = request_actor(caller, request), sent.model.reason
         await record(redis, keys, by, Act.ARTICLE_RETRACTED, "article", article_id, reason=reason)
         return json_answer(done.view)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
-from newswire.article import ArticleDraft, Retraction, Tombstone
+from newswire.article import ArticleDraft, RetractionRequest, Tombstone
 from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.merge_patch import MEDIA_TYPE
@@ -21,9 +21,9 @@ from newswire.validation.fields import ExternalId
 from newswire_ingest.articles.negotiation import JSON_LD, NINJS, OFFERED, accepted
 from newswire_ingest.articles.patch import ArticlePatch
 from newswire_ingest.articles.publishing import fingerprint
-from newswire_ingest.articles.repository import Repeatable
+from newswire_ingest.articles.repository import IdempotencyScope
 from newswire_ingest.articles.schemas import Cancelled, PublisherArticle
-from newswire_ingest.articles.service import PATH, Change, Done, Editor, Find, view
+from newswire_ingest.articles.service import PATH, ArticleService, Find, WriteCommand, WriteResult, view
 from newswire_ingest.limits.limits import publishing
 from newswire_ingest.settings import IngestSettings
 
@@ -58,7 +58,7 @@ Publisher = Annotated[Caller, Depends(publishing)]
 Owner = Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))]
 Draft = Annotated[ParsedBody[ArticleDraft], Depends(json_body(ArticleDraft))]
 Patch = Annotated[ParsedBody[BaseModel], Depends(json_body(ArticlePatch, media_types=(MEDIA_TYPE, JSON)))]
-Reason = Annotated[ParsedBody[Retraction], Depends(json_body(Retraction, optional=True))]
+Reason = Annotated[ParsedBody[RetractionRequest], Depends(json_body(RetractionRequest, optional=True))]
 Form = Annotated[str, Depends(accepted)]
 NoBody = Annotated[None, Depends(single_headers)]
 NoParameters = Annotated[None, Depends(no_parameters)]
@@ -70,7 +70,7 @@ class _Identity(BaseModel):
     external_id: ExternalId
 
 
-def router(editor: Editor, settings: IngestSettings) -> APIRouter:
+def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
     """Make the routes over an editor."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
     of = partial(Preconditions.of, must_match=settings.require_if_match)
@@ -88,10 +88,10 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
         openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
     )
     async def publish(request: Request, caller: Publisher, sent: Draft) -> Response:
-        done = await editor.create(sent.model, _change(request, caller, sent.raw, Preconditions()))
-        if not done.created:
+        result = await articles.create(sent.model, _change(request, caller, sent.raw, Preconditions()))
+        if not result.created:
             telemetry.repeated.inc()
-        return _answer(done, location=True)
+        return _answer(result, location=True)
 
     @routes.put(
         "/by-external-id/{external_id:path}",
@@ -104,13 +104,13 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
     async def put_external(request: Request, caller: Publisher, sent: Draft, external_id: TheirId) -> Response:
         named = _same_external_id(external_id, sent.model)
         raw = {**sent.raw, "external_id": named}
-        return _answer(await editor.put_external(named, sent.model, _change(request, caller, raw, of(request))))
+        return _answer(await articles.put_external(named, sent.model, _change(request, caller, raw, of(request))))
 
     def by_external_id(external_id: TheirId) -> Find:
-        return partial(editor.find_external, external_id)
+        return partial(articles.find_external, external_id)
 
     def by_id(article_id: ArticleId) -> Find:
-        return partial(editor.find, article_id)
+        return partial(articles.find, article_id)
 
     for path, found in (("/by-external-id/{external_id:path}", by_external_id), ("/{article_id}", by_id)):
         article = Annotated[Find, Depends(found)]
@@ -132,8 +132,8 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             found = await find(caller)
             if form != JSON:  # an ETag names one representation, and it is this one that changes are conditional on
                 return Response(orjson.dumps(OFFERED[form](view(found))), 200, {**_HEADERS, "Vary": "Accept"}, form)
-            headers = {**_HEADERS, "Vary": "Accept", "ETag": etag(found.head.state)}
-            if conditions.known(found.head.state):
+            headers = {**_HEADERS, "Vary": "Accept", "ETag": etag(found.state.revision_tag)}
+            if conditions.known(found.state.revision_tag):
                 return Response(status_code=304, headers=headers)
             return Response(orjson.dumps(view(found)), 200, headers, JSON)
 
@@ -145,7 +145,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
             openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
         )
         async def patch(request: Request, caller: Publisher, sent: Patch, find: article) -> Response:
-            return _answer(await editor.patch(find, sent.raw, _change(request, caller, sent.raw, of(request))))
+            return _answer(await articles.patch(find, sent.raw, _change(request, caller, sent.raw, of(request))))
 
         @routes.delete(
             path,
@@ -156,7 +156,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
         )
         async def withdraw(request: Request, caller: Publisher, sent: Reason, find: article) -> Response:
             change = _change(request, caller, sent.raw, of(request))
-            return _answer(await editor.withdraw(find, sent.model.reason, change))
+            return _answer(await articles.withdraw(find, sent.model.reason, change))
 
     @routes.put(
         "/{article_id}",
@@ -166,7 +166,7 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
         openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
     )
     async def put(request: Request, caller: Publisher, sent: Draft, article_id: ArticleId) -> Response:
-        return _answer(await editor.put(article_id, sent.model, _change(request, caller, sent.raw, of(request))))
+        return _answer(await articles.put(article_id, sent.model, _change(request, caller, sent.raw, of(request))))
 
     return routes
 
@@ -174,24 +174,24 @@ def router(editor: Editor, settings: IngestSettings) -> APIRouter:
 _HEADERS = {"Cache-Control": "private, no-store"}
 
 
-def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: Preconditions) -> Change:
+def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: Preconditions) -> WriteCommand:
     key = idempotency_key(request)
-    return Change(
+    return WriteCommand(
         caller,
         fingerprint(raw),
         telemetry.traceparent(request.headers.get("traceparent")),
-        Repeatable(caller.account, request.method, request.url.path, key) if key else None,
+        IdempotencyScope(caller.account, request.method, request.url.path, key) if key else None,
         conditions,
     )
 
 
-def _answer(done: Done, *, location: bool = False) -> Response:
+def _answer(result: WriteResult, *, location: bool = False) -> Response:
     headers = dict(_HEADERS)
-    if done.state:
-        headers["ETag"] = etag(done.state)
-    if done.created or location:
-        headers["Location"] = f"{PATH}/{done.article_id}"
-    return Response(orjson.dumps(done.view), 201 if done.created else 200, headers, JSON)
+    if result.revision_tag:
+        headers["ETag"] = etag(result.revision_tag)
+    if result.created or location:
+        headers["Location"] = f"{PATH}/{result.article_id}"
+    return Response(orjson.dumps(result.view), 201 if result.created else 200, headers, JSON)
 
 
 def _same_external_id(named: str, draft: ArticleDraft) -> str:

@@ -13,23 +13,23 @@ from newswire.article import ArticleDraft
 from newswire.http.problems import REDIS_AWAY, ProblemError, redis_away, too_large, unexpected
 from newswire.http.request_parsing import MAX_BODY_BYTES, ParsedBody, parse_json, validate_body
 from newswire.timestamps import utc_now
+from newswire_ingest.articles.disk_buffer import DiskBuffer
 from newswire_ingest.articles.dry_run import DryRun
 from newswire_ingest.articles.ndjson import Line, lines
 from newswire_ingest.articles.publishing import fingerprint
-from newswire_ingest.articles.repository import Repeatable
-from newswire_ingest.articles.service import PATH, Change, Done, Editor, Effect
-from newswire_ingest.articles.spool import Spool
+from newswire_ingest.articles.repository import IdempotencyScope
+from newswire_ingest.articles.service import PATH, ArticleService, Effect, WriteCommand, WriteResult
 from newswire_ingest.limits.limits import Limits
 
-IN_FLIGHT = 256
+MAX_LINES_IN_FLIGHT = 256
 LINES_PER_TURN = 16
 """Lines of a dry run after which other requests have their turn: 256 that are begun at once hold up the event loop for 50 ms.
 Lines that are published wait for the store, and the more of them wait together, the fewer writes it has to sync."""
-LARGE = 64 * 1024
+LARGE_LINE_BYTES = 64 * 1024
 """Bytes: while a line of more is being published, none after it is read, so that the lines in flight stay small together."""
 
 
-class LineAnswer(BaseModel):
+class BatchLineResult(BaseModel):
     """What became of one line. ``error`` is the problem document that the request would have been answered with by itself."""
 
     line: int
@@ -50,9 +50,9 @@ class LineAnswer(BaseModel):
 class Batch:
     """How all lines of one request are to be published."""
 
-    editor: Editor
+    articles: ArticleService
     limits: Limits
-    change: Change
+    command: WriteCommand
     """Who sends them; each line has a fingerprint of its own."""
     key: str | None
     """The ``Idempotency-Key`` of the request: lines without an external id are known by it and their number."""
@@ -60,9 +60,9 @@ class Batch:
     dry_run: DryRun | None = None
     """Where nothing is to be written: what it would come to."""
 
-    async def publish(self, chunks: AsyncIterable[bytes], answers: Spool) -> None:
+    async def publish(self, chunks: AsyncIterable[bytes], answers: DiskBuffer) -> None:
         """Publish every line, and answer each in the order of the lines. One line's fault is no other's."""
-        in_flight: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(IN_FLIGHT)
+        in_flight: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(MAX_LINES_IN_FLIGHT)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_collect(in_flight, answers))
             latest: dict[str, asyncio.Task[bytes]] = {}
@@ -74,7 +74,7 @@ class Batch:
                     latest[external_id] = task
                     task.add_done_callback(partial(_forget, latest, external_id))
                 await in_flight.put(task)
-                if line.text is not None and len(line.text) > LARGE:
+                if line.text is not None and len(line.text) > LARGE_LINE_BYTES:
                     await asyncio.wait([task])
                 elif self.dry_run and line.number % LINES_PER_TURN == 0:
                     await asyncio.sleep(0)
@@ -109,26 +109,26 @@ class Batch:
         return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
     async def _publish(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
-        await self.limits.admit(self.change.caller, utc_now())
-        change = self._change(number, sent)
+        await self.limits.admit(self.command.caller, utc_now())
+        command = self._change(number, sent)
         if sent.model.external_id is not None:
-            done = await self.editor.put_external(sent.model.external_id, sent.model, change, imported=True)
+            done = await self.articles.put_external(sent.model.external_id, sent.model, command, imported=True)
         else:
-            done = await self.editor.create(sent.model, change)
+            done = await self.articles.create(sent.model, command)
         return {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _shown(done)
 
     async def _foresee(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
         """Answer what `_publish` would do. It takes as long, and so counts towards the rate, but needs no room."""
         assert self.dry_run is not None  # noqa: S101 (for the type checker: it is called in dry runs only)
-        await self.limits.admit(self.change.caller, utc_now(), makes_room=True)
+        await self.limits.admit(self.command.caller, utc_now(), frees_memory=True)
         return {"line": number} | await self.dry_run.line(sent.model, self._change(number, sent))
 
-    def _change(self, number: int, sent: ParsedBody[ArticleDraft]) -> Change:
-        change = replace(self.change, fingerprint=fingerprint(sent.raw))
+    def _change(self, number: int, sent: ParsedBody[ArticleDraft]) -> WriteCommand:
+        command = replace(self.command, fingerprint=fingerprint(sent.raw))
         if self.key is None or sent.model.external_id is not None:
-            return change
-        repeatable = Repeatable(change.caller.account, "POST", f"{PATH}/batch", f"{self.key} {number}")
-        return replace(change, repeatable=repeatable)
+            return command
+        idempotency = IdempotencyScope(command.caller.account, "POST", f"{PATH}/batch", f"{self.key} {number}")
+        return replace(command, idempotency=idempotency)
 
 
 def _forget(latest: "dict[str, asyncio.Task[bytes]]", external_id: str, done: "asyncio.Task[bytes]") -> None:
@@ -136,7 +136,7 @@ def _forget(latest: "dict[str, asyncio.Task[bytes]]", external_id: str, done: "a
         del latest[external_id]
 
 
-async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answers: Spool) -> None:
+async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answers: DiskBuffer) -> None:
     """Write the answers in their order; those that are complete already together, for each write wakes up the reader."""
     ready: list[bytes] = []
 
@@ -155,7 +155,7 @@ async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answe
     await answers.complete()
 
 
-def _shown(done: Done) -> dict[str, Any]:
+def _shown(done: WriteResult) -> dict[str, Any]:
     address = {"url": done.view["url"]} if "url" in done.view else {}
     return {"version": done.view["version"], **address, "effect": done.effect}
 

@@ -16,11 +16,11 @@ from newswire.http.problem_responses import problems
 from newswire.http.request_parsing import check_media_type, check_single_headers, idempotency_key, parse_scalar_params
 from newswire.observability import telemetry
 from newswire_ingest.articles.api import IDEMPOTENCY_KEY
-from newswire_ingest.articles.batch import Batch, LineAnswer
+from newswire_ingest.articles.batch import Batch, BatchLineResult
+from newswire_ingest.articles.disk_buffer import DiskBuffer
 from newswire_ingest.articles.dry_run import DryRun
 from newswire_ingest.articles.ndjson import MEDIA_TYPE
-from newswire_ingest.articles.service import PATH, Change, Editor
-from newswire_ingest.articles.spool import Spool
+from newswire_ingest.articles.service import PATH, ArticleService, WriteCommand
 from newswire_ingest.limits.limits import Limits
 
 _BODY = {
@@ -30,11 +30,11 @@ _BODY = {
 }
 _ANSWERS = {
     "description": "A line like this for every line that is not blank, in their order",
-    "content": {MEDIA_TYPE: {"schema": LineAnswer.model_json_schema()}},
+    "content": {MEDIA_TYPE: {"schema": BatchLineResult.model_json_schema()}},
 }
 
 
-class BatchWanted(BaseModel):
+class BatchParams(BaseModel):
     """The parameters of a batch."""
 
     model_config = ConfigDict(extra="forbid")
@@ -46,10 +46,10 @@ class BatchWanted(BaseModel):
 async def _ndjson(request: Request) -> None:
     check_media_type(request, MEDIA_TYPE)
     check_single_headers(request)
-    parse_scalar_params(request.query_params, tuple(BatchWanted.model_fields))
+    parse_scalar_params(request.query_params, tuple(BatchParams.model_fields))
 
 
-def router(editor: Editor, limits: Limits) -> APIRouter:
+def router(articles: ArticleService, limits: Limits) -> APIRouter:
     """Make the route over an editor. It is the lines that count towards the limits, not the request."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
@@ -64,11 +64,11 @@ def router(editor: Editor, limits: Limits) -> APIRouter:
         request: Request,
         caller: Annotated[Caller, Depends(authorised(KeyScope.PUBLISH, rechecked=True))],
         _: Annotated[None, Depends(_ndjson)],
-        wanted: Annotated[BatchWanted, Query()],
+        wanted: Annotated[BatchParams, Query()],
     ) -> Response:
-        change = Change(caller, "", telemetry.traceparent(request.headers.get("traceparent")))
-        dry_run = DryRun(editor, limits) if wanted.dry_run else None
-        return _Answers(request, Batch(editor, limits, change, idempotency_key(request), wanted.silent, dry_run))
+        command = WriteCommand(caller, "", telemetry.traceparent(request.headers.get("traceparent")))
+        dry_run = DryRun(articles, limits) if wanted.dry_run else None
+        return _Answers(request, Batch(articles, limits, command, idempotency_key(request), wanted.silent, dry_run))
 
     return routes
 
@@ -86,7 +86,7 @@ class _Answers(Response):
         self._batch = batch
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
-        answers = Spool()
+        answers = DiskBuffer()
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         try:
             async with asyncio.TaskGroup() as tasks:

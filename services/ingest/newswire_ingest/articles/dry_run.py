@@ -6,9 +6,9 @@ from typing import Any, Final
 import orjson
 
 from newswire.article import ArticleDraft, Status
-from newswire.storage.article_records import Head, pack, unpack
+from newswire.storage.article_records import ArticleState, pack, unpack
 from newswire.timestamps import rfc3339, utc_now
-from newswire_ingest.articles.service import Change, Editor, Found, Plan
+from newswire_ingest.articles.service import ArticleService, StoredArticle, WriteCommand, WritePlan
 from newswire_ingest.content.content import changed
 from newswire_ingest.limits.limits import Limits
 
@@ -19,48 +19,48 @@ MAX_REMEMBERED_BYTES: Final = 64 * 1024 * 1024
 class DryRun:
     """One dry run: what its earlier lines would have done counts for the later ones."""
 
-    def __init__(self, editor: Editor, limits: Limits) -> None:
-        self._editor = editor
+    def __init__(self, articles: ArticleService, limits: Limits) -> None:
+        self._articles_service = articles
         self._limits = limits
-        self._articles: OrderedDict[str, tuple[Head, bytes]] = OrderedDict()
+        self._articles: OrderedDict[str, tuple[ArticleState, bytes]] = OrderedDict()
         self._remembered_bytes = 0
         self._created = 0
 
-    async def line(self, draft: ArticleDraft, change: Change) -> dict[str, Any]:
+    async def line(self, draft: ArticleDraft, command: WriteCommand) -> dict[str, Any]:
         """Return what is answered to a line, its number left out.
 
         Raises:
             newswire.http.problems.ProblemError: the line would be refused.
         """
-        if change.repeatable and (before := await self._editor.repeated(change)):
+        if command.idempotency and (before := await self._articles_service.repeated(command)):
             return _answer("unchanged", before.article_id, before.view["version"])
         foreseen = self._foreseen(draft.external_id)
-        plan = await self._editor.plan(draft, change, foreseen)
+        plan = await self._articles_service.plan(draft, command, foreseen)
         if plan.effect == "created":
-            await self._within_quota(change)
+            await self._within_quota(command)
         version = 0 if plan.version.due is not None else plan.version.number
         if draft.external_id is not None and plan.effect != "unchanged":
-            self._remember(draft.external_id, _head_after(plan, change), plan.version.document_json)
+            self._remember(draft.external_id, _state_after(plan, command), plan.version.document_json)
         if plan.effect == "unchanged" and plan.found is not None:
-            version = plan.found.head.version
-        known = plan.found.head.id if plan.found is not None else ""
+            version = plan.found.state.version
+        known = plan.found.state.id if plan.found is not None else ""
         return _answer(plan.effect, known, version, _changed_by(plan) if plan.effect == "updated" else None)
 
-    async def _within_quota(self, change: Change) -> None:
+    async def _within_quota(self, command: WriteCommand) -> None:
         now = utc_now()
-        left = await self._limits.left_today(change.caller, now)
+        left = await self._limits.remaining_today(command.caller, now)
         if left is not None and self._created >= left:
-            raise self._limits.over_quota(change.caller, now)
+            raise self._limits.over_quota(command.caller, now)
         self._created += 1
 
-    def _foreseen(self, external_id: str | None) -> Found | None:
+    def _foreseen(self, external_id: str | None) -> StoredArticle | None:
         remembered = self._articles.get(external_id) if external_id is not None else None
-        return Found(remembered[0], unpack(remembered[1])) if remembered else None
+        return StoredArticle(remembered[0], unpack(remembered[1])) if remembered else None
 
-    def _remember(self, external_id: str, head: Head, document: bytes) -> None:
+    def _remember(self, external_id: str, state: ArticleState, document: bytes) -> None:
         if before := self._articles.pop(external_id, None):
             self._remembered_bytes -= len(before[1])
-        self._articles[external_id] = head, pack(document)
+        self._articles[external_id] = state, pack(document)
         self._remembered_bytes += len(self._articles[external_id][1])
         while self._remembered_bytes > MAX_REMEMBERED_BYTES:
             _, (_, forgotten) = self._articles.popitem(last=False)
@@ -76,33 +76,33 @@ def _answer(effect: str, article_id: str, version: int, changes: list[str] | Non
     return answer | {"dry_run": True}
 
 
-def _changed_by(plan: Plan) -> list[str]:
+def _changed_by(plan: WritePlan) -> list[str]:
     document = plan.version.document
     if "changed" in document:
         return list(document["changed"])
     if plan.found is None or plan.found.document is None:
         return []
-    head = plan.found.head
+    state = plan.found.state
     due = rfc3339(plan.version.due) if plan.version.due is not None else None
-    moved = ["embargo_until"] if due != head.embargo_until else []
+    moved = ["embargo_until"] if due != state.embargo_until else []
     before = orjson.loads(plan.found.document)
     silent = ["silent"] if before.get("silent", False) != document["silent"] else []
     return changed(before, document) + moved + silent
 
 
-def _head_after(plan: Plan, change: Change) -> Head:
+def _state_after(plan: WritePlan, command: WriteCommand) -> ArticleState:
     """Return the head that the article would have once the plan was carried out."""
     version, document = plan.version, plan.version.document
     due = rfc3339(version.due) if version.due is not None else None
-    before = plan.found.head if plan.found is not None else None
-    return Head(
+    before = plan.found.state if plan.found is not None else None
+    return ArticleState(
         id=version.id,
         status=Status.SCHEDULED if due else Status.PUBLISHED,
         version=0 if due else version.number,
         revision=(before.revision if before else 0) + 1 if due else 0,
         publisher=document["publisher"],
         external_id=document.get("external_id"),
-        fingerprint=before.fingerprint if before else change.fingerprint,
+        fingerprint=before.fingerprint if before else command.fingerprint,
         tombstone=None,
         published_at=document["published_at"],
         updated_at=document["updated_at"],

@@ -11,8 +11,8 @@ local LINE = '(%a+)\t([^\t\n]*)\t([^\t\n]*)\t(%d)'
 
 -- Whether every label is written as operators or else its account write it; one that the account does not use yet may be written as
 -- it was sent.
-local function well_spelt(names, account, labels)
-  for kind, folded, spelling, respelt in string.gmatch(labels, LINE) do
+local function labels_are_canonical(names, account, labels)
+  for kind, folded, spelling, rewritten in string.gmatch(labels, LINE) do
     local field = kind .. '\t' .. folded
     local known = redis.call('HGET', names .. 'merged', field)
     if not known then
@@ -20,7 +20,7 @@ local function well_spelt(names, account, labels)
       known = used and string.match(used, '\t(.*)$')
     end
     if known and known ~= spelling then return false end
-    if not known and respelt == '1' then return false end
+    if not known and rewritten == '1' then return false end
   end
   return true
 end

@@ -1,7 +1,7 @@
--- What may be published, and how fast.
+-- The publishing rate of an API key, and the daily quota of an account.
 
--- Counts one new article more, unless there are as many as the quota allows ('0': any number, and nothing is counted); answers
--- whether it may be accepted. It writes: the last of all checks.
+-- Counts a new article unless the quota is used up ('0': no quota, and nothing is counted). Returns whether the article is accepted.
+-- It writes, so it must be the last of all checks.
 local function within_quota(counter, quota)
   if quota == '0' then return true end
   if tonumber(redis.call('GET', counter) or '0') >= tonumber(quota) then return false end
@@ -9,9 +9,9 @@ local function within_quota(counter, quota)
   return true
 end
 
--- A token bucket by the generic cell rate algorithm: all that is kept is the time at which the bucket will be full again.
--- KEYS bucket, counter of the day; ARGV 1 now (ms), 2 requests in a window (0: any number), 3 window (ms)
--- Takes one token. Answers {whether it was there, how many are left, ms until it will be there or until the bucket is full, count of the day}
+-- Takes one token from a token bucket. By the generic cell rate algorithm, only the time at which the bucket is full is stored.
+-- KEYS bucket, counter of the day; ARGV 1 now (ms), 2 requests in a window (0: unlimited), 3 window (ms)
+-- Returns {whether there was a token, tokens left, ms until the next token or until the bucket is full, counter of the day}
 local function spend(keys, argv)
   local now, most, window = tonumber(argv[1]), tonumber(argv[2]), tonumber(argv[3])
   local counted = tonumber(redis.call('GET', keys[2]) or '0')

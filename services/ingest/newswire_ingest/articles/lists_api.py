@@ -17,15 +17,15 @@ from newswire.http.request_parsing import JSON, parse_scalar_params
 from newswire_ingest.articles import schemas as answers
 from newswire_ingest.articles.api import ArticleId, NoBody, NoParameters, Owner
 from newswire_ingest.articles.repository import ArticleStore
-from newswire_ingest.articles.service import PATH, Editor, Found, view
+from newswire_ingest.articles.service import PATH, ArticleService, StoredArticle, view
 
-_READ_AT_ONCE = 10
+READ_BATCH_SIZE = 10
 """Documents in memory at a time: each may be some MiB."""
 _LIMIT = Field(ge=1, le=100)
 _CURSOR = Field(description="'next_cursor' of the page before")
 
 
-class ArticlesWanted(BaseModel):
+class ArticleListParams(BaseModel):
     """The parameters of ``GET /v1/articles``."""
 
     model_config = ConfigDict(extra="forbid")
@@ -35,7 +35,7 @@ class ArticlesWanted(BaseModel):
     cursor: Annotated[str | None, _CURSOR] = None
 
 
-class VersionsWanted(BaseModel):
+class VersionListParams(BaseModel):
     """The parameters of ``GET /v1/articles/{id}/versions``."""
 
     model_config = ConfigDict(extra="forbid")
@@ -45,7 +45,7 @@ class VersionsWanted(BaseModel):
 
 
 async def _each_once(request: Request) -> None:
-    wanted = VersionsWanted if request.url.path.endswith("/versions") else ArticlesWanted
+    wanted = VersionListParams if request.url.path.endswith("/versions") else ArticleListParams
     parse_scalar_params(request.query_params, _names(wanted))
 
 
@@ -56,13 +56,13 @@ def _names(model: type[BaseModel]) -> Collection[str]:
 OnceEach = Annotated[None, Depends(_each_once)]
 
 
-def router(store: ArticleStore, editor: Editor) -> APIRouter:
+def router(store: ArticleStore, articles: ArticleService) -> APIRouter:
     """Make the routes over a store."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
     @routes.get("", response_model=answers.ArticleList, summary="List your own articles, newest first")
-    async def articles(
-        request: Request, caller: Owner, _: NoBody, __: OnceEach, wanted: Annotated[ArticlesWanted, Query()]
+    async def list_articles(
+        request: Request, caller: Owner, _: NoBody, __: OnceEach, wanted: Annotated[ArticleListParams, Query()]
     ) -> Response:
         after = await requested_position(request, caller)
         if wanted.status is Status.SCHEDULED and not caller.sees_scheduled:
@@ -72,9 +72,9 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
         ids = await store.list_articles(caller.account, statuses, after, wanted.limit + 1)
         page, more = ids[: wanted.limit], len(ids) > wanted.limit
         listed: list[dict[str, Any]] = []
-        for at in range(0, len(page), _READ_AT_ONCE):
-            found = await store.find_all(page[at : at + _READ_AT_ONCE])
-            listed += [_without_body(view(Found(*one))) for one in found]
+        for at in range(0, len(page), READ_BATCH_SIZE):
+            found = await store.find_all(page[at : at + READ_BATCH_SIZE])
+            listed += [_without_body(view(StoredArticle(*one))) for one in found]
         following = await next_cursor(request, caller, page[-1] if more else None)
         return _json({"articles": listed, "next_cursor": following})
 
@@ -90,14 +90,14 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
         _: NoBody,
         __: OnceEach,
         article_id: ArticleId,
-        wanted: Annotated[VersionsWanted, Query()],
+        wanted: Annotated[VersionListParams, Query()],
     ) -> Response:
         sent = await requested_position(request, caller)
         before = int(sent) if sent is not None else None
-        head = (await editor.find(article_id, caller)).head
-        if head.status is Status.RETRACTED:
+        state = (await articles.find(article_id, caller)).state
+        if state.status is Status.RETRACTED:
             raise gone("article")
-        newest = min(head.version, before - 1) if before is not None else head.version
+        newest = min(state.version, before - 1) if before is not None else state.version
         oldest = max(newest - wanted.limit, 0) + 1
         found = await store.list_versions(article_id, newest, oldest)
         following = await next_cursor(request, caller, str(oldest) if oldest > 1 else None)
@@ -112,9 +112,9 @@ def router(store: ArticleStore, editor: Editor) -> APIRouter:
     async def version(
         caller: Owner, _: NoParameters, article_id: ArticleId, number: Annotated[int, Path(ge=1, le=2**53 - 1)]
     ) -> Response:
-        head = (await editor.find(article_id, caller)).head
-        document = await store.version(article_id, number) if number <= head.version else None
-        if document is None and number <= head.version:
+        state = (await articles.find(article_id, caller)).state
+        document = await store.version(article_id, number) if number <= state.version else None
+        if document is None and number <= state.version:
             raise gone("version")
         if document is None:
             raise not_found("version of this article")

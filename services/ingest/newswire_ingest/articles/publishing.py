@@ -18,9 +18,9 @@ from newswire.timestamps import rfc3339
 from newswire_ingest.content.content import changed, content
 from newswire_ingest.content.sanitised_body import SanitisedBody
 
-LONGEST_SLUG = 80
+MAX_SLUG_CHARS = 80
 _ID = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
-ABOUT = ("version", "kind", "changed", "updated_at", "correction_note")
+VERSION_SUMMARY_FIELDS = ("version", "kind", "changed", "updated_at", "correction_note")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Version:
     id: str
     number: int
     document: dict[str, Any]
-    event_head: bytes
+    event_prefix: bytes
     """The event up to its data, which is the document."""
     due: datetime | None = None
-    respelt: frozenset[str] = frozenset()
-    """Which labels are not spelled as they were sent: `newswire_ingest.labels.repository.Spelt`."""
-    mark: str = field(default_factory=lambda: new_mark())
+    rewritten_labels: frozenset[str] = frozenset()
+    """Which labels are not spelled as they were sent: `newswire_ingest.labels.repository.CanonicalLabels`."""
+    write_token: str = field(default_factory=lambda: new_write_token())
     """Tells this writing from every other."""
 
     @property
@@ -46,7 +46,7 @@ class Version:
     @property
     def about(self) -> bytes:
         """What a list of versions says of this one."""
-        return orjson.dumps({name: self.document[name] for name in ABOUT if name in self.document})
+        return orjson.dumps({name: self.document[name] for name in VERSION_SUMMARY_FIELDS if name in self.document})
 
 
 def is_article_id(text: str) -> bool:
@@ -54,7 +54,7 @@ def is_article_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
-def new_mark() -> str:
+def new_write_token() -> str:
     """Make a mark by which the store knows a call that the client library sent again."""
     return secrets.token_hex(8)
 
@@ -151,7 +151,7 @@ def retraction_event(remains: Tombstone, *, site: str, traceparent: str) -> byte
 def slug(title: str) -> str:
     """Return a title as the readable part of an address."""
     words = "-".join("".join(sign if _in_slugs(sign) else " " for sign in fold(title)).split())
-    end = LONGEST_SLUG
+    end = MAX_SLUG_CHARS
     while 0 < end < len(words) and _is_mark(words[end]):  # a letter is not cut from its marks
         end -= 1
     return quote(words[:end].rstrip("-") or "article")

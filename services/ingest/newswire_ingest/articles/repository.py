@@ -14,14 +14,14 @@ from newswire.article import Status
 from newswire.auth.credentials import Caller, key_record
 from newswire.auth.tombstone_readers import matching_entitlements, readers_field
 from newswire.keys import INGEST_SCHEMA, Keyspace
-from newswire.storage.article_records import Head, pack, read_head, unpack, version_document
+from newswire.storage.article_records import ArticleState, pack, read_article_state, unpack, version_document
 from newswire.storage.redis_functions import FunctionLibrary
 from newswire.timestamps import epoch_ms_ceil, rfc3339
-from newswire_ingest.articles.pipelined_calls import Together
+from newswire_ingest.articles.command_batcher import CommandBatcher
 from newswire_ingest.articles.publishing import Version
 from newswire_ingest.labels.repository import label_lines
 
-TRIES = 5
+MAX_ATTEMPTS = 5
 
 Verdict = Literal[
     "OK",
@@ -32,14 +32,14 @@ Verdict = Literal[
     "REVOKED",
     "CANCELLED",
     "OVER_QUOTA",
-    "MISSPELT",
+    "LABEL_CONFLICT",
     "TAKEN_DOWN",
 ]
-Why = Literal["create", "upsert", "change"]
+WriteMode = Literal["create", "upsert", "change"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StoreResult:
     """What a function answered; ``article_id`` where the verdict speaks of one."""
 
     verdict: Verdict
@@ -48,7 +48,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeatable:
+class IdempotencyScope:
     """How a repeat of a request is known: the client's key within its account, method and path."""
 
     account: str
@@ -62,17 +62,17 @@ class Repeatable:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class WriteContext:
     """Who sent a request, when, and how it is known should it come again. Every function of the store claims it first."""
 
     caller: Caller
     now: datetime
     fingerprint: str
-    repeatable: Repeatable | None = None
+    idempotency: IdempotencyScope | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DuePublication:
     """An article that was published because it was due, and when it was to be."""
 
     article_id: str
@@ -104,100 +104,116 @@ class ArticleStore:
         self._keys = keys
         self._lifetime = int(idempotency_lifetime.total_seconds())
         self.functions = publishing_functions(redis, keys)
-        self.together = Together(self.functions)
+        self.command_batcher = CommandBatcher(self.functions)
 
     async def load(self) -> None:
         """Load the functions before the first request needs them."""
         await self.functions.load()
 
-    async def create(self, version: Version, claim: Claim, quota: Quota = NO_QUOTA, *, upsert: bool = False) -> Outcome:
+    async def create(
+        self, version: Version, context: WriteContext, quota: Quota = NO_QUOTA, *, upsert: bool = False
+    ) -> StoreResult:
         """Put a new article on record, and on the stream unless it is scheduled; or tell why that is not what happened.
 
         A known ``external_id`` is a repeat where it was created with the same content; for an upsert only as long as that is
         still all that was published of it.
         """
-        return await self._write(version, claim, "", "upsert" if upsert else "create", revision=1, quota=quota)
+        return await self._write(version, context, "", "upsert" if upsert else "create", revision=1, quota=quota)
 
-    async def change(self, version: Version, claim: Claim, head: Head) -> Outcome:
+    async def change(self, version: Version, context: WriteContext, state: ArticleState) -> StoreResult:
         """Put the next version, or revision, of the article on record, if it still is in the state of this head."""
-        return await self._write(version, claim, head.state, "change", revision=head.revision + 1)
+        return await self._write(version, context, state.revision_tag, "change", revision=state.revision + 1)
 
-    async def leave(self, claim: Claim, head: Head) -> Outcome:
+    async def record_unchanged(self, context: WriteContext, state: ArticleState) -> StoreResult:
         """Write nothing but that this request was done."""
-        return await self._claim(claim, head.id, head.state)
+        return await self._write_nothing(context, state.id, state.revision_tag)
 
-    async def repeated(self, claim: Claim) -> Outcome | None:
+    async def find_repeat(self, context: WriteContext) -> StoreResult | None:
         """Return what is known of a request that may be a repeat, or None where it is new."""
-        outcome = await self._claim(claim, "", "unknown") if claim.repeatable else None
+        outcome = await self._write_nothing(context, "", "unknown") if context.idempotency else None
         return None if outcome is None or outcome.verdict == "STALE" else outcome
 
     async def retract(
-        self, head: Head, claim: Claim, tombstone: bytes, event: bytes, mark: str, *, by_operator: bool = False
-    ) -> Outcome:
+        self,
+        state: ArticleState,
+        context: WriteContext,
+        tombstone: bytes,
+        event: bytes,
+        write_token: str,
+        *,
+        by_operator: bool = False,
+    ) -> StoreResult:
         """Erase every version and stream entry of an article, and put its tombstone and the event in their place.
 
         Which entitlements could read it is noted: who has one of them may learn that it was withdrawn.
         """
         keys = self._keys
-        readers = await matching_entitlements(self._redis, keys, head.id, head.version)
-        answer = await self.together.call(
+        readers = await matching_entitlements(self._redis, keys, state.id, state.version)
+        answer = await self.command_batcher.call(
             "retract",
             [
-                keys.article(head.id),
+                keys.article(state.id),
                 keys.stream,
-                keys.dead_letters_of(head.id),
-                self._key_of(claim),
-                self._idempotency(claim),
+                keys.dead_letters_of(state.id),
+                self._caller_key(context),
+                self._idempotency_key(context),
                 keys.articles,
                 keys.unindexed_retractions,
                 keys.last_erasure,
-                *(keys.version(head.id, number) for number in range(1, head.version + 1)),
+                *(keys.version(state.id, number) for number in range(1, state.version + 1)),
             ],
             [
-                *(head.state, tombstone, event, rfc3339(claim.now), claim.fingerprint),
-                *(INGEST_SCHEMA, self._lifetime, head.id, mark),
-                *(epoch_ms_ceil(claim.now), self._labels),
-                *("operator" if by_operator else "", readers_field(head.version), readers),
+                *(state.revision_tag, tombstone, event, rfc3339(context.now), context.fingerprint),
+                *(INGEST_SCHEMA, self._lifetime, state.id, write_token),
+                *(epoch_ms_ceil(context.now), self._labels),
+                *("operator" if by_operator else "", readers_field(state.version), readers),
             ],
         )
-        return _outcome(answer)
+        return _store_result(answer)
 
     async def release(self, article_id: str) -> bool:
         """Let a publisher publish an article again that an operator retracted; return whether one had."""
-        return bool(await self.together.call("release", [self._keys.article(article_id)], []))
+        return bool(await self.command_batcher.call("release", [self._keys.article(article_id)], []))
 
-    async def cancel(self, head: Head, claim: Claim) -> Outcome:
+    async def cancel(self, state: ArticleState, context: WriteContext) -> StoreResult:
         """Take back a scheduled article: nothing of it remains."""
         keys = self._keys
-        answer = await self.together.call(
+        answer = await self.command_batcher.call(
             "cancel",
             [
-                keys.article(head.id),
-                keys.scheduled(head.id),
+                keys.article(state.id),
+                keys.scheduled(state.id),
                 keys.due,
                 keys.articles,
-                keys.external(head.publisher),
-                self._key_of(claim),
-                self._idempotency(claim),
+                keys.external(state.publisher),
+                self._caller_key(context),
+                self._idempotency_key(context),
                 keys.last_erasure,
             ],
-            [head.state, head.id, claim.fingerprint, INGEST_SCHEMA, self._lifetime, epoch_ms_ceil(claim.now)],
+            [
+                state.revision_tag,
+                state.id,
+                context.fingerprint,
+                INGEST_SCHEMA,
+                self._lifetime,
+                epoch_ms_ceil(context.now),
+            ],
         )
-        return _outcome(answer)
+        return _store_result(answer)
 
-    async def publish_due(self, now: datetime, most: int) -> tuple[list[Due], float | None]:
+    async def publish_due(self, now: datetime, most: int) -> tuple[list[DuePublication], float | None]:
         """Publish the scheduled articles that are due, first those due first; hold those of accounts disabled at that time.
 
         Return what went out, and when the next one is due (seconds since the epoch).
         """
         keys = self._keys
-        coming, *found = await self.together.call(
+        coming, *found = await self.command_batcher.call(
             "publish_due",
             [keys.due, keys.articles, keys.stream],
             [int(now.timestamp() * 1000), most, keys.article(""), self._labels, keys.key("account", "")],
         )
         pairs = zip(found[::2], found[1::2], strict=True)
-        out = [Due(article_id.decode(), float(due) / 1000) for article_id, due in pairs]
+        out = [DuePublication(article_id.decode(), float(due) / 1000) for article_id, due in pairs]
         return out, float(coming) / 1000 if coming else None
 
     async def time(self) -> datetime:
@@ -205,32 +221,34 @@ class ArticleStore:
         seconds, microseconds = await self._redis.time()
         return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=microseconds // 1000 * 1000)
 
-    async def with_external_id(self, publisher: str, external_id: str) -> str | None:
+    async def find_by_external_id(self, publisher: str, external_id: str) -> str | None:
         """Return the id of the article that a publisher knows by its own id."""
         found = await self._redis.hget(self._keys.external(publisher), external_id)
         return found.decode() if found else None
 
-    async def find(self, article_id: str) -> tuple[Head, bytes | None] | None:
+    async def find(self, article_id: str) -> tuple[ArticleState, bytes | None] | None:
         """Return an article's head and the document of its last version, or what will be its first; None once it is erased."""
-        head = await read_head(self._redis, self._keys, article_id)
-        for _ in range(TRIES):
-            if head is None or head.status is Status.RETRACTED:
+        state = await read_article_state(self._redis, self._keys, article_id)
+        for _ in range(MAX_ATTEMPTS):
+            if state is None or state.status is Status.RETRACTED:
                 break
-            document = await self._document(head)
+            document = await self._document(state)
             if document is not None:
-                return head, document
-            head = await read_head(self._redis, self._keys, article_id)  # between the two reads it was changed
-        return (head, None) if head else None
+                return state, document
+            state = await read_article_state(
+                self._redis, self._keys, article_id
+            )  # between the two reads it was changed
+        return (state, None) if state else None
 
-    async def find_all(self, article_ids: Sequence[str]) -> list[tuple[Head, bytes | None]]:
+    async def find_all(self, article_ids: Sequence[str]) -> list[tuple[ArticleState, bytes | None]]:
         """Return those of these articles that there are, as `find` does."""
         return [found for found in await asyncio.gather(*map(self.find, article_ids)) if found]
 
-    async def _document(self, head: Head) -> bytes | None:
-        if head.status is Status.PUBLISHED:
-            return await version_document(self._redis, self._keys, head.id, head.version)
-        revision, document = await self._redis.hmget(self._keys.scheduled(head.id), "revision", "document")
-        return unpack(document) if revision and int(revision) == head.revision else None
+    async def _document(self, state: ArticleState) -> bytes | None:
+        if state.status is Status.PUBLISHED:
+            return await version_document(self._redis, self._keys, state.id, state.version)
+        revision, document = await self._redis.hmget(self._keys.scheduled(state.id), "revision", "document")
+        return unpack(document) if revision and int(revision) == state.revision else None
 
     async def list_articles(
         self, publisher: str, statuses: Sequence[Status], before: str | None, limit: int
@@ -256,83 +274,95 @@ class ArticleStore:
         return await version_document(self._redis, self._keys, article_id, number)
 
     async def _write(
-        self, version: Version, claim: Claim, state: str, why: Why, revision: int, quota: Quota = NO_QUOTA
-    ) -> Outcome:
+        self,
+        version: Version,
+        context: WriteContext,
+        revision_tag: str,
+        mode: WriteMode,
+        revision: int,
+        quota: Quota = NO_QUOTA,
+    ) -> StoreResult:
         due, document = version.due, version.document
-        sent = self._said(claim, version.id, state) | {
-            "mark": version.mark,
+        arguments = self._context_arguments(context, version.id, revision_tag) | {
+            "write_token": version.write_token,
             "quota": str(quota.most),
             "external": document.get("external_id", ""),
-            "why": why,
-            "what": "schedule" if due else "publish",
+            "mode": mode,
+            "action": "schedule" if due else "publish",
             "number": str(revision if due else version.number),
             "source_version": str(document.get("source_version", "")),
             "published_at": document["published_at"],
         }
         if due:
-            sent |= {"due": rfc3339(due), "due_ms": str(epoch_ms_ceil(due))}
-        keys = [*self._keys_of(claim, version.id, self._keys.version(version.id, version.number)), quota.counter]
+            arguments |= {"due": rfc3339(due), "due_ms": str(epoch_ms_ceil(due))}
+        keys = [*self._keys_of(context, version.id, self._keys.version(version.id, version.number)), quota.counter]
         data = version.document_json
         texts = (
-            version.event_head,
+            version.event_prefix,
             data,
             version.about,
             pack(data),
             self._labels,
-            label_lines(document, version.respelt),
+            label_lines(document, version.rewritten_labels),
         )
-        return _outcome(await self.together.call("write", keys, [orjson.dumps(sent), *texts]))
+        return _store_result(await self.command_batcher.call("write", keys, [orjson.dumps(arguments), *texts]))
 
-    async def _claim(self, claim: Claim, article_id: str, state: str) -> Outcome:
-        sent = self._said(claim, article_id, state) | {"external": "", "why": "change", "what": "nothing"}
-        return _outcome(await self.together.call("write", self._keys_of(claim, article_id, ""), [orjson.dumps(sent)]))
+    async def _write_nothing(self, context: WriteContext, article_id: str, revision_tag: str) -> StoreResult:
+        arguments = self._context_arguments(context, article_id, revision_tag) | {
+            "external": "",
+            "mode": "change",
+            "action": "nothing",
+        }
+        return _store_result(
+            await self.command_batcher.call("write", self._keys_of(context, article_id, ""), [orjson.dumps(arguments)])
+        )
 
-    def _said(self, claim: Claim, article_id: str, state: str) -> dict[str, str]:
+    def _context_arguments(self, context: WriteContext, article_id: str, revision_tag: str) -> dict[str, str]:
         """Return what the function is told in any case; strings, since Lua's numbers are not exact."""
         return {
             "id": article_id,
-            "state": state,
-            "fp": claim.fingerprint,
-            "publisher": claim.caller.account,
-            "key": claim.caller.key_id,
-            "now": rfc3339(claim.now),
-            "ms": str(epoch_ms_ceil(claim.now)),
+            "expected_tag": revision_tag,
+            "fingerprint": context.fingerprint,
+            "publisher": context.caller.account,
+            "key": context.caller.key_id,
+            "now": rfc3339(context.now),
+            "now_ms": str(epoch_ms_ceil(context.now)),
             "schema": str(INGEST_SCHEMA),
             "lifetime": str(self._lifetime),
             "prefix": self._keys.article(""),
         }
 
-    def _keys_of(self, claim: Claim, article_id: str, version: str) -> list[str]:
+    def _keys_of(self, context: WriteContext, article_id: str, version: str) -> list[str]:
         keys = self._keys
         return [
             keys.article(article_id),
             version,
-            self._idempotency(claim),
-            keys.external(claim.caller.account),
+            self._idempotency_key(context),
+            keys.external(context.caller.account),
             keys.articles,
             keys.due,
             keys.stream,
-            key_record(keys, claim.caller.key_id),
+            key_record(keys, context.caller.key_id),
         ]
 
     @property
     def _labels(self) -> str:
         return self._keys.key("labels", "")
 
-    def _key_of(self, claim: Claim) -> str:
+    def _caller_key(self, context: WriteContext) -> str:
         """Return the record of the key that a function checks once more; '' for the command line, which has none."""
-        return key_record(self._keys, claim.caller.key_id) if claim.caller.key_id else ""
+        return key_record(self._keys, context.caller.key_id) if context.caller.key_id else ""
 
-    def _idempotency(self, claim: Claim) -> str:
-        return self._keys.key("idempotency", claim.repeatable.digest()) if claim.repeatable else ""
+    def _idempotency_key(self, context: WriteContext) -> str:
+        return self._keys.key("idempotency", context.idempotency.digest()) if context.idempotency else ""
 
 
-def _outcome(answer: list[Any]) -> Outcome:
+def _store_result(answer: list[Any]) -> StoreResult:
     verdict: Verdict = answer[0].decode()
     match verdict:
         case "REPEAT" | "EXTERNAL_TAKEN" | "CANCELLED":
-            return Outcome(verdict, article_id=answer[1].decode())
+            return StoreResult(verdict, article_id=answer[1].decode())
         case "OK":
-            return Outcome(verdict, entry=answer[1].decode())
+            return StoreResult(verdict, entry=answer[1].decode())
         case _:
-            return Outcome(verdict)
+            return StoreResult(verdict)

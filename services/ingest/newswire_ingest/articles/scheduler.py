@@ -13,8 +13,8 @@ from newswire_ingest.articles.repository import ArticleStore
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 50
-LONGEST_SLEEP = 0.5
+DUE_BATCH_SIZE = 50
+MAX_SLEEP_SECONDS = 0.5
 """Seconds: how late at most an article is noticed that was scheduled by another process, or after a clock was set."""
 
 
@@ -27,7 +27,7 @@ async def keep_publishing(
             sleep = await publish_due(store, clock)
         except (RedisError, OSError) as error:
             log.warning("scheduled articles cannot be published at the moment", extra={"reason": str(error)})
-            sleep = LONGEST_SLEEP
+            sleep = MAX_SLEEP_SECONDS
         if await pause(stopping, sleep):
             return
 
@@ -36,9 +36,9 @@ async def publish_due(store: ArticleStore, clock: Callable[[], Awaitable[datetim
     """Publish all that is due, first those due first, and return after how many seconds to look again."""
     while True:
         now = await clock()
-        out, coming = await store.publish_due(now, AT_ONCE)
+        out, coming = await store.publish_due(now, DUE_BATCH_SIZE)
         for article in out:
             telemetry.published.labels("published").inc()
             telemetry.embargo_lateness.observe(max(now.timestamp() - article.due, 0.0))
-        if len(out) < AT_ONCE and (coming is None or coming > now.timestamp()):
-            return LONGEST_SLEEP if coming is None else min(coming - now.timestamp(), LONGEST_SLEEP)
+        if len(out) < DUE_BATCH_SIZE and (coming is None or coming > now.timestamp()):
+            return MAX_SLEEP_SECONDS if coming is None else min(coming - now.timestamp(), MAX_SLEEP_SECONDS)

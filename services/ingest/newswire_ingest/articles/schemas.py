@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from newswire.article import Article, Status, Tombstone
 from newswire.events import Kind
-from newswire.storage.article_records import Head
+from newswire.storage.article_records import ArticleState
 
 _NOT_ANSWERED = ("text", "kind", "changed", "silent")
 
@@ -95,14 +95,14 @@ def retracted(tombstone: Tombstone) -> dict[str, Any]:
     return tombstone.model_dump(mode="json", exclude_none=True)
 
 
-def view(head: Head, document: bytes | None) -> dict[str, Any]:
+def view(state: ArticleState, document: bytes | None) -> dict[str, Any]:
     """Return an article as it is now; it has a document as long as it is not retracted."""
     if document is None:
-        if head.tombstone is None:
-            raise ValueError(f"article {head.id} has neither a document nor a tombstone")
-        shown = retracted(head.tombstone)
-        return shown if head.retracted_by is None else shown | {"retracted_by": head.retracted_by}
-    if head.status is Status.SCHEDULED and head.embargo_until is not None:
-        shown = scheduled(orjson.loads(document), head.revision, head.embargo_until, head.updated_at)
-        return shown if head.held is None else shown | {"held": head.held}
+        if state.tombstone is None:
+            raise ValueError(f"article {state.id} has neither a document nor a tombstone")
+        shown = retracted(state.tombstone)
+        return shown if state.retracted_by is None else shown | {"retracted_by": state.retracted_by}
+    if state.status is Status.SCHEDULED and state.embargo_until is not None:
+        shown = scheduled(orjson.loads(document), state.revision, state.embargo_until, state.updated_at)
+        return shown if state.held is None else shown | {"held": state.held}
     return published(orjson.loads(document))

@@ -19,7 +19,7 @@ from newswire.storage.backup_file import Record, raw, text
 from newswire.storage.redis_functions import FunctionLibrary
 
 PAGE = 200
-ROUNDS = 10
+MAX_ROUNDS = 10
 DOCUMENT = b"document"
 
 Order = tuple[int, int]
@@ -62,7 +62,7 @@ class ArticleBackup:
     async def entries(self) -> AsyncIterator[Record]:
         """Read the stream, then what has changed since the articles were read, and at last where all of it stands."""
         last = "0-0"
-        for reading in range(1, ROUNDS + 1):
+        for reading in range(1, MAX_ROUNDS + 1):
             changed: set[str] = set()
             count = 0
             while page := await self.redis.xrange(self.keys.stream, f"({last}", count=PAGE):
@@ -80,7 +80,7 @@ class ArticleBackup:
         self._scheduled |= {raw_id.decode() for raw_id in await self.redis.zrange(self.keys.due, 0, -1)}
         ids = sorted(self._scheduled)
         for at in range(0, len(ids), PAGE):
-            for record in await self._read(ids[at : at + PAGE], ROUNDS + 1):
+            for record in await self._read(ids[at : at + PAGE], MAX_ROUNDS + 1):
                 yield record
         stream_end, checkpoint, entries, articles = await self._functions.call(
             "rest", [self.keys.stream, self.keys.checkpoint(self.group)], [last, self.keys.article("")]
@@ -91,7 +91,7 @@ class ArticleBackup:
                 yield self._entry(entry_id, fields[FIELD.encode()], set())
         for article_id, found in zip(articles[::2], articles[1::2], strict=True):
             if found:
-                yield self._article(article_id.decode(), found, ROUNDS + 2)
+                yield self._article(article_id.decode(), found, MAX_ROUNDS + 2)
         yield {"record": "position", "last": stream_end.decode(), "checkpoint": checkpoint.decode()}
 
     def keeps(self, record: Record) -> bool:

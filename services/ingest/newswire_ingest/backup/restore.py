@@ -11,7 +11,7 @@ from newswire.article import Status
 from newswire.events import FIELD, RETRACTED, recorded_event
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
-from newswire.storage.article_records import pack, parse_head, unpack
+from newswire.storage.article_records import pack, parse_article_state, unpack
 from newswire.storage.backup_file import Record, raw
 from newswire.storage.redis_functions import Call
 from newswire.timestamps import epoch_ms_ceil
@@ -24,7 +24,7 @@ GROUP_OF_SEARCH, GROUP_OF_NOTIFY = "search", "notify"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RestoredArticle:
     """What an article is at the moment: the version that is published, or a tombstone (version 0)."""
 
     id: str
@@ -33,48 +33,48 @@ class Standing:
     """Where its event stood on the stream; '' for a tombstone."""
 
 
-async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> list[Standing]:
+async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> list[RestoredArticle]:
     """Write articles, and what is counted and looked up by them; return what they are."""
-    standings = []
+    restored_articles = []
     counted: list[Call] = []
     async with redis.pipeline(transaction=False) as pipe:
         for record in records:
-            head_fields: dict[str, bytes] = {}
+            state_fields: dict[str, bytes] = {}
             for name, kept in record["records"].items():
                 fields = {field: raw(value) for field, value in kept.items()}
                 if "document" in fields:
                     fields["document"] = pack(fields["document"])
                 pipe.hset(keys.article(record["id"]) + name, mapping=fields)
-                head_fields = head_fields if name else fields
-            head = parse_head({field.encode(): value for field, value in head_fields.items()})
-            if head is None:
+                state_fields = state_fields if name else fields
+            state = parse_article_state({field.encode(): value for field, value in state_fields.items()})
+            if state is None:
                 continue
-            created = datetime.fromisoformat(head_fields["created_at"].decode())
-            pipe.zadd(keys.articles, {head.id: epoch_ms_ceil(created)})
-            if head.external_id:
-                pipe.hset(keys.external(head.publisher), head.external_id, head.id)
-            pipe.zadd(keys.articles_of(head.publisher, head.status), {head.id: 0})
+            created = datetime.fromisoformat(state_fields["created_at"].decode())
+            pipe.zadd(keys.articles, {state.id: epoch_ms_ceil(created)})
+            if state.external_id:
+                pipe.hset(keys.external(state.publisher), state.external_id, state.id)
+            pipe.zadd(keys.articles_of(state.publisher, state.status), {state.id: 0})
             scheduled = record["records"].get(":scheduled")
-            if head.status is Status.SCHEDULED and scheduled and head.held is None:
-                pipe.zadd(keys.due, {head.id: epoch_ms_ceil(datetime.fromisoformat(scheduled["due"]))})
-            if labels := stored_label_lines(head_fields.get("labels", b"").decode()):
-                pipe.hdel(keys.article(head.id), "labels")
-                call = ("restore_labels", [keys.article(head.id)], [keys.key("labels", ""), head.publisher, labels])
+            if state.status is Status.SCHEDULED and scheduled and state.held is None:
+                pipe.zadd(keys.due, {state.id: epoch_ms_ceil(datetime.fromisoformat(scheduled["due"]))})
+            if labels := stored_label_lines(state_fields.get("labels", b"").decode()):
+                pipe.hdel(keys.article(state.id), "labels")
+                call = ("restore_labels", [keys.article(state.id)], [keys.key("labels", ""), state.publisher, labels])
                 counted.append(call)
-            current = record["records"].get(f":v:{head.version}", {})
-            if head.status is Status.RETRACTED:
-                standings.append(Standing(head.id, 0, ""))
-            elif head.status is Status.PUBLISHED:
-                standings.append(Standing(head.id, head.version, current.get("entry", "")))
+            current = record["records"].get(f":v:{state.version}", {})
+            if state.status is Status.RETRACTED:
+                restored_articles.append(RestoredArticle(state.id, 0, ""))
+            elif state.status is Status.PUBLISHED:
+                restored_articles.append(RestoredArticle(state.id, state.version, current.get("entry", "")))
         await pipe.execute()
     for answer in await publishing_functions(redis, keys).call_all(counted):
         if isinstance(answer, Exception):
             raise answer
-    return standings
+    return restored_articles
 
 
 async def restore_old_events(
-    redis: "Redis", keys: Keyspace, standings: Sequence[Standing], entries: Iterable[Record], site: str
+    redis: "Redis", keys: Keyspace, restored_articles: Sequence[RestoredArticle], entries: Iterable[Record], site: str
 ) -> None:
     """Put an event on the empty stream for each article of which the backup's entries hold none.
 
@@ -84,26 +84,26 @@ async def restore_old_events(
     for record in entries:
         known.add(record["subject"] if record["type"] == RETRACTED else record["id"])
     missing = sorted(
-        (standing for standing in standings if (standing.entry or standing.id) not in known),
-        key=lambda standing: order(standing.entry or "0-0"),
+        (restored for restored in restored_articles if (restored.entry or restored.id) not in known),
+        key=lambda restored: order(restored.entry or "0-0"),
     )
     for at in range(0, len(missing), PAGE):
         page = missing[at : at + PAGE]
         async with redis.pipeline(transaction=False) as pipe:
-            for standing in page:
-                if standing.version:
-                    pipe.hget(keys.version(standing.id, standing.version), "document")
+            for restored in page:
+                if restored.version:
+                    pipe.hget(keys.version(restored.id, restored.version), "document")
                 else:
-                    pipe.hget(keys.article(standing.id), "tombstone")
+                    pipe.hget(keys.article(restored.id), "tombstone")
             found = await pipe.execute()
         async with redis.pipeline(transaction=False) as pipe:
-            for number, (standing, stored) in enumerate(zip(page, found, strict=True), at + 1):
+            for number, (restored, stored) in enumerate(zip(page, found, strict=True), at + 1):
                 if stored is None:
                     continue
                 event = recorded_event(orjson.loads(unpack(stored)), site)
                 pipe.xadd(keys.stream, {FIELD: event.to_json()}, id=f"1-{number}")
-                if standing.version:
-                    pipe.hset(keys.version(standing.id, standing.version), "entry", f"1-{number}")
+                if restored.version:
+                    pipe.hset(keys.version(restored.id, restored.version), "entry", f"1-{number}")
             await pipe.execute()
 
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from newswire.article import ArticleDraft
 from newswire.timestamps import rfc3339
-from newswire_ingest.content.language import FEWEST_WORDS, detect
+from newswire_ingest.content.language import MIN_WORDS, detect
 from newswire_ingest.content.sanitise import word_count
 from newswire_ingest.content.sanitised_body import SanitisedBody, sanitised_body
 
@@ -31,7 +31,7 @@ def content(draft: ArticleDraft, body: SanitisedBody | None = None) -> dict[str,
     words = word_count(text)
     read_as = words if text.isascii() else words + sum(map(len, _WRITTEN_WITHOUT_SPACES.findall(text))) // 2
     if draft.language is None:
-        found = detect(text) if read_as >= FEWEST_WORDS else None
+        found = detect(text) if read_as >= MIN_WORDS else None
         stored["language"] = found or "und"
         if found:
             stored["language_detected"] = True

@@ -4,18 +4,18 @@ import threading
 from functools import cache
 from typing import Any
 
-FEWEST_WORDS = 20
-ENOUGH_CHARACTERS = 300
+MIN_WORDS = 20
+MAX_DETECTION_CHARS = 300
 """More of them hardly change the answer, and each costs time that publishing waits for."""
-CONFIDENT = 0.9
+MIN_CONFIDENCE = 0.9
 _NO_LANGUAGE = frozenset(("zxx", "ext"))
 _loading = threading.Lock()
 
 
 def detect(text: str) -> str | None:
     """Return the BCP 47 tag of a text's language, or None where no language is likely enough."""
-    language, confidence = _identifier().classify(text[:ENOUGH_CHARACTERS])
-    return str(language) if confidence >= CONFIDENT and language not in _NO_LANGUAGE else None
+    language, confidence = _identifier().classify(text[:MAX_DETECTION_CHARS])
+    return str(language) if confidence >= MIN_CONFIDENCE and language not in _NO_LANGUAGE else None
 
 
 def load() -> None:

@@ -33,7 +33,7 @@ class TaxonomyView(BaseModel):
     topics: list[LabelView]
 
 
-class Merger(BaseModel):
+class LabelMergeRequest(BaseModel):
     """Which label is to be written as which other one from now on."""
 
     model_config = ConfigDict(extra="forbid")
@@ -43,7 +43,7 @@ class Merger(BaseModel):
     new: Label
 
 
-class MergerView(BaseModel):
+class LabelMerge(BaseModel):
     """What new versions carry in place of the old label."""
 
     kind: Kind
@@ -74,11 +74,13 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
 
     @routes.post(
         "/merge",
-        response_model=MergerView,
+        response_model=LabelMerge,
         summary="Write one category or topic as another from now on",
         responses=problems("not-found"),
     )
-    async def merge(caller: Admin, sent: Annotated[ParsedBody[Merger], Depends(json_body(Merger))]) -> Response:
+    async def merge(
+        caller: Admin, sent: Annotated[ParsedBody[LabelMergeRequest], Depends(json_body(LabelMergeRequest))]
+    ) -> Response:
         wanted = sent.model
         new = await taxonomy.merge(wanted.kind, wanted.old, wanted.new)
         if new is None:

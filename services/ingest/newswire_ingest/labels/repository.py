@@ -22,7 +22,7 @@ MAX_SPELLINGS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class LabelCount:
     """A label, and how many published articles carry it."""
 
     value: str
@@ -30,11 +30,11 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Spelt:
+class CanonicalLabels:
     """A draft whose labels are written as its account writes them, or as operators merged them."""
 
     draft: ArticleDraft
-    respelt: frozenset[str] = frozenset()
+    rewritten_labels: frozenset[str] = frozenset()
     """Which of its labels were sent in another spelling, by kind and folded form."""
 
 
@@ -48,7 +48,7 @@ class Taxonomy:
         self._functions = functions
         self._known: dict[tuple[str, str], str] = {}
 
-    async def spelt(self, draft: ArticleDraft, account: str, *, refresh: bool = False) -> Spelt:
+    async def canonicalize_labels(self, draft: ArticleDraft, account: str, *, refresh: bool = False) -> CanonicalLabels:
         """Return a draft with its labels as this account writes them; ``refresh`` where what this process knows was out of date."""
         labels: list[tuple[Kind, str]] = [("topic", topic) for topic in draft.topics]
         if draft.category is not None:
@@ -57,23 +57,23 @@ class Taxonomy:
         await self._learn(account, [field for field in fields if refresh or (account, field) not in self._known])
         written = [self._known.get((account, field), label) for field, (_, label) in zip(fields, labels, strict=True)]
         if written == [label for _, label in labels]:
-            return Spelt(draft)
-        respelt = frozenset(
+            return CanonicalLabels(draft)
+        rewritten_labels = frozenset(
             _field(kind, new) for (kind, label), new in zip(labels, written, strict=True) if new != label
         )
         topics = list(
             {fold(topic): topic for topic in written[: len(draft.topics)]}.values()
         )  # a merger may make two one
         category = written[-1] if draft.category is not None else None
-        return Spelt(draft.model_copy(update={"category": category, "topics": topics}), respelt)
+        return CanonicalLabels(draft.model_copy(update={"category": category, "topics": topics}), rewritten_labels)
 
-    async def counts(self, limit: int) -> dict[Kind, list[Count]]:
+    async def counts(self, limit: int) -> dict[Kind, list[LabelCount]]:
         """Return the most frequent labels of each kind, the most frequent first, each spelled as most articles spell it."""
-        found: dict[Kind, list[Count]] = {}
+        found: dict[Kind, list[LabelCount]] = {}
         for kind in KINDS:
             forms = await self._redis.zrange(f"{self.names}forms:{kind}", 0, limit - 1, desc=True, withscores=True)
             spellings = await self._commonest(kind, [form for form, _ in forms])
-            labels = [Count(spellings[form], int(score)) for form, score in forms if form in spellings]
+            labels = [LabelCount(spellings[form], int(score)) for form, score in forms if form in spellings]
             found[kind] = sorted(labels, key=_by_count)
         return found
 
@@ -117,13 +117,13 @@ class Taxonomy:
                 self._known.pop((account, field), None)
 
 
-def label_lines(document: dict[str, Any], respelt: frozenset[str]) -> str:
+def label_lines(document: dict[str, Any], rewritten_labels: frozenset[str]) -> str:
     """Return the labels of a version as the publishing function takes them."""
     category = document.get("category")
     labels: list[tuple[Kind, str]] = [("category", category)] if category else []
     labels += [("topic", topic) for topic in document.get("topics", [])]
     fields = [(_field(kind, label), label) for kind, label in labels]
-    return "\n".join(f"{field}\t{label}\t{int(field in respelt)}" for field, label in fields)
+    return "\n".join(f"{field}\t{label}\t{int(field in rewritten_labels)}" for field, label in fields)
 
 
 def stored_label_lines(stored: str) -> str:
@@ -139,5 +139,5 @@ def _field(kind: Kind, label: str) -> str:
     return f"{kind}\t{fold(label)}"
 
 
-def _by_count(label: Count) -> tuple[int, str]:
+def _by_count(label: LabelCount) -> tuple[int, str]:
     return -label.count, fold(label.value)

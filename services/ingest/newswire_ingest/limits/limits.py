@@ -16,7 +16,7 @@ from newswire.http.rate_limits import RatePolicy, limit_headers
 from newswire.keys import Keyspace
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.timestamps import utc_now
-from newswire_ingest.articles.pipelined_calls import Together
+from newswire_ingest.articles.command_batcher import CommandBatcher
 from newswire_ingest.articles.repository import NO_QUOTA, Quota
 
 RETRY_WHEN_FULL = 30
@@ -27,11 +27,16 @@ class Limits:
     """The limits of publishing, by the settings and by what an account has of its own; 0 is none."""
 
     def __init__(
-        self, together: Together, keys: Keyspace, room: MemoryGuard, publish_rate: float, daily_quota: int
+        self,
+        command_batcher: CommandBatcher,
+        keys: Keyspace,
+        memory_guard: MemoryGuard,
+        publish_rate: float,
+        daily_quota: int,
     ) -> None:
-        self._together = together
+        self._command_batcher = command_batcher
         self._keys = keys
-        self._room = room
+        self._memory_guard = memory_guard
         self._publish_rate = publish_rate
         self._daily_quota = daily_quota
 
@@ -46,15 +51,15 @@ class Limits:
     def _counter(self, caller: Caller, now: datetime) -> str:
         return self._keys.key("quota", caller.account, now.date().isoformat())
 
-    async def admit(self, caller: Caller, now: datetime, *, makes_room: bool = False) -> list[_HTTP]:
+    async def admit(self, caller: Caller, now: datetime, *, frees_memory: bool = False) -> list[_HTTP]:
         """Take one request, or one line of a batch, off what the key may send.
 
-        Return the headers that tell where it stands, none without a limit. What ``makes_room`` is never refused for want of it.
+        Return the headers that tell where it stands, none without a limit. What ``frees_memory`` is never refused for want of it.
 
         Raises:
             ProblemError: there is no room (503), or the key has sent as many as it may (429).
         """
-        if self._room.full is not None and not makes_room:
+        if self._memory_guard.full is not None and not frees_memory:
             raise unavailable(
                 "the store is full; nothing of this request is kept, send it again later", retry_after=RETRY_WHEN_FULL
             )
@@ -63,7 +68,7 @@ class Limits:
         if not rate and not quota:
             return []
         policy = RatePolicy.of_rate("publish", rate) if rate else None
-        allowed, left, milliseconds, counted = await self._together.call(
+        allowed, left, milliseconds, counted = await self._command_batcher.call(
             "spend",
             [self._keys.key("rate", caller.key_id), self._counter(caller, now)],
             [
@@ -75,7 +80,7 @@ class Limits:
         seconds = math.ceil(milliseconds / 1000)
         standings = [(policy, left, seconds)] if policy else []
         if quota:
-            standings.append((_daily(quota), quota - counted, seconds_left(now)))
+            standings.append((_daily(quota), quota - counted, seconds_until_midnight(now)))
         headers = limit_headers(standings)
         if policy and not allowed:
             raise problem(
@@ -87,13 +92,13 @@ class Limits:
             )
         return [(name.encode(), value.encode()) for name, value in headers.items()]
 
-    async def left_today(self, caller: Caller, now: datetime) -> int | None:
+    async def remaining_today(self, caller: Caller, now: datetime) -> int | None:
         """Return how many more new articles the account may publish in this day; None where it has no quota."""
         quota = self._daily_quota_of(caller)
         if not quota:
             return None
         keys = [self._keys.key("rate", caller.key_id), self._counter(caller, now)]
-        *_, counted = await self._together.call("spend", keys, [int(now.timestamp() * 1000), 0, 0])
+        *_, counted = await self._command_batcher.call("spend", keys, [int(now.timestamp() * 1000), 0, 0])
         return max(quota - int(counted), 0)
 
     def over_quota(self, caller: Caller, now: datetime) -> ProblemError:
@@ -105,7 +110,7 @@ class Limits:
             "quota-exceeded",
             f"the {quota} new articles that this account may publish in a day are used up; there are new ones from {resets}",
             title="Daily quota used up",
-            headers={"Retry-After": str(seconds_left(now))},
+            headers={"Retry-After": str(seconds_until_midnight(now))},
             extra={"violated-policies": [_daily(quota).name], "resets_at": resets},
         )
 
@@ -120,14 +125,14 @@ async def publishing(request: Request) -> Caller:
     """
     caller = await _publisher(request)  # called, not depended on: solving a dependency costs more than this one does
     limits: Limits = request.app.state.limits
-    request.scope[HEADERS] += await limits.admit(caller, utc_now(), makes_room=request.method == "DELETE")
+    request.scope[HEADERS] += await limits.admit(caller, utc_now(), frees_memory=request.method == "DELETE")
     return caller
 
 
 publishing.required_scopes = (Scope.PUBLISH,)  # type: ignore[attr-defined]
 
 
-def seconds_left(now: datetime) -> int:
+def seconds_until_midnight(now: datetime) -> int:
     """Return how many seconds the day has left, in UTC."""
     return math.ceil((_tomorrow(now) - now).total_seconds())
 

@@ -14,7 +14,7 @@ from newswire.http.pagination import json_answer
 from newswire.http.problems import not_found
 from newswire.http.request_parsing import parse_scalar_params, single_headers
 from newswire.keys import Keyspace
-from newswire.storage.article_records import read_head
+from newswire.storage.article_records import read_article_state
 from newswire_ingest.outcomes.repository import Outcomes
 
 
@@ -63,10 +63,10 @@ def outcome_routes(outcomes: Outcomes, redis: "Redis", keys: Keyspace) -> APIRou
         _: Annotated[None, Depends(single_headers)],
     ) -> Response:
         parse_scalar_params(request.query_params, ())
-        head = await read_head(redis, keys, article_id)
-        hidden = head is not None and head.status is Status.SCHEDULED and not caller.sees_scheduled
-        if head is None or head.publisher != caller.account or hidden:
+        state = await read_article_state(redis, keys, article_id)
+        hidden = state is not None and state.status is Status.SCHEDULED and not caller.sees_scheduled
+        if state is None or state.publisher != caller.account or hidden:
             raise not_found("article of yours")
-        return json_answer({"id": head.id, "outcomes": await outcomes.of(head)})
+        return json_answer({"id": state.id, "outcomes": await outcomes.of(state)})
 
     return routes

@@ -12,11 +12,11 @@ from newswire.events import ArticleFannedOut, ArticleIndexed, DeliveriesProgress
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.messages import Message
-from newswire.storage.article_records import Head
+from newswire.storage.article_records import ArticleState
 from newswire.storage.redis_functions import Argument, FunctionLibrary
 
-KEPT = timedelta(days=30)
-MOST_VERSIONS = 50
+RETENTION = timedelta(days=30)
+MAX_LISTED_VERSIONS = 50
 """So many of the newest versions are told of."""
 _ENDED = ("delivered", "dead", "superseded", "cancelled")
 
@@ -52,20 +52,20 @@ class Outcomes:
                 case _:
                     pass
 
-    async def of(self, head: Head) -> list[dict[str, Any]]:
+    async def of(self, state: ArticleState) -> list[dict[str, Any]]:
         """Return what became of an article's newest versions and retractions, newest first."""
-        versions = range(head.version, max(head.version - MOST_VERSIONS, 0), -1)
+        versions = range(state.version, max(state.version - MAX_LISTED_VERSIONS, 0), -1)
         events = [(version, type_) for version in versions for type_ in ("retracted", "published")]
         async with self._redis.pipeline(transaction=False) as pipe:
             for version, type_ in events:
-                event = f"{head.id}.{version}"
+                event = f"{state.id}.{version}"
                 pipe.hgetall(self._record(event if type_ == "published" else f"{event}.retracted"))
             found = await pipe.execute()
-        now = head.version, "retracted" if head.status is Status.RETRACTED else "published"
+        now = state.version, "retracted" if state.status is Status.RETRACTED else "published"
         return [_shown(*event, fields) for event, fields in zip(events, found, strict=True) if fields or event == now]
 
     async def _note(self, event: str, what: str, told: Mapping[str, Argument]) -> None:
-        kept = int(KEPT.total_seconds() * 1000)
+        kept = int(RETENTION.total_seconds() * 1000)
         await self._functions.call(
             "note", [self._record(event)], [what, kept, *(part for pair in told.items() for part in pair)]
         )

@@ -17,7 +17,7 @@ from newswire.auth.authentication import authorised, reader
 from newswire.auth.authentication_failures import AuthenticationFailures
 from newswire.auth.credential_checks import check_credential
 from newswire.auth.credentials import Caller, Scope, caller_of
-from newswire.filters import PARAMETERS, Filter, SentFilter, filter_from_params
+from newswire.filters import PARAMETERS, Filter, FilterInput, filter_from_params
 from newswire.http.client_address import client_address, client_of
 from newswire.http.pagination import DATE_TIME, described
 from newswire.http.problem_responses import problems
@@ -52,7 +52,7 @@ class TokenDraft(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    filter: SentFilter = Field(default_factory=Filter)
+    filter: FilterInput = Field(default_factory=Filter)
     """What whoever holds the token can be given at most."""
     expires_in: Annotated[int, Field(ge=1, le=MAX_LIFETIME_SECONDS), WHOLE] = MAX_LIFETIME_SECONDS
     """Seconds for which it opens streams, and after which those it opened end."""

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller, Scope
-from newswire.filters import Filter, SentFilter
+from newswire.filters import Filter, FilterInput
 from newswire.http.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
@@ -127,7 +127,7 @@ class SubscriptionPreviewRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    filter: SentFilter = Field(default_factory=Filter)
+    filter: FilterInput = Field(default_factory=Filter)
     events: list[EventKind] = list(EventKind)
     limit: Annotated[int, Field(ge=1, le=50), WHOLE] = 10
 

@@ -15,7 +15,7 @@ from ulid import ULID
 
 from newswire.auth.credentials import read_entitlement
 from newswire.events import ArticlePublished
-from newswire.filters import ArticleFeatures, Filter, SentFilter
+from newswire.filters import ArticleFeatures, Filter, FilterInput
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.redis_functions import Argument
@@ -76,7 +76,7 @@ class SubscriptionDraft(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     channel: Webhook
-    filter: SentFilter = Field(default_factory=Filter)
+    filter: FilterInput = Field(default_factory=Filter)
     events: list[EventKind] = list(EventKind)
     content: Content = Content.FULL
     labels: Labels = {}

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from newswire.article import Status
 from newswire.events import ArticlePublished
 from newswire.keys import Keyspace
-from newswire.storage.article_records import read_heads, version_documents
+from newswire.storage.article_records import read_article_states, version_documents
 from newswire_search.index.port import Operation, Publish, Retract
 
 
@@ -19,9 +19,11 @@ async def recorded_operations(redis: "Redis", keys: Keyspace, ids: Sequence[str]
     A version that is retracted between the reading of its head and of its document is left out: its retraction is on
     the stream by then.
     """
-    heads = (await read_heads(redis, keys, ids)).values()
-    operations: list[Operation] = [Retract(head.id, head.version) for head in heads if head.status is Status.RETRACTED]
-    published = [(head.id, head.version) for head in heads if head.status is Status.PUBLISHED]
+    heads = (await read_article_states(redis, keys, ids)).values()
+    operations: list[Operation] = [
+        Retract(state.id, state.version) for state in heads if state.status is Status.RETRACTED
+    ]
+    published = [(state.id, state.version) for state in heads if state.status is Status.PUBLISHED]
     documents = await version_documents(redis, keys, published)
     # Hundreds of documents take a while to read, and the event loop has other work meanwhile.
     return operations + await asyncio.to_thread(lambda: [_publish(document) for document in documents.values()])

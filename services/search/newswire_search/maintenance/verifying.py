@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from newswire.article import Status
 from newswire.keys import Keyspace
-from newswire.storage.article_records import Head, article_pages, read_heads
+from newswire.storage.article_records import ArticleState, article_pages, read_article_states
 from newswire_search.index.port import Operation, Refused, Retract
 from newswire_search.index.upkeep import Contents, Held
 from newswire_search.indexing.recorded import recorded_operations
@@ -50,7 +50,7 @@ class Difference:
 
     id: str
     wrong: Wrong
-    recorded: Head | None
+    recorded: ArticleState | None
     held: Held | None
 
     def __str__(self) -> str:
@@ -90,8 +90,8 @@ class Comparison:
         for at in range(0, len(ids), PAGE):
             page = ids[at : at + PAGE]
             held = await self.contents.held(page)
-            heads = await read_heads(self.redis, self.keys, page)
-            compared = (_difference(article, heads.get(article), held.get(article)) for article in page)
+            states = await read_article_states(self.redis, self.keys, page)
+            compared = (_difference(article, states.get(article), held.get(article)) for article in page)
             found += [difference for difference in compared if difference is not None]
         return found
 
@@ -109,8 +109,8 @@ class Comparison:
         async for page in self.contents.all_held():
             # What is on record has been compared; what else may show is on no record.
             shown = [held.id for held in page if not held.retracted]
-            heads = await read_heads(self.redis, self.keys, shown)
-            suspects += [article_id for article_id in shown if article_id not in heads]
+            states = await read_article_states(self.redis, self.keys, shown)
+            suspects += [article_id for article_id in shown if article_id not in states]
             if len(suspects) >= SUSPECTS:
                 yield suspects
                 suspects = []
@@ -173,18 +173,18 @@ async def _lasting(comparison: Comparison, ids: Sequence[str]) -> list[Differenc
     return found
 
 
-def _difference(article_id: str, head: Head | None, held: Held | None) -> Difference | None:
-    if head is None or head.status is Status.SCHEDULED:
+def _difference(article_id: str, state: ArticleState | None, held: Held | None) -> Difference | None:
+    if state is None or state.status is Status.SCHEDULED:
         wrong = Wrong.EXTRA if held is not None and not held.retracted else None
     elif held is None:
         wrong = Wrong.MISSING
     else:
-        retracted = head.status is Status.RETRACTED
-        recorded, indexed = (head.version, retracted), (held.version, held.retracted)
+        retracted = state.status is Status.RETRACTED
+        recorded, indexed = (state.version, retracted), (held.version, held.retracted)
         if recorded == indexed:
             wrong = None
         elif recorded < indexed:
             wrong = Wrong.NEWER
         else:
             wrong = Wrong.EXTRA if retracted and not held.retracted else Wrong.STALE
-    return Difference(article_id, wrong, head, held) if wrong else None
+    return Difference(article_id, wrong, state, held) if wrong else None

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from newswire.auth.tombstone_readers import may_know, read_readers
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
-from newswire.storage.article_records import read_head
+from newswire.storage.article_records import read_article_state
 from newswire_search.index.port import Beginning, Completion, Day, Reading, Retracted, SearchPage, SearchRequest
 
 log = logging.getLogger(__name__)
@@ -54,14 +54,14 @@ class ErasureAware:
         """
         try:
             async with asyncio.timeout(PATIENCE):
-                head = await read_head(self._records, self._keys, article_id)
-                if head is None or head.tombstone is None:
+                state = await read_article_state(self._records, self._keys, article_id)
+                if state is None or state.tombstone is None:
                     return False
-                [readers] = await read_readers(self._records, self._keys, [(article_id, head.version)])
+                [readers] = await read_readers(self._records, self._keys, [(article_id, state.version)])
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("the record cannot be asked who may learn of a retraction", extra={"reason": repr(error)})
             return False
-        return may_know(entitlement, ArticleFeatures.of(head.tombstone), readers)
+        return may_know(entitlement, ArticleFeatures.of(state.tombstone), readers)
 
     async def days(self, request: SearchRequest) -> Sequence[Day]:
         """Return days with their counts, as `newswire_search.index.port.Reading.days` does."""
@@ -121,4 +121,4 @@ class ErasureAware:
             log.warning("the record cannot be asked; the index answers alone", extra={"reason": repr(error)})
             return set()
         pairs = zip(shown, found[::2], found[1::2], strict=True)
-        return {each for each, document, head in pairs if head and not document}
+        return {each for each, document, state in pairs if state and not document}

@@ -3,17 +3,17 @@
 import asyncio
 from tempfile import SpooledTemporaryFile
 
-IN_MEMORY = 1024 * 1024
-MOST = 256 * 1024 * 1024
-AT_ONCE = 64 * 1024
+MAX_MEMORY_BYTES = 1024 * 1024
+MAX_UNREAD_BYTES = 256 * 1024 * 1024
+READ_CHUNK_BYTES = 64 * 1024
 
 
-class Spool:
+class DiskBuffer:
     """One writer, one reader. Keeps the writer waiting once too much is unread."""
 
-    def __init__(self, most: int = MOST) -> None:
-        self._file = SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 (closed by close)
-        self._most = most
+    def __init__(self, max_unread_bytes: int = MAX_UNREAD_BYTES) -> None:
+        self._file = SpooledTemporaryFile(max_size=MAX_MEMORY_BYTES)  # noqa: SIM115 (closed by close)
+        self._max_unread_bytes = max_unread_bytes
         self._read = self._written = 0
         self._moved = asyncio.Condition()
         self._complete = False
@@ -21,7 +21,7 @@ class Spool:
     async def write(self, data: bytes) -> None:
         """Put bytes at the end."""
         async with self._moved:
-            await self._moved.wait_for(lambda: self._written - self._read < self._most)
+            await self._moved.wait_for(lambda: self._written - self._read < self._max_unread_bytes)
             self._file.seek(self._written)
             self._file.write(data)
             self._written += len(data)
@@ -38,7 +38,7 @@ class Spool:
         async with self._moved:
             await self._moved.wait_for(lambda: self._written > self._read or self._complete)
             self._file.seek(self._read)
-            data = self._file.read(AT_ONCE)
+            data = self._file.read(READ_CHUNK_BYTES)
             self._read += len(data)
             if self._read == self._written:
                 self._file.seek(0)

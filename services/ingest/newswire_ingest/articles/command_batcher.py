@@ -5,10 +5,10 @@ from typing import Any
 
 from newswire.storage.redis_functions import Argument, Call, FunctionLibrary
 
-MOST_AT_ONCE = 64
+MAX_BATCH_CALLS = 64
 
 
-class Together:
+class CommandBatcher:
     """Calls functions of a library. Each call is atomic by itself; sharing a round trip joins them in nothing else."""
 
     def __init__(self, functions: FunctionLibrary) -> None:
@@ -26,7 +26,7 @@ class Together:
 
     async def _send(self) -> None:
         while self._waiting:
-            sent, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            sent, self._waiting = self._waiting[:MAX_BATCH_CALLS], self._waiting[MAX_BATCH_CALLS:]
             try:
                 answers = await self._functions.call_all([call for call, _ in sent])
             except BaseException as error:
