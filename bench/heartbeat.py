@@ -11,7 +11,7 @@ import time
 from importlib import import_module
 
 from newswire.http.application import run, serve
-from newswire.observability.telemetry import log_as_json
+from newswire.observability.json_logging import log_as_json
 from newswire.settings import Settings
 from newswire_cli.serve import MODULES
 

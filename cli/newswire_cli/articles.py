@@ -25,7 +25,7 @@ def retract(
     async def work(store: Store) -> None:
         from newswire.auth.credentials import Caller, Scope
         from newswire.http.problems import ProblemError
-        from newswire.observability import telemetry
+        from newswire.observability import tracing
         from newswire.observability.audit import COMMAND_LINE, Act, record
         from newswire_ingest.app import open_article_service
         from newswire_ingest.articles.service import WriteCommand
@@ -34,7 +34,7 @@ def retract(
         caller = Caller("", "", frozenset({Scope.ADMIN}))  # the command line has no key
         service = open_article_service(store.redis, IngestSettings())
         try:
-            await service.take_down(article, reason, WriteCommand(caller, "", telemetry.traceparent(None)))
+            await service.take_down(article, reason, WriteCommand(caller, "", tracing.traceparent(None)))
         except ProblemError as problem:
             fail(f"{article} cannot be retracted: {problem.detail}")
         await record(store.redis, store.keys, COMMAND_LINE, Act.ARTICLE_RETRACTED, "article", article, reason=reason)

@@ -100,7 +100,7 @@ def _serve_all(host: str, port: int, data_dir: Path, with_samples: bool, valkey:
     from newswire.auth.api_keys import list_keys
     from newswire.http.application import run, serve
     from newswire.keys import Keyspace
-    from newswire.observability.telemetry import log_as_json, rotating_file
+    from newswire.observability.json_logging import log_as_json, rotating_file
     from newswire.settings import Settings
     from newswire.storage.redis_client import open_redis
     from newswire_cli.valkey_supervisor import supervision

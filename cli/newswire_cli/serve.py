@@ -21,7 +21,7 @@ MODULES = {
 def serve_one(name: str, host: str, port: int | None) -> None:
     """Serve ingest, search, notify or operations until SIGTERM or Ctrl-C; its log goes to stderr as JSON lines."""
     from newswire.http.application import run, serve
-    from newswire.observability.telemetry import log_as_json
+    from newswire.observability.json_logging import log_as_json
     from newswire.settings import Settings, SettingsError
     from newswire_search.index.port import IndexInUse
 

@@ -57,7 +57,7 @@ def test_it_speaks_for_every_replica(environment: dict[str, str], tmp_path: Path
         both = [instance(notify), instance(second)]
         assert ready["replicas"] == {"ingest": [instance(ingest)], "search": [instance(search)], "notify": both}
         assert get(site, "/healthz").json()["status"] == "ok"
-        assert samples(site, "newswire_requests_total") >= {
+        assert samples(site, "newswire_http_requests_total") >= {
             ("ingest", instance(ingest)),
             ("search", instance(search)),
             *(("notify", each) for each in both),
@@ -71,7 +71,7 @@ def test_it_speaks_for_every_replica(environment: dict[str, str], tmp_path: Path
             assert answer.json()["detail"].startswith(f"notify: replicas: {instance(second)} does not answer")
             assert answer.json()["checks"]["ingest: replicas"] == "ok"
         assert samples(site, "newswire_up", 0) == {("notify", instance(second))}
-        assert ("notify", instance(notify)) in samples(site, "newswire_requests_total")
+        assert ("notify", instance(notify)) in samples(site, "newswire_http_requests_total")
 
 
 def samples(site: str, name: str, value: float | None = None) -> set[tuple[str, str]]:

@@ -30,7 +30,7 @@ async def test_a_served_article_is_published_read_and_retracted_and_sigterm_ends
         assert (await http.delete(location)).json()["status"] == "retracted"
         head = await http.head("/healthz")
         assert (head.status_code, head.content) == (200, b"")
-        assert "newswire_published_total" in (await http.get("/metrics")).text
+        assert "newswire_article_events_published_total" in (await http.get("/metrics")).text
     assert await redis.xlen(keys.stream) == 1
     process.send_signal(signal.SIGTERM)
     assert await asyncio.wait_for(process.wait(), 30) == 0

@@ -5,7 +5,7 @@ import httpx
 from newswire.auth.accounts import entitle_account
 from newswire.auth.credentials import Caller, Scope
 from newswire.filters import Filter
-from newswire.observability.telemetry import traceparent
+from newswire.observability.tracing import traceparent
 from newswire_ingest.app import open_article_service
 from newswire_ingest.articles.service import WriteCommand
 from tests.ingest.conftest import ARTICLE, Ingest

@@ -74,7 +74,7 @@ async def test_from_subscribing_to_a_verified_webhook(
     assert (await api.http.delete(f"/v1/subscriptions/{made['id']}", headers=subscriber)).status_code == 204
     assert (await api.http.get(f"/v1/subscriptions/{made['id']}", headers=subscriber)).status_code == 404
     metrics = (await api.http.get("/metrics")).text
-    assert 'newswire_deliveries_total{outcome="delivered"}' in metrics
+    assert 'newswire_webhook_deliveries_total{outcome="delivered"}' in metrics
 
 
 async def test_another_account_sees_nothing(api: Api, subscriber: dict[str, str], receiver: Receiver) -> None:

@@ -18,7 +18,7 @@ from newswire.auth.tombstone_readers import digest_of, readers_field
 from newswire.filters import Filter
 from newswire.http.problems import ProblemError
 from newswire.keys import Keyspace
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.broadcaster import ENDED
 from newswire_notify.streaming.connection_limiter import ConnectionLimiter
@@ -216,7 +216,7 @@ async def test_disabling_an_account_or_revoking_a_key_ends_open_streams_and_wait
     key = await create_key(redis, keys, "Reading Room", {Scope.READ})
     other = await create_key(redis, keys, "Other Room", {Scope.READ})
     token = (await token_for(url, key.token)).json()["token"]
-    readers = telemetry.live_readers._value.get()
+    readers = metrics.live_clients._value.get()
     async with (
         httpx.AsyncClient(base_url=url, timeout=90) as http,
         following(url, token=token) as by_token,
@@ -229,7 +229,7 @@ async def test_disabling_an_account_or_revoking_a_key_ends_open_streams_and_wait
             return asyncio.create_task(http.get("/v1/events", params={"wait": "60"}, headers=headers))
 
         waiting, others = pull(key.token), pull(other.token)
-        await until(lambda: telemetry.live_readers._value.get() >= readers + 5)
+        await until(lambda: metrics.live_clients._value.get() >= readers + 5)
         await disable_account(redis, keys, "Reading Room")
         refused = await asyncio.wait_for(waiting, 15)
         assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
@@ -240,7 +240,7 @@ async def test_disabling_an_account_or_revoking_a_key_ends_open_streams_and_wait
         assert by_token.ids == by_key.ids == []
         assert await status(url, token=token) == 401
         waiting = pull(other.token)
-        await until(lambda: telemetry.live_readers._value.get() >= readers + 2)
+        await until(lambda: metrics.live_clients._value.get() >= readers + 2)
         await revoke_key(redis, keys, other.id)
         assert (await asyncio.wait_for(waiting, 15)).status_code == 401
 

@@ -24,7 +24,7 @@ from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
 from newswire.messaging.stream_position import position
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire_ingest.app import service as ingest
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.pull import RecordsPosition, read_cursor, write_cursor
@@ -203,9 +203,9 @@ async def test_it_waits_for_what_is_to_come(site: Site, redis: Redis, keys: Keys
     assert (page["events"], page["more"]) == ([], False)
 
     key = await create_key(redis, keys, "Reading Room", {Scope.READ})
-    waiting_before = telemetry.live_readers._value.get()
+    waiting_before = metrics.live_clients._value.get()
     held = [asyncio.create_task(site.page(page["next"], key=key.token, wait=30)) for _ in range(2)]
-    await until(lambda: telemetry.live_readers._value.get() == waiting_before + 2)
+    await until(lambda: metrics.live_clients._value.get() == waiting_before + 2)
     params = {"after": page["next"], "wait": "1"}
     refused = await site.http.get("/v1/events", params=params, headers={"Authorization": f"Bearer {key.token}"})
     assert refused.status_code == 429

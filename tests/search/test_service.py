@@ -19,7 +19,7 @@ from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
 from newswire.messaging.messages import Message, RejectedMessagesError
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire_search.app import service, upkeep_of
 from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER
 from newswire_search.index.port import ArticleIndex, Operation, Publish, Refused, Retract, Written
@@ -86,7 +86,7 @@ async def running(settings: SearchSettings, redis: Redis) -> AsyncIterator[httpx
 
 async def test_what_is_on_the_stream_can_be_found_and_is_announced(settings: SearchSettings, redis: Redis) -> None:
     keys = Keyspace(settings.namespace)
-    before = telemetry.indexed._value.get()
+    before = metrics.indexed._value.get()
     async with running(settings, redis) as client:
         await redis.xadd(keys.stream, {FIELD: published(article("a1", "Ferry"))})
         await redis.xadd(keys.stream, {FIELD: b"poison"})
@@ -102,7 +102,7 @@ async def test_what_is_on_the_stream_can_be_found_and_is_announced(settings: Sea
         assert {outcome.index for outcome in outcomes} == {settings.index}
         assert all(outcome.latency_ms >= 0 for outcome in outcomes)
         assert await redis.xlen(keys.dead_letters("search")) == 1
-        assert telemetry.indexed._value.get() >= before + 2
+        assert metrics.indexed._value.get() >= before + 2
 
         await redis.xadd(keys.stream, {FIELD: retracted("a2", 2)})
         await until(lambda: _equal(total, 1))

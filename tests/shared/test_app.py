@@ -61,6 +61,30 @@ async def client(redis: Redis, *services: Service, **settings: Any) -> AsyncIter
         yield http, app
 
 
+async def test_requests_are_counted_by_service_and_route(redis: Redis) -> None:
+    extra = APIRouter(prefix="/v1/things")
+
+    @extra.get("/{thing_id}")
+    async def thing(thing_id: str) -> dict[str, str]:
+        return {"id": thing_id}
+
+    async with client(redis, Service("things", [extra])) as (http, _):
+        for path in ("/v1/things/1", "/v1/things/2", "/v1/search/broken", "/nothing/here", "/healthz"):
+            await http.get(path)
+        lines = (await http.get("/metrics")).text.splitlines()
+    counted = {line.rpartition(" ")[0] for line in lines if line.startswith("newswire_http_requests_total{")}
+    for service, route, status in (
+        ("things", "/v1/things/{thing_id}", 200),
+        ("routes", "/v1/search/broken", 500),
+        ("newswire", "unmatched", 404),
+        ("newswire", "/healthz", 200),
+    ):
+        labels = f'method="GET",route="{route}",service="{service}",status="{status}"'
+        assert f"newswire_http_requests_total{{{labels}}}" in counted
+    timed = 'newswire_http_request_duration_seconds_count{method="GET",route="/v1/things/{thing_id}",service="things"}'
+    assert any(line.startswith(timed) for line in lines)
+
+
 async def test_descriptions_are_made_once(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = ("/openapi.json", "/asyncapi", "/docs")
     async with client(redis) as (http, _):

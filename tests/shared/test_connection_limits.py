@@ -22,7 +22,7 @@ from newswire.http import server as http_protocol
 from newswire.http.application import Service, serve
 from newswire.http.request_parsing import ParsedBody, json_body
 from newswire.http.server import BoundedProtocol, mark_live
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.settings import Settings
 
 BIG = 30_000_000
@@ -161,7 +161,7 @@ async def eventually(reached: Callable[[], bool]) -> None:
 
 
 def closings(reason: str) -> float:
-    return telemetry.connections_closed.labels(reason)._value.get()
+    return metrics.http_connections_closed.labels(reason)._value.get()
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from newswire.messaging.claiming_client import ClaimingClient
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import GROUPS, SEARCH, ConsumerGroup
 from newswire.messaging.messages import DependencyUnavailableError, Message, RejectedMessagesError
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.storage.redis_client import open_redis
 
 GROUP = "search"
@@ -364,10 +364,10 @@ async def test_lag_and_age_are_measured_while_the_loop_is_held_back(redis: Redis
 
     async with consuming(redis, keys, unavailable, max_records=1):
         await put(redis, keys, *range(5))
-        await until(lambda: telemetry.stream_lag.labels(GROUP)._value.get() == 4)
-        await until(lambda: telemetry.oldest_pending.labels(GROUP)._value.get() > 0)
-        age = telemetry.oldest_pending.labels(GROUP)._value.get()
-        await until(lambda: telemetry.oldest_pending.labels(GROUP)._value.get() > age)
+        await until(lambda: metrics.consumer_lag.labels(GROUP)._value.get() == 4)
+        await until(lambda: metrics.consumer_oldest_pending.labels(GROUP)._value.get() > 0)
+        age = metrics.consumer_oldest_pending.labels(GROUP)._value.get()
+        await until(lambda: metrics.consumer_oldest_pending.labels(GROUP)._value.get() > age)
 
 
 async def test_a_dead_letter_tells_when_it_was_first_read_and_when_it_died(redis: Redis, keys: Keyspace) -> None:

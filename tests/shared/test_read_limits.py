@@ -21,7 +21,7 @@ from newswire.http.problems import ProblemError
 from newswire.http.rate_limits import MAX_BUCKETS, RatePolicy, TokenBuckets
 from newswire.http.read_limits import Cost, ReadLimits, charged
 from newswire.keys import Keyspace
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.observability.audit import read_page
 from newswire.settings import Settings
 
@@ -231,7 +231,7 @@ async def test_failed_keys_are_logged_counted_and_slowed_down(
     redis: Redis, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def counted(answer: str) -> float:
-        return telemetry.authentication_failures.labels(answer)._value.get()
+        return metrics.authentication_failures.labels(answer)._value.get()
 
     refused, slowed = counted("refused"), counted("slowed_down")
     caplog.set_level(logging.WARNING)

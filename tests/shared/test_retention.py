@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.messaging.retention import OUTCOMES_RETENTION, trim
-from newswire.observability import telemetry
+from newswire.observability import metrics
 
 HOUR = 3_600_000
 RETENTION = timedelta(hours=1)
@@ -51,11 +51,11 @@ async def test_nothing_that_a_group_read_and_did_not_handle_goes(redis: Redis, k
 async def test_how_far_a_slow_group_holds_the_stream_past_its_retention_is_told(redis: Redis, keys: Keyspace) -> None:
     await redis.xgroup_create(keys.stream, "slow", "0")
     await trim(redis, keys, RETENTION, now_ms=9 * HOUR)
-    assert telemetry.retention_overdue.labels("articles")._value.get() == 7 * 3600
+    assert metrics.retention_overdue.labels("articles")._value.get() == 7 * 3600
     await trim(redis, keys, RETENTION, now_ms=2 * HOUR)
-    assert telemetry.retention_overdue.labels("articles")._value.get() == 0
+    assert metrics.retention_overdue.labels("articles")._value.get() == 0
     await trim(redis, Keyspace(keys.namespace + "x"), RETENTION, now_ms=9 * HOUR)
-    assert telemetry.retention_overdue.labels("articles")._value.get() == 0
+    assert metrics.retention_overdue.labels("articles")._value.get() == 0
 
 
 async def test_a_lost_group_keeps_what_lies_after_its_checkpoint(redis: Redis, keys: Keyspace) -> None:
@@ -69,7 +69,7 @@ async def test_outcomes_that_their_group_has_not_handled_stay(redis: Redis, keys
         await redis.xadd(keys.outcomes, {"n": "x"}, id=f"{ms}-0")
     await redis.xgroup_create(keys.outcomes, "outcomes", "0")
     assert await trim(redis, keys, OUTCOMES_RETENTION, stream="outcomes", now_ms=9 * HOUR) == 0
-    assert telemetry.retention_overdue.labels("outcomes")._value.get() > 7 * 3600
+    assert metrics.retention_overdue.labels("outcomes")._value.get() > 7 * 3600
     await redis.xreadgroup("outcomes", "busy", {keys.outcomes: ">"}, count=2)
     await redis.xack(keys.outcomes, "outcomes", f"{HOUR}-0", f"{2 * HOUR}-0")
     assert await trim(redis, keys, OUTCOMES_RETENTION, stream="outcomes", now_ms=9 * HOUR) == 1

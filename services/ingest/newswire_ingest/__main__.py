@@ -3,14 +3,14 @@
 import os
 
 from newswire.http.application import run, serve
-from newswire.observability import telemetry
+from newswire.observability import json_logging
 from newswire_ingest.app import service
 from newswire_ingest.settings import IngestSettings
 
 
 def main() -> None:
     """Serve until told to stop."""
-    telemetry.log_as_json()
+    json_logging.log_as_json()
     settings = IngestSettings()
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8001"))
     run(serve([lambda: service(settings)], settings, host, port))

@@ -5,7 +5,7 @@ import asyncio
 from functools import partial
 
 from newswire.http.application import serve
-from newswire.observability.telemetry import log_as_json
+from newswire.observability.json_logging import log_as_json
 from newswire_notify.app import service
 from newswire_notify.settings import NotifySettings
 

@@ -6,7 +6,7 @@ import sys
 from functools import partial
 
 from newswire.http.application import serve
-from newswire.observability.telemetry import log_as_json
+from newswire.observability.json_logging import log_as_json
 from newswire_search.app import service
 from newswire_search.index.port import IndexInUse
 from newswire_search.settings import SearchSettings

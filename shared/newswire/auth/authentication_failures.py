@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from newswire.http.problems import ProblemError, problem
 from newswire.http.rate_limits import RatePolicy, TokenBuckets
-from newswire.observability import telemetry
+from newswire.observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class AuthenticationFailures:
         now = self._clock()
         if self._failed.holds(client, 1, now) or self._valid.get(credential_hash(sent), 0.0) > now:
             return
-        telemetry.authentication_failures.labels("slowed_down").inc()
+        metrics.authentication_failures.labels("slowed_down").inc()
         raise self._too_many(self._failed.spend(client, 1, now).seconds)
 
     def succeeded(self, sent: str) -> None:
@@ -73,7 +73,7 @@ class AuthenticationFailures:
     def failed(self, client: str, sent: str, address: str | None) -> None:
         """Count and log a credential that is not valid, and the address that sent it."""
         now = self._clock()
-        telemetry.authentication_failures.labels("refused").inc()
+        metrics.authentication_failures.labels("refused").inc()
         self._valid.pop(credential_hash(sent), None)
         last = self._limited and not self._failed.spend(client, 1, now).left
         if self._lines.spend("", 1, now).allowed:

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TypeVar
 
 from newswire.concurrency.fair_threads import FairThreads
-from newswire.observability import telemetry
+from newswire.observability import metrics
 
 T = TypeVar("T")
 
@@ -82,7 +82,7 @@ class Offload:
         """
         with self._counting:
             if self._unfinished >= self._limit:
-                telemetry.offload_refused.labels(self._name, "queue_full").inc()
+                metrics.offload_rejected.labels(self._name, "queue_full").inc()
                 raise QueueFullError
             self._unfinished += 1
         deadline = Deadline(seconds)
@@ -92,7 +92,7 @@ class Offload:
             async with asyncio.timeout(seconds):
                 return await asyncio.wrap_future(done)
         except (TimeoutError, DeadlineExceededError):
-            telemetry.offload_refused.labels(self._name, "deadline").inc()
+            metrics.offload_rejected.labels(self._name, "deadline").inc()
             raise DeadlineExceededError from None
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ from newswire.auth.signed_tokens import SignedTokens
 from newswire.http import problem_handlers
 from newswire.http import templating as pages
 from newswire.http.connection_limits import ConnectionFigures, Connections, allow_open_files
-from newswire.http.middleware import Frame
+from newswire.http.middleware import ResponseMiddleware
 from newswire.http.openapi import describe
 from newswire.http.operations import COSTLY, operations
 from newswire.http.read_limits import ReadLimits
@@ -101,11 +101,13 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.read_limits = ReadLimits(settings)
     app.state.last_uses = LastUses(app.state.redis, app.state.keys)
     problem_handlers.install(app)
+    service_of_route: dict[str, str] = {}
     for service in services:
         for name, value in service.state.items():
             setattr(app.state, name, value)
         for router in service.routers:
             app.include_router(router)
+            service_of_route |= {getattr(route, "path", ""): service.name for route in router.routes}
     checks = {f"{service.name}: {name}": check for service in services for name, check in service.checks.items()}
     brokers = [broker for service in services for broker in service.brokers]
     channels = [channel for service in services for channel in service.channels]
@@ -113,7 +115,13 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.include_router(pages.assets)
     app.include_router(reference, dependencies=[COSTLY])
     describe(app)
-    app.add_middleware(Frame, cors_origins=settings.cors_origins, secure=settings.public_url.scheme == "https")
+    app.add_middleware(
+        ResponseMiddleware,
+        cors_origins=settings.cors_origins,
+        secure=settings.public_url.scheme == "https",
+        services=service_of_route,
+        default_service=services[0].name if len(services) == 1 else "newswire",
+    )
     return app
 
 

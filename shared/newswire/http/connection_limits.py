@@ -12,7 +12,7 @@ from typing import Protocol
 
 from newswire.concurrency.backoff import pause
 from newswire.http.client_address import UNKNOWN, ProxyList, client_network
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Connections:
         self._open[connection] = address
         if address is not None:
             self._by_address.setdefault(address, set()).add(connection)
-        telemetry.connections.set(len(self._open))
+        metrics.http_connections.set(len(self._open))
         return None
 
     def remove(self, connection: Connection) -> None:
@@ -145,7 +145,7 @@ class Connections:
             same.discard(connection)
             if not same:
                 del self._by_address[address]
-        telemetry.connections.set(len(self._open))
+        metrics.http_connections.set(len(self._open))
 
     def hold(self, connection: Connection, size: int) -> None:
         """Note how many bytes a connection keeps in memory; close the worst where all keep too many together."""
@@ -159,7 +159,7 @@ class Connections:
 
     def count(self, reason: str) -> None:
         """Count a connection that a limit closed or refused."""
-        telemetry.connections_closed.labels(reason).inc()
+        metrics.http_connections_closed.labels(reason).inc()
         self._closed[reason] += 1
 
     async def run(self, stopping: asyncio.Event) -> None:

@@ -1,15 +1,15 @@
-"""What is the same around every answer: security headers, CORS on what anybody may read, HEAD, and the last resort."""
+"""ASGI middleware applied to every response: security headers, CORS on public reading paths, HEAD, metrics, error fallback."""
 
 import re
 import time
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from newswire.http.problems import unexpected
-from newswire.observability import telemetry
+from newswire.observability import metrics
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -21,9 +21,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-READING = re.compile(r"^/(v1/search|v1/stream(?!/tokens)|v1/events|feeds|sitemap)([/.?_-]|$)")
-"""Paths that scripts of other sites may read; publishing, keys, tokens and subscriptions never are."""
-EXPOSED = (
+PUBLIC_READ_PATHS = re.compile(r"^/(v1/search|v1/stream(?!/tokens)|v1/events|feeds|sitemap)([/.?_-]|$)")
+"""Paths that scripts of other origins may read. Publishing, keys, tokens and subscriptions are never among them."""
+EXPOSED_HEADERS = (
     "ETag, Link, Location, Newswire-Resumed-From, Retry-After, "
     "RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset"
 )
@@ -32,9 +32,9 @@ ALLOWED = (
 )
 
 HEADERS = "newswire.headers"
-"""In a request's scope: the headers that its answer gets whatever comes, a problem included. Dependencies add to them."""
+"""In a request's scope: headers for its response, problem responses included. Dependencies add to them."""
 RELEASES = "newswire.releases"
-"""In a request's scope: what is called once it is over, however it ends, with the bytes of the answer's body."""
+"""In a request's scope: callbacks that run when the request has ended, in any way, with the number of body bytes sent."""
 
 _TRANSPORT_SECURITY = (b"strict-transport-security", b"max-age=31536000")
 _SECURITY = {
@@ -45,46 +45,77 @@ _SECURITY = {
     b"x-frame-options": b"DENY",
 }
 _VARY = (b"vary", b"Authorization")
-_FOR_ALL, _FOR_THE_KEY = ((b"cache-control", b"no-cache"), _VARY), ((b"cache-control", b"private, no-cache"), _VARY)
-"""For answers that say nothing of caches themselves: no cache may show one again without asking whether it still holds, so that
-what is retracted is gone from caches too, nor show an answer that was made for a key to others."""
-_ENDLESS = "/v1/stream"
+_PUBLIC_CACHING, _PRIVATE_CACHING = (
+    ((b"cache-control", b"no-cache"), _VARY),
+    ((b"cache-control", b"private, no-cache"), _VARY),
+)
+"""For responses without ``Cache-Control``: a cache must revalidate before it reuses one, so that retracted articles disappear
+from caches too, and a shared cache must not reuse a response that was made for a key."""
+_LIVE_STREAM = "/v1/stream"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
-class Frame:
-    """The outermost layer of every app."""
+class ResponseMiddleware:
+    """The outermost middleware of every app."""
 
-    def __init__(self, app: ASGIApp, cors_origins: Sequence[str], *, secure: bool = False) -> None:
-        """Wrap an app. ``secure``: the site is reached by https only (RFC 6797)."""
+    def __init__(
+        self,
+        app: ASGIApp,
+        cors_origins: Sequence[str],
+        *,
+        secure: bool = False,
+        services: Mapping[str, str] | None = None,
+        default_service: str = "newswire",
+    ) -> None:
+        """Wrap an app.
+
+        Args:
+            app: the inner app.
+            cors_origins: the origins that may read; ``*`` for all.
+            secure: whether the site is reached by https only (RFC 6797).
+            services: the service of each route path, for metrics.
+            default_service: the service of routes that belong to all services.
+        """
         self.app = app
         self.origins = frozenset(cors_origins)
         self.always = [_TRANSPORT_SECURITY] if secure else []
+        self._services = services or {}
+        self._default_service = default_service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
-        cors = self._cors(scope) if READING.match(path) else []
-        answering = _Answering(send, method, [*cors, *self.always], with_key=bool(_header(scope, b"authorization")))
+        cors = self._cors(scope) if PUBLIC_READ_PATHS.match(path) else []
+        with_key = bool(_header(scope, b"authorization"))
+        sender = _ResponseSender(send, method, [*cors, *self.always], with_key=with_key)
         if method == "OPTIONS" and cors and _header(scope, b"access-control-request-method"):
-            await _preflight(answering)
+            await _preflight(sender)
             return
         releases: list[Callable[[int], None]] = []
-        inner = {**scope, HEADERS: answering.more, RELEASES: releases}
-        if method == "HEAD" and path != _ENDLESS:
+        inner = {**scope, HEADERS: sender.headers, RELEASES: releases}
+        sender.count = partial(self._count, inner)
+        if method == "HEAD" and path != _LIVE_STREAM:
             inner["method"] = "GET"
         try:
-            await self.app(inner, receive, answering)
-        except Exception as error:  # the framework re-raises what its own last resort has answered or could not
-            if answering.begun:
+            await self.app(inner, receive, sender)
+        except Exception as error:  # the framework re-raises an error after its own handler has responded, or could not
+            if sender.started:
                 raise
-            await unexpected(method, path, error).response()(scope, receive, answering)
+            await unexpected(method, path, error).response()(scope, receive, sender)
         finally:
             for release in releases:
-                release(answering.sent)
+                release(sender.sent)
+
+    def _count(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        """Count a response. The router stores the route that it matched in the scope."""
+        route: str = getattr(scope.get("route"), "path", "unmatched")
+        service = self._services.get(route, self._default_service)
+        requests, duration = _http_metrics(service, method if method in _METHODS else "other", route, status)
+        requests.inc()
+        duration.observe(seconds)
 
     def _cors(self, scope: Scope) -> list[tuple[bytes, bytes]]:
         if "*" in self.origins:
@@ -94,36 +125,39 @@ class Frame:
             if allowed.decode("latin-1") not in self.origins:
                 return [(b"vary", b"Origin")] if self.origins else []
         vary = [(b"vary", b"Origin")] if allowed != b"*" else []
-        return [(b"access-control-allow-origin", allowed), (b"access-control-expose-headers", EXPOSED.encode()), *vary]
+        return [
+            (b"access-control-allow-origin", allowed),
+            (b"access-control-expose-headers", EXPOSED_HEADERS.encode()),
+            *vary,
+        ]
 
 
-class _Answering:
-    """Adds the common headers on the way out, and keeps the body of an answer to HEAD back."""
+class _ResponseSender:
+    """Adds the common headers to a response, and drops the body of a response to HEAD."""
 
-    def __init__(self, send: Send, method: str, more: list[tuple[bytes, bytes]], *, with_key: bool) -> None:
+    def __init__(self, send: Send, method: str, headers: list[tuple[bytes, bytes]], *, with_key: bool) -> None:
         self.send = send
         self.method = method
-        self.caching = _FOR_THE_KEY if with_key else _FOR_ALL
-        self.more = more
-        self.begun = False
+        self.caching = _PRIVATE_CACHING if with_key else _PUBLIC_CACHING
+        self.headers = headers
+        self.count: Callable[[str, int, float], None] | None = None
+        self.started = False
         self.sent = 0
-        self.since = time.perf_counter()
+        self.received_at = time.perf_counter()
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.begun = True
+            self.started = True
             headers = message.setdefault("headers", [])
             present = {name.lower() for name, _ in headers}
             message["headers"] = [
                 *headers,
                 *((name, value) for name, value in _SECURITY.items() if name not in present),
                 *(() if b"cache-control" in present else self.caching),
-                *self.more,
+                *self.headers,
             ]
-            method = self.method if self.method in _METHODS else "other"
-            answered, seconds = _meters(method, message["status"])
-            answered.inc()
-            seconds.observe(time.perf_counter() - self.since)
+            if self.count is not None:
+                self.count(self.method, message["status"], time.perf_counter() - self.received_at)
         elif message["type"] == "http.response.body":
             self.sent += len(message.get("body", b""))
             if self.method == "HEAD":
@@ -132,8 +166,10 @@ class _Answering:
 
 
 @cache
-def _meters(method: str, status: int) -> tuple[Counter, Histogram]:
-    return telemetry.requests.labels(method, status), telemetry.request_seconds.labels(method)
+def _http_metrics(service: str, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the metrics of these labels: looking them up costs more than counting. Routes are templates, so they are few."""
+    requests = metrics.http_requests.labels(service, method, route, status)
+    return requests, metrics.http_request_duration.labels(service, method, route)
 
 
 async def _preflight(send: Send) -> None:

@@ -12,7 +12,7 @@ from newswire.http import templating as pages
 from newswire.http.problem_responses import problems
 from newswire.http.problems import problem
 from newswire.http.read_limits import Cost, charge_request
-from newswire.observability.telemetry import redact
+from newswire.observability.json_logging import redact
 
 CHECK_SECONDS = 3.0
 

@@ -22,7 +22,7 @@ from newswire.http.client_address import client_of
 from newswire.http.middleware import HEADERS, RELEASES
 from newswire.http.problems import problem, unavailable
 from newswire.http.rate_limits import RatePolicy, Spent, TokenBuckets, limit_headers
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.settings import Settings
 
 BYTES_PER_UNIT = 64 * 1024
@@ -70,7 +70,7 @@ class ReadLimits:
         spent = buckets.spend(name, cost, self._clock())
         headers = limit_headers([(buckets.policy, spent.left, spent.seconds)])
         if not spent.allowed:
-            telemetry.reads_refused.labels("rate", what).inc()
+            metrics.reads_rejected.labels("rate", what).inc()
             raise _too_fast(buckets.policy, what, cost, spent, headers)
         return headers
 
@@ -85,7 +85,7 @@ class ReadLimits:
         what, name = _whose(caller, client)
         most = self._most_at_once[what]
         if most and self._under_way[name] >= most:
-            telemetry.reads_refused.labels("concurrency", what).inc()
+            metrics.reads_rejected.labels("concurrency", what).inc()
             policy = RatePolicy("read-concurrency", most, 0)
             raise problem(
                 429,
@@ -104,7 +104,7 @@ class ReadLimits:
         except BaseException as error:
             self._leave(name)
             if isinstance(error, TimeoutError):
-                telemetry.reads_refused.labels("turn", what).inc()
+                metrics.reads_rejected.labels("turn", what).inc()
                 raise unavailable("there is more to do than can be done; try again in a moment") from None
             raise
 

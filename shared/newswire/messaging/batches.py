@@ -12,7 +12,7 @@ from newswire.concurrency.loop_turns import LoopTurns
 from newswire.events import FIELD, PoisonEntryError, UnknownEventTypeError, decode
 from newswire.messaging.group_member import DeadEntry, GroupMember
 from newswire.messaging.messages import Message, entry_time_ms, subject_of
-from newswire.observability import telemetry
+from newswire.observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def batch_parser(member: GroupMember) -> Callable[[Mapping[str, Any]], Awaitable
             except PoisonEntryError as error:
                 batch.rejected[entry_id] = str(error)
             except UnknownEventTypeError as error:
-                telemetry.skipped.labels(member.group.name).inc()
+                metrics.consumer_skipped.labels(member.group.name).inc()
                 log.info("event of an unknown type skipped", extra={"group": member.group.name, "type": str(error)})
         return batch
 

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.messaging.group_member import GroupMember, is_group_lost
-from newswire.observability import telemetry
+from newswire.observability import metrics
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped,
                 self._next_claim = time.monotonic() + min_idle_ms / 1000 * random.uniform(0.3, 0.6)
                 await member.remove_idle_consumers()
                 break
-        telemetry.redelivered.labels(member.group.name).inc(len(entries))
+        metrics.consumer_redelivered.labels(member.group.name).inc(len(entries))
         return await self._counted(entries, min_idle_ms) if entries else []
 
     async def _counted(self, entries: Sequence[Entry], min_idle_ms: int) -> list[CountedEntry]:

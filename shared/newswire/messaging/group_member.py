@@ -16,7 +16,7 @@ from newswire.concurrency.backoff import delay_after, pause
 from newswire.keys import Keyspace
 from newswire.messaging.dead_letter_limit import DeadLetterLimit
 from newswire.messaging.groups import ConsumerGroup
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.storage.redis_functions import Argument, FunctionLibrary
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class GroupMember:
                 )
             keys = [self.stream, self.keys.checkpoint(self.group.name), self.keys.dead_letters(self.group.name)]
             await self._functions.call("ack", keys, [*arguments, *acknowledged, *(entry.id for entry in dead)])
-            telemetry.dead_lettered.labels(self.group.name).inc(len(dead))
+            metrics.consumer_dead_lettered.labels(self.group.name).inc(len(dead))
         self._limit.count(len(acknowledged), len(dead))
         if refused:
             raise TooManyRejectedError(self._limit.reason(len(refused), refused[-1].reason))
@@ -148,8 +148,8 @@ class GroupMember:
         name = self.group.name
         for info in await self.redis.xinfo_groups(self.stream):
             if info["name"] == name.encode() and info.get("lag") is not None:
-                telemetry.stream_lag.labels(name).set(info["lag"])
+                metrics.consumer_lag.labels(name).set(info["lag"])
         oldest = (await self.redis.xpending(self.stream, name))["min"]
         age = time.time() - int(oldest.split(b"-")[0]) / 1000 if oldest else 0.0
-        telemetry.oldest_pending.labels(name).set(max(age, 0.0))
-        telemetry.dead_letters.labels(name).set(await self.redis.xlen(self.keys.dead_letters(name)))
+        metrics.consumer_oldest_pending.labels(name).set(max(age, 0.0))
+        metrics.dead_letters.labels(name).set(await self.redis.xlen(self.keys.dead_letters(name)))

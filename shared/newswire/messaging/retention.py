@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire.messaging.groups import Stream, groups_of, stream_key
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.storage.redis_functions import FunctionLibrary
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ async def trim(
         [f"{max(wanted, 0)}-0", *groups],
     )
     overdue = max(wanted - int(oldest.split(b"-")[0]), 0) / 1000 if oldest else 0.0
-    telemetry.retention_overdue.labels(stream).set(overdue)
+    metrics.retention_overdue.labels(stream).set(overdue)
     if overdue > SECONDS_BETWEEN_TRIMS:
         log.warning(
             "a consumer group keeps the stream from being trimmed", extra={"stream": stream, "overdue_seconds": overdue}

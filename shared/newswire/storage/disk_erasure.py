@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.timestamps import redis_time_ms
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ async def rewrite_if_due(
     state = (keys.deliveries if store == "deliveries" else keys).disk_erasure(store)
     last = int(await records.get(keys.last_erasure) or 0)
     covered = int(await redis.hget(state, "covered_until") or 0)
-    overdue = telemetry.disk_erasure_overdue.labels(store)
+    overdue = metrics.disk_erasure_overdue.labels(store)
     overdue.set(0)
     if last <= covered:
         return False

@@ -13,7 +13,7 @@ from newswire.http.pagination import json_answer
 from newswire.http.problems import not_found
 from newswire.http.request_parsing import ParsedBody, json_body, parse_scalar_params, single_headers
 from newswire.keys import Keyspace
-from newswire.observability import telemetry
+from newswire.observability import tracing
 from newswire.observability.audit import Act, record
 from newswire.validation.fields import Line
 from newswire_ingest.accounts.keys_api import Admin
@@ -47,7 +47,7 @@ def router(articles: ArticleService, store: ArticleStore, redis: "Redis", keys: 
         sent: Annotated[ParsedBody[TakedownRequest], Depends(json_body(TakedownRequest))],
         article_id: str,
     ) -> Response:
-        trace = telemetry.traceparent(request.headers.get("traceparent"))
+        trace = tracing.traceparent(request.headers.get("traceparent"))
         done = await articles.take_down(
             article_id, sent.model.reason, WriteCommand(caller, fingerprint(sent.raw), trace)
         )

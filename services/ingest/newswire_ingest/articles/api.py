@@ -16,7 +16,7 @@ from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Pr
 from newswire.http.problem_responses import problems
 from newswire.http.problems import from_validation_error, invalid
 from newswire.http.request_parsing import JSON, ParsedBody, idempotency_key, json_body, no_parameters, single_headers
-from newswire.observability import telemetry
+from newswire.observability import metrics, tracing
 from newswire.validation.fields import ExternalId
 from newswire_ingest.articles.negotiation import JSON_LD, NINJS, OFFERED, accepted
 from newswire_ingest.articles.patch import ArticlePatch
@@ -90,7 +90,7 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
     async def publish(request: Request, caller: Publisher, sent: Draft) -> Response:
         result = await articles.create(sent.model, _change(request, caller, sent.raw, Preconditions()))
         if not result.created:
-            telemetry.repeated.inc()
+            metrics.idempotent_repeats.inc()
         return _answer(result, location=True)
 
     @routes.put(
@@ -179,7 +179,7 @@ def _change(request: Request, caller: Caller, raw: dict[str, Any], conditions: P
     return WriteCommand(
         caller,
         fingerprint(raw),
-        telemetry.traceparent(request.headers.get("traceparent")),
+        tracing.traceparent(request.headers.get("traceparent")),
         IdempotencyScope(caller.account, request.method, request.url.path, key) if key else None,
         conditions,
     )

@@ -14,7 +14,7 @@ from newswire.auth.credentials import Caller
 from newswire.auth.credentials import Scope as KeyScope
 from newswire.http.problem_responses import problems
 from newswire.http.request_parsing import check_media_type, check_single_headers, idempotency_key, parse_scalar_params
-from newswire.observability import telemetry
+from newswire.observability import tracing
 from newswire_ingest.articles.api import IDEMPOTENCY_KEY
 from newswire_ingest.articles.batch import Batch, BatchLineResult
 from newswire_ingest.articles.disk_buffer import DiskBuffer
@@ -66,7 +66,7 @@ def router(articles: ArticleService, limits: Limits) -> APIRouter:
         _: Annotated[None, Depends(_ndjson)],
         wanted: Annotated[BatchParams, Query()],
     ) -> Response:
-        command = WriteCommand(caller, "", telemetry.traceparent(request.headers.get("traceparent")))
+        command = WriteCommand(caller, "", tracing.traceparent(request.headers.get("traceparent")))
         dry_run = DryRun(articles, limits) if wanted.dry_run else None
         return _Answers(request, Batch(articles, limits, command, idempotency_key(request), wanted.silent, dry_run))
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire_ingest.articles.repository import ArticleStore
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ async def publish_due(store: ArticleStore, clock: Callable[[], Awaitable[datetim
         now = await clock()
         out, coming = await store.publish_due(now, DUE_BATCH_SIZE)
         for article in out:
-            telemetry.published.labels("published").inc()
-            telemetry.embargo_lateness.observe(max(now.timestamp() - article.due, 0.0))
+            metrics.article_events.labels("published").inc()
+            metrics.scheduled_publication_delay.observe(max(now.timestamp() - article.due, 0.0))
         if len(out) < DUE_BATCH_SIZE and (coming is None or coming > now.timestamp()):
             return MAX_SLEEP_SECONDS if coming is None else min(coming - now.timestamp(), MAX_SLEEP_SECONDS)

@@ -26,7 +26,7 @@ from newswire.http.problems import (
     unauthorised,
     unavailable,
 )
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.storage.article_records import ArticleState
 from newswire.timestamps import rfc3339
 from newswire_ingest.articles import article_problems, schemas
@@ -424,7 +424,7 @@ class ArticleService:
             return None
         match stored.verdict:
             case "REPEAT":
-                telemetry.repeated.inc()
+                metrics.idempotent_repeats.inc()
                 return await self._current_result(stored.article_id)
             case "CANCELLED" if cancelled_is_done:
                 return _cancelled(stored.article_id)
@@ -475,7 +475,7 @@ def view(found: StoredArticle) -> dict[str, Any]:
 
 def _count(stored: StoreResult, kind: str) -> None:
     if stored.entry:
-        telemetry.published.labels(kind).inc()
+        metrics.article_events.labels(kind).inc()
 
 
 def _written_result(version: Version, now: datetime, *, revision: int, created: bool = False) -> WriteResult:

@@ -8,7 +8,7 @@ import orjson
 
 from newswire.concurrency.offload import Offload
 from newswire.concurrency.worker_process import WorkerKilledError, WorkerProcess
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.content.sanitised_body import (
     SMALL_MARKUP,
@@ -47,7 +47,7 @@ def _in_process(request: bytes) -> SanitisedBody:
     try:
         return read_answer(_worker().call(request))
     except WorkerKilledError:
-        telemetry.offload_refused.labels("sanitise", "processor_time").inc()
+        metrics.offload_rejected.labels("sanitise", "processor_time").inc()
         raise MarkupLimitError(
             f"takes more than {PROCESSOR_SECONDS:g} s of processor time to parse",
             "close every element where it ends, and nest fewer of them",

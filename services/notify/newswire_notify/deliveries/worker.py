@@ -20,7 +20,7 @@ from newswire.concurrency.backoff import delay_after, pause
 from newswire.events import PUBLISHED, ArticlePublished
 from newswire.filters import ArticleFeatures
 from newswire.keys import Keyspace
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire.storage.article_records import unpack
 from newswire_notify.deliveries.queue import (
     AttemptOutcome,
@@ -261,7 +261,7 @@ class Worker:
         self._results.append(AttemptResult(delivery, outcome, wait, sent.attempt))
         if outcome is AttemptOutcome.DELIVERED:
             now, published = self._clock(), _origin(delivery.envelope)[1]
-            telemetry.publish_to_delivered.observe(max(0.0, now - (published or now)))
+            metrics.publish_to_delivered.observe(max(0.0, now - (published or now)))
         self._wakeup.set()
 
     async def _exchange(self, free: int) -> ClaimBatch:
@@ -279,7 +279,7 @@ class Worker:
             if state and not (state == "waiting" and item.outcome is AttemptOutcome.RELEASED)
         )
         for outcome, count in counts.items():
-            telemetry.deliveries.labels(outcome).inc(count)
+            metrics.deliveries.labels(outcome).inc(count)
         return answer
 
     async def _drain(self) -> None:

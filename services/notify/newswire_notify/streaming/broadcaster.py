@@ -25,7 +25,7 @@ from newswire.concurrency.offload import Deadline, Offload, OffloadError
 from newswire.http.cost_limits import INLINE_TEXT_BYTES
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, newest_entry, position, written
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, offload_if_large, scan
 from newswire_notify.streaming.stream_events import SseFrame, StreamEvent, StreamFilter, read_stream_entry, with_readers
 
@@ -88,7 +88,7 @@ class SseClient:
             self.ended = reason
             self.waiting.clear()
             self.wakeup.set()
-            telemetry.live_cut_off.labels(reason).inc()
+            metrics.live_disconnects.labels(reason).inc()
 
     def leave(self) -> None:
         """Let the reader go: it has left."""
@@ -201,11 +201,11 @@ class StreamBroadcaster:
         client = SseClient(limit, account, ends)
         group = self._groups.setdefault(stream_filter.key, FilterGroup(stream_filter))
         group.clients.add(client)
-        telemetry.live_readers.inc()
+        metrics.live_clients.inc()
         try:
             yield client
         finally:
-            telemetry.live_readers.dec()
+            metrics.live_clients.dec()
             group.clients.discard(client)
             if not group.clients:
                 self._groups.pop(stream_filter.key, None)

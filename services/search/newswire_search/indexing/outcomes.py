@@ -13,7 +13,7 @@ from newswire.events import INDEXED, ArticleIndexed, CloudEvent, event
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.messages import DependencyUnavailableError
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire_search.index.port import ArticleIndex, Operation, Publish, Retract
 
 log = logging.getLogger(__name__)
@@ -98,9 +98,9 @@ class Announcer:
                 if not item.announced:
                     continue
                 latency = max((now - item.published).total_seconds(), 0.0) if item.published else 0.0
-                telemetry.indexed.inc()
+                metrics.indexed.inc()
                 if item.measured and item.published:
-                    telemetry.publish_to_indexed.observe(latency)
+                    metrics.publish_to_indexed.observe(latency)
                 outcome = self._outcome(item.operation, latency, now)
                 await self._broker.publish(outcome, stream=self._keys.outcomes, pipeline=pipe)
             await pipe.execute()

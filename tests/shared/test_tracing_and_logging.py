@@ -6,16 +6,16 @@ import logging
 
 import pytest
 
-from newswire.observability import telemetry
+from newswire.observability import json_logging, tracing
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 def test_a_valid_trace_goes_on_in_a_new_span() -> None:
-    version, trace, span, flags = telemetry.traceparent(f"00-{TRACE}-{SPAN}-00").split("-")
+    version, trace, span, flags = tracing.traceparent(f"00-{TRACE}-{SPAN}-00").split("-")
     assert (version, trace, flags) == ("00", TRACE, "00")
     assert span != SPAN
-    assert telemetry.traceparent(f"cc-{TRACE}-{SPAN}-01-later").split("-")[1] == TRACE
+    assert tracing.traceparent(f"cc-{TRACE}-{SPAN}-01-later").split("-")[1] == TRACE
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_a_valid_trace_goes_on_in_a_new_span() -> None:
     ],
 )
 def test_anything_else_begins_a_new_trace(header: str | None) -> None:
-    made = telemetry.traceparent(header)
+    made = tracing.traceparent(header)
     assert made.split("-")[1] != TRACE
-    assert telemetry.traceparent(made).split("-")[1] == made.split("-")[1]
+    assert tracing.traceparent(made).split("-")[1] == made.split("-")[1]
 
 
 def test_log_lines_are_json_without_secrets() -> None:
@@ -51,7 +51,7 @@ def test_log_lines_are_json_without_secrets() -> None:
             "odd": "\ud800",
         }
     )
-    out.write(telemetry.JsonLines().format(record))
+    out.write(json_logging.JsonLines().format(record))
     line = json.loads(out.getvalue())
     assert line["level"] == "info"
     for secret in ("s3cr3t", "xyz.123", "hunter2", "c2VjcmV0", "q83vEjRWeJA", "t0k3n"):

@@ -1,0 +1,68 @@
+"""Logging as JSON lines, with secrets removed."""
+
+import json
+import logging
+import re
+import sys
+import threading
+import traceback
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from newswire.observability import metrics
+
+LOG_BYTES, LOG_FILES = 10_000_000, 5
+
+_SECRET = re.compile(
+    r"\b(nw_[0-9a-z]+_|nwt_|whsec_)[\w+/=-]+|(?i:(?<=bearer )[^\s\"\\,;]+)|(?<=://)[^/\s:@\"\\]*:[^/\s@\"\\]+(?=@)"
+)
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+
+
+def redact(text: str) -> str:
+    """Blot out keys, webhook secrets and passwords in addresses."""
+    return _SECRET.sub(lambda match: f"{match[1] or ''}[redacted]", text)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, and what ``extra`` carried."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line, secrets blotted out."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _STANDARD},
+        }
+        if record.exc_info and record.exc_info[0]:
+            line["error"] = "".join(traceback.format_exception(*record.exc_info))
+        return redact(json.dumps(line, default=str, ensure_ascii=False)).encode("utf-8", "replace").decode()
+
+
+def rotating_file(path: Path) -> logging.Handler:
+    """Return a handler that appends to a file and keeps five older ones (``….1`` is the newest) of 10 MB each."""
+    return RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8")
+
+
+def _log_thread_error(failed: threading.ExceptHookArgs) -> None:
+    error = (failed.exc_type, failed.exc_value or failed.exc_type(), failed.exc_traceback)
+    name = failed.thread.name if failed.thread else "?"
+    logging.getLogger(__name__).error("a thread failed", extra={"name_of_thread": name}, exc_info=error)
+
+
+def log_as_json(handler: logging.Handler | None = None, level: str = "INFO") -> None:
+    """Send every log line of this process to stderr (or the given handler) as JSON.
+
+    A line that cannot be written, to a full disk or a closed pipe, is counted and lost: logging prints nothing about itself.
+    """
+    handler = handler or logging.StreamHandler(sys.stderr)
+    handler.handleError = lambda _: metrics.log_lines_dropped.inc()  # type: ignore[method-assign,assignment] # else: a traceback
+    logging.raiseExceptions = False
+    threading.excepthook = _log_thread_error
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("uvicorn.access", "httpx", "elastic_transport", "faststream"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

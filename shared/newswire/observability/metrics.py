@@ -1,0 +1,71 @@
+"""The Prometheus metrics that services share. Names carry their unit, counters end in ``_total`` (`docs/operators.md`)."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+article_events = Counter("newswire_article_events_published", "Article events added to the stream", ["kind"])
+idempotent_repeats = Counter(
+    "newswire_idempotent_repeats", "Publishing requests answered as repeats of earlier requests"
+)
+scheduled_publication_delay = Histogram(
+    "newswire_scheduled_publication_delay_seconds",
+    "Time between the scheduled time of an article and its publication",
+    buckets=_BUCKETS,
+)
+
+consumer_lag = Gauge("newswire_consumer_lag_entries", "Stream entries that a consumer group has not read", ["group"])
+consumer_oldest_pending = Gauge(
+    "newswire_consumer_oldest_pending_seconds", "Age of the oldest entry that is read but not acknowledged", ["group"]
+)
+consumer_redelivered = Counter(
+    "newswire_consumer_redelivered_entries", "Entries delivered again after their consumer stopped", ["group"]
+)
+consumer_skipped = Counter(
+    "newswire_consumer_skipped_entries", "Entries of an event type that this release does not know", ["group"]
+)
+consumer_dead_lettered = Counter(
+    "newswire_consumer_dead_lettered_entries", "Entries moved to the dead letters", ["group"]
+)
+dead_letters = Gauge("newswire_consumer_dead_letters", "Dead letters that wait for an operator", ["group"])
+retention_overdue = Gauge(
+    "newswire_stream_retention_overdue_seconds",
+    "How long a slow group has delayed the trimming of a stream",
+    ["stream"],
+)
+disk_erasure_overdue = Gauge(
+    "newswire_disk_erasure_overdue_seconds",
+    "How long the rewrite that removes erased text from the disk is overdue",
+    ["store"],
+)
+
+indexed = Counter("newswire_indexed_documents", "Versions and tombstones written to the index")
+publish_to_indexed = Histogram(
+    "newswire_publish_to_indexed_seconds", "Time between publication and being searchable", buckets=_BUCKETS
+)
+
+deliveries = Counter("newswire_webhook_deliveries", "Webhook deliveries that ended", ["outcome"])
+publish_to_delivered = Histogram(
+    "newswire_publish_to_delivered_seconds", "Time between publication and delivery", buckets=_BUCKETS
+)
+live_clients = Gauge("newswire_live_clients", "Open live streams and waiting pull requests")
+live_disconnects = Counter("newswire_live_disconnects", "Live streams that the server closed", ["reason"])
+
+http_requests = Counter("newswire_http_requests", "HTTP responses", ["service", "method", "route", "status"])
+http_request_duration = Histogram(
+    "newswire_http_request_duration_seconds",
+    "Time to the first byte of the response",
+    ["service", "method", "route"],
+    buckets=_BUCKETS,
+)
+http_connections = Gauge("newswire_http_connections", "Open HTTP connections")
+http_connections_closed = Counter(
+    "newswire_http_connections_closed", "Connections that a limit closed or refused", ["reason"]
+)
+authentication_failures = Counter(
+    "newswire_authentication_failures", "API keys and tokens that were rejected, or not looked up", ["result"]
+)
+reads_rejected = Counter("newswire_reads_rejected", "Read requests over a limit", ["limit", "client"])
+
+offload_rejected = Counter("newswire_offload_rejected", "CPU-bound work that was not done", ["pool", "reason"])
+log_lines_dropped = Counter("newswire_log_lines_dropped", "Log lines that could not be written")
