@@ -19,7 +19,7 @@ from newswire.article import Article
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.mapping import index_settings
-from newswire_search.index.port import ArticleIndex, Publish, Refused
+from newswire_search.index.port import ArticleIndex, Publish, RejectedOperation
 from newswire_search.query.parameters import SearchParams, to_request
 
 FEWEST = 1000
@@ -64,7 +64,7 @@ async def _grown(setting: Setting, growing: Growing, base: Sequence[Publish], wo
         before, began = held, time.perf_counter()
         while held < size:
             batch = list(itertools.islice(coming, min(BATCH, size - held)))
-            if refused := [done for done in await growing.index.write(batch) if isinstance(done, Refused)]:
+            if refused := [done for done in await growing.index.write(batch) if isinstance(done, RejectedOperation)]:
                 raise RuntimeError(f"not indexed: {refused[0].reason}")
             held += len(batch)
         rate = (size - before) / (time.perf_counter() - began)

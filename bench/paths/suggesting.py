@@ -18,7 +18,7 @@ from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.mapping import TITLE_WORDS, alias_in_use, index_settings
 from newswire_search.index.port import ArticleIndex, Publish
-from newswire_search.query.completions import completions
+from newswire_search.query.autocomplete import completions
 
 NAMESPACE = "bench-suggest"
 LIMIT = 10

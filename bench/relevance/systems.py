@@ -129,7 +129,7 @@ async def _until_found(connection: Connection, count: int) -> None:
 
 def _results(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Return what a reader sees from top to bottom: first what has all words, then what has some."""
-    some = answer.get("some_words") or {"articles": []}
+    some = answer.get("partial_matches") or {"articles": []}
     return [*answer["articles"], *some["articles"]]
 
 

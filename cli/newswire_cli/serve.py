@@ -23,7 +23,7 @@ def serve_one(name: str, host: str, port: int | None) -> None:
     from newswire.http.application import run, serve
     from newswire.observability.json_logging import log_as_json
     from newswire.settings import Settings, SettingsError
-    from newswire_search.index.port import IndexInUse
+    from newswire_search.index.port import IndexInUseError
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     refuse_unknown()
@@ -32,7 +32,7 @@ def serve_one(name: str, host: str, port: int | None) -> None:
     try:
         service = import_module(MODULES[name]).service
         run(serve([service], Settings(), host, port))
-    except (IndexInUse, SettingsError) as error:
+    except (IndexInUseError, SettingsError) as error:
         fail(str(error))
     except ValidationError as error:
         fail(settings_problem(error))

@@ -23,12 +23,19 @@ from newswire_cli.datadir import InUse, only_process_on
 from newswire_cli.progress import Progress
 from newswire_cli.store import Store, folder_of, with_store
 from newswire_cli.valkey import ValkeyFailed, embedded_valkey
-from newswire_search.app import open_index, upkeep_of
+from newswire_search.app import index_admin_for, open_index
+from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.embedded.index import EmbeddedIndex
-from newswire_search.index.port import IndexInUse
-from newswire_search.index.upkeep import Upkeep
-from newswire_search.maintenance.reindexing import UnderWay, Unfit, abandon, ask_for_reindexing, read_progress, reindex
-from newswire_search.maintenance.verifying import Comparison, Report, verify
+from newswire_search.index.port import IndexInUseError
+from newswire_search.maintenance.reindexing import (
+    IndexVerificationError,
+    ReindexInProgressError,
+    abandon,
+    read_progress,
+    reindex,
+    request_reindex,
+)
+from newswire_search.maintenance.verification import Comparison, VerificationReport, verify
 from newswire_search.settings import SearchSettings
 
 T = TypeVar("T")
@@ -43,7 +50,7 @@ class Opened:
     """An index as this command has it; only to be read where another process has it open."""
 
     settings: SearchSettings
-    upkeep: Upkeep
+    upkeep: IndexAdmin
     read_only: bool = False
 
 
@@ -55,13 +62,13 @@ def make_new_index(data_dir: Path | None) -> None:
             await _ask_for_it(store)
         else:
             with _Phases() as phases:
-                outcome = await reindex(store.redis, store.keys, opened.upkeep, phases.at)
-            for article in sorted(outcome.refused):
+                result = await reindex(store.redis, store.keys, opened.upkeep, phases.at)
+            for article in sorted(result.rejected):
                 say(f"the index can never take {article}; `newswire verify` will call it missing")
         total = await store.redis.zcard(store.keys.articles)
         async with _opened(opened.settings, read_only=opened.read_only) as now:
             say(f"{await now.upkeep.in_use()} is in use, made from {total:,} articles on record")
-            for name in await now.upkeep.others():
+            for name in await now.upkeep.unused():
                 say(f"{name} is kept; `newswire reindex --drop-old` makes room")
 
     _with_index(data_dir, work)
@@ -87,7 +94,7 @@ def drop_old(data_dir: Path | None) -> None:
             fail("a new index is being made: `newswire reindex` ends that, `newswire reindex --abandon` gives it up")
         if trouble := await opened.upkeep.mismatch():
             fail(trouble)
-        names = await opened.upkeep.others()
+        names = await opened.upkeep.unused()
         for name in names:
             await opened.upkeep.drop(name)
             say(f"{name} is gone")
@@ -100,17 +107,17 @@ def drop_old(data_dir: Path | None) -> None:
 def compare(data_dir: Path | None, *, mend: bool) -> bool:
     """Compare the index with the records and say what differs; return whether all is well now."""
 
-    async def work(store: Store, opened: Opened) -> Report:
+    async def work(store: Store, opened: Opened) -> VerificationReport:
         comparison = Comparison(store.redis, store.keys, opened.upkeep)
 
         async def ask(ids: Sequence[str]) -> None:
-            await store.redis.sadd(store.keys.to_be_mended, *ids)
-            await _until_gone(store, store.keys.to_be_mended)
+            await store.redis.sadd(store.keys.index_repair_queue, *ids)
+            await _until_gone(store, store.keys.index_repair_queue)
 
         total = await store.redis.zcard(store.keys.articles)
         with Progress("comparing", total) as progress:
             return await verify(
-                comparison, progress.at, (ask if opened.read_only else comparison.mend) if mend else None
+                comparison, progress.at, (ask if opened.read_only else comparison.repair) if mend else None
             )
 
     report = _with_index(data_dir, work)
@@ -119,19 +126,19 @@ def compare(data_dir: Path | None, *, mend: bool) -> bool:
     if report.left > len(report.shown):
         say(f"… and {report.left - len(report.shown):,} more")
     kinds = ", ".join(f"{count:,} {wrong}" for wrong, count in sorted(report.found.items()))
-    mended = f"; {report.mended:,} mended" if mend and report.found else ""
+    mended = f"; {report.repaired:,} mended" if mend and report.found else ""
     say(f"{report.compared:,} articles on record: {kinds or 'the index says the same'}{mended}")
     return report.left == 0
 
 
 async def _ask_for_it(store: Store) -> None:
     """Have the process that has the index open make the new one, and watch."""
-    await ask_for_reindexing(store.redis, store.keys)
+    await request_reindex(store.redis, store.keys)
     heard, last = time.monotonic(), None
     with _Phases() as phases:
         while (progress := await read_progress(store.redis, store.keys)) is not None:
-            if progress.trouble:
-                fail(f"{progress.trouble}; it is tried again while that process runs")
+            if progress.error:
+                fail(f"{progress.error}; it is tried again while that process runs")
             if progress.target:
                 phases.at(progress.phase, progress.done, progress.total)
             if progress != last:
@@ -178,9 +185,9 @@ def _with_both(folder: Path | None, settings: SearchSettings, work: Callable[[St
         try:
             async with _opened(settings) as index:
                 return await work(store, index)
-        except UnderWay:
+        except ReindexInProgressError:
             fail("another `newswire reindex` is at work")
-        except Unfit as error:
+        except IndexVerificationError as error:
             fail(f"the new index is not put in place: {error}")
         except DependencyUnavailableError as error:
             fail(str(error))
@@ -193,12 +200,12 @@ async def _opened(settings: SearchSettings, *, read_only: bool = False) -> Async
     if not read_only:
         try:
             index = await open_index(settings)
-        except IndexInUse:
+        except IndexInUseError:
             read_only = True
     if read_only:
         index = await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index", read_only=True)
     try:
-        yield Opened(settings, upkeep_of(index), read_only)
+        yield Opened(settings, index_admin_for(index), read_only)
     finally:
         await index.close()
 

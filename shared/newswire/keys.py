@@ -115,11 +115,11 @@ class Keyspace:
         return self.key("reindex")
 
     @property
-    def whole_indexes(self) -> str:
+    def complete_indexes(self) -> str:
         """Set: the identities of the indexes that hold every article on record."""
-        return self.key("index", "whole")
+        return self.key("index", "complete")
 
     @property
-    def to_be_mended(self) -> str:
+    def index_repair_queue(self) -> str:
         """Set: ids of articles that search is to bring in its index to what is on record."""
-        return self.key("index", "mend")
+        return self.key("index", "repair")

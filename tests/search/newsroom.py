@@ -19,13 +19,13 @@ from newswire.messaging.groups import SEARCH
 from newswire.settings import Settings
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
-from newswire_search.app import GROUP, upkeep_of
+from newswire_search.app import GROUP, index_admin_for
+from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.port import ArticleIndex
-from newswire_search.index.upkeep import Upkeep
 from newswire_search.indexing.handlers import subscribe
-from newswire_search.indexing.outcomes import Announcer
-from newswire_search.maintenance.reindexing import Outcome, Phase, reindex
-from newswire_search.maintenance.verifying import Comparison, Mend, Report, verify
+from newswire_search.indexing.indexed_events import IndexedEventPublisher
+from newswire_search.maintenance.reindexing import Phase, ReindexResult, reindex
+from newswire_search.maintenance.verification import Comparison, Repair, VerificationReport, verify
 
 DEADLINE = 20.0
 
@@ -42,14 +42,14 @@ class Newsroom:
     """What the publisher was answered last about each article, by id."""
 
     @property
-    def upkeep(self) -> Upkeep:
-        """The upkeep of the index."""
-        return upkeep_of(self.index)
+    def admin(self) -> IndexAdmin:
+        """The admin of the index."""
+        return index_admin_for(self.index)
 
     @property
     def comparison(self) -> Comparison:
         """The index beside the records."""
-        return Comparison(self.redis, self.keys, self.upkeep)
+        return Comparison(self.redis, self.keys, self.admin)
 
     async def publish(self, title: str, **more: Any) -> str:
         """Publish or schedule an article and return its id."""
@@ -75,7 +75,9 @@ class Newsroom:
         """Have the index follow the stream while the block runs; on leaving it has caught up."""
         broker = EventBroker(GroupMember(self.redis, self.keys, SEARCH))
         subscribe(
-            broker, self.index, Announcer(self.redis, broker, self.keys, self.index, "https://news.example/search")
+            broker,
+            self.index,
+            IndexedEventPublisher(self.redis, broker, self.keys, self.index, "https://news.example/search"),
         )
         stopping = asyncio.Event()
         running = asyncio.create_task(broker.consume(stopping))
@@ -99,13 +101,13 @@ class Newsroom:
         last = about["last-entry"] and about["last-entry"][0]
         return group is not None and not group["pending"] and (not last or group["last-delivered-id"] >= last)
 
-    async def reindexed(self, told: Any = lambda *_: None, **more: Any) -> Outcome:
+    async def reindexed(self, told: Any = lambda *_: None, **more: Any) -> ReindexResult:
         """Make a new index."""
-        return await reindex(self.redis, self.keys, self.upkeep, told, **more)
+        return await reindex(self.redis, self.keys, self.admin, told, **more)
 
-    async def verified(self, mend: Mend | None = None) -> Report:
+    async def verified(self, repair: Repair | None = None) -> VerificationReport:
         """Compare everything."""
-        return await verify(self.comparison, lambda _: None, mend)
+        return await verify(self.comparison, lambda _: None, repair)
 
 
 @asynccontextmanager

@@ -70,11 +70,11 @@ def ids(page: SearchPage) -> list[str]:
 
 
 def wanting(field: str, *values: str) -> dict[str, FieldFilter]:
-    return {field: FieldFilter(wanted=values)}
+    return {field: FieldFilter(include=values)}
 
 
 def avoiding(field: str, *values: str) -> dict[str, FieldFilter]:
-    return {field: FieldFilter(unwanted=values)}
+    return {field: FieldFilter(exclude=values)}
 
 
 def values(page: SearchPage, facet: str) -> Sequence[tuple[str, int]]:

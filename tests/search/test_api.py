@@ -15,7 +15,7 @@ from newswire.keys import Keyspace
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.port import ArticleIndex, SearchPage, SearchRequest
 from newswire_search.query import api, cursor
-from newswire_search.query.service import ErasureAware
+from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
 from newswire_search.site import pages
 from tests.search.samples import publish, put, retract
@@ -23,7 +23,7 @@ from tests.search.samples import publish, put, retract
 
 def client_for(index: ArticleIndex, redis: Redis, namespace: str, *, public_read: bool = True) -> httpx.AsyncClient:
     settings = SearchSettings(namespace=namespace, public_read=public_read)
-    readable = ErasureAware(index, redis, Keyspace(namespace))
+    readable = RetractionFilteredIndex(index, redis, Keyspace(namespace))
     app = create_app([Service("search", routers=[api.router(readable), pages.router(readable)])], settings, redis=redis)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://news.example")
 
@@ -70,7 +70,7 @@ async def test_an_answer_has_exactly_the_promised_members(client: httpx.AsyncCli
         "hints",
         "took_ms",
         "articles",
-        "some_words",
+        "partial_matches",
         "facets",
         "next_cursor",
         "suggestion",
@@ -279,7 +279,7 @@ async def test_what_no_index_has_to_see_is_read_as_strictly(
 
 
 async def test_an_old_cursor_is_gone(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cursor, "LIFETIME", -1)
+    monkeypatch.setattr(cursor, "CURSOR_LIFETIME_SECONDS", -1)
     first = await search(client, "limit=1")
     answer = await client.get(f"/v1/search?limit=1&cursor={first['next_cursor']}")
     assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json")
@@ -388,7 +388,7 @@ async def test_a_query_in_which_nothing_can_be_looked_for_finds_nothing_and_says
     client: httpx.AsyncClient, q: str
 ) -> None:
     answer = await search(client, f"q={quote(q)}")
-    assert (answer["total"], answer["articles"], answer["some_words"]) == (0, [], None)
+    assert (answer["total"], answer["articles"], answer["partial_matches"]) == (0, [], None)
     assert answer["hints"][0].keys() == {"code", "message", "at"}
     assert answer["hints"][0]["code"] == "nothing_to_look_for"
     assert not any(counted for counted in answer["facets"].values())

@@ -8,11 +8,11 @@ from newswire.http.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, PAG
 from newswire.http.problems import ProblemError
 from newswire.text import query as language
 from newswire_search.feeds.api import _entries
-from newswire_search.feeds.feed import LOOKED_AT, SUMMARY_LENGTH, entry_of
+from newswire_search.feeds.feed import MAX_SUMMARY_SOURCE_CHARACTERS, SUMMARY_CHARACTERS, feed_entry
 from newswire_search.index.port import SearchPage
 from newswire_search.query.api import _check_size
 from newswire_search.query.parameters import SearchParams, to_request
-from newswire_search.query.presenting import results
+from newswire_search.query.serializers import results
 
 ARTICLE: dict[str, Any] = {
     "id": "01jd0000000000000000000000",
@@ -81,15 +81,15 @@ def test_the_summary_of_a_feed_is_cut_from_the_beginning() -> None:
         def split(self, *_: Any) -> list[str]:
             raise AssertionError("all of a long text is looked at")
 
-    entry = entry_of({**ARTICLE, "text": Text("word " * 200_000)}, whole=False)
+    entry = feed_entry({**ARTICLE, "text": Text("word " * 200_000)}, whole=False)
     assert entry.summary.startswith("word word")
     assert entry.summary.endswith(" …")
-    assert len(entry.summary) <= SUMMARY_LENGTH < LOOKED_AT
+    assert len(entry.summary) <= SUMMARY_CHARACTERS < MAX_SUMMARY_SOURCE_CHARACTERS
 
 
 def test_a_text_without_spaces_has_a_summary() -> None:
-    entry = entry_of({**ARTICLE, "text": "港" * 5000}, whole=False)
-    assert entry.summary == "港" * (SUMMARY_LENGTH - 2) + " …"
+    entry = feed_entry({**ARTICLE, "text": "港" * 5000}, whole=False)
+    assert entry.summary == "港" * (SUMMARY_CHARACTERS - 2) + " …"
 
 
 def test_a_feed_carries_whole_articles_up_to_a_size() -> None:

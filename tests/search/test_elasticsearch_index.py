@@ -12,9 +12,9 @@ from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.elasticsearch import index as module
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.mapping import MAPPING_NUMBER, index_settings
-from newswire_search.index.port import SnapshotGone
-from newswire_search.index.snapshots import MAX_SECONDS, Snapshots
-from newswire_search.query.completions import completions
+from newswire_search.index.port import SnapshotExpiredError
+from newswire_search.index.snapshots import SNAPSHOT_MAX_SECONDS, Snapshots
+from newswire_search.query.autocomplete import completions
 from tests.search.conftest import Opener, client_of
 from tests.search.samples import found, publish, put, request, retract, search
 from tests.servers.elasticsearch import ElasticsearchServer
@@ -38,7 +38,7 @@ async def test_a_batch_is_visible_only_once_all_of_it_is(elasticsearch_index: El
     await put(elasticsearch_index, publish("a1", "Ferry"), publish("a2", "Ferry"))
     correction = publish("a1", "Airship", version=2)
     waiting = asyncio.create_task(elasticsearch_index.until_visible([correction, publish("a2")]))
-    await asyncio.wait([waiting], timeout=3 * module.VISIBLE_POLL)
+    await asyncio.wait([waiting], timeout=3 * module.VISIBLE_POLL_SECONDS)
     assert not waiting.done(), "the last one is visible, the first is not even written"
     await elasticsearch_index.write([correction])
     await waiting
@@ -61,7 +61,7 @@ async def test_only_what_is_needed_of_an_article_is_brought_along(
 async def test_what_another_process_wrote_in_a_new_language_is_found_by_the_very_next_search(
     open_elasticsearch_index: Opener, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LANGUAGES_KNOWN", 0.0)
+    monkeypatch.setattr(module, "LANGUAGES_TTL_SECONDS", 0.0)
     ours, theirs = open_elasticsearch_index(namespace), open_elasticsearch_index(namespace)
     await put(ours, publish("a1", "Ferry"))
     assert await found(theirs, "ferry") == ["a1"]
@@ -132,7 +132,7 @@ async def test_a_server_that_is_down_is_unavailable() -> None:
 async def test_a_large_batch_goes_in_several_requests(
     elasticsearch_index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHUNK_BYTES", 5000)
+    monkeypatch.setattr(module, "BULK_BYTES", 5000)
     results = await elasticsearch_index.write([publish(f"a{n}", "Ferry", "word " * 100) for n in range(40)])
     assert [result.value for result in results if not hasattr(result, "reason")] == ["applied"] * 40
 
@@ -147,7 +147,7 @@ async def test_a_reader_s_oldest_snapshot_is_closed_for_a_new_one_and_no_other_r
     other = await elasticsearch_index.search(replace(second, reader="other"))
     pages = [await elasticsearch_index.search(second) for _ in range(3)]
     assert len((await elasticsearch_index.search(replace(asked, after=other.next))).articles) == 1
-    with pytest.raises(SnapshotGone):
+    with pytest.raises(SnapshotExpiredError):
         await elasticsearch_index.search(replace(asked, after=pages[0].next))
     assert len((await elasticsearch_index.search(replace(asked, after=pages[1].next))).articles) == 1
 
@@ -166,9 +166,9 @@ async def test_a_snapshot_ends_at_last_however_often_and_wherever_it_is_used(
     asked = request("ferry", limit=1)
     first = await elasticsearch_index.search(asked)
     assert first.next is not None
-    long_ago = time.time() - MAX_SECONDS
+    long_ago = time.time() - SNAPSHOT_MAX_SECONDS
     second = await elasticsearch_index.search(replace(asked, after=replace(first.next, opened=long_ago + 60)))
     assert second.next is not None
     assert second.next.opened == long_ago + 60  # renewing moves no end
-    with pytest.raises(SnapshotGone):
+    with pytest.raises(SnapshotExpiredError):
         await elasticsearch_index.search(replace(asked, after=replace(second.next, opened=long_ago)))

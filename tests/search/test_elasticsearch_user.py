@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from elasticsearch import AsyncElasticsearch, AuthorizationException
 
+from newswire_search.index.elasticsearch.admin import ElasticsearchIndexAdmin
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
-from newswire_search.index.elasticsearch.upkeep import ElasticsearchUpkeep
 from newswire_search.index.mapping import index_settings
 from tests.conftest import lacking
 from tests.search.samples import publish, put, retract, search
@@ -57,8 +57,8 @@ async def test_it_indexes_searches_and_replaces_the_index(client: AsyncElasticse
     articles = [publish(f"01m86knzh692edqb59d0ejve{n:02}", f"Ferry number {n}") for n in range(5)]
     await put(index, *articles)
     await put(index, retract(articles[0].id, 1))
-    upkeep = ElasticsearchUpkeep(index)
-    await upkeep.refresh()
+    admin = ElasticsearchIndexAdmin(index)
+    await admin.refresh()
 
     first = await search(index, "ferry", limit=2)
     assert first.total == 4
@@ -67,20 +67,20 @@ async def test_it_indexes_searches_and_replaces_the_index(client: AsyncElasticse
     assert await index.get(articles[1].id)
     assert await index.check() is None
 
-    old = await upkeep.in_use()
-    assert await upkeep.mismatch() is None
-    assert not await upkeep.empty()
-    assert await upkeep.identity()
-    coming = await upkeep.beside(None)
-    await coming.write(articles)
-    await coming.finish()
-    await upkeep.hold()
-    await upkeep.swap(coming)
-    await upkeep.release()
-    assert await upkeep.in_use() == coming.name != old
+    old = await admin.in_use()
+    assert await admin.mismatch() is None
+    assert not await admin.is_empty()
+    assert await admin.identity()
+    staging = await admin.open_staging(None)
+    await staging.write(articles)
+    await staging.finish()
+    await admin.pause_writes()
+    await admin.swap(staging)
+    await admin.resume_writes()
+    assert await admin.in_use() == staging.name != old
     assert old is not None
-    await upkeep.drop(old)
-    assert await upkeep.others() == []
+    await admin.drop(old)
+    assert await admin.unused() == []
 
 
 async def test_it_reaches_no_other_index_and_nothing_of_the_cluster(client: AsyncElasticsearch) -> None:

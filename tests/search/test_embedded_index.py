@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from newswire.messaging.messages import DependencyUnavailableError
-from newswire_search.index.embedded.index import SNAPSHOTS, SNAPSHOTS_PER_READER, EmbeddedIndex
-from newswire_search.index.port import IndexInUse, SearchRequest, SnapshotGone
-from newswire_search.index.snapshots import IDLE_SECONDS, MAX_SECONDS
+from newswire.messaging.messages import DependencyUnavailable
+from newswire_search.index.embedded.index import MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER, EmbeddedIndex
+from newswire_search.index.port import IndexInUseError, SearchRequest, SnapshotExpiredError
+from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_SECONDS
 from tests.search.samples import found, publish, put, request
 
 
@@ -27,15 +27,15 @@ async def test_a_second_process_says_in_one_line_that_the_index_is_in_use(tmp_pa
     index = EmbeddedIndex(tmp_path)
     script = (
         "import sys; from pathlib import Path; from newswire_search.index.embedded.index import EmbeddedIndex;"
-        "from newswire_search.index.port import IndexInUse\n"
+        "from newswire_search.index.port import IndexInUseError\n"
         "try: EmbeddedIndex(Path(sys.argv[1]))\n"
-        "except IndexInUse as error: sys.exit(str(error))"
+        "except IndexInUseError as error: sys.exit(str(error))"
     )
     second = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
     assert second.returncode == 1
     assert second.stderr.strip().count("\n") == 0
     assert "another process" in second.stderr
-    with pytest.raises(IndexInUse):
+    with pytest.raises(IndexInUseError):
         EmbeddedIndex(tmp_path)
     await index.close()
 
@@ -43,7 +43,7 @@ async def test_a_second_process_says_in_one_line_that_the_index_is_in_use(tmp_pa
 async def test_second_pages_of_one_state_of_the_index_share_a_snapshot(embedded_index: EmbeddedIndex) -> None:
     await put(embedded_index, *(publish(f"a{n}", "Ferry boat") for n in range(3)))
     pages = []
-    for n in range(2 * SNAPSHOTS):
+    for n in range(2 * MAX_SNAPSHOTS):
         asked = request(("ferry", "boat")[n % 2], limit=1, reader=f"r{n}")
         second = replace(asked, after=(await embedded_index.search(asked)).next)
         pages.append((asked, await embedded_index.search(second)))
@@ -61,15 +61,15 @@ async def test_a_reader_who_opens_many_snapshots_ends_its_own_cursors_alone(embe
 
     others = [await second_page(f"other {n}") for n in range(5)]
     own = []
-    for n in range(2 * SNAPSHOTS):
+    for n in range(2 * MAX_SNAPSHOTS):
         await put(embedded_index, publish("b", f"Storm {n}", version=n + 1))
         own.append(await second_page("greedy"))
     for third in others:
         assert len((await embedded_index.search(third)).articles) == 1
-    with pytest.raises(SnapshotGone):
+    with pytest.raises(SnapshotExpiredError):
         await embedded_index.search(own[0])
     assert len((await embedded_index.search(own[-1])).articles) == 1
-    assert len(embedded_index._snapshots) <= SNAPSHOTS_PER_READER + 5
+    assert len(embedded_index._snapshots) <= MAX_SNAPSHOTS_PER_READER + 5
 
 
 async def test_a_snapshot_ends_unless_it_is_used_and_ends_at_last_however_often_it_is_used(tmp_path: Path) -> None:
@@ -79,15 +79,15 @@ async def test_a_snapshot_ends_unless_it_is_used_and_ends_at_last_however_often_
     asked = request("ferry", limit=1)
     first = await index.search(asked)
     third = replace(asked, after=(await index.search(replace(asked, after=first.next))).next)
-    while now + IDLE_SECONDS - 1 < MAX_SECONDS:
-        now += IDLE_SECONDS - 1
+    while now + SNAPSHOT_IDLE_SECONDS - 1 < SNAPSHOT_MAX_SECONDS:
+        now += SNAPSHOT_IDLE_SECONDS - 1
         assert len((await index.search(third)).articles) == 1
-    now = MAX_SECONDS + 1
-    with pytest.raises(SnapshotGone):
+    now = SNAPSHOT_MAX_SECONDS + 1
+    with pytest.raises(SnapshotExpiredError):
         await index.search(third)
     third = replace(asked, after=(await index.search(replace(asked, after=first.next))).next)
-    now += IDLE_SECONDS + 1
-    with pytest.raises(SnapshotGone):
+    now += SNAPSHOT_IDLE_SECONDS + 1
+    with pytest.raises(SnapshotExpiredError):
         await index.search(third)
     await index.close()
 

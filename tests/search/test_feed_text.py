@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from newswire_search.index.embedded.index import EmbeddedIndex
 from tests.npm import node_with
-from tests.search.programs import client_for
+from tests.search.reader_client import client_for
 from tests.search.samples import publish, put
 
 HERE = Path(__file__).parent / "readers"

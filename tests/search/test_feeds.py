@@ -16,18 +16,18 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.filters import Filter
 from newswire.keys import Keyspace
-from newswire.messaging.messages import DependencyUnavailableError
-from newswire_search.feeds.feed import entry_of
-from newswire_search.feeds.validators import SETTLING
+from newswire.messaging.messages import DependencyUnavailable
+from newswire_search.feeds.feed import feed_entry
+from newswire_search.feeds.http_cache import SETTLING_SECONDS
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.port import ArticleIndex, SearchPage, SearchRequest
-from newswire_search.query.service import ErasureAware
-from tests.search.programs import client_for
+from newswire_search.query.retraction_filter import RetractionFilteredIndex
+from tests.search.reader_client import client_for
 from tests.search.samples import publish, put, retract
 from tests.search.schemas import faults_of_json, faults_of_xml
 
 HOSTILE = "<script>alert('x')</script> & \"co\" ]]> \u202e\x08\x1b\ufffe\U0001f6a2"
-SHOWN = HOSTILE.translate(dict.fromkeys(map(ord, "\x08\x1b\ufffe")))
+MAX_LISTED_DIFFERENCES = HOSTILE.translate(dict.fromkeys(map(ord, "\x08\x1b\ufffe")))
 FORMS = ("xml", "atom", "json")
 
 
@@ -156,7 +156,7 @@ async def test_rss(stocked: ArticleIndex, redis: Redis, namespace: str, content:
     assert [author.name for author in storm.authors] == ["The Harbour Post"]
     assert storm.summary.endswith(" …")
     assert len(storm.summary) <= 300
-    assert (hostile.author, hostile.language) == (SHOWN, "de")
+    assert (hostile.author, hostile.language) == (MAX_LISTED_DIFFERENCES, "de")
     bodies = [entry.get("content", [{"value": None}])[0]["value"] for entry in feed.entries]
     assert bodies[2] == (None if content == "summary" else "<p>The ferries left the harbour.</p>")
 
@@ -164,7 +164,7 @@ async def test_rss(stocked: ArticleIndex, redis: Redis, namespace: str, content:
 async def test_a_text_is_carried_as_it_is_but_for_what_xml_cannot_hold(client: httpx.AsyncClient) -> None:
     for form, path in (("xml", "channel/item[2]/title"), ("atom", "{*}entry[2]/{*}title")):
         root = etree.fromstring((await client.get(f"/feeds/latest.{form}")).content)
-        assert root.findtext(path) == SHOWN
+        assert root.findtext(path) == MAX_LISTED_DIFFERENCES
     items = (await client.get("/feeds/latest.json")).json()["items"]
     assert items[1]["title"] == HOSTILE
 
@@ -312,7 +312,7 @@ async def test_the_time_of_the_last_change(client: httpx.AsyncClient, redis: Red
     now = time.time()
     await handled(redis, namespace, now)
     just_after = (await client.get(path)).headers
-    assert "last-modified" not in just_after or time.time() - now > SETTLING
+    assert "last-modified" not in just_after or time.time() - now > SETTLING_SECONDS
 
 
 async def test_what_is_erased_on_record_is_gone_before_the_index_knows(
@@ -323,7 +323,7 @@ async def test_what_is_erased_on_record_is_gone_before_the_index_knows(
     for name in ("a1", "a2"):
         await redis.hset(keys.article(name), "status", "published")
     await redis.hset(keys.version("a2", 1), "document", "{}")
-    async with client_for(ErasureAware(embedded_index, redis, keys), redis, namespace) as client:
+    async with client_for(RetractionFilteredIndex(embedded_index, redis, keys), redis, namespace) as client:
         for form in FORMS:
             assert await ids(client, f"/feeds/latest.{form}") == ["a2"]
             assert "sinks" not in (await client.get(f"/feeds/search.{form}?q=ferry")).text
@@ -416,7 +416,7 @@ async def test_they_are_in_the_document(client: httpx.AsyncClient) -> None:
 
 def test_an_entry_of_a_document_that_holds_only_what_must_be_there() -> None:
     document = orjson.loads(publish("a1").article.model_dump_json(include={"id", "url", "title", "publisher"}))
-    entry = entry_of(
+    entry = feed_entry(
         {**document, "published_at": "2026-03-05T00:00:00Z", "updated_at": "2026-03-01T00:00:00Z"}, whole=True
     )
     assert (entry.summary, entry.body, entry.language, entry.tags) == ("", None, None, [])

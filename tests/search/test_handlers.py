@@ -8,8 +8,8 @@ import pytest
 from newswire.events import PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, CloudEvent, event
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.groups import SEARCH
-from newswire.messaging.messages import DependencyUnavailableError
-from newswire_search.index.port import Operation, Publish, Refused, Retract, Written
+from newswire.messaging.messages import DependencyUnavailable
+from newswire_search.index.port import Operation, Publish, RejectedOperation, Retract, WriteStatus
 from newswire_search.indexing.handlers import subscribe
 from tests.brokers import KEYS, RecordingMember, in_memory
 from tests.search.samples import article
@@ -20,17 +20,17 @@ class _Index:
 
     def __init__(self) -> None:
         self.written: list[Operation] = []
-        self.answers: list[Written | Refused | Exception] = []
+        self.answers: list[WriteStatus | RejectedOperation | Exception] = []
 
-    async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
-        answer = self.answers.pop(0) if self.answers else Written.APPLIED
+    async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
+        answer = self.answers.pop(0) if self.answers else WriteStatus.APPLIED
         if isinstance(answer, Exception):
             raise answer
         self.written += operations
         return [answer] * len(operations)
 
 
-class _Announcer:
+class _EventPublisher:
     def __init__(self) -> None:
         self.announced: list[Operation] = []
 
@@ -61,37 +61,37 @@ def index() -> _Index:
 
 
 @pytest.fixture
-def announcer() -> _Announcer:
-    return _Announcer()
+def publisher() -> _EventPublisher:
+    return _EventPublisher()
 
 
 @pytest.fixture
-def broker(member: RecordingMember, index: Any, announcer: Any) -> EventBroker:
+def broker(member: RecordingMember, index: Any, publisher: Any) -> EventBroker:
     broker = EventBroker(member)
-    subscribe(broker, index, announcer)
+    subscribe(broker, index, publisher)
     return broker
 
 
 async def test_versions_and_tombstones_are_indexed_announced_and_acknowledged(
-    broker: EventBroker, member: RecordingMember, index: _Index, announcer: _Announcer
+    broker: EventBroker, member: RecordingMember, index: _Index, publisher: _EventPublisher
 ) -> None:
     async with in_memory(broker) as opened:
         await opened.publish(published(), stream=KEYS.stream)
         await opened.publish(retracted(), stream=KEYS.stream)
     assert [type(operation) for operation in index.written] == [Publish, Retract]
-    assert announcer.announced == index.written
+    assert publisher.announced == index.written
     assert member.acknowledged == [["0-1"], ["0-1"]]
     assert member.dead_letters == {}
 
 
 async def test_what_the_index_refuses_goes_to_the_dead_letters(
-    broker: EventBroker, member: RecordingMember, index: _Index, announcer: _Announcer
+    broker: EventBroker, member: RecordingMember, index: _Index, publisher: _EventPublisher
 ) -> None:
-    index.answers = [Refused("a field is too long")]
+    index.answers = [RejectedOperation("a field is too long")]
     async with in_memory(broker) as opened:
         await opened.publish(published(), stream=KEYS.stream)
     assert member.dead_letters == {"0-1": "index: a field is too long"}
-    assert announcer.announced == []
+    assert publisher.announced == []
 
 
 async def test_the_batch_is_kept_while_the_index_is_down(

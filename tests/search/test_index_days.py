@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 
-from newswire_search.index.port import ArticleIndex, Day, SearchRequest
+from newswire_search.index.port import ArticleIndex, PublicationDay, SearchRequest
 from tests.search.samples import publish, put, request, retract, search, wanting
 
 
@@ -26,11 +26,11 @@ async def test_days_are_counted_oldest_first(index: ArticleIndex) -> None:
         publish("a5", "Ferry", published_at="2026-03-09T00:00:00Z"),
     )
     await put(index, retract("a5", 2))
-    moon = Day(date(1969, 7, 20), 1, at("2026-03-01T07:00:00"))
+    moon = PublicationDay(date(1969, 7, 20), 1, at("2026-03-01T07:00:00"))
     assert list(await index.days(SearchRequest())) == [
         moon,
-        Day(date(2026, 3, 1), 2, at("2026-03-02T09:30:00.125")),
-        Day(date(2026, 3, 2), 1, at("2026-03-02T00:00:00")),
+        PublicationDay(date(2026, 3, 1), 2, at("2026-03-02T09:30:00.125")),
+        PublicationDay(date(2026, 3, 2), 1, at("2026-03-02T00:00:00")),
     ]
     assert list(await index.days(request("ferry", until=0))) == [moon]
     assert [day.count for day in await index.days(request(filters=wanting("category", "sea")))] == [1]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from newswire_search.index.port import ArticleIndex, Position, SearchRequest, SnapshotGone, Sort
+from newswire_search.index.port import ArticleIndex, Position, SearchRequest, SnapshotExpiredError, Sort
 from tests.search.samples import ids, publish, put, request, retract, wanting
 
 WALKED = int(os.environ.get("NEWSWIRE_WALKED_ARTICLES", "600"))
@@ -166,5 +166,5 @@ async def test_a_snapshot_that_nobody_holds_is_gone(index: ArticleIndex) -> None
         "",
         "46ToAwMDaWR5BXV1aWQyKwZub2RlXzMAAAAAAAAAACoBYwADaWR4BXV1aWQxAgZub2RlXzEAAAAAAAAAAAEBYQ==",
     ):
-        with pytest.raises(SnapshotGone):
+        with pytest.raises(SnapshotExpiredError):
             await index.search(replace(request("ferry"), after=Position((1, 1, "a1"), forged)))

@@ -4,7 +4,7 @@ import pytest
 
 from newswire.text.query import parse
 from newswire_search.index.port import ArticleIndex, FieldFilter, Sort
-from newswire_search.query.presenting import highlights
+from newswire_search.query.serializers import highlights
 from tests.search.samples import avoiding, found, publish, put, search, values, wanting
 
 
@@ -98,7 +98,7 @@ async def test_filters_compare_folded_and_are_ored_within_and_anded_between(harb
 async def test_a_filter_can_exclude(harbour: ArticleIndex) -> None:
     assert set(await found(harbour, filters=avoiding("category", "travel"))) == {"a3", "a4"}
     assert await found(harbour, filters=avoiding("category", "travel", "weather")) == ["a4"]
-    both = {"topic": FieldFilter(wanted=("harbour",), unwanted=("food",))}
+    both = {"topic": FieldFilter(include=("harbour",), exclude=("food",))}
     assert await found(harbour, filters=both) == ["a1"]
     assert await found(harbour, "ferry", filters=avoiding("author", "jo lind")) == ["a1"]
 
@@ -127,9 +127,11 @@ async def test_relevance_puts_more_of_the_words_and_those_in_the_title_first(ind
     await put(
         index,
         publish(
-            "b1", "Town council", "A long report in which a lighthouse is named once, among budgets, roads and schools."
+            "b1",
+            "Town council",
+            "A long report in which a lighthouse is named once, among budgets, roads and schools.",
         ),
-        publish("b2", "Lighthouse reopens", "The lighthouse lamp is lit. A lighthouse keeper waved."),
+        publish("b2", "Lighthouse reopens", "The lighthouse lamp is lit. A lighthouse maintainer waved."),
         publish("b3", "Roads", "Budgets and schools."),
     )
     assert await found(index, "lighthouse") == ["b2", "b1"]

@@ -1,27 +1,27 @@
 """What writing to an index promises, whichever index it is: versions only go forward, retractions stay."""
 
-from newswire_search.index.port import ArticleIndex, Refused, Retracted, Written
+from newswire_search.index.port import ArticleIndex, RejectedOperation, Retracted, WriteStatus
 from tests.search.samples import found, publish, put, retract, search
 
 
 async def test_a_redelivered_version_changes_nothing(index: ArticleIndex) -> None:
     first = publish("a1", "Ferry timetable")
-    assert await index.write([first]) == [Written.APPLIED]
-    assert await index.write([first]) == [Written.SUPERSEDED]
+    assert await index.write([first]) == [WriteStatus.APPLIED]
+    assert await index.write([first]) == [WriteStatus.SUPERSEDED]
     await index.until_visible([first])
     assert await found(index, "ferry") == ["a1"]
 
 
 async def test_an_older_version_that_comes_late_loses(index: ArticleIndex) -> None:
     await put(index, publish("a1", "Ferry delayed", version=2))
-    assert await index.write([publish("a1", "Ferry on time", version=1)]) == [Written.SUPERSEDED]
+    assert await index.write([publish("a1", "Ferry on time", version=1)]) == [WriteStatus.SUPERSEDED]
     assert await found(index, "delayed") == ["a1"]
     assert await found(index, '"on time"') == []
 
 
 async def test_a_later_version_replaces_the_earlier_one_within_one_batch(index: ArticleIndex) -> None:
     results = await index.write([publish("a1", "Storm"), publish("a1", "Calm", version=2), publish("a1", "Storm")])
-    assert results == [Written.APPLIED, Written.APPLIED, Written.SUPERSEDED]
+    assert results == [WriteStatus.APPLIED, WriteStatus.APPLIED, WriteStatus.SUPERSEDED]
     await index.until_visible([publish("a1", version=2)])
     assert await found(index, "storm") == []
     assert await found(index, "calm") == ["a1"]
@@ -41,7 +41,7 @@ async def test_events_that_come_after_the_retraction_do_not_resurrect(index: Art
     await put(index, publish("a1", "Ferry", version=2))
     await put(index, retract("a1", 2))
     late = [publish("a1", "Ferry", version=1), publish("a1", "Ferry", version=2)]
-    assert await index.write(late) == [Written.SUPERSEDED, Written.SUPERSEDED]
+    assert await index.write(late) == [WriteStatus.SUPERSEDED, WriteStatus.SUPERSEDED]
     await put(index, publish("b1", "Marker"))
     assert await found(index, "ferry") == []
     assert isinstance(await index.get("a1"), Retracted)
@@ -49,7 +49,7 @@ async def test_events_that_come_after_the_retraction_do_not_resurrect(index: Art
 
 async def test_a_retraction_that_overtakes_its_article_wins(index: ArticleIndex) -> None:
     await put(index, retract("a1", 1))
-    assert await index.write([publish("a1", "Ferry")]) == [Written.SUPERSEDED]
+    assert await index.write([publish("a1", "Ferry")]) == [WriteStatus.SUPERSEDED]
     await put(index, publish("b1", "Marker"))
     assert await found(index) == ["b1"]
 
@@ -59,7 +59,7 @@ async def test_a_republished_article_is_found_again_and_a_late_retraction_loses(
     await put(index, retract("a1", 2))
     await put(index, publish("a1", "Ferry, revised", version=3))
     assert await found(index, "ferry") == ["a1"]
-    assert await index.write([retract("a1", 2)]) == [Written.SUPERSEDED]
+    assert await index.write([retract("a1", 2)]) == [WriteStatus.SUPERSEDED]
     await put(index, publish("b1", "Marker"))
     assert await found(index, "revised") == ["a1"]
 
@@ -75,9 +75,9 @@ async def test_one_entry_that_cannot_be_indexed_is_refused_alone(index: ArticleI
     fine = publish("a1", "Ferry")
     beyond = publish("b1", "Ferry", category="x" * 40_000)
     results = await index.write([fine, beyond, publish("a2", "Ferry")])
-    assert [results[0], results[2]] == [Written.APPLIED, Written.APPLIED]
+    assert [results[0], results[2]] == [WriteStatus.APPLIED, WriteStatus.APPLIED]
     if index.name == "elasticsearch":
-        assert isinstance(results[1], Refused)
+        assert isinstance(results[1], RejectedOperation)
         assert "xxx" not in results[1].reason  # logs and dead letters outlive a retraction
     await index.until_visible([publish("a2")])
     assert {"a1", "a2"} <= set(await found(index, "ferry"))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire_search.index.port import ArticleIndex, Asked, SearchRequest
+from newswire_search.index.port import ArticleIndex, SearchRequest, WordMatch
 from newswire_search.index.ranking import recency
 from newswire_search.query.parameters import SearchParams, to_request
 from tests.search.samples import found, ids, publish, put, request, retract
@@ -24,7 +24,7 @@ def days_ago(days: float) -> str:
 
 
 async def some(index: ArticleIndex, q: str) -> list[str]:
-    return ids(await index.search(replace(request(q), asked=Asked.SOME_WORDS)))
+    return ids(await index.search(replace(request(q), word_match=WordMatch.PARTIAL)))
 
 
 @pytest.mark.parametrize(
@@ -172,15 +172,15 @@ async def client(piers: ArticleIndex, redis: Redis, namespace: str) -> AsyncIter
 async def test_some_words_fill_the_first_page(client: httpx.AsyncClient) -> None:
     answer = await search(client, "q=ferry+pier+storm")
     assert ids_of(answer) == ["all"]
-    assert answer["some_words"]["total"] == 2
-    assert [each["id"] for each in answer["some_words"]["articles"]] == ["two", "one"]
-    assert answer["some_words"]["articles"][0]["highlights"]["title"] == [
+    assert answer["partial_matches"]["total"] == 2
+    assert [each["id"] for each in answer["partial_matches"]["articles"]] == ["two", "one"]
+    assert answer["partial_matches"]["articles"][0]["highlights"]["title"] == [
         "<mark>Storm</mark> over the <mark>pier</mark>"
     ]
     assert answer["next_cursor"] is None
     narrow = await search(client, "q=ferry+pier+storm&limit=2")
-    assert [each["id"] for each in narrow["some_words"]["articles"]] == ["two"]
-    assert narrow["some_words"]["total"] == 2
+    assert [each["id"] for each in narrow["partial_matches"]["articles"]] == ["two"]
+    assert narrow["partial_matches"]["total"] == 2
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ async def test_some_words_fill_the_first_page(client: httpx.AsyncClient) -> None
     ],
 )
 async def test_no_some_words_where_they_are_not_wanted(client: httpx.AsyncClient, query: str) -> None:
-    assert (await search(client, query))["some_words"] is None
+    assert (await search(client, query))["partial_matches"] is None
 
 
 async def test_the_page_sets_them_apart(client: httpx.AsyncClient) -> None:

@@ -17,19 +17,19 @@ from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.embedded.index import EmbeddedIndex, name_in_use
 from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER
 from newswire_search.index.port import ArticleIndex, Publish, Retract, Retracted
-from newswire_search.maintenance import reindexing, verifying
+from newswire_search.maintenance import reindexing, verification
 from newswire_search.maintenance.reindexing import (
     FOLLOWER,
+    IndexVerificationError,
     Phase,
-    Stopped,
-    UnderWay,
-    Unfit,
+    ReindexInProgressError,
+    ReindexStoppedError,
     abandon,
-    ask_for_reindexing,
-    missing_articles,
+    missing_articles_reason,
     read_progress,
+    request_reindex,
 )
-from newswire_search.maintenance.verifying import Wrong
+from newswire_search.maintenance.verification import DifferenceKind
 from tests.search.newsroom import Killed, Newsroom, killing, newsroom
 from tests.search.samples import found, publish, put, retract
 
@@ -43,9 +43,9 @@ async def room(redis: Redis, redis_url: str, namespace: str, index: ArticleIndex
 @pytest.fixture(autouse=True)
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reindexing, "PAGE", 10)
-    monkeypatch.setattr(verifying, "PAGE", 7)
-    monkeypatch.setattr(verifying, "SUSPECTS", 5)
-    monkeypatch.setattr(verifying, "SECONDS_BETWEEN_LOOKS", 0.05)
+    monkeypatch.setattr(verification, "PAGE", 7)
+    monkeypatch.setattr(verification, "SUSPECTS_BATCH_SIZE", 5)
+    monkeypatch.setattr(verification, "CHECK_INTERVAL_SECONDS", 0.05)
 
 
 def tomorrow() -> str:
@@ -65,7 +65,7 @@ async def fill(room: Newsroom, number: int = 25) -> list[str]:
 
 
 async def shown(room: Newsroom) -> set[str]:
-    await room.upkeep.refresh()
+    await room.admin.refresh()
     return set(await found(room.index, "ferry", limit=100))
 
 
@@ -73,10 +73,10 @@ async def test_a_new_index_holds_what_the_old_one_held(room: Newsroom) -> None:
     async with room.indexing():
         published = await fill(room)
     before = {article: await room.index.get(article) for article in room.written}
-    old = await room.upkeep.in_use()
+    old = await room.admin.in_use()
     phases: list[Phase] = []
     outcome = await room.reindexed(lambda phase, *_: phases.append(phase))
-    assert await room.upkeep.in_use() == outcome.name != old
+    assert await room.admin.in_use() == outcome.name != old
     assert outcome.others == [old]
     assert list(dict.fromkeys(phases)) == ["replaying", "following", "comparing", "swapping"]
     assert {article: await room.index.get(article) for article in room.written} == before
@@ -86,8 +86,8 @@ async def test_a_new_index_holds_what_the_old_one_held(room: Newsroom) -> None:
     assert FOLLOWER.encode() not in [group["name"] for group in await room.redis.xinfo_groups(room.keys.stream)]
 
     for name in outcome.others:
-        await room.upkeep.drop(name)
-    assert await room.upkeep.others() == []
+        await room.admin.drop(name)
+    assert await room.admin.unused() == []
     await put(room.index, publish("new", "Ferry"))
     assert "new" in await shown(room)
 
@@ -95,12 +95,12 @@ async def test_a_new_index_holds_what_the_old_one_held(room: Newsroom) -> None:
 async def test_whoever_waits_for_it_sees_it_under_way_until_it_has_ended(room: Newsroom) -> None:
     async with room.indexing():
         await fill(room, 8)
-    old = await room.upkeep.in_use()
-    await ask_for_reindexing(room.redis, room.keys)
+    old = await room.admin.in_use()
+    await request_reindex(room.redis, room.keys)
     working = asyncio.create_task(room.reindexed())
     while await read_progress(room.redis, room.keys) is not None:
         await asyncio.sleep(0)
-    assert await room.upkeep.in_use() != old
+    assert await room.admin.in_use() != old
     await working
 
 
@@ -131,7 +131,7 @@ async def test_nothing_is_lost_of_what_is_written_meanwhile(room: Newsroom) -> N
     async with room.indexing():
         lasting = sorted([await room.publish("Lighthouse", language="en") for _ in range(3)])
         await room.caught_up()
-        await room.upkeep.refresh()
+        await room.admin.refresh()
         async with asyncio.TaskGroup() as others:
             others.create_task(write_on())
             others.create_task(read_on())
@@ -139,7 +139,7 @@ async def test_nothing_is_lost_of_what_is_written_meanwhile(room: Newsroom) -> N
                 outcome = await room.reindexed()
             finally:
                 ended.set()
-    assert await room.upkeep.in_use() == outcome.name
+    assert await room.admin.in_use() == outcome.name
     statuses = {article: answer["status"] for article, answer in room.written.items()}
     assert set(statuses.values()) == {"published", "retracted", "scheduled"}
     assert await _all_shown(room) == {article for article, status in statuses.items() if status == "published"}
@@ -147,7 +147,7 @@ async def test_nothing_is_lost_of_what_is_written_meanwhile(room: Newsroom) -> N
 
 
 async def _all_shown(room: Newsroom) -> set[str]:
-    await room.upkeep.refresh()
+    await room.admin.refresh()
     return {article for article in room.written if isinstance(await room.index.get(article), dict)}
 
 
@@ -179,9 +179,9 @@ async def test_what_was_killed_while_writers_are_held_goes_on(room: Newsroom, mo
     async def killed(*_: object) -> None:
         raise Killed
 
-    upkeep = room.upkeep
-    monkeypatch.setattr(type(upkeep), "swap", killed)
-    monkeypatch.setattr(type(upkeep), "release", killed)
+    admin = room.admin
+    monkeypatch.setattr(type(admin), "swap", killed)
+    monkeypatch.setattr(type(admin), "release", killed)
     async with room.indexing():
         with pytest.raises(Killed):
             await room.reindexed()
@@ -199,8 +199,8 @@ async def test_writers_go_on_where_the_swap_fails(room: Newsroom, monkeypatch: p
     async with room.indexing():
         published = await fill(room)
         with monkeypatch.context() as patched:
-            patched.setattr(type(room.upkeep), "swap", fails)
-            with pytest.raises(DependencyUnavailableError):
+            patched.setattr(type(room.admin), "swap", fails)
+            with pytest.raises(DependencyUnavailable):
                 await room.reindexed()
         published.append(await room.publish("Ferry at last", language="en"))
     assert await shown(room) == set(published)
@@ -217,7 +217,7 @@ async def test_what_was_killed_after_the_swap_is_ended(room: Newsroom, monkeypat
             patched.setattr(reindexing, "_forget", killed)
             with pytest.raises(Killed):
                 await room.reindexed()
-        name = await room.upkeep.in_use()
+        name = await room.admin.in_use()
         assert (await room.reindexed()).name == name
     assert await read_progress(room.redis, room.keys) is None
     assert (await room.verified()).found == {}
@@ -227,7 +227,7 @@ async def test_the_stream_is_not_trimmed_past_a_reindexing_that_rests(room: News
     async with room.indexing():
         await fill(room)
         stopping = asyncio.Event()
-        with pytest.raises(Stopped):
+        with pytest.raises(ReindexStoppedError):
             await room.reindexed(lambda *_: stopping.set(), stopping=stopping)
         article = await room.publish("Ferry at last", language="en")
     later = int((datetime.now(UTC) + timedelta(days=30)).timestamp() * 1000)
@@ -260,7 +260,7 @@ async def _destroy_group(room: Newsroom) -> None:
 async def _delete_target(room: Newsroom) -> None:
     progress = await read_progress(room.redis, room.keys)
     assert progress is not None
-    await room.upkeep.drop(str(progress.target))
+    await room.admin.drop(str(progress.target))
 
 
 async def test_only_one_is_at_work_and_it_can_be_given_up(room: Newsroom) -> None:
@@ -269,16 +269,16 @@ async def test_only_one_is_at_work_and_it_can_be_given_up(room: Newsroom) -> Non
         told = asyncio.Event()
         first = asyncio.create_task(room.reindexed(lambda *_: told.set()))
         await told.wait()
-        with pytest.raises(UnderWay):
-            await room.reindexed(patience=0)
+        with pytest.raises(ReindexInProgressError):
+            await room.reindexed(wait_seconds=0)
         await first
-        name = await room.upkeep.in_use()
+        name = await room.admin.in_use()
         with pytest.raises(Killed):
             await room.reindexed(killing("comparing"))
-        given_up = await abandon(room.redis, room.keys, room.upkeep)
-        assert given_up not in await room.upkeep.others()
-        assert await abandon(room.redis, room.keys, room.upkeep) is None
-        assert await room.upkeep.in_use() == name
+        given_up = await abandon(room.redis, room.keys, room.admin)
+        assert given_up not in await room.admin.unused()
+        assert await abandon(room.redis, room.keys, room.admin) is None
+        assert await room.admin.in_use() == name
         published.append(await room.publish("Ferry at last", language="en"))
     assert await shown(room) == set(published)
 
@@ -289,24 +289,24 @@ async def test_an_index_that_lacks_something_is_not_put_in_place(
     async with room.indexing():
         published = await fill(room)
         await room.caught_up()  # the index comes into use with the first article
-        before = await room.upkeep.in_use()
+        before = await room.admin.in_use()
 
         async def nothing(*_: object) -> list[object]:
             return []
 
-        monkeypatch.setattr(reindexing, "recorded_operations", nothing)
-        monkeypatch.setattr(verifying, "recorded_operations", nothing)
-        with pytest.raises(Unfit, match="missing"):
+        monkeypatch.setattr(reindexing, "operations_from_records", nothing)
+        monkeypatch.setattr(verification, "operations_from_records", nothing)
+        with pytest.raises(IndexVerificationError, match="missing"):
             await room.reindexed()
-        assert await room.upkeep.in_use() == before
+        assert await room.admin.in_use() == before
         published.append(await room.publish("Ferry at last", language="en"))
     assert await shown(room) == set(published)
 
 
 async def test_one_can_go_back_to_the_old_index_by_hand(room: Newsroom) -> None:
-    await room.upkeep.refresh()
+    await room.admin.refresh()
     assert (
-        await missing_articles(room.redis, room.keys, "search", room.upkeep) is None
+        await missing_articles_reason(room.redis, room.keys, "search", room.admin) is None
     )  # as a service looks when it starts
     async with room.indexing():
         published = await fill(room)
@@ -316,11 +316,11 @@ async def test_one_can_go_back_to_the_old_index_by_hand(room: Newsroom) -> None:
         await room.retract(gone)
         published.append(await room.publish("Ferry at last", language="en"))
     room.index = await _pointed_to(room, old)
-    assert await room.upkeep.in_use() == old
-    report = await room.verified(room.comparison.mend)
-    assert (report.found, report.left) == ({Wrong.EXTRA: 1, Wrong.MISSING: 1}, 0)
+    assert await room.admin.in_use() == old
+    report = await room.verified(room.comparison.repair)
+    assert (report.found, report.left) == ({DifferenceKind.EXTRA: 1, DifferenceKind.MISSING: 1}, 0)
     assert await shown(room) == set(published)
-    assert await missing_articles(room.redis, room.keys, "search", room.upkeep) is None
+    assert await missing_articles_reason(room.redis, room.keys, "search", room.admin) is None
     if isinstance(room.index, EmbeddedIndex):
         await room.index.close()
 
@@ -356,20 +356,20 @@ async def test_what_differs_is_named_and_mended(room: Newsroom) -> None:
     await put(room.index, publish("stranger", "Ferry"), publish(waiting, "Ferry"), retract("a-tombstone", 1))
     report = await room.verified()
     expected = {
-        published[3]: Wrong.NEWER,
-        published[4]: Wrong.STALE,
-        published[5]: Wrong.EXTRA,
-        "stranger": Wrong.EXTRA,
-        waiting: Wrong.EXTRA,
-        missing: Wrong.MISSING,
+        published[3]: DifferenceKind.NEWER,
+        published[4]: DifferenceKind.STALE,
+        published[5]: DifferenceKind.EXTRA,
+        "stranger": DifferenceKind.EXTRA,
+        waiting: DifferenceKind.EXTRA,
+        missing: DifferenceKind.MISSING,
     }
     assert {difference.id: difference.wrong for difference in report.shown} == expected
     assert report.left == 6
     assert report.compared == len(room.written)
     assert isinstance(await room.index.get(gone), Retracted)
 
-    report = await room.verified(room.comparison.mend)
-    assert (report.found.total(), report.mended, report.left) == (6, 5, 1)
+    report = await room.verified(room.comparison.repair)
+    assert (report.found.total(), report.repaired, report.left) == (6, 5, 1)
     assert [difference.id for difference in report.shown] == [published[3]]
     assert "on record published 1, in the index published 5" in str(report.shown[0])
     assert await shown(room) >= {missing, published[4]}
@@ -390,15 +390,15 @@ async def test_an_article_that_changes_in_the_moment_is_no_difference(room: News
 
 async def test_an_index_that_somebody_emptied_is_said_to_lack_articles(room: Newsroom, tmp_path: Path) -> None:
     async def lacking() -> str | None:
-        return await missing_articles(room.redis, room.keys, "search", room.upkeep)
+        return await missing_articles_reason(room.redis, room.keys, "search", room.admin)
 
-    await room.upkeep.refresh()
+    await room.admin.refresh()
     assert await lacking() is None
     async with room.indexing():
         published = await fill(room)
     assert await lacking() is None
     room.index = await _emptied(room, tmp_path)
-    await room.upkeep.refresh()
+    await room.admin.refresh()
     assert "run `newswire reindex`" in str(await lacking())
     async with room.indexing():
         published.append(await room.publish("Ferry at last", language="en"))
@@ -412,7 +412,7 @@ async def test_an_index_that_somebody_emptied_is_said_to_lack_articles(room: New
 
 async def _emptied(room: Newsroom, tmp_path: Path) -> ArticleIndex:
     if isinstance(room.index, ElasticsearchIndex):
-        await room.index.client.indices.delete(index=str(await room.upkeep.in_use()))
+        await room.index.client.indices.delete(index=str(await room.admin.in_use()))
         return room.index
     return EmbeddedIndex(tmp_path / "elsewhere")
 
@@ -426,17 +426,17 @@ async def test_an_index_of_another_release_is_neither_read_nor_written(
         index=old, mappings={**MAPPING}, settings={**elasticsearch_index.settings}, aliases={stem: {}}
     )
     async with newsroom(redis, redis_url, namespace, elasticsearch_index) as room:
-        for use in (lambda: room.index.write([publish("a1")]), lambda: found(room.index), room.upkeep.refresh):
-            with pytest.raises(DependencyUnavailableError, match="run `newswire reindex`"):
+        for use in (lambda: room.index.write([publish("a1")]), lambda: found(room.index), room.admin.refresh):
+            with pytest.raises(DependencyUnavailable, match="run `newswire reindex`"):
                 await use()
         assert "run `newswire reindex`" in str(await room.index.check())
-        assert "run `newswire reindex`" in str(await room.upkeep.mismatch())
+        assert "run `newswire reindex`" in str(await room.admin.mismatch())
         assert await elasticsearch_index.names() == {old: [stem]}
         article = await room.publish("Ferry", language="en")
         outcome = await room.reindexed()
         assert outcome.name == f"{stem}-{MAPPING_NUMBER}-000001"
         assert await shown(room) == {article}
-        assert await room.upkeep.mismatch() is None
+        assert await room.admin.mismatch() is None
         # The other release's processes read on, and write nothing any more that would be missing here.
         assert list(await client.indices.get_alias(name=stem)) == [old]
         with pytest.raises(Exception, match="cluster_block"):
@@ -446,16 +446,16 @@ async def test_an_index_of_another_release_is_neither_read_nor_written(
 async def test_on_an_embedded_index_the_place_is_kept_over_a_restart(tmp_path: Path) -> None:
     index = EmbeddedIndex(tmp_path)
     first = index.in_use
-    other = index.beside(None)
+    other = index.open_staging(None)
     await other.write([publish("a1", "Ferry")])
     reader = EmbeddedIndex(tmp_path, read_only=True)
     assert reader.in_use == first
-    await index.hold()
+    await index.pause_writes()
     waiting = asyncio.create_task(index.write([publish("a2", "Ferry"), Retract("a3", 1)]))
     await index.become(other)
     await other.close()
     assert not waiting.done()
-    index.release()
+    index.resume_writes()
     await waiting
     assert sorted(await found(index, "ferry")) == ["a1", "a2"]
     await index.close()

@@ -14,7 +14,7 @@ from newswire.text.analysis import language_of
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.port import ArticleIndex
-from newswire_search.query.api import find_some_words
+from newswire_search.query.api import find_partial_matches
 from newswire_search.query.parameters import SearchParams, to_request
 from tests.search.samples import ids, publish, put
 
@@ -41,7 +41,7 @@ async def answers(index: ArticleIndex, judged: Collection) -> dict[str, list[str
     for id_, words in judged.queries.items():
         request = to_request(SearchParams(q=words, limit=100), clock=lambda: NOW)
         page = await index.search(request)
-        some = await find_some_words(index, request, page)
+        some = await find_partial_matches(index, request, page)
         seen[id_] = ids(page) + (ids(some) if some else [])
     return seen
 

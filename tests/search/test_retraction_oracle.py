@@ -21,10 +21,10 @@ from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
 from newswire_search.app import GROUP
 from newswire_search.feeds import api as feeds
-from newswire_search.feeds.validators import last_change
+from newswire_search.feeds.http_cache import last_modified_source
 from newswire_search.index.port import ArticleIndex
 from newswire_search.query import api
-from newswire_search.query.service import ErasureAware
+from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
 from newswire_search.site import pages, sitemaps
 from tests.search.newsroom import Newsroom, newsroom
@@ -85,8 +85,8 @@ async def readers(indexes: list[ArticleIndex], redis: Redis, redis_url: str, nam
         room = await stack.enter_async_context(newsroom(redis, redis_url, namespace, indexes[0]))
         processes = []
         for each in indexes:
-            readable = ErasureAware(each, redis, keys)
-            changed = last_change(redis, keys, GROUP, timedelta(milliseconds=50))
+            readable = RetractionFilteredIndex(each, redis, keys)
+            changed = last_modified_source(redis, keys, GROUP, timedelta(milliseconds=50))
             routers = [
                 api.router(readable),
                 pages.router(readable),

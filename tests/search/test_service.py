@@ -19,12 +19,12 @@ from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
 from newswire.messaging.messages import Message, RejectedMessagesError
-from newswire.observability import metrics
-from newswire_search.app import service, upkeep_of
+from newswire.observability import telemetry
+from newswire_search.app import index_admin_for, service
 from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER
-from newswire_search.index.port import ArticleIndex, Operation, Publish, Refused, Retract, Written
+from newswire_search.index.port import ArticleIndex, Operation, Publish, RejectedOperation, Retract, WriteStatus
 from newswire_search.indexing.handlers import index_articles
-from newswire_search.indexing.outcomes import Announcer
+from newswire_search.indexing.indexed_events import IndexedEventPublisher
 from newswire_search.maintenance.reindexing import reindex
 from newswire_search.settings import SearchSettings
 from tests.search.conftest import Opener
@@ -147,11 +147,11 @@ class _Recording:
 
     name = "embedded"
 
-    def __init__(self, answers: list[Written | Refused]) -> None:
+    def __init__(self, answers: list[WriteStatus | RejectedOperation]) -> None:
         self.answers = answers
         self.written: list[Operation] = []
 
-    async def write(self, operations: list[Operation]) -> list[Written | Refused]:
+    async def write(self, operations: list[Operation]) -> list[WriteStatus | RejectedOperation]:
         self.written += operations
         return self.answers
 
@@ -165,9 +165,11 @@ def _received(entry_id: str, raw: bytes, *, redelivered: bool = False) -> Messag
 
 
 async def test_only_what_the_index_refuses_is_rejected(redis: Redis, namespace: str) -> None:
-    index: Any = _Recording([Written.APPLIED, Refused("too odd"), Written.SUPERSEDED, Written.SUPERSEDED])
+    index: Any = _Recording(
+        [WriteStatus.APPLIED, RejectedOperation("too odd"), WriteStatus.SUPERSEDED, WriteStatus.SUPERSEDED]
+    )
     keys = Keyspace(namespace)
-    announcer = Announcer(
+    publisher = IndexedEventPublisher(
         redis, EventBroker(GroupMember(redis, keys, SEARCH)), keys, _as_index(index), "https://news.example/search"
     )
     batch = [
@@ -176,15 +178,15 @@ async def test_only_what_the_index_refuses_is_rejected(redis: Redis, namespace: 
         _received("3-0", published(article("a3"))),
         _received("4-0", retracted("a4", 7), redelivered=True),
     ]
-    with pytest.raises(RejectedMessagesError) as caught:
-        await index_articles(batch, index, announcer)
+    with pytest.raises(RejectedMessages) as caught:
+        await index_articles(batch, index, publisher)
     assert caught.value.reasons == {"2-0": "index: too odd"}
     assert isinstance(index.written[0], Publish)
     assert index.written[3] == Retract("a4", 7)
 
     stopping = asyncio.Event()
     stopping.set()
-    await announcer.run(stopping)
+    await publisher.run(stopping)
     # a3 was already there and nothing is said of it; a4 may have been written by a process that died before it spoke.
     assert [outcome.id for outcome in await _entries(redis, keys.outcomes, 2)] == ["a1", "a4"]
 
@@ -215,7 +217,7 @@ async def test_an_index_of_another_release_is_told_of_with_the_command_and_nothi
         assert list(await index.names()) == [old]
         assert (await index.client.count(index=old))["count"] == 0
 
-        await reindex(redis, keys, upkeep_of(index), lambda *_: None)
+        await reindex(redis, keys, index_admin_for(index), lambda *_: None)
 
         async def is_found() -> bool:
             return bool((await client.get("/v1/search?q=ferry")).json().get("total"))

@@ -10,10 +10,10 @@ from lxml import etree
 from redis.asyncio import Redis
 
 from newswire_search.index.embedded.index import EmbeddedIndex
-from newswire_search.index.port import ArticleIndex, Day
+from newswire_search.index.port import ArticleIndex, PublicationDay
 from newswire_search.site import sitemaps
-from newswire_search.site.sitemaps import File, Stretch, files, stretch_of
-from tests.search.programs import NOW, client_for
+from newswire_search.site.sitemaps import File, SitemapSpan, files, parse_sitemap_name
+from tests.search.reader_client import NOW, client_for
 from tests.search.samples import publish, put, retract
 from tests.search.schemas import faults_of_xml
 
@@ -41,7 +41,7 @@ async def entries(client: httpx.AsyncClient, path: str) -> list[tuple[str, str |
 async def test_each_article_is_in_one_file_of_the_index(
     index: ArticleIndex, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sitemaps, "MOST_IN_A_FILE", 8)
+    monkeypatch.setattr(sitemaps, "MAX_URLS_PER_FILE", 8)
     monkeypatch.setattr(sitemaps, "AT_ONCE", 4)
     picking = random.Random(4)
     days = ["2025-12-31", "2026-01-01", *["2026-02-11"] * 2, *["2026-02-12"] * 21, "2026-02-28", "2026-03-01"]
@@ -124,15 +124,15 @@ async def test_they_are_not_sent_again_to_who_has_them(index: ArticleIndex, clie
 
 
 def test_a_month_that_is_too_much_for_a_file_is_spread_over_days() -> None:
-    most = sitemaps.MOST_IN_A_FILE
+    most = sitemaps.MAX_URLS_PER_FILE
     spread = files(
         [
-            Day(date(987, 5, 31), most, AT - timedelta(days=2)),
-            Day(date(2026, 2, 1), most - 1, AT),
-            Day(date(2026, 2, 28), 1, AT - timedelta(days=1)),
-            Day(date(2026, 3, 1), 1, AT),
-            Day(date(2026, 3, 2), most, AT),
-            Day(date(2026, 3, 3), most + 1, AT),
+            PublicationDay(date(987, 5, 31), most, AT - timedelta(days=2)),
+            PublicationDay(date(2026, 2, 1), most - 1, AT),
+            PublicationDay(date(2026, 2, 28), 1, AT - timedelta(days=1)),
+            PublicationDay(date(2026, 3, 1), 1, AT),
+            PublicationDay(date(2026, 3, 2), most, AT),
+            PublicationDay(date(2026, 3, 3), most + 1, AT),
         ]
     )
     assert list(spread) == [
@@ -146,21 +146,21 @@ def test_a_month_that_is_too_much_for_a_file_is_spread_over_days() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stretch"),
+    ("name", "span"),
     [
-        ("2026-02", Stretch("2026-02-01", "2026-02-28", 0)),
-        ("2024-02", Stretch("2024-02-01", "2024-02-29", 0)),
-        ("9999-12", Stretch("9999-12-01", "9999-12-31", 0)),
-        ("0987-05-31", Stretch("0987-05-31", "0987-05-31", 0)),
-        ("2026-03-03-part-3", Stretch("2026-03-03", "2026-03-03", 2 * sitemaps.MOST_IN_A_FILE)),
+        ("2026-02", SitemapSpan("2026-02-01", "2026-02-28", 0)),
+        ("2024-02", SitemapSpan("2024-02-01", "2024-02-29", 0)),
+        ("9999-12", SitemapSpan("9999-12-01", "9999-12-31", 0)),
+        ("0987-05-31", SitemapSpan("0987-05-31", "0987-05-31", 0)),
+        ("2026-03-03-part-3", SitemapSpan("2026-03-03", "2026-03-03", 2 * sitemaps.MAX_URLS_PER_FILE)),
         ("2026-02-29", None),
         ("2026-02-", None),
         ("2026-02-01-part-0", None),
         ("2026-02-01-part-999999", None),
     ],
 )
-def test_a_name_says_what_is_in_the_file(name: str, stretch: Stretch | None) -> None:
-    assert stretch_of(name) == stretch
+def test_a_name_says_what_is_in_the_file(name: str, span: SitemapSpan | None) -> None:
+    assert parse_sitemap_name(name) == span
 
 
 async def test_robots_are_led_to_the_sitemaps_and_away_from_endless_searches(

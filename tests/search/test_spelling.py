@@ -8,11 +8,11 @@ from redis.asyncio import Redis
 from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire_search.index.embedded.index import EmbeddedIndex
-from newswire_search.index.port import ArticleIndex, Reading
-from newswire_search.query.service import ErasureAware
+from newswire_search.index.port import ArticleIndex, IndexReader
+from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.query.spelling import correction
 from tests.search.samples import publish, put, request, retract, wanting
-from tests.search.test_reading import on_record
+from tests.search.test_retraction_filter import on_record
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def library(index: ArticleIndex) -> ArticleIndex:
     return index
 
 
-async def meant(index: Reading, q: str, **more: object) -> str | None:
+async def meant(index: IndexReader, q: str, **more: object) -> str | None:
     asked = request(q, **more)  # type: ignore[arg-type]
     return await correction(index, q, asked, await index.search(asked))
 
@@ -86,7 +86,7 @@ async def test_no_word_is_offered_that_is_erased_on_record(
     keys = Keyspace(namespace)
     await put(embedded_index, publish("a1", "Zanzibar papers"))
     await on_record(redis, keys, "a1", 1)
-    readable = ErasureAware(embedded_index, redis, keys)
+    readable = RetractionFilteredIndex(embedded_index, redis, keys)
     assert await meant(readable, "zanzibra") == "zanzibar"
     await redis.delete(keys.version("a1", 1))
     assert await meant(readable, "zanzibra") is None

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from newswire_search.index.embedded.index import EmbeddedIndex
-from newswire_search.index.embedded.stored_articles import PACKED_FROM, read_article, stored_values
+from newswire_search.index.embedded.stored_articles import COMPRESS_FROM_CHARACTERS, read_article, stored_values
 from tests.search.samples import publish, put, request
 
 SHORT: dict[str, Any] = {
@@ -16,7 +16,11 @@ SHORT: dict[str, Any] = {
     "text": "Short – naïve",
     "n": None,
 }
-LONG: dict[str, Any] = {**SHORT, "body": "<p>港湾 🛳 prose</p>" * PACKED_FROM, "text": "港湾 🛳 prose " * PACKED_FROM}
+LONG: dict[str, Any] = {
+    **SHORT,
+    "body": "<p>港湾 🛳 prose</p>" * COMPRESS_FROM_CHARACTERS,
+    "text": "港湾 🛳 prose " * COMPRESS_FROM_CHARACTERS,
+}
 
 
 @pytest.mark.parametrize("document", [SHORT, LONG, {"id": "a1"}])
@@ -45,7 +49,11 @@ def test_a_long_article_is_stored_in_less_than_its_json() -> None:
 
 
 async def test_an_index_answers_with_what_was_asked_for(embedded_index: EmbeddedIndex) -> None:
-    await put(embedded_index, publish("long", "Ferry", body="<p>harbour</p>" * PACKED_FROM), publish("short", "Ferry"))
+    await put(
+        embedded_index,
+        publish("long", "Ferry", body="<p>harbour</p>" * COMPRESS_FROM_CHARACTERS),
+        publish("short", "Ferry"),
+    )
     whole = {article["id"]: article for article in await embedded_index.get_all(["long", "short"])}
     assert all(article["body"] and article["text"] for article in whole.values())
     page = await embedded_index.search(request("ferry", with_text=False, with_body=False))

@@ -123,13 +123,13 @@ async def _elasticsearch(settings: "SearchSettings") -> Finding:
     from elasticsearch import ApiError, TransportError
 
     from newswire_search.app import open_index
-    from newswire_search.index.elasticsearch.index import ElasticsearchIndex, wrong_mapping
+    from newswire_search.index.elasticsearch.index import ElasticsearchIndex, mapping_mismatch
 
     index = await open_index(settings)
     assert isinstance(index, ElasticsearchIndex)  # noqa: S101 (what open_index returns for this setting)
     try:
         async with asyncio.timeout(SECONDS):
-            trouble = wrong_mapping(await index.names())
+            trouble = mapping_mismatch(await index.names())
     except (ApiError, TransportError, TimeoutError) as error:
         trouble = f"cannot be reached: {error or type(error).__name__}"
     finally:

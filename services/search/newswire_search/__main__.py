@@ -8,7 +8,7 @@ from functools import partial
 from newswire.http.application import serve
 from newswire.observability.json_logging import log_as_json
 from newswire_search.app import service
-from newswire_search.index.port import IndexInUse
+from newswire_search.index.port import IndexInUseError
 from newswire_search.settings import SearchSettings
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     settings = SearchSettings()
     try:
         asyncio.run(serve([partial(service, settings)], settings, arguments.host, arguments.port))
-    except IndexInUse as error:
+    except IndexInUseError as error:
         sys.exit(str(error))
 
 

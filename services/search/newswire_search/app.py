@@ -20,15 +20,15 @@ from newswire.messaging.groups import SEARCH
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
 from newswire_search.feeds import api as feeds
-from newswire_search.feeds.validators import last_change
+from newswire_search.feeds.http_cache import last_modified_source
+from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.mapping import index_settings
 from newswire_search.index.port import ArticleIndex
-from newswire_search.index.upkeep import Upkeep
 from newswire_search.indexing.handlers import subscribe
-from newswire_search.indexing.outcomes import Announcer
-from newswire_search.indexing.upkeep_loop import Keeper
+from newswire_search.indexing.indexed_events import IndexedEventPublisher
+from newswire_search.maintenance.index_maintainer import IndexMaintainer
 from newswire_search.query import api
-from newswire_search.query.service import ErasureAware
+from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
 from newswire_search.site import discovery, pages, sitemaps
 
@@ -39,7 +39,7 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
     """Open the index that the settings name.
 
     Raises:
-        IndexInUse: another process has the embedded index open.
+        IndexInUseError: another process has the embedded index open.
     """
     # Only the engine that is used is imported: Elasticsearch's client takes longer than all the rest of search.
     if settings.index == "embedded":
@@ -67,29 +67,29 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
         max_retries=1,
         serializer=OrjsonSerializer(),
     )
-    made_with = index_settings(
+    index_options = index_settings(
         settings.elasticsearch_shards, settings.elasticsearch_replicas, settings.elasticsearch_refresh_ms
     )
-    return ElasticsearchIndex(client, settings.namespace, made_with)
+    return ElasticsearchIndex(client, settings.namespace, index_options)
 
 
-def upkeep_of(index: ArticleIndex) -> Upkeep:
-    """Return the upkeep of an index that `open_index` has opened."""
+def index_admin_for(index: ArticleIndex) -> IndexAdmin:
+    """Return the admin of an index that `open_index` has opened."""
     if index.name == "embedded":
+        from newswire_search.index.embedded.admin import EmbeddedIndexAdmin
         from newswire_search.index.embedded.index import EmbeddedIndex
-        from newswire_search.index.embedded.upkeep import EmbeddedUpkeep
 
-        return EmbeddedUpkeep(cast("EmbeddedIndex", index))
+        return EmbeddedIndexAdmin(cast("EmbeddedIndex", index))
+    from newswire_search.index.elasticsearch.admin import ElasticsearchIndexAdmin
     from newswire_search.index.elasticsearch.index import ElasticsearchIndex
-    from newswire_search.index.elasticsearch.upkeep import ElasticsearchUpkeep
 
-    return ElasticsearchUpkeep(cast("ElasticsearchIndex", index))
+    return ElasticsearchIndexAdmin(cast("ElasticsearchIndex", index))
 
 
 @asynccontextmanager
 async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
     """Open search's clients and offer its routes, loops and checks; close the clients at the end."""
-    own = SearchSettings() if settings is None else as_search_settings(settings)
+    own = SearchSettings() if settings is None else to_search_settings(settings)
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
         index = await open_index(own)
@@ -97,11 +97,11 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         keys = Keyspace(own.namespace)
         broker = EventBroker(GroupMember(redis, keys, SEARCH, dead_letter_limit=own.dead_letter_limit))
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
-        announcer = Announcer(redis, broker, keys, index, f"{own.site}/search")
-        subscribe(broker, index, announcer)
-        readable = ErasureAware(index, redis, keys)
-        changed = last_change(redis, keys, GROUP, timedelta(milliseconds=own.elasticsearch_refresh_ms))
-        keeper = Keeper(redis, keys, GROUP, upkeep_of(index), owns_index=index.name == "embedded")
+        publisher = IndexedEventPublisher(redis, broker, keys, index, f"{own.site}/search")
+        subscribe(broker, index, publisher)
+        readable = RetractionFilteredIndex(index, redis, keys)
+        changed = last_modified_source(redis, keys, GROUP, timedelta(milliseconds=own.elasticsearch_refresh_ms))
+        maintainer = IndexMaintainer(redis, keys, GROUP, index_admin_for(index), owns_index=index.name == "embedded")
         yield Service(
             name="search",
             routers=[
@@ -111,9 +111,13 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 discovery.router(own),
                 pages.router(readable),
             ],
-            loops={"index": partial(keeper.consume, broker), "outcomes": announcer.run, "upkeep": keeper.run},
+            loops={
+                "index": partial(maintainer.consume, broker),
+                "outcomes": publisher.run,
+                "maintenance": maintainer.run,
+            },
             checks={
-                "index": partial(keeper.check, index),
+                "index": partial(maintainer.check, index),
                 "redis": partial(reachable, redis),
                 "consumer": broker.check,
             },
@@ -121,7 +125,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         )
 
 
-def as_search_settings(settings: Settings) -> SearchSettings:
+def to_search_settings(settings: Settings) -> SearchSettings:
     """Return the settings with search's own added from the environment, where they lack them."""
     return settings if isinstance(settings, SearchSettings) else SearchSettings(**settings.model_dump())
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lxml import etree
 
-from newswire_search.feeds.feed import MEDIA_TYPES, Entry, Feed, Format
+from newswire_search.feeds.feed import MEDIA_TYPES, Feed, FeedEntry, Format
 from newswire_search.feeds.rss import ATOM, DC, image_type
 from newswire_search.feeds.xml_writing import add, clean, written
 
@@ -30,7 +30,7 @@ def atom(feed: Feed) -> bytes:
     return written(root)
 
 
-def _add_entry(root: etree._Element, entry: Entry) -> None:
+def _add_entry(root: etree._Element, entry: FeedEntry) -> None:
     element = add(root, ATOM + "entry")
     if entry.language:
         element.set(LANG, clean(entry.language))

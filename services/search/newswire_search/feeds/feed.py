@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 from newswire.article import Author, Image
 from newswire.schema_org import known_language
-from newswire_search.site.links import Sent, address, feed_address, narrowed
+from newswire_search.site.links import QueryPairs, address, feed_address, narrowed
 
 _NOT_IN_ADDRESSES = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
-SUMMARY_LENGTH = 300
+SUMMARY_CHARACTERS = 300
 """Characters of an article's text that stand in for a summary, where it has none."""
-LOOKED_AT = 4 * SUMMARY_LENGTH
+MAX_SUMMARY_SOURCE_CHARACTERS = 4 * SUMMARY_CHARACTERS
 
 
 class Format(StrEnum):
@@ -48,7 +48,7 @@ class FeedLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FeedEntry:
     """An article in a feed."""
 
     id: str
@@ -84,7 +84,7 @@ class Feed:
     """The page that shows the same."""
     address: str
     """The feed's own address."""
-    entries: Sequence[Entry]
+    entries: Sequence[FeedEntry]
 
     @property
     def updated(self) -> datetime | None:
@@ -98,12 +98,12 @@ class Feed:
         return languages.pop() if len(languages) == 1 else None
 
 
-def entry_of(article: Mapping[str, Any], *, whole: bool) -> Entry:
+def feed_entry(article: Mapping[str, Any], *, whole: bool) -> FeedEntry:
     """Return an article as an entry, with its body if the whole article is wanted."""
     published, updated = (datetime.fromisoformat(article[name]) for name in ("published_at", "updated_at"))
     category, image = article.get("category"), article.get("image")
     canonical = article.get("canonical_url")
-    return Entry(
+    return FeedEntry(
         id=f"urn:newswire:article:{article['id']}",
         url=article["url"],
         canonical=_written_out(canonical) if canonical and canonical != article["url"] else None,
@@ -124,9 +124,9 @@ def entry_of(article: Mapping[str, Any], *, whole: bool) -> Entry:
 
 def _beginning(text: str) -> str:
     """Return the first words of a text, or its first characters where it is written without spaces."""
-    text = text[:LOOKED_AT]  # before anything is done to all of it: it may hold a million
-    found = textwrap.shorten(text, SUMMARY_LENGTH, placeholder=" …")
-    return found if found != "…" else text[: SUMMARY_LENGTH - 2].rstrip() + " …"
+    text = text[:MAX_SUMMARY_SOURCE_CHARACTERS]  # before anything is done to all of it: it may hold a million
+    found = textwrap.shorten(text, SUMMARY_CHARACTERS, placeholder=" …")
+    return found if found != "…" else text[: SUMMARY_CHARACTERS - 2].rstrip() + " …"
 
 
 def _written_out(address: str | None) -> str | None:
@@ -134,19 +134,20 @@ def _written_out(address: str | None) -> str | None:
     return address and _NOT_IN_ADDRESSES.sub(lambda found: quote(found[0]), address)
 
 
-def links_to(sent: Sent) -> list[FeedLink]:
+def links_to(sent: QueryPairs) -> list[FeedLink]:
     """Return links to the feed of these parameters, one for each format."""
     return [
-        FeedLink(NAMES[form], title_of(narrowed(sent)), MEDIA_TYPES[form], feed_address(sent, form)) for form in Format
+        FeedLink(NAMES[form], feed_title(narrowed(sent)), MEDIA_TYPES[form], feed_address(sent, form))
+        for form in Format
     ]
 
 
-def home_of(sent: Sent) -> str:
+def page_path(sent: QueryPairs) -> str:
     """Return the path of the page that shows what a feed of these parameters holds."""
     return address(sent) if sent else "/"
 
 
-def title_of(sent: Sent) -> str:
+def feed_title(sent: QueryPairs) -> str:
     """Return what a feed of these parameters is called."""
     return f"Newswire: {', '.join(_words(name, value) for name, value in sent) or 'latest articles'}"
 

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from newswire.article import Author
-from newswire_search.feeds.feed import Entry, Feed
+from newswire_search.feeds.feed import Feed, FeedEntry
 
 VERSION = "https://jsonfeed.org/version/1.1"
 
@@ -23,7 +23,7 @@ def json_feed(feed: Feed) -> bytes:
     return orjson.dumps(_set(document))
 
 
-def _item(entry: Entry) -> dict[str, Any]:
+def _item(entry: FeedEntry) -> dict[str, Any]:
     content = {"content_text": entry.summary} if entry.body is None else {"content_html": entry.body}
     return _set(
         {

@@ -11,7 +11,7 @@ from html import escape
 from lxml import etree
 
 from newswire.article import Image
-from newswire_search.feeds.feed import MEDIA_TYPES, Entry, Feed, Format
+from newswire_search.feeds.feed import MEDIA_TYPES, Feed, FeedEntry, Format
 from newswire_search.feeds.xml_writing import add, written
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -41,7 +41,7 @@ def rss(feed: Feed) -> bytes:
     return written(root)
 
 
-def _add_item(channel: etree._Element, entry: Entry) -> None:
+def _add_item(channel: etree._Element, entry: FeedEntry) -> None:
     item = add(channel, "item")
     add(item, "title", entry.title)
     add(item, "link", entry.url)

@@ -14,7 +14,7 @@ from newswire.timestamps import epoch_ms_nearest
 MAPPING_NUMBER = 3
 """Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
 
-LONGEST_TOKEN = 2000
+MAX_TOKEN_UTF16_UNITS = 2000
 """In UTF-16 units. `newswire.text.analysis` makes no term as long: the server cuts none."""
 
 FACET_SUFFIX = "_facet"
@@ -25,6 +25,16 @@ TITLE_WORDS = "title" + WORDS_SUFFIX
 """Those of the title as they are written, without accents: what completions look at."""
 SEPARATOR = "\x1f"
 DAY_MS = 86_400_000
+
+
+def to_epoch_ms(moment: datetime) -> int:
+    """Return a moment as ms since 1970."""
+    return round(moment.timestamp() * 1000)
+
+
+def from_epoch_ms(to_epoch_ms: float) -> datetime:
+    """Return the moment that lies so many ms after the beginning of 1970."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=to_epoch_ms)
 
 
 def month(moment: datetime) -> str:
@@ -50,8 +60,8 @@ def fields_of(article: Article) -> dict[str, Any]:
         "joined": _joined(found.joined),
         "title_terms": _joined(found.title),
         "whole_title": whole_title(article),
-        "published_at": epoch_ms_nearest(article.published_at),
-        "updated_at": epoch_ms_nearest(article.updated_at),
+        "published_at": to_epoch_ms(article.published_at),
+        "updated_at": to_epoch_ms(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
     }
     for name, values in (
@@ -132,7 +142,7 @@ def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any
         "refresh_interval": f"{refresh_ms}ms",
         "analysis": {
             # Terms come analysed from Python; the server only cuts at the spaces between them. It counts UTF-16 units.
-            "tokenizer": {"spaces": {"type": "whitespace", "max_token_length": LONGEST_TOKEN}},
+            "tokenizer": {"spaces": {"type": "whitespace", "max_token_length": MAX_TOKEN_UTF16_UNITS}},
             "analyzer": {"terms": {"type": "custom", "tokenizer": "spaces"}},
         },
     }

@@ -21,11 +21,11 @@ FACET_VALUES = 50
 IndexName = Literal["elasticsearch", "embedded"]
 
 
-class IndexInUse(RuntimeError):
+class IndexInUseError(RuntimeError):
     """Another process has this embedded index open."""
 
 
-class SnapshotGone(LookupError):
+class SnapshotExpiredError(LookupError):
     """The snapshot that a cursor walks through is no longer held."""
 
 
@@ -59,7 +59,7 @@ class Retract:
 Operation = Publish | Retract
 
 
-class Written(StrEnum):
+class WriteStatus(StrEnum):
     """What became of an operation that the index took."""
 
     APPLIED = "applied"
@@ -68,7 +68,7 @@ class Written(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RejectedOperation:
     """An operation that the index can never take, and why."""
 
     reason: str
@@ -82,11 +82,11 @@ class Sort(StrEnum):
     OLDEST = "oldest"
 
 
-class Asked(StrEnum):
+class WordMatch(StrEnum):
     """What an article must have of a query's loose words."""
 
-    ALL_WORDS = "all"
-    SOME_WORDS = "some"
+    ALL = "all"
+    PARTIAL = "some"
     """At least one and not all: what is shown beneath where too little has all of them."""
 
 
@@ -94,16 +94,16 @@ class Asked(StrEnum):
 class FieldFilter:
     """Folded values of one field: any of the wanted ones, none of the unwanted ones."""
 
-    wanted: tuple[str, ...] = ()
-    unwanted: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class CloseTo:
+class FuzzyTerm:
     """Any word that differs by a few letters from one that is written without accents (`newswire.text.analysis.bare_words`)."""
 
     word: str
-    slips: int
+    max_edits: int
     """How many letters may be wrong, missing, too many or swapped with the next: 1 or 2."""
 
 
@@ -139,8 +139,8 @@ class SearchRequest:
     after: Position | None = None
     now: int | None = None
     """The moment that ages count from in an order by relevance, the same on all pages; None: age does not count."""
-    asked: Asked = Asked.ALL_WORDS
-    """Answers to `Asked.SOME_WORDS` have one page."""
+    word_match: WordMatch = WordMatch.ALL
+    """Answers to `WordMatch.PARTIAL` have one page."""
     with_text: bool = True
     """Whether the articles are to carry ``text``; lists that need none are cheaper without."""
     text_characters: int | None = None
@@ -151,18 +151,18 @@ class SearchRequest:
     """Whether values are to be counted."""
     entitlement: Filter | None = None
     """What narrows all that the caller may read."""
-    holding: CloseTo | None = None
+    fuzzy_term: FuzzyTerm | None = None
     """What each result must hold besides."""
     erased: Mapping[int, Sequence[str]] = field(default_factory=dict)
     """Ids, by version, of which that version and all before it are erased on record, whatever the index still holds of them."""
     reader: str = ""
     """Whose share of snapshots a page is read from."""
 
-    def regardless_of(self, field: str) -> "SearchRequest":
+    def without_selected(self, field: str) -> "SearchRequest":
         """Return the request without the values it wants of one field; what it excludes stays excluded."""
         rest = {name: chosen for name, chosen in self.filters.items() if name != field}
-        if unwanted := self.filters[field].unwanted:
-            rest[field] = FieldFilter(unwanted=unwanted)
+        if unwanted := self.filters[field].exclude:
+            rest[field] = FieldFilter(exclude=unwanted)
         return replace(self, filters=rest)
 
 
@@ -185,7 +185,7 @@ class SearchPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class PublicationDay:
     """A day (UTC) on which something was published."""
 
     date: date
@@ -203,7 +203,7 @@ class Retracted:
     version: int
 
 
-class Kind(StrEnum):
+class CompletionKind(StrEnum):
     """What a completion is."""
 
     TITLE = "title"
@@ -212,7 +212,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
+class CompletionRequest:
     """What somebody has typed so far: folded words, the last of which may go on."""
 
     words: tuple[str, ...]
@@ -227,20 +227,20 @@ class Beginning:
 class Completion:
     """A title, topic or author that goes on as typed, and an article that bears it."""
 
-    kind: Kind
+    kind: CompletionKind
     value: str
     article_id: str
     version: int
 
 
-class Reading(Protocol):
-    """The half of an index that readers use. Each method raises `DependencyUnavailableError` while the index is down."""
+class IndexReader(Protocol):
+    """The half of an index that readers use. Each method raises `DependencyUnavailable` while the index is down."""
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles.
 
         Raises:
-            SnapshotGone: the position to continue after belongs to a snapshot that is no longer held.
+            SnapshotExpiredError: the position to continue after belongs to a snapshot that is no longer held.
         """
         ...
 
@@ -248,7 +248,7 @@ class Reading(Protocol):
         """Return a published article, or that it was retracted, or None where the index knows no such id."""
         ...
 
-    async def days(self, request: SearchRequest) -> Sequence[Day]:
+    async def days(self, request: SearchRequest) -> Sequence[PublicationDay]:
         """Return the days on which the articles of a search were published, oldest first."""
         ...
 
@@ -258,7 +258,7 @@ class Reading(Protocol):
         """Return those of these articles that are published, in this order, as they are now; without text or body, if wished."""
         ...
 
-    async def complete(self, beginning: Beginning) -> list[Completion]:
+    async def complete(self, request: CompletionRequest) -> list[Completion]:
         """Return titles, topics and authors that hold each of the words; of each kind, those of the newest articles first."""
         ...
 
@@ -269,7 +269,7 @@ class Reading(Protocol):
         ...
 
 
-class ReaderIndex(Reading, Protocol):
+class PublicIndexReader(IndexReader, Protocol):
     """An index as readers may see it, which also knows who may learn of a retraction."""
 
     async def may_know(self, article_id: str, entitlement: Filter) -> bool:
@@ -277,15 +277,15 @@ class ReaderIndex(Reading, Protocol):
         ...
 
 
-class ArticleIndex(Reading, Protocol):
-    """An index of articles. Every method but ``close`` raises `DependencyUnavailableError` while the index is down."""
+class ArticleIndex(IndexReader, Protocol):
+    """An index of articles. Every method but ``close`` raises `DependencyUnavailable` while the index is down."""
 
     @property
     def name(self) -> IndexName:
         """Which implementation this is."""
         ...
 
-    async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+    async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
         """Write a batch durably; the answers come in the order of the operations."""
         ...
 

@@ -13,7 +13,7 @@ from newswire.text.analysis import joined_terms
 from newswire.text.query import All, Any_, Published, Query, Words, leaves
 from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed
 from newswire_search.index.mapping import DAY_MS
-from newswire_search.index.port import Asked, SearchRequest
+from newswire_search.index.port import SearchRequest, WordMatch
 
 TITLE_WEIGHT = 0.2
 """How much a match in the title adds to the score of the one field that holds all text. Heavier titles rank worse."""
@@ -21,12 +21,12 @@ EXACT_TITLE = 1000.0
 """Added where the query is the title: more than any other score."""
 PAIR_WEIGHT = 0.1
 """For two words that stand in the text as they stand in the query, one after the other."""
-MOST_PAIRS = 3
-WHOLE_WEIGHT = 0.4
+MAX_PAIRS = 3
+PROXIMITY_WEIGHT = 0.4
 """For all words of a query near each other."""
-MOST_NEAR = 6
+MAX_PROXIMITY_WORDS = 6
 """Words that may be asked for near each other; longer queries are seldom found so, and dear to look for."""
-NEAR = 10
+PROXIMITY_SLOP = 10
 """By how many places, together, words may be off the place where the query has them."""
 
 RECENCY_WEIGHT = 0.1
@@ -39,7 +39,7 @@ R = TypeVar("R", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class QueryPlan:
     """What a search means in a language: what must be found, and what else speaks for a result."""
 
     found: Analysed
@@ -51,12 +51,12 @@ class Reading:
     @property
     def pairs(self) -> list[Phrase]:
         """The first few words, each with the next."""
-        return [Phrase(one.terms + other.terms) for one, other in pairwise(self.loose)][:MOST_PAIRS]
+        return [Phrase(one.terms + other.terms) for one, other in pairwise(self.loose)][:MAX_PAIRS]
 
     @property
     def whole(self) -> Phrase | None:
         """All words together, where they are few enough."""
-        if not 2 <= len(self.loose) <= MOST_NEAR:
+        if not 2 <= len(self.loose) <= MAX_PROXIMITY_WORDS:
             return None
         return Phrase(tuple(term for phrase in self.loose for term in phrase.terms))
 
@@ -66,7 +66,7 @@ def index_field(phrase: Phrase) -> str:
     return INDEXED_IN.get(phrase.field, f"{phrase.field}_words")
 
 
-def readings(read: Callable[[str], R], languages: Collection[str]) -> list[tuple[R, tuple[str, ...]]]:
+def by_language(read: Callable[[str], R], languages: Collection[str]) -> list[tuple[R, tuple[str, ...]]]:
     """Return the different readings that these languages give, and for each the languages it holds for."""
     found: dict[R, list[str]] = {}
     for language in sorted(languages):
@@ -74,17 +74,17 @@ def readings(read: Callable[[str], R], languages: Collection[str]) -> list[tuple
     return [(reading, tuple(same)) for reading, same in found.items()]
 
 
-def wanted(request: SearchRequest, language: str) -> Reading:
+def plan_query(request: SearchRequest, language: str) -> QueryPlan:
     """Return what a search asks of articles in a language."""
     whole = analysed(request.query, language)
     loose = _loose(request.query)
     telling = _clauses(analysed(All(tuple(loose)), language)) if loose else ()
     near = tuple(phrase for clause in telling if (phrase := _phrase(clause)))
-    if request.asked is Asked.SOME_WORDS:
+    if request.word_match is WordMatch.PARTIAL:
         # What is in quotation marks, in a field or behind a minus holds for these as well.
         rest = [analysed(part, language) for part in _parts(request.query) if part not in loose]
-        return Reading(Both((Either(telling), *rest, Without(whole))), near)
-    return Reading(whole, near, _title(request.query, language))
+        return QueryPlan(Both((Either(telling), *rest, Without(whole))), near)
+    return QueryPlan(whole, near, _title(request.query, language))
 
 
 def _phrase(clause: Analysed) -> Phrase | None:
@@ -94,7 +94,7 @@ def _phrase(clause: Analysed) -> Phrase | None:
     return clause if isinstance(clause, Phrase) else None
 
 
-def has_some_words(query: Query) -> bool:
+def can_match_partially(query: Query) -> bool:
     """Tell whether a query has loose words of which an article could have some."""
     return len(_loose(query)) > 1
 

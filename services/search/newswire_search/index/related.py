@@ -13,12 +13,12 @@ from newswire.text.analysis import SEPARATOR, article_terms, language_of, stem, 
 from newswire.text.folding import fold
 from newswire.text.stopwords import STOP_WORDS
 
-MOST_TERMS = 25
+MAX_TERMS = 25
 RELATED_CHARACTERS = 50_000
 """Of a longer text no more is read: it tells what it is about by then, and 1 MiB would take a second."""
-SHARED = 0.3
+MIN_SHARED_TERMS_RATIO = 0.3
 """The part of these terms that another article must hold."""
-FEWEST_ARTICLES = 2
+MIN_ARTICLES_PER_TERM = 2
 """A term that no other article holds leads nowhere."""
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-IDLE_SECONDS = 300.0
+SNAPSHOT_IDLE_SECONDS = 300.0
 """For how long a snapshot is held that no cursor comes back to."""
-MAX_SECONDS = 900.0
+SNAPSHOT_MAX_SECONDS = 900.0
 """For how long a snapshot is held at the most: it keeps what was deleted meanwhile on disk."""
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class Snapshots(Generic[T]):
         ended = [
             name
             for name, snapshot in self._open.items()
-            if snapshot.used + IDLE_SECONDS < now or snapshot.opened + MAX_SECONDS < now
+            if snapshot.used + SNAPSHOT_IDLE_SECONDS < now or snapshot.opened + SNAPSHOT_MAX_SECONDS < now
         ]
         return [self._open.pop(name).held for name in ended]
 

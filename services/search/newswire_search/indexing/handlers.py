@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from newswire.article import Article, Tombstone
 from newswire.asyncapi import ArticleBatch
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.messages import Message, RejectedMessagesError
-from newswire_search.index.port import ArticleIndex, Operation, Refused, Retract, Written, operation
-from newswire_search.indexing.outcomes import Announcer, Indexed
+from newswire.messaging.messages import Message, RejectedMessages
+from newswire_search.index.port import ArticleIndex, Operation, RejectedOperation, Retract, WriteStatus, operation
+from newswire_search.indexing.indexed_events import IndexedEventPublisher, IndexedOperation
 
 
-def subscribe(broker: EventBroker, index: ArticleIndex, announcer: Announcer) -> None:
+def subscribe(broker: EventBroker, index: ArticleIndex, publisher: IndexedEventPublisher) -> None:
     """Have a broker hand the article events to the index."""
 
     @broker.subscriber(stream=broker.subscription(), title="articles_search")
     async def take(batch: ArticleBatch) -> None:
         """Search indexes every version, and the tombstone of every retracted article."""
-        await index_articles(batch, index, announcer)
+        await index_articles(batch, index, publisher)
 
 
-async def index_articles(batch: Sequence[Message], index: ArticleIndex, announcer: Announcer) -> None:
+async def index_articles(batch: Sequence[Message], index: ArticleIndex, publisher: IndexedEventPublisher) -> None:
     """Bring the index up to a batch of events; what it refuses for good is rejected, and only that.
 
     Raises:
@@ -37,12 +37,12 @@ async def index_articles(batch: Sequence[Message], index: ArticleIndex, announce
     results = await index.write(operations)
     refused: dict[str, str] = {}
     for item, done, result in zip(entries, operations, results, strict=True):
-        if isinstance(result, Refused):
+        if isinstance(result, RejectedOperation):
             refused[item.entry_id] = f"index: {result.reason}"
-        elif result is Written.APPLIED or item.redelivered:
+        elif result is WriteStatus.APPLIED or item.redelivered:
             # A redelivered event may have been written by a process that died before it could say so.
-            announcer.put(Indexed(done, item.event.time, measured=result is Written.APPLIED))
+            publisher.put(IndexedOperation(done, item.event.time, measured=result is WriteStatus.APPLIED))
         elif isinstance(done, Retract):
-            announcer.put(Indexed(done, item.event.time, measured=False, announced=False))
+            publisher.put(IndexedOperation(done, item.event.time, measured=False, announced=False))
     if refused:
         raise RejectedMessagesError(refused)

@@ -7,7 +7,7 @@
    changed before the place was noted is in the records that are read after it, and one that changed later is on the stream.
    A retraction deletes earlier entries of its article from the stream and appends its own: what is missed by that, nobody
    may see. Versions are compared at every write, so the order of all this does not matter, nor whether it is done twice.
-4. The new index is compared with the records, and mended.
+4. The new index is compared with the records, and repaired.
 5. Writers are held: from then on nothing is acknowledged into the old index, and what they had in hand is written. All they
    have ever acknowledged stands before the end of the stream; up to there the new index follows once more. Then it is put in
    place of the old one in one atomic step, and writers go on, into the new one. So it lacks nothing that the old one showed,
@@ -33,10 +33,10 @@ from newswire.keys import Keyspace
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.article_records import article_pages
-from newswire_search.index.port import Operation, Refused, operation
-from newswire_search.index.upkeep import Coming, Contents, Upkeep
-from newswire_search.indexing.recorded import recorded_operations
-from newswire_search.maintenance.verifying import Comparison
+from newswire_search.index.admin import IndexAdmin, IndexContents, StagingIndex
+from newswire_search.index.port import Operation, RejectedOperation, operation
+from newswire_search.indexing.from_records import operations_from_records
+from newswire_search.maintenance.verification import Comparison
 
 log = logging.getLogger(__name__)
 
@@ -44,92 +44,92 @@ FOLLOWER = "reindex"
 PAGE = 500
 LEASE_SECONDS = 12.0
 """How long a reindexing that was killed keeps others off."""
-ROUNDS = 8
+MAX_COMPARISON_ROUNDS = 8
 """How often an article is looked at again that changes while it is compared."""
-NEAR = 200
+PROXIMITY_SLOP = 200
 """So many entries are followed in a moment: writers may be held for that."""
 
 Phase = Literal["replaying", "following", "comparing", "swapping"]
-Told = Callable[[Phase, int, int], None]
-"""Is told how many articles of how many are done, in which phase."""
+ProgressCallback = Callable[[Phase, int, int], None]
+"""Called with how many articles of how many are done, in which phase."""
 
 
-class UnderWay(Exception):
+class ReindexInProgressError(Exception):
     """Another process is making a new index, or was until a moment ago."""
 
 
-class Stopped(Exception):
+class ReindexStoppedError(Exception):
     """The process is to end; the work is taken up by the next one."""
 
 
-class Unfit(Exception):
+class IndexVerificationError(Exception):
     """The new index does not hold what is on record, and is not put in place; the message says what is wrong."""
 
 
 @dataclass
-class Outcome:
+class ReindexResult:
     """What came of it."""
 
     name: str
     """Of the index that is in use now."""
     articles: int
-    refused: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
     """Ids of articles that the index can never take."""
     others: list[str] = field(default_factory=list)
     """Indexes that are kept until they are dropped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReindexProgress:
     """How far a reindexing has come, as Redis keeps it."""
 
     target: str | None = None
-    """The name of the coming index, once there is one."""
+    """The name of the staging index, once there is one."""
     phase: Phase = "replaying"
     since: float = float("-inf")
     """Up to which article all are replayed, by the time of creation."""
     done: int = 0
     total: int = 0
-    trouble: str | None = None
+    error: str | None = None
     """Why the last attempt was given up."""
 
 
-async def read_progress(redis: "Redis", keys: Keyspace) -> Progress | None:
+async def read_progress(redis: "Redis", keys: Keyspace) -> ReindexProgress | None:
     """Return how far a reindexing has come that was asked for and has not ended, or None."""
     found: Mapping[bytes, bytes] = await redis.hgetall(keys.reindex)
     if not found:
         return None
     text = {name.decode(): value.decode() for name, value in found.items()}
     phase = text.get("phase", "replaying")
-    return Progress(
+    return ReindexProgress(
         target=text.get("target"),
         phase=phase,  # type: ignore[arg-type]  # nobody else writes it
         since=float(text.get("since", "-inf")),
         done=int(text.get("done", "0")),
         total=int(text.get("total", "0")),
-        trouble=text.get("trouble") or None,
+        error=text.get("error") or None,
     )
 
 
-async def ask_for_reindexing(redis: "Redis", keys: Keyspace) -> None:
+async def request_reindex(redis: "Redis", keys: Keyspace) -> None:
     """Have the process that holds the index make a new one; one that is under way goes on."""
-    await redis.hdel(keys.reindex, "trouble")
+    await redis.hdel(keys.reindex, "error")
     await redis.hsetnx(keys.reindex, "phase", "replaying")
 
 
-async def missing_articles(redis: "Redis", keys: Keyspace, group: str, upkeep: Upkeep) -> str | None:
+async def missing_articles_reason(redis: "Redis", keys: Keyspace, group: str, admin: IndexAdmin) -> str | None:
     """Tell why the index in use lacks articles that are on record, or None where it does not.
 
     It does if it is another one than that which the consumer group has written to: somebody has deleted that, or it was
     made by another release. Which one that is, is written down when an index comes into use.
     """
-    identity = await upkeep.identity()
-    if identity is None or await redis.sismember(keys.whole_indexes, identity):
+    identity = await admin.identity()
+    if identity is None or await redis.sismember(keys.complete_indexes, identity):
         return None
-    if not await redis.exists(keys.whole_indexes) and not (
-        await redis.exists(keys.checkpoint(group)) and await redis.exists(keys.articles) and await upkeep.empty()
+    if not await redis.exists(keys.complete_indexes) and not (
+        await redis.exists(keys.checkpoint(group)) and await redis.exists(keys.articles) and await admin.is_empty()
     ):
-        await redis.sadd(keys.whole_indexes, identity)
+        await redis.sadd(keys.complete_indexes, identity)
         return None
     return "the index was made anew and lacks articles that are on record: run `newswire reindex`"
 
@@ -137,106 +137,113 @@ async def missing_articles(redis: "Redis", keys: Keyspace, group: str, upkeep: U
 async def reindex(
     redis: "Redis",
     keys: Keyspace,
-    upkeep: Upkeep,
-    told: Told,
+    admin: IndexAdmin,
+    report_progress: ProgressCallback,
     *,
     stopping: asyncio.Event | None = None,
-    patience: float = LEASE_SECONDS + 5,
-) -> Outcome:
+    wait_seconds: float = LEASE_SECONDS + 5,
+) -> ReindexResult:
     """Make a new index from the records and put it in place, or take up what was broken off.
 
-    Waits ``patience`` seconds for another process that does so.
+    Waits ``wait_seconds`` seconds for another process that does so.
 
     Raises:
-        UnderWay: another process still does so.
-        Unfit: the new index does not hold what it should.
-        Stopped: ``stopping`` was set; a further call takes it up.
-        newswire.messaging.messages.DependencyUnavailableError: the index is down; likewise.
+        ReindexInProgressError: another process still does so.
+        IndexVerificationError: the new index does not hold what it should.
+        ReindexStoppedError: ``stopping`` was set; a further call takes it up.
+        newswire.messaging.messages.DependencyUnavailable: the index is down; likewise.
     """
-    async with _alone(redis, keys, patience):
-        return await _Reindexing(redis, keys, upkeep, told, stopping or asyncio.Event()).run()
+    async with _alone(redis, keys, wait_seconds):
+        return await _Reindexing(redis, keys, admin, report_progress, stopping or asyncio.Event()).run()
 
 
-async def abandon(redis: "Redis", keys: Keyspace, upkeep: Upkeep) -> str | None:
+async def abandon(redis: "Redis", keys: Keyspace, admin: IndexAdmin) -> str | None:
     """Give up a reindexing that was broken off: delete its index, let writers go on; return the name of what is deleted.
 
     Raises:
-        UnderWay: a process still works at it.
+        ReindexInProgressError: a process still works at it.
     """
     async with _alone(redis, keys, LEASE_SECONDS + 5):
         progress = await read_progress(redis, keys)
-        await upkeep.release()
+        await admin.resume_writes()
         target = progress.target if progress else None
-        if target is not None and target in await upkeep.others():
-            await upkeep.drop(target)
+        if target is not None and target in await admin.unused():
+            await admin.drop(target)
         await _forget(redis, keys)
         return target
 
 
 class _Reindexing:
-    def __init__(self, redis: "Redis", keys: Keyspace, upkeep: Upkeep, told: Told, stopping: asyncio.Event) -> None:
+    def __init__(
+        self,
+        redis: "Redis",
+        keys: Keyspace,
+        admin: IndexAdmin,
+        report_progress: ProgressCallback,
+        stopping: asyncio.Event,
+    ) -> None:
         self._redis = redis
         self._keys = keys
-        self._upkeep = upkeep
-        self._told = told
+        self._admin = admin
+        self._report_progress = report_progress
         self._stopping = stopping
-        self._refused: set[str] = set()
+        self._rejected: set[str] = set()
         self._total = 0
 
-    async def run(self) -> Outcome:
-        progress = await read_progress(self._redis, self._keys) or Progress()
-        if progress.target is None or progress.target != await self._upkeep.in_use():
-            coming = await self._open(progress)
+    async def run(self) -> ReindexResult:
+        progress = await read_progress(self._redis, self._keys) or ReindexProgress()
+        if progress.target is None or progress.target != await self._admin.in_use():
+            staging = await self._open(progress)
             try:
-                await self._fill(coming)
-                await self._swap(coming)
+                await self._fill(staging)
+                await self._swap(staging)
             finally:
-                await coming.close()
+                await staging.close()
         else:  # it was broken off after the swap
-            await self._follow(self._upkeep)
+            await self._follow(self._admin)
         await _forget(self._redis, self._keys)
-        name = await self._upkeep.in_use() or ""
-        return Outcome(name, self._total, self._refused, await self._upkeep.others())
+        name = await self._admin.in_use() or ""
+        return ReindexResult(name, self._total, self._rejected, await self._admin.unused())
 
-    async def _open(self, progress: Progress) -> Coming:
-        """Open the coming index; begin at the beginning where it, or the place on the stream, is lost."""
-        known = progress.target in await self._upkeep.others()
-        coming = await self._upkeep.beside(progress.target if known else None)
+    async def _open(self, progress: ReindexProgress) -> StagingIndex:
+        """Open the staging index; begin at the beginning where it, or the place on the stream, is lost."""
+        known = progress.target in await self._admin.unused()
+        staging = await self._admin.open_staging(progress.target if known else None)
         if known and await self._place() is not None:
-            await self._redis.hdel(self._keys.reindex, "trouble")
+            await self._redis.hdel(self._keys.reindex, "error")
         else:
             await self._make_follower()
             async with self._redis.pipeline(transaction=True) as pipe:
                 # In one step: without the key, a command that waits takes the reindexing for ended.
                 pipe.delete(self._keys.reindex)
-                pipe.hset(self._keys.reindex, mapping={"target": coming.name, "phase": "replaying"})
+                pipe.hset(self._keys.reindex, mapping={"target": staging.name, "phase": "replaying"})
                 await pipe.execute()
-        return coming
+        return staging
 
     async def _make_follower(self) -> None:
         with suppress(ResponseError):  # there is none
             await self._redis.xgroup_destroy(self._keys.stream, FOLLOWER)
         await self._redis.xgroup_create(self._keys.stream, FOLLOWER, id="$", mkstream=True)
 
-    async def _fill(self, coming: Coming) -> None:
-        progress = await read_progress(self._redis, self._keys) or Progress()
+    async def _fill(self, staging: StagingIndex) -> None:
+        progress = await read_progress(self._redis, self._keys) or ReindexProgress()
         self._total = await self._redis.zcard(self._keys.articles)
         if progress.phase == "replaying":
-            await self._replay(coming, progress)
+            await self._replay(staging, progress)
         await self._say("following", 0)
-        while await self._follow(coming) > NEAR:
+        while await self._follow(staging) > PROXIMITY_SLOP:
             pass
-        await coming.finish()
-        await self._compare(coming)
+        await staging.finish()
+        await self._compare(staging)
 
-    async def _replay(self, coming: Coming, progress: Progress) -> None:
+    async def _replay(self, staging: StagingIndex, progress: ReindexProgress) -> None:
         done = progress.done
         async for ids, since in article_pages(self._redis, self._keys, PAGE, since=progress.since):
-            await self._write(coming, await recorded_operations(self._redis, self._keys, ids))
+            await self._write(staging, await operations_from_records(self._redis, self._keys, ids))
             done = min(done + len(ids), self._total)
             await self._say("replaying", done, since=repr(since))
 
-    async def _follow(self, coming: Contents) -> int:
+    async def _follow(self, staging: IndexContents) -> int:
         """Write what has come onto the stream; return how many entries that were."""
         place = await self._place()
         if place is None:
@@ -245,7 +252,7 @@ class _Reindexing:
         count = 0
         while page := await self._redis.xrange(self._keys.stream, f"({place}", end, count=PAGE):
             operations = [operation for _, fields in page if (operation := _operation(fields)) is not None]
-            await self._write(coming, operations)
+            await self._write(staging, operations)
             count += len(page)
             place = page[-1][0].decode()
             await self._redis.xgroup_setid(self._keys.stream, FOLLOWER, place)
@@ -259,59 +266,61 @@ class _Reindexing:
         places = [info["last-delivered-id"] for info in groups if info["name"] == FOLLOWER.encode()]
         return places[0].decode() if places else None
 
-    async def _write(self, coming: Contents, operations: list[Operation]) -> None:
+    async def _write(self, staging: IndexContents, operations: list[Operation]) -> None:
         if self._stopping.is_set():
-            raise Stopped
+            raise ReindexStoppedError
         if not operations:
             return
-        results = await coming.write(operations)
+        results = await staging.write(operations)
         for done, result in zip(operations, results, strict=True):
-            if isinstance(result, Refused):
-                self._refused.add(done.id)
+            if isinstance(result, RejectedOperation):
+                self._rejected.add(done.id)
                 log.error("an article cannot be indexed", extra={"article": done.id, "reason": result.reason})
 
-    async def _compare(self, coming: Coming) -> None:
-        """Mend what differs from the records.
+    async def _compare(self, staging: StagingIndex) -> None:
+        """Repair what differs from the records.
 
         Raises:
-            Unfit: something differs still.
+            IndexVerificationError: something differs still.
         """
         await self._say("comparing", 0)
-        comparison = Comparison(self._redis, self._keys, coming)
-        async for ids in comparison.suspects(lambda done: self._told("comparing", done, self._total)):
+        comparison = Comparison(self._redis, self._keys, staging)
+        async for ids in comparison.suspects(lambda done: self._report_progress("comparing", done, self._total)):
             wrong = ids
-            for _ in range(ROUNDS):
-                self._refused |= await comparison.mend(wrong)
-                await self._follow(coming)
-                await coming.refresh()
+            for _ in range(MAX_COMPARISON_ROUNDS):
+                self._rejected |= await comparison.repair(wrong)
+                await self._follow(staging)
+                await staging.refresh()
                 found = await comparison.differences(wrong)
-                wrong = [difference.id for difference in found if difference.id not in self._refused]
+                wrong = [difference.id for difference in found if difference.id not in self._rejected]
                 if not wrong:
                     break
             else:
-                raise Unfit(f"{len(wrong)} articles differ from the records: {'; '.join(map(str, found[:3]))}")
+                raise IndexVerificationError(
+                    f"{len(wrong)} articles differ from the records: {'; '.join(map(str, found[:3]))}"
+                )
 
-    async def _swap(self, coming: Coming) -> None:
-        while await self._follow(coming) > NEAR:
+    async def _swap(self, staging: StagingIndex) -> None:
+        while await self._follow(staging) > PROXIMITY_SLOP:
             pass
         await self._say("swapping", self._total)
-        identity = await coming.identity()
+        identity = await staging.identity()
         try:
-            await self._upkeep.hold()
-            await self._follow(coming)
-            await coming.refresh()
-            await self._redis.sadd(self._keys.whole_indexes, str(identity))
-            await self._upkeep.swap(coming)
+            await self._admin.pause_writes()
+            await self._follow(staging)
+            await staging.refresh()
+            await self._redis.sadd(self._keys.complete_indexes, str(identity))
+            await self._admin.swap(staging)
         except BaseException:
-            if await self._upkeep.in_use() != coming.name:
-                await self._upkeep.release()
+            if await self._admin.in_use() != staging.name:
+                await self._admin.resume_writes()
             raise
-        log.info("a new index is in use", extra={"index": coming.name})
+        log.info("a new index is in use", extra={"index": staging.name})
 
     async def _say(self, phase: Phase, done: int, **more: str) -> None:
-        told = {"phase": phase, "done": str(done), "total": str(self._total), **more}
-        await self._redis.hset(self._keys.reindex, mapping=told)
-        self._told(phase, done, self._total)
+        state = {"phase": phase, "done": str(done), "total": str(self._total), **more}
+        await self._redis.hset(self._keys.reindex, mapping=state)
+        self._report_progress(phase, done, self._total)
 
 
 async def _forget(redis: "Redis", keys: Keyspace) -> None:
@@ -327,15 +336,15 @@ def _operation(fields: dict[bytes, bytes]) -> Operation | None:
 
 
 @asynccontextmanager
-async def _alone(redis: "Redis", keys: Keyspace, patience: float) -> AsyncIterator[None]:
+async def _alone(redis: "Redis", keys: Keyspace, wait_seconds: float) -> AsyncIterator[None]:
     """Keep other processes off, for as long as this one lives.
 
     Raises:
-        UnderWay: one is at it and does not end within ``patience`` seconds.
+        ReindexInProgressError: one is at it and does not end within ``wait_seconds`` seconds.
     """
     lock = redis.lock(f"{keys.reindex}:lock", timeout=LEASE_SECONDS, sleep=0.2, thread_local=False)
-    if not await lock.acquire(blocking=patience > 0, blocking_timeout=patience):
-        raise UnderWay("another process makes a new index already")
+    if not await lock.acquire(blocking=wait_seconds > 0, blocking_timeout=wait_seconds):
+        raise ReindexInProgressError("another process makes a new index already")
     ended = asyncio.Event()
 
     async def renew() -> None:

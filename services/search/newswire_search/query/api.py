@@ -27,20 +27,20 @@ from newswire.text.query import hints, interpreted
 from newswire_search.index.facets import respelled
 from newswire_search.index.port import (
     FACETS,
-    Asked,
-    Kind,
-    ReaderIndex,
-    Reading,
+    CompletionKind,
+    IndexReader,
+    PublicIndexReader,
     Retracted,
     SearchPage,
     SearchRequest,
-    SnapshotGone,
+    SnapshotExpiredError,
     Sort,
+    WordMatch,
 )
-from newswire_search.index.ranking import has_some_words
-from newswire_search.query.completions import completions
+from newswire_search.index.ranking import can_match_partially
+from newswire_search.query.autocomplete import completions
 from newswire_search.query.cursor import CursorScope, expired, read_cursor, scope_of, write_cursor
-from newswire_search.query.entitlement import may_read, only_admitted
+from newswire_search.query.entitlement import filter_readable, may_read
 from newswire_search.query.offload import offload
 from newswire_search.query.parameters import (
     RelatedParams,
@@ -53,7 +53,7 @@ from newswire_search.query.parameters import (
     suggest_params,
     to_request,
 )
-from newswire_search.query.presenting import results, summary, whole
+from newswire_search.query.serializers import full_article, results, summary
 from newswire_search.query.spelling import correction
 
 MOST_AT_ONCE = 50_000
@@ -135,7 +135,7 @@ class Facets(BaseModel):
     """The latest first, as ``2026-03`` in UTC."""
 
 
-class SomeWords(BaseModel):
+class PartialMatches(BaseModel):
     """What has some of the words, the best first, where too little has all of them."""
 
     total: int
@@ -153,7 +153,7 @@ class QueryHint(BaseModel):
     """The part of ``q``."""
 
 
-class SearchAnswer(BaseModel):
+class SearchResponse(BaseModel):
     """One page of results."""
 
     total: int
@@ -163,7 +163,7 @@ class SearchAnswer(BaseModel):
     """What in ``q`` may not have been understood as it was meant, or why nothing is found; most often empty."""
     took_ms: float
     articles: list[SearchResult]
-    some_words: SomeWords | None
+    partial_matches: PartialMatches | None
     """On a first page, by relevance, that articles with all words do not fill."""
     facets: Facets
     next_cursor: str | None
@@ -174,19 +174,19 @@ class SearchAnswer(BaseModel):
 class Suggestion(BaseModel):
     """What a reader may be about to type."""
 
-    kind: Kind
+    kind: CompletionKind
     value: str
     id: str | None
     """The article, where the suggestion is its title."""
 
 
-class SuggestAnswer(BaseModel):
+class SuggestResponse(BaseModel):
     """Suggestions, the best first."""
 
     suggestions: list[Suggestion]
 
 
-class RelatedAnswer(BaseModel):
+class RelatedResponse(BaseModel):
     """Related articles, the nearest first."""
 
     articles: list[ArticleSummary]
@@ -207,13 +207,13 @@ async def _cursor_scope(request: Request, caller: Annotated[Caller | None, Depen
 ApiCursors = Annotated[CursorScope, Depends(_cursor_scope)]
 
 
-def router(index: ReaderIndex) -> APIRouter:
+def router(index: PublicIndexReader) -> APIRouter:
     """Return the paths of the readers' API on an index."""
     routes = APIRouter(prefix="/v1/search", tags=["search"], dependencies=[Depends(reader)])
 
     @routes.get(
         "",
-        response_model=SearchAnswer,
+        response_model=SearchResponse,
         summary="Search published articles",
         dependencies=[Depends(charged(Cost.SEARCH))],
     )
@@ -223,12 +223,12 @@ def router(index: ReaderIndex) -> APIRouter:
         began = time.perf_counter()
         extra = extra_fields(params)
         if ids := asked_ids(params):
-            request, page = await named(index, ids, entitlement, extra)
+            request, page = await get_by_ids(index, ids, entitlement, extra)
             some, suggestion = None, None
         else:
             request, page = await find(index, params, entitlement, cursors=cursors)
             some, suggestion = await asyncio.gather(
-                find_some_words(index, request, page), corrected(index, params, request, page)
+                find_partial_matches(index, request, page), suggest_spelling(index, params, request, page)
             )
         articles, others = await _shown(request, (page, some), extra)
         answer = {
@@ -237,7 +237,7 @@ def router(index: ReaderIndex) -> APIRouter:
             "hints": list(map(asdict, hints(params.q))),
             "took_ms": round((time.perf_counter() - began) * 1000, 1),
             "articles": articles,
-            "some_words": {"total": some.total, "articles": others} if some else None,
+            "partial_matches": {"total": some.total, "articles": others} if some else None,
             "facets": {name: respelled(counts, getattr(params, name)) for name, counts in page.facets.items()},
             "next_cursor": await next_cursor(request, page, cursors),
             "suggestion": suggestion,
@@ -247,7 +247,7 @@ def router(index: ReaderIndex) -> APIRouter:
 
     @routes.get(
         "/suggest",
-        response_model=SuggestAnswer,
+        response_model=SuggestResponse,
         summary="Complete what is being typed",
         responses={200: {"content": {SUGGESTIONS_TYPE: {"schema": _OPENSEARCH_SUGGESTIONS}}}},
         dependencies=[Depends(charged(Cost.RECORD))],
@@ -259,14 +259,18 @@ def router(index: ReaderIndex) -> APIRouter:
             values = list(dict.fromkeys(each.value for each in found))
             return Response(orjson.dumps([params.q, values]), media_type=SUGGESTIONS_TYPE)
         shown = [
-            {"kind": each.kind, "value": each.value, "id": each.article_id if each.kind is Kind.TITLE else None}
+            {
+                "kind": each.kind,
+                "value": each.value,
+                "id": each.article_id if each.kind is CompletionKind.TITLE else None,
+            }
             for each in found
         ]
         return Response(orjson.dumps({"suggestions": shown}), media_type="application/json")
 
     @routes.get(
         "/related/{article_id}",
-        response_model=RelatedAnswer,
+        response_model=RelatedResponse,
         summary="Find articles like one",
         responses=problems("gone"),
         dependencies=[Depends(charged(Cost.LISTING))],
@@ -274,8 +278,8 @@ def router(index: ReaderIndex) -> APIRouter:
     async def related(
         article_id: str, params: Annotated[RelatedParams, Depends(related_params)], entitlement: Entitlement
     ) -> Response:
-        article = present(await read(index, article_id, entitlement))
-        found = await alike(index, article, entitlement, params.limit)
+        article = require_article(await read(index, article_id, entitlement))
+        found = await find_related(index, article, entitlement, params.limit)
         return Response(orjson.dumps({"articles": list(map(summary, found))}), media_type="application/json")
 
     @routes.get(
@@ -286,9 +290,9 @@ def router(index: ReaderIndex) -> APIRouter:
         dependencies=[Depends(charged(Cost.RECORD))],
     )
     async def article(article_id: str, request: Request, entitlement: Entitlement) -> Response:
-        parse_scalar_params(request.query_params, ())
-        found = present(await read(index, article_id, entitlement))
-        return Response(orjson.dumps(whole(found)), media_type="application/json")
+        scalar_params(request.query_params, ())
+        found = require_article(await read(index, article_id, entitlement))
+        return Response(orjson.dumps(full_article(found)), media_type="application/json")
 
     return routes
 
@@ -319,7 +323,7 @@ def _check_size(articles: Sequence[Mapping[str, Any]], extra: Sequence[str]) -> 
 
 
 async def find(
-    index: Reading,
+    index: IndexReader,
     params: SearchParams,
     entitlement: Filter | None,
     *,
@@ -341,11 +345,11 @@ async def find(
     async with reachable():
         try:
             return request, await index.search(request)
-        except SnapshotGone:
+        except SnapshotExpiredError:
             raise expired() from None
 
 
-async def find_some_words(index: Reading, request: SearchRequest, page: SearchPage) -> SearchPage | None:
+async def find_partial_matches(index: IndexReader, request: SearchRequest, page: SearchPage) -> SearchPage | None:
     """Look for articles with some of the words, where those with all of them leave room on the first page.
 
     Raises:
@@ -353,14 +357,16 @@ async def find_some_words(index: Reading, request: SearchRequest, page: SearchPa
     """
     room = request.limit - page.total
     first_by_relevance = request.after is None and request.sort is Sort.RELEVANCE
-    if room <= 0 or not first_by_relevance or not has_some_words(request.query):
+    if room <= 0 or not first_by_relevance or not can_match_partially(request.query):
         return None
     async with reachable():
-        some = await index.search(replace(request, asked=Asked.SOME_WORDS, limit=room, with_facets=False))
+        some = await index.search(replace(request, word_match=WordMatch.PARTIAL, limit=room, with_facets=False))
     return some if some.articles else None
 
 
-async def corrected(index: Reading, params: SearchParams, request: SearchRequest, page: SearchPage) -> str | None:
+async def suggest_spelling(
+    index: IndexReader, params: SearchParams, request: SearchRequest, page: SearchPage
+) -> str | None:
     """Return another spelling of what was searched for, where it found little and this would find more."""
     async with reachable():
         return await correction(index, params.q, request, page)
@@ -371,19 +377,21 @@ async def next_cursor(request: SearchRequest, page: SearchPage, cursors: CursorS
     return await write_cursor(page.next, request, cursors) if page.next is not None else None
 
 
-async def named(
-    index: Reading, ids: Sequence[str], entitlement: Filter | None, extra: Sequence[str] = ()
+async def get_by_ids(
+    index: IndexReader, ids: Sequence[str], entitlement: Filter | None, extra: Sequence[str] = ()
 ) -> tuple[SearchRequest, SearchPage]:
     """Return those of some articles that are published and may be read by the caller, in the order asked, as one page."""
     known = [article_id for article_id in ids if _ARTICLE_ID.fullmatch(article_id)]
     searched = entitlement is not None and entitlement.query is not None
     async with reachable():
         found = await index.get_all(known, with_text=searched or "text" in extra, with_body="body" in extra)
-    articles = await offload.run(lambda _: only_admitted(entitlement, found)) if entitlement else found
+    articles = await offload.run(lambda _: filter_readable(entitlement, found)) if entitlement else found
     return SearchRequest(entitlement=entitlement), SearchPage(len(articles), articles, dict.fromkeys(FACETS, ()))
 
 
-async def read(index: ReaderIndex, article_id: str, entitlement: Filter | None) -> Mapping[str, Any] | Retracted | None:
+async def read(
+    index: PublicIndexReader, article_id: str, entitlement: Filter | None
+) -> Mapping[str, Any] | Retracted | None:
     """Look up one article; what cannot be an id is no article, nor is what the caller may not read."""
     if not _ARTICLE_ID.fullmatch(article_id):
         return None
@@ -398,7 +406,7 @@ async def read(index: ReaderIndex, article_id: str, entitlement: Filter | None) 
     return found if may_read(entitlement, found) else None
 
 
-def present(found: Mapping[str, Any] | Retracted | None) -> Mapping[str, Any]:
+def require_article(found: Mapping[str, Any] | Retracted | None) -> Mapping[str, Any]:
     """Return an article that was looked up.
 
     Raises:
@@ -411,8 +419,8 @@ def present(found: Mapping[str, Any] | Retracted | None) -> Mapping[str, Any]:
     return found
 
 
-async def alike(
-    index: Reading, article: Mapping[str, Any], entitlement: Filter | None, limit: int
+async def find_related(
+    index: IndexReader, article: Mapping[str, Any], entitlement: Filter | None, limit: int
 ) -> list[Mapping[str, Any]]:
     """Return the articles related to one, the nearest first."""
     async with reachable():

@@ -15,9 +15,9 @@ from newswire.http.client_address import client_of
 from newswire.http.pagination import caller_identity, cursor_expired, cursor_refused
 from newswire.http.problems import ProblemError
 from newswire_search.index.port import Position, SearchRequest
-from newswire_search.index.snapshots import MAX_SECONDS
+from newswire_search.index.snapshots import SNAPSHOT_MAX_SECONDS
 
-LIFETIME = 300
+CURSOR_LIFETIME_SECONDS = 300
 """For how many seconds a cursor leads on."""
 
 
@@ -61,7 +61,11 @@ async def write_cursor(
         k=list(position.key), p=position.snapshot, o=position.opened, x=list(position.shown), n=request.now
     )
     content = zlib.compress(cursor.model_dump_json(exclude_defaults=True).encode())
-    left = LIFETIME if position.opened is None else min(LIFETIME, position.opened + MAX_SECONDS - clock())
+    left = (
+        CURSOR_LIFETIME_SECONDS
+        if position.opened is None
+        else min(CURSOR_LIFETIME_SECONDS, position.opened + SNAPSHOT_MAX_SECONDS - clock())
+    )
     return await scope.tokens.write(Purpose.SEARCH_CURSOR, content, bound_to=_bound_to(request, scope), lifetime=left)
 
 
@@ -89,7 +93,7 @@ def expired() -> ProblemError:
 def _bound_to(request: SearchRequest, scope: CursorScope) -> list[Any]:
     """Return the reader, and what is searched for and in which order; page size and fields may change on the way."""
     filters = sorted(
-        (field, sorted(chosen.wanted), sorted(chosen.unwanted)) for field, chosen in request.filters.items()
+        (field, sorted(chosen.include), sorted(chosen.exclude)) for field, chosen in request.filters.items()
     )
     entitlement = request.entitlement.canonical() if request.entitlement is not None else None
     asked = [repr(request.query), filters, request.since, request.until, request.sort, entitlement]

@@ -18,7 +18,7 @@ def may_read(entitlement: Filter | None, article: Mapping[str, Any]) -> bool:
     return entitlement.matches(ArticleFeatures.of(Article.model_validate({"body": "", **article})))
 
 
-def only_admitted(entitlement: Filter | None, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def filter_readable(entitlement: Filter | None, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return those articles that a filter admits."""
     return [article for article in articles if may_read(entitlement, article)]
 

@@ -17,22 +17,22 @@ from newswire.text import query as language
 from newswire.text.folding import fold
 from newswire.timestamps import epoch_ms_nearest
 from newswire.validation.rfc3339 import parse_date_time, parse_full_date
-from newswire_search.index.mapping import DAY_MS
+from newswire_search.index.mapping import DAY_MS, to_epoch_ms
 from newswire_search.index.port import FACETS, FieldFilter, SearchRequest, Sort
 from newswire_search.index.ranking import recency_counts
 
-NARROWING = ("q", "from", "to")
-SCALARS = (*NARROWING, "sort", "limit", "cursor", "fields")
+FILTER_SCALARS = ("q", "from", "to")
+SCALARS = (*FILTER_SCALARS, "sort", "limit", "cursor", "fields")
 EXTRA_FIELDS = ("body", "text")
-MOST_VALUES = 100
-MOST_IDS = 100
-MOST_SUGGESTED = 20
+MAX_VALUES_PER_FILTER = 100
+MAX_IDS = 100
+MAX_SUGGESTIONS = 20
 
 _MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _MONTH_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{4}-(0[1-9]|1[0-2])$"})
 _MONTHS = "as 2026-03, in UTC; repeatable: any of the values; a leading '-' excludes"
 _FILTER = "repeatable: any of the values; a leading '-' excludes"
-_VALUES = Annotated[list[str], Field(max_length=MOST_VALUES, description=_FILTER)]
+_VALUES = Annotated[list[str], Field(max_length=MAX_VALUES_PER_FILTER, description=_FILTER)]
 _EXTRA = "'body', 'text' or both with a comma: adds those"
 _DATE = "a date (the whole UTC day) or an RFC 3339 date-time; inclusive"
 
@@ -42,7 +42,7 @@ _DATE_SCHEMA = WithJsonSchema(
 )
 
 
-class Narrowing(BaseModel):
+class SearchFilterParams(BaseModel):
     """Which articles are wanted: what searches and feeds have in common."""
 
     model_config = ConfigDict(extra="forbid")
@@ -58,11 +58,12 @@ class Narrowing(BaseModel):
     publisher: _VALUES = []
     language: _VALUES = []
     month: Annotated[
-        list[Annotated[str, _MONTH_SCHEMA]], Field(max_length=MOST_VALUES, description=f"as 2026-03, in UTC; {_FILTER}")
+        list[Annotated[str, _MONTH_SCHEMA]],
+        Field(max_length=MAX_VALUES_PER_FILTER, description=f"as 2026-03, in UTC; {_FILTER}"),
     ] = []
 
 
-class SearchParams(Narrowing):
+class SearchParams(SearchFilterParams):
     """The parameters of ``GET /v1/search``."""
 
     sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
@@ -74,7 +75,7 @@ class SearchParams(Narrowing):
         WithJsonSchema({"type": "string", "pattern": "^((body|text)(,(body|text))*)?$", "description": _EXTRA}),
     ] = None
     ids: Annotated[
-        list[str], Field(description=f"up to {MOST_IDS} ids, with commas or repeated: these articles, in this order")
+        list[str], Field(description=f"up to {MAX_IDS} ids, with commas or repeated: these articles, in this order")
     ] = []
 
 
@@ -84,7 +85,7 @@ class SuggestParams(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     q: Annotated[str, Field(description="what has been typed so far; any text")] = ""
-    limit: Annotated[int, Field(ge=1, le=MOST_SUGGESTED)] = 10
+    limit: Annotated[int, Field(ge=1, le=MAX_SUGGESTIONS)] = 10
     format: Annotated[
         Literal["json", "opensearch"],
         Field(description="'opensearch': what browsers read, as OpenSearch Suggestions 1.0 has it"),
@@ -96,11 +97,11 @@ class RelatedParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: Annotated[int, Field(ge=1, le=MOST_SUGGESTED)] = 5
+    limit: Annotated[int, Field(ge=1, le=MAX_SUGGESTIONS)] = 5
 
 
 search_params = query_params(SearchParams)
-narrowing = query_params(Narrowing)
+search_filter_params = query_params(SearchFilterParams)
 suggest_params = query_params(SuggestParams)
 related_params = query_params(RelatedParams)
 
@@ -117,8 +118,8 @@ def asked_ids(params: SearchParams) -> list[str]:
         if name not in ("ids", "fields") and getattr(params, name) != field.default:
             raise invalid(field.alias or name, "cannot go with 'ids'", "send 'ids' alone, or with 'fields'")
     ids = list(dict.fromkeys(one.strip() for several in params.ids for one in several.split(",") if one.strip()))
-    if not 1 <= len(ids) <= MOST_IDS:
-        raise invalid("ids", f"names {len(ids)} articles", f"name from 1 to {MOST_IDS}")
+    if not 1 <= len(ids) <= MAX_IDS:
+        raise invalid("ids", f"names {len(ids)} articles", f"name from 1 to {MAX_IDS}")
     return ids
 
 
@@ -166,7 +167,7 @@ def to_request(
     return replace(request, now=round(clock() * 1000)) if aging else request
 
 
-def _check_cost(query: language.Query, params: Narrowing) -> None:
+def _check_cost(query: language.Query, params: SearchFilterParams) -> None:
     prefixes = sum(isinstance(leaf, language.Prefix) for leaf in language.leaves(query))
     if prefixes > QUERY_PREFIXES:
         raise invalid(
@@ -206,7 +207,7 @@ def _instant(field: str, text: str, *, end: bool) -> int:
     try:
         if (day := parse_full_date(value)) is not None:
             start = datetime.combine(day, datetime.min.time(), UTC)
-            return epoch_ms_nearest(start) + (DAY_MS - 1 if end else 0)
+            return to_epoch_ms(start) + (DAY_MS - 1 if end else 0)
         return _milliseconds(parse_date_time(value), end=end)
     except ValueError:
         raise invalid(

@@ -20,17 +20,17 @@ from newswire.concurrency.offload import Deadline
 from newswire.filters import Filter
 from newswire.text.analysis import DEFAULT, article_words, bare_words, is_stop_word
 from newswire.text.query import LONGEST, parse
-from newswire_search.index.port import CloseTo, Reading, SearchPage, SearchRequest, Sort
+from newswire_search.index.port import FuzzyTerm, IndexReader, SearchPage, SearchRequest, Sort
 from newswire_search.query.offload import offload
 
-FEW = 3
+FEW_RESULTS = 3
 """A query that finds more than this many articles is taken to be meant as it is."""
-MUCH_MORE = 10
+MIN_IMPROVEMENT_FACTOR = 10
 """How many times as many articles another spelling has to find, where the one typed finds any."""
-SHORTEST, TWO_SLIPS = 4, 8
+SHORTEST, MIN_LENGTH_FOR_TWO_EDITS = 4, 8
 """How long a word must be to be forgiven one letter, and to be forgiven two."""
-MOST_WORDS, MOST_WRONG, MOST_TRIED = 8, 3, 3
-SAMPLE = 20
+MAX_WORDS, MAX_MISSPELLINGS, MAX_CANDIDATES = 8, 3, 3
+SAMPLE_ARTICLES = 20
 """Corrections are taken from this many of the newest articles that hold a close word."""
 SAMPLE_CHARACTERS = 20_000
 """Of the text of each: 20 whole ones of 1 MiB would take seconds."""
@@ -42,17 +42,17 @@ _LEFT_ALONE = regex.compile(
 _WORD = regex.compile(r"[\p{L}\p{M}]+")
 
 
-async def correction(index: Reading, q: str, request: SearchRequest, page: SearchPage) -> str | None:
+async def correction(index: IndexReader, q: str, request: SearchRequest, page: SearchPage) -> str | None:
     """Return another spelling of a query, with which the same request finds more; None where there is no need or none."""
-    if page.total > FEW or request.after is not None:
+    if page.total > FEW_RESULTS or request.after is not None:
         return None
     typed = _words_of(q)
     counts = await asyncio.gather(*(_count(index, word, request, page) for word in typed.values()))
-    wrong = [at for at, count in zip(typed, counts, strict=True) if count <= (FEW if page.total else 0)]
-    if not 1 <= len(wrong) <= MOST_WRONG:
+    wrong = [at for at, count in zip(typed, counts, strict=True) if count <= (FEW_RESULTS if page.total else 0)]
+    if not 1 <= len(wrong) <= MAX_MISSPELLINGS:
         return None
     close = await asyncio.gather(*(_close_to(index, typed[at], request.entitlement) for at in wrong))
-    for chosen in islice(product(*close), MOST_TRIED):
+    for chosen in islice(product(*close), MAX_CANDIDATES):
         corrected = _put(q, dict(zip(wrong, chosen, strict=True)))
         if await _finds_more(index, corrected, request, page.total):
             return corrected
@@ -67,10 +67,10 @@ def _words_of(q: str) -> dict[tuple[int, int], str]:
         bare = bare_words(match[0])
         if len(bare) == 1 and len(bare[0]) >= SHORTEST and not is_stop_word(bare[0], DEFAULT):
             found[match.span()] = bare[0]
-    return found if len(found) <= MOST_WORDS else {}
+    return found if len(found) <= MAX_WORDS else {}
 
 
-async def _count(index: Reading, word: str, request: SearchRequest, page: SearchPage) -> int:
+async def _count(index: IndexReader, word: str, request: SearchRequest, page: SearchPage) -> int:
     """Return how many articles hold a word; where nothing but that was asked, the page at hand tells."""
     asked = SearchRequest(
         parse(word),
@@ -87,13 +87,13 @@ async def _count(index: Reading, word: str, request: SearchRequest, page: Search
     return (await index.search(asked)).total
 
 
-async def _close_to(index: Reading, word: str, entitlement: Filter | None) -> list[str]:
+async def _close_to(index: IndexReader, word: str, entitlement: Filter | None) -> list[str]:
     """Return words of articles that differ from one by as few letters as any do, the most frequent first."""
-    for slips in (1, 2) if len(word) >= TWO_SLIPS else (1,):
+    for slips in (1, 2) if len(word) >= MIN_LENGTH_FOR_TWO_EDITS else (1,):
         asked = SearchRequest(
-            holding=CloseTo(word, slips),
+            fuzzy_term=FuzzyTerm(word, slips),
             sort=Sort.NEWEST,
-            limit=SAMPLE,
+            limit=SAMPLE_ARTICLES,
             text_characters=SAMPLE_CHARACTERS,
             with_facets=False,
             entitlement=entitlement,
@@ -124,17 +124,17 @@ def _put(q: str, corrections: Mapping[tuple[int, int], str]) -> str:
     return "".join([*parts, q[end:]])
 
 
-async def _finds_more(index: Reading, corrected: str, request: SearchRequest, total: int) -> bool:
+async def _finds_more(index: IndexReader, corrected: str, request: SearchRequest, total: int) -> bool:
     if len(corrected) > LONGEST:
         return False
     asked = replace(
         request,
         query=parse(corrected),
         sort=Sort.NEWEST,
-        limit=FEW,
+        limit=FEW_RESULTS,
         with_text=False,
         with_body=False,
         with_facets=False,
     )
     page = await index.search(asked)
-    return bool(page.articles) and page.total >= max(1, MUCH_MORE * total)
+    return bool(page.articles) and page.total >= max(1, MIN_IMPROVEMENT_FACTOR * total)

@@ -7,13 +7,13 @@ from urllib.parse import quote, urlencode
 
 from newswire.text.folding import fold
 from newswire_search.index.port import FACETS, FacetCount
-from newswire_search.query.parameters import NARROWING
+from newswire_search.query.parameters import FILTER_SCALARS
 
-Sent = Sequence[tuple[str, str]]
+QueryPairs = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FacetLink:
     """A facet value as a link that turns the filter on, or off again."""
 
     value: str
@@ -23,7 +23,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class ActiveFilter:
     """A filter in force, and the address without it."""
 
     name: str
@@ -42,12 +42,12 @@ def path_of(article: Mapping[str, Any]) -> str:
     return f"/articles/{article['id']}/{slug_of(article)}"
 
 
-def narrowed(sent: Sent) -> list[tuple[str, str]]:
+def narrowed(sent: QueryPairs) -> list[tuple[str, str]]:
     """Return those parameters that say which articles are wanted, not how they are shown."""
-    return [(name, value) for name, value in sent if name in (*NARROWING, *FACETS)]
+    return [(name, value) for name, value in sent if name in (*FILTER_SCALARS, *FACETS)]
 
 
-def feed_address(sent: Sent, form: str) -> str:
+def feed_address(sent: QueryPairs, form: str) -> str:
     """Return the address of the feed, in a format, of what a search asks for; order and page do not matter to it."""
     kept = narrowed(sent)
     if not kept:
@@ -58,22 +58,22 @@ def feed_address(sent: Sent, form: str) -> str:
     return f"/feeds/{name}/{quote(value, safe='')}.{form}"
 
 
-def address(sent: Sent) -> str:
+def address(sent: QueryPairs) -> str:
     """Return the address of a search."""
     return f"/search?{urlencode(list(sent))}" if sent else "/search"
 
 
-def with_cursor(sent: Sent, cursor: str | None) -> str | None:
+def with_cursor(sent: QueryPairs, cursor: str | None) -> str | None:
     """Return the address of the next page, if there is one."""
     return address([*_without_cursor(sent), ("cursor", cursor)]) if cursor else None
 
 
-def with_query(sent: Sent, q: str | None) -> str | None:
+def with_query(sent: QueryPairs, q: str | None) -> str | None:
     """Return the address of the same search for something else, if there is anything."""
     return address([(name, q if name == "q" else value) for name, value in _without_cursor(sent)]) if q else None
 
 
-def choices(name: str, counts: Sequence[FacetCount], sent: Sent) -> list[Choice]:
+def facet_links(name: str, counts: Sequence[FacetCount], sent: QueryPairs) -> list[FacetLink]:
     """Return the values of a facet as links."""
     rest = _without_cursor(sent)
     made = []
@@ -81,16 +81,16 @@ def choices(name: str, counts: Sequence[FacetCount], sent: Sent) -> list[Choice]
         same = [pair for pair in rest if pair[0] == name and fold(pair[1]) == fold(found.value)]
         others = [pair for pair in rest if pair not in same]
         made.append(
-            Choice(found.value, found.count, address(others if same else [*rest, (name, found.value)]), bool(same))
+            FacetLink(found.value, found.count, address(others if same else [*rest, (name, found.value)]), bool(same))
         )
     return made
 
 
-def applied(sent: Sent, names: Mapping[str, str]) -> list[Applied]:
+def active_filters(sent: QueryPairs, names: Mapping[str, str]) -> list[ActiveFilter]:
     """Return the filters in force."""
     rest = _without_cursor(sent)
     return [
-        Applied(
+        ActiveFilter(
             names[name],
             value.removeprefix("-"),
             value.startswith("-"),
@@ -101,5 +101,5 @@ def applied(sent: Sent, names: Mapping[str, str]) -> list[Applied]:
     ]
 
 
-def _without_cursor(sent: Sent) -> list[tuple[str, str]]:
+def _without_cursor(sent: QueryPairs) -> list[tuple[str, str]]:
     return [pair for pair in sent if pair[0] != "cursor"]

@@ -25,13 +25,22 @@ from newswire.schema_org import news_article
 from newswire.text.query import fitting, hints, interpreted
 from newswire_search.feeds.feed import links_to
 from newswire_search.index.facets import respelled
-from newswire_search.index.port import FACETS, ReaderIndex, SearchPage, SearchRequest
-from newswire_search.query.api import Entitlement, alike, corrected, find, find_some_words, next_cursor, present, read
+from newswire_search.index.port import FACETS, PublicIndexReader, SearchPage, SearchRequest
+from newswire_search.query.api import (
+    Entitlement,
+    find,
+    find_partial_matches,
+    find_related,
+    next_cursor,
+    read,
+    require_article,
+    suggest_spelling,
+)
 from newswire_search.query.cursor import CursorScope, scope_of
 from newswire_search.query.offload import offload
 from newswire_search.query.parameters import SCALARS, SearchParams
-from newswire_search.query.presenting import results
-from newswire_search.site.links import Choice, applied, choices, path_of, slug_of, with_cursor, with_query
+from newswire_search.query.serializers import results
+from newswire_search.site.links import FacetLink, active_filters, facet_links, path_of, slug_of, with_cursor, with_query
 
 PACKAGE = "newswire_search.site"
 templates(PACKAGE).globals |= {
@@ -91,7 +100,7 @@ class PageRoute(APIRoute):
         return handle_or_explain
 
 
-def router(index: ReaderIndex) -> APIRouter:
+def router(index: PublicIndexReader) -> APIRouter:
     """Return the pages on an index."""
     routes = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(reader)])
 
@@ -118,7 +127,7 @@ def router(index: ReaderIndex) -> APIRouter:
         params = _params(fitted)
         asked, page = await find(index, params, entitlement, cursors=cursors)
         some, suggestion = await asyncio.gather(
-            find_some_words(index, asked, page), corrected(index, params, asked, page)
+            find_partial_matches(index, asked, page), suggest_spelling(index, params, asked, page)
         )
         return render(
             "search.html",
@@ -133,9 +142,9 @@ def router(index: ReaderIndex) -> APIRouter:
             hidden=[(name, value) for name, value in sent if name in FACETS],
             total=page.total,
             articles=await offload.run(lambda _: _listed(asked, page)),
-            some_words=await offload.run(lambda _: _listed(asked, some)) if some else [],
+            partial_matches=await offload.run(lambda _: _listed(asked, some)) if some else [],
             facets=_facets(page, sent),
-            applied=applied(sent, FACET_NAMES),
+            active_filters=active_filters(sent, FACET_NAMES),
             next_page=with_cursor(sent, await next_cursor(asked, page, cursors)),
             following=params.cursor is not None,
             suggestion=suggestion,
@@ -146,7 +155,7 @@ def router(index: ReaderIndex) -> APIRouter:
     @routes.get("/articles/{article_id}", dependencies=[Depends(charged(Cost.RECORD))])
     @routes.get("/articles/{article_id}/{slug}", dependencies=[Depends(charged(Cost.RECORD))])
     async def article(article_id: str, entitlement: Entitlement, slug: str = "") -> Response:
-        found = present(await read(index, article_id, entitlement))
+        found = require_article(await read(index, article_id, entitlement))
         if quote(slug) != slug_of(found):  # an address is encoded, a parameter is not
             # The title may change back one day: the redirection must not be kept for ever.
             return RedirectResponse(path_of(found), 301, headers={"Cache-Control": "no-cache"})
@@ -159,7 +168,7 @@ def router(index: ReaderIndex) -> APIRouter:
             body=Markup(found["body"]),  # noqa: S704
             linked_data=news_article({"status": Status.PUBLISHED, **found}),
             feeds=links_to([("category", category)] if category else []),
-            related=[_shown(each) for each in await alike(index, found, entitlement, RELATED)],
+            related=[_shown(each) for each in await find_related(index, found, entitlement, RELATED)],
         )
 
     return routes
@@ -229,11 +238,11 @@ def _language(article: Mapping[str, Any]) -> str:
     return "" if language == "und" else language
 
 
-def _facets(page: SearchPage, sent: list[tuple[str, str]]) -> list[tuple[str, list[Choice]]]:
+def _facets(page: SearchPage, sent: list[tuple[str, str]]) -> list[tuple[str, list[FacetLink]]]:
     made = []
     for name in FACETS:
         asked = [value for key, value in sent if key == name]
-        all_values = choices(name, respelled(page.facets[name], asked), sent)
+        all_values = facet_links(name, respelled(page.facets[name], asked), sent)
         # What is chosen stays in sight, to be let go again.
         shown = [choice for at, choice in enumerate(all_values) if at < FACETS_SHOWN or choice.on]
         if shown:

@@ -20,11 +20,11 @@ from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller
 from newswire.http.problems import not_found
 from newswire.http.read_limits import Cost, charged
-from newswire.http.request_parsing import parse_scalar_params
-from newswire.timestamps import epoch_ms_nearest
-from newswire_search.feeds.validators import LastChange, fresh_or_304
+from newswire.http.request_parsing import scalar_params
+from newswire_search.feeds.http_cache import LastModified, conditional_response
 from newswire_search.feeds.xml_writing import add, written
-from newswire_search.index.port import Day, Reading, SearchRequest, Sort
+from newswire_search.index.mapping import to_epoch_ms
+from newswire_search.index.port import IndexReader, PublicationDay, SearchRequest, Sort
 from newswire_search.query.api import reachable
 from newswire_search.query.offload import offload
 from newswire_search.query.parameters import SearchParams, to_request
@@ -37,10 +37,10 @@ PREFIXES: dict[Any, str] = {None: SITEMAP[1:-1]}
 WITH_NEWS: dict[Any, str] = PREFIXES | {"news": NEWS[1:-1]}
 MEDIA_TYPE = "application/xml"
 
-MOST_IN_A_FILE = 5_000
+MAX_URLS_PER_FILE = 5_000
 AT_ONCE = 2_500
 """How many are read at once; a file holds a multiple of it."""
-NEWS_SPAN, MOST_NEWS = timedelta(hours=48), 1_000
+NEWS_MAX_AGE, MAX_NEWS_URLS = timedelta(hours=48), 1_000
 """As news search engines want it: nothing older, not more."""
 
 _NAME = re.compile(r"(?P<span>\d{4}-\d\d(?P<day>-\d\d)?)(?:-part-(?P<part>[1-9]\d{0,4}))?")
@@ -58,7 +58,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class SitemapSpan:
     """What a file holds: ``skipped`` articles after the first of a month or day."""
 
     first: str
@@ -76,7 +76,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clock: Clock = _now) -> APIRouter:
+def router(index: IndexReader, settings: SearchSettings, changed: LastModified, *, clock: Clock = _now) -> APIRouter:
     """Return the sitemaps on an index."""
     routes = APIRouter(dependencies=[Depends(charged(Cost.SEARCH))], tags=["sitemaps"], default_response_class=Response)
     site = settings.site
@@ -85,7 +85,7 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
         request: Request, caller: Caller | None, root: etree._Element, moment: datetime | None
     ) -> Response:
         body = await offload.run(lambda _: written(root))
-        return fresh_or_304(request, body, MEDIA_TYPE, changed=moment, private=caller is not None)
+        return conditional_response(request, body, MEDIA_TYPE, changed=moment, private=caller is not None)
 
     async def unless_private(caller: Caller | None) -> datetime | None:
         return await changed() if caller is None else None
@@ -109,24 +109,24 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
 
     @routes.get("/sitemap-news.xml", summary="The articles of the last two days as a news sitemap", responses=_SITEMAP)
     async def news(request: Request, caller: Reader) -> Response:
-        parse_scalar_params(request.query_params, ())
-        since = epoch_ms_nearest(clock() - NEWS_SPAN)
-        wanted = replace(_by_time(caller), since=since, limit=MOST_NEWS)
+        scalar_params(request.query_params, ())
+        since = to_epoch_ms(clock() - NEWS_MAX_AGE)
+        wanted = replace(_by_time(caller), since=since, limit=MAX_NEWS_URLS)
         async with reachable():
             found = await index.search(wanted)
         return await answer(request, caller, await offload.run(lambda _: _news(site, found.articles)), None)
 
     @routes.get("/sitemap-{name}.xml", summary="The articles of a month or day as a sitemap", responses=_SITEMAP)
     async def articles(request: Request, name: str, caller: Reader) -> Response:
-        parse_scalar_params(request.query_params, ())
-        stretch = stretch_of(name)
-        if stretch is None:
+        scalar_params(request.query_params, ())
+        span = parse_sitemap_name(name)
+        if span is None:
             raise not_found("sitemap")
         moment = await unless_private(caller)
         async with reachable():
             found = [
                 (site + path_of(article), datetime.fromisoformat(article["updated_at"]))
-                async for article in _walk(index, stretch, caller)
+                async for article in _walk(index, span, caller)
             ]
         if not found:
             raise not_found("sitemap")
@@ -135,20 +135,20 @@ def router(index: Reading, settings: SearchSettings, changed: LastChange, *, clo
     return routes
 
 
-def files(days: Iterable[Day]) -> Iterator[File]:
+def files(days: Iterable[PublicationDay]) -> Iterator[File]:
     """Spread articles over files: months, or days where a month is too much for one, or parts of a day."""
     for month, group in groupby(days, key=lambda day: day.date.isoformat()[:7]):
         of_month = list(group)
-        if sum(day.count for day in of_month) <= MOST_IN_A_FILE:
+        if sum(day.count for day in of_month) <= MAX_URLS_PER_FILE:
             yield File(month, max(day.updated_at for day in of_month))
             continue
         for day in of_month:
-            parts = -(-day.count // MOST_IN_A_FILE)
+            parts = -(-day.count // MAX_URLS_PER_FILE)
             for part in range(1, parts + 1):
                 yield File(f"{day.date.isoformat()}{f'-part-{part}' if parts > 1 else ''}", day.updated_at)
 
 
-def stretch_of(name: str) -> Stretch | None:
+def parse_sitemap_name(name: str) -> SitemapSpan | None:
     """Return what a file of this name holds, or None where no file has such a name."""
     found = _NAME.fullmatch(name)
     if found is None:
@@ -158,16 +158,16 @@ def stretch_of(name: str) -> Stretch | None:
     except ValueError:
         return None
     last = first if found["day"] else first.replace(day=monthrange(first.year, first.month)[1])
-    return Stretch(first.isoformat(), last.isoformat(), (int(found["part"] or 1) - 1) * MOST_IN_A_FILE)
+    return SitemapSpan(first.isoformat(), last.isoformat(), (int(found["part"] or 1) - 1) * MAX_URLS_PER_FILE)
 
 
-async def _walk(index: Reading, stretch: Stretch, caller: Caller | None) -> AsyncIterator[Mapping[str, Any]]:
+async def _walk(index: IndexReader, span: SitemapSpan, caller: Caller | None) -> AsyncIterator[Mapping[str, Any]]:
     """Go through the articles of a file, oldest first, page by page."""
-    wanted = _by_time(caller, Sort.OLDEST, {"from": stretch.first, "to": stretch.last})
-    at, end = 0, stretch.skipped + MOST_IN_A_FILE
+    wanted = _by_time(caller, Sort.OLDEST, {"from": span.first, "to": span.last})
+    at, end = 0, span.skipped + MAX_URLS_PER_FILE
     while at < end:
         page = await index.search(wanted)
-        for article in page.articles if at >= stretch.skipped else ():
+        for article in page.articles if at >= span.skipped else ():
             yield article
         at += AT_ONCE
         if page.next is None:

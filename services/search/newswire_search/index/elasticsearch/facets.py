@@ -30,7 +30,7 @@ def _counted(request: SearchRequest, languages: Collection[str], name: str) -> B
     # The values asked for may not be among the most frequent ones.
     asked_for = {"terms": {"field": name, "include": wanted, "size": len(wanted)}}
     regardless = {
-        "filter": elasticsearch_query(request.regardless_of(name), languages),
+        "filter": elasticsearch_query(request.without_selected(name), languages),
         "aggregations": {_VALUES: values, _WANTED: asked_for},
     }
     return {"global": {}, "aggregations": {_REGARDLESS: regardless}}
@@ -49,7 +49,7 @@ def facets(answer: Mapping[str, Any], request: SearchRequest) -> dict[str, Seque
 
 def _wanted(request: SearchRequest, name: str) -> list[str]:
     chosen = request.filters.get(name)
-    return list(dict.fromkeys(chosen.wanted)) if chosen else []
+    return list(dict.fromkeys(chosen.include)) if chosen else []
 
 
 def _buckets(terms: Mapping[str, Any]) -> list[tuple[str, int]]:

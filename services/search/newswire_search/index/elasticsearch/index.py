@@ -21,49 +21,48 @@ from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoun
 from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.analysis import DEFAULT
-from newswire.timestamps import from_epoch_ms
-from newswire_search.index.elasticsearch.completions import completions, searches
+from newswire_search.index.admin import next_index_name
+from newswire_search.index.elasticsearch.autocomplete import completions, searches
 from newswire_search.index.elasticsearch.facets import aggregations, facets
 from newswire_search.index.elasticsearch.query import ORDER, Body, days_aggregation, elasticsearch_query
 from newswire_search.index.elasticsearch.related import related_query
-from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of
+from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of, from_epoch_ms
 from newswire_search.index.port import (
-    Asked,
-    Beginning,
     Completion,
-    Day,
+    CompletionRequest,
     FacetCount,
     IndexName,
     Operation,
     Position,
+    PublicationDay,
     Publish,
-    Refused,
+    RejectedOperation,
     Retracted,
     SearchPage,
     SearchRequest,
-    SnapshotGone,
+    SnapshotExpiredError,
     Sort,
-    Written,
+    WordMatch,
+    WriteStatus,
     languages_of,
 )
-from newswire_search.index.snapshots import IDLE_SECONDS, MAX_SECONDS, Snapshots
-from newswire_search.index.upkeep import next_name
-from newswire_search.query.entitlement import only_admitted
+from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_SECONDS, Snapshots
+from newswire_search.query.entitlement import filter_readable
 from newswire_search.query.offload import offload
 
 log = logging.getLogger(__name__)
 
-CHUNK, CHUNK_BYTES = 200, 8_000_000
-TOGETHER = 2
+BULK_OPERATIONS, BULK_BYTES = 200, 8_000_000
+MAX_CONCURRENT_BULKS = 2
 """Parts of a batch that the server has at a time."""
-SNAPSHOTS, SNAPSHOTS_PER_READER = 200, 50
+MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER = 200, 50
 """How many snapshots one process keeps open, and how many of them for one reader (`newswire_search.index.snapshots`)."""
 CANDIDATE_ROUNDS = 5
 """How often more is read from a snapshot to fill a page, where what is read is no longer found."""
-VISIBLE_POLL, VISIBLE_DEADLINE = 0.05, 10.0
-LANGUAGES_KNOWN = 1.0
+VISIBLE_POLL_SECONDS, VISIBLE_TIMEOUT_SECONDS = 0.05, 10.0
+LANGUAGES_TTL_SECONDS = 1.0
 """For how many seconds it is taken for granted in which languages there are articles."""
-HEAVY = ["article.body", "article.text"]
+LARGE_MEMBERS = ["article.body", "article.text"]
 FOUND = "found"
 _QUOTED_TEXT = re.compile(
     r"\s*(?:Preview of field's value:|original message:|prefix of the first immense term).*", re.DOTALL
@@ -79,22 +78,22 @@ class ElasticsearchIndex:
     name: IndexName = "elasticsearch"
 
     def __init__(
-        self, client: AsyncElasticsearch, namespace: str, settings: Mapping[str, Any], *, coming: str | None = None
+        self, client: AsyncElasticsearch, namespace: str, settings: Mapping[str, Any], *, staging: str | None = None
     ) -> None:
         """Use the client's server; ``settings`` are those of an index that has to be made (`mapping.index_settings`).
 
-        ``coming`` names an index that is to come into use: it has an alias of its own, and no other process sees it.
+        ``staging`` names an index that is to come into use: it has an alias of its own, and no other process sees it.
         """
         self.stem = f"{namespace}-articles"
-        self.alias = alias_in_use(namespace) if coming is None else f"{self.stem}-coming"
+        self.alias = alias_in_use(namespace) if staging is None else f"{self.stem}-staging"
         self.namespace = namespace
         self._client = client
         self.settings = settings
-        self._coming = coming
+        self._staging = staging
         self._making = asyncio.Lock()
-        self._snapshots: Snapshots[str] = Snapshots(SNAPSHOTS, SNAPSHOTS_PER_READER)
+        self._snapshots: Snapshots[str] = Snapshots(MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER)
         self._languages = {DEFAULT}
-        self._languages_asked = float("-inf")
+        self._languages_read_at = float("-inf")
 
     @property
     def client(self) -> AsyncElasticsearch:
@@ -108,13 +107,13 @@ class ElasticsearchIndex:
             DependencyUnavailableError: another release has made one that this one cannot use.
         """
         # Whoever comes meanwhile waits: the index is there a moment before it can be searched.
-        async with self._making, translated():
+        async with self._making, translate_errors():
             if await self._client.indices.exists_alias(name=self.alias):
                 return
             names = list(await self.names())
-            if self._coming is None and (trouble := wrong_mapping(names)):
-                raise DependencyUnavailableError(trouble)
-            name = self._coming or next_name(self.stem, names, MAPPING_NUMBER)
+            if self._staging is None and (trouble := mapping_mismatch(names)):
+                raise DependencyUnavailable(trouble)
+            name = self._staging or next_index_name(self.stem, names, MAPPING_NUMBER)
             try:
                 await self._client.indices.create(
                     index=name, settings=self.settings, mappings=MAPPING, aliases={self.alias: {"is_write_index": True}}
@@ -136,19 +135,19 @@ class ElasticsearchIndex:
         ours = re.compile(rf"{re.escape(self.stem)}-\d+-\d{{6}}")
         return {name: list(about["aliases"]) for name, about in found.items() if ours.fullmatch(name)}
 
-    async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+    async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
         """Write a batch; what is written can be found after the next refresh.
 
         While the server takes one part of it, the next is analysed, on a thread: the event loop has other work meanwhile.
         """
-        results: list[Written | Refused] = []
-        under_way: deque[asyncio.Task[list[Written | Refused]]] = deque()
+        results: list[WriteStatus | RejectedOperation] = []
+        under_way: deque[asyncio.Task[list[WriteStatus | RejectedOperation]]] = deque()
         try:
-            for at in range(0, len(operations), CHUNK):
-                part = operations[at : at + CHUNK]
+            for at in range(0, len(operations), BULK_OPERATIONS):
+                part = operations[at : at + BULK_OPERATIONS]
                 for lines in await asyncio.to_thread(list, _chunks(part)):
                     under_way.append(asyncio.create_task(self._write(lines)))
-                    if len(under_way) == TOGETHER:
+                    if len(under_way) == MAX_CONCURRENT_BULKS:
                         results += await under_way[0]
                         under_way.popleft()
             while under_way:
@@ -161,8 +160,8 @@ class ElasticsearchIndex:
         self._languages = self._languages | languages_of(operations)
         return results
 
-    async def _write(self, lines: list[bytes]) -> list[Written | Refused]:
-        async with translated():
+    async def _write(self, lines: list[bytes]) -> list[WriteStatus | RejectedOperation]:
+        async with translate_errors():
             answer = await self._bulk(lines)
             if any(_missing(item) for item in answer):
                 await self.ensure()
@@ -189,19 +188,19 @@ class ElasticsearchIndex:
         refresh interval, or with ``refresh=true``, which would make a segment per batch.
         """
         newest = {operation.id: operation for operation in sorted(operations, key=lambda operation: operation.version)}
-        deadline = time.monotonic() + VISIBLE_DEADLINE
-        async with translated():
+        deadline = time.monotonic() + VISIBLE_TIMEOUT_SECONDS
+        async with translate_errors():
             for awaited in ([newest[operations[-1].id]], list(newest.values())):
                 while awaited and time.monotonic() < deadline:
-                    seen = await self._seen([operation.id for operation in awaited[:CHUNK]])
-                    missing = [each for each in awaited[:CHUNK] if not _has_come(each, seen.get(each.id))]
-                    awaited = missing + awaited[CHUNK:]
+                    seen = await self._seen([operation.id for operation in awaited[:BULK_OPERATIONS]])
+                    missing = [each for each in awaited[:BULK_OPERATIONS] if not _has_come(each, seen.get(each.id))]
+                    awaited = missing + awaited[BULK_OPERATIONS:]
                     if missing:
-                        await asyncio.sleep(VISIBLE_POLL)
+                        await asyncio.sleep(VISIBLE_POLL_SECONDS)
 
     async def _seen(self, ids: Sequence[str]) -> dict[str, Body]:
         """Return version and state of those of some articles that a search sees now."""
-        answer = await self._healing(
+        answer = await self._with_index(
             lambda: self._client.search(
                 index=self.alias,
                 query={"ids": {"values": list(ids)}},
@@ -214,39 +213,40 @@ class ElasticsearchIndex:
             )
         )
         return {
-            hit["_id"]: {name: values[0] for name, values in hit["fields"].items()} for hit in _hits(whole(answer.body))
+            hit["_id"]: {name: values[0] for name, values in hit["fields"].items()}
+            for hit in _hits(require_complete(answer.body))
         }
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
-        async with translated():
-            return await self._in_all_languages(lambda: self._search(request))
+        async with translate_errors():
+            return await self._with_current_languages(lambda: self._search(request))
 
     async def _search(self, request: SearchRequest) -> SearchPage:
         if request.sort is Sort.RELEVANCE and request.after is not None:
             return await self._next_by_relevance(request, request.after)
-        answer = await self._healing(lambda: self._page(request))
+        answer = await self._with_index(lambda: self._page(request))
         page = _page_of(answer, request)
-        return page if request.asked is Asked.ALL_WORDS else replace(page, next=None)
+        return page if request.word_match is WordMatch.ALL else replace(page, next=None)
 
-    async def _in_all_languages(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _with_current_languages(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask, and look meanwhile whether languages have come; ask again where one has, which is seldom."""
         if not self._languages_due():
             return await ask()
         known = self._languages
-        answer, _ = await asyncio.gather(ask(), self._learn_languages())
+        answer, _ = await asyncio.gather(ask(), self._refresh_languages())
         return answer if self._languages == known else await ask()
 
     def _languages_due(self) -> bool:
-        return time.monotonic() >= self._languages_asked + LANGUAGES_KNOWN
+        return time.monotonic() >= self._languages_read_at + LANGUAGES_TTL_SECONDS
 
-    async def _learn_languages(self) -> None:
+    async def _refresh_languages(self) -> None:
         """See, once in a while, in which languages articles have come that other processes wrote."""
         if not self._languages_due():
             return
-        self._languages_asked = time.monotonic()
+        self._languages_read_at = time.monotonic()
         asked: Body = {"analysis": {"terms": {"field": "analysis", "size": 100}}}
-        answer = await self._healing(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
+        answer = await self._with_index(lambda: self._client.search(index=self.alias, size=0, aggregations=asked))
         self._languages = self._languages | {bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]}
 
     async def _page(self, request: SearchRequest) -> Body:
@@ -263,7 +263,7 @@ class ElasticsearchIndex:
             source={"includes": ["article"], "excludes": _unneeded(request)},
             filter_path="timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
         )
-        return whole(answer.body)
+        return require_complete(answer.body)
 
     def _counting(self, request: SearchRequest) -> Body | None:
         return aggregations(request, self._languages) if request.with_facets else None
@@ -276,7 +276,7 @@ class ElasticsearchIndex:
         opened = time.time() if after.opened is None else after.opened
         if after.key:
             if not after.snapshot:
-                raise SnapshotGone("no snapshot is named")
+                raise SnapshotExpiredError("no snapshot is named")
             self._snapshots.use(after.snapshot, request.reader)
             pit = after.snapshot
         else:
@@ -308,11 +308,11 @@ class ElasticsearchIndex:
         """Return ids and sort keys of what comes next in a snapshot.
 
         Raises:
-            SnapshotGone: it has ended.
+            SnapshotExpiredError: it has ended.
         """
-        left = int(min(IDLE_SECONDS, opened + MAX_SECONDS - time.time()))
+        left = int(min(SNAPSHOT_IDLE_SECONDS, opened + SNAPSHOT_MAX_SECONDS - time.time()))
         if left <= 0:
-            raise SnapshotGone(pit)
+            raise SnapshotExpiredError(pit)
         try:
             answer = await self._client.search(
                 pit={"id": pit, "keep_alive": f"{left}s"},
@@ -326,12 +326,12 @@ class ElasticsearchIndex:
                 filter_path="pit_id,timed_out,_shards.failed,hits.hits._id,hits.hits.sort",
             )
         except (NotFoundError, BadRequestError) as error:
-            raise SnapshotGone(pit) from error
+            raise SnapshotExpiredError(pit) from error
         except ApiError as error:
             if error.error == "illegal_state_exception":  # said (500) of some ids it cannot read, where security is on
-                raise SnapshotGone(pit) from error
+                raise SnapshotExpiredError(pit) from error
             raise
-        return whole(answer.body)
+        return require_complete(answer.body)
 
     async def _still_found(
         self, request: SearchRequest, ids: Sequence[str], *, counting: bool
@@ -342,7 +342,7 @@ class ElasticsearchIndex:
         asked: Body | None = (
             {FOUND: {"filter": {"match_all": {}}}} | (self._counting(request) or {}) if counting else None
         )
-        answer = await self._healing(
+        answer = await self._with_index(
             lambda: self._client.search(
                 index=self.alias,
                 query=elasticsearch_query(request, self._languages),
@@ -356,8 +356,8 @@ class ElasticsearchIndex:
                 filter_path="timed_out,_shards.failed,hits.hits._id,hits.hits._source,aggregations",
             )
         )
-        found = [hit["_source"]["article"] for hit in whole(answer.body).get("hits", {}).get("hits", [])]
-        return {article["id"]: article for article in only_admitted(request.entitlement, found)}, answer.body
+        found = [hit["_source"]["article"] for hit in require_complete(answer.body).get("hits", {}).get("hits", [])]
+        return {article["id"]: article for article in filter_readable(request.entitlement, found)}, answer.body
 
     async def _published(self, ids: Sequence[str], excludes: list[str] | None) -> list[Mapping[str, Any]]:
         if not ids:
@@ -369,8 +369,8 @@ class ElasticsearchIndex:
         return [source["article"] for source in found if not source["retracted"]]
 
     async def _open_snapshot(self, reader: str) -> str:
-        opened = await self._healing(
-            lambda: self._client.open_point_in_time(index=self.alias, keep_alive=f"{IDLE_SECONDS:.0f}s")
+        opened = await self._with_index(
+            lambda: self._client.open_point_in_time(index=self.alias, keep_alive=f"{SNAPSHOT_IDLE_SECONDS:.0f}s")
         )
         pit: str = opened["id"]
         for ended in self._snapshots.add(pit, pit, reader):
@@ -380,7 +380,7 @@ class ElasticsearchIndex:
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
         """Return what the index holds under an id."""
-        async with translated():
+        async with translate_errors():
             source = await self._source(article_id)
         if source is None:
             return None
@@ -389,16 +389,16 @@ class ElasticsearchIndex:
         article: Body = source["article"]
         return article
 
-    async def days(self, request: SearchRequest) -> Sequence[Day]:
+    async def days(self, request: SearchRequest) -> Sequence[PublicationDay]:
         """Return the days on which the articles of a search were published, oldest first."""
-        days: list[Day] = []
+        days: list[PublicationDay] = []
         after: Body | None = None
-        async with translated():
-            await self._learn_languages()
+        async with translate_errors():
+            await self._refresh_languages()
             while True:
-                answer = await self._healing(partial(self._days, request, after))
+                answer = await self._with_index(partial(self._days, request, after))
                 days += [
-                    Day(
+                    PublicationDay(
                         from_epoch_ms(found["key"]["day"]).date(),
                         found["doc_count"],
                         from_epoch_ms(found["updated_at"]["value"]),
@@ -417,7 +417,7 @@ class ElasticsearchIndex:
             track_total_hits=False,
             aggregations={"days": days_aggregation(after)},
         )
-        days: Body = whole(answer.body)["aggregations"]["days"]
+        days: Body = require_complete(answer.body)["aggregations"]["days"]
         return days
 
     async def get_all(
@@ -425,40 +425,40 @@ class ElasticsearchIndex:
     ) -> list[Mapping[str, Any]]:
         """Return those of these articles that are published."""
         unneeded = _left_out(with_text=with_text, with_body=with_body)
-        async with translated():
+        async with translate_errors():
             return await self._published(article_ids, unneeded or None)
 
-    async def complete(self, beginning: Beginning) -> list[Completion]:
+    async def complete(self, request: CompletionRequest) -> list[Completion]:
         """Return titles, topics and authors that hold each of the words."""
-        async with translated():
-            return await self._in_all_languages(lambda: self._complete(beginning))
+        async with translate_errors():
+            return await self._with_current_languages(lambda: self._complete(request))
 
-    async def _complete(self, beginning: Beginning) -> list[Completion]:
-        asked = searches(beginning, self._languages, self.alias)
+    async def _complete(self, request: CompletionRequest) -> list[Completion]:
+        asked = searches(request, self._languages, self.alias)
         answers = (await self._client.msearch(searches=asked))["responses"]
         if any(_missing(answer) for answer in answers):
             await self.ensure()
             return []
-        return completions(beginning, [whole(answer) for answer in answers])
+        return completions(request, [require_complete(answer) for answer in answers])
 
     async def related(
         self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
     ) -> list[Mapping[str, Any]]:
         """Return other articles that share the words most telling of this one."""
-        async with translated():
-            await self._learn_languages()
+        async with translate_errors():
+            await self._refresh_languages()
             query = await offload.run(lambda _: related_query(article, entitlement, self._languages))
-            answer = await self._healing(
+            answer = await self._with_index(
                 lambda: self._client.search(
                     index=self.alias,
                     query=query,
                     size=limit,
                     sort=ORDER[Sort.RELEVANCE],
                     track_total_hits=False,
-                    source={"includes": ["article"], "excludes": HEAVY},
+                    source={"includes": ["article"], "excludes": LARGE_MEMBERS},
                 )
             )
-        return [hit["_source"]["article"] for hit in whole(answer.body)["hits"]["hits"]]
+        return [hit["_source"]["article"] for hit in require_complete(answer.body)["hits"]["hits"]]
 
     async def _source(self, article_id: str) -> Body | None:
         try:
@@ -473,13 +473,13 @@ class ElasticsearchIndex:
     async def check(self) -> str | None:
         """Tell why the index cannot be read, or None where it can."""
         try:
-            async with translated():
-                await self._healing(lambda: self._client.count(index=self.alias))
-        except DependencyUnavailableError as error:
+            async with translate_errors():
+                await self._with_index(lambda: self._client.count(index=self.alias))
+        except DependencyUnavailable as error:
             return str(error)
         return None
 
-    async def _healing(self, ask: Callable[[], Any]) -> Any:
+    async def _with_index(self, ask: Callable[[], Any]) -> Any:
         """Ask, and ask again after making the index where somebody deleted it."""
         try:
             return await ask()
@@ -495,8 +495,8 @@ class ElasticsearchIndex:
 
 
 @asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """Say `DependencyUnavailableError` for every failure that is the server's or the connection's, not the request's."""
+async def translate_errors() -> AsyncIterator[None]:
+    """Say `DependencyUnavailable` for every failure that is the server's or the connection's, not the request's."""
     try:
         yield
     except TransportError as error:
@@ -507,7 +507,7 @@ async def translated() -> AsyncIterator[None]:
         raise
 
 
-def whole(answer: Body) -> Body:
+def require_complete(answer: Body) -> Body:
     """Return an answer that comes from all of the index.
 
     Raises:
@@ -518,7 +518,7 @@ def whole(answer: Body) -> Body:
     return answer
 
 
-def wrong_mapping(names: Collection[str]) -> str | None:
+def mapping_mismatch(names: Collection[str]) -> str | None:
     """Tell, where no index of this release's mapping is in use, what that of another release asks for."""
     numbers = {int(name.rsplit("-", 2)[1]) for name in names} - {MAPPING_NUMBER}
     if not numbers:
@@ -535,7 +535,7 @@ def _chunks(operations: Sequence[Operation]) -> Iterator[list[bytes]]:
     for operation in operations:
         pair = [orjson.dumps(part) for part in _index_action(operation)]
         weight = sum(map(len, pair))
-        if lines and size + weight > CHUNK_BYTES:
+        if lines and size + weight > BULK_BYTES:
             yield lines
             lines, size = [], 0
         lines += pair
@@ -565,16 +565,16 @@ def _missing(item: Body) -> bool:
     return item["status"] == 404
 
 
-def _result(item: Body) -> Written | Refused:
+def _result(item: Body) -> WriteStatus | RejectedOperation:
     status, error = item["status"], item.get("error", {})
     if status < 300:
-        return Written.APPLIED
+        return WriteStatus.APPLIED
     if status == 409:
-        return Written.SUPERSEDED
+        return WriteStatus.SUPERSEDED
     reason = f"{error.get('type')}: {_QUOTED_TEXT.sub('', str(error.get('reason')))}"
     if status == 400 and error.get("type") != "index_closed_exception":
-        return Refused(reason[:500])
-    raise DependencyUnavailableError(f"Elasticsearch: {status} {reason}")
+        return RejectedOperation(reason[:500])
+    raise DependencyUnavailable(f"Elasticsearch: {status} {reason}")
 
 
 def _unneeded(request: SearchRequest) -> list[str]:
@@ -583,7 +583,7 @@ def _unneeded(request: SearchRequest) -> list[str]:
 
 def _left_out(*, with_text: bool, with_body: bool) -> list[str]:
     needed = {"article.body": with_body, "article.text": with_text}
-    return [name for name in HEAVY if not needed[name]]
+    return [name for name in LARGE_MEMBERS if not needed[name]]
 
 
 def _ids(answer: Body) -> list[str]:

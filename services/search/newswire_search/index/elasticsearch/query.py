@@ -11,19 +11,19 @@ from newswire_search.index.port import FieldFilter, SearchRequest, Sort
 from newswire_search.index.ranking import (
     EXACT_TITLE,
     HALF_LIFE_DAYS,
-    NEAR,
     PAIR_WEIGHT,
+    PROXIMITY_SLOP,
+    PROXIMITY_WEIGHT,
     RECENCY_WEIGHT,
     TITLE_WEIGHT,
-    WHOLE_WEIGHT,
-    Reading,
+    QueryPlan,
+    by_language,
     index_field,
-    readings,
-    wanted,
+    plan_query,
 )
 from newswire_search.query.entitlement import field_filters, metadata_terms
 
-DAYS_AT_ONCE = 10_000
+DAYS_PER_REQUEST = 10_000
 
 Body = dict[str, Any]
 T = TypeVar("T")
@@ -38,7 +38,7 @@ ORDER: dict[Sort, list[Body]] = {
 def days_aggregation(after: Body | None) -> Body:
     """Return the aggregation that counts by day, and goes on where ``after_key`` of the answer before says."""
     days: Body = {
-        "size": DAYS_AT_ONCE,
+        "size": DAYS_PER_REQUEST,
         "sources": [{"day": {"date_histogram": {"field": "published_at", "calendar_interval": "day"}}}],
     }
     if after is not None:
@@ -49,15 +49,15 @@ def days_aggregation(after: Body | None) -> Body:
 def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> Body:
     """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
     required = readable(request.entitlement, languages)
-    if request.holding is not None:
-        close = {"value": request.holding.word, "fuzziness": request.holding.slips, "prefix_length": 0}
+    if request.fuzzy_term is not None:
+        close = {"value": request.fuzzy_term.word, "fuzziness": request.fuzzy_term.max_edits, "prefix_length": 0}
         required.append({"fuzzy": {"words": close}})
     if request.since is not None or request.until is not None:
         required.append(_published(request.since, request.until))
-    required += [_wanted(field, chosen) for field, chosen in request.filters.items() if chosen.wanted]
-    excluded = [_unwanted(field, chosen) for field, chosen in request.filters.items() if chosen.unwanted]
+    required += [_wanted(field, chosen) for field, chosen in request.filters.items() if chosen.include]
+    excluded = [_unwanted(field, chosen) for field, chosen in request.filters.items() if chosen.exclude]
     excluded += [_erased(version, ids) for version, ids in request.erased.items()]
-    must = _in_each_language(readings(partial(wanted, request), languages), _scored)
+    must = _in_each_language(by_language(partial(plan_query, request), languages), _scored)
     query: Body = {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
     return query if request.now is None else _newer_first(query, request.now)
 
@@ -68,11 +68,11 @@ def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Bod
     if entitlement is None:
         return clauses
     for field, chosen in field_filters(entitlement):
-        clauses += [_wanted(field, chosen)] if chosen.wanted else []
-        clauses += [{"bool": {"must_not": _unwanted(field, chosen)}}] if chosen.unwanted else []
+        clauses += [_wanted(field, chosen)] if chosen.include else []
+        clauses += [{"bool": {"must_not": _unwanted(field, chosen)}}] if chosen.exclude else []
     clauses += [{"term": {"metadata": term}} for term in metadata_terms(entitlement)]
     if not isinstance(entitlement.parsed, Everything):
-        clauses.append(_in_each_language(readings(partial(analysed, entitlement.parsed), languages), _boolean))
+        clauses.append(_in_each_language(by_language(partial(analysed, entitlement.parsed), languages), _boolean))
     return clauses
 
 
@@ -81,11 +81,11 @@ def _erased(version: int, article_ids: Sequence[str]) -> Body:
 
 
 def _wanted(field: str, chosen: FieldFilter) -> Body:
-    return {"terms": {field: list(chosen.wanted)}}
+    return {"terms": {field: list(chosen.include)}}
 
 
 def _unwanted(field: str, chosen: FieldFilter) -> Body:
-    return {"terms": {field: list(chosen.unwanted)}}
+    return {"terms": {field: list(chosen.exclude)}}
 
 
 def _in_each_language(found: Sequence[tuple[T, Sequence[str]]], made: Callable[[T], Body]) -> Body:
@@ -104,7 +104,7 @@ def _newer_first(query: Body, now: int) -> Body:
     return {"function_score": {"query": query, "functions": functions, "score_mode": "sum", "boost_mode": "multiply"}}
 
 
-def _scored(reading: Reading) -> Body:
+def _scored(reading: QueryPlan) -> Body:
     """Return the query for one reading of the words, with what else adds to the score."""
     required = _boolean(reading.found)
     in_title = [_match("title_terms", phrase) for phrase in sought(reading.found) if phrase.field == "text"]
@@ -115,7 +115,7 @@ def _scored(reading: Reading) -> Body:
         together = [_match("text", pair) for pair in reading.pairs]
         should.append({"bool": {"should": together, "boost": PAIR_WEIGHT}})
     if reading.whole:
-        near = {"query": " ".join(reading.whole.terms), "slop": NEAR, "boost": WHOLE_WEIGHT}
+        near = {"query": " ".join(reading.whole.terms), "slop": PROXIMITY_SLOP, "boost": PROXIMITY_WEIGHT}
         should.append({"match_phrase": {"text": near}})
     if reading.title:
         exact = {"filter": {"term": {"whole_title": reading.title}}, "boost": EXACT_TITLE}

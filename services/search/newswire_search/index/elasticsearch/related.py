@@ -5,26 +5,32 @@ from typing import Any
 
 from newswire.filters import Filter
 from newswire_search.index.elasticsearch.query import Body, readable
-from newswire_search.index.related import FEWEST_ARTICLES, MOST_TERMS, SHARED, language_pattern, terms_of
+from newswire_search.index.related import (
+    MAX_TERMS,
+    MIN_ARTICLES_PER_TERM,
+    MIN_SHARED_TERMS_RATIO,
+    language_pattern,
+    terms_of,
+)
 
 
 def related_query(article: Mapping[str, Any], entitlement: Filter | None, languages: Collection[str]) -> Body:
     """Return the scored query for the articles that share the words most telling of this one."""
-    alike = {
+    similar = {
         "more_like_this": {
             "fields": ["text"],
             # The terms, for the server keeps neither text nor terms of a document in a form that it could read again.
             "like": " ".join(terms_of(article).elements()),
             "min_term_freq": 1,
-            "min_doc_freq": FEWEST_ARTICLES,
-            "max_query_terms": MOST_TERMS,
-            "minimum_should_match": f"{SHARED:.0%}",
+            "min_doc_freq": MIN_ARTICLES_PER_TERM,
+            "max_query_terms": MAX_TERMS,
+            "minimum_should_match": f"{MIN_SHARED_TERMS_RATIO:.0%}",
         }
     }
     language = {"regexp": {"language": {"value": language_pattern(article), "flags": "NONE"}}}
     return {
         "bool": {
-            "must": [alike],
+            "must": [similar],
             "filter": [*readable(entitlement, languages), language],
             "must_not": [{"term": {"id": article["id"]}}],
         }

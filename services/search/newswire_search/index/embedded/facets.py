@@ -23,14 +23,14 @@ def facets(
     A field of which values are wanted is counted over what the request would find without wanting them, or all its other
     values would count none.
     """
-    wanted = {name: chosen.wanted for name, chosen in request.filters.items() if chosen.wanted}
+    wanted = {name: chosen.include for name, chosen in request.filters.items() if chosen.include}
     answer = _counted(searcher, query, [name for name in FACETS if name not in wanted])
     found: dict[str, Sequence[FacetCount]] = {}
     for name in FACETS:
         if name not in wanted:
             found[name] = listed(name, answer[name], (), int)
             continue
-        regardless = embedded_query(schema, request.regardless_of(name), languages)
+        regardless = embedded_query(schema, request.without_selected(name), languages)
 
         def count_asked_for(name: str = name, regardless: Tantivy = regardless) -> Mapping[str, int]:
             """Count the values that are not among the most frequent, all in one go."""

@@ -21,8 +21,8 @@ from newswire.concurrency.offload import Deadline, Offload
 from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.analysis import DEFAULT
-from newswire.timestamps import from_epoch_ms
-from newswire_search.index.embedded.completions import completions
+from newswire_search.index.admin import next_index_name
+from newswire_search.index.embedded.autocomplete import completions
 from newswire_search.index.embedded.facets import facets
 from newswire_search.index.embedded.query import among, both, date_range, embedded_query, excluding
 from newswire_search.index.embedded.related import related_query
@@ -35,43 +35,43 @@ from newswire_search.index.mapping import (
     WORD_FIELDS,
     WORDS_SUFFIX,
     fields_of,
+    from_epoch_ms,
 )
 from newswire_search.index.port import (
     FACETS,
-    Asked,
-    Beginning,
     Completion,
-    Day,
+    CompletionRequest,
     FacetCount,
-    IndexInUse,
+    IndexInUseError,
     IndexName,
     Operation,
     Position,
+    PublicationDay,
     Publish,
-    Refused,
+    RejectedOperation,
     Retracted,
     SearchPage,
     SearchRequest,
-    SnapshotGone,
+    SnapshotExpiredError,
     Sort,
-    Written,
+    WordMatch,
+    WriteStatus,
     languages_of,
 )
 from newswire_search.index.ranking import recency
 from newswire_search.index.snapshots import Snapshots
-from newswire_search.index.upkeep import next_name
-from newswire_search.query.entitlement import only_admitted
+from newswire_search.query.entitlement import filter_readable
 
-SNAPSHOTS, SNAPSHOTS_PER_READER = 64, 16
-MAX_READS_WAITING, READ_SECONDS = 256, 30.0
+MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER = 64, 16
+MAX_READS_WAITING, READ_TIMEOUT_SECONDS = 256, 30.0
 """Reads that wait for a thread, and how long one may take, the waiting included; what is more or longer is refused (503)."""
 CANDIDATE_ROUNDS = 5
 """How often more is read from a snapshot to fill a page, where what is read is no longer found."""
-WRITER_MEMORY = 50_000_000
-RECENCY_WINDOW = 200
+WRITER_MEMORY_BYTES = 50_000_000
+RECENCY_WINDOW_RESULTS = 200
 """How many of the best results are put in order anew by their age, which tantivy cannot take into a score."""
 
-YEAR_ONE = -62_135_596_800_000
+YEAR_ONE_MS = -62_135_596_800_000
 """The earliest moment an article can bear, in ms since 1970: sort keys count from it, so that they are never negative."""
 
 T = TypeVar("T")
@@ -111,18 +111,18 @@ class EmbeddedIndex:
         folder: Path,
         *,
         clock: Callable[[], float] = time.monotonic,
-        coming: str | None = None,
+        staging: str | None = None,
         read_only: bool = False,
     ) -> None:
-        """Open the index in use in a folder, or make it; ``coming`` names another one beside it, which is being filled.
+        """Open the index in use in a folder, or make it; ``staging`` names another one beside it, which is being filled.
 
         Raises:
-            IndexInUse: another process has it open, which does not matter where it is only to be read.
+            IndexInUseError: another process has it open, which does not matter where it is only to be read.
         """
         self.folder = folder
         self._schema = _schema()
         folder.mkdir(parents=True, exist_ok=True)
-        self.in_use = coming or name_in_use(folder) or begin_index(folder)
+        self.in_use = staging or name_in_use(folder) or begin_index(folder)
         path = folder / self.in_use
         path.mkdir(exist_ok=True)
         self._index = tantivy.Index(self._schema, path=str(path))
@@ -134,13 +134,13 @@ class EmbeddedIndex:
         self._writable = asyncio.Event()
         self._writable.set()
         self._languages = {term for term, _ in self._index.searcher().terms_with_prefix("analysis", "")} or {DEFAULT}
-        self._snapshots: Snapshots[tantivy.Searcher] = Snapshots(SNAPSHOTS, SNAPSHOTS_PER_READER, clock)
+        self._snapshots: Snapshots[tantivy.Searcher] = Snapshots(MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER, clock)
         self._commits = 0
         """How often what searches see has changed: snapshots of one such state are one snapshot."""
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
         self._reading = Offload("index-reader", max_waiting=MAX_READS_WAITING)
 
-    async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+    async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
         """Write a batch in one commit; it can be found when this returns."""
         await self._writable.wait()
         return await self._write_by(lambda: self._write(operations))
@@ -156,7 +156,7 @@ class EmbeddedIndex:
         """Return what the index holds under an id."""
         return await self._read(lambda _: self._get(self._index.searcher(), article_id))
 
-    async def days(self, request: SearchRequest) -> Sequence[Day]:
+    async def days(self, request: SearchRequest) -> Sequence[PublicationDay]:
         """Return the days on which the articles of a search were published, oldest first."""
         return await self._read(lambda _: self._days(request))
 
@@ -176,9 +176,9 @@ class EmbeddedIndex:
 
         return await self._read(get_all)
 
-    async def complete(self, beginning: Beginning) -> list[Completion]:
+    async def complete(self, request: CompletionRequest) -> list[Completion]:
         """Return titles, topics and authors that hold each of the words."""
-        return await self._read(lambda _: completions(self._index.searcher(), self._schema, beginning, self._languages))
+        return await self._read(lambda _: completions(self._index.searcher(), self._schema, request, self._languages))
 
     async def related(
         self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
@@ -212,28 +212,30 @@ class EmbeddedIndex:
         """Have searches see what another process has written."""
         await self._read(lambda _: self._reload())
 
-    async def hold(self) -> None:
+    async def pause_writes(self) -> None:
         """Have writes wait from now on; return once those under way are done."""
         self._writable.clear()
         await self._write_by(lambda: None)
 
-    def release(self) -> None:
+    def resume_writes(self) -> None:
         """Let writes go on."""
         self._writable.set()
 
-    def beside(self, name: str | None) -> "EmbeddedIndex":
+    def open_staging(self, name: str | None) -> "EmbeddedIndex":
         """Open another index in the same folder that is to come into use; make it, under a new name for None."""
-        return EmbeddedIndex(self.folder, coming=name or next_name("articles", names(self.folder), MAPPING_NUMBER))
+        return EmbeddedIndex(
+            self.folder, staging=name or next_index_name("articles", names(self.folder), MAPPING_NUMBER)
+        )
 
-    async def become(self, coming: "EmbeddedIndex") -> None:
+    async def become(self, staging: "EmbeddedIndex") -> None:
         """Take over what another one has open: all searches and writes go there from now on. Writes must be on hold."""
 
         def take_over() -> None:
             self._stop_writing()
-            point_to(self.folder, coming.in_use)
-            self._languages = coming._languages
-            self._index, self._writer, self.in_use = coming._index, coming._writer, coming.in_use
-            coming._writer = None
+            point_to(self.folder, staging.in_use)
+            self._languages = staging._languages
+            self._index, self._writer, self.in_use = staging._index, staging._writer, staging.in_use
+            staging._writer = None
             self._commits += 1
 
         await self._write_by(take_over)
@@ -242,7 +244,7 @@ class EmbeddedIndex:
         return await asyncio.get_running_loop().run_in_executor(self._writing, work)
 
     async def _read(self, work: Callable[[Deadline], T]) -> T:
-        return await self._reading.run(work, READ_SECONDS)
+        return await self._reading.run(work, READ_TIMEOUT_SECONDS)
 
     def _stop_writing(self) -> None:
         if self._writer is not None:
@@ -251,29 +253,29 @@ class EmbeddedIndex:
 
     def _open_writer(self) -> tantivy.IndexWriter:
         try:
-            return self._index.writer(heap_size=WRITER_MEMORY, num_threads=1)
+            return self._index.writer(heap_size=WRITER_MEMORY_BYTES, num_threads=1)
         except ValueError as error:
             if "LockBusy" not in str(error):
                 raise
-            raise IndexInUse(
+            raise IndexInUseError(
                 f"another process has the embedded index in {self.folder} open; stop it or use another folder"
             ) from None
 
-    def _write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+    def _write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
         searcher = self._index.searcher()
         held: dict[str, int] = {}
-        results: list[Written | Refused] = []
+        results: list[WriteStatus | RejectedOperation] = []
         documents: list[tuple[str, tantivy.Document]] = []
         for operation in operations:
             if operation.id not in held:
                 held[operation.id] = self._version(searcher, operation.id)
             version = held[operation.id]
             if operation.version < version or (operation.version == version and isinstance(operation, Publish)):
-                results.append(Written.SUPERSEDED)
+                results.append(WriteStatus.SUPERSEDED)
                 continue
             documents.append((operation.id, self._document(operation)))
             held[operation.id] = operation.version
-            results.append(Written.APPLIED)
+            results.append(WriteStatus.APPLIED)
         if documents:
             self._commit(documents)
             # A new set: readers go through this one on threads of their own.
@@ -288,7 +290,7 @@ class EmbeddedIndex:
                 self._writer.delete_documents_by_term("id", article_id)
                 self._writer.add_document(document)
             self._writer.commit()
-        except (ValueError, OSError, IndexInUse) as error:
+        except (ValueError, OSError, IndexInUseError) as error:
             # The documents are sound by construction: this is the disk. A writer that met such an error is of no more use.
             self._writer = None
             raise DependencyUnavailableError(f"embedded index: {error}") from error
@@ -358,7 +360,7 @@ class EmbeddedIndex:
         following = Position(_key(page[-1][0])) if len(found) > request.limit else None
         return SearchPage(_count(live.search(query, limit=1)), articles, self._facets(live, query, request), following)
 
-    def _days(self, request: SearchRequest) -> list[Day]:
+    def _days(self, request: SearchRequest) -> list[PublicationDay]:
         per_day = {
             "histogram": {"field": "published_at", "interval": float(DAY_MS), "min_doc_count": 1},
             "aggs": {"updated_at": {"max": {"field": "updated_at"}}},
@@ -366,7 +368,9 @@ class EmbeddedIndex:
         query = embedded_query(self._schema, request, self._languages)
         answer = self._index.searcher().aggregate(query, {"days": per_day})
         return [
-            Day(from_epoch_ms(found["key"]).date(), found["doc_count"], from_epoch_ms(found["updated_at"]["value"]))
+            PublicationDay(
+                from_epoch_ms(found["key"]).date(), found["doc_count"], from_epoch_ms(found["updated_at"]["value"])
+            )
             for found in answer["days"]["buckets"]
         ]
 
@@ -378,7 +382,7 @@ class EmbeddedIndex:
         result, ranked = self._ranked(live, query, request, 0)
         articles = [_wanted(live, address, request) for _, address in ranked[: request.limit]]
         following = None
-        if len(ranked) > request.limit and request.asked is Asked.ALL_WORDS:
+        if len(ranked) > request.limit and request.word_match is WordMatch.ALL:
             following = Position((), shown=tuple(article["id"] for article in articles))
         return SearchPage(_count(result), articles, self._facets(live, query, request), following)
 
@@ -415,7 +419,7 @@ class EmbeddedIndex:
             return []
         hits = live.search(among(self._schema, query, ids), limit=len(ids), count=False).hits
         current = {article["id"]: article for article in (_wanted(live, address, request) for _, address in hits)}
-        admitted = only_admitted(request.entitlement, [current[id_] for id_ in ids if id_ in current])
+        admitted = filter_readable(request.entitlement, [current[id_] for id_ in ids if id_ in current])
         places = {id_: place for place, id_ in enumerate(ids, offset)}
         return [(article, places[article["id"]]) for article in admitted]
 
@@ -424,7 +428,7 @@ class EmbeddedIndex:
     ) -> tuple[tantivy.SearchResult, Found]:
         """Return the results from an offset on, one more than asked for, the best ones put in order by their age as well."""
         wanted = request.limit + 1
-        window = RECENCY_WINDOW - (len(request.after.shown) if request.after is not None else 0)
+        window = RECENCY_WINDOW_RESULTS - (len(request.after.shown) if request.after is not None else 0)
         if request.now is None or offset >= window:
             result = searcher.search(query, limit=wanted, offset=offset)
             return result, result.hits
@@ -469,7 +473,7 @@ class EmbeddedIndex:
         if after.key:
             held = self._snapshots.use(after.snapshot or "", reader)
             if held is None:
-                raise SnapshotGone(after.snapshot)
+                raise SnapshotExpiredError(after.snapshot)
             return after.snapshot or "", held
         shared = self._snapshots.of_state(commits, reader)
         if shared is not None:
@@ -495,7 +499,7 @@ def names(folder: Path) -> list[str]:
 
 def begin_index(folder: Path) -> str:
     """Make an empty index, to be used from now on, and return its name."""
-    name = next_name("articles", names(folder), MAPPING_NUMBER)
+    name = next_index_name("articles", names(folder), MAPPING_NUMBER)
     (folder / name).mkdir()
     point_to(folder, name)
     return name
@@ -546,8 +550,8 @@ def _count(result: tantivy.SearchResult) -> int:
 
 
 def _moment(at: int, article_id: str) -> str:
-    return f"{at - YEAR_ONE:016d}{article_id}"
+    return f"{at - YEAR_ONE_MS:016d}{article_id}"
 
 
 def _key(moment: str) -> tuple[int, str]:
-    return int(moment[:16]) + YEAR_ONE, moment[16:]
+    return int(moment[:16]) + YEAR_ONE_MS, moment[16:]

@@ -13,14 +13,14 @@ from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variant
 from newswire_search.index.port import FieldFilter, SearchRequest
 from newswire_search.index.ranking import (
     EXACT_TITLE,
-    NEAR,
     PAIR_WEIGHT,
+    PROXIMITY_SLOP,
+    PROXIMITY_WEIGHT,
     TITLE_WEIGHT,
-    WHOLE_WEIGHT,
-    Reading,
+    QueryPlan,
+    by_language,
     index_field,
-    readings,
-    wanted,
+    plan_query,
 )
 from newswire_search.query.entitlement import field_filters, metadata_terms
 
@@ -29,17 +29,17 @@ T = TypeVar("T")
 
 def embedded_query(schema: Schema, request: SearchRequest, languages: Collection[str]) -> Tantivy:
     """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
-    clauses = [(Occur.Must, _in_each_language(schema, readings(partial(wanted, request), languages), _scored))]
+    clauses = [(Occur.Must, _in_each_language(schema, by_language(partial(plan_query, request), languages), _scored))]
     required = [readable(schema, request.entitlement, languages)]
-    if request.holding is not None:
-        close, slips = request.holding.word, request.holding.slips
+    if request.fuzzy_term is not None:
+        close, slips = request.fuzzy_term.word, request.fuzzy_term.max_edits
         required.append(Tantivy.fuzzy_term_query(schema, "words", close, distance=slips))
     if request.since is not None or request.until is not None:
         required.append(date_range(schema, request.since, request.until))
     clauses += [(Occur.MustNot, _erased(schema, version, ids)) for version, ids in request.erased.items()]
     for field, chosen in request.filters.items():
         required += _wanted(schema, field, chosen)
-        clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.unwanted]
+        clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.exclude]
     clauses += [(Occur.Must, _unscored(clause)) for clause in required]
     return Tantivy.boolean_query(clauses)
 
@@ -51,8 +51,8 @@ def readable(schema: Schema, entitlement: Filter | None, languages: Collection[s
         return published
     clauses = [(Occur.Must, published)]
     for field, chosen in field_filters(entitlement):
-        clauses += [(Occur.Must, wanted) for wanted in _wanted(schema, field, chosen)]
-        clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.unwanted]
+        clauses += [(Occur.Must, clause) for clause in _wanted(schema, field, chosen)]
+        clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.exclude]
     clauses += [
         (Occur.Must, Tantivy.term_query(schema, "metadata", term, index_option="basic"))
         for term in metadata_terms(entitlement)
@@ -61,7 +61,7 @@ def readable(schema: Schema, entitlement: Filter | None, languages: Collection[s
         clauses.append(
             (
                 Occur.Must,
-                _in_each_language(schema, readings(partial(analysed, entitlement.parsed), languages), _boolean),
+                _in_each_language(schema, by_language(partial(analysed, entitlement.parsed), languages), _boolean),
             )
         )
     return Tantivy.boolean_query(clauses)
@@ -79,7 +79,7 @@ def _in_each_language(
     return _any(branches)
 
 
-def _scored(schema: Schema, reading: Reading) -> Tantivy:
+def _scored(schema: Schema, reading: QueryPlan) -> Tantivy:
     """Return the query for one reading of the words, with what else adds to the score."""
     required = _boolean(schema, reading.found)
     in_title = [_match(schema, "title_terms", phrase) for phrase in sought(reading.found) if phrase.field == "text"]
@@ -89,8 +89,8 @@ def _scored(schema: Schema, reading: Reading) -> Tantivy:
     if reading.pairs:
         should.append(Tantivy.boost_query(_any([_match(schema, "text", pair) for pair in reading.pairs]), PAIR_WEIGHT))
     if reading.whole:
-        near = Tantivy.phrase_query(schema, "text", list(reading.whole.terms), slop=NEAR)
-        should.append(Tantivy.boost_query(near, WHOLE_WEIGHT))
+        near = Tantivy.phrase_query(schema, "text", list(reading.whole.terms), slop=PROXIMITY_SLOP)
+        should.append(Tantivy.boost_query(near, PROXIMITY_WEIGHT))
     if reading.title:
         exact = Tantivy.term_query(schema, "whole_title", reading.title, index_option="basic")
         should.append(Tantivy.const_score_query(exact, EXACT_TITLE))
@@ -129,7 +129,7 @@ def _erased(schema: Schema, version: int, article_ids: Sequence[str]) -> Tantivy
 
 
 def _wanted(schema: Schema, field: str, chosen: FieldFilter) -> list[Tantivy]:
-    return [Tantivy.term_set_query(schema, field, list(chosen.wanted))] if chosen.wanted else []
+    return [Tantivy.term_set_query(schema, field, list(chosen.include))] if chosen.include else []
 
 
 def _boolean(schema: Schema, query: Analysed) -> Tantivy:

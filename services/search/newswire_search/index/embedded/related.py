@@ -9,7 +9,13 @@ from tantivy import Query as Tantivy
 
 from newswire.filters import Filter
 from newswire_search.index.embedded.query import readable
-from newswire_search.index.related import FEWEST_ARTICLES, MOST_TERMS, SHARED, language_pattern, terms_of
+from newswire_search.index.related import (
+    MAX_TERMS,
+    MIN_ARTICLES_PER_TERM,
+    MIN_SHARED_TERMS_RATIO,
+    language_pattern,
+    terms_of,
+)
 
 
 def related_query(
@@ -23,14 +29,14 @@ def related_query(
     weights: dict[str, float] = {}
     for term, count in terms_of(article).items():
         holding = searcher.doc_freq("text", term)
-        if holding >= FEWEST_ARTICLES:
+        if holding >= MIN_ARTICLES_PER_TERM:
             weights[term] = count * (1 + math.log((searcher.num_docs + 1) / (holding + 1)))
-    telling = sorted(weights, key=lambda term: (-weights[term], term))[:MOST_TERMS]
+    telling = sorted(weights, key=lambda term: (-weights[term], term))[:MAX_TERMS]
     if not telling:
         return Tantivy.empty_query()
-    alike = Tantivy.boolean_query(
+    similar = Tantivy.boolean_query(
         [(Occur.Should, Tantivy.term_query(schema, "text", term)) for term in telling],
-        minimum_number_should_match=max(1, int(len(telling) * SHARED)),
+        minimum_number_should_match=max(1, int(len(telling) * MIN_SHARED_TERMS_RATIO)),
     )
     admitted = (
         readable(schema, entitlement, languages),
@@ -38,7 +44,7 @@ def related_query(
     )
     return Tantivy.boolean_query(
         [
-            (Occur.Must, alike),
+            (Occur.Must, similar),
             *((Occur.Must, Tantivy.const_score_query(clause, 0.0)) for clause in admitted),
             (Occur.MustNot, Tantivy.term_query(schema, "id", article["id"], index_option="basic")),
         ]

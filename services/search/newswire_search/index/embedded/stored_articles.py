@@ -9,19 +9,19 @@ from typing import Any, Final
 import orjson
 import zstandard
 
-PACKED_FROM: Final = 8 * 1024
+COMPRESS_FROM_CHARACTERS: Final = 8 * 1024
 """Characters of body and text together. Below it one JSON document is read sooner."""
-LEVEL: Final = 1
+ZSTD_LEVEL: Final = 1
 _MAX_BYTES_PER_CHARACTER: Final = 4
 
 
 def stored_values(document: Mapping[str, Any]) -> list[bytes]:
     """Return what is stored of an article: all of it as JSON, or all but body and text, and then these two."""
     body, text = document.get("body"), document.get("text")
-    if not isinstance(body, str) or not isinstance(text, str) or len(body) + len(text) < PACKED_FROM:
+    if not isinstance(body, str) or not isinstance(text, str) or len(body) + len(text) < COMPRESS_FROM_CHARACTERS:
         return [orjson.dumps(document)]
     rest = {name: value for name, value in document.items() if name not in ("body", "text")}
-    pack = zstandard.ZstdCompressor(level=LEVEL).compress  # one per call: they are not for several threads
+    pack = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress  # one per call: they are not for several threads
     return [orjson.dumps(rest), pack(body.encode()), pack(text.encode())]
 
 

@@ -22,7 +22,7 @@ MOST_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Indexed:
+class IndexedOperation:
     """An operation that the index took."""
 
     operation: Operation
@@ -37,7 +37,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Announcer:
+class IndexedEventPublisher:
     """Waits beside the consumer until what was written can be found, so that batches need not wait for a refresh."""
 
     def __init__(
@@ -56,9 +56,9 @@ class Announcer:
         self._index = index
         self._source = source
         self._clock = clock
-        self._queue: asyncio.Queue[Indexed] = asyncio.Queue(maxsize=50 * MOST_AT_ONCE)
+        self._queue: asyncio.Queue[IndexedOperation] = asyncio.Queue(maxsize=50 * MOST_AT_ONCE)
 
-    def put(self, indexed: Indexed) -> None:
+    def put(self, indexed: IndexedOperation) -> None:
         """Have an operation announced once a reader can find what it wrote."""
         try:
             self._queue.put_nowait(indexed)
@@ -77,7 +77,7 @@ class Announcer:
             except (DependencyUnavailableError, RedisError, OSError) as error:
                 log.warning("outcomes are not announced", extra={"count": len(taken), "reason": str(error)})
 
-    async def _take(self, stopping: asyncio.Event) -> list[Indexed]:
+    async def _take(self, stopping: asyncio.Event) -> list[IndexedOperation]:
         """Return what waits, as soon as anything does; nothing once stopping is set and nothing waits."""
         while self._queue.empty():
             if stopping.is_set():
@@ -88,7 +88,7 @@ class Announcer:
                 continue
         return [self._queue.get_nowait() for _ in range(min(self._queue.qsize(), MOST_AT_ONCE))]
 
-    async def _announce(self, taken: Sequence[Indexed]) -> None:
+    async def _announce(self, taken: Sequence[IndexedOperation]) -> None:
         now = self._clock()
         async with self._redis.pipeline(transaction=False) as pipe:
             for item in taken:

@@ -1,4 +1,4 @@
-"""The upkeep of the embedded index.
+"""The admin of the embedded index.
 
 Each index is a folder ``articles-mapping-serial``; the file ``in-use-mapping`` says which one is in use. Only the process that
 has the index open can put another one in its place; any other may read it.
@@ -12,21 +12,21 @@ from typing import cast
 
 import tantivy
 
+from newswire_search.index.admin import IndexedVersion, StagingIndex
 from newswire_search.index.embedded.index import EmbeddedIndex, names
-from newswire_search.index.port import Operation, Refused, Written
-from newswire_search.index.upkeep import Coming, Held
+from newswire_search.index.port import Operation, RejectedOperation, WriteStatus
 
 PAGE = 2000
 IDENTITY = "identity"
 
 
 class EmbeddedContents:
-    """`newswire_search.index.upkeep.Contents` of an embedded index."""
+    """`newswire_search.index.admin.IndexContents` of an embedded index."""
 
     def __init__(self, index: EmbeddedIndex) -> None:
         self._index = index
 
-    async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+    async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
         """Write a batch."""
         return await self._index.write(operations)
 
@@ -34,14 +34,14 @@ class EmbeddedContents:
         """Load what has been committed, by this process or another one."""
         await self._index.reload()
 
-    async def held(self, ids: Sequence[str]) -> dict[str, Held]:
+    async def lookup(self, ids: Sequence[str]) -> dict[str, IndexedVersion]:
         """Look the ids up."""
         found = await self._index.read(
             lambda searcher: [self._index.look_up(searcher, article_id) for article_id in dict.fromkeys(ids)]
         )
         return {held.id: held for held in (_held(*seen) for seen in found if seen is not None)}
 
-    async def all_held(self) -> AsyncIterator[list[Held]]:
+    async def scan(self) -> AsyncIterator[list[IndexedVersion]]:
         """Go through what one searcher sees."""
         searcher = await self._index.read(lambda searcher: searcher)
         at = 0
@@ -62,8 +62,8 @@ class EmbeddedContents:
         return file.read_text()
 
 
-class EmbeddedComing(EmbeddedContents):
-    """`newswire_search.index.upkeep.Coming` in a folder of its own."""
+class EmbeddedStagingIndex(EmbeddedContents):
+    """`newswire_search.index.admin.StagingIndex` in a folder of its own."""
 
     def __init__(self, index: EmbeddedIndex) -> None:
         super().__init__(index)
@@ -79,8 +79,8 @@ class EmbeddedComing(EmbeddedContents):
         await self.index.close()
 
 
-class EmbeddedUpkeep(EmbeddedContents):
-    """`newswire_search.index.upkeep.Upkeep` of the index that this process has open."""
+class EmbeddedIndexAdmin(EmbeddedContents):
+    """`newswire_search.index.admin.IndexAdmin` of the index that this process has open."""
 
     async def mismatch(self) -> str | None:
         """Return None: the index of this release's mapping is made when it is opened, and filled by whoever opened it."""
@@ -90,42 +90,42 @@ class EmbeddedUpkeep(EmbeddedContents):
         """Return the name of the folder."""
         return self._index.in_use
 
-    async def empty(self) -> bool:
+    async def is_empty(self) -> bool:
         """Count."""
         return bool(await self._index.read(lambda searcher: searcher.num_docs) == 0)
 
-    async def others(self) -> list[str]:
+    async def unused(self) -> list[str]:
         """Return the names of the other folders."""
         return [name for name in await asyncio.to_thread(names, self._index.folder) if name != self._index.in_use]
 
-    async def beside(self, name: str | None) -> Coming:
+    async def open_staging(self, name: str | None) -> StagingIndex:
         """Open or make a folder."""
-        return EmbeddedComing(await asyncio.to_thread(self._index.beside, name))
+        return EmbeddedStagingIndex(await asyncio.to_thread(self._index.open_staging, name))
 
-    async def hold(self) -> None:
+    async def pause_writes(self) -> None:
         """Have writes wait in this process: no other can write."""
-        await self._index.hold()
+        await self._index.pause_writes()
 
-    async def release(self) -> None:
+    async def resume_writes(self) -> None:
         """Let writes go on."""
-        self._index.release()
+        self._index.resume_writes()
 
-    async def swap(self, coming: Coming) -> None:
+    async def swap(self, staging: StagingIndex) -> None:
         """Take the folder over, and let writes go on."""
-        await self._index.become(cast("EmbeddedComing", coming).index)
-        self._index.release()
+        await self._index.become(cast("EmbeddedStagingIndex", staging).index)
+        self._index.resume_writes()
 
     async def drop(self, name: str) -> None:
         """Delete a folder."""
         await asyncio.to_thread(shutil.rmtree, self._index.folder / name)
 
 
-def _page(searcher: tantivy.Searcher, at: int) -> list[Held]:
+def _page(searcher: tantivy.Searcher, at: int) -> list[IndexedVersion]:
     hits = searcher.search(tantivy.Query.all_query(), limit=PAGE, offset=at, count=False).hits
     addresses = [address for _, address in hits]
     versions = searcher.fast_field_values("version", addresses) if addresses else []
     return [_held(searcher.doc(address), version) for address, version in zip(addresses, versions, strict=True)]
 
 
-def _held(document: tantivy.Document, version: float | None) -> Held:
-    return Held(str(document.get_first("id")), int(version or 0), document.get_first("article") is None)
+def _held(document: tantivy.Document, version: float | None) -> IndexedVersion:
+    return IndexedVersion(str(document.get_first("id")), int(version or 0), document.get_first("article") is None)

@@ -1,6 +1,6 @@
 """What a running search does for its index besides writing and reading it.
 
-Elasticsearch's index is replaced and mended from outside. The embedded one only by the process that has it open, when it is
+Elasticsearch's index is replaced and repaired from outside. The embedded one only by the process that has it open, when it is
 asked to; it does so unasked where the index lacks articles that are on record.
 """
 
@@ -13,43 +13,45 @@ from redis.exceptions import RedisError
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.messages import DependencyUnavailableError
+from newswire.messaging.messages import DependencyUnavailable
+from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.mapping import MAPPING_NUMBER
 from newswire_search.index.port import ArticleIndex
-from newswire_search.index.upkeep import Upkeep
 from newswire_search.maintenance.reindexing import (
-    Progress,
-    Stopped,
-    UnderWay,
-    Unfit,
-    ask_for_reindexing,
-    missing_articles,
+    IndexVerificationError,
+    ReindexInProgressError,
+    ReindexProgress,
+    ReindexStoppedError,
+    missing_articles_reason,
     read_progress,
     reindex,
+    request_reindex,
 )
-from newswire_search.maintenance.verifying import Comparison
+from newswire_search.maintenance.verification import Comparison
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_AFTER_TROUBLE = 5.0
-MENDED_AT_ONCE = 500
+CHECK_INTERVAL_SECONDS = 1.0
+RETRY_INTERVAL_SECONDS = 5.0
+REPAIR_BATCH_SIZE = 500
 
 
-class Keeper:
-    """Keeps the index of one process. ``owns_index``: no other process can replace or mend it."""
+class IndexMaintainer:
+    """Keeps the index of one process. ``owns_index``: no other process can replace or repair it."""
 
-    def __init__(self, redis: "Redis", keys: Keyspace, group: str, upkeep: Upkeep, *, owns_index: bool) -> None:
+    def __init__(self, redis: "Redis", keys: Keyspace, group: str, admin: IndexAdmin, *, owns_index: bool) -> None:
         self._redis = redis
         self._keys = keys
         self._group = group
-        self._upkeep = upkeep
+        self._admin = admin
         self._owns_index = owns_index
 
     async def check(self, index: ArticleIndex) -> str | None:
         """Tell why the index cannot be used, or lacks articles, or None where all is well: a readiness check."""
         try:
-            trouble = await index.check() or await missing_articles(self._redis, self._keys, self._group, self._upkeep)
+            trouble = await index.check() or await missing_articles_reason(
+                self._redis, self._keys, self._group, self._admin
+            )
             if trouble is None or not self._owns_index:
                 return trouble
             progress = await read_progress(self._redis, self._keys)
@@ -61,14 +63,14 @@ class Keeper:
         """Run the consumer from when the index can be used: until then others, who can, are to take what comes."""
         while not stopping.is_set():
             try:
-                trouble = await self._upkeep.mismatch()
-            except DependencyUnavailableError:
+                trouble = await self._admin.mismatch()
+            except DependencyUnavailable:
                 trouble = None  # for all that is known it can; the consumer waits for it
             if trouble is None:
                 await broker.consume(stopping)
                 return
             log.warning("nothing is indexed", extra={"reason": trouble})
-            await pause(stopping, SECONDS_BETWEEN_LOOKS)
+            await pause(stopping, CHECK_INTERVAL_SECONDS)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Do what is asked, until stopping is set."""
@@ -82,23 +84,23 @@ class Keeper:
                 if progress is not None and self._is_ours(progress):
                     await self._reindex(stopping)
                 if self._owns_index:
-                    await self._mend()
-            except Stopped:
+                    await self._repair()
+            except ReindexStoppedError:
                 return
-            except (DependencyUnavailableError, Unfit, RedisError, OSError) as error:
-                log.warning("the upkeep of the index is put off", extra={"reason": str(error)})
-                await pause(stopping, SECONDS_AFTER_TROUBLE)
-            await pause(stopping, SECONDS_BETWEEN_LOOKS)
+            except (DependencyUnavailable, IndexVerificationError, RedisError, OSError) as error:
+                log.warning("the admin of the index is put off", extra={"reason": str(error)})
+                await pause(stopping, RETRY_INTERVAL_SECONDS)
+            await pause(stopping, CHECK_INTERVAL_SECONDS)
 
     async def _look(self) -> None:
-        trouble = await missing_articles(self._redis, self._keys, self._group, self._upkeep)
+        trouble = await missing_articles_reason(self._redis, self._keys, self._group, self._admin)
         if trouble and self._owns_index:
             log.warning("the index lacks articles that are on record and is filled anew")
-            await ask_for_reindexing(self._redis, self._keys)
+            await request_reindex(self._redis, self._keys)
         elif trouble:
             log.error(trouble)
 
-    def _is_ours(self, progress: Progress) -> bool:
+    def _is_ours(self, progress: ReindexProgress) -> bool:
         """Tell whether this process is to take a reindexing up: any may where one was killed that holds up all writing."""
         if self._owns_index:
             return True
@@ -106,23 +108,23 @@ class Keeper:
 
     async def _reindex(self, stopping: asyncio.Event) -> None:
         try:
-            outcome = await reindex(
-                self._redis, self._keys, self._upkeep, lambda *_: None, stopping=stopping, patience=0
+            result = await reindex(
+                self._redis, self._keys, self._admin, lambda *_: None, stopping=stopping, wait_seconds=0
             )
-        except UnderWay:
+        except ReindexInProgressError:
             return
-        except (Unfit, DependencyUnavailableError) as error:
-            await self._redis.hset(self._keys.reindex, "trouble", str(error))
+        except (IndexVerificationError, DependencyUnavailable) as error:
+            await self._redis.hset(self._keys.reindex, "error", str(error))
             raise
-        log.info("the index was made anew", extra={"index": outcome.name, "refused": len(outcome.refused)})
+        log.info("the index was made anew", extra={"index": result.name, "rejected": len(result.rejected)})
 
-    async def _mend(self) -> None:
-        comparison = Comparison(self._redis, self._keys, self._upkeep)
-        while ids := await self._redis.srandmember(self._keys.to_be_mended, MENDED_AT_ONCE):
-            await comparison.mend([article_id.decode() for article_id in ids])
-            await self._redis.srem(self._keys.to_be_mended, *ids)
+    async def _repair(self) -> None:
+        comparison = Comparison(self._redis, self._keys, self._admin)
+        while ids := await self._redis.srandmember(self._keys.index_repair_queue, REPAIR_BATCH_SIZE):
+            await comparison.repair([article_id.decode() for article_id in ids])
+            await self._redis.srem(self._keys.index_repair_queue, *ids)
 
 
-def _filling(progress: Progress) -> str:
-    why = f", {progress.trouble}" if progress.trouble else ""
+def _filling(progress: ReindexProgress) -> str:
+    why = f", {progress.error}" if progress.error else ""
     return f"the index is filled anew: {progress.done} of {progress.total} articles{why}"

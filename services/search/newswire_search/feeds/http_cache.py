@@ -18,13 +18,13 @@ from newswire.keys import Keyspace
 
 log = logging.getLogger(__name__)
 
-SETTLING = 1.5
+SETTLING_SECONDS = 1.5
 """Seconds after a change in which a further one may still bear the same second, beside the time the index takes to show it."""
 
-LastChange = Callable[[], Awaitable[datetime | None]]
+LastModified = Callable[[], Awaitable[datetime | None]]
 
 
-def last_change(redis: "Redis", keys: Keyspace, group: str, refresh: timedelta) -> LastChange:
+def last_modified_source(redis: "Redis", keys: Keyspace, group: str, refresh: timedelta) -> LastModified:
     """Return what tells when anything that readers see was last changed, to the second; None where that is not known.
 
     Of entries alone it could not be told: a withdrawn article leaves no date behind. So it is the time of the last event that
@@ -44,13 +44,13 @@ def last_change(redis: "Redis", keys: Keyspace, group: str, refresh: timedelta) 
         if not handled or retractions:
             return None
         second = datetime.fromtimestamp(int(handled.partition(b"-")[0]) // 1000, UTC)
-        settled = datetime.now(UTC) - second > timedelta(seconds=SETTLING) + refresh
+        settled = datetime.now(UTC) - second > timedelta(seconds=SETTLING_SECONDS) + refresh
         return second if settled else None
 
     return tell
 
 
-def fresh_or_304(
+def conditional_response(
     request: Request,
     body: bytes,
     media_type: str,

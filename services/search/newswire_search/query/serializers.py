@@ -31,7 +31,7 @@ MEMBERS = (
 WHOLE_MEMBERS = (*MEMBERS, "body", "word_count", "urgency", "metadata")
 _EMPTY: dict[str, Any] = {"authors": [], "topics": [], "metadata": {}, "language": "und", "word_count": 0}
 
-FRAGMENTS, FRAGMENT_WIDTH = 2, 180
+FRAGMENTS, FRAGMENT_CHARACTERS = 2, 180
 
 
 def summary(article: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +51,7 @@ def result(
     return shown | _members(article, extra)
 
 
-def whole(article: Mapping[str, Any]) -> dict[str, Any]:
+def full_article(article: Mapping[str, Any]) -> dict[str, Any]:
     """Return an article as its own page shows it."""
     return _members(article, WHOLE_MEMBERS)
 
@@ -71,7 +71,7 @@ def _cost(text: str) -> int:
 
 
 def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]:
-    """Return escaped text in which only ``<mark>`` is markup: the whole title, and the best passages of the body.
+    """Return escaped text in which only ``<mark>`` is markup: the full_article title, and the best passages of the body.
 
     Where no word stands in the body, the beginning of summary or body takes the place of a passage.
     """
@@ -80,11 +80,11 @@ def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]
     if asked is None:
         return {"title": [], "body": []}
     title, text = article["title"], article.get("text", "")
-    passages = highlight(text, asked, fragments=FRAGMENTS, width=FRAGMENT_WIDTH, language=language)
-    if not passages and (beginning := opening(article.get("summary") or text, FRAGMENT_WIDTH)):
+    passages = highlight(text, asked, fragments=FRAGMENTS, width=FRAGMENT_CHARACTERS, language=language)
+    if not passages and (beginning := opening(article.get("summary") or text, FRAGMENT_CHARACTERS)):
         passages = [beginning]
     return {
-        "title": highlight(title, asked, fragments=0, width=FRAGMENT_WIDTH, language=language, title=True),
+        "title": highlight(title, asked, fragments=0, width=FRAGMENT_CHARACTERS, language=language, title=True),
         "body": passages,
     }
 

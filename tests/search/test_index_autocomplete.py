@@ -4,7 +4,7 @@ import pytest
 
 from newswire.filters import Filter
 from newswire_search.index.port import ArticleIndex
-from newswire_search.query.completions import completions
+from newswire_search.query.autocomplete import completions
 from tests.search.samples import publish, put, retract
 
 

@@ -14,24 +14,24 @@ from redis.asyncio import Redis
 
 from newswire.article import Status
 from newswire.keys import Keyspace
-from newswire.storage.article_records import ArticleState, article_pages, read_article_states
-from newswire_search.index.port import Operation, Refused, Retract
-from newswire_search.index.upkeep import Contents, Held
-from newswire_search.indexing.recorded import recorded_operations
+from newswire.storage.article_records import Head, article_pages, read_heads
+from newswire_search.index.admin import IndexContents, IndexedVersion
+from newswire_search.index.port import Operation, RejectedOperation, Retract
+from newswire_search.indexing.from_records import operations_from_records
 
 PAGE = 500
-SUSPECTS = 10_000
+SUSPECTS_BATCH_SIZE = 10_000
 """How many articles that seem to differ are looked at again together: that many ids are in memory."""
-SECONDS_BETWEEN_LOOKS = 0.5
-LOOKS_IN_VAIN, MOST_LOOKS = 6, 40
+CHECK_INTERVAL_SECONDS = 0.5
+MAX_CHECKS_WITHOUT_PROGRESS, MAX_CHECKS = 6, 40
 """What differs still after so many looks that found nothing better, or after so many in all, does differ."""
-SHOWN = 20
+MAX_LISTED_DIFFERENCES = 20
 
-Told = Callable[[int], None]
-"""Is told how many articles have been compared so far."""
+ProgressCallback = Callable[[int], None]
+"""Called with how many articles have been compared so far."""
 
 
-class Wrong(StrEnum):
+class DifferenceKind(StrEnum):
     """How an index may differ from the records."""
 
     MISSING = "missing"
@@ -49,9 +49,9 @@ class Difference:
     """One article of which the index says something else than the record."""
 
     id: str
-    wrong: Wrong
-    recorded: ArticleState | None
-    held: Held | None
+    wrong: DifferenceKind
+    recorded: Head | None
+    held: IndexedVersion | None
 
     def __str__(self) -> str:
         """Say it in one line."""
@@ -61,19 +61,19 @@ class Difference:
 
 
 @dataclass
-class Report:
+class VerificationReport:
     """What a comparison has found."""
 
     compared: int = 0
-    found: Counter[Wrong] = field(default_factory=Counter)
-    mended: int = 0
+    found: Counter[DifferenceKind] = field(default_factory=Counter)
+    repaired: int = 0
     shown: list[Difference] = field(default_factory=list)
-    """The first `SHOWN` of those that are left."""
+    """The first `MAX_LISTED_DIFFERENCES` of those that are left."""
 
     @property
     def left(self) -> int:
         """How many differences there still are."""
-        return self.found.total() - self.mended
+        return self.found.total() - self.repaired
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,80 +82,82 @@ class Comparison:
 
     redis: "Redis"
     keys: Keyspace
-    contents: Contents
+    contents: IndexContents
 
     async def differences(self, ids: Sequence[str]) -> list[Difference]:
         """Compare these articles as they are now."""
         found: list[Difference] = []
         for at in range(0, len(ids), PAGE):
             page = ids[at : at + PAGE]
-            held = await self.contents.held(page)
-            states = await read_article_states(self.redis, self.keys, page)
-            compared = (_difference(article, states.get(article), held.get(article)) for article in page)
+            held = await self.contents.lookup(page)
+            heads = await read_heads(self.redis, self.keys, page)
+            compared = (_difference(article, heads.get(article), held.get(article)) for article in page)
             found += [difference for difference in compared if difference is not None]
         return found
 
-    async def suspects(self, told: Told) -> AsyncIterator[list[str]]:
-        """Go once through records and index; yield the ids of those that seem to differ, in lists of `SUSPECTS` or less."""
+    async def suspects(self, report_progress: ProgressCallback) -> AsyncIterator[list[str]]:
+        """Scan records and index once; yield the ids that seem to differ, in lists of at most `SUSPECTS_BATCH_SIZE`."""
         suspects: list[str] = []
         done = 0
         async for ids, _ in article_pages(self.redis, self.keys, PAGE):
             suspects += [difference.id for difference in await self.differences(ids)]
             done += len(ids)
-            told(done)
-            if len(suspects) >= SUSPECTS:
+            report_progress(done)
+            if len(suspects) >= SUSPECTS_BATCH_SIZE:
                 yield suspects
                 suspects = []
-        async for page in self.contents.all_held():
+        async for page in self.contents.scan():
             # What is on record has been compared; what else may show is on no record.
             shown = [held.id for held in page if not held.retracted]
-            states = await read_article_states(self.redis, self.keys, shown)
-            suspects += [article_id for article_id in shown if article_id not in states]
-            if len(suspects) >= SUSPECTS:
+            heads = await read_heads(self.redis, self.keys, shown)
+            suspects += [article_id for article_id in shown if article_id not in heads]
+            if len(suspects) >= SUSPECTS_BATCH_SIZE:
                 yield suspects
                 suspects = []
         if suspects:
             yield suspects
 
-    async def mend(self, ids: Sequence[str]) -> set[str]:
+    async def repair(self, ids: Sequence[str]) -> set[str]:
         """Bring the index to what is on record of these articles; return the ids of those that it can never take."""
         found = await self.differences(ids)
         operations: list[Operation] = [
             Retract(difference.id, difference.held.version)
             for difference in found
-            if difference.wrong is Wrong.EXTRA and difference.held
+            if difference.wrong is DifferenceKind.EXTRA and difference.held
         ]
-        operations += await recorded_operations(self.redis, self.keys, [difference.id for difference in found])
+        operations += await operations_from_records(self.redis, self.keys, [difference.id for difference in found])
         results = await self.contents.write(operations) if operations else []
-        refused = zip(operations, results, strict=True)
-        return {operation.id for operation, result in refused if isinstance(result, Refused)}
+        rejected = zip(operations, results, strict=True)
+        return {operation.id for operation, result in rejected if isinstance(result, RejectedOperation)}
 
 
-Mend = Callable[[Sequence[str]], Awaitable[object]]
+Repair = Callable[[Sequence[str]], Awaitable[object]]
 
 
-async def verify(comparison: Comparison, told: Told, mend: Mend | None = None) -> Report:
-    """Compare everything, and mend what differs if told how to; `Comparison.mend` is the way where the index can be written.
+async def verify(
+    comparison: Comparison, report_progress: ProgressCallback, repair: Repair | None = None
+) -> VerificationReport:
+    """Compare everything; repair what differs if ``repair`` is given (`Comparison.repair` where the index can be written).
 
     Raises:
         newswire.messaging.messages.DependencyUnavailableError: the index is down.
     """
-    report = Report()
+    report = VerificationReport()
 
     def count(done: int) -> None:
         report.compared = done
-        told(done)
+        report_progress(done)
 
     await comparison.contents.refresh()
     async for ids in comparison.suspects(count):
         found = await _lasting(comparison, ids)
         report.found.update(difference.wrong for difference in found)
         left = found
-        if mend and found:
-            await mend([difference.id for difference in found])
+        if repair and found:
+            await repair([difference.id for difference in found])
             left = await _lasting(comparison, [difference.id for difference in found])
-            report.mended += len(found) - len(left)
-        report.shown += left[: SHOWN - len(report.shown)]
+            report.repaired += len(found) - len(left)
+        report.shown += left[: MAX_LISTED_DIFFERENCES - len(report.shown)]
     return report
 
 
@@ -164,8 +166,8 @@ async def _lasting(comparison: Comparison, ids: Sequence[str]) -> list[Differenc
     await comparison.contents.refresh()
     found = await comparison.differences(ids)
     looks = in_vain = 0
-    while found and looks < MOST_LOOKS and in_vain < LOOKS_IN_VAIN:
-        await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+    while found and looks < MAX_CHECKS and in_vain < MAX_CHECKS_WITHOUT_PROGRESS:
+        await asyncio.sleep(CHECK_INTERVAL_SECONDS)
         await comparison.contents.refresh()
         before = len(found)
         found = await comparison.differences([difference.id for difference in found])
@@ -173,18 +175,18 @@ async def _lasting(comparison: Comparison, ids: Sequence[str]) -> list[Differenc
     return found
 
 
-def _difference(article_id: str, state: ArticleState | None, held: Held | None) -> Difference | None:
-    if state is None or state.status is Status.SCHEDULED:
-        wrong = Wrong.EXTRA if held is not None and not held.retracted else None
+def _difference(article_id: str, head: Head | None, held: IndexedVersion | None) -> Difference | None:
+    if head is None or head.status is Status.SCHEDULED:
+        wrong = DifferenceKind.EXTRA if held is not None and not held.retracted else None
     elif held is None:
-        wrong = Wrong.MISSING
+        wrong = DifferenceKind.MISSING
     else:
         retracted = state.status is Status.RETRACTED
         recorded, indexed = (state.version, retracted), (held.version, held.retracted)
         if recorded == indexed:
             wrong = None
         elif recorded < indexed:
-            wrong = Wrong.NEWER
+            wrong = DifferenceKind.NEWER
         else:
-            wrong = Wrong.EXTRA if retracted and not held.retracted else Wrong.STALE
-    return Difference(article_id, wrong, state, held) if wrong else None
+            wrong = DifferenceKind.EXTRA if retracted and not held.retracted else DifferenceKind.STALE
+    return Difference(article_id, wrong, head, held) if wrong else None

@@ -9,28 +9,28 @@ from tantivy import Query as Tantivy
 from newswire_search.index.embedded.query import both, readable
 from newswire_search.index.embedded.stored_articles import read_article
 from newswire_search.index.mapping import FACET_SUFFIX, SEPARATOR, WORDS_SUFFIX
-from newswire_search.index.port import Beginning, Completion, Kind
-from newswire_search.query.completions import NAMES, distinct, goes_on, may_be_mistyped
+from newswire_search.index.port import Completion, CompletionKind, CompletionRequest
+from newswire_search.query.autocomplete import NAMES, distinct, goes_on, may_be_mistyped
 
-MOST_NAMES = 50
+MAX_NAMES = 50
 """Names are taken from this many that most articles bear, among all that stand beside one that was meant."""
 
 
 def completions(
-    searcher: Searcher, schema: Schema, beginning: Beginning, languages: Collection[str]
+    searcher: Searcher, schema: Schema, request: CompletionRequest, languages: Collection[str]
 ) -> list[Completion]:
     """Return titles, topics and authors that go on as typed."""
-    holding = {kind: _holding(schema, beginning, kind) for kind in Kind}
-    admitted = readable(schema, beginning.entitlement, languages)
-    titles = distinct(_titles(searcher, both(admitted, holding[Kind.TITLE]), beginning.limit), beginning.limit)
+    holding = {kind: _holding(schema, request, kind) for kind in CompletionKind}
+    admitted = readable(schema, request.entitlement, languages)
+    titles = distinct(_titles(searcher, both(admitted, holding[CompletionKind.TITLE]), request.limit), request.limit)
     either = Tantivy.boolean_query([(Occur.Should, holding[kind]) for kind in NAMES])
-    return [*titles, *_names(searcher, schema, both(admitted, either), beginning)]
+    return [*titles, *_names(searcher, schema, both(admitted, either), request)]
 
 
-def _holding(schema: Schema, beginning: Beginning, kind: Kind) -> Tantivy:
+def _holding(schema: Schema, request: CompletionRequest, kind: CompletionKind) -> Tantivy:
     field = kind + WORDS_SUFFIX
-    *whole, last = beginning.words
-    slips = [int(may_be_mistyped(beginning, word)) for word in beginning.words]
+    *whole, last = request.words
+    slips = [int(may_be_mistyped(request, word)) for word in request.words]
     held = [
         Tantivy.fuzzy_term_query(schema, field, word, distance=slip) for word, slip in zip(whole, slips, strict=False)
     ]
@@ -41,24 +41,24 @@ def _holding(schema: Schema, beginning: Beginning, kind: Kind) -> Tantivy:
 def _titles(searcher: Searcher, query: Tantivy, limit: int) -> Iterator[Completion]:
     for _, address in _newest(searcher, query, limit):
         article = read_article(searcher.doc(address)["article"], with_body=False, with_text=False)
-        yield Completion(Kind.TITLE, article["title"], article["id"], article["version"])
+        yield Completion(CompletionKind.TITLE, article["title"], article["id"], article["version"])
 
 
-def _names(searcher: Searcher, schema: Schema, query: Tantivy, beginning: Beginning) -> list[Completion]:
-    asked = {kind: {"terms": {"field": kind + FACET_SUFFIX, "size": MOST_NAMES}} for kind in NAMES}
+def _names(searcher: Searcher, schema: Schema, query: Tantivy, request: CompletionRequest) -> list[Completion]:
+    asked = {kind: {"terms": {"field": kind + FACET_SUFFIX, "size": MAX_NAMES}} for kind in NAMES}
     counted = searcher.aggregate(query, asked)
     found: list[Completion] = []
     for kind in NAMES:
         borne: list[tuple[int, Completion]] = []
         for bucket in counted[kind]["buckets"]:
             name = bucket["key"].partition(SEPARATOR)[2]
-            if len(borne) < beginning.limit and goes_on(beginning, name):
+            if len(borne) < request.limit and goes_on(request, name):
                 bearing = Tantivy.term_query(schema, kind + FACET_SUFFIX, bucket["key"], index_option="basic")
                 ((at, address),) = _newest(searcher, both(query, bearing), 1)
                 (version,) = searcher.fast_field_values("version", [address])
                 borne.append((at, Completion(kind, name, searcher.doc(address)["id"][0], int(version or 0))))
         borne.sort(key=itemgetter(0), reverse=True)
-        found += distinct((each for _, each in borne), beginning.limit)
+        found += distinct((each for _, each in borne), request.limit)
     return found
 
 

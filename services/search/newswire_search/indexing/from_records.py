@@ -13,7 +13,7 @@ from newswire.storage.article_records import read_article_states, version_docume
 from newswire_search.index.port import Operation, Publish, Retract
 
 
-async def recorded_operations(redis: "Redis", keys: Keyspace, ids: Sequence[str]) -> list[Operation]:
+async def operations_from_records(redis: "Redis", keys: Keyspace, ids: Sequence[str]) -> list[Operation]:
     """Return what brings an index to what is on record of these articles; nothing for one that was never published.
 
     A version that is retracted between the reading of its head and of its document is left out: its retraction is on

@@ -1,17 +1,17 @@
-"""The port to the upkeep of an index: comparing it with the records, and putting a new one in its place.
+"""The port to the admin of an index: comparing it with the records, and putting a new one in its place.
 
-`ElasticsearchUpkeep` and `EmbeddedUpkeep` stand behind it; one suite of tests holds for both.
+`ElasticsearchIndexAdmin` and `EmbeddedIndexAdmin` stand behind it; one suite of tests holds for both.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from newswire_search.index.port import Operation, Refused, Written
+from newswire_search.index.port import Operation, RejectedOperation, WriteStatus
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class IndexedVersion:
     """What an index holds under an id, as a search would see it."""
 
     id: str
@@ -19,27 +19,27 @@ class Held:
     retracted: bool
 
 
-class Contents(Protocol):
-    """The index operations that a comparison needs. Each method raises `DependencyUnavailableError` while it is down."""
+class IndexContents(Protocol):
+    """The index operations that a comparison needs. Each method raises `DependencyUnavailable` while it is down."""
 
-    async def write(self, operations: Sequence[Operation]) -> list[Written | Refused]:
+    async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
         """Write as `newswire_search.index.port.ArticleIndex.write` does."""
         ...
 
     async def refresh(self) -> None:
-        """Have the next `held` and `all_held` see everything that is written."""
+        """Have the next `held` and `scan` see everything that is written."""
         ...
 
-    async def held(self, ids: Sequence[str]) -> dict[str, Held]:
+    async def lookup(self, ids: Sequence[str]) -> dict[str, IndexedVersion]:
         """Return what is held under these ids (at most some thousands), those that are unknown left out."""
         ...
 
-    def all_held(self) -> AsyncIterator[list[Held]]:
+    def scan(self) -> AsyncIterator[list[IndexedVersion]]:
         """Go through all that is held, in pages, as it is at the beginning."""
         ...
 
 
-class Coming(Contents, Protocol):
+class StagingIndex(IndexContents, Protocol):
     """An index that is being filled beside the one in use; no search sees it."""
 
     @property
@@ -60,7 +60,7 @@ class Coming(Contents, Protocol):
         ...
 
 
-class Upkeep(Contents, Protocol):
+class IndexAdmin(IndexContents, Protocol):
     """The index in use, and those beside it."""
 
     async def mismatch(self) -> str | None:
@@ -75,28 +75,28 @@ class Upkeep(Contents, Protocol):
         """Return what no other index ever has, nor this one after somebody has emptied it; None where none is in use."""
         ...
 
-    async def empty(self) -> bool:
+    async def is_empty(self) -> bool:
         """Tell whether the index in use holds nothing at all."""
         ...
 
-    async def others(self) -> list[str]:
+    async def unused(self) -> list[str]:
         """Return the names of the indexes that are not in use."""
         ...
 
-    async def beside(self, name: str | None) -> Coming:
+    async def open_staging(self, name: str | None) -> StagingIndex:
         """Open the index of a name that is to come into use; make it where it is missing, under a new name for None."""
         ...
 
-    async def hold(self) -> None:
-        """Return once nothing is written any more to any index but the coming one. Writers wait, and lose nothing."""
+    async def pause_writes(self) -> None:
+        """Return once nothing is written any more to any index but the staging one. Writers wait, and lose nothing."""
         ...
 
-    async def release(self) -> None:
+    async def resume_writes(self) -> None:
         """Let writers go on that `hold` has made wait."""
         ...
 
-    async def swap(self, coming: Coming) -> None:
-        """Have all searches and writes go to the coming index from one moment on, and let writers go on."""
+    async def swap(self, staging: StagingIndex) -> None:
+        """Have all searches and writes go to the staging index from one moment on, and let writers go on."""
         ...
 
     async def drop(self, name: str) -> None:
@@ -104,7 +104,7 @@ class Upkeep(Contents, Protocol):
         ...
 
 
-def next_name(stem: str, names: Iterable[str], mapping: int) -> str:
+def next_index_name(stem: str, names: Iterable[str], mapping: int) -> str:
     """Return a name that none of a mapping's indexes bears: ``stem-mapping-serial``."""
     prefix = f"{stem}-{mapping}-"
     serials = [int(name.removeprefix(prefix)) for name in names if name.startswith(prefix)]

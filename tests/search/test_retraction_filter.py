@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from newswire.keys import Keyspace
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.port import Retracted
-from newswire_search.query.service import ErasureAware
+from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from tests.search.samples import ids, publish, put, request
 
 
@@ -24,7 +24,7 @@ async def test_an_article_is_hidden_from_the_moment_its_record_is_erased(
     await put(embedded_index, publish("a1", "Ferry sinks"), publish("a2", "Ferry floats"))
     await on_record(redis, keys, "a1", 1)
     await on_record(redis, keys, "a2", 1)
-    readable = ErasureAware(embedded_index, redis, keys)
+    readable = RetractionFilteredIndex(embedded_index, redis, keys)
     assert (await readable.search(request("ferry"))).total == 2
     await redis.delete(keys.version("a1", 1))
     page = await readable.search(request("ferry"))
@@ -41,7 +41,7 @@ async def test_an_article_is_counted_nowhere_from_the_moment_it_is_retracted(
     await put(embedded_index, *(publish(f"a{n}", "Ferry", topics=[f"t{n}"]) for n in range(5)))
     for n in range(5):
         await on_record(redis, keys, f"a{n}", 1)
-    readable = ErasureAware(embedded_index, redis, keys)
+    readable = RetractionFilteredIndex(embedded_index, redis, keys)
     await redis.zadd(keys.unindexed_retractions, {"a3.1": 1, "a4.1": 2})
     await redis.delete(keys.version("a3", 1), keys.version("a4", 1))
     page = await readable.search(request("ferry", limit=1))
@@ -59,15 +59,17 @@ async def test_the_text_of_an_erased_version_stays_hidden_when_the_article_is_pu
     keys = Keyspace(namespace)
     await put(embedded_index, publish("a1", "Ferry sinks"))
     await on_record(redis, keys, "a1", 2)
-    assert ids(await ErasureAware(embedded_index, redis, keys).search(request("ferry"))) == []
+    assert ids(await RetractionFilteredIndex(embedded_index, redis, keys).search(request("ferry"))) == []
 
 
 async def test_the_index_answers_alone_where_there_is_no_record_or_no_redis(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str, tmp_path: Path
 ) -> None:
     await put(embedded_index, publish("a1", "Ferry sinks"))
-    readable = ErasureAware(embedded_index, redis, Keyspace(namespace))
+    readable = RetractionFilteredIndex(embedded_index, redis, Keyspace(namespace))
     assert ids(await readable.search(request("ferry"))) == ["a1"]
     nowhere = Redis(unix_socket_path=str(tmp_path / "nobody.sock"))
-    assert ids(await ErasureAware(embedded_index, nowhere, Keyspace(namespace)).search(request("ferry"))) == ["a1"]
+    assert ids(
+        await RetractionFilteredIndex(embedded_index, nowhere, Keyspace(namespace)).search(request("ferry"))
+    ) == ["a1"]
     await nowhere.aclose()

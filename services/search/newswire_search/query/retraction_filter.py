@@ -16,19 +16,27 @@ from redis.exceptions import RedisError
 from newswire.auth.tombstone_readers import may_know, read_readers
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
-from newswire.storage.article_records import read_article_state
-from newswire_search.index.port import Beginning, Completion, Day, Reading, Retracted, SearchPage, SearchRequest
+from newswire.storage.article_records import read_head
+from newswire_search.index.port import (
+    Completion,
+    CompletionRequest,
+    IndexReader,
+    PublicationDay,
+    Retracted,
+    SearchPage,
+    SearchRequest,
+)
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 0.5
+RECORD_TIMEOUT_SECONDS = 0.5
 """Seconds to wait for the record. Without it the index answers alone: while Redis is down, nothing is retracted either."""
 
 
-class ErasureAware:
+class RetractionFilteredIndex:
     """An index as readers may see it."""
 
-    def __init__(self, index: Reading, records: "Redis", keys: Keyspace) -> None:
+    def __init__(self, index: IndexReader, records: "Redis", keys: Keyspace) -> None:
         self._index = index
         self._records = records
         self._keys = keys
@@ -53,9 +61,9 @@ class ErasureAware:
         What cannot be decided is not told: the article has no tombstone, or the record cannot be read at the moment.
         """
         try:
-            async with asyncio.timeout(PATIENCE):
-                state = await read_article_state(self._records, self._keys, article_id)
-                if state is None or state.tombstone is None:
+            async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
+                head = await read_head(self._records, self._keys, article_id)
+                if head is None or head.tombstone is None:
                     return False
                 [readers] = await read_readers(self._records, self._keys, [(article_id, state.version)])
         except (RedisError, OSError, TimeoutError) as error:
@@ -63,8 +71,8 @@ class ErasureAware:
             return False
         return may_know(entitlement, ArticleFeatures.of(state.tombstone), readers)
 
-    async def days(self, request: SearchRequest) -> Sequence[Day]:
-        """Return days with their counts, as `newswire_search.index.port.Reading.days` does."""
+    async def days(self, request: SearchRequest) -> Sequence[PublicationDay]:
+        """Return days with their counts, as `newswire_search.index.port.IndexReader.days` does."""
         return await self._index.days(await self._without_erased(request))
 
     async def get_all(
@@ -73,9 +81,9 @@ class ErasureAware:
         """Return published articles, as `newswire_search.index.port.ArticleIndex.get_all` does."""
         return await self._kept(await self._index.get_all(article_ids, with_text=with_text, with_body=with_body))
 
-    async def complete(self, beginning: Beginning) -> list[Completion]:
+    async def complete(self, request: CompletionRequest) -> list[Completion]:
         """Complete what is typed, as `newswire_search.index.port.ArticleIndex.complete` does."""
-        found = await self._index.complete(beginning)
+        found = await self._index.complete(request)
         erased = await self._erased(list(dict.fromkeys((each.article_id, each.version) for each in found)))
         return [each for each in found if (each.article_id, each.version) not in erased]
 
@@ -88,7 +96,7 @@ class ErasureAware:
     async def _without_erased(self, request: SearchRequest) -> SearchRequest:
         """Return the request for what is left without retractions that the index does not show yet."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
                 found = await self._records.zrange(self._keys.unindexed_retractions, 0, -1)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("the record cannot be asked; the index answers alone", extra={"reason": repr(error)})
@@ -109,7 +117,7 @@ class ErasureAware:
             return set()
         versions = [self._keys.version(article_id, version) for article_id, version in shown]
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
                 if await self._records.exists(*versions) == len(versions):  # nearly always
                     return set()
                 async with self._records.pipeline(transaction=False) as pipe:

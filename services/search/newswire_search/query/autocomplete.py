@@ -8,27 +8,27 @@ from rapidfuzz.distance import OSA
 from newswire.filters import Filter
 from newswire.text.analysis import bare_words, findable_words
 from newswire.text.folding import fold
-from newswire_search.index.port import Beginning, Completion, Kind, Reading
+from newswire_search.index.port import Completion, CompletionKind, CompletionRequest, IndexReader
 
-LONGEST_TEXT, MOST_WORDS = 300, 12
+LONGEST_TEXT, MAX_WORDS = 300, 12
 """Of a longer text nothing is completed: no title is longer."""
 SHORTEST_MISTYPED = 4
 """Shorter words have to be right."""
-NAMES = (Kind.TOPIC, Kind.AUTHOR)
-FEW = 3
+NAMES = (CompletionKind.TOPIC, CompletionKind.AUTHOR)
+FEW_RESULTS = 3
 """With fewer completions than these, words may be mistyped."""
 
 
-async def completions(index: Reading, text: str, entitlement: Filter | None, limit: int) -> list[Completion]:
+async def completions(index: IndexReader, text: str, entitlement: Filter | None, limit: int) -> list[Completion]:
     """Return what goes on from a text: first those in which nothing is mistyped, topics and authors before titles."""
     typed = bare_words(text) if len(text) <= LONGEST_TEXT else []
-    if not typed or len(typed) > MOST_WORDS:
+    if not typed or len(typed) > MAX_WORDS:
         return []
-    exact = await index.complete(Beginning(tuple(typed), False, entitlement, limit))
+    exact = await index.complete(CompletionRequest(tuple(typed), False, entitlement, limit))
     found = _mixed(exact, limit)
-    if len(found) >= min(FEW, limit) or all(len(word) < SHORTEST_MISTYPED for word in typed):
+    if len(found) >= min(FEW_RESULTS, limit) or all(len(word) < SHORTEST_MISTYPED for word in typed):
         return found
-    close = await index.complete(Beginning(tuple(typed), True, entitlement, limit))
+    close = await index.complete(CompletionRequest(tuple(typed), True, entitlement, limit))
     known = {(each.kind, fold(each.value)) for each in found}
     more = [each for each in close if (each.kind, fold(each.value)) not in known]
     return [*found, *_mixed(more, limit - len(found))]
@@ -36,9 +36,10 @@ async def completions(index: Reading, text: str, entitlement: Filter | None, lim
 
 def _mixed(found: Sequence[Completion], limit: int) -> list[Completion]:
     """Return the first of each kind; names take at most half of the places, as long as there are titles to fill the rest."""
-    titles = [each for each in found if each.kind is Kind.TITLE]
+    titles = [each for each in found if each.kind is CompletionKind.TITLE]
     names = _in_turn(
-        [each for each in found if each.kind is Kind.TOPIC], [each for each in found if each.kind is Kind.AUTHOR]
+        [each for each in found if each.kind is CompletionKind.TOPIC],
+        [each for each in found if each.kind is CompletionKind.AUTHOR],
     )
     most = max(limit - len(titles), (limit + 1) // 2)
     chosen = names[:most]
@@ -51,12 +52,12 @@ def _in_turn(first: Sequence[Completion], second: Sequence[Completion]) -> list[
     return [*turns, *first[shorter:], *second[shorter:]]
 
 
-def goes_on(beginning: Beginning, value: str) -> bool:
+def goes_on(request: CompletionRequest, value: str) -> bool:
     """Tell whether a value holds each word that was typed, the last perhaps only begun."""
     held = _words_of(value)
-    *whole, last = beginning.words
-    close = _one_letter_off if beginning.typos else str.__eq__
-    begun = _begins_one_letter_off if beginning.typos else str.startswith
+    *whole, last = request.words
+    close = _one_letter_off if request.typos else str.__eq__
+    begun = _begins_one_letter_off if request.typos else str.startswith
     return any(begun(word, last) for word in held) and all(any(close(word, typed) for word in held) for typed in whole)
 
 
@@ -65,9 +66,9 @@ def _words_of(name: str) -> tuple[str, ...]:
     return tuple(findable_words(name))
 
 
-def may_be_mistyped(beginning: Beginning, word: str) -> bool:
+def may_be_mistyped(request: CompletionRequest, word: str) -> bool:
     """Tell whether a typed word is long enough to be forgiven a letter."""
-    return beginning.typos and len(word) >= SHORTEST_MISTYPED
+    return request.typos and len(word) >= SHORTEST_MISTYPED
 
 
 def distinct(values: Iterable[Completion], limit: int) -> list[Completion]:

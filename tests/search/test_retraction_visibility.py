@@ -9,9 +9,9 @@ from newswire.article import Tombstone
 from newswire.auth.tombstone_readers import digest_of, readers_field
 from newswire.filters import Filter
 from newswire.keys import Keyspace
-from newswire_search.index.port import Reading, Retracted
+from newswire_search.index.port import IndexReader, Retracted
 from newswire_search.query.api import read
-from newswire_search.query.service import ErasureAware
+from newswire_search.query.retraction_filter import RetractionFilteredIndex
 
 FERRY, NIGHT = Filter(query="ferry"), Filter(metadata={"desk": "night"})
 TOMBSTONE = Tombstone(id="a1", version=1, publisher="harbour", topics=["Ferries"], retracted_at="2026-02-03T04:05:06Z")
@@ -42,7 +42,7 @@ async def test_a_retraction_is_told_to_those_who_could_read_it(
     head: dict[str, Any] = {"id": "a1", "status": "retracted", "version": 1, "revision": 1, "publisher": "harbour"}
     noted = {"tombstone": TOMBSTONE.model_dump_json(), readers_field(1): digest_of(FERRY)}
     await redis.hset(keys.article("a1"), mapping=head | noted)
-    readable = ErasureAware(cast("Reading", OnlyRetracted()), redis, keys)
+    readable = RetractionFilteredIndex(cast("IndexReader", OnlyRetracted()), redis, keys)
     assert (await read(readable, "a1", entitlement) is not None) is told
     if entitlement is not None:
         assert await read(readable, "a2", entitlement) is None  # there is no record of it
