@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.embedded.index import MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER, EmbeddedIndex
 from newswire_search.index.port import IndexInUseError, SearchRequest, SnapshotExpiredError
 from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_SECONDS

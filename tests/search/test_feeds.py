@@ -16,7 +16,7 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.filters import Filter
 from newswire.keys import Keyspace
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.feeds.feed import feed_entry
 from newswire_search.feeds.http_cache import SETTLING_SECONDS
 from newswire_search.index.embedded.index import EmbeddedIndex

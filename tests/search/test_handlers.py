@@ -8,7 +8,7 @@ import pytest
 from newswire.events import PUBLISHED, RETRACTED, ArticlePublished, ArticleRetracted, CloudEvent, event
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.groups import SEARCH
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.port import Operation, Publish, RejectedOperation, Retract, WriteStatus
 from newswire_search.indexing.handlers import subscribe
 from tests.brokers import KEYS, RecordingMember, in_memory

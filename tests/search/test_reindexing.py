@@ -200,7 +200,7 @@ async def test_writers_go_on_where_the_swap_fails(room: Newsroom, monkeypatch: p
         published = await fill(room)
         with monkeypatch.context() as patched:
             patched.setattr(type(room.admin), "swap", fails)
-            with pytest.raises(DependencyUnavailable):
+            with pytest.raises(DependencyUnavailableError):
                 await room.reindexed()
         published.append(await room.publish("Ferry at last", language="en"))
     assert await shown(room) == set(published)
@@ -427,7 +427,7 @@ async def test_an_index_of_another_release_is_neither_read_nor_written(
     )
     async with newsroom(redis, redis_url, namespace, elasticsearch_index) as room:
         for use in (lambda: room.index.write([publish("a1")]), lambda: found(room.index), room.admin.refresh):
-            with pytest.raises(DependencyUnavailable, match="run `newswire reindex`"):
+            with pytest.raises(DependencyUnavailableError, match="run `newswire reindex`"):
                 await use()
         assert "run `newswire reindex`" in str(await room.index.check())
         assert "run `newswire reindex`" in str(await room.admin.mismatch())

@@ -178,7 +178,7 @@ async def test_only_what_the_index_refuses_is_rejected(redis: Redis, namespace: 
         _received("3-0", published(article("a3"))),
         _received("4-0", retracted("a4", 7), redelivered=True),
     ]
-    with pytest.raises(RejectedMessages) as caught:
+    with pytest.raises(RejectedMessagesError) as caught:
         await index_articles(batch, index, publisher)
     assert caught.value.reasons == {"2-0": "index: too odd"}
     assert isinstance(index.written[0], Publish)

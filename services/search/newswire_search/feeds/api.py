@@ -71,7 +71,7 @@ def router(index: IndexReader, settings: SearchSettings, changed: LastModified) 
 
     @routes.get("/latest.{form}", summary="The newest articles as a feed", responses=_A_FEED)
     async def latest(request: Request, form: Form, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         return await answer(request, caller, form, SearchFilterParams(), [])
 
     @routes.get("/search.{form}", summary="A search as a feed", responses=_A_FEED)
@@ -85,7 +85,7 @@ def router(index: IndexReader, settings: SearchSettings, changed: LastModified) 
 
     @routes.get("/{field}/{value:path}.{form}", summary="One category, topic or author as a feed", responses=_A_FEED)
     async def one(request: Request, field: Field, value: str, form: Form, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         return await answer(
             request, caller, form, SearchFilterParams.model_validate({field: [value]}), [(field, value)]
         )

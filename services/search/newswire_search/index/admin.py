@@ -20,7 +20,7 @@ class IndexedVersion:
 
 
 class IndexContents(Protocol):
-    """The index operations that a comparison needs. Each method raises `DependencyUnavailable` while it is down."""
+    """The index operations that a comparison needs. Each method raises `DependencyUnavailableError` while it is down."""
 
     async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
         """Write as `newswire_search.index.port.ArticleIndex.write` does."""

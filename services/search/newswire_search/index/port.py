@@ -234,7 +234,7 @@ class Completion:
 
 
 class IndexReader(Protocol):
-    """The half of an index that readers use. Each method raises `DependencyUnavailable` while the index is down."""
+    """The half of an index that readers use. Each method raises `DependencyUnavailableError` while the index is down."""
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles.
@@ -278,7 +278,7 @@ class PublicIndexReader(IndexReader, Protocol):
 
 
 class ArticleIndex(IndexReader, Protocol):
-    """An index of articles. Every method but ``close`` raises `DependencyUnavailable` while the index is down."""
+    """An index of articles. Every method but ``close`` raises `DependencyUnavailableError` while the index is down."""
 
     @property
     def name(self) -> IndexName:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from newswire.article import Article, Tombstone
 from newswire.asyncapi import ArticleBatch
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.messages import Message, RejectedMessages
+from newswire.messaging.messages import Message, RejectedMessagesError
 from newswire_search.index.port import ArticleIndex, Operation, RejectedOperation, Retract, WriteStatus, operation
 from newswire_search.indexing.indexed_events import IndexedEventPublisher, IndexedOperation
 

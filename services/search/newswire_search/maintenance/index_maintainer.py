@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.mapping import MAPPING_NUMBER
 from newswire_search.index.port import ArticleIndex
@@ -64,7 +64,7 @@ class IndexMaintainer:
         while not stopping.is_set():
             try:
                 trouble = await self._admin.mismatch()
-            except DependencyUnavailable:
+            except DependencyUnavailableError:
                 trouble = None  # for all that is known it can; the consumer waits for it
             if trouble is None:
                 await broker.consume(stopping)
@@ -87,7 +87,7 @@ class IndexMaintainer:
                     await self._repair()
             except ReindexStoppedError:
                 return
-            except (DependencyUnavailable, IndexVerificationError, RedisError, OSError) as error:
+            except (DependencyUnavailableError, IndexVerificationError, RedisError, OSError) as error:
                 log.warning("the admin of the index is put off", extra={"reason": str(error)})
                 await pause(stopping, RETRY_INTERVAL_SECONDS)
             await pause(stopping, CHECK_INTERVAL_SECONDS)
@@ -113,7 +113,7 @@ class IndexMaintainer:
             )
         except ReindexInProgressError:
             return
-        except (IndexVerificationError, DependencyUnavailable) as error:
+        except (IndexVerificationError, DependencyUnavailableError) as error:
             await self._redis.hset(self._keys.reindex, "error", str(error))
             raise
         log.info("the index was made anew", extra={"index": result.name, "rejected": len(result.rejected)})

@@ -151,7 +151,7 @@ async def reindex(
         ReindexInProgressError: another process still does so.
         IndexVerificationError: the new index does not hold what it should.
         ReindexStoppedError: ``stopping`` was set; a further call takes it up.
-        newswire.messaging.messages.DependencyUnavailable: the index is down; likewise.
+        newswire.messaging.messages.DependencyUnavailableError: the index is down; likewise.
     """
     async with _alone(redis, keys, wait_seconds):
         return await _Reindexing(redis, keys, admin, report_progress, stopping or asyncio.Event()).run()

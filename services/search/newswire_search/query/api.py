@@ -290,7 +290,7 @@ def router(index: PublicIndexReader) -> APIRouter:
         dependencies=[Depends(charged(Cost.RECORD))],
     )
     async def article(article_id: str, request: Request, entitlement: Entitlement) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         found = require_article(await read(index, article_id, entitlement))
         return Response(orjson.dumps(full_article(found)), media_type="application/json")
 

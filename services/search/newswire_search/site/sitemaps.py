@@ -20,7 +20,7 @@ from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller
 from newswire.http.problems import not_found
 from newswire.http.read_limits import Cost, charged
-from newswire.http.request_parsing import scalar_params
+from newswire.http.request_parsing import parse_scalar_params
 from newswire_search.feeds.http_cache import LastModified, conditional_response
 from newswire_search.feeds.xml_writing import add, written
 from newswire_search.index.mapping import to_epoch_ms
@@ -109,7 +109,7 @@ def router(index: IndexReader, settings: SearchSettings, changed: LastModified, 
 
     @routes.get("/sitemap-news.xml", summary="The articles of the last two days as a news sitemap", responses=_SITEMAP)
     async def news(request: Request, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         since = to_epoch_ms(clock() - NEWS_MAX_AGE)
         wanted = replace(_by_time(caller), since=since, limit=MAX_NEWS_URLS)
         async with reachable():
@@ -118,7 +118,7 @@ def router(index: IndexReader, settings: SearchSettings, changed: LastModified, 
 
     @routes.get("/sitemap-{name}.xml", summary="The articles of a month or day as a sitemap", responses=_SITEMAP)
     async def articles(request: Request, name: str, caller: Reader) -> Response:
-        scalar_params(request.query_params, ())
+        parse_scalar_params(request.query_params, ())
         span = parse_sitemap_name(name)
         if span is None:
             raise not_found("sitemap")

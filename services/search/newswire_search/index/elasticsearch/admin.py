@@ -10,7 +10,7 @@ from typing import Any
 
 from elasticsearch import NotFoundError
 
-from newswire.messaging.messages import DependencyUnavailable
+from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.admin import IndexedVersion, StagingIndex, next_index_name
 from newswire_search.index.elasticsearch.index import (
     ElasticsearchIndex,

@@ -112,7 +112,7 @@ class ElasticsearchIndex:
                 return
             names = list(await self.names())
             if self._staging is None and (trouble := mapping_mismatch(names)):
-                raise DependencyUnavailable(trouble)
+                raise DependencyUnavailableError(trouble)
             name = self._staging or next_index_name(self.stem, names, MAPPING_NUMBER)
             try:
                 await self._client.indices.create(
@@ -475,7 +475,7 @@ class ElasticsearchIndex:
         try:
             async with translate_errors():
                 await self._with_index(lambda: self._client.count(index=self.alias))
-        except DependencyUnavailable as error:
+        except DependencyUnavailableError as error:
             return str(error)
         return None
 
@@ -496,7 +496,7 @@ class ElasticsearchIndex:
 
 @asynccontextmanager
 async def translate_errors() -> AsyncIterator[None]:
-    """Say `DependencyUnavailable` for every failure that is the server's or the connection's, not the request's."""
+    """Say `DependencyUnavailableError` for every failure that is the server's or the connection's, not the request's."""
     try:
         yield
     except TransportError as error:
@@ -574,7 +574,7 @@ def _result(item: Body) -> WriteStatus | RejectedOperation:
     reason = f"{error.get('type')}: {_QUOTED_TEXT.sub('', str(error.get('reason')))}"
     if status == 400 and error.get("type") != "index_closed_exception":
         return RejectedOperation(reason[:500])
-    raise DependencyUnavailable(f"Elasticsearch: {status} {reason}")
+    raise DependencyUnavailableError(f"Elasticsearch: {status} {reason}")
 
 
 def _unneeded(request: SearchRequest) -> list[str]:
