@@ -181,7 +181,7 @@ async def test_what_was_killed_while_writers_are_held_goes_on(room: Newsroom, mo
 
     admin = room.admin
     monkeypatch.setattr(type(admin), "swap", killed)
-    monkeypatch.setattr(type(admin), "release", killed)
+    monkeypatch.setattr(type(admin), "resume_writes", killed)
     async with room.indexing():
         with pytest.raises(Killed):
             await room.reindexed()

@@ -46,7 +46,7 @@ LEASE_SECONDS = 12.0
 """How long a reindexing that was killed keeps others off."""
 MAX_COMPARISON_ROUNDS = 8
 """How often an article is looked at again that changes while it is compared."""
-PROXIMITY_SLOP = 200
+MAX_ENTRIES_WHILE_PAUSED = 200
 """So many entries are followed in a moment: writers may be held for that."""
 
 Phase = Literal["replaying", "following", "comparing", "swapping"]
@@ -231,7 +231,7 @@ class _Reindexing:
         if progress.phase == "replaying":
             await self._replay(staging, progress)
         await self._say("following", 0)
-        while await self._follow(staging) > PROXIMITY_SLOP:
+        while await self._follow(staging) > MAX_ENTRIES_WHILE_PAUSED:
             pass
         await staging.finish()
         await self._compare(staging)
@@ -301,7 +301,7 @@ class _Reindexing:
                 )
 
     async def _swap(self, staging: StagingIndex) -> None:
-        while await self._follow(staging) > PROXIMITY_SLOP:
+        while await self._follow(staging) > MAX_ENTRIES_WHILE_PAUSED:
             pass
         await self._say("swapping", self._total)
         identity = await staging.identity()
