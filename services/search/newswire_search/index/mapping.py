@@ -27,16 +27,6 @@ SEPARATOR = "\x1f"
 DAY_MS = 86_400_000
 
 
-def to_epoch_ms(moment: datetime) -> int:
-    """Return a moment as ms since 1970."""
-    return round(moment.timestamp() * 1000)
-
-
-def from_epoch_ms(to_epoch_ms: float) -> datetime:
-    """Return the moment that lies so many ms after the beginning of 1970."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=to_epoch_ms)
-
-
 def month(moment: datetime) -> str:
     """Return the month in which a moment lies, in UTC, as ``2026-03``."""
     at = moment.astimezone(UTC)
@@ -60,8 +50,8 @@ def fields_of(article: Article) -> dict[str, Any]:
         "joined": _joined(found.joined),
         "title_terms": _joined(found.title),
         "whole_title": whole_title(article),
-        "published_at": to_epoch_ms(article.published_at),
-        "updated_at": to_epoch_ms(article.updated_at),
+        "published_at": epoch_ms_nearest(article.published_at),
+        "updated_at": epoch_ms_nearest(article.updated_at),
         "metadata": [metadata_term(key, value) for key, value in _folded(article.metadata).items()],
     }
     for name, values in (

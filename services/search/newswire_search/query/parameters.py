@@ -17,7 +17,7 @@ from newswire.text import query as language
 from newswire.text.folding import fold
 from newswire.timestamps import epoch_ms_nearest
 from newswire.validation.rfc3339 import parse_date_time, parse_full_date
-from newswire_search.index.mapping import DAY_MS, to_epoch_ms
+from newswire_search.index.mapping import DAY_MS
 from newswire_search.index.port import FACETS, FieldFilter, SearchRequest, Sort
 from newswire_search.index.ranking import recency_counts
 
@@ -207,7 +207,7 @@ def _instant(field: str, text: str, *, end: bool) -> int:
     try:
         if (day := parse_full_date(value)) is not None:
             start = datetime.combine(day, datetime.min.time(), UTC)
-            return to_epoch_ms(start) + (DAY_MS - 1 if end else 0)
+            return epoch_ms_nearest(start) + (DAY_MS - 1 if end else 0)
         return _milliseconds(parse_date_time(value), end=end)
     except ValueError:
         raise invalid(

@@ -21,9 +21,9 @@ from newswire.auth.credentials import Caller
 from newswire.http.problems import not_found
 from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params
+from newswire.timestamps import epoch_ms_nearest
 from newswire_search.feeds.http_cache import LastModified, conditional_response
 from newswire_search.feeds.xml_writing import add, written
-from newswire_search.index.mapping import to_epoch_ms
 from newswire_search.index.port import IndexReader, PublicationDay, SearchRequest, Sort
 from newswire_search.query.api import reachable
 from newswire_search.query.offload import offload
@@ -110,7 +110,7 @@ def router(index: IndexReader, settings: SearchSettings, changed: LastModified, 
     @routes.get("/sitemap-news.xml", summary="The articles of the last two days as a news sitemap", responses=_SITEMAP)
     async def news(request: Request, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
-        since = to_epoch_ms(clock() - NEWS_MAX_AGE)
+        since = epoch_ms_nearest(clock() - NEWS_MAX_AGE)
         wanted = replace(_by_time(caller), since=since, limit=MAX_NEWS_URLS)
         async with reachable():
             found = await index.search(wanted)

@@ -21,12 +21,13 @@ from elasticsearch import ApiError, AsyncElasticsearch, BadRequestError, NotFoun
 from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.analysis import DEFAULT
+from newswire.timestamps import from_epoch_ms
 from newswire_search.index.admin import next_index_name
 from newswire_search.index.elasticsearch.autocomplete import completions, searches
 from newswire_search.index.elasticsearch.facets import aggregations, facets
 from newswire_search.index.elasticsearch.query import ORDER, Body, days_aggregation, elasticsearch_query
 from newswire_search.index.elasticsearch.related import related_query
-from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of, from_epoch_ms
+from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER, alias_in_use, fields_of
 from newswire_search.index.port import (
     Completion,
     CompletionRequest,

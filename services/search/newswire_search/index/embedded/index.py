@@ -21,6 +21,7 @@ from newswire.concurrency.offload import Deadline, Offload
 from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.analysis import DEFAULT
+from newswire.timestamps import from_epoch_ms
 from newswire_search.index.admin import next_index_name
 from newswire_search.index.embedded.autocomplete import completions
 from newswire_search.index.embedded.facets import facets
@@ -35,7 +36,6 @@ from newswire_search.index.mapping import (
     WORD_FIELDS,
     WORDS_SUFFIX,
     fields_of,
-    from_epoch_ms,
 )
 from newswire_search.index.port import (
     FACETS,
