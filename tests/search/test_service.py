@@ -19,7 +19,7 @@ from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import SEARCH
 from newswire.messaging.messages import Message, RejectedMessagesError
-from newswire.observability import telemetry
+from newswire.observability import metrics
 from newswire_search.app import index_admin_for, service
 from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER
 from newswire_search.index.port import ArticleIndex, Operation, Publish, RejectedOperation, Retract, WriteStatus

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from newswire.article import Status
 from newswire.keys import Keyspace
-from newswire.storage.article_records import Head, article_pages, read_heads
+from newswire.storage.article_records import ArticleState, article_pages, read_article_states
 from newswire_search.index.admin import IndexContents, IndexedVersion
 from newswire_search.index.port import Operation, RejectedOperation, Retract
 from newswire_search.indexing.from_records import operations_from_records
@@ -50,7 +50,7 @@ class Difference:
 
     id: str
     wrong: DifferenceKind
-    recorded: Head | None
+    recorded: ArticleState | None
     held: IndexedVersion | None
 
     def __str__(self) -> str:
@@ -90,8 +90,8 @@ class Comparison:
         for at in range(0, len(ids), PAGE):
             page = ids[at : at + PAGE]
             held = await self.contents.lookup(page)
-            heads = await read_heads(self.redis, self.keys, page)
-            compared = (_difference(article, heads.get(article), held.get(article)) for article in page)
+            states = await read_article_states(self.redis, self.keys, page)
+            compared = (_difference(article, states.get(article), held.get(article)) for article in page)
             found += [difference for difference in compared if difference is not None]
         return found
 
@@ -109,8 +109,8 @@ class Comparison:
         async for page in self.contents.scan():
             # What is on record has been compared; what else may show is on no record.
             shown = [held.id for held in page if not held.retracted]
-            heads = await read_heads(self.redis, self.keys, shown)
-            suspects += [article_id for article_id in shown if article_id not in heads]
+            states = await read_article_states(self.redis, self.keys, shown)
+            suspects += [article_id for article_id in shown if article_id not in states]
             if len(suspects) >= SUSPECTS_BATCH_SIZE:
                 yield suspects
                 suspects = []
@@ -175,8 +175,8 @@ async def _lasting(comparison: Comparison, ids: Sequence[str]) -> list[Differenc
     return found
 
 
-def _difference(article_id: str, head: Head | None, held: IndexedVersion | None) -> Difference | None:
-    if head is None or head.status is Status.SCHEDULED:
+def _difference(article_id: str, state: ArticleState | None, held: IndexedVersion | None) -> Difference | None:
+    if state is None or state.status is Status.SCHEDULED:
         wrong = DifferenceKind.EXTRA if held is not None and not held.retracted else None
     elif held is None:
         wrong = DifferenceKind.MISSING
@@ -189,4 +189,4 @@ def _difference(article_id: str, head: Head | None, held: IndexedVersion | None)
             wrong = DifferenceKind.NEWER
         else:
             wrong = DifferenceKind.EXTRA if retracted and not held.retracted else DifferenceKind.STALE
-    return Difference(article_id, wrong, head, held) if wrong else None
+    return Difference(article_id, wrong, state, held) if wrong else None

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from newswire.auth.tombstone_readers import may_know, read_readers
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
-from newswire.storage.article_records import read_head
+from newswire.storage.article_records import read_article_state
 from newswire_search.index.port import (
     Completion,
     CompletionRequest,
@@ -62,8 +62,8 @@ class RetractionFilteredIndex:
         """
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
-                head = await read_head(self._records, self._keys, article_id)
-                if head is None or head.tombstone is None:
+                state = await read_article_state(self._records, self._keys, article_id)
+                if state is None or state.tombstone is None:
                     return False
                 [readers] = await read_readers(self._records, self._keys, [(article_id, state.version)])
         except (RedisError, OSError, TimeoutError) as error:
