@@ -8,7 +8,7 @@ COPY shared shared
 COPY services services
 COPY cli cli
 RUN venv/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /wheels \
-    ./shared ./services/ingest ./services/search ./services/notify ./cli
+    ./shared ./services/ingest ./services/search ./services/notify ./services/operations ./cli
 
 FROM python:3.13-slim AS venv
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore

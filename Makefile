@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Some images switch bytecode off; each of the many processes here would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
-MEMBERS := shared services/ingest services/search services/notify cli
+MEMBERS := shared services/ingest services/search services/notify services/operations cli
 SOURCES := $(wildcard shared services cli tests bench)
 # Installs in a third of pip's time; where it reaches no index, pip takes over.
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
@@ -38,7 +38,7 @@ TESTS_ingest := tests/ingest
 TESTS_search := tests/search
 TESTS_notify := tests/notify
 TESTS_shared := tests/shared tests/contract
-TESTS_cli := tests/cli
+TESTS_cli := tests/cli tests/operations
 test-ingest test-search test-notify test-shared test-cli: test-%: install ## run the tests of one part, e.g. make test-notify
 	$(BIN)/python -m pytest $(TESTS_$*) $(PARALLEL)
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from newswire.http.application import run, serve
 from newswire.observability.json_logging import log_as_json
 from newswire.settings import Settings
-from newswire_cli.serve import MODULES
+from newswire_cli.commands.serve import MODULES
 
 BEAT_SECONDS = 0.005
 

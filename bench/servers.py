@@ -16,7 +16,7 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Caller, Scope
 from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
-from newswire_cli.valkey import embedded_valkey
+from newswire_cli.local.valkey import embedded_valkey
 from tests.cli.running import BARE, NEWSWIRE, Running
 from tests.servers.valkey import free_port
 

@@ -12,9 +12,9 @@ import yaml
 from jsonschema.validators import validator_for
 
 from newswire.settings import Settings
-from newswire_cli.operations import OperationsSettings
 from newswire_ingest.settings import IngestSettings
 from newswire_notify.settings import NotifySettings
+from newswire_operations.settings import OperationsSettings
 from newswire_search.settings import SearchSettings
 from tests.servers.images import IMAGES
 

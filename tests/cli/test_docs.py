@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from newswire.settings import Settings
-from newswire_cli.operations import OperationsSettings
 from newswire_ingest.settings import IngestSettings
 from newswire_notify.settings import NotifySettings
+from newswire_operations.settings import OperationsSettings
 from newswire_search.settings import SearchSettings
 
 ROOT = Path(__file__).parents[2]

@@ -17,6 +17,7 @@ MEMBERS = {
     "newswire_ingest": "services/ingest",
     "newswire_search": "services/search",
     "newswire_notify": "services/notify",
+    "newswire_operations": "services/operations",
     "newswire_cli": "cli",
 }
 """Package → folder, in the order in which they need each other."""

@@ -113,9 +113,9 @@ def test_it_says_who_does_not_answer_and_why(hung: str, tmp_path: Path) -> None:
         metrics = get(site, "/metrics")
 
     assert set(checks) == {"ingest: replicas", "search: replicas", "notify: replicas"}
-    assert checks["ingest: replicas"].startswith("nobody.invalid:8000 the name has no address")
+    assert checks["ingest: replicas"].startswith("nobody.invalid:8000 the host has no address")
     assert checks["search: replicas"] == f"{instance(odd)} answers 501"
-    assert checks["notify: replicas"] == f"{instance(hung)} gives no answer within 5 s"
+    assert checks["notify: replicas"] == f"{instance(hung)} does not answer within 5 s"
     assert metrics.status_code == 200
     assert metrics.text.count("newswire_up{") == 3
     assert 'service="notify"} 0.0' in metrics.text

@@ -17,7 +17,7 @@ from newswire.keys import Keyspace
 from newswire.settings import Settings
 from newswire.storage.disk_erasure import RewriteNotAllowedError, keep_rewriting, note_erasure, rewrite_if_due
 from newswire.storage.redis_client import open_redis
-from newswire_cli.valkey import embedded_valkey
+from newswire_cli.local.valkey import embedded_valkey
 from newswire_ingest.app import assemble
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import Ingest

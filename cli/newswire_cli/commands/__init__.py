@@ -1,1 +1,1 @@
-"""What single commands do; `newswire_cli.main` declares their options."""
+"""One module for each command of `newswire`. Heavy imports are inside the functions, so that ``--help`` answers at once."""

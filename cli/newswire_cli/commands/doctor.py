@@ -1,6 +1,5 @@
-"""`newswire doctor`: whether this machine and these settings will do, before Newswire is started, or when something is wrong."""
+"""`newswire doctor`: check this machine and the settings, before Newswire is started or when something is wrong."""
 
-import asyncio
 import os
 import platform
 import shutil
@@ -11,13 +10,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-from redis.exceptions import RedisError
+import typer
 
-from newswire_cli.commands.http_request import say_json
-from newswire_cli.commands.known_settings import unknown_settings
-from newswire_cli.console import settings_problem
-from newswire_cli.tables import show
+from newswire_cli.client.http import DEFAULT_DATA_DIR, DataDir
+from newswire_cli.terminal.console import settings_problem
+from newswire_cli.terminal.json_output import Json, print_json
+from newswire_cli.terminal.tables import print_table
 
 if TYPE_CHECKING:
     from newswire_search.settings import SearchSettings
@@ -25,50 +23,57 @@ if TYPE_CHECKING:
 MIN_FREE_BYTES = 1_000_000_000
 MAX_CLOCK_SKEW_SECONDS = 2.0
 """Between this machine and Redis: embargoes and signatures depend on the clock."""
-SECONDS = 5.0
-"""For which a server is waited for."""
+SERVER_TIMEOUT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     ok: bool
     detail: str
 
 
-def examine(data_dir: Path) -> list[Finding]:
-    """Examine interpreter, settings, data folder, Redis and Elasticsearch, each as far as the settings name it."""
-    return [*_local(data_dir), *asyncio.run(_servers())]
+def doctor(data_dir: DataDir = DEFAULT_DATA_DIR, json: Json = False) -> None:
+    """Check this machine and the settings: Python, names and values of settings, disk, clock, Redis, Elasticsearch.
 
+    Exit code 1 if something has to be changed.
+    """
+    import asyncio
 
-def show_findings(findings: list[Finding], *, as_json: bool) -> bool:
-    """Print the findings, and return whether all is well."""
-    well = all(finding.ok for finding in findings)
-    if as_json:
-        say_json({"ok": well, "checks": [asdict(finding) for finding in findings]})
+    findings = [*_check_machine(data_dir), *asyncio.run(_check_servers())]
+    ok = all(finding.ok for finding in findings)
+    if json:
+        print_json({"ok": ok, "checks": [asdict(finding) for finding in findings]})
     else:
-        show(["", "check", "found"], [["ok" if each.ok else "PROBLEM", each.check, each.detail] for each in findings])
-    return well
+        rows = [["ok" if each.ok else "PROBLEM", each.check, each.detail] for each in findings]
+        print_table(["", "check", "found"], rows)
+    if not ok:
+        raise typer.Exit(1)
 
 
-def _local(data_dir: Path) -> Iterator[Finding]:
+def _check_machine(data_dir: Path) -> Iterator[Finding]:
+    from newswire_cli.local.known_settings import unknown_settings
+
     version = platform.python_version()
-    yield Finding("python", sys.version_info >= (3, 11), f"{version}; 3.11 or newer is needed")
+    yield Finding("python", sys.version_info >= (3, 11), f"{version}; 3.11 or newer is required")
     unknown = unknown_settings(os.environ)
     yield Finding("names of settings", not unknown, "; ".join(unknown) or "all are known")
-    yield _settings()
-    yield _folder(data_dir.expanduser())
+    yield _check_settings()
+    yield _check_data_folder(data_dir.expanduser())
 
 
-def _settings() -> Finding:
+def _check_settings() -> Finding:
+    from pydantic import ValidationError
+
     from newswire_ingest.settings import IngestSettings
     from newswire_notify.settings import NotifySettings
+    from newswire_operations.settings import OperationsSettings
     from newswire_search.settings import SearchSettings
 
     try:
-        for settings in (IngestSettings, SearchSettings, NotifySettings):
+        for settings in (IngestSettings, SearchSettings, NotifySettings, OperationsSettings):
             settings()
     except ValidationError as error:
         return Finding("values of settings", False, settings_problem(error))
@@ -77,15 +82,15 @@ def _settings() -> Finding:
     return Finding("values of settings", True, "all are valid")
 
 
-def _folder(data_dir: Path) -> Finding:
-    there = next(folder for folder in (data_dir, *data_dir.absolute().parents) if folder.exists())
-    if not os.access(there, os.W_OK | os.X_OK):
-        return Finding("data folder", False, f"{there} cannot be written to; give another one by --data-dir")
-    free = shutil.disk_usage(there).free
-    return Finding("data folder", free >= MIN_FREE_BYTES, f"{data_dir}: {free / 1e9:.1f} GB free, 1 GB is needed")
+def _check_data_folder(data_dir: Path) -> Finding:
+    existing = next(folder for folder in (data_dir, *data_dir.absolute().parents) if folder.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return Finding("data folder", False, f"{existing} is not writable; give another one by --data-dir")
+    free = shutil.disk_usage(existing).free
+    return Finding("data folder", free >= MIN_FREE_BYTES, f"{data_dir}: {free / 1e9:.1f} GB free, 1 GB is required")
 
 
-async def _servers() -> list[Finding]:
+async def _check_servers() -> list[Finding]:
     from newswire.settings import Settings
     from newswire_search.settings import SearchSettings
 
@@ -93,33 +98,39 @@ async def _servers() -> list[Finding]:
     try:
         settings, search = Settings(), SearchSettings()
     except ValueError:
-        return []  # said by the check of the settings
+        return []  # the check of the settings reports it
     if "NEWSWIRE_REDIS_URL" in os.environ or "NEWSWIRE_REDIS_URL_FILE" in os.environ:
-        findings += await _redis(settings.redis_url.get_secret_value())
+        findings += await _check_redis(settings.redis_url.get_secret_value())
     if search.index == "elasticsearch":
-        findings.append(await _elasticsearch(search))
+        findings.append(await _check_elasticsearch(search))
     return findings
 
 
-async def _redis(url: str) -> list[Finding]:
+async def _check_redis(url: str) -> list[Finding]:
+    import asyncio
+
+    from redis.exceptions import RedisError
+
     from newswire.storage.durability import durable
     from newswire.storage.redis_client import open_redis
 
     async with open_redis(url) as redis:
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(SERVER_TIMEOUT_SECONDS):
                 seconds, microseconds = await redis.time()
                 skew = abs(time.time() - seconds - microseconds / 1e6)
-                trouble = await durable(redis)
+                problem = await durable(redis)
         except (RedisError, OSError, TimeoutError) as error:
             return [Finding("redis", False, f"cannot be reached: {error or type(error).__name__}")]
     return [
-        Finding("redis", trouble is None, trouble or "reached; it keeps what it accepts"),
-        Finding("clock", skew <= MAX_CLOCK_SKEW_SECONDS, f"{skew:.1f} s apart from that of Redis"),
+        Finding("redis", problem is None, problem or "reached; accepted writes are durable"),
+        Finding("clock", skew <= MAX_CLOCK_SKEW_SECONDS, f"{skew:.1f} s apart from the clock of Redis"),
     ]
 
 
-async def _elasticsearch(settings: "SearchSettings") -> Finding:
+async def _check_elasticsearch(settings: "SearchSettings") -> Finding:
+    import asyncio
+
     from elasticsearch import ApiError, TransportError
 
     from newswire_search.app import open_index
@@ -128,10 +139,10 @@ async def _elasticsearch(settings: "SearchSettings") -> Finding:
     index = await open_index(settings)
     assert isinstance(index, ElasticsearchIndex)  # noqa: S101 (what open_index returns for this setting)
     try:
-        async with asyncio.timeout(SECONDS):
-            trouble = mapping_mismatch(await index.names())
+        async with asyncio.timeout(SERVER_TIMEOUT_SECONDS):
+            problem = mapping_mismatch(await index.names())
     except (ApiError, TransportError, TimeoutError) as error:
-        trouble = f"cannot be reached: {error or type(error).__name__}"
+        problem = f"cannot be reached: {error or type(error).__name__}"
     finally:
         await index.close()
-    return Finding("elasticsearch", trouble is None, trouble or "reached")
+    return Finding("elasticsearch", problem is None, problem or "reached")

@@ -1,25 +1,47 @@
-"""`newswire search`: articles on a terminal."""
+"""`newswire search`: search the published articles on a terminal."""
 
-from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-import httpx
-from rich.console import Console
-from rich.text import Text
+import typer
 
-from newswire.validation.characters import escaped
-from newswire_cli.commands.http_request import ask, say_json
+from newswire_cli.client.http import DEFAULT_SITE, ReadKey, Site, open_client, request_json
+from newswire_cli.terminal.json_output import Json, print_json
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 
 def search(
-    client: httpx.Client, words: list[str], limit: int, filters: list[tuple[str, str]], *, as_json: bool
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="QUERY …", help='For example: ferry OR "night train".', show_default="every article"),
+    ] = None,
+    limit: Annotated[int, typer.Option(help="The maximum number of articles.", min=1, max=100)] = 10,
+    topics: Annotated[list[str] | None, typer.Option("--topic", help="A topic; repeatable.")] = None,
+    site: Site = DEFAULT_SITE,
+    key: ReadKey = None,
+    json: Json = False,
 ) -> None:
-    """Print what a query finds, the best first: title, publisher, day and address of each article."""
-    params = httpx.QueryParams((("q", " ".join(words)), ("limit", str(limit)), *filters))
-    found = ask(client, "GET", "/v1/search", params=params)
-    if as_json:
-        say_json(found)
-        return
+    """Search the published articles. Prints title, publisher, day and address of each, best match first."""
+    import httpx
+
+    filters = [("topic", topic) for topic in topics or []]
+    params = httpx.QueryParams((("q", " ".join(words or [])), ("limit", str(limit)), *filters))
+    with open_client(site, key, Path(), None) as client:
+        found = request_json(client, "GET", "/v1/search", params=params)
+    if json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from newswire.validation.characters import escaped
+
     console = Console(highlight=False, soft_wrap=True)
     shown = len(found["articles"])
     console.print(Text(f"{found['total']} found" + (f", the first {shown}" if shown < found["total"] else ""), "dim"))
@@ -31,7 +53,13 @@ def search(
         console.print(_lines(article))
 
 
-def _lines(article: dict[str, Any]) -> Text:
+def _lines(article: dict[str, Any]) -> "Text":
+    from datetime import datetime
+
+    from rich.text import Text
+
+    from newswire.validation.characters import escaped
+
     day = f"{datetime.fromisoformat(article['published_at']).astimezone():%Y-%m-%d}"
     return Text.assemble(
         "\n",

@@ -1,32 +1,40 @@
-"""`newswire status`: whether a running Newswire can do its work."""
+"""`newswire status`: whether a running Newswire is ready."""
 
+from pathlib import Path
 from typing import Any
 
-import httpx
+import typer
 
-from newswire_cli.commands.http_request import say_json
-from newswire_cli.console import fail, say
-from newswire_cli.patience import unreachable
-from newswire_cli.tables import show
+from newswire_cli.client.http import DEFAULT_SITE, Site, open_client
+from newswire_cli.terminal.console import fail, say
+from newswire_cli.terminal.json_output import Json, print_json
+from newswire_cli.terminal.tables import print_table
 
 
-def status(client: httpx.Client, *, as_json: bool) -> bool:
-    """Print each readiness check of a site, and return whether all are ok."""
-    try:
-        response = client.get("/readyz")
-    except httpx.TransportError as error:
-        fail(unreachable(client, error))
+def status(site: Site = DEFAULT_SITE, json: Json = False) -> None:
+    """Show each readiness check of a running Newswire. Exit code 1 if it is not ready."""
+    import httpx
+
+    from newswire_cli.client.retry import connection_error
+
+    with open_client(site, None, Path(), None) as client:
+        try:
+            response = client.get("/readyz")
+        except httpx.TransportError as error:
+            fail(connection_error(client, error))
     try:
         answer: dict[str, Any] = response.json()
         checks: dict[str, str] = answer["checks"]
     except (ValueError, KeyError, TypeError):
         fail(
-            f"{client.base_url} answers {response.status_code} to /readyz, which is not Newswire's answer; "
-            "behind the gateway of the full stack, ask the operators' address, by default http://127.0.0.1:8001"
+            f"{site} answers {response.status_code} to /readyz, which is not an answer of Newswire; "
+            "behind the gateway of the full stack, use the operators' address, by default http://127.0.0.1:8001"
         )
-    if as_json:
-        say_json({"ready": response.status_code == 200, "checks": checks})
+    ready = response.status_code == 200
+    if json:
+        print_json({"ready": ready, "checks": checks})
     else:
-        say("ready" if response.status_code == 200 else "not ready")
-        show(["check", "state"], [[name, state] for name, state in checks.items()])
-    return response.status_code == 200
+        say("ready" if ready else "not ready")
+        print_table(["check", "state"], [[name, state] for name, state in checks.items()])
+    if not ready:
+        raise typer.Exit(1)

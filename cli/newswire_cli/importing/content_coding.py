@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Iterator
 
-from newswire_cli.importing.stories import Unreadable
+from newswire_cli.importing.models import Unreadable
 
 ACCEPTED = "gzip, deflate"
 MAX_CODINGS = 2

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from newswire_cli.importing.content_coding import ACCEPTED, PART, decoded
-from newswire_cli.importing.sources import LARGEST_DOCUMENT, Source
-from newswire_cli.importing.stories import Unreadable
+from newswire_cli.importing.input_files import LARGEST_DOCUMENT, Source
+from newswire_cli.importing.models import Unreadable
 
 MOST_REDIRECTS = 5
 PATIENCE = 20.0

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TypeVar
 
-from newswire_cli.importing.stories import Unreadable
+from newswire_cli.importing.models import Unreadable
 
 T = TypeVar("T")
 SECONDS = 60.0

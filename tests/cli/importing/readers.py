@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from newswire_cli.formats import FormatName
-from newswire_cli.importing.reading import Reading
-from newswire_cli.importing.stories import Fault, Found, Skipped, Story
+from newswire_cli.importing.format_names import FormatName
+from newswire_cli.importing.models import Fault, Found, Skipped, Story
+from newswire_cli.importing.reader import Reading
 
 SAMPLES = Path(__file__).parent / "samples"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from newswire_cli.importing.stories import Story
+from newswire_cli.importing.models import Story
 from tests.cli.importing.readers import faults, read, stories
 
 HEAD = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from newswire_cli.importing.stories import Story
+from newswire_cli.importing.models import Story
 from tests.cli.importing.readers import faults, read, stories
 
 NAMESPACES = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from newswire_cli.importing.content_coding import decoded
-from newswire_cli.importing.stories import Unreadable
+from newswire_cli.importing.models import Unreadable
 
 LIMIT = 50_000_000
 TEXT = b"<p>The tide comes in.</p>" * 100

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from newswire_cli.formats import FormatName
-from newswire_cli.importing import reading, time_limit
-from newswire_cli.importing.sources import Source
-from newswire_cli.importing.stories import Found
+from newswire_cli.importing import reader as reading
+from newswire_cli.importing import time_limit
+from newswire_cli.importing.format_names import FormatName
+from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.models import Found
 from tests.cli.importing.readers import faults, read, stories
 from tests.fuzz.importers import wordpress
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import zstandard
 
-from newswire_cli.formats import FormatName
-from newswire_cli.importing.recognising import recognise
-from newswire_cli.importing.sources import Source, files
-from newswire_cli.importing.stories import Story
+from newswire_cli.importing.format_detection import recognise
+from newswire_cli.importing.format_names import FormatName
+from newswire_cli.importing.input_files import Source, files
+from newswire_cli.importing.models import Story
 from tests.cli.importing.readers import SAMPLES, faults, read, skipped, stories
 
 

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import zstandard
 
-from newswire_cli.formats import FormatName
-from newswire_cli.importing.json_documents import LONGEST_LINE
-from newswire_cli.importing.sources import LARGEST_DOCUMENT
+from newswire_cli.importing.format_names import FormatName
+from newswire_cli.importing.formats.json_documents import LONGEST_LINE
+from newswire_cli.importing.input_files import LARGEST_DOCUMENT
 from newswire_ingest.content.sanitise import sanitise
 from tests.cli.importing.readers import faults, read, stories
 from tests.cli.running import BARE

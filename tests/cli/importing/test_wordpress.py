@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from newswire_cli.importing.stories import Found, Story
-from newswire_cli.importing.wordpress_text import body
+from newswire_cli.importing.formats.wordpress_text import body
+from newswire_cli.importing.models import Found, Story
 from tests.cli.importing.readers import faults, read, skipped, stories
 
 HEAD = """<?xml version="1.0" encoding="UTF-8" ?>

@@ -1,0 +1,1 @@
+"""How commands reach a running Newswire: over HTTP, or its Redis."""

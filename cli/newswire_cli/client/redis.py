@@ -1,0 +1,68 @@
+"""Connections of commands to the Redis of a running Newswire: the embedded one of a data folder, or the one in the environment."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from newswire_cli.terminal.console import fail, settings_problem
+from newswire_operations.stores import Stores
+
+T = TypeVar("T")
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="The data folder of a `newswire run`; NEWSWIRE_REDIS_URL names another server.", file_okay=False),
+]
+
+
+def with_stores(data_dir: Path | None, work: Callable[[Stores], Awaitable[T]]) -> T:
+    """Call a function with open connections and return its result, or end the command with one line about the error."""
+    from pydantic import ValidationError
+    from redis.exceptions import RedisError
+
+    from newswire.keys import Keyspace
+    from newswire.settings import Settings
+    from newswire.storage.redis_client import open_redis
+
+    try:
+        keys = Keyspace(Settings().namespace)
+    except ValidationError as error:
+        fail(settings_problem(error))
+    url, deliveries_url, source = _addresses(data_dir)
+
+    async def main() -> T:
+        async with (
+            open_redis(url) as redis,
+            open_redis(deliveries_url) as deliveries,
+        ):
+            return await work(Stores(redis, deliveries, keys))
+
+    try:
+        return asyncio.run(main())
+    except ValueError as error:
+        fail(str(error))
+    except (RedisError, OSError) as error:
+        fail(f"cannot reach the Redis server named by {source}: {error}")
+
+
+def data_folder(data_dir: Path | None) -> Path:
+    """Return the data folder of the option, of NEWSWIRE_DATA_DIR, or the default."""
+    return (data_dir or Path(os.environ.get("NEWSWIRE_DATA_DIR") or ".newswire")).expanduser()
+
+
+def _addresses(data_dir: Path | None) -> tuple[str, str, str]:
+    """Return the addresses of the record store and the delivery store, and where they are configured."""
+    url = os.environ.get("NEWSWIRE_REDIS_URL")
+    if data_dir is None and url:
+        return url, os.environ.get("NEWSWIRE_DELIVERY_REDIS_URL") or url, "NEWSWIRE_REDIS_URL"
+    folder = data_folder(data_dir)
+    file = folder / "redis.url"
+    try:
+        embedded = file.read_text().strip()
+    except OSError:
+        fail(f"no `newswire run` is running on {folder}; start it, or name the server by NEWSWIRE_REDIS_URL")
+    return embedded, embedded, str(file)

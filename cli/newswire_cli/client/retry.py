@@ -1,0 +1,26 @@
+"""Retries of HTTP requests: which responses are retried, how often, and after how long."""
+
+import random
+
+import httpx
+
+RETRIED_STATUSES = (429, 502, 503, 504)
+"""The same request may succeed later."""
+MAX_ATTEMPTS = 8
+MAX_DELAY_SECONDS = 60.0
+
+
+def retry_delay(attempt: int, requested: float = 0.0) -> float:
+    """Return the seconds before the next attempt: exponential backoff with jitter, or what the server requested if longer."""
+    return min(max(requested, 2.0**attempt * random.uniform(0.25, 0.5)), MAX_DELAY_SECONDS)
+
+
+def retry_after(response: httpx.Response) -> float:
+    """Return the seconds in ``Retry-After`` (RFC 9110, section 10.2.3); 0 if the header is absent or holds a date."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdecimal() else 0.0
+
+
+def connection_error(client: httpx.Client, error: httpx.TransportError) -> str:
+    """Return the error message for a site that cannot be reached."""
+    return f"cannot reach {client.base_url}: {error or type(error).__name__}"

@@ -1,0 +1,53 @@
+"""Who wrote an item of a feed."""
+
+import re
+from collections.abc import Iterable
+
+from lxml import etree
+
+from newswire_cli.importing.formats.feed_fields import Fields
+from newswire_cli.importing.markup import plain
+from newswire_cli.importing.xml.safe_parser import text
+
+Person = str | dict[str, str]
+_MAIL = r"(?:mailto:)?[^\s@()<>,;]+@[^\s@()<>,;]+"
+_MAIL_FIRST = re.compile(rf"{_MAIL}\s*\((.*)\)")
+_ADDRESS = re.compile(rf"[<(\[]?\s*{_MAIL}\s*[>)\]]?")
+
+
+def name_of(written: str) -> str:
+    """Return the name in ``mail@host (Name)``, ``Name <mail@host>`` or ``Name``; "" where there is only an address."""
+    said = plain(_ADDRESS.sub(lambda found: found[0].strip("<>"), written)) if "<" in written else plain(written)
+    if found := _MAIL_FIRST.fullmatch(said):
+        said = found[1]
+    return _ADDRESS.sub("", said).strip(" \t,;:\"'") if "@" in said else said.strip()
+
+
+def authors(fields: Fields) -> tuple[list[Person], list[str]]:
+    """Return the authors of an item, and what there is to remark."""
+    found: dict[str, Person] = {}
+    addresses = False
+    for member in fields.all("author", "dc:creator", "atom:author", "contributor", "atom:contributor"):
+        for name, person in _people(member):
+            addresses = addresses or not name
+            if name:
+                found.setdefault(name, person)
+    if not found:
+        found = {name: name for each in fields.texts("itunes:author") if (name := name_of(each))}
+    notes = ["an author of whom only the mail address is known left out"] if addresses and not found else []
+    return list(found.values()), notes
+
+
+def _people(member: etree._Element) -> Iterable[tuple[str, Person]]:
+    inside = Fields(member)
+    names = inside.texts("name", "atom:name")
+    if not names and inside.first("email", "uri", "url", "atom:email", "atom:uri") is not None:
+        yield "", ""
+        return
+    if not names:
+        said = text(member)
+        yield (name := name_of(said)), name
+        return
+    name = name_of(" ".join(names))
+    address = inside.text("uri", "url", "atom:uri")
+    yield name, {"name": name, "url": address} if address.startswith(("http://", "https://")) else name

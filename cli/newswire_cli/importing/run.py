@@ -1,0 +1,118 @@
+"""Imports articles: reads them, uploads them in chunks, and reports the results."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from newswire_cli.importing.fetching import is_address
+from newswire_cli.importing.format_names import FormatName
+from newswire_cli.importing.models import Fault, Found, Skipped, Story
+from newswire_cli.importing.reader import Reading
+from newswire_cli.importing.summary import ImportSummary, print_summary
+from newswire_cli.importing.uploader import Effect, Uploader, UploadResult, UploadStoppedError
+from newswire_cli.terminal.console import fail
+from newswire_cli.terminal.json_output import print_json
+from newswire_cli.terminal.progress import Progress
+
+CHUNK_ARTICLES, CHUNK_BYTES = 200, 2_000_000
+"""The maximum of articles, and of bytes, in one request."""
+MAX_CONCURRENT_CHUNKS = 3
+"""One chunk is read on this machine while others are published by the server."""
+_RESUME = "Run the same command again to continue: articles that exist already are left unchanged."
+
+
+def check_paths(paths: Sequence[str]) -> None:
+    """End the command (exit code 2) if a path does not exist."""
+    for path in paths:
+        if not is_address(path) and not Path(path).exists():
+            fail(f"there is no {path}", code=2)
+
+
+def import_all(
+    client: httpx.Client,
+    paths: Sequence[str],
+    format_: FormatName | None,
+    *,
+    silent: bool,
+    expired: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Import everything; return the exit code of the command."""
+    reading, summary, started = Reading(paths, format_, datetime.now(UTC), expired), ImportSummary(), time.monotonic()
+    stopped = ""
+    with Progress("importing", reading.size()) as progress:
+        try:
+            _upload_all(reading, client, silent, summary, progress)
+        except UploadStoppedError as error:
+            stopped = f"{error}. {_RESUME}"
+        except KeyboardInterrupt:
+            stopped = f"interrupted. {_RESUME}"
+    seconds = time.monotonic() - started
+    if as_json:
+        print_json(summary.record(seconds))
+    else:
+        print_summary(summary, seconds)
+    if stopped:
+        fail(stopped)
+    return 1 if summary.failed else 0
+
+
+def _upload_all(
+    reading: Reading, client: httpx.Client, silent: bool, summary: ImportSummary, progress: Progress
+) -> None:
+    stopping = threading.Event()
+    uploader = Uploader(client, silent=silent, sleep=stopping.wait, report_outage=progress.print)
+    pending: deque[tuple[list[Story], Future[list[UploadResult]]]] = deque()
+    with ThreadPoolExecutor(MAX_CONCURRENT_CHUNKS) as pool:
+        try:
+            for chunk in _chunks(reading.found(), summary, progress):
+                pending.append((chunk, pool.submit(uploader.send, [story.draft for story in chunk])))
+                while len(pending) >= MAX_CONCURRENT_CHUNKS:
+                    _finish(*pending.popleft(), summary, progress)
+                progress.update(reading.read)
+            while pending:
+                _finish(*pending.popleft(), summary, progress)
+        except BaseException:
+            stopping.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _chunks(found: Iterator[Found], summary: ImportSummary, progress: Progress) -> Iterator[list[Story]]:
+    chunk: list[Story] = []
+    size = 0
+    for each in found:
+        match each:
+            case Skipped():
+                summary.skipped[each.reason] += 1
+            case Fault():
+                summary.failed += 1
+                progress.print(_located(each.file, each.line, each.reason))
+            case Story():
+                summary.add_notes(each)
+                chunk.append(each)
+                size += len(each.draft["body"])
+                if len(chunk) >= CHUNK_ARTICLES or size >= CHUNK_BYTES:
+                    yield chunk
+                    chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+def _located(file: str, line: int | None, reason: str) -> str:
+    return f"{file}:{line}: {reason}" if line else f"{file}: {reason}"
+
+
+def _finish(
+    chunk: list[Story], results: "Future[list[UploadResult]]", summary: ImportSummary, progress: Progress
+) -> None:
+    for story, result in zip(chunk, results.result(), strict=True):
+        summary.count(result)
+        if result.effect is Effect.FAILED:
+            progress.print(_located(story.file, story.line, result.reason))

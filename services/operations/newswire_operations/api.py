@@ -1,0 +1,55 @@
+"""The routes of operations: each queries every replica of every service and answers for all of them."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import httpx
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+
+from newswire.http.operations import summary
+from newswire_operations.exposition import merge, metrics_pages
+from newswire_operations.health import reachability, readiness
+from newswire_operations.replicas import ReplicaResponse, query_replicas
+
+
+def router(
+    http: httpx.AsyncClient, services: Mapping[str, Sequence[httpx.URL]], documents: Mapping[str, Response]
+) -> APIRouter:
+    """Make the routes. They take precedence over the routes of the same paths that every app has."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/healthz")
+    async def healthz() -> dict[str, object]:
+        responses = await query_replicas(http, services, "/healthz")
+        return summary(reachability(responses), "ok", replicas=_instances(responses))
+
+    @router.get("/readyz")
+    async def readyz() -> dict[str, object]:
+        responses = await query_replicas(http, services, "/readyz")
+        checks = reachability(responses) | readiness(responses)
+        return summary(checks, "ready", replicas=_instances(responses))
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        responses = await query_replicas(http, services, "/metrics")
+        return Response(merge(metrics_pages(responses)), media_type=CONTENT_TYPE_LATEST)
+
+    for path, document in documents.items():
+        router.add_api_route(path, _constant(document))
+    return router
+
+
+def _instances(responses: Sequence[ReplicaResponse]) -> dict[str, list[str]]:
+    """Return the replicas that were queried, by service."""
+    instances: dict[str, list[str]] = {}
+    for response in responses:
+        instances.setdefault(response.service, []).append(response.instance)
+    return instances
+
+
+def _constant(document: Response) -> Callable[[], Awaitable[Response]]:
+    async def endpoint() -> Response:
+        return document
+
+    return endpoint

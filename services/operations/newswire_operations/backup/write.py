@@ -1,0 +1,68 @@
+"""Writes a backup while the installation works."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from newswire.storage.backup_file import ArchiveWriter, read_archive
+from newswire_ingest.backup.backup import ArticleBackup
+from newswire_notify.subscriptions.backup import TRANSIENT, deliveries, unfinished
+from newswire_operations.backup.audit_log import read_audit_log
+from newswire_operations.backup.redis_records import read_all_except, read_keys
+from newswire_operations.stores import Stores
+
+PAGE_SIZE = 500
+NOTIFY_GROUP = "notify"
+_EXCLUDED = frozenset(
+    "article articles audit external stream checkpoint dead-letters rate index reindex unindexed-retractions"
+    " last-erasure disk-erasure"
+    " labels:category labels:topic labels:forms labels:spelled labels:of labels:spellings".split()
+)
+"""Keys that are read in another way, rebuilt by a restore, or short-lived."""
+Advance = Callable[[], None]
+ShowProgress = Callable[[str, int], AbstractContextManager[Advance]]
+"""Opens a progress bar with a title and a total; the result is called once per record."""
+
+
+async def write_backup(stores: Stores, draft: Path, target: Path, show_progress: ShowProgress) -> int:
+    """Read everything into a draft, then write the target without what was replaced or erased meanwhile.
+
+    Returns the number of records in the target. Removing the draft is up to the caller.
+    """
+    articles = ArticleBackup(stores.redis, stores.keys, NOTIFY_GROUP)
+    total = await stores.redis.zcard(stores.keys.articles)
+    with ArchiveWriter(draft) as archive, show_progress("reading", total) as advance:
+        await _read(stores, articles, archive, advance)
+    header, records = read_archive(draft)
+    with ArchiveWriter(target, header) as archive:
+        for record in records:
+            if articles.keeps(record):
+                archive.write(record)
+    return archive.records
+
+
+async def _read(stores: Stores, articles: ArticleBackup, archive: ArchiveWriter, advance: Advance) -> None:
+    async for record in articles.articles():
+        archive.write(record)
+        advance()
+    for which, (redis, keys) in stores.by_name.items():
+        async for record in read_all_except(redis, keys, _EXCLUDED | TRANSIENT):
+            archive.write(record | {"store": which})
+    async for record in read_audit_log(stores.redis, stores.keys):
+        archive.write(record)
+    async for record in articles.entries():
+        archive.write(record)
+    await _read_deliveries(stores, articles, archive)
+
+
+async def _read_deliveries(stores: Stores, articles: ArticleBackup, archive: ArchiveWriter) -> None:
+    redis, keys = stores.deliveries, stores.keys.deliveries
+    # The recipients of an article that changed during the backup are read a second time.
+    recipients = [keys.key("told", article) for article in sorted(articles.last_reading)]
+    for start in range(0, len(recipients), PAGE_SIZE):
+        for record in await read_keys(redis, keys, recipients[start : start + PAGE_SIZE]):
+            archive.write(record | {"store": "deliveries"})
+    for record in await read_keys(redis, keys, await unfinished(redis, stores.keys)):
+        archive.write(record | {"store": "deliveries"})
+    async for record in deliveries(redis, stores.keys):
+        archive.write(record)

@@ -1,0 +1,202 @@
+"""The first five minutes with Newswire, and the second start."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from newswire_cli.local.run import is_loopback
+from tests.cli.running import BARE, NEWSWIRE, Running, newswire
+from tests.polling import until
+
+Start = Callable[..., Running]
+SAMPLE = "/v1/search?q=lighthouses"
+
+
+def one_line(text: str) -> bool:
+    return len(text.splitlines()) == 1 and "Traceback" not in text
+
+
+def ids(running: Running, path: str) -> list[str]:
+    return [article["id"] for article in running.get(path).json()["articles"]]
+
+
+def test_first_start_shows_the_whole_way_and_the_second_finds_it_again(start: Start, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    running = start(data)
+    told = running.until_told("q=press+rolled")
+
+    lines = [line for line in told.splitlines() if line.strip().startswith("published in ")]
+    assert len(lines) == 6, told
+    assert all(" searchable after " in line and " delivered after " in line for line in lines)
+    running.until_ready()
+    subscriptions = httpx.get(f"{running.site}/v1/subscriptions", headers=running.key("SUBSCRIBER"), trust_env=False)
+    assert "newswire-samples" not in subscriptions.text
+    found = ids(running, "/v1/search?limit=100")
+    assert len(found) == 6
+    assert running.interrupt() == 0
+    assert "Traceback" not in running.told
+    assert "INFO" not in running.told, "log lines belong in the log"
+
+    again = start(data)
+    told = again.until_told("q=press+rolled")
+    assert "published in" not in told
+    assert sorted(ids(again, "/v1/search?limit=100")) == sorted(found)
+    assert len(ids(again, SAMPLE)) == 1
+
+
+def pasted(line: str) -> str:
+    return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=True).stdout
+
+
+def test_the_shown_lines_work_when_pasted(start: Start, tmp_path: Path) -> None:
+    told = start(tmp_path / "a folder", "--no-samples").until_told("q=press+rolled")
+    publish, search = (line.strip() for line in told.splitlines() if "curl -s" in line)
+
+    assert json.loads(pasted(publish))["title"] == "Hello, world"
+    found = until(lambda: json.loads(pasted(search))["articles"])
+    assert "<mark>rolling</mark>" in found[0]["highlights"]["body"][0]
+
+
+def test_the_samples_and_the_shown_lines_work_where_reading_is_closed(tmp_path: Path) -> None:
+    running = Running(tmp_path / "data", environment={"NEWSWIRE_PUBLIC_READ": "false"})
+    try:
+        told = running.until_told("q=press+rolled")
+        assert told.count(" searchable after ") == 6
+        publish, search = (line.strip() for line in told.splitlines() if "curl -s" in line)
+        pasted(publish)
+        assert until(lambda: json.loads(pasted(f"{publish.partition(' && ')[0]} && {search}"))["articles"])
+    finally:
+        assert running.interrupt() == 0
+
+
+def test_credentials_are_only_for_their_owner(start: Start, tmp_path: Path) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+
+    assert stat.S_IMODE((running.data_dir / "credentials.env").stat().st_mode) == 0o600
+    assert list(running.credentials()) == [
+        "NEWSWIRE_PUBLISHER_KEY",
+        "NEWSWIRE_SUBSCRIBER_KEY",
+        "NEWSWIRE_ADMIN_KEY",
+        "NEWSWIRE_READ_KEY",
+    ]
+    assert not any(key in running.told for key in running.credentials().values())
+
+
+def test_no_samples_holds_for_later_starts_too(start: Start, tmp_path: Path) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+    assert running.interrupt() == 0
+
+    again = start(tmp_path / "data")
+    again.until_told("q=press+rolled")
+    assert ids(again, "/v1/search") == []
+
+
+def test_two_on_one_folder_are_refused_in_one_line(start: Start, tmp_path: Path) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+
+    second = newswire("run", "--port", "0", "--data-dir", str(tmp_path / "data"))
+    assert second.returncode == 1
+    assert one_line(second.stderr)
+    assert "another `newswire run`" in second.stderr
+    assert running.get("/healthz").status_code == 200
+
+
+def test_a_taken_port_is_told_in_one_line(start: Start, tmp_path: Path) -> None:
+    port = start(tmp_path / "data", "--no-samples").site.rsplit(":", 1)[1]
+
+    for arguments in (["run", "--data-dir", str(tmp_path / "other")], ["serve", "ingest"]):
+        second = newswire(*arguments, "--port", port)
+        assert second.returncode == 1
+        assert one_line(second.stderr)
+        assert port in second.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ends_soon_though_a_live_stream_is_open(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+    running = start(tmp_path / "data", "--no-samples")
+
+    with httpx.stream("GET", f"{running.site}/v1/stream", timeout=30, trust_env=False) as live:
+        assert live.status_code == 200
+        asked = time.monotonic()
+        os.killpg(running.process.pid, number)
+        assert running.process.wait(30) == 0
+    assert time.monotonic() - asked < 5  # what is promised to whoever presses Ctrl-C
+    assert "Traceback" not in running.told
+    assert not (running.data_dir / "redis.url").exists()
+
+
+def test_goes_on_after_being_killed(start: Start, tmp_path: Path) -> None:
+    running = start(tmp_path / "data")
+    running.until_told("q=press+rolled")
+    running.process.kill()
+    running.process.wait(30)
+
+    again = start(tmp_path / "data")
+    until(lambda: len(ids(again, "/v1/search?limit=100")) == 6)
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    answer = newswire("run", "--port", "0", "--data-dir", str(tmp_path / "file" / "data"))
+    assert answer.returncode == 1
+    assert one_line(answer.stderr)
+
+
+def test_a_wrong_setting_is_told_in_one_line_without_its_value(tmp_path: Path) -> None:
+    for command in (["run", "--data-dir", str(tmp_path / "data")], ["serve", "notify"], ["keys", "list"]):
+        answer = newswire(*command, *([] if "keys" in command else ["--port", "0"]), NEWSWIRE_NAMESPACE="No Good")
+        assert answer.returncode == 1
+        assert one_line(answer.stderr)
+        assert "NEWSWIRE_NAMESPACE" in answer.stderr
+        assert "No Good" not in answer.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    program = (
+        "import sys, newswire_cli.main; print(*{'fastapi', 'redis', 'pydantic', 'httpx', 'tantivy'} & set(sys.modules))"
+    )
+    answer = subprocess.run([NEWSWIRE[0], "-c", program], capture_output=True, text=True, env=BARE, check=True)
+
+    assert answer.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        *((host, True) for host in ("127.0.0.1", "127.8.8.8", "::1", "localhost", "::ffff:127.0.0.1")),
+        *((host, False) for host in ("0.0.0.0", "", "::", "10.0.0.7", "192.168.1.4", "203.0.113.9", "::ffff:10.0.0.1")),
+        *((host, False) for host in ("::ffff:0.0.0.0", "fe80::1", "0", "no-such-name.invalid")),
+    ],
+)
+def test_only_an_address_of_this_machine_alone_is_loopback(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_webhooks_to_private_addresses_are_refused_where_others_can_reach_the_server(
+    start: Start, tmp_path: Path
+) -> None:
+    running = start(tmp_path / "data", "--host", "0.0.0.0")
+    told = running.until_told("q=press+rolled")
+    assert "webhooks   to public addresses only" in told
+    assert len([line for line in told.splitlines() if line.strip().startswith("published in ")]) == 6, told
+    assert "delivered" not in told
+    for url in (
+        "http://127.0.0.1:9/",
+        "https://127.0.0.1/",
+        "https://[::1]/",
+        "https://10.0.0.1/",
+        "https://localhost/",
+    ):
+        sent = {"channel": {"type": "webhook", "url": url}}
+        site = f"{running.site}/v1/subscriptions"
+        refused = httpx.post(site, headers=running.key("SUBSCRIBER"), json=sent, trust_env=False)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "channel.url"), url
