@@ -133,7 +133,7 @@ class Stand:
         async with aiohttp.ClientSession() as session, session.get(f"{self.sites(service)[0]}/readyz") as answer:
             return await answer.text() if answer.status == 503 else ""
 
-    async def ready(self, *services: str, seconds: float = 90) -> None:
+    async def ready(self, *services: str, seconds: float = 300) -> None:
         """Wait until every replica of these services (of all, by default) says that it is ready."""
         deadline = time.monotonic() + seconds
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
