@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.articles import Article
 from bench.relevance.measures import Grades
-from newswire.text.query import fitting
+from newswire.text.query import truncate_query
 
 LONGEST_TITLE = 300
 LONGEST_BODY = 500_000
@@ -48,7 +48,7 @@ def read(folder: Path) -> Collection:
             judgements.setdefault(query, {})[document] = grade
     judged = {query for query, grades in judgements.items() if max(grades.values()) > 0}
     asked = {id_: text for id_, text in _rows(folder / "queries.tsv") if id_ in judged}
-    queries = {id_: fitting(text) for id_, text in asked.items()}
+    queries = {id_: truncate_query(text) for id_, text in asked.items()}
     cut = sum(
         len(text(sent, "body")) > LONGEST_BODY or len(text(sent, "title")) > LONGEST_TITLE
         for sent in documents.values()

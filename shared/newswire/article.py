@@ -161,7 +161,7 @@ class ArticleDraft(BaseModel):
             raise broken_rule("lies in the future", "to publish later, send 'embargo_until'")
         return moment
 
-    def names_past_embargo(self, now: datetime) -> bool:
+    def has_unconfirmed_past_embargo(self, now: datetime) -> bool:
         """Tell whether the embargo is over for longer than a request takes, and nobody said that this is meant."""
         ends = self.embargo_until
         return ends is not None and ends < now - PAST_TOLERANCE and not self.embargo_lifted

@@ -80,7 +80,7 @@ OutcomeEvent = IndexedEvent | FannedOutEvent | ProgressedEvent | SubscriptionDis
 
 
 @dataclass(frozen=True, slots=True)
-class Carrying:
+class EntrySchema:
     """Annotates what a handler receives with what one stream entry carries, which is what the document describes."""
 
     event: Any
@@ -92,8 +92,8 @@ class Carrying:
         )
 
 
-ArticleBatch = Annotated[Messages, Carrying(ArticleEvent)]
-OutcomeBatch = Annotated[Messages, Carrying(OutcomeEvent)]
+ArticleBatch = Annotated[Messages, EntrySchema(ArticleEvent)]
+OutcomeBatch = Annotated[Messages, EntrySchema(OutcomeEvent)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,7 +183,7 @@ async def test_the_last_use_is_noted_beside_the_requests(ingest: Ingest, admin: 
     made = await make(ingest, admin)
     assert made["last_used_at"] is None
     stopping = asyncio.Event()
-    noting = asyncio.create_task(ingest.app.state.last_uses.run(stopping))
+    noting = asyncio.create_task(ingest.app.state.key_usage.run(stopping))
     await publish(ingest, made)
     async with asyncio.timeout(15):
         while (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()["last_used_at"] is None:
@@ -200,7 +200,7 @@ async def test_a_use_noted_as_the_process_stops_is_written_down(ingest: Ingest, 
     await publish(ingest, made)
     stopping = asyncio.Event()
     stopping.set()
-    await ingest.app.state.last_uses.run(stopping)
+    await ingest.app.state.key_usage.run(stopping)
     assert await ingest.redis.hget(key_record(ingest.keys, made["id"]), "last_used") is not None
 
 

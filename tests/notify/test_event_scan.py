@@ -13,7 +13,7 @@ from newswire.events import FIELD, recorded_event
 from newswire.filters import Filter
 from newswire.http.cost_limits import FIRST_READ_ENTRIES
 from newswire.keys import Keyspace
-from newswire.messaging.stream_position import BEGINNING, position
+from newswire.messaging.stream_position import BEGINNING, parse_position
 from newswire.storage.article_records import pack
 from newswire_notify.streaming import event_scan
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, scan
@@ -149,7 +149,7 @@ async def test_large_entries_are_decoded_in_a_thread_with_the_same_result(redis:
     await publish(redis, keys, ["harbour " * 20_000, "bridge " * 20_000])
     read = await redis.xrange(keys.stream)
     raw = [
-        RawEntry(position(at.decode()), len(fields[b"__data__"]), partial(read_stream_entry, at, fields))
+        RawEntry(parse_position(at.decode()), len(fields[b"__data__"]), partial(read_stream_entry, at, fields))
         for at, fields in read
     ]
     found = await scan(

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
-from newswire.messaging.stream_position import position
+from newswire.messaging.stream_position import parse_position
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.broadcaster import ENDED, TRIMMED, ResumeFrom, StreamBroadcaster
 from newswire_notify.streaming.stream_events import StreamFilter, read_stream_entry
@@ -198,7 +198,7 @@ async def test_what_was_retracted_while_a_reader_resumed_is_not_sent(redis: Redi
     async with tailing(redis, keys) as broadcaster:
         for forgotten in (False, True):
             if forgotten:
-                broadcaster._forgotten = position(desk.entries["a39.1"].entry_id)
+                broadcaster._forgotten = parse_position(desk.entries["a39.1"].entry_id)
             with broadcaster.connect(stream_filter, limit=100) as client:
                 resumed = await broadcaster.resume(client, ResumeFrom((0, 0)))
                 frames = broadcaster.follow(client, stream_filter, resumed, heartbeat=30, stopped=lambda: False)
@@ -299,7 +299,9 @@ async def test_many_resume_from_memory_as_from_the_stream(redis: Redis, desk: De
         for seen in (0, 218, 219, 220, 400, 719):
             stream_filter = StreamFilter()
             with broadcaster.connect(stream_filter, limit=100) as client:
-                resumed = await broadcaster.resume(client, ResumeFrom(position(desk.entries[f"a{seen}.1"].entry_id)))
+                resumed = await broadcaster.resume(
+                    client, ResumeFrom(parse_position(desk.entries[f"a{seen}.1"].entry_id))
+                )
                 frames = broadcaster.follow(client, stream_filter, resumed, heartbeat=0.05, stopped=lambda: False)
                 got = b""
                 async for frame in frames:
@@ -312,11 +314,11 @@ async def test_many_resume_from_memory_as_from_the_stream(redis: Redis, desk: De
 
 
 def test_positions() -> None:
-    assert position("12-3") == (12, 3)
-    assert position("12") == (12, 0)
+    assert parse_position("12-3") == (12, 3)
+    assert parse_position("12") == (12, 0)
     for wrong in ("", "-", "1-", "a", "1-2-3", "$", "+", "²"):
         with pytest.raises(ValueError):
-            position(wrong)
+            parse_position(wrong)
 
 
 def test_what_is_no_article_event_is_no_entry() -> None:

@@ -255,7 +255,7 @@ async def test_a_key_revoked_while_its_request_was_let_in_opens_nothing(
         return None
 
     for module in ("live_api", "events_api"):
-        monkeypatch.setattr(f"newswire_notify.streaming.{module}.caller_of", revoked)
+        monkeypatch.setattr(f"newswire_notify.streaming.{module}.find_caller", revoked)
     async with following(url, key=key.token) as stream, httpx.AsyncClient(base_url=url) as http:
         await until(lambda: stream.ended.is_set())
         headers = {"Authorization": f"Bearer {key.token}"}

@@ -23,7 +23,7 @@ from newswire.events import PUBLISHED
 from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
-from newswire.messaging.stream_position import position
+from newswire.messaging.stream_position import parse_position
 from newswire.observability import metrics
 from newswire_ingest.app import service as ingest
 from newswire_notify.settings import NotifySettings
@@ -137,7 +137,7 @@ async def test_an_event_from_the_records_is_the_one_that_went_over_the_stream(si
     await site.publish("Two ways", topics=["Ferries"], metadata={"desk": "north"})
     [recorded] = (await site.page("0"))["events"]
     [entry] = await site.redis.xrange(site.keys.stream)
-    at = position(entry[0].decode())
+    at = parse_position(entry[0].decode())
     [streamed] = (await site.page(f"{at[0] - 1}-0"))["events"]
     assert recorded == {name: value for name, value in streamed.items() if name != "traceparent"}
     assert recorded["type"] == PUBLISHED
@@ -314,7 +314,7 @@ async def test_mirrors_equal_the_records_though_everything_changes_meanwhile(sit
     async def trimmed_past_slow() -> bool:  # once the fan-out has handled what slow has not read
         await trim(site.redis, site.keys, timedelta(0), now_ms=2**43)
         gone = await site.redis.get(site.keys.trimmed)
-        return position((gone or b"0-0").decode()) > position(slow.cursor)
+        return parse_position((gone or b"0-0").decode()) > parse_position(slow.cursor)
 
     async def write() -> None:
         nonlocal writing

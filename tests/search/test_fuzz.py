@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from redis.asyncio import Redis
 
-from newswire.text.query import LONGEST, QueryTooLongError, parse
+from newswire.text.query import MAX_QUERY_CHARS, QueryTooLongError, parse
 from newswire_search.index.port import ArticleIndex
 from tests.search.samples import publish, put
 from tests.search.test_api import client_for
@@ -103,8 +103,8 @@ NASTY = (
     "ﬁ",
     "ß",
     "İ",
-    "x" * LONGEST,
-    "x" * (LONGEST + 1),
+    "x" * MAX_QUERY_CHARS,
+    "x" * (MAX_QUERY_CHARS + 1),
     "a " * 64,
     "a " * 65,
     "a " * 10_000,

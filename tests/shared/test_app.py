@@ -22,7 +22,7 @@ from newswire.http.application import Service, create_app, serve
 from newswire.http.request_parsing import parse_scalar_params
 from newswire.keys import Keyspace
 from newswire.settings import Settings
-from newswire.storage.durability import durable
+from newswire.storage.durability import durability_problem
 from newswire.storage.redis_client import open_redis
 
 
@@ -223,13 +223,13 @@ async def test_where_reading_is_public_a_key_says_who_reads(redis: Redis, namesp
 async def test_durability_is_told_from_the_server(tmp_path: Any) -> None:
     with ValkeyServer() as volatile:
         async with Redis(port=volatile.port) as redis:
-            assert "appendonly" in str(await durable(redis))
+            assert "appendonly" in str(await durability_problem(redis))
             await redis.config_set("save", "60 1")
-            assert await durable(redis) is None
+            assert await durability_problem(redis) is None
             await redis.config_set("maxmemory-policy", "allkeys-lru")
-            assert "evict" in str(await durable(redis))
+            assert "evict" in str(await durability_problem(redis))
     async with Redis(port=1) as away:
-        assert "redis" in str(await durable(away))
+        assert "redis" in str(await durability_problem(away))
 
 
 async def test_serving_ends_streams_and_loops_in_good_order_and_begins_failed_loops_again(

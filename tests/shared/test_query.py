@@ -6,17 +6,17 @@ from hypothesis import strategies as st
 
 from newswire.filters import ArticleFeatures
 from newswire.text.query import (
-    DEEPEST,
+    MAX_QUERY_DEPTH,
     Everything,
     Nothing,
     Prefix,
     QueryTooLongError,
     Words,
-    fitting,
     interpreted,
     leaves,
     normal,
     parse,
+    truncate_query,
 )
 from newswire.text.query_matching import Phrase, analysed, matches, occurrences, positions
 from tests.contract.table import IN_LANGUAGES, QUERIES, articles, articles_in_languages
@@ -126,16 +126,16 @@ def test_how_it_is_understood(typed: str, understood: str) -> None:
 
 
 def test_what_nests_too_deep_is_passed_over() -> None:
-    for depth in (DEEPEST, DEEPEST + 1, 400):
+    for depth in (MAX_QUERY_DEPTH, MAX_QUERY_DEPTH + 1, 400):
         assert interpreted(parse("(" * depth + "ferry" + ")" * depth + " boat")) == "ferry boat"
 
 
 @given(st.text(st.sampled_from('ab "()-:*.'), max_size=60), st.text(max_size=1500))
 def test_as_much_as_fits_can_be_read(signs: str, text: str) -> None:
     for typed in (signs, text, signs * 40):
-        parse(fitting(typed))
-        assert typed.startswith(fitting(typed))
-    assert fitting(signs) == signs
+        parse(truncate_query(typed))
+        assert typed.startswith(truncate_query(typed))
+    assert truncate_query(signs) == signs
 
 
 def test_stop_words_are_those_of_the_article_s_language() -> None:

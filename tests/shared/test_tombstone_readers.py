@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from newswire.article import Tombstone
 from newswire.auth.accounts import create_account, entitle_account
-from newswire.auth.tombstone_readers import digest_of, matching_entitlements, may_know
+from newswire.auth.tombstone_readers import digest_of, matching_entitlements, may_see_tombstone
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.storage.article_records import pack
@@ -60,4 +60,4 @@ async def test_the_entitlements_that_match_any_version_are_noted(redis: Redis, n
 )
 def test_what_cannot_be_decided_is_not_told(entitlement: Filter | None, noted: bool, expected: bool) -> None:
     readers = frozenset({digest_of(entitlement)}) if entitlement and noted else frozenset[str]()
-    assert may_know(entitlement, TOMBSTONE, readers) is expected
+    assert may_see_tombstone(entitlement, TOMBSTONE, readers) is expected

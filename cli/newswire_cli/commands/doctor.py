@@ -111,7 +111,7 @@ async def _check_redis(url: str) -> list[Finding]:
 
     from redis.exceptions import RedisError
 
-    from newswire.storage.durability import durable
+    from newswire.storage.durability import durability_problem
     from newswire.storage.redis_client import open_redis
 
     async with open_redis(url) as redis:
@@ -119,11 +119,11 @@ async def _check_redis(url: str) -> list[Finding]:
             async with asyncio.timeout(SERVER_TIMEOUT_SECONDS):
                 seconds, microseconds = await redis.time()
                 skew = abs(time.time() - seconds - microseconds / 1e6)
-                problem = await durable(redis)
+                problem = await durability_problem(redis)
         except (RedisError, OSError, TimeoutError) as error:
             return [Finding("redis", False, f"cannot be reached: {error or type(error).__name__}")]
     return [
-        Finding("redis", problem is None, problem or "reached; accepted writes are durable"),
+        Finding("redis", problem is None, problem or "reached; accepted writes are durability_problem"),
         Finding("clock", skew <= MAX_CLOCK_SKEW_SECONDS, f"{skew:.1f} s apart from the clock of Redis"),
     ]
 

@@ -17,7 +17,7 @@ from newswire.messaging.retention import keep_trimming
 from newswire.observability import audit
 from newswire.settings import Settings
 from newswire.storage.disk_erasure import keep_rewriting
-from newswire.storage.durability import durable
+from newswire.storage.durability import durability_problem
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
 from newswire.timestamps import utc_now
@@ -54,11 +54,11 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     # Only described here: an article's event is added by the atomic function that writes the article.
     broker.publisher(stream=keys.stream, title="articles", schema=ArticleEvent)
 
-    async def redis_keeps() -> str | None:
+    async def check_durability() -> str | None:
         if settings.allow_volatile:
             await redis.ping()
             return None
-        return await durable(redis)
+        return await durability_problem(redis)
 
     return Service(
         name="ingest",
@@ -81,7 +81,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             "memory": memory_guard.run,
             "outcomes": broker.consume,
         },
-        checks={"redis": redis_keeps, "memory": memory_guard.check, "outcomes": broker.check},
+        checks={"redis": check_durability, "memory": memory_guard.check, "outcomes": broker.check},
         brokers=[broker],
         state={"limits": limits},
     )

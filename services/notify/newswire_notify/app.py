@@ -19,7 +19,7 @@ from newswire.messaging.groups import NOTIFY
 from newswire.observability.audit import note_setting
 from newswire.settings import Settings
 from newswire.storage.disk_erasure import keep_rewriting
-from newswire.storage.durability import durable
+from newswire.storage.durability import durability_problem
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_client import open_redis
 from newswire_notify.deliveries import api as deliveries_api
@@ -166,7 +166,7 @@ def as_notify_settings(settings: Settings) -> NotifySettings:
 async def check_durability(redis: "Redis", allow_volatile: bool) -> str | None:
     """Tell why the Redis of the deliveries cannot be relied on, or None where it can: a readiness check."""
     if not allow_volatile:
-        return await durable(redis)
+        return await durability_problem(redis)
     try:
         await redis.ping()
     except (RedisError, OSError) as error:

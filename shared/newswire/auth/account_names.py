@@ -20,7 +20,7 @@ class ConfusableNameError(MalformedNameError):
         super().__init__(f"the name {name!r} is too like {taken!r}, which is another account's")
 
 
-def check_account(name: str) -> str:
+def check_account_name(name: str) -> str:
     """Return an account's name if it may be one: one printable line that does not begin with '-' (which excludes in filters)."""
     if not 1 <= len(name) <= MAX_ACCOUNT_NAME_CHARS or name != " ".join(name.split()) or name.startswith("-"):
         raise MalformedNameError(

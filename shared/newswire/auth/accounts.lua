@@ -2,17 +2,17 @@
 -- moves it to `withheld`. What an account may do is copied to the records of its keys, so that one read tells all of a caller.
 
 local LIMITS = {'publish_rate', 'daily_quota', 'entitlement', 'disabled_at'}
-local TOLD = 10000
+local MAX_ACCOUNT_CHANGES = 10000
 
 -- Tells those who follow that an account may read something else now, or a key of it nothing any more. The count shows them
 -- whether they missed an entry.
-local function tell(changes, counter, account)
-  redis.call('XADD', changes, 'MAXLEN', '~', TOLD, '*', 'count', redis.call('INCR', counter), 'account', account)
+local function append_account_change(changes, counter, account)
+  redis.call('XADD', changes, 'MAXLEN', '~', MAX_ACCOUNT_CHANGES, '*', 'count', redis.call('INCR', counter), 'account', account)
 end
 
 -- Makes an account unless it is there. Two names of one folded form would be one account to whoever filters by them: answers the
 -- name that is taken where the new one is like it, else whether the account is new.
-local function open_account(record, names, forms, name, now, schema, form)
+local function ensure_account(record, names, forms, name, now, schema, form)
   if redis.call('EXISTS', record) == 1 then return false end
   local alike = redis.call('HGET', forms, form)
   if alike and alike ~= name then return alike end
@@ -25,7 +25,7 @@ end
 -- KEYS account, names of all accounts, folded names of all accounts; ARGV name, now (RFC 3339), schema, folded name. Answers 1 where it
 -- is new, 0 where it is not, or the name of another account that it is like.
 local function create_account(keys, argv)
-  local opened = open_account(keys[1], keys[2], keys[3], argv[1], argv[2], argv[3], argv[4])
+  local opened = ensure_account(keys[1], keys[2], keys[3], argv[1], argv[2], argv[3], argv[4])
   return type(opened) == 'string' and opened or (opened and 1 or 0)
 end
 
@@ -34,7 +34,7 @@ end
 -- the name of another account, or what was made that was not there before: any of ACCOUNT, KEY
 local function create_key(keys, argv)
   local made = {}
-  local opened = open_account(keys[4], keys[5], keys[6], argv[2], argv[3], argv[4], argv[5])
+  local opened = ensure_account(keys[4], keys[5], keys[6], argv[2], argv[3], argv[4], argv[5])
   if type(opened) == 'string' then return {'ALIKE', opened} end
   if opened then made[1] = 'ACCOUNT' end
   if redis.call('HEXISTS', keys[4], 'disabled_at') == 1 then return 'DISABLED' end
@@ -51,13 +51,13 @@ end
 
 -- KEYS old key, new key, ids of all keys, ids of the account's keys, changes of accounts, their count
 -- ARGV 1 id of the new key, 2 now (ms), 3 when the old one ends (ms), 4 when the new one ends (ms, '' for never, or 'same' for as
--- long as the old one was given), then fields of the new key. Answers OK | MISSING | WORTHLESS | REPLACED id
+-- long as the old one was given), then fields of the new key. Answers OK | MISSING | INVALID | REPLACED id
 local function rotate_key(keys, argv)
   local old, now = keys[1], tonumber(argv[2])
   if redis.call('EXISTS', old) == 0 then return {'MISSING'} end
   local id, hash, expires, replaced, created = unpack(redis.call('HMGET', old, 'id', 'hash', 'expires', 'replaced_by', 'created'))
   if replaced then return {'REPLACED', replaced} end
-  if not hash or (expires and tonumber(expires) <= now) then return {'WORTHLESS'} end
+  if not hash or (expires and tonumber(expires) <= now) then return {'INVALID'} end
   redis.call('HSET', keys[2], unpack(redis.call('HGETALL', old)))
   redis.call('HDEL', keys[2], 'expires', 'last_used')
   redis.call('HSET', keys[2], 'id', argv[1], 'replaces', id, unpack(argv, 5))
@@ -70,7 +70,7 @@ local function rotate_key(keys, argv)
   if not expires or tonumber(expires) > tonumber(argv[3]) then redis.call('HSET', old, 'expires', argv[3]) end
   redis.call('ZADD', keys[3], 0, argv[1])
   redis.call('ZADD', keys[4], 0, argv[1])
-  tell(keys[5], keys[6], redis.call('HGET', old, 'account'))
+  append_account_change(keys[5], keys[6], redis.call('HGET', old, 'account'))
   return {'OK'}
 end
 
@@ -79,17 +79,17 @@ local function revoke_key(keys, argv)
   if redis.call('EXISTS', keys[1]) == 0 then return 0 end
   redis.call('HDEL', keys[1], 'hash', 'withheld')
   redis.call('HSETNX', keys[1], 'revoked_at', argv[1])
-  tell(keys[2], keys[3], redis.call('HGET', keys[1], 'account'))
+  append_account_change(keys[2], keys[3], redis.call('HGET', keys[1], 'account'))
   return 1
 end
 
 -- KEYS account, ids of its keys, changes of accounts, their count; ARGV names of key records up to the id, then name and value of limits ('' takes one away).
 -- Answers whether there is such an account.
-local function limit(keys, argv)
+local function update_account(keys, argv)
   if redis.call('EXISTS', keys[1]) == 0 then return 0 end
   for i = 2, #argv, 2 do
     if argv[i] == 'entitlement' or argv[i] == 'disabled_at' then
-      tell(keys[3], keys[4], redis.call('HGET', keys[1], 'name'))
+      append_account_change(keys[3], keys[4], redis.call('HGET', keys[1], 'name'))
       break
     end
   end
@@ -111,7 +111,7 @@ local function limit(keys, argv)
 end
 
 -- KEYS key; ARGV now (ms), shortest time between two notes (ms). Notes that a key was used.
-local function touch(keys, argv)
+local function record_key_usage(keys, argv)
   if redis.call('EXISTS', keys[1]) == 0 then return 0 end
   local last = tonumber(redis.call('HGET', keys[1], 'last_used') or 0)
   if tonumber(argv[1]) - last < tonumber(argv[2]) then return 0 end
@@ -123,5 +123,5 @@ register('create_account', create_account)
 register('create_key', create_key)
 register('rotate_key', rotate_key)
 register('revoke_key', revoke_key)
-register('limit', limit)
-register('touch', touch)
+register('update_account', update_account)
+register('record_key_usage', record_key_usage)

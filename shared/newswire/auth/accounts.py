@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from redis.asyncio import Redis
 
-from newswire.auth.account_names import ConfusableNameError, check_account, index_account_names
+from newswire.auth.account_names import ConfusableNameError, check_account_name, index_account_names
 from newswire.auth.credentials import account_change_keys, account_functions, key_record, read_entitlement
 from newswire.filters import Filter
 from newswire.keys import INGEST_SCHEMA, Keyspace
@@ -41,7 +41,7 @@ async def create_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
         MalformedNameError: the name does not have the required form.
         ConfusableNameError: the name is too similar to another account's.
     """
-    check_account(name)
+    check_account_name(name)
     await index_account_names(redis, keys, name)
     names = [_record(keys, name), keys.key("accounts"), keys.key("account-forms")]
     arguments: list[str | int] = [name, datetime.now(UTC).isoformat(), INGEST_SCHEMA, fold(name)]
@@ -72,7 +72,7 @@ async def list_accounts(redis: "Redis", keys: Keyspace, *, after: str = "", limi
     return [_account(record) for record in records if record]
 
 
-async def every_account(redis: "Redis", keys: Keyspace) -> AsyncIterator[Account]:
+async def iterate_accounts(redis: "Redis", keys: Keyspace) -> AsyncIterator[Account]:
     """Go through all accounts by name, a page at a time."""
     after = ""
     while page := await list_accounts(redis, keys, after=after, limit=PAGE):
@@ -134,7 +134,7 @@ async def enable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
 async def _change(redis: "Redis", keys: Keyspace, name: str, fields: Mapping[str, str]) -> bool:
     changes = [part for pair in fields.items() for part in pair]
     names = [_record(keys, name), keys.key("keys", "of", name), *account_change_keys(keys)]
-    return bool(await account_functions(redis, keys).call("limit", names, [key_record(keys, ""), *changes]))
+    return bool(await account_functions(redis, keys).call("update_account", names, [key_record(keys, ""), *changes]))
 
 
 def _record(keys: Keyspace, name: str) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from redis.asyncio import Redis
 from ulid import ULID
 
-from newswire.auth.account_names import ConfusableNameError, MalformedNameError, check_account, index_account_names
+from newswire.auth.account_names import ConfusableNameError, MalformedNameError, check_account_name, index_account_names
 from newswire.auth.credentials import (
     TOKEN,
     Scope,
@@ -94,7 +94,7 @@ async def create_key(
         ConfusableNameError: the name is too similar to another account's.
         AccountDisabledError: the account is disabled.
     """
-    check_account(account)
+    check_account_name(account)
     token = token or new_token()
     parts = TOKEN.fullmatch(token)
     if parts is None:
@@ -213,7 +213,7 @@ async def rotate_key(
             return CreatedKey(token, new_id)
         case b"REPLACED":
             raise KeyRotationError(f"it was replaced by {rest[0].decode()} before")
-        case b"WORTHLESS":
+        case b"INVALID":
             raise KeyRotationError("it is not valid any more; create a new key instead")
         case _:
             return None

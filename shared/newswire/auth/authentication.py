@@ -61,7 +61,7 @@ async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -
         raise unauthorised("the key sent is not valid", challenge=challenge)
     if not any(caller.may(scope) for scope in scopes):
         raise forbidden(*scopes)
-    request.app.state.last_uses.note(caller.key_id)
+    request.app.state.key_usage.record(caller.key_id)
     current_client.set(f"account {caller.account}")
     return caller
 

@@ -75,7 +75,7 @@ async def authenticate(redis: "Redis", keys: Keyspace, token: str, *, now: float
     return caller if sound else None
 
 
-async def caller_of(redis: "Redis", keys: Keyspace, key_id: str) -> Caller | None:
+async def find_caller(redis: "Redis", keys: Keyspace, key_id: str) -> Caller | None:
     """Return who calls with the key of this id, or None where it opens nothing any more: for what was signed in its name."""
     _, caller = await _look_up(redis, keys, key_id, None)
     return caller

@@ -14,12 +14,12 @@ from newswire.storage.redis_functions import Call
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_NOTES = 60.0
-SECONDS_BETWEEN_WRITES = 1.0
-_MOST_KNOWN = 10_000
+MIN_RECORD_INTERVAL_SECONDS = 60.0
+WRITE_INTERVAL_SECONDS = 1.0
+MAX_RECENT_KEYS = 10_000
 
 
-class LastUses:
+class KeyUsageRecorder:
     """Notes the use of keys, of each at most once a minute among all processes."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
@@ -28,12 +28,12 @@ class LastUses:
         self._noted: dict[str, float] = {}
         self._waiting: dict[str, int] = {}  # key → when it was used, in ms
 
-    def note(self, key_id: str) -> None:
+    def record(self, key_id: str) -> None:
         """Have it written down that a valid key is being used now."""
         now = time.monotonic()
-        if now - self._noted.get(key_id, -SECONDS_BETWEEN_NOTES) < SECONDS_BETWEEN_NOTES:
+        if now - self._noted.get(key_id, -MIN_RECORD_INTERVAL_SECONDS) < MIN_RECORD_INTERVAL_SECONDS:
             return
-        if len(self._noted) >= _MOST_KNOWN:
+        if len(self._noted) >= MAX_RECENT_KEYS:
             self._noted.clear()
         self._noted[key_id] = now
         self._waiting[key_id] = int(time.time() * 1000)
@@ -42,7 +42,7 @@ class LastUses:
         """Write down what is noted, once a second, and the rest when stopping is set."""
         stopped = False
         while not stopped:
-            stopped = await pause(stopping, SECONDS_BETWEEN_WRITES)
+            stopped = await pause(stopping, WRITE_INTERVAL_SECONDS)
             try:
                 await self._write()
             except (RedisError, OSError) as error:
@@ -55,7 +55,7 @@ class LastUses:
         if not writing:
             return
         calls: list[Call] = [
-            ("touch", [key_record(self._keys, key_id)], [used, int(SECONDS_BETWEEN_NOTES * 1000)])
+            ("record_key_usage", [key_record(self._keys, key_id)], [used, int(MIN_RECORD_INTERVAL_SECONDS * 1000)])
             for key_id, used in writing.items()
         ]
         for answer in await self._functions.call_all(calls):

@@ -49,7 +49,7 @@ async def read_readers(redis: "Redis", keys: Keyspace, retracted: Sequence[tuple
     return [frozenset((noted or b"").decode().split()) for noted in found]
 
 
-def may_know(entitlement: Filter | None, tombstone: ArticleFeatures, readers: frozenset[str]) -> bool:
+def may_see_tombstone(entitlement: Filter | None, tombstone: ArticleFeatures, readers: frozenset[str]) -> bool:
     """Return whether a reader may learn of a retraction. What cannot be decided any more is not told."""
     if entitlement is None or digest_of(entitlement) in readers:
         return True

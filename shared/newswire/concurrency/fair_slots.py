@@ -7,10 +7,10 @@ from collections import OrderedDict, deque
 class FairSlots:
     """So many slots. Who waits for one waits behind its own earlier requests, and takes turns with all other clients."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, max_slots: int) -> None:
         """Make so many slots; 0 for any number."""
-        self._limited = most > 0
-        self._free = most
+        self._limited = max_slots > 0
+        self._free = max_slots
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def take(self, client: str) -> bool:

@@ -24,14 +24,14 @@ from redis.asyncio import Redis
 from newswire import asyncapi
 from newswire.asyncapi import Channel
 from newswire.auth.authentication_failures import AuthenticationFailures
-from newswire.auth.key_usage import LastUses
+from newswire.auth.key_usage import KeyUsageRecorder
 from newswire.auth.signed_tokens import SignedTokens
 from newswire.http import problem_handlers
 from newswire.http import templating as pages
-from newswire.http.connection_limits import ConnectionFigures, Connections, allow_open_files
+from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
 from newswire.http.middleware import ResponseMiddleware
 from newswire.http.openapi import describe
-from newswire.http.operations import COSTLY, operations
+from newswire.http.operations import EXPENSIVE, operations
 from newswire.http.read_limits import ReadLimits
 from newswire.http.reference import reference
 from newswire.http.server import BoundedProtocol
@@ -43,10 +43,10 @@ from newswire.storage.redis_client import open_redis
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
-SWITCH_SECONDS = 0.001
+THREAD_SWITCH_SECONDS = 0.001
 """How long a thread that computes keeps the event loop from going on: five times less than by default, for each request takes
 several turns of the loop, and waits so long for every one."""
-ACCEPTED_PER_TURN = 8
+MAX_ACCEPTS_PER_TURN = 8
 """Connections that are accepted in one turn of the event loop. libuv accepts one for each listening handle it is given: beside
 a busy process, clients would wait for seconds behind hundreds of others before anything of them is read. With 32, a storm of
 new connections makes turns so long that nothing else goes on."""
@@ -95,11 +95,11 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.keys = Keyspace(settings.namespace)
     app.state.signed_tokens = SignedTokens.of(app.state.redis, app.state.keys, settings)
     app.state.stopping = asyncio.Event()
-    app.state.loop_troubles = {}
+    app.state.failed_loops = {}
     app.state.callers = {}
     app.state.authentication_failures = AuthenticationFailures(settings.authentication_failures)
     app.state.read_limits = ReadLimits(settings)
-    app.state.last_uses = LastUses(app.state.redis, app.state.keys)
+    app.state.key_usage = KeyUsageRecorder(app.state.redis, app.state.keys)
     problem_handlers.install(app)
     service_of_route: dict[str, str] = {}
     for service in services:
@@ -113,7 +113,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     channels = [channel for service in services for channel in service.channels]
     app.include_router(operations(app, checks, lambda: asyncapi.document(brokers, channels)))
     app.include_router(pages.assets)
-    app.include_router(reference, dependencies=[COSTLY])
+    app.include_router(reference, dependencies=[EXPENSIVE])
     describe(app)
     app.add_middleware(
         ResponseMiddleware,
@@ -151,7 +151,7 @@ async def serve(
 
 def run(serving: Coroutine[Any, Any, None]) -> None:
     """Run a process's coroutine on the fastest event loop there is (uvloop, where it exists)."""
-    sys.setswitchinterval(SWITCH_SECONDS)
+    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
         runner.run(serving)
 
@@ -164,10 +164,10 @@ async def _run(
     started: Callable[[], Awaitable[None] | None] | None,
 ) -> None:
     stopping: asyncio.Event = app.state.stopping
-    connections = Connections(ConnectionFigures.of(settings, allow_open_files()), settings.trusted_proxies)
+    connections = ConnectionTracker(ConnectionLimits.of(settings, allow_open_files()), settings.trusted_proxies)
     config = uvicorn.Config(
         app,
-        http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, limits=connections)),
+        http=cast("type[asyncio.Protocol]", partial(BoundedProtocol, tracker=connections)),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -179,25 +179,25 @@ async def _run(
     )
     server = _Server(config)
     named = {f"{service.name}: {name}": run for service in services for name, run in service.loops.items()}
-    named |= {"last uses of keys": app.state.last_uses.run, "connections": connections.run}
+    named |= {"last uses of keys": app.state.key_usage.run, "connections": connections.run}
     loops = [
-        asyncio.create_task(_keep_running(name, run, stopping, app.state.loop_troubles)) for name, run in named.items()
+        asyncio.create_task(_keep_running(name, run, stopping, app.state.failed_loops)) for name, run in named.items()
     ]
     with _on_signal(lambda: _stop(server, stopping)):
-        handles = [listener, *(listener.dup() for _ in range(ACCEPTED_PER_TURN - 1))]  # the server closes them
+        handles = [listener, *(listener.dup() for _ in range(MAX_ACCEPTS_PER_TURN - 1))]  # the server closes them
         serving = asyncio.create_task(server.serve(sockets=handles))
-        greeting = asyncio.create_task(_greet(server, serving, started))
+        after_start = asyncio.create_task(_after_start(server, serving, started))
         await serving
         stopping.set()
-        greeting.cancel()
+        after_start.cancel()
         _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
         for task in late:
             log.warning("a loop did not end in time", extra={"loop": task.get_name()})
             task.cancel()
-        await asyncio.gather(greeting, *loops, return_exceptions=True)
+        await asyncio.gather(after_start, *loops, return_exceptions=True)
 
 
-async def _greet(
+async def _after_start(
     server: uvicorn.Server, serving: "asyncio.Task[None]", started: Callable[[], Awaitable[None] | None] | None
 ) -> None:
     while not server.started and not serving.done():
@@ -215,7 +215,7 @@ async def _greet(
             log.exception("what was to follow the start failed")
 
 
-async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, troubles: dict[str, str]) -> None:
+async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, failures: dict[str, str]) -> None:
     """Run a loop, and again after a pause should it fail, until stopping is set."""
     while not stopping.is_set():
         begun = time.monotonic()
@@ -223,17 +223,17 @@ async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, troubles:
             await run(stopping)
         except Exception as error:
             log.exception("a loop failed and is begun again", extra={"loop": name})
-            troubles[name] = f"failed and is begun again: {error!r}"[:300]
+            failures[name] = f"failed and is begun again: {error!r}"[:300]
         else:
             if not stopping.is_set():
                 log.error("a loop ended by itself and is begun again", extra={"loop": name})
-                troubles[name] = "ended by itself and is begun again"
+                failures[name] = "ended by itself and is begun again"
         if stopping.is_set():
             return
         longest = 1.0 if time.monotonic() - begun > 60 else 5.0
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stopping.wait(), random.uniform(longest / 2, longest))
-        troubles.pop(name, None)
+        failures.pop(name, None)
 
 
 class _Server(uvicorn.Server):

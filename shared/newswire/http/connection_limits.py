@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 SWEEP_SECONDS = 1.0
 SECONDS_BETWEEN_REPORTS = 60.0
 MAX_OPEN_FILES = 65_536
-EVICTED_AT_ONCE = 20
+EVICTION_DIVISOR = 20
 """When there is no room, one connection in so many makes room: finding it costs a look at every connection."""
 
 
@@ -39,7 +39,7 @@ class Phase(IntEnum):
     """A request is being answered, or a live stream is open. It is never closed to make room."""
 
 
-class Connection(Protocol):
+class TrackedConnection(Protocol):
     """What the limits need to know of a connection."""
 
     client: tuple[str, int] | None
@@ -60,35 +60,35 @@ class Connection(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ConnectionFigures:
+class ConnectionLimits:
     """The limits of connections. Times in seconds, rates in bytes a second; 0 connections stand for any number."""
 
-    most: int
-    per_address: int
+    max_connections: int
+    max_per_address: int
     head_bytes: int
     head_seconds: float
     idle_seconds: float
     stall_seconds: float
     """How far a body or the reading of an answer may fall behind the slowest rate."""
-    slowest_rate: float
-    held_bytes: int
+    min_rate: float
+    max_buffered_bytes: int
     """What all connections together may keep in memory of unfinished bodies and unread answers."""
 
     @classmethod
-    def of(cls, settings: Settings, open_files: int | None = None) -> "ConnectionFigures":
+    def of(cls, settings: Settings, open_files: int | None = None) -> "ConnectionLimits":
         """Return the figures of the settings; a quarter of the files that the process may open stays for all else."""
-        most = settings.connections
+        max_connections = settings.connections
         if open_files is not None:
-            most = min(most or open_files, max(open_files * 3 // 4, 1))
+            max_connections = min(max_connections or open_files, max(open_files * 3 // 4, 1))
         return cls(
-            most=most,
-            per_address=settings.connections_per_address,
+            max_connections=max_connections,
+            max_per_address=settings.connections_per_address,
             head_bytes=settings.request_head_bytes,
             head_seconds=settings.request_head_timeout,
             idle_seconds=settings.connection_idle_timeout,
             stall_seconds=settings.connection_stall_timeout,
-            slowest_rate=settings.connection_min_rate,
-            held_bytes=settings.connection_buffer_bytes,
+            min_rate=settings.connection_min_rate,
+            max_buffered_bytes=settings.connection_buffer_bytes,
         )
 
 
@@ -103,33 +103,33 @@ def allow_open_files() -> int:
     return MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
-class Connections:
+class ConnectionTracker:
     """The open connections of a process. A trusted proxy speaks for many clients: it counts towards the whole only."""
 
-    def __init__(self, figures: ConnectionFigures, proxies: Sequence[str]) -> None:
-        self.figures = figures
+    def __init__(self, limits: ConnectionLimits, proxies: Sequence[str]) -> None:
+        self.limits = limits
         self._proxies = ProxyList(proxies)
-        self._open: dict[Connection, str | None] = {}  # in the order in which they were made
-        self._by_address: dict[str, set[Connection]] = {}
+        self._open: dict[TrackedConnection, str | None] = {}  # in the order in which they were made
+        self._by_address: dict[str, set[TrackedConnection]] = {}
         self._held = 0
         self._closed: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
 
-    def admit(self, connection: Connection) -> str | None:
+    def admit(self, connection: TrackedConnection) -> str | None:
         """Count a new connection, and close others where there are too many.
 
         Return None, or the limit that refuses it: ``connections_per_address`` or ``connections``.
         """
         peer = connection.client[0] if connection.client else UNKNOWN
         address = None if peer in self._proxies else client_network(peer)
-        most, per_address = self.figures.most, self.figures.per_address
-        if address is not None and per_address:
+        max_connections, max_per_address = self.limits.max_connections, self.limits.max_per_address
+        if address is not None and max_per_address:
             same = self._by_address.get(address, set())
-            if len(same) >= per_address and not self._make_room(same, "evicted_of_address"):
+            if len(same) >= max_per_address and not self._make_room(same, "evicted_of_address"):
                 return "connections_per_address"
-        if most and len(self._open) >= most and not self._make_room(self._open, "evicted"):
+        if max_connections and len(self._open) >= max_connections and not self._make_room(self._open, "evicted"):
             return "connections"
         self._open[connection] = address
         if address is not None:
@@ -137,7 +137,7 @@ class Connections:
         metrics.http_connections.set(len(self._open))
         return None
 
-    def remove(self, connection: Connection) -> None:
+    def remove(self, connection: TrackedConnection) -> None:
         """Forget a connection that is closed; one that was never admitted may be given too."""
         self.hold(connection, 0)
         address = self._open.pop(connection, None)
@@ -147,11 +147,11 @@ class Connections:
                 del self._by_address[address]
         metrics.http_connections.set(len(self._open))
 
-    def hold(self, connection: Connection, size: int) -> None:
+    def hold(self, connection: TrackedConnection, size: int) -> None:
         """Note how many bytes a connection keeps in memory; close the worst where all keep too many together."""
         self._held += size - connection.held
         connection.held = size
-        while size and self._held > self.figures.held_bytes:
+        while size and self._held > self.limits.max_buffered_bytes:
             worst = self._worst_holder()
             if worst is None:
                 return
@@ -181,19 +181,19 @@ class Connections:
         for connection in list(self._open):
             connection.check(now, elapsed)
 
-    def _make_room(self, among: "dict[Connection, str | None] | set[Connection]", reason: str) -> bool:
+    def _make_room(self, among: "dict[TrackedConnection, str | None] | set[TrackedConnection]", reason: str) -> bool:
         """Close those that are doing least, the longest without progress first; return whether there were any."""
         idle = sorted(
             (phase, connection.since, at)
             for at, connection in enumerate(among)
             if (phase := connection.phase) is not Phase.WORKING
         )
-        chosen = {at for _, _, at in idle[: min(max(len(among) // EVICTED_AT_ONCE, 1), max(len(idle) // 2, 1))]}
+        chosen = {at for _, _, at in idle[: min(max(len(among) // EVICTION_DIVISOR, 1), max(len(idle) // 2, 1))]}
         for connection in [each for at, each in enumerate(among) if at in chosen]:
             self._close(connection, reason)
         return bool(chosen)
 
-    def _worst_holder(self) -> Connection | None:
+    def _worst_holder(self) -> TrackedConnection | None:
         """Return the connection that keeps bytes the longest without progress, of the address that keeps most."""
         by_address: Counter[str | None] = Counter()
         holders = []
@@ -203,10 +203,10 @@ class Connections:
                 holders.append((connection, address))
         if not holders:
             return None
-        most = by_address.most_common(1)[0][0]
-        return min((each for each, address in holders if address == most), key=lambda each: each.since)
+        max_connections = by_address.most_common(1)[0][0]
+        return min((each for each, address in holders if address == max_connections), key=lambda each: each.since)
 
-    def _close(self, connection: Connection, reason: str) -> None:
+    def _close(self, connection: TrackedConnection, reason: str) -> None:
         self.count(reason)
         self.remove(connection)
         connection.drop()

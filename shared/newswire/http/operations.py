@@ -21,7 +21,7 @@ async def _charge(request: Request) -> None:
     await charge_request(request, None, Cost.LISTING)
 
 
-COSTLY = Depends(_charge)
+EXPENSIVE = Depends(_charge)
 """Of what takes time to make, and needs no key."""
 
 
@@ -45,16 +45,16 @@ def operations(
         responses=problems("not-ready"),
     )
     async def readyz() -> dict[str, object]:
-        troubles: dict[str, str | None] = {**await asked(), **app.state.loop_troubles}
+        failures: dict[str, str | None] = {**await asked(), **app.state.failed_loops}
         if app.state.stopping.is_set():
-            troubles["process"] = "is stopping"
-        return summary(troubles, "ready")
+            failures["process"] = "is stopping"
+        return summary(failures, "ready")
 
     @router.get(
         "/metrics",
         summary="Metrics in the Prometheus text format",
         response_class=Response,
-        dependencies=[COSTLY],
+        dependencies=[EXPENSIVE],
         responses={200: {"content": {CONTENT_TYPE_LATEST: {"schema": {"type": "string"}}}}},
     )
     async def metrics() -> Response:
@@ -62,19 +62,19 @@ def operations(
 
     description = _made_once(lambda: orjson.dumps(app.openapi()))
 
-    @router.get("/openapi.json", include_in_schema=False, dependencies=[COSTLY])
+    @router.get("/openapi.json", include_in_schema=False, dependencies=[EXPENSIVE])
     async def openapi() -> Response:
         return Response(await description(), media_type="application/json")
 
     streams = _made_once(describe_streams)
 
-    @router.get("/asyncapi", include_in_schema=False, dependencies=[COSTLY])
+    @router.get("/asyncapi", include_in_schema=False, dependencies=[EXPENSIVE])
     async def streams_document() -> Response:
         return Response(await streams(), media_type="application/json")
 
     described_page = _made_once(lambda: bytes(pages.render("docs.html", document=app.openapi()).body))
 
-    @router.get("/docs", include_in_schema=False, dependencies=[COSTLY])
+    @router.get("/docs", include_in_schema=False, dependencies=[EXPENSIVE])
     async def docs() -> Response:
         return HTMLResponse(await described_page())
 

@@ -32,7 +32,7 @@ _PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 
-def described(*names: str, **others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
+def document_parameters(*names: str, **others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """Return these query parameters for an operation's ``openapi_extra``.
 
     ``others`` have a description, and a schema where they are not just any string.

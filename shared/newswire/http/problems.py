@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 ROOT_FIELD = "$"
 """What ``field`` says where an error is about the whole document."""
-MOST_ERRORS = 50
-LONGEST_NAME = 200
+MAX_REPORTED_ERRORS = 50
+MAX_FIELD_NAME_CHARS = 200
 """Characters of a member's name that are quoted: a name can be as long as the request, and similar ones are searched for."""
 REDIS_AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
 """What passes by itself, or by the operator's hand: answered 503, to be tried again."""
@@ -112,7 +112,7 @@ def invalid_fields(errors: Sequence[FieldError]) -> ProblemError:
     first = errors[0]
     rest = f" (and {len(errors) - 1} more, see 'errors')" if len(errors) > 1 else ""
     detail = f"{first.field}: {first.problem}{rest}"
-    return problem(422, "invalid", detail, title="Invalid content", errors=errors[:MOST_ERRORS])
+    return problem(422, "invalid", detail, title="Invalid content", errors=errors[:MAX_REPORTED_ERRORS])
 
 
 def malformed(field: str, what: str, fix: str) -> ProblemError:
@@ -191,8 +191,8 @@ def from_validation_error(error: ValidationError, model: type[BaseModel] | None 
 def invalid_document(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None = None) -> ProblemError:
     """Explain the first errors only: a document of 1 MiB can hold 100,000 of them, and looking for what each name was meant to be
     takes its time."""
-    found = invalid_fields(list(field_errors(errors[:MOST_ERRORS], model)))
-    if len(errors) > MOST_ERRORS:
+    found = invalid_fields(list(field_errors(errors[:MAX_REPORTED_ERRORS], model)))
+    if len(errors) > MAX_REPORTED_ERRORS:
         found.detail = f"{found.errors[0].field}: {found.errors[0].problem} (and {len(errors) - 1} more, see 'errors')"
     return found
 
@@ -242,7 +242,7 @@ def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | N
     known = _members(model)
     for error in errors:
         kind, context = str(error["type"]), error.get("ctx", {})
-        path = [str(part)[:LONGEST_NAME] for part in error["loc"] if not _BRANCH.match(str(part))]
+        path = [str(part)[:MAX_FIELD_NAME_CHARS] for part in error["loc"] if not _BRANCH.match(str(part))]
         field = ".".join(path) or ROOT_FIELD
         if kind == "extra_forbidden":
             near = difflib.get_close_matches(path[-1], known, 1) if len(path) == 1 else []

@@ -36,7 +36,7 @@ class RatePolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class SpendResult:
     """What came of spending: whether there was enough, what is left, and seconds until there is enough or all again."""
 
     allowed: bool
@@ -55,19 +55,19 @@ class TokenBuckets:
         self.policy = policy
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
-    def spend(self, name: str, cost: int, now: float) -> Spent:
+    def spend(self, name: str, cost: int, now: float) -> SpendResult:
         """Take a cost out of a bucket, if it holds as much. ``now`` is of any monotonic clock, in seconds."""
         full_at = max(self._full_at.get(name, now), now)
         window, each = self.policy.window, self.policy.window / self.policy.quota
         after = full_at + cost * each
         if after - now > window + 1e-9:
             left = (window - (full_at - now)) / each
-            return Spent(False, math.floor(left + 1e-6), math.ceil(after - now - window))
+            return SpendResult(False, math.floor(left + 1e-6), math.ceil(after - now - window))
         self._full_at[name] = after
         self._full_at.move_to_end(name)
         if len(self._full_at) > MAX_BUCKETS:
             self._full_at.popitem(last=False)
-        return Spent(True, math.floor((window - (after - now)) / each + 1e-6), math.ceil(after - now))
+        return SpendResult(True, math.floor((window - (after - now)) / each + 1e-6), math.ceil(after - now))
 
     def owe(self, name: str, cost: int, now: float) -> None:
         """Take a cost that is known only afterwards out of a bucket; it may be in debt for as much as it holds."""

@@ -21,7 +21,7 @@ from newswire.concurrency.fair_threads import current_client
 from newswire.http.client_address import client_of
 from newswire.http.middleware import HEADERS, RELEASES
 from newswire.http.problems import problem, unavailable
-from newswire.http.rate_limits import RatePolicy, Spent, TokenBuckets, limit_headers
+from newswire.http.rate_limits import RatePolicy, SpendResult, TokenBuckets, limit_headers
 from newswire.observability import metrics
 from newswire.settings import Settings
 
@@ -29,7 +29,7 @@ BYTES_PER_UNIT = 64 * 1024
 """Of an answer's body: one unit more for each so many, taken off afterwards."""
 MAX_WAIT_SECONDS = 30.0
 """How long a request waits for its turn."""
-RETRY_WHEN_BUSY = 1
+RETRY_AFTER_SECONDS = 1
 """Seconds after which a client that has too many requests under way may try again."""
 
 
@@ -53,8 +53,8 @@ class ReadLimits:
             "address": _buckets("read", settings.read_rate),
             "key": _buckets("read", settings.read_rate_per_key),
         }
-        self._most_at_once = {"address": settings.read_concurrency, "key": settings.read_concurrency_per_key}
-        self._under_way: Counter[str] = Counter()
+        self._max_concurrent = {"address": settings.read_concurrency, "key": settings.read_concurrency_per_key}
+        self._concurrent: Counter[str] = Counter()
         self._slots = FairSlots(settings.read_slots)
 
     def charge(self, caller: Caller | None, client: str, cost: int) -> dict[str, str]:
@@ -83,8 +83,8 @@ class ReadLimits:
             ProblemError: the key or the address has as many under way as it may (429), or its turn did not come (503).
         """
         what, name = _whose(caller, client)
-        most = self._most_at_once[what]
-        if most and self._under_way[name] >= most:
+        most = self._max_concurrent[what]
+        if most and self._concurrent[name] >= most:
             metrics.reads_rejected.labels("concurrency", what).inc()
             policy = RatePolicy("read-concurrency", most, 0)
             raise problem(
@@ -92,17 +92,17 @@ class ReadLimits:
                 "too-many-requests",
                 f"this {what} has {most} requests under way, as many as it may have; wait for their answers",
                 headers={
-                    "Retry-After": str(RETRY_WHEN_BUSY),
-                    **limit_headers([(policy, 0, RETRY_WHEN_BUSY)]),
+                    "Retry-After": str(RETRY_AFTER_SECONDS),
+                    **limit_headers([(policy, 0, RETRY_AFTER_SECONDS)]),
                 },
                 extra={"violated-policies": [policy.name]},
             )
-        self._under_way[name] += 1
+        self._concurrent[name] += 1
         try:
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 waited = await self._slots.take(name)
         except BaseException as error:
-            self._leave(name)
+            self._release(name)
             if isinstance(error, TimeoutError):
                 metrics.reads_rejected.labels("turn", what).inc()
                 raise unavailable("there is more to do than can be done; try again in a moment") from None
@@ -110,16 +110,16 @@ class ReadLimits:
 
         def end(sent: int) -> None:
             self._slots.give()
-            self._leave(name)
+            self._release(name)
             if (buckets := self._rates[what]) is not None and sent >= BYTES_PER_UNIT:
                 buckets.owe(name, sent // BYTES_PER_UNIT, self._clock())
 
         return end, waited
 
-    def _leave(self, name: str) -> None:
-        self._under_way[name] -= 1
-        if not self._under_way[name]:
-            del self._under_way[name]
+    def _release(self, name: str) -> None:
+        self._concurrent[name] -= 1
+        if not self._concurrent[name]:
+            del self._concurrent[name]
 
 
 def charged(cost: Cost) -> Callable[..., Awaitable[None]]:
@@ -159,7 +159,7 @@ def _whose(caller: Caller | None, client: str) -> tuple[str, str]:
     return ("address", f"address {client}") if caller is None else ("key", f"key {caller.key_id}")
 
 
-def _too_fast(policy: RatePolicy, what: str, cost: int, spent: Spent, headers: dict[str, str]) -> Exception:
+def _too_fast(policy: RatePolicy, what: str, cost: int, spent: SpendResult, headers: dict[str, str]) -> Exception:
     units = "unit" if cost == 1 else "units"
     return problem(
         429,

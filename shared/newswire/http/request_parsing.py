@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 
 from newswire.http.problems import (
-    LONGEST_NAME,
+    MAX_FIELD_NAME_CHARS,
     ROOT_FIELD,
     FieldError,
     ProblemError,
@@ -205,7 +205,7 @@ def _check_values(raw: Any) -> None:
                 break
             unread += [each for each in (held.values() if type(held) is dict else held) if type(each) in _HOLDERS]
         if count > MAX_VALUES:
-            field = name[:LONGEST_NAME] if type(value) in _HOLDERS else ROOT_FIELD
+            field = name[:MAX_FIELD_NAME_CHARS] if type(value) in _HOLDERS else ROOT_FIELD
             raise invalid(
                 field, f"brings the document to more than {MAX_VALUES:,} values", "send fewer members and items"
             )

@@ -13,7 +13,7 @@ from starlette.types import Scope
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from newswire.http.connection_limits import Connections, Phase
+from newswire.http.connection_limits import ConnectionTracker, Phase
 from newswire.http.pipelining import OrderedProtocol
 from newswire.http.problems import ProblemError, problem
 
@@ -21,7 +21,7 @@ MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
 MAX_PIPELINED = 16
 """Requests that wait on a connection while another is answered."""
-MAX_BODY_HELD = 1024 * 1024
+MAX_BUFFERED_BODY_BYTES = 1024 * 1024
 """No request keeps more of its body in memory at a time, in bytes: a longer one is read piece by piece."""
 LINGER_SECONDS = 2.0
 """How long a refused client may go on sending, so that it can read the answer before the connection is reset."""
@@ -55,11 +55,11 @@ class BoundedProtocol(OrderedProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        limits: Connections,
+        tracker: ConnectionTracker,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self.limits = limits
-        self.figures = limits.figures
+        self.tracker = tracker
+        self.limits = tracker.limits
         self.since = self.loop.time()
         self.held = 0
         self.live = False
@@ -97,9 +97,9 @@ class BoundedProtocol(OrderedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Admit the connection, or refuse it at once."""
         super().connection_made(transport)
-        if (limit := self.limits.admit(self)) is None:
+        if (limit := self.tracker.admit(self)) is None:
             return
-        if len(self.server_state.connections) - len(self.limits) > MAX_LINGERING:
+        if len(self.server_state.connections) - len(self.tracker) > MAX_LINGERING:
             self._abort(limit)
             return
         self._refuse(limit, _refusal_of_connection(limit))
@@ -107,7 +107,7 @@ class BoundedProtocol(OrderedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self.limits.remove(self)
+        self.tracker.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -139,8 +139,8 @@ class BoundedProtocol(OrderedProtocol):
             self._head_bytes = len(part) if alone else 0
         elif not was_in_body:
             self._head_bytes += len(part)
-        if not self._in_body and self._head_bytes > self.figures.head_bytes:
-            self._refuse("head_bytes", _head_too_large(f"they are larger than {self.figures.head_bytes:,} bytes"))
+        if not self._in_body and self._head_bytes > self.limits.head_bytes:
+            self._refuse("head_bytes", _head_too_large(f"they are larger than {self.limits.head_bytes:,} bytes"))
         elif was_in_body and self._in_body:
             self._raw_bytes += len(part)
             if self._raw_bytes > _FRAMING_ALLOWED + 9 * self._body_bytes:
@@ -181,18 +181,18 @@ class BoundedProtocol(OrderedProtocol):
         super().on_headers_complete()
         self._in_body = True
         self._body_bytes = self._raw_bytes = self._discarded = 0
-        self._credit = self.figures.stall_seconds
+        self._credit = self.limits.stall_seconds
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
         super().on_body(body)
         self._body_bytes += len(body)
-        self._credit = min(self.figures.stall_seconds, self._credit + len(body) / self.figures.slowest_rate)
+        self._credit = min(self.limits.stall_seconds, self._credit + len(body) / self.limits.min_rate)
         if self.cycle.response_complete or self.flow.write_paused:
             return
         self.since = self.loop.time()
-        if self.held < MAX_BODY_HELD:
-            self.limits.hold(self, min(self._body_bytes, MAX_BODY_HELD))
+        if self.held < MAX_BUFFERED_BODY_BYTES:
+            self.tracker.hold(self, min(self._body_bytes, MAX_BUFFERED_BODY_BYTES))
 
     def on_message_complete(self) -> None:
         """End the request; the next may follow."""
@@ -200,7 +200,7 @@ class BoundedProtocol(OrderedProtocol):
         self._in_body, self._nothing_yet = False, True
         self._head_bytes = 0
         if self.held and not self._unsent:
-            self.limits.hold(self, 0)
+            self.tracker.hold(self, 0)
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
@@ -211,7 +211,7 @@ class BoundedProtocol(OrderedProtocol):
         if self._in_body and self.cycle.response_complete:  # what came of the body was not asked for
             self.cycle.body.clear()
         if not self._unsent and self.held:
-            self.limits.hold(self, 0)
+            self.tracker.hold(self, 0)
 
     def pause_writing(self) -> None:
         """Note what waits to be read."""
@@ -241,13 +241,13 @@ class BoundedProtocol(OrderedProtocol):
                     self._credit -= elapsed
                     if self._credit < 0:
                         self._refuse("body_rate", _late("the rest of the body"))
-            case Phase.HEAD if now - self.since > self.figures.head_seconds:
+            case Phase.HEAD if now - self.since > self.limits.head_seconds:
                 if self._nothing_yet:
-                    self.limits.count("head_time")
+                    self.tracker.count("head_time")
                     self.transport.close()
                 else:
                     self._refuse("head_time", _late("the rest of its request line and headers"))
-            case Phase.IDLE if now - self.since > self.figures.idle_seconds:
+            case Phase.IDLE if now - self.since > self.limits.idle_seconds:
                 self.transport.close()
             case Phase.CLOSING if now - self.since > (LINGER_SECONDS if self._refused else DRAIN_SECONDS):
                 self.drop()
@@ -269,15 +269,15 @@ class BoundedProtocol(OrderedProtocol):
         if unsent == self._unsent == 0:
             return
         if not self._unsent:
-            self._credit = self.figures.stall_seconds
+            self._credit = self.limits.stall_seconds
             self.since = now
         elif unsent < self._unsent:
-            read = (self._unsent - unsent) / self.figures.slowest_rate
-            self._credit = min(self.figures.stall_seconds, self._credit + read)
+            read = (self._unsent - unsent) / self.limits.min_rate
+            self._credit = min(self.limits.stall_seconds, self._credit + read)
             self.since = now
         self._unsent = unsent
         # The answer is kept as a whole until its end has been read.
-        self.limits.hold(self, max(unsent, self.held) if unsent else 0)
+        self.tracker.hold(self, max(unsent, self.held) if unsent else 0)
 
     def _exceed(self, reason: str, refusal: ProblemError) -> None:
         self._exceeded = _LimitExceededError(reason, refusal)
@@ -289,12 +289,12 @@ class BoundedProtocol(OrderedProtocol):
             self._abort("discarded")
 
     def _abort(self, reason: str) -> None:
-        self.limits.count(reason)
+        self.tracker.count(reason)
         self.drop()
 
     def _refuse(self, reason: str, refusal: ProblemError) -> None:
         """Answer with a problem and close, or only close where earlier answers on this connection must go first."""
-        self.limits.count(reason)
+        self.tracker.count(reason)
         if self.transport.is_closing():
             return
         self._refused = True
@@ -324,7 +324,7 @@ def mark_live(scope: Scope) -> None:
     connection = scope.get(_CONNECTION)
     if isinstance(connection, BoundedProtocol):
         connection.live = True
-        connection.limits.hold(connection, 0)
+        connection.tracker.hold(connection, 0)
 
 
 def _written(refusal: ProblemError, headers: list[tuple[bytes, bytes]]) -> bytes:

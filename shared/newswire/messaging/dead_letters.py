@@ -62,7 +62,7 @@ def _dead_letter(group: str, letter_id: str, fields: dict[bytes, bytes]) -> Dead
     )
 
 
-async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, mended: bytes | None = None) -> str:
+async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, replacement: bytes | None = None) -> str:
     """Put a dead letter back on its group's stream, as it is or with repaired data; return the id of the new entry.
 
     Every group of that stream gets the new entry; they are idempotent, and those that handled the event before change nothing.
@@ -71,9 +71,9 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, mend
         DeadLetterRetryError: no such dead letter, its entry cannot be put back as it was, or its article has been retracted.
         newswire.events.PoisonEntryError: the mended data is no event either.
     """
-    if mended is not None:
-        decode({FIELD.encode(): mended})
-        subject = subject_of(mended)
+    if replacement is not None:
+        decode({FIELD.encode(): replacement})
+        subject = subject_of(replacement)
     else:
         found = await redis.xrange(keys.dead_letters(group), letter_id, letter_id)
         subject = found[0][1][b"subject"].decode() if found else ""
@@ -86,7 +86,7 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, mend
             keys.article(subject) if subject else "",
             keys.dead_letters_of(subject) if subject else "",
         ],
-        [letter_id, mended or b""],
+        [letter_id, replacement or b""],
     )
     match status:
         case b"OK":

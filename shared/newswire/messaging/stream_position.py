@@ -22,7 +22,7 @@ end
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
-def position(entry_id: str) -> Position:
+def parse_position(entry_id: str) -> Position:
     """Read a stream id.
 
     Raises:
@@ -37,7 +37,7 @@ def position(entry_id: str) -> Position:
     return both
 
 
-def written(at: Position) -> str:
+def format_position(at: Position) -> str:
     """Return a position as the stream's id."""
     return f"{at[0]}-{at[1]}"
 

@@ -4,7 +4,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 
-async def durable(redis: "Redis") -> str | None:
+async def durability_problem(redis: "Redis") -> str | None:
     """Tell why a Redis may lose or evict what it accepted, or None if it keeps everything."""
     try:
         await redis.ping()

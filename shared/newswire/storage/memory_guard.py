@@ -11,11 +11,11 @@ from newswire.concurrency.backoff import pause
 
 log = logging.getLogger(__name__)
 
-SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_NEAR_THE_LIMIT = 0.1
-NEAR = 64 * 1024 * 1024
+CHECK_INTERVAL_SECONDS = 1.0
+NEAR_LIMIT_INTERVAL_SECONDS = 0.1
+NEAR_LIMIT_BYTES = 64 * 1024 * 1024
 """With fewer bytes than these left the looks are frequent: so much may be written in a second."""
-REOPENS = 0.97
+REOPEN_FRACTION = 0.97
 """Once full, writing begins again below this part of the share: what a server uses goes up and down by itself."""
 
 
@@ -30,23 +30,25 @@ class MemoryGuard:
 
     async def check(self) -> str | None:
         """Look, and tell why nothing more should be written: a readiness check."""
-        await self.look()
+        await self.measure()
         return self.full
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Look each second until stopping is set, ten times as often near the limit."""
         left: float = 0
-        while not await pause(stopping, SECONDS_NEAR_THE_LIMIT if left < NEAR else SECONDS_BETWEEN_LOOKS):
+        while not await pause(
+            stopping, NEAR_LIMIT_INTERVAL_SECONDS if left < NEAR_LIMIT_BYTES else CHECK_INTERVAL_SECONDS
+        ):
             try:
-                left = await self.look()
+                left = await self.measure()
             except (RedisError, OSError) as error:
                 log.warning("memory was not looked at", extra={"reason": str(error)})
 
-    async def look(self) -> float:
+    async def measure(self) -> float:
         """Ask the server, and return how many bytes of the share are left."""
         memory = await self._redis.info("memory")
         used, limit = memory["used_memory"], memory["maxmemory"]
-        share = self._share if self.full is None else self._share * REOPENS
+        share = self._share if self.full is None else self._share * REOPEN_FRACTION
         left = limit * share - used if limit else math.inf
         full = None
         if left <= 0:

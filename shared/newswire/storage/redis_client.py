@@ -5,9 +5,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from newswire.storage.dialling import LookedUp, LookedUpTLS
+from newswire.storage.redis_connections import ResolvingConnection, ResolvingTLSConnection
 
-CONNECTIONS = 64
+MAX_CONNECTIONS = 64
 CONNECT_SECONDS = 2.5
 
 
@@ -20,9 +20,9 @@ def open_redis(url: str) -> "Redis":
     retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4, supported_errors=(RedisConnectionError,))
     over_tcp = {} if url.startswith("unix:") else {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
     pool = BlockingConnectionPool.from_url(
-        url, max_connections=CONNECTIONS, timeout=5, health_check_interval=30, retry=retry, **over_tcp
+        url, max_connections=MAX_CONNECTIONS, timeout=5, health_check_interval=30, retry=retry, **over_tcp
     )
-    pool.connection_class = {Connection: LookedUp, SSLConnection: LookedUpTLS}.get(
+    pool.connection_class = {Connection: ResolvingConnection, SSLConnection: ResolvingTLSConnection}.get(
         pool.connection_class, pool.connection_class
     )
     return Redis.from_pool(pool)

@@ -22,11 +22,11 @@ from newswire.text.query_dates import shown
 from newswire.text.query_hints import Hint
 from newswire.text.query_parser import Parser
 from newswire.text.query_tree import (
-    DEEPEST,
     FIELDS,
-    LONGEST,
-    MOST_CLAUSES,
-    SHORTEST_PREFIX,
+    MAX_QUERY_CHARS,
+    MAX_QUERY_CLAUSES,
+    MAX_QUERY_DEPTH,
+    MIN_PREFIX_CHARS,
     All,
     Any_,
     Everything,
@@ -41,11 +41,11 @@ from newswire.text.query_tree import (
 )
 
 __all__ = [
-    "DEEPEST",
     "FIELDS",
-    "LONGEST",
-    "MOST_CLAUSES",
-    "SHORTEST_PREFIX",
+    "MAX_QUERY_CHARS",
+    "MAX_QUERY_CLAUSES",
+    "MAX_QUERY_DEPTH",
+    "MIN_PREFIX_CHARS",
     "All",
     "Any_",
     "Everything",
@@ -58,12 +58,12 @@ __all__ = [
     "Query",
     "QueryTooLongError",
     "Words",
-    "fitting",
     "hints",
     "interpreted",
     "leaves",
     "normal",
     "parse",
+    "truncate_query",
 ]
 
 
@@ -87,14 +87,14 @@ def hints(text: str) -> tuple[Hint, ...]:
 
 @lru_cache(maxsize=1024)
 def _read(text: str) -> tuple[Query, tuple[Hint, ...]]:
-    if len(text) > LONGEST:
-        raise QueryTooLongError(f"a query has at most {LONGEST} characters")
+    if len(text) > MAX_QUERY_CHARS:
+        raise QueryTooLongError(f"a query has at most {MAX_QUERY_CHARS} characters")
     return Parser(text).read()
 
 
-def fitting(text: str) -> str:
+def truncate_query(text: str) -> str:
     """Return as much of the beginning of a query as can be read."""
-    text = text[:LONGEST]
+    text = text[:MAX_QUERY_CHARS]
     while True:
         try:
             parse(text)

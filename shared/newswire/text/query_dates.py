@@ -9,7 +9,7 @@ from newswire.validation.rfc3339 import parse_date_time
 
 _SPAN = re.compile(r"(?i:published):(?P<since>[^.]*(?:\.\d+[^.]*)?)(?P<dots>\.\.)?(?P<until>\S*)")
 _DATE = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?", re.ASCII)
-LENGTH_OF_A_DATE = len("2026-03-01")
+MAX_DATE_CHARS = len("2026-03-01")
 DAY_MS = 86_400_000
 
 
@@ -37,7 +37,7 @@ def _boundary_ms(date: str, *, end: bool) -> int:
     Raises:
         ValueError: there is no such date.
     """
-    if len(date) > LENGTH_OF_A_DATE:
+    if len(date) > MAX_DATE_CHARS:
         moment = parse_date_time(date)
         whole_second = int(moment.timestamp() // 1 * 1000)
         if end and "." not in date:

@@ -31,10 +31,10 @@ from newswire.text.query_hints import (
     unknown_field,
 )
 from newswire.text.query_tree import (
-    DEEPEST,
     FIELDS,
-    MOST_CLAUSES,
-    SHORTEST_PREFIX,
+    MAX_QUERY_CLAUSES,
+    MAX_QUERY_DEPTH,
+    MIN_PREFIX_CHARS,
     All,
     Any_,
     Everything,
@@ -115,7 +115,7 @@ class Parser:
         within: Field | None = piece["field"].lower() if piece["field"] else None
         found: Query | None
         if piece["open"]:
-            if depth == DEEPEST:
+            if depth == MAX_QUERY_DEPTH:
                 self._passed_over += 1
                 self._hints.add("too_deep", "(", TOO_DEEP)
                 return None
@@ -194,8 +194,8 @@ class Parser:
 
     def _counted(self) -> None:
         self._count += 1
-        if self._count > MOST_CLAUSES:
-            raise QueryTooLongError(f"a query has at most {MOST_CLAUSES} words and phrases")
+        if self._count > MAX_QUERY_CLAUSES:
+            raise QueryTooLongError(f"a query has at most {MAX_QUERY_CLAUSES} words and phrases")
 
 
 class _Clauses:
@@ -259,7 +259,7 @@ def _prefix(whole: Words) -> Query | None:
 
 def _beginning(word: str) -> str:
     beginning = bare(word)
-    return beginning if len(beginning) >= SHORTEST_PREFIX or not beginning.isascii() else ""
+    return beginning if len(beginning) >= MIN_PREFIX_CHARS or not beginning.isascii() else ""
 
 
 def negated(query: Query | None, excluded: bool) -> Query | None:

@@ -6,11 +6,11 @@ from typing import Literal, TypeAlias
 
 from newswire.text.compounds import Unit
 
-LONGEST = 1000
-MOST_CLAUSES = 64
-DEEPEST = 12
+MAX_QUERY_CHARS = 1000
+MAX_QUERY_CLAUSES = 64
+MAX_QUERY_DEPTH = 12
 """Parentheses within parentheses beyond this are passed over."""
-SHORTEST_PREFIX = 2
+MIN_PREFIX_CHARS = 2
 
 Field: TypeAlias = Literal["title", "author", "category", "topic", "publisher", "language"]
 FIELDS: tuple[Field, ...] = ("title", "author", "category", "topic", "publisher", "language")

@@ -25,7 +25,7 @@ from newswire.filters import Filter, FilterInput
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
-    described,
+    document_parameters,
     json_answer,
     next_cursor,
     requested_position,
@@ -120,7 +120,9 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
             await entitle_account(redis, keys, name, sent.model.entitlement, by=by)
         return json_answer(_shown(await _account(name)), 201)
 
-    @routes.get("", response_model=AccountList, summary="List accounts", openapi_extra=described("cursor", "limit"))
+    @routes.get(
+        "", response_model=AccountList, summary="List accounts", openapi_extra=document_parameters("cursor", "limit")
+    )
     async def read_accounts(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
         params = parse_scalar_params(request.query_params, ("cursor", "limit"))
         limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)

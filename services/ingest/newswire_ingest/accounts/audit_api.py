@@ -12,7 +12,7 @@ from newswire.http.pagination import (
     DATE_TIME,
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
-    described,
+    document_parameters,
     json_answer,
     next_cursor,
     requested_position,
@@ -73,7 +73,7 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
         "",
         response_model=AuditPageView,
         summary="Read who did what, newest first",
-        openapi_extra=described(
+        openapi_extra=document_parameters(
             "cursor",
             "limit",
             act=(

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from redis.asyncio import Redis
 from starlette.responses import Response
 
-from newswire.auth.account_names import MAX_ACCOUNT_NAME_CHARS, ConfusableNameError, check_account
+from newswire.auth.account_names import MAX_ACCOUNT_NAME_CHARS, ConfusableNameError, check_account_name
 from newswire.auth.api_keys import (
     DEFAULT_OVERLAP,
     MAX_OVERLAP,
@@ -26,7 +26,7 @@ from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
-    described,
+    document_parameters,
     json_answer,
     next_cursor,
     requested_position,
@@ -50,7 +50,7 @@ def _ends_later(moment: datetime) -> datetime:
 
 Expiry = Annotated[Moment, AfterValidator(_ends_later)]
 AccountName = Annotated[
-    Text, StringConstraints(min_length=1, max_length=MAX_ACCOUNT_NAME_CHARS), AfterValidator(check_account)
+    Text, StringConstraints(min_length=1, max_length=MAX_ACCOUNT_NAME_CHARS), AfterValidator(check_account_name)
 ]
 
 
@@ -142,7 +142,9 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
             raise problem(409, "account-disabled", str(error), title="Account disabled") from None
         return await _created(created.id, created.token)
 
-    @routes.get("", response_model=KeyList, summary="List keys", openapi_extra=described("account", "cursor", "limit"))
+    @routes.get(
+        "", response_model=KeyList, summary="List keys", openapi_extra=document_parameters("account", "cursor", "limit")
+    )
     async def read_keys(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
         params = parse_scalar_params(request.query_params, ("account", "cursor", "limit"))
         limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)

@@ -9,7 +9,7 @@ from newswire.http.problems import FieldError, ProblemError, invalid, problem, u
 def embargo_is_wrong(draft: ArticleDraft, now: datetime) -> bool:
     """Tell whether an embargo is over that nobody said was, or is said to be over and lies ahead."""
     lies_ahead = draft.embargo_until is not None and draft.embargo_until > now
-    return draft.names_past_embargo(now) or (draft.embargo_lifted and lies_ahead)
+    return draft.has_unconfirmed_past_embargo(now) or (draft.embargo_lifted and lies_ahead)
 
 
 def wrong_embargo(draft: ArticleDraft) -> ProblemError:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller
-from newswire.http.pagination import MAX_PAGE_SIZE, described, json_answer
+from newswire.http.pagination import MAX_PAGE_SIZE, document_parameters, json_answer
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
 from newswire.http.read_limits import Cost, charged
@@ -60,7 +60,7 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
         response_model=TaxonomyView,
         dependencies=[Depends(single_headers), Depends(charged(Cost.LISTING))],
         summary="List categories and topics",
-        openapi_extra=described("limit"),
+        openapi_extra=document_parameters("limit"),
     )
     async def read(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:
         if caller is not None and caller.entitlement is not None:

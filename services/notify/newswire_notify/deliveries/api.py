@@ -10,7 +10,7 @@ from newswire.http.pagination import (
     DATE_TIME,
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
-    described,
+    document_parameters,
     json_answer,
     list_position,
     next_cursor,
@@ -124,7 +124,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         dependencies=[Depends(single_headers)],
         summary="See what became of a subscription's deliveries",
         responses=ENDED,
-        openapi_extra=described(
+        openapi_extra=document_parameters(
             "cursor",
             "limit",
             state=("Only those in this state.", {"type": "string", "enum": list(State)}),

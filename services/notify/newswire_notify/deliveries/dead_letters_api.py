@@ -12,7 +12,7 @@ from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
-    described,
+    document_parameters,
     json_answer,
     list_position,
     next_cursor,
@@ -60,7 +60,7 @@ def router(queue: Queue) -> APIRouter:
         "",
         response_model=DeadLetterList,
         summary="List the deliveries that were given up",
-        openapi_extra=described("cursor", "limit"),
+        openapi_extra=document_parameters("cursor", "limit"),
     )
     async def list_all(caller: Admin, request: Request) -> Response:
         params = parse_scalar_params(request.query_params, ("cursor", "limit"))

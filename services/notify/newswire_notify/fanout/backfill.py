@@ -20,7 +20,7 @@ from newswire.concurrency.backoff import pause
 from newswire.concurrency.offload import OffloadError
 from newswire.events import ArticlePublished, ArticleRetracted, article_event
 from newswire.keys import Keyspace
-from newswire.messaging.stream_position import newest_entry, position
+from newswire.messaging.stream_position import newest_entry, parse_position
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.storage.redis_functions import Argument
 from newswire_notify.deliveries.queue import Queue
@@ -142,7 +142,7 @@ class BackfillWorker:
                 pipe.xrange(self._keys.stream, f"({at}", end, count=PAGE_SIZE)
                 pipe.get(self._keys.trimmed)
                 page, trimmed = await pipe.execute()
-            if position(at) >= position((trimmed or b"0-0").decode()):
+            if parse_position(at) >= parse_position((trimmed or b"0-0").decode()):
                 read = (_past(entry.decode(), found) for entry, found in page)
                 size = sum(len(value) for _, found in page for value in found.values())
                 events = [past for past in await offload_if_large(read, size, searches_text=False) if past]

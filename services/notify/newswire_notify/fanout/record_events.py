@@ -21,7 +21,7 @@ from newswire.events import (
     recorded_event,
 )
 from newswire.keys import Keyspace
-from newswire.messaging.stream_position import position
+from newswire.messaging.stream_position import parse_position
 from newswire.storage.article_records import articles_after, unpack
 from newswire_notify.deliveries.queue import ClaimedDelivery, Documents
 from newswire_notify.webhooks.rendering import envelope
@@ -127,7 +127,7 @@ async def _events(
         kept = tombstone if status == Status.RETRACTED.encode() else document
         entry = f"{_milliseconds(updated)}-0" if kept is tombstone or not entry else entry.decode()
         # An article that was erased this moment has no document; its retraction comes by the stream.
-        if kept and (kept is tombstone or position(entry) > position(since)):
+        if kept and (kept is tombstone or parse_position(entry) > parse_position(since)):
             data = unpack(kept)
             events.append(_past(entry, recorded_event(orjson.loads(data), site)))
             await turns.decoded(len(data))
@@ -138,7 +138,7 @@ def _may_have_changed(head: _Head, since: str) -> bool:
     status, _, updated, _ = head
     if status not in (Status.PUBLISHED.encode(), Status.RETRACTED.encode()):
         return False
-    return updated is None or _milliseconds(updated) >= position(since)[0] - CLOCK_MARGIN_MS
+    return updated is None or _milliseconds(updated) >= parse_position(since)[0] - CLOCK_MARGIN_MS
 
 
 def _milliseconds(updated: bytes | None) -> int:

@@ -24,7 +24,7 @@ from newswire.concurrency.loop_turns import LoopTurns
 from newswire.concurrency.offload import Deadline, Offload, OffloadError
 from newswire.http.cost_limits import INLINE_TEXT_BYTES
 from newswire.keys import Keyspace
-from newswire.messaging.stream_position import BEGINNING, Position, newest_entry, position, written
+from newswire.messaging.stream_position import BEGINNING, Position, format_position, newest_entry, parse_position
 from newswire.observability import metrics
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, offload_if_large, scan
 from newswire_notify.streaming.stream_events import SseFrame, StreamEvent, StreamFilter, read_stream_entry, with_readers
@@ -220,20 +220,20 @@ class StreamBroadcaster:
         return resumed
 
     async def _resume(self, client: SseClient, start: ResumeFrom | None) -> ResumePoint:
-        newest = client.newest = position(await newest_entry(self._redis, self._keys.stream))
+        newest = client.newest = parse_position(await newest_entry(self._redis, self._keys.stream))
         if start is None:
             return ResumePoint(newest)
         if newest < start.after:
             # Of a stream that was replaced the reader has seen nothing, whatever the id that it last saw.
             return ResumePoint(newest) if start.by_time else ResumePoint(BEGINNING, await self._first_left())
-        trimmed = position((await self._redis.get(self._keys.trimmed) or b"0-0").decode())
+        trimmed = parse_position((await self._redis.get(self._keys.trimmed) or b"0-0").decode())
         if start.after < trimmed:
             return ResumePoint(trimmed, await self._first_left())
         return ResumePoint(start.after)
 
     async def _first_left(self) -> Position:
         oldest = await self._redis.xrange(self._keys.stream, count=1)
-        return position(oldest[0][0].decode()) if oldest else BEGINNING
+        return parse_position(oldest[0][0].decode()) if oldest else BEGINNING
 
     async def follow(
         self,
@@ -271,7 +271,7 @@ class StreamBroadcaster:
                 else:
                     yield b": still here\n"
         if client.ended not in (None, GONE):
-            resume_from = written(client.served)
+            resume_from = format_position(client.served)
             yield b"id: %s\n" % resume_from.encode() + _about_stream(
                 ENDED, {"reason": str(client.ended), "resume_from": resume_from}
             )
@@ -287,7 +287,7 @@ class StreamBroadcaster:
                     reached, wanted = await self._wanted_of_remembered(client, stream_filter)
                 else:
                     page = await self._redis.xrange(
-                        self._keys.stream, f"({written(client.served)}", count=budget.next_count(HISTORY_PAGE)
+                        self._keys.stream, f"({format_position(client.served)}", count=budget.next_count(HISTORY_PAGE)
                     )
                     if not page:
                         return
@@ -329,9 +329,9 @@ class StreamBroadcaster:
         if self._after is None:
             await self._remember_the_end()
             self.running = True
-        after = written(self._after or BEGINNING)
+        after = format_position(self._after or BEGINNING)
         answer = await self._redis.xread({self._keys.stream: after}, count=PAGE, block=BLOCK_MS)
-        if not answer and position(await newest_entry(self._redis, self._keys.stream)) < position(after):
+        if not answer and parse_position(await newest_entry(self._redis, self._keys.stream)) < parse_position(after):
             log.warning("the stream was replaced and is read from its beginning")
             self._after = self._forgotten = BEGINNING
             self._remembered.clear()
@@ -345,7 +345,7 @@ class StreamBroadcaster:
                 await self._analysing.run(partial(_analyse, entry), ANALYSIS_SECONDS)
             if entry is not None and entry.retraction:
                 [entry] = await self._with_readers([entry])
-            self._after = position(entry_id.decode())
+            self._after = parse_position(entry_id.decode())
             if entry is not None:
                 self._hand_out(entry)
             if time.thread_time() - begun > TURN_SECONDS_LIMIT:
@@ -354,20 +354,20 @@ class StreamBroadcaster:
 
     async def _remember_the_end(self) -> None:
         """Begin where the stream ends, with its last entries in memory."""
-        newest = position(await newest_entry(self._redis, self._keys.stream))
-        before, found, size = written(newest), deque[StreamEvent](), 0
+        newest = parse_position(await newest_entry(self._redis, self._keys.stream))
+        before, found, size = format_position(newest), deque[StreamEvent](), 0
         self._forgotten = newest
         while len(found) < RECENT_EVENTS_LIMIT and size < RECENT_BYTES_LIMIT:
             page = await self._redis.xrevrange(self._keys.stream, before, count=PAGE)
             read = await self._with_readers(await _decoded(page))
             for (entry_id, _), entry in zip(page, read, strict=True):
-                self._forgotten = position(entry_id.decode())
+                self._forgotten = parse_position(entry_id.decode())
                 if entry is not None:
                     found.appendleft(entry)
                     size += len(entry.json)
             if len(page) < PAGE:
                 break
-            before = f"({written(self._forgotten)}"
+            before = f"({format_position(self._forgotten)}"
         self._remembered, self._remembered_bytes, self._after = found, size, newest
         for entry in found:  # to those who came first; what they have seen of it they pass over
             self._offer(entry)
@@ -423,13 +423,13 @@ async def _decoded(page: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Str
 
 def _raw(entry_id: bytes, fields: dict[bytes, bytes]) -> RawEntry[Position]:
     return RawEntry(
-        position(entry_id.decode()), sum(map(len, fields.values())), partial(read_stream_entry, entry_id, fields)
+        parse_position(entry_id.decode()), sum(map(len, fields.values())), partial(read_stream_entry, entry_id, fields)
     )
 
 
 def _trimmed(resumed: ResumePoint) -> bytes:
-    first = written(resumed.first_left or BEGINNING)
-    return _about_stream(TRIMMED, {"resumed_from": written(resumed.after), "first": first})
+    first = format_position(resumed.first_left or BEGINNING)
+    return _about_stream(TRIMMED, {"resumed_from": format_position(resumed.after), "first": first})
 
 
 def _about_stream(event: str, data: dict[str, str]) -> bytes:

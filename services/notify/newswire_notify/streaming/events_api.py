@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
 from newswire.auth.authentication import reader
-from newswire.auth.credentials import Caller, caller_of
+from newswire.auth.credentials import Caller, find_caller
 from newswire.auth.signed_tokens import InvalidTokenError, SignedTokens
 from newswire.filters import filter_from_params
 from newswire.http.client_address import client_address
@@ -142,7 +142,7 @@ async def access_changed(request: Request, caller: Caller | None) -> bool:
     """
     if caller is None:
         return False
-    current = await caller_of(request.app.state.redis, request.app.state.keys, caller.key_id)
+    current = await find_caller(request.app.state.redis, request.app.state.keys, caller.key_id)
     if current is None:
         raise unauthorised("the key sent is not valid any more")
     return current.entitlement != caller.entitlement

@@ -16,16 +16,16 @@ from starlette.types import Scope as AsgiScope
 from newswire.auth.authentication import authorised, reader
 from newswire.auth.authentication_failures import AuthenticationFailures
 from newswire.auth.credential_checks import check_credential
-from newswire.auth.credentials import Caller, Scope, caller_of
+from newswire.auth.credentials import Caller, Scope, find_caller
 from newswire.filters import PARAMETERS, Filter, FilterInput, filter_from_params
 from newswire.http.client_address import client_address, client_of
-from newswire.http.pagination import DATE_TIME, described
+from newswire.http.pagination import DATE_TIME, document_parameters
 from newswire.http.problem_responses import problems
 from newswire.http.problems import forbidden, invalid, malformed, unauthorised
 from newswire.http.read_limits import Cost, charge_request
 from newswire.http.request_parsing import ParsedBody, json_body, single_headers
 from newswire.http.server import mark_live
-from newswire.messaging.stream_position import Position, position, written
+from newswire.messaging.stream_position import Position, format_position, parse_position
 from newswire.validation.fields import WHOLE, Moment
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.broadcaster import ACCESS_CHANGED, ResumeFrom, SseClient, StreamBroadcaster
@@ -87,7 +87,7 @@ def parameters(**others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """Return the filters of live stream and pull, and other query parameters, for an operation's ``openapi_extra``."""
     members = Filter.model_json_schema()["properties"]
     filters = {name: (text, members[PARAMETERS[name]]) for name, text in _FILTERS.items()}
-    return described(q=(_QUERY, {"type": "string", "maxLength": 1000}), **filters, **others)
+    return document_parameters(q=(_QUERY, {"type": "string", "maxLength": 1000}), **filters, **others)
 
 
 def live_router(
@@ -200,7 +200,7 @@ class _LiveAnswer(Response):
             ) as client,
         ):
             # The key may have been revoked between its check and the moment from which changes are followed.
-            if who.caller is not None and await caller_of(self._redis, self._keys, who.caller.key_id) != who.caller:
+            if who.caller is not None and await find_caller(self._redis, self._keys, who.caller.key_id) != who.caller:
                 client.end(ACCESS_CHANGED)
             resumed = await broadcaster.resume(client, self._start)
             await send({"type": "http.response.start", "status": 200, "headers": _headers(resumed.after)})
@@ -226,7 +226,7 @@ def _headers(after: Position) -> list[tuple[bytes, bytes]]:
         (b"content-type", b"text/event-stream; charset=utf-8"),
         (b"cache-control", b"no-store"),
         (b"x-accel-buffering", b"no"),
-        (RESUMED_FROM, written(after).encode()),
+        (RESUMED_FROM, format_position(after).encode()),
     ]
 
 
@@ -266,7 +266,7 @@ def last_id_before(moment: datetime) -> Position:
 def stream_id(field: str, sent: str) -> Position:
     """Read the id of an event as a client sends it (422 for what is none)."""
     try:
-        return position(sent)
+        return parse_position(sent)
     except ValueError:
         raise invalid(
             field, "is not an id of this stream", "send the id of the last event you saw, or leave it out"

@@ -19,7 +19,7 @@ from newswire.auth.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 from newswire.concurrency.fair_slots import FairSlots
 from newswire.concurrency.fair_threads import current_client
 from newswire.keys import Keyspace
-from newswire.messaging.stream_position import BEGINNING, Position, newest_entry, position, written
+from newswire.messaging.stream_position import BEGINNING, Position, format_position, newest_entry, parse_position
 from newswire.storage.article_records import unpack, unpacked_size
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, scan
 from newswire_notify.streaming.stream_events import (
@@ -83,7 +83,7 @@ class Pull:
 
     async def newest(self) -> Position:
         """Return where the stream ends; where it has not begun, a place before its first entry that is not `BEGINNING`."""
-        return max(position(await newest_entry(self._redis, self._keys.stream)), _UNBEGUN)
+        return max(parse_position(await newest_entry(self._redis, self._keys.stream)), _UNBEGUN)
 
     async def page(
         self, stream_filter: StreamFilter, after: PullPosition, limit: int, budget: ScanBudget | None = None
@@ -147,10 +147,10 @@ class Pull:
                 yield None, place
             count = budget.next_count(READ_BATCH_SIZE)
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xrange(self._keys.stream, f"({written(place)}", count=count)
+                pipe.xrange(self._keys.stream, f"({format_position(place)}", count=count)
                 pipe.get(self._keys.trimmed)
                 page, trimmed = await pipe.execute()
-            if place < position((trimmed or b"0-0").decode()):
+            if place < parse_position((trimmed or b"0-0").decode()):
                 place = RecordsPosition(await self.newest(), retractions=True)
                 yield None, place
                 continue
@@ -193,7 +193,7 @@ class Pull:
 
 def _raw(entry_id: bytes, fields: dict[bytes, bytes]) -> RawEntry[PullPosition]:
     return RawEntry(
-        position(entry_id.decode()), sum(map(len, fields.values())), partial(read_stream_entry, entry_id, fields)
+        parse_position(entry_id.decode()), sum(map(len, fields.values())), partial(read_stream_entry, entry_id, fields)
     )
 
 
@@ -213,12 +213,12 @@ async def read_cursor(sent: str, tokens: SignedTokens, bound_to: Any) -> PullPos
     """
     if not sent.startswith(_OPAQUE):
         try:
-            return position(sent)
+            return parse_position(sent)
         except ValueError:
             raise InvalidTokenError("not an id of the stream") from None
     content = await tokens.read(Purpose.EVENTS_CURSOR, sent.removeprefix(_OPAQUE), bound_to=bound_to)
     then, retractions, created, article = orjson.loads(content)
-    return RecordsPosition(position(then), retractions, created, article)
+    return RecordsPosition(parse_position(then), retractions, created, article)
 
 
 async def write_cursor(place: PullPosition, tokens: SignedTokens, bound_to: Any) -> str:
@@ -227,6 +227,6 @@ async def write_cursor(place: PullPosition, tokens: SignedTokens, bound_to: Any)
     A place among the records is signed. It leads on for ever, since a mirror may have been stopped for any time.
     """
     if not isinstance(place, RecordsPosition):
-        return written(place)
-    held = [written(place.then), place.retractions, place.created, place.article]
+        return format_position(place)
+    held = [format_position(place.then), place.retractions, place.created, place.article]
     return _OPAQUE + await tokens.write(Purpose.EVENTS_CURSOR, orjson.dumps(held), bound_to=bound_to)

@@ -7,11 +7,11 @@ from functools import cached_property
 import orjson
 from redis.asyncio import Redis
 
-from newswire.auth.tombstone_readers import may_know, read_readers
+from newswire.auth.tombstone_readers import may_see_tombstone, read_readers
 from newswire.events import RETRACTED, ArticlePublished, ArticleRetracted, article_event, recorded_event
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
-from newswire.messaging.stream_position import BEGINNING, Position, position
+from newswire.messaging.stream_position import BEGINNING, Position, parse_position
 
 _TOLD_BY_ENVELOPE = {"id", "version", "publisher", "updated_at"}
 _NOTHING_ASKED = Filter().canonical()
@@ -59,7 +59,7 @@ def read_stream_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> StreamEven
         return None
     event, payload = read
     return StreamEvent(
-        position(entry_id.decode()),
+        parse_position(entry_id.decode()),
         event.id,
         payload.id,
         event.type,
@@ -141,4 +141,4 @@ class StreamFilter:
 
     def may_know(self, entry: StreamEvent) -> bool:
         """Return whether the reader's account could read what an event retracts, if it retracts something."""
-        return not entry.retraction or may_know(self.entitlement, entry.features, entry.readers)
+        return not entry.retraction or may_see_tombstone(self.entitlement, entry.features, entry.readers)

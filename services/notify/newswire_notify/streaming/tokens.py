@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import orjson
 from redis.asyncio import Redis
 
-from newswire.auth.credentials import Caller, caller_of
+from newswire.auth.credentials import Caller, find_caller
 from newswire.auth.signed_tokens import InvalidTokenError, Purpose, SignedTokens
 from newswire.filters import Filter
 from newswire.keys import Keyspace
@@ -66,5 +66,5 @@ class StreamTokens:
             return None
         if said["ends"] <= self._signed.now():
             return None
-        caller = await caller_of(self._redis, self._keys, said["key"])
+        caller = await find_caller(self._redis, self._keys, said["key"])
         return None if caller is None else Bearer(caller, Filter.model_validate(said["filter"]), said["ends"])

@@ -11,7 +11,7 @@ from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
-    described,
+    document_parameters,
     json_answer,
     list_position,
     next_cursor,
@@ -66,7 +66,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
         response_model=AccountSubscriptionList,
         dependencies=[Depends(single_headers)],
         summary="List the subscriptions of an account",
-        openapi_extra=described("account", "cursor", "limit"),
+        openapi_extra=document_parameters("account", "cursor", "limit"),
     )
     async def list_subscriptions(caller: Admin, request: Request) -> Response:
         params = parse_scalar_params(request.query_params, ("account", "cursor", "limit"))

@@ -16,7 +16,7 @@ from newswire.http.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
-    described,
+    document_parameters,
     json_answer,
     list_position,
     next_cursor,
@@ -227,7 +227,7 @@ def router(
         response_model=SubscriptionList,
         dependencies=[Depends(single_headers)],
         summary="List subscriptions",
-        openapi_extra=described(
+        openapi_extra=document_parameters(
             "cursor",
             "limit",
             label=(

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.auth.accounts import Account, every_account, find_account
+from newswire.auth.accounts import Account, find_account, iterate_accounts
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire_notify.subscriptions.repository import Subscription, Subscriptions
@@ -61,7 +61,7 @@ class Entitlements:
 
     async def _reconcile_all(self) -> None:
         known = {name.decode(): json.decode() for name, json in (await self._redis.hgetall(self._entitled)).items()}
-        async for account in every_account(self._records, self._keys):
+        async for account in iterate_accounts(self._records, self._keys):
             if _stored(account) != known.pop(account.name, None):
                 await self._narrow(account.name, account)
         for name in known:

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
-from newswire.auth.accounts import Account, every_account, find_account
+from newswire.auth.accounts import Account, find_account, iterate_accounts
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
 from newswire_notify.subscriptions.repository import PausedBy, Subscription, SubscriptionConflictError, Subscriptions
@@ -67,7 +67,7 @@ class Suspensions:
 
     async def _reconcile_all(self) -> None:
         known = {name.decode() for name in await self._redis.smembers(self._suspended)}
-        async for account in every_account(self._records, self._keys):
+        async for account in iterate_accounts(self._records, self._keys):
             if account.disabled_at is not None or account.name in known:
                 await self._apply(account.name, account)
             known.discard(account.name)

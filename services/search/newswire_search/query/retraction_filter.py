@@ -13,7 +13,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from newswire.auth.tombstone_readers import may_know, read_readers
+from newswire.auth.tombstone_readers import may_see_tombstone, read_readers
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.storage.article_records import read_article_state
@@ -69,7 +69,7 @@ class RetractionFilteredIndex:
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("the record cannot be asked who may learn of a retraction", extra={"reason": repr(error)})
             return False
-        return may_know(entitlement, ArticleFeatures.of(state.tombstone), readers)
+        return may_see_tombstone(entitlement, ArticleFeatures.of(state.tombstone), readers)
 
     async def days(self, request: SearchRequest) -> Sequence[PublicationDay]:
         """Return days with their counts, as `newswire_search.index.port.IndexReader.days` does."""

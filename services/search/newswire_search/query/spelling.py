@@ -19,7 +19,7 @@ from newswire.article import Article
 from newswire.concurrency.offload import Deadline
 from newswire.filters import Filter
 from newswire.text.analysis import DEFAULT, article_words, bare_words, is_stop_word
-from newswire.text.query import LONGEST, parse
+from newswire.text.query import MAX_QUERY_CHARS, parse
 from newswire_search.index.port import FuzzyTerm, IndexReader, SearchPage, SearchRequest, Sort
 from newswire_search.query.offload import offload
 
@@ -125,7 +125,7 @@ def _put(q: str, corrections: Mapping[tuple[int, int], str]) -> str:
 
 
 async def _finds_more(index: IndexReader, corrected: str, request: SearchRequest, total: int) -> bool:
-    if len(corrected) > LONGEST:
+    if len(corrected) > MAX_QUERY_CHARS:
         return False
     asked = replace(
         request,

@@ -22,7 +22,7 @@ from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params
 from newswire.http.templating import add_asset, render, templates
 from newswire.schema_org import news_article
-from newswire.text.query import fitting, hints, interpreted
+from newswire.text.query import hints, interpreted, truncate_query
 from newswire_search.feeds.feed import links_to
 from newswire_search.index.facets import respelled
 from newswire_search.index.port import FACETS, PublicIndexReader, SearchPage, SearchRequest
@@ -123,7 +123,7 @@ def router(index: PublicIndexReader) -> APIRouter:
         sent = [
             (name, value) for name, value in request.query_params.multi_items() if value.strip() and name != "fields"
         ]
-        fitted = [(name, fitting(value) if name == "q" else value) for name, value in sent]
+        fitted = [(name, truncate_query(value) if name == "q" else value) for name, value in sent]
         params = _params(fitted)
         asked, page = await find(index, params, entitlement, cursors=cursors)
         some, suggestion = await asyncio.gather(

@@ -10,13 +10,13 @@ import socket
 from redis.asyncio.connection import Connection, SSLConnection
 
 
-class LookedUp(Connection):  # type: ignore[misc] # redis is not followed, see pyproject.toml
+class ResolvingConnection(Connection):  # type: ignore[misc] # redis is not followed, see pyproject.toml
     """A connection over TCP."""
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
         looking_up = loop.create_task(loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
-        looking_up.add_done_callback(_take_note)
+        looking_up.add_done_callback(_retrieve_result)
         _, late = await asyncio.wait({looking_up}, timeout=self.socket_connect_timeout)
         if late:
             raise TimeoutError
@@ -24,10 +24,10 @@ class LookedUp(Connection):  # type: ignore[misc] # redis is not followed, see p
         await super()._connect()
 
 
-class LookedUpTLS(LookedUp, SSLConnection):  # type: ignore[misc]
+class ResolvingTLSConnection(ResolvingConnection, SSLConnection):  # type: ignore[misc]
     """A connection over TLS."""
 
 
-def _take_note(looking_up: "asyncio.Task[object]") -> None:
+def _retrieve_result(looking_up: "asyncio.Task[object]") -> None:
     if not looking_up.cancelled():
         looking_up.exception()
