@@ -15,7 +15,8 @@ from newswire.events import FIELD
 from newswire.keys import Keyspace
 from newswire.timestamps import utc_now
 from newswire_ingest.articles.publishing import Version, fingerprint, next_version
-from newswire_ingest.articles.repository import ArticleStore, WriteContext
+from newswire_ingest.articles.repository import ArticleStore
+from newswire_ingest.articles.write_context import WriteContext
 
 CHUNK = 500
 _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -379,7 +379,7 @@ async def test_answers_that_are_complete_are_written_together_and_wait_for_none_
 async def test_a_dry_run_makes_no_version_of_a_new_article_that_no_later_line_can_be_about(
     ingest: Ingest, publisher: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delattr("newswire_ingest.articles.service.next_version")
+    monkeypatch.delattr("newswire_ingest.articles.versioning.next_version")
     later = {**ARTICLE, "embargo_until": "2999-01-01T00:00:00Z"}
     refused = {**ARTICLE, "body": "<div>" * 1000}
     answers = await send(ingest, publisher, ndjson(ARTICLE, later, refused), DRY)

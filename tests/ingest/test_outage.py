@@ -19,7 +19,8 @@ from newswire.storage.redis_client import open_redis
 from newswire.timestamps import utc_now
 from newswire_ingest.app import assemble
 from newswire_ingest.articles.publishing import Version, next_version
-from newswire_ingest.articles.repository import ArticleStore, IdempotencyScope, WriteContext
+from newswire_ingest.articles.repository import ArticleStore
+from newswire_ingest.articles.write_context import IdempotencyScope, WriteContext
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest
 from tests.servers.valkey import free_port

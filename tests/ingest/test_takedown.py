@@ -7,7 +7,7 @@ from newswire.auth.credentials import Caller, Scope
 from newswire.filters import Filter
 from newswire.observability.tracing import traceparent
 from newswire_ingest.app import open_article_service
-from newswire_ingest.articles.service import WriteCommand
+from newswire_ingest.articles.models import WriteCommand
 from tests.ingest.conftest import ARTICLE, Ingest
 
 

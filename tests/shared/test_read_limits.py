@@ -110,7 +110,7 @@ async def test_a_key_has_a_rate_of_its_own_wherever_it_is_used(redis: Redis, nam
         assert (await http.get("/search", headers=headers)).status_code == 429
 
 
-async def test_so_many_requests_may_be_under_way_and_an_ended_one_counts_no_more(redis: Redis) -> None:
+async def test_so_many_requests_may_be_concurrent_and_an_ended_one_counts_no_more(redis: Redis) -> None:
     held = asyncio.Event()
     async with reading(redis, held, read_concurrency=2) as (http, _):
         assert (await http.get("/broken")).status_code == 500
@@ -146,7 +146,7 @@ async def test_few_are_worked_on_at_a_time_and_clients_take_turns(redis: Redis) 
         held.set()
         assert [(await each).status_code for each in (*waiting, search)] == [200] * 5
         assert app.state.read_limits._slots._free == 2
-        assert not app.state.read_limits._under_way
+        assert not app.state.read_limits._concurrent
 
 
 async def test_limits_that_are_switched_off_say_nothing(redis: Redis) -> None:

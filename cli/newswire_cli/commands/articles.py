@@ -29,7 +29,7 @@ def retract(
         from newswire.observability import tracing
         from newswire.observability.audit import COMMAND_LINE, Act, record
         from newswire_ingest.app import open_article_service
-        from newswire_ingest.articles.service import WriteCommand
+        from newswire_ingest.articles.models import WriteCommand
         from newswire_ingest.settings import IngestSettings
 
         caller = Caller("", "", frozenset({Scope.ADMIN}))  # the command line has no key

@@ -17,10 +17,11 @@ from newswire.observability import tracing
 from newswire.observability.audit import Act, record
 from newswire.validation.fields import Line
 from newswire_ingest.accounts.keys_api import Admin
+from newswire_ingest.articles.models import WriteCommand
 from newswire_ingest.articles.publishing import fingerprint, is_article_id
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.schemas import Cancelled
-from newswire_ingest.articles.service import ArticleService, WriteCommand
+from newswire_ingest.articles.service import ArticleService
 
 
 class TakedownRequest(BaseModel):

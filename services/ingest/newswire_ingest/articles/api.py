@@ -18,12 +18,14 @@ from newswire.http.problems import from_validation_error, invalid
 from newswire.http.request_parsing import JSON, ParsedBody, idempotency_key, json_body, no_parameters, single_headers
 from newswire.observability import metrics, tracing
 from newswire.validation.fields import ExternalId
+from newswire_ingest.articles.models import PATH, Find, WriteCommand, WriteResult
 from newswire_ingest.articles.negotiation import JSON_LD, NINJS, OFFERED, accepted
 from newswire_ingest.articles.patch import ArticlePatch
 from newswire_ingest.articles.publishing import fingerprint
-from newswire_ingest.articles.repository import IdempotencyScope
+from newswire_ingest.articles.results import view
 from newswire_ingest.articles.schemas import Cancelled, PublisherArticle
-from newswire_ingest.articles.service import PATH, ArticleService, Find, WriteCommand, WriteResult, view
+from newswire_ingest.articles.service import ArticleService
+from newswire_ingest.articles.write_context import IdempotencyScope
 from newswire_ingest.limits.limits import publishing
 from newswire_ingest.settings import IngestSettings
 

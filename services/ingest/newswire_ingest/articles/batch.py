@@ -15,10 +15,11 @@ from newswire.http.request_parsing import MAX_BODY_BYTES, ParsedBody, parse_json
 from newswire.timestamps import utc_now
 from newswire_ingest.articles.disk_buffer import DiskBuffer
 from newswire_ingest.articles.dry_run import DryRun
+from newswire_ingest.articles.models import PATH, Effect, WriteCommand, WriteResult
 from newswire_ingest.articles.ndjson import Line, lines
 from newswire_ingest.articles.publishing import fingerprint
-from newswire_ingest.articles.repository import IdempotencyScope
-from newswire_ingest.articles.service import PATH, ArticleService, Effect, WriteCommand, WriteResult
+from newswire_ingest.articles.service import ArticleService
+from newswire_ingest.articles.write_context import IdempotencyScope
 from newswire_ingest.limits.limits import Limits
 
 MAX_LINES_IN_FLIGHT = 256

@@ -19,8 +19,9 @@ from newswire_ingest.articles.api import IDEMPOTENCY_KEY
 from newswire_ingest.articles.batch import Batch, BatchLineResult
 from newswire_ingest.articles.disk_buffer import DiskBuffer
 from newswire_ingest.articles.dry_run import DryRun
+from newswire_ingest.articles.models import PATH, WriteCommand
 from newswire_ingest.articles.ndjson import MEDIA_TYPE
-from newswire_ingest.articles.service import PATH, ArticleService, WriteCommand
+from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.limits.limits import Limits
 
 _BODY = {

@@ -8,7 +8,8 @@ import orjson
 from newswire.article import ArticleDraft, Status
 from newswire.storage.article_records import ArticleState, pack, unpack
 from newswire.timestamps import rfc3339, utc_now
-from newswire_ingest.articles.service import ArticleService, StoredArticle, WriteCommand, WritePlan
+from newswire_ingest.articles.models import StoredArticle, WriteCommand, WritePlan
+from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.content.content import changed
 from newswire_ingest.limits.limits import Limits
 
@@ -20,7 +21,7 @@ class DryRun:
     """One dry run: what its earlier lines would have done counts for the later ones."""
 
     def __init__(self, articles: ArticleService, limits: Limits) -> None:
-        self._articles_service = articles
+        self._service = articles
         self._limits = limits
         self._articles: OrderedDict[str, tuple[ArticleState, bytes]] = OrderedDict()
         self._remembered_bytes = 0
@@ -32,10 +33,10 @@ class DryRun:
         Raises:
             newswire.http.problems.ProblemError: the line would be refused.
         """
-        if command.idempotency and (before := await self._articles_service.repeated(command)):
+        if command.idempotency and (before := await self._service.previous_result(command)):
             return _answer("unchanged", before.article_id, before.view["version"])
-        foreseen = self._foreseen(draft.external_id)
-        plan = await self._articles_service.plan(draft, command, foreseen)
+        assumed = self._assumed(draft.external_id)
+        plan = await self._service.plan(draft, command, assumed)
         if plan.effect == "created":
             await self._within_quota(command)
         version = 0 if plan.version.due is not None else plan.version.number
@@ -53,7 +54,7 @@ class DryRun:
             raise self._limits.over_quota(command.caller, now)
         self._created += 1
 
-    def _foreseen(self, external_id: str | None) -> StoredArticle | None:
+    def _assumed(self, external_id: str | None) -> StoredArticle | None:
         remembered = self._articles.get(external_id) if external_id is not None else None
         return StoredArticle(remembered[0], unpack(remembered[1])) if remembered else None
 

@@ -16,8 +16,10 @@ from newswire.http.problems import forbidden, gone, not_found
 from newswire.http.request_parsing import JSON, parse_scalar_params
 from newswire_ingest.articles import schemas as answers
 from newswire_ingest.articles.api import ArticleId, NoBody, NoParameters, Owner
+from newswire_ingest.articles.models import PATH, StoredArticle
 from newswire_ingest.articles.repository import ArticleStore
-from newswire_ingest.articles.service import PATH, ArticleService, StoredArticle, view
+from newswire_ingest.articles.results import view
+from newswire_ingest.articles.service import ArticleService
 
 READ_BATCH_SIZE = 10
 """Documents in memory at a time: each may be some MiB."""

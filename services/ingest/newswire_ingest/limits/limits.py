@@ -17,7 +17,7 @@ from newswire.keys import Keyspace
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.timestamps import utc_now
 from newswire_ingest.articles.command_batcher import CommandBatcher
-from newswire_ingest.articles.repository import NO_QUOTA, Quota
+from newswire_ingest.articles.write_context import NO_QUOTA, Quota
 
 RETRY_WHEN_FULL = 30
 _HTTP = tuple[bytes, bytes]

@@ -1,0 +1,80 @@
+"""Reads articles of the store: by id, by external id, in lists, and version by version."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from newswire.article import Status
+from newswire.keys import Keyspace
+from newswire.storage.article_records import ArticleState, read_article_state, unpack, version_document
+
+MAX_ATTEMPTS = 5
+
+
+class ArticleReader:
+    """Reads the articles of all publishers in one Redis."""
+
+    def __init__(self, redis: "Redis", keys: Keyspace) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    async def time(self) -> datetime:
+        """Return the time by the server's clock, the one clock that all processes share, to the millisecond."""
+        seconds, microseconds = await self._redis.time()
+        return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=microseconds // 1000 * 1000)
+
+    async def find_by_external_id(self, publisher: str, external_id: str) -> str | None:
+        """Return the id of the article that a publisher knows by its own id."""
+        found = await self._redis.hget(self._keys.external(publisher), external_id)
+        return found.decode() if found else None
+
+    async def find(self, article_id: str) -> tuple[ArticleState, bytes | None] | None:
+        """Return an article's head and the document of its last version, or what will be its first; None once it is erased."""
+        state = await read_article_state(self._redis, self._keys, article_id)
+        for _ in range(MAX_ATTEMPTS):
+            if state is None or state.status is Status.RETRACTED:
+                break
+            document = await self._document(state)
+            if document is not None:
+                return state, document
+            state = await read_article_state(
+                self._redis, self._keys, article_id
+            )  # between the two reads it was changed
+        return (state, None) if state else None
+
+    async def find_all(self, article_ids: Sequence[str]) -> list[tuple[ArticleState, bytes | None]]:
+        """Return those of these articles that there are, as `find` does."""
+        return [found for found in await asyncio.gather(*map(self.find, article_ids)) if found]
+
+    async def _document(self, state: ArticleState) -> bytes | None:
+        if state.status is Status.PUBLISHED:
+            return await version_document(self._redis, self._keys, state.id, state.version)
+        revision, document = await self._redis.hmget(self._keys.scheduled(state.id), "revision", "document")
+        return unpack(document) if revision and int(revision) == state.revision else None
+
+    async def list_articles(
+        self, publisher: str, statuses: Sequence[Status], before: str | None, limit: int
+    ) -> list[str]:
+        """Return the ids of a publisher's articles, newest first, from before an id on."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for status in statuses:
+                name = self._keys.articles_of(publisher, status)
+                pipe.zrange(name, f"({before}" if before else "+", "-", desc=True, bylex=True, offset=0, num=limit)
+            found = await pipe.execute()
+        return sorted({article_id.decode() for ids in found for article_id in ids}, reverse=True)[:limit]
+
+    async def list_versions(self, article_id: str, newest: int, oldest: int) -> list[dict[str, Any]]:
+        """Return what is said of these versions, newest first; erased ones are left out."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for number in range(newest, oldest - 1, -1):
+                pipe.hget(self._keys.version(article_id, number), "about")
+            found = await pipe.execute()
+        return [orjson.loads(about) for about in found if about]
+
+    async def version(self, article_id: str, number: int) -> bytes | None:
+        """Return one version's document, or None where it was erased or never was."""
+        return await version_document(self._redis, self._keys, article_id, number)

@@ -1,0 +1,68 @@
+"""The carrier types of the application layer: a command, an article as stored, and the result of a command."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from newswire.auth.credentials import Caller
+from newswire.http.preconditions import Preconditions
+from newswire.storage.article_records import ArticleState
+from newswire_ingest.articles.publishing import Version
+from newswire_ingest.articles.write_context import IdempotencyScope, WriteContext
+
+PATH = "/v1/articles"
+
+Effect = Literal["created", "updated", "unchanged"]
+"""The effect of a request on its article."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteCommand:
+    """A request to write: the caller, the preconditions, and how a repeat of the request is recognised."""
+
+    caller: Caller
+    fingerprint: str
+    trace: str
+    idempotency: IdempotencyScope | None = None
+    conditions: Preconditions = field(default_factory=Preconditions)
+
+    def context(self, now: datetime) -> WriteContext:
+        """Return the context that the store needs."""
+        return WriteContext(self.caller, now, self.fingerprint, self.idempotency)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArticle:
+    """An article as stored. The document is that of its last version, or of its scheduled first one; None if retracted."""
+
+    state: ArticleState
+    document: bytes | None
+
+
+Find = Callable[[Caller], Awaitable[StoredArticle]]
+"""Finds the caller's article that a request refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """The result of a command: the article as it is now."""
+
+    article_id: str
+    revision_tag: str
+    view: dict[str, Any]
+    effect: Effect = "unchanged"
+
+    @property
+    def created(self) -> bool:
+        """Whether the request created the article."""
+        return self.effect == "created"
+
+
+@dataclass(frozen=True, slots=True)
+class WritePlan:
+    """What a request would do to its article: the version that it would write after the current state."""
+
+    effect: Effect
+    version: Version
+    found: StoredArticle | None

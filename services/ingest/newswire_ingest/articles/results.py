@@ -1,0 +1,100 @@
+"""Results of commands: what the store's verdict means for the caller, and the article as it is now."""
+
+from typing import Any
+
+from newswire.http.problems import ProblemError, unauthorised, unavailable
+from newswire.observability import metrics
+from newswire_ingest.articles import article_problems, schemas
+from newswire_ingest.articles.models import PATH, StoredArticle, WriteCommand, WriteResult
+from newswire_ingest.articles.publishing import is_article_id
+from newswire_ingest.articles.repository import ArticleStore
+from newswire_ingest.articles.store_result import StoreResult
+from newswire_ingest.articles.write_context import WriteContext
+
+
+class ResultReader:
+    """Reads articles, and turns verdicts of the store into results or problems."""
+
+    def __init__(self, store: ArticleStore, site: str) -> None:
+        self._store = store
+        self._site = site
+
+    async def find(self, article_id: str) -> StoredArticle | None:
+        """Return an article of any publisher."""
+        found = await self._store.find(article_id) if is_article_id(article_id) else None
+        return StoredArticle(*found) if found else None
+
+    async def current(self, article_id: str) -> WriteResult:
+        """Return an article as the result of a repeated request."""
+        found = await self.find(article_id)
+        if found is None:
+            raise unavailable("the article is being changed; send the request again")
+        return WriteResult(article_id, found.state.revision_tag, view(found))
+
+    async def previous(
+        self, command: WriteCommand, context: WriteContext, *, allow_cancelled: bool = False
+    ) -> WriteResult | None:
+        """Return the result of a request that was handled before; None for a new request."""
+        if command.idempotency is None:
+            return None
+        stored = await self._store.find_repeat(context)
+        if stored is None:
+            return None
+        match stored.verdict:
+            case "REPEAT":
+                metrics.idempotent_repeats.inc()
+                return await self.current(stored.article_id)
+            case "CANCELLED" if allow_cancelled:
+                return cancelled(stored.article_id)
+            case _:
+                raise self.refusal(stored)
+
+    async def resolve(self, stored: StoreResult, result: WriteResult) -> WriteResult | None:
+        """Return the result of a write; None if another request changed the article first."""
+        match stored.verdict:
+            case "OK":
+                return result
+            case "STALE":
+                return None
+            case "REPEAT":
+                return await self.current(stored.article_id)
+            case _:
+                raise self.refusal(stored)
+
+    def refusal(self, stored: StoreResult) -> ProblemError:
+        """Return the problem for a verdict that refuses a request."""
+        match stored.verdict:
+            case "KEY_MISMATCH":
+                return article_problems.key_mismatch()
+            case "EXTERNAL_TAKEN":
+                return self.external_taken(stored.article_id)
+            case "CANCELLED":
+                return article_problems.was_cancelled(stored.article_id)
+            case "REVOKED":
+                return unauthorised("the key sent is not valid")
+            case "TAKEN_DOWN":
+                return article_problems.taken_down()
+            case _:
+                return article_problems.busy()
+
+    def external_taken(self, article_id: str) -> ProblemError:
+        """Return the problem for an external id that another article has."""
+        return article_problems.external_taken(f"{self._site}{PATH}/{article_id}")
+
+
+def view(found: StoredArticle) -> dict[str, Any]:
+    """Return an article as its publisher sees it."""
+    if found.document is None and found.state.tombstone is None:
+        raise unavailable("the article is being changed; send the request again")
+    return schemas.view(found.state, found.document)
+
+
+def cancelled(article_id: str) -> WriteResult:
+    """Return the result for a scheduled article that was cancelled."""
+    return WriteResult(article_id, "", schemas.Cancelled(id=article_id).model_dump())
+
+
+def count_event(stored: StoreResult, kind: str) -> None:
+    """Count an event, if the write added one to the stream."""
+    if stored.entry:
+        metrics.article_events.labels(kind).inc()

@@ -1,0 +1,156 @@
+"""The next version of an article: from a draft, the current state, and the rules for what may change."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import orjson
+from pydantic import ValidationError
+
+from newswire.article import ArticleDraft, Status
+from newswire.concurrency.offload import OffloadError
+from newswire.http.problems import FieldError, from_validation_error, invalid, overloaded, problem
+from newswire.storage.article_records import ArticleState
+from newswire.timestamps import rfc3339
+from newswire_ingest.articles import article_problems
+from newswire_ingest.articles.models import StoredArticle
+from newswire_ingest.articles.patch import patched
+from newswire_ingest.articles.publishing import Version, next_version
+from newswire_ingest.content.body_sanitiser import sanitise_body
+from newswire_ingest.content.content import changed, draft_members
+from newswire_ingest.content.markup_limits import MarkupLimitError
+from newswire_ingest.content.sanitised_body import SanitisedBody
+from newswire_ingest.labels.repository import Taxonomy
+
+
+class VersionBuilder:
+    """Builds the versions of articles, with labels in the spelling of their account."""
+
+    def __init__(self, taxonomy: Taxonomy, site: str) -> None:
+        self._taxonomy = taxonomy
+        self._site = site
+
+    async def first(
+        self,
+        draft: ArticleDraft,
+        body: SanitisedBody,
+        *,
+        id_: str,
+        publisher: str,
+        trace: str,
+        now: datetime,
+        refresh: bool = False,
+    ) -> Version:
+        """Return the first version of an article. ``refresh`` reads the spellings of labels again."""
+        canonical = await self._taxonomy.canonicalize_labels(draft, publisher, refresh=refresh)
+        version = next_version(
+            canonical.draft,
+            id_=id_,
+            publisher=publisher,
+            site=self._site,
+            now=now,
+            traceparent=trace,
+            body=body,
+        )
+        return replace(version, rewritten_labels=canonical.rewritten_labels)
+
+    async def next(
+        self, found: StoredArticle, draft: ArticleDraft, trace: str, now: datetime, corrects: bool | None = None
+    ) -> tuple[Version, bool]:
+        """Return the version that follows the current state, and whether it differs from it."""
+        state = found.state
+        canonical = await self._taxonomy.canonicalize_labels(draft, state.publisher)
+        document = orjson.loads(found.document) if found.document is not None else None
+        version = next_version(
+            canonical.draft,
+            id_=state.id,
+            publisher=state.publisher,
+            site=self._site,
+            now=now,
+            traceparent=trace,
+            number=state.version + 1,
+            earlier=document if state.version else None,
+            first_published=state.published_at if state.version else None,
+            corrects=bool(canonical.draft.correction_note) if corrects is None else corrects,
+            body=await sanitised(canonical.draft),
+        )
+        version = replace(version, rewritten_labels=canonical.rewritten_labels)
+        return version, document is None or not _is_unchanged(version, document, state)
+
+    async def refresh_labels(self, draft: ArticleDraft, publisher: str) -> None:
+        """Read the spellings of a draft's labels again, after a conflict."""
+        await self._taxonomy.canonicalize_labels(draft, publisher, refresh=True)
+
+
+async def sanitised(draft: ArticleDraft) -> SanitisedBody:
+    """Return the sanitised body of a draft.
+
+    Raises:
+        newswire.http.problems.ProblemError: 422 for too much markup, 503 if there is no capacity.
+    """
+    try:
+        return await sanitise_body(draft.body, draft.canonical_url)
+    except MarkupLimitError as error:
+        raise invalid("body", error.problem, error.fix) from None
+    except OffloadError:
+        raise overloaded() from None
+
+
+def patched_draft(found: StoredArticle, patch: dict[str, Any]) -> ArticleDraft:
+    """Return the draft that a merge patch makes of an article (RFC 7396).
+
+    Raises:
+        newswire.http.problems.ProblemError: 409 for a retracted article, 422 for an invalid result.
+    """
+    state = found.state
+    if found.document is None:
+        raise article_problems.retracted("there is nothing to patch; PUT it whole to publish it again")
+    members = draft_members(orjson.loads(found.document))
+    if state.embargo_until is not None:
+        members["embargo_until"] = state.embargo_until
+    if state.version or members["published_at"] == state.embargo_until:
+        del members["published_at"]  # unless the patch sets it, it is kept or follows the embargo
+    try:
+        return ArticleDraft.model_validate(patched(members, patch))
+    except ValidationError as error:
+        raise from_validation_error(error, ArticleDraft) from None
+
+
+def with_kept_members(draft: ArticleDraft, state: ArticleState, now: datetime) -> ArticleDraft:
+    """Return a draft with the members that an article keeps when its publisher does not send them.
+
+    Raises:
+        newswire.http.problems.ProblemError: 422 or 409 for a change that is not allowed.
+    """
+    if state.external_id is not None and draft.external_id not in (None, state.external_id):
+        raise invalid(
+            "external_id",
+            f"is '{state.external_id}' and cannot be changed",
+            "leave it out, or publish another article",
+        )
+    if state.version > 0 and draft.embargo_until is not None and draft.embargo_until > now:
+        raise invalid("embargo_until", "the article was published before", "leave it out, or retract the article")
+    if state.held is not None and article_problems.embargo_passed(draft, now):
+        raise article_problems.held()
+    is_new = draft.embargo_until is not None and rfc3339(draft.embargo_until) != state.embargo_until
+    if state.status is not Status.PUBLISHED and is_new and article_problems.embargo_is_wrong(draft, now):
+        raise article_problems.wrong_embargo(draft)
+    stored = state.source_version
+    if stored is not None and draft.source_version is not None and draft.source_version < stored:
+        what = f"{draft.source_version} is older than {stored}, which is stored"
+        error = FieldError("source_version", what, "send what your system holds now, with its version")
+        raise problem(409, "older-version", f"source_version: {what}", title="Older version", errors=[error])
+    return draft.model_copy(
+        update={
+            "external_id": state.external_id if draft.external_id is None else draft.external_id,
+            "source_version": stored if draft.source_version is None else draft.source_version,
+        }
+    )
+
+
+def _is_unchanged(version: Version, document: dict[str, Any], state: ArticleState) -> bool:
+    if state.status is Status.PUBLISHED:
+        return not version.document["changed"]
+    due = rfc3339(version.due) if version.due is not None else None
+    same_silent = document["silent"] == version.document["silent"]
+    return due == state.embargo_until and same_silent and not changed(document, version.document)
