@@ -9,7 +9,7 @@ from newswire_ingest.settings import IngestSettings
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until SIGTERM or SIGINT."""
     json_logging.log_as_json()
     settings = IngestSettings()
     host, port = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "8001"))

@@ -1,4 +1,4 @@
-"""Ingest put together: settings, client, store, routes."""
+"""Composition root of the ingest service: settings, client, store, routes, loops."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -37,11 +37,11 @@ from newswire_ingest.outcomes.repository import Outcomes
 from newswire_ingest.settings import IngestSettings
 
 MAX_MEMORY_SHARE = 0.85
-"""The part of Redis' memory that publishing may fill; the rest is left to deliveries."""
+"""The share of Redis' memory that publishing may use; the rest is reserved for deliveries."""
 
 
 def assemble(redis: "Redis", settings: IngestSettings) -> Service:
-    """Make the service over an open client."""
+    """Build the service with an open client."""
     keys = Keyspace(settings.namespace)
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
@@ -51,7 +51,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     outcomes = Outcomes(redis, keys)
     broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
     outcomes.subscribe(broker)
-    # Only described here: an article's event is added by the atomic function that writes the article.
+    # For the AsyncAPI document only: the atomic function that writes an article appends its event.
     broker.publisher(stream=keys.stream, title="articles", schema=ArticleEvent)
 
     async def check_durability() -> str | None:
@@ -88,7 +88,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
 
 
 def open_article_service(redis: "Redis", settings: IngestSettings) -> ArticleService:
-    """Make what changes articles over an open client, for commands."""
+    """Build the article service with an open client, for commands."""
     keys = Keyspace(settings.namespace)
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
@@ -98,7 +98,7 @@ def open_article_service(redis: "Redis", settings: IngestSettings) -> ArticleSer
 
 @asynccontextmanager
 async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
-    """Open ingest's clients and close them at the end."""
+    """Open the clients of ingest, and close them at the end."""
     own = IngestSettings(**settings.model_dump()) if settings else IngestSettings()
     threading.Thread(target=language.load, daemon=True).start()
     async with open_redis(own.redis_url.get_secret_value()) as redis:

@@ -53,7 +53,7 @@ class AccountPatch(BaseModel):
     daily_quota: Quota | None = None
     """New articles a day (UTC), in place of the setting."""
     entitlement: FilterInput | None = None
-    """Narrows all that the account reads, is told of and replays: a filter as subscriptions have it."""
+    """A filter on everything that the account reads, receives and replays, in the format of subscription filters."""
     disabled: Flag = False
 
     @model_validator(mode="after")

@@ -36,7 +36,7 @@ class ActorView(BaseModel):
     key_id: str | None
     account: str | None
     address: str | None
-    """The client's address, as far as trusted proxies say."""
+    """The client's address, as reported by trusted proxies."""
 
 
 class TargetView(BaseModel):

@@ -88,7 +88,7 @@ class KeyView(BaseModel):
     """``valid``, ``revoked``, ``expired``, or ``disabled`` with its account."""
     created_at: datetime
     created_by: str | None
-    """The id of the key that asked for it; null for one made on the command line."""
+    """The id of the key that created it; null for a key created on the command line."""
     expires_at: datetime | None
     last_used_at: datetime | None
     """To the minute."""

@@ -25,7 +25,7 @@ from newswire_ingest.articles.service import ArticleService
 
 
 class TakedownRequest(BaseModel):
-    """Why an operator takes an article down: it stands in the tombstone, which readers and subscribers see."""
+    """Why an operator takes an article down. Readers and subscribers see the reason in the tombstone."""
 
     model_config = ConfigDict(extra="forbid")
 

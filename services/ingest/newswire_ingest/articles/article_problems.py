@@ -1,4 +1,4 @@
-"""What publishers are told where an article cannot be written as they ask."""
+"""Problem responses for articles that cannot be written as requested."""
 
 from datetime import datetime
 
@@ -7,13 +7,13 @@ from newswire.http.problems import FieldError, ProblemError, invalid, problem, u
 
 
 def embargo_is_wrong(draft: ArticleDraft, now: datetime) -> bool:
-    """Tell whether an embargo is over that nobody said was, or is said to be over and lies ahead."""
+    """Tell whether a past embargo is not confirmed by ``embargo_lifted``, or a future one is."""
     lies_ahead = draft.embargo_until is not None and draft.embargo_until > now
     return draft.has_unconfirmed_past_embargo(now) or (draft.embargo_lifted and lies_ahead)
 
 
 def wrong_embargo(draft: ArticleDraft) -> ProblemError:
-    """Say that an embargo contradicts what is to be done (422)."""
+    """The embargo contradicts the request (422)."""
     if draft.embargo_lifted:
         fix = "leave 'embargo_lifted' out to publish when the embargo ends, or 'embargo_until' to publish now"
         return invalid("embargo_lifted", "is true, but 'embargo_until' lies ahead", fix)
@@ -23,42 +23,42 @@ def wrong_embargo(draft: ArticleDraft) -> ProblemError:
 
 
 def embargo_passed(draft: ArticleDraft, now: datetime) -> bool:
-    """Return whether an embargo is over without being said to be."""
+    """Tell whether an embargo has passed without ``embargo_lifted``."""
     return draft.embargo_until is not None and draft.embargo_until <= now and not draft.embargo_lifted
 
 
 def held() -> ProblemError:
-    """Say that a scheduled article that is held would be published by a change that does not say so (422)."""
+    """The change would publish a held article without saying so (422)."""
     what = "passed while the account was disabled, so the article is held and would now be published late"
     fix = "send a time that lies ahead, or publish now: null in a PATCH, no 'embargo_until' in a PUT"
     return invalid("embargo_until", what, fix)
 
 
 def retracted(fix: str) -> ProblemError:
-    """Say that the article was retracted (409)."""
+    """The article is retracted (409)."""
     return problem(409, "retracted", f"the article was retracted: {fix}", title="Retracted")
 
 
 def republished(article_id: str, status: str) -> ProblemError:
-    """Say that what a request withdrew is there again (409)."""
+    """The article that the request withdrew is published again (409)."""
     what = f"belongs to a request that retracted article {article_id}; it was published again since, and is {status}"
     error = FieldError("Idempotency-Key", what, "to retract it once more, send DELETE with a fresh key")
     return problem(409, "republished", f"Idempotency-Key: {what}", title="Published again", errors=[error])
 
 
 def taken_down() -> ProblemError:
-    """Say that an operator retracted the article (409)."""
+    """An operator retracted the article (409)."""
     detail = "an operator retracted this article; it cannot be published again before an operator releases it"
     return problem(409, "retracted-by-operator", detail, title="Retracted by an operator")
 
 
 def busy() -> ProblemError:
-    """Say that others change the article all the time (503)."""
-    return unavailable("the article is being changed by others all the time; send the request again")
+    """Concurrent requests keep changing the article (503)."""
+    return unavailable("other requests keep changing the article; send the request again")
 
 
 def key_mismatch() -> ProblemError:
-    """Say that an `Idempotency-Key` came with other content before (422)."""
+    """The `Idempotency-Key` was used with other content (422)."""
     return invalid(
         "Idempotency-Key",
         "was used with other content within the last 24 hours",
@@ -67,9 +67,9 @@ def key_mismatch() -> ProblemError:
 
 
 def was_cancelled(article_id: str) -> ProblemError:
-    """Say that what a request created was cancelled since (410)."""
+    """The article that the request created is cancelled (410)."""
     what = f"belongs to a request whose article {article_id} was scheduled, and cancelled since"
-    error = FieldError("Idempotency-Key", what, "send a fresh key to create the article anew")
+    error = FieldError("Idempotency-Key", what, "send a new key to create the article again")
     return problem(410, "cancelled", f"Idempotency-Key: {what}", title="Cancelled", errors=[error])
 
 

@@ -23,17 +23,17 @@ class ArticleReader:
         self._keys = keys
 
     async def time(self) -> datetime:
-        """Return the time by the server's clock, the one clock that all processes share, to the millisecond."""
+        """Return the time of the server, the one clock that all processes share, in milliseconds."""
         seconds, microseconds = await self._redis.time()
         return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=microseconds // 1000 * 1000)
 
     async def find_by_external_id(self, publisher: str, external_id: str) -> str | None:
-        """Return the id of the article that a publisher knows by its own id."""
+        """Return the id of the article with an external id of a publisher."""
         found = await self._redis.hget(self._keys.external(publisher), external_id)
         return found.decode() if found else None
 
     async def find(self, article_id: str) -> tuple[ArticleState, bytes | None] | None:
-        """Return an article's head and the document of its last version, or what will be its first; None once it is erased."""
+        """Return an article's state, and the document of its last or scheduled version; no document once it is erased."""
         state = await read_article_state(self._redis, self._keys, article_id)
         for _ in range(MAX_ATTEMPTS):
             if state is None or state.status is Status.RETRACTED:
@@ -41,13 +41,11 @@ class ArticleReader:
             document = await self._document(state)
             if document is not None:
                 return state, document
-            state = await read_article_state(
-                self._redis, self._keys, article_id
-            )  # between the two reads it was changed
+            state = await read_article_state(self._redis, self._keys, article_id)  # it changed between the two reads
         return (state, None) if state else None
 
     async def find_all(self, article_ids: Sequence[str]) -> list[tuple[ArticleState, bytes | None]]:
-        """Return those of these articles that there are, as `find` does."""
+        """Return the articles that exist, as `find` does."""
         return [found for found in await asyncio.gather(*map(self.find, article_ids)) if found]
 
     async def _document(self, state: ArticleState) -> bytes | None:
@@ -59,7 +57,7 @@ class ArticleReader:
     async def list_articles(
         self, publisher: str, statuses: Sequence[Status], before: str | None, limit: int
     ) -> list[str]:
-        """Return the ids of a publisher's articles, newest first, from before an id on."""
+        """Return the ids of a publisher's articles, newest first, starting before an id."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for status in statuses:
                 name = self._keys.articles_of(publisher, status)
@@ -68,7 +66,7 @@ class ArticleReader:
         return sorted({article_id.decode() for ids in found for article_id in ids}, reverse=True)[:limit]
 
     async def list_versions(self, article_id: str, newest: int, oldest: int) -> list[dict[str, Any]]:
-        """Return what is said of these versions, newest first; erased ones are left out."""
+        """Return the summaries of these versions, newest first, without erased ones."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for number in range(newest, oldest - 1, -1):
                 pipe.hget(self._keys.version(article_id, number), "about")
@@ -76,5 +74,5 @@ class ArticleReader:
         return [orjson.loads(about) for about in found if about]
 
     async def version(self, article_id: str, number: int) -> bytes | None:
-        """Return one version's document, or None where it was erased or never was."""
+        """Return one version's document, or None if it was erased or never existed."""
         return await version_document(self._redis, self._keys, article_id, number)

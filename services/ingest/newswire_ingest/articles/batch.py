@@ -1,4 +1,4 @@
-"""Many articles in one request, each on a line of its own, and each answered by a line as soon as it is done."""
+"""Batch publishing: one article per line of the request, and one result line per article as soon as it is written."""
 
 import asyncio
 from collections.abc import AsyncIterable
@@ -24,14 +24,14 @@ from newswire_ingest.limits.limits import Limits
 
 MAX_LINES_IN_FLIGHT = 256
 LINES_PER_TURN = 16
-"""Lines of a dry run after which other requests have their turn: 256 that are begun at once hold up the event loop for 50 ms.
-Lines that are published wait for the store, and the more of them wait together, the fewer writes it has to sync."""
+"""Lines of a dry run after which the event loop runs other requests: 256 lines at once block it for 50 ms. Lines that are
+published wait for the store; the more of them wait together, the fewer writes the store has to sync."""
 LARGE_LINE_BYTES = 64 * 1024
-"""Bytes: while a line of more is being published, none after it is read, so that the lines in flight stay small together."""
+"""While a line of more bytes is being published, no further line is read. This bounds the memory of the lines in flight."""
 
 
 class BatchLineResult(BaseModel):
-    """What became of one line. ``error`` is the problem document that the request would have been answered with by itself."""
+    """The result of one line. ``error`` is the problem document that a single request with this article would get."""
 
     line: int
     status: int
@@ -41,28 +41,28 @@ class BatchLineResult(BaseModel):
     effect: Effect | None = None
     """What the line did to its article, or in a dry run would do."""
     changed: list[str] | None = None
-    """In a dry run: the members in which an article that would be updated differs from how it is."""
+    """In a dry run: the members of the article that would change."""
     dry_run: bool | None = None
-    """Whether nothing was written."""
+    """True in a dry run: nothing was written."""
     error: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """How all lines of one request are to be published."""
+    """The parameters that all lines of one request share."""
 
     articles: ArticleService
     limits: Limits
     command: WriteCommand
-    """Who sends them; each line has a fingerprint of its own."""
+    """The command of the request; each line has its own fingerprint."""
     key: str | None
-    """The ``Idempotency-Key`` of the request: lines without an external id are known by it and their number."""
+    """The ``Idempotency-Key`` of the request. With its number, it identifies a line without an external id."""
     silent: bool
     dry_run: DryRun | None = None
-    """Where nothing is to be written: what it would come to."""
+    """The dry run, if nothing is to be written."""
 
     async def publish(self, chunks: AsyncIterable[bytes], answers: DiskBuffer) -> None:
-        """Publish every line, and answer each in the order of the lines. One line's fault is no other's."""
+        """Publish every line, and write the results in the order of the lines. An error in one line does not affect the others."""
         in_flight: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(MAX_LINES_IN_FLIGHT)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_collect(in_flight, answers))
@@ -95,7 +95,7 @@ class Batch:
     async def _answer(
         self, number: int, sent: ParsedBody[ArticleDraft] | ProblemError, before: asyncio.Task[bytes] | None
     ) -> bytes:
-        if before is not None:  # an earlier line about the same article: the later one has the last word
+        if before is not None:  # an earlier line about the same article must be written first
             await asyncio.wait([before])
         try:
             if isinstance(sent, ProblemError):
@@ -105,7 +105,7 @@ class Batch:
             answer = _refused(number, problem)
         except REDIS_AWAY:
             answer = _refused(number, redis_away())
-        except Exception as error:  # noqa: BLE001 (whatever one line does, the others go on)
+        except Exception as error:  # noqa: BLE001 (an error in one line must not stop the others)
             answer = _refused(number, unexpected("POST", f"{PATH}/batch", error))
         return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -119,7 +119,7 @@ class Batch:
         return {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _shown(done)
 
     async def _foresee(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
-        """Answer what `_publish` would do. It takes as long, and so counts towards the rate, but needs no room."""
+        """Return what `_publish` would do. It takes as long, so it counts towards the rate, but it needs no memory in Redis."""
         assert self.dry_run is not None  # noqa: S101 (for the type checker: it is called in dry runs only)
         await self.limits.admit(self.command.caller, utc_now(), frees_memory=True)
         return {"line": number} | await self.dry_run.line(sent.model, self._change(number, sent))
@@ -138,7 +138,7 @@ def _forget(latest: "dict[str, asyncio.Task[bytes]]", external_id: str, done: "a
 
 
 async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answers: DiskBuffer) -> None:
-    """Write the answers in their order; those that are complete already together, for each write wakes up the reader."""
+    """Write the results in order. Results that are complete are written together, because each write wakes up the reader."""
     ready: list[bytes] = []
 
     async def write_ready() -> None:

@@ -51,7 +51,7 @@ async def _ndjson(request: Request) -> None:
 
 
 def router(articles: ArticleService, limits: Limits) -> APIRouter:
-    """Make the route over an editor. It is the lines that count towards the limits, not the request."""
+    """Make the route. The lines count towards the limits, not the request."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
     @routes.post(
@@ -75,8 +75,8 @@ def router(articles: ArticleService, limits: Limits) -> APIRouter:
 
 
 class _Answers(Response):
-    """Answers while the request is still being read. (The framework's own listens for the client's going, and so would take the
-    body's chunks away.)"""
+    """Sends results while the request body is still being read. (The framework's streaming response listens for the client's
+    disconnection, and so would consume the chunks of the body.)"""
 
     media_type = MEDIA_TYPE
 
@@ -96,6 +96,6 @@ class _Answers(Response):
                     await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except* ClientDisconnect:
-            pass  # nobody listens; what was not answered can be sent again
+            pass  # the client is gone; it can send the lines without a result again
         finally:
             answers.close()

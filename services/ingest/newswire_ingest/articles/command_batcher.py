@@ -1,4 +1,4 @@
-"""Function calls of concurrent requests sent to Redis together: one round trip and one wake-up for all that wait."""
+"""Batches the function calls of concurrent requests: one round trip to Redis and one wake-up for all of them."""
 
 import asyncio
 from typing import Any
@@ -9,7 +9,7 @@ MAX_BATCH_CALLS = 64
 
 
 class CommandBatcher:
-    """Calls functions of a library. Each call is atomic by itself; sharing a round trip joins them in nothing else."""
+    """Calls functions of a library. Each call is atomic by itself; the calls of a batch share only the round trip."""
 
     def __init__(self, functions: FunctionLibrary) -> None:
         self._functions = functions
@@ -41,7 +41,7 @@ class CommandBatcher:
 
 
 def _settle(answer: "asyncio.Future[Any]", value: Any) -> None:
-    if answer.done():  # whoever asked has gone
+    if answer.done():  # the caller was cancelled
         return
     if isinstance(value, Exception):
         answer.set_exception(value)

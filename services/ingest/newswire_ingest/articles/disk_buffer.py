@@ -1,4 +1,4 @@
-"""Bytes that wait to be read: in memory while they are few, in a temporary file when they are many."""
+"""A buffer of bytes between a writer and a reader: in memory while small, in a temporary file when large."""
 
 import asyncio
 from tempfile import SpooledTemporaryFile
@@ -9,7 +9,7 @@ READ_CHUNK_BYTES = 64 * 1024
 
 
 class DiskBuffer:
-    """One writer, one reader. Keeps the writer waiting once too much is unread."""
+    """A buffer for one writer and one reader. The writer waits while too much is unread."""
 
     def __init__(self, max_unread_bytes: int = MAX_UNREAD_BYTES) -> None:
         self._file = SpooledTemporaryFile(max_size=MAX_MEMORY_BYTES)  # noqa: SIM115 (closed by close)
@@ -19,7 +19,7 @@ class DiskBuffer:
         self._complete = False
 
     async def write(self, data: bytes) -> None:
-        """Put bytes at the end."""
+        """Append bytes."""
         async with self._moved:
             await self._moved.wait_for(lambda: self._written - self._read < self._max_unread_bytes)
             self._file.seek(self._written)
@@ -28,13 +28,13 @@ class DiskBuffer:
             self._moved.notify_all()
 
     async def complete(self) -> None:
-        """Say that no more will be written."""
+        """End the stream: nothing more will be written."""
         async with self._moved:
             self._complete = True
             self._moved.notify_all()
 
     async def read(self) -> bytes:
-        """Return what was written and not read yet, or a part of it; nothing at the end."""
+        """Return the next unread bytes, waiting for some; empty at the end of the stream."""
         async with self._moved:
             await self._moved.wait_for(lambda: self._written > self._read or self._complete)
             self._file.seek(self._read)
@@ -48,5 +48,5 @@ class DiskBuffer:
             return data
 
     def close(self) -> None:
-        """Give the file back."""
+        """Delete the file."""
         self._file.close()

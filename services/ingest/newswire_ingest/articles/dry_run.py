@@ -1,4 +1,4 @@
-"""What the lines of a batch would do, by the rules by which they are published; nothing is written."""
+"""Dry run of a batch: applies the rules of publishing to every line, and writes nothing."""
 
 from collections import OrderedDict
 from typing import Any, Final
@@ -14,11 +14,11 @@ from newswire_ingest.content.content import changed
 from newswire_ingest.limits.limits import Limits
 
 MAX_REMEMBERED_BYTES: Final = 64 * 1024 * 1024
-"""What earlier lines would have made of their articles is remembered up to here, for later lines about the same ones."""
+"""Limit on the remembered results of earlier lines, which later lines about the same articles need."""
 
 
 class DryRun:
-    """One dry run: what its earlier lines would have done counts for the later ones."""
+    """One dry run. Later lines see what earlier lines would have written."""
 
     def __init__(self, articles: ArticleService, limits: Limits) -> None:
         self._service = articles
@@ -28,7 +28,7 @@ class DryRun:
         self._created = 0
 
     async def line(self, draft: ArticleDraft, command: WriteCommand) -> dict[str, Any]:
-        """Return what is answered to a line, its number left out.
+        """Return the result of a line, without its number.
 
         Raises:
             newswire.http.problems.ProblemError: the line would be refused.
@@ -92,7 +92,7 @@ def _changed_by(plan: WritePlan) -> list[str]:
 
 
 def _state_after(plan: WritePlan, command: WriteCommand) -> ArticleState:
-    """Return the head that the article would have once the plan was carried out."""
+    """Return the state that the article would have after the plan."""
     version, document = plan.version, plan.version.document
     due = rfc3339(version.due) if version.due is not None else None
     before = plan.found.state if plan.found is not None else None

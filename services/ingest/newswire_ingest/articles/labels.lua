@@ -1,16 +1,15 @@
--- Categories and topics: how each account spells them, and how many published articles carry each. `names` is what the names of all
--- records of it begin with:
+-- Categories and topics: the spelling of each account, and the number of published articles with each label. `names` is the prefix
+-- of the keys:
 --   {kind}            zset: spelling → articles               forms:{kind}   zset: folded form → articles
 --   spelled:{kind}    zset: "folded TAB spelling", in the order of their bytes, of the spellings in use
 --   of:{account}      hash: "kind TAB folded" → "articles TAB spelling"; the spelling of the account's first article that is out
 --   merged            hash: "kind TAB folded" → the spelling that operators gave it for everybody
--- Nothing of a label stays once no article carries it, but for what operators merged. Labels come as lines of kind (category or
--- topic), folded form, spelling and "1" where that is not as it was sent, separated by tabs.
+-- A label without articles is deleted, except for merged labels. Labels are passed as lines of kind (category or topic), folded
+-- form, spelling, and "1" if the spelling differs from the draft, separated by tabs.
 
 local LINE = '(%a+)\t([^\t\n]*)\t([^\t\n]*)\t(%d)'
 
--- Whether every label is written as operators or else its account write it; one that the account does not use yet may be written as
--- it was sent.
+-- Whether every label has the spelling of its merge, or else of its account. A label that is new to the account may have any spelling.
 local function labels_are_canonical(names, account, labels)
   for kind, folded, spelling, rewritten in string.gmatch(labels, LINE) do
     local field = kind .. '\t' .. folded
@@ -55,8 +54,8 @@ local function take_label(names, account, kind, folded, spelling)
   end
 end
 
--- Lets a published article of an account count for these labels in place of those it counted for so far, which its head remembers
--- as lines of kind, folded form and spelling. '' for one that is published no more.
+-- Counts a published article for these labels instead of its previous ones, which its state stores as lines of kind, folded form
+-- and spelling. '' if the article is no longer published.
 local function count_labels(names, account, head, labels)
   local counted, kept = {}, {}
   for line in string.gmatch(redis.call('HGET', head, 'labels') or '', '[^\n]+') do counted[line] = true end
@@ -73,7 +72,7 @@ local function count_labels(names, account, head, labels)
   if #kept > 0 then redis.call('HSET', head, 'labels', table.concat(kept, '\n')) else redis.call('HDEL', head, 'labels') end
 end
 
--- The spelling of a label that most articles carry, or nil.
+-- The most frequent spelling of a label, or nil.
 local function commonest(names, kind, folded)
   local found, most = nil, 0
   for _, member in ipairs(redis.call('ZRANGEBYLEX', names .. 'spelled:' .. kind, '[' .. folded .. '\t', '(' .. folded .. '\n')) do
@@ -84,8 +83,8 @@ local function commonest(names, kind, folded)
   return found
 end
 
--- KEYS merged; ARGV 1 kind, 2 old folded, 3 new folded, 4 new spelling, 5 names. From now on the old label, and all that became it,
--- is written as the new one, by every account. Answers MISSING where no article carries the old one, or OK and the spelling.
+-- KEYS merged; ARGV 1 kind, 2 old folded, 3 new folded, 4 new spelling, 5 names. From now on, every account writes the
+-- old label, and all labels merged into it, as the new one. Returns MISSING if no article has the old one, or OK and the spelling.
 local function merge_labels(keys, argv)
   local kind, old_form, new_form, names = argv[1], argv[2], argv[3], argv[5]
   local prefix = kind .. '\t'
@@ -103,7 +102,7 @@ local function merge_labels(keys, argv)
   return {'OK', new}
 end
 
--- KEYS head; ARGV names, account, labels. Counts an article for its labels that was put on record in another way.
+-- KEYS state; ARGV names, account, labels. Counts a restored article for its labels.
 local function restore_labels(keys, argv)
   count_labels(argv[1], argv[2], keys[1], argv[3])
   return 1

@@ -9,14 +9,14 @@ MEDIA_TYPE: Final = "application/x-ndjson"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is not blank, its number counted from 1 over all lines. ``text`` is None where it is over the limit."""
+    """A line that is not blank, and its number, counted from 1. ``text`` is None if the line is over the limit."""
 
     number: int
     text: bytes | None
 
 
 async def lines(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[Line]:
-    """Split a stream into its lines, holding no more than one of them, and of that no more than the limit."""
+    """Split a stream into lines. At most one line, and at most ``limit`` bytes of it, is held in memory."""
     begun, over, number = bytearray(), False, 1
     async for chunk in chunks:
         *whole, rest = chunk.split(b"\n")

@@ -10,7 +10,7 @@ from newswire.http.request_parsing import JSON
 from newswire_ingest.articles.representations import news_article, ninjs
 
 NINJS = "application/ninjs+json"
-"""The name in use; the IPTC has registered none."""
+"""The media type in use; the IPTC has not registered one."""
 JSON_LD = "application/ld+json"
 
 Represent = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -19,10 +19,10 @@ OFFERED: Mapping[str, Represent] = {JSON: lambda article: article, NINJS: ninjs,
 
 
 async def accepted(request: Request) -> str:
-    """Return the media type that the client likes best of those offered.
+    """Return the offered media type that the client prefers (RFC 9110, section 12.5.1).
 
     Raises:
-        newswire.http.problems.ProblemError: 406 where it takes none of them.
+        newswire.http.problems.ProblemError: 406 if the client accepts none of them.
     """
     ranges = [_range(part) for part in ",".join(request.headers.getlist("accept")).split(",") if part.strip()]
     if not ranges:
@@ -45,7 +45,7 @@ def _range(part: str) -> tuple[str, float]:
 
 
 def _quality(offered: str, ranges: list[tuple[str, float]]) -> float:
-    """Return how much a media type is wanted: what the range that names it most closely says."""
+    """Return the quality value of a media type: that of the most specific range that matches it."""
     kind = offered.partition("/")[0]
     for wanted in (offered, f"{kind}/*", "*/*"):
         found = [weight for name, weight in ranges if name == wanted]

@@ -1,4 +1,4 @@
-"""From what a publisher sent to what goes on record: the version document, the tombstone, and their events."""
+"""Builds what is stored: version documents, tombstones, and their events."""
 
 import hashlib
 import re
@@ -25,7 +25,7 @@ VERSION_SUMMARY_FIELDS = ("version", "kind", "changed", "updated_at", "correctio
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What is to be written of an article: its next version, or what will be version 1 when it is due."""
+    """The version to write: the next version of an article, or version 1 of a scheduled article."""
 
     id: str
     number: int
@@ -34,18 +34,18 @@ class Version:
     """The event up to its data, which is the document."""
     due: datetime | None = None
     rewritten_labels: frozenset[str] = frozenset()
-    """Which labels are not spelled as they were sent: `newswire_ingest.labels.repository.CanonicalLabels`."""
+    """The labels whose spelling differs from the draft: `newswire_ingest.labels.repository.CanonicalLabels`."""
     write_token: str = field(default_factory=lambda: new_write_token())
-    """Tells this writing from every other."""
+    """Unique to this write, so that the store recognises a retried call."""
 
     @property
     def document_json(self) -> bytes:
-        """The data of the event, and what is kept of this version."""
+        """The data of the event, and the stored document of this version."""
         return orjson.dumps(self.document)
 
     @property
     def about(self) -> bytes:
-        """What a list of versions says of this one."""
+        """The summary of this version for lists."""
         return orjson.dumps({name: self.document[name] for name in VERSION_SUMMARY_FIELDS if name in self.document})
 
 
@@ -55,17 +55,17 @@ def is_article_id(text: str) -> bool:
 
 
 def new_write_token() -> str:
-    """Make a mark by which the store knows a call that the client library sent again."""
+    """Return a token by which the store recognises a call that the client library retried."""
     return secrets.token_hex(8)
 
 
 def fingerprint(raw: dict[str, Any]) -> str:
-    """Return the SHA-256 over the canonical JSON of the members as they were sent."""
+    """Return the SHA-256 of the canonical JSON of the members as sent."""
     return hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def due_after(draft: ArticleDraft, now: datetime) -> datetime | None:
-    """Return when a draft is to be published, if not at once."""
+    """Return the due time of a draft with a future embargo; None if it is published at once."""
     return draft.embargo_until if draft.embargo_until is not None and draft.embargo_until > now else None
 
 
@@ -83,9 +83,9 @@ def next_version(
     corrects: bool = False,
     body: SanitisedBody | None = None,
 ) -> Version:
-    """Make a version of an article: the first, or the one after ``earlier`` (None where that was erased).
+    """Return a version of an article: the first, or the one after ``earlier`` (None if that was erased).
 
-    An embargo that lies ahead makes version 1 with the embargo's time as the time of its publication.
+    With a future embargo, the time of publication is the end of the embargo.
     """
     due = due_after(draft, now)
     moment = rfc3339(due or now)
@@ -120,7 +120,7 @@ def next_version(
 
 
 def tombstone(last: ArticlePublished, reason: str | None, now: datetime) -> Tombstone:
-    """Return what remains of an article whose last version this is."""
+    """Return the tombstone of an article with this last version."""
     return Tombstone(
         id=last.id,
         version=last.version,
@@ -136,7 +136,7 @@ def tombstone(last: ArticlePublished, reason: str | None, now: datetime) -> Tomb
 
 
 def retraction_event(remains: Tombstone, *, site: str, traceparent: str) -> bytes:
-    """Return the event that says that an article was withdrawn."""
+    """Return the event of a retraction."""
     return event(
         RETRACTED,
         ArticleRetracted.model_validate(remains.model_dump()),
@@ -152,7 +152,7 @@ def slug(title: str) -> str:
     """Return a title as the readable part of an address."""
     words = "-".join("".join(sign if _in_slugs(sign) else " " for sign in fold(title)).split())
     end = MAX_SLUG_CHARS
-    while 0 < end < len(words) and _is_mark(words[end]):  # a letter is not cut from its marks
+    while 0 < end < len(words) and _is_mark(words[end]):  # a letter is not separated from its combining marks
         end -= 1
     return quote(words[:end].rstrip("-") or "article")
 

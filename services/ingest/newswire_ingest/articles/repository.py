@@ -1,4 +1,4 @@
-"""The record of truth, written: every change is one atomic function inside Redis."""
+"""The store of articles: every change is one atomic function in Redis."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -23,7 +23,7 @@ WriteMode = Literal["create", "upsert", "change"]
 
 
 def publishing_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
-    """Return the atomic functions of publishing, with what they count."""
+    """Return the atomic functions of publishing."""
     return FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest.articles", "publish", "limits", "labels")
 
 
@@ -43,23 +43,23 @@ class ArticleStore(ArticleReader):
     async def create(
         self, version: Version, context: WriteContext, quota: Quota = NO_QUOTA, *, upsert: bool = False
     ) -> StoreResult:
-        """Put a new article on record, and on the stream unless it is scheduled; or tell why that is not what happened.
+        """Store a new article, and append its event to the stream unless it is scheduled.
 
-        A known ``external_id`` is a repeat where it was created with the same content; for an upsert only as long as that is
-        still all that was published of it.
+        A known ``external_id`` counts as a repeat if its article was created with the same content; for an upsert, only while
+        that is the only version.
         """
         return await self._write(version, context, "", "upsert" if upsert else "create", revision=1, quota=quota)
 
     async def change(self, version: Version, context: WriteContext, state: ArticleState) -> StoreResult:
-        """Put the next version, or revision, of the article on record, if it still is in the state of this head."""
+        """Store the next version or revision of an article, if its state has not changed."""
         return await self._write(version, context, state.revision_tag, "change", revision=state.revision + 1)
 
     async def record_unchanged(self, context: WriteContext, state: ArticleState) -> StoreResult:
-        """Write nothing but that this request was done."""
+        """Record only that this request was handled."""
         return await self._write_nothing(context, state.id, state.revision_tag)
 
     async def find_repeat(self, context: WriteContext) -> StoreResult | None:
-        """Return what is known of a request that may be a repeat, or None where it is new."""
+        """Return the verdict for a repeated request; None for a new request."""
         outcome = await self._write_nothing(context, "", "unknown") if context.idempotency else None
         return None if outcome is None or outcome.verdict == "STALE" else outcome
 
@@ -73,9 +73,9 @@ class ArticleStore(ArticleReader):
         *,
         by_operator: bool = False,
     ) -> StoreResult:
-        """Erase every version and stream entry of an article, and put its tombstone and the event in their place.
+        """Erase every version and stream entry of an article, and store its tombstone and the event.
 
-        Which entitlements could read it is noted: who has one of them may learn that it was withdrawn.
+        The entitlements that could read it are recorded: their accounts are notified of the retraction.
         """
         keys = self._keys
         readers = await matching_entitlements(self._redis, keys, state.id, state.version)
@@ -102,11 +102,11 @@ class ArticleStore(ArticleReader):
         return parse_store_result(answer)
 
     async def release(self, article_id: str) -> bool:
-        """Let a publisher publish an article again that an operator retracted; return whether one had."""
+        """Allow the publisher to publish an article again that an operator retracted; return whether an operator had."""
         return bool(await self.command_batcher.call("release", [self._keys.article(article_id)], []))
 
     async def cancel(self, state: ArticleState, context: WriteContext) -> StoreResult:
-        """Take back a scheduled article: nothing of it remains."""
+        """Cancel a scheduled article: all its records are deleted."""
         keys = self._keys
         answer = await self.command_batcher.call(
             "cancel",
@@ -132,9 +132,9 @@ class ArticleStore(ArticleReader):
         return parse_store_result(answer)
 
     async def publish_due(self, now: datetime, most: int) -> tuple[list[DuePublication], float | None]:
-        """Publish the scheduled articles that are due, first those due first; hold those of accounts disabled at that time.
+        """Publish the scheduled articles that are due, in order; hold those whose accounts were disabled at the due time.
 
-        Return what went out, and when the next one is due (seconds since the epoch).
+        Return the published articles, and when the next one is due (seconds since the epoch).
         """
         keys = self._keys
         coming, *found = await self.command_batcher.call(
@@ -191,7 +191,7 @@ class ArticleStore(ArticleReader):
         )
 
     def _context_arguments(self, context: WriteContext, article_id: str, revision_tag: str) -> dict[str, str]:
-        """Return what the function is told in any case; strings, since Lua's numbers are not exact."""
+        """Return the arguments of every call, as strings: Lua's numbers are not exact."""
         return {
             "id": article_id,
             "expected_tag": revision_tag,
@@ -223,7 +223,7 @@ class ArticleStore(ArticleReader):
         return self._keys.key("labels", "")
 
     def _caller_key(self, context: WriteContext) -> str:
-        """Return the record of the key that a function checks once more; '' for the command line, which has none."""
+        """Return the record of the API key that a function checks again; '' for the command line, which has no key."""
         return key_record(self._keys, context.caller.key_id) if context.caller.key_id else ""
 
     def _idempotency_key(self, context: WriteContext) -> str:

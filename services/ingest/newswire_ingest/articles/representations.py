@@ -1,4 +1,4 @@
-"""An article as others write it: ninjs for agencies' systems, schema.org for whoever reads linked data."""
+"""Other formats of an article: IPTC ninjs for the systems of agencies, schema.org for linked data."""
 
 from collections.abc import Mapping
 from typing import Any

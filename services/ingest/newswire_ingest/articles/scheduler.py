@@ -21,7 +21,7 @@ MAX_SLEEP_SECONDS = 0.5
 async def keep_publishing(
     store: ArticleStore, clock: Callable[[], Awaitable[datetime]], stopping: asyncio.Event
 ) -> None:
-    """Publish what is due until stopping is set. An outage makes it late, never lost: what is overdue goes out in order."""
+    """Publish due articles until stopping is set. An outage delays articles but loses none: overdue ones are published in order."""
     while True:
         try:
             sleep = await publish_due(store, clock)

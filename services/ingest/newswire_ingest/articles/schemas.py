@@ -1,4 +1,4 @@
-"""What publishers are answered."""
+"""Response models of the publishing API."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -66,7 +66,7 @@ class ArticleVersion(Article):
 
 
 class Cancelled(BaseModel):
-    """A scheduled article that was taken back before it was due."""
+    """A scheduled article that was cancelled."""
 
     id: str
     status: Literal["cancelled"] = "cancelled"
@@ -78,12 +78,12 @@ def published(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def version(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a version document as it was published, and how it came to be."""
+    """Return a version document as it was published, with its kind."""
     return {name: value for name, value in document.items() if name != "text"}
 
 
 def scheduled(document: dict[str, Any], revision: int, due: str, updated_at: str | None) -> dict[str, Any]:
-    """Return the document of an article that is not out yet as its publisher sees it."""
+    """Return the document of a scheduled article as its publisher sees it."""
     place: dict[str, Any] = {"version": 0, "revision": revision, "status": Status.SCHEDULED.value, "embargo_until": due}
     if updated_at is not None:
         place["updated_at"] = updated_at
@@ -91,12 +91,12 @@ def scheduled(document: dict[str, Any], revision: int, due: str, updated_at: str
 
 
 def retracted(tombstone: Tombstone) -> dict[str, Any]:
-    """Return what remains of an article."""
+    """Return a tombstone as its publisher sees it."""
     return tombstone.model_dump(mode="json", exclude_none=True)
 
 
 def view(state: ArticleState, document: bytes | None) -> dict[str, Any]:
-    """Return an article as it is now; it has a document as long as it is not retracted."""
+    """Return the current view of an article; ``document`` is None once it is retracted."""
     if document is None:
         if state.tombstone is None:
             raise ValueError(f"article {state.id} has neither a document nor a tombstone")

@@ -1,4 +1,4 @@
-"""What every write tells the store: who writes, when, how a repeat is recognised, and the daily quota."""
+"""The context of a write: the caller, the time, the identity of the request, and the daily quota."""
 
 import hashlib
 from dataclasses import dataclass

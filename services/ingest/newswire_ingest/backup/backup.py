@@ -1,7 +1,7 @@
-"""Articles and their stream, read for a backup while they are written, and restored.
+"""Reads articles and their stream for a backup, while they are being written.
 
-An article is read whole at one moment, and again if the stream tells of it after the backup began. The last of the stream, the
-checkpoint of the fan-out and the articles of those last entries are of one moment: the one that the backup shows.
+Each article is read atomically, and read again if an event about it was added after the backup began. The end of the stream, the
+checkpoint of the fan-out and the articles of the last entries are read in one atomic step: the state that the backup represents.
 """
 
 from collections.abc import AsyncIterator
@@ -27,19 +27,19 @@ Order = tuple[int, int]
 
 @dataclass
 class ArticleBackup:
-    """One reading of all articles: first `articles`, then `entries`, which brings up to date what was read before."""
+    """One backup of all articles: call `articles` first, then `entries`, which updates what `articles` returned."""
 
     redis: "Redis"
     keys: Keyspace
     group: str
-    """Whose checkpoint belongs to the backup: it must not handle again what it handled before."""
+    """The consumer group whose checkpoint is part of the backup: it must not handle old entries again."""
     last_reading: dict[str, int] = field(default_factory=dict)
-    """In which reading an article that changed meanwhile was read last; the others were read in the first, 0."""
+    """The last pass in which an article was read, for articles that changed; all others were read in pass 0."""
     withdrawn: dict[str, Order] = field(default_factory=dict)
-    """Up to which entry the entries about an article hold what was erased."""
+    """For each article, the entry up to which its entries contain erased text."""
     _began: Order = (0, 0)
     _scheduled: set[str] = field(default_factory=set)
-    """What was scheduled when it was read: the stream does not tell of what becomes of it until it is published."""
+    """Articles that were scheduled when they were read: the stream has no events about them until they are published."""
 
     def __post_init__(self) -> None:
         """Prepare the functions."""
@@ -60,7 +60,7 @@ class ArticleBackup:
             yield record
 
     async def entries(self) -> AsyncIterator[Record]:
-        """Read the stream, then what has changed since the articles were read, and at last where all of it stands."""
+        """Read the stream, the articles that changed since they were read, and the final positions."""
         last = "0-0"
         for reading in range(1, MAX_ROUNDS + 1):
             changed: set[str] = set()
@@ -95,7 +95,7 @@ class ArticleBackup:
         yield {"record": "position", "last": stream_end.decode(), "checkpoint": checkpoint.decode()}
 
     def keeps(self, record: Record) -> bool:
-        """Tell, once all is read, whether a record that was read earlier still holds: neither replaced nor erased since."""
+        """Tell, after everything is read, whether an earlier record is still valid: neither replaced nor erased."""
         match record["record"]:
             case "article":
                 return bool(record["reading"] == self.last_reading.get(record["id"], 0))
@@ -110,7 +110,7 @@ class ArticleBackup:
             for article_id in ids:
                 pipe.fcall(name, 1, self.keys.article(article_id))
             found = await pipe.execute()
-        if reading:  # one that is no more was cancelled before it was published
+        if reading:  # an article that is gone was cancelled before it was published
             self.last_reading |= dict.fromkeys(ids, reading)
         return [
             self._article(article_id, records, reading)
@@ -132,7 +132,7 @@ class ArticleBackup:
         return {"record": "article", "id": article_id, "reading": reading, "records": records}
 
     def _entry(self, entry_id: bytes, data: bytes, changed: set[str]) -> Record:
-        """Make the record of an entry; an article that it tells of something new goes to those that changed."""
+        """Return the record of an entry, and note the article as changed if the entry is newer than the backup."""
         subject, type_ = _about(data)
         at = order(entry_id.decode())
         if subject and at > self._began:
@@ -143,13 +143,13 @@ class ArticleBackup:
 
 
 def order(entry_id: str) -> Order:
-    """Return a stream id as what it compares by."""
+    """Return a stream id as a value that can be compared."""
     milliseconds, sequence = entry_id.split("-")
     return int(milliseconds), int(sequence)
 
 
 def entry_data(record: Record) -> bytes:
-    """Return what stood in the stream."""
+    """Return the data of a stream entry."""
     return raw(record["data"])
 
 

@@ -1,4 +1,4 @@
-"""Articles put back from a backup, and a stream from which search can index them all and nobody is told of them again."""
+"""Restores articles from a backup, with a stream from which search can index them and no subscriber is notified again."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ GROUP_OF_SEARCH, GROUP_OF_NOTIFY = "search", "notify"
 
 @dataclass(frozen=True, slots=True)
 class RestoredArticle:
-    """What an article is at the moment: the version that is published, or a tombstone (version 0)."""
+    """A restored article: its published version, or 0 for a tombstone."""
 
     id: str
     version: int
     entry: str
-    """Where its event stood on the stream; '' for a tombstone."""
+    """The stream id of its event; '' for a tombstone."""
 
 
 async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> list[RestoredArticle]:
-    """Write articles, and what is counted and looked up by them; return what they are."""
+    """Write articles with their indexes and counters; return what was restored."""
     restored_articles = []
     counted: list[Call] = []
     async with redis.pipeline(transaction=False) as pipe:
@@ -76,9 +76,9 @@ async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Rec
 async def restore_old_events(
     redis: "Redis", keys: Keyspace, restored_articles: Sequence[RestoredArticle], entries: Iterable[Record], site: str
 ) -> None:
-    """Put an event on the empty stream for each article of which the backup's entries hold none.
+    """Append an event to the empty stream for each article without an event in the backup's entries.
 
-    Their ids (``1-1``, ``1-2``, …) lie before all others, so whatever follows the stream from where it was passes them over.
+    Their ids (``1-1``, ``1-2``, …) are lower than all others, so a consumer that continues at its old position skips them.
     """
     known: set[str] = set()
     for record in entries:
@@ -108,7 +108,7 @@ async def restore_old_events(
 
 
 async def restore_entries(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> None:
-    """Put entries on the stream again, each under its own id."""
+    """Append entries to the stream, each with its original id."""
     async with redis.pipeline(transaction=False) as pipe:
         for record in records:
             pipe.xadd(keys.stream, {FIELD: entry_data(record)}, id=record["id"])
@@ -116,7 +116,7 @@ async def restore_entries(redis: "Redis", keys: Keyspace, records: Sequence[Reco
 
 
 async def restore_position(redis: "Redis", keys: Keyspace, position: Record) -> None:
-    """Let the stream go on where it was, the fan-out after what it had handled, and search from the beginning."""
+    """Restore the positions: the stream and the fan-out continue where they were, search starts at the beginning."""
     await redis.xgroup_create(keys.stream, GROUP_OF_SEARCH, "0-0", mkstream=True)
     if position["checkpoint"]:
         await redis.xgroup_create(keys.stream, GROUP_OF_NOTIFY, position["checkpoint"])

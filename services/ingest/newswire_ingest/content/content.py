@@ -18,9 +18,9 @@ _WRITTEN_WITHOUT_SPACES: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-
 
 
 def content(draft: ArticleDraft, body: SanitisedBody | None = None) -> dict[str, Any]:
-    """Return what is stored of a draft: made safe, measured, its language found where it is not said.
+    """Return the stored members of a draft: sanitised, with word count, and with the language detected if it is not given.
 
-    A server hands in the ``body`` that `newswire_ingest.content.body_sanitiser` made; without it, it is made here and now.
+    Servers pass the ``body`` from `newswire_ingest.content.body_sanitiser`; without it, the body is sanitised here.
 
     Raises:
         MarkupLimitError: the structure of the body is over a limit.

@@ -1,10 +1,10 @@
 """Limits on the structure of article HTML, checked before it is parsed.
 
-An HTML parser that keeps to the standard takes time that grows with the square of the nesting, of the attributes of one tag, and
+A standard-conforming HTML parser takes time that grows with the square of the nesting, of the attributes of one tag, and
 of the formatting elements left open (WHATWG HTML, sections 13.2.4.3 and 13.2.6.4.7: they are opened again in each block, so even
-its output grows so). One pass over the tags, each read once, tells how deep the parser would get and how many elements it would
-make. It follows the parser closely enough for markup as people write it; what it misjudges ends at the processor time that
-`newswire_ingest.body` allows.
+its output grows so). One pass over the tags computes how deep the parser would get and how many elements it would
+create. It follows the parser closely enough for realistic markup; whatever it misjudges is stopped by the CPU limit of
+`newswire_ingest.content.body_sanitiser`.
 """
 
 import html
@@ -154,6 +154,6 @@ def _check_page_tags(count: int) -> None:
 
 @lru_cache(maxsize=4096)
 def _decoded(reference: str) -> str:
-    """Return the character that a reference stands for, if it means the same wherever it is written as it is."""
+    """Return the character of a reference, if it is the same in every context."""
     character = html.unescape(reference)
     return character if len(character) == 1 and character > "\x9f" else reference

@@ -1,11 +1,11 @@
-"""Article HTML, made safe by an allow-list, and the same as plain text.
+"""Sanitises article HTML with an allow-list, and converts it to plain text.
 
 Allowed are paragraphs and divisions (``p div br hr``), headings (``h2 h3 h4``; others become the nearest of these), lists
 (``ul ol li dl dt dd``), ``blockquote``, links (``a href`` to http, https or mailto; ``rel`` is added), emphasis and code
 (``em strong b i code pre sup sub``), pictures (``figure figcaption``, ``img src alt width height`` from http or https) and tables
 (``table caption thead tbody tfoot tr th td`` with ``colspan rowspan scope``). Anything else is unwrapped: its text stays.
-What never is text (scripts, styles, frames, forms' controls) goes with its content. Relative addresses are resolved where it
-is known where the article stands.
+Elements that are never text (scripts, styles, frames, form controls) are removed with their content. Relative URLs are resolved
+if the URL of the article is known.
 """
 
 import html
@@ -65,7 +65,7 @@ _SEPARATORS: Final = {
     **dict.fromkeys((*_LINES, "/br"), "\n"),
     **dict.fromkeys(("/td", "/th"), " "),
 }
-"""What stands in plain text for a tag."""
+"""The plain text of a tag."""
 _BLANK_LINES: Final = re.compile(r"\n\n\n+")
 
 
@@ -90,10 +90,9 @@ _cleaner = nh3.Cleaner(**_OPTIONS, attribute_filter=_attribute)
 
 
 def sanitise(sent: str, address: str | None = None) -> str:
-    """Return HTML that holds nothing but what is allowed.
+    """Return HTML that contains only allowed markup.
 
-    Relative links and pictures are resolved against the address where the article stands (RFC 3986, section 5), and dropped
-    where none is given.
+    Relative links and pictures are resolved against the URL of the article (RFC 3986, section 5), and removed if there is none.
     """
     if "<" not in sent and "&" not in sent:
         return html.escape(sent, quote=False)
@@ -129,7 +128,7 @@ def word_count(text: str) -> int:
 
 
 def _unwrapped(texts: list[str], tags: list[str]) -> list[str]:
-    """Return texts without the line breaks that mean no more than a space: those outside of ``pre``."""
+    """Return texts without the line breaks that are only white space: those outside of ``pre``."""
     preformatted = 0
     for at, tag in enumerate([*tags, ""]):
         if not preformatted or not tag:

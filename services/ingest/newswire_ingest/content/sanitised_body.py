@@ -15,7 +15,7 @@ SMALL_CHARACTERS = 8 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SanitisedBody:
-    """A body as it is stored."""
+    """A sanitised body."""
 
     html: str
     text: str

@@ -2,7 +2,7 @@
 
 The HTML parser looks for the next tag from each ampersand, and its serializer for the next reserved character from each no-break
 space, so that their time grows with the square of a text without tags: 10,000 ampersands before 900 KB of text take 0.3 s, and
-100,000 no-break spaces 1.5 s. A comment ends either search. The sanitiser keeps none, so the result is the same.
+100,000 no-break spaces 1.5 s. A comment ends either search. The sanitiser removes comments, so the result is the same.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Final
 RUN_CHARACTERS: Final = 4096
 _DIVIDER: Final = "<!---->"
 _DIVIDED_BEFORE: Final = re.compile("[&\xa0]")
-"""Where a divider may stand: no character reference is torn apart there."""
+"""Where a divider may be inserted: it does not split a character reference."""
 
 
 class TextRuns:

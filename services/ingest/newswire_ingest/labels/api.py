@@ -1,4 +1,4 @@
-"""Which categories and topics there are, for everybody who reads; and merging them, for operators."""
+"""The taxonomy API: lists categories and topics for readers, and merges them for operators."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -64,7 +64,7 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
     )
     async def read(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:
         if caller is not None and caller.entitlement is not None:
-            # The counts are of all articles; which labels others' articles carry is not for everybody.
+            # The counts cover all articles, and a restricted reader must not learn the labels of articles that it cannot read.
             detail = "this account reads a part of the articles only: the facets of GET /v1/search count its labels"
             raise problem(403, "forbidden", detail, title="Forbidden")
         params = parse_scalar_params(request.query_params, ("limit",))

@@ -1,6 +1,6 @@
-"""Categories and topics keep the spelling in which an account used them first, whatever case, width or accents they come in later.
+"""Categories and topics keep the spelling that an account used first, regardless of later case, width or accents.
 
-Operators may merge two; that binds every account.
+Operators can merge two labels for all accounts.
 """
 
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class Taxonomy:
         self._known: dict[tuple[str, str], str] = {}
 
     async def canonicalize_labels(self, draft: ArticleDraft, account: str, *, refresh: bool = False) -> CanonicalLabels:
-        """Return a draft with its labels as this account writes them; ``refresh`` where what this process knows was out of date."""
+        """Return a draft with its labels in the spelling of this account; ``refresh`` bypasses the cache of this process."""
         labels: list[tuple[Kind, str]] = [("topic", topic) for topic in draft.topics]
         if draft.category is not None:
             labels.append(("category", draft.category))

@@ -1,6 +1,6 @@
-"""Whether more may be published: a rate of requests a key, a quota of new articles an account and day, and room for them.
+"""Publishing limits: a request rate per API key, a daily quota of new articles per account, and the memory of Redis.
 
-Clients see where they stand by the headers of `newswire.http.rate_limits`.
+Clients see their limits in the headers of `newswire.http.rate_limits`.
 """
 
 import math
@@ -24,7 +24,7 @@ _HTTP = tuple[bytes, bytes]
 
 
 class Limits:
-    """The limits of publishing, by the settings and by what an account has of its own; 0 is none."""
+    """The publishing limits from the settings, and from the account if it has its own; 0 is no limit."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Limits:
         self._daily_quota = daily_quota
 
     def quota(self, caller: Caller, now: datetime) -> Quota:
-        """Return how many new articles the caller's account may publish in this day."""
+        """Return the daily quota of the caller's account."""
         most = self._daily_quota_of(caller)
         return Quota(self._counter(caller, now), most) if most else NO_QUOTA
 
@@ -52,16 +52,17 @@ class Limits:
         return self._keys.key("quota", caller.account, now.date().isoformat())
 
     async def admit(self, caller: Caller, now: datetime, *, frees_memory: bool = False) -> list[_HTTP]:
-        """Take one request, or one line of a batch, off what the key may send.
+        """Count one request, or one line of a batch, against the limits of the key.
 
-        Return the headers that tell where it stands, none without a limit. What ``frees_memory`` is never refused for want of it.
+        Return the rate limit headers, none without a limit. A request that ``frees_memory`` is accepted by a full store.
 
         Raises:
-            ProblemError: there is no room (503), or the key has sent as many as it may (429).
+            ProblemError: the store is full (503), or the rate is exceeded (429).
         """
         if self._memory_guard.full is not None and not frees_memory:
             raise unavailable(
-                "the store is full; nothing of this request is kept, send it again later", retry_after=RETRY_WHEN_FULL
+                "the store is full; nothing of this request was stored, send it again later",
+                retry_after=RETRY_WHEN_FULL,
             )
         rate = self._publish_rate if caller.publish_rate is None else caller.publish_rate
         quota = self._daily_quota_of(caller)
@@ -93,7 +94,7 @@ class Limits:
         return [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def remaining_today(self, caller: Caller, now: datetime) -> int | None:
-        """Return how many more new articles the account may publish in this day; None where it has no quota."""
+        """Return how many new articles the account may still publish today; None without a quota."""
         quota = self._daily_quota_of(caller)
         if not quota:
             return None
@@ -102,7 +103,7 @@ class Limits:
         return max(quota - int(counted), 0)
 
     def over_quota(self, caller: Caller, now: datetime) -> ProblemError:
-        """Say that an account has published as much as it may in a day (429)."""
+        """Return the problem for a used-up daily quota (429)."""
         quota = self._daily_quota_of(caller)
         resets = _tomorrow(now).isoformat().replace("+00:00", "Z")
         return problem(
@@ -119,11 +120,11 @@ _publisher = authorised(Scope.PUBLISH, rechecked=True)
 
 
 async def publishing(request: Request) -> Caller:
-    """Let publishers pass that stay within their limits, while there is room: the dependency of all that changes articles.
+    """Admit publishers within their limits: the dependency of every route that changes articles.
 
-    A retraction makes room.
+    A retraction is accepted by a full store, since it frees memory.
     """
-    caller = await _publisher(request)  # called, not depended on: solving a dependency costs more than this one does
+    caller = await _publisher(request)  # called directly: resolving it as a dependency costs more than the call
     limits: Limits = request.app.state.limits
     request.scope[HEADERS] += await limits.admit(caller, utc_now(), frees_memory=request.method == "DELETE")
     return caller
@@ -133,7 +134,7 @@ publishing.required_scopes = (Scope.PUBLISH,)  # type: ignore[attr-defined]
 
 
 def seconds_until_midnight(now: datetime) -> int:
-    """Return how many seconds the day has left, in UTC."""
+    """Return the number of seconds until midnight, UTC."""
     return math.ceil((_tomorrow(now) - now).total_seconds())
 
 

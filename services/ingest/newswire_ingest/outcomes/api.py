@@ -1,4 +1,4 @@
-"""What became of an article, for its publisher."""
+"""The outcomes API: what happened to an article after publication, for its publisher."""
 
 from typing import Annotated
 
@@ -19,25 +19,25 @@ from newswire_ingest.outcomes.repository import Outcomes
 
 
 class OutcomeView(BaseModel):
-    """What became of one version, or of a retraction. null: nothing is known of that yet, or not any more after 30 days."""
+    """The outcome of one version, or of a retraction. null: not known yet, or no longer known after 30 days."""
 
     version: int
     type: str
     """``published`` (also updated and corrected), or ``retracted``."""
     searchable_after_ms: float | None
-    """From publication to the moment readers found it; of a retraction: to the moment they no longer did."""
+    """The time from publication until the version was searchable; for a retraction, until it was no longer."""
     index: str | None
     matched: int | None
     """Subscriptions that its content matched."""
     previously_matched: int | None
-    """Subscriptions that are told because they were sent an earlier version."""
+    """Subscriptions that are notified because they received an earlier version."""
     delivered: int
     pending: int | None
-    """Deliveries that wait or are tried again."""
+    """Deliveries that are waiting or being retried."""
     dead: int
-    """Deliveries given up."""
+    """Deliveries that failed permanently."""
     superseded: int
-    """Deliveries that gave way to a later version."""
+    """Deliveries that were superseded by a later version."""
     cancelled: int
     """Deliveries that ended with their subscription, or with the article."""
 

@@ -1,5 +1,5 @@
--- What became of an event. KEYS its record; ARGV 1 what is told (indexed, fanned_out, progressed), 2 how long it is kept (ms), then
--- names and numbers. Reports may come again, and late ones after later ones: being found counts once, of totals the highest.
+-- Stores the outcome of an event. KEYS record; ARGV 1 report (indexed, fanned_out, progressed), 2 retention (ms), then names and
+-- numbers. Reports may be repeated or arrive out of order: the first `indexed` counts, and the highest totals.
 local function note(keys, argv)
   if argv[1] == 'indexed' then
     for i = 3, #argv, 2 do redis.call('HSETNX', keys[1], argv[i], argv[i + 1]) end

@@ -1,4 +1,4 @@
-"""What became of an article: found by search after so long, told to so many. Read from the stream on which the services say it."""
+"""Outcomes of articles: when search found them, and how many subscribers received them. Read from the outcomes stream."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -17,12 +17,12 @@ from newswire.storage.redis_functions import Argument, FunctionLibrary
 
 RETENTION = timedelta(days=30)
 MAX_LISTED_VERSIONS = 50
-"""So many of the newest versions are told of."""
+"""The number of newest versions whose outcomes are listed."""
 _ENDED = ("delivered", "dead", "superseded", "cancelled")
 
 
 class Outcomes:
-    """The outcomes of all articles: numbers only, nothing of their text or of who was told."""
+    """The outcomes of all articles: numbers only, without text or recipients."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self._redis = redis
@@ -30,15 +30,15 @@ class Outcomes:
         self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest.outcomes", "outcomes")
 
     def subscribe(self, broker: EventBroker) -> None:
-        """Have a broker hand the outcomes over."""
+        """Subscribe to the outcomes stream."""
 
         @broker.subscriber(stream=broker.subscription(), title="outcomes_outcomes")
         async def take(batch: OutcomeBatch) -> None:
-            """Ingest keeps the numbers, so that publishers see what became of their articles."""
+            """Ingest stores the numbers, so that publishers see the outcomes of their articles."""
             await self.take(batch)
 
     async def take(self, batch: Sequence[Message]) -> None:
-        """Note what a batch of the outcome stream says. May be given the same batch any number of times."""
+        """Store the outcomes of a batch. It is idempotent."""
         for item in batch:
             match item.payload:
                 case ArticleIndexed() as told:
@@ -53,7 +53,7 @@ class Outcomes:
                     pass
 
     async def of(self, state: ArticleState) -> list[dict[str, Any]]:
-        """Return what became of an article's newest versions and retractions, newest first."""
+        """Return the outcomes of an article's newest versions and retractions, newest first."""
         versions = range(state.version, max(state.version - MAX_LISTED_VERSIONS, 0), -1)
         events = [(version, type_) for version in versions for type_ in ("retracted", "published")]
         async with self._redis.pipeline(transaction=False) as pipe:
