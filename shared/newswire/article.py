@@ -36,11 +36,11 @@ from newswire.validation.rules import broken_rule
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 PAST_TOLERANCE = timedelta(minutes=5)
-"""How long after its time an embargo is still taken for one that ended on the way here."""
+"""How long after its end an embargo is accepted as one that ended during the request."""
 
 
 class Status(StrEnum):
-    """Where an article is in its life."""
+    """The status of an article."""
 
     SCHEDULED = "scheduled"
     PUBLISHED = "published"
@@ -126,7 +126,7 @@ class ArticleDraft(BaseModel):
     correction_note: LongNote | None = None
     embargo_until: Moment | None = None
     embargo_lifted: Flag = False
-    """An ``embargo_until`` in the past is meant: the embargo is over, and the article is published at once."""
+    """Confirms a past ``embargo_until``: the embargo is over, and the article is published at once."""
     silent: Flag = False
     source_version: Annotated[int, Field(ge=0, le=2**53 - 1), WHOLE] | None = None
 
@@ -162,7 +162,7 @@ class ArticleDraft(BaseModel):
         return moment
 
     def has_unconfirmed_past_embargo(self, now: datetime) -> bool:
-        """Tell whether the embargo is over for longer than a request takes, and nobody said that this is meant."""
+        """Tell whether the embargo ended longer ago than a request takes, without ``embargo_lifted`` to confirm it."""
         ends = self.embargo_until
         return ends is not None and ends < now - PAST_TOLERANCE and not self.embargo_lifted
 
@@ -211,7 +211,7 @@ class Article(BaseModel):
 
 
 class Tombstone(BaseModel):
-    """All that remains of a retracted article: no title, no summary, no body."""
+    """What remains of a retracted article: no title, no summary, no body."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,7 +1,7 @@
-"""The AsyncAPI 3 document: what FastStream says of the running brokers, and the channels that go over HTTP.
+"""The AsyncAPI 3 document: FastStream's description of the running brokers, and the channels over HTTP.
 
-A service's brokers tell which streams it consumes and publishes to. What reaches clients without a broker (webhooks, the
-live stream) it declares as a `Channel`.
+The brokers of a service describe the streams that it consumes and publishes to. Channels without a broker (webhooks, the live
+stream) are declared as `Channel`.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class PublishedEvent(CloudEvent):
-    """A version of an article is out."""
+    """A version of an article was published."""
 
     type: Literal["newswire.article.published.v1"] = PUBLISHED  # type: ignore[assignment]
     data: ArticlePublished  # type: ignore[assignment]
@@ -115,7 +115,7 @@ class Channel:
 
 def document(brokers: "Sequence[EventBroker]", channels: Sequence[Channel] = ()) -> bytes:
     """Return the AsyncAPI document of brokers and channels as JSON. The first call takes a moment, so make it in a thread."""
-    # A third of the time that a service takes to start, for a document that is rarely asked for.
+    # The import takes a third of the start-up time of a service, for a document that is rarely requested.
     from faststream.specification import AsyncAPI
 
     specification = AsyncAPI(

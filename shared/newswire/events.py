@@ -1,4 +1,4 @@
-"""CloudEvents 1.0 as Newswire writes and reads them: one JSON document in one stream field.
+"""CloudEvents 1.0: one JSON document in one field of a stream entry.
 
 See the CloudEvents specification 1.0.2, "JSON Event Format".
 """
@@ -14,7 +14,7 @@ from newswire.article import Article, Status, Tombstone
 
 FIELD = "__data__"
 SCHEMA_URN = "urn:newswire:schema:"
-"""What the identities of schemas begin with: the same wherever an installation is reached. It serves them at ``/schemas``."""
+"""The prefix of schema identifiers, independent of the address of an installation. Schemas are served at ``/schemas``."""
 
 PUBLISHED = "newswire.article.published.v1"
 RETRACTED = "newswire.article.retracted.v1"
@@ -23,11 +23,11 @@ FANNED_OUT = "newswire.article.fanned_out.v1"
 PROGRESSED = "newswire.deliveries.progressed.v1"
 SUBSCRIPTION_DISABLED = "newswire.subscription.disabled.v1"
 ENDPOINT_TEST = "newswire.test.v1"
-"""Sent to one endpoint only, when its owner asks for it."""
+"""Sent to one endpoint, at the request of its owner."""
 
 
 class Kind(StrEnum):
-    """How a published version came to be."""
+    """Why a version was published."""
 
     PUBLISHED = "published"
     UPDATED = "updated"
@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 class ArticlePublished(Article):
-    """A version of an article is out: the first one, or any later one."""
+    """A version of an article was published: the first, or a later one."""
 
     kind: Kind = Kind.PUBLISHED
     changed: list[str] = []
@@ -89,14 +89,14 @@ class DeliveriesProgressed(BaseModel):
 
 
 class SubscriptionDisabled(BaseModel):
-    """Nothing is delivered to a subscription any more, until its owner enables it again."""
+    """Deliveries to a subscription stopped, until its owner enables it again."""
 
     model_config = ConfigDict(extra="allow")
 
     id: str
     account: str
     reason: str
-    """``gone``: its endpoint answered 410; ``failing``: for days it took nothing."""
+    """``gone``: its endpoint returned 410; ``failing``: it accepted nothing for days."""
     disabled_at: datetime
 
 
@@ -179,7 +179,7 @@ def source(site: str, publisher: str) -> str:
 
 
 def recorded_event(data: dict[str, Any], site: str) -> CloudEvent:
-    """Return the event of what stands on record, as it went over the stream: of a version, or of a tombstone."""
+    """Return the event of a stored version or tombstone, as it was on the stream."""
     retracted = "retracted_at" in data
     if retracted:
         data = ArticleRetracted.model_validate(data).model_dump(mode="json", exclude_none=True)
@@ -222,9 +222,9 @@ def decode(fields: dict[bytes, bytes]) -> tuple[CloudEvent, BaseModel]:
 
 
 def article_event(fields: dict[bytes, bytes]) -> tuple[CloudEvent, ArticlePublished | ArticleRetracted] | None:
-    """Read a stream entry, as `decode` does; None for one that tells of no article, or cannot be read.
+    """Read a stream entry as `decode` does; None if it is no article event, or cannot be read.
 
-    For whoever goes through the stream once more: poison is for the consumers to report.
+    For readers of old entries: consumers report poison entries.
     """
     try:
         envelope, payload = decode(fields)

@@ -1,4 +1,4 @@
-"""Which articles somebody asked for: the filter of subscriptions and live streams.
+"""The filter of subscriptions, live streams and entitlements.
 
 Values are ORed within a field and ANDed between fields; a leading ``-`` excludes. Spellings are equal when they fold to
 the same (`newswire.text.folding.fold`).
@@ -44,7 +44,7 @@ PARAMETERS = {
     "author": "authors",
     "language": "languages",
 }
-"""Query parameters of the live stream, and the filter's fields that they fill."""
+"""Query parameters of the live stream, and the filter fields that they set."""
 MAX_FILTER_BYTES = 64 * 1024
 """Of a filter that is sent, as compact JSON in UTF-8: the form in which it is stored."""
 
@@ -55,7 +55,7 @@ Values = Annotated[list[Annotated[Line, StringConstraints(max_length=200)]], Fie
 
 @dataclass(frozen=True)
 class ArticleFeatures:
-    """What a filter can ask about an event, folded once for all filters."""
+    """The features of an event that filters test, folded once for all filters."""
 
     fields: Mapping[str, frozenset[str]]
     metadata: Mapping[str, str]
@@ -63,7 +63,7 @@ class ArticleFeatures:
 
     @classmethod
     def of(cls, payload: Article | Tombstone) -> Self:
-        """Take the facts of a published version, or what remains of a retracted one."""
+        """Return the features of a published version, or of a tombstone."""
         values = {
             "publishers": [payload.publisher],
             "categories": [payload.category] if payload.category else [],
@@ -86,7 +86,7 @@ class ArticleFeatures:
 
     @lazy
     def positions(self) -> Positions:
-        """The terms of the article and where they stand; made when first asked for."""
+        """The terms of the article with their positions; computed on first access."""
         return positions(article_terms(self.article, self._read)) if self.article else {}
 
     @lazy
@@ -143,7 +143,7 @@ def field_terms(article: Article, field: TextField) -> list[str]:
 
 
 class Filter(BaseModel):
-    """What a subscription matches; without anything in it, every article."""
+    """A filter; an empty one matches every article."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -193,7 +193,7 @@ class Filter(BaseModel):
 
     @cached_property
     def parsed(self) -> Query:
-        """The query as a tree; `Everything` where there is none."""
+        """The query as a tree; `Everything` if there is none."""
         return parse(self.query or "")
 
     def analysed(self, language: str) -> Analysed:
@@ -209,7 +209,7 @@ class Filter(BaseModel):
 
     @cached_property
     def _asked(self) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
-        """Of each field that is asked about: what is wanted and what is not."""
+        """For each tested field: the required and the excluded values."""
         asked = {}
         for field in FIELDS:
             if values := [_folded(value) for value in getattr(self, field)]:
@@ -222,18 +222,18 @@ class Filter(BaseModel):
         return {fold(name): fold(value) for name, value in self.metadata.items()}
 
     def wanted(self, field: str) -> frozenset[str]:
-        """Return the folded values of a field of which one must be there; empty: any will do."""
+        """Return the folded values of a field of which one must match; empty if any value matches."""
         return self._asked.get(field, _NOTHING)[0]
 
     def unwanted(self, field: str) -> frozenset[str]:
-        """Return the folded values of a field of which none may be there."""
+        """Return the folded values of a field that are excluded."""
         return self._asked.get(field, _NOTHING)[1]
 
     def matches(self, features: ArticleFeatures, *, text: bool = True) -> bool:
-        """Tell whether an event matches; ``text=False`` leaves the query out of it.
+        """Tell whether an event matches; ``text=False`` ignores the query.
 
-        A retraction carries no text and no free-form metadata. The latter is never held against it, so with
-        ``text=False`` whoever is to hear of it is found by the other fields alone.
+        A retraction has no text and no free-form metadata. Metadata is never tested on it, so with ``text=False`` its
+        recipients are determined by the other fields alone.
         """
         for field, (wanted, unwanted) in self._asked.items():
             found = features.fields[field]
@@ -244,7 +244,7 @@ class Filter(BaseModel):
         return not text or isinstance(self.parsed, Everything) or matches(self.analysed(features.language), features)
 
     def canonical(self) -> str:
-        """Return the same text for every filter that means the same."""
+        """Return the canonical form: equivalent filters have the same."""
         members: dict[str, object] = {
             field: sorted([*wanted, *("-" + value for value in unwanted)])
             for field, (wanted, unwanted) in self._asked.items()
@@ -261,7 +261,7 @@ class Filter(BaseModel):
 
 
 def check_filter_size(filter_: Filter) -> Filter:
-    """Return a filter that was sent, if it is not too large. Stored ones are never checked: a later limit must not spoil them.
+    """Return a filter from a request, unless it is too large. Stored filters are not checked: a lower limit must not break them.
 
     Raises:
         PydanticCustomError: it takes more than `MAX_FILTER_BYTES`.
@@ -283,7 +283,7 @@ def filter_from_params(params: QueryParams, allowed_extra: Collection[str] = ())
     """Read the filter of a live stream from its query parameters.
 
     Raises:
-        newswire.http.problems.ProblemError: 422, where a parameter is unknown, a scalar one is repeated, or a value is refused.
+        newswire.http.problems.ProblemError: 422 for an unknown parameter, a repeated scalar one, or an invalid value.
     """
     parse_scalar_params(params, ("q", *allowed_extra), tuple(PARAMETERS))
     values: dict[str, object] = {field: params.getlist(name) for name, field in PARAMETERS.items()}
@@ -301,7 +301,7 @@ def _folded(value: str) -> tuple[bool, str]:
 
 
 def _of_parameter(error: FieldError) -> FieldError:
-    """Name the query parameter where the filter's own field was named."""
+    """Name the query parameter instead of the filter field."""
     field = error.field.partition(".")[0]
     names = {filled: name for name, filled in PARAMETERS.items()} | {"query": "q"}
     return FieldError(names.get(field, field), error.problem, error.fix)

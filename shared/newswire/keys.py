@@ -1,9 +1,9 @@
-"""The names of everything Newswire keeps in Redis, all under one namespace."""
+"""The names of all Redis keys of Newswire, under one namespace."""
 
 from dataclasses import dataclass
 
 INGEST_SCHEMA = 1
-"""Schema number written with every record, so that a later release can tell old ones apart."""
+"""Schema number of every record, so that a later release recognises old ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Keyspace:
 
     @property
     def deliveries(self) -> "Keyspace":
-        """The names of what belongs to subscriptions and their deliveries, on the Redis of the deliveries.
+        """The names of the keys of subscriptions and deliveries, in the Redis of the deliveries.
 
         They share a hash tag, by which a Redis Cluster keeps them together, as their functions need it.
         """
@@ -31,21 +31,21 @@ class Keyspace:
 
     @property
     def trimmed(self) -> str:
-        """String: the id of the newest entry that went from the stream of article events by its age."""
+        """String: the id of the newest entry that was trimmed from the stream of article events."""
         return self.key("trimmed")
 
     @property
     def outcomes(self) -> str:
-        """The stream on which search and notify say what they did."""
+        """The stream of outcomes from search and notify."""
         return self.key("stream", "outcomes")
 
     @property
     def audit_log(self) -> str:
-        """The stream of who did what (`newswire.observability.audit`)."""
+        """The stream of the audit log (`newswire.observability.audit`)."""
         return self.key("audit")
 
     def authentication_burst(self, client: str) -> str:
-        """String, for a minute: the audit log names this client network as one whose authentication failed very often."""
+        """String, for a minute: the audit log already has an entry about the failed authentication of this client network."""
         return self.key("authentication-burst", client)
 
     @property
@@ -63,11 +63,11 @@ class Keyspace:
         return self.key("due")
 
     def article(self, article_id: str) -> str:
-        """Hash: the head of an article."""
+        """Hash: the state of an article."""
         return self.key("article", article_id)
 
     def scheduled(self, article_id: str) -> str:
-        """Hash: what will be version 1 of a scheduled article; gone once that is published."""
+        """Hash: version 1 of a scheduled article; deleted when it is published."""
         return self.key("article", article_id, "scheduled")
 
     def version(self, article_id: str, version: int) -> str:
@@ -79,7 +79,7 @@ class Keyspace:
         return self.key("external", publisher)
 
     def checkpoint(self, group: str) -> str:
-        """String: the last stream id that a consumer group has wholly handled."""
+        """String: the last stream id up to which a consumer group has handled all entries."""
         return self.key("checkpoint", group)
 
     def dead_letters(self, group: str) -> str:
@@ -97,7 +97,7 @@ class Keyspace:
 
     @property
     def last_erasure(self) -> str:
-        """String: when text was erased last, in ms of the records' Redis (`newswire.storage.disk_erasure`)."""
+        """String: the time of the last erasure of text, in ms of the records' Redis (`newswire.storage.disk_erasure`)."""
         return self.key("last-erasure")
 
     def disk_erasure(self, store: str) -> str:
@@ -106,20 +106,20 @@ class Keyspace:
 
     @property
     def token_secret(self) -> str:
-        """String: what cursors and stream tokens are signed with, made when it is first needed."""
+        """String: the signing secret of cursors and stream tokens, generated when first needed."""
         return self.key("token-secret")
 
     @property
     def reindex(self) -> str:
-        """Hash: how far the making of a new index has come; there only while one is under way."""
+        """Hash: the progress of a reindex; exists only while one is running."""
         return self.key("reindex")
 
     @property
     def complete_indexes(self) -> str:
-        """Set: the identities of the indexes that hold every article on record."""
+        """Set: the identities of the indexes that contain every stored article."""
         return self.key("index", "complete")
 
     @property
     def index_repair_queue(self) -> str:
-        """Set: ids of articles that search is to bring in its index to what is on record."""
+        """Set: ids of articles whose index entry search has to repair from the records."""
         return self.key("index", "repair")

@@ -1,4 +1,4 @@
-"""An article as linked data: schema.org's ``NewsArticle``, for whoever asks for it and for search engines."""
+"""An article as linked data: ``NewsArticle`` of schema.org, for API clients and search engines."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 
 def comma_separated(value: object) -> object:
-    """Take a text apart at its commas; what is no text stays as it is."""
+    """Split a string at commas; other values are returned unchanged."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
     """How long retracted text may stay in the append-only file of Redis before that is rewritten; zero: until Redis does it."""
     cors_origins: Annotated[list[str], NoDecode, Commas] = ["*"]
     trusted_proxies: Annotated[list[str], NoDecode, Commas] = ["127.0.0.1"]
-    """Addresses and networks of proxies whose ``X-Forwarded-For`` says who the client is."""
+    """Addresses and networks of proxies whose ``X-Forwarded-For`` is trusted."""
     secret_key: Annotated[SecretStr, Field(min_length=32)] | None = None
     """What cursors and stream tokens are signed with, the same for all services and replicas; by default one that is made when
     it is first needed and kept in Redis."""

@@ -24,7 +24,7 @@ def epoch_ms_ceil(moment: datetime) -> int:
 
 
 def from_epoch_ms(milliseconds: float) -> datetime:
-    """Return the UTC time of so many milliseconds since the epoch."""
+    """Return the UTC time for milliseconds since the epoch."""
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 

@@ -1,4 +1,4 @@
-"""Whose account changed: what was let in by its old standing has to be looked at again."""
+"""Changes of accounts and keys: what was authorised before has to be checked again."""
 
 from redis.asyncio import Redis
 
@@ -8,18 +8,18 @@ from newswire.messaging.change_feed import ChangeFeed
 
 
 class AccountChanges:
-    """Follows who may read something else now: entitled otherwise, disabled or enabled, or a key rotated or revoked.
+    """Follows changes of access: entitlements, disabled and enabled accounts, rotated and revoked keys.
 
-    One reader's place; whoever keeps something by the standing of accounts makes one before it reads them.
+    It holds the position of one reader. Code that caches the access of accounts creates one before it reads them.
     """
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self._changes = ChangeFeed(redis, *account_change_keys(keys))
 
     async def read(self, block_ms: int | None = None) -> set[str] | None:
-        """Return the names of the accounts that changed since the last call; None: any may have, some news was missed.
+        """Return the accounts that changed since the last call; None if changes were missed, so any may have changed.
 
-        So says the first call. With ``block_ms``, wait so long for something to come.
+        The first call returns None. ``block_ms`` is the maximum time to wait for a change.
         """
         if block_ms is not None:
             await self._changes.wait(block_ms)

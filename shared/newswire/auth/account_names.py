@@ -14,14 +14,14 @@ class MalformedNameError(ValueError):
 
 
 class ConfusableNameError(MalformedNameError):
-    """There is an account whose name differs from this one only in case, accents, width or what cannot be seen."""
+    """The name differs from that of another account only in case, accents, width or invisible characters."""
 
     def __init__(self, name: str, taken: str) -> None:
         super().__init__(f"the name {name!r} is too like {taken!r}, which is another account's")
 
 
 def check_account_name(name: str) -> str:
-    """Return an account's name if it may be one: one printable line that does not begin with '-' (which excludes in filters)."""
+    """Return the name if it is valid: one printable line that does not begin with '-' (which excludes in filters)."""
     if not 1 <= len(name) <= MAX_ACCOUNT_NAME_CHARS or name != " ".join(name.split()) or name.startswith("-"):
         raise MalformedNameError(
             f"an account's name is one line of 1 to {MAX_ACCOUNT_NAME_CHARS} characters that does not begin with '-'"
@@ -34,7 +34,7 @@ def check_account_name(name: str) -> str:
 
 
 async def index_account_names(redis: "Redis", keys: Keyspace, name: str) -> None:
-    """Before an account is made: see to it that the folded names of all accounts are on record, also of older ones."""
+    """Index the folded names of all accounts, also of older ones, before an account is created."""
     async with redis.pipeline(transaction=False) as pipe:
         pipe.exists(keys.key("account", name))
         pipe.zcard(keys.key("accounts"))

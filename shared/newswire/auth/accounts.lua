@@ -1,17 +1,16 @@
--- Accounts and keys. A key's record has a field `hash` as long as the key opens anything: revoking deletes it, closing the account
--- moves it to `withheld`. What an account may do is copied to the records of its keys, so that one read tells all of a caller.
+-- Accounts and keys. The record of a key has a field `hash` while the key is valid: revoking deletes it, disabling the account
+-- moves it to `withheld`. The limits of an account are copied to the records of its keys, so that one read returns all of a caller.
 
 local LIMITS = {'publish_rate', 'daily_quota', 'entitlement', 'disabled_at'}
 local MAX_ACCOUNT_CHANGES = 10000
 
--- Tells those who follow that an account may read something else now, or a key of it nothing any more. The count shows them
--- whether they missed an entry.
+-- Appends a change of an account's access for its followers. The counter shows them whether they missed an entry.
 local function append_account_change(changes, counter, account)
   redis.call('XADD', changes, 'MAXLEN', '~', MAX_ACCOUNT_CHANGES, '*', 'count', redis.call('INCR', counter), 'account', account)
 end
 
--- Makes an account unless it is there. Two names of one folded form would be one account to whoever filters by them: answers the
--- name that is taken where the new one is like it, else whether the account is new.
+-- Creates an account unless it exists. Filters cannot distinguish two names with the same folded form: returns the existing name
+-- if the new one is confusable with it, else whether the account is new.
 local function ensure_account(record, names, forms, name, now, schema, form)
   if redis.call('EXISTS', record) == 1 then return false end
   local alike = redis.call('HGET', forms, form)

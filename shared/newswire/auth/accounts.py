@@ -1,4 +1,4 @@
-"""The accounts of an installation, and what each may do beyond or below what the settings allow to all."""
+"""Accounts: create, list, limit, entitle, disable and enable them."""
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from newswire.text.folding import fold
 from newswire.timestamps import epoch_ms
 
 PAGE = 500
-"""Accounts that are read in one round trip, where all are gone through."""
+"""Accounts per round trip when all are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account. ``publish_rate`` (requests a second) and ``daily_quota`` (articles) stand where it has limits of its own.
+    """An account. ``publish_rate`` (requests per second) and ``daily_quota`` (articles) are set if they differ from the settings.
 
-    ``entitlement`` narrows all that it reads, is told of and replays; None where it may read all.
+    ``entitlement`` restricts everything that it reads, receives and replays; None if it may read everything.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Account:
 
 
 async def create_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor = COMMAND_LINE) -> bool:
-    """Make an account, as its first key would; return whether it is new.
+    """Create an account; return whether it is new.
 
     Raises:
         MalformedNameError: the name does not have the required form.
@@ -55,13 +55,13 @@ async def create_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
 
 
 async def find_account(redis: "Redis", keys: Keyspace, name: str) -> Account | None:
-    """Return an account, or None where there is none of this name."""
+    """Return an account, or None if there is none with this name."""
     fields: dict[bytes, bytes] = await redis.hgetall(_record(keys, name))
     return _account(fields) if fields else None
 
 
 async def list_accounts(redis: "Redis", keys: Keyspace, *, after: str = "", limit: int | None = None) -> list[Account]:
-    """Return accounts by name; those after one name where asked."""
+    """Return accounts in the order of their names, optionally after one name."""
     names = await redis.zrangebylex(
         keys.key("accounts"), f"({after}" if after else "-", "+", 0, -1 if limit is None else limit
     )
@@ -73,7 +73,7 @@ async def list_accounts(redis: "Redis", keys: Keyspace, *, after: str = "", limi
 
 
 async def iterate_accounts(redis: "Redis", keys: Keyspace) -> AsyncIterator[Account]:
-    """Go through all accounts by name, a page at a time."""
+    """Yield all accounts in the order of their names, page by page."""
     after = ""
     while page := await list_accounts(redis, keys, after=after, limit=PAGE):
         for account in page:
@@ -84,7 +84,7 @@ async def iterate_accounts(redis: "Redis", keys: Keyspace) -> AsyncIterator[Acco
 async def limit_account(
     redis: "Redis", keys: Keyspace, name: str, limits: Mapping[str, float | None], *, by: Actor = COMMAND_LINE
 ) -> bool:
-    """Give an account ``publish_rate`` or ``daily_quota`` of its own, or none where None; return whether there is such a one."""
+    """Set the ``publish_rate`` or ``daily_quota`` of an account; None resets it to the settings. Return whether it exists."""
     fields = {field: "" if n is None else str(n) for field, n in limits.items()}
     details = {field: "as the settings say" if n is None else n for field, n in limits.items()}
     found = await _change(redis, keys, name, fields)
@@ -96,9 +96,9 @@ async def limit_account(
 async def entitle_account(
     redis: "Redis", keys: Keyspace, name: str, entitlement: Filter | None, *, by: Actor = COMMAND_LINE
 ) -> bool:
-    """Narrow all that an account reads, is told of and replays, or let it read all again; return whether there is such a one.
+    """Set or remove the entitlement of an account; return whether the account exists.
 
-    What follows `newswire.auth.account_changes` hears of it.
+    Followers of `newswire.auth.account_changes` are notified.
     """
     stored = "" if entitlement is None else entitlement.model_dump_json(exclude_defaults=True)
     found = await _change(redis, keys, name, {"entitlement": stored})
@@ -108,9 +108,9 @@ async def entitle_account(
 
 
 async def disable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor = COMMAND_LINE) -> bool:
-    """Close an account until it is enabled: no key works, nothing is delivered, no scheduled article is published.
+    """Disable an account: its keys are rejected, nothing is delivered to it, and no scheduled article is published.
 
-    What it published stays. Return whether there is such an account.
+    Its published articles stay. Return whether the account exists.
     """
     now = datetime.now(UTC)
     fields = {"disabled_at": now.isoformat(), "disabled_ms": str(epoch_ms(now)), "enabled_ms": ""}
@@ -121,9 +121,9 @@ async def disable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Acto
 
 
 async def enable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor = COMMAND_LINE) -> bool:
-    """Open a closed account: its keys work and its deliveries go on as before. Return whether there is such an account.
+    """Enable a disabled account: its keys and deliveries work again. Return whether the account exists.
 
-    Scheduled articles that became due meanwhile stay held until their publisher publishes or schedules them.
+    Scheduled articles that became due while it was disabled stay held until their publisher publishes or reschedules them.
     """
     found = await _change(redis, keys, name, {"disabled_at": "", "enabled_ms": str(epoch_ms(datetime.now(UTC)))})
     if found:

@@ -30,19 +30,19 @@ MAX_OVERLAP = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class CreatedKey:
-    """A new key. ``token`` is shown once and kept nowhere."""
+    """A new key. ``token`` is shown once and not stored."""
 
     token: str = field(repr=False)
     id: str
 
 
 class AccountDisabledError(ValueError):
-    """The account is disabled: it gets no new keys."""
+    """The account is disabled, so no key can be created for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as operators see it: everything but the secret. ``created_by`` is the id of the key that asked for it."""
+    """A key as operators see it: everything except the secret. ``created_by`` is the id of the key that created it."""
 
     id: str
     account: str
@@ -58,7 +58,7 @@ class Key:
     disabled: bool
 
     def state(self, now: datetime) -> str:
-        """Return ``valid``, or why the key opens nothing: ``revoked``, ``expired`` or ``disabled`` with its account."""
+        """Return ``valid``, ``revoked``, ``expired``, or ``disabled`` (with its account)."""
         if self.revoked_at is not None:
             return "revoked"
         if self.expires_at is not None and self.expires_at <= now:
@@ -67,11 +67,11 @@ class Key:
 
 
 class KeyRotationError(Exception):
-    """A key could not be replaced; the message says why."""
+    """The key could not be rotated; the message says why."""
 
 
 def new_token() -> str:
-    """Make a token: ``nw_<id>_<secret>``. Ids sort by the time they were made."""
+    """Return a new token: ``nw_<id>_<secret>``. Ids sort by creation time."""
     return f"nw_{str(ULID()).lower()}_{secrets.token_hex(24)}"
 
 
@@ -85,9 +85,9 @@ async def create_key(
     expires_at: datetime | None = None,
     by: Actor = COMMAND_LINE,
 ) -> CreatedKey:
-    """Make a key for an account, and the account where there is none of this name; the audit log names who did it.
+    """Create a key for an account, and the account if it does not exist; the audit log records the actor.
 
-    A given token (of the same form as all) is taken as it is, and may be given again.
+    A given ``token`` of the same form is used as is; the call can be repeated with it.
 
     Raises:
         MalformedNameError: the account name or the given token does not have the required form.
@@ -142,7 +142,7 @@ async def create_key(
 
 
 async def find_key(redis: "Redis", keys: Keyspace, key_id: str) -> Key | None:
-    """Return a key, or None where there is none of this id."""
+    """Return a key, or None if there is none with this id."""
     fields: dict[bytes, bytes] = await redis.hgetall(key_record(keys, key_id))
     return _key(fields) if fields else None
 
@@ -150,7 +150,7 @@ async def find_key(redis: "Redis", keys: Keyspace, key_id: str) -> Key | None:
 async def list_keys(
     redis: "Redis", keys: Keyspace, *, account: str | None = None, after: str = "", limit: int | None = None
 ) -> list[Key]:
-    """Return keys by id, which is oldest first, revoked ones too; those of one account, and after one id, where asked."""
+    """Return keys by id (oldest first), including revoked ones; optionally of one account, and after one id."""
     index = keys.key("keys", "all") if account is None else keys.key("keys", "of", account)
     ids = await redis.zrangebylex(index, f"({after}" if after else "-", "+", 0, -1 if limit is None else limit)
     async with redis.pipeline(transaction=False) as pipe:
@@ -170,12 +170,12 @@ async def rotate_key(
     by: Actor = COMMAND_LINE,
     now: datetime | None = None,
 ) -> CreatedKey | None:
-    """Replace a key by a new one of the same account, scopes and label; the old one ends after the overlap.
+    """Replace a key with a new one of the same account, scopes and label; the old key expires after the overlap.
 
-    Unless told otherwise, the new one lives as long as the old one was given. Return None where there is no such key.
+    By default, the new key has the lifetime of the old one. Return None if there is no such key.
 
     Raises:
-        KeyRotationError: the key is worthless already, or was replaced before.
+        KeyRotationError: the key is no longer valid, or was rotated before.
     """
     now = now or datetime.now(UTC)
     account = await redis.hget(key_record(keys, key_id), "account")
@@ -212,15 +212,15 @@ async def rotate_key(
             await audit.record(redis, keys, by, Act.KEY_ROTATED, "key", key_id, **details)
             return CreatedKey(token, new_id)
         case b"REPLACED":
-            raise KeyRotationError(f"it was replaced by {rest[0].decode()} before")
+            raise KeyRotationError(f"it was already replaced by {rest[0].decode()}")
         case b"INVALID":
-            raise KeyRotationError("it is not valid any more; create a new key instead")
+            raise KeyRotationError("it is no longer valid; create a new key instead")
         case _:
             return None
 
 
 async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str, *, by: Actor = COMMAND_LINE) -> bool:
-    """Make a key worthless at once; its record remains. Return whether there was such a key."""
+    """Revoke a key immediately; its record remains. Return whether there was such a key."""
     now = datetime.now(UTC).isoformat()
     names = [key_record(keys, key_id), *account_change_keys(keys)]
     found = bool(await account_functions(redis, keys).call("revoke_key", names, [now]))

@@ -1,4 +1,4 @@
-"""Authentication of HTTP requests: the dependencies that let a caller pass, or answer 401 or 403."""
+"""Authentication of HTTP requests: the dependencies that admit a caller, or raise 401 or 403."""
 
 import time
 from collections.abc import Awaitable, Callable, Collection
@@ -17,10 +17,9 @@ _CACHE_SECONDS, _MAX_CACHED_CALLERS = 5.0, 1000
 
 
 def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], Awaitable[Caller]]:
-    """Make the dependency that lets callers with one of these scopes pass: 401 without a valid key, 403 without a scope.
+    """Return the dependency that admits callers with one of these scopes: 401 without a valid key, 403 without a scope.
 
-    Where the atomic function behind the request checks by itself that the key is still valid (``rechecked``), a key that
-    was found valid is not looked up again for a few seconds.
+    ``rechecked``: the atomic function behind the request checks the key again, so a valid key is cached for a few seconds.
     """
 
     async def caller(request: Request) -> Caller:
@@ -31,15 +30,15 @@ def authorised(*scopes: Scope, rechecked: bool = False) -> Callable[[Request], A
 
 
 def request_actor(caller: Caller, request: Request) -> Actor:
-    """Return who acts by a request, as the audit log names them."""
+    """Return the actor of a request for the audit log."""
     return Actor(ActorType.KEY, caller.key_id, caller.account, request.client.host if request.client else None)
 
 
 async def reader(request: Request) -> Caller | None:
-    """Let everybody read, or only keys with ``read`` where the operator closed public reading. The dependency of readers' paths.
+    """Admit readers: everyone, or only keys with ``read`` if the operator disabled public reading.
 
-    Return who reads where a key was sent: what it may read is narrowed by its account's entitlement. Where reading is public
-    any valid key will do, and one that is not valid is refused all the same.
+    Return the caller if a key was sent: its account's entitlement restricts what it may read. If reading is public, any valid
+    key is accepted; an invalid key is always rejected.
     """
     if not request.app.state.settings.public_read:
         return await _admit(request, (Scope.READ,), rechecked=False)
@@ -52,11 +51,11 @@ reader.public_reading = True  # type: ignore[attr-defined]
 
 
 async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -> Caller:
-    headers = request.headers.getlist("authorization")[:2]  # two are one too many already
+    headers = request.headers.getlist("authorization")[:2]  # two are already too many
     if not headers:
         raise unauthorised("no key was sent")
     *others, caller = [await _bearer(request, header, rechecked) for header in headers]
-    if caller is None or None in others:  # two headers are refused later; neither may be unsound
+    if caller is None or None in others:  # a duplicate header is refused later; both must be valid
         challenge = 'Bearer realm="newswire", error="invalid_token"'
         raise unauthorised("the key sent is not valid", challenge=challenge)
     if not any(caller.may(scope) for scope in scopes):

@@ -1,7 +1,7 @@
-"""Failed authentication: counted, logged and slowed down by address.
+"""Failed authentication: counted, logged and throttled by address.
 
-An address that failed very often is answered 429 before its keys are looked up, but for those that were valid a short while
-ago: who guesses keys behind the address of a newsroom keeps none of the newsroom's out.
+An address with very many failures gets 429 before its keys are looked up, except for keys that were valid a short while ago:
+an attacker behind the address of a newsroom must not lock the newsroom out.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 REMEMBERED_SECONDS = 15 * 60.0
-"""How long a key that was valid is looked up whatever its address did."""
+"""How long a valid key is exempt from the throttling of its address."""
 MAX_REMEMBERED = 20_000
 _LOG_LINES = RatePolicy("log lines", 100, 10)
 _BURSTS_OF_A_CLIENT = RatePolicy("audit entries of a client", 1, WINDOW_SECONDS)
@@ -31,7 +31,7 @@ _HASH_KEY = secrets.token_bytes(32)
 
 
 def credential_hash(sent: str) -> bytes:
-    """Return what stands for a credential in this process's memory, which never holds the credential itself."""
+    """Return the hash of a credential for this process's memory, which never holds the credential itself."""
     return hashlib.blake2b(sent.encode("utf-8", "surrogateescape"), key=_HASH_KEY, digest_size=16).digest()
 
 
@@ -39,7 +39,7 @@ class AuthenticationFailures:
     """What failed in this process, by client network."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Let each network fail so many times a minute; 0 for any number."""
+        """Allow each network this many failures per minute; 0 for no limit."""
         self._clock = clock
         self._failed = TokenBuckets(RatePolicy("authentication-failures", per_minute, WINDOW_SECONDS))
         self._limited = per_minute > 0

@@ -1,6 +1,6 @@
-"""The check before a credential is looked up, and the audit entry that a burst of failed authentication leaves.
+"""The check before a credential is looked up, and the audit entry for a burst of failed authentication.
 
-An entry is made by the first process that answers an address with 429 within a minute, whatever the number of requests.
+The first process that throttles an address writes one entry per minute, regardless of the number of requests.
 """
 
 import logging

@@ -36,7 +36,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who sent a request, by the key it carried."""
+    """The caller of a request, identified by its key."""
 
     account: str
     key_id: str
@@ -44,20 +44,20 @@ class Caller:
     expires: float | None = None
     """When the key ends, in seconds since the epoch."""
     publish_rate: float | None = None
-    """The account's own rate of publishing, in requests a second, where it has one."""
+    """The account's own publishing rate, in requests per second, if it has one."""
     daily_quota: int | None = None
-    """How many new articles the account may publish in a day, where it has a quota of its own."""
+    """The account's own daily quota of new articles, if it has one."""
     stored_entitlement: str | None = None
-    """The JSON of the account's entitlement, where it has one."""
+    """The JSON of the account's entitlement, if it has one."""
 
     @property
     def entitlement(self) -> "Filter | None":
-        """What narrows all that the account reads, is told of and replays; None where it may read all."""
+        """The filter on everything that the account reads, receives and replays; None if it may read everything."""
         return None if self.stored_entitlement is None else read_entitlement(self.stored_entitlement)
 
     @property
     def sees_scheduled(self) -> bool:
-        """Whether the key reads what its account has under embargo: not where it may only read what is out."""
+        """Whether the key may read scheduled articles of its account; a key that may only read must not."""
         return Scope.PUBLISH in self.scopes or Scope.ADMIN in self.scopes
 
     def may(self, scope: Scope) -> bool:
@@ -66,7 +66,7 @@ class Caller:
 
 
 async def authenticate(redis: "Redis", keys: Keyspace, token: str, *, now: float | None = None) -> Caller | None:
-    """Return whose token this is, or None if it is nobody's, or its time is over."""
+    """Return the caller with this token, or None if it is unknown or expired."""
     parts = TOKEN.fullmatch(token)
     if parts is None:
         return None
@@ -76,7 +76,7 @@ async def authenticate(redis: "Redis", keys: Keyspace, token: str, *, now: float
 
 
 async def find_caller(redis: "Redis", keys: Keyspace, key_id: str) -> Caller | None:
-    """Return who calls with the key of this id, or None where it opens nothing any more: for what was signed in its name."""
+    """Return the caller with this key id, or None if the key is no longer valid: for tokens that were signed for it."""
     _, caller = await _look_up(redis, keys, key_id, None)
     return caller
 
@@ -84,7 +84,7 @@ async def find_caller(redis: "Redis", keys: Keyspace, key_id: str) -> Caller | N
 async def _look_up(
     redis: "Redis", keys: Keyspace, key_id: str, now: float | None
 ) -> tuple[bytes | None, Caller | None]:
-    """Return the hash of a key's secret, and who calls with it as long as it is valid."""
+    """Return the hash of a key's secret, and its caller if the key is valid."""
     known, account, scopes, expires, rate, quota, entitlement = await redis.hmget(
         key_record(keys, key_id), "hash", "account", "scopes", "expires", "publish_rate", "daily_quota", "entitlement"
     )
@@ -108,7 +108,7 @@ def key_record(keys: Keyspace, key_id: str) -> str:
 
 
 def account_change_keys(keys: Keyspace) -> list[str]:
-    """Return the names of the stream that tells whose account may read something else now, and of the count of its entries."""
+    """Return the keys of the stream of access changes, and of its counter."""
     return [keys.key("accounts", "changes"), keys.key("accounts", "changed")]
 
 
@@ -119,18 +119,18 @@ def account_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
 
 @lru_cache(maxsize=4096)
 def read_entitlement(stored: str) -> "Filter":
-    """Return the filter that this JSON stands for; equal ones are one object."""
-    from newswire.filters import Filter  # it brings the analysis of text, which most commands can do without
+    """Return the filter of this JSON; equal filters are one object."""
+    from newswire.filters import Filter  # it imports text analysis, which most commands do not need
 
     return Filter.model_validate_json(stored)
 
 
 def digest(secret: str) -> str:
-    """Return what is kept of a token's secret."""
+    """Return the stored hash of a token's secret."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def read_scopes(stored: bytes) -> frozenset[Scope]:
-    """Read a record's scopes; one that a newer release added allows nothing here."""
+    """Read the scopes of a record. Unknown scopes of a newer release are ignored."""
     known = {scope.value for scope in Scope}
     return frozenset(Scope(scope) for scope in stored.decode().split(",") if scope in known)

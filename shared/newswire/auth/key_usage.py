@@ -1,4 +1,4 @@
-"""When each key was last used: written beside the requests, never in their way."""
+"""The last use of each key, written in the background so that requests do not wait for it."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ MAX_RECENT_KEYS = 10_000
 
 
 class KeyUsageRecorder:
-    """Notes the use of keys, of each at most once a minute among all processes."""
+    """Records the use of keys: each key at most once a minute, over all processes."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self._keys = keys
@@ -29,7 +29,7 @@ class KeyUsageRecorder:
         self._waiting: dict[str, int] = {}  # key → when it was used, in ms
 
     def record(self, key_id: str) -> None:
-        """Have it written down that a valid key is being used now."""
+        """Record that a valid key is used now."""
         now = time.monotonic()
         if now - self._noted.get(key_id, -MIN_RECORD_INTERVAL_SECONDS) < MIN_RECORD_INTERVAL_SECONDS:
             return
@@ -39,7 +39,7 @@ class KeyUsageRecorder:
         self._waiting[key_id] = int(time.time() * 1000)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Write down what is noted, once a second, and the rest when stopping is set."""
+        """Write the recorded uses once a second, and the rest when stopping is set."""
         stopped = False
         while not stopped:
             stopped = await pause(stopping, WRITE_INTERVAL_SECONDS)
@@ -47,7 +47,8 @@ class KeyUsageRecorder:
                 await self._write()
             except (RedisError, OSError) as error:
                 log.warning(
-                    "the uses of keys wait to be noted", extra={"keys": len(self._waiting), "reason": str(error)}
+                    "could not record the last use of keys; will retry",
+                    extra={"keys": len(self._waiting), "reason": str(error)},
                 )
 
     async def _write(self) -> None:

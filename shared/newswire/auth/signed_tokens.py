@@ -1,10 +1,10 @@
-"""Tokens that clients hold and that only this installation can make: cursors, and tokens for the live stream.
+"""Tokens that clients hold and only this installation can issue: cursors, and tokens for the live stream.
 
-A token is authenticated, not secret: whoever holds it can read its content, and nobody can change it or make one. Each purpose has
-a key of its own, derived from one secret per installation, so that a token of one kind is never taken for another. A token is bound
-to what it was made for (the route, what was asked, the caller) and may have an end.
+A token is authenticated, not encrypted: its holder can read the content, but nobody can change or forge it. Each purpose has its
+own key, derived from one secret per installation, so that a token cannot be used for another purpose. A token is bound to its
+context (the route, the query, the caller) and may expire.
 
-The secret is a setting, or else it is made when it is first needed and kept in Redis, where all services and replicas find it.
+The secret is a setting, or else it is generated when first needed and stored in Redis, shared by all services and replicas.
 """
 
 import base64
@@ -37,7 +37,7 @@ _HEADER_BYTES = _MAC_BYTES + _BINDING_BYTES + _TIME_BYTES
 
 
 class Purpose(StrEnum):
-    """What a token is for; tokens of one purpose are worthless for every other."""
+    """The purpose of a token; a token is invalid for every other purpose."""
 
     SEARCH_CURSOR = "search cursor"
     LIST_CURSOR = "list cursor"
@@ -95,9 +95,9 @@ class SignedTokens:
     async def write(
         self, purpose: Purpose, content: bytes, *, bound_to: Any = None, lifetime: float | None = None
     ) -> str:
-        """Return a token that carries a content, for as many seconds as it is to live (None: for ever).
+        """Return a token with this content and lifetime in seconds (None: unlimited).
 
-        ``bound_to`` is anything that JSON can hold: `read` must be given the same.
+        ``bound_to`` is any JSON value; `read` must get the same value.
 
         Raises:
             redis.exceptions.RedisError: the secret has to be read from Redis and Redis cannot be reached.

@@ -1,7 +1,7 @@
-"""Which readers with an entitlement may learn that an article was retracted: those who could read it.
+"""Decides which restricted readers may see a retraction: those who could read the article.
 
-An entitlement by query or metadata cannot be held against a tombstone, for the text is erased. So the entitlements that a version
-of the article matched are noted, by their digests, in the step that erases it (field ``entitled:{version}`` of the article's head).
+An entitlement by query or metadata cannot be evaluated on a tombstone, because the text is erased. The step that erases a version
+therefore stores the digests of the entitlements that matched it (field ``entitled:{version}`` of the article's state).
 """
 
 import asyncio
@@ -50,7 +50,7 @@ async def read_readers(redis: "Redis", keys: Keyspace, retracted: Sequence[tuple
 
 
 def may_see_tombstone(entitlement: Filter | None, tombstone: ArticleFeatures, readers: frozenset[str]) -> bool:
-    """Return whether a reader may learn of a retraction. What cannot be decided any more is not told."""
+    """Return whether a reader may see a retraction; False if it can no longer be decided."""
     if entitlement is None or digest_of(entitlement) in readers:
         return True
     if entitlement.query is not None or entitlement.metadata:

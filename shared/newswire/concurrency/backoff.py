@@ -16,6 +16,6 @@ async def pause(stopping: asyncio.Event, seconds: float) -> bool:
 
 
 def delay_after(failures: int) -> float:
-    """Return the seconds to wait after so many earlier failures in a row: doubling up to a limit, with jitter."""
+    """Return the seconds to wait after a number of consecutive failures: exponential up to a limit, with jitter."""
     longest = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(failures, 10))
     return random.uniform(longest / 2, longest)

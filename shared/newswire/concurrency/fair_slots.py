@@ -8,7 +8,7 @@ class FairSlots:
     """So many slots. Who waits for one waits behind its own earlier requests, and takes turns with all other clients."""
 
     def __init__(self, max_slots: int) -> None:
-        """Make so many slots; 0 for any number."""
+        """Create the slots; 0 for no limit."""
         self._limited = max_slots > 0
         self._free = max_slots
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()

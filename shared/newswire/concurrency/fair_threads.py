@@ -18,9 +18,9 @@ T = TypeVar("T")
 ACTIVE_SECONDS: Final = 30.0
 """How long after its last piece of work a client counts as active."""
 OWN_WORK: Final = ""
-"""The client that stands for what the process does by itself, such as consuming the stream."""
+"""The client name for work of the process itself, such as consuming the stream."""
 current_client: Final = contextvars.ContextVar("newswire.client", default=OWN_WORK)
-"""For whom the current task works: an API key, or an address without one. Set where a request is authenticated."""
+"""The client of the current task: an account, or an address. Set by authentication."""
 
 
 class FairThreads:

@@ -1,4 +1,4 @@
-"""An attribute that is computed when it is first asked for."""
+"""An attribute that is computed on first access."""
 
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar

@@ -1,11 +1,11 @@
-"""Work in a process of its own, which is killed when it has used up its processor time.
+"""Runs work in a separate process, which is killed when it exceeds its CPU time.
 
-For native code that holds out against a deadline, such as an HTML parser whose time grows with the square of what it is given.
-A worker reads requests and writes answers, each behind its length, on its standard streams:
+For native code that a deadline cannot interrupt, such as an HTML parser with quadratic run time.
+A worker reads requests and writes responses, each prefixed with its length, on its standard streams:
 
     python -m newswire.concurrency.worker_process PROCESSOR_SECONDS MEMORY_BYTES MODULE:FUNCTION
 
-The function takes bytes and returns bytes. The time is the processor's, not the clock's, so a busy machine kills no honest work.
+The function takes bytes and returns bytes. The limit is CPU time, not wall-clock time, so a busy machine kills no legitimate work.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class WorkerProcess:
         self._using = threading.Lock()
 
     def call(self, request: bytes) -> bytes:
-        """Have a request answered; blocks until it is.
+        """Process a request; blocks until the response is there.
 
         Raises:
             WorkerKilledError: the work used up its time or its memory.
@@ -101,7 +101,7 @@ def _read(stream: IO[bytes]) -> bytes | None:
 
 
 def main(processor_seconds: float, memory_bytes: int, function: str) -> None:
-    """Answer requests until standard input ends."""
+    """Process requests until standard input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent closes our input instead
     module, _, name = function.partition(":")
     work = getattr(importlib.import_module(module), name)

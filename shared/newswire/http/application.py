@@ -44,14 +44,14 @@ log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
 THREAD_SWITCH_SECONDS = 0.001
-"""How long a thread that computes keeps the event loop from going on: five times less than by default, for each request takes
-several turns of the loop, and waits so long for every one."""
+"""The switch interval of threads: the longest time that a computing thread blocks the event loop. It is a fifth of the default,
+because each request takes several turns of the loop and may wait this long in every one."""
 MAX_ACCEPTS_PER_TURN = 8
-"""Connections that are accepted in one turn of the event loop. libuv accepts one for each listening handle it is given: beside
-a busy process, clients would wait for seconds behind hundreds of others before anything of them is read. With 32, a storm of
-new connections makes turns so long that nothing else goes on."""
+"""Connections accepted in one turn of the event loop. libuv accepts one per listening handle: in a busy process, clients would wait
+for seconds behind hundreds of others before their first byte is read. With 32, a storm of new connections makes the turns so long
+that it starves all other work."""
 _NO_OTHER_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
-"""Metrics and trace context are our own; the framework would look for a tracer at each request."""
+"""Newswire has its own metrics and trace context; the framework would look for a tracer at each request."""
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 Check = Callable[[], Awaitable[str | None]]
@@ -59,20 +59,20 @@ Check = Callable[[], Awaitable[str | None]]
 
 @dataclass(frozen=True)
 class Service:
-    """What one service brings into an app."""
+    """The contribution of one service to an app."""
 
     name: str
     routers: Sequence[APIRouter] = ()
     loops: Mapping[str, Loop] = field(default_factory=dict)
-    """Background loops; each runs until the event it is given is set."""
+    """Background loops; each runs until its event is set."""
     checks: Mapping[str, Check] = field(default_factory=dict)
-    """Readiness checks; each returns None where all is well, else why not."""
+    """Readiness checks; each returns None if it passes, else the reason."""
     brokers: Sequence[EventBroker] = ()
-    """What consumes streams and publishes to them."""
+    """Brokers that consume streams and publish to them."""
     channels: Sequence[Channel] = ()
-    """What else it sends and receives: described beside the brokers."""
+    """Further channels for the AsyncAPI document."""
     state: Mapping[str, Any] = field(default_factory=dict)
-    """What its dependencies find in the app's state, by name."""
+    """Entries of the app state for dependencies, by name."""
 
 
 ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
@@ -133,10 +133,10 @@ async def serve(
     *,
     started: Callable[[], Awaitable[None] | None] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then let streams, consumers and requests end in good order.
+    """Serve until SIGTERM or SIGINT, then shut down streams, consumers and requests gracefully.
 
-    Live streams and loops are told to stop before the server waits for its connections: an open stream would otherwise
-    keep it alive for ever.
+    Live streams and loops are stopped before the server waits for its connections: an open stream would otherwise keep the
+    server running.
 
     Raises:
         OSError: the address cannot be listened on.
@@ -150,7 +150,7 @@ async def serve(
 
 
 def run(serving: Coroutine[Any, Any, None]) -> None:
-    """Run a process's coroutine on the fastest event loop there is (uvloop, where it exists)."""
+    """Run the main coroutine of a process, on uvloop if it is available."""
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvicorn.Config("", loop="auto", log_config=None).get_loop_factory()) as runner:
         runner.run(serving)
@@ -192,7 +192,7 @@ async def _run(
         after_start.cancel()
         _, late = await asyncio.wait(loops, timeout=DRAIN_SECONDS)
         for task in late:
-            log.warning("a loop did not end in time", extra={"loop": task.get_name()})
+            log.warning("a background loop did not stop in time", extra={"loop": task.get_name()})
             task.cancel()
         await asyncio.gather(after_start, *loops, return_exceptions=True)
 
@@ -202,8 +202,8 @@ async def _after_start(
 ) -> None:
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
-    # What the start has made (code, schemas, clients) stays until the end. Without the collector going over it again and
-    # again, consuming a backlog takes about a sixth less processor time.
+    # Objects created during the start (code, schemas, clients) live until the end. If the garbage collector does not
+    # traverse them again and again, consuming a backlog takes about a sixth less CPU time.
     gc.collect()
     gc.freeze()
     if started is not None and server.started:
@@ -212,7 +212,7 @@ async def _after_start(
             if inspect.isawaitable(result):
                 await result
         except Exception:
-            log.exception("what was to follow the start failed")
+            log.exception("the callback after the start failed")
 
 
 async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, failures: dict[str, str]) -> None:
@@ -222,12 +222,12 @@ async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, failures:
         try:
             await run(stopping)
         except Exception as error:
-            log.exception("a loop failed and is begun again", extra={"loop": name})
-            failures[name] = f"failed and is begun again: {error!r}"[:300]
+            log.exception("a background loop failed and is restarted", extra={"loop": name})
+            failures[name] = f"failed and is being restarted: {error!r}"[:300]
         else:
             if not stopping.is_set():
-                log.error("a loop ended by itself and is begun again", extra={"loop": name})
-                failures[name] = "ended by itself and is begun again"
+                log.error("a background loop ended unexpectedly and is restarted", extra={"loop": name})
+                failures[name] = "ended unexpectedly and is being restarted"
         if stopping.is_set():
             return
         longest = 1.0 if time.monotonic() - begun > 60 else 5.0
@@ -239,7 +239,7 @@ async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, failures:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # signals are ours: they end the streams before the server
+        yield  # signals are handled here: they stop the streams before the server
 
 
 def _stop(server: uvicorn.Server, stopping: asyncio.Event) -> None:

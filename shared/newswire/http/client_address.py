@@ -15,8 +15,8 @@ UNKNOWN = "unknown"
 def client_network(address: str) -> str:
     """Return the network that one client can choose addresses from.
 
-    That is an IPv4 address, or the /64 that a site is given of IPv6 (RFC 6177). An IPv4 address that is written as an IPv6
-    address counts as itself. What is no address, as a proxy may have made it up, stands for itself, cut to 100 characters.
+    This is an IPv4 address, or the /64 of an IPv6 address that a site gets (RFC 6177). An IPv4-mapped IPv6 address counts as the
+    IPv4 address. A string that is no address, as a proxy may send it, is returned cut to 100 characters.
     """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -30,7 +30,7 @@ def client_network(address: str) -> str:
 
 
 def client_address(scope: Scope) -> str | None:
-    """Return the address that a request came from, as far as trusted proxies say; None where it has none."""
+    """Return the client address of a request, as reported by trusted proxies; None if it has none."""
     return scope["client"][0] if scope.get("client") else None
 
 

@@ -1,4 +1,4 @@
-"""How many connections a process holds, how long each may lag, and which one makes room for another."""
+"""Limits on connections: their number, how slow they may be, and which one is closed in favour of a new one."""
 
 import asyncio
 import logging
@@ -21,14 +21,14 @@ SWEEP_SECONDS = 1.0
 SECONDS_BETWEEN_REPORTS = 60.0
 MAX_OPEN_FILES = 65_536
 EVICTION_DIVISOR = 20
-"""When there is no room, one connection in so many makes room: finding it costs a look at every connection."""
+"""When the limit is reached, one connection in this many is closed: finding them requires a scan of all connections."""
 
 
 class Phase(IntEnum):
     """What a connection is doing, in the order in which connections make room for others."""
 
     CLOSING = 0
-    """It was refused or answered, and the rest of what it sends is thrown away."""
+    """It was refused or answered; further input is discarded."""
     IDLE = 1
     HEAD = 2
     """A request line and headers are awaited."""
@@ -36,11 +36,11 @@ class Phase(IntEnum):
     """An answer waits to be read."""
     BODY = 4
     WORKING = 5
-    """A request is being answered, or a live stream is open. It is never closed to make room."""
+    """A request is being processed, or a live stream is open. It is never closed for another connection."""
 
 
 class TrackedConnection(Protocol):
-    """What the limits need to know of a connection."""
+    """The interface of a connection for the limits."""
 
     client: tuple[str, int] | None
     since: float
@@ -56,12 +56,12 @@ class TrackedConnection(Protocol):
         """Close it if it has been lagging for too long."""
 
     def drop(self) -> None:
-        """Close it at once, whatever it was doing."""
+        """Close it immediately."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """The limits of connections. Times in seconds, rates in bytes a second; 0 connections stand for any number."""
+    """The limits on connections. Times in seconds, rates in bytes per second; 0 connections for no limit."""
 
     max_connections: int
     max_per_address: int
@@ -76,7 +76,7 @@ class ConnectionLimits:
 
     @classmethod
     def of(cls, settings: Settings, open_files: int | None = None) -> "ConnectionLimits":
-        """Return the figures of the settings; a quarter of the files that the process may open stays for all else."""
+        """Return the limits from the settings. A quarter of the open files of the process is reserved for other uses."""
         max_connections = settings.connections
         if open_files is not None:
             max_connections = min(max_connections or open_files, max(open_files * 3 // 4, 1))
@@ -104,7 +104,7 @@ def allow_open_files() -> int:
 
 
 class ConnectionTracker:
-    """The open connections of a process. A trusted proxy speaks for many clients: it counts towards the whole only."""
+    """The open connections of a process. A trusted proxy serves many clients, so it counts only towards the total."""
 
     def __init__(self, limits: ConnectionLimits, proxies: Sequence[str]) -> None:
         self.limits = limits
@@ -118,7 +118,7 @@ class ConnectionTracker:
         return len(self._open)
 
     def admit(self, connection: TrackedConnection) -> str | None:
-        """Count a new connection, and close others where there are too many.
+        """Count a new connection, and close others if there are too many.
 
         Return None, or the limit that refuses it: ``connections_per_address`` or ``connections``.
         """
@@ -138,7 +138,7 @@ class ConnectionTracker:
         return None
 
     def remove(self, connection: TrackedConnection) -> None:
-        """Forget a connection that is closed; one that was never admitted may be given too."""
+        """Remove a closed connection, admitted or not."""
         self.hold(connection, 0)
         address = self._open.pop(connection, None)
         if address is not None and (same := self._by_address.get(address)) is not None:
@@ -148,7 +148,7 @@ class ConnectionTracker:
         metrics.http_connections.set(len(self._open))
 
     def hold(self, connection: TrackedConnection, size: int) -> None:
-        """Note how many bytes a connection keeps in memory; close the worst where all keep too many together."""
+        """Set the number of bytes that a connection holds in memory; close the worst one if the total is too high."""
         self._held += size - connection.held
         connection.held = size
         while size and self._held > self.limits.max_buffered_bytes:
@@ -163,12 +163,12 @@ class ConnectionTracker:
         self._closed[reason] += 1
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Close what lags, every second until stopping is set; report once a minute what the limits closed."""
+        """Close slow connections every second until stopping is set; log once a minute what the limits closed."""
         loop = asyncio.get_running_loop()
         last = reported = loop.time()
         while not await pause(stopping, SWEEP_SECONDS):
             now = loop.time()
-            # A process that stood still has read nothing meanwhile: that is not the clients' doing.
+            # A process that was paused has read nothing: clients must not be punished for that.
             self.sweep(now, min(now - last, 2 * SWEEP_SECONDS))
             last = now
             if self._closed and now - reported >= SECONDS_BETWEEN_REPORTS:
@@ -177,12 +177,12 @@ class ConnectionTracker:
                 reported = now
 
     def sweep(self, now: float, elapsed: float) -> None:
-        """Close what lags."""
+        """Close slow connections."""
         for connection in list(self._open):
             connection.check(now, elapsed)
 
     def _make_room(self, among: "dict[TrackedConnection, str | None] | set[TrackedConnection]", reason: str) -> bool:
-        """Close those that are doing least, the longest without progress first; return whether there were any."""
+        """Close the least active connections, those longest without progress first; return whether there were any."""
         idle = sorted(
             (phase, connection.since, at)
             for at, connection in enumerate(among)
@@ -194,7 +194,7 @@ class ConnectionTracker:
         return bool(chosen)
 
     def _worst_holder(self) -> TrackedConnection | None:
-        """Return the connection that keeps bytes the longest without progress, of the address that keeps most."""
+        """Return the connection longest without progress, of the address that holds the most bytes."""
         by_address: Counter[str | None] = Counter()
         holders = []
         for connection, address in self._open.items():

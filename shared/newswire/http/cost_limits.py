@@ -1,11 +1,11 @@
-"""What one request may cost, whoever sends it: the figures of `docs/limits.md` for reading.
+"""The maximum cost of one read request: the limits in `docs/limits.md`.
 
-Each is enforced before the work that it bounds. A page that reaches its bound ends there and says where the next one begins, so
-nothing is lost by it; what cannot be divided is refused with the figure.
+Each limit is enforced before the work that it bounds. A page that reaches its limit ends there with a cursor to the next one, so
+nothing is lost; work that cannot be divided is refused, naming the limit.
 """
 
 PAGE_PROCESSOR_SECONDS = 0.1
-"""After this a page of events ends, though less was found than asked for. The entry that is being read is finished."""
+"""After this CPU time a page of events ends, even if it is not full. The current entry is finished."""
 PAGE_READ_BYTES = 8 * 1024 * 1024
 """Of entries and records that are read for one page of events, or one preview; a single one may be larger."""
 PAGE_READ_ENTRIES = 2000

@@ -49,7 +49,7 @@ _WHAT_WE_ANSWER_INSTEAD = ("422", "HTTPValidationError", "ValidationError")
 
 
 def describe(app: FastAPI) -> None:
-    """Give an app its OpenAPI document, made when it is first asked for."""
+    """Set the OpenAPI document of an app; it is built on first access."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

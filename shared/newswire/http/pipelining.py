@@ -14,7 +14,7 @@ Begun: TypeAlias = tuple[RequestResponseCycle, ASGI3Application]
 
 
 class OrderedProtocol(HttpToolsProtocol):
-    """One connection, its requests answered in order."""
+    """One connection; its requests are answered in order."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
@@ -30,7 +30,7 @@ class OrderedProtocol(HttpToolsProtocol):
             self._start_asgi_task(*next_)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the request that is being answered, and forget those behind it."""
+        """Notify the request in progress, and drop those queued behind it."""
         self._postponed = None
         self.pipeline.clear()
         if self._running is not None and not self._running.response_complete:

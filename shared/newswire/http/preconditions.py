@@ -45,10 +45,10 @@ class Preconditions:
         return cls(_tags(request, "If-Match"), _tags(request, "If-None-Match"), must_match)
 
     def check(self, state: str | None, what: str = "article") -> None:
-        """Hold the state of what is there, None where nothing is, against what was demanded.
+        """Check the current state, None if there is no resource, against the preconditions.
 
         Raises:
-            newswire.http.problems.ProblemError: 412 where it is another state, 428 where one should have been named.
+            newswire.http.problems.ProblemError: 412 if the state differs, 428 if a precondition is required.
         """
         tag = etag(state) if state is not None else None
         if tag is not None and self.must_match and self.match is None:

@@ -1,7 +1,7 @@
-"""The kinds of problems that clients are answered: what each means and what to do about it. Served at ``/problems``.
+"""The problem types of the API: what each means and what to do about it. Served at ``/problems``.
 
-A kind's identity is a URN, which stays the same wherever an installation is reached; its description is found at the installation
-that answered, under ``/problems/`` and the last part of the URN.
+A problem type is identified by a URN, independent of the address of an installation; each installation serves its description
+under ``/problems/`` and the last part of the URN.
 """
 
 from dataclasses import dataclass

@@ -23,17 +23,17 @@ from newswire.validation.rules import RULE
 log = logging.getLogger(__name__)
 
 ROOT_FIELD = "$"
-"""What ``field`` says where an error is about the whole document."""
+"""The ``field`` of an error about the whole document."""
 MAX_REPORTED_ERRORS = 50
 MAX_FIELD_NAME_CHARS = 200
 """Characters of a member's name that are quoted: a name can be as long as the request, and similar ones are searched for."""
 REDIS_AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
-"""What passes by itself, or by the operator's hand: answered 503, to be tried again."""
+"""Errors of an unavailable Redis: temporary, or fixed by the operator. The response is 503, and clients retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing that is wrong with what was sent, and how to mend it."""
+    """One error in a request, and how to fix it."""
 
     field: str
     problem: str
@@ -41,7 +41,7 @@ class FieldError:
 
 
 class ProblemError(Exception):
-    """Raised anywhere in a request; answered as ``application/problem+json``."""
+    """An error response, raised anywhere in a request; sent as ``application/problem+json`` (RFC 9457)."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ def forbidden(*scopes: str) -> ProblemError:
 
 
 def not_found(what: str) -> ProblemError:
-    """There is no such thing, or none that the caller may know of (404)."""
+    """The resource does not exist, or is not visible to the caller (404)."""
     return problem(404, "not-found", f"there is no such {what}")
 
 
@@ -278,6 +278,6 @@ def from_http_exception(error: HTTPException) -> ProblemError:
 
 
 def unexpected(method: str, path: str, error: BaseException) -> ProblemError:
-    """Log an error that nobody foresaw, and say no more than that it happened (500)."""
+    """Log an unexpected error, and return a problem without details (500)."""
     log.error("unexpected error", exc_info=error, extra={"method": method, "path": path})
     return problem(500, "unexpected", "something went wrong on our side; the request may be sent again")

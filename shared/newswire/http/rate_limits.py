@@ -1,4 +1,4 @@
-"""Rates and the headers that tell clients where they stand, as draft-ietf-httpapi-ratelimit-headers-10 has them."""
+"""Rate limits, and their response headers according to draft-ietf-httpapi-ratelimit-headers-10."""
 
 import math
 from collections import OrderedDict
@@ -12,7 +12,7 @@ MAX_BUCKETS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class RatePolicy:
-    """So many units in so many seconds, under the name that headers carry. ``window`` 0: so many at a time."""
+    """A quota of units per window in seconds, with the name for the headers. ``window`` 0: a concurrency limit."""
 
     name: str
     quota: int
@@ -56,7 +56,7 @@ class TokenBuckets:
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def spend(self, name: str, cost: int, now: float) -> SpendResult:
-        """Take a cost out of a bucket, if it holds as much. ``now`` is of any monotonic clock, in seconds."""
+        """Take a cost from a bucket, if it has enough. ``now`` is the time of any monotonic clock, in seconds."""
         full_at = max(self._full_at.get(name, now), now)
         window, each = self.policy.window, self.policy.window / self.policy.quota
         after = full_at + cost * each
@@ -70,7 +70,7 @@ class TokenBuckets:
         return SpendResult(True, math.floor((window - (after - now)) / each + 1e-6), math.ceil(after - now))
 
     def owe(self, name: str, cost: int, now: float) -> None:
-        """Take a cost that is known only afterwards out of a bucket; it may be in debt for as much as it holds."""
+        """Take a cost that is known only afterwards from a bucket; the debt is at most the size of the bucket."""
         full_at = max(self._full_at.get(name, now), now) + cost * self.policy.window / self.policy.quota
         self._full_at[name] = min(full_at, now + 2 * self.policy.window)
         self._full_at.move_to_end(name)

@@ -26,7 +26,7 @@ from newswire.observability import metrics
 from newswire.settings import Settings
 
 BYTES_PER_UNIT = 64 * 1024
-"""Of an answer's body: one unit more for each so many, taken off afterwards."""
+"""Response bytes per additional unit, charged afterwards."""
 MAX_WAIT_SECONDS = 30.0
 """How long a request waits for its turn."""
 RETRY_AFTER_SECONDS = 1
@@ -58,10 +58,10 @@ class ReadLimits:
         self._slots = FairSlots(settings.read_slots)
 
     def charge(self, caller: Caller | None, client: str, cost: int) -> dict[str, str]:
-        """Take a cost off what a caller may read, and return the headers that tell what is left.
+        """Charge a cost to a caller, and return the rate limit headers.
 
         Raises:
-            ProblemError: the key or the address has read as much as it may for now (429).
+            ProblemError: the key or the address exceeds its rate (429).
         """
         what, name = _whose(caller, client)
         buckets = self._rates[what]
@@ -75,12 +75,12 @@ class ReadLimits:
         return headers
 
     async def begin(self, caller: Caller | None, client: str) -> tuple[Callable[[int], None], bool]:
-        """Count a request as under way, and wait for its turn.
+        """Count a request as concurrent, and wait for a slot.
 
-        Return what is to be called with the bytes of the answer when it is over, and whether it had to wait.
+        Return the callback for the end of the request, which takes the bytes of the response, and whether the request had to wait.
 
         Raises:
-            ProblemError: the key or the address has as many under way as it may (429), or its turn did not come (503).
+            ProblemError: the key or the address has too many concurrent requests (429), or no slot became free (503).
         """
         what, name = _whose(caller, client)
         most = self._max_concurrent[what]
@@ -90,7 +90,7 @@ class ReadLimits:
             raise problem(
                 429,
                 "too-many-requests",
-                f"this {what} has {most} requests under way, as many as it may have; wait for their answers",
+                f"this {what} has {most} concurrent requests, the maximum; wait for their responses",
                 headers={
                     "Retry-After": str(RETRY_AFTER_SECONDS),
                     **limit_headers([(policy, 0, RETRY_AFTER_SECONDS)]),
@@ -105,7 +105,7 @@ class ReadLimits:
             self._release(name)
             if isinstance(error, TimeoutError):
                 metrics.reads_rejected.labels("turn", what).inc()
-                raise unavailable("there is more to do than can be done; try again in a moment") from None
+                raise unavailable("the server is overloaded; try again in a moment") from None
             raise
 
         def end(sent: int) -> None:
@@ -123,7 +123,7 @@ class ReadLimits:
 
 
 def charged(cost: Cost) -> Callable[..., Awaitable[None]]:
-    """Make the dependency of a reading route: it checks who reads, as `reader` does, and takes off what the request costs."""
+    """Return the dependency of a read route: it authenticates as `reader` does, and charges the cost of the request."""
 
     async def charge(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> None:
         await charge_request(request, caller, cost)

@@ -1,4 +1,4 @@
-"""What the identities in answers and events stand for: ``/problems/{name}`` and ``/schemas/{type}``, at every installation."""
+"""Descriptions of problem types and event schemas: ``/problems/{name}`` and ``/schemas/{type}``."""
 
 from functools import cache
 from typing import Any

@@ -28,8 +28,8 @@ from newswire.http.problems import (
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_VALUES = 2_000
-"""Members and array items of a JSON document together, at all depths. Each that is unknown or unfit becomes an error of its own,
-and 10,000 of them take up to 0.1 s. An article of 50 authors and topics and the shortest metadata has no more than 1,000."""
+"""Maximum number of members and array items of a JSON document, at all depths. Each unknown or invalid one produces an error, and
+10,000 of them take up to 0.1 s. An article with 50 authors and topics and the shortest metadata has at most 1,000."""
 _HOLDERS = (dict, list)
 JSON = "application/json"
 SINGLE_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key")
@@ -102,10 +102,10 @@ async def no_parameters(request: Request) -> None:
 
 
 def check_address(request: Request) -> None:
-    """Refuse query parameters where there are none to send (422), and a path that is not UTF-8 (400).
+    """Refuse query parameters on a route without any (422), and a path that is not UTF-8 (400).
 
-    A path that ends with a client's own identifier may hold one with a ``?`` in it, whose rest looks like a query: to leave that
-    out would be to answer about another thing.
+    A path that ends with a client's identifier may contain an unescaped ``?``, whose rest looks like a query: ignoring it would
+    address another resource.
     """
     raw: bytes = request.scope.get("raw_path") or b""
     try:
@@ -155,7 +155,7 @@ def check_media_type(request: Request, *accepted: str) -> None:
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """Read the whole body, and no more than the limit of it (413)."""
+    """Read the whole body, up to the limit (413)."""
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise too_large(limit)
@@ -170,7 +170,7 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """Read JSON as RFC 8259 has it. What cannot be read is 400; a lone surrogate can, and is refused by whoever meets it."""
+    """Parse JSON (RFC 8259). Invalid JSON is 400; lone surrogates are parsed, and refused by validation."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -243,9 +243,9 @@ def parse_scalar_params(
 
 
 def query_params(model: type[Params]) -> Callable[[Request], Awaitable[Params]]:
-    """Make the dependency that reads the query parameters into a model: each once, but for those whose default is a list.
+    """Return the dependency that reads query parameters into a model: each once, except those whose default is a list.
 
-    The framework's own way goes through the model field by field, which takes longer than all else that a dependency does.
+    The framework processes the model field by field, which takes longer than everything else in a dependency.
     `newswire.http.openapi` describes these parameters.
     """
     names = {field.alias or name: field for name, field in model.model_fields.items()}

@@ -1,7 +1,10 @@
-"""HTTP/1.1 as uvicorn reads it with httptools, bounded: what a client may send, how slowly, and how slowly it may read.
+"""HTTP/1.1 by uvicorn and httptools, with limits on the size and speed of what clients send, and on how slowly they read.
 
-uvicorn bounds none of these under httptools; its ``h11_max_incomplete_event_size`` belongs to another parser. The parser keeps
-an unfinished header in memory, so bytes are counted before it gets them.
+uvicorn has no such limits with httptools; its ``h11_max_incomplete_event_size`` belongs to another parser. The parser keeps an
+unfinished header in memory, so bytes are counted before it gets them.
+
+The module is longer than 300 lines because its one class implements one interface: the callbacks of the transport, of the parser
+and of the connection limits share the state of a connection, and splitting them would spread that state over several modules.
 """
 
 import asyncio
@@ -20,7 +23,7 @@ from newswire.http.problems import ProblemError, problem
 MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
 MAX_PIPELINED = 16
-"""Requests that wait on a connection while another is answered."""
+"""Pipelined requests that may wait on a connection."""
 MAX_BUFFERED_BODY_BYTES = 1024 * 1024
 """No request keeps more of its body in memory at a time, in bytes: a longer one is read piece by piece."""
 LINGER_SECONDS = 2.0
@@ -28,7 +31,7 @@ LINGER_SECONDS = 2.0
 MAX_LINGERING = 256
 """Connections that are refused with an answer at a time, beyond those that are admitted; further ones are only closed."""
 DRAIN_SECONDS = 5.0
-"""How long the rest of a body may take that was answered before it had come."""
+"""How long the rest of a body may take after the response was sent."""
 MAX_DISCARDED_BYTES = 8 * 1024 * 1024
 LIVE_STALL_SECONDS = 60.0
 """How long a live stream may take in nothing at all; what it may miss is the live stream's own rule."""
@@ -175,7 +178,7 @@ class BoundedProtocol(OrderedProtocol):
             self._exceed("header_count", _head_too_large(f"there are more than {MAX_HEADERS}"))
 
     def on_headers_complete(self) -> None:
-        """Have the request answered."""
+        """Start the request."""
         if len(self.pipeline) >= MAX_PIPELINED:
             self._exceed("pipelined", problem(503, "too-many-pipelined", "too many requests wait on this connection"))
         super().on_headers_complete()
@@ -293,7 +296,7 @@ class BoundedProtocol(OrderedProtocol):
         self.drop()
 
     def _refuse(self, reason: str, refusal: ProblemError) -> None:
-        """Answer with a problem and close, or only close where earlier answers on this connection must go first."""
+        """Send a problem and close the connection; only close it if earlier responses are still pending."""
         self.tracker.count(reason)
         if self.transport.is_closing():
             return
@@ -320,7 +323,7 @@ class BoundedProtocol(OrderedProtocol):
 
 
 def mark_live(scope: Scope) -> None:
-    """Say that a live stream answers this request: its reader may be silent and slow, by a rule of its own."""
+    """Mark the request as a live stream: its client may be silent and slow, within its own limit."""
     connection = scope.get(_CONNECTION)
     if isinstance(connection, BoundedProtocol):
         connection.live = True

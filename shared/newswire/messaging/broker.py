@@ -44,7 +44,7 @@ class PlainJSON(MessageFormat):
 
     @classmethod
     async def encode(cls, *, message: Any, **parts: Any) -> bytes:
-        """Return a message as it is written into a stream entry."""
+        """Return the bytes of a message for a stream entry."""
         return (
             message.to_json() if isinstance(message, CloudEvent) else (await cls.build(message=message, **parts)).data
         )
@@ -122,7 +122,7 @@ class EventBroker(RedisBroker):
         return all(subscriber.running for subscriber in self.subscribers)
 
     async def check(self) -> str | None:
-        """Return why it does not consume at the moment, or None where it does: a readiness check."""
+        """Return why it does not consume, or None if it does: a readiness check."""
         return self.member.backoff_reason or (None if self.consuming else "the consumer is not running")
 
     async def consume(self, stopping: asyncio.Event) -> None:

@@ -43,7 +43,7 @@ class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped,
         await self._member.open_group()
 
     async def ping(self, **_: Any) -> bool:
-        """Answer at once: FastStream pings before it reads, and where that fails it begins again without a pause."""
+        """Succeed without a round trip: FastStream pings before each read, and retries a failed ping without a pause."""
         return True
 
     async def xreadgroup(

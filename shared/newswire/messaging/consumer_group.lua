@@ -26,7 +26,7 @@ local function find_group(stream, group)
   end
 end
 
--- KEYS stream, checkpoint; ARGV group. Makes the group where it is missing; answers where it starts, or false.
+-- KEYS stream, checkpoint; ARGV group. Creates the group if it is missing; returns its start, or false.
 local function open_group(keys, argv)
   if find_group(keys[1], argv[1]) then return false end
   local start = '0-0'
@@ -70,7 +70,7 @@ local function ack(keys, argv)
   return done
 end
 
--- KEYS stream; ARGV group, idle ms, own name. Forgets consumers that hold nothing and have been silent, and the own one on leaving.
+-- KEYS stream; ARGV group, idle ms, own name. Removes consumers that are idle without pending entries, and the caller when it leaves.
 local function sweep(keys, argv)
   if not find_group(keys[1], argv[1]) then return 0 end
   local gone = 0
@@ -84,7 +84,7 @@ local function sweep(keys, argv)
   return gone
 end
 
--- KEYS stream, dead letters, article head or '', the article's set of dead letters or ''; ARGV dead letter id, mended data or ''.
+-- KEYS stream, dead letters, article state or '', the article's set of dead letters or ''; ARGV dead letter id, replacement data or ''.
 local function retry(keys, argv)
   local letter = redis.call('XRANGE', keys[2], argv[1], argv[1])[1]
   if not letter then return {'MISSING'} end
@@ -104,9 +104,10 @@ local function retry(keys, argv)
   return {'OK', id}
 end
 
--- KEYS stream, then the checkpoints of groups, at last where the id of the newest entry that went is kept;
+-- KEYS stream, the checkpoints of the groups, and last the key for the id of the newest trimmed entry;
 -- ARGV oldest id to keep by age, then the names of those groups.
--- Trims up to that id, but never past what any group still has to handle; answers how many went and the oldest id that is left.
+-- Trims up to that id, but never past an entry that a group still has to handle; returns the number of trimmed entries and the
+-- oldest remaining id.
 local function trim(keys, argv)
   if redis.call('EXISTS', keys[1]) == 0 then return {0, ''} end
   local keep = argv[1]

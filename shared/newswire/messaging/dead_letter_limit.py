@@ -10,7 +10,7 @@ class DeadLetterLimit:
     """Counts rejections among the newest `WINDOW` entries of one consumer process.
 
     A few poison entries go to the dead letters and the stream goes on. Very many of them mean that the consumer is
-    broken, not the entries: it must stop before it has moved the whole stream out of the way.
+    broken, not the entries: it must stop before it moves the whole stream to the dead letters.
     """
 
     def __init__(self, most: int) -> None:
@@ -19,7 +19,7 @@ class DeadLetterLimit:
         self._newest: deque[bool] = deque(maxlen=WINDOW)
 
     def exceeded_by(self, rejected: int) -> bool:
-        """Return whether so many more rejections would be too many."""
+        """Return whether this number of further rejections would exceed the limit."""
         return bool(self.most) and sum(self._newest) + rejected > self.most
 
     def count(self, handled: int, rejected: int) -> None:

@@ -1,4 +1,4 @@
-"""What a consumer group could not handle: to be looked at, tried again, mended if need be, or dropped."""
+"""Dead letters of consumer groups: list, retry (also with repaired data) or drop them."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One entry that a group gave up on. ``data`` is the stream entry's data field, byte for byte."""
+    """One entry that a group could not handle. ``data`` is the data field of the stream entry, byte for byte."""
 
     id: str
     group: str
@@ -26,13 +26,13 @@ class DeadLetter:
     first_seen: datetime
     """When a consumer of the group first read it; where that consumer was killed: when it was put on the stream."""
     died: datetime
-    """When the group gave up."""
+    """When the group moved it to the dead letters."""
     subject: str | None
     data: bytes
 
 
 class DeadLetterRetryError(Exception):
-    """A dead letter could not be tried again; the message says why."""
+    """The dead letter could not be retried; the message says why."""
 
 
 async def iterate_dead_letters(redis: "Redis", keys: Keyspace, group: str) -> AsyncIterator[DeadLetter]:
@@ -63,13 +63,13 @@ def _dead_letter(group: str, letter_id: str, fields: dict[bytes, bytes]) -> Dead
 
 
 async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, replacement: bytes | None = None) -> str:
-    """Put a dead letter back on its group's stream, as it is or with repaired data; return the id of the new entry.
+    """Append a dead letter to its stream again, unchanged or with repaired data; return the id of the new entry.
 
-    Every group of that stream gets the new entry; they are idempotent, and those that handled the event before change nothing.
+    Every group of the stream gets the new entry. Consumers are idempotent: those that handled the event before change nothing.
 
     Raises:
         DeadLetterRetryError: no such dead letter, its entry cannot be put back as it was, or its article has been retracted.
-        newswire.events.PoisonEntryError: the mended data is no event either.
+        newswire.events.PoisonEntryError: the replacement data is no valid event.
     """
     if replacement is not None:
         decode({FIELD.encode(): replacement})

@@ -22,7 +22,7 @@ from newswire.storage.redis_functions import Argument, FunctionLibrary
 log = logging.getLogger(__name__)
 
 IDLE_CONSUMER_MS = 3_600_000
-"""A consumer that holds no entry and has not read for so long is removed from its group."""
+"""A consumer without pending entries that has not read for this long is removed from its group."""
 OBSERVATION_INTERVAL_SECONDS = 2.0
 DEAD_LETTER_LIMIT = 100
 
@@ -44,12 +44,12 @@ class DeadEntry:
 
 
 def is_group_lost(error: BaseException) -> bool:
-    """Return whether Redis has no such consumer group (any more)."""
+    """Return whether the consumer group does not exist, or no longer exists."""
     return isinstance(error, ResponseError) and "NOGROUP" in str(error)
 
 
 class GroupMember:
-    """A consumer in a consumer group, under a name of its own."""
+    """A consumer of a consumer group, with a unique name."""
 
     def __init__(
         self, redis: "Redis", keys: Keyspace, group: ConsumerGroup, *, dead_letter_limit: int = DEAD_LETTER_LIMIT

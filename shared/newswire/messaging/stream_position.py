@@ -1,4 +1,4 @@
-"""Where a stream stands."""
+"""Positions in a Redis stream."""
 
 import re
 from typing import TypeAlias
@@ -26,7 +26,7 @@ def parse_position(entry_id: str) -> Position:
     """Read a stream id.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is no stream id.
     """
     if not _ENTRY_ID.fullmatch(entry_id):
         raise ValueError("not a stream id")
@@ -43,6 +43,6 @@ def format_position(at: Position) -> str:
 
 
 async def newest_entry(redis: "Redis", stream: str) -> str:
-    """Return the id of the newest entry that a stream ever had, deleted ones too; ``0-0`` where there is no stream."""
+    """Return the id of the newest entry that a stream ever had, also if deleted; ``0-0`` if there is no stream."""
     newest: bytes = await redis.eval_ro(_NEWEST_ENTRY, 1, stream)
     return newest.decode()

@@ -1,7 +1,7 @@
 """The audit log: who did what, to what, and when. Append-only: one Redis stream beside the records.
 
-An entry never holds a secret or the text of an article. Entries go by age alone (``NEWSWIRE_AUDIT_RETENTION``), and an entry
-of its own says how many went.
+An entry never holds a secret or the text of an article. Entries are deleted by age alone (``NEWSWIRE_AUDIT_RETENTION``), and
+a separate entry records how many were deleted.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ MAX_VALUE_LENGTH = 1000
 """Characters that are kept of a text among the details."""
 SCAN_PAGE = 500
 MAX_SCANNED = 10_000
-"""Entries that are looked at for one page; a narrow filter goes on with the next page."""
+"""Entries scanned for one page; a narrow filter continues with the next page."""
 SECONDS_BETWEEN_TRIMS = 3600.0
 _TRIM_RETRY_SECONDS = 60.0
 
@@ -95,7 +95,7 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class AuditPage:
-    """Entries, newest first, and the id after which to go on; None where there are no more."""
+    """Entries, newest first, and the id after which the next page starts; None on the last page."""
 
     entries: list[AuditEntry]
     next_id: str | None
@@ -161,7 +161,7 @@ async def trim(redis: "Redis", keys: Keyspace, retention: timedelta, *, now: dat
 
 
 async def note_setting(redis: "Redis", keys: Keyspace, name: str, value: bool) -> None:
-    """Record that a setting has another value than when a process started last; it is off until one says otherwise."""
+    """Record that a setting changed since a process last started; the initial value is off."""
     former = await redis.hget(keys.key("settings"), name)
     before, after = (former or b"false").decode(), str(value).lower()
     if before != after:

@@ -1,6 +1,6 @@
-"""The record of truth as ingest writes it: article heads, and version documents packed to a third of their size.
+"""The records of articles, the source of truth: article states, and version documents compressed to a third of their size.
 
-Used by whoever must know what is published now: reindexing, retries and replays.
+Used where the current state matters: reindexing, retries and replays.
 """
 
 import threading
@@ -19,7 +19,7 @@ LEVEL = 3
 
 
 class _Zstandard(threading.local):
-    """A compressor and a decompressor for each thread: one that two threads use at once corrupts what both of them do."""
+    """A compressor and a decompressor for each thread: using one in two threads at once corrupts the data of both."""
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=LEVEL)
@@ -30,17 +30,17 @@ _zstandard = _Zstandard()
 
 
 def pack(document: bytes) -> bytes:
-    """Return a version document as it is stored: a Zstandard frame (RFC 8878)."""
+    """Return a version document in its stored form: a Zstandard frame (RFC 8878)."""
     return _zstandard.compressor.compress(document)
 
 
 def unpack(stored: bytes) -> bytes:
-    """Return the JSON of a stored version document. Records from before there were frames hold it as it is."""
+    """Return the JSON of a stored version document. Old records hold it uncompressed."""
     return _zstandard.decompressor.decompress(stored) if stored.startswith(zstandard.FRAME_HEADER) else stored
 
 
 def unpacked_size(stored: bytes) -> int:
-    """Return how many bytes `unpack` would return, without unpacking: a text that repeats itself is packed to a thousandth."""
+    """Return how many bytes `unpack` would return, without unpacking: repetitive text is compressed to a thousandth."""
     if not stored.startswith(zstandard.FRAME_HEADER):
         return len(stored)
     return int(zstandard.frame_content_size(stored))
@@ -48,7 +48,7 @@ def unpacked_size(stored: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ArticleState:
-    """Where an article stands now."""
+    """The current state of an article."""
 
     id: str
     status: Status
@@ -64,18 +64,18 @@ class ArticleState:
     embargo_until: str | None = None
     """When a scheduled article is to be published (RFC 3339)."""
     retracted_by: str | None = None
-    """``operator``, where one retracted it; its publisher cannot publish it again then."""
+    """``operator`` if an operator retracted it; its publisher cannot publish it again."""
     held: str | None = None
-    """Why a scheduled article is not published when it is due: ``account_disabled``."""
+    """Why a scheduled article was not published when due: ``account_disabled``."""
 
     @property
     def revision_tag(self) -> str:
-        """Which state of the article this is: ``version-revision``. It never comes again."""
+        """The identity of this state: ``version-revision``. It is never reused."""
         return f"{self.version}-{self.revision}"
 
 
 def parse_article_state(fields: dict[bytes, bytes]) -> ArticleState | None:
-    """Read a head from the hash that holds it; an empty hash is no head."""
+    """Read the state of an article from its hash; None for an empty hash."""
     if not fields:
         return None
     tombstone = fields.get(b"tombstone")
@@ -98,27 +98,27 @@ def parse_article_state(fields: dict[bytes, bytes]) -> ArticleState | None:
 
 
 async def read_article_state(redis: "Redis", keys: Keyspace, article_id: str) -> ArticleState | None:
-    """Return an article's head, or None where there is no such article, or this is no article's id."""
-    if not article_id.isalnum():  # a sign in it could lead to a record of another kind
+    """Return the state of an article, or None if it does not exist, or the id is invalid."""
+    if not article_id.isalnum():  # other characters could address a record of another kind
         return None
     fields: dict[Any, Any] = await redis.hgetall(keys.article(article_id))
     return parse_article_state(fields)
 
 
 async def version_document(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> bytes | None:
-    """Return one version as the JSON of its event's data, or None where it was erased or never was."""
+    """Return one version as the JSON of its event's data, or None if it was erased or never existed."""
     stored: bytes | None = await redis.hget(keys.version(article_id, version), "document")
     return None if stored is None else unpack(stored)
 
 
 async def read_version(redis: "Redis", keys: Keyspace, article_id: str, version: int) -> ArticlePublished | None:
-    """Return one version, or None where it was erased or never was."""
+    """Return one version, or None if it was erased or never existed."""
     document = await version_document(redis, keys, article_id, version)
     return ArticlePublished.model_validate_json(document) if document else None
 
 
 async def read_article_states(redis: "Redis", keys: Keyspace, ids: Sequence[str]) -> dict[str, ArticleState]:
-    """Return the heads of those articles that are on record, by id, in one round trip."""
+    """Return the states of the existing articles, by id, in one round trip."""
     async with redis.pipeline(transaction=False) as pipe:
         for article_id in ids:
             pipe.hgetall(keys.article(article_id))
@@ -130,7 +130,7 @@ async def read_article_states(redis: "Redis", keys: Keyspace, ids: Sequence[str]
 async def version_documents(
     redis: "Redis", keys: Keyspace, versions: Sequence[tuple[str, int]]
 ) -> dict[tuple[str, int], bytes]:
-    """Return those of these versions that are there as the JSON of their events' data, in one round trip."""
+    """Return the existing versions as the JSON of their events' data, in one round trip."""
     async with redis.pipeline(transaction=False) as pipe:
         for article_id, version in versions:
             pipe.hget(keys.version(article_id, version), "document")
@@ -141,9 +141,9 @@ async def version_documents(
 
 
 async def article_ids(redis: "Redis", keys: Keyspace, page: int = 1000) -> AsyncIterator[str]:
-    """Go through the ids of all articles, oldest first, whatever comes meanwhile; up to those there are when it gets there.
+    """Yield the ids of all articles, oldest first, including articles added meanwhile; it ends at the newest one it reaches.
 
-    What is published is for the head to say: scheduled and retracted articles are among them.
+    Scheduled and retracted articles are included; the state has the status.
     """
     async for ids, _ in article_pages(redis, keys, page):
         for article_id in ids:
@@ -153,16 +153,16 @@ async def article_ids(redis: "Redis", keys: Keyspace, page: int = 1000) -> Async
 async def article_pages(
     redis: "Redis", keys: Keyspace, page: int = 1000, *, since: float = float("-inf")
 ) -> AsyncIterator[tuple[list[str], float]]:
-    """Go through the ids of all articles in pages, as `article_ids` does; each with the time of its last one, in ms.
+    """Yield pages of the ids of all articles, as `article_ids` does, each with the creation time of its last article, in ms.
 
-    Whoever begins again with that time as ``since`` misses none, and gets some of that page again.
+    Restarting with that time as ``since`` misses no article, and repeats some of that page.
     """
     seen: set[bytes] = set()
     ended = False
     while not ended:
         asked = page + len(seen)
         found = await redis.zrange(keys.articles, since, "+inf", byscore=True, offset=0, num=asked, withscores=True)
-        # Whoever looked on until nothing is left would never end where articles are made faster than they are gone through.
+        # Reading until nothing is left would never end if articles are created faster than they are read.
         ended = len(found) < asked
         fresh = [article_id for article_id, _ in found if article_id not in seen]
         if not fresh:
@@ -175,9 +175,9 @@ async def article_pages(
 async def articles_after(
     redis: "Redis", keys: Keyspace, created: int, article_id: str, limit: int
 ) -> list[tuple[str, int]]:
-    """Return the next articles behind one, by the time of its creation in ms and its id, in the order of `article_ids`.
+    """Return the articles that follow one (creation time in ms, and id) in the order of `article_ids`.
 
-    Each comes with the time of its creation. An empty id stands for a place before the first article.
+    Each comes with its creation time. An empty id starts before the first article.
     """
     start = 0
     if article_id:
@@ -185,6 +185,6 @@ async def articles_after(
             pipe.zrank(keys.articles, article_id)
             pipe.zcount(keys.articles, "-inf", f"({created}")
             rank, earlier = await pipe.execute()
-        start = earlier if rank is None else rank + 1  # one that was cancelled meanwhile has no rank
+        start = earlier if rank is None else rank + 1  # an article cancelled meanwhile has no rank
     found = await redis.zrange(keys.articles, start, start + limit - 1, withscores=True)
     return [(raw.decode(), int(score)) for raw, score in found]

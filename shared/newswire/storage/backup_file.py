@@ -60,7 +60,7 @@ def read_archive(path: Path) -> tuple[Record, Iterator[Record]]:
     """Return the header of a backup, and its records.
 
     Raises:
-        BackupUnreadableError: it is no backup that this release reads; while the records are read: it is spoilt or not whole.
+        BackupUnreadableError: it is no backup that this release reads; while reading records: it is corrupted or truncated.
     """
     lines = _lines(path)
     header = next(lines, {})
@@ -90,7 +90,7 @@ def _lines(path: Path) -> Iterator[Record]:
             for line in frame:
                 yield orjson.loads(line)
         except (zstandard.ZstdError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
-            raise BackupUnreadableError(f"{path} is spoilt, or no backup: {error}") from None
+            raise BackupUnreadableError(f"{path} is corrupted, or no backup: {error}") from None
 
 
 def _records(path: Path, lines: Iterator[Record]) -> Iterator[Record]:
@@ -100,4 +100,4 @@ def _records(path: Path, lines: Iterator[Record]) -> Iterator[Record]:
                 raise BackupUnreadableError(f"{path} holds {count} records instead of {record['records']}")
             return
         yield record
-    raise BackupUnreadableError(f"{path} ends early: it was not written to its end")
+    raise BackupUnreadableError(f"{path} is truncated: it was not written completely")

@@ -25,16 +25,16 @@ SECONDS_BETWEEN_CHECKS = 60.0
 SETTLING_MS = 60_000
 """Erasures so shortly before a rewrite count as not covered by it: what follows from them is erased a moment later."""
 REWRITE_SECONDS = 3600.0
-"""A rewrite that takes longer is given up on, and asked for again."""
+"""A rewrite that takes longer is considered failed, and requested again."""
 SECONDS_BETWEEN_POLLS = 0.2
 
 
 class RewriteNotAllowedError(Exception):
-    """The server does not let its client rewrite the file; the message says what it answered."""
+    """The server does not allow its client to rewrite the file; the message is the reply of the server."""
 
 
 class RewriteFailedError(Exception):
-    """The server could not rewrite its file; the message says why, as far as it is known."""
+    """The server could not rewrite its file; the message says why, if known."""
 
 
 async def note_erasure(records: "Redis", keys: Keyspace) -> None:

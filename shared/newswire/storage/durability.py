@@ -1,11 +1,11 @@
-"""Whether a Redis keeps what it accepted."""
+"""Checks whether a Redis keeps all data that it accepted."""
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 
 async def durability_problem(redis: "Redis") -> str | None:
-    """Tell why a Redis may lose or evict what it accepted, or None if it keeps everything."""
+    """Return why a Redis may lose or evict accepted data, or None if it keeps everything."""
     try:
         await redis.ping()
         settings = await redis.config_get("appendonly", "save", "maxmemory-policy")

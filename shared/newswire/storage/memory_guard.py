@@ -1,4 +1,4 @@
-"""How full a Redis is. What fills it stops before its limit is reached, so that what empties it can go on."""
+"""Guards the memory of a Redis: writes that fill it stop before its limit, so that operations that free memory still work."""
 
 import asyncio
 import logging
@@ -14,9 +14,9 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL_SECONDS = 1.0
 NEAR_LIMIT_INTERVAL_SECONDS = 0.1
 NEAR_LIMIT_BYTES = 64 * 1024 * 1024
-"""With fewer bytes than these left the looks are frequent: so much may be written in a second."""
+"""Below this number of free bytes the checks are frequent: so much can be written in a second."""
 REOPEN_FRACTION = 0.97
-"""Once full, writing begins again below this part of the share: what a server uses goes up and down by itself."""
+"""Once full, writes resume below this fraction of the share: the memory use of a server fluctuates."""
 
 
 class MemoryGuard:
@@ -24,17 +24,17 @@ class MemoryGuard:
 
     def __init__(self, redis: "Redis", share: float) -> None:
         self.full: str | None = None
-        """Why nothing more should be written, or None while there is room."""
+        """Why writes must stop, or None while there is free memory."""
         self._redis = redis
         self._share = share
 
     async def check(self) -> str | None:
-        """Look, and tell why nothing more should be written: a readiness check."""
+        """Measure, and return why writes must stop: a readiness check."""
         await self.measure()
         return self.full
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Look each second until stopping is set, ten times as often near the limit."""
+        """Measure every second until stopping is set, ten times as often near the limit."""
         left: float = 0
         while not await pause(
             stopping, NEAR_LIMIT_INTERVAL_SECONDS if left < NEAR_LIMIT_BYTES else CHECK_INTERVAL_SECONDS
@@ -42,7 +42,7 @@ class MemoryGuard:
             try:
                 left = await self.measure()
             except (RedisError, OSError) as error:
-                log.warning("memory was not looked at", extra={"reason": str(error)})
+                log.warning("could not read the memory use of redis", extra={"reason": str(error)})
 
     async def measure(self) -> float:
         """Ask the server, and return how many bytes of the share are left."""
@@ -54,6 +54,8 @@ class MemoryGuard:
         if left <= 0:
             full = f"redis uses {used / limit:.0%} of its maxmemory; writing stops at {self._share:.0%}"
         if (full is None) != (self.full is None):
-            log.warning("there is room again" if full is None else "redis is full", extra={"reason": full or self.full})
+            log.warning(
+                "redis has free memory again" if full is None else "redis is full", extra={"reason": full or self.full}
+            )
         self.full = full
         return left

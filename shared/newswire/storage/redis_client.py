@@ -12,9 +12,9 @@ CONNECT_SECONDS = 2.5
 
 
 def open_redis(url: str) -> "Redis":
-    """Make a client; it connects when it is first used. A call whose connection broke is tried again for a moment only.
+    """Return a client; it connects on first use. A call with a broken connection is retried for a moment only.
 
-    A burst of calls waits its turn for one of the connections, for as long as a caller may be kept waiting.
+    A burst of calls waits for free connections, for as long as a caller may be kept waiting.
     """
     # A connection that cannot be made in time is not retried here: the caller gets the error and may retry.
     retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4, supported_errors=(RedisConnectionError,))

@@ -1,7 +1,7 @@
-"""Connections to Redis whose host is looked up first, by a look-up that nobody breaks off.
+"""Connections to Redis with a DNS lookup that outlives its caller's cancellation.
 
-A name server that is gone answers after many seconds. The caller is not kept waiting for it; but uvloop reports as an error
-nobody took care of what becomes of a look-up that was cancelled, so the look-up goes on by itself and its end is taken note of.
+An unreachable name server fails only after many seconds, and the caller must not wait for it. But uvloop reports the result of a
+cancelled lookup as an unhandled error, so the lookup continues in the background and its result is retrieved.
 """
 
 import asyncio

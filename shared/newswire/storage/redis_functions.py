@@ -40,9 +40,9 @@ class FunctionLibrary:
     def packaged(
         cls, redis: "Redis", namespace: str, package: str, name: str, *parts: str, route: Sequence[str] = ()
     ) -> "FunctionLibrary":
-        """Make the library from ``name.lua`` inside a Python package, which builds upon the locals of its ``parts``.
+        """Create the library from ``name.lua`` in a Python package; it can use the locals of its ``parts``.
 
-        ``route``: the keys of calls that name none, such as those of functions that make up their names by themselves.
+        ``route``: the keys of calls without keys, for functions that build their key names themselves.
         """
         folder = files(package)
         source = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in (*parts, name))
