@@ -68,7 +68,9 @@ async def test_the_public_door_is_closed_to_what_needs_an_admin_key_and_to_nothi
 
 
 def for_operators(path: str) -> bool:
-    return path.split("/")[2] in {"keys", "accounts", "audit-log", "deadletters", "admin"} or path == "/v1/topics/merge"
+    return (
+        path.split("/")[2] in {"keys", "accounts", "audit-log", "dead-letters", "admin"} or path == "/v1/topics/merge"
+    )
 
 
 async def test_every_route_that_takes_only_admin_keys_is_among_the_closed_ones() -> None:

@@ -122,7 +122,7 @@ def the_gateway_refuses_in_our_form() -> object:
 def operators_have_a_door_of_their_own() -> object:
     """What operators alone need is closed in public and open at their door."""
     admin = bearer(key("admin"))
-    paths = "/v1/keys", "/v1/accounts", "/v1/audit-log", "/v1/deadletters", "/readyz", "/metrics"
+    paths = "/v1/keys", "/v1/accounts", "/v1/audit-log", "/v1/dead-letters", "/readyz", "/metrics"
     seen = {
         path: [httpx.get(door + path, headers=admin, timeout=15, trust_env=False) for door in (GATEWAY, OPERATORS)]
         for path in paths

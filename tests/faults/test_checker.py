@@ -209,7 +209,7 @@ async def delivery_waiting(sound: Sound) -> None:
 async def delivery_claimed(sound: Sound) -> None:
     owner, delivery = _delivery(sound)
     await sound.redis.hset(sound.keys.deliveries.key("delivery", delivery), "state", "delivering")
-    await sound.redis.zadd(sound.keys.deliveries.key("leased", owner), {delivery: 1})
+    await sound.redis.zadd(sound.keys.deliveries.key("in_flight", owner), {delivery: 1})
 
 
 async def delivery_dead(sound: Sound) -> None:
@@ -224,7 +224,7 @@ async def delivery_for_nobody(sound: Sound) -> None:
 
 async def lease_of_an_ended_delivery(sound: Sound) -> None:
     owner, delivery = _delivery(sound)
-    await sound.redis.zadd(sound.keys.deliveries.key("leased", owner), {delivery: 1})
+    await sound.redis.zadd(sound.keys.deliveries.key("in_flight", owner), {delivery: 1})
 
 
 async def endpoint_with_nothing_to_do(sound: Sound) -> None:

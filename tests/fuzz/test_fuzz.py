@@ -20,7 +20,7 @@ from tests.fuzz.installation import ACCOUNT, Installation, installation
 SERVICES = {
     "ingest": r"^/v1/(articles|keys|accounts|topics|audit-log)",
     "search, and what every service answers": r"^/(v1/search|feeds|sitemap|robots|opensearch|healthz|readyz|metrics)",
-    "notify": r"^/v1/(subscriptions|deadletters|stream|events)",
+    "notify": r"^/v1/(subscriptions|dead-letters|stream|events)",
 }
 EXAMPLES = os.environ.get("NEWSWIRE_FUZZ_EXAMPLES")
 SEED = os.environ.get("NEWSWIRE_FUZZ_SEED", "1")

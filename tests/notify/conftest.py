@@ -1,4 +1,4 @@
-"""A fan-out on a real server, with a clock that the test turns, and a real HTTP receiver."""
+"""Fixtures: a fan-out on a real Redis server, with an injected clock, and a real HTTP receiver."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ from newswire_notify.webhooks.webhook_endpoint import Webhook
 SITE = "https://news.example"
 DAY = 86_400.0
 TIMEOUT_SECONDS = 60.0
-"""For connecting and for answers, in seconds, so that no attempt fails because the machine is busy."""
+"""For connections and responses: long, so that no attempt fails on a busy machine."""
 RETENTION = Retention(ended=7 * DAY, dead=30 * DAY, stream=7 * DAY, history_bytes=1_000_000, dead_count=1000)
 
 
@@ -68,7 +68,7 @@ Answer = Callable[[], Awaitable[web.StreamResponse]]
 
 
 class Receiver:
-    """Takes webhooks and answers 204, or what the test put down for a path."""
+    """Receives webhooks; responds with 204, or as the test configured for a path."""
 
     def __init__(self) -> None:
         self.got: list[ReceivedWebhook] = []
@@ -81,11 +81,11 @@ class Receiver:
         return await answer() if answer else web.Response(status=204)
 
     def events(self, path: str) -> list[str]:
-        """The ids of the events that a path got, in order."""
+        """The ids of the events that a path received, in order."""
         return [got.event["id"] for got in self.got if got.path == path]
 
     def answer(self, path: str, *statuses: int, **headers: str) -> None:
-        """Answer with these statuses in turn; the last one goes on."""
+        """Respond with these statuses in turn; the last one repeats."""
         left = list(statuses)
 
         async def next_answer() -> web.StreamResponse:
@@ -124,7 +124,7 @@ class Clock:
 
 @dataclass
 class Desk:
-    """A whole fan-out, worked by hand: publish, fan out, deliver."""
+    """A complete fan-out, operated step by step: publish, fan out, deliver."""
 
     redis: Redis
     broker: EventBroker
@@ -140,9 +140,9 @@ class Desk:
     clock: Clock
     entries: dict[str, Message] = field(default_factory=dict)
     hanging: set[str] = field(default_factory=set)
-    """Endpoints that never answer: attempts at them are given up at once. Others may take as long as a busy machine needs."""
+    """Endpoints that never respond: their attempts time out at once. Others may take as long as a busy machine needs."""
     by_clock: bool = False
-    """Whether entries of the stream and articles carry the time of the clock that the test turns, not of the server."""
+    """Whether stream entries and articles carry the time of the injected clock, not of the server."""
 
     async def subscribe(
         self,
@@ -163,7 +163,7 @@ class Desk:
         return await self.subscriptions.add(account, draft)
 
     async def put(self, article_id: str, version: int = 1, **changes: Any) -> Message:
-        """Publish a version as ingest does, without telling the fan-out yet."""
+        """Publish a version as ingest does, without fanning it out."""
         article = published(article_id, version, **changes)
         said = event(
             PUBLISHED,
@@ -176,7 +176,7 @@ class Desk:
         )
         document = json.dumps(said.data)
         head = {"status": "published", "version": version, "updated_at": _written(self._now)}
-        # Ingest writes all of it in one step: whatever reads the event finds its document.
+        # Ingest writes all of it in one step: a reader of the event finds its document.
         await self.redis.hset(self.keys.version(article_id, version), "document", document)
         await self.redis.hset(self.keys.article(article_id), mapping=head)
         await self.redis.hdel(self.keys.article(article_id), "tombstone")
@@ -226,12 +226,12 @@ class Desk:
         await self.fan_out([await self.put_retraction(article_id, version)])
 
     async def expand(self) -> None:
-        """Enqueue what is left of large audiences."""
+        """Expand the unfinished plans."""
         while await self.expansion.step() is ExpansionTurn.EXPANDED:
             pass
 
     async def deliver(self) -> None:
-        """Deliver all that is due."""
+        """Deliver everything that is due."""
         await self.expand()
         await self.worker.until_idle()
 

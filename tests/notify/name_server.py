@@ -1,4 +1,4 @@
-"""A name server on a port of this machine, and a resolver that asks nobody else."""
+"""A name server on a port of this machine, and a resolver that asks only it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +17,7 @@ class Zone(asyncio.DatagramProtocol):
 
     records: dict[str, Sequence[str]] = field(default_factory=dict)
     in_turn: dict[str, list[Sequence[str]]] = field(default_factory=dict)
-    """Names that answer otherwise each time they are asked for their IPv4 addresses; the last answer stays."""
+    """Names whose IPv4 addresses change with each query; the last answer repeats."""
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
@@ -49,7 +49,7 @@ class Zone(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def name_server(**records: Sequence[str]) -> AsyncIterator[tuple[Zone, aiohttp.AsyncResolver]]:
-    """Serve names (``_`` for a dot); yield the zone, and the resolver of the product turned to it."""
+    """Serve names (``_`` for a dot); yield the zone, and the product's resolver configured to use it."""
     zone = Zone({name.replace("_", "."): list(kept) for name, kept in records.items()})
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: zone, ("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]

@@ -1,4 +1,4 @@
-"""Notify served by a real server: inside the test's process, and in one of its own."""
+"""Notify on a real server: in the test's process, and in a process of its own."""
 
 import asyncio
 import signal
@@ -27,7 +27,7 @@ from tests.notify.conftest import until
 
 @asynccontextmanager
 async def served(redis: Redis, settings: NotifySettings, *others: ServiceFactory) -> AsyncIterator[tuple[str, FastAPI]]:
-    """Serve all of notify, and other services; yield its address and its app. At the end it is stopped as a signal would."""
+    """Serve notify and other services; yield the URL and the app. At the end it is stopped as by a signal."""
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     async with AsyncExitStack() as stack:
@@ -55,28 +55,28 @@ async def served(redis: Redis, settings: NotifySettings, *others: ServiceFactory
 
 @dataclass
 class Api:
-    """The API of a served notify, and what makes keys for it."""
+    """The API of a served notify, with a way to create keys."""
 
     http: httpx.AsyncClient
     redis: Redis
     keys: Keyspace
 
     async def key(self, account: str, *scopes: Scope) -> dict[str, str]:
-        """Make a key and return the header that sends it."""
+        """Create a key and return the header that sends it."""
         created = await create_key(self.redis, self.keys, account, set(scopes))
         return {"Authorization": f"Bearer {created.token}"}
 
 
 @asynccontextmanager
 async def served_api(redis: Redis, settings: NotifySettings, keys: Keyspace) -> AsyncIterator[Api]:
-    """Serve all of notify, and yield its API."""
+    """Serve notify and yield its API."""
     async with served(redis, settings) as (url, _), httpx.AsyncClient(base_url=url, timeout=20) as http:
         yield Api(http, redis, keys)
 
 
 @asynccontextmanager
 async def process_of_notify(port: int, environment: dict[str, str], log: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the service as operators do, what it says goes to a file; at the end it is told to end, and does so in good order."""
+    """Run the service as operators do, with its output in a file; at the end SIGTERM stops it."""
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "newswire_notify", "--port", str(port)),

@@ -1,4 +1,4 @@
-"""Readers of the live stream, by other people's client."""
+"""Clients of the live stream, by a third-party library."""
 
 import asyncio
 import json
@@ -23,8 +23,8 @@ class Reader:
     def ids(self) -> list[str]:
         return [json.loads(event.data)["id"] for event in self.events if event.event.startswith("newswire.article.")]
 
-    def told(self, event: str) -> list[dict[str, str]]:
-        """What was said about the stream itself."""
+    def stream_events(self, event: str) -> list[dict[str, str]]:
+        """The events about the stream itself."""
         return [json.loads(each.data) for each in self.events if each.event == event]
 
 

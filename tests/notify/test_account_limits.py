@@ -1,4 +1,4 @@
-"""How much memory and how many addresses the subscriptions of one account may take."""
+"""Limits of memory and URLs for the subscriptions of one account."""
 
 import asyncio
 import random
@@ -130,7 +130,7 @@ async def test_the_bytes_of_all_subscriptions_of_an_account_are_limited(api: Api
     assert (await api.http.post("/v1/subscriptions", json=draft(size=25_000), headers=key)).status_code == 201
 
 
-async def test_many_short_values_count_for_the_memory_that_they_take(api: Api) -> None:
+async def test_many_short_values_count_with_their_memory(api: Api) -> None:
     key = await api.key("Reading Room", Scope.SUBSCRIBE)
     values = [f"{number:x}" for number in range(100)]
     many = draft() | {"filter": dict.fromkeys(("publishers", "categories", "topics", "authors", "languages"), values)}
@@ -138,7 +138,7 @@ async def test_many_short_values_count_for_the_memory_that_they_take(api: Api) -
     assert statuses == [201, 409, 409]  # 2.5 KB of JSON each, of 64 KiB in all
 
 
-async def test_the_addresses_of_one_host_are_limited(api: Api) -> None:
+async def test_the_urls_of_one_host_are_limited(api: Api) -> None:
     key = await api.key("Reading Room", Scope.SUBSCRIBE)
 
     async def subscribe(url: str) -> httpx.Response:
@@ -176,7 +176,7 @@ async def test_the_addresses_of_one_host_are_limited(api: Api) -> None:
     assert (await subscribe("http://hooks.example/2")).status_code == 201
 
 
-async def test_requests_at_the_same_time_do_not_exceed_a_limit_together(desk: Desk) -> None:
+async def test_concurrent_requests_do_not_exceed_a_limit(desk: Desk) -> None:
     limits = AccountLimits(total_bytes=10_000, urls_per_host=3)
 
     async def attempt(number: int) -> Subscription | ExceededLimit:
@@ -190,7 +190,7 @@ async def test_requests_at_the_same_time_do_not_exceed_a_limit_together(desk: De
     assert outcomes == {"Subscription": 3, "ExceededLimit": 17}
 
 
-async def test_a_change_that_adds_nothing_passes_where_a_limit_was_lowered(desk: Desk) -> None:
+async def test_a_change_that_adds_nothing_is_accepted_after_a_limit_was_lowered(desk: Desk) -> None:
     made = [await desk.subscribe(f"http://hooks.example/{n}", draft(size=1000)["filter"]) for n in range(5)]
     lowered = AccountLimits(total_bytes=1000, urls_per_host=2)
 
@@ -224,7 +224,7 @@ async def test_an_entitlement_is_applied_whatever_the_limits_say(desk: Desk) -> 
 
 
 async def usage(desk: Desk, account: str) -> dict[str, Any]:
-    """Return what is counted for an account; of addresses only how often each is used."""
+    """Return the usage of an account; of URLs only the number of uses."""
     found = await desk.redis.hgetall(desk.keys.deliveries.key("usage", account))
     plain = {name.decode(): int(count) for name, count in found.items()}
     urls = sorted(count for name, count in plain.items() if name.startswith("url|"))
@@ -232,7 +232,7 @@ async def usage(desk: Desk, account: str) -> dict[str, Any]:
 
 
 async def counted(desk: Desk, account: str) -> dict[str, Any]:
-    """Count the same from the records."""
+    """Compute the usage from the records."""
     records = [
         await desk.redis.hgetall(desk.keys.deliveries.key("subscription", made.id))
         async for made in desk.subscriptions.of(account)
@@ -244,7 +244,7 @@ async def counted(desk: Desk, account: str) -> dict[str, Any]:
     return {"size": total, **hosts, "urls": sorted(urls.values())} if records else {"urls": []}
 
 
-async def test_what_is_counted_agrees_with_the_records_after_any_changes(desk: Desk) -> None:
+async def test_usage_equals_the_records_after_any_changes(desk: Desk) -> None:
     dice = random.Random(4)
     made: list[Subscription] = []
 
@@ -275,7 +275,7 @@ async def test_what_is_counted_agrees_with_the_records_after_any_changes(desk: D
     assert await desk.redis.exists(desk.keys.deliveries.key("usage", "reader")) == 0
 
 
-async def test_what_is_counted_is_built_again_after_a_restore(desk: Desk) -> None:
+async def test_usage_is_rebuilt_after_a_restore(desk: Desk) -> None:
     await desk.subscribe("http://hooks.example/1", draft(size=500)["filter"])
     await desk.redis.hset(desk.keys.deliveries.key("usage", "reader"), mapping={"size": 1, "host|hooks.example": 99})
     await attach_subscriptions(desk.redis, desk.keys)
@@ -283,7 +283,7 @@ async def test_what_is_counted_is_built_again_after_a_restore(desk: Desk) -> Non
     assert await usage(desk, "reader") == await counted(desk, "reader")
 
 
-async def test_what_is_kept_of_changes_does_not_grow_with_the_filters(desk: Desk) -> None:
+async def test_the_change_feed_does_not_grow_with_the_filters(desk: Desk) -> None:
     matcher = Matcher(desk.redis, desk.keys)
     await matcher.catch_up()
     for number in range(40):
@@ -298,7 +298,7 @@ async def test_what_is_kept_of_changes_does_not_grow_with_the_filters(desk: Desk
     assert matcher.match(article) == [standing.criteria().digest()]
 
 
-async def test_a_filter_that_came_and_went_and_came_back_is_matched(desk: Desk) -> None:
+async def test_a_filter_that_is_removed_and_added_again_is_matched(desk: Desk) -> None:
     matcher = Matcher(desk.redis, desk.keys)
     await matcher.catch_up()
     gone = await desk.subscribe(HOOK, {"query": "harbour"})

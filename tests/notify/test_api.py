@@ -1,4 +1,4 @@
-"""The subscribers' API over HTTP, and a version's whole way through a served notify."""
+"""The subscribers' API over HTTP, and the path of a version through a served notify."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -38,7 +38,7 @@ async def subscriber(api: Api) -> dict[str, str]:
     return await api.key("Reading Room", Scope.SUBSCRIBE)
 
 
-async def test_from_subscribing_to_a_verified_webhook(
+async def test_a_subscription_receives_a_verified_webhook(
     api: Api, subscriber: dict[str, str], receiver: Receiver, desk: Desk
 ) -> None:
     draft = {
@@ -100,7 +100,9 @@ async def test_another_account_sees_nothing(api: Api, subscriber: dict[str, str]
     assert (await api.http.get(path, headers=subscriber)).status_code == 200
 
 
-async def test_what_an_owner_does_to_an_endpoint(api: Api, subscriber: dict[str, str], receiver: Receiver) -> None:
+async def test_an_owner_rotates_tests_and_enables_an_endpoint(
+    api: Api, subscriber: dict[str, str], receiver: Receiver
+) -> None:
     channel = {
         "type": "webhook",
         "url": f"{receiver.url}/a",
@@ -166,7 +168,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_what_is_wrong_is_named(api: Api, subscriber: dict[str, str], receiver: Receiver) -> None:
+async def test_invalid_members_are_named(api: Api, subscriber: dict[str, str], receiver: Receiver) -> None:
     for changes, field in WRONG:
         draft = {"channel": {"type": "webhook", "url": receiver.url}} | changes
         answer = await api.http.post("/v1/subscriptions", json=draft, headers=subscriber)
@@ -175,7 +177,9 @@ async def test_what_is_wrong_is_named(api: Api, subscriber: dict[str, str], rece
         assert field in [error["field"] for error in answer.json()["errors"]], changes
 
 
-async def test_an_account_has_only_so_many(api: Api, subscriber: dict[str, str], receiver: Receiver) -> None:
+async def test_subscriptions_of_an_account_are_limited(
+    api: Api, subscriber: dict[str, str], receiver: Receiver
+) -> None:
     draft = {"channel": {"type": "webhook", "url": receiver.url}}
     statuses = [
         (await api.http.post("/v1/subscriptions", json=draft, headers=subscriber)).status_code for _ in range(4)

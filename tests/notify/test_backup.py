@@ -1,14 +1,25 @@
-"""Subscriptions and what waits for them survive a backup; what has ended is not sent again."""
+"""Subscriptions and waiting deliveries survive a backup; ended deliveries are not sent again."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from newswire.events import FIELD
 from newswire.keys import Keyspace
 from newswire_notify.fanout.backfill import BackfillWorker, backfill_status, replay_since
-from newswire_notify.subscriptions.backup import TRANSIENT, attach_subscriptions, deliveries, restore_deliveries
+from newswire_notify.subscriptions.backup import (
+    TRANSIENT,
+    attach_subscriptions,
+    current_record,
+    deliveries,
+    restore_deliveries,
+)
 from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
+from newswire_operations.backup.redis_records import restore_keys
+from newswire_operations.stores import Stores
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 
@@ -18,13 +29,13 @@ def elsewhere(namespace: str) -> Keyspace:
 
 
 async def copy(redis: Redis, here: Keyspace, there: Keyspace, pattern: str) -> None:
-    """Do for plain records what the command does."""
+    """Copy plain records as the command does."""
     names = [name for keys in (here, here.deliveries) async for name in redis.scan_iter(keys.key(pattern))]
     for name in names:
         await redis.copy(name, name.decode().replace(here.namespace, there.namespace, 1))
 
 
-async def test_what_waits_is_delivered_from_the_restored_queue_and_nothing_else(
+async def test_only_waiting_deliveries_are_sent_after_a_restore(
     redis: Redis, keys: Keyspace, elsewhere: Keyspace, desk: Desk, clock: Clock, receiver: Receiver
 ) -> None:
     well = await desk.subscribe(f"{receiver.url}/well")
@@ -40,7 +51,7 @@ async def test_what_waits_is_delivered_from_the_restored_queue_and_nothing_else(
     records = [record async for record in deliveries(redis, keys)]
     assert sorted(record["fields"]["subscription"] for record in records) == sorted([late.id, left.id])
     await desk.subscriptions.remove(left.account, left.id)
-    for pattern in ("subscription:*", "told:*", "article:*"):
+    for pattern in ("subscription:*", "article_recipients:*", "article:*"):
         await copy(redis, keys, elsewhere, pattern)
     await restore_deliveries(redis, elsewhere, records)
     assert await attach_subscriptions(redis, elsewhere) == 3
@@ -88,7 +99,7 @@ async def test_dead_deliveries_can_be_retried_after_a_restore(
     assert len(await redis.zrange(elsewhere.deliveries.key("deliveries", "dead"), 0, -1)) == 1
 
 
-async def test_places_pauses_and_backlogs_survive(
+async def test_memberships_pauses_and_backfills_survive(
     redis: Redis, keys: Keyspace, elsewhere: Keyspace, desk: Desk, clock: Clock, receiver: Receiver
 ) -> None:
     changing = await desk.subscribe(f"{receiver.url}/changing", {"query": "ferry"})
@@ -103,7 +114,7 @@ async def test_places_pauses_and_backlogs_survive(
     assert await replay_since(desk.queue, replaying, 0)
 
     records = [record async for record in deliveries(redis, keys)]
-    own = ("subscription:*", "told:*", "backlog:*", "article:*", "stream:*")
+    own = ("subscription:*", "article_recipients:*", "backfill:*", "article:*", "stream:*")
     for pattern in own:
         await copy(redis, keys, elsewhere, pattern)
     assert not {pattern.partition(":")[0] for pattern in own[:3]} & TRANSIENT
@@ -131,6 +142,53 @@ async def test_places_pauses_and_backlogs_survive(
         progress = await backfill_status(restored.queue, replaying.id)
         assert progress is not None
         assert progress.state == "done"
+
+
+FIRST_LAYOUT = Path(__file__).parent / "backups/first-layout.ndjson"
+"""What a backup held before keys and fields were renamed: four subscriptions, of which one is paused, one disabled and one
+replaying; deliveries that wait, are in flight or dead; an event that is expanded in part."""
+
+
+async def test_a_backup_with_the_former_names_restores(
+    redis: Redis, elsewhere: Keyspace, clock: Clock, receiver: Receiver
+) -> None:
+    held = FIRST_LAYOUT.read_text().replace("http://receiver.example", receiver.url)
+    records = [json.loads(line) for line in held.splitlines()]
+    stores = Stores(redis, redis, elsewhere)
+    await restore_keys(stores, [current_record(record) for record in records if record["record"] == "key"])
+    for entry in (record for record in records if record["record"] == "entry"):
+        await redis.xadd(elsewhere.stream, {FIELD: entry["data"]}, entry["id"])
+    await restore_deliveries(redis, elsewhere, [record for record in records if record["record"] == "delivery"])
+    assert await attach_subscriptions(redis, elsewhere) == 4
+
+    async with opened_desk(redis, elsewhere, clock) as restored:
+        by_path = {
+            each.channel.url.removeprefix(receiver.url): each async for each in restored.subscriptions.of("reader")
+        }
+        assert len(by_path["/changing"].former_secrets) == 1
+        assert await restored.states(by_path["/disabled"]) == {"a1.1": "dead"}
+        await restored.deliver()
+        assert sorted((got.path, got.event["id"]) for got in receiver.got) == [
+            ("/changing", "a1.2"),
+            ("/replaying", "a1.2"),
+            ("/replaying", "a2.1"),
+        ]
+        worker = BackfillWorker(restored.queue, redis, elsewhere, SITE)
+        while await worker.step():
+            pass
+        progress = await backfill_status(restored.queue, by_path["/replaying"].id)
+        assert progress is not None
+        assert (progress.state, progress.examined) == ("done", 3)
+
+        await restored.retract("a1", 2)
+        assert await restored.subscriptions.resume(by_path["/paused"])
+        await restored.endpoints.enable(by_path["/disabled"])
+        while await worker.step():
+            pass
+        await restored.deliver()
+        assert receiver.events("/changing")[1:] == ["a1.2.retracted"]
+        assert sorted(receiver.events("/paused")) == ["a1.2.retracted", "a2.1"]
+        assert receiver.events("/disabled") == ["a1.2.retracted"]
 
 
 async def found(desk: Desk, subscription: Subscription) -> Subscription:

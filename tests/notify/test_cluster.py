@@ -1,4 +1,4 @@
-"""All that belongs to deliveries is on one slot of a Redis Cluster, and every function finds it there."""
+"""All delivery keys are in one slot of a Redis Cluster, where every function finds them."""
 
 from collections.abc import AsyncIterator
 
@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 
 from newswire.keys import Keyspace
 from newswire.storage.redis_client import open_redis
-from newswire_notify.deliveries import dead_letters as deadletters
+from newswire_notify.deliveries import dead_letters
 from newswire_notify.deliveries.progress_publisher import DeliveryProgressPublisher
 from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
 from tests.notify.conftest import SITE, Clock, Receiver, opened_desk, until
@@ -29,7 +29,7 @@ async def cluster() -> AsyncIterator[Redis]:
             yield client
 
 
-async def test_a_whole_life_of_deliveries_stays_on_one_slot(
+async def test_every_operation_on_deliveries_uses_one_slot(
     cluster: Redis, redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver
 ) -> None:
     with pytest.raises(ResponseError, match="slot"):
@@ -51,7 +51,7 @@ async def test_a_whole_life_of_deliveries_stays_on_one_slot(
         for _ in range(9):
             clock.now += 36_000
             await desk.deliver()
-        assert {letter.subscription for letter in await deadletters.list_dead(cluster, keys)} == {failing.id, gone.id}
+        assert {letter.subscription for letter in await dead_letters.list_dead(cluster, keys)} == {failing.id, gone.id}
         assert await desk.endpoints.rotate_secret("reader", kept[0].id, 60)
         await desk.endpoints.test(kept[0])
         await desk.endpoints.enable(gone)

@@ -1,4 +1,4 @@
-"""Operators see what was given up, of all accounts, try it again and forget it."""
+"""Operators list, retry and delete the dead deliveries of all accounts."""
 
 import httpx
 from redis.asyncio import Redis
@@ -10,10 +10,12 @@ from newswire_notify.deliveries import dead_letters_api as dead_letters_api
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Clock, Desk, Receiver
 
-PATH = "/v1/deadletters"
+PATH = "/v1/dead-letters"
 
 
-async def test_what_was_given_up(desk: Desk, redis: Redis, clock: Clock, receiver: Receiver) -> None:
+async def test_dead_deliveries_are_listed_retried_and_deleted(
+    desk: Desk, redis: Redis, clock: Clock, receiver: Receiver
+) -> None:
     settings = NotifySettings(namespace=desk.keys.namespace)
     offered = Service(name="notify", routers=[dead_letters_api.router(desk.queue)], loops={}, checks={})
     app = create_app([offered], settings, redis=redis)
@@ -36,9 +38,9 @@ async def test_what_was_given_up(desk: Desk, redis: Redis, clock: Clock, receive
         assert refused.status_code == 403
         page = (await http.get(PATH, params={"limit": 2})).json()
         rest = (await http.get(PATH, params={"limit": 2, "cursor": page["next_cursor"]})).json()
-        seen = page["deadletters"] + rest["deadletters"]
+        seen = page["dead_letters"] + rest["dead_letters"]
         assert (sorted(dead["article"] for dead in seen), rest["next_cursor"]) == (["a1", "a2", "a3"], None)
-        assert {(dead["error"], dead["subscription"]) for dead in seen} == {("http: answered 500", subscription.id)}
+        assert {(dead["error"], dead["subscription"]) for dead in seen} == {("http: status 500", subscription.id)}
         assert (await http.get(PATH, params={"cursor": "x"})).status_code == 400
 
         again, replaced, forgotten = seen
@@ -52,5 +54,5 @@ async def test_what_was_given_up(desk: Desk, redis: Redis, clock: Clock, receive
         assert (await http.post(f"{PATH}/{replaced['id']}/retry")).status_code == 409
         assert (await http.delete(f"{PATH}/{forgotten['id']}")).status_code == 204
         assert (await http.delete(f"{PATH}/{forgotten['id']}")).status_code == 404
-        left = (await http.get(PATH)).json()["deadletters"]
+        left = (await http.get(PATH)).json()["dead_letters"]
         assert [dead["id"] for dead in left] == [replaced["id"]]

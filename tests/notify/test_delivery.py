@@ -1,4 +1,4 @@
-"""From a published version to a signed webhook, with everything that can go wrong on the way."""
+"""From a published version to a signed webhook, with every failure on the way."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from aiohttp import web
 from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
-from newswire_notify.deliveries import dead_letters as deadletters
+from newswire_notify.deliveries import dead_letters
 from newswire_notify.deliveries.queue import AttemptOutcome, AttemptResult, Queue
 from newswire_notify.deliveries.service import NotReplayableError
 from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
@@ -49,7 +49,7 @@ async def test_content_can_be_reduced(desk: Desk, receiver: Receiver) -> None:
     assert set(data["/reference"]) == {"id", "version", "publisher", "url", "kind", "published_at", "updated_at"}
 
 
-async def test_two_failures_then_success_keeps_the_id_and_shows_every_attempt(desk: Desk, receiver: Receiver) -> None:
+async def test_retries_keep_the_id_and_record_every_attempt(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 500, 500, 200)
     await desk.publish("a1")
@@ -61,13 +61,13 @@ async def test_two_failures_then_success_keeps_the_id_and_shows_every_attempt(de
     assert delivery["state"] == "delivered"
     attempts = await desk.deliveries.attempts(subscription.id, delivery["id"])
     assert [(a["attempt"], a["status"], a["error"], a["answer"]) for a in attempts or []] == [
-        (1, 500, "http: answered 500", "this is 500"),
-        (2, 500, "http: answered 500", "this is 500"),
+        (1, 500, "http: status 500", "this is 500"),
+        (2, 500, "http: status 500", "this is 500"),
         (3, 200, None, "this is 200"),
     ]
 
 
-async def test_nothing_is_tried_again_before_its_time(desk: Desk, receiver: Receiver) -> None:
+async def test_no_retry_before_its_due_time(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 500)
     await desk.publish("a1")
@@ -112,11 +112,11 @@ async def test_dead_endpoints_do_not_delay_others_and_end_as_dead_letters(desk: 
     assert errors[hanging.id].startswith("timeout")
     assert errors[gone.id].startswith("connect")
     assert errors[failing.id].startswith("http")
-    letters = [letter for letter in await deadletters.list_dead(desk.redis, desk.keys) if letter.event == "a1.1"]
+    letters = [letter for letter in await dead_letters.list_dead(desk.redis, desk.keys) if letter.event == "a1.1"]
     assert {letter.subscription for letter in letters} == {hanging.id, gone.id, failing.id}
 
 
-async def test_a_dead_letter_can_be_tried_again_or_dropped(desk: Desk, receiver: Receiver) -> None:
+async def test_a_dead_letter_can_be_retried_or_dropped(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 500)
     await desk.publish("a1")
@@ -124,21 +124,21 @@ async def test_a_dead_letter_can_be_tried_again_or_dropped(desk: Desk, receiver:
     for _ in range(20):  # once the circuit is open, one of them has its turn at a time
         desk.clock.now += RETRY_DELAYS_SECONDS[4]
         await desk.deliver()
-    first, second = sorted(await deadletters.list_dead(desk.redis, desk.keys), key=lambda letter: letter.event)
-    assert first.error == "http: answered 500"
-    assert await deadletters.drop(desk.redis, desk.keys, second.id)
-    assert not await deadletters.drop(desk.redis, desk.keys, second.id)
+    first, second = sorted(await dead_letters.list_dead(desk.redis, desk.keys), key=lambda letter: letter.event)
+    assert first.error == "http: status 500"
+    assert await dead_letters.drop(desk.redis, desk.keys, second.id)
+    assert not await dead_letters.drop(desk.redis, desk.keys, second.id)
     receiver.answer("/a", 200)
     receiver.got.clear()
-    await deadletters.retry(desk.queue, first.id)
+    await dead_letters.retry(desk.queue, first.id)
     await desk.deliver()
     assert [(got.event["id"], got.headers["webhook-id"]) for got in receiver.got] == [("a1.1", first.id)]
-    assert await deadletters.list_dead(desk.redis, desk.keys) == []
+    assert await dead_letters.list_dead(desk.redis, desk.keys) == []
     with pytest.raises(NotReplayableError, match="no dead delivery"):
-        await deadletters.retry(desk.queue, first.id)
+        await dead_letters.retry(desk.queue, first.id)
 
 
-async def test_410_ends_the_subscription(desk: Desk, receiver: Receiver) -> None:
+async def test_410_disables_the_subscription(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 410)
     await desk.publish("a1")
@@ -158,7 +158,7 @@ async def test_retry_after_is_honoured_and_bounded(desk: Desk, receiver: Receive
     receiver.answer("/a", 429, **{"Retry-After": said})
     await desk.publish("a1")
     await desk.deliver()
-    assert (await desk.queue.exchange([], 0.0, 0)).wait == waited
+    assert (await desk.queue.settle_and_claim([], 0.0, 0)).wait == waited
 
 
 async def test_redirects_are_not_followed(desk: Desk, receiver: Receiver) -> None:
@@ -170,7 +170,7 @@ async def test_redirects_are_not_followed(desk: Desk, receiver: Receiver) -> Non
     assert await desk.states(subscription) == {"a1.1": "waiting"}
 
 
-async def test_only_the_beginning_of_a_long_answer_is_kept(desk: Desk, receiver: Receiver) -> None:
+async def test_only_the_beginning_of_a_long_response_is_kept(desk: Desk, receiver: Receiver) -> None:
     async def long() -> web.StreamResponse:
         return web.Response(text="x" * 1_000_000)
 
@@ -183,7 +183,7 @@ async def test_only_the_beginning_of_a_long_answer_is_kept(desk: Desk, receiver:
     assert attempt["answer"] == "x" * 4096
 
 
-async def test_a_lost_lease_changes_nothing(desk: Desk, receiver: Receiver) -> None:
+async def test_a_worker_without_lease_cannot_settle(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("a1")
     [stale] = await desk.queue.claim(10, 64)
@@ -198,8 +198,8 @@ async def test_a_lost_lease_changes_nothing(desk: Desk, receiver: Receiver) -> N
     assert await desk.queue.settle([AttemptResult(fresh, AttemptOutcome.RETRY, 0, None)]) == [None]
 
 
-async def test_nothing_lies_still_when_the_clock_is_set_back_an_hour(desk: Desk, receiver: Receiver) -> None:
-    """What waits for its first attempt or for a retry, and what a killed worker had claimed, all goes on in its time."""
+async def test_deliveries_continue_after_the_clock_is_set_back_an_hour(desk: Desk, receiver: Receiver) -> None:
+    """First attempts, retries and the claims of a killed worker continue on time."""
     await desk.subscribe(f"{receiver.url}/claimed")
     await desk.publish("a1")
     assert len(await desk.queue.claim(30, 64)) == 1
@@ -222,17 +222,17 @@ async def test_nothing_lies_still_when_the_clock_is_set_back_an_hour(desk: Desk,
     assert receiver.events("/claimed") == ["a2.1", "a3.1", "a4.1", "a1.1"]
 
 
-async def test_a_clock_that_is_being_adjusted_moves_nothing(desk: Desk, receiver: Receiver) -> None:
+async def test_a_small_clock_adjustment_has_no_effect(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 500)
     await desk.publish("a1")
     await desk.deliver()
     desk.clock.now -= 2
-    assert (await desk.queue.exchange([], 0.0, 0)).wait == RETRY_DELAYS_SECONDS[0] + 2
+    assert (await desk.queue.settle_and_claim([], 0.0, 0)).wait == RETRY_DELAYS_SECONDS[0] + 2
 
 
-async def test_workers_agree_on_the_time_of_the_server(desk: Desk, receiver: Receiver) -> None:
-    """Without a clock of its own, as in production, the queue goes by the server: a claim is a claim for every worker."""
+async def test_workers_use_the_time_of_the_server(desk: Desk, receiver: Receiver) -> None:
+    """Without an injected clock, as in production, the queue uses the server's time, so that all workers agree on leases."""
     await desk.subscribe(f"{receiver.url}/a")
     desk.clock.now = time.time()
     await desk.publish("a1")
@@ -240,10 +240,10 @@ async def test_workers_agree_on_the_time_of_the_server(desk: Desk, receiver: Rec
     desk.clock.now += 86_400
     assert len(await queue.claim(30, 64)) == 1
     assert await queue.claim(30, 64) == []
-    assert 29 < ((await queue.exchange([], 0.0, 0)).wait or 0) <= 30
+    assert 29 < ((await queue.settle_and_claim([], 0.0, 0)).wait or 0) <= 30
 
 
-async def test_an_endpoint_has_only_so_many_in_flight(desk: Desk, receiver: Receiver) -> None:
+async def test_deliveries_in_flight_per_endpoint_are_limited(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/a")
     await desk.subscribe(f"{receiver.url}/b", {"topics": ["nothing"]})
     for number in range(12):
@@ -252,7 +252,7 @@ async def test_an_endpoint_has_only_so_many_in_flight(desk: Desk, receiver: Rece
     assert await desk.queue.claim(30, 64) == []
 
 
-async def test_unsubscribing_cancels_what_waits(desk: Desk, receiver: Receiver) -> None:
+async def test_unsubscribing_cancels_waiting_deliveries(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("a1")
     assert not await desk.subscriptions.remove("stranger", subscription.id)
@@ -260,7 +260,7 @@ async def test_unsubscribing_cancels_what_waits(desk: Desk, receiver: Receiver) 
     await desk.publish("a2")
     await desk.deliver()
     assert receiver.got == []
-    assert (await desk.queue.exchange([], 0.0, 0)).wait is None
+    assert (await desk.queue.settle_and_claim([], 0.0, 0)).wait is None
     await desk.matcher.catch_up()
     assert len(desk.matcher.index) == 0
 
@@ -274,7 +274,7 @@ async def test_an_erased_version_is_not_delivered(desk: Desk, receiver: Receiver
     assert await desk.states(subscription) == {"a1.1": "cancelled"}
 
 
-async def test_what_an_endpoint_answered_goes_with_the_article(desk: Desk, receiver: Receiver) -> None:
+async def test_responses_are_erased_with_the_article(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 200)
     await desk.publish("a1")
@@ -284,10 +284,10 @@ async def test_what_an_endpoint_answered_goes_with_the_article(desk: Desk, recei
     [attempt] = await desk.deliveries.attempts(subscription.id, delivery["id"]) or []
     assert attempt["answer"] is None
     await desk.fan_out([desk.entries["a1.1.retracted"]])
-    assert not await desk.redis.exists(desk.keys.deliveries.key("answers", "a1"))
+    assert not await desk.redis.exists(desk.keys.deliveries.key("responses", "a1"))
 
 
-async def test_an_answer_that_comes_after_the_retraction_is_not_kept(desk: Desk, receiver: Receiver) -> None:
+async def test_a_response_after_the_retraction_is_not_kept(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
 
     async def retracted_meanwhile() -> web.StreamResponse:
@@ -299,10 +299,10 @@ async def test_an_answer_that_comes_after_the_retraction_is_not_kept(desk: Desk,
     await desk.publish("a1")
     await desk.deliver()
     assert await desk.states(subscription) == {"a1.1": "delivered", "a1.1.retracted": "delivered"}
-    assert not await desk.redis.exists(desk.keys.deliveries.key("answers", "a1"))
+    assert not await desk.redis.exists(desk.keys.deliveries.key("responses", "a1"))
 
 
-async def test_nothing_kept_for_deliveries_holds_text_of_a_retracted_article(desk: Desk, receiver: Receiver) -> None:
+async def test_no_delivery_data_contains_text_of_a_retracted_article(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/a")
     await desk.subscribe(f"{receiver.url}/b")
     receiver.answer("/b", 500)
@@ -318,7 +318,7 @@ async def test_nothing_kept_for_deliveries_holds_text_of_a_retracted_article(des
             assert b"Unmistakable" not in (await desk.redis.dump(key) or b""), key
 
 
-async def test_the_loop_delivers_at_once_and_hands_back_what_it_cannot_end(desk: Desk, receiver: Receiver) -> None:
+async def test_the_worker_delivers_at_once_and_releases_what_it_cannot_finish(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     stopping = asyncio.Event()
     running = asyncio.create_task(desk.worker.run(stopping))
@@ -330,7 +330,7 @@ async def test_the_loop_delivers_at_once_and_hands_back_what_it_cannot_end(desk:
     assert await desk.states(subscription) == {"a1.1": "delivered"}
 
 
-async def test_what_is_kept_of_answers_is_bounded(desk: Desk, redis: Redis, receiver: Receiver) -> None:
+async def test_kept_responses_are_bounded(desk: Desk, redis: Redis, receiver: Receiver) -> None:
     async def long() -> web.StreamResponse:
         return web.Response(text="x" * 4096)
 
@@ -341,11 +341,11 @@ async def test_what_is_kept_of_answers_is_bounded(desk: Desk, redis: Redis, rece
     await desk.fan_out([await desk.put(f"a{number}") for number in range(260)])
     await desk.deliver()
     names = {
-        name async for name in redis.scan_iter(desk.keys.deliveries.key("answers", "*"))
+        name async for name in redis.scan_iter(desk.keys.deliveries.key("responses", "*"))
     }  # a scan may name one twice
     answers = [await redis.hgetall(name) for name in names]
     kept = sum(len(answer) for found in answers for answer in found.values())
     assert 900_000 < kept <= 1_048_576
-    [newest] = {name async for name in redis.scan_iter(desk.keys.deliveries.key("answers", "a259"))}
+    [newest] = {name async for name in redis.scan_iter(desk.keys.deliveries.key("responses", "a259"))}
     await desk.retract("a259")
     assert not await redis.exists(newest)

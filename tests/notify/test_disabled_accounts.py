@@ -1,4 +1,4 @@
-"""Disabling an account stops its deliveries at once; they wait, and go on when it is enabled."""
+"""Disabling an account stops its deliveries at once; they wait until it is enabled."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ async def current(desk: Desk, subscription: Subscription) -> Subscription:
 
 
 async def caught_up(desk: Desk) -> None:
-    """Go through what came while subscriptions were paused, and deliver it."""
+    """Run all backfills, and deliver."""
     backlogs = BackfillWorker(desk.queue, desk.redis, desk.keys, SITE)
     while await backlogs.step():
         pass
@@ -44,7 +44,7 @@ async def account(redis: Redis, keys: Keyspace) -> str:
     return "reader"
 
 
-async def test_what_waits_and_what_comes_is_held_until_the_account_is_enabled(
+async def test_deliveries_are_held_until_the_account_is_enabled(
     desk: Desk, receiver: Receiver, account: str, clock: Clock
 ) -> None:
     suspensions = following(desk)
@@ -76,7 +76,7 @@ async def test_what_waits_and_what_comes_is_held_until_the_account_is_enabled(
     assert (await current(desk, mine)).status == "active"
 
 
-async def test_an_attempt_in_flight_that_fails_is_not_tried_again_while_disabled(
+async def test_a_failed_attempt_is_not_retried_while_disabled(
     desk: Desk, receiver: Receiver, account: str, clock: Clock
 ) -> None:
     suspensions = following(desk)
@@ -109,7 +109,7 @@ async def test_an_attempt_in_flight_that_fails_is_not_tried_again_while_disabled
     assert receiver.events("/mine") == ["a1.1"]
 
 
-async def test_a_replay_stands_still_while_disabled(desk: Desk, receiver: Receiver, account: str) -> None:
+async def test_a_replay_does_not_advance_while_disabled(desk: Desk, receiver: Receiver, account: str) -> None:
     suspensions = following(desk)
     await suspensions.follow()
     mine = await desk.subscribe(f"{receiver.url}/mine")
@@ -125,7 +125,7 @@ async def test_a_replay_stands_still_while_disabled(desk: Desk, receiver: Receiv
         await replay_since(desk.queue, mine, 0)
 
 
-async def test_only_what_the_account_paused_is_resumed_with_it(desk: Desk, receiver: Receiver, account: str) -> None:
+async def test_enabling_resumes_only_what_disabling_paused(desk: Desk, receiver: Receiver, account: str) -> None:
     suspensions = following(desk)
     await suspensions.follow()
     by_owner = await desk.subscribe(f"{receiver.url}/owner")
@@ -145,8 +145,10 @@ async def test_only_what_the_account_paused_is_resumed_with_it(desk: Desk, recei
     ]
 
 
-async def test_nothing_of_a_disabled_account_becomes_active(desk: Desk, receiver: Receiver, account: str) -> None:
-    """Requests that were let in just before are refused, or wait with the others."""
+async def test_no_subscription_of_a_disabled_account_becomes_active(
+    desk: Desk, receiver: Receiver, account: str
+) -> None:
+    """Requests admitted just before are refused, or their subscriptions are paused too."""
     suspensions = following(desk)
     await suspensions.follow()
     paused = await desk.subscribe(f"{receiver.url}/a")
@@ -166,7 +168,7 @@ async def test_nothing_of_a_disabled_account_becomes_active(desk: Desk, receiver
     assert {(await current(desk, each)).status for each in states} == {"active"}
 
 
-async def test_a_process_that_starts_later_or_lost_the_changes_finds_what_is_disabled(
+async def test_a_process_that_missed_changes_finds_disabled_accounts(
     desk: Desk, redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver, account: str
 ) -> None:
     mine = await desk.subscribe(f"{receiver.url}/mine")
@@ -187,7 +189,7 @@ async def test_a_process_that_starts_later_or_lost_the_changes_finds_what_is_dis
     assert (await current(desk, mine)).status == "active"
 
 
-async def test_an_owner_cannot_resume_what_an_operator_paused(desk: Desk, receiver: Receiver) -> None:
+async def test_an_owner_cannot_resume_an_operators_pause(desk: Desk, receiver: Receiver) -> None:
     mine = await desk.subscribe(f"{receiver.url}/mine")
     await desk.subscriptions.pause(mine, PausedBy.OPERATOR, "too many requests")
     shown = (await current(desk, mine)).public_view()

@@ -1,4 +1,4 @@
-"""What belongs to an endpoint: its secrets, headers and pace, whether it is trusted, and what its owner is told and can do."""
+"""Endpoints: secrets, headers, rate, circuit breaker, notices and operations of the owner."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ async def fail(desk: Desk, receiver: Receiver, subscription: Subscription, times
     assert (await current(desk, subscription)).health.failures == times
 
 
-async def test_both_secrets_sign_for_as_long_as_they_overlap(desk: Desk, receiver: Receiver) -> None:
+async def test_both_secrets_sign_during_the_overlap(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     desk.clock.now = datetime.now(UTC).timestamp()
     fresh = await desk.endpoints.rotate_secret("reader", subscription.id, 3600)
@@ -57,7 +57,7 @@ async def test_both_secrets_sign_for_as_long_as_they_overlap(desk: Desk, receive
     signed_by(receiver.got[-1], fresh)
 
 
-async def test_a_secret_that_leaked_can_be_ended_at_once(desk: Desk, receiver: Receiver) -> None:
+async def test_a_leaked_secret_can_be_revoked_at_once(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     fresh = await desk.endpoints.rotate_secret("reader", subscription.id, 0)
     await desk.publish("a1")
@@ -65,7 +65,7 @@ async def test_a_secret_that_leaked_can_be_ended_at_once(desk: Desk, receiver: R
     signed_by(receiver.got[-1], str(fresh))
 
 
-async def test_only_so_many_secrets_sign(desk: Desk, receiver: Receiver) -> None:
+async def test_former_secrets_are_limited(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     for _ in range(3):
         assert await desk.endpoints.rotate_secret("reader", subscription.id, 3600)
@@ -74,7 +74,7 @@ async def test_only_so_many_secrets_sign(desk: Desk, receiver: Receiver) -> None
     assert await desk.endpoints.rotate_secret("stranger", subscription.id, 3600) is None
 
 
-async def test_headers_are_sent_and_never_take_the_place_of_ours(desk: Desk, receiver: Receiver) -> None:
+async def test_custom_headers_do_not_override_standard_ones(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(
         f"{receiver.url}/a", headers={"Authorization": "Bearer ours", "X-Team": "night"}
     )
@@ -120,7 +120,7 @@ def test_headers_that_are_accepted(name: str) -> None:
     assert Webhook(type="webhook", url="https://example.com/", headers={name: "x"}).headers == {name: "x"}
 
 
-async def test_an_endpoint_has_no_more_in_flight_than_its_owner_wants(desk: Desk, receiver: Receiver) -> None:
+async def test_the_owner_limits_deliveries_in_flight(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/a", concurrency=2)
     for number in range(5):
         await desk.publish(f"a{number}")
@@ -128,7 +128,7 @@ async def test_an_endpoint_has_no_more_in_flight_than_its_owner_wants(desk: Desk
     assert await desk.queue.claim(30, 64) == []
 
 
-async def test_a_later_version_does_not_wait_for_one_that_hangs(desk: Desk, receiver: Receiver) -> None:
+async def test_a_later_version_does_not_wait_for_a_hanging_one(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a", concurrency=1)
     await desk.publish("a1")
     [hanging] = await desk.queue.claim(30, 64)
@@ -141,11 +141,11 @@ async def test_a_later_version_does_not_wait_for_one_that_hangs(desk: Desk, rece
     assert await desk.states(subscription) == {"a1.1": "superseded", "a1.2": "delivered"}
     assert receiver.events("/a") == ["a1.2"]
     assert hanging.version == 1
-    assert (await desk.queue.exchange([], 0.0, 0)).wait is None
+    assert (await desk.queue.settle_and_claim([], 0.0, 0)).wait is None
 
 
 @pytest.mark.parametrize(("rate", "seconds", "most"), [(2.0, 5, 11), (0.5, 6, 4), (50.0, 1, 56)])
-async def test_an_endpoint_gets_no_more_a_second_than_its_owner_wants(
+async def test_the_owner_limits_deliveries_per_second(
     desk: Desk, receiver: Receiver, rate: float, seconds: int, most: int
 ) -> None:
     await desk.subscribe(f"{receiver.url}/a", rate=rate)
@@ -157,7 +157,7 @@ async def test_an_endpoint_gets_no_more_a_second_than_its_owner_wants(
     assert rate * seconds <= len(receiver.got) <= most
 
 
-async def test_after_failures_in_a_row_one_attempt_at_a_time_until_it_answers(desk: Desk, receiver: Receiver) -> None:
+async def test_the_circuit_opens_after_failures_and_probes(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await fail(desk, receiver, subscription)
     assert (await current(desk, subscription)).health.circuit is CircuitState.OPEN
@@ -166,11 +166,11 @@ async def test_after_failures_in_a_row_one_attempt_at_a_time_until_it_answers(de
     receiver.got.clear()
     await desk.deliver()
     assert receiver.got == []
-    waits = [(await desk.queue.exchange([], 0.0, 0)).wait]
+    waits = [(await desk.queue.settle_and_claim([], 0.0, 0)).wait]
     for _ in range(5):
         desk.clock.now += waits[-1] or 0
         await desk.deliver()
-        waits.append((await desk.queue.exchange([], 0.0, 0)).wait)
+        waits.append((await desk.queue.settle_and_claim([], 0.0, 0)).wait)
     assert waits == [30, 60, 120, 240, 300, 300]
     assert len(receiver.got) == 5
     receiver.answer("/a", 204)
@@ -183,7 +183,7 @@ async def test_after_failures_in_a_row_one_attempt_at_a_time_until_it_answers(de
     assert (health.circuit, health.failures, health.failing_since) == (CircuitState.CLOSED, 0, None)
 
 
-async def test_a_pause_that_an_endpoint_asks_for_holds_all_its_deliveries(desk: Desk, receiver: Receiver) -> None:
+async def test_retry_after_delays_all_deliveries_of_an_endpoint(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 429, **{"Retry-After": "120"})
     await desk.publish("a1")
@@ -199,7 +199,7 @@ async def test_a_pause_that_an_endpoint_asks_for_holds_all_its_deliveries(desk: 
     assert receiver.events("/a") == ["a1.1", "a2.1", "a1.1"] or receiver.events("/a") == ["a1.1", "a1.1", "a2.1"]
 
 
-async def test_after_days_of_only_failures_it_is_disabled_and_its_owner_told(desk: Desk, receiver: Receiver) -> None:
+async def test_days_of_failures_disable_it_and_notify_the_owner(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a", {"topics": ["Ferries"]})
     await desk.subscribe(f"{receiver.url}/notices", {"topics": ["Nothing"]}, notices=True, content="reference")
     await desk.subscribe(f"{receiver.url}/strangers", {"topics": ["Nothing"]}, notices=True, account="stranger")
@@ -211,7 +211,7 @@ async def test_after_days_of_only_failures_it_is_disabled_and_its_owner_told(des
         desk.clock.now += DAY
     found = await current(desk, subscription)
     assert (found.status, found.status_reason) == ("disabled", "failing")
-    assert (await desk.queue.exchange([], 0.0, 0)).wait is None
+    assert (await desk.queue.settle_and_claim([], 0.0, 0)).wait is None
     notices = OwnerNotifier(desk.queue, desk.broker, desk.keys, SITE)
     assert await notices.notify() == 1
     assert await notices.notify() == 0
@@ -228,7 +228,7 @@ async def test_after_days_of_only_failures_it_is_disabled_and_its_owner_told(des
     assert not [event for event in progressed if b"disabled" in event]
 
 
-async def test_one_success_in_between_keeps_it_enabled(desk: Desk, receiver: Receiver) -> None:
+async def test_one_success_keeps_it_enabled(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     for day in range(8):
         receiver.answer("/a", 204 if day == 3 else 500)
@@ -238,7 +238,7 @@ async def test_one_success_in_between_keeps_it_enabled(desk: Desk, receiver: Rec
     assert (await current(desk, subscription)).status == "active"
 
 
-async def test_a_disabled_one_can_be_enabled_again(desk: Desk, receiver: Receiver) -> None:
+async def test_a_disabled_subscription_can_be_enabled(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("before")
     await desk.deliver()
@@ -261,11 +261,11 @@ async def test_a_disabled_one_can_be_enabled_again(desk: Desk, receiver: Receive
     assert await OwnerNotifier(desk.queue, desk.broker, desk.keys, SITE).notify() == 0
 
 
-async def test_a_test_event_goes_out_at_once_and_closes_the_circuit(desk: Desk, receiver: Receiver) -> None:
+async def test_a_successful_test_event_closes_the_circuit(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a", headers={"X-Team": "night"})
     await fail(desk, receiver, subscription)
     attempt = await desk.endpoints.test(await current(desk, subscription))
-    assert (attempt.status, attempt.error, attempt.answer) == (500, "http: answered 500", "this is 500")
+    assert (attempt.status, attempt.error, attempt.answer) == (500, "http: status 500", "this is 500")
     assert (await current(desk, subscription)).health.circuit is CircuitState.OPEN
     receiver.answer("/a", 200)
     attempt = await desk.endpoints.test(await current(desk, subscription))
@@ -280,7 +280,7 @@ async def test_a_test_event_goes_out_at_once_and_closes_the_circuit(desk: Desk, 
     assert set((await desk.states(subscription)).values()) == {"delivered"}
 
 
-async def test_those_that_hang_take_no_places_from_the_quick(desk: Desk, receiver: Receiver) -> None:
+async def test_hanging_endpoints_do_not_block_others(desk: Desk, receiver: Receiver) -> None:
     released = asyncio.Event()
 
     async def hang() -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""What an account is entitled to narrows all that it is told of, at once and also where it waits already."""
+"""Entitlements narrow deliveries at once, including waiting ones."""
 
 import json
 
@@ -22,7 +22,7 @@ def following(desk: Desk) -> Entitlements:
     return Entitlements(desk.subscriptions, desk.redis, desk.redis, desk.keys)
 
 
-async def test_whoever_is_entitled_to_less_is_told_of_less(desk: Desk, redis: Redis, receiver: Receiver) -> None:
+async def test_an_entitlement_narrows_deliveries(desk: Desk, redis: Redis, receiver: Receiver) -> None:
     await create_key(redis, desk.keys, "reader", {Scope.SUBSCRIBE})
     entitlements = following(desk)
     await entitlements.follow()
@@ -51,7 +51,7 @@ async def test_whoever_is_entitled_to_less_is_told_of_less(desk: Desk, redis: Re
     assert receiver.events("/narrowed")[3:] == ["again.1"]
 
 
-async def test_a_retry_is_not_sent_that_its_account_may_not_have_any_more(
+async def test_a_retry_outside_the_entitlement_is_cancelled(
     desk: Desk, redis: Redis, receiver: Receiver, clock: Clock
 ) -> None:
     await create_key(redis, desk.keys, "reader", {Scope.SUBSCRIBE})
@@ -68,7 +68,7 @@ async def test_a_retry_is_not_sent_that_its_account_may_not_have_any_more(
     assert await desk.states(subscription) == {"a1.1": "cancelled"}
 
 
-async def test_it_narrows_a_start_in_the_past_and_a_replay(desk: Desk, redis: Redis, receiver: Receiver) -> None:
+async def test_an_entitlement_narrows_backfills(desk: Desk, redis: Redis, receiver: Receiver) -> None:
     await desk.publish("a1")
     await desk.publish("a2", category="Sport")
     stored = SPORT.model_dump_json(exclude_defaults=True)
@@ -82,7 +82,7 @@ async def test_it_narrows_a_start_in_the_past_and_a_replay(desk: Desk, redis: Re
     assert receiver.events("/a") == ["a2.1"]
 
 
-async def test_a_process_that_starts_later_finds_what_has_changed(
+async def test_a_starting_process_applies_missed_changes(
     desk: Desk, redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver
 ) -> None:
     await create_key(redis, keys, "reader", {Scope.SUBSCRIBE})
@@ -100,7 +100,7 @@ async def test_a_process_that_starts_later_finds_what_has_changed(
     assert receiver.events("/a") == ["a1.1"]
 
 
-async def test_what_was_let_in_by_an_older_entitlement_is_narrowed(
+async def test_a_subscription_created_under_an_older_entitlement_is_narrowed(
     desk: Desk, redis: Redis, receiver: Receiver
 ) -> None:
     await create_key(redis, desk.keys, "reader", {Scope.SUBSCRIBE})

@@ -1,4 +1,4 @@
-"""A page of events costs no more than its budget, whatever stands on the stream, and loses nothing by that."""
+"""The cost of a page stays within its budget, whatever is on the stream, and no event is lost."""
 
 import asyncio
 from functools import partial
@@ -44,7 +44,7 @@ async def publish(redis: Redis, keys: Keyspace, texts: list[str]) -> None:
         await redis.xadd(keys.stream, {FIELD: recorded_event(version(number, text), SITE).to_json()})
 
 
-async def test_a_page_ends_with_its_bytes_and_the_next_ones_bring_the_rest(redis: Redis, keys: Keyspace) -> None:
+async def test_a_page_ends_at_its_byte_limit_and_the_next_ones_continue(redis: Redis, keys: Keyspace) -> None:
     await publish(redis, keys, ["word " * 20_000] * 5)
     pull, sizes = Pull(redis, keys, SITE), []
     after: PullPosition = FROM_THE_FIRST_EVENT
@@ -66,7 +66,7 @@ async def record(redis: Redis, keys: Keyspace, texts: list[str]) -> None:
         await redis.hset(keys.version(article, 1), "document", pack(orjson.dumps(document)))
 
 
-async def test_a_page_of_records_counts_their_bytes_however_well_they_are_packed(redis: Redis, keys: Keyspace) -> None:
+async def test_a_page_of_records_counts_uncompressed_bytes(redis: Redis, keys: Keyspace) -> None:
     await record(redis, keys, ["word " * 20_000] * 5)
     pull = Pull(redis, keys, SITE)
     page, sizes = Page(BEGINNING), list[int]()
@@ -76,7 +76,7 @@ async def test_a_page_of_records_counts_their_bytes_however_well_they_are_packed
     assert sizes == [2, 2, 1]
 
 
-def test_the_event_of_a_record_is_the_one_that_went_over_the_stream() -> None:
+def test_the_event_of_a_record_equals_the_one_on_the_stream() -> None:
     document = version(1, 'Ferry – "naïve"') | {"updated_at": "2026-03-01T09:00:00.123Z"}
     sent = recorded_event(document, SITE)
     told = event_from_version(orjson.dumps(document), SITE)
@@ -85,7 +85,7 @@ def test_the_event_of_a_record_is_the_one_that_went_over_the_stream() -> None:
     assert told.json == sent.to_json()
 
 
-async def test_few_pages_are_made_at_a_time_of_each_client_in_turn(
+async def test_concurrent_pages_are_limited_and_clients_take_turns(
     redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pull, go_on, making = Pull(redis, keys, SITE), asyncio.Event(), list[str]()
@@ -113,7 +113,7 @@ async def test_few_pages_are_made_at_a_time_of_each_client_in_turn(
     assert len(making) == 21
 
 
-async def test_a_page_without_a_match_ends_with_its_entries_and_leads_on(redis: Redis, keys: Keyspace) -> None:
+async def test_a_page_without_matches_ends_at_its_entry_limit(redis: Redis, keys: Keyspace) -> None:
     await publish(redis, keys, ["harbour", "harbour", "harbour", "harbour", "bridge"])
     stream_filter = StreamFilter.combine([Filter(query="bridge")])
     pull = Pull(redis, keys, SITE)
@@ -124,7 +124,7 @@ async def test_a_page_without_a_match_ends_with_its_entries_and_leads_on(redis: 
     assert not page.more
 
 
-async def test_processor_time_ends_a_page_behind_the_entry_that_is_being_read(redis: Redis, keys: Keyspace) -> None:
+async def test_processor_time_ends_a_page_after_the_current_entry(redis: Redis, keys: Keyspace) -> None:
     await publish(redis, keys, ["harbour"] * 4)
     stream_filter = StreamFilter.combine([Filter(query="harbour")])
     page = await Pull(redis, keys, SITE).page(
@@ -133,7 +133,7 @@ async def test_processor_time_ends_a_page_behind_the_entry_that_is_being_read(re
     assert (len(page.events), page.more) == (1, True)
 
 
-def test_how_much_is_read_at_a_time_depends_on_the_largest_entry_so_far() -> None:
+def test_the_read_size_depends_on_the_largest_entry() -> None:
     budget = ScanBudget(entries=100, read_bytes=10_000)
     assert budget.next_count(50) == FIRST_READ_ENTRIES
     budget.spend(100, 0)
@@ -158,7 +158,7 @@ async def test_large_entries_are_decoded_in_a_thread_with_the_same_result(redis:
     assert [entry is not None for entry, _ in found] == [False, True]
 
 
-async def test_more_than_can_wait_is_a_503(redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_overloaded_pool_is_a_503(redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_scan, "offload", Offload("none", workers=1, max_waiting=-1))
     await publish(redis, keys, ["harbour " * 20_000])
     with pytest.raises(QueueFullError):

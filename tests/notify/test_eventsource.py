@@ -23,7 +23,7 @@ def browser() -> list[str]:
     return [node_with("eventsource", HERE), str(HERE / "listen.mjs")]
 
 
-async def test_a_browser_with_a_token_misses_nothing_and_gets_nothing_twice(
+async def test_a_browser_with_a_token_receives_every_event_once(
     redis_url: str, redis: Redis, keys: Keyspace, desk: Desk, browser: list[str], tmp_path: Path
 ) -> None:
     port, log = free_port(), tmp_path / "log"

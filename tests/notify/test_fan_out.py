@@ -1,4 +1,4 @@
-"""Who is told of what: exactly those, exactly once, whatever crashes or comes twice."""
+"""Recipients: exactly the right ones, exactly once, despite crashes and repeated events."""
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +18,7 @@ HARBOUR = {"query": "harbour"}
 
 
 async def told(desk: Desk, receiver: Receiver) -> dict[str, list[str]]:
-    """Deliver, and return path → events it got since the last time."""
+    """Deliver; return path → events received since the last call."""
     await desk.deliver()
     found: dict[str, list[str]] = {}
     for got in receiver.got:
@@ -27,7 +27,7 @@ async def told(desk: Desk, receiver: Receiver) -> dict[str, list[str]]:
     return found
 
 
-async def test_whoever_was_sent_a_version_is_sent_every_later_one(desk: Desk, receiver: Receiver) -> None:
+async def test_recipients_are_sent_every_later_version(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/ferry", FERRY)
     await desk.subscribe(f"{receiver.url}/harbour", HARBOUR)
     await desk.publish("a1")
@@ -41,7 +41,7 @@ async def test_whoever_was_sent_a_version_is_sent_every_later_one(desk: Desk, re
     assert await told(desk, receiver) == {"/ferry": ["a1.3"], "/harbour": ["a1.3"]}
 
 
-async def test_a_retraction_goes_to_exactly_those_that_were_sent_a_version(desk: Desk, receiver: Receiver) -> None:
+async def test_a_retraction_goes_to_exactly_the_recipients(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/ferry", FERRY)
     await desk.subscribe(f"{receiver.url}/harbour", HARBOUR)
     await desk.publish("a1")
@@ -61,9 +61,7 @@ async def test_a_retraction_goes_to_exactly_those_that_were_sent_a_version(desk:
     assert not {"title", "summary", "body", "text"} & set(got.event["data"])
 
 
-async def test_a_published_again_article_goes_to_matches_and_to_those_sent_before(
-    desk: Desk, receiver: Receiver
-) -> None:
+async def test_a_republished_article_goes_to_matches_and_recipients(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/ferry", FERRY)
     await desk.publish("a1")
     await desk.retract("a1")
@@ -75,7 +73,7 @@ async def test_a_published_again_article_goes_to_matches_and_to_those_sent_befor
     assert await told(desk, receiver) == {"/ferry": ["a1.2.retracted"], "/harbour": ["a1.2.retracted"]}
 
 
-async def test_a_subscription_is_sent_only_what_comes_after_it(desk: Desk, receiver: Receiver) -> None:
+async def test_a_subscription_is_sent_only_later_events(desk: Desk, receiver: Receiver) -> None:
     before = await desk.put("a1")
     await desk.subscribe(f"{receiver.url}/a")
     await desk.fan_out([before])
@@ -85,7 +83,7 @@ async def test_a_subscription_is_sent_only_what_comes_after_it(desk: Desk, recei
     assert sorted(got) == ["a1.2", "a2.1"]
 
 
-async def test_a_newcomer_with_an_old_filter_is_not_told_of_what_others_were_sent(
+async def test_a_new_subscription_with_a_known_filter_is_no_recipient_of_older_articles(
     desk: Desk, receiver: Receiver
 ) -> None:
     await desk.subscribe(f"{receiver.url}/old", FERRY)
@@ -95,7 +93,7 @@ async def test_a_newcomer_with_an_old_filter_is_not_told_of_what_others_were_sen
     assert set(await told(desk, receiver)) == {"/old"}
 
 
-async def test_silent_versions_go_only_to_those_sent_an_earlier_one(desk: Desk, receiver: Receiver) -> None:
+async def test_silent_versions_go_only_to_recipients(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/first", FERRY)
     await desk.publish("a1")
     await desk.publish("b1", silent=True)
@@ -107,7 +105,7 @@ async def test_silent_versions_go_only_to_those_sent_an_earlier_one(desk: Desk, 
     assert await told(desk, receiver) == {}
 
 
-async def test_kinds_not_wanted_are_left_out_unless_sent_before(desk: Desk, receiver: Receiver) -> None:
+async def test_other_kinds_are_delivered_only_to_recipients(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/corrections", FERRY, events=("corrected", "retracted"))
     await desk.publish("a1")
     await desk.publish("a1", 2)
@@ -118,7 +116,7 @@ async def test_kinds_not_wanted_are_left_out_unless_sent_before(desk: Desk, rece
     assert await told(desk, receiver) == {"/corrections": ["a1.4"]}
 
 
-async def test_a_later_version_supersedes_what_waits(desk: Desk, receiver: Receiver) -> None:
+async def test_a_later_version_supersedes_waiting_deliveries(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 500)
     await desk.publish("a1")
@@ -132,9 +130,7 @@ async def test_a_later_version_supersedes_what_waits(desk: Desk, receiver: Recei
     assert await desk.states(subscription) == {"a1.1": "superseded", "a1.2": "delivered"}
 
 
-async def test_a_failing_attempt_overtaken_by_a_later_version_is_not_tried_again(
-    desk: Desk, receiver: Receiver
-) -> None:
+async def test_a_superseded_attempt_is_not_retried(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
 
     async def overtaken() -> Any:
@@ -148,7 +144,7 @@ async def test_a_failing_attempt_overtaken_by_a_later_version_is_not_tried_again
     assert await desk.states(subscription) == {"a1.1": "superseded", "a1.2": "delivered"}
 
 
-async def test_an_event_that_comes_twice_is_delivered_once(desk: Desk, receiver: Receiver) -> None:
+async def test_a_repeated_event_is_delivered_once(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/a")
     item = await desk.put("a1")
     await desk.fan_out([item, item])
@@ -159,12 +155,12 @@ async def test_an_event_that_comes_twice_is_delivered_once(desk: Desk, receiver:
 
 
 class Killed(BaseException):
-    """What a process meets that is killed."""
+    """Simulates that a process is killed."""
 
 
 @pytest.mark.parametrize("answer_lost", [False, True])
 @pytest.mark.parametrize("survived", range(5))
-async def test_a_crash_mid_way_neither_skips_nor_doubles(
+async def test_a_crash_neither_skips_nor_repeats_deliveries(
     redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver, survived: int, answer_lost: bool
 ) -> None:
     async with opened_desk(redis, keys, clock, chunk=3) as desk:
@@ -203,7 +199,7 @@ async def test_a_crash_mid_way_neither_skips_nor_doubles(
     assert sorted(got.path for got in receiver.got) == [f"/{number}" for number in range(10)]
 
 
-async def test_a_late_first_version_makes_the_latest_go_to_its_matches(desk: Desk, receiver: Receiver) -> None:
+async def test_a_late_first_version_delivers_the_latest_to_its_matches(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/ferry", FERRY)
     await desk.subscribe(f"{receiver.url}/harbour", HARBOUR)
     first = await desk.put("a1")
@@ -215,7 +211,7 @@ async def test_a_late_first_version_makes_the_latest_go_to_its_matches(desk: Des
     assert set(await told(desk, receiver)) == {"/ferry", "/harbour"}
 
 
-async def test_a_version_that_comes_after_its_retraction_reaches_nobody(desk: Desk, receiver: Receiver) -> None:
+async def test_a_version_after_its_retraction_is_not_delivered(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/a")
     first = await desk.put("a1")
     await desk.retract("a1")
@@ -223,7 +219,7 @@ async def test_a_version_that_comes_after_its_retraction_reaches_nobody(desk: De
     assert await told(desk, receiver) == {}
 
 
-async def test_outcomes_say_how_many_were_told_and_what_became_of_it(desk: Desk, receiver: Receiver) -> None:
+async def test_outcomes_report_recipients_and_results(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/ferry", FERRY)
     await desk.publish("a1")
     await desk.deliver()
@@ -239,9 +235,7 @@ async def test_outcomes_say_how_many_were_told_and_what_became_of_it(desk: Desk,
     assert progressed["data"] == {"id": "a1", "version": 1, "event": "a1.1"} | ended
 
 
-async def test_two_namespaces_do_not_see_each_other(
-    redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver
-) -> None:
+async def test_namespaces_are_isolated(redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver) -> None:
     async with (
         opened_desk(redis, keys, clock) as one,
         opened_desk(redis, Keyspace(keys.namespace + "x"), clock) as other,

@@ -1,4 +1,4 @@
-"""What notify's handler does with article events, without a server."""
+"""Notify's handler of article events, without a server."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,13 +23,13 @@ class _FanOut:
 
 
 class _Memory:
-    """Whether the Redis of the deliveries is full, and why."""
+    """Whether the delivery Redis is full, and why."""
 
     full: str | None = None
 
 
 class _PatientMember(RecordingMember):
-    """A member during whose second pause room is made."""
+    """A member during whose second pause memory becomes free."""
 
     def __init__(self, room: _Memory) -> None:
         super().__init__(NOTIFY)
@@ -62,7 +62,7 @@ async def test_events_are_fanned_out_and_acknowledged(member: RecordingMember) -
     assert member.acknowledged == [["0-1"]]
 
 
-async def test_events_wait_while_the_redis_of_the_deliveries_is_full() -> None:
+async def test_events_wait_while_the_delivery_redis_is_full() -> None:
     fan_out: Any = _FanOut()
     room: Any = _Memory()
     room.full = "Redis is full"
@@ -75,7 +75,7 @@ async def test_events_wait_while_the_redis_of_the_deliveries_is_full() -> None:
     assert fan_out.fanned_out == ["a1.1"]
 
 
-async def test_an_analysis_that_takes_too_long_is_tried_again(member: RecordingMember) -> None:
+async def test_an_analysis_that_takes_too_long_is_retried(member: RecordingMember) -> None:
     attempts = 0
 
     async def slow_once(batch: Sequence[Message]) -> None:

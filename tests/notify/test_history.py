@@ -1,4 +1,4 @@
-"""The history of ended deliveries: kept for its time, bounded in bytes, and honest about what was removed."""
+"""The history of ended deliveries: its retention, its byte limit, and reports of early removals."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire_notify.deliveries import dead_letters as deadletters
+from newswire_notify.deliveries import dead_letters
 from newswire_notify.deliveries.history import HistoryTrimmer, removed_early
 from newswire_notify.deliveries.service import DeliveryFilter, State
 from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
@@ -15,7 +15,7 @@ from tests.notify.time_travel import pass_time
 
 
 async def kept(desk: Desk) -> set[str]:
-    """Return the ids of all deliveries that there are records of."""
+    """Return the ids of all deliveries with records."""
     names = [
         name.decode() async for name in desk.redis.scan_iter(desk.keys.deliveries.key("delivery", "*"), count=1000)
     ]
@@ -23,7 +23,7 @@ async def kept(desk: Desk) -> set[str]:
 
 
 async def listed(desk: Desk, subscription: str, wanted: DeliveryFilter | None = None, page: int = 300) -> list[str]:
-    """Return the ids that the list shows, read to its end."""
+    """Return the ids of the whole list."""
     ids: list[str] = []
     wanted = wanted or DeliveryFilter()
     while True:
@@ -48,7 +48,7 @@ async def test_more_than_a_thousand_ended_deliveries_are_kept_where_there_is_roo
     assert await removed_early(desk.queue, subscription.id) is None
 
 
-async def test_the_oldest_of_a_busy_endpoint_are_removed_beyond_its_bytes_and_the_api_says_so(
+async def test_the_oldest_are_removed_beyond_the_byte_limit_and_the_api_reports_it(
     redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver
 ) -> None:
     async with opened_desk(redis, keys, clock, retention=replace(RETENTION, history_bytes=100_000)) as desk:
@@ -89,7 +89,7 @@ async def test_a_delivery_that_has_not_ended_is_never_removed(
         assert len(await listed(desk, subscription.id)) == 30
 
 
-async def test_what_has_ended_is_gone_after_its_time_from_all_lists(desk: Desk, receiver: Receiver) -> None:
+async def test_ended_deliveries_expire_from_all_lists(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("a1")
     await desk.deliver()
@@ -105,7 +105,7 @@ async def test_what_has_ended_is_gone_after_its_time_from_all_lists(desk: Desk, 
     assert not await desk.redis.exists(desk.keys.deliveries.key("histories"))
 
 
-async def test_a_replayed_delivery_is_kept_from_its_second_end_on(desk: Desk, receiver: Receiver) -> None:
+async def test_the_retention_of_a_replayed_delivery_starts_at_its_second_end(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("a1")
     await desk.deliver()
@@ -120,31 +120,29 @@ async def test_a_replayed_delivery_is_kept_from_its_second_end_on(desk: Desk, re
 
 
 @pytest.mark.parametrize(("days", "left"), [(29, 3), (31, 0)])
-async def test_dead_deliveries_are_kept_for_their_own_time(
-    desk: Desk, receiver: Receiver, days: int, left: int
-) -> None:
+async def test_dead_deliveries_have_their_own_retention(desk: Desk, receiver: Receiver, days: int, left: int) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await dead(desk, receiver, 3)
     await pass_time(desk, days * DAY)
     await HistoryTrimmer(desk.queue).trim()
-    assert len(await deadletters.list_dead(desk.redis, desk.keys)) == left
+    assert len(await dead_letters.list_dead(desk.redis, desk.keys)) == left
     assert len(await listed(desk, subscription.id, DeliveryFilter(State.DEAD))) == left
     assert len(await kept(desk)) == left
 
 
-async def test_dead_deliveries_are_bounded_in_number_the_oldest_go(
+async def test_beyond_the_limit_the_oldest_dead_deliveries_are_removed(
     redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver
 ) -> None:
     async with opened_desk(redis, keys, clock, retention=replace(RETENTION, dead_count=2)) as desk:
         subscription = await desk.subscribe(f"{receiver.url}/a")
         await dead(desk, receiver, 5)
         assert await HistoryTrimmer(desk.queue).trim() == 3
-        assert len(await deadletters.list_dead(redis, keys)) == 2
+        assert len(await dead_letters.list_dead(redis, keys)) == 2
         assert len(await listed(desk, subscription.id)) == 2
 
 
 async def dead(desk: Desk, receiver: Receiver, number: int) -> None:
-    """Let so many deliveries fail until they are given up."""
+    """Let deliveries fail until they are dead."""
     receiver.answer("/a", 500)
     await desk.fan_out([await desk.put(f"a{each}") for each in range(number)])
     for wait in (0, *RETRY_DELAYS_SECONDS):
@@ -154,7 +152,7 @@ async def dead(desk: Desk, receiver: Receiver, number: int) -> None:
             desk.clock.now += 300
 
 
-async def test_a_page_reads_a_bounded_number_and_goes_on_where_it_ended(desk: Desk, receiver: Receiver) -> None:
+async def test_a_page_reads_a_bounded_number_and_the_next_one_continues(desk: Desk, receiver: Receiver) -> None:
     desk.queue.retention = replace(RETENTION, history_bytes=10_000_000)
     subscription = await desk.subscribe(f"{receiver.url}/a")
     await desk.publish("first")

@@ -1,4 +1,4 @@
-"""What endpoints do to the client, on both event loops: every answer costs a bounded amount, and says what it was."""
+"""The HTTP client against hostile endpoints, on both event loops: the cost of every response is bounded."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 @dataclass
 class Endpoint:
-    """A server that does as its script says with each request; it counts its http_client and keeps the requests."""
+    """A server that does as its script says with each request; it counts its connections and keeps the requests."""
 
     script: Script
     url: str = ""
@@ -108,7 +108,7 @@ ANSWERS: dict[str, tuple[bytes, int, bytes, str]] = {
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_answers_are_understood_and_connections_kept(run: Run, case: str) -> None:
+def test_responses_are_parsed_and_connections_reused(run: Run, case: str) -> None:
     raw, status, body, retry_after = ANSWERS[case]
 
     async def scene() -> None:
@@ -121,7 +121,7 @@ def test_answers_are_understood_and_connections_kept(run: Run, case: str) -> Non
     run(scene())
 
 
-def test_an_answer_may_end_with_its_connection(run: Run) -> None:
+def test_a_response_may_end_with_its_connection(run: Run) -> None:
     async def until_closed(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await close_after(writer, b"HTTP/1.1 200 OK\r\n\r\nto the end")
 
@@ -132,7 +132,7 @@ def test_an_answer_may_end_with_its_connection(run: Run) -> None:
     run(scene())
 
 
-def test_of_an_endless_answer_the_beginning_is_read(run: Run) -> None:
+def test_only_the_beginning_of_an_endless_response_is_read(run: Run) -> None:
     sent = 0
 
     async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -162,7 +162,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_is_no_answer_is_refused(run: Run, case: str) -> None:
+def test_invalid_responses_are_refused(run: Run, case: str) -> None:
     async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await close_after(writer, REFUSED[case])
 
@@ -174,7 +174,7 @@ def test_what_is_no_answer_is_refused(run: Run, case: str) -> None:
     run(scene())
 
 
-def test_headers_without_an_end_are_refused(run: Run) -> None:
+def test_endless_headers_are_refused(run: Run) -> None:
     async def endless_headers(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n")
         while True:
@@ -190,7 +190,7 @@ def test_headers_without_an_end_are_refused(run: Run) -> None:
 
 
 @pytest.mark.parametrize("said", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nx: "])
-def test_drips_before_the_status_end_when_the_caller_says(run: Run, said: bytes) -> None:
+def test_a_slow_status_line_ends_with_the_callers_timeout(run: Run, said: bytes) -> None:
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
         while True:
@@ -209,7 +209,7 @@ def test_drips_before_the_status_end_when_the_caller_says(run: Run, said: bytes)
     run(scene())
 
 
-def test_interim_answers_without_an_end_are_refused(run: Run) -> None:
+def test_endless_interim_responses_are_refused(run: Run) -> None:
     async def interim(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" * 100)
@@ -223,7 +223,7 @@ def test_interim_answers_without_an_end_are_refused(run: Run) -> None:
     run(scene())
 
 
-def test_a_status_counts_however_slowly_its_text_drips(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_status_counts_even_if_its_body_is_slow(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("newswire_notify.webhooks.http_client.BODY_TIMEOUT_SECONDS", 0.3)
 
     async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -253,7 +253,7 @@ BROKEN_OFF = {
 
 
 @pytest.mark.parametrize("case", BROKEN_OFF)
-def test_a_status_counts_also_where_its_text_breaks_off(run: Run, case: str) -> None:
+def test_a_status_counts_even_if_its_body_is_incomplete(run: Run, case: str) -> None:
     async def say(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await close_after(writer, b"HTTP/1.1 200 OK\r\n" + BROKEN_OFF[case])
 
@@ -265,7 +265,7 @@ def test_a_status_counts_also_where_its_text_breaks_off(run: Run, case: str) -> 
 
 
 @pytest.mark.parametrize("framing", [b"5;name=", b"0\r\nX-Trailer: "], ids=["extension", "trailer"])
-def test_what_frames_a_body_costs_no_more_than_the_body(run: Run, framing: bytes) -> None:
+def test_body_framing_is_bounded_like_the_body(run: Run, framing: bytes) -> None:
     sent = 0
 
     async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -284,7 +284,7 @@ def test_what_frames_a_body_costs_no_more_than_the_body(run: Run, framing: bytes
     assert sent < 50_000_000
 
 
-def test_a_kept_connection_that_was_closed_over_there_is_replaced(run: Run) -> None:
+def test_an_idle_connection_closed_by_the_endpoint_is_replaced(run: Run) -> None:
     async def once(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(it.requests) == 2:
             writer.transport.abort()  # the second request on this connection, as if it had been closed meanwhile
@@ -318,8 +318,8 @@ def test_a_first_request_whose_connection_is_closed_is_not_repeated(run: Run) ->
 
 @pytest.mark.parametrize("more", [OK, b"x", b"HTTP/1.1 500 "])
 @pytest.mark.parametrize("later", [False, True])
-def test_nothing_unasked_is_taken_for_the_next_answer(run: Run, more: bytes, later: bool) -> None:
-    """Neither what comes with the answer nor what comes after it."""
+def test_unsolicited_data_is_not_the_next_response(run: Run, more: bytes, later: bool) -> None:
+    """Neither data with the response nor data after it."""
 
     async def twice(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 204 No Content\r\n\r\n" + (b"" if later else more))
@@ -344,7 +344,7 @@ def test_nothing_unasked_is_taken_for_the_next_answer(run: Run, more: bytes, lat
     run(scene())
 
 
-def test_an_answer_before_the_whole_request_was_taken(run: Run) -> None:
+def test_a_response_before_the_end_of_the_request(run: Run) -> None:
     async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         await close_after(writer, b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -392,7 +392,7 @@ def test_idle_connections_are_closed(run: Run, monkeypatch: pytest.MonkeyPatch) 
 
 
 class Nearby(AbstractResolver):
-    """Says that every name is here."""
+    """Resolves every name to this machine."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -412,7 +412,7 @@ class Nearby(AbstractResolver):
     async def close(self) -> None: ...
 
 
-def test_endpoints_are_reached_by_tls_under_their_own_names_only(run: Run) -> None:
+def test_tls_certificates_must_match_the_endpoint(run: Run) -> None:
     authority = trustme.CA()
     ours, theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH), ssl.create_default_context()
     authority.issue_cert("hooks.example").configure_cert(ours)

@@ -1,4 +1,4 @@
-"""Nobody sees or changes what is another account's, and nothing shows a secret: each endpoint is tried, as OpenAPI lists them."""
+"""No account sees or changes data of another, and no response shows a secret: every operation of the OpenAPI document is tried."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ SINCE = "2026-01-01T00:00:00Z"
 
 
 async def operations() -> list[tuple[str, str]]:
-    """Return method and path of everything that subscribers are offered."""
+    """Return method and path of every operation for subscribers."""
     settings = NotifySettings(namespace="isolation")
     async with service(settings) as notify:  # never connected
         app = create_app([notify], settings, redis=Redis())
@@ -38,7 +38,7 @@ async def operations() -> list[tuple[str, str]]:
 
 
 def right(method: str, path: str, url: str) -> dict[str, Any] | None:
-    """Return a body that would be right, were the subscription one's own."""
+    """Return a body that would be valid for an own subscription."""
     draft = {"channel": {"type": "webhook", "url": f"{url}/stolen"}}
     if method in ("PUT", "PATCH") or (method == "POST" and path == PATH):
         return draft
@@ -81,7 +81,7 @@ async def owned(http: httpx.AsyncClient, desk: Desk, receiver: Receiver, owner: 
 
 
 async def record(desk: Desk, subscription: str) -> dict[str, Any]:
-    """All that is stored of a subscription, by name, but for what its own deliveries change."""
+    """All stored data of a subscription by key, except what its own deliveries change."""
     found: dict[str, Any] = {}
     for name in ("subscription", "deliveries", "held", "backlog"):
         stored = desk.keys.deliveries.key(name, subscription)
@@ -90,7 +90,7 @@ async def record(desk: Desk, subscription: str) -> dict[str, Any]:
     return found
 
 
-async def test_another_account_s_subscription_is_as_if_it_were_not(
+async def test_other_accounts_subscriptions_are_404(
     http: httpx.AsyncClient, redis: Redis, keys: Keyspace, desk: Desk, receiver: Receiver
 ) -> None:
     owner, stranger = await key(redis, keys, "Owner"), await key(redis, keys, "Stranger")
@@ -118,7 +118,7 @@ async def test_another_account_s_subscription_is_as_if_it_were_not(
     assert (await http.get(f"{PATH}/{subscription}", headers=owner)).status_code == 200
 
 
-async def test_secrets_are_shown_once_and_never_again(
+async def test_secrets_are_shown_only_once(
     http: httpx.AsyncClient,
     redis: Redis,
     keys: Keyspace,
@@ -154,9 +154,7 @@ async def test_secrets_are_shown_once_and_never_again(
     assert orjson.loads((await http.get(PATH, headers=owner)).content)["subscriptions"]
 
 
-async def test_no_address_takes_a_parameter_that_it_does_not_know(
-    http: httpx.AsyncClient, redis: Redis, desk: Desk
-) -> None:
+async def test_unknown_parameters_are_refused(http: httpx.AsyncClient, redis: Redis, desk: Desk) -> None:
     settings = NotifySettings(namespace="isolation")
     async with service(settings) as notify:  # never connected
         paths = create_app([notify], settings, redis=Redis()).openapi()["paths"]

@@ -1,4 +1,4 @@
-"""A large audience is told bit by bit, and the next event's small one does not wait for it."""
+"""An event with many recipients is expanded in chunks, and the next event does not wait for it."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ MATCHES = int(os.environ.get("NEWSWIRE_LARGE_AUDIENCE", "20000"))
 
 
 async def crowd(desk: Desk, url: str, size: int) -> None:
-    """Subscribe so many at one address, all to one filter."""
+    """Create subscriptions with one URL and one filter."""
     first = await desk.subscribe(url, {"topics": ["Everybody"]})
     digest = first.criteria().digest()
     record = await desk.redis.hgetall(desk.keys.deliveries.key("subscription", first.id))
@@ -36,13 +36,15 @@ async def crowd(desk: Desk, url: str, size: int) -> None:
 
 
 class WallClock(Clock):
-    """Goes by itself: whoever was served last is behind all others only as time passes."""
+    """A real clock: endpoints that were just served go behind others only as time passes."""
 
     def __call__(self) -> float:
         return time.time()
 
 
-async def test_a_small_audience_does_not_wait_for_a_large_one(redis: Redis, keys: Keyspace, receiver: Receiver) -> None:
+async def test_an_event_with_few_recipients_does_not_wait_for_one_with_many(
+    redis: Redis, keys: Keyspace, receiver: Receiver
+) -> None:
     async with opened_desk(redis, keys, WallClock()) as desk:
         await crowd(desk, f"{receiver.url}/crowd", MATCHES)
         await desk.subscribe(f"{receiver.url}/one", {"topics": ["Nobody else"]})
@@ -62,7 +64,9 @@ async def test_a_small_audience_does_not_wait_for_a_large_one(redis: Redis, keys
             await asyncio.gather(*loops)
 
 
-async def test_large_audiences_take_turns(redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver) -> None:
+async def test_events_with_many_recipients_take_turns(
+    redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver
+) -> None:
     async with opened_desk(redis, keys, clock, chunk=10) as desk:
         await crowd(desk, f"{receiver.url}/crowd", 100)
         for article in ("a1", "b1", "c1"):
@@ -70,7 +74,7 @@ async def test_large_audiences_take_turns(redis: Redis, keys: Keyspace, clock: C
         for _ in range(6):
             assert await desk.expansion.step() is ExpansionTurn.EXPANDED
         enqueued = [
-            int(await desk.redis.hget(keys.deliveries.key("fanout", f"{a}.1"), "matched") or 0)
+            int(await desk.redis.hget(keys.deliveries.key("event_plan", f"{a}.1"), "matched") or 0)
             for a in ("a1", "b1", "c1")
         ]
         assert enqueued == [30, 30, 30]

@@ -1,4 +1,4 @@
-"""The live stream, read by other people's client."""
+"""The live stream, read by a third-party client."""
 
 import asyncio
 import json
@@ -78,7 +78,7 @@ async def test_resuming_has_neither_gap_nor_repeat(url: str, desk: Desk) -> None
     assert reader.ids == [f"a{number}.1" for number in range(10, len(desk.entries))]
 
 
-async def test_filters_and_retractions_by_the_fields_alone(url: str, desk: Desk) -> None:
+async def test_retractions_are_filtered_by_fields_alone(url: str, desk: Desk) -> None:
     async with (
         following(url, q="ferry", publisher="harbour-post") as ferries,
         following(url, publisher="valley-times") as valley,
@@ -90,7 +90,7 @@ async def test_filters_and_retractions_by_the_fields_alone(url: str, desk: Desk)
         await until(lambda: ferries.ids == ["a1.1", "a2.1.retracted"] and valley.ids == ["a3.1"])
 
 
-async def test_refusals(url: str) -> None:
+async def test_invalid_requests_are_refused(url: str) -> None:
     async with httpx.AsyncClient(base_url=url) as http:
         for params, headers in (
             ({"sort": "newest"}, {}),
@@ -108,7 +108,7 @@ async def test_refusals(url: str) -> None:
             assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_an_idle_stream_says_that_it_is_alive(url: str) -> None:
+async def test_an_idle_stream_sends_heartbeats(url: str) -> None:
     async with httpx.AsyncClient(timeout=10) as http, http.stream("GET", f"{url}/v1/stream") as answer:
         lines = answer.aiter_lines()
         assert await anext(lines) == "retry: 2000"
@@ -125,7 +125,7 @@ async def test_stopping_ends_open_streams(redis: Redis, settings: NotifySettings
         assert [line async for line in answer.aiter_lines()][:1] == ["retry: 2000"]
 
 
-async def test_the_tail_goes_on_after_its_connection_broke(url: str, desk: Desk) -> None:
+async def test_the_broadcaster_recovers_from_a_lost_connection(url: str, desk: Desk) -> None:
     async with following(url) as reader:
         await desk.put("a1")
         await until(lambda: reader.ids == ["a1.1"])
@@ -136,7 +136,7 @@ async def test_the_tail_goes_on_after_its_connection_broke(url: str, desk: Desk)
         await until(lambda: reader.ids == ["a1.1", "a2.1"])
 
 
-async def test_a_replaced_stream_is_followed_from_its_beginning(url: str, desk: Desk) -> None:
+async def test_a_replaced_stream_is_read_from_its_beginning(url: str, desk: Desk) -> None:
     """After a flush, or a failover to an empty server whose clock is behind, ids begin lower than those already read."""
     ahead = "9999999999999-0"
     entry = await desk.put("a0")
@@ -162,7 +162,7 @@ async def tailing(redis: Redis, keys: Keyspace) -> AsyncIterator[StreamBroadcast
     await asyncio.wait_for(running, 10)
 
 
-async def test_a_retraction_takes_queued_text_away_and_a_slow_reader_is_cut_off(
+async def test_a_retraction_drops_queued_text_and_slow_clients_are_disconnected(
     redis: Redis, desk: Desk, keys: Keyspace
 ) -> None:
     stream_filter = StreamFilter()
@@ -190,8 +190,8 @@ async def test_a_retraction_takes_queued_text_away_and_a_slow_reader_is_cut_off(
     assert json.loads(data.removeprefix("data: ")) == {"reason": "too_slow", "resume_from": seen}
 
 
-async def test_what_was_retracted_while_a_reader_resumed_is_not_sent(redis: Redis, desk: Desk, keys: Keyspace) -> None:
-    """Both ways: from what the broadcaster remembers, and from the stream."""
+async def test_articles_retracted_during_a_resume_are_not_sent(redis: Redis, desk: Desk, keys: Keyspace) -> None:
+    """From the broadcaster's memory, and from the stream."""
     for number in range(1, 40):
         await desk.put(f"a{number}")
     stream_filter = StreamFilter()
@@ -219,7 +219,7 @@ async def test_what_was_retracted_while_a_reader_resumed_is_not_sent(redis: Redi
             )
 
 
-async def test_filters_are_asked_once_for_all_who_share_them(
+async def test_equal_filters_are_evaluated_once(
     redis: Redis, desk: Desk, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked_of: list[str] = []
@@ -244,7 +244,7 @@ async def test_filters_are_asked_once_for_all_who_share_them(
     assert sorted(asked_of) == ["bridge", "ferry"]
 
 
-async def test_since_a_moment_or_an_id_and_the_answer_says_from_where(url: str, desk: Desk) -> None:
+async def test_since_takes_a_time_or_an_id_and_the_response_names_the_position(url: str, desk: Desk) -> None:
     first, second, third = [await desk.put(f"a{number}") for number in (1, 2, 3)]
     for since, ids, resumed in (
         (first.entry_id, ["a2.1", "a3.1"], first.entry_id),
@@ -264,7 +264,7 @@ async def test_since_a_moment_or_an_id_and_the_answer_says_from_where(url: str, 
         await until(lambda: reader.ids == ["a4.1"])
 
 
-async def test_a_reader_learns_that_history_was_trimmed(url: str, desk: Desk) -> None:
+async def test_clients_are_notified_of_trimmed_history(url: str, desk: Desk) -> None:
     for number in range(5):
         await desk.put(f"a{number}")
         await asyncio.sleep(0.002)  # an id of its own millisecond
@@ -275,19 +275,19 @@ async def test_a_reader_learns_that_history_was_trimmed(url: str, desk: Desk) ->
     for after in ("0-0", desk.entries["a1.1"].entry_id):
         async with following(url, after=after) as reader:
             await until(lambda: reader.ids == ["a3.1", "a4.1"])
-            assert reader.told(TRIMMED) == [{"resumed_from": last_gone, "first": oldest}]
+            assert reader.stream_events(TRIMMED) == [{"resumed_from": last_gone, "first": oldest}]
             assert reader.headers["newswire-resumed-from"] == last_gone
     async with following(url, after=last_gone) as reader:  # nothing is gone that it has not seen
         await until(lambda: reader.ids == ["a3.1", "a4.1"])
-        assert reader.told(TRIMMED) == []
+        assert reader.stream_events(TRIMMED) == []
     await desk.redis.xdel(desk.keys.stream, oldest)  # as its retraction does
     await desk.put_retraction("a3", 1)
     async with following(url, after=last_gone) as reader:
         await until(lambda: reader.ids == ["a4.1", "a3.1.retracted"])
-        assert reader.told(TRIMMED) == []
+        assert reader.stream_events(TRIMMED) == []
 
 
-async def test_many_resume_from_memory_as_from_the_stream(redis: Redis, desk: Desk, keys: Keyspace) -> None:
+async def test_resuming_from_memory_equals_resuming_from_the_stream(redis: Redis, desk: Desk, keys: Keyspace) -> None:
     for number in range(700):
         await desk.put(f"a{number}")
     async with tailing(redis, keys) as broadcaster:
@@ -321,6 +321,6 @@ def test_positions() -> None:
             parse_position(wrong)
 
 
-def test_what_is_no_article_event_is_no_entry() -> None:
+def test_other_entries_are_skipped() -> None:
     assert read_stream_entry(b"1-0", {}) is None
     assert read_stream_entry(b"1-0", {b"__data__": b"{"}) is None

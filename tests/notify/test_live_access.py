@@ -55,9 +55,7 @@ async def status(url: str, **params: str) -> int:
         return answer.status_code
 
 
-async def test_a_token_opens_the_stream_as_far_as_its_filter_and_its_account_go(
-    url: str, redis: Redis, keys: Keyspace, desk: Desk
-) -> None:
+async def test_a_token_is_limited_by_its_filter_and_account(url: str, redis: Redis, keys: Keyspace, desk: Desk) -> None:
     await entitle_account(redis, keys, "Reading Room", None)
     key = await create_key(redis, keys, "Reading Room", {Scope.READ})
     await entitle_account(redis, keys, "Reading Room", Filter(publishers=["harbour-post"]))
@@ -81,7 +79,7 @@ async def test_a_token_opens_the_stream_as_far_as_its_filter_and_its_account_go(
         await until(lambda: by_key.ids == ["a1.1", "a2.1", "a3.1", "a5.1"])
 
 
-async def test_unsound_tokens_open_nothing(url: str, redis: Redis, keys: Keyspace) -> None:
+async def test_invalid_tokens_are_refused(url: str, redis: Redis, keys: Keyspace) -> None:
     reader = await create_key(redis, keys, "Reading Room", {Scope.READ})
     subscriber = await create_key(redis, keys, "Reading Room", {Scope.SUBSCRIBE})
     assert (await token_for(url, subscriber.token)).status_code == 403
@@ -116,7 +114,7 @@ async def test_unsound_tokens_open_nothing(url: str, redis: Redis, keys: Keyspac
     assert await status(url, token=token) == 401
 
 
-async def test_whoever_loses_what_let_it_in_is_cut_off_and_told_from_where_to_resume(
+async def test_clients_that_lose_access_are_disconnected_with_a_resume_position(
     url: str, redis: Redis, keys: Keyspace, desk: Desk
 ) -> None:
     key = await create_key(redis, keys, "Reading Room", {Scope.READ})
@@ -126,13 +124,13 @@ async def test_whoever_loses_what_let_it_in_is_cut_off_and_told_from_where_to_re
         async with following(url, token=token) as short:
             entry = await desk.put("a1")
             await until(short.ended.is_set)
-            assert short.told(ENDED) == [{"reason": "expired", "resume_from": entry.entry_id}]
+            assert short.stream_events(ENDED) == [{"reason": "expired", "resume_from": entry.entry_id}]
             assert short.events[-1].id == entry.entry_id
         assert await status(url, token=token) == 401
         async with following(url, key=key.token) as wide:
             await entitle_account(redis, keys, "Reading Room", Filter(publishers=["valley-times"]))
             await until(wide.ended.is_set)
-            assert wide.told(ENDED) == [{"reason": "access_changed", "resume_from": entry.entry_id}]
+            assert wide.stream_events(ENDED) == [{"reason": "access_changed", "resume_from": entry.entry_id}]
         async with following(url, key=key.token, after=entry.entry_id) as narrow:
             await desk.put("a2")
             await desk.put("a3", publisher="valley-times")
@@ -145,9 +143,7 @@ async def test_whoever_loses_what_let_it_in_is_cut_off_and_told_from_where_to_re
     assert await status(url) == 401
 
 
-async def test_a_key_and_an_address_have_only_so_many_streams(
-    url: str, redis: Redis, keys: Keyspace, desk: Desk
-) -> None:
+async def test_streams_per_key_and_address_are_limited(url: str, redis: Redis, keys: Keyspace, desk: Desk) -> None:
     rooms = [await create_key(redis, keys, name, {Scope.READ}) for name in ("Reading Room", "Other Room")]
     async with AsyncExitStack() as stack:
         readers = [await stack.enter_async_context(following(url, key=rooms[0].token)) for _ in range(3)]
@@ -184,8 +180,8 @@ async def status_with(url: str, key: str) -> int:
         return answer.status_code
 
 
-def test_places_are_counted_by_key_and_network() -> None:
-    limiter = ConnectionLimiter(most=6, per_key=2, per_address=2)
+def test_connections_are_counted_by_key_and_network() -> None:
+    limiter = ConnectionLimiter(max_connections=6, per_key=2, per_address=2)
     a, b = (Caller("a", key, frozenset()) for key in "ab")
 
     def why(caller: Caller | None, address: str | None) -> int | None:
@@ -245,10 +241,10 @@ async def test_disabling_an_account_or_revoking_a_key_ends_open_streams_and_wait
         assert (await asyncio.wait_for(waiting, 15)).status_code == 401
 
 
-async def test_a_key_revoked_while_its_request_was_let_in_opens_nothing(
+async def test_a_key_revoked_during_its_request_opens_no_stream(
     url: str, redis: Redis, keys: Keyspace, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Changes of accounts that were read before the reader had its place do not reach it."""
+    """A client misses account changes that were read before it was registered."""
     key = await create_key(redis, keys, "Reading Room", {Scope.READ})
 
     async def revoked(*_: object) -> None:
@@ -264,13 +260,13 @@ async def test_a_key_revoked_while_its_request_was_let_in_opens_nothing(
 
 
 async def retracted_for(desk: Desk, article: str, *readers: Filter) -> None:
-    """Retract an article as ingest does, which notes whose entitlements could read it."""
+    """Retract an article as ingest does, which stores the entitlements that could read it."""
     noted = " ".join(map(digest_of, readers))
     await desk.redis.hset(desk.keys.article(article), mapping={"version": 1, readers_field(1): noted})
     await desk.put_retraction(article, 1)
 
 
-async def test_a_retraction_is_told_only_to_those_who_could_read_the_article(
+async def test_a_retraction_is_shown_only_to_accounts_that_could_read_the_article(
     url: str, redis: Redis, keys: Keyspace, desk: Desk
 ) -> None:
     entitlements = {"ferries": Filter(query="ferry"), "nights": Filter(metadata={"desk": "night"})}

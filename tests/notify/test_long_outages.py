@@ -1,4 +1,4 @@
-"""Pauses, retries and outages, each longer than everything that is kept: the checker of the fault drills finds nothing lost."""
+"""Pauses, retries and outages longer than any retention: the checker of the fault drills finds no loss."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ from standardwebhooks.webhooks import Webhook
 
 from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
-from newswire_notify.deliveries import dead_letters as deadletters
+from newswire_notify.deliveries import dead_letters
 from newswire_notify.deliveries.history import HistoryTrimmer
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
@@ -27,12 +27,12 @@ from tests.notify.time_travel import pass_time
 
 GROUP = "notify"
 SLOW_ATTEMPT_SECONDS = 40 * DAY
-"""Longer than the stream, ended deliveries, dead ones and decisions are kept."""
+"""Longer than any retention: of the stream, ended deliveries, dead ones and plans."""
 
 
 @dataclass
 class Newsroom:
-    """A fan-out whose stream is trimmed by the clock that the test turns, and what the outside saw of it."""
+    """A fan-out whose stream is trimmed by the injected clock, and what receivers saw."""
 
     desk: Desk
     receiver: Receiver
@@ -72,14 +72,14 @@ class Newsroom:
         self.unhandled.clear()
 
     async def pass_days(self, days: float) -> None:
-        """Let time pass, with all that removes what is old."""
+        """Let time pass, including all trimming."""
         await pass_time(self.desk, days * DAY)
         now_ms = int(self.desk.clock.now * 1000)
         await trim(self.desk.redis, self.desk.keys, timedelta(seconds=RETENTION.stream), now_ms=now_ms)
         await HistoryTrimmer(self.desk.queue).trim()
 
     async def work(self) -> None:
-        """Deliver all that is due, and go through what was before."""
+        """Deliver everything that is due, and run backfills."""
         backlogs = BackfillWorker(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
         while await backlogs.step():
             await self.desk.deliver()
@@ -177,9 +177,7 @@ async def test_after_a_long_pause_every_correction_and_retraction_arrives_once(
     assert await room.differences() == []
 
 
-async def test_what_waits_for_longer_than_everything_is_kept_is_sent_in_the_end(
-    room: Newsroom, receiver: Receiver
-) -> None:
+async def test_deliveries_that_wait_longer_than_any_retention_are_sent(room: Newsroom, receiver: Receiver) -> None:
     await room.subscribe("/a")
     await room.publish("sent")
     await room.work()
@@ -187,7 +185,7 @@ async def test_what_waits_for_longer_than_everything_is_kept_is_sent_in_the_end(
     await room.publish("first")
     await room.retract("sent")
     await room.work()
-    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)  # nobody delivers for so long
+    await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)  # no worker runs for so long
     await room.work()
     assert sorted(receiver.events("/a")) == ["first.1", "first.1", "sent.1", "sent.1.retracted", "sent.1.retracted"]
     failed = [got for got in receiver.got if got.event["id"] != "sent.1"][:2]
@@ -218,7 +216,7 @@ async def test_after_a_long_outage_of_the_consumer_everything_is_delivered(room:
     assert await room.differences() == []
 
 
-async def test_an_expansion_that_lies_still_for_long_goes_on_where_it_was(room: Newsroom, receiver: Receiver) -> None:
+async def test_an_expansion_continues_after_a_long_interruption(room: Newsroom, receiver: Receiver) -> None:
     for number in range(7):
         await room.subscribe(f"/{number}")
     await room.publish("a")
@@ -228,9 +226,7 @@ async def test_an_expansion_that_lies_still_for_long_goes_on_where_it_was(room: 
     assert await room.differences() == []
 
 
-async def test_a_backfill_that_the_stream_was_trimmed_past_goes_on_from_the_records(
-    room: Newsroom, receiver: Receiver
-) -> None:
+async def test_a_backfill_continues_from_the_records_after_a_trim(room: Newsroom, receiver: Receiver) -> None:
     for number in range(60):
         await room.publish(f"a{number:02}", category="Sports" if number % 2 else "Transport")
         room.desk.clock.now += 60
@@ -247,9 +243,7 @@ async def test_a_backfill_that_the_stream_was_trimmed_past_goes_on_from_the_reco
     assert sorted(receiver.events("/late")) == [f"a{number:02}.1" for number in range(0, 60, 2) if number != 4]
 
 
-async def test_an_endpoint_that_was_disabled_for_long_learns_what_became_of_what_it_was_sent(
-    room: Newsroom, receiver: Receiver
-) -> None:
+async def test_an_endpoint_enabled_after_long_receives_corrections(room: Newsroom, receiver: Receiver) -> None:
     mine = await room.subscribe("/a")
     for article in ("waiting", "withdrawn while it failed", "corrected", "withdrawn", "same"):
         await room.publish(article)
@@ -286,7 +280,7 @@ async def test_an_endpoint_that_was_disabled_for_long_learns_what_became_of_what
     assert await room.differences() == []
 
 
-async def test_an_endpoint_that_was_disabled_during_an_outage_of_the_consumer_learns_of_what_was_handled_after_it(
+async def test_an_endpoint_disabled_during_a_consumer_outage_receives_corrections(
     room: Newsroom, receiver: Receiver
 ) -> None:
     mine = await room.subscribe("/a")
@@ -315,9 +309,7 @@ async def test_an_endpoint_that_was_disabled_during_an_outage_of_the_consumer_le
     assert sorted(receiver.events("/a")[tried:]) == ["corrected.2", "withdrawn.1.retracted"]
 
 
-async def test_an_event_that_comes_long_after_its_successor_tells_its_matches_of_that(
-    room: Newsroom, receiver: Receiver
-) -> None:
+async def test_a_very_late_event_delivers_its_successor_to_its_matches(room: Newsroom, receiver: Receiver) -> None:
     await room.subscribe("/a")
     await room.subscribe("/sports", "Sports")
     first = await room.desk.put("a")
@@ -331,7 +323,7 @@ async def test_an_event_that_comes_long_after_its_successor_tells_its_matches_of
     assert receiver.events("/sports") == ["a.2"]
 
 
-async def test_a_notice_to_the_owner_waits_as_long_as_it_takes(room: Newsroom, receiver: Receiver) -> None:
+async def test_a_notice_to_the_owner_does_not_expire(room: Newsroom, receiver: Receiver) -> None:
     watching = await room.desk.subscribe(f"{receiver.url}/notices", {"categories": ["None"]}, notices=True)
     gone = await room.desk.subscribe(f"{receiver.url}/gone")
     receiver.answer("/gone", 410)
@@ -349,7 +341,7 @@ async def test_a_notice_to_the_owner_waits_as_long_as_it_takes(room: Newsroom, r
     assert set((await room.desk.states(watching)).values()) == {"delivered"}
 
 
-async def test_a_delivery_is_replayed_for_as_long_as_the_retention_says(
+async def test_a_delivery_can_be_replayed_during_its_retention(
     redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NEWSWIRE_DELIVERY_RETENTION", "30d")
@@ -374,8 +366,8 @@ async def test_a_delivery_is_replayed_for_as_long_as_the_retention_says(
         await desk.deliver()
         assert receiver.events("/a") == ["a1.1"]
         await pass_time(desk, 65 * DAY)
-        [letter] = await deadletters.list_dead(redis, keys)
-        await deadletters.retry(desk.queue, letter.id)
+        [letter] = await dead_letters.list_dead(redis, keys)
+        await dead_letters.retry(desk.queue, letter.id)
         await desk.deliver()
         assert receiver.events("/a") == ["a1.1", "a2.1"]
         await pass_time(desk, 29 * DAY)

@@ -1,4 +1,4 @@
-"""The matcher finds what comparing every filter with every article finds."""
+"""The matcher finds the same as comparing every filter with every article."""
 
 import asyncio
 import json
@@ -90,7 +90,7 @@ def random_article(chance: random.Random, number: int) -> ArticlePublished:
 
 @settings(max_examples=SETS, deadline=None)
 @given(seed=st.integers(0, 2**32))
-def test_the_index_finds_what_comparing_everything_finds(seed: int) -> None:
+def test_the_index_equals_exhaustive_comparison(seed: int) -> None:
     chance = random.Random(seed)
     index = FilterIndex()
     filters: dict[str, Filter] = {}
@@ -111,7 +111,7 @@ def test_the_index_finds_what_comparing_everything_finds(seed: int) -> None:
     assert index.match(random_article(chance, 0)) == []
 
 
-async def test_every_replica_finds_what_comparing_everything_finds(desk: Desk) -> None:
+async def test_every_replica_equals_exhaustive_comparison(desk: Desk) -> None:
     chance = random.Random(7)
     first = Matcher(desk.redis, desk.keys)
     held: dict[str, Filter] = {}
@@ -138,23 +138,21 @@ async def test_every_replica_finds_what_comparing_everything_finds(desk: Desk) -
 
 
 SPELLINGS = (spellings.articles(), [(q, expected) for q, expected in spellings.QUERIES if not q.endswith("*")])
-"""Saved searches hold no prefixes."""
+"""Saved searches do not support prefixes."""
 
 
 @pytest.mark.parametrize("table", [(articles(), SAVED_QUERIES), (articles_in_languages(), IN_LANGUAGES), SPELLINGS])
-def test_the_shared_table_of_queries(table: tuple[list[ArticlePublished], list[tuple[str, list[str]]]]) -> None:
+def test_the_shared_query_table(table: tuple[list[ArticlePublished], list[tuple[str, list[str]]]]) -> None:
     read, queries = table
     index = FilterIndex()
     for number, (query, _) in enumerate(queries):
-        index.add(
-            str(number), Filter.model_construct(query=query), ALL
-        )  # also those that a subscriber is advised against
+        index.add(str(number), Filter.model_construct(query=query), ALL)  # including unwise ones
     found = {article.id: set(index.match(article)) for article in read}
     for number, (query, expected) in enumerate(queries):
         assert sorted(name for name, digests in found.items() if str(number) in digests) == sorted(expected), query
 
 
-def test_only_filters_that_can_match_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_candidates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
     index = FilterIndex()
     for number in range(2000):
         index.add(str(number), Filter(query=f"ferry rareword{number}"), ALL)
@@ -171,7 +169,7 @@ def test_only_filters_that_can_match_are_verified(monkeypatch: pytest.MonkeyPatc
     assert verified <= 2
 
 
-def test_a_filter_moves_to_what_turns_out_to_be_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filter_moves_to_its_rarest_feature(monkeypatch: pytest.MonkeyPatch) -> None:
     index = FilterIndex()
     for number in range(20):
         index.add(f"crowd{number}", Filter(query=f"lantern word{number}"), ALL)
@@ -214,7 +212,7 @@ async def test_it_follows_the_subscriptions(desk: Desk) -> None:
     assert len(matcher.index) == 0
 
 
-async def test_it_begins_anew_when_changes_were_trimmed_or_the_server_was_emptied(desk: Desk) -> None:
+async def test_it_reloads_after_changes_were_trimmed_or_the_server_was_flushed(desk: Desk) -> None:
     await desk.subscribe("http://127.0.0.1/1", {"query": "ferry"})
     matcher = Matcher(desk.redis, desk.keys)
     await matcher.catch_up()
@@ -234,7 +232,7 @@ async def test_it_begins_anew_when_changes_were_trimmed_or_the_server_was_emptie
     assert len(matcher.index) == 1
 
 
-async def test_loading_many_filters_leaves_the_event_loop_to_others(desk: Desk) -> None:
+async def test_loading_many_filters_does_not_block_the_event_loop(desk: Desk) -> None:
     filters = {
         f"digest{n}": json.dumps({"filter": {"query": f"word{n}"}, "events": ["published"]}) for n in range(2000)
     }
@@ -254,12 +252,12 @@ async def test_loading_many_filters_leaves_the_event_loop_to_others(desk: Desk) 
     running.cancel()
     assert await matcher.check() is None
     assert len(matcher.index) == 2000
-    assert turns > 2 * 2000 / SCAN_COUNT  # as they are read, and again as they are filed
+    assert turns > 2 * 2000 / SCAN_COUNT  # while they are loaded, and again while they are indexed
     assert "the filters of subscriptions have not been loaded yet" in reasons
     assert any("being loaded" in reason for reason in reasons if reason)
 
 
-async def test_a_start_prepares_the_languages_that_articles_came_in(desk: Desk) -> None:
+async def test_a_start_prepares_the_languages_of_past_articles(desk: Desk) -> None:
     await desk.subscribe("http://127.0.0.1/1", {"query": "ferry"})
     await desk.publish("a1", language="de")
     later = Matcher(desk.redis, desk.keys)
@@ -267,9 +265,7 @@ async def test_a_start_prepares_the_languages_that_articles_came_in(desk: Desk) 
     assert set(later.index.languages) == {DEFAULT, "de"}
 
 
-async def test_it_is_not_ready_while_it_loads_again_after_changes_were_lost(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_is_not_ready_while_it_reloads(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     matcher = Matcher(desk.redis, desk.keys)
     await matcher.load(asyncio.Event())
     await desk.subscribe("http://127.0.0.1/1", {"query": "ferry"})

@@ -12,7 +12,7 @@ from tests.notify.notify_server import process_of_notify
 from tests.servers.valkey import free_port
 
 
-async def test_it_delivers_streams_and_ends_on_sigterm(
+async def test_it_delivers_streams_and_stops_on_sigterm(
     redis_url: str, redis: Redis, keys: Keyspace, desk: Desk, receiver: Receiver, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"

@@ -1,4 +1,4 @@
-"""Events by the page: a mirror that follows one cursor holds at the end exactly what is on record."""
+"""Pull: a mirror that follows one cursor ends with exactly the records."""
 
 import asyncio
 import random
@@ -69,7 +69,7 @@ class Site:
         return page
 
     async def everything(self, after: str, **params: Any) -> tuple[list[str], str]:
-        """The ids of all events from a cursor on, and the cursor behind them."""
+        """The ids of all events from a cursor on, and the next cursor."""
         ids = []
         while True:
             page = await self.page(after, **params)
@@ -96,7 +96,7 @@ async def site(redis: Redis, redis_url: str, namespace: str) -> AsyncIterator[Si
         yield Site(url, http, redis, keys, {"Authorization": f"Bearer {key.token}"})
 
 
-async def test_from_nothing_every_article_as_it_is_then_what_follows(site: Site) -> None:
+async def test_after_zero_starts_with_the_current_state_of_every_article(site: Site) -> None:
     kept = await site.publish("Kept")
     changed = await site.publish("Changed once")
     erased = await site.publish("Erased")
@@ -121,7 +121,7 @@ async def test_from_nothing_every_article_as_it_is_then_what_follows(site: Site)
     assert by_one == [f"{changed['id']}.2", f"{late['id']}.1"]
 
 
-async def test_from_now_on_where_nothing_was_ever_published(site: Site) -> None:
+async def test_without_a_cursor_an_empty_stream_starts_now(site: Site) -> None:
     page = await site.page()
     assert (page["events"], page["more"]) == ([], False)
     assert (await site.page(page["next"]))["restarted"] is False
@@ -133,7 +133,7 @@ async def test_from_now_on_where_nothing_was_ever_published(site: Site) -> None:
     assert ids[2].endswith(".1.retracted")
 
 
-async def test_an_event_from_the_records_is_the_one_that_went_over_the_stream(site: Site) -> None:
+async def test_an_event_from_the_records_equals_the_one_on_the_stream(site: Site) -> None:
     await site.publish("Two ways", topics=["Ferries"], metadata={"desk": "north"})
     [recorded] = (await site.page("0"))["events"]
     [entry] = await site.redis.xrange(site.keys.stream)
@@ -143,7 +143,7 @@ async def test_an_event_from_the_records_is_the_one_that_went_over_the_stream(si
     assert recorded["type"] == PUBLISHED
 
 
-async def test_whoever_lost_its_place_begins_anew_and_learns_of_retractions(site: Site) -> None:
+async def test_a_lost_position_restarts_with_retractions(site: Site) -> None:
     kept, erased, other = [await site.publish(title) for title in ("Kept", "Erased", "Other")]
     old = (await site.page("0", limit=1))["next"]
     read = await site.everything("0")
@@ -170,9 +170,7 @@ async def test_whoever_lost_its_place_begins_anew_and_learns_of_retractions(site
     assert ids[-3:] == [f"{kept['id']}.2", f"{erased['id']}.1.retracted", f"{other['id']}.1"]
 
 
-async def test_filters_and_entitlements_hold_on_records_and_on_the_stream(
-    site: Site, redis: Redis, keys: Keyspace
-) -> None:
+async def test_filters_and_entitlements_apply_to_records_and_stream(site: Site, redis: Redis, keys: Keyspace) -> None:
     key = (await create_key(redis, keys, "Reading Room", {Scope.READ})).token
     await entitle_account(redis, keys, "Reading Room", Filter(topics=["Ferries"]))
     start = (await site.page())["next"]
@@ -189,7 +187,7 @@ async def test_filters_and_entitlements_hold_on_records_and_on_the_stream(
     assert end != start
 
 
-async def test_it_waits_for_what_is_to_come(site: Site, redis: Redis, keys: Keyspace) -> None:
+async def test_it_waits_for_events(site: Site, redis: Redis, keys: Keyspace) -> None:
     start = (await site.page())["next"]
     waiting = asyncio.create_task(site.page(start, wait=30, q="ferry"))
     from_nothing = asyncio.create_task(site.page("0", wait=30, q="ferry"))
@@ -209,7 +207,7 @@ async def test_it_waits_for_what_is_to_come(site: Site, redis: Redis, keys: Keys
     params = {"after": page["next"], "wait": "1"}
     refused = await site.http.get("/v1/events", params=params, headers={"Authorization": f"Bearer {key.token}"})
     assert refused.status_code == 429
-    assert (await site.page(page["next"], key=key.token))["events"] == []  # who does not wait takes no place
+    assert (await site.page(page["next"], key=key.token))["events"] == []  # requests that do not wait are not counted
     await entitle_account(redis, keys, "Reading Room", Filter(topics=["Ferries"]))
     assert [(await asyncio.wait_for(task, 60))["events"] for task in held] == [[], []]
 
@@ -226,7 +224,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_refusals(site: Site) -> None:
+async def test_invalid_requests_are_refused(site: Site) -> None:
     for params, field_ in REFUSED:
         answer = await site.http.get("/v1/events", params=params)
         assert answer.status_code == 422, params
@@ -236,9 +234,7 @@ async def test_refusals(site: Site) -> None:
         assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "after"), sent
 
 
-async def test_a_cursor_among_the_records_is_of_no_use_for_other_filters_or_readers(
-    site: Site, redis: Redis, keys: Keyspace
-) -> None:
+async def test_a_records_cursor_is_bound_to_its_filters_and_reader(site: Site, redis: Redis, keys: Keyspace) -> None:
     await site.publish("A ferry")
     await site.publish("Another ferry")
     cursor = (await site.page("0", limit=1))["next"]
@@ -257,7 +253,7 @@ async def test_a_cursor_among_the_records_is_of_no_use_for_other_filters_or_read
 
 @dataclass
 class Mirror:
-    """Keeps, of each article, the highest version it heard of; a retraction wins over the version that it carries."""
+    """Keeps the highest version of each article; a retraction wins over the version that it carries."""
 
     cursor: str = "0"
     held: dict[str, tuple[int, bool, str | None]] = field(default_factory=dict)
@@ -278,7 +274,7 @@ class Mirror:
         return {name: (version, title) for name, (version, gone, title) in self.held.items() if not gone}
 
 
-async def test_mirrors_equal_the_records_though_everything_changes_meanwhile(site: Site) -> None:
+async def test_mirrors_equal_the_records_despite_concurrent_changes(site: Site) -> None:
     chance = random.Random(7)
     truth: dict[str, tuple[int, str | None]] = {}
     retracted: list[str] = []
@@ -338,7 +334,7 @@ async def test_mirrors_equal_the_records_though_everything_changes_meanwhile(sit
             await asyncio.sleep(0.01)
 
     async def follow_slowly(mirror: Mirror) -> None:
-        """Read up to the end, beside the writer; then only go on when the place reached is trimmed away."""
+        """Read to the end, concurrently with the writer; then continue only after the position is trimmed."""
         while writing:
             page = await site.page(mirror.cursor, limit=40)
             mirror.take(page)
@@ -361,7 +357,7 @@ async def test_mirrors_equal_the_records_though_everything_changes_meanwhile(sit
     assert late.published == truth
 
 
-async def test_the_loop_of_the_documents_mirrors_everything(site: Site) -> None:
+async def test_the_loop_in_the_documentation_mirrors_everything(site: Site) -> None:
     document = Path(__file__).parents[2] / "docs" / "subscribers.md"
     [loop] = [code for code in re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL) if "cursor" in code]
     rounds = loop.replace("while True:", "for _ in rounds:").replace('"wait": 30', '"limit": 2')
@@ -380,7 +376,7 @@ async def test_the_loop_of_the_documents_mirrors_everything(site: Site) -> None:
     }
 
 
-async def test_nothing_erased_comes_back(site: Site) -> None:
+async def test_erased_articles_do_not_come_back(site: Site) -> None:
     start = (await site.page())["next"]
     gone = await site.publish("Zephyrine vessel")
     half_way = (await site.page("0", limit=1))["next"]
@@ -395,7 +391,7 @@ async def test_nothing_erased_comes_back(site: Site) -> None:
         assert not [event for event in reader.events if "ephyrine" in event.data]
 
 
-async def test_cursors_are_read_as_they_were_written(redis: Redis, keys: Keyspace) -> None:
+async def test_cursors_round_trip(redis: Redis, keys: Keyspace) -> None:
     tokens = SignedTokens(redis, keys)
     for place in ((0, 0), (12, 3), RecordsPosition((5, 6), True, 7, "a1"), RecordsPosition((0, 0), False)):
         assert await read_cursor(await write_cursor(place, tokens, ["x"]), tokens, ["x"]) == place

@@ -1,4 +1,4 @@
-"""The receivers of the documents, run as they stand there."""
+"""The receivers in the documentation, run unchanged."""
 
 import os
 import re
@@ -71,7 +71,7 @@ async def site(redis: Redis, redis_url: str, namespace: str) -> AsyncIterator[ht
 
 
 @pytest.mark.parametrize(("language", "place"), [("python", in_python), ("javascript", in_javascript)])
-async def test_the_receiver_of_the_documents_holds_what_is_published(
+async def test_the_documented_receiver_stores_what_is_published(
     site: httpx.AsyncClient, language: str, place: Place, tmp_path: Path
 ) -> None:
     [program] = re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)

@@ -1,4 +1,4 @@
-"""Whatever is published, changed, paused and resumed in whatever order: each is sent what a plain model of the rules says."""
+"""Random sequences of publications, changes, pauses and resumptions: every subscription receives what a model of the rules says."""
 
 import os
 import random
@@ -19,7 +19,7 @@ WORDS = ("ferry", "harbour", "bridge")
 
 @dataclass
 class Reader:
-    """What one subscriber ought to have got."""
+    """What one subscription should have received."""
 
     subscription: Subscription
     word: str
@@ -44,7 +44,7 @@ class Said:
 
 
 class Story:
-    """A random sequence of all that can happen, done to the real thing and to the model."""
+    """A random sequence of operations, applied to the product and to the model."""
 
     def __init__(self, desk: Desk, receiver: Receiver, chance: random.Random) -> None:
         self.desk, self.receiver, self.chance = desk, receiver, chance
@@ -165,7 +165,7 @@ class Story:
 
 
 @pytest.mark.parametrize("seed", range(STORIES))
-async def test_each_is_sent_what_the_rules_say(
+async def test_every_subscription_receives_what_the_model_says(
     redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver, seed: int
 ) -> None:
     async with opened_desk(redis, keys, clock) as desk:

@@ -1,4 +1,4 @@
-"""What an attempt is said to have come to."""
+"""Results of attempts."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.notify.conftest import Receiver, claimed_delivery
 @pytest.mark.parametrize(
     ("status", "said"), [(413, "choose content: summary"), (308, "redirects are not followed"), (500, "answered 500")]
 )
-async def test_a_refusal_comes_with_what_to_do_about_it(receiver: Receiver, status: int, said: str) -> None:
+async def test_an_error_status_comes_with_a_remedy(receiver: Receiver, status: int, said: str) -> None:
     receiver.answer("/a", status)
     async with WebhookHttpClient(AddressPolicy(allow_private=True)) as http_client:
         sent = await Sender(http_client).send(claimed_delivery(f"{receiver.url}/a"), b"{}", None)
@@ -20,7 +20,7 @@ async def test_a_refusal_comes_with_what_to_do_about_it(receiver: Receiver, stat
     assert said in (sent.attempt.error or "")
 
 
-async def test_no_proxy_is_taken_from_the_environment(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_of_the_environment_are_ignored(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with WebhookHttpClient(AddressPolicy(allow_private=True)) as http_client:

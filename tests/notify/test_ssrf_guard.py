@@ -1,4 +1,4 @@
-"""Where webhooks may not go: over real name servers and sockets, judged when subscribing and again at every delivery."""
+"""Addresses that webhooks must not reach: with real name servers and sockets, checked at subscription and at every delivery."""
 
 import asyncio
 import ssl
@@ -37,17 +37,17 @@ PUBLIC = (
 
 
 @pytest.mark.parametrize("address", SPECIAL)
-def test_an_address_that_is_not_public_is_named(address: str) -> None:
+def test_non_public_addresses_are_described(address: str) -> None:
     assert special(address)
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_passes(address: str) -> None:
+def test_public_addresses_are_accepted(address: str) -> None:
     assert special(address) is None
 
 
 class Inside:
-    """What must never be reached: it counts http_client on every address of this machine, on one port."""
+    """The internal server that must never be reached: it counts connections on every address of this machine, on one port."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -70,7 +70,8 @@ async def inside() -> AsyncIterator[Inside]:
 
 @dataclass
 class Case:
-    """An address, what the name server says, and what the subscriber is told; None: passes, for the name may resolve later."""
+    """A URL, the answers of the name server, and the error for the subscriber; None: accepted, because the name may resolve
+    later."""
 
     url: str
     told: str | None
@@ -86,9 +87,9 @@ LOOPBACK = "leads to a loopback address"
 LINK_LOCAL = "leads to a link-local address"
 PRIVATE = "leads to a private network"
 UNUSUAL = "writes an IP address in an unusual way"
-NO_HOST = "names no possible host"
-CHARACTER = "holds a space, a control character or a backslash"
-CREDENTIALS = "holds credentials"
+NO_HOST = "has an invalid host"
+CHARACTER = "contains a space, a control character or a backslash"
+CREDENTIALS = "contains credentials"
 
 CASES = [
     # Literals, as they are usually written and otherwise.
@@ -203,7 +204,7 @@ CASES = [
 
 
 def strict(port: int) -> AddressPolicy:
-    """As in production, but that what is never to be reached listens on an allowed port; one network is the operator's own."""
+    """As in production, but the internal server listens on an allowed port; one network is refused."""
     return AddressPolicy(ports=frozenset({port}), refused=[ip_network("2a02:ec0:64::/96")])
 
 
@@ -214,7 +215,7 @@ async def attempted(
     tls: ssl.SSLContext | None = None,
     patience: float = TIMEOUT_SECONDS,
 ) -> Attempt:
-    """Try to deliver to an address, as if it had been subscribed at a time when it was judged otherwise."""
+    """Deliver to a URL as if it had been accepted under an earlier policy."""
     async with WebhookHttpClient(policy, connect=patience, resolver=resolver, tls=tls) as http_client:
         return (await Sender(http_client, timeout=patience).send(claimed_delivery(url), b"{}", None)).attempt
 
@@ -222,7 +223,7 @@ async def attempted(
 @pytest.mark.parametrize(
     "case", CASES, ids=lambda case: f"{case.url[:40]!a} {' '.join(case.records.get('hook.example', ()))}"
 )
-async def test_what_lies_inside_is_refused_by_its_reason_and_never_reached(case: Case, inside: Inside) -> None:
+async def test_internal_addresses_are_refused_with_a_reason_and_never_reached(case: Case, inside: Inside) -> None:
     url = case.url.replace("{port}", str(inside.port))
     policy = strict(inside.port)
     async with name_server() as (zone, resolver):
@@ -242,8 +243,8 @@ async def test_what_lies_inside_is_refused_by_its_reason_and_never_reached(case:
     assert inside.reached == 0
 
 
-async def test_the_listener_would_have_seen_them(inside: Inside) -> None:
-    """The same way, with private addresses allowed, leads there: the refusals are the guard's."""
+async def test_the_internal_server_is_reachable_without_the_guard(inside: Inside) -> None:
+    """With private addresses allowed the server is reached: the refusals come from the guard."""
     async with name_server(hook_example=["A 127.0.0.1", "AAAA ::1"]) as (_, resolver):
         for host in ("127.0.0.1", "[::1]", "hook.example", "localhost"):
             before = inside.reached
@@ -252,8 +253,8 @@ async def test_the_listener_would_have_seen_them(inside: Inside) -> None:
             assert inside.reached > before, host
 
 
-async def test_a_name_that_turns_inside_after_the_check_is_refused(inside: Inside) -> None:
-    """Each connection goes to the addresses that were judged for it: one look-up each, and no second one to be lied to."""
+async def test_dns_rebinding_is_refused(inside: Inside) -> None:
+    """Each connection uses the checked addresses: one lookup each, without a second one."""
     policy = strict(inside.port)
     url = f"https://hook.example:{inside.port}/"
     async with name_server() as (zone, resolver):
@@ -267,7 +268,7 @@ async def test_a_name_that_turns_inside_after_the_check_is_refused(inside: Insid
     assert inside.reached == 0
 
 
-async def test_what_was_allowed_once_is_judged_by_the_policy_of_today(inside: Inside) -> None:
+async def test_stored_urls_are_checked_by_the_current_policy(inside: Inside) -> None:
     async with name_server(hook_example=["A 93.184.215.14"]) as (zone, resolver):
         attempt = await attempted("https://93.184.215.14:8443/", AddressPolicy(), resolver)
         assert attempt.error == "refused-address: the endpoint names port 8443"
@@ -278,7 +279,7 @@ async def test_what_was_allowed_once_is_judged_by_the_policy_of_today(inside: In
 
 @asynccontextmanager
 async def speaking(said: bytes | None) -> AsyncIterator[int]:
-    """Yield the port of a server that says this to whoever connects and hangs up; None: it says nothing, and waits."""
+    """Yield the port of a server that sends this and closes; None: it sends nothing and waits."""
 
     waiting: list[asyncio.StreamWriter] = []
 
@@ -295,8 +296,8 @@ async def speaking(said: bytes | None) -> AsyncIterator[int]:
             writer.close()
 
 
-async def test_of_a_private_address_without_an_answer_nothing_more_is_shown() -> None:
-    """A closed port, one that speaks another protocol, one that hangs up and one that says nothing are not told apart."""
+async def test_failures_of_private_addresses_are_hidden() -> None:
+    """A closed port, another protocol, a closed connection and a silent server are indistinguishable."""
     policy = AddressPolicy(allow_private=True)
     async with (
         name_server(hook_example=["A 127.0.0.1"]) as (_, resolver),
@@ -314,11 +315,11 @@ async def test_of_a_private_address_without_an_answer_nothing_more_is_shown() ->
     }
 
 
-async def test_what_a_private_address_answers_is_not_shown(receiver: Receiver) -> None:
+async def test_responses_of_private_addresses_are_hidden(receiver: Receiver) -> None:
     receiver.answer("/a", 500, Server="inside/1.0")
     async with name_server() as (_, resolver):
         attempt = await attempted(f"{receiver.url}/a", AddressPolicy(allow_private=True), resolver)
-    assert (attempt.status, attempt.error, attempt.answer) == (500, "http: answered 500", "")
+    assert (attempt.status, attempt.error, attempt.answer) == (500, "http: status 500", "")
     assert attempt.latency_ms % 100 == 0
 
 
@@ -352,7 +353,7 @@ async def test_an_operator_can_allow_private_endpoints(url: str) -> None:
         assert await check_endpoint(url, AddressPolicy(allow_private=True), resolver) == url
 
 
-async def test_the_operators_own_network_is_refused_even_where_private_ones_are_allowed(inside: Inside) -> None:
+async def test_refused_networks_apply_even_if_private_addresses_are_allowed(inside: Inside) -> None:
     policy = AddressPolicy(allow_private=True, refused=[ip_network("127.0.0.0/30")])
     async with name_server(hook_example=["A 127.0.0.1"]) as (_, resolver):
         with pytest.raises(ProblemError, match="a network that this installation refuses"):
@@ -363,7 +364,7 @@ async def test_the_operators_own_network_is_refused_even_where_private_ones_are_
     assert inside.reached == 0
 
 
-async def test_the_name_goes_into_host_and_tls_and_the_connection_to_the_checked_address() -> None:
+async def test_host_and_tls_use_the_name_and_the_connection_the_checked_address() -> None:
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("hook.example").configure_cert(server)

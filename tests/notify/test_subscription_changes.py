@@ -1,4 +1,4 @@
-"""Who is told when subscriptions change what they ask for, pause, begin with a time gone by, or ask for all again."""
+"""Recipients when subscriptions change their filter, pause, start in the past, or replay."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -34,14 +34,16 @@ async def ask(desk: Desk, subscription: Subscription, filter_: dict[str, Any], *
 
 
 async def catch_up(desk: Desk) -> None:
-    """Work off all backlogs, and deliver."""
+    """Run all backfills, and deliver."""
     backlogs = BackfillWorker(desk.queue, desk.redis, desk.keys, SITE)
     while await backlogs.step():
         await desk.deliver()
     await desk.deliver()
 
 
-async def test_whoever_changes_its_filter_is_told_of_what_it_was_sent_before(desk: Desk, receiver: Receiver) -> None:
+async def test_after_a_filter_change_later_versions_of_sent_articles_are_delivered(
+    desk: Desk, receiver: Receiver
+) -> None:
     changing = await desk.subscribe(f"{receiver.url}/changing", FERRY)
     await desk.subscribe(f"{receiver.url}/faithful", FERRY)
     await desk.publish("a1")
@@ -60,7 +62,7 @@ async def test_whoever_changes_its_filter_is_told_of_what_it_was_sent_before(des
     assert set(receiver.events("/faithful")) == {"a1.3", "a2.1.retracted", "a3.1.retracted"}
 
 
-async def test_of_versions_between_two_filters_each_counts(desk: Desk, receiver: Receiver) -> None:
+async def test_every_former_filter_counts(desk: Desk, receiver: Receiver) -> None:
     changing = await desk.subscribe(f"{receiver.url}/a", FERRY)
     await desk.subscribe(f"{receiver.url}/b", FERRY)
     for filter_, article in ((FERRY, "a1"), (HARBOUR, "a2"), (FERRY, "a3"), (BRIDGE, "a4")):
@@ -76,7 +78,7 @@ async def test_of_versions_between_two_filters_each_counts(desk: Desk, receiver:
     assert receiver.events("/a")[2:] == ["a1.2", "a1.3", "a3.2", "a3.3"]
 
 
-async def test_nobody_else_inherits_a_place(desk: Desk, receiver: Receiver) -> None:
+async def test_other_subscriptions_do_not_inherit_a_membership(desk: Desk, receiver: Receiver) -> None:
     changing = await desk.subscribe(f"{receiver.url}/changing", FERRY)
     await desk.publish("a1")
     await ask(desk, changing, HARBOUR)
@@ -95,16 +97,14 @@ async def test_a_removed_subscription_leaves_nothing_behind(desk: Desk, redis: R
     await desk.subscriptions.remove("reader", changing.id)
     await catch_up(desk)
     left = [name async for name in redis.scan_iter(desk.keys.deliveries.key("*"))]
-    assert {name.decode().split(":")[1] for name in left} <= {"subscriptions", "clock"}, left
+    assert {name.decode().split(":")[1] for name in left} <= {"subscriptions", "clock", "membership_seq"}, left
 
 
-async def test_a_filter_that_changes_while_an_event_is_matched_is_the_one_that_counts(
-    desk: Desk, receiver: Receiver
-) -> None:
+async def test_a_filter_changed_while_an_event_is_matched_applies(desk: Desk, receiver: Receiver) -> None:
     changing = await desk.subscribe(f"{receiver.url}/a", FERRY)
     item = await desk.put("a1", title="The harbour is closed", text="")
     await desk.matcher.catch_up()
-    begin, asked = desk.queue.begin, False
+    begin, asked = desk.queue.plan_and_claim, False
 
     async def meanwhile(*arguments: Any, **named: Any) -> Any:
         nonlocal asked
@@ -113,13 +113,13 @@ async def test_a_filter_that_changes_while_an_event_is_matched_is_the_one_that_c
             await ask(desk, changing, HARBOUR)
         return await begin(*arguments, **named)
 
-    desk.queue.begin = meanwhile  # type: ignore[method-assign]
+    desk.queue.plan_and_claim = meanwhile  # type: ignore[method-assign]
     await desk.fan_out([item])
     await desk.deliver()
     assert receiver.events("/a") == ["a1.1"]
 
 
-async def test_a_filter_cannot_be_changed_for_ever(desk: Desk, receiver: Receiver) -> None:
+async def test_changes_of_a_filter_are_limited(desk: Desk, receiver: Receiver) -> None:
     changing = await desk.subscribe(f"{receiver.url}/a", FERRY)
     for number in range(200):
         await ask(desk, changing, {"query": f"word{number}"})
@@ -129,7 +129,7 @@ async def test_a_filter_cannot_be_changed_for_ever(desk: Desk, receiver: Receive
     assert (await found(desk, changing)).content == "summary"
 
 
-async def test_while_paused_nothing_is_sent_and_afterwards_what_still_stands(desk: Desk, receiver: Receiver) -> None:
+async def test_a_pause_holds_deliveries_and_current_versions_follow_it(desk: Desk, receiver: Receiver) -> None:
     paused = await desk.subscribe(f"{receiver.url}/paused", FERRY)
     await desk.publish("before")
     await desk.publish("wrong")
@@ -161,9 +161,7 @@ async def test_while_paused_nothing_is_sent_and_afterwards_what_still_stands(des
     assert sorted(receiver.events("/paused")[-2:]) == ["meanwhile.2", "replaced.2.retracted"]
 
 
-async def test_a_delivery_under_way_at_the_pause_waits_for_its_next_attempt(
-    desk: Desk, clock: Clock, receiver: Receiver
-) -> None:
+async def test_a_delivery_in_flight_at_a_pause_is_held(desk: Desk, clock: Clock, receiver: Receiver) -> None:
     paused = await desk.subscribe(f"{receiver.url}/a")
     receiver.answer("/a", 503, 204)
     await desk.publish("a1")
@@ -178,7 +176,7 @@ async def test_a_delivery_under_way_at_the_pause_waits_for_its_next_attempt(
     assert receiver.events("/a") == ["a1.1"]
 
 
-async def test_a_start_in_the_past_brings_what_the_stream_still_holds(desk: Desk, receiver: Receiver) -> None:
+async def test_a_start_in_the_past_delivers_what_is_on_the_stream(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/always", FERRY)
     await desk.publish("too-early")
     [(oldest, _)] = await desk.redis.xrange(desk.keys.stream)
@@ -213,9 +211,7 @@ async def test_a_start_in_the_past_brings_what_the_stream_still_holds(desk: Desk
     assert sorted(receiver.events("/new")) == ["a1.2.retracted", "a5.1.retracted"]
 
 
-async def test_a_replay_sends_again_what_was_sent_with_the_same_ids(
-    desk: Desk, clock: Clock, receiver: Receiver
-) -> None:
+async def test_a_replay_uses_the_same_ids(desk: Desk, clock: Clock, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a", FERRY)
     receiver.answer("/a", 204, 500)
     await desk.publish("a1")
@@ -247,7 +243,7 @@ async def test_a_replay_sends_again_what_was_sent_with_the_same_ids(
     assert await replay_since(desk.queue, subscription, 0)
 
 
-async def test_a_backlog_goes_on_where_it_was_when_its_process_was_killed(
+async def test_a_backfill_continues_after_its_process_was_killed(
     desk: Desk, redis: Redis, keys: Keyspace, clock: Clock, receiver: Receiver
 ) -> None:
     for number in range(120):
@@ -256,7 +252,7 @@ async def test_a_backlog_goes_on_where_it_was_when_its_process_was_killed(
     subscription = await desk.subscriptions.add("reader", draft, since=datetime(2026, 1, 1, tzinfo=UTC))
     dying = BackfillWorker(desk.queue, redis, keys, SITE)
     await dying.step()
-    await desk.queue.functions.call("take_backlog", [], [desk.queue.prefix, desk.queue.now, 30_000])
+    await desk.queue.functions.call("claim_backfill", [], [desk.queue.prefix, desk.queue.now, 30_000])
     assert not await dying.step()
     clock.now += 40
     async with opened_desk(redis, keys, clock) as other:
@@ -264,10 +260,10 @@ async def test_a_backlog_goes_on_where_it_was_when_its_process_was_killed(
     assert sorted(receiver.events("/a")) == sorted(f"a{number}.1" for number in range(120))
     progress = await backfill_status(desk.queue, subscription.id)
     assert progress is not None
-    assert (progress.looked_at, progress.enqueued) == (120, 120)
+    assert (progress.examined, progress.enqueued) == (120, 120)
 
 
-async def test_a_backlog_never_fills_an_endpoint_s_queue(desk: Desk, redis: Redis, receiver: Receiver) -> None:
+async def test_a_backfill_does_not_fill_the_queue_of_an_endpoint(desk: Desk, redis: Redis, receiver: Receiver) -> None:
     for number in range(160):
         await desk.publish(f"a{number}")
     draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
@@ -278,7 +274,7 @@ async def test_a_backlog_never_fills_an_endpoint_s_queue(desk: Desk, redis: Redi
     assert 100 <= await redis.zcard(desk.keys.deliveries.key("due", subscription.id)) <= 124
 
 
-async def test_filters_equal_but_for_the_entitlement_do_not_share_their_matching() -> None:
+async def test_entitlements_are_part_of_the_digest() -> None:
     criteria = SubscriptionCriteria(Filter(query="ferry"), ["published"])
     narrowed = SubscriptionCriteria(Filter(query="ferry"), ["published"], Filter(topics=["Ferries"]))
     assert criteria.digest() != narrowed.digest()

@@ -1,4 +1,4 @@
-"""Changing, pausing, listing and previewing subscriptions, and looking at their deliveries, over HTTP."""
+"""Changing, pausing, listing and previewing subscriptions, and reading their deliveries, over HTTP."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ async def owner(
         yield Owner(http, receiver)
 
 
-async def test_changes_are_made_on_condition(owner: Owner, receiver: Receiver) -> None:
+async def test_changes_honour_if_match(owner: Owner, receiver: Receiver) -> None:
     made = await owner.subscribe(filter={"topics": ["Ferries"], "query": "night"}, labels={"team": "a", "desk": "b"})
     path = f"{PATH}/{made['id']}"
     first = (await owner.http.get(path)).headers["etag"]
@@ -113,7 +113,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-async def test_what_is_wrong_with_a_change_is_named_and_changes_nothing(owner: Owner) -> None:
+async def test_invalid_changes_are_named_and_have_no_effect(owner: Owner) -> None:
     made = await owner.subscribe(labels={"team": "a"})
     before = await owner.get(f"/{made['id']}")
     for method, sent, field in WRONG:
@@ -125,7 +125,7 @@ async def test_what_is_wrong_with_a_change_is_named_and_changes_nothing(owner: O
     assert await owner.get(f"/{made['id']}") == before
 
 
-async def test_headers_stay_where_a_patch_does_not_name_them(owner: Owner, receiver: Receiver, desk: Desk) -> None:
+async def test_a_patch_keeps_headers_that_it_does_not_name(owner: Owner, receiver: Receiver, desk: Desk) -> None:
     made = await owner.subscribe(channel={"type": "webhook", "url": f"{receiver.url}/a", "headers": {"X-Team": "n"}})
     answer = await owner.http.patch(f"{PATH}/{made['id']}", json={"channel": {"url": f"{receiver.url}/b"}})
     assert answer.json()["channel"] == {
@@ -137,7 +137,7 @@ async def test_headers_stay_where_a_patch_does_not_name_them(owner: Owner, recei
     await until(lambda: [(got.path, got.headers["X-Team"]) for got in receiver.got] == [("/b", "n")])
 
 
-async def test_lists_are_narrowed_and_read_page_by_page(owner: Owner) -> None:
+async def test_lists_are_filtered_and_paginated(owner: Owner) -> None:
     made = [
         await owner.subscribe(f"/{number}", labels={"team": "even" if number % 2 == 0 else "odd", "n": str(number)})
         for number in range(7)
@@ -168,7 +168,7 @@ async def test_lists_are_narrowed_and_read_page_by_page(owner: Owner) -> None:
         assert (await owner.http.get(PATH, params=wrong)).status_code == 400
 
 
-async def test_pausing_and_resuming(owner: Owner, receiver: Receiver, desk: Desk) -> None:
+async def test_pause_and_resume(owner: Owner, receiver: Receiver, desk: Desk) -> None:
     made = await owner.subscribe()
     path = f"{PATH}/{made['id']}"
     for _ in range(2):
@@ -190,14 +190,14 @@ async def test_pausing_and_resuming(owner: Owner, receiver: Receiver, desk: Desk
 
 
 async def fanned_out(desk: Desk, *events: str) -> bool:
-    return await desk.redis.exists(*(desk.keys.deliveries.key("fanout", event) for event in events)) == len(events)
+    return await desk.redis.exists(*(desk.keys.deliveries.key("event_plan", event) for event in events)) == len(events)
 
 
 async def disabled(owner: Owner, made: dict[str, Any]) -> bool:
     return bool((await owner.get(f"/{made['id']}"))["status"] == "disabled")
 
 
-async def test_a_preview_tells_what_would_have_been_sent_and_how_far_it_looked(owner: Owner, desk: Desk) -> None:
+async def test_a_preview_lists_matches_and_how_far_it_searched(owner: Owner, desk: Desk) -> None:
     for number in range(30):
         await desk.put(f"a{number}", title=f"Ferry number {number}")
     await desk.put("b1", title="The harbour is closed", text="")
@@ -216,7 +216,7 @@ async def test_a_preview_tells_what_would_have_been_sent_and_how_far_it_looked(o
     assert none["articles"] == []
 
 
-async def test_a_start_in_the_past_and_how_far_it_is(owner: Owner, receiver: Receiver, desk: Desk) -> None:
+async def test_the_progress_of_a_start_in_the_past_can_be_read(owner: Owner, receiver: Receiver, desk: Desk) -> None:
     for number in range(3):
         await desk.put(f"a{number}")
     await until(lambda: fanned_out(desk, "a0.1", "a1.1", "a2.1"))
@@ -242,7 +242,7 @@ async def test_a_start_in_the_past_and_how_far_it_is(owner: Owner, receiver: Rec
     assert (await owner.http.post(f"{PATH}/{made['id']}/replay", json={"since": "1772357400"})).status_code == 422
 
 
-async def test_deliveries_are_listed_narrowed_and_read(owner: Owner, receiver: Receiver, desk: Desk) -> None:
+async def test_deliveries_are_listed_filtered_and_read(owner: Owner, receiver: Receiver, desk: Desk) -> None:
     made = await owner.subscribe()
     receiver.answer("/a", 413)
     for number in range(5):
@@ -278,7 +278,7 @@ async def test_deliveries_are_listed_narrowed_and_read(owner: Owner, receiver: R
     assert (await owner.http.get(f"{PATH}{path}/msg_nothing")).status_code == 404
 
 
-async def test_one_is_sent_again_and_one_is_not_tried_any_more(owner: Owner, receiver: Receiver, desk: Desk) -> None:
+async def test_a_delivery_is_replayed_and_another_cancelled(owner: Owner, receiver: Receiver, desk: Desk) -> None:
     made = await owner.subscribe()
     path = f"{PATH}/{made['id']}/deliveries"
     await desk.put("a1")
@@ -308,7 +308,7 @@ async def test_one_is_sent_again_and_one_is_not_tried_any_more(owner: Owner, rec
     await until(lambda: "a2.1" in receiver.events("/a")[-2:])
 
 
-async def test_operators_list_pause_resume_and_end_the_subscriptions_of_any_account(
+async def test_operators_list_pause_resume_and_delete_subscriptions_of_any_account(
     owner: Owner, redis: Redis, keys: Keyspace
 ) -> None:
     made = await owner.subscribe()

@@ -1,4 +1,4 @@
-"""Addresses are asked for their consent by real requests, also those that answer as no receiver should."""
+"""Verification by real requests, including receivers with invalid responses."""
 
 import asyncio
 import socket
@@ -29,7 +29,7 @@ Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 def answering(status: str = "200 OK", headers: str = "", body: str = "") -> Behaviour:
-    """EndpointResponse in one piece."""
+    """A response in one piece."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         writer.write(f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode())
@@ -38,7 +38,7 @@ def answering(status: str = "200 OK", headers: str = "", body: str = "") -> Beha
 
 
 def sending(raw: bytes, *, close: bool = False, endless: bytes = b"") -> Behaviour:
-    """Send bytes as they are, then close, go on with others for ever, or be silent."""
+    """Send raw bytes, then close, continue endlessly, or stay silent."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
@@ -69,7 +69,7 @@ class Requested:
 
 @dataclass
 class RawReceiver:
-    """Takes requests over plain sockets; answers by the path."""
+    """Receives requests over plain sockets; responds by path."""
 
     url: str = ""
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class RawReceiver:
                 await self.behaviours.get(line.split()[1], answering("204 No Content"))(writer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client has hung up
+            pass  # the client has closed the connection
         finally:
             writer.close()
 
@@ -129,7 +129,7 @@ def webhook(url: str, **members: Any) -> Webhook:
     ],
     ids=["own origin", "204", "other case and a rate", "any origin", "body", "endless body", "body cut off", "interim"],
 )
-async def test_an_address_consents_by_naming_the_origin(raw: RawReceiver, behaviour: Behaviour) -> None:
+async def test_a_url_consents_by_naming_the_origin(raw: RawReceiver, behaviour: Behaviour) -> None:
     raw.behaviours["/hook?n=1"] = behaviour
     channel = webhook(f"{raw.url}/hook?n=1", headers={"Authorization": "Bearer let-me-in"})
     async with asking(OPEN) as verification:
@@ -158,7 +158,7 @@ async def test_an_address_consents_by_naming_the_origin(raw: RawReceiver, behavi
         (answering(headers=ALLOWED + ALLOWED), "names another origin"),
         (answering("302 Found", f"{ALLOWED}Location: /elsewhere\r\n"), "answered OPTIONS with 302"),
         (answering("405 Method Not Allowed", ALLOWED), "answered OPTIONS with 405"),
-        (answering("500 Internal Server Error", ALLOWED), "answered OPTIONS with 500"),
+        (answering("500 Internal Server Error", ALLOWED), "responded to OPTIONS with 500"),
         (
             sending(f"HTTP/1.1 103 Early Hints\r\n{ALLOWED}\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".encode()),
             "without WebHook-Allowed-Origin",
@@ -168,12 +168,12 @@ async def test_an_address_consents_by_naming_the_origin(raw: RawReceiver, behavi
             "without WebHook-Allowed-Origin",
         ),
         (sending(b"", close=True), "connect: "),
-        (sending(b"SSH-2.0-OpenSSH_9.6\r\n"), "no answer by HTTP"),
+        (sending(b"SSH-2.0-OpenSSH_9.6\r\n"), "not valid HTTP"),
         (sending(f"HTTP/1.1 200 OK\r\n{ALLOWED}".encode(), close=True), "broke off"),
         (sending(f"HTTP/1.1 200 OK\r\n{ALLOWED}".encode(), endless=b"X-More: 1\r\n"), "too long"),
     ],
 )
-async def test_any_other_answer_is_no_consent(raw: RawReceiver, behaviour: Behaviour, reason: str) -> None:
+async def test_any_other_response_is_not_consent(raw: RawReceiver, behaviour: Behaviour, reason: str) -> None:
     raw.behaviours["/hook"] = behaviour
     async with asking(OPEN) as verification:
         with pytest.raises(NotVerifiedError, match=reason):
@@ -182,14 +182,14 @@ async def test_any_other_answer_is_no_consent(raw: RawReceiver, behaviour: Behav
 
 
 @pytest.mark.parametrize("behaviour", [sending(b""), dripping], ids=["silent", "drips headers"])
-async def test_a_slow_answer_is_no_consent(raw: RawReceiver, behaviour: Behaviour) -> None:
+async def test_a_slow_response_is_not_consent(raw: RawReceiver, behaviour: Behaviour) -> None:
     raw.behaviours["/hook"] = behaviour
     async with asking(OPEN, 0.5) as verification:
-        with pytest.raises(NotVerifiedError, match="timeout: no answer in time"):
+        with pytest.raises(NotVerifiedError, match="timeout: no response in time"):
             await verification.ask("reader", webhook(f"{raw.url}/hook"))
 
 
-async def test_the_handshake_goes_no_further_than_webhooks_do(raw: RawReceiver) -> None:
+async def test_the_handshake_obeys_the_address_policy(raw: RawReceiver) -> None:
     raw.behaviours["/hook"] = answering(headers=ALLOWED)
     async with asking(AddressPolicy(ports={80, 443, int(raw.url.rpartition(":")[2])})) as verification:
         for url in (f"{raw.url}/hook", f"{raw.url}/hook".replace("http:", "https:"), "https://localhost/hook"):
@@ -198,7 +198,7 @@ async def test_the_handshake_goes_no_further_than_webhooks_do(raw: RawReceiver) 
     assert raw.got == []
 
 
-async def test_one_account_does_not_take_every_turn(raw: RawReceiver) -> None:
+async def test_accounts_take_turns(raw: RawReceiver) -> None:
     raw.behaviours |= {"/silent": sending(b""), "/hook": answering(headers=ALLOWED)}
     async with asking(OPEN, 2.0) as verification:
         crowd = [asyncio.create_task(verification.ask("crowd", webhook(f"{raw.url}/silent"))) for _ in range(3 * 16)]
@@ -232,7 +232,7 @@ def draft(url: str, *, verify: bool | None = None) -> dict[str, Any]:
     return {"channel": {"type": "webhook", "url": url} | ({} if verify is None else {"verify": verify})}
 
 
-async def test_an_address_that_consents_is_accepted_and_its_deliveries_name_the_origin(
+async def test_a_consenting_url_is_accepted_and_deliveries_name_the_origin(
     api: Api, raw: RawReceiver, desk: Desk
 ) -> None:
     raw.behaviours["/hook"] = answering(headers=ALLOWED)
@@ -252,7 +252,7 @@ async def test_an_address_that_consents_is_accepted_and_its_deliveries_name_the_
     assert (tested.json()["delivered"], raw.got[-1].headers["origin"]) == (True, ORIGIN)
 
 
-async def test_an_address_that_does_not_consent_is_refused(api: Api, raw: RawReceiver) -> None:
+async def test_a_url_without_consent_is_refused(api: Api, raw: RawReceiver) -> None:
     key = await api.key("Reading Room", Scope.SUBSCRIBE)
     answer = await api.http.post("/v1/subscriptions", json=draft(f"{raw.url}/hook", verify=True), headers=key)
     assert answer.status_code == 422
@@ -264,7 +264,7 @@ async def test_an_address_that_does_not_consent_is_refused(api: Api, raw: RawRec
     assert raw.methods("/hook") == ["OPTIONS"]
 
 
-async def test_nothing_is_told_of_private_addresses_that_do_not_answer(api: Api, raw: RawReceiver) -> None:
+async def test_failed_handshakes_with_private_addresses_are_hidden(api: Api, raw: RawReceiver) -> None:
     key = await api.key("Reading Room", Scope.SUBSCRIBE)
     raw.behaviours["/ssh"] = sending(b"SSH-2.0-OpenSSH_9.6\r\n")
     with socket.socket() as unused:
@@ -275,7 +275,7 @@ async def test_nothing_is_told_of_private_addresses_that_do_not_answer(api: Api,
             assert HIDDEN_FAILURE in answer.json()["errors"][0]["problem"]
 
 
-async def test_a_change_asks_where_the_address_is_new_or_was_never_asked(api: Api, raw: RawReceiver) -> None:
+async def test_a_change_verifies_new_and_unverified_urls(api: Api, raw: RawReceiver) -> None:
     for path in ("/one", "/two"):
         raw.behaviours[path] = answering(headers=ALLOWED)
     key = await api.key("Reading Room", Scope.SUBSCRIBE)
@@ -301,7 +301,7 @@ async def test_a_change_asks_where_the_address_is_new_or_was_never_asked(api: Ap
     assert await change("PATCH", {"channel": {"verify": True}}) == (422, None)
 
 
-async def test_an_operator_can_have_every_new_address_asked(
+async def test_an_operator_can_require_verification(
     redis: Redis, settings: NotifySettings, keys: Keyspace, raw: RawReceiver
 ) -> None:
     raw.behaviours["/consents"] = answering(headers=ALLOWED)

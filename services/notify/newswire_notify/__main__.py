@@ -1,4 +1,4 @@
-"""Notify on its own: ``python -m newswire_notify``."""
+"""Run notify as a process: ``python -m newswire_notify``."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from newswire_notify.settings import NotifySettings
 
 
 def main() -> None:
-    """Serve notify until told to stop."""
+    """Serve notify until a signal stops it."""
     parser = argparse.ArgumentParser(
         prog="newswire-notify", description="Newswire: subscriptions, deliveries, live stream"
     )

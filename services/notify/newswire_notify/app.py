@@ -1,4 +1,4 @@
-"""Notify put together: settings → clients → routes → consumer, worker and broadcaster."""
+"""Composition root of notify: settings → clients → routes → consumer, workers and broadcaster."""
 
 import asyncio
 import time
@@ -55,12 +55,12 @@ from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 from newswire_notify.webhooks.verification import Verification
 
 MAX_MEMORY_FRACTION = 0.95
-"""The part of the deliveries' Redis that new deliveries may fill; the rest is left to what ends them."""
+"""Fraction of the delivery Redis that new deliveries may fill; the rest is reserved for ending them."""
 
 
 @asynccontextmanager
 async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
-    """Open notify's clients and offer its routes, loops and checks; close the clients at the end."""
+    """Open the clients of notify and yield its routes, loops and checks; close the clients at the end."""
     own = NotifySettings() if settings is None else as_notify_settings(settings)
     keys = Keyspace(own.namespace)
     policy = AddressPolicy(own.webhook_allow_private, own.webhook_ports, own.webhook_refused_networks)
@@ -73,7 +73,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         verification = Verification(
             http_client, own.site, timeout=own.webhook_timeout, required=own.webhook_verification_required
         )
-        # Two, so that one sends while the other waits for the queue.
+        # Two workers: one sends while the other waits for the queue.
         workers = [
             Worker(queue, records, keys, sender.send, own.site, concurrency=share, lease=own.webhook_timeout + 15)
             for share in (own.webhook_concurrency - own.webhook_concurrency // 2, own.webhook_concurrency // 2)
@@ -104,7 +104,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         suspensions = Suspensions(subscriptions, redis, records, keys)
 
         erasure = {}
-        if own.delivery_url != own.redis_url:  # else ingest has it done
+        if own.delivery_url != own.redis_url:  # otherwise ingest does it
             erasure["erasure on disk"] = partial(
                 keep_rewriting, redis, records, keys, own.aof_rewrite_after, store="deliveries"
             )
@@ -134,10 +134,10 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "expansion": expansion.run,
                 **{f"deliveries {number}": partial(deliver, worker) for number, worker in enumerate(workers, start=1)},
                 "live stream": broadcaster.run,
-                "live stream's accounts": broadcaster.follow_accounts,
-                "progress_publisher": progress_publisher.run,
-                "owner_notifier": owner_notifier.run,
-                "history of deliveries": HistoryTrimmer(queue).run,
+                "live stream accounts": broadcaster.follow_accounts,
+                "delivery progress": progress_publisher.run,
+                "owner notices": owner_notifier.run,
+                "delivery history": HistoryTrimmer(queue).run,
                 "backfills": backfills.run,
                 "entitlements": entitlements.run,
                 "disabled accounts": suspensions.run,
@@ -146,7 +146,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             },
             checks={
                 "redis": partial(check_durability, redis, own.allow_volatile),
-                "names": partial(check_layout, redis, keys),
+                "layout": partial(check_layout, redis, keys),
                 "filters": matcher.check,
                 "disabled accounts": suspensions.check,
                 "consumer": broker.check,
@@ -159,12 +159,12 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
 
 
 def as_notify_settings(settings: Settings) -> NotifySettings:
-    """Return the settings with notify's own added from the environment, where they lack them."""
+    """Return notify's settings; members that `settings` lacks come from the environment."""
     return settings if isinstance(settings, NotifySettings) else NotifySettings(**settings.model_dump())
 
 
 async def check_durability(redis: "Redis", allow_volatile: bool) -> str | None:
-    """Tell why the Redis of the deliveries cannot be relied on, or None where it can: a readiness check."""
+    """Return why the delivery Redis is not durable, or None: a readiness check."""
     if not allow_volatile:
         return await durability_problem(redis)
     try:
@@ -175,7 +175,7 @@ async def check_durability(redis: "Redis", allow_volatile: bool) -> str | None:
 
 
 async def check_layout(redis: "Redis", keys: Keyspace) -> str | None:
-    """Tell where subscriptions lie under names that are not looked at any more: a readiness check."""
-    if not await redis.exists(keys.key("subscriptions", "seq")):
+    """Return whether subscriptions are stored under the keys of an earlier release, or None: a readiness check."""
+    if not await redis.exists(keys.key("subscriptions", "seq"), keys.deliveries.key("subscriptions", "seq")):
         return None
-    return "subscriptions have the names of an earlier release: back up with that one, and restore with this one"
+    return "subscriptions are stored under the keys of an earlier release: back up with that release and restore with this one"

@@ -12,47 +12,46 @@ from newswire_notify.deliveries.retention import Retention
 
 
 class NotifySettings(Settings):
-    """Settings of the fan-out, beside the common ones."""
+    """Settings of notify, in addition to the common ones."""
 
     webhook_allow_private: bool = False
-    """Let webhooks go to loopback and private addresses, by plain http, on any port: for a laptop or a closed network."""
+    """Allow webhooks to loopback and private addresses, over plain http, on any port: for a laptop or a closed network."""
     webhook_ports: Annotated[frozenset[int], NoDecode, Commas] = frozenset({80, 443})
     webhook_refused_networks: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, Commas] = ()
-    """Networks where no webhook goes, beside all that are not public: one's own behind public addresses, a NAT64 prefix."""
+    """Networks that webhooks must not reach, besides all non-public ones: the operator's own public addresses, a NAT64 prefix."""
     webhook_timeout: float = Field(default=15.0, gt=0, le=120)
     webhook_connect_timeout: float = Field(default=5.0, gt=0, le=60)
     webhook_concurrency: int = Field(default=64, ge=1, le=4096)
-    """Deliveries in flight at a time, per process."""
+    """Deliveries in flight per process."""
     webhook_concurrency_per_endpoint: int = Field(default=8, ge=1, le=256)
     webhook_circuit_opens_after: int = Field(default=5, ge=1)
-    """Failures in a row after which an endpoint gets one attempt at a time, until it answers."""
+    """Failures in a row after which the circuit opens: one attempt at a time until one succeeds."""
     webhook_disabled_after: timedelta = timedelta(days=5)
-    """How long an endpoint may only fail before its subscription is disabled."""
+    """How long an endpoint may fail without a success before its subscription is disabled."""
     webhook_verification_required: bool = False
-    """Whether every new address of a webhook has to consent, as with ``verify`` in its channel."""
+    """Whether every new webhook URL must consent, as with ``verify`` in its channel."""
     webhook_urls_per_host: int = Field(default=100, ge=1)
-    """Different addresses of one host that the subscriptions of an account may deliver to."""
+    """Distinct URLs of one host that the subscriptions of an account may deliver to."""
     subscriptions_per_account: int = Field(default=1000, ge=1)
     subscription_bytes_per_account: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
-    """Bytes of the filters, labels, addresses and headers of all subscriptions of an account, with 64 more for each value of a
-    filter."""
+    """Bytes of the filters, labels, URLs and headers of all subscriptions of an account, plus 64 for each filter value."""
     delivery_retention: timedelta = Field(default=timedelta(days=7), gt=timedelta(0))
-    """How long an ended delivery and its attempts can be read and replayed. One that has not ended is kept until it has."""
+    """How long an ended delivery and its attempts can be read and replayed. A delivery that has not ended does not expire."""
     delivery_history_bytes: int = Field(default=16 * 1024 * 1024, ge=64 * 1024)
-    """Memory for the ended deliveries of one subscription; of a busier one the oldest are removed before their time."""
+    """Memory for the ended deliveries of one subscription. Beyond it the oldest are removed early."""
     dead_letter_retention: timedelta = Field(default=timedelta(days=30), gt=timedelta(0))
     """How long a dead delivery can be read and retried."""
     dead_deliveries_max: int = Field(default=100_000, ge=1)
-    """Dead deliveries that are kept in all; of more, the oldest are removed before their time."""
+    """Dead deliveries kept in total. Beyond it the oldest are removed early."""
     live_heartbeat: float = Field(default=15.0, gt=0)
     live_queue: int = Field(default=1000, ge=1)
-    """Events that may wait for one reader of the live stream; a slower one is cut off and resumes."""
+    """Events that may wait for one client of the live stream; a slower client is disconnected and resumes."""
     live_connections: int = Field(default=10_000, ge=1)
-    """Live streams and waiting pulls that a process holds open."""
+    """Live streams and waiting pulls per process."""
     live_per_key: int = Field(default=1000, ge=1)
-    """Of these, in the name of one key: with it, or with tokens that it made."""
+    """Of these, per API key, including the tokens made with it."""
     live_per_address: int = Field(default=100, ge=1)
-    """Of these, from one client address (of IPv6, from one /64)."""
+    """Of these, per client address (for IPv6, per /64)."""
 
     @field_validator("webhook_disabled_after", "delivery_retention", "dead_letter_retention", mode="before")
     @classmethod
@@ -72,5 +71,5 @@ class NotifySettings(Settings):
 
     @property
     def delivery_url(self) -> SecretStr:
-        """The Redis that holds the state of the fan-out."""
+        """URL of the delivery Redis."""
         return self.delivery_redis_url or self.redis_url

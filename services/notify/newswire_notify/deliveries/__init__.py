@@ -1,1 +1,1 @@
-"""The queue of deliveries, their attempts, and what is kept of them."""
+"""Deliveries: their queue, worker, attempts, history and dead letters."""

@@ -1,4 +1,4 @@
-"""The subscribers' API: what became of the deliveries of a subscription, and sending them again."""
+"""The subscribers' API of deliveries: list, read, replay, cancel."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -33,7 +33,7 @@ _TIME: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 class AttemptMade(BaseModel):
-    """One attempt to deliver."""
+    """One delivery attempt."""
 
     time: datetime
     attempt: int
@@ -42,24 +42,24 @@ class AttemptMade(BaseModel):
     error: str | None
     """The stage that failed, and how."""
     advice: str | None
-    """What can be done about it."""
+    """The remedy."""
 
 
 class AttemptView(AttemptMade):
-    """One attempt to deliver, and the first 4 KiB of what was answered."""
+    """One delivery attempt and the first 4 KiB of the response."""
 
     answer: str | None
-    """Null where nothing was, where the article has been retracted since, or where it was one of too many."""
+    """Null where there was none, where the article was retracted since, or where the kept responses exceeded their limit."""
 
 
 class AttemptList(BaseModel):
-    """The last attempts to make a delivery, oldest first."""
+    """The last attempts of a delivery, oldest first."""
 
     attempts: list[AttemptView]
 
 
 class DeliveryView(BaseModel):
-    """One event on its way to one endpoint; ``id`` is the ``webhook-id`` it carries."""
+    """One event for one endpoint; ``id`` is its ``webhook-id``."""
 
     id: str
     event: str
@@ -75,11 +75,11 @@ class DeliveryView(BaseModel):
 
 
 class HistoryRemoved(BaseModel):
-    """Ended deliveries that were removed before the operator's retention, because they took too much memory."""
+    """Ended deliveries that were removed before the operator's retention time, to save memory."""
 
     count: int
     until: datetime
-    """When the newest of them had ended: all that ended later is kept for its whole time."""
+    """End of the newest of them: deliveries that ended later are kept for the full retention time."""
 
 
 class DeliveryList(BaseModel):
@@ -88,11 +88,11 @@ class DeliveryList(BaseModel):
     deliveries: list[DeliveryView]
     next_cursor: str | None
     removed: HistoryRemoved | None
-    """Null where everything is listed that the retention promises."""
+    """Null where everything within the retention time is listed."""
 
 
 class ReplayWanted(BaseModel):
-    """From when on all is to be sent again."""
+    """The start time of a replay."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -100,16 +100,16 @@ class ReplayWanted(BaseModel):
 
 
 class ReplayView(BaseModel):
-    """How far the events since a time have been gone through: for a replay, a start in the past, or what came during a pause."""
+    """Progress of a replay, of a start in the past, or of a resumption."""
 
     state: str
     """``waiting``, ``running`` or ``done``."""
     since: datetime
     reached: datetime
-    """Of the events up to this time each has been looked at."""
+    """All events up to this time were examined."""
     looked_at: int
     enqueued: int
-    """Deliveries."""
+    """Number of deliveries enqueued."""
     created_at: datetime
     ended_at: datetime | None
 
@@ -122,14 +122,14 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         "/deliveries",
         response_model=DeliveryList,
         dependencies=[Depends(single_headers)],
-        summary="See what became of a subscription's deliveries",
+        summary="List the deliveries of a subscription",
         responses=ENDED,
         openapi_extra=document_parameters(
             "cursor",
             "limit",
             state=("Only those in this state.", {"type": "string", "enum": list(State)}),
             article="Only those about this article.",
-            since=("Only those made since this time (RFC 3339).", DATE_TIME),
+            since=("Only those created since this time (RFC 3339).", DATE_TIME),
         ),
     )
     async def list_deliveries(caller: Subscriber, subscription_id: str, request: Request) -> Response:
@@ -157,7 +157,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         "/deliveries/{delivery_id}",
         response_model=DeliveryView,
         dependencies=[Depends(single_headers)],
-        summary="See what became of one delivery",
+        summary="Read a delivery",
         responses=ENDED,
     )
     async def read(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
@@ -169,7 +169,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         "/deliveries/{delivery_id}/attempts",
         response_model=AttemptList,
         dependencies=[Depends(single_headers)],
-        summary="See each attempt to make a delivery, and what was answered",
+        summary="List the attempts of a delivery with their responses",
         responses=ENDED,
     )
     async def list_attempts(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
@@ -185,7 +185,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         status_code=202,
         response_model=DeliveryView,
         dependencies=[Depends(single_headers)],
-        summary="Send a delivery again now, with the id that it has",
+        summary="Send a delivery again now, with the same id",
         responses=problems("ended-by-operator", "not-replayed"),
     )
     async def replay_one(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
@@ -203,7 +203,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         "/deliveries/{delivery_id}/cancel",
         response_model=DeliveryView,
         dependencies=[Depends(single_headers)],
-        summary="Try a delivery no more; an attempt under way may still arrive",
+        summary="Cancel a delivery; an attempt in flight may still arrive",
         responses=problems("ended-by-operator", "ended"),
     )
     async def cancel(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
@@ -212,7 +212,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         ended = await deliveries.cancel(subscription_id, delivery_id)
         found = await _existing(subscription_id, delivery_id)
         if not ended and found["state"] != State.CANCELLED:
-            detail = f"the delivery has ended already: it is {found['state']}"
+            detail = f"the delivery has already ended: it is {found['state']}"
             raise problem(409, "ended", detail, title="Ended already")
         return json_answer(found)
 
@@ -220,7 +220,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         "/replay",
         status_code=202,
         response_model=ReplayView,
-        summary="Send all again since a time, in the background, with the ids that it had",
+        summary="Replay everything since a time, in the background, with the same ids",
         responses=problems("ended-by-operator", "not-replayed", "replay-running"),
     )
     async def replay_all(
@@ -232,9 +232,9 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         try:
             begun = await replay_since(queue, found, epoch_ms(sent.model.since))
         except SubscriptionConflictError as error:
-            raise problem(409, "not-replayed", f"nothing can be sent again: {error}", title="Not sent again") from None
+            raise problem(409, "not-replayed", f"nothing can be replayed: {error}", title="Not sent again") from None
         if not begun:
-            detail = "an earlier one is not done yet; read how far it is, and ask again then"
+            detail = "an earlier replay is running; read its progress, and send the request again once it is done"
             raise problem(409, "replay-running", detail, title="Replay running")
         return json_answer(await _backlog(subscription_id), 202)
 
@@ -242,7 +242,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         "/replay",
         response_model=ReplayView,
         dependencies=[Depends(single_headers)],
-        summary="See how far the latest replay, start in the past or resumption has got",
+        summary="Read the progress of the latest replay, start in the past or resumption",
         responses=ENDED,
     )
     async def read_replay(caller: Subscriber, subscription_id: str, request: Request) -> Response:
@@ -270,7 +270,7 @@ def _replay(found: BackfillStatus) -> dict[str, Any]:
         state=found.state,
         since=_at(found.since),
         reached=max(_at(found.reached), _at(found.since)),
-        looked_at=found.looked_at,
+        looked_at=found.examined,
         enqueued=found.enqueued,
         created_at=_at(found.created),
         ended_at=None if found.ended is None else _at(found.ended),

@@ -1,70 +1,70 @@
--- Attempts: what came of those that have ended, and what is to be tried next. Builds on queue.lua and subscribing.lua.
--- The fields of a subscription that belong to its endpoint: `failing` (failures in a row), `failing_since`, `probe_at` and `probes`
--- (the circuit is open: one attempt at that time, and so many were made), `held_until` (the endpoint asked for a pause) and
--- `paced_until` (when its next delivery may begin, where it takes only so many a second).
+-- Attempts: settles those that have ended, and claims deliveries that are due. Builds on queue.lua and subscribing.lua.
+-- The fields of a subscription that describe its endpoint: `failing` (failures in a row), `failing_since`, `probe_at` and `probes` (the
+-- circuit is open: the time of the next probe, and the number of probes made), `held_until` (the endpoint sent Retry-After) and
+-- `paced_until` (when the next delivery may begin, where the endpoint has a rate limit).
 
-local PACING = 100
-local FIRST_PROBE, LAST_PROBE = 30000, 300000
--- Bytes of answers that are kept for one subscription, and what each takes besides.
-local MOST_ANSWERS, OVERHEAD = 1048576, 200
--- How much longer than dead deliveries are kept their records last, so that it is known whose they were when they are removed.
-local DEAD_MARGIN = 86400000
+local PACING_BURST_MS = 100
+local FIRST_PROBE_MS, MAX_PROBE_MS = 30000, 300000
+-- Bytes of responses that are kept for one subscription, and the overhead of each.
+local MAX_RESPONSES_BYTES, RESPONSE_OVERHEAD_BYTES = 1048576, 200
+-- How much longer than their retention the records of dead deliveries last, so that their subscription is known when they are removed.
+local DEAD_MARGIN_MS = 86400000
 
--- Whether an event corrects or withdraws what its recipients were sent.
+-- Whether an event corrects or retracts an article that its recipients were sent.
 local function follows_up(version, kind)
   return tonumber(version) > 1 or string.find(kind, 'retracted', 1, true) ~= nil
 end
 
--- Takes what waits at an endpoint out of its queue: what corrects or withdraws what it was sent is held until it is enabled, all
--- else is cancelled.
+-- Empties the queue of a disabled endpoint: corrections and retractions are held until it is enabled, all other deliveries are
+-- cancelled.
 local function hold_corrections(p, sub, now, keep)
-  for _, queue in ipairs({'due:', 'held:', 'leased:'}) do
+  for _, queue in ipairs({'due:', 'paused:', 'in_flight:'}) do
     for _, id in ipairs(redis.call('ZRANGE', p .. queue .. sub, 0, -1)) do
       local version, kind = unpack(redis.call('HMGET', p .. 'delivery:' .. id, 'version', 'type'))
       if follows_up(version, kind) then
         redis.call('ZREM', p .. queue .. sub, id)
-        redis.call('ZADD', p .. 'held:' .. sub, now, id)
+        redis.call('ZADD', p .. 'paused:' .. sub, now, id)
         redis.call('HSET', p .. 'delivery:' .. id, 'state', 'waiting')
       else
-        finish(p, id, 'cancelled', now, keep)
+        end_delivery(p, id, 'cancelled', now, keep)
         redis.call('ZREM', p .. queue .. sub, id)
       end
     end
   end
-  for _, id in ipairs(redis.call('ZRANGE', p .. 'overtaken:' .. sub, 0, -1)) do finish(p, id, 'superseded', now, keep) end
-  redis.call('DEL', p .. 'overtaken:' .. sub)
+  for _, id in ipairs(redis.call('ZRANGE', p .. 'superseded_in_flight:' .. sub, 0, -1)) do end_delivery(p, id, 'superseded', now, keep) end
+  redis.call('DEL', p .. 'superseded_in_flight:' .. sub)
   redis.call('ZREM', p .. 'endpoints', sub)
 end
 
--- Stops all deliveries to an endpoint; its owner is told of it.
+-- Disables a subscription; its owner is notified.
 local function disable(p, sub, reason, now, keep)
   local key = p .. 'subscription:' .. sub
-  redis.call('HSET', key, 'status', 'disabled', 'status_reason', reason, 'disabled', string.format('%.0f', now))
+  redis.call('HSET', key, 'status', 'disabled', 'status_reason', reason, 'disabled_at', string.format('%.0f', now))
   redis.call('HDEL', key, 'failing', 'failing_since', 'probe_at', 'probes', 'held_until')
-  touch(key)
+  bump_revision(key)
   local left = leave(p, sub)
-  if left then redis.call('HSET', key, 'left', left, 'left_at', redis.call('GET', p .. 'last_decided') or '0-0') end
+  if left then redis.call('HSET', key, 'left_seq', left, 'left_entry', redis.call('GET', p .. 'last_decided') or '0-0') end
   hold_corrections(p, sub, now, keep)
   redis.call('SADD', p .. 'disabled', sub)
 end
 
--- What is known of an endpoint, read once for all that is done with it. `was` keeps what stands in Redis.
-local HEALTH = {'failing', 'failing_since', 'probe_at', 'probes', 'held_until', 'paced_until'}
+-- The health of an endpoint, read once per call. `was` is the state in Redis.
+local HEALTH_FIELDS = {'failing', 'failing_since', 'probe_at', 'probes', 'held_until', 'paced_until'}
 
 local function endpoint(p, sub, cap)
-  local found = redis.call('HMGET', p .. 'subscription:' .. sub, 'status', 'concurrency', 'rate', unpack(HEALTH))
+  local found = redis.call('HMGET', p .. 'subscription:' .. sub, 'status', 'concurrency', 'rate', unpack(HEALTH_FIELDS))
   local e = {sub = sub, exists = found[1] and true, cap = math.min(cap, tonumber(found[2]) or cap), rate = tonumber(found[3]), was = {}}
-  for i, field in ipairs(HEALTH) do
+  for i, field in ipairs(HEALTH_FIELDS) do
     e[field] = tonumber(found[i + 3])
     e.was[field] = e[field]
   end
   return e
 end
 
-local function remember(p, e)
+local function save_endpoint(p, e)
   if not e.exists then return end
   local key, changed = p .. 'subscription:' .. e.sub, {}
-  for _, field in ipairs(HEALTH) do
+  for _, field in ipairs(HEALTH_FIELDS) do
     if e[field] ~= e.was[field] then
       if e[field] then
         changed[#changed + 1] = field
@@ -78,65 +78,66 @@ local function remember(p, e)
   if #changed > 0 then redis.call('HSET', key, unpack(changed)) end
 end
 
-local function recovered(e)
+local function record_success(e)
   e.failing, e.failing_since, e.probe_at, e.probes, e.held_until = nil, nil, nil, nil, nil
 end
 
-local function failed(e, now, most)
+local function record_failure(e, now, most)
   e.failing = (e.failing or 0) + 1
   e.failing_since = e.failing_since or now
   if e.failing < most then return end
   if not e.probe_at then
-    e.probes, e.probe_at = 0, now + FIRST_PROBE
-  elseif now >= e.probe_at then -- what began before the circuit opened says nothing new
+    e.probes, e.probe_at = 0, now + FIRST_PROBE_MS
+  elseif now >= e.probe_at then -- attempts that began before the circuit opened do not count
     e.probes = e.probes + 1
-    e.probe_at = now + math.min(FIRST_PROBE * 2 ^ e.probes, LAST_PROBE)
+    e.probe_at = now + math.min(FIRST_PROBE_MS * 2 ^ e.probes, MAX_PROBE_MS)
   end
 end
 
--- How many deliveries may be in flight to an endpoint, and when the next one may begin.
-local function limits(e, now)
+-- Returns the number of deliveries that may be in flight to an endpoint, and when the next one may begin.
+local function concurrency_limit(e, now)
   local earliest = math.max(now, e.held_until or 0)
   if not e.probe_at then return e.cap, earliest end
   return 1, math.max(earliest, e.probe_at)
 end
 
-local function look_again(p, e, now)
-  local cap, earliest = limits(e, now)
+local function reschedule_endpoint(p, e, now)
+  local cap, earliest = concurrency_limit(e, now)
   if e.rate then earliest = math.max(earliest, e.paced_until or 0) end
   reschedule(p, e.sub, cap, earliest)
 end
 
--- Keeps what an endpoint answered, and forgets its oldest answers where those of one subscription take too much. They are kept by
--- article, for they may quote what was sent; `answered:` names them in their order as "article|delivery|attempt|bytes".
-local function keep_answer(p, sub, article, place, answer, ttl)
-  local key, list = p .. 'subscription:' .. sub, p .. 'answered:' .. sub
-  redis.call('HSET', p .. 'answers:' .. article, place, answer)
-  redis.call('PEXPIRE', p .. 'answers:' .. article, ttl)
-  local size = #answer + OVERHEAD
-  if redis.call('RPUSH', list, article .. '|' .. place .. '|' .. size) == 1 then redis.call('HDEL', key, 'answer_bytes') end
+-- Keeps the response of an endpoint, and removes the oldest ones where those of a subscription exceed the limit. Responses are stored by
+-- article, because they may quote it and are erased with it; `response_log:` lists them in order as "article|delivery|attempt|bytes".
+local function keep_response(p, sub, article, attempt_key, response, ttl)
+  local key, list = p .. 'subscription:' .. sub, p .. 'response_log:' .. sub
+  redis.call('HSET', p .. 'responses:' .. article, attempt_key, response)
+  redis.call('PEXPIRE', p .. 'responses:' .. article, ttl)
+  local size = #response + RESPONSE_OVERHEAD_BYTES
+  if redis.call('RPUSH', list, article .. '|' .. attempt_key .. '|' .. size) == 1 then redis.call('HDEL', key, 'response_bytes') end
   redis.call('PEXPIRE', list, ttl)
-  local bytes = redis.call('HINCRBY', key, 'answer_bytes', size)
-  while bytes > MOST_ANSWERS do
+  local bytes = redis.call('HINCRBY', key, 'response_bytes', size)
+  while bytes > MAX_RESPONSES_BYTES do
     local oldest = redis.call('LPOP', list)
     if not oldest then break end
     local of, where, taken = string.match(oldest, '^([^|]*)|(.*)|(%d+)$')
-    redis.call('HDEL', p .. 'answers:' .. of, where)
-    bytes = redis.call('HINCRBY', key, 'answer_bytes', -tonumber(taken))
+    redis.call('HDEL', p .. 'responses:' .. of, where)
+    bytes = redis.call('HINCRBY', key, 'response_bytes', -tonumber(taken))
   end
 end
 
--- Writes down how one attempt ended: the first stands in the delivery's own record, the others in a list beside it. Answers the state the delivery is in now, or false for one whose lease is lost.
+-- Records the result of one attempt: the first one in the record of the delivery, later ones in a list beside it. Returns the new state
+-- of the delivery, or false where its lease was lost.
 local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
-  local id, attempt, outcome, pause, record, answer = unpack(s)
+  local id, attempt, outcome, pause, record, response = unpack(s)
   local key = p .. 'delivery:' .. id
   local current, state, sub, article, event, version, kind = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription',
     'article', 'event', 'version', 'type'))
   if tonumber(current) ~= attempt or state ~= 'delivering' then return false end
   local e = endpoints[sub] or endpoint(p, sub, cap)
   endpoints[sub] = e
-  local overtaken = redis.call('ZREM', p .. 'leased:' .. sub, id) == 0
-  if overtaken then redis.call('ZREM', p .. 'overtaken:' .. sub, id) end
+  local superseded = redis.call('ZREM', p .. 'in_flight:' .. sub, id) == 0
+  if superseded then redis.call('ZREM', p .. 'superseded_in_flight:' .. sub, id) end
   local first = {}
   if record ~= '' then
     if attempt == 1 then
@@ -148,35 +149,35 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
       redis.call('HDEL', key, 'first')
       redis.call('LTRIM', key .. ':attempts', -20, -1)
     end
-    if answer ~= '' then
-      local retracted = redis.call('HGET', p .. 'told:' .. article, 'retracted')
-      -- An answer may quote what was sent: none is kept of a version that has been retracted since.
+    if response ~= '' then
+      local retracted = redis.call('HGET', p .. 'article_recipients:' .. article, 'retracted')
+      -- A response may quote the article: none is kept for a version that was retracted since.
       if e.exists and not (retracted and tonumber(retracted) > tonumber(version) * 2) then
-        keep_answer(p, sub, article, id .. '|' .. attempt, answer, math.max(keep, keep_dead))
+        keep_response(p, sub, article, id .. '|' .. attempt, response, math.max(keep, keep_dead))
       end
     end
   end
   if outcome == 'delivered' then
-    recovered(e)
-  elseif outcome == 'held' then
+    record_success(e)
+  elseif outcome == 'retry_after' then
     e.held_until = math.max(e.held_until or 0, now + pause)
   elseif outcome == 'retry' or outcome == 'dead' then
-    failed(e, now, most)
+    record_failure(e, now, most)
   end
   e.gone = e.gone or outcome == 'gone'
-  -- It waits until the endpoint is enabled again: its subscription is disabled in a moment.
+  -- It waits until the subscription, which is disabled below, is enabled again.
   if outcome == 'gone' and follows_up(version, kind) then outcome = 'retry' end
   local kept = keep
-  if outcome == 'retry' or outcome == 'held' or outcome == 'released' then
+  if outcome == 'retry' or outcome == 'retry_after' or outcome == 'released' then
     if outcome ~= 'released' then redis.call('HINCRBY', key, 'failures', 1) end
-    if not overtaken then
+    if not superseded then
       redis.call('HSET', key, 'state', 'waiting', unpack(first))
-      let_wait(p, sub, id, now + pause)
+      enqueue_or_hold(p, sub, id, now + pause)
       return 'waiting'
     end
     state = 'superseded'
   elseif outcome == 'dead' or outcome == 'gone' then
-    state, kept = 'dead', keep_dead + DEAD_MARGIN
+    state, kept = 'dead', keep_dead + DEAD_MARGIN_MS
     redis.call('ZADD', p .. 'deliveries:dead', now, id)
   else
     state = outcome
@@ -185,56 +186,57 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   redis.call('PEXPIRE', key, kept)
   if state ~= 'dead' then add_to_history(p, sub, id, attempt, now) end
   if attempt > 1 then redis.call('PEXPIRE', key .. ':attempts', kept) end
-  if not overtaken then redis.call('HDEL', p .. 'pending:' .. sub, article) end
+  if not superseded then redis.call('HDEL', p .. 'pending:' .. sub, article) end
   local total = event .. '|' .. state
   totals[total] = totals[total] or {event, article, version, state, 0}
   totals[total][5] = totals[total][5] + 1
   return state
 end
 
--- Takes back what was claimed and not settled in time, by somebody who was killed.
-local function take_back(p, sub, now, keep)
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', p .. 'overtaken:' .. sub, '-inf', now)) do
-    redis.call('ZREM', p .. 'overtaken:' .. sub, id)
-    finish(p, id, 'superseded', now, keep)
+-- Reclaims deliveries whose lease expired: their worker was killed, or too slow.
+local function reclaim_expired(p, sub, now, keep)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', p .. 'superseded_in_flight:' .. sub, '-inf', now)) do
+    redis.call('ZREM', p .. 'superseded_in_flight:' .. sub, id)
+    end_delivery(p, id, 'superseded', now, keep)
   end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', p .. 'leased:' .. sub, '-inf', now)) do
-    redis.call('ZREM', p .. 'leased:' .. sub, id)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', p .. 'in_flight:' .. sub, '-inf', now)) do
+    redis.call('ZREM', p .. 'in_flight:' .. sub, id)
     if redis.call('HGET', p .. 'pending:' .. sub, redis.call('HGET', p .. 'delivery:' .. id, 'article')) == id then
       redis.call('HSET', p .. 'delivery:' .. id, 'state', 'waiting')
-      let_wait(p, sub, id, now)
+      enqueue_or_hold(p, sub, id, now)
     else
-      finish(p, id, 'superseded', now, keep)
+      end_delivery(p, id, 'superseded', now, keep)
     end
   end
 end
 
--- How many deliveries an endpoint may be sent at this moment, of so many that it could get.
-local function free(p, e, now, left)
-  local cap, earliest = limits(e, now)
+-- Returns the number of deliveries, up to `left`, that may begin at an endpoint now.
+local function free_slots(p, e, now, left)
+  local cap, earliest = concurrency_limit(e, now)
   if earliest > now then return 0 end
-  local count = math.min(cap - redis.call('ZCARD', p .. 'leased:' .. e.sub), left)
+  local count = math.min(cap - redis.call('ZCARD', p .. 'in_flight:' .. e.sub), left)
   if e.rate and count > 0 then
-    e.paced_until = math.max(e.paced_until or 0, now - PACING)
+    e.paced_until = math.max(e.paced_until or 0, now - PACING_BURST_MS)
     count = math.min(count, math.floor((now - e.paced_until) * e.rate / 1000) + 1)
   end
   return count
 end
 
--- Answers {jobs, endpoints, envelopes}: of each job {delivery, attempt, failures, event, type, article, version, reason,
--- subscription}, of each endpoint {subscription, url, secret, previous secrets, content, headers, entitlement, verified origin}, of each
--- event {id, envelope, article, version, document}, the last where `articles` is what the names of the articles' records begin with: they are on this server.
+-- Claims deliveries. Returns {deliveries, endpoints, envelopes}: for each delivery {id, attempt, failures, event, type, article, version,
+-- reason, subscription}; for each endpoint {subscription, url, secret, former secrets, content, headers, entitlement, verified origin};
+-- for each event {id, envelope, article, version, document}, the last where `articles` is the key prefix of the article records, which
+-- are then on this server.
 local function claim(p, now, lease, left, cap, keep, articles)
-  local jobs, endpoints, envelopes, rendered = {}, {}, {}, {}
+  local deliveries, endpoints, envelopes, rendered = {}, {}, {}, {}
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'endpoints', '-inf', now, 'LIMIT', 0, left)) do
     if left <= 0 then break end
-    take_back(p, sub, now, keep)
+    reclaim_expired(p, sub, now, keep)
     local e = endpoint(p, sub, cap)
-    local count = free(p, e, now, left)
+    local count = free_slots(p, e, now, left)
     local taken = {}
     if count > 0 then taken = redis.call('ZRANGEBYSCORE', p .. 'due:' .. sub, '-inf', now, 'LIMIT', 0, count) end
     if #taken > 0 then
-      local about = redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'previous', 'content', 'headers', 'entitlement',
+      local about = redis.call('HMGET', p .. 'subscription:' .. sub, 'url', 'secret', 'former_secrets', 'content', 'headers', 'entitlement',
         'verified_origin')
       endpoints[#endpoints + 1] = {sub, about[1], about[2], about[3] or '', about[4], about[5] or '', about[6] or '', about[7] or ''}
       redis.call('ZREM', p .. 'due:' .. sub, unpack(taken))
@@ -246,57 +248,57 @@ local function claim(p, now, lease, left, cap, keep, articles)
         redis.call('HSET', key, 'attempt', attempt, 'state', 'delivering')
         if not rendered[d[3]] then
           rendered[d[3]] = true
-          local said = {d[3], d[8] or redis.call('HGET', p .. 'fanout:' .. d[3], 'envelope') or '', d[5], tonumber(d[6])}
-          if articles ~= '' then said[5] = redis.call('HGET', articles .. d[5] .. ':v:' .. d[6], 'document') or '' end
-          envelopes[#envelopes + 1] = said
+          local found = {d[3], d[8] or redis.call('HGET', p .. 'event_plan:' .. d[3], 'envelope') or '', d[5], tonumber(d[6])}
+          if articles ~= '' then found[5] = redis.call('HGET', articles .. d[5] .. ':v:' .. d[6], 'document') or '' end
+          envelopes[#envelopes + 1] = found
         end
-        jobs[#jobs + 1] = {id, attempt, tonumber(d[2]), d[3], d[4], d[5], tonumber(d[6]), d[7], sub}
+        deliveries[#deliveries + 1] = {id, attempt, tonumber(d[2]), d[3], d[4], d[5], tonumber(d[6]), d[7], sub}
         leases[i * 2 - 1], leases[i * 2] = now + lease, id
       end
-      redis.call('ZADD', p .. 'leased:' .. sub, unpack(leases))
+      redis.call('ZADD', p .. 'in_flight:' .. sub, unpack(leases))
       left = left - #taken
       if e.rate then e.paced_until = e.paced_until + #taken * 1000 / e.rate end
     end
-    remember(p, e)
-    look_again(p, e, now)
+    save_endpoint(p, e)
+    reschedule_endpoint(p, e, now)
   end
-  return {jobs, endpoints, envelopes}
+  return {deliveries, endpoints, envelopes}
 end
 
--- In how many ms some endpoint has work, or false where none has.
-local function until_work(p, now)
+-- Returns in how many ms an endpoint has work, or false where none has.
+local function ms_until_work(p, now)
   local head = redis.call('ZRANGE', p .. 'endpoints', 0, 0, 'WITHSCORES')
   return head[2] and math.max(0, math.ceil(tonumber(head[2]) - now)) or false
 end
 
--- prefix, now, most in flight per endpoint, keep, keep dead, failures in a row that open a circuit, failures for so long that
--- disable, what has ended (JSON: [delivery, attempt, outcome (delivered, retry, held, dead, gone, cancelled, released), ms until
--- it is tried again, record of the attempt or '', what the endpoint answered], …), lease, how many to claim,
--- what the names of articles' records begin with, or '' where they are on another server.
--- Answers {states, ms until some endpoint has work, jobs, endpoints, envelopes}.
-local function exchange(_, argv)
-  local p, now = argv[1], moment(argv[1], argv[2])
-  local cap, keep, keep_dead, most, patience = tonumber(argv[3]), tonumber(argv[4]), tonumber(argv[5]), tonumber(argv[6]), tonumber(argv[7])
+-- Settles attempts, then claims deliveries. Arguments: prefix, now, deliveries in flight per endpoint, retention of ended deliveries, of
+-- dead ones, failures in a row that open a circuit, ms of failures that disable a subscription, results (JSON: [delivery, attempt,
+-- outcome (delivered, retry, retry_after, dead, gone, cancelled, released), ms until the next attempt, record of the attempt or '',
+-- response], ...), lease, number of deliveries to claim, key prefix of the article records or '' where they are on another server.
+-- Returns {states, ms until an endpoint has work, deliveries, endpoints, envelopes}.
+local function settle_and_claim(_, argv)
+  local p, now = argv[1], current_time(argv[1], argv[2])
+  local cap, keep, keep_dead, most, max_failing_ms = tonumber(argv[3]), tonumber(argv[4]), tonumber(argv[5]), tonumber(argv[6]), tonumber(argv[7])
   local states, endpoints, totals = {}, {}, {}
   if argv[8] ~= '' then
     for i, settled in ipairs(cjson.decode(argv[8])) do
       states[i] = settle(p, settled, now, keep, keep_dead, most, endpoints, totals, cap)
     end
   end
-  for _, total in pairs(totals) do count(p, total[1], total[2], total[3], total[4], total[5], keep) end
+  for _, total in pairs(totals) do count_ended(p, total[1], total[2], total[3], total[4], total[5], keep) end
   for sub, e in pairs(endpoints) do
     if e.gone and e.exists then
       disable(p, sub, 'gone', now, keep)
-    elseif e.exists and (e.failing or 0) >= most and now - e.failing_since >= patience then
+    elseif e.exists and (e.failing or 0) >= most and now - e.failing_since >= max_failing_ms then
       disable(p, sub, 'failing', now, keep)
     else
-      remember(p, e)
-      look_again(p, e, now)
+      save_endpoint(p, e)
+      reschedule_endpoint(p, e, now)
     end
   end
   local claimed = {}
   if tonumber(argv[10]) > 0 then claimed = claim(p, now, tonumber(argv[9]), tonumber(argv[10]), cap, keep, argv[11]) end
-  return {states, until_work(p, now), unpack(claimed)}
+  return {states, ms_until_work(p, now), unpack(claimed)}
 end
 
-register('exchange', exchange)
+register('settle_and_claim', settle_and_claim)

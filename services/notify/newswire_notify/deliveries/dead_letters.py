@@ -1,4 +1,4 @@
-"""Deliveries that were given up: for the operator to look at, try again or drop. They never hold an article's text."""
+"""Dead deliveries: operators list, retry or drop them. They never contain article text."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from newswire_notify.deliveries.service import NotReplayableError, replay
 
 @dataclass(frozen=True, slots=True)
 class DeadDelivery:
-    """A delivery that was given up."""
+    """A delivery whose attempts all failed."""
 
     id: str
     subscription: str
@@ -31,9 +31,9 @@ class DeadDeliveryNotFoundError(NotReplayableError):
 async def list_dead(
     redis: "Redis", keys: Keyspace, limit: int = 1000, after: tuple[int, str] | None = None
 ) -> list[DeadDelivery]:
-    """Return the dead deliveries, oldest first; those after one, by when it ended in ms and its id, where asked.
+    """Return dead deliveries, oldest first; ``after``: only those after this end (ms) and id.
 
-    ``redis`` is the one of the deliveries.
+    ``redis`` is the delivery Redis.
     """
     name, first = keys.deliveries.key("deliveries", "dead"), 0
     if after is not None:
@@ -50,18 +50,18 @@ async def list_dead(
 
 
 async def retry(queue: Queue, delivery_id: str) -> None:
-    """Put a dead delivery back into its queue, as due now.
+    """Enqueue a dead delivery again, due now.
 
     Raises:
-        DeadDeliveryNotFoundError: there is no such one.
-        NotReplayableError: its subscription is gone, or a later version of its article has taken its place.
+        DeadDeliveryNotFoundError: no dead delivery has this id.
+        NotReplayableError: its subscription is deleted or disabled, or a later version supersedes it.
     """
     if not await replay(queue, delivery_id, state="dead"):
         raise DeadDeliveryNotFoundError(f"there is no dead delivery {delivery_id}")
 
 
 async def drop(redis: "Redis", keys: Keyspace, delivery_id: str) -> bool:
-    """Forget a dead delivery for good; return whether there was one."""
+    """Delete a dead delivery; return whether it existed."""
     key = keys.deliveries.key("delivery", delivery_id)
     if not await redis.zrem(keys.deliveries.key("deliveries", "dead"), delivery_id):
         return False

@@ -1,4 +1,4 @@
-"""The operators' API of deliveries that were given up, of all accounts."""
+"""The operators' API of dead deliveries of all accounts."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -26,13 +26,13 @@ from newswire_notify.deliveries.dead_letters import DeadDeliveryNotFoundError, d
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import NotReplayableError
 
-PATH = "/v1/deadletters"
+PATH = "/v1/dead-letters"
 
 Admin = Annotated[Caller, Depends(authorised(Scope.ADMIN))]
 
 
 class DeadLetterView(BaseModel):
-    """A delivery that was given up."""
+    """A dead delivery."""
 
     id: str
     subscription: str
@@ -46,9 +46,9 @@ class DeadLetterView(BaseModel):
 
 
 class DeadLetterList(BaseModel):
-    """Deliveries that were given up, oldest first."""
+    """Dead deliveries, oldest first."""
 
-    deadletters: list[DeadLetterView]
+    dead_letters: list[DeadLetterView]
     next_cursor: str | None
 
 
@@ -59,7 +59,7 @@ def router(queue: Queue) -> APIRouter:
     @routes.get(
         "",
         response_model=DeadLetterList,
-        summary="List the deliveries that were given up",
+        summary="List dead deliveries",
         openapi_extra=document_parameters("cursor", "limit"),
     )
     async def list_all(caller: Admin, request: Request) -> Response:
@@ -70,12 +70,12 @@ def router(queue: Queue) -> APIRouter:
         )
         last = found[limit - 1] if len(found) > limit else None
         following = await next_cursor(request, caller, list_position(last.ended, last.id) if last else None)
-        return json_answer({"deadletters": [asdict(dead) for dead in found[:limit]], "next_cursor": following})
+        return json_answer({"dead_letters": [asdict(dead) for dead in found[:limit]], "next_cursor": following})
 
     @routes.post(
         "/{delivery_id}/retry",
         status_code=202,
-        summary="Try a delivery again that was given up",
+        summary="Retry a dead delivery",
         responses=problems("not-replayed"),
     )
     async def try_again(caller: Admin, delivery_id: str, request: Request) -> Response:
@@ -85,11 +85,11 @@ def router(queue: Queue) -> APIRouter:
         except DeadDeliveryNotFoundError:
             raise not_found("dead delivery") from None
         except NotReplayableError as error:
-            detail = f"the delivery cannot be tried again: {error}"
+            detail = f"the delivery cannot be retried: {error}"
             raise problem(409, "not-replayed", detail, title="Not sent again") from None
         return Response(status_code=202)
 
-    @routes.delete("/{delivery_id}", status_code=204, summary="Forget a delivery that was given up")
+    @routes.delete("/{delivery_id}", status_code=204, summary="Delete a dead delivery")
     async def forget(caller: Admin, delivery_id: str, request: Request) -> Response:
         parse_scalar_params(request.query_params, ())
         if not await drop(queue.redis, queue.keys, delivery_id):

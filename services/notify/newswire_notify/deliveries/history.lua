@@ -1,15 +1,15 @@
--- The history of subscriptions: their deliveries that have ended, and what removes them. Builds on queue.lua.
--- `endings:` lists a subscription's ended deliveries in the order in which they ended, as "ended|bytes|id"; `history:` holds the sum of
--- these bytes, and, once any was removed before its time, how many were (`removed`) and when the newest of those had ended
--- (`removed_until`). `histories` holds each subscription at the time at which its history is to be looked at next.
+-- The history of a subscription: its ended deliveries, and their removal. Builds on queue.lua.
+-- `endings:` lists the ended deliveries of a subscription in the order of their ends, as "ended|bytes|id". `history:` holds the sum of
+-- these bytes and, after an early removal, the number of deliveries removed early (`removed`) and the end of the newest of them
+-- (`removed_until`). `histories` holds each subscription, scored by the time of its next trim.
 
 local function forget(p, sub, id)
   redis.call('DEL', p .. 'delivery:' .. id, p .. 'delivery:' .. id .. ':attempts')
   redis.call('ZREM', p .. 'deliveries:' .. sub, id)
 end
 
--- Removes the oldest of one history, those that ended before `since` and those beyond `most` bytes. A delivery that was replayed since
--- has a later entry, or has not ended again. Answers how many went before their time, and how many more may go.
+-- Removes the oldest deliveries of one history: those that ended before `since`, and those beyond `most` bytes. A delivery that was
+-- replayed has a later entry, or has not ended again. Returns the number removed early, and how many removals are left.
 local function trim_history(p, sub, since, most, left)
   local list, key = p .. 'endings:' .. sub, p .. 'history:' .. sub
   local bytes = tonumber(redis.call('HGET', key, 'bytes') or 0)
@@ -37,10 +37,10 @@ local function trim_history(p, sub, since, most, left)
   return early, left
 end
 
--- prefix, now, ms that ended deliveries are kept, bytes of them for one subscription, removals at the most. Removes what is to go of the
--- histories that are to be looked at. Answers {how many went before their time, '1' where there is more to do}.
+-- Trims the histories that are due. Arguments: prefix, now, retention of ended deliveries (ms), bytes for one subscription, limit of
+-- removals. Returns {number removed early, '1' where more is to be done}.
 local function trim_histories(_, argv)
-  local p, now = argv[1], moment(argv[1], argv[2])
+  local p, now = argv[1], current_time(argv[1], argv[2])
   local keep, most, left = tonumber(argv[3]), tonumber(argv[4]), tonumber(argv[5])
   local early = 0
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'histories', '-inf', now, 'LIMIT', 0, 100)) do
@@ -59,10 +59,10 @@ local function trim_histories(_, argv)
   return {early, redis.call('ZCOUNT', p .. 'histories', '-inf', now) > 0 and '1' or '0'}
 end
 
--- prefix, now, ms that dead deliveries are kept, how many in all, removals at the most. Answers {how many went before their time, '1'
--- where there is more to do}. Their own records live a little longer than `keep`, so that their subscription is known here.
+-- Trims the dead deliveries. Arguments: prefix, now, their retention (ms), their limit in all, limit of removals. Returns {number removed
+-- early, '1' where more is to be done}. Their records outlive the retention a little, so that their subscription is known here.
 local function trim_dead(_, argv)
-  local p, now = argv[1], moment(argv[1], argv[2])
+  local p, now = argv[1], current_time(argv[1], argv[2])
   local all, most = p .. 'deliveries:dead', tonumber(argv[5])
   local old = redis.call('ZRANGEBYSCORE', all, '-inf', now - tonumber(argv[3]), 'LIMIT', 0, most)
   local over = redis.call('ZCARD', all) - #old - tonumber(argv[4])

@@ -1,4 +1,4 @@
-"""What has ended is removed in time: from the history of each subscription, and from the dead deliveries."""
+"""Removal of ended deliveries: from the history of each subscription, and from the dead deliveries."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 1.0
 MAX_REMOVALS_PER_CALL = 1000
-"""At most in one call: each takes some microseconds in which the server does nothing else."""
+"""Each removal blocks the server for some microseconds."""
 
 history_removed = Counter(
     "newswire_delivery_history_removed",
@@ -31,43 +31,41 @@ dead_removed = Counter(
 
 @dataclass(frozen=True, slots=True)
 class RemovedHistory:
-    """What was removed from a subscription's history before its time."""
+    """Deliveries removed early from a subscription's history."""
 
     count: int
     until: datetime
-    """All that ended later is kept for its whole time."""
+    """Deliveries that ended later are kept for the full retention time."""
 
     def public_view(self) -> dict[str, Any]:
-        """Return it as the owner of the subscription sees it."""
+        """Return the JSON members that the owner of the subscription sees."""
         return {"count": self.count, "until": self.until.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
 
 class HistoryTrimmer:
-    """Removes ended deliveries by time and by bytes, dead ones by time and number. Any number of processes may share the work."""
+    """Removes ended deliveries by age and bytes, dead ones by age and number. Any number of processes may share the work."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Go on until stopping is set."""
+        """Trim until stopping is set."""
         while not stopping.is_set():
             try:
                 await self.trim()
             except (RedisError, OSError) as error:
-                log.warning("ended deliveries cannot be removed", extra={"reason": str(error)})
+                log.warning("cannot remove ended deliveries", extra={"reason": str(error)})
             await pause(stopping, INTERVAL_SECONDS)
 
     async def trim(self) -> int:
-        """Remove all that is to go now; return how much of it went before its time."""
+        """Remove everything that is due; return how many deliveries were removed early."""
         kept = self._queue.retention
         early = await self._until_done("trim_histories", self._queue.keep_ms, kept.history_bytes)
         history_removed.inc(early)
         dead = await self._until_done("trim_dead", int(kept.dead * 1000), kept.dead_count)
         dead_removed.inc(dead)
         if dead:
-            log.warning(
-                "dead deliveries were removed before their time", extra={"removed": dead, "kept": kept.dead_count}
-            )
+            log.warning("dead deliveries removed early", extra={"removed": dead, "kept": kept.dead_count})
         return early + dead
 
     async def _until_done(self, function: str, keep_ms: int, most: int) -> int:
@@ -80,7 +78,7 @@ class HistoryTrimmer:
 
 
 async def removed_early(queue: Queue, subscription_id: str) -> RemovedHistory | None:
-    """Return what a subscription's history lacks of what the retention promises, or None where it is whole."""
+    """Return what was removed early from a subscription's history, or None."""
     removed, until = await queue.redis.hmget(queue.key("history", subscription_id), "removed", "removed_until")
     now_ms = float(queue.now or time.time() * 1000)
     if not removed or not until or int(until) < now_ms - queue.keep_ms:

@@ -1,4 +1,4 @@
-"""How many deliveries of each event have ended, and how: said on the stream of outcomes, at most once a second."""
+"""Publishes how many deliveries of each event have ended, and how, on the outcomes stream, at most once a second."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ dead = Gauge("newswire_dead_deliveries", "Deliveries given up and not yet droppe
 
 
 class DeliveryProgressPublisher:
-    """Announces the totals of events whose deliveries have moved."""
+    """Publishes the totals of events whose deliveries have changed."""
 
     def __init__(self, redis: "Redis", broker: EventBroker, keys: Keyspace, site: str) -> None:
         self._redis = redis
@@ -31,22 +31,22 @@ class DeliveryProgressPublisher:
         self._site = site
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Announce until stopping is set."""
+        """Publish until stopping is set."""
         while not stopping.is_set():
             try:
                 await self.announce()
                 endpoints_waiting.set(await self._redis.zcard(self._keys.deliveries.key("endpoints")))
                 dead.set(await self._redis.zcard(self._keys.deliveries.key("deliveries", "dead")))
             except (RedisError, OSError) as error:
-                log.warning("totals of deliveries cannot be announced", extra={"reason": str(error)})
+                log.warning("cannot publish delivery totals", extra={"reason": str(error)})
             await pause(stopping, INTERVAL)
 
     async def announce(self) -> int:
-        """Announce the totals of what has moved since; return of how many events."""
+        """Publish the totals that changed since the last call; return the number of events."""
         moved = await self._redis.srandmember(self._keys.deliveries.key("progressed"), PAGE)
         if not moved:
             return 0
-        # Taken out before it is read: what ends meanwhile puts it in again. Lost with the process, it costs one report.
+        # Removed before it is read: a delivery that ends meanwhile adds it again. A crash in between loses one report.
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.srem(self._keys.deliveries.key("progressed"), *moved)
             for event_id in moved:

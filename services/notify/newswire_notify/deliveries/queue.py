@@ -1,7 +1,7 @@
-"""The queue of deliveries: one per endpoint, so that none waits for another's.
+"""The queue of deliveries: one queue per endpoint, so that no endpoint delays another.
 
-Every step is one Redis function (``queue.lua`` and what builds on it). A claim is a lease; its attempt number is the fencing
-token that `Queue.settle` checks, so a worker that lost its lease changes nothing any more.
+Every step is one Redis function (``queue.lua`` and the files that build on it). A claim is a lease. Its attempt number is the
+fencing token that `Queue.settle` checks, so that a worker that lost its lease cannot change the delivery.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,43 +18,44 @@ from newswire_notify.deliveries.retention import Retention
 from newswire_notify.settings import NotifySettings
 
 Documents: TypeAlias = Mapping[tuple[str, int], bytes]
-"""Versions of articles (id, version) as they are stored; empty for one that is erased."""
+"""Stored versions of articles by id and version; empty where erased."""
 ATTEMPT_FIELDS = ("time", "attempt", "status", "latency_ms", "error")
-"""What the record of an attempt holds, in this order: the first one's is kept with its delivery, which has it stay small."""
+"""Fields of the record of an attempt, in order. The first record is stored inside the delivery, which keeps small deliveries
+small."""
 LUA_PARTS = ("queue", "history", "usage", "subscribing", "fan_out", "claiming", "endpoints", "backfill")
-"""What ``deliveries.lua`` builds upon: files of one library, one per topic, in the order in which they need each other."""
+"""Files on which ``deliveries.lua`` builds, in the order of their dependencies: one library."""
 
 
 class AttemptOutcome(StrEnum):
-    """How an attempt ended, as the queue has to know it."""
+    """Outcome of an attempt for the queue."""
 
     DELIVERED = "delivered"
     RETRY = "retry"
-    HELD = "held"
-    """To be tried again, and nothing else be sent to this endpoint before: it asked for a pause."""
+    RETRY_AFTER = "retry_after"
+    """To be retried, and nothing else is sent to this endpoint before: it sent ``Retry-After``."""
     DEAD = "dead"
     GONE = "gone"
-    """The endpoint asked never to be called again: dead, and its subscription is disabled."""
+    """The endpoint responded with 410: the delivery is dead, and the subscription is disabled."""
     CANCELLED = "cancelled"
     RELEASED = "released"
-    """Not tried at all: to be claimed by somebody else at once."""
+    """Not attempted: another worker may claim it at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where deliveries of a subscription go, and how. Holds secrets: never to be logged or shown."""
+    """The endpoint of a subscription. Contains secrets: never log or show it."""
 
     subscription: str
     url: str
     secret: str = field(repr=False)
     previous: tuple[tuple[str, float], ...] = field(default=(), repr=False)
-    """Secrets that still sign, each until its time (seconds since the epoch)."""
+    """Former secrets that still sign, each with its end (seconds since the epoch)."""
     content: str = "full"
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     entitlement: str | None = None
-    """What may be sent there, as JSON, where that is not all."""
+    """Entitlement of the account as JSON; None: everything."""
     verified_origin: str | None = None
-    """The origin to which it has consented, and that deliveries name."""
+    """The origin to which it consented; deliveries name it."""
 
 
 class ClaimedDelivery(NamedTuple):
@@ -73,7 +74,7 @@ class ClaimedDelivery(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """What happened at one attempt, as subscribers may see it. ``error`` names the stage that failed."""
+    """One attempt, as subscribers may see it. ``error`` names the stage that failed."""
 
     time: float
     attempt: int
@@ -84,7 +85,7 @@ class Attempt(NamedTuple):
 
 
 class AttemptResult(NamedTuple):
-    """The end of an attempt, to be written down. ``wait`` is in seconds, for a retry."""
+    """The result of an attempt. ``wait``: seconds until the retry."""
 
     delivery: ClaimedDelivery
     outcome: AttemptOutcome
@@ -94,19 +95,19 @@ class AttemptResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClaimBatch:
-    """What came of settling and claiming. ``wait``: in how many seconds some endpoint has work next, None where none has."""
+    """Result of settling and claiming. ``wait``: seconds until an endpoint has work, None where none has."""
 
     states: list[str | None]
-    """Of each settled delivery, in their order; None where the lease had been lost."""
+    """State of each settled delivery, in order; None where its lease was lost."""
     wait: float | None
     deliveries: list[ClaimedDelivery]
     documents: Documents
-    """What they tell of, as it stood on record at the moment of the claim; empty where the records are on another server."""
+    """Their versions at the time of the claim; empty where the records are on another server."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExpansionProgress:
-    """How far the expansion of an event got."""
+    """Progress of the expansion of an event."""
 
     enqueued: int
     left: int
@@ -127,7 +128,7 @@ class ExpandedEvent:
 
 
 class ExpansionTurn(Enum):
-    """What came of asking whose turn it is."""
+    """Result of an expansion step that expanded no event, or one."""
 
     NOTHING_LEFT = "nothing is left to be expanded"
     QUEUE_FULL = "the queue is long enough"
@@ -136,7 +137,7 @@ class ExpansionTurn(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedEvent:
-    """What the queue must know of an event to hand it out."""
+    """An event as the queue plans it."""
 
     id: str
     type: str
@@ -148,9 +149,9 @@ class PlannedEvent:
 
 
 class Queue:
-    """The queue of one namespace. The time is that of its server, on which all workers agree, unless a clock is given.
+    """The queue of one namespace. Its time is that of the Redis server, on which all workers agree, unless a clock is given.
 
-    ``beside_records``: the records are on the same server, and what is claimed is read there in the same step.
+    ``beside_records``: the records are on the same server, and a claim reads the versions in the same step.
     """
 
     def __init__(
@@ -180,7 +181,7 @@ class Queue:
 
     @classmethod
     def from_settings(cls, redis: "Redis", keys: Keyspace, settings: NotifySettings) -> "Queue":
-        """Make the queue that the settings describe: the one way in which services and commands make it."""
+        """Create the queue from the settings; services and commands create it only in this way."""
         return cls(
             redis,
             keys,
@@ -192,15 +193,15 @@ class Queue:
         )
 
     def key(self, *parts: str) -> str:
-        """Return the name of one of the queue's records."""
+        """Return a key of the queue."""
         return self.prefix + ":".join(parts)
 
     @property
     def now(self) -> Argument:
-        """What the functions take for the time: ms since the epoch, or '' for the server's own."""
+        """The time argument of the Redis functions: ms since the epoch, or '' for the server's time."""
         return _ms(self._clock()) if self._clock else ""
 
-    async def begin(
+    async def plan_and_claim(
         self,
         plans: Sequence[tuple[PlannedEvent, Sequence[str]]],
         as_of: int,
@@ -209,27 +210,27 @@ class Queue:
         lease: float = 0.0,
         limit: int = 0,
     ) -> tuple[list[ExpansionProgress | None], ClaimBatch]:
-        """Decide, once and for all, who is told of events: those of the matched digests and those told before.
+        """Plan the recipients of events, once per event: the matched digests and earlier recipients.
 
-        In the same round trip the first chunk of each event's deliveries is enqueued, and what is due is claimed. ``as_of`` is the
-        number of the change of filters that was known when they were matched (`Matcher.changes`). Of an event for which there was
-        a later one by now, nothing is decided (None): it is to be matched again.
+        The same round trip enqueues the first chunk of each event and claims due deliveries. ``as_of`` is the number of the last
+        filter change that the matcher knew (`Matcher.changes`). An event is not planned (None) where filters have changed since: it
+        must be matched again.
         """
         calls: list[Call] = []
         for event, digests in plans:
-            calls.append(("begin", (), self._decision(event, as_of, digests)))
-            calls.append(("expand", (), self._expansion(event.id, chunk)))
+            calls.append(("plan_event", (), self._plan_arguments(event, as_of, digests)))
+            calls.append(("expand_event", (), self._expansion_arguments(event.id, chunk)))
         if limit > 0:
-            calls.append(("exchange", (), [self.prefix, *self._exchange([], lease, limit)]))
+            calls.append(("settle_and_claim", (), [self.prefix, *self._settle_and_claim_arguments([], lease, limit)]))
         answers = await self._call_all(calls)
-        claimed = _exchanged(answers.pop() if limit > 0 else [[], None])
+        claimed = _read_claim_batch(answers.pop() if limit > 0 else [[], None])
         progress = [
-            None if begun == -1 else _progress(expanded)
+            None if begun == -1 else _read_progress(expanded)
             for begun, expanded in zip(answers[::2], answers[1::2], strict=True)
         ]
         return progress, claimed
 
-    def _decision(self, event: PlannedEvent, as_of: int, digests: Sequence[str]) -> list[Argument]:
+    def _plan_arguments(self, event: PlannedEvent, as_of: int, digests: Sequence[str]) -> list[Argument]:
         return [
             self.prefix,
             event.id,
@@ -245,38 +246,40 @@ class Queue:
             *digests,
         ]
 
-    async def take_turn(self, chunk: int, max_due_endpoints: int) -> ExpandedEvent | ExpansionTurn:
-        """Enqueue a chunk of the event whose turn it is, unless ``max_due_endpoints`` endpoints have work due already."""
+    async def expand_next(self, chunk: int, max_due_endpoints: int) -> ExpandedEvent | ExpansionTurn:
+        """Expand the next event by one chunk, unless ``max_due_endpoints`` endpoints have due work."""
         answer = await self._call(
-            "take_turn", [chunk, max_due_endpoints, self.now, self.keep_ms, _ms(self.retention.decisions)]
+            "expand_next_event", [chunk, max_due_endpoints, self.now, self.keep_ms, _ms(self.retention.decisions)]
         )
         if answer is None:
             return ExpansionTurn.NOTHING_LEFT
-        if answer == b"FULL":
+        if answer == b"QUEUE_FULL":
             return ExpansionTurn.QUEUE_FULL
         event, envelope, article, version, *progress = answer
-        return ExpandedEvent(event.decode(), envelope, article.decode(), version, _progress(progress))
+        return ExpandedEvent(event.decode(), envelope, article.decode(), version, _read_progress(progress))
 
-    def _expansion(self, event_id: str, chunk: int) -> list[Argument]:
+    def _expansion_arguments(self, event_id: str, chunk: int) -> list[Argument]:
         return [self.prefix, event_id, chunk, self.now, self.keep_ms, _ms(self.retention.decisions)]
 
-    async def announced(self, event_ids: Sequence[str]) -> None:
-        """Remember that the world has been told how many deliveries events make."""
-        await self._call("announced", list(event_ids))
+    async def mark_announced(self, event_ids: Sequence[str]) -> None:
+        """Mark events whose number of deliveries was published."""
+        await self._call("mark_announced", list(event_ids))
 
     async def claim(self, lease: float, limit: int) -> list[ClaimedDelivery]:
-        """Lease, for so many seconds, up to ``limit`` deliveries that are due, no more per endpoint than it may have in flight."""
-        return (await self.exchange([], lease, limit)).deliveries
+        """Claim up to ``limit`` due deliveries for ``lease`` seconds, within the concurrency limit of each endpoint."""
+        return (await self.settle_and_claim([], lease, limit)).deliveries
 
     async def settle(self, ended: Sequence[AttemptResult]) -> list[str | None]:
-        """Write down how attempts ended; return each delivery's state, or None where the lease had been lost."""
-        return (await self.exchange(ended, 0.0, 0)).states
+        """Record the results of attempts; return the state of each delivery, or None where its lease was lost."""
+        return (await self.settle_and_claim(ended, 0.0, 0)).states
 
-    async def exchange(self, ended: Sequence[AttemptResult], lease: float, limit: int) -> ClaimBatch:
-        """Settle what ended, then claim: one call for both, and one wait for the server's disk."""
-        return _exchanged(await self._call("exchange", self._exchange(ended, lease, limit)))
+    async def settle_and_claim(self, ended: Sequence[AttemptResult], lease: float, limit: int) -> ClaimBatch:
+        """Settle results, then claim: one call for both, and one wait for the server's disk."""
+        return _read_claim_batch(
+            await self._call("settle_and_claim", self._settle_and_claim_arguments(ended, lease, limit))
+        )
 
-    def _exchange(self, ended: Sequence[AttemptResult], lease: float, limit: int) -> list[Argument]:
+    def _settle_and_claim_arguments(self, ended: Sequence[AttemptResult], lease: float, limit: int) -> list[Argument]:
         return [
             self.now,
             self._per_endpoint,
@@ -284,7 +287,7 @@ class Queue:
             self._keep_dead,
             self._opens_after,
             self._disables_after,
-            orjson.dumps([_settlement(item) for item in ended]) if ended else "",
+            orjson.dumps([_result_arguments(item) for item in ended]) if ended else "",
             _ms(lease),
             limit,
             self._articles,
@@ -313,17 +316,17 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _progress(answer: list[Any]) -> ExpansionProgress:
+def _read_progress(answer: list[Any]) -> ExpansionProgress:
     enqueued, left, matched, previously, announced = answer
     return ExpansionProgress(enqueued, left, matched, previously, announced == b"1")
 
 
 def read_attempt(record: bytes) -> dict[str, Any]:
-    """Read the record of one attempt, as it was settled."""
+    """Read the stored record of an attempt."""
     return dict(zip(ATTEMPT_FIELDS, orjson.loads(record), strict=True))
 
 
-def _settlement(item: AttemptResult) -> tuple[str, int, str, int, str, str]:
+def _result_arguments(item: AttemptResult) -> tuple[str, int, str, int, str, str]:
     record, answer = "", ""
     if (made := item.attempt) is not None:
         values = (round(made.time, 3), made.attempt, made.status, round(made.latency_ms, 1), made.error)
@@ -331,9 +334,9 @@ def _settlement(item: AttemptResult) -> tuple[str, int, str, int, str, str]:
     return item.delivery.id, item.delivery.attempt, item.outcome.value, _ms(item.wait), record, answer
 
 
-def _exchanged(answer: list[Any]) -> ClaimBatch:
+def _read_claim_batch(answer: list[Any]) -> ClaimBatch:
     states, wait, deliveries, endpoints, envelopes = (*answer, [], [], [])[:5]
-    to = {found.subscription: found for found in map(_endpoint, endpoints)}
+    to = {found.subscription: found for found in map(_read_endpoint, endpoints)}
     said = {event: envelope for event, envelope, *_ in envelopes}
     documents = {
         (article.decode(), int(version)): document for _, _, article, version, *read in envelopes for document in read
@@ -361,11 +364,11 @@ def _exchanged(answer: list[Any]) -> ClaimBatch:
 
 
 def read_former_secrets(stored: bytes) -> tuple[tuple[str, float], ...]:
-    """Read the secrets that a subscription had before, each with the time until which it signs (seconds since the epoch)."""
+    """Read the former secrets of a subscription, each with its end (seconds since the epoch)."""
     return tuple((secret, until / 1000) for secret, until in orjson.loads(stored))
 
 
-def _endpoint(fields: list[bytes]) -> Endpoint:
+def _read_endpoint(fields: list[bytes]) -> Endpoint:
     subscription, url, secret, previous, content, headers, entitlement, verified_origin = fields
     return Endpoint(
         subscription.decode(),

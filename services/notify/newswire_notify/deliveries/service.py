@@ -1,4 +1,4 @@
-"""What became of deliveries, as their subscriber may see it, and what may be done to them."""
+"""Deliveries as their subscriber may see them, and operations on them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ from newswire_notify.deliveries.queue import Queue, read_attempt
 
 PAGE = 100
 MAX_EXAMINED = 2000
-"""Deliveries that are read for one page at the most, however few of them were asked for."""
+"""Deliveries read for one page, however few of them match."""
 ADVICE = {
-    413: 'the endpoint takes nothing as large as this; subscribe with "content": "summary", or let it take more',
-    401: "the endpoint wants credentials; send them by the channel's headers",
-    404: "there is nothing at this address; change the channel's url",
+    413: 'the endpoint rejects bodies of this size; subscribe with "content": "summary", or raise its limit',
+    401: "the endpoint requires credentials; send them in the channel's headers",
+    404: "nothing exists at this URL; change the channel's url",
 }
-"""What the owner of an endpoint can do about a status that it answers."""
+"""The remedy for a response status, for the owner of the endpoint."""
 
 
 class State(StrEnum):
-    """What a delivery is doing, or how it has ended."""
+    """State of a delivery."""
 
     WAITING = "waiting"
     DELIVERING = "delivering"
@@ -38,18 +38,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries of a subscription are to be listed; times are ms since the epoch."""
+    """Filter of a list of deliveries; times are ms since the epoch."""
 
     state: State | None = None
     article: str | None = None
     since: int | None = None
     after: tuple[int, str] | None = None
-    """The last one of the page before: when it was made, and its id."""
+    """The last delivery of the previous page: its creation time and id."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryPage:
-    """Deliveries of a subscription, newest first, and the place after which there may be more."""
+    """Deliveries of a subscription, newest first, and the position after which there may be more."""
 
     rows: list[dict[str, Any]]
     next: tuple[int, str] | None
@@ -60,17 +60,17 @@ class NotReplayableError(Exception):
 
 
 async def replay(queue: Queue, delivery_id: str, *, subscription: str = "", state: str = "") -> bool:
-    """Send a delivery again, with the id that it has: as due now. Return whether there is one, of this state where asked.
+    """Send a delivery again now, with the same id; return whether it exists (in ``state``, where given).
 
     Raises:
-        NotReplayableError: its subscription is gone, or a later version of its article has taken its place.
+        NotReplayableError: its subscription is deleted or disabled, or a later version supersedes it.
     """
     arguments: list[Argument] = [queue.prefix, delivery_id, subscription, state, queue.now, queue.keep_ms]
     match await queue.functions.call("replay", [], arguments):
         case b"UNSUBSCRIBED":
-            raise NotReplayableError("its subscription is gone or disabled")
+            raise NotReplayableError("its subscription is deleted or disabled")
         case b"SUPERSEDED":
-            raise NotReplayableError("a later version of its article has taken its place")
+            raise NotReplayableError("a later version of its article supersedes it")
         case answer:
             return bool(answer == b"OK")
 
@@ -85,7 +85,7 @@ class Deliveries:
         self._keys = keys
 
     async def of(self, subscription_id: str, limit: int, wanted: DeliveryFilter | None = None) -> DeliveryPage:
-        """Return a subscription's newest deliveries, newest first: fewer than ``limit`` where much had to be passed over."""
+        """Return a page of a subscription's deliveries, newest first: fewer than ``limit`` where many did not match."""
         wanted = wanted or DeliveryFilter()
         after, examined = wanted.after, 0
         rows: list[dict[str, Any]] = []
@@ -104,7 +104,7 @@ class Deliveries:
     async def _places(
         self, subscription_id: str, after: tuple[int, str] | None, since: int | None
     ) -> list[tuple[int, str]]:
-        """Return the next places of the list, newest first: when each delivery was made, and its id."""
+        """Return the next positions of the list, newest first: creation time and id of each delivery."""
         name, newest, ahead = self._queue.key("deliveries", subscription_id), "+inf", 0
         if after is not None:
             newest = str(after[0])
@@ -123,12 +123,12 @@ class Deliveries:
         return [(int(created), raw.decode()) for raw, created in found]
 
     async def get(self, subscription_id: str, delivery_id: str) -> dict[str, Any] | None:
-        """Return one delivery, or None where the subscription has no such one."""
+        """Return one delivery of a subscription, or None."""
         rows = await self._read(subscription_id, [delivery_id])
         return rows[0] if rows else None
 
     async def attempts(self, subscription_id: str, delivery_id: str) -> list[dict[str, Any]] | None:
-        """Return the last attempts to make a delivery, oldest first, and what was answered; None where there is no such one."""
+        """Return the last attempts of a delivery, oldest first, with their responses; None where it does not exist."""
         found = await self.get(subscription_id, delivery_id)
         if found is None:
             return None
@@ -136,7 +136,7 @@ class Deliveries:
         return [_answered(delivery_id, attempt, answers) for attempt in found["attempts"]]
 
     async def replay(self, subscription_id: str, delivery_id: str) -> bool:
-        """Send a delivery again; return whether the subscription has it.
+        """Send a delivery again; return whether the subscription owns it.
 
         Raises:
             NotReplayableError: it cannot be sent again.
@@ -144,7 +144,7 @@ class Deliveries:
         return await replay(self._queue, delivery_id, subscription=subscription_id)
 
     async def cancel(self, subscription_id: str, delivery_id: str) -> bool | None:
-        """Try a delivery no more; return whether it had not ended, or None where the subscription has no such one."""
+        """Cancel a delivery; return whether it had not ended, or None where the subscription does not own it."""
         arguments: list[Argument] = [
             self._queue.prefix,
             delivery_id,
@@ -167,10 +167,10 @@ class Deliveries:
         return [_shown(*row) for row in rows if row[1].get(b"subscription") == own]
 
     async def _answers(self, article: str) -> dict[bytes, bytes]:
-        """Return what endpoints answered to an article, unless it is retracted: an answer may quote what it was sent."""
+        """Return the responses of endpoints to an article. None once it is retracted: a response may quote the article."""
         if await self._records.hget(self._keys.article(article), "status") == Status.RETRACTED.encode():
             return {}
-        found: dict[bytes, bytes] = await self._redis.hgetall(self._queue.key("answers", article))
+        found: dict[bytes, bytes] = await self._redis.hgetall(self._queue.key("responses", article))
         return found
 
 

@@ -1,20 +1,20 @@
--- What the subscriptions of an account take, by which its limits are checked in the step that writes. The hash `usage:{account}` holds
--- `size`: the bytes of what was sent for its subscriptions, with a surcharge for each value of a filter; `url|…`: how many
--- subscriptions deliver to an address; and `host|…`: how many such addresses a host has. It is built from the records where it is
--- missing: what changes these in another way deletes it.
+-- The usage of an account by its subscriptions; limits are checked against it in the step that writes. The hash `usage:{account}` holds
+-- `size`: the bytes that its subscriptions consist of, with a surcharge for each value of a filter; `url|...`: the number of
+-- subscriptions that deliver to a URL; and `host|...`: the number of such URLs of a host. It is built from the records where it is
+-- missing; whatever changes records in another way deletes it.
 
 local COUNTED = {'filter', 'labels', 'url', 'headers'}
--- What a short value of a filter takes beyond its bytes: in a matcher's memory each is a key of its own.
+-- Memory of a short filter value beyond its bytes: in a matcher each value is a key of its own.
 local VALUE_BYTES = 64
 
--- The host of an address, without its port; a dot at its end makes no other host of it.
+-- The host of a URL, without its port and without a trailing dot.
 local function host_of(url)
   local authority = string.match(url, '^[^/?#]*//([^/?#]*)') or ''
   local host = string.gsub(string.lower(authority), ':%d*$', '')
   return (string.gsub(host, '%.$', ''))
 end
 
--- What a subscription takes, by its fields; those that are not set are nil or false.
+-- The usage of one subscription, from its fields; unset ones are nil or false.
 local function footprint(fields)
   local bytes = 0
   for _, name in ipairs(COUNTED) do bytes = bytes + #(fields[name] or '') end
@@ -28,7 +28,7 @@ local function stored_footprint(p, id)
   return footprint(fields)
 end
 
--- The footprint of names and values that stand in turn in `argv`, from one place on.
+-- The usage of a subscription whose field names and values alternate in `argv`, from index `first` on.
 local function sent_footprint(argv, first)
   local fields = {}
   for at = first, #argv - 1, 2 do fields[argv[at]] = argv[at + 1] end
@@ -37,7 +37,7 @@ end
 
 local function url_field(url) return 'url|' .. redis.sha1hex(url) end
 
--- Adds what a subscription takes to the usage of its account (`by` 1), or takes it off (-1).
+-- Adds the usage of a subscription to that of its account (`by` 1), or subtracts it (-1).
 local function count_usage(usage, taken, by)
   redis.call('HINCRBY', usage, 'size', by * taken.size)
   local url, host = url_field(taken.url), 'host|' .. host_of(taken.url)
@@ -49,7 +49,7 @@ local function count_usage(usage, taken, by)
   end
 end
 
--- The name of the usage of an account, which is built where it is missing.
+-- Returns the key of an account's usage; builds it where it is missing.
 local function usage_of(p, account)
   local usage = p .. 'usage:' .. account
   if redis.call('HEXISTS', usage, 'size') == 1 then return usage end
@@ -60,8 +60,8 @@ local function usage_of(p, account)
   return usage
 end
 
--- Which limit a write would exceed: 'BYTES', 'URLS' or nil. `before` is what the subscription took, nil for a new one: a change that
--- adds nothing is never refused, even where the account is over a limit that was lowered.
+-- Returns the limit that a write would exceed: 'BYTES', 'URLS' or nil. `before` is the former usage of the subscription, nil for a new
+-- one. A change that adds nothing is always allowed, even where the account exceeds a limit that was lowered.
 local function limit_exceeded(usage, before, after, limits)
   local grown = after.size - (before and before.size or 0)
   local size = tonumber(redis.call('HGET', usage, 'size') or 0)

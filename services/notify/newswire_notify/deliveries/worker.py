@@ -1,4 +1,4 @@
-"""The worker: claims what is due, sends it, writes down what came of it."""
+"""The delivery worker: claims due deliveries, sends them, records the results."""
 
 import asyncio
 import logging
@@ -41,28 +41,28 @@ RETRY_DELAYS_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0
 JITTER = 0.2
 MAX_RETRY_AFTER_SECONDS = 3600.0
 MAX_IDLE_SECONDS = 0.25
-"""How soon at the latest a worker sees what another process has put into the queue, in seconds."""
+"""The longest wait before a worker checks for deliveries that other processes enqueued."""
 SETTLE_DELAY_SECONDS = 0.001
-"""How long attempts that have ended wait for others, in seconds: what is settled together shares one wait for the disk."""
+"""How long results wait for others: those settled together share one wait for the disk."""
 DRAIN_SECONDS = 4.0
 SLOW_ATTEMPT_SECONDS = 1.0
-"""An attempt that takes longer than this, in seconds, leaves its place to another: hanging endpoints take none from the quick."""
+"""An attempt that takes longer no longer counts towards the concurrency, so that hanging endpoints do not block others."""
 MAX_SLOW_FACTOR = 8
-"""So many times its concurrency a worker may have in flight in all."""
+"""Limit of all attempts in flight, as a multiple of the concurrency."""
 
 
 class Post(Protocol):
     """Sends one delivery."""
 
     async def __call__(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
-        """Try once."""
+        """Make one attempt."""
         ...
 
 
 def decide_outcome(
     delivery: ClaimedDelivery, sent: SendResult, uniform: Callable[[float, float], float]
 ) -> tuple[AttemptOutcome, float]:
-    """Decide what follows an attempt, and after how many seconds."""
+    """Return the outcome of an attempt, and the seconds until the next one."""
     if sent.accepted:
         return AttemptOutcome.DELIVERED, 0.0
     if sent.gone:
@@ -71,12 +71,12 @@ def decide_outcome(
         return AttemptOutcome.DEAD, 0.0
     wait = RETRY_DELAYS_SECONDS[delivery.failures] * uniform(1 - JITTER, 1 + JITTER)
     if sent.retry_after is not None:
-        return AttemptOutcome.HELD, min(max(wait, sent.retry_after), max(wait, MAX_RETRY_AFTER_SECONDS))
+        return AttemptOutcome.RETRY_AFTER, min(max(wait, sent.retry_after), max(wait, MAX_RETRY_AFTER_SECONDS))
     return AttemptOutcome.RETRY, wait
 
 
 class Worker:
-    """Delivers, several at a time. Any number of workers may share one queue."""
+    """Sends deliveries concurrently. Any number of workers may share one queue."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Worker:
         self._uniform = uniform
         self._wakeup = asyncio.Event()
         self._in_flight: dict[asyncio.Task[None], float] = {}
-        """Since when each attempt has been going on, on the clock of the event loop, oldest first."""
+        """Start of each attempt on the event loop's clock, oldest first."""
         self._results: list[AttemptResult] = []
         self._settling = asyncio.Lock()
         self._wait: float | None = None
@@ -112,15 +112,15 @@ class Worker:
         self._beginning: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
-        """Look into the queue at once: something was put into it."""
+        """Check the queue at once."""
         self._wakeup.set()
 
     async def check(self) -> str | None:
-        """Tell why nothing is delivered at the moment: a readiness check."""
+        """Return why nothing is delivered, or None: a readiness check."""
         return None if self.running else "the delivery worker is not running"
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Deliver until stopping is set; then let what is in flight end, and hand the rest back."""
+        """Deliver until stopping is set; then finish the attempts in flight, and release the rest."""
         failures = 0
         self._drained = False
         stop = asyncio.create_task(stopping.wait())
@@ -132,7 +132,7 @@ class Worker:
                     await self._wait_for_work(stop)
                 except (RedisError, OSError) as error:
                     self.running = False
-                    log.warning("the delivery queue cannot be reached", extra={"reason": str(error)})
+                    log.warning("cannot reach the delivery queue", extra={"reason": str(error)})
                     await pause(stopping, delay_after(failures))
                     failures += 1
             await self._drain()
@@ -141,14 +141,14 @@ class Worker:
             self.running = False
 
     async def step(self) -> int:
-        """Settle what has ended, claim what is due and begin to send it; return how many were begun."""
+        """Settle results, claim due deliveries and start sending them; return how many were claimed."""
         claimed = await self._exchange(self.free_slots)
         if claimed.deliveries:
             await self.begin(claimed)
         return len(claimed.deliveries)
 
     def reserve(self) -> int:
-        """Keep places for what somebody else claims for this worker; none while it is busy, for then it claims by itself."""
+        """Reserve slots for deliveries that the fan-out claims for this worker; none while it is busy and claims by itself."""
         places = self.free_slots
         if not self.running or places <= self._concurrency // 2:
             return 0
@@ -156,7 +156,7 @@ class Worker:
         return places
 
     def take(self, claimed: ClaimBatch | None, reserved: int) -> None:
-        """Begin to send what was claimed for the places that were reserved."""
+        """Start sending what was claimed for the reserved slots."""
         self._reserved -= reserved
         if claimed is None or not claimed.deliveries or self._drained:
             return
@@ -168,21 +168,21 @@ class Worker:
             task.add_done_callback(self._beginning.discard)
 
     async def until_idle(self) -> None:
-        """Deliver all that is due now, and wait for it to end."""
+        """Deliver everything that is due, and wait until it has ended."""
         while await self.step() or self._in_flight or self._results:
             if self._in_flight:
                 await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
 
     @property
     def free_slots(self) -> int:
-        """How many deliveries may begin at this moment."""
+        """How many deliveries may start now."""
         since = asyncio.get_running_loop().time() - SLOW_ATTEMPT_SECONDS
         quick = sum(1 for _ in takewhile(lambda began: began > since, reversed(self._in_flight.values())))
         free = min(self._concurrency - quick, MAX_SLOW_FACTOR * self._concurrency - len(self._in_flight))
         return max(0, free - self._reserved)
 
     async def _wait_for_work(self, stop: "asyncio.Task[bool]") -> None:
-        """Sleep until there is something to do: an attempt has ended, something is due or was put into the queue."""
+        """Sleep until an attempt has ended, or a delivery is due or was enqueued."""
         wait = (
             MAX_IDLE_SECONDS
             if self._wait is None or not self.free_slots
@@ -196,7 +196,7 @@ class Worker:
         self._wakeup.clear()
 
     async def begin(self, claimed: ClaimBatch) -> None:
-        """Begin to send what was claimed; hand it back where the texts cannot be read."""
+        """Start sending what was claimed; release it where the cannot read articles."""
         deliveries, documents = claimed.deliveries, claimed.documents
         try:
             documents = documents or await self._documents(deliveries)
@@ -207,7 +207,7 @@ class Worker:
                     for delivery in deliveries
                 ]
         except (RedisError, OSError) as error:
-            log.warning("articles cannot be read", extra={"reason": str(error)})
+            log.warning("cannot read articles", extra={"reason": str(error)})
             self._results += [AttemptResult(delivery, AttemptOutcome.RELEASED, 0.0, None) for delivery in deliveries]
             return
         self._send(deliveries, documents)
@@ -221,12 +221,14 @@ class Worker:
             if (
                 not delivery.envelope
                 or (delivery.type == PUBLISHED and document is None)
-                # What its account is entitled to may have become less while it waited; a retraction takes nothing but back.
+                # The entitlement may have narrowed while the delivery waited. Retractions are always sent.
                 or (document is not None and not is_entitled(delivery.endpoint.entitlement, document))
             ):
                 self._results.append(AttemptResult(delivery, AttemptOutcome.CANCELLED, 0.0, None))
                 continue
-            content = delivery.endpoint.content if delivery.version else Content.FULL  # a notice is no article's
+            content = (
+                delivery.endpoint.content if delivery.version else Content.FULL
+            )  # a notice is not about an article
             body = _rendered(delivery.envelope, document, content, delivery.reason)
             task = asyncio.create_task(self._deliver(delivery, body, _origin(delivery.envelope)[0]))
             self._in_flight[task] = began
@@ -268,9 +270,9 @@ class Worker:
         async with self._settling:
             ended, self._results = self._results, []
             try:
-                answer = await self._queue.exchange(ended, self.lease, free)
+                answer = await self._queue.settle_and_claim(ended, self.lease, free)
             except BaseException:
-                self._results = ended + self._results  # settled twice is harmless: the second time the lease is gone
+                self._results = ended + self._results  # settling twice is harmless: the second time the lease is gone
                 raise
         self._wait = answer.wait
         counts = Counter(
@@ -284,7 +286,7 @@ class Worker:
 
     async def _drain(self) -> None:
         self.running = False
-        # What is claimed for this worker at this moment comes still: begun behind its back, it would never be settled.
+        # Wait for claims on behalf of this worker that are under way: started after the drain, they would never be settled.
         deadline = asyncio.get_running_loop().time() + DRAIN_SECONDS
         while self._reserved and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.01)
@@ -299,16 +301,16 @@ class Worker:
         try:
             await self._exchange(0)
         except (RedisError, OSError) as error:
-            log.warning("leases are left to run out", extra={"reason": str(error)})
+            log.warning("cannot release leases; they will expire", extra={"reason": str(error)})
 
 
-# An event goes to many endpoints, a few of them in each claim. What is found here was read anew all the same: it is the key.
+# An event goes to many endpoints, a few of them in each claim. The stored bytes, which are read each time, are the cache key.
 _unpacked = lru_cache(maxsize=32)(unpack)
 _rendered = lru_cache(maxsize=32)(render)
 
 
 def _is_entitled(entitlement: str | None, document: bytes) -> bool:
-    """Tell whether a version is within what an account is entitled to."""
+    """Return whether an entitlement admits a version."""
     if entitlement is None:
         return True
     return read_entitlement(entitlement).matches(ArticleFeatures.of(ArticlePublished.model_validate_json(document)))
@@ -316,7 +318,7 @@ def _is_entitled(entitlement: str | None, document: bytes) -> bool:
 
 @lru_cache(maxsize=256)
 def _origin(envelope: bytes) -> tuple[str | None, float | None]:
-    """Return the trace that an event belongs to, and when it happened."""
+    """Return the trace of an event, and its time."""
     event = orjson.loads(envelope)
     moment = event.get("time")
     return event.get("traceparent"), datetime.fromisoformat(moment).timestamp() if moment else None

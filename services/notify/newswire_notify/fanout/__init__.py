@@ -1,1 +1,1 @@
-"""From an event to its deliveries."""
+"""Fan-out: from an event to its deliveries."""

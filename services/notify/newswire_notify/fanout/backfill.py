@@ -1,9 +1,8 @@
-"""What came before: past events, gone through for one subscription alone.
+"""Backfills: past events matched for one subscription alone.
 
-So that a subscription may begin with a time gone by, go on where it was paused, or ask for all since a time again. It is done a
-little at a time (``backlog.lua``), by whichever process comes first, and never so that much waits at an endpoint: what is
-published meanwhile is not held up. Where the stream was trimmed past the cursor from which it is gone through, the records are gone
-through instead: each article that changed since, as it stands now.
+They serve a start in the past, the time of a pause, and a replay. A backfill advances in small steps (``backfill.lua``), in any
+process, and only while few deliveries wait at the endpoint, so that new events are not delayed. Where the stream was trimmed past
+its cursor it continues in the records: each article that changed since, in its current state.
 """
 
 import asyncio
@@ -32,20 +31,20 @@ from newswire_notify.webhooks.rendering import envelope
 log = logging.getLogger(__name__)
 
 PAGE_SIZE = 25
-"""Events that are read at a time: each may be as large as an article."""
+"""Events read at a time: each may be as large as an article."""
 IDLE_SECONDS = 0.5
 LEASE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class BackfillStatus:
-    """How far a backlog has got. Times are ms since the epoch."""
+    """Progress of a backfill. Times are ms since the epoch."""
 
     state: str
     """``waiting``, ``running`` or ``done``."""
     since: int
     reached: int
-    looked_at: int
+    examined: int
     enqueued: int
     created: int
     ended: int | None
@@ -53,15 +52,15 @@ class BackfillStatus:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some past events, where they end (None: that was all), and how many entries or articles were looked at for them."""
+    """Past events, the cursor after them (None at the end), and how many entries or articles were examined."""
 
     events: Sequence[PastEvent]
     reached: str | None
-    looked_at: int
+    examined: int
 
 
 class BackfillWorker:
-    """Works off the backlogs of one namespace. Any number of processes may share the work."""
+    """Advances the backfills of one namespace. Any number of processes may share the work."""
 
     def __init__(
         self,
@@ -81,7 +80,7 @@ class BackfillWorker:
         self._on_enqueued = on_enqueued
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Go on until stopping is set, half of the time at the most."""
+        """Advance backfills until stopping is set, at most half of the time."""
         while not stopping.is_set():
             began = time.monotonic()
             worked = False
@@ -89,17 +88,17 @@ class BackfillWorker:
                 if self._memory is None or self._memory.full is None:
                     worked = await self.step()
             except (RedisError, OSError, OffloadError) as error:
-                log.warning("backlogs cannot be worked off", extra={"reason": str(error)})
+                log.warning("cannot advance backfills", extra={"reason": str(error)})
             await pause(stopping, time.monotonic() - began if worked else IDLE_SECONDS)
 
     async def step(self) -> bool:
-        """Go through a few more events for the subscription that waits longest; return whether there was one."""
+        """Advance the backfill that has waited longest by one page; return whether there was one."""
         taken = await self._queue.functions.call(
-            "take_backlog", [], [self._queue.prefix, self._queue.now, int(LEASE_SECONDS * 1000)]
+            "claim_backfill", [], [self._queue.prefix, self._queue.now, int(LEASE_SECONDS * 1000)]
         )
         if not taken:
             return False
-        backlog, sub, at, upto = (part.decode() for part in taken[:4])
+        backfill, sub, at, upto = (part.decode() for part in taken[:4])
         fields = await self._queue.redis.hgetall(self._queue.key("subscription", sub))
         if not fields:
             return True
@@ -108,14 +107,14 @@ class BackfillWorker:
         page = await self._page(at, end)
         arguments: list[Argument] = [
             self._queue.prefix,
-            backlog,
+            backfill,
             at,
             page.reached or end,
             end,
             int(page.reached is None),
             self._queue.now,
             self._queue.keep_ms,
-            page.looked_at,
+            page.examined,
         ]
         asked = await self._asked_for(subscription, page.events)
         for past in page.events:
@@ -130,12 +129,12 @@ class BackfillWorker:
                 envelope(past.event, with_data=retracted),
                 int(past.event.id in asked),
             ]
-        if await self._queue.functions.call("step_backlog", [], arguments) > 0:
+        if await self._queue.functions.call("advance_backfill", [], arguments) > 0:
             self._on_enqueued()
         return True
 
     async def _page(self, at: str, end: str) -> Page:
-        """Read the events that follow a cursor, on the stream, or in the records where the stream has lost the cursor."""
+        """Read the events after a cursor: from the stream, or from the records where the stream was trimmed past it."""
         cursor = RecordsCursor.read(at)
         if cursor is None:
             async with self._records.pipeline(transaction=True) as pipe:
@@ -148,11 +147,11 @@ class BackfillWorker:
                 events = [past for past in await offload_if_large(read, size, searches_text=False) if past]
                 return Page(events, page[-1][0].decode() if len(page) == PAGE_SIZE else None, len(page))
             cursor = RecordsCursor(at)
-        events, following, looked_at = await changed_since(self._records, self._keys, self._site, cursor, PAGE_SIZE)
-        return Page(events, following.written() if following else None, looked_at)
+        events, following, examined = await changed_since(self._records, self._keys, self._site, cursor, PAGE_SIZE)
+        return Page(events, following.written() if following else None, examined)
 
     async def _asked_for(self, subscription: Subscription, events: Sequence[PastEvent]) -> set[str]:
-        """Return the events of the versions that the subscription asks for and that no later one has replaced."""
+        """Return the ids of the events that match the subscription and whose version is current."""
         criteria = subscription.criteria()
         versions = [past for past in events if isinstance(past.payload, ArticlePublished)]
         size = sum(len(past.payload.text) for past in versions if isinstance(past.payload, ArticlePublished))
@@ -172,9 +171,9 @@ class BackfillWorker:
 
 
 async def replay_since(queue: Queue, found: Subscription, moment_ms: int) -> bool:
-    """Ask for all since a time to be sent again, with the ids that it had; return whether it can be done now.
+    """Start a replay of everything since a time, with the same ids; return whether it was started.
 
-    It cannot while an earlier backlog of the subscription is not done.
+    It is not while an earlier backfill of the subscription is running.
 
     Raises:
         SubscriptionConflictError: the subscription is paused or disabled.
@@ -189,16 +188,18 @@ async def replay_since(queue: Queue, found: Subscription, moment_ms: int) -> boo
 
 
 async def backfill_status(queue: Queue, subscription_id: str) -> BackfillStatus | None:
-    """Return how far the latest backlog of a subscription has got, or None where it had none lately."""
-    backlog = await queue.redis.hget(queue.key("subscription", subscription_id), "backlog")
-    fields = await queue.redis.hgetall(queue.key("backlog", backlog.decode())) if backlog else None
+    """Return the progress of the latest backfill of a subscription, or None where it had none recently."""
+    backfill = await queue.redis.hget(queue.key("subscription", subscription_id), "backfill")
+    fields = await queue.redis.hgetall(queue.key("backfill", backfill.decode())) if backfill else None
     if not fields:
         return None
     return BackfillStatus(
         state=fields[b"state"].decode(),
         since=int(fields[b"since"]),
-        reached=int(fields[b"since"] if RecordsCursor.read(fields[b"at"].decode()) else fields[b"at"].split(b"-")[0]),
-        looked_at=int(fields[b"looked_at"]),
+        reached=int(
+            fields[b"since"] if RecordsCursor.read(fields[b"cursor"].decode()) else fields[b"cursor"].split(b"-")[0]
+        ),
+        examined=int(fields[b"examined"]),
         enqueued=int(fields[b"enqueued"]),
         created=int(fields[b"created"]),
         ended=int(fields[b"ended"]) if b"ended" in fields else None,
@@ -206,6 +207,6 @@ async def backfill_status(queue: Queue, subscription_id: str) -> BackfillStatus 
 
 
 def _past(entry: str, fields: dict[bytes, bytes]) -> PastEvent | None:
-    """Read an entry of the stream; None for what no subscriber is told of."""
+    """Read a stream entry; None for anything but article events."""
     read = article_event(fields)
     return None if read is None else PastEvent(entry, *read)

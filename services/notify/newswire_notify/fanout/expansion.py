@@ -1,8 +1,8 @@
-"""The expansion: large audiences get their deliveries bit by bit, in turns, so that none of them holds up the next event's.
+"""Expansion: events with many recipients are expanded in chunks and take turns, so that none delays the next event.
 
-The fan-out enqueues the first chunk of every event; what is left of one stands in Redis, and here each such event gets a chunk
-whenever its turn comes. No more is enqueued than is soon delivered: whoever comes next waits behind a short queue. Any number
-of processes may expand at the same time.
+The fan-out enqueues the first chunk of every event. The rest of its plan is in Redis, and each such event is expanded by one chunk
+per turn. No more is enqueued than is soon delivered, so that the queue before the next event stays short. Any number of processes
+may expand at the same time.
 """
 
 import asyncio
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 
 CHUNK = 500
 MAX_DUE_ENDPOINTS = 1000
-"""So many endpoints with work due are enough: their deliveries keep all workers busy for a moment."""
+"""Endpoints with due work that keep all workers busy for a while; with more, expansion pauses."""
 QUEUE_FULL_SECONDS, IDLE_SECONDS = 0.02, 0.25
-"""How long to wait for the queue to become shorter, and for somebody else's large event, in seconds."""
+"""Seconds to wait for a shorter queue, and for unfinished events of other processes."""
 
 
 class Expansion:
-    """Expands what the fan-out has left."""
+    """Expands the plans that the fan-out left unfinished."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Expansion:
         self._wakeup = asyncio.Event()
 
     def wake(self) -> None:
-        """Look at once: something was left."""
+        """Check for unfinished plans at once."""
         self._wakeup.set()
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -66,7 +66,7 @@ class Expansion:
                 turn = await self.step()
                 failures = 0
             except (RedisError, OSError) as error:
-                log.warning("nothing is expanded", extra={"reason": str(error)})
+                log.warning("cannot expand events", extra={"reason": str(error)})
                 await pause(stopping, delay_after(failures))
                 failures += 1
                 continue
@@ -76,10 +76,10 @@ class Expansion:
                 await self._wait_for_work(stopping)
 
     async def step(self) -> ExpansionTurn:
-        """Give the next event its chunk."""
+        """Expand the next event by one chunk."""
         if self._memory is not None and self._memory.full is not None:
             return ExpansionTurn.QUEUE_FULL
-        turn = await self._queue.take_turn(self._chunk, self._max_due_endpoints)
+        turn = await self._queue.expand_next(self._chunk, self._max_due_endpoints)
         if isinstance(turn, ExpansionTurn):
             return turn
         if turn.progress.enqueued:
@@ -100,12 +100,12 @@ class Expansion:
 async def announce(
     broker: EventBroker, keys: Keyspace, queue: Queue, expanded: Sequence[ExpandedEvent], now: float
 ) -> None:
-    """Say on the stream of outcomes how many deliveries events make, and remember that it was said."""
+    """Publish on the outcomes stream how many deliveries events have, and mark them as announced."""
     if not expanded:
         return
     outcomes = [_fanned_out(each, datetime.fromtimestamp(now, UTC)) for each in expanded]
     await broker.publish_all(outcomes, keys.outcomes)
-    await queue.announced([each.event for each in expanded])
+    await queue.mark_announced([each.event for each in expanded])
 
 
 def _fanned_out(expanded: ExpandedEvent, now: datetime) -> CloudEvent:

@@ -1,6 +1,6 @@
-"""The fan-out: from an event to a delivery for everyone who is to be told.
+"""The fan-out consumer: from an event to the deliveries of its recipients.
 
-An event is handled when its plan is written; what the first chunk does not hold is left to the `Expansion`.
+An event is handled once its plan is stored. Deliveries beyond the first chunk are left to `Expansion`.
 """
 
 import asyncio
@@ -27,31 +27,31 @@ from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.webhooks.rendering import envelope
 
 ANALYSIS_SECONDS = 60.0
-"""For one article, whose text is at most 1 MiB: on a machine so busy that it takes longer, the batch is tried again."""
+"""Time limit for one article, whose text is at most 1 MiB. A batch that takes longer on a busy machine is retried."""
 FAN_OUT_BATCH_SIZE = 16
-"""Events that share their round trips."""
+"""Events per round trip."""
 
 
 MAX_BATCH_RECORDS = 200
-"""Fewer than other consumers take: matching an event and queueing its deliveries may take long."""
+"""Fewer than other consumers read: matching an event and enqueuing its deliveries may take long."""
 
 
 def subscribe(broker: EventBroker, fan_out: "FanOut", memory: MemoryGuard) -> None:
-    """Have a broker hand the article events to the fan-out.
+    """Subscribe the fan-out to the article events of a broker.
 
-    They wait while the Redis of the deliveries is full: what is queued there can still be delivered, and makes memory.
+    Events wait while the delivery Redis is full: its queued deliveries can still be sent, which frees memory.
     """
 
     @broker.subscriber(stream=broker.subscription(max_records=MAX_BATCH_RECORDS), title="articles_notify")
     async def take(batch: ArticleBatch) -> None:
-        """Notify queues the deliveries to subscribers."""
+        """Notify enqueues the deliveries to subscribers."""
         if memory.full is not None:
             raise DependencyUnavailableError(memory.full)
         await fan_out(batch)
 
 
 class FanOut:
-    """Handles batches of the article stream. May be given the same batch any number of times."""
+    """Handles batches of the article stream. Handling a batch again changes nothing."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class FanOut:
             await self._fan_out(chosen, await self._analysed(chosen))
 
     async def _analysed(self, items: Sequence[Message]) -> dict[str, ArticleFeatures]:
-        """Analyse the long ones among some articles off the event loop; return what there is to know of them, by entry id."""
+        """Analyse long articles off the event loop; return their features by entry id."""
         features = {}
         for item in items:
             article = item.payload
@@ -99,9 +99,9 @@ class FanOut:
         return features
 
     async def _fan_out(self, items: Sequence[Message], features: Mapping[str, ArticleFeatures]) -> None:
-        """Decide about several events in one round trip, which also enqueues a first share of the deliveries of each.
+        """Plan several events in one round trip, which also enqueues the first chunk of each.
 
-        Where a filter has changed since they were matched, they are matched again.
+        Events are matched again where a filter has changed since.
         """
         while items:
             plans = [self._plan(item, features.get(item.entry_id)) for item in items]
@@ -109,26 +109,26 @@ class FanOut:
             decided = [(plan, got) for (plan, _), got in zip(plans, begun, strict=True) if got is not None]
             if any(got.left for _, got in decided):
                 self._on_unfinished()
-            # By id, for the same event may stand in a batch twice.
+            # By id, because a batch may contain an event twice.
             whole = {
                 plan.id: ExpandedEvent(plan.id, plan.envelope, plan.article, plan.version, got)
                 for plan, got in decided
                 if not got.left and not got.announced
             }
             if any(plan.retracted for plan, _ in decided):
-                await note_erasure(self._records, self._keys)  # of what was kept with deliveries
+                await note_erasure(self._records, self._keys)  # of the data in deliveries
             await announce(self._broker, self._keys, self._queue, list(whole.values()), self._clock())
             items = [item for item, got in zip(items, begun, strict=True) if got is None]
             if items:
                 await self._matcher.catch_up()
 
     async def _begin(self, plans: Sequence[tuple[PlannedEvent, Sequence[str]]]) -> list[ExpansionProgress | None]:
-        """Have a worker that is idle begin at once: what it is to send is claimed, and read, where it is enqueued."""
+        """Plan events, and claim deliveries for an idle worker in the same round trip, so that it sends them at once."""
         worker = max(self._workers, key=lambda each: each.free_slots, default=None)
         slots = worker.reserve() if worker else 0
         claimed = None
         try:
-            begun, claimed = await self._queue.begin(
+            begun, claimed = await self._queue.plan_and_claim(
                 plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=slots
             )
         finally:
@@ -138,7 +138,7 @@ class FanOut:
             for each in self._workers:
                 each.wake()
         if claimed.deliveries:
-            await asyncio.sleep(0)  # what is to be sent goes out before anything else is done
+            await asyncio.sleep(0)  # let the worker send before anything else runs
         return begun
 
     def _plan(self, item: Message, features: ArticleFeatures | None) -> tuple[PlannedEvent, list[str]]:

@@ -1,8 +1,8 @@
-"""Which filters an article matches, at a cost that follows the number of matches, not of subscriptions.
+"""Finds the filters that an article matches, at a cost that follows the number of matches, not of subscriptions.
 
-Subscriptions share filters, so only distinct filters are kept. Each is indexed under one thing that an article must have for it
-to match (a term of its query, or a value of a field), the rarest one; an article brings up only the filters indexed under what it
-has, and these are verified (`IndexedFilter.wants`). A filter without such a thing is verified against every article.
+Subscriptions share filters, so only distinct filters are kept. Each is indexed under one feature that a matching article must
+have (a term of its query, or a value of a field), the rarest one. The features of an article select the candidates, and only
+these are verified (`IndexedFilter.matches`). A filter without a required feature is verified against every article.
 """
 
 import asyncio
@@ -31,33 +31,33 @@ from newswire.text.query_matching import Analysed, Both, Either, Phrase, TextFie
 log = logging.getLogger(__name__)
 
 FeatureKey: TypeAlias = str
-"""Something an article has: a term, or a field and a folded value (`field_key`)."""
+"""A feature of an article: a term, or a field with a folded value (`field_key`)."""
 
 NO_FEATURE: frozenset[FeatureKey] = frozenset({"nothing:="})
-"""A choice that no article has: terms hold no such sign."""
+"""A choice that no article has: terms never contain this character."""
 WORD_FIELDS: tuple[TextField, ...] = ("author", "category", "topic", "publisher", "language")
 PROGRESS_LOG_SECONDS = 2.0
 SCAN_COUNT = 100
-"""Filters read at a time when all are read: others have their turn on the event loop in between."""
+"""Filters read at a time while all are loaded; the event loop runs other tasks in between."""
 FREEZE_EVERY = 1000
-"""Filters after which what was read is left out of garbage collection: a full collection of a million filters holds the event
-loop up for seconds, and even of 20,000 for a quarter of a second."""
+"""Filters after which those loaded are excluded from garbage collection: a full collection of a million filters blocks the event
+loop for seconds, and of 20,000 for a quarter of a second."""
 
 
 @dataclass(slots=True)
 class FilterConditions:
-    """What a filter asks of an article, by how cheap it is to look at."""
+    """The conditions of a filter, by the cost of checking them."""
 
     choices: list[frozenset[FeatureKey]] = field(default_factory=list)
-    """An article must have one thing of each."""
+    """An article must have one feature of each."""
     forbidden: set[FeatureKey] = field(default_factory=set)
     """It must have none of these."""
     rest: list[Analysed] = field(default_factory=list)
-    """What has to be looked up in the text: phrases, mostly."""
+    """Conditions that need the text: phrases, mostly."""
 
 
 def filter_conditions(filters: Iterable[Filter], language: str) -> FilterConditions:
-    """Take apart what filters ask of articles in a language that must match all of them."""
+    """Return the conditions of filters that articles in a language must all match."""
     found = FilterConditions()
     for filter_ in filters:
         for name in FIELDS:
@@ -71,7 +71,7 @@ def filter_conditions(filters: Iterable[Filter], language: str) -> FilterConditi
 
 
 def _add_query(query: Analysed, found: FilterConditions) -> None:
-    """Add what a query asks."""
+    """Add the conditions of a query."""
     match query:
         case Both(parts):
             for part in parts:
@@ -99,7 +99,7 @@ def _add_query(query: Analysed, found: FilterConditions) -> None:
 
 
 def _single(query: Analysed) -> FeatureKey | None:
-    """Return the one thing that an article must have, and need only have, to match."""
+    """Return the single feature that is necessary and sufficient for a match, or None."""
     match query:
         case Phrase((term,), "text"):
             return term
@@ -110,7 +110,7 @@ def _single(query: Analysed) -> FeatureKey | None:
 
 
 def _choices(query: Analysed) -> list[frozenset[FeatureKey]]:
-    """Return sets of things, of each of which a matching article has at least one."""
+    """Return sets of features; a matching article has at least one of each."""
     match query:
         case Phrase((first, second), "text") if first.isdigit() or second.isdigit():
             return [frozenset({f"{first} {second}"})]
@@ -134,7 +134,7 @@ def _unspecific(choice: frozenset[FeatureKey]) -> tuple[int, int]:
 
 
 def field_key(field: str, value: str) -> FeatureKey:
-    """Return the key of a field's value, which no term can equal: terms hold no such sign."""
+    """Return the key of a field value. It differs from every term: terms never contain this character."""
     return f"{field}={value}"
 
 
@@ -144,7 +144,7 @@ def word_key(field: str, word: str) -> FeatureKey:
 
 
 def feature_keys(features: ArticleFeatures) -> set[FeatureKey]:
-    """Return what an article has."""
+    """Return the features of an article."""
     found = set(features.positions)
     found.update(number_pairs(features.positions))
     for name, values in features.fields.items():
@@ -157,20 +157,19 @@ def feature_keys(features: ArticleFeatures) -> set[FeatureKey]:
 
 @dataclass(slots=True)
 class IndexedFilter:
-    """A distinct filter, narrowed by what its subscribers are entitled to, with the kinds of versions they want; indexed under one
-    of its choices."""
+    """A distinct filter with its entitlement and event kinds, indexed under one of its choices."""
 
     events: frozenset[str]
     under: frozenset[FeatureKey]
     choices: tuple[frozenset[FeatureKey], ...]
-    """All others: what else an article must have."""
+    """The other choices."""
     forbidden: frozenset[FeatureKey]
     rest: tuple[Analysed, ...]
     reindexed_at: int
-    """After how many articles it was last thought about where to file it."""
+    """Number of articles after which its choice was last reviewed."""
 
     def matches(self, has: set[FeatureKey], features: ArticleFeatures) -> bool:
-        """Tell whether an article that came up, and has these things, matches."""
+        """Return whether a candidate article with these features matches."""
         for choice in self.choices:
             if choice.isdisjoint(has):
                 return False
@@ -180,7 +179,7 @@ class IndexedFilter:
 
 
 class LanguageFilterIndex:
-    """Distinct filters as they read in one language, indexed so that few of them have to be verified."""
+    """Distinct filters as analysed in one language, indexed so that few must be verified."""
 
     def __init__(self, language: str) -> None:
         self._language = language
@@ -191,7 +190,7 @@ class LanguageFilterIndex:
         self._articles = 0
 
     def add(self, digest: str, filters: Iterable[Filter], events: frozenset[str]) -> None:
-        """File filters that must all match."""
+        """Add filters that must all match."""
         conditions = filter_conditions(filters, self._language)
         under = self._rarest(conditions.choices)
         others = tuple(choice for choice in conditions.choices if choice is not under)
@@ -203,11 +202,11 @@ class LanguageFilterIndex:
         )
 
     def remove(self, digest: str) -> None:
-        """Forget a filter."""
+        """Remove a filter."""
         self._unlink(digest, self._filters.pop(digest))
 
     def match(self, features: ArticleFeatures, kind: str) -> list[str]:
-        """Return the digests of the filters that want an article of this language."""
+        """Return the digests of the filters that match an article of this language."""
         has = feature_keys(features)
         self._seen.update(has)
         self._age()
@@ -242,7 +241,7 @@ class LanguageFilterIndex:
                 del self._under[key]
 
     def _reindex(self, digest: str, indexed: IndexedFilter) -> None:
-        """File a filter that came up for nothing where it does so less often, by the articles seen since."""
+        """Move a filter that was a candidate without a match to its rarest choice, by the articles seen since."""
         indexed.reindexed_at = self._articles
         choices = (indexed.under, *indexed.choices)
         better = self._rarest(choices)
@@ -255,20 +254,20 @@ class LanguageFilterIndex:
         return min(choices, key=self._cost, default=frozenset())
 
     def _cost(self, choice: frozenset[FeatureKey]) -> tuple[float, int, int]:
-        """How often filing under this brings a filter up for nothing: by what articles were like, and who is indexed there."""
+        """Return how often this choice makes a filter a candidate: by the features of past articles, and by its other filters."""
         frequency = sum(self._seen[key] for key in choice)
         crowd = sum(len(self._under.get(key, ())) for key in choice)
         return frequency, crowd, -min(map(len, choice))
 
     def _age(self) -> None:
-        """Keep the statistics small, and young."""
+        """Halve the statistics now and then, so that they stay small and recent."""
         self._articles += 1
         if self._articles % 5000 == 0:
             self._seen = Counter({key: count // 2 for key, count in self._seen.items() if count > 1})
 
 
 class FilterIndex:
-    """Distinct filters, on language_index for each language that articles have come in so far."""
+    """Distinct filters, with a `LanguageFilterIndex` for each language of past articles."""
 
     def __init__(self) -> None:
         self._filters: dict[str, tuple[tuple[Filter, ...], frozenset[str]]] = {}
@@ -278,7 +277,7 @@ class FilterIndex:
         return len(self._filters)
 
     def add(self, digest: str, filter_: Filter, events: Iterable[str], entitlement: Filter | None = None) -> None:
-        """File a filter, and what narrows it; one that is there already stays as it is."""
+        """Add a filter with its entitlement; a known digest is left unchanged."""
         if digest in self._filters:
             return
         kinds = frozenset(events)
@@ -288,23 +287,23 @@ class FilterIndex:
             language_index.add(digest, filters, kinds)
 
     def remove(self, digest: str) -> None:
-        """Forget a filter."""
+        """Remove a filter."""
         if self._filters.pop(digest, None) is not None:
             for language_index in self._languages.values():
                 language_index.remove(digest)
 
     def match(self, article: ArticlePublished, features: ArticleFeatures | None = None) -> list[str]:
-        """Return the digests of the filters that want this version; ``facts`` are its own, where they are at hand."""
+        """Return the digests of the filters that match this version; ``facts`` are those of the version, where known."""
         features = features or ArticleFeatures.of(article)
         return self._language_index(features.language).match(features, str(article.kind))
 
     @property
     def languages(self) -> list[str]:
-        """The languages that there are language_index for."""
+        """The languages that have an index."""
         return list(self._languages)
 
     async def prepare(self, language: str) -> None:
-        """File all filters for a language, letting others have their turn meanwhile."""
+        """Index all filters for a language; other tasks run in between."""
         for _ in self._built(language):
             await asyncio.sleep(0)
 
@@ -314,7 +313,7 @@ class FilterIndex:
         return self._languages[language]
 
     def _built(self, language: str) -> Iterator[None]:
-        """Make the language_index of a language where there are none yet, with a rest after every `SCAN_COUNT` filters."""
+        """Build the index of a language where it is missing; yield after every `SCAN_COUNT` filters."""
         if language in self._languages:
             return
         language_index = LanguageFilterIndex(language)
@@ -328,12 +327,12 @@ class FilterIndex:
 
 
 class Matcher:
-    """An `FilterIndex` that follows the subscriptions in Redis."""
+    """A `FilterIndex` that follows the subscriptions in Redis."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self.index = FilterIndex()
         self.loading: str | None = "the filters of subscriptions have not been loaded yet"
-        """Why no event can be matched at the moment; None where all filters are loaded."""
+        """Why no event can be matched now; None where all filters are loaded."""
         self._redis = redis
         self._languages = keys.deliveries.key("languages")
         self._filters = keys.deliveries.key("filters")
@@ -343,19 +342,19 @@ class Matcher:
 
     @property
     def changes(self) -> int:
-        """The number of the last change that it knows of; -1 before it knows of any."""
+        """The number of the last known filter change; -1 before the first."""
         return self._changes.position.count if self._changes.position else -1
 
     def match(self, article: ArticlePublished, features: ArticleFeatures | None = None) -> list[str]:
-        """Return the digests of the filters that want this version; ``facts`` are its own, where they are at hand."""
+        """Return the digests of the filters that match this version; ``facts`` are those of the version, where known."""
         return self.index.match(article, features)
 
     async def check(self) -> str | None:
-        """Return why no event can be matched at the moment, or None: a readiness check."""
+        """Return why no event can be matched now, or None: a readiness check."""
         return self.loading
 
     async def load(self, stopping: asyncio.Event) -> None:
-        """Load all filters before the first event, for every language that articles have come in; try until stopping is set."""
+        """Load all filters for every known language before the first event; retry until stopping is set."""
         failures = 0
         while not stopping.is_set():
             try:
@@ -363,14 +362,14 @@ class Matcher:
                 return
             except (RedisError, OSError) as error:
                 self.loading = f"the filters of subscriptions cannot be loaded: {error}"
-                log.warning("filters cannot be loaded", extra={"reason": str(error)})
+                log.warning("cannot load filters", extra={"reason": str(error)})
                 await pause(stopping, delay_after(failures))
                 failures += 1
 
     async def prepare(self, languages: Iterable[str]) -> None:
-        """File all filters for the languages of articles to come (`newswire.text.analysis.language_of`): no match waits for it.
+        """Index all filters for the languages of the next articles (`newswire.text.analysis.language_of`), before they are matched.
 
-        The languages are remembered in Redis, so that a start prepares them before the first event.
+        The languages are stored in Redis, so that a start prepares them before the first event.
         """
         fresh = set(languages) - self._remembered
         for language in fresh:
@@ -380,7 +379,7 @@ class Matcher:
             self._remembered |= fresh
 
     async def catch_up(self) -> None:
-        """Apply every change since the last call; all filters are loaded where some changes were missed."""
+        """Apply every change since the last call; reload all filters where changes were missed."""
         while (news := await self._changes.read()) is None:
             await self._rebuild()
         changed, place = news
@@ -390,7 +389,7 @@ class Matcher:
         self.loading = None
 
     async def _rebuild(self) -> None:
-        """Load the filters as they are; changes made meanwhile are applied once more, which changes nothing."""
+        """Load all filters. Changes made meanwhile are applied again afterwards, which has no effect."""
         place = await self._changes.latest()
         index = FilterIndex()
         cursor, said, frozen = 0, time.monotonic(), 0
@@ -406,7 +405,7 @@ class Matcher:
                 break
             if time.monotonic() > said + PROGRESS_LOG_SECONDS:
                 said = time.monotonic()
-                log.info("reading the filters of subscriptions", extra={"read": len(index)})
+                log.info("loading the filters of subscriptions", extra={"read": len(index)})
         known = {language.decode() for language in await self._redis.smembers(self._languages)}
         for language in {DEFAULT, *known, *self.index.languages}:
             self.loading = f"the filters of subscriptions are being indexed for the language {language!r}"
@@ -415,7 +414,7 @@ class Matcher:
         self._changes.advance_to(place)
 
     async def _apply(self, changed: Sequence[Fields]) -> None:
-        """Apply changes in their order. What a digest stands for never changes; one that is gone by now goes by a later change."""
+        """Apply changes in order. The definition of a digest never changes; a later change removes one that no longer exists."""
         added = list({fields[b"digest"] for fields in changed if fields[b"op"] == b"add"})
         found = await self._redis.hmget(self._filters, added) if added else []
         definitions = dict(zip(added, found, strict=True))

@@ -1,4 +1,4 @@
-"""Events made once more from the records, for what outlives the stream: deliveries that waited long, backfills that go far back."""
+"""Events rebuilt from the records, for deliveries and backfills that are older than the stream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,15 +27,15 @@ from newswire_notify.deliveries.queue import ClaimedDelivery, Documents
 from newswire_notify.webhooks.rendering import envelope
 
 HEADS_PAGE = 500
-"""Heads of articles that are read at a time."""
+"""Articles whose heads are read at a time."""
 CLOCK_MARGIN_MS = 3_600_000
-"""How far the clock of a publisher's process may lag behind that of the stream's server."""
+"""How far the clock of a publishing process may lag behind that of the stream's server."""
 _PREFIX = "records"
 
 
 @dataclass(frozen=True, slots=True)
 class PastEvent:
-    """An event that was published before now, with its entry on the stream, or one that stands for it."""
+    """A past event with its stream entry id, or an equivalent id."""
 
     entry: str
     event: CloudEvent
@@ -44,14 +44,14 @@ class PastEvent:
 
 @dataclass(frozen=True, slots=True)
 class RecordsCursor:
-    """A cursor among the records, behind an article or before the first, for whoever wants what changed after an entry."""
+    """A position in the records, after an article or before the first, of a scan for changes after a stream entry."""
 
     since: str
     created: int = 0
     article: str = ""
 
     def written(self) -> str:
-        """Return it as text, which no stream id can equal."""
+        """Return it as text that differs from every stream id."""
         return f"{_PREFIX} {self.since} {self.created} {self.article}"
 
     @classmethod
@@ -69,9 +69,9 @@ _Head: TypeAlias = tuple[bytes | None, bytes | None, bytes | None, bytes | None]
 async def rebuilt_envelopes(
     redis: "Redis", keys: Keyspace, site: str, deliveries: Sequence[ClaimedDelivery], documents: Documents
 ) -> dict[str, bytes]:
-    """Return, by the id of the event, the envelopes of deliveries that lack one; none of what was erased or replaced since.
+    """Return rebuilt envelopes by event id, except for events whose article was erased or replaced since.
 
-    ``documents``: the versions that the deliveries tell of, as they are stored.
+    ``documents``: the stored versions of the deliveries.
     """
     found: dict[str, bytes] = {}
     for delivery in deliveries:
@@ -95,9 +95,9 @@ async def rebuilt_envelopes(
 async def changed_since(
     redis: "Redis", keys: Keyspace, site: str, cursor: RecordsCursor, limit: int
 ) -> tuple[list[PastEvent], RecordsCursor | None, int]:
-    """Go on through the records from a cursor: what was published or retracted after its entry, as each article stands now.
+    """Continue a scan of the records: articles published or retracted after its stream entry, in their current state.
 
-    Returns at most ``limit`` events, the cursor behind them (None at the end), and how many articles were looked at.
+    Returns at most ``limit`` events, the cursor after them (None at the end), and the number of articles examined.
     """
     page = await articles_after(redis, keys, cursor.created, cursor.article, HEADS_PAGE)
     async with redis.pipeline(transaction=False) as pipe:
@@ -126,7 +126,7 @@ async def _events(
     for (_, (status, _, updated, tombstone)), (document, entry) in zip(articles, versions, strict=True):
         kept = tombstone if status == Status.RETRACTED.encode() else document
         entry = f"{_milliseconds(updated)}-0" if kept is tombstone or not entry else entry.decode()
-        # An article that was erased this moment has no document; its retraction comes by the stream.
+        # An article that was just erased has no document; its retraction comes by the stream.
         if kept and (kept is tombstone or parse_position(entry) > parse_position(since)):
             data = unpack(kept)
             events.append(_past(entry, recorded_event(orjson.loads(data), site)))
@@ -148,5 +148,5 @@ def _milliseconds(updated: bytes | None) -> int:
 def _past(entry: str, event: CloudEvent) -> PastEvent:
     _, payload = decode({FIELD.encode(): event.to_json()})
     if not isinstance(payload, ArticlePublished | ArticleRetracted):
-        raise TypeError(f"{event.type} is no event of an article")
+        raise TypeError(f"{event.type} is not an article event")
     return PastEvent(entry, event, payload)

@@ -1,1 +1,1 @@
-"""The live stream, and events by the page."""
+"""The live stream (server-sent events) and pull (events by page)."""

@@ -1,8 +1,8 @@
-"""The live stream: every event as it happens, as server-sent events.
+"""The live stream: every event as server-sent events, as it happens.
 
-One broadcaster per process reads the article stream and encodes each event once. Readers that ask for the same share one evaluation
-of their filters, and each gets events from its own bounded queue. A reader that falls behind is cut off and resumes by
-``Last-Event-ID``: from what the broadcaster still remembers, and before that from the stream itself.
+One broadcaster per process reads the article stream and encodes each event once. Clients with equal filters share one
+evaluation, and each has its own bounded queue. A client that falls behind is disconnected and resumes by ``Last-Event-ID``: from
+the recent events in memory, and before those from the stream itself.
 """
 
 import asyncio
@@ -33,49 +33,49 @@ log = logging.getLogger(__name__)
 
 PAGE = 200
 HISTORY_PAGE = 50
-"""Entries read from the stream at a time for one reader; as many wait for it, should it be slow."""
+"""Entries read from the stream at a time for one client; as many wait for a slow one."""
 BLOCK_MS = 1000
 ANALYSIS_SECONDS = 60.0
-"""For one article, whose text is at most 1 MiB."""
+"""Time limit for one article, whose text is at most 1 MiB."""
 RECONNECT_MS = 2000
 WRITE_BATCH_SIZE = 32
-"""Events that wait for one reader and are written at once, at the most."""
+"""Maximum events that are written to one client at once."""
 RECENT_EVENTS_LIMIT, RECENT_BYTES_LIMIT = 500, 4 * 1024 * 1024
-"""How much of the stream's end is kept in memory, so that many who resume at once do not each read it from Redis."""
+"""How much of the end of the stream is kept in memory, so that many clients can resume without each reading Redis."""
 TURN_SECONDS_LIMIT = 0.05
-"""Seconds of processor time for which events are handed out before others have their turn: what is handed out together is
-written together, and to thousands of readers a write for each event costs ten times as much."""
+"""Seconds of processor time before a batch of events yields to other tasks: events offered together are written together, and
+with thousands of clients one write per event costs ten times as much."""
 TRIMMED, ENDED = "newswire.stream.trimmed", "newswire.stream.ended"
-"""Events about the stream itself: what was asked for is gone in part; this reader is cut off."""
+"""Events about the stream itself: some requested events are gone; the server disconnects this client."""
 ACCESS_CHANGED, EXPIRED = "access_changed", "expired"
 LOST_ACCESS = frozenset({ACCESS_CHANGED, EXPIRED})
-"""Why a reader is cut off whose account or key is to be looked at again."""
+"""Reasons for disconnecting a client whose account or key must be checked again."""
 GONE = "gone"
-"""Why a reader's place ends that has left by itself."""
-# Lines that are no event end without a blank line, for there are clients that take every blank line for an event.
+"""The client closed the connection."""
+# Lines that are not events end without a blank line, because some clients treat every blank line as an event.
 
 
 @dataclass(eq=False, slots=True)
 class SseClient:
-    """A reader's place at the broadcaster."""
+    """A client of the live stream, or a waiting pull."""
 
     limit: int
     account: str | None = None
     ends: float | None = None
-    """When what let the reader in ends, in seconds since the epoch."""
+    """When the client's key or token expires, in seconds since the epoch."""
     waiting: deque[SseFrame] = field(default_factory=deque)
     wakeup: asyncio.Event = field(default_factory=asyncio.Event)
     retracted: dict[str, Position] = field(default_factory=dict)
     ended: str | None = None
-    """Why the reader gets nothing more."""
+    """Why the client receives nothing more."""
     resuming: bool = True
     served: Position = BEGINNING
-    """Up to where the reader was served: it resumes after this, and what the broadcaster hands out of that is a repeat."""
+    """Position of the last event sent: the client resumes after it, and earlier events are repeats."""
     newest: Position = BEGINNING
-    """The stream's end when the reader came: retractions up to there have erased what they withdrew."""
+    """End of the stream when the client connected: earlier retractions have already erased their articles."""
 
     def offer(self, frame: SseFrame) -> None:
-        """Queue an event, or cut the reader off when it has fallen too far behind."""
+        """Queue an event; disconnect the client where its queue is full."""
         if self.ended is None and len(self.waiting) >= self.limit:
             self.end("too_slow")
         elif self.ended is None:
@@ -83,7 +83,7 @@ class SseClient:
             self.wakeup.set()
 
     def end(self, reason: str) -> None:
-        """Cut the reader off."""
+        """Disconnect the client."""
         if self.ended is None:
             self.ended = reason
             self.waiting.clear()
@@ -91,24 +91,24 @@ class SseClient:
             metrics.live_disconnects.labels(reason).inc()
 
     def leave(self) -> None:
-        """Let the reader go: it has left."""
+        """End the client after it closed its connection."""
         self.ended = self.ended or GONE
         self.waiting.clear()
         self.wakeup.set()
 
     def drop_article(self, article: str, at: Position) -> None:
-        """Let nothing of an article that waits be sent: it was retracted."""
+        """Do not send queued events of an article: it was retracted."""
         if self.waiting or self.resuming:
             self.retracted[article] = at
 
     def is_entitled(self, frame: SseFrame) -> bool:
-        """Tell whether an event that waited has not been erased since by the retraction of its article."""
+        """Return whether no retraction has erased a queued event since."""
         return frame.entry >= self.retracted.get(frame.article, frame.entry)
 
 
 @dataclass(frozen=True, slots=True)
 class FilterGroup:
-    """All readers that ask for the same."""
+    """All clients with equal filters."""
 
     stream_filter: StreamFilter
     clients: set[SseClient] = field(default_factory=set)
@@ -116,7 +116,7 @@ class FilterGroup:
 
 @dataclass(frozen=True, slots=True)
 class ResumeFrom:
-    """Where a reader wants to go on: after a position, or at a moment, from which on nothing can be lost that is to come."""
+    """Where a client wants to resume: after a position that it saw, or at a time."""
 
     after: Position
     by_time: bool = False
@@ -124,15 +124,15 @@ class ResumeFrom:
 
 @dataclass(frozen=True, slots=True)
 class ResumePoint:
-    """From where a reader is really served."""
+    """Where a client is actually resumed."""
 
     after: Position
     first_left: Position | None = None
-    """Where something is gone of what was asked for: the first entry that is left."""
+    """The first entry left, where some of the requested entries are gone."""
 
 
 class StreamBroadcaster:
-    """Follows the article stream for all readers of this process."""
+    """Follows the article stream for all clients of this process."""
 
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self.running = False
@@ -143,22 +143,22 @@ class StreamBroadcaster:
         self._remembered: deque[StreamEvent] = deque()
         self._remembered_bytes = 0
         self._forgotten: Position = BEGINNING
-        """All that came after this is remembered."""
+        """All later events are kept in memory."""
         self._stopping: asyncio.Event | None = None
         self._analysing = Offload("live", workers=1)
         self._with_readers = partial(with_readers, redis, keys)
 
     @property
     def ended(self) -> bool:
-        """Whether the process is about to end, and its readers with it."""
+        """Whether the process is stopping."""
         return self._stopping is not None and self._stopping.is_set()
 
     async def check(self) -> str | None:
-        """Tell why readers get nothing at the moment: a readiness check."""
+        """Return why clients receive nothing, or None: a readiness check."""
         return None if self.running else "the live stream is not running"
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Read the stream until stopping is set, and begin again after every trouble."""
+        """Read the stream until stopping is set; retry after errors."""
         self._stopping = stopping
         failures = 0
         ending = asyncio.create_task(self._wake_all_at(stopping))
@@ -169,7 +169,7 @@ class StreamBroadcaster:
                     failures, self.running = 0, True
                 except (RedisError, OSError) as error:
                     self.running = False
-                    log.warning("the live stream cannot be read", extra={"reason": str(error)})
+                    log.warning("cannot read the live stream", extra={"reason": str(error)})
                     await pause(stopping, delay_after(failures))
                     failures += 1
         finally:
@@ -177,7 +177,7 @@ class StreamBroadcaster:
             self.running = False
 
     async def follow_accounts(self, stopping: asyncio.Event) -> None:
-        """Cut off, until stopping is set, those whose account changed; they come again, and are looked at again."""
+        """Disconnect clients whose account changed, until stopping is set. They reconnect, and their access is checked again."""
         changes = AccountChanges(self._redis, self._keys)
         failures = 0
         while not stopping.is_set():
@@ -185,7 +185,7 @@ class StreamBroadcaster:
                 changed = await changes.read(BLOCK_MS)
                 failures = 0
             except (RedisError, OSError) as error:
-                log.warning("changes of accounts cannot be read", extra={"reason": str(error)})
+                log.warning("cannot read account changes", extra={"reason": str(error)})
                 await pause(stopping, delay_after(failures))
                 failures += 1
                 continue
@@ -197,7 +197,7 @@ class StreamBroadcaster:
     def connect(
         self, stream_filter: StreamFilter, *, limit: int, account: str | None = None, ends: float | None = None
     ) -> Iterator[SseClient]:
-        """Give a reader a place at the broadcaster, from now on."""
+        """Register a client, which is offered events from now on."""
         client = SseClient(limit, account, ends)
         group = self._groups.setdefault(stream_filter.key, FilterGroup(stream_filter))
         group.clients.add(client)
@@ -211,7 +211,7 @@ class StreamBroadcaster:
                 self._groups.pop(stream_filter.key, None)
 
     async def resume(self, client: SseClient, start: ResumeFrom | None) -> ResumePoint:
-        """Find from where a reader can be served that wants to go on somewhere, or only wants what is to come."""
+        """Return where a client can be resumed; without ``start`` that is the end of the stream."""
         if start is None and self._after is not None:
             resumed = ResumePoint(self._after)
         else:
@@ -224,7 +224,7 @@ class StreamBroadcaster:
         if start is None:
             return ResumePoint(newest)
         if newest < start.after:
-            # Of a stream that was replaced the reader has seen nothing, whatever the id that it last saw.
+            # The stream was replaced: the client has seen none of it, whatever its last id.
             return ResumePoint(newest) if start.by_time else ResumePoint(BEGINNING, await self._first_left())
         trimmed = parse_position((await self._redis.get(self._keys.trimmed) or b"0-0").decode())
         if start.after < trimmed:
@@ -244,7 +244,7 @@ class StreamBroadcaster:
         heartbeat: float,
         stopped: Callable[[], bool],
     ) -> AsyncGenerator[bytes]:
-        """Yield what one reader is sent: what came since, then what comes, without gap or repeat."""
+        """Yield the frames of one client: past events from its resume point, then new ones, without gap or repeat."""
         yield b"retry: %d\n" % RECONNECT_MS
         if resumed.first_left is not None:
             yield _trimmed(resumed)
@@ -279,7 +279,7 @@ class StreamBroadcaster:
     async def _since(
         self, client: SseClient, stream_filter: StreamFilter, stopped: Callable[[], bool]
     ) -> AsyncGenerator[bytes]:
-        """Yield what came after the place where a reader resumes, until the broadcaster's own queue goes on."""
+        """Yield the events after a client's resume point, up to those in its queue."""
         budget = ScanBudget()
         try:
             while not stopped() and client.ended is None:
@@ -310,7 +310,7 @@ class StreamBroadcaster:
     async def _wanted_of_remembered(
         self, client: SseClient, stream_filter: StreamFilter
     ) -> tuple[Position, list[SseFrame]]:
-        """Return what a reader asked for of what the broadcaster remembers, and up to where that reaches."""
+        """Return the recent events in memory that match, and the position that they reach."""
         found = [entry for entry in self._remembered if entry.at > client.served]
         reached = max(self._after or BEGINNING, client.served)
         size = sum(len(entry.json) for entry in found) if stream_filter.searches_text else 0
@@ -332,7 +332,7 @@ class StreamBroadcaster:
         after = format_position(self._after or BEGINNING)
         answer = await self._redis.xread({self._keys.stream: after}, count=PAGE, block=BLOCK_MS)
         if not answer and parse_position(await newest_entry(self._redis, self._keys.stream)) < parse_position(after):
-            log.warning("the stream was replaced and is read from its beginning")
+            log.warning("the stream was replaced; reading it from its beginning")
             self._after = self._forgotten = BEGINNING
             self._remembered.clear()
             self._remembered_bytes = 0
@@ -353,7 +353,7 @@ class StreamBroadcaster:
                 begun = time.thread_time()
 
     async def _remember_the_end(self) -> None:
-        """Begin where the stream ends, with its last entries in memory."""
+        """Start at the end of the stream, with its last entries in memory."""
         newest = parse_position(await newest_entry(self._redis, self._keys.stream))
         before, found, size = format_position(newest), deque[StreamEvent](), 0
         self._forgotten = newest
@@ -369,7 +369,7 @@ class StreamBroadcaster:
                 break
             before = f"({format_position(self._forgotten)}"
         self._remembered, self._remembered_bytes, self._after = found, size, newest
-        for entry in found:  # to those who came first; what they have seen of it they pass over
+        for entry in found:  # to clients that connected before; they skip what they have seen
             self._offer(entry)
 
     def _text_is_searched(self) -> bool:

@@ -1,4 +1,4 @@
-"""How many live streams and waiting pulls may be open: in a process, by one key, from one address."""
+"""Limits open live streams and waiting pulls: per process, per key and per address."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ RETRY_AFTER = 10
 
 @dataclass
 class ConnectionLimiter:
-    """ConnectionLimiter of one process; each is taken by one connection."""
+    """Counts the open connections of one process, per key and per address."""
 
-    most: int
+    max_connections: int
     per_key: int
     per_address: int
     _taken: int = 0
@@ -25,13 +25,13 @@ class ConnectionLimiter:
 
     @contextmanager
     def admit(self, caller: Caller | None, address: str | None) -> Iterator[None]:
-        """Take a place for as long as a connection lasts.
+        """Count a connection while it is open.
 
         Raises:
-            ProblemError: the key or the address has as many as it may have (429), or there is none left (503).
+            ProblemError: the key or the address has reached its limit (429), or the process has (503).
         """
-        if self._taken >= self.most:
-            raise unavailable("as many live streams are open here as may be; come again", retry_after=RETRY_AFTER)
+        if self._taken >= self.max_connections:
+            raise unavailable("the limit of open live streams is reached; try again later", retry_after=RETRY_AFTER)
         limits = {f"address {client_network(address)}": ("address", self.per_address)} if address else {}
         if caller is not None:
             limits[f"key {caller.key_id}"] = ("key", self.per_key)
@@ -40,7 +40,7 @@ class ConnectionLimiter:
                 raise problem(
                     429,
                     "too-many-streams",
-                    f"this {what} has {most} live streams and waiting pulls open, as many as it may have; close one first",
+                    f"this {what} has {most} live streams and waiting pulls open, its limit; close one first",
                     title="Too many live streams",
                     headers={"Retry-After": str(RETRY_AFTER)},
                 )

@@ -1,4 +1,4 @@
-"""Entries and records decoded and held against a filter: within a budget, and off the event loop where there is much of it."""
+"""Decodes and filters entries and records: within a budget, and off the event loop where they are large."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ offload: Final = Offload("events")
 
 
 class ScanBudget:
-    """What is left of what one page may cost."""
+    """The remaining cost that one page may incur."""
 
     def __init__(
         self,
@@ -38,22 +38,22 @@ class ScanBudget:
 
     @property
     def spent(self) -> bool:
-        """Whether nothing more is to be read."""
+        """Whether nothing more may be read."""
         return self._entries <= 0 or self._bytes <= 0 or self._seconds <= 0
 
     def next_count(self, most: int) -> int:
-        """Return how many entries to read next, judging by the largest of those read so far."""
+        """Return how many entries to read next, by the largest one so far."""
         fitting = max(self._bytes, 0) // self._largest if self._largest else FIRST_READ_ENTRIES
         return max(1, min(most, fitting, self._entries))
 
     def renewed(self) -> "ScanBudget":
-        """Return a whole budget for the next page, which knows how large entries are."""
+        """Return a full budget for the next page, which keeps the size of the largest entry."""
         whole = ScanBudget()
         whole._largest = self._largest
         return whole
 
     def spend(self, size: int, seconds: float) -> None:
-        """Take one entry off."""
+        """Subtract one entry."""
         self._entries -= 1
         self._bytes -= size
         self._seconds -= seconds
@@ -62,7 +62,7 @@ class ScanBudget:
 
 @dataclass(frozen=True, slots=True)
 class RawEntry(Generic[PositionT]):
-    """An entry or a record as it was read."""
+    """An undecoded entry or record."""
 
     position: PositionT
     """Behind it."""
@@ -77,12 +77,12 @@ async def scan(
     budget: ScanBudget,
     with_readers: Callable[[Sequence[StreamEvent | None]], Awaitable[list[StreamEvent | None]]],
 ) -> list[tuple[StreamEvent | None, PositionT]]:
-    """Decode entries until the budget is spent, at least one; with each whether it was asked for (else None), and its position.
+    """Decode entries until the budget is spent, at least one; return each one that matches (else None) with its position.
 
-    ``with_readers`` looks up who may know of retractions, where an entitlement narrows what is asked for.
+    ``with_readers`` looks up who may know of retractions, where the filter has an entitlement.
 
     Raises:
-        OffloadError: too much waits to be decoded.
+        OffloadError: too much is waiting to be decoded.
     """
 
     def decoded() -> Iterator[tuple[StreamEvent | None, PositionT]]:
@@ -107,10 +107,10 @@ async def scan(
 
 
 async def offload_if_large(work: Iterable[ResultT], size: int, *, searches_text: bool) -> list[ResultT]:
-    """Do pieces of work one after the other: here where there is little to be read in all, else in a thread.
+    """Run pieces of work in order: on the event loop where they are small in total, else in a thread.
 
     Raises:
-        OffloadError: too much waits, or it took too long.
+        OffloadError: too much is waiting, or it took too long.
     """
     if size <= (INLINE_TEXT_BYTES if searches_text else INLINE_BYTES):
         return list(work)

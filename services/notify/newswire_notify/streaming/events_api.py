@@ -1,4 +1,4 @@
-"""Events by the page over HTTP, for whoever cannot hold a stream open, or wants to mirror everything."""
+"""Pull: events by page over HTTP, for clients that cannot keep a stream open, or mirror everything."""
 
 import asyncio
 from typing import Annotated, Any
@@ -30,16 +30,16 @@ MAX_WAIT_SECONDS = 60
 
 
 class EventPage(BaseModel):
-    """Events in the order in which they happened; those from the records in the order in which articles were made."""
+    """Events in stream order; events from the records in the order of the creation of their articles."""
 
     events: list[dict[str, Any]]
     """CloudEvents, as the live stream sends them."""
     next: str
-    """The cursor to ask with for what follows: send it as ``after``."""
+    """The cursor of the next page: send it as ``after``."""
     more: bool
-    """Whether something follows already."""
+    """Whether more events follow now."""
     restarted: bool
-    """Whether the place asked for is gone: it begins anew with every article as it is now."""
+    """Whether the cursor's position no longer exists: the events start again with the current state of every article."""
 
 
 def events_router(
@@ -49,24 +49,24 @@ def events_router(
     tokens: SignedTokens,
     settings: NotifySettings,
 ) -> APIRouter:
-    """Return the pages of events."""
+    """Return the path of pull."""
     routes = APIRouter(tags=["live stream"])
 
     @routes.get(
         "/v1/events",
         dependencies=[Depends(single_headers)],
         response_model=EventPage,
-        summary="Read events page by page, from the first article on or from a cursor",
+        summary="Read events page by page, from the first article or from a cursor",
         responses=problems("invalid-cursor", "cursor-expired", "too-many-streams"),
         openapi_extra=parameters(
-            after="The `next` of the page before, or an id of the live stream; `0`: every article as it is now, then what"
-            " follows. Absent: from now on.",
+            after="The `next` of the previous page, or an id of the live stream; `0`: the current state of every article, then"
+            " what follows. Absent: from now on.",
             limit=(
-                "How many events at most.",
+                "Maximum number of events.",
                 {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
             ),
             wait=(
-                "How many seconds to wait for an event where there is none.",
+                "Seconds to wait for an event where there is none.",
                 {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
             ),
         ),
@@ -105,7 +105,7 @@ def events_router(
         ):
             watching = asyncio.create_task(end_when_gone(request.receive, client))
             try:
-                # The key may have been revoked between its check and the moment from which changes are followed.
+                # The key may have been revoked after its check and before changes are followed.
                 changed = await access_changed(request, caller)
                 while True:
                     client.waiting.clear()
@@ -114,10 +114,12 @@ def events_router(
                         await access_changed(request, caller)
                         changed = True
                     if changed:
-                        return Page(place, restarted=restarted)  # it comes again, and is looked at again
+                        return Page(
+                            place, restarted=restarted
+                        )  # the client asks again, and its access is checked again
                     page = await pull.page(stream_filter, place, limit)
                     if client.ended in LOST_ACCESS:
-                        continue  # it ended while the page was read: nothing of that is for the caller any more
+                        continue  # access ended while the page was read: do not return it
                     restarted = page.restarted = page.restarted or restarted
                     over = stopping.is_set() or client.ended is not None or loop.time() >= until
                     if page.events or page.more or over:
@@ -135,16 +137,16 @@ def events_router(
 
 
 async def access_changed(request: Request, caller: Caller | None) -> bool:
-    """Return whether a caller may read something else by now.
+    """Return whether the entitlement of a caller has changed.
 
     Raises:
-        newswire.http.problems.ProblemError: 401, where its key is not valid any more.
+        newswire.http.problems.ProblemError: 401 where its key is no longer valid.
     """
     if caller is None:
         return False
     current = await find_caller(request.app.state.redis, request.app.state.keys, caller.key_id)
     if current is None:
-        raise unauthorised("the key sent is not valid any more")
+        raise unauthorised("the API key is revoked or expired")
     return current.entitlement != caller.entitlement
 
 
@@ -168,5 +170,5 @@ def _wait(sent: str | None) -> int:
 def _answer(page: Page, following: str) -> Response:
     about = orjson.dumps({"next": following, "more": page.more, "restarted": page.restarted})
     events = [part for event in page.events for part in (b",", event)][1:]
-    body = b"".join((b'{"events":[', *events, b"],", about[1:]))  # copied once: a page may have some MiB
+    body = b"".join((b'{"events":[', *events, b"],", about[1:]))  # copied once: a page may have several MiB
     return Response(body, headers={"Cache-Control": "no-store"}, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The channels of notify that no broker knows, for the AsyncAPI document: webhooks, the live stream, and what feeds it."""
+"""The channels of notify without a broker, for the AsyncAPI document: webhooks, the live stream and its input."""
 
 from typing import Any, Literal
 
@@ -11,24 +11,24 @@ from newswire_notify.streaming.broadcaster import ENDED, TRIMMED
 
 
 class DeliveredArticleEvent(CloudEvent):
-    """An article event as a subscription receives it: with the reason, and as much data as its ``content`` asks for."""
+    """An article event as a subscription receives it: with the reason, and with data according to its ``content``."""
 
     type: Literal["newswire.article.published.v1", "newswire.article.retracted.v1"]
     reason: Literal["matched", "previously_matched"] | None = None
 
 
 class EndpointTestEvent(CloudEvent):
-    """Sent to one endpoint, when its owner asks for a test."""
+    """Sent to one endpoint when its owner requests a test."""
 
     type: Literal["newswire.test.v1"] = ENDPOINT_TEST  # type: ignore[assignment]
     data: EndpointTest  # type: ignore[assignment]
 
 
 class StreamTrimmed(BaseModel):
-    """Data of ``newswire.stream.trimmed``: some of the events that were asked for are no longer kept."""
+    """Data of ``newswire.stream.trimmed``: some of the requested events are no longer kept."""
 
     resumed_from: str = Field(description="The stream id that the client resumed from.")
-    first: str = Field(description="The first stream id that is still there.")
+    first: str = Field(description="The first stream id that is still kept.")
 
 
 class StreamEnded(BaseModel):
@@ -59,13 +59,13 @@ _LIVE_FIELDS: dict[str, Any] = {
 
 
 def described_channels(keys: Keyspace) -> list[Channel]:
-    """Return what notify sends over HTTP, and reads without a consumer group."""
+    """Return the channels that notify sends over HTTP, or reads without a consumer group."""
     return [
         Channel(
             "articles_tail",
             "receive",
             keys.stream,
-            "Every process of notify reads every article event, for its readers of the live stream.",
+            "Every process of notify reads every article event, for its clients of the live stream.",
             ArticleEvent,
             channel_bindings={"redis": {"channel": keys.stream, "method": "xread", "bindingVersion": "custom"}},
         ),
@@ -73,7 +73,7 @@ def described_channels(keys: Keyspace) -> list[Channel]:
             "webhooks",
             "send",
             None,
-            "The events that a subscription asks for, each in a signed POST to the URL that the subscription names.",
+            "The events of a subscription, each in a signed POST to the URL of the subscription.",
             DeliveredArticleEvent | SubscriptionDisabledEvent | EndpointTestEvent,
             headers=_WEBHOOK_HEADERS,
             operation_bindings={"http": {"method": "POST", "bindingVersion": "0.3.0"}},

@@ -1,4 +1,4 @@
-"""The live stream over HTTP, and the tokens by which browsers reach it."""
+"""The live stream over HTTP, and tokens for browsers."""
 
 import asyncio
 from contextlib import aclosing
@@ -48,14 +48,14 @@ _FILTERS = {
 
 
 class TokenDraft(BaseModel):
-    """What is sent for a token."""
+    """The body of a request for a token."""
 
     model_config = ConfigDict(extra="forbid")
 
     filter: FilterInput = Field(default_factory=Filter)
-    """What whoever holds the token can be given at most."""
+    """The most that a holder of the token can read."""
     expires_in: Annotated[int, Field(ge=1, le=MAX_LIFETIME_SECONDS), WHOLE] = MAX_LIFETIME_SECONDS
-    """Seconds for which it opens streams, and after which those it opened end."""
+    """Lifetime in seconds: afterwards it opens no streams, and those it opened end."""
 
 
 class CreatedToken(BaseModel):
@@ -67,24 +67,24 @@ class CreatedToken(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class AdmittedReader:
-    """Who reads, if that is known, by what they are narrowed, and until when."""
+    """An authenticated or anonymous reader: caller, token filter and end of access."""
 
     caller: Caller | None = None
     token_filter: Filter | None = None
     ends: float | None = None
 
     def stream_filter(self, filter_: Filter) -> StreamFilter:
-        """Return what they get of what they ask for."""
+        """Return the filters that apply to a request."""
         return StreamFilter.combine([filter_, self.token_filter], self.caller.entitlement if self.caller else None)
 
     @property
     def account(self) -> str | None:
-        """The account in whose name they read."""
+        """The account of the reader."""
         return self.caller.account if self.caller else None
 
 
 def parameters(**others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return the filters of live stream and pull, and other query parameters, for an operation's ``openapi_extra``."""
+    """Return the filter parameters of live stream and pull, and others, for an operation's ``openapi_extra``."""
     members = Filter.model_json_schema()["properties"]
     filters = {name: (text, members[PARAMETERS[name]]) for name, text in _FILTERS.items()}
     return document_parameters(q=(_QUERY, {"type": "string", "maxLength": 1000}), **filters, **others)
@@ -93,7 +93,7 @@ def parameters(**others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
 def live_router(
     broadcaster: StreamBroadcaster, limiter: ConnectionLimiter, tokens: StreamTokens, settings: NotifySettings
 ) -> APIRouter:
-    """Return the live stream, and what makes its tokens."""
+    """Return the paths of the live stream and its tokens."""
     routes = APIRouter(tags=["live stream"])
 
     async def admitted(request: Request) -> AdmittedReader:
@@ -107,14 +107,14 @@ def live_router(
             caller = await reader(request)
             return AdmittedReader(caller, None, caller.expires if caller else None)
         if "authorization" in request.headers:
-            raise malformed("token", "came beside a key in a header", "send one of the two")
+            raise malformed("token", "was sent together with a key in a header", "send only one of them")
         failures: AuthenticationFailures = request.app.state.authentication_failures
         client = client_of(request.scope)
         await check_credential(request, token)
         bearer = await tokens.read(token)
         if bearer is None:
             failures.failed(client, token, client_address(request.scope))
-            raise unauthorised("the token sent is not valid, or its time is over; ask for a new one")
+            raise unauthorised("the token is invalid or expired; request a new one")
         failures.succeeded(token)
         if not settings.public_read and not bearer.caller.may(Scope.READ):
             raise forbidden(Scope.READ)
@@ -127,28 +127,28 @@ def live_router(
         "/v1/stream",
         dependencies=[Depends(single_headers)],
         response_class=StreamingResponse,
-        summary="Follow what is published, as it happens (server-sent events)",
+        summary="Follow articles as they are published (server-sent events)",
         responses={
             200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
             **problems("too-many-streams"),
         },
         openapi_extra=parameters(
             since=(
-                "A stream id, or an RFC 3339 time: begin with what came after it. `Last-Event-ID` goes before it.",
+                "A stream id or an RFC 3339 time: start after it. `Last-Event-ID` takes precedence.",
                 {"anyOf": [DATE_TIME, {"type": "string", "pattern": "^[0-9]+-[0-9]+$"}]},
             ),
-            token="What `POST /v1/stream/tokens` made, for those who can send no header.",  # noqa: S106 (a description)
+            token="A token from `POST /v1/stream/tokens`, for clients that cannot send headers.",  # noqa: S106 (a description)
         ),
     )
     async def stream(request: Request, who: Annotated[AdmittedReader, Depends(admitted)]) -> Response:
         filter_ = filter_from_params(request.query_params, ("since", "token"))
-        return _LiveAnswer(broadcaster, limiter, settings, who, who.stream_filter(filter_), _start(request), request)
+        return _LiveResponse(broadcaster, limiter, settings, who, who.stream_filter(filter_), _start(request), request)
 
     @routes.post(
         "/v1/stream/tokens",
         status_code=201,
         response_model=CreatedToken,
-        summary="Make a token for the live stream, for a browser's EventSource",
+        summary="Create a token for the live stream, for a browser's EventSource",
     )
     async def make_token(
         caller: Annotated[Caller, Depends(authorised(Scope.READ))],
@@ -165,8 +165,8 @@ def live_router(
     return routes
 
 
-class _LiveAnswer(Response):
-    """Sends events until the reader goes, or has to."""
+class _LiveResponse(Response):
+    """Streams events until either side ends the connection."""
 
     def __init__(
         self,
@@ -190,7 +190,7 @@ class _LiveAnswer(Response):
         self.background = None
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Handle one request."""
         broadcaster, who, stream_filter = self._broadcaster, self._who, self._stream_filter
         mark_live(scope)
         with (
@@ -199,7 +199,7 @@ class _LiveAnswer(Response):
                 stream_filter, limit=self._settings.live_queue, account=who.account, ends=who.ends
             ) as client,
         ):
-            # The key may have been revoked between its check and the moment from which changes are followed.
+            # The key may have been revoked after its check and before changes are followed.
             if who.caller is not None and await find_caller(self._redis, self._keys, who.caller.key_id) != who.caller:
                 client.end(ACCESS_CHANGED)
             resumed = await broadcaster.resume(client, self._start)
@@ -231,14 +231,14 @@ def _headers(after: Position) -> list[tuple[bytes, bytes]]:
 
 
 async def end_when_gone(receive: Receive, client: SseClient) -> None:
-    """End a reader's place when its connection is closed."""
+    """End a client when its connection is closed."""
     while (await receive())["type"] != "http.disconnect":
         pass
     client.leave()
 
 
 def _start(request: Request) -> ResumeFrom | None:
-    """Read where a reader wants to go on. A browser that reconnects sends ``Last-Event-ID`` to the address it first asked for."""
+    """Read where a client wants to resume. A reconnecting browser sends ``Last-Event-ID`` to its original URL."""
     if sent := request.headers.get(LAST_EVENT_ID, "").strip():
         return ResumeFrom(stream_id(LAST_EVENT_ID, sent))
     since = request.query_params.get("since")
@@ -258,13 +258,13 @@ def _start(request: Request) -> ResumeFrom | None:
 
 
 def last_id_before(moment: datetime) -> Position:
-    """Return the last position before a moment."""
+    """Return the last position before a time."""
     milliseconds = max((moment - _EPOCH) // timedelta(milliseconds=1), 0)
     return (milliseconds - 1, 2**64 - 1) if milliseconds else (0, 0)
 
 
 def stream_id(field: str, sent: str) -> Position:
-    """Read the id of an event as a client sends it (422 for what is none)."""
+    """Parse the id of an event as a client sends it (422 where it is invalid)."""
     try:
         return parse_position(sent)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Events by the page: the same, with the same filters, as on the live stream.
+"""Pull: events by page, with the same events and filters as the live stream.
 
-Whoever starts from nothing, or has lost its place because the stream was trimmed or replaced, begins with the records: every
-article as it is now, oldest first. The stream's end is noted before the first record is read, and the cursor crosses over to
-there behind the last: what changed meanwhile comes a second time, and nothing is left out.
+A client that starts without a cursor, or whose position is gone because the stream was trimmed or replaced, starts with the
+records: the current state of every article, oldest first. The end of the stream is noted before the first record is read, and the
+cursor continues there after the last one: changes made meanwhile may come twice, and nothing is left out.
 """
 
 from collections.abc import AsyncGenerator
@@ -32,43 +32,43 @@ from newswire_notify.streaming.stream_events import (
 )
 
 READ_BATCH_SIZE = 50
-"""Entries or articles that are read at a time."""
+"""Entries or articles read at a time."""
 MAX_CONCURRENT_PAGES = 4
-"""Pages that a process makes at a time, of each client in turn. One may hold some 25 MiB until it is made: what is read for it,
-and the events on it. Reading them is the processor's work, so more at a time would not be ready sooner."""
+"""Pages that a process builds concurrently; clients take turns. A page may use some 25 MiB while it is built: the entries read, and
+its events. Decoding is bound by the processor, so that more at a time would not be ready sooner."""
 MAX_PAGE_BYTES = 4 * 1024 * 1024
-"""Of events on a page; a single one may be larger."""
+"""Bytes of the events on a page; a single event may be larger."""
 _OPAQUE = "r"
 _UNBEGUN: Position = (0, 1)
-"""From here on every event is told; from `BEGINNING` on, every article as it is now."""
+"""Before the first event; `BEGINNING` instead means the current state of every article."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordsPosition:
-    """A place among the records: behind an article, or before the first."""
+    """A position in the records: after an article, or before the first."""
 
     then: Position
-    """Where the stream goes on behind the last record."""
+    """The stream position that follows the last record."""
     retractions: bool
-    """Whether the reader may hold articles that were retracted since."""
+    """Whether the client may have articles that were retracted since."""
     created: int = 0
     article: str = ""
 
 
 PullPosition: TypeAlias = Position | RecordsPosition
-"""Behind an entry of the stream, or among the records."""
+"""A position after a stream entry, or in the records."""
 
 
 @dataclass
 class Page:
-    """Some events, each as JSON, and where the next ones are."""
+    """Events, each as JSON, and the position of the next ones."""
 
     next: PullPosition
     events: list[bytes] = field(default_factory=list)
     more: bool = True
-    """Whether there is more to be had at once."""
+    """Whether more events follow now."""
     restarted: bool = False
-    """Whether the place that was asked for is lost, and all begins anew with the records."""
+    """Whether the requested position is gone and the page starts again with the records."""
 
 
 class Pull:
@@ -82,16 +82,16 @@ class Pull:
         self._turns = FairSlots(MAX_CONCURRENT_PAGES)
 
     async def newest(self) -> Position:
-        """Return where the stream ends; where it has not begun, a place before its first entry that is not `BEGINNING`."""
+        """Return the end of the stream; for an empty one, a position before its first entry other than `BEGINNING`."""
         return max(parse_position(await newest_entry(self._redis, self._keys.stream)), _UNBEGUN)
 
     async def page(
         self, stream_filter: StreamFilter, after: PullPosition, limit: int, budget: ScanBudget | None = None
     ) -> Page:
-        """Return what comes after a place: at most ``limit`` events, and no more than can be read within a budget.
+        """Return the events after a position: at most ``limit``, and no more than the budget allows.
 
         Raises:
-            OffloadError: too many large events wait to be read.
+            OffloadError: too many large events are waiting to be decoded.
         """
         await self._turns.take(current_client.get())
         try:
@@ -103,19 +103,19 @@ class Pull:
         begin = await self._begin(after)
         page = Page(begin, restarted=begin != after and after != BEGINNING)
         size = 0
-        told = set[str]()
+        included = set[str]()
         async with aclosing(self._from(begin, stream_filter, budget)) as following:
             async for entry, place in following:
-                # Where records and stream meet, an event may come from both.
-                if entry is not None and entry.event not in told:
+                # Around the change from records to stream an event may come from both.
+                if entry is not None and entry.event not in included:
                     if page.events and size + len(entry.json) > MAX_PAGE_BYTES:
                         return page
                     page.events.append(entry.json)
-                    told.add(entry.event)
+                    included.add(entry.event)
                     size += len(entry.json)
                 if isinstance(place, RecordsPosition) and not place.article:
                     page.restarted = True
-                    told.clear()
+                    included.clear()
                 page.next = place
                 if len(page.events) >= limit:
                     return page
@@ -123,7 +123,7 @@ class Pull:
         return page
 
     async def _begin(self, after: PullPosition) -> PullPosition:
-        """Return the place itself, or the beginning of the records where there is no way on from it."""
+        """Return the position itself, or the start of the records where it is unknown."""
         if isinstance(after, RecordsPosition):
             return after
         newest = await self.newest()
@@ -134,14 +134,14 @@ class Pull:
     async def _from(
         self, place: PullPosition, stream_filter: StreamFilter, budget: ScanBudget
     ) -> AsyncGenerator[tuple[StreamEvent | None, PullPosition]]:
-        """Go through what comes after a place while the budget lasts; with each whether it was asked for, and what is behind."""
+        """Yield the events after a position within the budget: each one that matches (else None), and the position after it."""
         while not budget.spent:
             if isinstance(place, RecordsPosition):
                 if records := await self._records(place, budget.next_count(READ_BATCH_SIZE)):
                     for entry, recorded in await scan(records, stream_filter, budget, self._with_readers):
                         place = recorded
                         yield entry, recorded
-                        del entry  # its page has what it needs, and the text may be long
+                        del entry  # release the text, which may be long
                     continue
                 place = place.then
                 yield None, place
@@ -161,14 +161,14 @@ class Pull:
                 return
 
     async def _records(self, after: RecordsPosition, count: int) -> list[RawEntry[RecordsPosition]]:
-        """Read the next articles; none of one that is not out, or was erased this moment: the stream tells of it."""
+        """Read the next articles, except unpublished ones and those just erased: the stream has their retraction."""
         start = 0
         if after.article:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.zrank(self._keys.articles, after.article)
                 pipe.zcount(self._keys.articles, "-inf", f"({after.created}")
                 rank, earlier = await pipe.execute()
-            start = earlier if rank is None else rank + 1  # one that was cancelled meanwhile has no rank
+            start = earlier if rank is None else rank + 1  # a cancelled article has no rank
         ids = await self._redis.zrange(self._keys.articles, start, start + count - 1, withscores=True)
         places = [replace(after, created=int(score), article=raw.decode()) for raw, score in ids]
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -206,7 +206,7 @@ def _nothing() -> None:
 
 
 async def read_cursor(sent: str, tokens: SignedTokens, bound_to: Any) -> PullPosition:
-    """Read the place that a client sends: a stream id, or what `write_cursor` returned for the same reader and filters.
+    """Read the cursor that a client sends: a stream id, or the result of `write_cursor` for the same reader and filters.
 
     Raises:
         newswire.auth.signed_tokens.InvalidTokenError: it is neither.
@@ -222,9 +222,9 @@ async def read_cursor(sent: str, tokens: SignedTokens, bound_to: Any) -> PullPos
 
 
 async def write_cursor(place: PullPosition, tokens: SignedTokens, bound_to: Any) -> str:
-    """Return a place as clients hold it: on the stream it is the id that the live stream resumes from as well.
+    """Return a position as a cursor: on the stream it is the id from which the live stream resumes too.
 
-    A place among the records is signed. It leads on for ever, since a mirror may have been stopped for any time.
+    A position in the records is signed. It does not expire, because a mirror may have been stopped for any time.
     """
     if not isinstance(place, RecordsPosition):
         return format_position(place)

@@ -1,4 +1,4 @@
-"""Events of the stream as readers of the live stream and of pages get them, and which of them a reader asked for."""
+"""Events as clients of the live stream and of pull receive them, and the filters of these clients."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, parse_position
 
-_TOLD_BY_ENVELOPE = {"id", "version", "publisher", "updated_at"}
-_NOTHING_ASKED = Filter().canonical()
+_ENVELOPE_FIELDS = {"id", "version", "publisher", "updated_at"}
+_MATCHES_ALL = Filter().canonical()
 
 
 @dataclass(frozen=True, slots=True)
 class SseFrame:
-    """An event encoded for the live stream, once for all who read it."""
+    """An event encoded for the live stream, once for all clients."""
 
     entry: Position
     article: str
@@ -28,7 +28,7 @@ class SseFrame:
 
 @dataclass(frozen=True)
 class StreamEvent:
-    """An event, and what filters ask of it."""
+    """An event with the features that filters need."""
 
     at: Position
     event: str
@@ -39,22 +39,22 @@ class StreamEvent:
     features: ArticleFeatures
     version: int = 0
     readers: frozenset[str] = frozenset()
-    """Of a retraction: the digests of the entitlements that could read the article (`newswire.auth.tombstone_readers`)."""
+    """For a retraction: digests of the entitlements that could read the article (`newswire.auth.tombstone_readers`)."""
 
     @property
     def retraction(self) -> bool:
-        """Whether it withdraws an article."""
+        """Whether it retracts an article."""
         return self.type == RETRACTED
 
     @cached_property
     def frame(self) -> SseFrame:
-        """It as a server-sent event (WHATWG HTML, section 9.2)."""
+        """The event as a server-sent event (WHATWG HTML, section 9.2)."""
         data = b"id: %d-%d\nevent: %s\ndata: %s\n\n" % (*self.at, self.type.encode(), self.json)
         return SseFrame(self.at, self.article, data)
 
 
 def read_stream_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> StreamEvent | None:
-    """Read a stream entry; None for what readers have no use for."""
+    """Read a stream entry; None for anything but article events."""
     if (read := article_event(fields)) is None:
         return None
     event, payload = read
@@ -70,18 +70,18 @@ def read_stream_entry(entry_id: bytes, fields: dict[bytes, bytes]) -> StreamEven
 
 
 def event_from_version(document: bytes, site: str) -> StreamEvent:
-    """Make the entry of a version as it stands on record, the JSON of its event's data. It stands nowhere on the stream.
+    """Build the event of a version from its record, the JSON of the event's data. It has no position on the stream.
 
-    The document, of up to 2 MiB, is read once, and stands in the event as it was written.
+    The document, of up to 2 MiB, is parsed once and copied into the event unchanged.
     """
     article = ArticlePublished.model_validate_json(document)
-    event = recorded_event(article.model_dump(include=_TOLD_BY_ENVELOPE), site)
+    event = recorded_event(article.model_dump(include=_ENVELOPE_FIELDS), site)
     json = event.model_copy(update={"data": {}}).to_json().removesuffix(b"{}}") + document + b"}"
     return StreamEvent(BEGINNING, event.id, article.id, event.type, json, ArticleFeatures.of(article), article.version)
 
 
 def event_from_tombstone(tombstone: bytes, site: str) -> StreamEvent:
-    """Make the entry of a retraction from the tombstone on record, in JSON. It stands nowhere on the stream."""
+    """Build the event of a retraction from its tombstone, in JSON. It has no position on the stream."""
     event = recorded_event(orjson.loads(tombstone), site)
     retraction = ArticleRetracted.model_validate(event.data)
     features = ArticleFeatures.of(retraction)
@@ -91,7 +91,7 @@ def event_from_tombstone(tombstone: bytes, site: str) -> StreamEvent:
 async def with_readers(
     redis: "Redis", keys: Keyspace, entries: Sequence[StreamEvent | None]
 ) -> list[StreamEvent | None]:
-    """Return the same entries; each retraction with whose entitlements could read its article."""
+    """Return the same events; each retraction with the entitlements that could read its article."""
     retractions = [entry for entry in entries if entry is not None and entry.retraction]
     if not retractions:
         return list(entries)
@@ -102,43 +102,43 @@ async def with_readers(
 
 @dataclass(frozen=True)
 class StreamFilter:
-    """What a reader is to get: what all of its filters match, its own, its token's and its account's."""
+    """The filters of a client: its own, its token's and its account's. An event must match all of them."""
 
     filters: tuple[Filter, ...] = ()
     entitlement: Filter | None = None
 
     @classmethod
     def combine(cls, filters: Iterable[Filter | None], entitlement: Filter | None = None) -> "StreamFilter":
-        """Take those filters that there are, and that leave anything out."""
+        """Combine filters; None and filters that match everything are left out."""
         return cls(
-            tuple(filter_ for filter_ in filters if filter_ and filter_.canonical() != _NOTHING_ASKED), entitlement
+            tuple(filter_ for filter_ in filters if filter_ and filter_.canonical() != _MATCHES_ALL), entitlement
         )
 
     @cached_property
     def key(self) -> tuple[str, ...]:
-        """The same for all who ask for the same."""
+        """A key that equal filters share."""
         entitled = () if self.entitlement is None else ("entitled", self.entitlement.canonical())
         return (*sorted({filter_.canonical() for filter_ in self.filters}), *entitled)
 
     @cached_property
     def searches_text(self) -> bool:
-        """Whether words are looked for in the articles, which takes far longer than all else."""
+        """Whether a filter searches the text of articles, which takes far longer than anything else."""
         entitled = () if self.entitlement is None else (self.entitlement,)
         return any(filter_.query for filter_ in (*self.filters, *entitled))
 
     def matches(self, entry: StreamEvent) -> bool:
-        """Tell whether the reader gets an event; a retraction is found by the fields alone, for its text is gone.
+        """Return whether the client receives an event. A retraction is matched by its fields alone, because its text is gone.
 
-        Of what its account is not entitled to, the reader does not even learn that it was withdrawn.
+        The client does not learn of retractions of articles that its account is not entitled to.
         """
         if self.entitlement is not None and not entry.retraction and not self.entitlement.matches(entry.features):
             return False
         return self.may_know(entry) and self.matches_filters(entry)
 
     def matches_filters(self, entry: StreamEvent) -> bool:
-        """Return whether an event is what the reader asks for, whatever its account is entitled to."""
+        """Return whether an event matches the filters, regardless of the entitlement."""
         return all(filter_.matches(entry.features, text=not entry.retraction) for filter_ in self.filters)
 
     def may_know(self, entry: StreamEvent) -> bool:
-        """Return whether the reader's account could read what an event retracts, if it retracts something."""
+        """Return whether the account could read the article that a retraction withdraws; True for other events."""
         return not entry.retraction or may_see_tombstone(self.entitlement, entry.features, entry.readers)

@@ -1,7 +1,6 @@
-"""Tokens that let a browser's `EventSource` read the live stream, since it can send no headers.
+"""Tokens for a browser's `EventSource`, which cannot send headers, to read the live stream.
 
-A token is signed, not stored: it names the key it was made with and the filter it is bound to, and is worth no more than that
-key is at the time it is used.
+A token is signed, not stored: it names the key that made it and its filter, and grants no more than that key does when it is used.
 """
 
 from dataclasses import dataclass
@@ -18,16 +17,16 @@ PREFIX = "nwt_"
 MAX_LIFETIME_SECONDS = 600
 """Seconds."""
 MAX_TOKEN_LENGTH = 4000
-"""Characters: an address that holds one still passes through every proxy."""
+"""Characters: a URL with a token must pass through every proxy."""
 
 
 class TokenTooLongError(ValueError):
-    """The filter makes a token that no address can hold."""
+    """The filter is too large for a token in a URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """Who holds a token, what it may be given, and until when, in seconds since the epoch."""
+    """The holder of a token, its filter, and its end in seconds since the epoch."""
 
     caller: Caller
     filter: Filter
@@ -35,7 +34,7 @@ class Bearer:
 
 
 class StreamTokens:
-    """Makes and reads tokens."""
+    """Creates and reads tokens."""
 
     def __init__(self, redis: "Redis", keys: Keyspace, signed: SignedTokens) -> None:
         self._redis = redis
@@ -43,7 +42,7 @@ class StreamTokens:
         self._signed = signed
 
     async def make(self, caller: Caller, filter_: Filter, seconds: int) -> tuple[str, float]:
-        """Return a new token, and when it ends.
+        """Return a new token and its end.
 
         Raises:
             TokenTooLongError: its filter is too large.
@@ -57,7 +56,7 @@ class StreamTokens:
         return token, float(ends)
 
     async def read(self, token: str) -> Bearer | None:
-        """Return who holds a token, or None where it is not sound, its time is over, or its key opens nothing any more."""
+        """Return the holder of a token, or None where it is invalid or expired, or its key is revoked."""
         if not token.startswith(PREFIX) or len(token) > MAX_TOKEN_LENGTH:
             return None
         try:

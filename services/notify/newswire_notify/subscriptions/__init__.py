@@ -1,1 +1,1 @@
-"""Who wants to be notified of what."""
+"""Subscriptions: their API, storage, limits and owners' notices."""

@@ -1,4 +1,4 @@
-"""How much the subscriptions of one account may take. Redis checks it in the step that writes (`usage.lua`)."""
+"""Limits for the subscriptions of one account. Redis checks them in the step that writes (`usage.lua`)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,14 +14,14 @@ class AccountLimits:
 
     subscriptions: int = 1000
     total_bytes: int = 8 * 1024 * 1024
-    """Bytes of the filters, labels, addresses and headers of all subscriptions together, as they are stored; each value of a
-    filter counts 64 more, for what it takes in the memory of a matcher."""
+    """Bytes of the stored filters, labels, URLs and headers of all subscriptions. Each filter value counts 64 more, for the memory
+    that it needs in a matcher."""
     urls_per_host: int = 100
-    """Different addresses of one host that webhooks go to."""
+    """Distinct URLs of one host that webhooks go to."""
 
     @classmethod
     def from_settings(cls, settings: NotifySettings) -> "AccountLimits":
-        """Take the limits that the settings name."""
+        """Return the limits of the settings."""
         return cls(
             settings.subscriptions_per_account,
             settings.subscription_bytes_per_account,
@@ -29,22 +29,25 @@ class AccountLimits:
         )
 
     def new_subscription(self) -> bytes:
-        """Return them as the function `subscribe` reads them."""
+        """Return the limits as the Redis function `subscribe` reads them."""
         return orjson.dumps(
             {"subscriptions": self.subscriptions, "bytes": self.total_bytes, "urls_per_host": self.urls_per_host}
         )
 
     def changed_subscription(self, changes: int) -> bytes:
-        """Return them as the function `alter` reads them; ``changes``: how often the filter of a subscription may change."""
+        """Return the limits as the Redis function `update` reads them.
+
+        ``changes``: how often the filter of a subscription may change.
+        """
         return orjson.dumps({"changes": changes, "bytes": self.total_bytes, "urls_per_host": self.urls_per_host})
 
 
 NO_LIMITS = b"{}"
-"""For the function `alter`: what the service itself changes is never refused."""
+"""For the Redis function `update`: changes by the service itself are not limited."""
 
 
 class ExceededLimit(StrEnum):
-    """A limit of an account, as the functions name it."""
+    """A limit of an account, as the Redis functions name it."""
 
     SUBSCRIPTIONS = "SUBSCRIPTIONS"
     BYTES = "BYTES"
@@ -52,7 +55,7 @@ class ExceededLimit(StrEnum):
 
 
 class AccountLimitError(Exception):
-    """The account would exceed one of its limits by this."""
+    """The account would exceed one of its limits."""
 
     def __init__(self, limit: ExceededLimit) -> None:
         super().__init__(f"the account would exceed its limit of {limit.name.lower().replace('_', ' ')}")
@@ -60,6 +63,6 @@ class AccountLimitError(Exception):
 
 
 def check_limits(answer: object) -> None:
-    """Raise `AccountLimitError` where the answer of a function names a limit."""
+    """Raise `AccountLimitError` where the reply of a Redis function names a limit."""
     if isinstance(answer, bytes) and (name := answer.decode()) in set(ExceededLimit):
         raise AccountLimitError(ExceededLimit(name))

@@ -1,4 +1,4 @@
-"""The operators' API of subscriptions: look at those of any account, pause, resume and end them."""
+"""The operators' API of subscriptions: list, read, pause, resume and delete those of any account."""
 
 from typing import Annotated
 
@@ -28,13 +28,13 @@ from newswire_notify.subscriptions.repository import PausedBy, Subscription, Sub
 
 PATH = "/v1/admin/subscriptions"
 MAX_UPDATE_ATTEMPTS = 100
-"""How often a change is begun again because somebody else was faster."""
+"""How often a change is retried after a concurrent one."""
 
 Admin = Annotated[Caller, Depends(authorised(Scope.ADMIN))]
 
 
 class OperatorReason(BaseModel):
-    """Why an operator does it; the owner of the subscription can read it."""
+    """An operator's reason; the owner of the subscription can read it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,7 +42,7 @@ class OperatorReason(BaseModel):
 
 
 class AccountSubscriptionView(SubscriptionView):
-    """A subscription of some account."""
+    """A subscription with its account."""
 
     account: str
 
@@ -72,7 +72,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
         params = parse_scalar_params(request.query_params, ("account", "cursor", "limit"))
         account = params.get("account")
         if not account:
-            raise invalid("account", "is missing", "name the account whose subscriptions you want to see")
+            raise invalid("account", "is missing", "send for example account=reader")
         limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         page: list[Subscription] = []
         async for found in subscriptions.of(account, parse_list_position(await requested_position(request, caller))):
@@ -96,7 +96,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
     @routes.post(
         "/{subscription_id}/pause",
         response_model=AccountSubscriptionView,
-        summary="Deliver nothing until an operator resumes it",
+        summary="Pause a subscription until an operator resumes it",
     )
     async def pause(request: Request, caller: Admin, sent: Reason, subscription_id: str) -> Response:
         found = await _existing(subscription_id)
@@ -123,7 +123,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
                     return json_answer(_shown(await _existing(subscription_id)))
             except SubscriptionConflictError as error:
                 raise _not_changed(error) from None
-        raise unavailable("the subscription is being changed by others all the time; send the request again")
+        raise unavailable("the subscription is being changed concurrently; send the request again")
 
     @routes.delete("/{subscription_id}", status_code=204, summary="End a subscription of any account")
     async def end(request: Request, caller: Admin, sent: Reason, subscription_id: str) -> Response:
@@ -151,4 +151,4 @@ def _shown(found: Subscription) -> dict[str, object]:
 
 
 def _not_changed(error: SubscriptionConflictError) -> Exception:
-    return problem(409, "not-changed", f"the subscription cannot be changed so: {error}", title="Not changed")
+    return problem(409, "not-changed", f"the subscription cannot be changed: {error}", title="Not changed")

@@ -60,7 +60,7 @@ from newswire_notify.webhooks.webhook_endpoint import Webhook, WebhookView
 
 PATH = "/v1/subscriptions"
 MAX_UPDATE_ATTEMPTS = 100
-"""How often a change is begun anew because somebody else was faster."""
+"""How often a change is retried after a concurrent one."""
 MAX_CONCURRENT_PREVIEWS = 4
 
 ENDED = problems("ended-by-operator")
@@ -82,12 +82,12 @@ class SubscriptionView(BaseModel):
     content: Content
     labels: dict[str, str]
     status: str
-    """``active``; ``paused`` until it is resumed; or ``disabled``: nothing is delivered until it is enabled again."""
+    """``active``; ``paused`` until it is resumed; or ``disabled`` until it is enabled."""
     status_reason: str | None
-    """Why it was disabled: ``gone`` (its endpoint answered 410), or ``failing`` (for days it took nothing). Why it is paused, where
-    its owner did not do it: ``operator``, or ``account_disabled``."""
+    """Why it is disabled: ``gone`` (its endpoint responded with 410) or ``failing`` (every delivery failed for days). Why it is
+    paused, where its owner did not pause it: ``operator`` or ``account_disabled``."""
     status_note: str | None = None
-    """What an operator who paused it says about it."""
+    """The note of the operator who paused it."""
     endpoint: EndpointHealthView
     created_at: datetime
 
@@ -96,7 +96,7 @@ class CreatedSubscription(SubscriptionView):
     """A new subscription."""
 
     secret: str
-    """Verifies the signatures; shown this once."""
+    """Key for verifying signatures; shown only once."""
 
 
 class SubscriptionList(BaseModel):
@@ -106,16 +106,12 @@ class SubscriptionList(BaseModel):
     next_cursor: str | None
 
 
-_ChannelPatch = patch_of(
-    Webhook, "WebhookPatch", "What is to change of a channel.", headers=(dict[str, str | None] | None, None)
-)
-_FilterPatch = patch_of(
-    Filter, "FilterPatch", "What is to change of a filter.", metadata=(dict[str, Text | None] | None, None)
-)
+_ChannelPatch = patch_of(Webhook, "WebhookPatch", "Changes of a channel.", headers=(dict[str, str | None] | None, None))
+_FilterPatch = patch_of(Filter, "FilterPatch", "Changes of a filter.", metadata=(dict[str, Text | None] | None, None))
 SubscriptionPatch: type[BaseModel] = patch_of(
     SubscriptionDraft,
     "SubscriptionPatch",
-    "What is to change of a subscription, as a JSON Merge Patch (RFC 7396): null takes a member away.",
+    "Changes of a subscription, as a JSON Merge Patch (RFC 7396): null removes a member.",
     channel=(_ChannelPatch | None, None),
     filter=(_FilterPatch | None, None),
     labels=(dict[str, Text | None] | None, None),
@@ -123,7 +119,7 @@ SubscriptionPatch: type[BaseModel] = patch_of(
 
 
 class SubscriptionPreviewRequest(BaseModel):
-    """What a subscription might ask for."""
+    """The criteria of a subscription that is to be previewed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -133,7 +129,7 @@ class SubscriptionPreviewRequest(BaseModel):
 
 
 class PreviewedArticle(BaseModel):
-    """A version that the subscription would have been told of."""
+    """A version that the subscription would have received."""
 
     id: str
     version: int
@@ -149,22 +145,22 @@ class PreviewedArticle(BaseModel):
 
 
 class SubscriptionPreview(BaseModel):
-    """The last versions that a subscription would have been told of, newest first, and how far was looked for them."""
+    """The last versions that a subscription would have received, newest first, and how far back the search went."""
 
     articles: list[PreviewedArticle]
     looked_at: int
-    """Events, newest first."""
+    """Number of events examined, newest first."""
     back_to: datetime | None
-    """The time of the oldest of them."""
+    """Time of the oldest event examined."""
     whole: bool
-    """Whether all was looked at that the stream still holds."""
+    """Whether all events on the stream were examined."""
 
 
 async def owned(subscriptions: Subscriptions, caller: Caller, subscription_id: str) -> Subscription:
     """Return a subscription of the caller's account.
 
     Raises:
-        newswire.http.problems.ProblemError: 404 where it has no such one, 410 where an operator ended it lately.
+        newswire.http.problems.ProblemError: 404 where the account does not own it, 410 where an operator ended it recently.
     """
     found = await subscriptions.get(caller.account, subscription_id)
     if found is not None:
@@ -218,7 +214,7 @@ def router(
             raise unauthorised("the key sent is not valid") from None
         except AccountLimitError as error:
             raise limit_problem(error, limits, draft.channel.url) from None
-        made = await entitlements.current(made)  # it may have become another since the key was looked at
+        made = await entitlements.current(made)  # it may have changed since the key was checked
         headers = {"Location": f"{PATH}/{made.id}", "ETag": etag(made.revision)}
         return json_answer(made.public_view() | {"secret": made.secret}, 201, headers)
 
@@ -235,8 +231,8 @@ def router(
                 {"type": "array", "items": {"type": "string", "pattern": ":"}},
             ),
             status=("Only those with this status.", {"type": "string", "enum": ["active", "paused", "disabled"]}),
-            channel=("Only those of this type of channel.", {"type": "string", "enum": ["webhook"]}),
-            url="Only those that deliver to this address.",
+            channel=("Only those with this channel type.", {"type": "string", "enum": ["webhook"]}),
+            url="Only those that deliver to this URL.",
         ),
     )
     async def list_subscriptions(caller: Subscriber, request: Request) -> Response:
@@ -262,7 +258,9 @@ def router(
         return json_answer({"subscriptions": [found.public_view() for found in page[:limit]], "next_cursor": following})
 
     @routes.post(
-        "/preview", response_model=SubscriptionPreview, summary="See of what a subscription would have been told lately"
+        "/preview",
+        response_model=SubscriptionPreview,
+        summary="Preview what a subscription would have received recently",
     )
     async def preview_subscription(
         caller: Subscriber,
@@ -277,7 +275,7 @@ def router(
             PreviewedArticle.model_validate(version.model_dump(include=set(PreviewedArticle.model_fields)))
             for version in seen.articles
         ]
-        answer = SubscriptionPreview(articles=shown, looked_at=seen.looked_at, back_to=seen.back_to, whole=seen.whole)
+        answer = SubscriptionPreview(articles=shown, looked_at=seen.examined, back_to=seen.back_to, whole=seen.whole)
         return json_answer(answer.model_dump())
 
     @routes.get(
@@ -294,7 +292,7 @@ def router(
     @routes.put(
         "/{subscription_id}",
         response_model=SubscriptionView,
-        summary="Give a subscription these contents whole",
+        summary="Replace a subscription",
         responses=_CHANGE_REFUSED,
         openapi_extra={"parameters": [IF_MATCH]},
     )
@@ -344,13 +342,13 @@ def router(
                 f"answer OPTIONS there with 200 and the header WebHook-Allowed-Origin: {verification.origin}",
             ) from None
         except TooManyHandshakesError:
-            raise unavailable("too many addresses are being verified; send the request again") from None
+            raise unavailable("too many URLs are being verified; send the request again") from None
 
     @routes.post(
         "/{subscription_id}/pause",
         response_model=SubscriptionView,
         dependencies=[Depends(single_headers)],
-        summary="Deliver nothing until it is resumed",
+        summary="Pause a subscription",
         responses=_STATE_REFUSED,
     )
     async def pause(caller: Subscriber, subscription_id: str, request: Request) -> Response:
@@ -365,7 +363,7 @@ def router(
         "/{subscription_id}/resume",
         response_model=SubscriptionView,
         dependencies=[Depends(single_headers)],
-        summary="Deliver again, what came since the pause as well",
+        summary="Resume a subscription, including what came during the pause",
         responses=_STATE_REFUSED,
     )
     async def resume(caller: Subscriber, subscription_id: str, request: Request) -> Response:
@@ -419,8 +417,8 @@ def _one_of(params: Any, name: str, *values: str) -> str | None:
 
 
 def _not_changed(error: SubscriptionConflictError) -> ProblemError:
-    return problem(409, "not-changed", f"the subscription cannot be changed so: {error}", title="Not changed")
+    return problem(409, "not-changed", f"the subscription cannot be changed: {error}", title="Not changed")
 
 
 def _busy() -> ProblemError:
-    return unavailable("the subscription is being changed by others all the time; send the request again")
+    return unavailable("the subscription is being changed concurrently; send the request again")

@@ -1,6 +1,6 @@
-"""Subscriptions and deliveries for a backup: what waits goes on waiting, what has ended is not told again.
+"""Backup and restore of subscriptions and deliveries. Waiting deliveries keep waiting; ended ones are not sent again.
 
-What is kept of a subscription beside its own record (who is asked about which filter) is made anew from those records.
+Memberships and lists are not part of a backup: they are rebuilt from the records of the subscriptions.
 """
 
 import time
@@ -14,16 +14,16 @@ from newswire_notify.deliveries.queue import delivery_functions
 
 PAGE = 500
 TRANSIENT = frozenset(
-    "due held leased overtaken pending endpoints delivery deliveries endings history histories fanout "
-    "progress progressed answers answered clock "
-    "subscribers formers subscriptions usage filters expanding backlogs".split()
+    "due paused in_flight superseded_in_flight pending endpoints delivery deliveries endings history histories event_plan "
+    "progress progressed responses response_log clock "
+    "memberships past_memberships membership_seq subscriptions usage filters expanding backfills".split()
 )
-"""What names begin with whose records are no part of a backup: they are made anew, or last for a moment."""
+"""First parts of the keys that a backup leaves out: they are rebuilt, or live only briefly."""
 
 
 async def deliveries(redis: "Redis", keys: Keyspace) -> AsyncIterator[Record]:
-    """Read the deliveries that wait, are under way or were given up."""
-    for kind in ("due", "held", "leased"):
+    """Read the deliveries that wait, are in flight or are dead."""
+    for kind in ("due", "paused", "in_flight"):
         async for name in redis.scan_iter(keys.deliveries.key(kind, "*"), count=PAGE):
             waiting = await redis.zrange(name, 0, -1, withscores=True)
             for at in range(0, len(waiting), PAGE):
@@ -36,14 +36,61 @@ async def deliveries(redis: "Redis", keys: Keyspace) -> AsyncIterator[Record]:
 
 
 async def unfinished(redis: "Redis", keys: Keyspace) -> list[str]:
-    """Return the names of the records by which the expansion of large audiences goes on where it was."""
+    """Return the keys of unfinished expansions, which continue after a restore."""
     expanding = await redis.zrange(keys.deliveries.key("expanding"), 0, -1)
-    names = [keys.deliveries.key("fanout", event.decode()) for event in expanding]
-    return [keys.deliveries.key("expanding"), *names, *(f"{name}:plan" for name in names)]
+    names = [keys.deliveries.key("event_plan", event.decode()) for event in expanding]
+    return [keys.deliveries.key("expanding"), *names, *(f"{name}:digests" for name in names)]
+
+
+_RENAMED_RECORDS = {"told": "article_recipients", "fanout": "event_plan", "backlog": "backfill"}
+_RENAMED_FIELDS = {
+    "subscription": {
+        "after": "after_entry",
+        "backlog": "backfill",
+        "backlogs": "backfill_count",
+        "disabled": "disabled_at",
+        "formers": "past_memberships",
+        "left": "left_seq",
+        "left_at": "left_entry",
+        "paused": "paused_at",
+        "previous": "former_secrets",
+        "seq": "joined_seq",
+    },
+    "article_recipients": {"moment": "membership_seq"},
+    "event_plan": {"moment": "membership_seq", "at": "cursor"},
+    "backfill": {
+        "at": "cursor",
+        "again": "mode",
+        "first": "first_seq",
+        "last": "last_seq",
+        "looked_at": "examined",
+        "upto": "end_entry",
+    },
+}
+_RENAMED_MODES = {"0": "missed", "1": "all", "told": "recipients"}
+
+
+def current_record(record: Record) -> Record:
+    """Return a plain record of a backup with the names of this release: backups of earlier releases hold the former ones."""
+    if record["store"] != "deliveries":
+        return record
+    kind, colon, rest = record["name"].partition(":")
+    kind = _RENAMED_RECORDS.get(kind, kind)
+    value = record["value"]
+    if kind == "event_plan" and record["type"] == "list":
+        rest = rest.removesuffix(":plan").removesuffix(":digests") + ":digests"
+    if record["type"] == "hash" and kind in _RENAMED_FIELDS:
+        fields = [(_renamed(kind, name), held) for name, held in value]
+        value = [[name, _RENAMED_MODES.get(held, held) if name == "mode" else held] for name, held in fields]
+    return record | {"name": f"{kind}{colon}{rest}", "value": value}
+
+
+def _renamed(kind: str, field: str) -> str:
+    return _RENAMED_FIELDS[kind].get(field, field)
 
 
 async def restore_deliveries(redis: "Redis", keys: Keyspace, records: Sequence[Record]) -> None:
-    """Put deliveries back into their queues, those that are not subscribed to any more left out."""
+    """Enqueue deliveries again, except those of deleted subscriptions."""
     async with redis.pipeline(transaction=False) as pipe:
         for record in records:
             pipe.hget(keys.deliveries.key("subscription", record["fields"]["subscription"]), "status")
@@ -56,23 +103,23 @@ async def restore_deliveries(redis: "Redis", keys: Keyspace, records: Sequence[R
 
 
 async def attach_subscriptions(redis: "Redis", keys: Keyspace) -> int:
-    """Make all that is looked up of subscriptions from their records; return how many there are."""
+    """Rebuild memberships and lists from the records of subscriptions; return how many there are."""
     functions, own = delivery_functions(redis, keys), keys.deliveries
     count = 0
-    # Places of subscriptions are counted; those from now on come after all that were ever counted before the backup.
-    await redis.set(own.key("subscriptions", "seq"), int(time.time() * 1000))
+    # New sequence numbers must come after all those before the backup.
+    await redis.set(own.key("membership_seq"), int(time.time() * 1000))
     async for page in _pages(redis, own.key("subscription", "")):
-        await functions.call_all([("attach", (), [own.key(""), name]) for name in page])
+        await functions.call_all([("rebuild_lookups", (), [own.key(""), name]) for name in page])
         count += len(page)
-    async for page in _pages(redis, own.key("backlog", "")):
+    async for page in _pages(redis, own.key("backfill", "")):
         for name in page:
-            if await redis.hget(own.key("backlog", name), "state") != b"done":
-                await redis.zadd(own.key("backlogs"), {name: 0})
+            if await redis.hget(own.key("backfill", name), "state") != b"done":
+                await redis.zadd(own.key("backfills"), {name: 0})
     return count
 
 
 async def _pages(redis: "Redis", beginning: str) -> AsyncIterator[list[str]]:
-    """Go through what the names of records end with that begin in this way."""
+    """Yield the remainders of the keys that have this prefix."""
     cursor = 0
     while True:
         cursor, found = await redis.scan(cursor, match=f"{beginning}*", count=PAGE)
@@ -90,7 +137,7 @@ async def _read(redis: "Redis", keys: Keyspace, found: list[tuple[bytes, float]]
         answers = await pipe.execute()
     async with redis.pipeline(transaction=False) as pipe:
         for fields in answers[::2]:
-            pipe.hget(keys.deliveries.key("fanout", fields.get(b"event", b"").decode()), "envelope")
+            pipe.hget(keys.deliveries.key("event_plan", fields.get(b"event", b"").decode()), "envelope")
         envelopes = await pipe.execute()
     records = []
     for (delivery_id, due), fields, attempts, envelope in zip(
@@ -127,6 +174,6 @@ def _put_back(pipe: "Redis", keys: Keyspace, record: Record, *, paused: bool) ->
     now = int(time.time() * 1000)
     due = now if record["fields"]["state"] == "delivering" else record["due"]
     pipe.hset(keys.deliveries.key("pending", subscription), fields["article"], delivery)
-    pipe.zadd(keys.deliveries.key("held" if paused else "due", subscription), {delivery: due})
+    pipe.zadd(keys.deliveries.key("paused" if paused else "due", subscription), {delivery: due})
     if not paused:
         pipe.zadd(keys.deliveries.key("endpoints"), {subscription: due}, lt=True)

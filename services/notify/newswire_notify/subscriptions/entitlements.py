@@ -1,7 +1,7 @@
-"""What accounts are entitled to, brought to their subscriptions: each is filed under its filter and that together.
+"""Applies the entitlements of accounts to their subscriptions: criteria are the filter and the entitlement together.
 
-Accounts are on the Redis of the records, subscriptions on that of the deliveries. `entitled` on the latter remembers with what the
-subscriptions of each account are filed, so that a start has to look only at accounts for which that is another by now.
+Accounts are on the record Redis, subscriptions on the delivery Redis. `entitled` on the latter stores the entitlement that is
+applied to each account, so that a start examines only the accounts whose entitlement has changed.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ BLOCK_MS = 500
 
 
 class Entitlements:
-    """Follows what accounts are entitled to."""
+    """Follows the entitlements of accounts."""
 
     def __init__(self, subscriptions: Subscriptions, redis: "Redis", records: "Redis", keys: Keyspace) -> None:
         self._subscriptions = subscriptions
@@ -33,17 +33,19 @@ class Entitlements:
         self._changes = AccountChanges(records, keys)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Follow until stopping is set."""
+        """Follow changes until stopping is set."""
         while not stopping.is_set():
             try:
                 await self.follow(BLOCK_MS)
             except (RedisError, OSError) as error:
-                log.warning("entitlements of accounts cannot be followed", extra={"reason": str(error)})
-                self._changes = AccountChanges(self._records, self._keys)  # what was read and not done is done anew
+                log.warning("cannot follow entitlements of accounts", extra={"reason": str(error)})
+                self._changes = AccountChanges(
+                    self._records, self._keys
+                )  # changes that were read but not applied are read again
                 await pause(stopping, 1.0)
 
     async def follow(self, block_ms: int | None = None) -> None:
-        """Bring to subscriptions what accounts are entitled to since the last time."""
+        """Apply the entitlements that changed since the last call."""
         changed = await self._changes.read(block_ms)
         if changed is None:
             await self._reconcile_all()
@@ -52,7 +54,7 @@ class Entitlements:
             await self._narrow(name, await find_account(self._records, self._keys, name))
 
     async def current(self, subscription: Subscription) -> Subscription:
-        """Return a subscription, narrowed by what its account is entitled to at this moment."""
+        """Return a subscription with the current entitlement of its account."""
         stored = _stored(await find_account(self._records, self._keys, subscription.account))
         if stored == subscription.entitlement:
             return subscription

@@ -19,7 +19,7 @@ PAGE = 100
 
 
 class OwnerNotifier:
-    """Tells of subscriptions that were disabled."""
+    """Notifies the owners of disabled subscriptions."""
 
     def __init__(self, queue: Queue, broker: EventBroker, keys: Keyspace, site: str) -> None:
         self._queue = queue
@@ -28,47 +28,47 @@ class OwnerNotifier:
         self._site = site
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Tell until stopping is set."""
+        """Notify until stopping is set."""
         while not stopping.is_set():
             try:
                 await self.notify()
             except (RedisError, OSError) as error:
-                log.warning("owners of disabled subscriptions cannot be told", extra={"reason": str(error)})
+                log.warning("cannot notify owners of disabled subscriptions", extra={"reason": str(error)})
             await pause(stopping, INTERVAL)
 
     async def notify(self) -> int:
-        """Tell of what was disabled since; return how many subscriptions."""
+        """Notify about subscriptions that were disabled since the last call; return their number."""
         redis = self._queue.redis
         disabled = await redis.srandmember(self._keys.deliveries.key("disabled"), PAGE)
         for raw in disabled:
             fields = await redis.hgetall(self._keys.deliveries.key("subscription", raw.decode()))
             if fields.get(b"status") == b"disabled":
                 await self._notify_of(raw.decode(), {name.decode(): value.decode() for name, value in fields.items()})
-            else:  # it is gone, or enabled again
+            else:  # deleted, or enabled again
                 await redis.srem(self._keys.deliveries.key("disabled"), raw)
         return len(disabled)
 
     async def _notify_of(self, subscription: str, fields: dict[str, str]) -> None:
-        at = datetime.fromtimestamp(int(fields["disabled"]) / 1000, UTC)
+        at = datetime.fromtimestamp(int(fields["disabled_at"]) / 1000, UTC)
         data = SubscriptionDisabled(
             id=subscription, account=fields["account"], reason=fields["status_reason"], disabled_at=at
         )
         said = event(
             SUBSCRIPTION_DISABLED,
             data,
-            id_=f"{subscription}.disabled.{fields['disabled']}",
+            id_=f"{subscription}.disabled.{fields['disabled_at']}",
             source=f"{self._site}/notify",
             subject=subscription,
             time=at,
         )
         await self._broker.publish(said, stream=self._keys.outcomes)
         await self._queue.functions.call(
-            "tell_owner",
+            "notify_owner",
             [],
             [
                 self._queue.prefix,
                 subscription,
-                fields["disabled"],
+                fields["disabled_at"],
                 fields["account"],
                 said.id,
                 said.type,
@@ -77,4 +77,4 @@ class OwnerNotifier:
                 self._queue.keep_ms,
             ],
         )
-        log.info("a subscription was disabled", extra={"subscription": subscription, "reason": fields["status_reason"]})
+        log.info("subscription disabled", extra={"subscription": subscription, "reason": fields["status_reason"]})

@@ -1,4 +1,4 @@
-"""What a subscription would have been told of lately: the stream read backwards, a bounded way."""
+"""Previews of a subscription: the stream is read backwards within a budget."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,34 +14,34 @@ from newswire_notify.streaming.event_scan import ScanBudget, offload_if_large
 from newswire_notify.subscriptions.repository import SubscriptionCriteria
 
 PAGE = 25
-"""Events that are read at a time: each may be as large as an article."""
+"""Events read at a time: each may be as large as an article."""
 MAX_PREVIEW_EVENTS = 2000
-"""Events that are looked at, at the most."""
+"""Events examined per preview."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Versions that a subscription would have been told of, newest first, and how far was looked for them."""
+    """Versions that a subscription would have received, newest first, and how far back the search went."""
 
     articles: Sequence[ArticlePublished]
-    looked_at: int
+    examined: int
     back_to: datetime | None
-    """The time of the oldest event that was looked at."""
+    """Time of the oldest event examined."""
     whole: bool
-    """Whether that was the first that the stream still holds."""
+    """Whether that was the first event on the stream."""
 
 
 async def preview(
     records: "Redis", keys: Keyspace, criteria: SubscriptionCriteria, most: int, budget: ScanBudget | None = None
 ) -> Preview:
-    """Look back for the last versions that are what somebody asks for, of articles that still stand as they were told.
+    """Return the last versions that match the criteria and are still the current versions of their articles.
 
     Raises:
-        OffloadError: too many large events wait to be read.
+        OffloadError: too many large events are waiting to be decoded.
     """
     budget = budget or ScanBudget(MAX_PREVIEW_EVENTS)
     found: list[ArticlePublished] = []
-    looked_at, end, oldest = 0, "+", None
+    examined, end, oldest = 0, "+", None
     while not budget.spent:
         count = budget.next_count(PAGE)
         page = await records.xrevrange(keys.stream, end, count=count)
@@ -50,20 +50,20 @@ async def preview(
         for entry, version in await offload_if_large(
             _matched(page, criteria, budget), size, searches_text=searches_text
         ):
-            looked_at, oldest, end = looked_at + 1, entry, f"({entry.decode()}"
+            examined, oldest, end = examined + 1, entry, f"({entry.decode()}"
             if version is not None and await _stands(records, keys, version):
                 found.append(version)
                 if len(found) == most:
-                    return Preview(found, looked_at, _time(oldest), whole=False)
+                    return Preview(found, examined, _time(oldest), whole=False)
         if len(page) < count and not budget.spent:
-            return Preview(found, looked_at, _time(oldest), whole=True)
-    return Preview(found, looked_at, _time(oldest), whole=False)
+            return Preview(found, examined, _time(oldest), whole=True)
+    return Preview(found, examined, _time(oldest), whole=False)
 
 
 def _matched(
     page: Sequence[tuple[bytes, dict[bytes, bytes]]], criteria: SubscriptionCriteria, budget: ScanBudget
 ) -> Iterator[tuple[bytes, ArticlePublished | None]]:
-    """Read entries until the budget is spent, at least one; with the id of each the version, if it is what is asked for."""
+    """Decode entries until the budget is spent, at least one; yield the id of each and its version, where that matches."""
     for entry, fields in page:
         begun = time.thread_time()
         _, version = article_event(fields) or (None, None)

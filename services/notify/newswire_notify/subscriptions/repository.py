@@ -1,4 +1,4 @@
-"""Subscriptions: who wants to be told of what, and how."""
+"""Storage of subscriptions."""
 
 import hashlib
 import time
@@ -30,7 +30,7 @@ from newswire_notify.webhooks.webhook_endpoint import Webhook
 
 SCHEMA = 1
 MAX_FILTER_CHANGES = 200
-"""How often what a subscription asks for may change: who was sent what under each filter is remembered."""
+"""How often the criteria of a subscription may change: each change adds a past membership, which is kept."""
 PAGE = 200
 NOTIFY_GROUP = "notify"
 """The consumer group of the fan-out."""
@@ -39,7 +39,7 @@ DEFAULT_LIMITS = AccountLimits()
 
 
 class PausedBy(StrEnum):
-    """Who paused a subscription, as its ``status_reason`` says; only the same can resume it."""
+    """Who paused a subscription: its ``status_reason``. Only the same can resume it."""
 
     OWNER = ""
     OPERATOR = "operator"
@@ -53,7 +53,7 @@ _PAUSED_BY_OTHERS = {
 
 
 class EventKind(StrEnum):
-    """What may happen to an article that a subscriber is told of."""
+    """Kinds of events that a subscription can receive."""
 
     PUBLISHED = "published"
     UPDATED = "updated"
@@ -71,7 +71,7 @@ Labels = Annotated[
 
 
 class SubscriptionDraft(BaseModel):
-    """What a subscriber sends to subscribe, and may change later."""
+    """The members of a subscription that its owner sends and can change."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -80,40 +80,40 @@ class SubscriptionDraft(BaseModel):
     events: list[EventKind] = list(EventKind)
     content: Content = Content.FULL
     labels: Labels = {}
-    """Your own names and values, by which lists can be narrowed."""
+    """Your own names and values, by which lists can be filtered."""
 
     @field_validator("events")
     @classmethod
     def _retractions_cannot_be_left_out(cls, events: list[EventKind]) -> list[EventKind]:
         if EventKind.RETRACTED not in events:
-            raise ValueError("must include 'retracted': whoever was sent an article must learn that it was withdrawn")
+            raise ValueError("must include 'retracted': recipients of an article must learn of its retraction")
         return [wanted for wanted in EventKind if wanted in events]
 
 
 class NewSubscription(SubscriptionDraft):
-    """What a subscriber sends to subscribe."""
+    """The body of a request that creates a subscription."""
 
     start: Literal["now"] | Moment = "now"
-    """From when on: what was published since and still stands is delivered too."""
+    """Start time: current versions published since then are delivered too."""
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionCriteria:
-    """What a subscription asks for, narrowed by what its account is entitled to."""
+    """What a subscription matches: its filter and events, narrowed by the entitlement of its account."""
 
     filter: Filter
     events: Sequence[str]
     entitlement: Filter | None = None
 
     def digest(self) -> str:
-        """Return the digest under which equal wishes share their matching."""
+        """Return the digest that equal criteria share, so that they are matched once."""
         canonical = f"{self.filter.canonical()}\n{','.join(sorted(self.events))}"
         if self.entitlement is not None:
             canonical += f"\n{self.entitlement.canonical()}"
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
     def matches(self, article: ArticlePublished) -> bool:
-        """Tell whether a version is what is asked for, whatever was sent before."""
+        """Return whether a version matches, regardless of what was sent before."""
         if article.silent or str(article.kind) not in self.events:
             return False
         features = ArticleFeatures.of(article)
@@ -136,19 +136,19 @@ class Subscription:
     labels: dict[str, str] = field(default_factory=dict)
     revision: str = "1"
     entitlement: str | None = None
-    """What its account is entitled to, as JSON, where that is not all."""
+    """Entitlement of its account as JSON; None: everything."""
     former_secrets: tuple[tuple[str, float], ...] = field(default=(), repr=False)
-    """Those that still sign, each until its time (seconds since the epoch)."""
+    """Secrets that still sign, each with its end (seconds since the epoch)."""
     status_reason: str | None = None
     status_note: str | None = None
-    """What an operator who paused it says about it."""
+    """The note of the operator who paused it."""
     verified_origin: str | None = None
-    """The origin from which its address consented to receive webhooks."""
+    """The origin from which its URL consented to receive webhooks."""
     health: EndpointHealth = HEALTHY
 
     @classmethod
     def read(cls, fields: Mapping[bytes, bytes]) -> "Subscription":
-        """Take a subscription from its record."""
+        """Read a subscription from its record."""
         return cls(
             id=fields[b"id"].decode(),
             account=fields[b"account"].decode(),
@@ -162,7 +162,7 @@ class Subscription:
             labels=orjson.loads(fields.get(b"labels", b"{}")),
             revision=fields.get(b"revision", b"1").decode(),
             entitlement=fields[b"entitlement"].decode() if fields.get(b"entitlement") else None,
-            former_secrets=read_former_secrets(fields.get(b"previous", b"[]")),
+            former_secrets=read_former_secrets(fields.get(b"former_secrets", b"[]")),
             status_reason=fields[b"status_reason"].decode() if b"status_reason" in fields else None,
             status_note=fields[b"status_note"].decode() if fields.get(b"status_note") else None,
             verified_origin=fields[b"verified_origin"].decode() if fields.get(b"verified_origin") else None,
@@ -170,13 +170,13 @@ class Subscription:
         )
 
     def criteria(self) -> SubscriptionCriteria:
-        """Return what it asks for."""
+        """Return its criteria."""
         return SubscriptionCriteria(
             Filter.model_validate(self.filter), tuple(self.events), entitlement_of(self.entitlement)
         )
 
     def members(self) -> dict[str, Any]:
-        """Return what its owner has sent of it, or might have: never to be shown, for headers may be secrets."""
+        """Return the members that its owner sends. Never show them: headers may be secrets."""
         return {
             "channel": self.channel.model_dump(exclude_defaults=True),
             "filter": self.filter,
@@ -186,7 +186,7 @@ class Subscription:
         }
 
     def public_view(self) -> dict[str, Any]:
-        """Return what its owner may see of it at any time: all but the secrets."""
+        """Return what its owner may see at any time: everything but the secrets."""
         created = self.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         verified = {"verified_origin": self.verified_origin} if self.verified_origin else {}
         return {
@@ -202,11 +202,11 @@ class Subscription:
 
 
 class AccountSuspendedError(Exception):
-    """The account is disabled: it gets no new subscriptions."""
+    """The account is disabled and cannot create subscriptions."""
 
 
 class SubscriptionConflictError(Exception):
-    """A subscription cannot be changed in this way; the message says why."""
+    """The state of a subscription does not allow a change; the message says why."""
 
 
 class Subscriptions:
@@ -228,9 +228,9 @@ class Subscriptions:
         entitlement: str | None = None,
         verified_origin: str | None = None,
     ) -> Subscription:
-        """Subscribe an account; what is published from now on is delivered, and what was ``since`` a time and still stands.
+        """Create a subscription. It receives later events and, where ``since`` is given, current versions from that time on.
 
-        ``verified_origin``: the origin from which the address has just consented to receive webhooks.
+        ``verified_origin``: the origin from which the URL has just consented to receive webhooks.
 
         Raises:
             AccountLimitError: the account would exceed one of its limits.
@@ -270,7 +270,7 @@ class Subscriptions:
         return subscription
 
     async def get(self, account: str, subscription_id: str) -> Subscription | None:
-        """Return an account's subscription, or None where it has no such one."""
+        """Return a subscription of an account, or None."""
         fields: dict[bytes, bytes] = await self._redis.hgetall(self._queue.key("subscription", subscription_id))
         found = Subscription.read(fields) if fields else None
         return found if found and found.account == account else None
@@ -309,14 +309,14 @@ class Subscriptions:
         limits: AccountLimits = DEFAULT_LIMITS,
         verified_origin: str | None = None,
     ) -> bool:
-        """Give a subscription other contents; return whether no concurrent change came first.
+        """Change a subscription; return False where a concurrent change came first.
 
-        An address that stays has consented as before; ``verified_origin``: the origin from which it has just consented.
+        An unchanged URL keeps its consent; ``verified_origin``: the origin from which a URL has just consented.
 
-        Later versions and retractions of what it was sent reach it whatever it asks for now.
+        It keeps receiving later versions and retractions of articles that it was sent, whatever its new criteria.
 
         Raises:
-            SubscriptionConflictError: what it asks for was changed too often.
+            SubscriptionConflictError: its criteria were changed too often.
             AccountLimitError: the account would exceed one of its limits.
         """
         if draft.channel.url == found.channel.url:
@@ -333,9 +333,9 @@ class Subscriptions:
         return await self._update(found, changed, limits.changed_subscription(MAX_FILTER_CHANGES))
 
     async def set_entitlement(self, found: Subscription, entitlement: str | None) -> bool:
-        """Narrow a subscription to what its account is entitled to now; return whether no concurrent change came first.
+        """Apply an entitlement to a subscription; return False where a concurrent change came first.
 
-        What the subscriber sent stays as it is stored, whatever the limits and rules say of it by now.
+        The members that its owner sent are not checked again, even if limits and rules have changed.
         """
         if found.entitlement == entitlement:
             return True
@@ -351,16 +351,16 @@ class Subscriptions:
             limits,
             *_flat(_fields(changed)),
         ]
-        answer = await self._queue.functions.call("alter", [], arguments)
+        answer = await self._queue.functions.call("update", [], arguments)
         check_limits(answer)
-        if answer == b"TOO_OFTEN":
+        if answer == b"TOO_MANY_CHANGES":
             raise SubscriptionConflictError(
-                f"what it asks for was changed {MAX_FILTER_CHANGES} times; make a new subscription"
+                f"its filter was changed {MAX_FILTER_CHANGES} times, the limit; create a new subscription"
             )
         return bool(answer == b"OK")
 
     async def pause(self, found: Subscription, by: PausedBy = PausedBy.OWNER, note: str = "") -> None:
-        """Deliver nothing to a subscription until the same who paused it resumes it; its owner can read the note.
+        """Pause a subscription until ``by`` resumes it; its owner can read the note.
 
         Raises:
             SubscriptionConflictError: it is disabled.
@@ -379,10 +379,12 @@ class Subscriptions:
             raise SubscriptionConflictError("it is disabled")
 
     async def resume(self, found: Subscription, by: PausedBy = PausedBy.OWNER) -> bool:
-        """Deliver again, first what came since the pause; return whether no concurrent change came first.
+        """Resume a subscription; return False where a concurrent change came first.
+
+        Held deliveries become due, and a backfill covers the pause.
 
         Raises:
-            SubscriptionConflictError: it is disabled, or was paused by another.
+            SubscriptionConflictError: it is disabled, or someone else paused it.
         """
         arguments: list[Argument] = [
             self._queue.prefix,
@@ -396,16 +398,16 @@ class Subscriptions:
         answer = await self._queue.functions.call("resume", [], arguments)
         if answer == b"DISABLED":
             raise SubscriptionConflictError("it is disabled")
-        if answer == b"HELD":
+        if answer == b"PAUSED_BY_OTHER":
             raise SubscriptionConflictError(
                 _PAUSED_BY_OTHERS.get(found.status_reason or "", "it was not paused by an operator")
             )
         return bool(answer != b"STALE")
 
     async def remove(self, account: str, subscription_id: str, operator_reason: str = "") -> bool:
-        """End a subscription and whatever of it waits to be delivered; return whether the account had it.
+        """Delete a subscription and cancel its waiting deliveries; return whether the account owned it.
 
-        Where an operator ends it, its owner can read the reason for 30 days (`ended_by_operator`).
+        Where an operator deletes it, its owner can read the reason for 30 days (`ended_by_operator`).
         """
         arguments: list[Argument] = [
             self._queue.prefix,
@@ -419,18 +421,18 @@ class Subscriptions:
         return bool(await self._queue.functions.call("unsubscribe", [], arguments))
 
     async def ended_by_operator(self, account: str, subscription_id: str) -> str | None:
-        """Return why an operator ended an account's subscription, or None where none did so lately."""
+        """Return an operator's reason for deleting a subscription, or None where none did so in the last 30 days."""
         found = await self._redis.hmget(self._queue.key("ended", subscription_id), "account", "reason")
         return found[1].decode() if found[0] == account.encode() else None
 
     async def find(self, subscription_id: str) -> Subscription | None:
-        """Return a subscription, whichever account has it: for operators."""
+        """Return a subscription of any account: for operators."""
         fields: dict[bytes, bytes] = await self._redis.hgetall(self._queue.key("subscription", subscription_id))
         return Subscription.read(fields) if fields else None
 
 
 def channel_fields(channel: Webhook) -> dict[str, Argument]:
-    """Return a channel as the record of its subscription holds it; what is not set is empty."""
+    """Return a channel as the record fields of its subscription; unset ones are empty."""
     return {
         "url": channel.url,
         "headers": orjson.dumps(channel.headers),
@@ -442,7 +444,7 @@ def channel_fields(channel: Webhook) -> dict[str, Argument]:
 
 
 def stored_channel(fields: Mapping[bytes, bytes]) -> Webhook:
-    """Take a channel from the record of its subscription; it passed the rules that held when it was written."""
+    """Read a channel from the record of its subscription, without validation: it passed the rules of the time it was written."""
     return Webhook.model_construct(
         type="webhook",
         url=fields[b"url"].decode(),
@@ -455,12 +457,12 @@ def stored_channel(fields: Mapping[bytes, bytes]) -> Webhook:
 
 
 def last_id_before(moment_ms: int) -> str:
-    """Return the last id that an entry of the stream can have that is older than a moment."""
+    """Return the last possible id of a stream entry before a time."""
     return f"{max(moment_ms - 1, 0)}-{2**64 - 1}"
 
 
 def entitlement_of(stored: str | None) -> Filter | None:
-    """Return the filter that is stored as an account's entitlement; None: all."""
+    """Return the stored entitlement of an account as a filter; None: everything."""
     return None if stored is None else read_entitlement(stored)
 
 
@@ -469,7 +471,7 @@ def _flat(fields: Mapping[str, Argument]) -> list[Argument]:
 
 
 def _fields(subscription: Subscription) -> dict[str, Argument]:
-    """Return the fields that may change; what is not set is empty."""
+    """Return the record fields that may change; unset ones are empty."""
     return {
         **channel_fields(subscription.channel),
         "filter": orjson.dumps(subscription.filter),

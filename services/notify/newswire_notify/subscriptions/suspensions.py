@@ -1,8 +1,8 @@
-"""Disabled accounts: their subscriptions are paused until the account is enabled again.
+"""Disabled accounts: their subscriptions are paused until the account is enabled.
 
-Accounts are on the Redis of the records, subscriptions on that of the deliveries. The set `suspended` on the latter names the
-accounts that are disabled: while a name is in it, nothing of that account becomes active. It is written before the subscriptions
-are paused and taken back after they are resumed, so that neither a request that was let in before nor a crash leaves one active.
+Accounts are on the record Redis, subscriptions on the delivery Redis. The set `suspended` on the latter holds the disabled
+accounts; no subscription of an account in it becomes active. An account is added before its subscriptions are paused and removed
+after they are resumed, so that neither a request admitted earlier nor a crash leaves one active.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class Suspensions:
 
     def __init__(self, subscriptions: Subscriptions, redis: "Redis", records: "Redis", keys: Keyspace) -> None:
         self.reconciled = asyncio.Event()
-        """Set once all accounts were compared: before, a process that starts might deliver to a disabled one."""
+        """Set once all accounts were compared. Until then a starting process might deliver to a disabled one."""
         self._subscriptions = subscriptions
         self._redis = redis
         self._records = records
@@ -36,13 +36,15 @@ class Suspensions:
         self._changes = AccountChanges(records, keys)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Follow until stopping is set."""
+        """Follow changes until stopping is set."""
         while not stopping.is_set():
             try:
                 await self.follow(BLOCK_MS)
             except (RedisError, OSError) as error:
-                log.warning("disabled accounts cannot be followed", extra={"reason": str(error)})
-                self._changes = AccountChanges(self._records, self._keys)  # what was read and not done is done again
+                log.warning("cannot follow disabled accounts", extra={"reason": str(error)})
+                self._changes = AccountChanges(
+                    self._records, self._keys
+                )  # changes that were read but not applied are read again
                 await pause(stopping, 0.5)
 
     async def wait_until_reconciled(self, stopping: asyncio.Event) -> None:
@@ -53,11 +55,11 @@ class Suspensions:
             task.cancel()
 
     async def check(self) -> str | None:
-        """Return why nothing is delivered yet, or None: a readiness check."""
-        return None if self.reconciled.is_set() else "which accounts are disabled is not known yet"
+        """Return why deliveries have not started, or None: a readiness check."""
+        return None if self.reconciled.is_set() else "the disabled accounts have not been loaded yet"
 
     async def follow(self, block_ms: int | None = None) -> None:
-        """Apply what has changed since the last time."""
+        """Apply the changes since the last call."""
         changed = await self._changes.read(block_ms)
         if changed is None:
             await self._reconcile_all()
@@ -84,14 +86,14 @@ class Suspensions:
             async for subscription in self._subscriptions.of(name):
                 await self._resume(subscription)
             await self._redis.srem(self._suspended, name)
-            async for subscription in self._subscriptions.of(name):  # what an operator released meanwhile
+            async for subscription in self._subscriptions.of(name):  # those that an operator resumed meanwhile
                 await self._resume(subscription)
 
     async def _pause(self, subscription: Subscription) -> None:
         try:
             await self._subscriptions.pause(subscription, PausedBy.ACCOUNT)
         except SubscriptionConflictError:
-            return  # it was disabled meanwhile: nothing is delivered to it
+            return  # it was disabled meanwhile and receives nothing
 
     async def _resume(self, subscription: Subscription) -> None:
         found: Subscription | None = subscription

@@ -1,11 +1,11 @@
-"""Which addresses lie on the public internet, and what the others are: the IANA special-purpose registries (RFC 6890), in words."""
+"""Classifies IP addresses by the IANA special-purpose registries (RFC 6890), with a description of each non-public network."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Network = IPv4Network | IPv6Network
 
-# The first that holds an address names it, so the narrower ones come first.
+# The first network that contains an address describes it, so narrower networks come first.
 _SPECIAL_4 = tuple(
     (IPv4Network(network), what)
     for network, what in (
@@ -28,7 +28,7 @@ _SPECIAL_4 = tuple(
         ("240.0.0.0/4", "a reserved address"),
     )
 )
-# What carries an IPv4 address inside is refused whole, for where it comes out is not ours to know.
+# Networks that embed IPv4 addresses are refused entirely, because their destination is unknown.
 _SPECIAL_6 = tuple(
     (IPv6Network(network), what)
     for network, what in (
@@ -55,7 +55,7 @@ _RESERVED = "a reserved address"
 
 
 def special(address: str) -> str | None:
-    """Say what an address is that does not lie on the public internet, or None for one that does."""
+    """Return the description of a non-public address, or None for a public one."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -70,7 +70,7 @@ def special(address: str) -> str | None:
 
 
 def within(address: str, networks: Iterable[Network]) -> bool:
-    """Tell whether an address lies in one of these networks, also as an IPv4 address that an IPv6 one maps."""
+    """Return whether an address is in one of these networks, also as an IPv4-mapped IPv6 address."""
     ip = ip_address(address)
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
     return any(ip in network or (mapped is not None and mapped in network) for network in networks)

@@ -1,4 +1,4 @@
-"""The subscribers' API: what the owner of an endpoint can do to it."""
+"""The subscribers' API of endpoints: rotate the secret, send a test, enable."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ MAX_CONCURRENT_TESTS = 16
 
 
 class SecretRotation(BaseModel):
-    """How long the old secret goes on signing, in seconds."""
+    """How long the former secret also signs, in seconds."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -36,13 +36,13 @@ class RotatedSecret(BaseModel):
     """A subscription's new secret."""
 
     secret: str
-    """Verifies the signatures from now on; shown this once."""
+    """Key for verifying signatures from now on; shown only once."""
     former_valid_until: datetime
-    """Until then every delivery is signed by the former secret as well."""
+    """Until then the former secret also signs every delivery."""
 
 
 class TestedEndpoint(BaseModel):
-    """What an endpoint did with a test event."""
+    """The result of a test event."""
 
     delivered: bool
     time: datetime
@@ -51,7 +51,7 @@ class TestedEndpoint(BaseModel):
     error: str | None
     """The stage that failed, and how."""
     answer: str
-    """The first 4 KiB of it."""
+    """The first 4 KiB of the response body."""
 
 
 def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis", keys: Keyspace) -> APIRouter:
@@ -62,7 +62,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
     @routes.post(
         "/{subscription_id}/secret/rotate",
         response_model=RotatedSecret,
-        summary="Replace the secret that signs",
+        summary="Rotate the signing secret",
         responses=problems("too-many-secrets"),
     )
     async def rotate_secret(
@@ -75,9 +75,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         try:
             secret = await endpoints.rotate_secret(caller.account, subscription_id, overlap)
         except TooManySecretsError:
-            detail = (
-                "this secret was replaced too often of late; wait until former ones have ended, or send an overlap of 0"
-            )
+            detail = "this secret was rotated too often recently; wait until former secrets have expired, or send an overlap of 0"
             raise problem(409, "too-many-secrets", detail, title="Too many secrets") from None
         if secret is None:
             raise not_found("subscription")
@@ -90,7 +88,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         "/{subscription_id}/test",
         response_model=TestedEndpoint,
         dependencies=[Depends(single_headers)],
-        summary="Send a test event to the endpoint now, and see what it answers",
+        summary="Send a test event to the endpoint now",
         responses=ENDED,
     )
     async def test(caller: Subscriber, subscription_id: str, request: Request) -> Response:
@@ -113,7 +111,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
         "/{subscription_id}/enable",
         response_model=SubscriptionView,
         dependencies=[Depends(single_headers)],
-        summary="Go on delivering to an endpoint that was disabled",
+        summary="Enable a disabled subscription",
         responses=ENDED,
     )
     async def enable(caller: Subscriber, subscription_id: str, request: Request) -> Response:

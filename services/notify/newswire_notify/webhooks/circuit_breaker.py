@@ -1,4 +1,4 @@
-"""How an endpoint does: whether it is trusted to answer, as its subscription's record tells it."""
+"""The circuit breaker of an endpoint, read from the record of its subscription."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,42 +10,42 @@ from pydantic import BaseModel
 
 
 class CircuitState(StrEnum):
-    """Whether an endpoint is trusted to answer."""
+    """State of a circuit breaker."""
 
     CLOSED = "closed"
     OPEN = "open"
-    """It failed again and again: nothing is sent to it for a while."""
+    """The endpoint failed repeatedly: nothing is sent to it for a while."""
     HALF_OPEN = "half_open"
-    """One delivery is on its way, to see whether it answers again."""
+    """One delivery is sent as a probe."""
 
 
 class EndpointHealthView(BaseModel):
-    """How an endpoint does."""
+    """Health of an endpoint."""
 
     circuit: CircuitState
     failures: int
-    """In a row, since it took a delivery last."""
+    """Failures in a row, since the last success."""
     failing_since: datetime | None
     probe_at: datetime | None
-    """When it is tried again, or was to be."""
+    """Time of the next probe; may be past."""
     held_until: datetime | None
-    """It asked for a pause (``Retry-After``)."""
+    """No delivery before this time: the endpoint sent ``Retry-After``."""
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
-    """How an endpoint does. Times are seconds since the epoch."""
+    """Health of an endpoint. Times are seconds since the epoch."""
 
     circuit: CircuitState
     failures: int
-    """In a row, since it took a delivery last."""
+    """Failures in a row, since the last success."""
     failing_since: float | None
     probe_at: float | None
     held_until: float | None
-    """It asked for a pause (``Retry-After``)."""
+    """No delivery before this time: the endpoint sent ``Retry-After``."""
 
     def public_view(self) -> dict[str, Any]:
-        """Return it as its owner sees it."""
+        """Return the JSON members that its owner sees."""
         return {
             "circuit": str(self.circuit),
             "failures": self.failures,

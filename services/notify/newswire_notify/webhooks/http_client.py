@@ -1,9 +1,9 @@
 """An HTTP client for webhooks: it does what a webhook needs, at a sixth of the cost of a general client.
 
-One request at a time goes over a kept connection of HTTP/1.1 (RFC 9112); the answer is parsed by llhttp. What an endpoint does
-costs a bounded amount: its headers are read up to a limit, of its body the beginning for a moment, and a connection with more to
-come is closed. What was answered is its status; a body that is slow, long or broken off changes nothing.
-Nothing is followed, kept or decoded: no redirects, cookies or compression.
+It sends one request at a time over a persistent HTTP/1.1 connection (RFC 9112); llhttp parses the response. The cost of a
+response is bounded: its headers are read up to a limit, the beginning of its body for a short time, and a connection with more
+data is closed. Only the status counts; a slow, long or incomplete body does not change the result. Redirects, cookies and
+compression are not supported.
 """
 
 import asyncio
@@ -21,35 +21,35 @@ from newswire_notify.webhooks.ssrf_guard import AddressPolicy, GuardedConnector
 
 KEPT_BODY_BYTES = 4096
 BODY_TIMEOUT_SECONDS = 2.0
-"""How long the beginning of an answer's body is waited for."""
+"""Time limit for the beginning of a response body."""
 MAX_RESPONSE_BYTES = 32 * 1024
-"""Bytes that are read of an answer, its headers and all that frames its body counted."""
+"""Bytes read of a response, including headers and framing."""
 IDLE_CONNECTION_SECONDS = 15.0
-"""Seconds that a connection is kept for the next delivery."""
+"""Seconds for which an idle connection is kept."""
 MAX_IDLE_CONNECTIONS = 1024
 MAX_KNOWN_ORIGINS = 8192
 
 
 class EndpointResponse(NamedTuple):
-    """What an endpoint answered: the status, the beginning of the body, and the headers that are looked at."""
+    """The response of an endpoint: status, beginning of the body, and the headers that are used."""
 
     status: int
     body: bytes
     retry_after: str
     allowed_origin: str = ""
-    """``WebHook-Allowed-Origin``; one that is sent twice is joined by a comma, and so names nothing."""
+    """``WebHook-Allowed-Origin``; repeated values are joined by a comma, which names no origin."""
 
 
 class ConnectTimeoutError(TimeoutError):
-    """No connection was made in time."""
+    """The connection was not made in time."""
 
 
 class InvalidResponseError(Exception):
-    """What came back is no answer by HTTP; the message says why."""
+    """The response is not valid HTTP; the message says why."""
 
 
 class _ConnectionLostError(ConnectionError):
-    """The connection ended before anything came back on it."""
+    """The connection was closed before the first byte of a response."""
 
 
 class _Origin(NamedTuple):
@@ -60,10 +60,10 @@ class _Origin(NamedTuple):
 
 @lru_cache(maxsize=8192)
 def _target(address: str) -> tuple[_Origin, str]:
-    """Return where an address leads to, and what follows the method in every request to it."""
+    """Return the origin of a URL, and what follows the method in every request to it."""
     url = URL(address)
     if url.scheme not in ("http", "https") or url.raw_host is None or url.port is None:
-        raise ValueError("no address of a webhook")
+        raise ValueError("not a webhook URL")
     head = f"{url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
     return _Origin(url.scheme == "https", url.raw_host, url.port), head
 
@@ -80,7 +80,7 @@ class _Connection(asyncio.Protocol):
         self._body_timer: asyncio.TimerHandle | None = None
 
     def ask(self, head: bytes, body: bytes) -> "asyncio.Future[EndpointResponse]":
-        """Send a request; the future brings its answer."""
+        """Send a request; return the future of its response."""
         self._parser = httptools.HttpResponseParser(self)
         self._bytes, self._in_head = 0, True
         self._retry_after = ""
@@ -93,7 +93,7 @@ class _Connection(asyncio.Protocol):
         return self._waiting
 
     def abort(self) -> None:
-        """Hang up, whatever is under way."""
+        """Close the connection at once."""
         self.open = False
         if self._body_timer is not None:
             self._body_timer.cancel()
@@ -104,15 +104,15 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._waiting is None or self._waiting.done():
-            self.abort()  # nothing was asked
+            self.abort()  # no request is outstanding
             return
         self._bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._cut_off(f"no answer by HTTP: {error}")
+            self._cut_off(f"the response is not valid HTTP: {error}")
         if self._bytes > MAX_RESPONSE_BYTES:
-            self._cut_off("the headers of the answer are too long")
+            self._cut_off("the response headers are too long")
         if not (self._in_head or self._body_timer or self._waiting.done()):
             self._body_timer = asyncio.get_running_loop().call_later(BODY_TIMEOUT_SECONDS, self._cut_off, "")
 
@@ -121,12 +121,12 @@ class _Connection(asyncio.Protocol):
         if self._waiting is None or self._waiting.done():
             return
         if not self._bytes:
-            self._fail(_ConnectionLostError("the connection was closed without an answer"))
+            self._fail(_ConnectionLostError("the connection was closed without a response"))
         else:
-            self._cut_off("the answer broke off")
+            self._cut_off("the response is incomplete")
 
     def on_message_begin(self) -> None:
-        self.reusable = False  # until it has ended; what comes after it was not asked for
+        self.reusable = False  # until it has ended; data after it belongs to no request
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
@@ -141,7 +141,7 @@ class _Connection(asyncio.Protocol):
         if self._parser.get_status_code() >= 200:
             self._in_head = False
         else:
-            self._allowed_origins.clear()  # an interim answer says nothing of the real one
+            self._allowed_origins.clear()  # an interim response does not count
 
     def on_body(self, data: bytes) -> None:
         if self._waiting is None or self._waiting.done():
@@ -151,7 +151,7 @@ class _Connection(asyncio.Protocol):
             self._cut_off("")
 
     def on_message_complete(self) -> None:
-        if self._in_head:  # an interim answer: the real one follows
+        if self._in_head:  # an interim response: the final one follows
             return
         if self._waiting is not None and not self._waiting.done():
             self.reusable = self._parser.should_keep_alive() and self._transport.get_write_buffer_size() == 0
@@ -160,7 +160,7 @@ class _Connection(asyncio.Protocol):
             self.reusable = False
 
     def _cut_off(self, why: str) -> None:
-        """Hang up: with what was answered where the status has come, else with the reason why it never will."""
+        """Close the connection: with the response where its status has arrived, else with an error."""
         if self._in_head:
             self._fail(InvalidResponseError(why))
         else:
@@ -199,13 +199,13 @@ class WebhookHttpClient:
     ) -> None:
         self._hides = policy.allow_private and not policy.answers_shown
         self._public: dict[_Origin, bool] = {}
-        """Whether the last connection to an origin went to a public address."""
+        """Whether the last connection to an origin used a public address."""
         self._connector = GuardedConnector(policy, resolver)
         self._connect = connect
         self._tls = tls or ssl.create_default_context()
         self._idle: dict[_Origin, list[_Connection]] = {}
         self._kept: dict[_Connection, _Origin] = {}
-        """All that are idle, those longest so first."""
+        """All idle connections, longest idle first."""
         self._expiry: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
@@ -219,24 +219,24 @@ class WebhookHttpClient:
         await self._connector.close()
 
     def hides(self, address: str) -> bool:
-        """Return whether what comes of a request is kept from subscribers: the address is private, or not known to be public."""
+        """Return whether results are hidden from subscribers: the address is private, or not known to be public."""
         try:
             return self._hides and not self._public.get(_target(address)[0], False)
         except ValueError:
             return self._hides
 
     async def post(self, address: str, headers: Mapping[str, str], body: bytes) -> EndpointResponse:
-        """Post a body once; raises what `options` raises."""
+        """Send a POST request; raises what `options` raises."""
         return await self._request("POST", address, headers, body)
 
     async def options(self, address: str, headers: Mapping[str, str]) -> EndpointResponse:
-        """Send OPTIONS once; how long a request may take in all is the caller's to limit.
+        """Send an OPTIONS request; the caller limits the total time.
 
         Raises:
-            ConnectTimeoutError: no connection was made in time.
-            OSError: none could be made, or it was lost; `AddressRefusedError` and `socket.gaierror` among them.
-            InvalidResponseError: what came back is no answer.
-            ValueError: the address or a header cannot be sent.
+            ConnectTimeoutError: the connection was not made in time.
+            OSError: the connection failed or was lost, including `AddressRefusedError` and `socket.gaierror`.
+            InvalidResponseError: the response is not valid HTTP.
+            ValueError: the URL or a header is invalid.
         """
         return await self._request("OPTIONS", address, headers, b"")
 
@@ -247,7 +247,7 @@ class WebhookHttpClient:
             try:
                 return await self._ask(origin, connection, head, body)
             except _ConnectionLostError:
-                pass  # it had been closed over there while it was idle
+                pass  # the endpoint closed it while it was idle
         return await self._ask(origin, await self._open(origin), head, body)
 
     async def _ask(self, origin: _Origin, connection: _Connection, head: bytes, body: bytes) -> EndpointResponse:
@@ -306,7 +306,7 @@ class WebhookHttpClient:
             self._expiry = loop.call_later(IDLE_CONNECTION_SECONDS, self._expire)
 
     def _expire(self) -> None:
-        """Hang up what has been idle for long: one timer for all, since nearly each is taken again before."""
+        """Close connections that were idle for too long: one timer for all, because nearly all are reused before."""
         loop = asyncio.get_running_loop()
         self._expiry = None
         for connection, origin in list(self._kept.items()):
@@ -326,5 +326,5 @@ class WebhookHttpClient:
 def _head(line: str, headers: Mapping[str, str], length: int) -> bytes:
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if not "".join(headers.values()).isprintable():
-        raise ValueError("a header holds what none may")
+        raise ValueError("invalid character in header value")
     return f"{line}{lines}Content-Length: {length}\r\n\r\n".encode("ascii")

@@ -1,4 +1,4 @@
-"""What a subscriber gets: the CloudEvent of the stream, its data in full or reduced to what the subscription asked for."""
+"""Rendering of webhook bodies: the CloudEvent of the stream, with full or reduced data."""
 
 from enum import StrEnum
 from typing import Any
@@ -9,7 +9,7 @@ from newswire.events import CloudEvent
 
 
 class Content(StrEnum):
-    """How much of an article a subscription wants to be sent."""
+    """How much of an article a subscription receives."""
 
     FULL = "full"
     SUMMARY = "summary"
@@ -23,20 +23,20 @@ _IN_REFERENCE = (
 
 
 def envelope(event: CloudEvent, *, with_data: bool) -> bytes:
-    """Return what has to be remembered of an event: all but the text of a version, which stays with the records."""
+    """Return the envelope of an event, which is stored with its plan: without the data of a version, which is in the records."""
     return orjson.dumps(event.model_dump(mode="json", exclude_none=True, exclude=set() if with_data else {"data"}))
 
 
-def render(remembered: bytes, document: bytes | None, content: str, reason: str) -> bytes:
+def render(envelope_json: bytes, document: bytes | None, content: str, reason: str) -> bytes:
     """Return the body of a webhook.
 
     Args:
-        remembered: what `envelope` returned.
-        document: the version's document, or None for an event that was remembered with its data.
-        content: how much of it is wanted.
-        reason: why the subscriber is told (``matched`` or ``previously_matched``), an extension attribute of the event.
+        envelope_json: an envelope, as `envelope` returned it.
+        document: the version's document, or None for an envelope that contains its data.
+        content: how much of it is sent.
+        reason: why the subscription receives it (``matched`` or ``previously_matched``), an extension attribute of the event.
     """
-    event: dict[str, Any] = orjson.loads(remembered)
+    event: dict[str, Any] = orjson.loads(envelope_json)
     data = event.pop("data", None)
     if document is not None:
         event["reason"] = reason

@@ -1,4 +1,4 @@
-"""One attempt to deliver: a signed POST, and what came of it."""
+"""One delivery attempt: a signed POST and its result."""
 
 import asyncio
 import logging
@@ -22,31 +22,31 @@ from newswire_notify.webhooks.ssrf_guard import AddressRefusedError, NameResolut
 
 log = logging.getLogger(__name__)
 
-HIDDEN_FAILURE = "no answer: the endpoint gave no answer to a webhook; of private addresses no more is shown"
+HIDDEN_FAILURE = "no response: the endpoint did not respond; more is not shown for private addresses"
 USER_AGENT = "Newswire-Webhooks/1"
 LATENCY_STEP_MS = 100
-"""To how many ms the time is rounded up that a private address took to answer."""
+"""Response times of private addresses are rounded up to multiples of this."""
 
 
 class SendResult(NamedTuple):
-    """What an endpoint did with a webhook."""
+    """The result of an attempt."""
 
     attempt: Attempt
     retry_after: float | None = None
 
     @property
     def accepted(self) -> bool:
-        """Whether the endpoint took it."""
+        """Whether the endpoint accepted the webhook."""
         return self.attempt.status is not None and 200 <= self.attempt.status < 300
 
     @property
     def gone(self) -> bool:
-        """Whether the endpoint never wants to be called again."""
+        """Whether the endpoint responded with 410 Gone."""
         return self.attempt.status == 410
 
 
 class Sender:
-    """Sends webhooks. ``timeout``: seconds for one attempt in all."""
+    """Sends webhooks. ``timeout``: total seconds for one attempt."""
 
     def __init__(
         self, http_client: WebhookHttpClient, clock: Callable[[], float] = time.time, *, timeout: float = 15.0
@@ -56,11 +56,11 @@ class Sender:
         self.timeout = timeout
 
     def hides(self, url: str) -> bool:
-        """Return whether subscribers must not see how an endpoint answered: it is, or may be, at a private address."""
+        """Return whether responses of an endpoint are hidden from subscribers: it is, or may be, at a private address."""
         return self._http_client.hides(url)
 
     async def send(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
-        """Post one body to one endpoint, signed for it. Never raises for anything the endpoint does."""
+        """POST a signed body to an endpoint. Does not raise for anything that the endpoint does."""
         now = self._clock()
         headers = {
             **delivery.endpoint.headers,
@@ -70,7 +70,7 @@ class Sender:
             "webhook-timestamp": str(int(now)),
             "webhook-signature": signatures(delivery.endpoint, delivery.id, int(now), body),
         }
-        if delivery.endpoint.verified_origin:  # as section 4.1.1 of CloudEvents' HTTP webhooks asks after a handshake
+        if delivery.endpoint.verified_origin:  # required after a handshake by CloudEvents' HTTP webhooks, section 4.1.1
             headers["Origin"] = delivery.endpoint.verified_origin
         if traceparent:
             headers["traceparent"] = traceparent
@@ -92,44 +92,44 @@ class Sender:
         return SendResult(ended(answer.status, _advice(answer.status), text), _retry_after(answer, now))
 
     def _failed(self, delivery: ClaimedDelivery, error: Exception, attempt: Attempt) -> Attempt:
-        """Return what subscribers may see of an attempt without an answer: of a private address only that there was none.
+        """Return what subscribers may see of an attempt without a response; for a private address only that there was none.
 
-        Which port is closed, filtered or speaks another protocol would make webhooks a port scanner of the operator's network.
+        Details would turn webhooks into a port scanner of the operator's network.
         """
-        told_anyway = isinstance(error, AddressRefusedError | NameResolutionError)
-        if told_anyway or not self._http_client.hides(delivery.endpoint.url):
+        always_shown = isinstance(error, AddressRefusedError | NameResolutionError)
+        if always_shown or not self._http_client.hides(delivery.endpoint.url):
             return attempt
-        log.info("no answer from a private address", extra={"delivery": delivery.id, "reason": attempt.error})
+        log.info("no response from a private address", extra={"delivery": delivery.id, "reason": attempt.error})
         return attempt._replace(error=HIDDEN_FAILURE, latency_ms=0.0)
 
 
 def signatures(endpoint: Endpoint, message_id: str, now: int, body: bytes) -> str:
-    """Sign by an endpoint's secret, and by each former one that still holds, so that receivers can change over in their time."""
+    """Sign with an endpoint's secret and each former one that is still valid, so that receivers can migrate."""
     holding = [endpoint.secret, *(secret for secret, until in endpoint.previous if now < until)]
     return " ".join(signature(secret, message_id, now, body) for secret in holding)
 
 
 def _advice(status: int) -> str | None:
-    """Say what a status means to the one who looks after the endpoint, or None where it means success."""
+    """Return what a status means to the owner of the endpoint, or None for success."""
     if 200 <= status < 300:
         return None
-    said = f"http: answered {status}"
+    said = f"http: status {status}"
     if 300 <= status < 400:
-        return f"{said}; redirects are not followed: give the subscription the address it leads to"
+        return f"{said}; redirects are not followed: change the subscription's url to their target"
     if status == 413:
-        return f"{said}: the article is too long for it; choose content: summary, or let it take more"
+        return f"{said}: the article is too large for it; choose content: summary, or raise its limit"
     return said
 
 
 def failed_stage(error: BaseException) -> str:
-    """Name the stage at which a delivery failed, so that its owner knows where to look."""
+    """Return the stage at which an attempt failed, for the owner of the endpoint."""
     match error:
         case AddressRefusedError():
             return f"refused-address: the endpoint {error}"
         case ConnectTimeoutError():
             return "timeout: no connection in time"
         case TimeoutError():
-            return "timeout: no answer in time"
+            return "timeout: no response in time"
         case NameResolutionError():
             return f"dns: the name does not resolve ({error})"
         case ssl.SSLError():
@@ -139,7 +139,7 @@ def failed_stage(error: BaseException) -> str:
         case OSError():
             return f"connect: {error.strerror or error or 'failed'}"
         case _:
-            return "connect: the address or a header cannot be used"
+            return "connect: the URL or a header is invalid"
 
 
 def _retry_after(answer: EndpointResponse, now: float) -> float | None:

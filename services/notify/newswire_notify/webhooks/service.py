@@ -1,4 +1,4 @@
-"""What the owner of an endpoint can do to it, and sees of its health."""
+"""Operations of an owner on an endpoint: rotate its secret, enable it, send a test."""
 
 import asyncio
 import time
@@ -17,11 +17,11 @@ MAX_FORMER_SECRETS = 3
 
 
 class TooManySecretsError(Exception):
-    """As many former secrets as may be still sign."""
+    """The limit of former secrets that still sign is reached."""
 
 
 class Endpoints:
-    """Changes and tries the endpoints of subscriptions."""
+    """Changes and tests the endpoints of subscriptions."""
 
     def __init__(self, queue: Queue, sender: Sender, site: str) -> None:
         self._queue = queue
@@ -29,16 +29,16 @@ class Endpoints:
         self._site = site
 
     async def rotate_secret(self, account: str, subscription_id: str, overlap: float) -> str | None:
-        """Give a subscription a new secret; the old one goes on signing beside it for ``overlap`` seconds.
+        """Give a subscription a new secret; the former one also signs for ``overlap`` seconds.
 
-        Answers None where the account has no such subscription.
+        Returns None where the account does not own the subscription.
 
         Raises:
-            TooManySecretsError: it was rotated so often of late that it would sign with too many.
+            TooManySecretsError: it was rotated so often that too many secrets would sign.
         """
         secret = new_secret()
         answer = await self._queue.functions.call(
-            "rotate",
+            "rotate_secret",
             [],
             [
                 self._queue.prefix,
@@ -50,12 +50,12 @@ class Endpoints:
                 MAX_FORMER_SECRETS,
             ],
         )
-        if answer == b"MANY":
+        if answer == b"TOO_MANY":
             raise TooManySecretsError
         return secret if answer == b"OK" else None
 
     async def enable(self, subscription: Subscription) -> None:
-        """Go on delivering to an endpoint that was disabled: what comes from now on, and what became of what it was sent."""
+        """Enable a disabled subscription: it receives new events, and corrections and retractions of what it was sent."""
         arguments = [
             self._queue.prefix,
             subscription.id,
@@ -66,7 +66,7 @@ class Endpoints:
         await self._queue.functions.call("enable", [], arguments)
 
     async def test(self, subscription: Subscription) -> Attempt:
-        """Send a test event at once; an endpoint that takes it is trusted again."""
+        """Send a test event at once; success closes the circuit."""
         now = datetime.now(UTC)
         identity = f"test_{str(ULID()).lower()}"
         body = orjson.dumps(
@@ -94,7 +94,7 @@ class Endpoints:
         began = asyncio.get_running_loop().time()
         sent = await self._sender.send(delivery, body, None)
         if sent.attempt.status is None and self._sender.hides(endpoint.url):
-            # Neither does the time of the test tell a closed port from one that is filtered.
+            # The time of the test must not distinguish a closed port from a filtered one.
             await asyncio.sleep(began + self._sender.timeout - asyncio.get_running_loop().time())
         if sent.accepted:
             arguments = [self._queue.prefix, subscription.id, subscription.account, self._queue.now]

@@ -10,12 +10,12 @@ PREFIX = "whsec_"
 
 
 def new_secret() -> str:
-    """Make the secret that a subscriber shares with us."""
+    """Return a new secret for a subscription."""
     return PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def is_secret(text: str) -> bool:
-    """Tell whether a text is a secret of the specification: ``whsec_`` and 24 to 64 bytes in Base64."""
+    """Return whether a text is a secret by the specification: ``whsec_`` and 24 to 64 bytes in Base64."""
     try:
         return text.startswith(PREFIX) and 24 <= len(base64.b64decode(text.removeprefix(PREFIX), validate=True)) <= 64
     except ValueError:

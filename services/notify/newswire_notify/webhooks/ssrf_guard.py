@@ -1,8 +1,8 @@
-"""Where a webhook may go: never to an address inside the operator's own network.
+"""Protection against server-side request forgery: webhooks never reach addresses inside the operator's network.
 
-Names are resolved by us; a name is refused where any of its addresses is not on the public internet, for which of them a
-connection would take is left to chance. The connection is made to the very addresses that were checked, by sockets that
-check once more (address literals need no resolving), while the name still goes into ``Host`` and TLS.
+The guard resolves names itself. A name is refused where any of its addresses is not public, because a connection may use any of
+them. Connections go to exactly the checked addresses, and sockets check again (address literals are not resolved), while ``Host``
+and TLS still use the name.
 """
 
 import asyncio
@@ -35,33 +35,34 @@ _HOSTNAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\
 
 
 class AddressRefusedError(OSError):
-    """An endpoint leads to where webhooks must not go; the text says what that is, without the address."""
+    """An endpoint is at an address that webhooks must not reach; the message describes it, without the address."""
 
 
 class NameResolutionError(OSError):
-    """The name of an endpoint has no address; the text says how that was learnt."""
+    """The host name of an endpoint does not resolve; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """What the operator allows."""
+    """The addresses and ports that the operator allows."""
 
     allow_private: bool = False
     ports: Collection[int] = frozenset({80, 443})
     refused: Collection[Network] = ()
-    """The operator's own networks behind public addresses; refused even where private ones are allowed."""
+    """The operator's networks at public addresses; refused even where private addresses are allowed."""
     answers_shown: bool = False
-    """Whether subscribers see what private addresses answer. No setting turns this on: it would let them look around inside."""
+    """Whether subscribers see responses of private addresses. No setting enables it: it would let them scan the internal
+    network."""
 
     def check(self, address: str) -> None:
-        """Raise `AddressRefusedError` where nothing may be sent to an address."""
+        """Raise `AddressRefusedError` where an address is not allowed."""
         if not self.allow_private and (what := special(address)) is not None:
             raise AddressRefusedError(f"leads to {what}, {_NOT_PUBLIC}")
         if self.refused and within(address, self.refused):
             raise AddressRefusedError("leads to a network that this installation refuses")
 
     def check_way(self, port: int, *, tls: bool) -> None:
-        """Raise `AddressRefusedError` where a port must not be used, or not without TLS."""
+        """Raise `AddressRefusedError` where a port, or its use without TLS, is not allowed."""
         if self.allow_private:
             return
         if not tls:
@@ -70,28 +71,28 @@ class AddressPolicy:
             raise AddressRefusedError(f"names port {port}")
 
     def check_name(self, host: str) -> None:
-        """Raise `AddressRefusedError` for a name that need not even be looked up."""
+        """Raise `AddressRefusedError` for a name that is refused without resolving it."""
         name = host.rstrip(".").lower()
         if not self.allow_private and (name == "localhost" or name.endswith(".localhost")):  # RFC 6761, section 6.3
             raise AddressRefusedError(f"leads to a loopback address, {_NOT_PUBLIC}")
-        # Libraries differ in what they read it as: octal or decimal, the rest filled up or not.
-        if _is_odd_number(host):
+        # Libraries parse such numbers differently: as octal or decimal, with or without padding.
+        if _is_unusual_ipv4(host):
             raise AddressRefusedError("writes an IP address in an unusual way")
 
 
 class GuardedResolver(AbstractResolver):
-    """Resolves names, by default as the system is set up to, and vouches for every address it returns."""
+    """Resolves names, by default with the system's configuration, and checks every address that it returns."""
 
     def __init__(self, policy: AddressPolicy, inner: AbstractResolver | None = None) -> None:
         self._policy = policy
-        # Waits for name servers without a thread each: names that nobody answers for hold up no others.
+        # Waits for name servers without threads: names that do not respond delay no others.
         self._inner = inner or aiohttp.AsyncResolver()
         self._own = inner is None
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Resolve, and raise `AddressRefusedError` where one of the addresses is not allowed."""
+        """Resolve a name; raise `AddressRefusedError` where one of its addresses is not allowed."""
         if (literal := _literal(host)) is not None:
             self._policy.check(str(literal))
             kind = socket.AF_INET if literal.version == 4 else socket.AF_INET6
@@ -103,25 +104,25 @@ class GuardedResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Close the resolver underneath, unless it was given."""
+        """Close the inner resolver, unless it was passed in."""
         if self._own:
             await self._inner.close()
 
 
 class GuardedConnector:
-    """Connects to where a policy allows, and to nowhere else."""
+    """Connects only to addresses that a policy allows."""
 
     def __init__(self, policy: AddressPolicy, resolver: AbstractResolver | None = None) -> None:
         self._policy = policy
         self._resolver = GuardedResolver(policy, resolver)
 
     async def dial(self, host: str, port: int, *, tls: bool) -> socket.socket:
-        """Resolve a host (an address too) and connect to the first of its addresses that answers (RFC 8305).
+        """Resolve a host (or an address) and connect to the first of its addresses that responds (RFC 8305).
 
         Raises:
-            AddressRefusedError: not all of it is allowed.
-            NameResolutionError: it has no address.
-            OSError: nobody answers.
+            AddressRefusedError: an address, the port or the scheme is not allowed.
+            NameResolutionError: the name does not resolve.
+            OSError: no address accepts a connection.
         """
         self._policy.check_way(port, tls=tls)
         try:
@@ -153,9 +154,9 @@ class GuardedConnector:
 
 
 async def check_endpoint(url: str, policy: AddressPolicy, resolver: AbstractResolver | None = None) -> str:
-    """Return a webhook's address, in its normal form, if it may be one; otherwise raise the 422 that says why.
+    """Return a webhook URL in its normal form; raise the 422 that says why it is not accepted.
 
-    A name that does not resolve today passes: it is tried again when there is something to deliver.
+    A name that does not resolve now is accepted: it is resolved again for each delivery.
     """
     parsed, host, port = _parsed(url, policy)
     if not policy.allow_private and port not in policy.ports:
@@ -174,9 +175,11 @@ async def check_endpoint(url: str, policy: AddressPolicy, resolver: AbstractReso
 
 
 def _parsed(url: str, policy: AddressPolicy) -> tuple[URL, str, int]:
-    """Take an address apart as the client will, and refuse what other programs may read in another way."""
+    """Parse a URL as the client does; refuse URLs that other programs may parse differently."""
     if _IMPOSSIBLE.search(url):
-        raise invalid(FIELD, "holds a space, a control character or a backslash", "percent-encode it, or leave it out")
+        raise invalid(
+            FIELD, "contains a space, a control character or a backslash", "percent-encode it, or leave it out"
+        )
     try:
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port
@@ -187,15 +190,15 @@ def _parsed(url: str, policy: AddressPolicy) -> tuple[URL, str, int]:
     if parsed.scheme not in schemes or not host or port is None or authority is None:
         raise invalid(FIELD, f"is not an absolute {' or '.join(schemes)} URL", EXAMPLE)
     if "@" in authority[1]:
-        raise invalid(FIELD, "holds credentials", "leave them out: verify the signature instead")
+        raise invalid(FIELD, "contains credentials", "leave them out: verify the signature instead")
     if "#" in url:
         raise invalid(FIELD, "has a fragment", "leave out '#' and what follows")
     bracketed = "[" in authority[1]
     if bracketed != (":" in host) or not (bracketed or _HOSTNAME.fullmatch(host)):
-        raise invalid(FIELD, "names no possible host", EXAMPLE)
-    if _is_odd_number(host):
+        raise invalid(FIELD, "has an invalid host", EXAMPLE)
+    if _is_unusual_ipv4(host):
         raise invalid(FIELD, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
-    if (length := len(str(parsed))) > MAX_URL_LENGTH:  # what is not ASCII takes up to nine times as much
+    if (length := len(str(parsed))) > MAX_URL_LENGTH:  # characters outside ASCII take up to nine times as much
         problem = f"is too long: {length} characters once it is percent-encoded"
         raise invalid(FIELD, problem, f"send one of at most {MAX_URL_LENGTH}")
     return parsed, host, port
@@ -208,8 +211,8 @@ def _literal(host: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _is_odd_number(host: str) -> bool:
-    """Tell whether a host is an IPv4 address in other than its usual form, which no client of ours connects to."""
+def _is_unusual_ipv4(host: str) -> bool:
+    """Return whether a host is an IPv4 address in an unusual form, which is never connected to."""
     last = host.rstrip(".").rpartition(".")[2]
     if ":" in host or not (last.isdigit() or last.startswith("0x")):
         return False

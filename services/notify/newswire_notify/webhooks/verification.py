@@ -1,7 +1,7 @@
-"""Whether an address consents to receive webhooks: the handshake of CloudEvents' HTTP 1.1 web hooks (version 1.0.2, section 4).
+"""Verifies that a URL consents to receive webhooks: the handshake of CloudEvents' HTTP 1.1 webhooks (version 1.0.2, section 4).
 
-An OPTIONS request to the address names the origin that wants to send, and the address answers with the origin that it allows.
-Nothing is sent to an address that was never meant to receive webhooks, and a status alone is no consent.
+An OPTIONS request names the origin that wants to send, and the response names the origin that is allowed. So webhooks do not reach
+URLs that were not meant to receive them; a status alone is not consent.
 """
 
 import asyncio
@@ -23,39 +23,39 @@ MAX_WAIT = 30.0
 
 
 class NotVerifiedError(Exception):
-    """The address did not consent; the text says why."""
+    """The URL did not consent; the message says why."""
 
 
 class TooManyHandshakesError(Exception):
-    """So many handshakes are under way that this one had no turn in time."""
+    """Too many handshakes are running for this one to start in time."""
 
 
 class Verification:
-    """Asks addresses for their consent. ``timeout``: seconds for one handshake in all."""
+    """Asks URLs for their consent. ``timeout``: total seconds for one handshake."""
 
     def __init__(self, http_client: WebhookHttpClient, site: str, *, timeout: float, required: bool = False) -> None:
         self.origin = URL(site).host_subcomponent or "newswire"
-        """What addresses are asked to allow: the host of the public address."""
+        """The origin that URLs are asked to allow: the host of the public URL."""
         self._http_client = http_client
         self._timeout = timeout
         self._required = required
         self._slots = FairSlots(MAX_CONCURRENT_HANDSHAKES)
 
     def wanted(self, channel: Webhook, before: Webhook | None = None, verified_origin: str | None = None) -> bool:
-        """Tell whether an address has to be asked: a new one where that is wanted or required, one that stays only once.
+        """Return whether a URL must be asked: a new one where that is requested or required, an unchanged one only once.
 
-        ``before`` is the channel as it was, None for a new subscription; ``verified_origin`` is the origin to which it consented.
+        ``before``: the former channel, None for a new subscription; ``verified_origin``: the origin to which it consented.
         """
         if before is not None and before.url == channel.url:
             return channel.verify and verified_origin is None
         return channel.verify or self._required
 
     async def ask(self, account: str, channel: Webhook) -> str:
-        """Return the origin to which an address consents. Accounts take turns.
+        """Return the origin to which a URL consents. Accounts take turns.
 
         Raises:
-            NotVerifiedError: it does not consent, or there is no answer.
-            TooManyHandshakesError: there was no turn in time.
+            NotVerifiedError: it does not consent, or does not respond.
+            TooManyHandshakesError: it could not start in time.
         """
         try:
             async with asyncio.timeout(MAX_WAIT):
@@ -80,18 +80,18 @@ class Verification:
         except (OSError, TimeoutError, InvalidResponseError, ValueError) as error:
             if isinstance(error, AddressRefusedError | NameResolutionError) or not self._http_client.hides(channel.url):
                 raise NotVerifiedError(failed_stage(error)) from None
-            log.info("no answer to a handshake from a private address", extra={"reason": failed_stage(error)})
-            # Neither does the time tell a closed port from one that is filtered.
+            log.info("no response to a handshake from a private address", extra={"reason": failed_stage(error)})
+            # The time must not distinguish a closed port from a filtered one.
             await asyncio.sleep(began + self._timeout - loop.time())
             raise NotVerifiedError(HIDDEN_FAILURE) from None
 
     def _refusal(self, answer: EndpointResponse) -> str | None:
-        """Return why an answer is no consent, or None where it is one."""
+        """Return why a response is not consent, or None where it is."""
         if not 200 <= answer.status < 300:
-            return f"it answered OPTIONS with {answer.status}"
+            return f"it responded to OPTIONS with {answer.status}"
         allowed = answer.allowed_origin.strip().lower()
         if not allowed:
-            return f"it answered OPTIONS with {answer.status}, without WebHook-Allowed-Origin"
+            return f"it responded to OPTIONS with {answer.status}, without WebHook-Allowed-Origin"
         if allowed not in ("*", self.origin.lower()):
             return "its WebHook-Allowed-Origin names another origin"
         return None

@@ -1,4 +1,4 @@
-"""How deliveries reach a subscriber: an address, and what its owner wants said or spared there."""
+"""The webhook channel of a subscription: URL, headers and limits."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -18,32 +18,32 @@ _TRUSTED_FROM_PROXIES = (
     "x-envoy x-accel x-sendfile x-http x-method x-url x-scheme x-ssl x-tls x-cert x-server x-auth-request x-authenticated "
     "x-webauth x-user-id x-wap x-azure x-ms- x-amz x-amzn x-aws x-goog x-google x-vercel x-appengine x-cloud x-webhook"
 ).split()
-"""What names begin with that applications believe from the proxy before them (addresses, hosts, logged-in users, cloud metadata),
-or that could be taken for the signature's own. Names such as ``X-Api-Key`` and ``X-Request-Id`` pass."""
+"""Prefixes of headers that applications trust when a proxy sets them (addresses, hosts, logged-in users, cloud metadata), or that
+could be mistaken for signature headers. Names such as ``X-Api-Key`` and ``X-Request-Id`` are accepted."""
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,1998}[\x21-\x7e])?")
 
 
 class Webhook(BaseModel):
-    """Deliver by HTTP POST to an address."""
+    """Deliver by HTTP POST to a URL."""
 
     model_config = ConfigDict(extra="forbid")
 
     type: Literal["webhook"]
     url: Annotated[Text, StringConstraints(min_length=1, max_length=2000)]
     headers: dict[str, str] = Field(default={}, repr=False)
-    """Sent with every delivery: ``Authorization`` and names that begin with ``X-``. Their values are never shown again."""
+    """Sent with every delivery: ``Authorization`` and names that begin with ``X-``. Their values are never shown."""
     rate: Number | None = Field(default=None, gt=0, le=MAX_DELIVERIES_PER_SECOND)
-    """Deliveries a second, at most."""
+    """Maximum deliveries per second."""
     concurrency: Annotated[int, Field(ge=1, le=MAX_CONCURRENCY), WHOLE] | None = None
-    """Deliveries in flight at a time; the operator's own limit holds as well."""
+    """Maximum deliveries in flight; the operator's limit applies too."""
     verify: Flag = False
-    """Ask the address for its consent before it is accepted, by the handshake of CloudEvents' HTTP webhooks (section 4)."""
+    """Require consent of the URL before it is accepted, by the handshake of CloudEvents' HTTP webhooks (section 4)."""
     notices: Flag = False
-    """Also deliver what befalls the account's subscriptions, such as one that was disabled."""
+    """Also deliver notices about the account's subscriptions, for example when one is disabled."""
 
     @field_validator("headers")
     @classmethod
-    def _only_what_harms_nobody(cls, headers: dict[str, str]) -> dict[str, str]:
+    def _check_headers(cls, headers: dict[str, str]) -> dict[str, str]:
         if len(headers) > MAX_HEADERS:
             raise ValueError(f"must be at most {MAX_HEADERS} headers")
         if len({name.lower() for name in headers}) < len(headers):
@@ -54,27 +54,27 @@ class Webhook(BaseModel):
                     f"must be 'Authorization', or begin with 'X-' and not be one that proxies set: {name[:60]!r} is not accepted"
                 )
             if not _VALUE.fullmatch(value):
-                raise ValueError("must have values of 1 to 2000 printable ASCII characters without blanks around them")
+                raise ValueError("must have values of 1 to 2000 printable ASCII characters without surrounding blanks")
         if sum(len(name) + len(value) for name, value in headers.items()) > MAX_HEADER_BYTES:
             raise ValueError(f"must take no more than {MAX_HEADER_BYTES} bytes")
         return headers
 
     def public_view(self) -> dict[str, Any]:
-        """Return it as its owner sees it: of the headers, which may be secrets, only the names."""
+        """Return the JSON members that its owner sees. Of headers, which may be secrets, only the names."""
         names = {"header_names": list(self.headers)} if self.headers else {}
         return self.model_dump(exclude={"headers"}, exclude_defaults=True) | names
 
 
 class WebhookView(BaseModel):
-    """Where deliveries go, and how."""
+    """The webhook channel of a subscription."""
 
     type: Literal["webhook"]
     url: str
     header_names: list[str] = []
-    """The names of the headers that are sent along; their values are not shown."""
+    """Names of the headers that are sent; their values are not shown."""
     rate: float | None = None
     concurrency: int | None = None
     verify: bool = False
     verified_origin: str | None = None
-    """The origin from which the address consented to receive webhooks; absent where it was not asked."""
+    """The origin from which the URL consented to receive webhooks; absent where it was not asked."""
     notices: bool = False

@@ -9,7 +9,7 @@ from typing import TypeVar
 from newswire.settings import Settings
 from newswire.storage.backup_file import Record, read_archive
 from newswire_ingest.backup.restore import restore_articles, restore_entries, restore_old_events, restore_position
-from newswire_notify.subscriptions.backup import restore_deliveries
+from newswire_notify.subscriptions.backup import current_record, restore_deliveries
 from newswire_operations.backup.audit_log import restore_audit_log
 from newswire_operations.backup.redis_records import restore_keys
 from newswire_operations.backup.write import Advance
@@ -72,7 +72,7 @@ async def restore_backup(stores: Stores, file: Path, advance: Advance) -> None:
     for page in _pages(counted(records("article"))):
         restored += await restore_articles(stores.redis, stores.keys, page)
     for page in _pages(counted(records("key"))):
-        await restore_keys(stores, page)
+        await restore_keys(stores, list(map(current_record, page)))
     for page in _pages(counted(records("audit"))):
         await restore_audit_log(stores.redis, stores.keys, page)
     await restore_old_events(stores.redis, stores.keys, restored, records("entry"), Settings().site)

@@ -58,7 +58,7 @@ async def _read(stores: Stores, articles: ArticleBackup, archive: ArchiveWriter,
 async def _read_deliveries(stores: Stores, articles: ArticleBackup, archive: ArchiveWriter) -> None:
     redis, keys = stores.deliveries, stores.keys.deliveries
     # The recipients of an article that changed during the backup are read a second time.
-    recipients = [keys.key("told", article) for article in sorted(articles.last_reading)]
+    recipients = [keys.key("article_recipients", article) for article in sorted(articles.last_reading)]
     for start in range(0, len(recipients), PAGE_SIZE):
         for record in await read_keys(redis, keys, recipients[start : start + PAGE_SIZE]):
             archive.write(record | {"store": "deliveries"})
