@@ -249,12 +249,12 @@ def _deliveries(journal: Journal, known: dict[str, list[Write]], found: Readback
                     yield Difference(Wrong.LOST, "deliveries", f"{name}: {other}")
     for identity, delivery in unexpected.items():
         yield Difference(Wrong.UNASKED, "deliveries", f"{identity} {delivery.get('event')}")
-    for wrong, kept in ((Wrong.PENDING, found.due), (Wrong.CLAIMED, found.leased)):
+    for wrong, kept in ((Wrong.PENDING, found.due), (Wrong.CLAIMED, found.in_flight)):
         for subscription, ids in kept.items():
             for identity in ids:
                 if found.deliveries.get(identity, {}).get("state") not in ("waiting", "delivering"):
                     yield Difference(wrong, f"queue of {subscription}", f"{identity} has ended")
-    idle = set(found.endpoints) - {name for kept in (found.due, found.leased) for name, ids in kept.items() if ids}
+    idle = set(found.endpoints) - {name for kept in (found.due, found.in_flight) for name, ids in kept.items() if ids}
     for subscription in sorted(idle):
         yield Difference(Wrong.PENDING, "endpoints", f"{subscription} is to be looked at, and has nothing to do")
 

@@ -60,7 +60,7 @@ class Readback:
     """Group → why each entry is there."""
     deliveries: dict[str, Mapping[str, str]] = field(default_factory=dict)
     due: dict[str, list[str]] = field(default_factory=dict)
-    leased: dict[str, list[str]] = field(default_factory=dict)
+    in_flight: dict[str, list[str]] = field(default_factory=dict)
     endpoints: list[str] = field(default_factory=list)
     removed_until: dict[str, float] = field(default_factory=dict)
     """Subscription → until when (seconds since the epoch) what had ended was removed from its history, where anything was."""
@@ -150,7 +150,7 @@ async def read_deliveries(redis: "Redis", keys: Keyspace, found: Readback) -> No
             found.deliveries[name.removeprefix(keys.deliveries.key("delivery", ""))] = {
                 key.decode(): value.decode("utf-8", "replace") for key, value in fields.items()
             }
-    for kind, kept in (("due", found.due), ("held", found.due), ("leased", found.leased)):
+    for kind, kept in (("due", found.due), ("paused", found.due), ("in_flight", found.in_flight)):
         async for page in _pages(redis, keys.deliveries.key(kind, "*")):
             for name in page:
                 ids = [raw.decode() for raw in await redis.zrange(name, 0, -1)]

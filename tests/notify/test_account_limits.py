@@ -108,7 +108,7 @@ async def test_the_bytes_of_all_subscriptions_of_an_account_are_limited(api: Api
     ]
     assert (first.status_code, second.status_code, third.status_code) == (201, 201, 409)
     assert third.json()["type"] == f"{URNS}subscriptions-too-large"
-    for said in (str(TOTAL), "filters, labels, addresses and headers", "NEWSWIRE_SUBSCRIPTION_BYTES_PER_ACCOUNT"):
+    for said in (str(TOTAL), "filters, labels, URLs and headers", "NEWSWIRE_SUBSCRIPTION_BYTES_PER_ACCOUNT"):
         assert said in third.json()["detail"]
     path = f"/v1/subscriptions/{first.json()['id']}"
     for method, body in (

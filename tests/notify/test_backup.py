@@ -136,8 +136,8 @@ async def test_memberships_pauses_and_backfills_survive(
         await restored.deliver()
         assert sorted(receiver.events("/changing")[1:]) == ["a1.2.retracted", "b1.1"]
         assert receiver.events("/paused")[1:] == receiver.events("/replaying")[1:] == ["a1.2.retracted"]
-        backlogs = BackfillWorker(restored.queue, redis, elsewhere, SITE)
-        while await backlogs.step():
+        backfills = BackfillWorker(restored.queue, redis, elsewhere, SITE)
+        while await backfills.step():
             pass
         progress = await backfill_status(restored.queue, replaying.id)
         assert progress is not None

@@ -32,8 +32,8 @@ async def current(desk: Desk, subscription: Subscription) -> Subscription:
 
 async def caught_up(desk: Desk) -> None:
     """Run all backfills, and deliver."""
-    backlogs = BackfillWorker(desk.queue, desk.redis, desk.keys, SITE)
-    while await backlogs.step():
+    backfills = BackfillWorker(desk.queue, desk.redis, desk.keys, SITE)
+    while await backfills.step():
         pass
     await desk.deliver()
 

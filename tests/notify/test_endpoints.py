@@ -219,11 +219,11 @@ async def test_days_of_failures_disable_it_and_notify_the_owner(desk: Desk, rece
     assert [got.event["type"] for got in receiver.got if got.path == "/notices"] == [
         "newswire.subscription.disabled.v1"
     ]
-    [told] = [got.event["data"] for got in receiver.got if got.path == "/notices"]
-    assert (told["id"], told["account"], told["reason"]) == (subscription.id, "reader", "failing")
+    [notice] = [got.event["data"] for got in receiver.got if got.path == "/notices"]
+    assert (notice["id"], notice["account"], notice["reason"]) == (subscription.id, "reader", "failing")
     assert "/strangers" not in {got.path for got in receiver.got}
     said = [json.loads(fields[b"__data__"]) for _, fields in await desk.redis.xrange(desk.keys.outcomes)]
-    assert [event["data"] for event in said if event["type"] == "newswire.subscription.disabled.v1"] == [told]
+    assert [event["data"] for event in said if event["type"] == "newswire.subscription.disabled.v1"] == [notice]
     progressed = await desk.redis.smembers(desk.keys.deliveries.key("progressed"))
     assert not [event for event in progressed if b"disabled" in event]
 

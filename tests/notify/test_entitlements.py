@@ -75,8 +75,8 @@ async def test_an_entitlement_narrows_backfills(desk: Desk, redis: Redis, receiv
     draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
     subscription = await desk.subscriptions.add("reader", draft, entitlement=stored)
     assert await replay_since(desk.queue, subscription, 0)
-    backlogs = BackfillWorker(desk.queue, redis, desk.keys, SITE)
-    while await backlogs.step():
+    backfills = BackfillWorker(desk.queue, redis, desk.keys, SITE)
+    while await backfills.step():
         pass
     await desk.deliver()
     assert receiver.events("/a") == ["a2.1"]

@@ -79,10 +79,10 @@ async def test_a_page_of_records_counts_uncompressed_bytes(redis: Redis, keys: K
 def test_the_event_of_a_record_equals_the_one_on_the_stream() -> None:
     document = version(1, 'Ferry – "naïve"') | {"updated_at": "2026-03-01T09:00:00.123Z"}
     sent = recorded_event(document, SITE)
-    told = event_from_version(orjson.dumps(document), SITE)
-    assert orjson.loads(told.json) == orjson.loads(sent.to_json())
-    assert (told.event, told.type, told.article, told.version) == (sent.id, sent.type, document["id"], 1)
-    assert told.json == sent.to_json()
+    rebuilt = event_from_version(orjson.dumps(document), SITE)
+    assert orjson.loads(rebuilt.json) == orjson.loads(sent.to_json())
+    assert (rebuilt.event, rebuilt.type, rebuilt.article, rebuilt.version) == (sent.id, sent.type, document["id"], 1)
+    assert rebuilt.json == sent.to_json()
 
 
 async def test_concurrent_pages_are_limited_and_clients_take_turns(

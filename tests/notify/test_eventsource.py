@@ -34,12 +34,12 @@ async def test_a_browser_with_a_token_receives_every_event_once(
         "NEWSWIRE_PUBLIC_READ": "false",
     }
     key = await create_key(redis, keys, "Reading Room", {Scope.READ})
-    told: list[str] = []
+    lines: list[str] = []
 
     async def read(process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         async for line in process.stdout:
-            told.append(line.decode().strip())  # noqa: PERF401 (others look at it meanwhile)
+            lines.append(line.decode().strip())  # noqa: PERF401 (others look at it meanwhile)
 
     async with process_of_notify(port, environment, log) as http:
         headers = {"Authorization": f"Bearer {key.token}"}
@@ -53,20 +53,20 @@ async def test_a_browser_with_a_token_receives_every_event_once(
         )
         reading = asyncio.create_task(read(process))
         try:
-            await until(lambda: told == ["open"], 30)
+            await until(lambda: lines == ["open"], 30)
             await desk.put("a1")
             await desk.put("b1", publisher="valley-times")
-            await until(lambda: len(told) == 2)
+            await until(lambda: len(lines) == 2)
         except BaseException:
             process.kill()
             raise
     try:
-        await desk.put("a2")  # while nobody serves
+        await desk.put("a2")  # while no server runs
         await desk.put_retraction("a1", 1)
         async with process_of_notify(port, environment, log):
-            await until(lambda: len(told) == 5, 30)
+            await until(lambda: len(lines) == 5, 30)
             await desk.put("a3")
-            await until(lambda: len(told) == 6)
+            await until(lambda: len(lines) == 6)
     finally:
         process.kill()
         await process.wait()
@@ -75,7 +75,7 @@ async def test_a_browser_with_a_token_receives_every_event_once(
     def line(type_: str, event: str) -> str:
         return f"article.{type_}.v1 {event} {desk.entries[event].entry_id}"
 
-    assert told == [
+    assert lines == [
         "open",
         line("published", "a1.1"),
         "open",

@@ -17,7 +17,7 @@ FERRY = {"query": "ferry"}
 HARBOUR = {"query": "harbour"}
 
 
-async def told(desk: Desk, receiver: Receiver) -> dict[str, list[str]]:
+async def receive(desk: Desk, receiver: Receiver) -> dict[str, list[str]]:
     """Deliver; return path → events received since the last call."""
     await desk.deliver()
     found: dict[str, list[str]] = {}
@@ -31,14 +31,14 @@ async def test_recipients_are_sent_every_later_version(desk: Desk, receiver: Rec
     await desk.subscribe(f"{receiver.url}/ferry", FERRY)
     await desk.subscribe(f"{receiver.url}/harbour", HARBOUR)
     await desk.publish("a1")
-    assert await told(desk, receiver) == {"/ferry": ["a1.1"]}
+    assert await receive(desk, receiver) == {"/ferry": ["a1.1"]}
     await desk.publish("a1", 2, title="The harbour is closed")
     await desk.deliver()
     reasons = {got.path: got.event["reason"] for got in receiver.got}
     assert reasons == {"/ferry": "previously_matched", "/harbour": "matched"}
     receiver.got.clear()
     await desk.publish("a1", 3, title="Nothing of either")
-    assert await told(desk, receiver) == {"/ferry": ["a1.3"], "/harbour": ["a1.3"]}
+    assert await receive(desk, receiver) == {"/ferry": ["a1.3"], "/harbour": ["a1.3"]}
 
 
 async def test_a_retraction_goes_to_exactly_the_recipients(desk: Desk, receiver: Receiver) -> None:
@@ -46,7 +46,7 @@ async def test_a_retraction_goes_to_exactly_the_recipients(desk: Desk, receiver:
     await desk.subscribe(f"{receiver.url}/harbour", HARBOUR)
     await desk.publish("a1")
     await desk.publish("b1", title="The harbour is closed")
-    await told(desk, receiver)
+    await receive(desk, receiver)
     await desk.subscribe(f"{receiver.url}/late-ferry", FERRY)
     await desk.subscribe(f"{receiver.url}/all")
     await desk.retract("a1")
@@ -65,12 +65,12 @@ async def test_a_republished_article_goes_to_matches_and_recipients(desk: Desk, 
     await desk.subscribe(f"{receiver.url}/ferry", FERRY)
     await desk.publish("a1")
     await desk.retract("a1")
-    assert await told(desk, receiver) == {"/ferry": ["a1.1.retracted"]}
+    assert await receive(desk, receiver) == {"/ferry": ["a1.1.retracted"]}
     await desk.subscribe(f"{receiver.url}/harbour", HARBOUR)
     await desk.publish("a1", 2, title="The harbour is closed")
-    assert await told(desk, receiver) == {"/ferry": ["a1.2"], "/harbour": ["a1.2"]}
+    assert await receive(desk, receiver) == {"/ferry": ["a1.2"], "/harbour": ["a1.2"]}
     await desk.retract("a1", 2)
-    assert await told(desk, receiver) == {"/ferry": ["a1.2.retracted"], "/harbour": ["a1.2.retracted"]}
+    assert await receive(desk, receiver) == {"/ferry": ["a1.2.retracted"], "/harbour": ["a1.2.retracted"]}
 
 
 async def test_a_subscription_is_sent_only_later_events(desk: Desk, receiver: Receiver) -> None:
@@ -79,7 +79,7 @@ async def test_a_subscription_is_sent_only_later_events(desk: Desk, receiver: Re
     await desk.fan_out([before])
     await desk.publish("a2")
     await desk.publish("a1", 2)
-    [got] = (await told(desk, receiver)).values()
+    [got] = (await receive(desk, receiver)).values()
     assert sorted(got) == ["a1.2", "a2.1"]
 
 
@@ -90,7 +90,7 @@ async def test_a_new_subscription_with_a_known_filter_is_no_recipient_of_older_a
     await desk.publish("a1")
     await desk.subscribe(f"{receiver.url}/new", FERRY)
     await desk.publish("a1", 2, title="About something else")
-    assert set(await told(desk, receiver)) == {"/old"}
+    assert set(await receive(desk, receiver)) == {"/old"}
 
 
 async def test_silent_versions_go_only_to_recipients(desk: Desk, receiver: Receiver) -> None:
@@ -98,22 +98,22 @@ async def test_silent_versions_go_only_to_recipients(desk: Desk, receiver: Recei
     await desk.publish("a1")
     await desk.publish("b1", silent=True)
     await desk.subscribe(f"{receiver.url}/second", FERRY)
-    assert await told(desk, receiver) == {"/first": ["a1.1"]}
+    assert await receive(desk, receiver) == {"/first": ["a1.1"]}
     await desk.publish("a1", 2, silent=True)
-    assert await told(desk, receiver) == {"/first": ["a1.2"]}
+    assert await receive(desk, receiver) == {"/first": ["a1.2"]}
     await desk.retract("b1")
-    assert await told(desk, receiver) == {}
+    assert await receive(desk, receiver) == {}
 
 
 async def test_other_kinds_are_delivered_only_to_recipients(desk: Desk, receiver: Receiver) -> None:
     await desk.subscribe(f"{receiver.url}/corrections", FERRY, events=("corrected", "retracted"))
     await desk.publish("a1")
     await desk.publish("a1", 2)
-    assert await told(desk, receiver) == {}
+    assert await receive(desk, receiver) == {}
     await desk.publish("a1", 3, kind="corrected")
-    assert await told(desk, receiver) == {"/corrections": ["a1.3"]}
+    assert await receive(desk, receiver) == {"/corrections": ["a1.3"]}
     await desk.publish("a1", 4, kind="updated")
-    assert await told(desk, receiver) == {"/corrections": ["a1.4"]}
+    assert await receive(desk, receiver) == {"/corrections": ["a1.4"]}
 
 
 async def test_a_later_version_supersedes_waiting_deliveries(desk: Desk, receiver: Receiver) -> None:
@@ -124,23 +124,23 @@ async def test_a_later_version_supersedes_waiting_deliveries(desk: Desk, receive
     receiver.answer("/a", 204)
     receiver.got.clear()
     await desk.publish("a1", 2)
-    assert await told(desk, receiver) == {"/a": ["a1.2"]}
+    assert await receive(desk, receiver) == {"/a": ["a1.2"]}
     desk.clock.now += 1_000_000
-    assert await told(desk, receiver) == {}
+    assert await receive(desk, receiver) == {}
     assert await desk.states(subscription) == {"a1.1": "superseded", "a1.2": "delivered"}
 
 
 async def test_a_superseded_attempt_is_not_retried(desk: Desk, receiver: Receiver) -> None:
     subscription = await desk.subscribe(f"{receiver.url}/a")
 
-    async def overtaken() -> Any:
+    async def superseding() -> Any:
         receiver.answer("/a", 204)
         await desk.publish("a1", 2)
         return web.Response(status=500)
 
-    receiver.answers["/a"] = overtaken
+    receiver.answers["/a"] = superseding
     await desk.publish("a1")
-    assert await told(desk, receiver) == {"/a": ["a1.1", "a1.2"]}
+    assert await receive(desk, receiver) == {"/a": ["a1.1", "a1.2"]}
     assert await desk.states(subscription) == {"a1.1": "superseded", "a1.2": "delivered"}
 
 
@@ -150,7 +150,7 @@ async def test_a_repeated_event_is_delivered_once(desk: Desk, receiver: Receiver
     await desk.fan_out([item, item])
     await desk.deliver()
     await desk.fan_out([item])
-    assert await told(desk, receiver) == {"/a": ["a1.1"]}
+    assert await receive(desk, receiver) == {"/a": ["a1.1"]}
     assert await desk.redis.xlen(desk.keys.outcomes) == 1
 
 
@@ -206,9 +206,9 @@ async def test_a_late_first_version_delivers_the_latest_to_its_matches(desk: Des
     second = await desk.put("a1", 2, title="The harbour is closed")
     await desk.fan_out([second])
     await desk.fan_out([first])
-    assert await told(desk, receiver) == {"/ferry": ["a1.2"], "/harbour": ["a1.2"]}
+    assert await receive(desk, receiver) == {"/ferry": ["a1.2"], "/harbour": ["a1.2"]}
     await desk.retract("a1", 2)
-    assert set(await told(desk, receiver)) == {"/ferry", "/harbour"}
+    assert set(await receive(desk, receiver)) == {"/ferry", "/harbour"}
 
 
 async def test_a_version_after_its_retraction_is_not_delivered(desk: Desk, receiver: Receiver) -> None:
@@ -216,7 +216,7 @@ async def test_a_version_after_its_retraction_is_not_delivered(desk: Desk, recei
     first = await desk.put("a1")
     await desk.retract("a1")
     await desk.fan_out([first])
-    assert await told(desk, receiver) == {}
+    assert await receive(desk, receiver) == {}
 
 
 async def test_outcomes_report_recipients_and_results(desk: Desk, receiver: Receiver) -> None:
@@ -245,4 +245,4 @@ async def test_namespaces_are_isolated(redis: Redis, keys: Keyspace, clock: Cloc
         await one.publish("a1")
         await other.deliver()
         assert receiver.got == []
-        assert await told(one, receiver) == {"/one": ["a1.1"]}
+        assert await receive(one, receiver) == {"/one": ["a1.1"]}

@@ -83,7 +83,7 @@ async def owned(http: httpx.AsyncClient, desk: Desk, receiver: Receiver, owner: 
 async def record(desk: Desk, subscription: str) -> dict[str, Any]:
     """All stored data of a subscription by key, except what its own deliveries change."""
     found: dict[str, Any] = {}
-    for name in ("subscription", "deliveries", "held", "backlog"):
+    for name in ("subscription", "deliveries", "paused", "backfill"):
         stored = desk.keys.deliveries.key(name, subscription)
         kind = await desk.redis.type(stored)
         found[name] = await (desk.redis.hgetall(stored) if kind == b"hash" else desk.redis.zrange(stored, 0, -1))

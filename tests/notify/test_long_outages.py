@@ -80,8 +80,8 @@ class Newsroom:
 
     async def work(self) -> None:
         """Deliver everything that is due, and run backfills."""
-        backlogs = BackfillWorker(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
-        while await backlogs.step():
+        backfills = BackfillWorker(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
+        while await backfills.step():
             await self.desk.deliver()
             self.desk.clock.now += 0.5
         await self.desk.deliver()
@@ -234,8 +234,8 @@ async def test_a_backfill_continues_from_the_records_after_a_trim(room: Newsroom
     late = await room.subscribe("/late")
     earliest = int((room.desk.clock.now - DAY) * 1000)
     assert await replay_since(room.desk.queue, late, earliest)
-    backlogs = BackfillWorker(room.desk.queue, room.desk.redis, room.desk.keys, SITE)
-    assert await backlogs.step()
+    backfills = BackfillWorker(room.desk.queue, room.desk.redis, room.desk.keys, SITE)
+    assert await backfills.step()
     await room.desk.deliver()
     assert 0 < len(receiver.got) < 29
     await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)

@@ -31,13 +31,13 @@ async def test_it_delivers_streams_and_stops_on_sigterm(
         minted = await http.post("/v1/stream/tokens", headers={"Authorization": f"Bearer {reader.token}"})
         token = minted.json()["token"]
         assert (await http.get("/v1/stream", params={"token": f"{token}x"})).status_code == 401
-        # Still open when the service is told to end.
+        # Still open when the service stops.
         stream = await http.send(http.build_request("GET", "/v1/stream", params={"token": token}), stream=True)
         lines = stream.aiter_lines()
         assert await anext(lines) == "retry: 2000"
         entry = await desk.put("a1")
         assert await anext(lines) == f"id: {entry.entry_id}"
         await until(lambda: receiver.events("/a") == ["a1.1"])
-    told = log.read_text()
-    assert token[8:40] not in told
-    assert key.token.split("_")[2] not in told
+    output = log.read_text()
+    assert token[8:40] not in output
+    assert key.token.split("_")[2] not in output

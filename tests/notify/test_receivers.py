@@ -81,8 +81,8 @@ async def test_the_documented_receiver_stores_what_is_published(
     async def post(path: str, status: int, **sent: Any) -> dict[str, Any]:
         answer = await site.post(path, json=sent)
         assert answer.status_code == status, answer.text
-        told: dict[str, Any] = answer.json()
-        return told
+        found: dict[str, Any] = answer.json()
+        return found
 
     async def publish(title: str) -> str:
         return str((await post("/v1/articles", 201, title=title, body=f"<p>{title}.</p>"))["id"])
@@ -94,7 +94,7 @@ async def test_the_documented_receiver_stores_what_is_published(
     async def holds(wanted: dict[str, Any]) -> None:
         async with httpx.AsyncClient(trust_env=False) as http:
 
-            async def settled() -> bool:
+            async def delivered() -> bool:
                 try:
                     held.clear()
                     held.update((await http.get(url)).json())
@@ -102,7 +102,7 @@ async def test_the_documented_receiver_stores_what_is_published(
                     return False
                 return held == wanted
 
-            await until(settled, 30)
+            await until(delivered, 30)
 
     with receiving(command, tmp_path, port, subscription["secret"]):
         await holds({})

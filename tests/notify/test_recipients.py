@@ -78,8 +78,8 @@ class Story:
         assert sorted(self.receiver.events(path)) == sorted(reader.got), (self.at, path, reader)
 
     async def deliver(self) -> None:
-        backlogs = BackfillWorker(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
-        while await backlogs.step():
+        backfills = BackfillWorker(self.desk.queue, self.desk.redis, self.desk.keys, SITE)
+        while await backfills.step():
             pass
         await self.desk.deliver()
 

@@ -9,7 +9,7 @@ from tests.notify.conftest import Receiver, claimed_delivery
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(413, "choose content: summary"), (308, "redirects are not followed"), (500, "answered 500")]
+    ("status", "said"), [(413, "choose content: summary"), (308, "redirects are not followed"), (500, "status 500")]
 )
 async def test_an_error_status_comes_with_a_remedy(receiver: Receiver, status: int, said: str) -> None:
     receiver.answer("/a", status)

@@ -74,13 +74,13 @@ class Case:
     later."""
 
     url: str
-    told: str | None
+    error: str | None
     records: dict[str, Sequence[str]] = field(default_factory=dict)
 
 
-def inside_by_name(told: str, *records: str, **others: Sequence[str]) -> Case:
+def inside_by_name(error: str, *records: str, **others: Sequence[str]) -> Case:
     named = {"hook.example": list(records)} | {name.replace("_", "."): kept for name, kept in others.items()}
-    return Case("https://hook.example:{port}/", told, named)
+    return Case("https://hook.example:{port}/", error, named)
 
 
 LOOPBACK = "leads to a loopback address"
@@ -213,11 +213,11 @@ async def attempted(
     policy: AddressPolicy,
     resolver: AbstractResolver,
     tls: ssl.SSLContext | None = None,
-    patience: float = TIMEOUT_SECONDS,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Attempt:
     """Deliver to a URL as if it had been accepted under an earlier policy."""
-    async with WebhookHttpClient(policy, connect=patience, resolver=resolver, tls=tls) as http_client:
-        return (await Sender(http_client, timeout=patience).send(claimed_delivery(url), b"{}", None)).attempt
+    async with WebhookHttpClient(policy, connect=timeout, resolver=resolver, tls=tls) as http_client:
+        return (await Sender(http_client, timeout=timeout).send(claimed_delivery(url), b"{}", None)).attempt
 
 
 @pytest.mark.parametrize(
@@ -228,18 +228,18 @@ async def test_internal_addresses_are_refused_with_a_reason_and_never_reached(ca
     policy = strict(inside.port)
     async with name_server() as (zone, resolver):
         zone.records |= case.records
-        if case.told is None:
+        if case.error is None:
             await check_endpoint(url, policy, resolver)
         else:
             with pytest.raises(ProblemError) as caught:
                 await check_endpoint(url, policy, resolver)
             [error] = caught.value.errors
             assert (caught.value.status, error.field) == (422, "channel.url")
-            assert error.problem.startswith(case.told)
+            assert error.problem.startswith(case.error)
 
         attempt = await attempted(url, policy, resolver)
         assert attempt.status is None
-        assert (attempt.error or "").startswith(("refused-address: the endpoint", "dns: ", "connect: the address or"))
+        assert (attempt.error or "").startswith(("refused-address: the endpoint", "dns: ", "connect: the URL or"))
     assert inside.reached == 0
 
 
@@ -309,7 +309,7 @@ async def test_failures_of_private_addresses_are_hidden() -> None:
         urls = [f"http://127.0.0.1:{port}/" for port in (free_port(), ssh, hanging_up, broken, silent)]
         urls += [f"https://127.0.0.1:{port}/" for port in (ssh, silent)]
         urls += [f"http://hook.example:{port}/" for port in (free_port(), ssh, silent)]
-        attempts = [await attempted(url, policy, resolver, patience=2) for url in urls]
+        attempts = [await attempted(url, policy, resolver, timeout=2) for url in urls]
     assert {(made.status, made.error, made.latency_ms, made.answer) for made in attempts} == {
         (None, HIDDEN_FAILURE, 0.0, "")
     }

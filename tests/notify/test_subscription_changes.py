@@ -35,8 +35,8 @@ async def ask(desk: Desk, subscription: Subscription, filter_: dict[str, Any], *
 
 async def catch_up(desk: Desk) -> None:
     """Run all backfills, and deliver."""
-    backlogs = BackfillWorker(desk.queue, desk.redis, desk.keys, SITE)
-    while await backlogs.step():
+    backfills = BackfillWorker(desk.queue, desk.redis, desk.keys, SITE)
+    while await backfills.step():
         await desk.deliver()
     await desk.deliver()
 
@@ -268,8 +268,8 @@ async def test_a_backfill_does_not_fill_the_queue_of_an_endpoint(desk: Desk, red
         await desk.publish(f"a{number}")
     draft = SubscriptionDraft.model_validate({"channel": {"type": "webhook", "url": f"{receiver.url}/a"}})
     subscription = await desk.subscriptions.add("reader", draft, since=datetime(2026, 1, 1, tzinfo=UTC))
-    backlogs = BackfillWorker(desk.queue, redis, desk.keys, SITE)
-    while await backlogs.step():
+    backfills = BackfillWorker(desk.queue, redis, desk.keys, SITE)
+    while await backfills.step():
         pass
     assert 100 <= await redis.zcard(desk.keys.deliveries.key("due", subscription.id)) <= 124
 

@@ -41,7 +41,7 @@ class Owner:
         assert answer.status_code == 200, answer.text
         return answer.json()
 
-    async def settled(self, subscription: dict[str, Any], **states: str) -> dict[str, dict[str, Any]]:
+    async def wait_for(self, subscription: dict[str, Any], **states: str) -> dict[str, dict[str, Any]]:
         """Wait until deliveries are in these states, each named by its article; return them."""
         found: dict[str, dict[str, Any]] = {}
 
@@ -180,7 +180,7 @@ async def test_pause_and_resume(owner: Owner, receiver: Receiver, desk: Desk) ->
     for _ in range(2):
         resumed = await owner.http.post(f"{path}/resume")
         assert (resumed.status_code, resumed.json()["status"]) == (200, "active")
-    await owner.settled(made, a1="delivered", a2="delivered")
+    await owner.wait_for(made, a1="delivered", a2="delivered")
     assert sorted(receiver.events("/a")) == ["a1.1", "a2.1"]
     receiver.answer("/a", 410)
     await desk.put("a3")
@@ -222,7 +222,7 @@ async def test_the_progress_of_a_start_in_the_past_can_be_read(owner: Owner, rec
     await until(lambda: fanned_out(desk, "a0.1", "a1.1", "a2.1"))
     start = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
     made = await owner.subscribe(start=start)
-    await owner.settled(made, a0="delivered", a1="delivered", a2="delivered")
+    await owner.wait_for(made, a0="delivered", a1="delivered", a2="delivered")
 
     async def done() -> bool:
         return bool((await owner.get(f"/{made['id']}/replay"))["state"] == "done")
@@ -248,7 +248,7 @@ async def test_deliveries_are_listed_filtered_and_read(owner: Owner, receiver: R
     for number in range(5):
         await desk.put(f"a{number}")
         await until(lambda number=number: fanned_out(desk, f"a{number}.1"))  # type: ignore[misc]
-    found = await owner.settled(made, **{f"a{number}": "waiting" for number in range(5)})
+    found = await owner.wait_for(made, **{f"a{number}": "waiting" for number in range(5)})
 
     async def tried() -> bool:
         page = await owner.get(f"/{made['id']}/deliveries")
@@ -282,7 +282,7 @@ async def test_a_delivery_is_replayed_and_another_cancelled(owner: Owner, receiv
     made = await owner.subscribe()
     path = f"{PATH}/{made['id']}/deliveries"
     await desk.put("a1")
-    delivered = (await owner.settled(made, a1="delivered"))["a1"]
+    delivered = (await owner.wait_for(made, a1="delivered"))["a1"]
     again = await owner.http.post(f"{path}/{delivered['id']}/replay")
     assert (again.status_code, again.json()["id"]) == (202, delivered["id"])
     await until(lambda: len(receiver.got) == 2)
@@ -290,7 +290,7 @@ async def test_a_delivery_is_replayed_and_another_cancelled(owner: Owner, receiv
     assert (await owner.http.post(f"{path}/{delivered['id']}/cancel")).status_code == 409
     receiver.answer("/a", 500)
     await desk.put("a2")
-    waiting = (await owner.settled(made, a1="delivered", a2="waiting"))["a2"]
+    waiting = (await owner.wait_for(made, a1="delivered", a2="waiting"))["a2"]
 
     async def tried() -> bool:
         return bool((await owner.get(f"/{made['id']}/deliveries/{waiting['id']}"))["attempts"])

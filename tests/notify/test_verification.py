@@ -144,7 +144,7 @@ async def test_a_url_consents_by_naming_the_origin(raw: RawReceiver, behaviour: 
 @pytest.mark.parametrize(
     ("behaviour", "reason"),
     [
-        (answering(), "answered OPTIONS with 200, without WebHook-Allowed-Origin"),
+        (answering(), "responded to OPTIONS with 200, without WebHook-Allowed-Origin"),
         (answering(headers="Allow: POST\r\nAccess-Control-Allow-Origin: *\r\n"), "without WebHook-Allowed-Origin"),
         (answering(headers="WebHook-Allowed-Origin: \r\n"), "without WebHook-Allowed-Origin"),
         (answering(body=ALLOWED), "without WebHook-Allowed-Origin"),
@@ -156,8 +156,8 @@ async def test_a_url_consents_by_naming_the_origin(raw: RawReceiver, behaviour: 
         (answering(headers="WebHook-Allowed-Origin: other.example, news.example\r\n"), "names another origin"),
         (answering(headers=f"WebHook-Allowed-Origin: other.example\r\n{ALLOWED}"), "names another origin"),
         (answering(headers=ALLOWED + ALLOWED), "names another origin"),
-        (answering("302 Found", f"{ALLOWED}Location: /elsewhere\r\n"), "answered OPTIONS with 302"),
-        (answering("405 Method Not Allowed", ALLOWED), "answered OPTIONS with 405"),
+        (answering("302 Found", f"{ALLOWED}Location: /elsewhere\r\n"), "responded to OPTIONS with 302"),
+        (answering("405 Method Not Allowed", ALLOWED), "responded to OPTIONS with 405"),
         (answering("500 Internal Server Error", ALLOWED), "responded to OPTIONS with 500"),
         (
             sending(f"HTTP/1.1 103 Early Hints\r\n{ALLOWED}\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".encode()),
@@ -169,7 +169,7 @@ async def test_a_url_consents_by_naming_the_origin(raw: RawReceiver, behaviour: 
         ),
         (sending(b"", close=True), "connect: "),
         (sending(b"SSH-2.0-OpenSSH_9.6\r\n"), "not valid HTTP"),
-        (sending(f"HTTP/1.1 200 OK\r\n{ALLOWED}".encode(), close=True), "broke off"),
+        (sending(f"HTTP/1.1 200 OK\r\n{ALLOWED}".encode(), close=True), "incomplete"),
         (sending(f"HTTP/1.1 200 OK\r\n{ALLOWED}".encode(), endless=b"X-More: 1\r\n"), "too long"),
     ],
 )

@@ -47,13 +47,13 @@ async def test_an_event_with_few_recipients_does_not_wait_for_one_with_many(
 ) -> None:
     async with opened_desk(redis, keys, WallClock()) as desk:
         await crowd(desk, f"{receiver.url}/crowd", MATCHES)
-        await desk.subscribe(f"{receiver.url}/one", {"topics": ["Nobody else"]})
+        await desk.subscribe(f"{receiver.url}/one", {"topics": ["Single"]})
         stopping = asyncio.Event()
         loops = [asyncio.create_task(loop(stopping)) for loop in (desk.worker.run, desk.expansion.run)]
         try:
             await desk.publish("large", topics=["Everybody"])
             await until(lambda: len(receiver.got) > 100)
-            await desk.publish("small", topics=["Nobody else"])
+            await desk.publish("small", topics=["Single"])
             await until(lambda: any(got.path == "/one" for got in receiver.got))
             assert len(receiver.got) < MATCHES / 2
             assert await redis.zcard(keys.deliveries.key("expanding")) == 1
