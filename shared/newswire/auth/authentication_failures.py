@@ -81,7 +81,7 @@ class AuthenticationFailures:
             extra = {"address": (address or client)[:100], "key": found[1] if found else "of another form"}
             log.warning("authentication failed", extra=extra)
             if last:
-                log.warning("authentication failed very often and is slowed down", extra={"address": client})
+                log.warning("too many failed authentications: the client is throttled", extra={"address": client})
 
     def begins_burst(self, client: str) -> bool:
         """Return whether a network that was slowed down is to be noted in the audit log: once a minute each, 60 a minute in all."""

@@ -42,4 +42,4 @@ async def _record_burst(redis: "Redis", keys: Keyspace, client: str, address: st
         actor = Actor(ActorType.SYSTEM, address=(address or client)[:100])
         await record(redis, keys, actor, Act.AUTHENTICATION_SLOWED_DOWN, "address", client)
     except (RedisError, OSError) as error:
-        log.warning("a burst of failed authentication is not in the audit log", extra={"reason": repr(error)})
+        log.warning("could not record a burst of failed authentication in the audit log", extra={"reason": repr(error)})

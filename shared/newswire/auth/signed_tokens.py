@@ -140,9 +140,7 @@ class SignedTokens:
         except (RedisError, OSError) as error:
             if not self._secrets:
                 raise
-            log.warning(
-                "the secret of tokens cannot be read again; the known one is used", extra={"reason": repr(error)}
-            )
+            log.warning("could not refresh the token secret; the cached one is used", extra={"reason": repr(error)})
         self._read_at = time.monotonic()
         return self._secrets
 

@@ -280,4 +280,4 @@ def from_http_exception(error: HTTPException) -> ProblemError:
 def unexpected(method: str, path: str, error: BaseException) -> ProblemError:
     """Log an unexpected error, and return a problem without details (500)."""
     log.error("unexpected error", exc_info=error, extra={"method": method, "path": path})
-    return problem(500, "unexpected", "something went wrong on our side; the request may be sent again")
+    return problem(500, "unexpected", "an internal error occurred; the request may be sent again")

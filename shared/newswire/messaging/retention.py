@@ -41,7 +41,8 @@ async def trim(
     metrics.retention_overdue.labels(stream).set(overdue)
     if overdue > SECONDS_BETWEEN_TRIMS:
         log.warning(
-            "a consumer group keeps the stream from being trimmed", extra={"stream": stream, "overdue_seconds": overdue}
+            "a slow consumer group delays the trimming of the stream",
+            extra={"stream": stream, "overdue_seconds": overdue},
         )
     return int(gone)
 

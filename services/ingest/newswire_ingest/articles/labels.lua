@@ -56,9 +56,9 @@ end
 
 -- Counts a published article for these labels instead of its previous ones, which its state stores as lines of kind, folded form
 -- and spelling. '' if the article is no longer published.
-local function count_labels(names, account, head, labels)
+local function count_labels(names, account, state_key, labels)
   local counted, kept = {}, {}
-  for line in string.gmatch(redis.call('HGET', head, 'labels') or '', '[^\n]+') do counted[line] = true end
+  for line in string.gmatch(redis.call('HGET', state_key, 'labels') or '', '[^\n]+') do counted[line] = true end
   for kind, folded, spelling in string.gmatch(labels, LINE) do
     local line = kind .. '\t' .. folded .. '\t' .. spelling
     kept[#kept + 1] = line
@@ -69,7 +69,11 @@ local function count_labels(names, account, head, labels)
     local kind, folded, spelling = string.match(line, '^(%a+)\t([^\t]*)\t(.*)$')
     if kind then take_label(names, account, kind, folded, spelling) end
   end
-  if #kept > 0 then redis.call('HSET', head, 'labels', table.concat(kept, '\n')) else redis.call('HDEL', head, 'labels') end
+  if #kept > 0 then
+    redis.call('HSET', state_key, 'labels', table.concat(kept, '\n'))
+  else
+    redis.call('HDEL', state_key, 'labels')
+  end
 end
 
 -- The most frequent spelling of a label, or nil.

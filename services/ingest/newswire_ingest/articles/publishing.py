@@ -105,7 +105,7 @@ def next_version(
     }
     if earlier is not None:
         document["changed"] = changed(earlier, document)
-    head = {
+    envelope = {
         "specversion": "1.0",
         "id": f"{id_}.{number}",
         "source": source(site, publisher),
@@ -116,7 +116,7 @@ def next_version(
         "dataschema": SCHEMA_URN + PUBLISHED,
         "traceparent": traceparent,
     }
-    return Version(id_, number, document, orjson.dumps(head)[:-1] + b',"data":', due)
+    return Version(id_, number, document, orjson.dumps(envelope)[:-1] + b',"data":', due)
 
 
 def tombstone(last: ArticlePublished, reason: str | None, now: datetime) -> Tombstone:

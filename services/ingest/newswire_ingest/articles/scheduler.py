@@ -26,7 +26,7 @@ async def keep_publishing(
         try:
             sleep = await publish_due(store, clock)
         except (RedisError, OSError) as error:
-            log.warning("scheduled articles cannot be published at the moment", extra={"reason": str(error)})
+            log.warning("could not publish scheduled articles; will retry", extra={"reason": str(error)})
             sleep = MAX_SLEEP_SECONDS
         if await pause(stopping, sleep):
             return

@@ -1,18 +1,18 @@
--- Reading articles whole, for a backup.
+-- Reads articles atomically for a backup.
 
--- The records of an article as they are at one moment: name (behind the head's own) and fields of each, or nothing.
-local function records_of(head)
-  local fields = redis.call('HGETALL', head)
+-- All records of an article: the suffix of the key and the fields of each, or nothing.
+local function records_of(state_key)
+  local fields = redis.call('HGETALL', state_key)
   if #fields == 0 then return {} end
   local found = {'', fields}
-  for number = 1, tonumber(redis.call('HGET', head, 'version')) do
-    local version = redis.call('HGETALL', head .. ':v:' .. number)
+  for number = 1, tonumber(redis.call('HGET', state_key, 'version')) do
+    local version = redis.call('HGETALL', state_key .. ':v:' .. number)
     if #version > 0 then
       found[#found + 1] = ':v:' .. number
       found[#found + 1] = version
     end
   end
-  local scheduled = redis.call('HGETALL', head .. ':scheduled')
+  local scheduled = redis.call('HGETALL', state_key .. ':scheduled')
   if #scheduled > 0 then
     found[#found + 1] = ':scheduled'
     found[#found + 1] = scheduled
@@ -20,13 +20,13 @@ local function records_of(head)
   return found
 end
 
--- KEYS head
+-- KEYS state of an article
 local function article(keys)
   return records_of(keys[1])
 end
 
--- KEYS stream, checkpoint; ARGV the last entry that is known, what names of heads begin with. Answers where the stream ends, the
--- checkpoint, the entries that are not known yet, and id and records of every article they are about: all of one moment.
+-- KEYS stream, checkpoint; ARGV the last known entry, prefix of the keys of article states. Returns the end of the stream, the
+-- checkpoint, the entries after the known one, and id and records of every article they refer to, in one atomic read.
 local function rest(keys, argv)
   local last, entries = '0-0', {}
   if redis.call('EXISTS', keys[1]) == 1 then

@@ -127,9 +127,9 @@ def label_lines(document: dict[str, Any], rewritten_labels: frozenset[str]) -> s
 
 
 def stored_label_lines(stored: str) -> str:
-    """Return the labels that an article's head remembers as the publishing function takes them.
+    """Return the labels stored with an article's state, in the format of the publishing function.
 
-    A line there holds kind, folded form and spelling; heads of older backups lack the folded form.
+    A stored line has kind, folded form and spelling; older backups lack the folded form.
     """
     labels = [(line.partition("\t")[0], line.rpartition("\t")[2]) for line in stored.split("\n") if line]
     return "\n".join(f"{kind}\t{fold(spelling)}\t{spelling}\t0" for kind, spelling in labels)
