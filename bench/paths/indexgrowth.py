@@ -19,7 +19,8 @@ from newswire.article import Article
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.mapping import index_settings
-from newswire_search.index.port import ArticleIndex, Publish, RejectedOperation
+from newswire_search.index.models import Publish, RejectedOperation
+from newswire_search.index.port import ArticleIndex
 from newswire_search.query.parameters import SearchParams, to_request
 
 FEWEST = 1000
@@ -142,7 +143,7 @@ async def _elasticsearch(setting: Setting) -> AsyncIterator[Growing]:
     try:
         yield Growing("Elasticsearch", index, size)
     finally:
-        for name in await index.names():
+        for name in await index.target.names():
             await client.indices.delete(index=name)
         await index.close()
 

@@ -119,7 +119,7 @@ async def _recorded(word: str) -> dict[str, Any]:
     """Return the call that our search for a word makes."""
     recorder = _Recorder("http://127.0.0.1:9")
     index = ElasticsearchIndex(recorder, NAMESPACE, {})
-    index._languages_read_at = math.inf
+    index.languages.read_at = math.inf
     try:
         await index.search(to_request(SearchParams(q=word)))
     except _Recorded:

@@ -17,7 +17,8 @@ from newswire.text.analysis import bare_words
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.mapping import TITLE_WORDS, alias_in_use, index_settings
-from newswire_search.index.port import ArticleIndex, Publish
+from newswire_search.index.models import Publish
+from newswire_search.index.port import ArticleIndex
 from newswire_search.query.autocomplete import completions
 
 NAMESPACE = "bench-suggest"

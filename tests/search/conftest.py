@@ -36,7 +36,7 @@ async def open_elasticsearch_index(elasticsearch: ElasticsearchServer) -> AsyncI
     async with client_of(elasticsearch) as client:
         for index in opened:
             await index.close()
-            made = await client.indices.get(index=f"{index.stem}-*")
+            made = await client.indices.get(index=f"{index.target.stem}-*")
             for name in made:
                 await client.indices.delete(index=name)
 

@@ -9,8 +9,7 @@ from urllib.parse import quote
 from newswire.article import Article
 from newswire.events import ArticlePublished
 from newswire.text.query import parse
-from newswire_search.index.port import (
-    ArticleIndex,
+from newswire_search.index.models import (
     FieldFilter,
     Operation,
     Publish,
@@ -19,6 +18,7 @@ from newswire_search.index.port import (
     SearchRequest,
     Sort,
 )
+from newswire_search.index.port import ArticleIndex
 
 
 def article(id_: str, title: str = "Untitled", text: str = "Nothing to see.", **more: Any) -> ArticlePublished:

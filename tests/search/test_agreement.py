@@ -15,7 +15,8 @@ from newswire.text.query_matching import analysed, matches
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.mapping import alias_in_use, fields_of
-from newswire_search.index.port import ArticleIndex, Publish, SearchRequest
+from newswire_search.index.models import Publish, SearchRequest
+from newswire_search.index.port import ArticleIndex
 from tests.contract import spellings
 from tests.contract.table import HARD_TOKENS, IN_LANGUAGES, QUERIES, articles, articles_in_languages
 from tests.search.conftest import client_of

@@ -13,7 +13,8 @@ from newswire.auth.credentials import Scope
 from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
 from newswire.messaging.messages import DependencyUnavailableError
-from newswire_search.index.port import ArticleIndex, SearchPage, SearchRequest
+from newswire_search.index.models import SearchPage, SearchRequest
+from newswire_search.index.port import ArticleIndex
 from newswire_search.query import api, cursor
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings

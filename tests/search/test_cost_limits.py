@@ -9,8 +9,8 @@ from newswire.http.problems import ProblemError
 from newswire.text import query as language
 from newswire_search.feeds.api import _entries
 from newswire_search.feeds.feed import MAX_SUMMARY_SOURCE_CHARACTERS, SUMMARY_CHARACTERS, feed_entry
-from newswire_search.index.port import SearchPage
-from newswire_search.query.api import _check_size
+from newswire_search.index.models import SearchPage
+from newswire_search.query.api import check_page_size
 from newswire_search.query.parameters import SearchParams, to_request
 from newswire_search.query.serializers import results
 
@@ -52,11 +52,11 @@ def test_filter_values_are_bounded_over_all_fields() -> None:
 
 def test_a_page_of_too_many_bodies_says_how_many_fit() -> None:
     articles = [{**ARTICLE, "body": "x" * (PAGE_BYTES // 4)} for _ in range(6)]
-    _check_size(articles[:4], ["body"])
+    check_page_size(articles[:4], ["body"])
     with pytest.raises(ProblemError) as found:
-        _check_size(articles, ["body"])
+        check_page_size(articles, ["body"])
     assert "limit=4" in found.value.errors[0].fix
-    _check_size([{**ARTICLE, "body": "x" * (2 * PAGE_BYTES)}], ["body"])  # one alone is always sent
+    check_page_size([{**ARTICLE, "body": "x" * (2 * PAGE_BYTES)}], ["body"])  # one alone is always sent
 
 
 def test_passages_are_looked_for_in_the_same_length_of_each_where_texts_are_very_long() -> None:
@@ -81,19 +81,19 @@ def test_the_summary_of_a_feed_is_cut_from_the_beginning() -> None:
         def split(self, *_: Any) -> list[str]:
             raise AssertionError("all of a long text is looked at")
 
-    entry = feed_entry({**ARTICLE, "text": Text("word " * 200_000)}, whole=False)
+    entry = feed_entry({**ARTICLE, "text": Text("word " * 200_000)}, full=False)
     assert entry.summary.startswith("word word")
     assert entry.summary.endswith(" …")
     assert len(entry.summary) <= SUMMARY_CHARACTERS < MAX_SUMMARY_SOURCE_CHARACTERS
 
 
 def test_a_text_without_spaces_has_a_summary() -> None:
-    entry = feed_entry({**ARTICLE, "text": "港" * 5000}, whole=False)
+    entry = feed_entry({**ARTICLE, "text": "港" * 5000}, full=False)
     assert entry.summary == "港" * (SUMMARY_CHARACTERS - 2) + " …"
 
 
 def test_a_feed_carries_whole_articles_up_to_a_size() -> None:
     body = "x" * (PAGE_BYTES // 3)
-    entries = _entries([{**ARTICLE, "text": "word", "body": body}] * 5, whole=True)
+    entries = _entries([{**ARTICLE, "text": "word", "body": body}] * 5, full=True)
     assert [entry.body is not None for entry in entries] == [True, True, True, False, False]
     assert all(entry.summary == "word" for entry in entries)

@@ -9,10 +9,10 @@ from elasticsearch import AsyncElasticsearch
 
 from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailableError
-from newswire_search.index.elasticsearch import index as module
+from newswire_search.index.elasticsearch import languages, writing
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.mapping import MAPPING_NUMBER, index_settings
-from newswire_search.index.port import SnapshotExpiredError
+from newswire_search.index.models import SnapshotExpiredError
 from newswire_search.index.snapshots import SNAPSHOT_MAX_SECONDS, Snapshots
 from newswire_search.query.autocomplete import completions
 from tests.search.conftest import Opener, client_of
@@ -38,7 +38,7 @@ async def test_a_batch_is_visible_only_once_all_of_it_is(elasticsearch_index: El
     await put(elasticsearch_index, publish("a1", "Ferry"), publish("a2", "Ferry"))
     correction = publish("a1", "Airship", version=2)
     waiting = asyncio.create_task(elasticsearch_index.until_visible([correction, publish("a2")]))
-    await asyncio.wait([waiting], timeout=3 * module.VISIBLE_POLL_SECONDS)
+    await asyncio.wait([waiting], timeout=3 * writing.VISIBLE_POLL_SECONDS)
     assert not waiting.done(), "the last one is visible, the first is not even written"
     await elasticsearch_index.write([correction])
     await waiting
@@ -61,7 +61,7 @@ async def test_only_what_is_needed_of_an_article_is_brought_along(
 async def test_what_another_process_wrote_in_a_new_language_is_found_by_the_very_next_search(
     open_elasticsearch_index: Opener, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LANGUAGES_TTL_SECONDS", 0.0)
+    monkeypatch.setattr(languages, "LANGUAGES_TTL_SECONDS", 0.0)
     ours, theirs = open_elasticsearch_index(namespace), open_elasticsearch_index(namespace)
     await put(ours, publish("a1", "Ferry"))
     assert await found(theirs, "ferry") == ["a1"]
@@ -132,7 +132,7 @@ async def test_a_server_that_is_down_is_unavailable() -> None:
 async def test_a_large_batch_goes_in_several_requests(
     elasticsearch_index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BULK_BYTES", 5000)
+    monkeypatch.setattr(writing, "BULK_BYTES", 5000)
     results = await elasticsearch_index.write([publish(f"a{n}", "Ferry", "word " * 100) for n in range(40)])
     assert [result.value for result in results if not hasattr(result, "reason")] == ["applied"] * 40
 
@@ -140,11 +140,11 @@ async def test_a_large_batch_goes_in_several_requests(
 async def test_a_reader_s_oldest_snapshot_is_closed_for_a_new_one_and_no_other_reader_s(
     elasticsearch_index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(elasticsearch_index, "_snapshots", Snapshots(4, 2))
+    monkeypatch.setattr(elasticsearch_index._search, "snapshots", Snapshots(4, 2))
     await put(elasticsearch_index, *(publish(f"a{n}", "Ferry") for n in range(3)))
     asked = request("ferry", limit=1)
     second = replace(asked, after=(await elasticsearch_index.search(asked)).next)
-    other = await elasticsearch_index.search(replace(second, reader="other"))
+    other = await elasticsearch_index.search(replace(second, snapshot_owner="other"))
     pages = [await elasticsearch_index.search(second) for _ in range(3)]
     assert len((await elasticsearch_index.search(replace(asked, after=other.next))).articles) == 1
     with pytest.raises(SnapshotExpiredError):
@@ -156,7 +156,7 @@ async def test_a_page_without_a_next_one_opens_no_snapshot(elasticsearch_index: 
     await put(elasticsearch_index, publish("a1", "Ferry"), publish("a2", "Ferry"))
     await elasticsearch_index.search(request("ferry", limit=2))
     await elasticsearch_index.search(request(limit=1))
-    assert len(elasticsearch_index._snapshots) == 0
+    assert len(elasticsearch_index._search.snapshots) == 0
 
 
 async def test_a_snapshot_ends_at_last_however_often_and_wherever_it_is_used(
@@ -167,8 +167,10 @@ async def test_a_snapshot_ends_at_last_however_often_and_wherever_it_is_used(
     first = await elasticsearch_index.search(asked)
     assert first.next is not None
     long_ago = time.time() - SNAPSHOT_MAX_SECONDS
-    second = await elasticsearch_index.search(replace(asked, after=replace(first.next, opened=long_ago + 60)))
+    second = await elasticsearch_index.search(
+        replace(asked, after=replace(first.next, snapshot_opened_at=long_ago + 60))
+    )
     assert second.next is not None
-    assert second.next.opened == long_ago + 60  # renewing moves no end
+    assert second.next.snapshot_opened_at == long_ago + 60  # renewing moves no end
     with pytest.raises(SnapshotExpiredError):
-        await elasticsearch_index.search(replace(asked, after=replace(second.next, opened=long_ago)))
+        await elasticsearch_index.search(replace(asked, after=replace(second.next, snapshot_opened_at=long_ago)))

@@ -53,7 +53,7 @@ async def client(server: ElasticsearchServer) -> AsyncIterator[AsyncElasticsearc
 
 async def test_it_indexes_searches_and_replaces_the_index(client: AsyncElasticsearch) -> None:
     index = ElasticsearchIndex(client, NAMESPACE, index_settings(1, 0, 50))
-    await index.ensure()
+    await index.target.ensure()
     articles = [publish(f"01m86knzh692edqb59d0ejve{n:02}", f"Ferry number {n}") for n in range(5)]
     await put(index, *articles)
     await put(index, retract(articles[0].id, 1))

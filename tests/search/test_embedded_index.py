@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from newswire.messaging.messages import DependencyUnavailableError
-from newswire_search.index.embedded.index import MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER, EmbeddedIndex
-from newswire_search.index.port import IndexInUseError, SearchRequest, SnapshotExpiredError
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.embedded.search import MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER
+from newswire_search.index.models import IndexInUseError, SearchRequest, SnapshotExpiredError
 from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_SECONDS
 from tests.search.samples import found, publish, put, request
 
@@ -27,7 +28,7 @@ async def test_a_second_process_says_in_one_line_that_the_index_is_in_use(tmp_pa
     index = EmbeddedIndex(tmp_path)
     script = (
         "import sys; from pathlib import Path; from newswire_search.index.embedded.index import EmbeddedIndex;"
-        "from newswire_search.index.port import IndexInUseError\n"
+        "from newswire_search.index.models import IndexInUseError\n"
         "try: EmbeddedIndex(Path(sys.argv[1]))\n"
         "except IndexInUseError as error: sys.exit(str(error))"
     )
@@ -44,7 +45,7 @@ async def test_second_pages_of_one_state_of_the_index_share_a_snapshot(embedded_
     await put(embedded_index, *(publish(f"a{n}", "Ferry boat") for n in range(3)))
     pages = []
     for n in range(2 * MAX_SNAPSHOTS):
-        asked = request(("ferry", "boat")[n % 2], limit=1, reader=f"r{n}")
+        asked = request(("ferry", "boat")[n % 2], limit=1, snapshot_owner=f"r{n}")
         second = replace(asked, after=(await embedded_index.search(asked)).next)
         pages.append((asked, await embedded_index.search(second)))
     for asked, page in pages:
@@ -55,7 +56,7 @@ async def test_a_reader_who_opens_many_snapshots_ends_its_own_cursors_alone(embe
     await put(embedded_index, *(publish(f"a{n}", "Ferry") for n in range(3)))
 
     async def second_page(reader: str) -> SearchRequest:
-        asked = request("ferry", limit=1, reader=reader)
+        asked = request("ferry", limit=1, snapshot_owner=reader)
         page = await embedded_index.search(replace(asked, after=(await embedded_index.search(asked)).next))
         return replace(asked, after=page.next)
 
@@ -69,7 +70,7 @@ async def test_a_reader_who_opens_many_snapshots_ends_its_own_cursors_alone(embe
     with pytest.raises(SnapshotExpiredError):
         await embedded_index.search(own[0])
     assert len((await embedded_index.search(own[-1])).articles) == 1
-    assert len(embedded_index._snapshots) <= MAX_SNAPSHOTS_PER_READER + 5
+    assert len(embedded_index._search.snapshots) <= MAX_SNAPSHOTS_PER_READER + 5
 
 
 async def test_a_snapshot_ends_unless_it_is_used_and_ends_at_last_however_often_it_is_used(tmp_path: Path) -> None:

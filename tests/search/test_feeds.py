@@ -20,7 +20,8 @@ from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.feeds.feed import feed_entry
 from newswire_search.feeds.http_cache import SETTLING_SECONDS
 from newswire_search.index.embedded.index import EmbeddedIndex
-from newswire_search.index.port import ArticleIndex, SearchPage, SearchRequest
+from newswire_search.index.models import SearchPage, SearchRequest
+from newswire_search.index.port import ArticleIndex
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from tests.search.reader_client import client_for
 from tests.search.samples import publish, put, retract
@@ -417,7 +418,7 @@ async def test_they_are_in_the_document(client: httpx.AsyncClient) -> None:
 def test_an_entry_of_a_document_that_holds_only_what_must_be_there() -> None:
     document = orjson.loads(publish("a1").article.model_dump_json(include={"id", "url", "title", "publisher"}))
     entry = feed_entry(
-        {**document, "published_at": "2026-03-05T00:00:00Z", "updated_at": "2026-03-01T00:00:00Z"}, whole=True
+        {**document, "published_at": "2026-03-05T00:00:00Z", "updated_at": "2026-03-01T00:00:00Z"}, full=True
     )
     assert (entry.summary, entry.body, entry.language, entry.tags) == ("", None, None, [])
     assert entry.updated == entry.published

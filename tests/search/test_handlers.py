@@ -9,7 +9,13 @@ from newswire.events import PUBLISHED, RETRACTED, ArticlePublished, ArticleRetra
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.groups import SEARCH
 from newswire.messaging.messages import DependencyUnavailableError
-from newswire_search.index.port import Operation, Publish, RejectedOperation, Retract, WriteStatus
+from newswire_search.index.models import (
+    Operation,
+    Publish,
+    RejectedOperation,
+    Retract,
+    WriteStatus,
+)
 from newswire_search.indexing.handlers import subscribe
 from tests.brokers import KEYS, RecordingMember, in_memory
 from tests.search.samples import article

@@ -2,7 +2,8 @@
 
 from datetime import UTC, date, datetime
 
-from newswire_search.index.port import ArticleIndex, PublicationDay, SearchRequest
+from newswire_search.index.models import PublicationDay, SearchRequest
+from newswire_search.index.port import ArticleIndex
 from tests.search.samples import publish, put, request, retract, search, wanting
 
 
@@ -32,7 +33,7 @@ async def test_days_are_counted_oldest_first(index: ArticleIndex) -> None:
         PublicationDay(date(2026, 3, 1), 2, at("2026-03-02T09:30:00.125")),
         PublicationDay(date(2026, 3, 2), 1, at("2026-03-02T00:00:00")),
     ]
-    assert list(await index.days(request("ferry", until=0))) == [moon]
+    assert list(await index.days(request("ferry", until_ms=0))) == [moon]
     assert [day.count for day in await index.days(request(filters=wanting("category", "sea")))] == [1]
     assert list(await index.days(request("zeppelin"))) == []
 

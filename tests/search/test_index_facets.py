@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from newswire_search.index.port import FACET_VALUES, ArticleIndex, FieldFilter
+from newswire_search.index.models import FACET_VALUES, FieldFilter
+from newswire_search.index.port import ArticleIndex
 from tests.search.samples import avoiding, publish, put, request, search, values, wanting
 
 

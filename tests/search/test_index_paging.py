@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from newswire_search.index.port import ArticleIndex, Position, SearchRequest, SnapshotExpiredError, Sort
+from newswire_search.index.models import (
+    Position,
+    SearchRequest,
+    SnapshotExpiredError,
+    Sort,
+)
+from newswire_search.index.port import ArticleIndex
 from tests.search.samples import ids, publish, put, request, retract, wanting
 
 WALKED = int(os.environ.get("NEWSWIRE_WALKED_ARTICLES", "600"))

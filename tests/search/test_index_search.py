@@ -3,7 +3,8 @@
 import pytest
 
 from newswire.text.query import parse
-from newswire_search.index.port import ArticleIndex, FieldFilter, Sort
+from newswire_search.index.models import FieldFilter, Sort
+from newswire_search.index.port import ArticleIndex
 from newswire_search.query.serializers import highlights
 from tests.search.samples import avoiding, found, publish, put, search, values, wanting
 
@@ -105,9 +106,9 @@ async def test_a_filter_can_exclude(harbour: ArticleIndex) -> None:
 
 async def test_dates_are_inclusive_to_the_millisecond(harbour: ArticleIndex) -> None:
     second_of_march, third_of_march = 1_772_409_600_000, 1_772_496_000_000
-    assert await found(harbour, since=second_of_march, until=third_of_march - 1) == ["a2"]
-    assert await found(harbour, since=third_of_march) == ["a4", "a3"]
-    assert await found(harbour, until=third_of_march) == ["a3", "a2", "a1"]
+    assert await found(harbour, since_ms=second_of_march, until_ms=third_of_march - 1) == ["a2"]
+    assert await found(harbour, since_ms=third_of_march) == ["a4", "a3"]
+    assert await found(harbour, until_ms=third_of_march) == ["a3", "a2", "a1"]
 
 
 async def test_order_by_date(harbour: ArticleIndex) -> None:

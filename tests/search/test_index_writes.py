@@ -1,6 +1,7 @@
 """What writing to an index promises, whichever index it is: versions only go forward, retractions stay."""
 
-from newswire_search.index.port import ArticleIndex, RejectedOperation, Retracted, WriteStatus
+from newswire_search.index.models import RejectedOperation, Retracted, WriteStatus
+from newswire_search.index.port import ArticleIndex
 from tests.search.samples import found, publish, put, retract, search
 
 

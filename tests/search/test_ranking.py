@@ -8,7 +8,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire_search.index.port import ArticleIndex, SearchRequest, WordMatch
+from newswire_search.index.models import SearchRequest, WordMatch
+from newswire_search.index.port import ArticleIndex
 from newswire_search.index.ranking import recency
 from newswire_search.query.parameters import SearchParams, to_request
 from tests.search.samples import found, ids, publish, put, request, retract
@@ -62,7 +63,7 @@ async def test_of_articles_with_one_title_the_newest_comes_first(index: ArticleI
         ),
         publish("a3", "Weather tomorrow and after", "Weather tomorrow.", published_at=days_ago(0)),
     )
-    assert await found(index, "weather tomorrow", now=NOW_MS) == ["a2", "a1", "a3"]
+    assert await found(index, "weather tomorrow", now_ms=NOW_MS) == ["a2", "a1", "a3"]
 
 
 async def test_words_that_stand_together_count_for_more(index: ArticleIndex) -> None:
@@ -84,7 +85,7 @@ async def test_of_equals_the_newer_comes_first(index: ArticleIndex) -> None:
         publish("new", "Ferry", text, published_at=days_ago(2)),
         publish("mid", "Ferry", text, published_at=days_ago(40)),
     )
-    assert await found(index, "ferry sails", now=NOW_MS) == ["new", "mid", "old"]
+    assert await found(index, "ferry sails", now_ms=NOW_MS) == ["new", "mid", "old"]
 
 
 async def test_age_never_outweighs_a_clearly_better_match(index: ArticleIndex) -> None:
@@ -95,7 +96,7 @@ async def test_age_never_outweighs_a_clearly_better_match(index: ArticleIndex) -
             "new", "Town news", "Roads, schools, a ferry, parks, rents, a timetable and bees.", published_at=days_ago(0)
         ),
     )
-    assert await found(index, "ferry timetable", now=NOW_MS) == ["old", "new"]
+    assert await found(index, "ferry timetable", now_ms=NOW_MS) == ["old", "new"]
 
 
 def test_recency_is_bounded_and_halves() -> None:
@@ -107,7 +108,7 @@ def test_recency_is_bounded_and_halves() -> None:
 
 def test_age_counts_unless_dates_or_another_order_are_asked_for() -> None:
     def now_of(**sent: str) -> int | None:
-        return to_request(SearchParams.model_validate(sent), clock=lambda: 5.0).now
+        return to_request(SearchParams.model_validate(sent), clock=lambda: 5.0).now_ms
 
     assert now_of(q="ferry") == 5000
     for dated in ({"from": "2026-01-01"}, {"to": "2026-01-01"}, {"sort": "newest"}):
@@ -120,7 +121,7 @@ async def test_a_walk_keeps_the_order_that_ages_gave_its_first_page(index: Artic
         index,
         *(publish(f"a{n:03}", "Ferry", "ferry " * (n % 7 + 1), published_at=days_ago(n % 90)) for n in range(230)),
     )
-    first = request("ferry", now=NOW_MS, limit=100)
+    first = request("ferry", now_ms=NOW_MS, limit=100)
     together = ids(await index.search(first))
     seen: list[str] = []
     at: SearchRequest | None = replace(first, limit=30)

@@ -14,20 +14,24 @@ from newswire.messaging.messages import DependencyUnavailableError
 from newswire.messaging.retention import trim
 from newswire.storage.article_records import read_version, version_document
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
-from newswire_search.index.embedded.index import EmbeddedIndex, name_in_use
+from newswire_search.index.embedded.folder import name_in_use
+from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER
-from newswire_search.index.port import ArticleIndex, Publish, Retract, Retracted
+from newswire_search.index.models import Publish, Retract, Retracted
+from newswire_search.index.port import ArticleIndex
 from newswire_search.maintenance import reindexing, verification
-from newswire_search.maintenance.reindexing import (
+from newswire_search.maintenance.reindex_state import (
     FOLLOWER,
-    IndexVerificationError,
     Phase,
     ReindexInProgressError,
-    ReindexStoppedError,
-    abandon,
     missing_articles_reason,
     read_progress,
     request_reindex,
+)
+from newswire_search.maintenance.reindexing import (
+    IndexVerificationError,
+    ReindexStoppedError,
+    abandon,
 )
 from newswire_search.maintenance.verification import DifferenceKind
 from tests.search.newsroom import Killed, Newsroom, killing, newsroom
@@ -214,7 +218,7 @@ async def test_what_was_killed_after_the_swap_is_ended(room: Newsroom, monkeypat
 
     async with room.indexing():
         with monkeypatch.context() as patched:
-            patched.setattr(reindexing, "_forget", killed)
+            patched.setattr(reindexing, "clear_reindex", killed)
             with pytest.raises(Killed):
                 await room.reindexed()
         name = await room.admin.in_use()
@@ -318,7 +322,7 @@ async def test_one_can_go_back_to_the_old_index_by_hand(room: Newsroom) -> None:
     room.index = await _pointed_to(room, old)
     assert await room.admin.in_use() == old
     report = await room.verified(room.comparison.repair)
-    assert (report.found, report.left) == ({DifferenceKind.EXTRA: 1, DifferenceKind.MISSING: 1}, 0)
+    assert (report.found, report.remaining) == ({DifferenceKind.EXTRA: 1, DifferenceKind.MISSING: 1}, 0)
     assert await shown(room) == set(published)
     assert await missing_articles_reason(room.redis, room.keys, "search", room.admin) is None
     if isinstance(room.index, EmbeddedIndex):
@@ -329,7 +333,7 @@ async def _pointed_to(room: Newsroom, name: str) -> ArticleIndex:
     """Do what `docs/operators.md` says."""
     index = room.index
     if isinstance(index, ElasticsearchIndex):
-        remove, add = {"index": f"{index.stem}-*", "alias": index.alias}, {"index": name, "alias": index.alias}
+        remove, add = {"index": f"{index.target.stem}-*", "alias": index.alias}, {"index": name, "alias": index.alias}
         await index.client.indices.update_aliases(actions=[{"remove": remove}, {"add": add | {"is_write_index": True}}])
         await index.client.indices.put_settings(index=name, settings={"index.blocks.write": None})
         return index
@@ -363,18 +367,18 @@ async def test_what_differs_is_named_and_mended(room: Newsroom) -> None:
         waiting: DifferenceKind.EXTRA,
         missing: DifferenceKind.MISSING,
     }
-    assert {difference.id: difference.wrong for difference in report.shown} == expected
-    assert report.left == 6
+    assert {difference.id: difference.kind for difference in report.listed} == expected
+    assert report.remaining == 6
     assert report.compared == len(room.written)
     assert isinstance(await room.index.get(gone), Retracted)
 
     report = await room.verified(room.comparison.repair)
-    assert (report.found.total(), report.repaired, report.left) == (6, 5, 1)
-    assert [difference.id for difference in report.shown] == [published[3]]
-    assert "on record published 1, in the index published 5" in str(report.shown[0])
+    assert (report.found.total(), report.repaired, report.remaining) == (6, 5, 1)
+    assert [difference.id for difference in report.listed] == [published[3]]
+    assert "on record published 1, in the index published 5" in str(report.listed[0])
     assert await shown(room) >= {missing, published[4]}
     assert not await shown(room) & {"stranger", published[5], waiting}
-    assert (await room.verified()).left == 1
+    assert (await room.verified()).remaining == 1
     await room.reindexed()
     assert (await room.verified()).found == {}
 
@@ -423,7 +427,7 @@ async def test_an_index_of_another_release_is_neither_read_nor_written(
     old, stem = f"{namespace}-articles-{MAPPING_NUMBER - 1}-000001", f"{namespace}-articles"
     client = elasticsearch_index.client
     await client.indices.create(
-        index=old, mappings={**MAPPING}, settings={**elasticsearch_index.settings}, aliases={stem: {}}
+        index=old, mappings={**MAPPING}, settings={**elasticsearch_index.target.settings}, aliases={stem: {}}
     )
     async with newsroom(redis, redis_url, namespace, elasticsearch_index) as room:
         for use in (lambda: room.index.write([publish("a1")]), lambda: found(room.index), room.admin.refresh):
@@ -431,7 +435,7 @@ async def test_an_index_of_another_release_is_neither_read_nor_written(
                 await use()
         assert "run `newswire reindex`" in str(await room.index.check())
         assert "run `newswire reindex`" in str(await room.admin.mismatch())
-        assert await elasticsearch_index.names() == {old: [stem]}
+        assert await elasticsearch_index.target.names() == {old: [stem]}
         article = await room.publish("Ferry", language="en")
         outcome = await room.reindexed()
         assert outcome.name == f"{stem}-{MAPPING_NUMBER}-000001"
@@ -452,7 +456,7 @@ async def test_on_an_embedded_index_the_place_is_kept_over_a_restart(tmp_path: P
     assert reader.in_use == first
     await index.pause_writes()
     waiting = asyncio.create_task(index.write([publish("a2", "Ferry"), Retract("a3", 1)]))
-    await index.become(other)
+    await index.take_over(other)
     await other.close()
     assert not waiting.done()
     index.resume_writes()

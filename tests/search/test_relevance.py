@@ -14,8 +14,8 @@ from newswire.text.analysis import language_of
 from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire_search.index.port import ArticleIndex
-from newswire_search.query.api import find_partial_matches
 from newswire_search.query.parameters import SearchParams, to_request
+from newswire_search.query.service import find_partial_matches
 from tests.search.samples import ids, publish, put
 
 NOW = 1_780_300_800.0  # 2026-06-01, the day after the latest article

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire_search.index.embedded.index import EmbeddedIndex
-from newswire_search.index.port import Retracted
+from newswire_search.index.models import Retracted
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from tests.search.samples import ids, publish, put, request
 

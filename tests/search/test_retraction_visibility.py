@@ -9,9 +9,10 @@ from newswire.article import Tombstone
 from newswire.auth.tombstone_readers import digest_of, readers_field
 from newswire.filters import Filter
 from newswire.keys import Keyspace
-from newswire_search.index.port import IndexReader, Retracted
-from newswire_search.query.api import read
+from newswire_search.index.models import Retracted
+from newswire_search.index.port import IndexReader
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
+from newswire_search.query.service import look_up
 
 FERRY, NIGHT = Filter(query="ferry"), Filter(metadata={"desk": "night"})
 TOMBSTONE = Tombstone(id="a1", version=1, publisher="harbour", topics=["Ferries"], retracted_at="2026-02-03T04:05:06Z")
@@ -43,6 +44,6 @@ async def test_a_retraction_is_told_to_those_who_could_read_it(
     noted = {"tombstone": TOMBSTONE.model_dump_json(), readers_field(1): digest_of(FERRY)}
     await redis.hset(keys.article("a1"), mapping=head | noted)
     readable = RetractionFilteredIndex(cast("IndexReader", OnlyRetracted()), redis, keys)
-    assert (await read(readable, "a1", entitlement) is not None) is told
+    assert (await look_up(readable, "a1", entitlement) is not None) is told
     if entitlement is not None:
-        assert await read(readable, "a2", entitlement) is None  # there is no record of it
+        assert await look_up(readable, "a2", entitlement) is None  # there is no record of it

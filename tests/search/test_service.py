@@ -22,10 +22,19 @@ from newswire.messaging.messages import Message, RejectedMessagesError
 from newswire.observability import metrics
 from newswire_search.app import index_admin_for, service
 from newswire_search.index.mapping import MAPPING, MAPPING_NUMBER
-from newswire_search.index.port import ArticleIndex, Operation, Publish, RejectedOperation, Retract, WriteStatus
+from newswire_search.index.models import (
+    Operation,
+    Publish,
+    RejectedOperation,
+    Retract,
+    WriteStatus,
+)
+from newswire_search.index.port import ArticleIndex
 from newswire_search.indexing.handlers import index_articles
 from newswire_search.indexing.indexed_events import IndexedEventPublisher
-from newswire_search.maintenance.reindexing import reindex
+from newswire_search.maintenance.reindexing import (
+    reindex,
+)
 from newswire_search.settings import SearchSettings
 from tests.search.conftest import Opener
 from tests.search.samples import article
@@ -201,7 +210,7 @@ async def test_an_index_of_another_release_is_told_of_with_the_command_and_nothi
 ) -> None:
     index = open_elasticsearch_index(namespace)
     old = f"{namespace}-articles-{MAPPING_NUMBER + 1}-000001"
-    await index.client.indices.create(index=old, mappings=MAPPING, settings=index.settings)
+    await index.client.indices.create(index=old, mappings=MAPPING, settings=index.target.settings)
     keys = Keyspace(namespace)
     settings = SearchSettings(
         redis_url=SecretStr(redis_url), namespace=namespace, index="elasticsearch", elasticsearch_url=elasticsearch.url
@@ -214,7 +223,7 @@ async def test_an_index_of_another_release_is_told_of_with_the_command_and_nothi
         assert (await client.get("/v1/search?q=ferry")).status_code == 503
         # Nothing has been taken from the stream: a replica of the release that made the index may still take it.
         assert await redis.xinfo_groups(keys.stream) == []
-        assert list(await index.names()) == [old]
+        assert list(await index.target.names()) == [old]
         assert (await index.client.count(index=old))["count"] == 0
 
         await reindex(redis, keys, index_admin_for(index), lambda *_: None)

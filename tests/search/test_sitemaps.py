@@ -10,9 +10,10 @@ from lxml import etree
 from redis.asyncio import Redis
 
 from newswire_search.index.embedded.index import EmbeddedIndex
-from newswire_search.index.port import ArticleIndex, PublicationDay
+from newswire_search.index.models import PublicationDay
+from newswire_search.index.port import ArticleIndex
 from newswire_search.site import sitemaps
-from newswire_search.site.sitemaps import File, SitemapSpan, files, parse_sitemap_name
+from newswire_search.site.sitemaps import SitemapFile, SitemapSpan, files, parse_sitemap_name
 from tests.search.reader_client import NOW, client_for
 from tests.search.samples import publish, put, retract
 from tests.search.schemas import faults_of_xml
@@ -42,7 +43,7 @@ async def test_each_article_is_in_one_file_of_the_index(
     index: ArticleIndex, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sitemaps, "MAX_URLS_PER_FILE", 8)
-    monkeypatch.setattr(sitemaps, "AT_ONCE", 4)
+    monkeypatch.setattr(sitemaps, "ARTICLES_PER_QUERY", 4)
     picking = random.Random(4)
     days = ["2025-12-31", "2026-01-01", *["2026-02-11"] * 2, *["2026-02-12"] * 21, "2026-02-28", "2026-03-01"]
     moments = [f"{day}T{picking.choice(['00:00:00', '23:59:59.999', '12:00:00'])}Z" for day in days]
@@ -136,12 +137,12 @@ def test_a_month_that_is_too_much_for_a_file_is_spread_over_days() -> None:
         ]
     )
     assert list(spread) == [
-        File("0987-05", AT - timedelta(days=2)),
-        File("2026-02", AT),
-        File("2026-03-01", AT),
-        File("2026-03-02", AT),
-        File("2026-03-03-part-1", AT),
-        File("2026-03-03-part-2", AT),
+        SitemapFile("0987-05", AT - timedelta(days=2)),
+        SitemapFile("2026-02", AT),
+        SitemapFile("2026-03-01", AT),
+        SitemapFile("2026-03-02", AT),
+        SitemapFile("2026-03-03-part-1", AT),
+        SitemapFile("2026-03-03-part-2", AT),
     ]
 
 

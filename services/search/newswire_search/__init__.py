@@ -1,1 +1,1 @@
-"""Search: the index of published articles, the readers' API and the reader site."""
+"""Search: the index of published articles, the readers' API and the pages."""

@@ -1,4 +1,4 @@
-"""Search on its own: ``python -m newswire_search``."""
+"""Run search alone: ``python -m newswire_search``."""
 
 import argparse
 import asyncio
@@ -8,13 +8,13 @@ from functools import partial
 from newswire.http.application import serve
 from newswire.observability.json_logging import log_as_json
 from newswire_search.app import service
-from newswire_search.index.port import IndexInUseError
+from newswire_search.index.models import IndexInUseError
 from newswire_search.settings import SearchSettings
 
 
 def main() -> None:
-    """Serve search until told to stop."""
-    parser = argparse.ArgumentParser(prog="newswire-search", description="Newswire: the readers' API and site")
+    """Serve search until the process is stopped."""
+    parser = argparse.ArgumentParser(prog="newswire-search", description="Newswire: the readers' API and pages")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8002)
     arguments = parser.parse_args()

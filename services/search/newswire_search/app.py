@@ -1,4 +1,4 @@
-"""Search put together: settings → clients → routes → consumer."""
+"""The composition of the search service: settings → clients → routes → consumer."""
 
 import asyncio
 import os
@@ -36,17 +36,17 @@ GROUP = SEARCH.name
 
 
 async def open_index(settings: SearchSettings) -> ArticleIndex:
-    """Open the index that the settings name.
+    """Open the index that the settings select.
 
     Raises:
         IndexInUseError: another process has the embedded index open.
     """
-    # Only the engine that is used is imported: Elasticsearch's client takes longer than all the rest of search.
+    # Import only the engine in use: Elasticsearch's client takes longer to import than everything else in search.
     if settings.index == "embedded":
         from newswire_search.index.embedded.index import EmbeddedIndex
 
         return await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index")
-    # Nobody would see the spans it makes of every call; who has set up tracing for it says so in the same place.
+    # Its spans of every call are off by default; set the same variable to turn them on with tracing.
     os.environ.setdefault("OTEL_PYTHON_INSTRUMENTATION_ELASTICSEARCH_ENABLED", "false")
     from elasticsearch import AsyncElasticsearch
     from elasticsearch.serializer import OrjsonSerializer
@@ -74,7 +74,7 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
 
 
 def index_admin_for(index: ArticleIndex) -> IndexAdmin:
-    """Return the admin of an index that `open_index` has opened."""
+    """Return the administration of an index that `open_index` has opened."""
     if index.name == "embedded":
         from newswire_search.index.embedded.admin import EmbeddedIndexAdmin
         from newswire_search.index.embedded.index import EmbeddedIndex
@@ -88,27 +88,29 @@ def index_admin_for(index: ArticleIndex) -> IndexAdmin:
 
 @asynccontextmanager
 async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
-    """Open search's clients and offer its routes, loops and checks; close the clients at the end."""
-    own = SearchSettings() if settings is None else to_search_settings(settings)
+    """Open the clients of search, yield its routes, loops and checks, and close the clients at the end."""
+    search_settings = SearchSettings() if settings is None else to_search_settings(settings)
     async with AsyncExitStack() as stack:
-        redis = await stack.enter_async_context(open_redis(own.redis_url.get_secret_value()))
-        index = await open_index(own)
+        redis = await stack.enter_async_context(open_redis(search_settings.redis_url.get_secret_value()))
+        index = await open_index(search_settings)
         stack.push_async_callback(index.close)
-        keys = Keyspace(own.namespace)
-        broker = EventBroker(GroupMember(redis, keys, SEARCH, dead_letter_limit=own.dead_letter_limit))
+        keys = Keyspace(search_settings.namespace)
+        broker = EventBroker(GroupMember(redis, keys, SEARCH, dead_letter_limit=search_settings.dead_letter_limit))
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
-        publisher = IndexedEventPublisher(redis, broker, keys, index, f"{own.site}/search")
+        publisher = IndexedEventPublisher(redis, broker, keys, index, f"{search_settings.site}/search")
         subscribe(broker, index, publisher)
         readable = RetractionFilteredIndex(index, redis, keys)
-        changed = last_modified_source(redis, keys, GROUP, timedelta(milliseconds=own.elasticsearch_refresh_ms))
+        last_change = last_modified_source(
+            redis, keys, GROUP, timedelta(milliseconds=search_settings.elasticsearch_refresh_ms)
+        )
         maintainer = IndexMaintainer(redis, keys, GROUP, index_admin_for(index), owns_index=index.name == "embedded")
         yield Service(
             name="search",
             routers=[
                 api.router(readable),
-                feeds.router(readable, own, changed),
-                sitemaps.router(readable, own, changed),
-                discovery.router(own),
+                feeds.router(readable, search_settings, last_change),
+                sitemaps.router(readable, search_settings, last_change),
+                discovery.router(search_settings),
                 pages.router(readable),
             ],
             loops={
@@ -118,7 +120,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
             },
             checks={
                 "index": partial(maintainer.check, index),
-                "redis": partial(reachable, redis),
+                "redis": partial(check_redis, redis),
                 "consumer": broker.check,
             },
             brokers=[broker],
@@ -126,12 +128,12 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
 
 
 def to_search_settings(settings: Settings) -> SearchSettings:
-    """Return the settings with search's own added from the environment, where they lack them."""
+    """Return the settings with those of search added from the environment, if they are missing."""
     return settings if isinstance(settings, SearchSettings) else SearchSettings(**settings.model_dump())
 
 
-async def reachable(redis: "Redis") -> str | None:
-    """Tell why Redis cannot be reached, or None where it can: a readiness check."""
+async def check_redis(redis: "Redis") -> str | None:
+    """Return why Redis cannot be reached, or None if it can: a readiness check."""
     try:
         await redis.ping()
     except (RedisError, OSError) as error:

@@ -8,14 +8,14 @@ from newswire.settings import Settings
 
 
 class SearchSettings(Settings):
-    """What search reads from the environment besides the common settings."""
+    """The settings of search, in addition to the common ones."""
 
     index: Literal["elasticsearch", "embedded"] = "embedded"
     elasticsearch_url: HttpUrl = HttpUrl("http://127.0.0.1:9200")
     elasticsearch_username: str | None = None
     elasticsearch_password: SecretStr | None = None
     elasticsearch_ca_certs: FilePath | None = None
-    """Certificates (PEM) of the authorities that may vouch for an https Elasticsearch; by default the public ones."""
+    """A PEM file with the certificate authorities trusted for an https Elasticsearch; by default the public ones."""
     elasticsearch_shards: int = Field(default=1, ge=1)
     elasticsearch_replicas: int = Field(default=0, ge=0)
     elasticsearch_refresh_ms: int = Field(default=200, ge=10)

@@ -1,6 +1,7 @@
-"""Feeds: the newest articles of everything, of one category, topic or author, and of any search."""
+"""Feeds: the newest articles of everything, of one field value, and of any search."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -16,16 +17,17 @@ from newswire_search.feeds.feed import MEDIA_TYPES, Feed, FeedEntry, Format, fee
 from newswire_search.feeds.http_cache import LastModified, conditional_response
 from newswire_search.feeds.json_feed import json_feed
 from newswire_search.feeds.rss import rss
-from newswire_search.index.port import IndexReader, Sort
-from newswire_search.query.api import find
+from newswire_search.index.models import Sort
+from newswire_search.index.port import IndexReader
+from newswire_search.query.dependencies import errors_as_problems
 from newswire_search.query.offload import offload
-from newswire_search.query.parameters import SearchFilterParams, SearchParams, search_filter_params
+from newswire_search.query.parameters import SearchFilterParams, SearchParams, search_filter_params, to_request
 from newswire_search.settings import SearchSettings
 from newswire_search.site.links import QueryPairs, feed_address
 
 WRITERS: dict[Format, Callable[[Feed], bytes]] = {Format.RSS: rss, Format.ATOM: atom, Format.JSON: json_feed}
 
-Form = Annotated[Format, Path(description="`xml` (RSS 2.0), `atom` or `json` (JSON Feed 1.1)")]
+FormatParam = Annotated[Format, Path(alias="format", description="`xml` (RSS 2.0), `atom` or `json` (JSON Feed 1.1)")]
 Field = Annotated[Literal["category", "topic", "author", "publisher", "language", "month"], Path()]
 Reader = Annotated[Caller | None, Depends(reader)]
 
@@ -42,61 +44,67 @@ _A_FEED: dict[int | str, dict[str, Any]] = {
 }
 
 
-def router(index: IndexReader, settings: SearchSettings, changed: LastModified) -> APIRouter:
-    """Return the feeds on an index."""
+def router(index: IndexReader, settings: SearchSettings, last_change: LastModified) -> APIRouter:
+    """Return the routes of the feeds on an index."""
     routes = APIRouter(
         dependencies=[Depends(charged(Cost.SEARCH))], prefix="/feeds", tags=["feeds"], default_response_class=Response
     )
-    whole = settings.feed_content == "full"
+    full = settings.feed_content == "full"
 
     async def answer(
-        request: Request, caller: Caller | None, form: Format, params: SearchFilterParams, sent: QueryPairs
+        request: Request, caller: Caller | None, format_: Format, params: SearchFilterParams, pairs: QueryPairs
     ) -> Response:
-        wanted = {"sort": Sort.NEWEST, "limit": settings.feed_entries, "fields": "body,text" if whole else "text"}
-        moment = await changed() if caller is None else None  # before the search: what comes meanwhile is a change
-        asked = SearchParams.model_validate(params.model_dump(by_alias=True) | wanted)
+        options = {"sort": Sort.NEWEST, "limit": settings.feed_entries, "fields": "body,text" if full else "text"}
+        last_modified = (
+            await last_change() if caller is None else None
+        )  # before the search, which may see later changes
+        search = SearchParams.model_validate(params.model_dump(by_alias=True) | options)
         entitlement = caller.entitlement if caller is not None else None
-        _, page = await find(index, asked, entitlement, with_facets=False)
+        search_request = replace(to_request(search, entitlement), with_facets=False)
+        async with errors_as_problems():
+            page = await index.search(search_request)
 
         def feed() -> Feed:
             return Feed(
-                title=feed_title(sent),
-                home=settings.site + page_path(sent),
-                address=settings.site + feed_address(sent, form),
-                entries=_entries(page.articles, whole=whole),
+                title=feed_title(pairs),
+                home=settings.site + page_path(pairs),
+                address=settings.site + feed_address(pairs, format_),
+                entries=_entries(page.articles, full=full),
             )
 
-        body = await offload.run(lambda _: WRITERS[form](feed()))
-        return conditional_response(request, body, MEDIA_TYPES[form], changed=moment, private=caller is not None)
+        body = await offload.run(lambda _: WRITERS[format_](feed()))
+        return conditional_response(
+            request, body, MEDIA_TYPES[format_], last_modified=last_modified, private=caller is not None
+        )
 
-    @routes.get("/latest.{form}", summary="The newest articles as a feed", responses=_A_FEED)
-    async def latest(request: Request, form: Form, caller: Reader) -> Response:
+    @routes.get("/latest.{format}", summary="The newest articles as a feed", responses=_A_FEED)
+    async def latest(request: Request, format_: FormatParam, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
-        return await answer(request, caller, form, SearchFilterParams(), [])
+        return await answer(request, caller, format_, SearchFilterParams(), [])
 
-    @routes.get("/search.{form}", summary="A search as a feed", responses=_A_FEED)
+    @routes.get("/search.{format}", summary="A search as a feed", responses=_A_FEED)
     async def search(
         request: Request,
-        form: Form,
+        format_: FormatParam,
         caller: Reader,
         params: Annotated[SearchFilterParams, Depends(search_filter_params)],
     ) -> Response:
-        return await answer(request, caller, form, params, request.query_params.multi_items())
+        return await answer(request, caller, format_, params, request.query_params.multi_items())
 
-    @routes.get("/{field}/{value:path}.{form}", summary="One category, topic or author as a feed", responses=_A_FEED)
-    async def one(request: Request, field: Field, value: str, form: Form, caller: Reader) -> Response:
+    @routes.get("/{field}/{value:path}.{format}", summary="One category, topic or author as a feed", responses=_A_FEED)
+    async def one(request: Request, field: Field, value: str, format_: FormatParam, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
         return await answer(
-            request, caller, form, SearchFilterParams.model_validate({field: [value]}), [(field, value)]
+            request, caller, format_, SearchFilterParams.model_validate({field: [value]}), [(field, value)]
         )
 
     return routes
 
 
-def _entries(articles: Sequence[Mapping[str, Any]], *, whole: bool) -> list[FeedEntry]:
-    """Return articles as entries: whole ones, if so wanted, while they are not too much together, then summaries."""
+def _entries(articles: Sequence[Mapping[str, Any]], *, full: bool) -> list[FeedEntry]:
+    """Return articles as entries: with their bodies, if ``full``, up to `PAGE_BYTES`, and summaries after that."""
     entries, size = [], 0
     for article in articles:
-        size += len(article.get("body", "")) if whole else 0
-        entries.append(feed_entry(article, whole=whole and size <= PAGE_BYTES))
+        size += len(article.get("body", "")) if full else 0
+        entries.append(feed_entry(article, full=full and size <= PAGE_BYTES))
     return entries

@@ -7,12 +7,12 @@ from lxml import etree
 
 from newswire_search.feeds.feed import MEDIA_TYPES, Feed, FeedEntry, Format
 from newswire_search.feeds.rss import ATOM, DC, image_type
-from newswire_search.feeds.xml_writing import add, clean, written
+from newswire_search.feeds.xml_writing import add, clean, to_bytes
 
 PREFIXES: dict[Any, str] = {None: ATOM[1:-1], "dc": DC[1:-1]}
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-NEVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""When an empty feed was changed: some moment has to be named."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""The ``updated`` time of an empty feed, which Atom requires."""
 
 
 def atom(feed: Feed) -> bytes:
@@ -22,12 +22,12 @@ def atom(feed: Feed) -> bytes:
         root.set(LANG, feed.language)
     add(root, ATOM + "id", feed.address)
     add(root, ATOM + "title", feed.title, type="text")
-    add(root, ATOM + "updated", (feed.updated or NEVER).isoformat())
+    add(root, ATOM + "updated", (feed.updated or EPOCH).isoformat())
     add(root, ATOM + "link", rel="self", type=MEDIA_TYPES[Format.ATOM], href=feed.address)
     add(root, ATOM + "link", rel="alternate", type="text/html", href=feed.home)
     for entry in feed.entries:
         _add_entry(root, entry)
-    return written(root)
+    return to_bytes(root)
 
 
 def _add_entry(root: etree._Element, entry: FeedEntry) -> None:

@@ -1,4 +1,4 @@
-"""What a feed holds, before it is written in one of its formats."""
+"""A feed and its entries, independent of the format it is written in."""
 
 import re
 import textwrap
@@ -11,16 +11,16 @@ from urllib.parse import quote
 
 from newswire.article import Author, Image
 from newswire.schema_org import known_language
-from newswire_search.site.links import QueryPairs, address, feed_address, narrowed
+from newswire_search.site.links import QueryPairs, feed_address, filter_pairs, search_path
 
-_NOT_IN_ADDRESSES = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
+_INVALID_IN_URLS = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
 SUMMARY_CHARACTERS = 300
-"""Characters of an article's text that stand in for a summary, where it has none."""
+"""How much of an article's text replaces a missing summary."""
 MAX_SUMMARY_SOURCE_CHARACTERS = 4 * SUMMARY_CHARACTERS
 
 
 class Format(StrEnum):
-    """A format of feeds, by the ending of its address."""
+    """A feed format, by the extension of its address."""
 
     RSS = "xml"
     ATOM = "atom"
@@ -52,14 +52,14 @@ class FeedEntry:
     """An article in a feed."""
 
     id: str
-    """A name that stays whatever becomes of title and address."""
+    """A URN that stays the same when title and address change."""
     url: str
     canonical: str | None
-    """Where else the article's own place is, if not here."""
+    """The address of the original, if it is on another site."""
     title: str
     summary: str
     body: str | None
-    """Sanitised HTML, where feeds carry whole articles."""
+    """Sanitised HTML, if feeds carry full articles."""
     authors: Sequence[Author]
     publisher: str
     tags: Sequence[str]
@@ -71,7 +71,7 @@ class FeedEntry:
 
     @property
     def credited(self) -> Sequence[Author]:
-        """Who is said to have written it: the publisher, where no author is named."""
+        """The authors; the publisher if none is named."""
         return self.authors or [Author(name=self.publisher)]
 
 
@@ -81,78 +81,79 @@ class Feed:
 
     title: str
     home: str
-    """The page that shows the same."""
+    """The page that shows the same articles."""
     address: str
     """The feed's own address."""
     entries: Sequence[FeedEntry]
 
     @property
     def updated(self) -> datetime | None:
-        """When the last of its entries was changed."""
+        """When the last of its entries was updated."""
         return max((entry.updated for entry in self.entries), default=None)
 
     @property
     def language(self) -> str | None:
-        """The language that all entries share."""
+        """The language of all entries, or None if they differ."""
         languages = {entry.language for entry in self.entries}
         return languages.pop() if len(languages) == 1 else None
 
 
-def feed_entry(article: Mapping[str, Any], *, whole: bool) -> FeedEntry:
-    """Return an article as an entry, with its body if the whole article is wanted."""
+def feed_entry(article: Mapping[str, Any], *, full: bool) -> FeedEntry:
+    """Return an article as an entry, with its body if ``full``."""
     published, updated = (datetime.fromisoformat(article[name]) for name in ("published_at", "updated_at"))
     category, image = article.get("category"), article.get("image")
     canonical = article.get("canonical_url")
     return FeedEntry(
         id=f"urn:newswire:article:{article['id']}",
         url=article["url"],
-        canonical=_written_out(canonical) if canonical and canonical != article["url"] else None,
+        canonical=_percent_encoded(canonical) if canonical and canonical != article["url"] else None,
         title=article["title"],
         summary=article.get("summary") or _beginning(article.get("text", "")),
-        body=article.get("body") if whole else None,
+        body=article.get("body") if full else None,
         authors=[
-            Author(name=author["name"], url=_written_out(author.get("url"))) for author in article.get("authors", [])
+            Author(name=author["name"], url=_percent_encoded(author.get("url")))
+            for author in article.get("authors", [])
         ],
         publisher=article["publisher"],
         tags=[*([category] if category else []), *article.get("topics", [])],
         language=known_language(article),
-        image=Image.model_validate({**image, "url": _written_out(image["url"])}) if image else None,
+        image=Image.model_validate({**image, "url": _percent_encoded(image["url"])}) if image else None,
         published=published,
         updated=max(published, updated),
     )
 
 
 def _beginning(text: str) -> str:
-    """Return the first words of a text, or its first characters where it is written without spaces."""
-    text = text[:MAX_SUMMARY_SOURCE_CHARACTERS]  # before anything is done to all of it: it may hold a million
+    """Return the first words of a text, or its first characters if it has no spaces."""
+    text = text[:MAX_SUMMARY_SOURCE_CHARACTERS]  # cut first: a text may have a million characters
     found = textwrap.shorten(text, SUMMARY_CHARACTERS, placeholder=" …")
     return found if found != "…" else text[: SUMMARY_CHARACTERS - 2].rstrip() + " …"
 
 
-def _written_out(address: str | None) -> str | None:
-    """Return an address with those characters encoded that must not stand in one, whatever publishers sent."""
-    return address and _NOT_IN_ADDRESSES.sub(lambda found: quote(found[0]), address)
+def _percent_encoded(url: str | None) -> str | None:
+    """Return a URL with the characters encoded that are invalid in one; publishers may send any."""
+    return url and _INVALID_IN_URLS.sub(lambda found: quote(found[0]), url)
 
 
-def links_to(sent: QueryPairs) -> list[FeedLink]:
-    """Return links to the feed of these parameters, one for each format."""
+def feed_links(pairs: QueryPairs) -> list[FeedLink]:
+    """Return links to the feed of a search, one for each format."""
     return [
-        FeedLink(NAMES[form], feed_title(narrowed(sent)), MEDIA_TYPES[form], feed_address(sent, form))
+        FeedLink(NAMES[form], feed_title(filter_pairs(pairs)), MEDIA_TYPES[form], feed_address(pairs, form))
         for form in Format
     ]
 
 
-def page_path(sent: QueryPairs) -> str:
-    """Return the path of the page that shows what a feed of these parameters holds."""
-    return address(sent) if sent else "/"
+def page_path(pairs: QueryPairs) -> str:
+    """Return the path of the page that shows the articles of a feed."""
+    return search_path(pairs) if pairs else "/"
 
 
-def feed_title(sent: QueryPairs) -> str:
-    """Return what a feed of these parameters is called."""
-    return f"Newswire: {', '.join(_words(name, value) for name, value in sent) or 'latest articles'}"
+def feed_title(pairs: QueryPairs) -> str:
+    """Return the title of the feed of a search."""
+    return f"Newswire: {', '.join(_describe(name, value) for name, value in pairs) or 'latest articles'}"
 
 
-def _words(name: str, value: str) -> str:
+def _describe(name: str, value: str) -> str:
     if name in ("from", "to"):
         return f"{name} {value}"
     return f"not {value[1:]}" if name != "q" and value.startswith("-") else value

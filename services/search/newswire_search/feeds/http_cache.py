@@ -1,7 +1,7 @@
-"""Answers that are fetched again and again: ETag, Last-Modified and 304 (RFC 9110, sections 8.8 and 13).
+"""Conditional responses: ETag, Last-Modified and 304 (RFC 9110, sections 8.8 and 13).
 
-Nothing is kept between two requests, here or by anybody else: a copy may be shown again only after asking (``no-cache``), so
-that what is withdrawn is gone at once.
+Nothing is cached here. Clients and proxies must revalidate a stored copy before they show it (``no-cache``), so that a retracted
+article disappears at once.
 """
 
 import hashlib
@@ -19,27 +19,27 @@ from newswire.keys import Keyspace
 log = logging.getLogger(__name__)
 
 SETTLING_SECONDS = 1.5
-"""Seconds after a change in which a further one may still bear the same second, beside the time the index takes to show it."""
+"""How long after a change another one may have the same second, in addition to the refresh interval of the index."""
 
 LastModified = Callable[[], Awaitable[datetime | None]]
 
 
 def last_modified_source(redis: "Redis", keys: Keyspace, group: str, refresh: timedelta) -> LastModified:
-    """Return what tells when anything that readers see was last changed, to the second; None where that is not known.
+    """Return a function that tells when anything readers see last changed, to the second, or None if unknown.
 
-    Of entries alone it could not be told: a withdrawn article leaves no date behind. So it is the time of the last event that
-    the index has taken in. Shortly after an event, and while the index does not show a retraction yet, no time is named: what
-    else changes within that second would be missed by clients that ask with ``If-Modified-Since`` alone.
+    The entries of a feed do not tell: a retracted article leaves no date behind. So it is the time of the last event that the
+    index has processed. It is unknown shortly after an event and while a retraction is not indexed yet: clients that send
+    ``If-Modified-Since`` alone would miss another change within the same second.
     """
 
-    async def tell() -> datetime | None:
+    async def read() -> datetime | None:
         try:
             async with redis.pipeline(transaction=True) as pipe:
                 pipe.get(keys.checkpoint(group))
                 pipe.zcard(keys.unindexed_retractions)
                 handled, retractions = await pipe.execute()
         except (RedisError, OSError) as error:
-            log.warning("the last change is not known", extra={"reason": repr(error)})
+            log.warning("could not read the time of the last change", extra={"reason": repr(error)})
             return None
         if not handled or retractions:
             return None
@@ -47,7 +47,7 @@ def last_modified_source(redis: "Redis", keys: Keyspace, group: str, refresh: ti
         settled = datetime.now(UTC) - second > timedelta(seconds=SETTLING_SECONDS) + refresh
         return second if settled else None
 
-    return tell
+    return read
 
 
 def conditional_response(
@@ -55,34 +55,34 @@ def conditional_response(
     body: bytes,
     media_type: str,
     *,
-    changed: datetime | None = None,
+    last_modified: datetime | None = None,
     private: bool,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the answer, or 304 where the client holds the same. ``private``: it was made for the key that was sent."""
+    """Return the response, or 304 if the client has the same. ``private``: its content depends on the key that was sent."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    about = {
+    response_headers = {
         "ETag": tag,
         "Cache-Control": "private, no-cache" if private else "no-cache",
         "Vary": "Authorization",
         **(headers or {}),
     }
-    if changed is not None:
-        about["Last-Modified"] = format_datetime(changed, usegmt=True)
-    if _known(request, tag, changed):
-        return Response(status_code=304, headers=about)
-    return Response(body, media_type=media_type, headers=about)
+    if last_modified is not None:
+        response_headers["Last-Modified"] = format_datetime(last_modified, usegmt=True)
+    if _not_modified(request, tag, last_modified):
+        return Response(status_code=304, headers=response_headers)
+    return Response(body, media_type=media_type, headers=response_headers)
 
 
-def _known(request: Request, tag: str, changed: datetime | None) -> bool:
-    named = request.headers.getlist("if-none-match")
-    if named:
-        tags = {each.strip().removeprefix("W/") for each in ",".join(named).split(",")}
+def _not_modified(request: Request, tag: str, last_modified: datetime | None) -> bool:
+    sent_tags = request.headers.getlist("if-none-match")
+    if sent_tags:
+        tags = {each.strip().removeprefix("W/") for each in ",".join(sent_tags).split(",")}
         return not tags.isdisjoint({tag, "*"})
     since = request.headers.get("if-modified-since")
-    if since is None or changed is None:
+    if since is None or last_modified is None:
         return False
     try:
-        return changed <= parsedate_to_datetime(since)
-    except (ValueError, TypeError):  # no date, or one without a zone, is passed over
+        return last_modified <= parsedate_to_datetime(since)
+    except (ValueError, TypeError):  # an invalid date, or one without a zone, is ignored
         return False

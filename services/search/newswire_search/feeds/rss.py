@@ -1,4 +1,4 @@
-"""A feed as RSS 2.0, with what other vocabularies add to it: Dublin Core, Media RSS, content:encoded, Atom's links.
+"""A feed as RSS 2.0 with the extensions Dublin Core, Media RSS, content:encoded and Atom links.
 
 Only an item's ``description`` and ``content:encoded`` are read as HTML, so plain text is escaped there before the XML writer
 escapes it again. All other elements are plain text (RSS Advisory Board, RSS Best Practices Profile, section 3).
@@ -12,7 +12,7 @@ from lxml import etree
 
 from newswire.article import Image
 from newswire_search.feeds.feed import MEDIA_TYPES, Feed, FeedEntry, Format
-from newswire_search.feeds.xml_writing import add, written
+from newswire_search.feeds.xml_writing import add, to_bytes
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 CONTENT = "{http://purl.org/rss/1.0/modules/content/}"
@@ -29,7 +29,7 @@ def rss(feed: Feed) -> bytes:
     channel = add(root, "channel")
     add(channel, "title", feed.title)
     add(channel, "link", feed.home)
-    # Programs read this element as plain text or as HTML: a fixed text says the same in both, unlike the words of a search.
+    # Readers take this element as plain text or as HTML: a fixed text is the same in both, unlike the words of a search.
     add(channel, "description", CHANNEL_DESCRIPTION)
     if feed.language:
         add(channel, "language", feed.language)
@@ -38,7 +38,7 @@ def rss(feed: Feed) -> bytes:
     add(channel, ATOM + "link", rel="self", type=MEDIA_TYPES[Format.RSS], href=feed.address)
     for entry in feed.entries:
         _add_item(channel, entry)
-    return written(root)
+    return to_bytes(root)
 
 
 def _add_item(channel: etree._Element, entry: FeedEntry) -> None:
@@ -65,17 +65,17 @@ def _add_item(channel: etree._Element, entry: FeedEntry) -> None:
 def _add_image(item: etree._Element, image: Image) -> None:
     kind = image_type(image)
     if kind:
-        # Both are required; the length is not known here, which is said by 0.
+        # RSS requires length and type; a length of 0 means unknown.
         add(item, "enclosure", url=image.url, length=0, type=kind)
     media = add(
         item, MEDIA + "content", url=image.url, medium="image", type=kind, width=image.width, height=image.height
     )
-    # No media:description: programs in use take it for the article's text.
+    # No media:description: some readers take it for the article's text.
     if image.credit:
         add(media, MEDIA + "credit", image.credit)
 
 
 def image_type(image: Image) -> str | None:
-    """Return the media type that an image's address speaks of, if it does."""
+    """Return the media type that an image's file extension implies, or None."""
     kind, _ = mimetypes.guess_type(image.url.partition("?")[0])
     return kind if kind and kind.startswith("image/") else None

@@ -1,4 +1,4 @@
-"""Writing XML, whatever characters the texts hold."""
+"""Writing XML that is valid for any text."""
 
 import re
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from lxml import etree
 
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
-"""What XML 1.0 has no way to write, not even escaped (section 2.2)."""
+"""Characters that XML 1.0 cannot represent, not even escaped (section 2.2)."""
 
 
 def add(parent: etree._Element, tag: str, text: str | None = None, **attributes: Any) -> etree._Element:
@@ -21,10 +21,10 @@ def add(parent: etree._Element, tag: str, text: str | None = None, **attributes:
 
 
 def clean(text: str) -> str:
-    """Return a text without the characters that XML cannot carry."""
+    """Return a text without the characters that XML cannot represent."""
     return _NOT_XML.sub("", text)
 
 
-def written(root: etree._Element) -> bytes:
+def to_bytes(root: etree._Element) -> bytes:
     """Return a document in UTF-8, with its declaration."""
     return etree.tostring(root, encoding="UTF-8", xml_declaration=True)

@@ -1,18 +1,18 @@
-"""The port to the admin of an index: comparing it with the records, and putting a new one in its place.
+"""The port to the administration of an index: comparing it with the records, and replacing it by a new one.
 
-`ElasticsearchIndexAdmin` and `EmbeddedIndexAdmin` stand behind it; one suite of tests holds for both.
+`ElasticsearchIndexAdmin` and `EmbeddedIndexAdmin` implement it; one test suite covers both.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from newswire_search.index.port import Operation, RejectedOperation, WriteStatus
+from newswire_search.index.models import Operation, RejectedOperation, WriteStatus
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedVersion:
-    """What an index holds under an id, as a search would see it."""
+    """The version that an index holds under an id, as a search sees it."""
 
     id: str
     version: int
@@ -20,22 +20,22 @@ class IndexedVersion:
 
 
 class IndexContents(Protocol):
-    """The index operations that a comparison needs. Each method raises `DependencyUnavailableError` while it is down."""
+    """The index operations that a comparison needs. Each method raises `DependencyUnavailableError` while the index is down."""
 
     async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
-        """Write as `newswire_search.index.port.ArticleIndex.write` does."""
+        """Write a batch; see `newswire_search.index.port.ArticleIndex.write`."""
         ...
 
     async def refresh(self) -> None:
-        """Have the next `held` and `scan` see everything that is written."""
+        """Make everything written visible to the next `lookup` and `scan`."""
         ...
 
     async def lookup(self, ids: Sequence[str]) -> dict[str, IndexedVersion]:
-        """Return what is held under these ids (at most some thousands), those that are unknown left out."""
+        """Return the indexed versions of these articles (at most a few thousand), without unknown ids."""
         ...
 
     def scan(self) -> AsyncIterator[list[IndexedVersion]]:
-        """Go through all that is held, in pages, as it is at the beginning."""
+        """Yield all indexed versions page by page, as they are at the beginning."""
         ...
 
 
@@ -44,19 +44,19 @@ class StagingIndex(IndexContents, Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called among the indexes; it says also for which mapping it is."""
+        """Its name, which contains its mapping number."""
         ...
 
     async def identity(self) -> str | None:
-        """Return what no other index ever has, nor this one after somebody has emptied it."""
+        """Return a token that no other index ever has, nor this one after it was emptied."""
         ...
 
     async def finish(self) -> None:
-        """Give it the settings of an index in use, which an index to be filled fast has not, and `refresh` it."""
+        """Give it the settings of an index in use, which differ from those for fast filling, and `refresh` it."""
         ...
 
     async def close(self) -> None:
-        """Let go of threads and locks, if it has not come into use."""
+        """Release threads and locks, unless it was put into use."""
         ...
 
 
@@ -64,15 +64,15 @@ class IndexAdmin(IndexContents, Protocol):
     """The index in use, and those beside it."""
 
     async def mismatch(self) -> str | None:
-        """Tell why this release cannot use the index that is there: another release has made it. None where it can."""
+        """Return why this release cannot use the existing index, which another release made; None if it can."""
         ...
 
     async def in_use(self) -> str | None:
-        """Return the name of the index in use; None where there is none of this release's mapping."""
+        """Return the name of the index in use; None if there is none with this release's mapping."""
         ...
 
     async def identity(self) -> str | None:
-        """Return what no other index ever has, nor this one after somebody has emptied it; None where none is in use."""
+        """Return a token that no other index ever has, nor this one after it was emptied; None if none is in use."""
         ...
 
     async def is_empty(self) -> bool:
@@ -84,19 +84,19 @@ class IndexAdmin(IndexContents, Protocol):
         ...
 
     async def open_staging(self, name: str | None) -> StagingIndex:
-        """Open the index of a name that is to come into use; make it where it is missing, under a new name for None."""
+        """Open the staging index of a name; create it if it is missing, under a new name for None."""
         ...
 
     async def pause_writes(self) -> None:
-        """Return once nothing is written any more to any index but the staging one. Writers wait, and lose nothing."""
+        """Return once nothing is written to any index but the staging index. Writers wait; nothing is lost."""
         ...
 
     async def resume_writes(self) -> None:
-        """Let writers go on that `hold` has made wait."""
+        """Let the writers continue that `pause_writes` made wait."""
         ...
 
     async def swap(self, staging: StagingIndex) -> None:
-        """Have all searches and writes go to the staging index from one moment on, and let writers go on."""
+        """Point all searches and writes to the staging index in one step, and let writers continue."""
         ...
 
     async def drop(self, name: str) -> None:
@@ -105,7 +105,7 @@ class IndexAdmin(IndexContents, Protocol):
 
 
 def next_index_name(stem: str, names: Iterable[str], mapping: int) -> str:
-    """Return a name that none of a mapping's indexes bears: ``stem-mapping-serial``."""
+    """Return a new name for an index of a mapping number: ``stem-mapping-serial``."""
     prefix = f"{stem}-{mapping}-"
     serials = [int(name.removeprefix(prefix)) for name in names if name.startswith(prefix)]
     return f"{prefix}{max(serials, default=0) + 1:06d}"

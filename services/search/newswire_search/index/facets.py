@@ -1,27 +1,27 @@
-"""Which values of a field an answer lists, how they are spelled, and in which order."""
+"""Facets: which values a response lists, in which order and spelling."""
 
 from collections.abc import Callable, Sequence
 
 from newswire.text.folding import fold
 from newswire_search.index.mapping import SEPARATOR
-from newswire_search.index.port import FACET_VALUES, FacetCount
+from newswire_search.index.models import FACET_VALUES, FacetCount
 
 
 def listed(
-    field: str, buckets: Sequence[tuple[str, int]], wanted: Sequence[str], count: Callable[[str], int]
+    field: str, buckets: Sequence[tuple[str, int]], selected: Sequence[str], count: Callable[[str], int]
 ) -> list[FacetCount]:
-    """Return the values to list: the first of those counted, and all that are asked for, spelled as most articles spell them.
+    """Return the values to list: the first of those counted, and all selected ones, in their most common spelling.
 
-    The most frequent come first; months come by the calendar, the latest first.
+    The most frequent come first; months come in reverse chronological order.
 
-    ``buckets`` are the values as the index holds them, ``wanted`` the folded values asked for; ``count`` tells how often one
-    of them comes that is not among the buckets.
+    ``buckets`` are the values as the index holds them, ``selected`` the folded values that are selected; ``count`` returns the
+    count of a selected value that is not among the buckets.
     """
     counts, spellings = merged(buckets)
     by_count = sorted(counts, key=lambda value: (-counts[value], value))
     ordered = sorted(counts, reverse=True) if field == "month" else by_count
     first = ordered[:FACET_VALUES]
-    missing = [value for value in dict.fromkeys(wanted) if value not in first]
+    missing = [value for value in dict.fromkeys(selected) if value not in first]
     return [
         FacetCount(spellings[value], counts[value]) if value in counts else FacetCount(value, count(value))
         for value in (*first, *missing)
@@ -29,7 +29,7 @@ def listed(
 
 
 def merged(buckets: Sequence[tuple[str, int]]) -> tuple[dict[str, int], dict[str, str]]:
-    """Add up values that differ only in spelling; return the count of each, and its most common spelling."""
+    """Add up values that differ in spelling only; return the count and the most common spelling of each."""
     counts: dict[str, int] = {}
     commonest: dict[str, tuple[int, str]] = {}
     for key, count in buckets:
@@ -44,7 +44,7 @@ def merged(buckets: Sequence[tuple[str, int]]) -> tuple[dict[str, int], dict[str
 
 
 def respelled(counts: Sequence[FacetCount], sent: Sequence[str]) -> Sequence[FacetCount]:
-    """Show values that no article spells out as they were sent."""
+    """Return the counts with selected values in the spelling that was sent, where no article gives another."""
     if not sent:
         return counts
     spelled = {fold(value): value for value in sent if not value.startswith("-")}

@@ -1,4 +1,4 @@
-"""What the index holds of an article, and the Elasticsearch index that holds it."""
+"""The fields of an indexed article, and the mapping and settings of the Elasticsearch index."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -12,34 +12,34 @@ from newswire.text.query import FIELDS, Field
 from newswire.timestamps import epoch_ms_nearest
 
 MAPPING_NUMBER = 3
-"""Raised with every change to what is indexed; part of the index's name, so that old and new can stand side by side."""
+"""Raised with every change of the indexed fields; part of the index's name, so that old and new indexes can coexist."""
 
 MAX_TOKEN_UTF16_UNITS = 2000
-"""In UTF-16 units. `newswire.text.analysis` makes no term as long: the server cuts none."""
+"""`newswire.text.analysis` makes no term as long, so the server splits none."""
 
 FACET_SUFFIX = "_facet"
 WORDS_SUFFIX = "_words"
 WORD_FIELDS: tuple[Field, ...] = tuple(field for field in FIELDS if field != "title")
-"""Fields of whose values single words can be asked for, as in ``author:lindqvist``."""
+"""Fields in whose values single words can be searched, as in ``author:lindqvist``."""
 TITLE_WORDS = "title" + WORDS_SUFFIX
-"""Those of the title as they are written, without accents: what completions look at."""
+"""The words of the title as written, without accents: the field that completions search."""
 SEPARATOR = "\x1f"
 DAY_MS = 86_400_000
 
 
-def month(moment: datetime) -> str:
-    """Return the month in which a moment lies, in UTC, as ``2026-03``."""
-    at = moment.astimezone(UTC)
+def month(time: datetime) -> str:
+    """Return the month of a time, in UTC, as ``2026-03``."""
+    at = time.astimezone(UTC)
     return f"{at.year:04d}-{at.month:02d}"
 
 
 def metadata_term(name: str, value: str) -> str:
-    """Return how an index holds one folded pair of an article's metadata."""
+    """Return the indexed form of one folded metadata pair."""
     return f"{name}{SEPARATOR}{value}"
 
 
 def fields_of(article: Article) -> dict[str, Any]:
-    """Return the searchable fields of an article; the analysed ones as terms joined by spaces."""
+    """Return the searchable fields of an article; analysed fields are terms joined by spaces."""
     found = analysed_article(article)
     fields: dict[str, Any] = {
         "analysis": language_of(article.language),
@@ -77,7 +77,7 @@ def _joined(terms: Iterable[str]) -> str:
 
 
 def _by_folded(values: Iterable[str]) -> dict[str, str]:
-    """Keep the first of several spellings, so that an article counts once under a value."""
+    """Keep the first spelling of each folded value, so that an article counts once per value."""
     folded: dict[str, str] = {}
     for value in values:
         folded.setdefault(fold(value), value)
@@ -85,14 +85,14 @@ def _by_folded(values: Iterable[str]) -> dict[str, str]:
 
 
 _TERMS = {"type": "text", "analyzer": "terms", "index_options": "positions"}
-_SEEN_OR_NOT = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
+_WORD_SET = {"type": "text", "analyzer": "terms", "index_options": "docs", "norms": False}
 _KEYWORD = {"type": "keyword"}
 _TIME = {"type": "date", "format": "epoch_millis"}
 _KEYWORDS = ("category", "topic", "author", "publisher", "language", "month")
 
 MAPPING: dict[str, Any] = {
     "dynamic": "strict",
-    # What is analysed or counted can be made again from the article; keeping it twice would only cost disk.
+    # Analysed and counted fields can be derived from the article again; storing them twice would only cost disk.
     "_source": {"includes": ["id", "version", "retracted", "article"]},
     "properties": {
         "id": _KEYWORD,
@@ -103,8 +103,8 @@ MAPPING: dict[str, Any] = {
         "title_terms": _TERMS,
         "whole_title": _KEYWORD,
         "analysis": _KEYWORD,
-        "words": _SEEN_OR_NOT,
-        TITLE_WORDS: _SEEN_OR_NOT,
+        "words": _WORD_SET,
+        TITLE_WORDS: _WORD_SET,
         **{name + WORDS_SUFFIX: _TERMS | {"norms": False} for name in WORD_FIELDS},
         "published_at": _TIME,
         "updated_at": _TIME,
@@ -119,7 +119,7 @@ MAPPING: dict[str, Any] = {
 def alias_in_use(namespace: str) -> str:
     """Return the alias of the Elasticsearch index that this release reads and writes.
 
-    The number is in it: a process never meets what a release with another mapping has made.
+    It contains the mapping number: a process never uses an index of a release with another mapping.
     """
     return f"{namespace}-articles-{MAPPING_NUMBER}"
 
@@ -131,7 +131,7 @@ def index_settings(shards: int, replicas: int, refresh_ms: int) -> dict[str, Any
         "number_of_replicas": replicas,
         "refresh_interval": f"{refresh_ms}ms",
         "analysis": {
-            # Terms come analysed from Python; the server only cuts at the spaces between them. It counts UTF-16 units.
+            # Terms are analysed in Python; the server only splits them at spaces. It counts UTF-16 units.
             "tokenizer": {"spaces": {"type": "whitespace", "max_token_length": MAX_TOKEN_UTF16_UNITS}},
             "analyzer": {"terms": {"type": "custom", "tokenizer": "spaces"}},
         },

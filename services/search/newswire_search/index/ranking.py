@@ -1,7 +1,8 @@
-"""What both indexes share about the order by relevance, and about queries that are read in several languages.
+"""Ranking by relevance, and queries in several languages: what both indexes share.
 
-The score is BM25 in one field that holds all text, plus a lighter one in the title, plus what words that stand together add. An
-article whose very title is the query comes first. Where a search names no dates, news that is new counts for up to a tenth more.
+The score is BM25 in one field that holds all text, plus a lighter score in the title, plus a bonus for words that are close
+together. An article whose title equals the query comes first. Unless a search filters by date, recent articles score up to a
+tenth more.
 """
 
 from collections.abc import Callable, Collection, Hashable
@@ -13,101 +14,101 @@ from newswire.text.analysis import joined_terms
 from newswire.text.query import All, Any_, Published, Query, Words, leaves
 from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed
 from newswire_search.index.mapping import DAY_MS
-from newswire_search.index.port import SearchRequest, WordMatch
+from newswire_search.index.models import SearchRequest, WordMatch
 
 TITLE_WEIGHT = 0.2
-"""How much a match in the title adds to the score of the one field that holds all text. Heavier titles rank worse."""
+"""The weight of a match in the title, added to the score of the field that holds all text. Higher weights rank worse."""
 EXACT_TITLE = 1000.0
-"""Added where the query is the title: more than any other score."""
+"""Added if the query equals the title: more than any other score."""
 PAIR_WEIGHT = 0.1
-"""For two words that stand in the text as they stand in the query, one after the other."""
+"""For two words that are adjacent in the text as in the query."""
 MAX_PAIRS = 3
 PROXIMITY_WEIGHT = 0.4
-"""For all words of a query near each other."""
+"""For all words of a query close together."""
 MAX_PROXIMITY_WORDS = 6
-"""Words that may be asked for near each other; longer queries are seldom found so, and dear to look for."""
+"""Longer queries are not scored by proximity: they rarely match so, and are expensive."""
 PROXIMITY_SLOP = 10
-"""By how many places, together, words may be off the place where the query has them."""
+"""By how many positions in total the words may differ from their positions in the query."""
 
 RECENCY_WEIGHT = 0.1
 HALF_LIFE_DAYS = 30
 
-INDEXED_IN: dict[str, str] = {"text": "text", "joined": "joined", "title": "title_terms"}
-"""The index's fields for what is looked for in the whole text or in the title; those of other fields end in ``_words``."""
+INDEX_FIELDS: dict[str, str] = {"text": "text", "joined": "joined", "title": "title_terms"}
+"""The index fields for phrases in the whole text or the title; those of other fields end in ``_words``."""
 
 R = TypeVar("R", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
-    """What a search means in a language: what must be found, and what else speaks for a result."""
+    """A search in one language: what must match, and what else adds to the score."""
 
-    found: Analysed
-    loose: tuple[Phrase, ...] = ()
-    """The words that are worth more near each other, in their order."""
-    title: str | None = None
-    """The title that an article has whose title is the query, as the index holds it."""
+    required: Analysed
+    words: tuple[Phrase, ...] = ()
+    """The words that score more if they are close together, in their order."""
+    exact_title: str | None = None
+    """The indexed title of an article whose title equals the query."""
 
     @property
     def pairs(self) -> list[Phrase]:
-        """The first few words, each with the next."""
-        return [Phrase(one.terms + other.terms) for one, other in pairwise(self.loose)][:MAX_PAIRS]
+        """The first few words, each paired with the next."""
+        return [Phrase(one.terms + other.terms) for one, other in pairwise(self.words)][:MAX_PAIRS]
 
     @property
-    def whole(self) -> Phrase | None:
-        """All words together, where they are few enough."""
-        if not 2 <= len(self.loose) <= MAX_PROXIMITY_WORDS:
+    def all_words(self) -> Phrase | None:
+        """All words as one phrase, if they are few enough."""
+        if not 2 <= len(self.words) <= MAX_PROXIMITY_WORDS:
             return None
-        return Phrase(tuple(term for phrase in self.loose for term in phrase.terms))
+        return Phrase(tuple(term for phrase in self.words for term in phrase.terms))
 
 
 def index_field(phrase: Phrase) -> str:
-    """Return the index's field in which a phrase is looked for."""
-    return INDEXED_IN.get(phrase.field, f"{phrase.field}_words")
+    """Return the index field in which a phrase is searched."""
+    return INDEX_FIELDS.get(phrase.field, f"{phrase.field}_words")
 
 
-def by_language(read: Callable[[str], R], languages: Collection[str]) -> list[tuple[R, tuple[str, ...]]]:
-    """Return the different readings that these languages give, and for each the languages it holds for."""
+def group_by_language(analyse: Callable[[str], R], languages: Collection[str]) -> list[tuple[R, tuple[str, ...]]]:
+    """Return the different results of an analysis in these languages, each with the languages that give it."""
     found: dict[R, list[str]] = {}
     for language in sorted(languages):
-        found.setdefault(read(language), []).append(language)
-    return [(reading, tuple(same)) for reading, same in found.items()]
+        found.setdefault(analyse(language), []).append(language)
+    return [(result, tuple(same)) for result, same in found.items()]
 
 
 def plan_query(request: SearchRequest, language: str) -> QueryPlan:
-    """Return what a search asks of articles in a language."""
+    """Return the plan of a search for articles in a language."""
     whole = analysed(request.query, language)
-    loose = _loose(request.query)
-    telling = _clauses(analysed(All(tuple(loose)), language)) if loose else ()
-    near = tuple(phrase for clause in telling if (phrase := _phrase(clause)))
+    optional = _optional_parts(request.query)
+    clauses = _clauses(analysed(All(tuple(optional)), language)) if optional else ()
+    words = tuple(phrase for clause in clauses if (phrase := _phrase(clause)))
     if request.word_match is WordMatch.PARTIAL:
-        # What is in quotation marks, in a field or behind a minus holds for these as well.
-        rest = [analysed(part, language) for part in _parts(request.query) if part not in loose]
-        return QueryPlan(Both((Either(telling), *rest, Without(whole))), near)
-    return QueryPlan(whole, near, _title(request.query, language))
+        # Phrases, fields and exclusions must match for partial matches as well.
+        rest = [analysed(part, language) for part in _parts(request.query) if part not in optional]
+        return QueryPlan(Both((Either(clauses), *rest, Without(whole))), words)
+    return QueryPlan(whole, words, _exact_title(request.query, language))
 
 
 def _phrase(clause: Analysed) -> Phrase | None:
-    """Return a clause as terms in the text; of several spellings, the first."""
+    """Return a clause as a phrase; the first of several spellings."""
     if isinstance(clause, Variants):
         return next((part for part in clause.parts if isinstance(part, Phrase)), None)
     return clause if isinstance(clause, Phrase) else None
 
 
 def can_match_partially(query: Query) -> bool:
-    """Tell whether a query has loose words of which an article could have some."""
-    return len(_loose(query)) > 1
+    """Tell whether a query has several words of which an article could contain some."""
+    return len(_optional_parts(query)) > 1
 
 
 def recency_counts(request: SearchRequest) -> bool:
-    """Tell whether new articles are to count for more: not where dates are asked for."""
-    undated = request.since is None and request.until is None
+    """Tell whether recent articles score more: not if the search filters by date."""
+    undated = request.since_ms is None and request.until_ms is None
     return undated and not any(isinstance(leaf, Published) for leaf in leaves(request.query))
 
 
-def recency(published_at: int, now: int) -> float:
-    """Return what the score of an article is multiplied with. Both times in ms since 1970."""
-    age = abs(now - published_at) / DAY_MS
+def recency(published_at_ms: int, now_ms: int) -> float:
+    """Return the factor for the score of an article of a given age. Both times are in ms since 1970."""
+    age = abs(now_ms - published_at_ms) / DAY_MS
     return 1 + RECENCY_WEIGHT * 0.5 ** (age / HALF_LIFE_DAYS)
 
 
@@ -115,18 +116,18 @@ def _parts(query: Query) -> tuple[Query, ...]:
     return query.parts if isinstance(query, All) else (query,)
 
 
-def _loose(query: Query) -> list[Query]:
-    """Return the clauses of which an article may have some: single words, and choices among such."""
-    return [part for part in _parts(query) if _is_loose(part)]
+def _optional_parts(query: Query) -> list[Query]:
+    """Return the parts of which a partial match may contain some: single words, and alternatives of such."""
+    return [part for part in _parts(query) if _is_optional(part)]
 
 
-def _is_loose(query: Query) -> bool:
+def _is_optional(query: Query) -> bool:
     if isinstance(query, Any_):
-        return all(map(_is_loose, query.parts))
+        return all(map(_is_optional, query.parts))
     return isinstance(query, Words) and query.field is None and not query.quoted
 
 
-def _title(query: Query, language: str) -> str | None:
+def _exact_title(query: Query, language: str) -> str | None:
     words = [part for part in _parts(query) if isinstance(part, Words) and part.field is None]
     if len(words) != len(_parts(query)):
         return None

@@ -1,7 +1,7 @@
-"""Which words tell what an article is about, and so which others are about the same.
+"""Related articles: which words characterise an article.
 
-Both indexes weigh a word by how often the article holds it and how rare it is among all (tf·idf), take the most telling ones,
-and rank the articles that share enough of them.
+Both indexes weight a term by its frequency in the article and its rarity in the index (tf·idf), take the most significant
+terms, and rank the articles that share enough of them.
 """
 
 from collections import Counter
@@ -15,15 +15,15 @@ from newswire.text.stopwords import STOP_WORDS
 
 MAX_TERMS = 25
 RELATED_CHARACTERS = 50_000
-"""Of a longer text no more is read: it tells what it is about by then, and 1 MiB would take a second."""
+"""How much of a text is analysed: that is enough to characterise it, and 1 MiB would take a second."""
 MIN_SHARED_TERMS_RATIO = 0.3
-"""The part of these terms that another article must hold."""
+"""The share of these terms that another article must contain."""
 MIN_ARTICLES_PER_TERM = 2
-"""A term that no other article holds leads nowhere."""
+"""A term that no other article contains cannot find one."""
 
 
 def terms_of(article: Mapping[str, Any]) -> Counter[str]:
-    """Return how often an article holds each term that may lead to others; those of the title count once more."""
+    """Return the frequency of each term of an article, without stop words; terms of the title count once more."""
     read = Article.model_validate({**article, "text": article.get("text", "")[:RELATED_CHARACTERS]})
     counted = Counter([*article_terms(read), *title_terms(read)])
     language = language_of(read.language)
@@ -33,6 +33,6 @@ def terms_of(article: Mapping[str, Any]) -> Counter[str]:
 
 
 def language_pattern(article: Mapping[str, Any]) -> str:
-    """Return the pattern of the languages that readers of an article understand: its own, whatever the country."""
+    """Return the pattern of an article's language, in any regional variant."""
     primary = fold(str(article.get("language") or "und")).partition("-")[0]
     return f"{primary}(-.*)?"

@@ -1,7 +1,7 @@
-"""The snapshots of an index that cursors walk through: who holds each, until when, and which one goes for a new one.
+"""The snapshots of an index that cursors read from: who uses each, until when, and which one a new one replaces.
 
-A snapshot is of the whole index, so cursors of different searches can walk through one. Each reader has a share: one that opens
-more ends its own cursors, never another reader's. However often it is renewed, a snapshot ends at a fixed time after it was opened.
+A snapshot covers the whole index, so cursors of different searches can share one. Each reader has a share: a reader that opens
+more ends its own cursors, never another reader's. However often it is renewed, a snapshot expires a fixed time after it was opened.
 """
 
 import threading
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 SNAPSHOT_IDLE_SECONDS = 300.0
-"""For how long a snapshot is held that no cursor comes back to."""
+"""How long an unused snapshot is kept."""
 SNAPSHOT_MAX_SECONDS = 900.0
-"""For how long a snapshot is held at the most: it keeps what was deleted meanwhile on disk."""
+"""How long a snapshot is kept at most: it keeps deleted data on disk."""
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class _Snapshot(Generic[T]):
-    held: T
+    handle: T
     opened: float
     used: float
     state: object
@@ -30,10 +30,10 @@ class _Snapshot(Generic[T]):
 
 
 class Snapshots(Generic[T]):
-    """The snapshots of one process, by name; any thread may use them."""
+    """The snapshots of one process, by name; safe to use from any thread."""
 
     def __init__(self, limit: int, per_reader: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Hold so many in all, and so many for each reader."""
+        """Keep at most ``limit`` in all, and ``per_reader`` for each reader."""
         self._limit = limit
         self._per_reader = per_reader
         self._clock = clock
@@ -45,41 +45,41 @@ class Snapshots(Generic[T]):
         """Return how many are open."""
         return len(self._open)
 
-    def add(self, name: str, held: T, reader: str, state: object = None) -> list[T]:
-        """Hold one more; ``state`` is what it shows, for `of_state`. Return what is to be closed for it."""
+    def add(self, name: str, handle: T, reader: str, state: object = None) -> list[T]:
+        """Add a snapshot; ``state`` is the state of the index that it shows. Return the handles of those to close for it."""
         with self._lock:
             now = self._clock()
-            ended = self._drop_ended(now)
-            self._open[name] = _Snapshot(held, now, now, state)
+            removed = self._remove_expired(now)
+            self._open[name] = _Snapshot(handle, now, now, state)
             self._use(self._open[name], reader, now)
-            return ended + self._within_share(reader) + self._within_limit()
+            return removed + self._enforce_share(reader) + self._enforce_limit()
 
-    def of_state(self, state: object, reader: str) -> tuple[str, T] | None:
-        """Return the name of one that shows a state, and itself."""
+    def find_by_state(self, state: object, reader: str) -> tuple[str, T] | None:
+        """Return the name and the handle of a snapshot that shows a state of the index, renewed for a reader."""
         with self._lock:
             now = self._clock()
-            self._drop_ended(now)
+            self._remove_expired(now)
             for name, snapshot in self._open.items():
                 if snapshot.state == state:
                     self._use(snapshot, reader, now)
-                    self._within_share(reader)
-                    return name, snapshot.held
+                    self._enforce_share(reader)
+                    return name, snapshot.handle
         return None
 
     def use(self, name: str, reader: str) -> T | None:
-        """Return one by its name, held for longer now; None where it has ended."""
+        """Return the handle of a snapshot and renew it; None if it has expired."""
         with self._lock:
             now = self._clock()
-            self._drop_ended(now)
+            self._remove_expired(now)
             snapshot = self._open.get(name)
             if snapshot is None:
                 return None
             self._use(snapshot, reader, now)
-            self._within_share(reader)
-            return snapshot.held
+            self._enforce_share(reader)
+            return snapshot.handle
 
     def clear(self) -> None:
-        """Hold none any more."""
+        """Forget all snapshots."""
         with self._lock:
             self._open.clear()
 
@@ -87,17 +87,17 @@ class Snapshots(Generic[T]):
         self._uses += 1
         snapshot.used, snapshot.readers[reader] = now, self._uses
 
-    def _drop_ended(self, now: float) -> list[T]:
-        ended = [
+    def _remove_expired(self, now: float) -> list[T]:
+        expired = [
             name
             for name, snapshot in self._open.items()
             if snapshot.used + SNAPSHOT_IDLE_SECONDS < now or snapshot.opened + SNAPSHOT_MAX_SECONDS < now
         ]
-        return [self._open.pop(name).held for name in ended]
+        return [self._open.pop(name).handle for name in expired]
 
-    def _within_share(self, reader: str) -> list[T]:
-        """Let a reader hold no more than its share; what nobody else holds ends."""
-        ended: list[T] = []
+    def _enforce_share(self, reader: str) -> list[T]:
+        """Limit a reader to its share; remove snapshots that no other reader uses."""
+        removed: list[T] = []
         own = sorted(
             (snapshot.readers[reader], name) for name, snapshot in self._open.items() if reader in snapshot.readers
         )
@@ -105,17 +105,17 @@ class Snapshots(Generic[T]):
             readers = self._open[name].readers
             del readers[reader]
             if not readers:
-                ended.append(self._open.pop(name).held)
-        return ended
+                removed.append(self._open.pop(name).handle)
+        return removed
 
-    def _within_limit(self) -> list[T]:
-        """Take from the reader that holds the most what it used least recently."""
-        ended: list[T] = []
+    def _enforce_limit(self) -> list[T]:
+        """Remove the least recently used snapshot of the reader that has the most."""
+        removed: list[T] = []
         while len(self._open) > self._limit:
-            holds = Counter(reader for snapshot in self._open.values() for reader in snapshot.readers)
-            most = max(holds, key=lambda reader: holds[reader])
+            counts = Counter(reader for snapshot in self._open.values() for reader in snapshot.readers)
+            top = max(counts, key=lambda reader: counts[reader])
             _, name = min(
-                (snapshot.readers[most], name) for name, snapshot in self._open.items() if most in snapshot.readers
+                (snapshot.readers[top], name) for name, snapshot in self._open.items() if top in snapshot.readers
             )
-            ended.append(self._open.pop(name).held)
-        return ended
+            removed.append(self._open.pop(name).handle)
+        return removed

@@ -1,1 +1,1 @@
-"""From the stream into the index."""
+"""Indexing the events of the stream."""

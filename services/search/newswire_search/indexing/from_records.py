@@ -1,4 +1,4 @@
-"""What the records say that an index must hold."""
+"""The operations that bring an index up to the records."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,14 +10,13 @@ from newswire.article import Status
 from newswire.events import ArticlePublished
 from newswire.keys import Keyspace
 from newswire.storage.article_records import read_article_states, version_documents
-from newswire_search.index.port import Operation, Publish, Retract
+from newswire_search.index.models import Operation, Publish, Retract
 
 
 async def operations_from_records(redis: "Redis", keys: Keyspace, ids: Sequence[str]) -> list[Operation]:
-    """Return what brings an index to what is on record of these articles; nothing for one that was never published.
+    """Return the operations that bring an index up to the records of these articles; none for unpublished articles.
 
-    A version that is retracted between the reading of its state and of its document is left out: its retraction is on
-    the stream by then.
+    A version that is retracted between reading its state and its document is left out: its retraction is on the stream by then.
     """
     states = (await read_article_states(redis, keys, ids)).values()
     operations: list[Operation] = [
@@ -25,7 +24,7 @@ async def operations_from_records(redis: "Redis", keys: Keyspace, ids: Sequence[
     ]
     published = [(state.id, state.version) for state in states if state.status is Status.PUBLISHED]
     documents = await version_documents(redis, keys, published)
-    # Hundreds of documents take a while to read, and the event loop has other work meanwhile.
+    # In a thread: hundreds of documents take a while to parse.
     return operations + await asyncio.to_thread(lambda: [_publish(document) for document in documents.values()])
 
 

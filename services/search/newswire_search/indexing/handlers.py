@@ -1,4 +1,4 @@
-"""What search does about article events: put them into the index."""
+"""Handling article events: they are written to the index."""
 
 from collections.abc import Sequence
 
@@ -6,43 +6,50 @@ from newswire.article import Article, Tombstone
 from newswire.asyncapi import ArticleBatch
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.messages import Message, RejectedMessagesError
-from newswire_search.index.port import ArticleIndex, Operation, RejectedOperation, Retract, WriteStatus, operation
+from newswire_search.index.models import (
+    Operation,
+    RejectedOperation,
+    Retract,
+    WriteStatus,
+    operation_for,
+)
+from newswire_search.index.port import ArticleIndex
 from newswire_search.indexing.indexed_events import IndexedEventPublisher, IndexedOperation
 
 
 def subscribe(broker: EventBroker, index: ArticleIndex, publisher: IndexedEventPublisher) -> None:
-    """Have a broker hand the article events to the index."""
+    """Subscribe the index to the article events of a broker."""
 
     @broker.subscriber(stream=broker.subscription(), title="articles_search")
-    async def take(batch: ArticleBatch) -> None:
+    async def handle_articles(batch: ArticleBatch) -> None:
         """Search indexes every version, and the tombstone of every retracted article."""
         await index_articles(batch, index, publisher)
 
 
 async def index_articles(batch: Sequence[Message], index: ArticleIndex, publisher: IndexedEventPublisher) -> None:
-    """Bring the index up to a batch of events; what it refuses for good is rejected, and only that.
+    """Index a batch of events; only those that the index can never accept are rejected.
 
     Raises:
-        RejectedMessagesError: the index can never take some of the entries.
+        RejectedMessagesError: the index can never accept some of the events.
         DependencyUnavailableError: the index is down.
     """
-    entries: list[Message] = []
+    messages: list[Message] = []
     operations: list[Operation] = []
     for item in batch:
         if isinstance(item.payload, Article | Tombstone):
-            entries.append(item)
-            operations.append(operation(item.payload, item.event.data))
+            messages.append(item)
+            operations.append(operation_for(item.payload, item.event.data))
     if not operations:
         return
     results = await index.write(operations)
-    refused: dict[str, str] = {}
-    for item, done, result in zip(entries, operations, results, strict=True):
+    rejected: dict[str, str] = {}
+    for item, operation, result in zip(messages, operations, results, strict=True):
         if isinstance(result, RejectedOperation):
-            refused[item.entry_id] = f"index: {result.reason}"
+            rejected[item.entry_id] = f"index: {result.reason}"
         elif result is WriteStatus.APPLIED or item.redelivered:
-            # A redelivered event may have been written by a process that died before it could say so.
-            publisher.put(IndexedOperation(done, item.event.time, measured=result is WriteStatus.APPLIED))
-        elif isinstance(done, Retract):
-            publisher.put(IndexedOperation(done, item.event.time, measured=False, announced=False))
-    if refused:
-        raise RejectedMessagesError(refused)
+            # A redelivered event may have been written by a process that died before it could publish the outcome.
+            publisher.put(IndexedOperation(operation, item.event.time, measured=result is WriteStatus.APPLIED))
+        elif isinstance(operation, Retract):
+            publisher.put(IndexedOperation(operation, item.event.time, measured=False, published=False))
+    if rejected:
+        raise RejectedMessagesError(rejected)

@@ -1,1 +1,1 @@
-"""Making an index again, and comparing it with the records."""
+"""Rebuilding an index, and comparing it with the records."""

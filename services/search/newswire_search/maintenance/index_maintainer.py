@@ -1,7 +1,7 @@
-"""What a running search does for its index besides writing and reading it.
+"""Maintaining the index of a running search service: readiness, reindexing and repairs.
 
-Elasticsearch's index is replaced and repaired from outside. The embedded one only by the process that has it open, when it is
-asked to; it does so unasked where the index lacks articles that are on record.
+An index on Elasticsearch is replaced and repaired by commands. An embedded one can only be replaced and repaired by the process
+that has it open: on request, and by itself if the index lacks articles that are on record.
 """
 
 import asyncio
@@ -17,16 +17,14 @@ from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.mapping import MAPPING_NUMBER
 from newswire_search.index.port import ArticleIndex
-from newswire_search.maintenance.reindexing import (
-    IndexVerificationError,
+from newswire_search.maintenance.reindex_state import (
     ReindexInProgressError,
     ReindexProgress,
-    ReindexStoppedError,
     missing_articles_reason,
     read_progress,
-    reindex,
     request_reindex,
 )
+from newswire_search.maintenance.reindexing import IndexVerificationError, ReindexStoppedError, reindex
 from newswire_search.maintenance.verification import Comparison
 
 log = logging.getLogger(__name__)
@@ -37,7 +35,7 @@ REPAIR_BATCH_SIZE = 500
 
 
 class IndexMaintainer:
-    """Keeps the index of one process. ``owns_index``: no other process can replace or repair it."""
+    """Maintains the index of one process. ``owns_index``: no other process can replace or repair it."""
 
     def __init__(self, redis: "Redis", keys: Keyspace, group: str, admin: IndexAdmin, *, owns_index: bool) -> None:
         self._redis = redis
@@ -47,61 +45,61 @@ class IndexMaintainer:
         self._owns_index = owns_index
 
     async def check(self, index: ArticleIndex) -> str | None:
-        """Tell why the index cannot be used, or lacks articles, or None where all is well: a readiness check."""
+        """Return why the index cannot be used or lacks articles, or None: a readiness check."""
         try:
-            trouble = await index.check() or await missing_articles_reason(
+            reason = await index.check() or await missing_articles_reason(
                 self._redis, self._keys, self._group, self._admin
             )
-            if trouble is None or not self._owns_index:
-                return trouble
+            if reason is None or not self._owns_index:
+                return reason
             progress = await read_progress(self._redis, self._keys)
         except (DependencyUnavailableError, RedisError, OSError) as error:
             return str(error)
-        return _filling(progress) if progress else trouble
+        return _rebuilding(progress) if progress else reason
 
     async def consume(self, broker: EventBroker, stopping: asyncio.Event) -> None:
-        """Run the consumer from when the index can be used: until then others, who can, are to take what comes."""
+        """Run the consumer once the index can be used; until then, replicas that can use theirs handle the events."""
         while not stopping.is_set():
             try:
-                trouble = await self._admin.mismatch()
+                reason = await self._admin.mismatch()
             except DependencyUnavailableError:
-                trouble = None  # for all that is known it can; the consumer waits for it
-            if trouble is None:
+                reason = None  # it may be usable; the consumer waits for it
+            if reason is None:
                 await broker.consume(stopping)
                 return
-            log.warning("nothing is indexed", extra={"reason": trouble})
+            log.warning("indexing waits for a usable index", extra={"reason": reason})
             await pause(stopping, CHECK_INTERVAL_SECONDS)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Do what is asked, until stopping is set."""
-        looked = False
+        """Do the requested work until ``stopping`` is set."""
+        checked = False
         while not stopping.is_set():
             try:
-                if not looked:
-                    await self._look()
-                    looked = True
+                if not checked:
+                    await self._check_completeness()
+                    checked = True
                 progress = await read_progress(self._redis, self._keys)
-                if progress is not None and self._is_ours(progress):
+                if progress is not None and self._is_responsible_for(progress):
                     await self._reindex(stopping)
                 if self._owns_index:
                     await self._repair()
             except ReindexStoppedError:
                 return
             except (DependencyUnavailableError, IndexVerificationError, RedisError, OSError) as error:
-                log.warning("the admin of the index is put off", extra={"reason": str(error)})
+                log.warning("index maintenance failed and is retried", extra={"reason": str(error)})
                 await pause(stopping, RETRY_INTERVAL_SECONDS)
             await pause(stopping, CHECK_INTERVAL_SECONDS)
 
-    async def _look(self) -> None:
-        trouble = await missing_articles_reason(self._redis, self._keys, self._group, self._admin)
-        if trouble and self._owns_index:
-            log.warning("the index lacks articles that are on record and is filled anew")
+    async def _check_completeness(self) -> None:
+        reason = await missing_articles_reason(self._redis, self._keys, self._group, self._admin)
+        if reason and self._owns_index:
+            log.warning("the index lacks articles that are on record and is rebuilt")
             await request_reindex(self._redis, self._keys)
-        elif trouble:
-            log.error(trouble)
+        elif reason:
+            log.error(reason)
 
-    def _is_ours(self, progress: ReindexProgress) -> bool:
-        """Tell whether this process is to take a reindexing up: any may where one was killed that holds up all writing."""
+    def _is_responsible_for(self, progress: ReindexProgress) -> bool:
+        """Tell whether this process runs a reindex: any process continues one that was killed while writes were paused."""
         if self._owns_index:
             return True
         return progress.phase == "swapping" and f"-{MAPPING_NUMBER}-" in (progress.target or "")
@@ -116,7 +114,7 @@ class IndexMaintainer:
         except (IndexVerificationError, DependencyUnavailableError) as error:
             await self._redis.hset(self._keys.reindex, "error", str(error))
             raise
-        log.info("the index was made anew", extra={"index": result.name, "rejected": len(result.rejected)})
+        log.info("the index was rebuilt", extra={"index": result.name, "rejected": len(result.rejected)})
 
     async def _repair(self) -> None:
         comparison = Comparison(self._redis, self._keys, self._admin)
@@ -125,6 +123,6 @@ class IndexMaintainer:
             await self._redis.srem(self._keys.index_repair_queue, *ids)
 
 
-def _filling(progress: ReindexProgress) -> str:
+def _rebuilding(progress: ReindexProgress) -> str:
     why = f", {progress.error}" if progress.error else ""
-    return f"the index is filled anew: {progress.done} of {progress.total} articles{why}"
+    return f"the index is being rebuilt: {progress.done} of {progress.total} articles{why}"

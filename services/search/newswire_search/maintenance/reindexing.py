@@ -1,137 +1,81 @@
-"""Making a new index from the records, beside the one in use, while articles are written and read all the time.
+"""Building a new index from the records beside the one in use, while articles are written and read.
 
-1. The consumer group `FOLLOWER` is made at the end of the stream. It keeps the place up to which the new index has followed,
-   and, as every group does, the stream from being trimmed past it.
-2. Every article on record is written into the new index: its version, or its tombstone; scheduled ones are not.
-3. What has come onto the stream since is written as well. Each event is one atomic step with its record, so an article that
-   changed before the place was noted is in the records that are read after it, and one that changed later is on the stream.
-   A retraction deletes earlier entries of its article from the stream and appends its own: what is missed by that, nobody
-   may see. Versions are compared at every write, so the order of all this does not matter, nor whether it is done twice.
-4. The new index is compared with the records, and repaired.
-5. Writers are held: from then on nothing is acknowledged into the old index, and what they had in hand is written. All they
-   have ever acknowledged stands before the end of the stream; up to there the new index follows once more. Then it is put in
-   place of the old one in one atomic step, and writers go on, into the new one. So it lacks nothing that the old one showed,
-   and no entry after the swap has gone anywhere else.
+1. The consumer group `FOLLOWER` is created at the end of the stream. It keeps the position up to which the new index has followed
+   the stream and, as every group does, keeps the stream from being trimmed past it.
+2. Every article on record is written to the new index: its version, or its tombstone; scheduled articles are not.
+3. Events that were added to the stream since then are written as well. An event and its record are written in one atomic step, so
+   an article that changed before the position was noted is in the records, which are read after it, and one that changed later is
+   on the stream. A retraction deletes earlier entries of its article from the stream and appends its own: the entries missed
+   because of that must not be shown anyway. Every write compares versions, so neither order nor repetition matters.
+4. The new index is compared with the records and repaired.
+5. Writes are paused: from then on nothing is acknowledged into the old index, and writes in progress complete. Everything ever
+   acknowledged is before the end of the stream; the new index follows once more up to there. Then it replaces the old one in one
+   atomic step, and writers continue with the new one. So it lacks nothing that the old index showed, and no entry after the swap
+   went anywhere else.
 
-Killed at any point, it is taken up where it was: place and progress are in Redis. The old index stays until it is dropped.
+A killed reindex continues where it was: position and progress are in Redis. The old index is kept until it is dropped.
 See docs/decisions/0008.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Literal
 
 from redis.asyncio import Redis
-from redis.exceptions import LockError, RedisError, ResponseError
+from redis.exceptions import ResponseError
 
-from newswire.concurrency.backoff import pause
 from newswire.events import article_event
 from newswire.keys import Keyspace
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.article_records import article_pages
 from newswire_search.index.admin import IndexAdmin, IndexContents, StagingIndex
-from newswire_search.index.port import Operation, RejectedOperation, operation
+from newswire_search.index.models import Operation, RejectedOperation, operation_for
 from newswire_search.indexing.from_records import operations_from_records
+from newswire_search.maintenance.reindex_state import (
+    FOLLOWER,
+    LEASE_SECONDS,
+    Phase,
+    ReindexProgress,
+    clear_reindex,
+    exclusive,
+    read_progress,
+)
 from newswire_search.maintenance.verification import Comparison
 
 log = logging.getLogger(__name__)
 
-FOLLOWER = "reindex"
 PAGE = 500
-LEASE_SECONDS = 12.0
-"""How long a reindexing that was killed keeps others off."""
 MAX_COMPARISON_ROUNDS = 8
-"""How often an article is looked at again that changes while it is compared."""
+"""How often an article is compared again that changes during the comparison."""
 MAX_ENTRIES_WHILE_PAUSED = 200
-"""So many entries are followed in a moment: writers may be held for that."""
+"""So many entries are written within a moment, for which writes may be paused."""
 
-Phase = Literal["replaying", "following", "comparing", "swapping"]
 ProgressCallback = Callable[[Phase, int, int], None]
-"""Called with how many articles of how many are done, in which phase."""
-
-
-class ReindexInProgressError(Exception):
-    """Another process is making a new index, or was until a moment ago."""
+"""Called with the phase, the number of articles done, and the total."""
 
 
 class ReindexStoppedError(Exception):
-    """The process is to end; the work is taken up by the next one."""
+    """The process is stopping; the next one continues the reindex."""
 
 
 class IndexVerificationError(Exception):
-    """The new index does not hold what is on record, and is not put in place; the message says what is wrong."""
+    """The new index differs from the records and is not put into use; the message says how it differs."""
 
 
 @dataclass
 class ReindexResult:
-    """What came of it."""
+    """The result of a reindex."""
 
     name: str
-    """Of the index that is in use now."""
+    """Of the index now in use."""
     articles: int
     rejected: set[str] = field(default_factory=set)
-    """Ids of articles that the index can never take."""
+    """Ids of articles that the index can never accept."""
     others: list[str] = field(default_factory=list)
     """Indexes that are kept until they are dropped."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReindexProgress:
-    """How far a reindexing has come, as Redis keeps it."""
-
-    target: str | None = None
-    """The name of the staging index, once there is one."""
-    phase: Phase = "replaying"
-    since: float = float("-inf")
-    """Up to which article all are replayed, by the time of creation."""
-    done: int = 0
-    total: int = 0
-    error: str | None = None
-    """Why the last attempt was given up."""
-
-
-async def read_progress(redis: "Redis", keys: Keyspace) -> ReindexProgress | None:
-    """Return how far a reindexing has come that was asked for and has not ended, or None."""
-    found: Mapping[bytes, bytes] = await redis.hgetall(keys.reindex)
-    if not found:
-        return None
-    text = {name.decode(): value.decode() for name, value in found.items()}
-    phase = text.get("phase", "replaying")
-    return ReindexProgress(
-        target=text.get("target"),
-        phase=phase,  # type: ignore[arg-type]  # nobody else writes it
-        since=float(text.get("since", "-inf")),
-        done=int(text.get("done", "0")),
-        total=int(text.get("total", "0")),
-        error=text.get("error") or None,
-    )
-
-
-async def request_reindex(redis: "Redis", keys: Keyspace) -> None:
-    """Have the process that holds the index make a new one; one that is under way goes on."""
-    await redis.hdel(keys.reindex, "error")
-    await redis.hsetnx(keys.reindex, "phase", "replaying")
-
-
-async def missing_articles_reason(redis: "Redis", keys: Keyspace, group: str, admin: IndexAdmin) -> str | None:
-    """Tell why the index in use lacks articles that are on record, or None where it does not.
-
-    It does if it is another one than that which the consumer group has written to: somebody has deleted that, or it was
-    made by another release. Which one that is, is written down when an index comes into use.
-    """
-    identity = await admin.identity()
-    if identity is None or await redis.sismember(keys.complete_indexes, identity):
-        return None
-    if not await redis.exists(keys.complete_indexes) and not (
-        await redis.exists(keys.checkpoint(group)) and await redis.exists(keys.articles) and await admin.is_empty()
-    ):
-        await redis.sadd(keys.complete_indexes, identity)
-        return None
-    return "the index was made anew and lacks articles that are on record: run `newswire reindex`"
 
 
 async def reindex(
@@ -143,37 +87,37 @@ async def reindex(
     stopping: asyncio.Event | None = None,
     wait_seconds: float = LEASE_SECONDS + 5,
 ) -> ReindexResult:
-    """Make a new index from the records and put it in place, or take up what was broken off.
+    """Build a new index from the records and put it into use, or continue an interrupted reindex.
 
-    Waits ``wait_seconds`` seconds for another process that does so.
+    Waits up to ``wait_seconds`` for another process that is reindexing.
 
     Raises:
-        ReindexInProgressError: another process still does so.
-        IndexVerificationError: the new index does not hold what it should.
-        ReindexStoppedError: ``stopping`` was set; a further call takes it up.
-        newswire.messaging.messages.DependencyUnavailableError: the index is down; likewise.
+        ReindexInProgressError: another process is still reindexing.
+        IndexVerificationError: the new index differs from the records.
+        ReindexStoppedError: ``stopping`` was set; call again to continue.
+        newswire.messaging.messages.DependencyUnavailableError: the index is down; call again to continue.
     """
-    async with _alone(redis, keys, wait_seconds):
-        return await _Reindexing(redis, keys, admin, report_progress, stopping or asyncio.Event()).run()
+    async with exclusive(redis, keys, wait_seconds):
+        return await _Reindex(redis, keys, admin, report_progress, stopping or asyncio.Event()).run()
 
 
 async def abandon(redis: "Redis", keys: Keyspace, admin: IndexAdmin) -> str | None:
-    """Give up a reindexing that was broken off: delete its index, let writers go on; return the name of what is deleted.
+    """Abandon an interrupted reindex: delete its index and let writers continue; return the name of the deleted index.
 
     Raises:
-        ReindexInProgressError: a process still works at it.
+        ReindexInProgressError: a process is still reindexing.
     """
-    async with _alone(redis, keys, LEASE_SECONDS + 5):
+    async with exclusive(redis, keys, LEASE_SECONDS + 5):
         progress = await read_progress(redis, keys)
         await admin.resume_writes()
         target = progress.target if progress else None
         if target is not None and target in await admin.unused():
             await admin.drop(target)
-        await _forget(redis, keys)
+        await clear_reindex(redis, keys)
         return target
 
 
-class _Reindexing:
+class _Reindex:
     def __init__(
         self,
         redis: "Redis",
@@ -199,28 +143,28 @@ class _Reindexing:
                 await self._swap(staging)
             finally:
                 await staging.close()
-        else:  # it was broken off after the swap
+        else:  # it was interrupted after the swap
             await self._follow(self._admin)
-        await _forget(self._redis, self._keys)
+        await clear_reindex(self._redis, self._keys)
         name = await self._admin.in_use() or ""
         return ReindexResult(name, self._total, self._rejected, await self._admin.unused())
 
     async def _open(self, progress: ReindexProgress) -> StagingIndex:
-        """Open the staging index; begin at the beginning where it, or the place on the stream, is lost."""
+        """Open the staging index; start again if the index or the position on the stream is lost."""
         known = progress.target in await self._admin.unused()
         staging = await self._admin.open_staging(progress.target if known else None)
-        if known and await self._place() is not None:
+        if known and await self._position() is not None:
             await self._redis.hdel(self._keys.reindex, "error")
         else:
-            await self._make_follower()
+            await self._create_follower()
             async with self._redis.pipeline(transaction=True) as pipe:
-                # In one step: without the key, a command that waits takes the reindexing for ended.
+                # In one transaction: a command that waits takes a missing key for the end of the reindex.
                 pipe.delete(self._keys.reindex)
                 pipe.hset(self._keys.reindex, mapping={"target": staging.name, "phase": "replaying"})
                 await pipe.execute()
         return staging
 
-    async def _make_follower(self) -> None:
+    async def _create_follower(self) -> None:
         with suppress(ResponseError):  # there is none
             await self._redis.xgroup_destroy(self._keys.stream, FOLLOWER)
         await self._redis.xgroup_create(self._keys.stream, FOLLOWER, id="$", mkstream=True)
@@ -230,7 +174,7 @@ class _Reindexing:
         self._total = await self._redis.zcard(self._keys.articles)
         if progress.phase == "replaying":
             await self._replay(staging, progress)
-        await self._say("following", 0)
+        await self._save_progress("following", 0)
         while await self._follow(staging) > MAX_ENTRIES_WHILE_PAUSED:
             pass
         await staging.finish()
@@ -241,69 +185,70 @@ class _Reindexing:
         async for ids, since in article_pages(self._redis, self._keys, PAGE, since=progress.since):
             await self._write(staging, await operations_from_records(self._redis, self._keys, ids))
             done = min(done + len(ids), self._total)
-            await self._say("replaying", done, since=repr(since))
+            await self._save_progress("replaying", done, since=repr(since))
 
-    async def _follow(self, staging: IndexContents) -> int:
-        """Write what has come onto the stream; return how many entries that were."""
-        place = await self._place()
-        if place is None:
-            raise DependencyUnavailableError("the stream was replaced meanwhile: begin again")
+    async def _follow(self, index: IndexContents) -> int:
+        """Write the entries that were added to the stream; return how many there were."""
+        position = await self._position()
+        if position is None:
+            raise DependencyUnavailableError("the stream was replaced during the reindex: run it again")
         end = await newest_entry(self._redis, self._keys.stream)
         count = 0
-        while page := await self._redis.xrange(self._keys.stream, f"({place}", end, count=PAGE):
+        while page := await self._redis.xrange(self._keys.stream, f"({position}", end, count=PAGE):
             operations = [operation for _, fields in page if (operation := _operation(fields)) is not None]
-            await self._write(staging, operations)
+            await self._write(index, operations)
             count += len(page)
-            place = page[-1][0].decode()
-            await self._redis.xgroup_setid(self._keys.stream, FOLLOWER, place)
+            position = page[-1][0].decode()
+            await self._redis.xgroup_setid(self._keys.stream, FOLLOWER, position)
         return count
 
-    async def _place(self) -> str | None:
+    async def _position(self) -> str | None:
+        """Return the last stream id that the new index has followed, or None if it is lost."""
         try:
             groups = await self._redis.xinfo_groups(self._keys.stream)
         except ResponseError:  # there is no stream
             return None
-        places = [info["last-delivered-id"] for info in groups if info["name"] == FOLLOWER.encode()]
-        return places[0].decode() if places else None
+        positions = [info["last-delivered-id"] for info in groups if info["name"] == FOLLOWER.encode()]
+        return positions[0].decode() if positions else None
 
-    async def _write(self, staging: IndexContents, operations: list[Operation]) -> None:
+    async def _write(self, index: IndexContents, operations: list[Operation]) -> None:
         if self._stopping.is_set():
             raise ReindexStoppedError
         if not operations:
             return
-        results = await staging.write(operations)
-        for done, result in zip(operations, results, strict=True):
+        results = await index.write(operations)
+        for operation, result in zip(operations, results, strict=True):
             if isinstance(result, RejectedOperation):
-                self._rejected.add(done.id)
-                log.error("an article cannot be indexed", extra={"article": done.id, "reason": result.reason})
+                self._rejected.add(operation.id)
+                log.error("the index rejects an article", extra={"article": operation.id, "reason": result.reason})
 
     async def _compare(self, staging: StagingIndex) -> None:
-        """Repair what differs from the records.
+        """Repair differences from the records.
 
         Raises:
-            IndexVerificationError: something differs still.
+            IndexVerificationError: differences remain.
         """
-        await self._say("comparing", 0)
+        await self._save_progress("comparing", 0)
         comparison = Comparison(self._redis, self._keys, staging)
         async for ids in comparison.suspects(lambda done: self._report_progress("comparing", done, self._total)):
-            wrong = ids
+            differing = ids
             for _ in range(MAX_COMPARISON_ROUNDS):
-                self._rejected |= await comparison.repair(wrong)
+                self._rejected |= await comparison.repair(differing)
                 await self._follow(staging)
                 await staging.refresh()
-                found = await comparison.differences(wrong)
-                wrong = [difference.id for difference in found if difference.id not in self._rejected]
-                if not wrong:
+                found = await comparison.differences(differing)
+                differing = [difference.id for difference in found if difference.id not in self._rejected]
+                if not differing:
                     break
             else:
                 raise IndexVerificationError(
-                    f"{len(wrong)} articles differ from the records: {'; '.join(map(str, found[:3]))}"
+                    f"{len(differing)} articles differ from the records: {'; '.join(map(str, found[:3]))}"
                 )
 
     async def _swap(self, staging: StagingIndex) -> None:
         while await self._follow(staging) > MAX_ENTRIES_WHILE_PAUSED:
             pass
-        await self._say("swapping", self._total)
+        await self._save_progress("swapping", self._total)
         identity = await staging.identity()
         try:
             await self._admin.pause_writes()
@@ -317,49 +262,13 @@ class _Reindexing:
             raise
         log.info("a new index is in use", extra={"index": staging.name})
 
-    async def _say(self, phase: Phase, done: int, **more: str) -> None:
+    async def _save_progress(self, phase: Phase, done: int, **more: str) -> None:
         state = {"phase": phase, "done": str(done), "total": str(self._total), **more}
         await self._redis.hset(self._keys.reindex, mapping=state)
         self._report_progress(phase, done, self._total)
 
 
-async def _forget(redis: "Redis", keys: Keyspace) -> None:
-    with suppress(ResponseError):  # there is no stream
-        await redis.xgroup_destroy(keys.stream, FOLLOWER)
-    await redis.delete(keys.reindex)
-
-
 def _operation(fields: dict[bytes, bytes]) -> Operation | None:
-    """Return what an entry is to do; None for what the consumer skips too, or lays among the dead letters."""
+    """Return the operation of a stream entry; None for entries that the consumer skips or puts into the dead letters."""
     read = article_event(fields)
-    return None if read is None else operation(read[1], read[0].data)
-
-
-@asynccontextmanager
-async def _alone(redis: "Redis", keys: Keyspace, wait_seconds: float) -> AsyncIterator[None]:
-    """Keep other processes off, for as long as this one lives.
-
-    Raises:
-        ReindexInProgressError: one is at it and does not end within ``wait_seconds`` seconds.
-    """
-    lock = redis.lock(f"{keys.reindex}:lock", timeout=LEASE_SECONDS, sleep=0.2, thread_local=False)
-    if not await lock.acquire(blocking=wait_seconds > 0, blocking_timeout=wait_seconds):
-        raise ReindexInProgressError("another process makes a new index already")
-    ended = asyncio.Event()
-
-    async def renew() -> None:
-        while not await pause(ended, LEASE_SECONDS / 4):
-            try:
-                await lock.reacquire()
-            except (LockError, RedisError, OSError) as error:
-                # Two at once do no harm: each write is compared by its version, and the swap is one step.
-                log.warning("the lease of the reindexing was not renewed", extra={"reason": str(error)})
-
-    renewing = asyncio.create_task(renew())
-    try:
-        yield
-    finally:
-        ended.set()
-        await renewing
-        with suppress(LockError, RedisError, OSError):
-            await lock.release()
+    return None if read is None else operation_for(read[1], read[0].data)

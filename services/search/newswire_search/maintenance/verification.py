@@ -1,7 +1,7 @@
-"""Comparing an index with the records, while both are written to.
+"""Comparing an index with the records, while both change.
 
-An article that changes in the very moment differs for as long as the index needs to follow. So nothing counts as a
-difference that does not outlast some further looks.
+An article that has just changed differs until the index has followed. So a difference counts only if it persists in further
+comparisons.
 """
 
 import asyncio
@@ -16,19 +16,19 @@ from newswire.article import Status
 from newswire.keys import Keyspace
 from newswire.storage.article_records import ArticleState, article_pages, read_article_states
 from newswire_search.index.admin import IndexContents, IndexedVersion
-from newswire_search.index.port import Operation, RejectedOperation, Retract
+from newswire_search.index.models import Operation, RejectedOperation, Retract
 from newswire_search.indexing.from_records import operations_from_records
 
 PAGE = 500
 SUSPECTS_BATCH_SIZE = 10_000
-"""How many articles that seem to differ are looked at again together: that many ids are in memory."""
+"""How many articles that seem to differ are compared again together: so many ids are in memory."""
 CHECK_INTERVAL_SECONDS = 0.5
 MAX_CHECKS_WITHOUT_PROGRESS, MAX_CHECKS = 6, 40
-"""What differs still after so many looks that found nothing better, or after so many in all, does differ."""
+"""A difference is final after so many comparisons without progress, or so many in all."""
 MAX_LISTED_DIFFERENCES = 20
 
 ProgressCallback = Callable[[int], None]
-"""Called with how many articles have been compared so far."""
+"""Called with the number of articles compared so far."""
 
 
 class DifferenceKind(StrEnum):
@@ -39,46 +39,48 @@ class DifferenceKind(StrEnum):
     STALE = "stale"
     """The index holds an earlier version."""
     EXTRA = "extra"
-    """The index shows what is retracted, not published yet, or not on record at all."""
+    """The index shows an article that is retracted, not published yet, or not on record."""
     NEWER = "newer"
-    """The index holds a later version than the record: the records have been set back. Only a new index mends that."""
+    """The index holds a later version than the records, which were restored to an earlier state. Only a reindex repairs that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One article of which the index says something else than the record."""
+    """An article whose indexed version differs from the record."""
 
     id: str
-    wrong: DifferenceKind
+    kind: DifferenceKind
     recorded: ArticleState | None
-    held: IndexedVersion | None
+    indexed: IndexedVersion | None
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Describe the difference in one line."""
         recorded = f"{self.recorded.status} {self.recorded.version}" if self.recorded else "nothing"
-        held = f"{'retracted' if self.held.retracted else 'published'} {self.held.version}" if self.held else "nothing"
-        return f"{self.id} is {self.wrong}: on record {recorded}, in the index {held}"
+        indexed = "nothing"
+        if self.indexed:
+            indexed = f"{'retracted' if self.indexed.retracted else 'published'} {self.indexed.version}"
+        return f"{self.id} is {self.kind}: on record {recorded}, in the index {indexed}"
 
 
 @dataclass
 class VerificationReport:
-    """What a comparison has found."""
+    """The result of a comparison."""
 
     compared: int = 0
     found: Counter[DifferenceKind] = field(default_factory=Counter)
     repaired: int = 0
-    shown: list[Difference] = field(default_factory=list)
-    """The first `MAX_LISTED_DIFFERENCES` of those that are left."""
+    listed: list[Difference] = field(default_factory=list)
+    """The first `MAX_LISTED_DIFFERENCES` of those that remain."""
 
     @property
-    def left(self) -> int:
-        """How many differences there still are."""
+    def remaining(self) -> int:
+        """How many differences remain."""
         return self.found.total() - self.repaired
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """An index beside the records of a namespace."""
+    """An index, and the records that it should match."""
 
     redis: "Redis"
     keys: Keyspace
@@ -89,9 +91,9 @@ class Comparison:
         found: list[Difference] = []
         for at in range(0, len(ids), PAGE):
             page = ids[at : at + PAGE]
-            held = await self.contents.lookup(page)
+            indexed = await self.contents.lookup(page)
             states = await read_article_states(self.redis, self.keys, page)
-            compared = (_difference(article, states.get(article), held.get(article)) for article in page)
+            compared = (_difference(article, states.get(article), indexed.get(article)) for article in page)
             found += [difference for difference in compared if difference is not None]
         return found
 
@@ -107,10 +109,10 @@ class Comparison:
                 yield suspects
                 suspects = []
         async for page in self.contents.scan():
-            # What is on record has been compared; what else may show is on no record.
-            shown = [held.id for held in page if not held.retracted]
-            states = await read_article_states(self.redis, self.keys, shown)
-            suspects += [article_id for article_id in shown if article_id not in states]
+            # Articles on record have been compared; look for others.
+            published = [indexed.id for indexed in page if not indexed.retracted]
+            states = await read_article_states(self.redis, self.keys, published)
+            suspects += [article_id for article_id in published if article_id not in states]
             if len(suspects) >= SUSPECTS_BATCH_SIZE:
                 yield suspects
                 suspects = []
@@ -118,12 +120,12 @@ class Comparison:
             yield suspects
 
     async def repair(self, ids: Sequence[str]) -> set[str]:
-        """Bring the index to what is on record of these articles; return the ids of those that it can never take."""
+        """Bring the index up to the records of these articles; return the ids of those that it can never accept."""
         found = await self.differences(ids)
         operations: list[Operation] = [
-            Retract(difference.id, difference.held.version)
+            Retract(difference.id, difference.indexed.version)
             for difference in found
-            if difference.wrong is DifferenceKind.EXTRA and difference.held
+            if difference.kind is DifferenceKind.EXTRA and difference.indexed
         ]
         operations += await operations_from_records(self.redis, self.keys, [difference.id for difference in found])
         results = await self.contents.write(operations) if operations else []
@@ -150,43 +152,43 @@ async def verify(
 
     await comparison.contents.refresh()
     async for ids in comparison.suspects(count):
-        found = await _lasting(comparison, ids)
-        report.found.update(difference.wrong for difference in found)
-        left = found
+        found = await _persistent(comparison, ids)
+        report.found.update(difference.kind for difference in found)
+        remaining = found
         if repair and found:
             await repair([difference.id for difference in found])
-            left = await _lasting(comparison, [difference.id for difference in found])
-            report.repaired += len(found) - len(left)
-        report.shown += left[: MAX_LISTED_DIFFERENCES - len(report.shown)]
+            remaining = await _persistent(comparison, [difference.id for difference in found])
+            report.repaired += len(found) - len(remaining)
+        report.listed += remaining[: MAX_LISTED_DIFFERENCES - len(report.listed)]
     return report
 
 
-async def _lasting(comparison: Comparison, ids: Sequence[str]) -> list[Difference]:
-    """Return those differences that further looks do not make fewer."""
+async def _persistent(comparison: Comparison, ids: Sequence[str]) -> list[Difference]:
+    """Return the differences that persist in further comparisons."""
     await comparison.contents.refresh()
     found = await comparison.differences(ids)
-    looks = in_vain = 0
-    while found and looks < MAX_CHECKS and in_vain < MAX_CHECKS_WITHOUT_PROGRESS:
+    checks = without_progress = 0
+    while found and checks < MAX_CHECKS and without_progress < MAX_CHECKS_WITHOUT_PROGRESS:
         await asyncio.sleep(CHECK_INTERVAL_SECONDS)
         await comparison.contents.refresh()
         before = len(found)
         found = await comparison.differences([difference.id for difference in found])
-        looks, in_vain = looks + 1, in_vain + 1 if len(found) == before else 0
+        checks, without_progress = checks + 1, without_progress + 1 if len(found) == before else 0
     return found
 
 
-def _difference(article_id: str, state: ArticleState | None, held: IndexedVersion | None) -> Difference | None:
+def _difference(article_id: str, state: ArticleState | None, indexed: IndexedVersion | None) -> Difference | None:
     if state is None or state.status is Status.SCHEDULED:
-        wrong = DifferenceKind.EXTRA if held is not None and not held.retracted else None
-    elif held is None:
-        wrong = DifferenceKind.MISSING
+        kind = DifferenceKind.EXTRA if indexed is not None and not indexed.retracted else None
+    elif indexed is None:
+        kind = DifferenceKind.MISSING
     else:
         retracted = state.status is Status.RETRACTED
-        recorded, indexed = (state.version, retracted), (held.version, held.retracted)
-        if recorded == indexed:
-            wrong = None
-        elif recorded < indexed:
-            wrong = DifferenceKind.NEWER
+        recorded, found = (state.version, retracted), (indexed.version, indexed.retracted)
+        if recorded == found:
+            kind = None
+        elif recorded < found:
+            kind = DifferenceKind.NEWER
         else:
-            wrong = DifferenceKind.EXTRA if retracted and not held.retracted else DifferenceKind.STALE
-    return Difference(article_id, wrong, state, held) if wrong else None
+            kind = DifferenceKind.EXTRA if retracted and not indexed.retracted else DifferenceKind.STALE
+    return Difference(article_id, kind, state, indexed) if kind else None

@@ -1,4 +1,4 @@
-"""Completions of what a reader is typing: which values go on from it, and how they are chosen."""
+"""Completing what a reader is typing: which values match, and how they are chosen."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -8,57 +8,58 @@ from rapidfuzz.distance import OSA
 from newswire.filters import Filter
 from newswire.text.analysis import bare_words, findable_words
 from newswire.text.folding import fold
-from newswire_search.index.port import Completion, CompletionKind, CompletionRequest, IndexReader
+from newswire_search.index.models import Completion, CompletionKind, CompletionRequest
+from newswire_search.index.port import IndexReader
 
-LONGEST_TEXT, MAX_WORDS = 300, 12
-"""Of a longer text nothing is completed: no title is longer."""
-SHORTEST_MISTYPED = 4
-"""Shorter words have to be right."""
+MAX_TEXT_CHARACTERS, MAX_WORDS = 300, 12
+"""A longer text has no completions: no title is longer."""
+MIN_FUZZY_CHARACTERS = 4
+"""Shorter words must be typed exactly."""
 NAMES = (CompletionKind.TOPIC, CompletionKind.AUTHOR)
-FEW_RESULTS = 3
-"""With fewer completions than these, words may be mistyped."""
+FEW_COMPLETIONS = 3
+"""With fewer exact completions than this, words may be mistyped."""
 
 
 async def completions(index: IndexReader, text: str, entitlement: Filter | None, limit: int) -> list[Completion]:
-    """Return what goes on from a text: first those in which nothing is mistyped, topics and authors before titles."""
-    typed = bare_words(text) if len(text) <= LONGEST_TEXT else []
+    """Return the completions of a text: exact ones first, topics and authors before titles."""
+    typed = bare_words(text) if len(text) <= MAX_TEXT_CHARACTERS else []
     if not typed or len(typed) > MAX_WORDS:
         return []
     exact = await index.complete(CompletionRequest(tuple(typed), False, entitlement, limit))
     found = _mixed(exact, limit)
-    if len(found) >= min(FEW_RESULTS, limit) or all(len(word) < SHORTEST_MISTYPED for word in typed):
+    if len(found) >= min(FEW_COMPLETIONS, limit) or all(len(word) < MIN_FUZZY_CHARACTERS for word in typed):
         return found
-    close = await index.complete(CompletionRequest(tuple(typed), True, entitlement, limit))
+    fuzzy = await index.complete(CompletionRequest(tuple(typed), True, entitlement, limit))
     known = {(each.kind, fold(each.value)) for each in found}
-    more = [each for each in close if (each.kind, fold(each.value)) not in known]
+    more = [each for each in fuzzy if (each.kind, fold(each.value)) not in known]
     return [*found, *_mixed(more, limit - len(found))]
 
 
 def _mixed(found: Sequence[Completion], limit: int) -> list[Completion]:
-    """Return the first of each kind; names take at most half of the places, as long as there are titles to fill the rest."""
+    """Return the first of each kind; names take at most half of the list, as long as there are titles for the rest."""
     titles = [each for each in found if each.kind is CompletionKind.TITLE]
-    names = _in_turn(
-        [each for each in found if each.kind is CompletionKind.TOPIC],
-        [each for each in found if each.kind is CompletionKind.AUTHOR],
-    )
-    most = max(limit - len(titles), (limit + 1) // 2)
-    chosen = names[:most]
+    topics = [each for each in found if each.kind is CompletionKind.TOPIC]
+    names = _alternating(topics, [each for each in found if each.kind is CompletionKind.AUTHOR])
+    max_names = max(limit - len(titles), (limit + 1) // 2)
+    chosen = names[:max_names]
     return [*chosen, *titles[: limit - len(chosen)]]
 
 
-def _in_turn(first: Sequence[Completion], second: Sequence[Completion]) -> list[Completion]:
-    turns = [pair[at] for pair in zip(first, second, strict=False) for at in (0, 1)]
+def _alternating(first: Sequence[Completion], second: Sequence[Completion]) -> list[Completion]:
+    pairs = [pair[at] for pair in zip(first, second, strict=False) for at in (0, 1)]
     shorter = min(len(first), len(second))
-    return [*turns, *first[shorter:], *second[shorter:]]
+    return [*pairs, *first[shorter:], *second[shorter:]]
 
 
-def goes_on(request: CompletionRequest, value: str) -> bool:
-    """Tell whether a value holds each word that was typed, the last perhaps only begun."""
-    held = _words_of(value)
+def completes(request: CompletionRequest, value: str) -> bool:
+    """Tell whether a value contains each typed word; the last one may be the beginning of a word."""
+    contained = _words_of(value)
     *whole, last = request.words
-    close = _one_letter_off if request.typos else str.__eq__
-    begun = _begins_one_letter_off if request.typos else str.startswith
-    return any(begun(word, last) for word in held) and all(any(close(word, typed) for word in held) for typed in whole)
+    matches = _one_edit_apart if request.typos else str.__eq__
+    begins = _begins_one_edit_apart if request.typos else str.startswith
+    return any(begins(word, last) for word in contained) and all(
+        any(matches(word, typed) for word in contained) for typed in whole
+    )
 
 
 @lru_cache(maxsize=20_000)
@@ -67,23 +68,23 @@ def _words_of(name: str) -> tuple[str, ...]:
 
 
 def may_be_mistyped(request: CompletionRequest, word: str) -> bool:
-    """Tell whether a typed word is long enough to be forgiven a letter."""
-    return request.typos and len(word) >= SHORTEST_MISTYPED
+    """Tell whether a typed word is long enough to be matched with one edit."""
+    return request.typos and len(word) >= MIN_FUZZY_CHARACTERS
 
 
 def distinct(values: Iterable[Completion], limit: int) -> list[Completion]:
-    """Return the first completions, each value once, however it is spelled."""
+    """Return the first completions, each value once in any spelling."""
     once = {fold(each.value): each for each in reversed(list(values))}
     return list(reversed(once.values()))[:limit]
 
 
-def _one_letter_off(word: str, typed: str) -> bool:
-    if len(typed) < SHORTEST_MISTYPED:
+def _one_edit_apart(word: str, typed: str) -> bool:
+    if len(typed) < MIN_FUZZY_CHARACTERS:
         return word == typed
     return OSA.distance(word, typed, score_cutoff=1) <= 1
 
 
-def _begins_one_letter_off(word: str, typed: str) -> bool:
-    if len(typed) < SHORTEST_MISTYPED:
+def _begins_one_edit_apart(word: str, typed: str) -> bool:
+    if len(typed) < MIN_FUZZY_CHARACTERS:
         return word.startswith(typed)
     return any(OSA.distance(word[: len(typed) + more], typed, score_cutoff=1) <= 1 for more in (0, -1, 1))

@@ -1,9 +1,9 @@
-"""Cursors: where the next page begins, signed and bound to the route, the search and the reader they came from."""
+"""Cursors: where the next page begins, signed and bound to the route, the search and the reader they were issued to."""
 
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
@@ -11,40 +11,40 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from newswire.auth.credentials import Caller
 from newswire.auth.signed_tokens import InvalidTokenError, Purpose, SignedTokens
+from newswire.filters import Filter
 from newswire.http.client_address import client_of
 from newswire.http.pagination import caller_identity, cursor_expired, cursor_refused
-from newswire.http.problems import ProblemError
-from newswire_search.index.port import Position, SearchRequest
+from newswire_search.index.models import Position, SearchPage, SearchRequest
 from newswire_search.index.snapshots import SNAPSHOT_MAX_SECONDS
+from newswire_search.query.parameters import SearchParams, to_request
 
 CURSOR_LIFETIME_SECONDS = 300
-"""For how many seconds a cursor leads on."""
 
 
 @dataclass(frozen=True, slots=True)
 class CursorScope:
-    """Who turns pages, and where: a cursor is of use there alone."""
+    """The route and the reader that a cursor is valid for."""
 
     tokens: SignedTokens
     route: str
     caller: list[str]
     reader: str
-    """Whose share of snapshots is used."""
+    """The owner of the share of snapshots that pages use."""
 
 
 class _Cursor(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     k: list[int | float | str]
-    """The sort key of the last result of the page before."""
+    """The sort key of the last result of the previous page."""
     p: str | None = None
     """The snapshot."""
     o: float | None = None
-    """When it was opened, in s."""
+    """When the snapshot was opened, in s since 1970."""
     x: list[str] = []
-    """What the first page showed, in an order by relevance."""
+    """The ids of the first page, by relevance."""
     n: int | None = None
-    """The moment that ages count from, in ms."""
+    """The time that ages count from, in ms since 1970."""
 
 
 def scope_of(request: Request, caller: Caller | None, route: str) -> CursorScope:
@@ -53,48 +53,61 @@ def scope_of(request: Request, caller: Caller | None, route: str) -> CursorScope
     return CursorScope(request.app.state.signed_tokens, route, caller_identity(caller), reader)
 
 
+async def page_request(params: SearchParams, entitlement: Filter | None, scope: CursorScope) -> SearchRequest:
+    """Return the page that the parameters ask for, within what the caller may read.
+
+    Raises:
+        ProblemError: 422 for invalid values, 400 for a cursor of another search or reader, 410 for an expired cursor.
+    """
+    request = replace(to_request(params, entitlement), snapshot_owner=scope.reader)
+    if params.cursor is None:
+        return request
+    after = await read_cursor(params.cursor, request, scope)
+    return replace(request, after=after, now_ms=after.now_ms)
+
+
+async def next_cursor(request: SearchRequest, page: SearchPage, scope: CursorScope) -> str | None:
+    """Return the cursor of the page after this one, or None after the last."""
+    return await write_cursor(page.next, request, scope) if page.next is not None else None
+
+
 async def write_cursor(
     position: Position, request: SearchRequest, scope: CursorScope, *, clock: Callable[[], float] = time.time
 ) -> str:
     """Return the cursor of the page that begins at a position."""
+    opened_at = position.snapshot_opened_at
     cursor = _Cursor(
-        k=list(position.key), p=position.snapshot, o=position.opened, x=list(position.shown), n=request.now
+        k=list(position.sort_key), p=position.snapshot, o=opened_at, x=list(position.seen_ids), n=request.now_ms
     )
     content = zlib.compress(cursor.model_dump_json(exclude_defaults=True).encode())
-    left = (
-        CURSOR_LIFETIME_SECONDS
-        if position.opened is None
-        else min(CURSOR_LIFETIME_SECONDS, position.opened + SNAPSHOT_MAX_SECONDS - clock())
-    )
-    return await scope.tokens.write(Purpose.SEARCH_CURSOR, content, bound_to=_bound_to(request, scope), lifetime=left)
+    lifetime = float(CURSOR_LIFETIME_SECONDS)
+    if opened_at is not None:
+        lifetime = min(lifetime, opened_at + SNAPSHOT_MAX_SECONDS - clock())
+    bound_to = _bound_to(request, scope)
+    return await scope.tokens.write(Purpose.SEARCH_CURSOR, content, bound_to=bound_to, lifetime=lifetime)
 
 
 async def read_cursor(text: str, request: SearchRequest, scope: CursorScope) -> Position:
     """Return where the page of a cursor begins.
 
     Raises:
-        ProblemError: 400 where it is no cursor or belongs to another search or reader, 410 where it is too old.
+        ProblemError: 400 for an invalid cursor or one of another search or reader, 410 for an expired one.
     """
     try:
         content = await scope.tokens.read(Purpose.SEARCH_CURSOR, text, bound_to=_bound_to(request, scope))
         cursor = _Cursor.model_validate_json(zlib.decompress(content))
     except InvalidTokenError as error:
         raise cursor_refused(error) from None
-    except (zlib.error, ValidationError):  # it is genuine: another release wrote it
-        raise expired() from None
+    except (zlib.error, ValidationError):  # the signature is valid: another release wrote it
+        raise cursor_expired() from None
     return Position(tuple(cursor.k), cursor.p, tuple(cursor.x), cursor.n, cursor.o)
 
 
-def expired() -> ProblemError:
-    """The page that a cursor points to can no longer be given (410)."""
-    return cursor_expired()
-
-
 def _bound_to(request: SearchRequest, scope: CursorScope) -> list[Any]:
-    """Return the reader, and what is searched for and in which order; page size and fields may change on the way."""
+    """Return the reader, the search and its order; page size and fields may change between pages."""
     filters = sorted(
         (field, sorted(chosen.include), sorted(chosen.exclude)) for field, chosen in request.filters.items()
     )
     entitlement = request.entitlement.canonical() if request.entitlement is not None else None
-    asked = [repr(request.query), filters, request.since, request.until, request.sort, entitlement]
-    return [scope.route, asked, scope.caller]
+    search = [repr(request.query), filters, request.since_ms, request.until_ms, request.sort, entitlement]
+    return [scope.route, search, scope.caller]

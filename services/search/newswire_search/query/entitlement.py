@@ -1,4 +1,4 @@
-"""What a caller may read: the filter of its account, which narrows all that it is given."""
+"""Entitlements: the filter of a caller's account, which narrows everything it may read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -7,24 +7,24 @@ from newswire.article import Article
 from newswire.filters import PARAMETERS, ArticleFeatures, Filter
 from newswire.text.folding import fold
 from newswire_search.index.mapping import metadata_term
-from newswire_search.index.port import FieldFilter
+from newswire_search.index.models import FieldFilter
 
 
 def may_read(entitlement: Filter | None, article: Mapping[str, Any]) -> bool:
-    """Tell whether an article, as the index holds it, is among those that a filter admits."""
+    """Tell whether an entitlement admits an article, as the index holds it."""
     if entitlement is None:
         return True
-    # Lists come without body and text, where no query has to see them.
+    # Articles of lists lack body and text unless a query needs them.
     return entitlement.matches(ArticleFeatures.of(Article.model_validate({"body": "", **article})))
 
 
 def filter_readable(entitlement: Filter | None, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return those articles that a filter admits."""
+    """Return those articles that an entitlement admits."""
     return [article for article in articles if may_read(entitlement, article)]
 
 
 def field_filters(entitlement: Filter) -> Iterable[tuple[str, FieldFilter]]:
-    """Return what a filter asks of the fields of the index."""
+    """Return the field filters of an entitlement."""
     for field, name in PARAMETERS.items():
         wanted, unwanted = entitlement.wanted(name), entitlement.unwanted(name)
         if wanted or unwanted:
@@ -32,5 +32,5 @@ def field_filters(entitlement: Filter) -> Iterable[tuple[str, FieldFilter]]:
 
 
 def metadata_terms(entitlement: Filter) -> list[str]:
-    """Return the pairs of metadata that a filter asks for, as the index holds them."""
+    """Return the metadata pairs that an entitlement requires, as the index holds them."""
     return [metadata_term(fold(name), fold(value)) for name, value in entitlement.metadata.items()]

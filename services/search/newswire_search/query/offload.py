@@ -1,4 +1,4 @@
-"""Where search does what takes the processor long: passages of long texts, feeds and sitemaps, words close to a mistyped one."""
+"""The worker threads for CPU-bound work of search: highlights of long texts, feeds, sitemaps, spelling corrections."""
 
 from typing import Final
 

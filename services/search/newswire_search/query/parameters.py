@@ -18,7 +18,12 @@ from newswire.text.folding import fold
 from newswire.timestamps import epoch_ms_nearest
 from newswire.validation.rfc3339 import parse_date_time, parse_full_date
 from newswire_search.index.mapping import DAY_MS
-from newswire_search.index.port import FACETS, FieldFilter, SearchRequest, Sort
+from newswire_search.index.models import (
+    FACETS,
+    FieldFilter,
+    SearchRequest,
+    Sort,
+)
 from newswire_search.index.ranking import recency_counts
 
 FILTER_SCALARS = ("q", "from", "to")
@@ -33,7 +38,7 @@ _MONTH_SCHEMA = WithJsonSchema({"type": "string", "pattern": "^-?[0-9]{4}-(0[1-9
 _MONTHS = "as 2026-03, in UTC; repeatable: any of the values; a leading '-' excludes"
 _FILTER = "repeatable: any of the values; a leading '-' excludes"
 _VALUES = Annotated[list[str], Field(max_length=MAX_VALUES_PER_FILTER, description=_FILTER)]
-_EXTRA = "'body', 'text' or both with a comma: adds those"
+_EXTRA = "'body', 'text' or both, comma-separated: added to each result"
 _DATE = "a date (the whole UTC day) or an RFC 3339 date-time; inclusive"
 
 
@@ -43,7 +48,7 @@ _DATE_SCHEMA = WithJsonSchema(
 
 
 class SearchFilterParams(BaseModel):
-    """Which articles are wanted: what searches and feeds have in common."""
+    """The parameters that choose articles, for searches and feeds alike."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,16 +71,17 @@ class SearchFilterParams(BaseModel):
 class SearchParams(SearchFilterParams):
     """The parameters of ``GET /v1/search``."""
 
-    sort: Annotated[Sort | None, Field(description="relevance where there is a q, newest where there is none")] = None
+    sort: Annotated[Sort | None, Field(description="default: relevance with words in q, otherwise newest")] = None
     limit: Annotated[int, Field(ge=1, le=100)] = 20
-    cursor: Annotated[str | None, Field(description="'next_cursor' of the page before")] = None
+    cursor: Annotated[str | None, Field(description="'next_cursor' of the previous page")] = None
     fields: Annotated[
         str | None,
         Field(description=_EXTRA),
         WithJsonSchema({"type": "string", "pattern": "^((body|text)(,(body|text))*)?$", "description": _EXTRA}),
     ] = None
     ids: Annotated[
-        list[str], Field(description=f"up to {MAX_IDS} ids, with commas or repeated: these articles, in this order")
+        list[str],
+        Field(description=f"up to {MAX_IDS} article ids, comma-separated or repeated; results are in this order"),
     ] = []
 
 
@@ -84,11 +90,11 @@ class SuggestParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    q: Annotated[str, Field(description="what has been typed so far; any text")] = ""
+    q: Annotated[str, Field(description="the text typed so far")] = ""
     limit: Annotated[int, Field(ge=1, le=MAX_SUGGESTIONS)] = 10
     format: Annotated[
         Literal["json", "opensearch"],
-        Field(description="'opensearch': what browsers read, as OpenSearch Suggestions 1.0 has it"),
+        Field(description="'opensearch': OpenSearch Suggestions 1.0, which browsers read"),
     ] = "json"
 
 
@@ -106,25 +112,25 @@ suggest_params = query_params(SuggestParams)
 related_params = query_params(RelatedParams)
 
 
-def asked_ids(params: SearchParams) -> list[str]:
-    """Return the ids of the articles that are asked for, each once; none where this is a search.
+def requested_ids(params: SearchParams) -> list[str]:
+    """Return the ids of the requested articles, each once; none if this is a search.
 
     Raises:
-        ProblemError: 422 where they are none or too many, or something is asked beside them that would narrow or order them.
+        ProblemError: 422 for no or too many ids, or for parameters beside them that would filter or sort.
     """
     if not params.ids:
         return []
     for name, field in SearchParams.model_fields.items():
         if name not in ("ids", "fields") and getattr(params, name) != field.default:
-            raise invalid(field.alias or name, "cannot go with 'ids'", "send 'ids' alone, or with 'fields'")
+            raise invalid(field.alias or name, "cannot be combined with 'ids'", "send 'ids' alone, or with 'fields'")
     ids = list(dict.fromkeys(one.strip() for several in params.ids for one in several.split(",") if one.strip()))
     if not 1 <= len(ids) <= MAX_IDS:
-        raise invalid("ids", f"names {len(ids)} articles", f"name from 1 to {MAX_IDS}")
+        raise invalid("ids", f"names {len(ids)} articles", f"send 1 to {MAX_IDS} ids")
     return ids
 
 
 def extra_fields(params: SearchParams) -> tuple[str, ...]:
-    """Return which members are to be added to each result."""
+    """Return the members to add to each result."""
     names = tuple(name.strip() for name in (params.fields or "").split(",") if name.strip())
     for name in names:
         if name not in EXTRA_FIELDS:
@@ -135,10 +141,10 @@ def extra_fields(params: SearchParams) -> tuple[str, ...]:
 def to_request(
     params: SearchParams, entitlement: Filter | None = None, *, clock: Callable[[], float] = time.time
 ) -> SearchRequest:
-    """Return the first page that the parameters ask for, of what the caller may read; the cursor is not read here.
+    """Return the first page that the parameters ask for, within what the caller may read; the cursor is not read here.
 
     Raises:
-        ProblemError: 422 where a value cannot be used.
+        ProblemError: 422 for an invalid value.
     """
     try:
         query = language.parse(params.q)
@@ -148,23 +154,25 @@ def to_request(
     since = _instant("from", params.from_, end=False) if params.from_ is not None else None
     until = _instant("to", params.to, end=True) if params.to is not None else None
     if since is not None and until is not None and since > until:
-        raise invalid("from", "lies after 'to'", "swap the two")
-    has_words, extra = _says_words(query), extra_fields(params)
+        raise invalid("from", "is after 'to'", "swap the two")
+    has_words, extra = _has_words(query), extra_fields(params)
     sort = params.sort or (Sort.RELEVANCE if has_words else Sort.NEWEST)
     request = SearchRequest(
         query=query,
         filters={name: chosen for name in FACETS if (chosen := _field_filter(name, getattr(params, name)))},
-        since=since,
-        until=until,
+        since_ms=since,
+        until_ms=until,
         sort=sort,
         limit=params.limit,
         with_text=has_words or "text" in extra,
-        text_characters=None if "text" in extra else HIGHLIGHTED_CHARACTERS + 1,  # one more shows that it is longer
+        text_characters=None
+        if "text" in extra
+        else HIGHLIGHTED_CHARACTERS + 1,  # one more, to see that the text is longer
         with_body="body" in extra,
         entitlement=entitlement,
     )
     aging = sort is Sort.RELEVANCE and recency_counts(request)
-    return replace(request, now=round(clock() * 1000)) if aging else request
+    return replace(request, now_ms=round(clock() * 1000)) if aging else request
 
 
 def _check_cost(query: language.Query, params: SearchFilterParams) -> None:
@@ -172,19 +180,21 @@ def _check_cost(query: language.Query, params: SearchFilterParams) -> None:
     if prefixes > QUERY_PREFIXES:
         raise invalid(
             "q",
-            f"holds {prefixes} prefixes such as 'word*'; each stands for any number of words",
+            f"contains {prefixes} prefixes such as 'word*'; each stands for any number of words",
             f"send at most {QUERY_PREFIXES}, or whole words",
         )
     values = sum(len(getattr(params, name)) for name in FACETS)
     if values > FILTER_VALUES:
         longest = max(FACETS, key=lambda name: len(getattr(params, name)))
         raise invalid(
-            longest, f"brings the filters to {values} values", f"send at most {FILTER_VALUES} in all fields together"
+            longest,
+            f"brings the filters to {values} values",
+            f"send at most {FILTER_VALUES} values in all filters together",
         )
 
 
-def _says_words(query: language.Query) -> bool:
-    """Tell whether a query asks for words, by which results can be ranked, and not only for values and dates."""
+def _has_words(query: language.Query) -> bool:
+    """Tell whether a query contains words, by which results can be ranked, and not only fields and dates."""
     return any(
         isinstance(leaf, language.Prefix) or (isinstance(leaf, language.Words) and leaf.field in (None, "title"))
         for leaf in language.leaves(query, forbidden=False)
@@ -195,7 +205,7 @@ def _field_filter(field: str, values: list[str]) -> FieldFilter | None:
     wanted = tuple(fold(value) for value in values if not value.startswith("-"))
     unwanted = tuple(fold(value[1:]) for value in values if value.startswith("-"))
     if not all((*wanted, *unwanted)):
-        raise invalid(field, "is empty", "send a value, or leave the parameter out")
+        raise invalid(field, "is empty", "send a value, or omit the parameter")
     if field == "month" and not all(_MONTH.fullmatch(value) for value in (*wanted, *unwanted)):
         raise invalid(field, "is not a month", "send a year and a month, such as 2026-03")
     return FieldFilter(wanted, unwanted) if values else None
@@ -208,14 +218,14 @@ def _instant(field: str, text: str, *, end: bool) -> int:
         if (day := parse_full_date(value)) is not None:
             start = datetime.combine(day, datetime.min.time(), UTC)
             return epoch_ms_nearest(start) + (DAY_MS - 1 if end else 0)
-        return _milliseconds(parse_date_time(value), end=end)
+        return _rounded_ms(parse_date_time(value), end=end)
     except ValueError:
         raise invalid(
-            field, "is neither a date nor an RFC 3339 date-time", "send 2026-03-01 or 2026-03-01T09:30:00Z ('+' as %2B)"
+            field, "is not a date or an RFC 3339 date-time", "send 2026-03-01 or 2026-03-01T09:30:00Z ('+' as %2B)"
         ) from None
 
 
-def _milliseconds(moment: datetime, *, end: bool) -> int:
-    """Round to the ms so that the moment itself stays inside."""
+def _rounded_ms(moment: datetime, *, end: bool) -> int:
+    """Round to the ms so that the time itself stays inside the span."""
     exact = (moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)
     return int(exact // 1000) if end else int(-(-exact // 1000))

@@ -1,7 +1,7 @@
-"""What readers get out of an index: never an article whose text is erased, even before the index has heard of it.
+"""An index without the articles whose text is erased, even before the index has processed the retraction.
 
-A retraction is answered once records and stream are erased; the index follows a moment later. In between, the record decides what
-is shown, and the list of retractions that the index does not show yet decides what is counted.
+A retraction is acknowledged once records and stream are erased; the index follows a moment later. In between, the record decides
+which articles are shown, and the list of retractions that are not indexed yet decides which are counted.
 """
 
 import asyncio
@@ -17,20 +17,20 @@ from newswire.auth.tombstone_readers import may_see_tombstone, read_readers
 from newswire.filters import ArticleFeatures, Filter
 from newswire.keys import Keyspace
 from newswire.storage.article_records import read_article_state
-from newswire_search.index.port import (
+from newswire_search.index.models import (
     Completion,
     CompletionRequest,
-    IndexReader,
     PublicationDay,
     Retracted,
     SearchPage,
     SearchRequest,
 )
+from newswire_search.index.port import IndexReader
 
 log = logging.getLogger(__name__)
 
 RECORD_TIMEOUT_SECONDS = 0.5
-"""Seconds to wait for the record. Without it the index answers alone: while Redis is down, nothing is retracted either."""
+"""How long to wait for the record. After that the index answers alone: while Redis is down, nothing is retracted either."""
 
 
 class RetractionFilteredIndex:
@@ -42,23 +42,23 @@ class RetractionFilteredIndex:
         self._keys = keys
 
     async def search(self, request: SearchRequest) -> SearchPage:
-        """Find published articles, as `newswire_search.index.port.ArticleIndex.search` does."""
-        page = await self._index.search(await self._without_erased(request))
-        kept = await self._kept(page.articles)
-        gone = len(page.articles) - len(kept)
-        return replace(page, articles=kept, total=page.total - gone) if gone else page
+        """Find published articles; see `newswire_search.index.port.IndexReader.search`."""
+        page = await self._index.search(await self._excluding_erased(request))
+        kept = await self._without_erased(page.articles)
+        erased = len(page.articles) - len(kept)
+        return replace(page, articles=kept, total=page.total - erased) if erased else page
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
-        """Return a published article, as `newswire_search.index.port.ArticleIndex.get` does."""
+        """Return a published article; see `newswire_search.index.port.IndexReader.get`."""
         found = await self._index.get(article_id)
-        if found is None or isinstance(found, Retracted) or await self._kept([found]):
+        if found is None or isinstance(found, Retracted) or await self._without_erased([found]):
             return found
         return Retracted(article_id, found["version"])
 
     async def may_know(self, article_id: str, entitlement: Filter) -> bool:
         """Return whether a reader with an entitlement may learn that an article was retracted.
 
-        What cannot be decided is not told: the article has no tombstone, or the record cannot be read at the moment.
+        False if that cannot be decided: the article has no tombstone, or the record cannot be read.
         """
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
@@ -67,22 +67,23 @@ class RetractionFilteredIndex:
                     return False
                 [readers] = await read_readers(self._records, self._keys, [(article_id, state.version)])
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("the record cannot be asked who may learn of a retraction", extra={"reason": repr(error)})
+            log.warning("could not read who may learn of a retraction", extra={"reason": repr(error)})
             return False
         return may_see_tombstone(entitlement, ArticleFeatures.of(state.tombstone), readers)
 
     async def days(self, request: SearchRequest) -> Sequence[PublicationDay]:
-        """Return days with their counts, as `newswire_search.index.port.IndexReader.days` does."""
-        return await self._index.days(await self._without_erased(request))
+        """Return days with their counts; see `newswire_search.index.port.IndexReader.days`."""
+        return await self._index.days(await self._excluding_erased(request))
 
     async def get_all(
         self, article_ids: Sequence[str], *, with_text: bool = True, with_body: bool = True
     ) -> list[Mapping[str, Any]]:
-        """Return published articles, as `newswire_search.index.port.ArticleIndex.get_all` does."""
-        return await self._kept(await self._index.get_all(article_ids, with_text=with_text, with_body=with_body))
+        """Return published articles; see `newswire_search.index.port.IndexReader.get_all`."""
+        found = await self._index.get_all(article_ids, with_text=with_text, with_body=with_body)
+        return await self._without_erased(found)
 
     async def complete(self, request: CompletionRequest) -> list[Completion]:
-        """Complete what is typed, as `newswire_search.index.port.ArticleIndex.complete` does."""
+        """Complete what is typed; see `newswire_search.index.port.IndexReader.complete`."""
         found = await self._index.complete(request)
         erased = await self._erased(list(dict.fromkeys((each.article_id, each.version) for each in found)))
         return [each for each in found if (each.article_id, each.version) not in erased]
@@ -90,16 +91,16 @@ class RetractionFilteredIndex:
     async def related(
         self, article: Mapping[str, Any], entitlement: Filter | None, limit: int
     ) -> list[Mapping[str, Any]]:
-        """Return related articles, as `newswire_search.index.port.ArticleIndex.related` does."""
-        return await self._kept(await self._index.related(article, entitlement, limit))
+        """Return related articles; see `newswire_search.index.port.IndexReader.related`."""
+        return await self._without_erased(await self._index.related(article, entitlement, limit))
 
-    async def _without_erased(self, request: SearchRequest) -> SearchRequest:
-        """Return the request for what is left without retractions that the index does not show yet."""
+    async def _excluding_erased(self, request: SearchRequest) -> SearchRequest:
+        """Return the request with the retractions excluded that are not indexed yet."""
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
                 found = await self._records.zrange(self._keys.unindexed_retractions, 0, -1)
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("the record cannot be asked; the index answers alone", extra={"reason": repr(error)})
+            log.warning("could not read the records; the index answers alone", extra={"reason": repr(error)})
             return request
         erased: dict[int, list[str]] = {}
         for member in found:
@@ -107,26 +108,26 @@ class RetractionFilteredIndex:
             erased.setdefault(int(version), []).append(article_id)
         return replace(request, erased=erased) if erased else request
 
-    async def _kept(self, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    async def _without_erased(self, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         erased = await self._erased([(article["id"], article["version"]) for article in articles])
         return [article for article in articles if (article["id"], article["version"]) not in erased]
 
-    async def _erased(self, shown: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
-        """Return those, of ids and versions, whose record is there and whose version document is gone."""
-        if not shown:
+    async def _erased(self, versions: Sequence[tuple[str, int]]) -> set[tuple[str, int]]:
+        """Return those ids and versions whose record exists and whose version document is gone."""
+        if not versions:
             return set()
-        versions = [self._keys.version(article_id, version) for article_id, version in shown]
+        documents = [self._keys.version(article_id, version) for article_id, version in versions]
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
-                if await self._records.exists(*versions) == len(versions):  # nearly always
+                if await self._records.exists(*documents) == len(documents):  # nearly always
                     return set()
                 async with self._records.pipeline(transaction=False) as pipe:
-                    for (article_id, _), version in zip(shown, versions, strict=True):
-                        pipe.exists(version)
+                    for (article_id, _), document in zip(versions, documents, strict=True):
+                        pipe.exists(document)
                         pipe.exists(self._keys.article(article_id))
                     found = await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("the record cannot be asked; the index answers alone", extra={"reason": repr(error)})
+            log.warning("could not read the records; the index answers alone", extra={"reason": repr(error)})
             return set()
-        pairs = zip(shown, found[::2], found[1::2], strict=True)
-        return {each for each, document, state in pairs if state and not document}
+        pairs = zip(versions, found[::2], found[1::2], strict=True)
+        return {each for each, has_document, has_state in pairs if has_state and not has_document}

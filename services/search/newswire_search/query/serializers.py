@@ -1,4 +1,4 @@
-"""Results as readers get them: members by name, highlights beside them."""
+"""Articles as readers get them: the public members, and highlights."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -9,7 +9,7 @@ from newswire.text.analysis import language_of
 from newswire.text.highlights import highlight, opening
 from newswire.text.query import Query
 from newswire.text.query_matching import Analysed, analysed, beginnings, sought
-from newswire_search.index.port import SearchPage
+from newswire_search.index.models import SearchPage
 
 MEMBERS = (
     "id",
@@ -31,39 +31,39 @@ MEMBERS = (
 WHOLE_MEMBERS = (*MEMBERS, "body", "word_count", "urgency", "metadata")
 _EMPTY: dict[str, Any] = {"authors": [], "topics": [], "metadata": {}, "language": "und", "word_count": 0}
 
-FRAGMENTS, FRAGMENT_CHARACTERS = 2, 180
+MAX_FRAGMENTS, FRAGMENT_CHARACTERS = 2, 180
 
 
 def summary(article: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an article as lists show it."""
+    """Return the members of an article that lists show."""
     return _members(article, MEMBERS)
 
 
 def result(
-    article: Mapping[str, Any], query: Query, extra: Sequence[str] = (), longest: int | None = None
+    article: Mapping[str, Any], query: Query, extra: Sequence[str] = (), max_characters: int | None = None
 ) -> dict[str, Any]:
-    """Return an article as a search result; passages are looked for in the first ``longest`` characters (None: in all)."""
-    shown = summary(article)
+    """Return an article as a search result; only the first ``max_characters`` are highlighted (None: all)."""
+    serialized = summary(article)
     text = article.get("text", "")
-    if longest is not None:
-        text = text[: longest if text.isascii() else longest // NOT_ASCII_COST]
-    shown["highlights"] = highlights({**article, "text": text}, query)
-    return shown | _members(article, extra)
+    if max_characters is not None:
+        text = text[: max_characters if text.isascii() else max_characters // NOT_ASCII_COST]
+    serialized["highlights"] = highlights({**article, "text": text}, query)
+    return serialized | _members(article, extra)
 
 
 def full_article(article: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an article as its own page shows it."""
+    """Return an article with its body."""
     return _members(article, WHOLE_MEMBERS)
 
 
 def results(page: SearchPage, query: Query, extra: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return the articles of a page as search results.
 
-    Where their texts are very long together, passages are looked for in the same length of each.
+    If their texts are very long together, the same length of each is highlighted.
     """
     cost = sum(_cost(article.get("text", "")) for article in page.articles)
-    longest = HIGHLIGHTED_CHARACTERS // len(page.articles) if cost > HIGHLIGHTED_CHARACTERS else None
-    return [result(article, query, extra, longest) for article in page.articles]
+    max_characters = HIGHLIGHTED_CHARACTERS // len(page.articles) if cost > HIGHLIGHTED_CHARACTERS else None
+    return [result(article, query, extra, max_characters) for article in page.articles]
 
 
 def _cost(text: str) -> int:
@@ -71,29 +71,31 @@ def _cost(text: str) -> int:
 
 
 def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]:
-    """Return escaped text in which only ``<mark>`` is markup: the full_article title, and the best passages of the body.
+    """Return escaped text in which ``<mark>`` is the only markup: the full_article title, and the best passages of the body.
 
-    Where no word stands in the body, the beginning of summary or body takes the place of a passage.
+    If no word is in the body, the beginning of the summary or the body stands in for a passage.
     """
     language = language_of(article.get("language", ""))
-    asked = _asked(query, language)
-    if asked is None:
+    analysed_query = _analysed(query, language)
+    if analysed_query is None:
         return {"title": [], "body": []}
     title, text = article["title"], article.get("text", "")
-    passages = highlight(text, asked, fragments=FRAGMENTS, width=FRAGMENT_CHARACTERS, language=language)
+    passages = highlight(text, analysed_query, fragments=MAX_FRAGMENTS, width=FRAGMENT_CHARACTERS, language=language)
     if not passages and (beginning := opening(article.get("summary") or text, FRAGMENT_CHARACTERS)):
         passages = [beginning]
     return {
-        "title": highlight(title, asked, fragments=0, width=FRAGMENT_CHARACTERS, language=language, title=True),
+        "title": highlight(
+            title, analysed_query, fragments=0, width=FRAGMENT_CHARACTERS, language=language, title=True
+        ),
         "body": passages,
     }
 
 
 @lru_cache(maxsize=256)
-def _asked(query: Query, language: str) -> Analysed | None:
-    """Return what a query asks of texts in a language, the same for all results; None where no word speaks for one."""
-    asked = analysed(query, language)
-    return asked if sought(asked) or any(beginnings(asked)) else None
+def _analysed(query: Query, language: str) -> Analysed | None:
+    """Return a query analysed in a language, cached for all results; None if it has no word to highlight."""
+    found = analysed(query, language)
+    return found if sought(found) or any(beginnings(found)) else None
 
 
 def _members(article: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

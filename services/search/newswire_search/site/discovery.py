@@ -1,4 +1,4 @@
-"""What tells programs the way around the site: robots.txt (RFC 9309), and the OpenSearch description for browsers."""
+"""robots.txt (RFC 9309) for crawlers, and the OpenSearch description for browsers."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from lxml import etree
 
 from newswire.http.read_limits import Cost, charged
 from newswire_search.feeds.feed import MEDIA_TYPES, Format
-from newswire_search.feeds.xml_writing import add, written
+from newswire_search.feeds.xml_writing import add, to_bytes
 from newswire_search.query.api import SUGGESTIONS_TYPE
 from newswire_search.settings import SearchSettings
 
@@ -17,11 +17,11 @@ DESCRIPTION_TYPE = "application/opensearchdescription+xml"
 
 
 def router(settings: SearchSettings) -> APIRouter:
-    """Return these two."""
+    """Return the routes of robots.txt and the OpenSearch description."""
     routes = APIRouter(tags=["discovery"], default_response_class=Response)
     site = settings.site
 
-    # Without a key even where reading is closed: a crawler that gets no robots.txt takes everything for allowed.
+    # Public even if reading needs a key: a crawler that gets no robots.txt assumes that everything is allowed.
     @routes.get("/robots.txt", summary="What crawlers may read", responses=_content("text/plain"))
     async def robots() -> Response:
         return Response(_robots(site, public=settings.public_read), media_type="text/plain")
@@ -46,7 +46,7 @@ def _robots(site: str, *, public: bool) -> str:
     if not public:
         return "User-agent: *\nDisallow: /\n"
     return (
-        # Searches lead to ever more searches; every article stands in the sitemap.
+        # Search pages link to endless further searches; the sitemap lists every article.
         "User-agent: *\nDisallow: /search\nDisallow: /v1/\nAllow: /\n\n"
         f"Sitemap: {site}/sitemap.xml\nSitemap: {site}/sitemap-news.xml\n"
     )
@@ -65,4 +65,4 @@ def _description(site: str) -> bytes:
     ):
         add(root, OPENSEARCH + "Url", type=kind, template=site + path)
     add(root, OPENSEARCH + "Url", rel="self", type=DESCRIPTION_TYPE, template=f"{site}/opensearch.xml")
-    return written(root)
+    return to_bytes(root)

@@ -1,4 +1,4 @@
-"""Addresses on this site: of articles, of searches that differ from this one by a filter or a page, of feeds."""
+"""Addresses on this site: of articles, feeds, and searches that differ from the current one by a filter or a page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from newswire.text.folding import fold
-from newswire_search.index.port import FACETS, FacetCount
+from newswire_search.index.models import FACETS, FacetCount
 from newswire_search.query.parameters import FILTER_SCALARS
 
 QueryPairs = Sequence[tuple[str, str]]
@@ -14,17 +14,17 @@ QueryPairs = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class FacetLink:
-    """A facet value as a link that turns the filter on, or off again."""
+    """A facet value as a link that adds the filter, or removes it."""
 
     value: str
     count: int
     href: str
-    on: bool
+    selected: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveFilter:
-    """A filter in force, and the address without it."""
+    """An active filter, and the address of the search without it."""
 
     name: str
     value: str
@@ -38,68 +38,70 @@ def slug_of(article: Mapping[str, Any]) -> str:
 
 
 def path_of(article: Mapping[str, Any]) -> str:
-    """Return where on this site an article is."""
+    """Return the path of an article on this site."""
     return f"/articles/{article['id']}/{slug_of(article)}"
 
 
-def narrowed(sent: QueryPairs) -> list[tuple[str, str]]:
-    """Return those parameters that say which articles are wanted, not how they are shown."""
-    return [(name, value) for name, value in sent if name in (*FILTER_SCALARS, *FACETS)]
+def filter_pairs(pairs: QueryPairs) -> list[tuple[str, str]]:
+    """Return the parameters that choose articles, without those that sort or page them."""
+    return [(name, value) for name, value in pairs if name in (*FILTER_SCALARS, *FACETS)]
 
 
-def feed_address(sent: QueryPairs, form: str) -> str:
-    """Return the address of the feed, in a format, of what a search asks for; order and page do not matter to it."""
-    kept = narrowed(sent)
+def feed_address(pairs: QueryPairs, feed_format: str) -> str:
+    """Return the address of the feed of a search; sort order and page do not matter."""
+    kept = filter_pairs(pairs)
     if not kept:
-        return f"/feeds/latest.{form}"
+        return f"/feeds/latest.{feed_format}"
     (name, value), *more = kept
     if more or name not in FACETS or value.startswith("-"):
-        return f"/feeds/search.{form}?{urlencode(kept)}"
-    return f"/feeds/{name}/{quote(value, safe='')}.{form}"
+        return f"/feeds/search.{feed_format}?{urlencode(kept)}"
+    return f"/feeds/{name}/{quote(value, safe='')}.{feed_format}"
 
 
-def address(sent: QueryPairs) -> str:
-    """Return the address of a search."""
-    return f"/search?{urlencode(list(sent))}" if sent else "/search"
+def search_path(pairs: QueryPairs) -> str:
+    """Return the path of a search page."""
+    return f"/search?{urlencode(list(pairs))}" if pairs else "/search"
 
 
-def with_cursor(sent: QueryPairs, cursor: str | None) -> str | None:
-    """Return the address of the next page, if there is one."""
-    return address([*_without_cursor(sent), ("cursor", cursor)]) if cursor else None
+def with_cursor(pairs: QueryPairs, cursor: str | None) -> str | None:
+    """Return the path of the next page, or None after the last."""
+    return search_path([*_without_cursor(pairs), ("cursor", cursor)]) if cursor else None
 
 
-def with_query(sent: QueryPairs, q: str | None) -> str | None:
-    """Return the address of the same search for something else, if there is anything."""
-    return address([(name, q if name == "q" else value) for name, value in _without_cursor(sent)]) if q else None
+def with_query(pairs: QueryPairs, q: str | None) -> str | None:
+    """Return the path of the same search with another query, or None without one."""
+    return search_path([(name, q if name == "q" else value) for name, value in _without_cursor(pairs)]) if q else None
 
 
-def facet_links(name: str, counts: Sequence[FacetCount], sent: QueryPairs) -> list[FacetLink]:
+def facet_links(name: str, counts: Sequence[FacetCount], pairs: QueryPairs) -> list[FacetLink]:
     """Return the values of a facet as links."""
-    rest = _without_cursor(sent)
-    made = []
+    rest = _without_cursor(pairs)
+    links = []
     for found in counts:
         same = [pair for pair in rest if pair[0] == name and fold(pair[1]) == fold(found.value)]
         others = [pair for pair in rest if pair not in same]
-        made.append(
-            FacetLink(found.value, found.count, address(others if same else [*rest, (name, found.value)]), bool(same))
+        links.append(
+            FacetLink(
+                found.value, found.count, search_path(others if same else [*rest, (name, found.value)]), bool(same)
+            )
         )
-    return made
+    return links
 
 
-def active_filters(sent: QueryPairs, names: Mapping[str, str]) -> list[ActiveFilter]:
-    """Return the filters in force."""
-    rest = _without_cursor(sent)
+def active_filters(pairs: QueryPairs, names: Mapping[str, str]) -> list[ActiveFilter]:
+    """Return the active filters, without those of other parameters."""
+    rest = _without_cursor(pairs)
     return [
         ActiveFilter(
             names[name],
             value.removeprefix("-"),
             value.startswith("-"),
-            address([p for p in rest if p != (name, value)]),
+            search_path([p for p in rest if p != (name, value)]),
         )
         for name, value in rest
         if name in names
     ]
 
 
-def _without_cursor(sent: QueryPairs) -> list[tuple[str, str]]:
-    return [pair for pair in sent if pair[0] != "cursor"]
+def _without_cursor(pairs: QueryPairs) -> list[tuple[str, str]]:
+    return [pair for pair in pairs if pair[0] != "cursor"]

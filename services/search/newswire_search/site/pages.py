@@ -1,6 +1,5 @@
 """The reader site: latest articles, search, and an article's page."""
 
-import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime
 from typing import Annotated, Any
@@ -22,21 +21,14 @@ from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params
 from newswire.http.templating import add_asset, render, templates
 from newswire.schema_org import news_article
-from newswire.text.query import hints, interpreted, truncate_query
-from newswire_search.feeds.feed import links_to
+from newswire.text.query import truncate_query, hints, interpreted
+from newswire_search.feeds.feed import feed_links
 from newswire_search.index.facets import respelled
-from newswire_search.index.port import FACETS, PublicIndexReader, SearchPage, SearchRequest
-from newswire_search.query.api import (
-    Entitlement,
-    find,
-    find_partial_matches,
-    find_related,
-    next_cursor,
-    read,
-    require_article,
-    suggest_spelling,
-)
-from newswire_search.query.cursor import CursorScope, scope_of
+from newswire_search.index.models import FACETS, SearchPage, SearchRequest
+from newswire_search.index.port import PublicIndexReader
+from newswire_search.query import service
+from newswire_search.query.cursor import CursorScope, next_cursor, page_request, scope_of
+from newswire_search.query.dependencies import Entitlement, errors_as_problems
 from newswire_search.query.offload import offload
 from newswire_search.query.parameters import SCALARS, SearchParams
 from newswire_search.query.serializers import results
@@ -56,20 +48,21 @@ FACET_NAMES = {
     "language": "Language",
     "month": "Month",
 }
-FACETS_SHOWN = 12
-RELATED = 4
+MAX_FACET_VALUES_SHOWN = 12
+MAX_RELATED = 4
+ARTICLES_ON_FRONT_PAGE = 30
 
-_SCRIPTED = {"Content-Security-Policy": f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"}
-"""For pages with a search box: its script is a file of ours, and asks this site alone."""
+_WITH_SCRIPT = {"Content-Security-Policy": f"{CONTENT_SECURITY_POLICY}; script-src 'self'; connect-src 'self'"}
+"""For pages with a search box: its script is a file of this site and sends requests to this site alone."""
 
 _TITLES = {
-    400: "This address cannot be read",
+    400: "This address is not valid",
     401: "A key is needed",
     403: "Not with this key",
     404: "There is nothing here",
     410: "No longer here",
     429: "Too fast",
-    422: "This address cannot be read",
+    422: "This address is not valid",
     503: "Back in a moment",
 }
 
@@ -83,10 +76,10 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages too."""
+    """A route that answers errors with a page."""
 
     def get_route_handler(self) -> Handler:
-        """Return the handler, with problems shown to people."""
+        """Return the handler that turns problems into pages."""
         handle = super().get_route_handler()
 
         async def handle_or_explain(request: Request) -> Response:
@@ -101,21 +94,23 @@ class PageRoute(APIRoute):
 
 
 def router(index: PublicIndexReader) -> APIRouter:
-    """Return the pages on an index."""
+    """Return the routes of the pages on an index."""
     routes = APIRouter(route_class=PageRoute, include_in_schema=False, dependencies=[Depends(reader)])
 
     @routes.get("/", dependencies=[Depends(charged(Cost.SEARCH))])
     async def latest(request: Request, entitlement: Entitlement, cursors: PageCursors) -> Response:
         parse_scalar_params(request.query_params, ())
-        asked, page = await find(index, SearchParams(limit=30), entitlement, cursors=cursors)
+        search_request = await page_request(SearchParams(limit=ARTICLES_ON_FRONT_PAGE), entitlement, cursors)
+        async with errors_as_problems():
+            page = await index.search(search_request)
         return render(
             "latest.html",
             PACKAGE,
-            headers=_SCRIPTED,
-            articles=_listed(asked, page),
-            next_page=with_cursor([], await next_cursor(asked, page, cursors)),
+            headers=_WITH_SCRIPT,
+            articles=_listed(search_request, page),
+            next_page=with_cursor([], await next_cursor(search_request, page, cursors)),
             facets=_facets(page, []),
-            feeds=links_to([]),
+            feeds=feed_links([]),
         )
 
     @routes.get("/search", dependencies=[Depends(charged(Cost.SEARCH))])
@@ -125,57 +120,62 @@ def router(index: PublicIndexReader) -> APIRouter:
         ]
         fitted = [(name, truncate_query(value) if name == "q" else value) for name, value in sent]
         params = _params(fitted)
-        asked, page = await find(index, params, entitlement, cursors=cursors)
-        some, suggestion = await asyncio.gather(
-            find_partial_matches(index, asked, page), suggest_spelling(index, params, asked, page)
-        )
+        search_request = await page_request(params, entitlement, cursors)
+        async with errors_as_problems():
+            found = await service.search(index, search_request, params.q)
+        page, partial_matches = found.page, found.partial_matches
         return render(
             "search.html",
             PACKAGE,
-            headers=_SCRIPTED,
+            headers=_WITH_SCRIPT,
             q=params.q,
-            cut_short=any(name == "q" and value != params.q for name, value in sent),
-            understood=interpreted(asked.query),
+            truncated=any(name == "q" and value != params.q for name, value in sent),
+            interpreted=interpreted(search_request.query),
             hints=[hint.message for hint in hints(params.q)],
             params=params,
-            sort=asked.sort.value,
+            sort=search_request.sort.value,
             hidden=[(name, value) for name, value in sent if name in FACETS],
             total=page.total,
-            articles=await offload.run(lambda _: _listed(asked, page)),
-            partial_matches=await offload.run(lambda _: _listed(asked, some)) if some else [],
+            articles=await offload.run(lambda _: _listed(search_request, page)),
+            partial_matches=(
+                await offload.run(lambda _: _listed(search_request, partial_matches)) if partial_matches else []
+            ),
             facets=_facets(page, sent),
             active_filters=active_filters(sent, FACET_NAMES),
-            next_page=with_cursor(sent, await next_cursor(asked, page, cursors)),
-            following=params.cursor is not None,
-            suggestion=suggestion,
-            suggested=with_query(sent, suggestion),
-            feeds=links_to(fitted),
+            next_page=with_cursor(sent, await next_cursor(search_request, page, cursors)),
+            is_later_page=params.cursor is not None,
+            suggestion=found.suggestion,
+            suggestion_path=with_query(sent, found.suggestion),
+            feeds=feed_links(fitted),
         )
 
     @routes.get("/articles/{article_id}", dependencies=[Depends(charged(Cost.RECORD))])
     @routes.get("/articles/{article_id}/{slug}", dependencies=[Depends(charged(Cost.RECORD))])
     async def article(article_id: str, entitlement: Entitlement, slug: str = "") -> Response:
-        found = require_article(await read(index, article_id, entitlement))
+        async with errors_as_problems():
+            found = await service.get_article(index, article_id, entitlement)
         if quote(slug) != slug_of(found):  # an address is encoded, a parameter is not
-            # The title may change back one day: the redirection must not be kept for ever.
+            # The title may change back one day: the redirect must not be cached.
             return RedirectResponse(path_of(found), 301, headers={"Cache-Control": "no-cache"})
+        async with errors_as_problems():
+            related = await index.related(found, entitlement, MAX_RELATED)
         category = found.get("category")
         return render(
             "article.html",
             PACKAGE,
             language=_language(found),
-            **_shown(found),
+            **_for_template(found),
             body=Markup(found["body"]),  # noqa: S704
             linked_data=news_article({"status": Status.PUBLISHED, **found}),
-            feeds=links_to([("category", category)] if category else []),
-            related=[_shown(each) for each in await find_related(index, found, entitlement, RELATED)],
+            feeds=feed_links([("category", category)] if category else []),
+            related=[_for_template(each) for each in related],
         )
 
     return routes
 
 
 def problem_page(error: ProblemError) -> Response:
-    """Return a page that says what went wrong and where to go from there."""
+    """Return a page that explains a problem and links to other pages."""
     return render(
         "problem.html",
         PACKAGE,
@@ -204,13 +204,17 @@ def _listed(request: SearchRequest, page: SearchPage) -> list[dict[str, Any]]:
         title, passages = highlights["title"], highlights["body"]
         marked_title = Markup(title[0]) if title else article["title"]  # noqa: S704 (escaped but for its marks)
         marked = [Markup(passage) for passage in passages]  # noqa: S704 (likewise)
-        listed.append({**_shown(article), "marked_title": marked_title, "passages": marked})
+        listed.append({**_for_template(article), "marked_title": marked_title, "passages": marked})
     return listed
 
 
-def _shown(article: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what templates show of an article."""
-    published, updated, image = _moment(article["published_at"]), _moment(article["updated_at"]), article.get("image")
+def _for_template(article: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of an article that templates show."""
+    published, updated, image = (
+        _parse_time(article["published_at"]),
+        _parse_time(article["updated_at"]),
+        article.get("image"),
+    )
     return {
         "path": path_of(article),
         "title": article["title"],
@@ -228,12 +232,12 @@ def _shown(article: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
 def _language(article: Mapping[str, Any]) -> str:
-    # An empty lang says "unknown", as HTML has it.
+    # In HTML, an empty lang means "unknown".
     language = str(article.get("language") or "und")
     return "" if language == "und" else language
 
@@ -241,10 +245,10 @@ def _language(article: Mapping[str, Any]) -> str:
 def _facets(page: SearchPage, sent: list[tuple[str, str]]) -> list[tuple[str, list[FacetLink]]]:
     made = []
     for name in FACETS:
-        asked = [value for key, value in sent if key == name]
-        all_values = facet_links(name, respelled(page.facets[name], asked), sent)
-        # What is chosen stays in sight, to be let go again.
-        shown = [choice for at, choice in enumerate(all_values) if at < FACETS_SHOWN or choice.on]
+        selected = [value for key, value in sent if key == name]
+        all_values = facet_links(name, respelled(page.facets[name], selected), sent)
+        # Selected values stay visible, so that they can be removed.
+        shown = [link for at, link in enumerate(all_values) if at < MAX_FACET_VALUES_SHOWN or link.selected]
         if shown:
             made.append((FACET_NAMES[name], shown))
     return made

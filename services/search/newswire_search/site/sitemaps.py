@@ -1,7 +1,7 @@
-"""Sitemaps (sitemaps.org): an index of files, the articles by the time they were published, and the news of two days.
+"""Sitemaps (sitemaps.org): an index of files, the articles by their time of publication, and the news of two days.
 
-A file is a month, or a day where a month has too many articles for one, or a part of a day. So its address says what is in
-it, old ones stay as they are, and each is read by walking on from its first moment.
+A file covers a month, or a day if the month has too many articles for one file, or a part of a day. So its name tells its
+content, old files stay unchanged, and each is read by paging on from its first article.
 """
 
 import re
@@ -23,9 +23,10 @@ from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params
 from newswire.timestamps import epoch_ms_nearest
 from newswire_search.feeds.http_cache import LastModified, conditional_response
-from newswire_search.feeds.xml_writing import add, written
-from newswire_search.index.port import IndexReader, PublicationDay, SearchRequest, Sort
-from newswire_search.query.api import reachable
+from newswire_search.feeds.xml_writing import add, to_bytes
+from newswire_search.index.models import PublicationDay, SearchRequest, Sort
+from newswire_search.index.port import IndexReader
+from newswire_search.query.dependencies import errors_as_problems
 from newswire_search.query.offload import offload
 from newswire_search.query.parameters import SearchParams, to_request
 from newswire_search.settings import SearchSettings
@@ -38,10 +39,10 @@ WITH_NEWS: dict[Any, str] = PREFIXES | {"news": NEWS[1:-1]}
 MEDIA_TYPE = "application/xml"
 
 MAX_URLS_PER_FILE = 5_000
-AT_ONCE = 2_500
-"""How many are read at once; a file holds a multiple of it."""
+ARTICLES_PER_QUERY = 2_500
+"""How many articles are read per search; a file holds a multiple of it."""
 NEWS_MAX_AGE, MAX_NEWS_URLS = timedelta(hours=48), 1_000
-"""As news search engines want it: nothing older, not more."""
+"""The limits of news sitemaps, set by news search engines."""
 
 _NAME = re.compile(r"(?P<span>\d{4}-\d\d(?P<day>-\d\d)?)(?:-part-(?P<part>[1-9]\d{0,4}))?")
 
@@ -50,8 +51,8 @@ Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class File:
-    """A file of the index."""
+class SitemapFile:
+    """A file that the sitemap index lists."""
 
     name: str
     updated_at: datetime | None = None
@@ -59,7 +60,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class SitemapSpan:
-    """What a file holds: ``skipped`` articles after the first of a month or day."""
+    """What a file covers: a month or day, from its article number ``skipped`` on."""
 
     first: str
     last: str
@@ -76,33 +77,35 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def router(index: IndexReader, settings: SearchSettings, changed: LastModified, *, clock: Clock = _now) -> APIRouter:
-    """Return the sitemaps on an index."""
+def router(
+    index: IndexReader, settings: SearchSettings, last_change: LastModified, *, clock: Clock = _now
+) -> APIRouter:
+    """Return the routes of the sitemaps on an index."""
     routes = APIRouter(dependencies=[Depends(charged(Cost.SEARCH))], tags=["sitemaps"], default_response_class=Response)
     site = settings.site
 
     async def answer(
-        request: Request, caller: Caller | None, root: etree._Element, moment: datetime | None
+        request: Request, caller: Caller | None, root: etree._Element, last_modified: datetime | None
     ) -> Response:
-        body = await offload.run(lambda _: written(root))
-        return conditional_response(request, body, MEDIA_TYPE, changed=moment, private=caller is not None)
+        body = await offload.run(lambda _: to_bytes(root))
+        return conditional_response(request, body, MEDIA_TYPE, last_modified=last_modified, private=caller is not None)
 
-    async def unless_private(caller: Caller | None) -> datetime | None:
-        return await changed() if caller is None else None
+    async def last_public_change(caller: Caller | None) -> datetime | None:
+        return await last_change() if caller is None else None
 
     @routes.get("/sitemap.xml", summary="The index of sitemaps", responses=_SITEMAP)
     async def overview(request: Request, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
-        moment = await unless_private(caller)
-        async with reachable():
+        last_modified = await last_public_change(caller)
+        async with errors_as_problems():
             days = await index.days(_by_time(caller))
         root = etree.Element(SITEMAP + "sitemapindex", nsmap=PREFIXES)
-        for file in (File("pages"), *files(days)):
+        for file in (SitemapFile("pages"), *files(days)):
             entry = add(root, SITEMAP + "sitemap")
             _locate(entry, f"{site}/sitemap-{file.name}.xml", file.updated_at)
-        return await answer(request, caller, root, moment)
+        return await answer(request, caller, root, last_modified)
 
-    @routes.get("/sitemap-pages.xml", summary="The pages that are no articles, as a sitemap", responses=_SITEMAP)
+    @routes.get("/sitemap-pages.xml", summary="The pages that are not articles, as a sitemap", responses=_SITEMAP)
     async def pages(request: Request, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
         return await answer(request, caller, _urls([(f"{site}/", None)]), None)
@@ -111,9 +114,9 @@ def router(index: IndexReader, settings: SearchSettings, changed: LastModified, 
     async def news(request: Request, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
         since = epoch_ms_nearest(clock() - NEWS_MAX_AGE)
-        wanted = replace(_by_time(caller), since=since, limit=MAX_NEWS_URLS)
-        async with reachable():
-            found = await index.search(wanted)
+        search_request = replace(_by_time(caller), since_ms=since, limit=MAX_NEWS_URLS)
+        async with errors_as_problems():
+            found = await index.search(search_request)
         return await answer(request, caller, await offload.run(lambda _: _news(site, found.articles)), None)
 
     @routes.get("/sitemap-{name}.xml", summary="The articles of a month or day as a sitemap", responses=_SITEMAP)
@@ -122,34 +125,34 @@ def router(index: IndexReader, settings: SearchSettings, changed: LastModified, 
         span = parse_sitemap_name(name)
         if span is None:
             raise not_found("sitemap")
-        moment = await unless_private(caller)
-        async with reachable():
+        last_modified = await last_public_change(caller)
+        async with errors_as_problems():
             found = [
                 (site + path_of(article), datetime.fromisoformat(article["updated_at"]))
                 async for article in _walk(index, span, caller)
             ]
         if not found:
             raise not_found("sitemap")
-        return await answer(request, caller, await offload.run(lambda _: _urls(found)), moment)
+        return await answer(request, caller, await offload.run(lambda _: _urls(found)), last_modified)
 
     return routes
 
 
-def files(days: Iterable[PublicationDay]) -> Iterator[File]:
-    """Spread articles over files: months, or days where a month is too much for one, or parts of a day."""
+def files(days: Iterable[PublicationDay]) -> Iterator[SitemapFile]:
+    """Divide articles into files: months, or days if a month has too many, or parts of a day."""
     for month, group in groupby(days, key=lambda day: day.date.isoformat()[:7]):
         of_month = list(group)
         if sum(day.count for day in of_month) <= MAX_URLS_PER_FILE:
-            yield File(month, max(day.updated_at for day in of_month))
+            yield SitemapFile(month, max(day.updated_at for day in of_month))
             continue
         for day in of_month:
             parts = -(-day.count // MAX_URLS_PER_FILE)
             for part in range(1, parts + 1):
-                yield File(f"{day.date.isoformat()}{f'-part-{part}' if parts > 1 else ''}", day.updated_at)
+                yield SitemapFile(f"{day.date.isoformat()}{f'-part-{part}' if parts > 1 else ''}", day.updated_at)
 
 
 def parse_sitemap_name(name: str) -> SitemapSpan | None:
-    """Return what a file of this name holds, or None where no file has such a name."""
+    """Return what a file of this name covers, or None for an invalid name."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
@@ -162,14 +165,14 @@ def parse_sitemap_name(name: str) -> SitemapSpan | None:
 
 
 async def _walk(index: IndexReader, span: SitemapSpan, caller: Caller | None) -> AsyncIterator[Mapping[str, Any]]:
-    """Go through the articles of a file, oldest first, page by page."""
+    """Yield the articles of a file, oldest first, page by page."""
     wanted = _by_time(caller, Sort.OLDEST, {"from": span.first, "to": span.last})
     at, end = 0, span.skipped + MAX_URLS_PER_FILE
     while at < end:
         page = await index.search(wanted)
         for article in page.articles if at >= span.skipped else ():
             yield article
-        at += AT_ONCE
+        at += ARTICLES_PER_QUERY
         if page.next is None:
             return
         wanted = replace(wanted, after=page.next)
@@ -178,11 +181,11 @@ async def _walk(index: IndexReader, span: SitemapSpan, caller: Caller | None) ->
 def _by_time(
     caller: Caller | None, sort: Sort = Sort.NEWEST, span: Mapping[str, str] = MappingProxyType({})
 ) -> SearchRequest:
-    """Return the first page of what a caller may read, of a span or of all times."""
-    asked = to_request(
+    """Return the first page of the articles that a caller may read, within a time span if given."""
+    request = to_request(
         SearchParams.model_validate({"sort": sort, **span}), caller.entitlement if caller is not None else None
     )
-    return replace(asked, limit=AT_ONCE, with_facets=False)
+    return replace(request, limit=ARTICLES_PER_QUERY, with_facets=False)
 
 
 def _urls(found: Sequence[tuple[str, datetime | None]]) -> etree._Element:
@@ -217,7 +220,7 @@ def _add_news(root: etree._Element, site: str, article: Mapping[str, Any]) -> No
 
 
 def _news_language(tag: str) -> str:
-    """Return a language as news sitemaps have it: by its ISO 639 code, but Chinese by script."""
+    """Return a language as news sitemaps require it: its ISO 639 code, but Chinese by script."""
     primary, *more = tag.lower().split("-")
     if primary == "zh":
         return "zh-tw" if {"hant", "tw", "hk", "mo"} & set(more) else "zh-cn"

@@ -1,6 +1,6 @@
-"""The admin of an index on Elasticsearch.
+"""Administration of an index on Elasticsearch.
 
-Indexes are called ``namespace-articles-mapping-serial``. The one in use bears the alias ``namespace-articles-mapping``, one
+Indexes are called ``namespace-articles-mapping-serial``. The one in use has the alias ``namespace-articles-mapping``, one
 that is being filled ``namespace-articles-staging``.
 """
 
@@ -12,19 +12,16 @@ from elasticsearch import NotFoundError
 
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.admin import IndexedVersion, StagingIndex, next_index_name
-from newswire_search.index.elasticsearch.index import (
-    ElasticsearchIndex,
-    mapping_mismatch,
-    require_complete,
-    translate_errors,
-)
+from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+from newswire_search.index.elasticsearch.responses import require_complete, translate_errors
+from newswire_search.index.elasticsearch.target import mapping_mismatch
 from newswire_search.index.mapping import MAPPING_NUMBER
-from newswire_search.index.port import Operation, RejectedOperation, WriteStatus
+from newswire_search.index.models import Operation, RejectedOperation, WriteStatus
 
 PAGE = 2000
-KEEP_SNAPSHOT = "2m"
+SNAPSHOT_KEEP_ALIVE = "2m"
 REPLICAS_SECONDS = 60
-"""How long the copies of a new index may take to be made before it comes into use without them."""
+"""How long to wait for the replicas of a new index before it is put into use without them."""
 
 
 class ElasticsearchContents:
@@ -41,24 +38,24 @@ class ElasticsearchContents:
     async def refresh(self) -> None:
         """Refresh the index."""
         async with translate_errors():
-            await self._index.ensure()
+            await self._index.target.ensure()
             await self._client.options(request_timeout=60).indices.refresh(index=self._index.alias)
 
     async def lookup(self, ids: Sequence[str]) -> dict[str, IndexedVersion]:
-        """Search by the ids: what is read is what a search sees, and no document has to be unpacked for it."""
+        """Search by ids: that reads what a search sees, and decompresses no documents."""
         if not ids:
             return {}
         async with translate_errors():
             hits = await self._hits(
                 index=self._index.alias, query={"ids": {"values": list(ids)}}, size=len(ids), sort="_doc"
             )
-        return {hit["_id"]: _held(hit) for hit in hits}
+        return {hit["_id"]: _indexed_version(hit) for hit in hits}
 
     async def scan(self) -> AsyncIterator[list[IndexedVersion]]:
-        """Go through a snapshot of the index."""
+        """Scan a snapshot of the index."""
         async with translate_errors():
-            answer = await self._client.open_point_in_time(index=self._index.alias, keep_alive=KEEP_SNAPSHOT)
-        pit = {"id": answer["id"], "keep_alive": KEEP_SNAPSHOT}
+            answer = await self._client.open_point_in_time(index=self._index.alias, keep_alive=SNAPSHOT_KEEP_ALIVE)
+        pit = {"id": answer["id"], "keep_alive": SNAPSHOT_KEEP_ALIVE}
         after: list[Any] | None = None
         try:
             while True:
@@ -66,14 +63,14 @@ class ElasticsearchContents:
                     hits = await self._hits(pit=pit, size=PAGE, sort="_shard_doc", search_after=after)
                 if not hits:
                     return
-                yield [_held(hit) for hit in hits]
+                yield [_indexed_version(hit) for hit in hits]
                 after = hits[-1]["sort"]
         finally:
             with suppress(NotFoundError):
                 await self._client.close_point_in_time(id=pit["id"])
 
     async def identity(self) -> str | None:
-        """Return the id that Elasticsearch gave the index."""
+        """Return the UUID that Elasticsearch gave the index."""
         async with translate_errors():
             try:
                 found = await self._client.indices.get_settings(index=self._index.alias, name="index.uuid")
@@ -95,17 +92,17 @@ class ElasticsearchContents:
 
 
 class ElasticsearchStagingIndex(ElasticsearchContents):
-    """`newswire_search.index.admin.StagingIndex` on Elasticsearch: it neither refreshes nor has copies until it is filled."""
+    """`newswire_search.index.admin.StagingIndex` on Elasticsearch: it has no refreshes and no replicas until it is filled."""
 
-    def __init__(self, of: ElasticsearchIndex, name: str) -> None:
-        """Prepare an index of this name beside another one."""
+    def __init__(self, current: ElasticsearchIndex, name: str) -> None:
+        """Open a staging index of this name beside the index in use."""
         self.name = name
-        self._settings_in_use = of.settings
-        filling = {**of.settings, "refresh_interval": "-1", "number_of_replicas": 0}
-        super().__init__(ElasticsearchIndex(of.client, of.namespace, filling, staging=name))
+        self._settings_in_use = current.target.settings
+        filling = {**current.target.settings, "refresh_interval": "-1", "number_of_replicas": 0}
+        super().__init__(ElasticsearchIndex(current.client, current.target.namespace, filling, staging_name=name))
 
     async def finish(self) -> None:
-        """Give the index the settings of one in use, and wait a while for its copies."""
+        """Apply the settings of an index in use, and wait a limited time for the replicas."""
         wanted = {name: self._settings_in_use[name] for name in ("refresh_interval", "number_of_replicas")}
         async with translate_errors():
             await self._client.indices.put_settings(index=self.name, settings={"index": wanted})
@@ -115,95 +112,95 @@ class ElasticsearchStagingIndex(ElasticsearchContents):
             )
 
     async def close(self) -> None:
-        """Leave everything as it is: the connections are those of the index in use."""
+        """Do nothing: the connections belong to the index in use."""
 
 
 class ElasticsearchIndexAdmin(ElasticsearchContents):
     """`newswire_search.index.admin.IndexAdmin` on Elasticsearch."""
 
     async def mismatch(self) -> str | None:
-        """Tell which mapping there is, where it is not this release's."""
+        """Return why the mapping of the existing index does not fit; None if it does."""
         async with translate_errors():
-            names = await self._index.names()
-        return None if self._bearing(names) else mapping_mismatch(names)
+            names = await self._index.target.names()
+        return None if self._with_alias(names) else mapping_mismatch(names)
 
     async def in_use(self) -> str | None:
-        """Return which index bears the alias."""
+        """Return the index that has the alias."""
         async with translate_errors():
-            return self._bearing(await self._index.names())
+            return self._with_alias(await self._index.target.names())
 
     async def is_empty(self) -> bool:
-        """Ask for any document."""
+        """Tell whether there is any document."""
         async with translate_errors():
             answer = await self._client.search(index=self._index.alias, size=0, track_total_hits=1)
         return bool(answer["hits"]["total"]["value"] == 0)
 
     async def unused(self) -> list[str]:
-        """Return all but the one that bears the alias, whatever their mapping."""
+        """Return all indexes without the alias, of any mapping number."""
         async with translate_errors():
-            names = await self._index.names()
-        return sorted(names.keys() - {self._bearing(names)})
+            names = await self._index.target.names()
+        return sorted(names.keys() - {self._with_alias(names)})
 
     async def open_staging(self, name: str | None) -> StagingIndex:
-        """Open or make an index; another one that was to come into use, and is forgotten, goes."""
+        """Open or create a staging index; delete any other staging index that was left behind."""
         async with translate_errors():
-            names = await self._index.names()
-            if not self._bearing(names) and not mapping_mismatch(names):
-                # Before a writer does, who would choose the same name as is chosen here.
-                await self._index.ensure()
-                names = await self._index.names()
+            names = await self._index.target.names()
+            if not self._with_alias(names) and not mapping_mismatch(names):
+                # Before a writer does: it would choose the same name as this function.
+                await self._index.target.ensure()
+                names = await self._index.target.names()
             staging = ElasticsearchStagingIndex(
-                self._index, name or next_index_name(self._index.stem, names, MAPPING_NUMBER)
+                self._index, name or next_index_name(self._index.target.stem, names, MAPPING_NUMBER)
             )
-            for forgotten, aliases in names.items():
-                if f"{self._index.stem}-staging" in aliases and forgotten != name:
-                    await self._client.indices.delete(index=forgotten)
+            for leftover, aliases in names.items():
+                if f"{self._index.target.stem}-staging" in aliases and leftover != name:
+                    await self._client.indices.delete(index=leftover)
             await staging.refresh()
         return staging
 
     async def pause_writes(self) -> None:
-        """Block writing to all others; Elasticsearch answers once what was under way is done."""
+        """Block writes to all other indexes; Elasticsearch responds once writes in progress are done."""
         async with translate_errors():
-            for name in await self._in_the_past():
+            for name in await self._other_indexes():
                 answer = await self._client.indices.add_block(index=name, block="write")
-                # Of what is blocked already, by whoever was killed here, it names nothing and waits for nothing.
+                # If the index is blocked already, by a process that was killed here, the response names none and does not wait.
                 done = answer["shards_acknowledged"] or not answer["indices"]
                 if not (answer["acknowledged"] and done):
-                    raise DependencyUnavailableError(f"Elasticsearch: writing to {name} could not be blocked in time")
+                    raise DependencyUnavailableError(f"Elasticsearch: writing to {name} was not blocked in time")
 
     async def resume_writes(self) -> None:
-        """Take the blocks away."""
+        """Remove the write blocks."""
         async with translate_errors():
-            for name in await self._in_the_past():
+            for name in await self._other_indexes():
                 await self._client.indices.put_settings(index=name, settings={"index.blocks.write": None})
 
     async def swap(self, staging: StagingIndex) -> None:
-        """Move the alias. Processes of a release with another mapping keep theirs, and read what they read before."""
+        """Move the alias. Processes of a release with another mapping have another alias, and are not affected."""
         alias = self._index.alias
         async with translate_errors():
-            names = await self._index.names()
+            names = await self._index.target.names()
             actions: list[dict[str, Any]] = [
                 {"remove": {"index": name, "alias": alias}} for name, aliases in names.items() if alias in aliases
             ]
             actions.append({"add": {"index": staging.name, "alias": alias, "is_write_index": True}})
-            actions.append({"remove": {"index": staging.name, "alias": f"{self._index.stem}-staging"}})
+            actions.append({"remove": {"index": staging.name, "alias": f"{self._index.target.stem}-staging"}})
             answer = await self._client.indices.update_aliases(actions=actions)
         if not answer["acknowledged"]:
-            raise DependencyUnavailableError("Elasticsearch: not every node has heard of the swap yet")
+            raise DependencyUnavailableError("Elasticsearch: not every node has acknowledged the new alias yet")
 
     async def drop(self, name: str) -> None:
         """Delete an index."""
         async with translate_errors():
             await self._client.indices.delete(index=name)
 
-    async def _in_the_past(self) -> list[str]:
-        names = await self._index.names()
-        return [name for name, aliases in names.items() if f"{self._index.stem}-staging" not in aliases]
+    async def _other_indexes(self) -> list[str]:
+        names = await self._index.target.names()
+        return [name for name, aliases in names.items() if f"{self._index.target.stem}-staging" not in aliases]
 
-    def _bearing(self, names: dict[str, list[str]]) -> str | None:
+    def _with_alias(self, names: dict[str, list[str]]) -> str | None:
         return next((name for name, aliases in names.items() if self._index.alias in aliases), None)
 
 
-def _held(hit: dict[str, Any]) -> IndexedVersion:
+def _indexed_version(hit: dict[str, Any]) -> IndexedVersion:
     fields = hit["fields"]
     return IndexedVersion(hit["_id"], int(fields["version"][0]), bool(fields["retracted"][0]))

@@ -1,4 +1,4 @@
-"""Counting values on Elasticsearch: what each would find beside those chosen in other fields."""
+"""Counting values on Elasticsearch: how many results each would have, given the selection in other fields."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -7,47 +7,46 @@ from typing import Any
 from newswire_search.index.elasticsearch.query import Body, elasticsearch_query
 from newswire_search.index.facets import listed
 from newswire_search.index.mapping import FACET_SUFFIX
-from newswire_search.index.port import FACETS, FacetCount, SearchRequest
+from newswire_search.index.models import FACETS, FacetCount, SearchRequest
 
-LONGEST = 1000
-_VALUES, _WANTED, _REGARDLESS = "values", "wanted", "regardless"
+MAX_BUCKETS = 1000
+_VALUES, _SELECTED, _UNSELECTED = "values", "selected", "unselected"
 
 
 def aggregations(request: SearchRequest, languages: Collection[str]) -> Body:
-    """Return what counts the values of each field.
+    """Return the aggregations that count the values of each field.
 
-    A field of which values are wanted is counted over what the request would find without wanting them, or all its other
-    values would count none.
+    A field with selected values is counted without that selection: otherwise all its other values would count zero.
     """
     return {name: _counted(request, languages, name) for name in FACETS}
 
 
 def _counted(request: SearchRequest, languages: Collection[str], name: str) -> Body:
-    values = {"terms": {"field": name + FACET_SUFFIX, "size": LONGEST}}
-    wanted = _wanted(request, name)
-    if not wanted:
+    values = {"terms": {"field": name + FACET_SUFFIX, "size": MAX_BUCKETS}}
+    selected = _selected(request, name)
+    if not selected:
         return values
-    # The values asked for may not be among the most frequent ones.
-    asked_for = {"terms": {"field": name, "include": wanted, "size": len(wanted)}}
-    regardless = {
+    # The selected values may not be among the most frequent ones.
+    selected_counts = {"terms": {"field": name, "include": selected, "size": len(selected)}}
+    without_selection = {
         "filter": elasticsearch_query(request.without_selected(name), languages),
-        "aggregations": {_VALUES: values, _WANTED: asked_for},
+        "aggregations": {_VALUES: values, _SELECTED: selected_counts},
     }
-    return {"global": {}, "aggregations": {_REGARDLESS: regardless}}
+    return {"global": {}, "aggregations": {_UNSELECTED: without_selection}}
 
 
 def facets(answer: Mapping[str, Any], request: SearchRequest) -> dict[str, Sequence[FacetCount]]:
-    """Return the values to list, of an answer's aggregations."""
+    """Return the values to list from the aggregations of a response."""
     found: dict[str, Sequence[FacetCount]] = {}
     for name in FACETS:
-        wanted = _wanted(request, name)
-        counted = answer[name][_REGARDLESS] if wanted else {_VALUES: answer[name]}
-        counts = defaultdict(int, _buckets(counted[_WANTED]) if wanted else ())
-        found[name] = listed(name, _buckets(counted[_VALUES]), wanted, counts.__getitem__)
+        selected = _selected(request, name)
+        counted = answer[name][_UNSELECTED] if selected else {_VALUES: answer[name]}
+        counts = defaultdict(int, _buckets(counted[_SELECTED]) if selected else ())
+        found[name] = listed(name, _buckets(counted[_VALUES]), selected, counts.__getitem__)
     return found
 
 
-def _wanted(request: SearchRequest, name: str) -> list[str]:
+def _selected(request: SearchRequest, name: str) -> list[str]:
     chosen = request.filters.get(name)
     return list(dict.fromkeys(chosen.include)) if chosen else []
 

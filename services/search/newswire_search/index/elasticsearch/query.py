@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from newswire.filters import Filter
 from newswire.text.query import Everything, Nothing, Prefix, Published
 from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, sought
-from newswire_search.index.port import FieldFilter, SearchRequest, Sort
+from newswire_search.index.models import FieldFilter, SearchRequest, Sort
 from newswire_search.index.ranking import (
     EXACT_TITLE,
     HALF_LIFE_DAYS,
@@ -17,7 +17,7 @@ from newswire_search.index.ranking import (
     RECENCY_WEIGHT,
     TITLE_WEIGHT,
     QueryPlan,
-    by_language,
+    group_by_language,
     index_field,
     plan_query,
 )
@@ -36,7 +36,7 @@ ORDER: dict[Sort, list[Body]] = {
 
 
 def days_aggregation(after: Body | None) -> Body:
-    """Return the aggregation that counts by day, and goes on where ``after_key`` of the answer before says."""
+    """Return the aggregation that counts articles by day, from the ``after_key`` of the previous response on."""
     days: Body = {
         "size": DAYS_PER_REQUEST,
         "sources": [{"day": {"date_histogram": {"field": "published_at", "calendar_interval": "day"}}}],
@@ -47,32 +47,32 @@ def days_aggregation(after: Body | None) -> Body:
 
 
 def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> Body:
-    """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
+    """Return the scored query for the words and the filters of a request, in an index with articles in these languages."""
     required = readable(request.entitlement, languages)
     if request.fuzzy_term is not None:
         close = {"value": request.fuzzy_term.word, "fuzziness": request.fuzzy_term.max_edits, "prefix_length": 0}
         required.append({"fuzzy": {"words": close}})
-    if request.since is not None or request.until is not None:
-        required.append(_published(request.since, request.until))
-    required += [_wanted(field, chosen) for field, chosen in request.filters.items() if chosen.include]
-    excluded = [_unwanted(field, chosen) for field, chosen in request.filters.items() if chosen.exclude]
+    if request.since_ms is not None or request.until_ms is not None:
+        required.append(_published(request.since_ms, request.until_ms))
+    required += [_included(field, chosen) for field, chosen in request.filters.items() if chosen.include]
+    excluded = [_excluded(field, chosen) for field, chosen in request.filters.items() if chosen.exclude]
     excluded += [_erased(version, ids) for version, ids in request.erased.items()]
-    must = _in_each_language(by_language(partial(plan_query, request), languages), _scored)
+    must = _in_each_language(group_by_language(partial(plan_query, request), languages), _scored)
     query: Body = {"bool": {"filter": required, "must_not": excluded, "must": [must]}}
-    return query if request.now is None else _newer_first(query, request.now)
+    return query if request.now_ms is None else _newer_first(query, request.now_ms)
 
 
 def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Body]:
-    """Return the clauses for what a caller may read at all."""
+    """Return the clauses for everything a caller may read."""
     clauses: list[Body] = [{"term": {"retracted": False}}]
     if entitlement is None:
         return clauses
     for field, chosen in field_filters(entitlement):
-        clauses += [_wanted(field, chosen)] if chosen.include else []
-        clauses += [{"bool": {"must_not": _unwanted(field, chosen)}}] if chosen.exclude else []
+        clauses += [_included(field, chosen)] if chosen.include else []
+        clauses += [{"bool": {"must_not": _excluded(field, chosen)}}] if chosen.exclude else []
     clauses += [{"term": {"metadata": term}} for term in metadata_terms(entitlement)]
     if not isinstance(entitlement.parsed, Everything):
-        clauses.append(_in_each_language(by_language(partial(analysed, entitlement.parsed), languages), _boolean))
+        clauses.append(_in_each_language(group_by_language(partial(analysed, entitlement.parsed), languages), _boolean))
     return clauses
 
 
@@ -80,19 +80,19 @@ def _erased(version: int, article_ids: Sequence[str]) -> Body:
     return {"bool": {"filter": [{"ids": {"values": list(article_ids)}}, {"range": {"version": {"lte": version}}}]}}
 
 
-def _wanted(field: str, chosen: FieldFilter) -> Body:
+def _included(field: str, chosen: FieldFilter) -> Body:
     return {"terms": {field: list(chosen.include)}}
 
 
-def _unwanted(field: str, chosen: FieldFilter) -> Body:
+def _excluded(field: str, chosen: FieldFilter) -> Body:
     return {"terms": {field: list(chosen.exclude)}}
 
 
-def _in_each_language(found: Sequence[tuple[T, Sequence[str]]], made: Callable[[T], Body]) -> Body:
+def _in_each_language(found: Sequence[tuple[T, Sequence[str]]], build: Callable[[T], Body]) -> Body:
     if len(found) == 1:
-        return made(found[0][0])
+        return build(found[0][0])
     branches = [
-        {"bool": {"must": [made(reading)], "filter": [{"terms": {"analysis": list(same)}}]}} for reading, same in found
+        {"bool": {"must": [build(plan)], "filter": [{"terms": {"analysis": list(same)}}]}} for plan, same in found
     ]
     return {"bool": {"should": branches, "minimum_should_match": 1}}
 
@@ -104,21 +104,21 @@ def _newer_first(query: Body, now: int) -> Body:
     return {"function_score": {"query": query, "functions": functions, "score_mode": "sum", "boost_mode": "multiply"}}
 
 
-def _scored(reading: QueryPlan) -> Body:
-    """Return the query for one reading of the words, with what else adds to the score."""
-    required = _boolean(reading.found)
-    in_title = [_match("title_terms", phrase) for phrase in sought(reading.found) if phrase.field == "text"]
+def _scored(plan: QueryPlan) -> Body:
+    """Return the query for a plan: the required clauses, and what else adds to the score."""
+    required = _boolean(plan.required)
+    in_title = [_match("title_terms", phrase) for phrase in sought(plan.required) if phrase.field == "text"]
     should: list[Body] = []
     if in_title:
         should.append({"bool": {"should": in_title, "boost": TITLE_WEIGHT}})
-    if reading.pairs:
-        together = [_match("text", pair) for pair in reading.pairs]
-        should.append({"bool": {"should": together, "boost": PAIR_WEIGHT}})
-    if reading.whole:
-        near = {"query": " ".join(reading.whole.terms), "slop": PROXIMITY_SLOP, "boost": PROXIMITY_WEIGHT}
+    if plan.pairs:
+        adjacent = [_match("text", pair) for pair in plan.pairs]
+        should.append({"bool": {"should": adjacent, "boost": PAIR_WEIGHT}})
+    if plan.all_words:
+        near = {"query": " ".join(plan.all_words.terms), "slop": PROXIMITY_SLOP, "boost": PROXIMITY_WEIGHT}
         should.append({"match_phrase": {"text": near}})
-    if reading.title:
-        exact = {"filter": {"term": {"whole_title": reading.title}}, "boost": EXACT_TITLE}
+    if plan.exact_title:
+        exact = {"filter": {"term": {"whole_title": plan.exact_title}}, "boost": EXACT_TITLE}
         should.append({"constant_score": exact})
     return {"bool": {"must": [required], "should": should}} if should else required
 

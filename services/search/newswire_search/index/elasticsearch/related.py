@@ -1,4 +1,4 @@
-"""Related articles on Elasticsearch, which finds the most telling words by itself."""
+"""Related articles on Elasticsearch, which selects the most significant terms by itself."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -15,11 +15,11 @@ from newswire_search.index.related import (
 
 
 def related_query(article: Mapping[str, Any], entitlement: Filter | None, languages: Collection[str]) -> Body:
-    """Return the scored query for the articles that share the words most telling of this one."""
+    """Return the scored query for articles that share the most significant terms of this one."""
     similar = {
         "more_like_this": {
             "fields": ["text"],
-            # The terms, for the server keeps neither text nor terms of a document in a form that it could read again.
+            # Terms rather than an id: the server stores neither text nor terms of a document in a readable form.
             "like": " ".join(terms_of(article).elements()),
             "min_term_freq": 1,
             "min_doc_freq": MIN_ARTICLES_PER_TERM,

@@ -1,7 +1,7 @@
-"""The admin of the embedded index.
+"""Administration of the embedded index.
 
 Each index is a folder ``articles-mapping-serial``; the file ``in-use-mapping`` says which one is in use. Only the process that
-has the index open can put another one in its place; any other may read it.
+has the index open can replace it; any other may read it.
 """
 
 import asyncio
@@ -13,8 +13,9 @@ from typing import cast
 import tantivy
 
 from newswire_search.index.admin import IndexedVersion, StagingIndex
-from newswire_search.index.embedded.index import EmbeddedIndex, names
-from newswire_search.index.port import Operation, RejectedOperation, WriteStatus
+from newswire_search.index.embedded.folder import index_names
+from newswire_search.index.embedded.index import EmbeddedIndex
+from newswire_search.index.models import Operation, RejectedOperation, WriteStatus
 
 PAGE = 2000
 IDENTITY = "identity"
@@ -31,7 +32,7 @@ class EmbeddedContents:
         return await self._index.write(operations)
 
     async def refresh(self) -> None:
-        """Load what has been committed, by this process or another one."""
+        """Load what this process or another one has committed."""
         await self._index.reload()
 
     async def lookup(self, ids: Sequence[str]) -> dict[str, IndexedVersion]:
@@ -39,10 +40,11 @@ class EmbeddedContents:
         found = await self._index.read(
             lambda searcher: [self._index.look_up(searcher, article_id) for article_id in dict.fromkeys(ids)]
         )
-        return {held.id: held for held in (_held(*seen) for seen in found if seen is not None)}
+        versions = [_indexed_version(*each) for each in found if each is not None]
+        return {version.id: version for version in versions}
 
     async def scan(self) -> AsyncIterator[list[IndexedVersion]]:
-        """Go through what one searcher sees."""
+        """Scan what one searcher sees."""
         searcher = await self._index.read(lambda searcher: searcher)
         at = 0
         while page := await self._index.read(lambda _, at=at: _page(searcher, at)):  # type: ignore[misc]
@@ -50,7 +52,7 @@ class EmbeddedContents:
             at += len(page)
 
     async def identity(self) -> str | None:
-        """Return the token that was written into the index's folder when it was first asked for."""
+        """Return the token in the index's folder, written at the first call."""
         return await asyncio.to_thread(self._identity)
 
     def _identity(self) -> str:
@@ -71,11 +73,11 @@ class EmbeddedStagingIndex(EmbeddedContents):
         self.name = index.in_use
 
     async def finish(self) -> None:
-        """Nothing is different while it is filled."""
+        """Refresh: the settings are the same while it is filled."""
         await self.refresh()
 
     async def close(self) -> None:
-        """Stop its threads, and release the folder unless another one has taken it over."""
+        """Stop its threads, and release the folder unless the index in use has taken it over."""
         await self.index.close()
 
 
@@ -83,7 +85,7 @@ class EmbeddedIndexAdmin(EmbeddedContents):
     """`newswire_search.index.admin.IndexAdmin` of the index that this process has open."""
 
     async def mismatch(self) -> str | None:
-        """Return None: the index of this release's mapping is made when it is opened, and filled by whoever opened it."""
+        """Return None: an index of this release's mapping is created when it is opened, and filled by that process."""
         return None
 
     async def in_use(self) -> str | None:
@@ -91,28 +93,28 @@ class EmbeddedIndexAdmin(EmbeddedContents):
         return self._index.in_use
 
     async def is_empty(self) -> bool:
-        """Count."""
+        """Tell whether there is no document."""
         return bool(await self._index.read(lambda searcher: searcher.num_docs) == 0)
 
     async def unused(self) -> list[str]:
         """Return the names of the other folders."""
-        return [name for name in await asyncio.to_thread(names, self._index.folder) if name != self._index.in_use]
+        return [name for name in await asyncio.to_thread(index_names, self._index.folder) if name != self._index.in_use]
 
     async def open_staging(self, name: str | None) -> StagingIndex:
-        """Open or make a folder."""
+        """Open or create a folder."""
         return EmbeddedStagingIndex(await asyncio.to_thread(self._index.open_staging, name))
 
     async def pause_writes(self) -> None:
-        """Have writes wait in this process: no other can write."""
+        """Make writes wait in this process: no other process can write."""
         await self._index.pause_writes()
 
     async def resume_writes(self) -> None:
-        """Let writes go on."""
+        """Let writes continue."""
         self._index.resume_writes()
 
     async def swap(self, staging: StagingIndex) -> None:
-        """Take the folder over, and let writes go on."""
-        await self._index.become(cast("EmbeddedStagingIndex", staging).index)
+        """Put the folder into use, and let writes continue."""
+        await self._index.take_over(cast("EmbeddedStagingIndex", staging).index)
         self._index.resume_writes()
 
     async def drop(self, name: str) -> None:
@@ -124,8 +126,10 @@ def _page(searcher: tantivy.Searcher, at: int) -> list[IndexedVersion]:
     hits = searcher.search(tantivy.Query.all_query(), limit=PAGE, offset=at, count=False).hits
     addresses = [address for _, address in hits]
     versions = searcher.fast_field_values("version", addresses) if addresses else []
-    return [_held(searcher.doc(address), version) for address, version in zip(addresses, versions, strict=True)]
+    return [
+        _indexed_version(searcher.doc(address), version) for address, version in zip(addresses, versions, strict=True)
+    ]
 
 
-def _held(document: tantivy.Document, version: float | None) -> IndexedVersion:
+def _indexed_version(document: tantivy.Document, version: float | None) -> IndexedVersion:
     return IndexedVersion(str(document.get_first("id")), int(version or 0), document.get_first("article") is None)

@@ -1,4 +1,4 @@
-"""Counting values in the embedded index: what each would find beside those chosen in other fields."""
+"""Counting values in the embedded index: how many results each would have, given the selection in other fields."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
@@ -10,9 +10,9 @@ from tantivy import Schema, Searcher
 from newswire_search.index.embedded.query import both, embedded_query
 from newswire_search.index.facets import listed, merged
 from newswire_search.index.mapping import FACET_SUFFIX
-from newswire_search.index.port import FACETS, FacetCount, SearchRequest
+from newswire_search.index.models import FACETS, FacetCount, SearchRequest
 
-LONGEST = 10_000
+MAX_BUCKETS = 10_000
 
 
 def facets(
@@ -20,35 +20,35 @@ def facets(
 ) -> dict[str, Sequence[FacetCount]]:
     """Return the values to list.
 
-    A field of which values are wanted is counted over what the request would find without wanting them, or all its other
-    values would count none.
+    A field with selected values is counted without that selection: otherwise all its other values would count zero.
     """
-    wanted = {name: chosen.include for name, chosen in request.filters.items() if chosen.include}
-    answer = _counted(searcher, query, [name for name in FACETS if name not in wanted])
+    selected = {name: chosen.include for name, chosen in request.filters.items() if chosen.include}
+    answer = _counted(searcher, query, [name for name in FACETS if name not in selected])
     found: dict[str, Sequence[FacetCount]] = {}
     for name in FACETS:
-        if name not in wanted:
+        if name not in selected:
             found[name] = listed(name, answer[name], (), int)
             continue
-        regardless = embedded_query(schema, request.without_selected(name), languages)
+        unselected = embedded_query(schema, request.without_selected(name), languages)
 
-        def count_asked_for(name: str = name, regardless: Tantivy = regardless) -> Mapping[str, int]:
-            """Count the values that are not among the most frequent, all in one go."""
-            holding = both(regardless, Tantivy.term_set_query(schema, name, list(wanted[name])))
-            return merged(_counted(searcher, holding, [name])[name])[0]
+        def count_selected(name: str = name, unselected: Tantivy = unselected) -> Mapping[str, int]:
+            """Count all selected values in one query; they may not be among the most frequent ones."""
+            matching = both(unselected, Tantivy.term_set_query(schema, name, list(selected[name])))
+            return merged(_counted(searcher, matching, [name])[name])[0]
 
-        asked_for = cache(count_asked_for)
+        selected_counts = cache(count_selected)
 
-        def count(value: str, asked_for: Callable[[], Mapping[str, int]] = asked_for) -> int:
-            return asked_for().get(value, 0)
+        def count(value: str, selected_counts: Callable[[], Mapping[str, int]] = selected_counts) -> int:
+            return selected_counts().get(value, 0)
 
-        found[name] = listed(name, _counted(searcher, regardless, [name])[name], wanted[name], count)
+        found[name] = listed(name, _counted(searcher, unselected, [name])[name], selected[name], count)
     return found
 
 
 def _counted(searcher: Searcher, query: Tantivy, names: Sequence[str]) -> Mapping[str, list[tuple[str, int]]]:
-    asked = {
-        name: {"terms": {"field": name + FACET_SUFFIX, "size": LONGEST, "segment_size": LONGEST}} for name in names
+    aggregations = {
+        name: {"terms": {"field": name + FACET_SUFFIX, "size": MAX_BUCKETS, "segment_size": MAX_BUCKETS}}
+        for name in names
     }
-    answer: Mapping[str, Any] = searcher.aggregate(query, asked) if asked else {}
+    answer: Mapping[str, Any] = searcher.aggregate(query, aggregations) if aggregations else {}
     return {name: [(bucket["key"], bucket["doc_count"]) for bucket in answer[name]["buckets"]] for name in names}

@@ -1,4 +1,4 @@
-"""A search request as tantivy queries."""
+"""A search request as a tantivy query."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from tantivy import Query as Tantivy
 from newswire.filters import Filter
 from newswire.text.query import Everything, Nothing, Prefix, Published
 from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, sought
-from newswire_search.index.port import FieldFilter, SearchRequest
+from newswire_search.index.models import FieldFilter, SearchRequest
 from newswire_search.index.ranking import (
     EXACT_TITLE,
     PAIR_WEIGHT,
@@ -18,7 +18,7 @@ from newswire_search.index.ranking import (
     PROXIMITY_WEIGHT,
     TITLE_WEIGHT,
     QueryPlan,
-    by_language,
+    group_by_language,
     index_field,
     plan_query,
 )
@@ -28,30 +28,32 @@ T = TypeVar("T")
 
 
 def embedded_query(schema: Schema, request: SearchRequest, languages: Collection[str]) -> Tantivy:
-    """Return the scored query for the words and the filters of a request, in an index that holds articles in these languages."""
-    clauses = [(Occur.Must, _in_each_language(schema, by_language(partial(plan_query, request), languages), _scored))]
+    """Return the scored query for the words and the filters of a request, in an index with articles in these languages."""
+    clauses = [
+        (Occur.Must, _in_each_language(schema, group_by_language(partial(plan_query, request), languages), _scored))
+    ]
     required = [readable(schema, request.entitlement, languages)]
     if request.fuzzy_term is not None:
-        close, slips = request.fuzzy_term.word, request.fuzzy_term.max_edits
-        required.append(Tantivy.fuzzy_term_query(schema, "words", close, distance=slips))
-    if request.since is not None or request.until is not None:
-        required.append(date_range(schema, request.since, request.until))
+        word, max_edits = request.fuzzy_term.word, request.fuzzy_term.max_edits
+        required.append(Tantivy.fuzzy_term_query(schema, "words", word, distance=max_edits))
+    if request.since_ms is not None or request.until_ms is not None:
+        required.append(date_range(schema, request.since_ms, request.until_ms))
     clauses += [(Occur.MustNot, _erased(schema, version, ids)) for version, ids in request.erased.items()]
     for field, chosen in request.filters.items():
-        required += _wanted(schema, field, chosen)
+        required += _included(schema, field, chosen)
         clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.exclude]
     clauses += [(Occur.Must, _unscored(clause)) for clause in required]
     return Tantivy.boolean_query(clauses)
 
 
 def readable(schema: Schema, entitlement: Filter | None, languages: Collection[str]) -> Tantivy:
-    """Return the query for what a caller may read at all."""
+    """Return the query for everything a caller may read."""
     published = Tantivy.term_query(schema, "retracted", False)
     if entitlement is None:
         return published
     clauses = [(Occur.Must, published)]
     for field, chosen in field_filters(entitlement):
-        clauses += [(Occur.Must, clause) for clause in _wanted(schema, field, chosen)]
+        clauses += [(Occur.Must, clause) for clause in _included(schema, field, chosen)]
         clauses += [(Occur.MustNot, Tantivy.term_query(schema, field, value)) for value in chosen.exclude]
     clauses += [
         (Occur.Must, Tantivy.term_query(schema, "metadata", term, index_option="basic"))
@@ -61,38 +63,40 @@ def readable(schema: Schema, entitlement: Filter | None, languages: Collection[s
         clauses.append(
             (
                 Occur.Must,
-                _in_each_language(schema, by_language(partial(analysed, entitlement.parsed), languages), _boolean),
+                _in_each_language(
+                    schema, group_by_language(partial(analysed, entitlement.parsed), languages), _boolean
+                ),
             )
         )
     return Tantivy.boolean_query(clauses)
 
 
 def _in_each_language(
-    schema: Schema, found: Sequence[tuple[T, Sequence[str]]], made: Callable[[Schema, T], Tantivy]
+    schema: Schema, found: Sequence[tuple[T, Sequence[str]]], build: Callable[[Schema, T], Tantivy]
 ) -> Tantivy:
     if len(found) == 1:
-        return made(schema, found[0][0])
+        return build(schema, found[0][0])
     branches = [
-        both(made(schema, reading), _unscored(Tantivy.term_set_query(schema, "analysis", list(same))))
-        for reading, same in found
+        both(build(schema, plan), _unscored(Tantivy.term_set_query(schema, "analysis", list(same))))
+        for plan, same in found
     ]
     return _any(branches)
 
 
-def _scored(schema: Schema, reading: QueryPlan) -> Tantivy:
-    """Return the query for one reading of the words, with what else adds to the score."""
-    required = _boolean(schema, reading.found)
-    in_title = [_match(schema, "title_terms", phrase) for phrase in sought(reading.found) if phrase.field == "text"]
+def _scored(schema: Schema, plan: QueryPlan) -> Tantivy:
+    """Return the query for a plan: the required clauses, and what else adds to the score."""
+    required = _boolean(schema, plan.required)
+    in_title = [_match(schema, "title_terms", phrase) for phrase in sought(plan.required) if phrase.field == "text"]
     should: list[Tantivy] = []
     if in_title:
         should.append(Tantivy.boost_query(_any(in_title), TITLE_WEIGHT))
-    if reading.pairs:
-        should.append(Tantivy.boost_query(_any([_match(schema, "text", pair) for pair in reading.pairs]), PAIR_WEIGHT))
-    if reading.whole:
-        near = Tantivy.phrase_query(schema, "text", list(reading.whole.terms), slop=PROXIMITY_SLOP)
+    if plan.pairs:
+        should.append(Tantivy.boost_query(_any([_match(schema, "text", pair) for pair in plan.pairs]), PAIR_WEIGHT))
+    if plan.all_words:
+        near = Tantivy.phrase_query(schema, "text", list(plan.all_words.terms), slop=PROXIMITY_SLOP)
         should.append(Tantivy.boost_query(near, PROXIMITY_WEIGHT))
-    if reading.title:
-        exact = Tantivy.term_query(schema, "whole_title", reading.title, index_option="basic")
+    if plan.exact_title:
+        exact = Tantivy.term_query(schema, "whole_title", plan.exact_title, index_option="basic")
         should.append(Tantivy.const_score_query(exact, EXACT_TITLE))
     clauses = [(Occur.Must, required), *((Occur.Should, clause) for clause in should)]
     return Tantivy.boolean_query(clauses) if should else required
@@ -103,22 +107,22 @@ def _any(queries: list[Tantivy]) -> Tantivy:
 
 
 def date_range(schema: Schema, since: int | None, until: int | None) -> Tantivy:
-    """Return the query for what was published in a span of ms, both ends inclusive."""
+    """Return the query for articles published in a time span in ms, both ends inclusive."""
     return Tantivy.range_query(schema, "published_at", FieldType.Integer, since, until)
 
 
 def both(first: Tantivy, second: Tantivy) -> Tantivy:
-    """Return the query for what two queries find."""
+    """Return the query for articles that match both queries."""
     return Tantivy.boolean_query([(Occur.Must, first), (Occur.Must, second)])
 
 
 def among(schema: Schema, query: Tantivy, article_ids: Sequence[str]) -> Tantivy:
-    """Return the query for what a query finds among some articles."""
+    """Return the query for those of some articles that match a query."""
     return both(query, Tantivy.term_set_query(schema, "id", list(article_ids)))
 
 
 def excluding(schema: Schema, query: Tantivy, article_ids: Sequence[str]) -> Tantivy:
-    """Return the query for what a query finds beside some articles."""
+    """Return the query for articles that match a query, except some."""
     return Tantivy.boolean_query(
         [(Occur.Must, query), (Occur.MustNot, Tantivy.term_set_query(schema, "id", list(article_ids)))]
     )
@@ -128,7 +132,7 @@ def _erased(schema: Schema, version: int, article_ids: Sequence[str]) -> Tantivy
     return among(schema, Tantivy.range_query(schema, "version", FieldType.Integer, None, version), article_ids)
 
 
-def _wanted(schema: Schema, field: str, chosen: FieldFilter) -> list[Tantivy]:
+def _included(schema: Schema, field: str, chosen: FieldFilter) -> list[Tantivy]:
     return [Tantivy.term_set_query(schema, field, list(chosen.include))] if chosen.include else []
 
 
@@ -164,7 +168,7 @@ def _all(schema: Schema, parts: tuple[Analysed, ...]) -> Tantivy:
         for part in parts
     ]
     if all(occur == Occur.MustNot for occur, _ in clauses):
-        # A query of exclusions alone would find nothing: there must be something to exclude from.
+        # A query of exclusions alone would match nothing: it needs a clause to exclude from.
         clauses.append((Occur.Must, Tantivy.const_score_query(Tantivy.all_query(), 1.0)))
     return Tantivy.boolean_query(clauses)
 

@@ -1,4 +1,4 @@
-"""Related articles in the embedded index, which knows how many articles hold a term."""
+"""Related articles in the embedded index, which knows the document frequency of a term."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -25,18 +25,18 @@ def related_query(
     entitlement: Filter | None,
     languages: Collection[str],
 ) -> Tantivy:
-    """Return the scored query for the articles that share the words most telling of this one."""
+    """Return the scored query for articles that share the most significant terms of this one."""
     weights: dict[str, float] = {}
     for term, count in terms_of(article).items():
-        holding = searcher.doc_freq("text", term)
-        if holding >= MIN_ARTICLES_PER_TERM:
-            weights[term] = count * (1 + math.log((searcher.num_docs + 1) / (holding + 1)))
-    telling = sorted(weights, key=lambda term: (-weights[term], term))[:MAX_TERMS]
-    if not telling:
+        document_frequency = searcher.doc_freq("text", term)
+        if document_frequency >= MIN_ARTICLES_PER_TERM:
+            weights[term] = count * (1 + math.log((searcher.num_docs + 1) / (document_frequency + 1)))
+    significant = sorted(weights, key=lambda term: (-weights[term], term))[:MAX_TERMS]
+    if not significant:
         return Tantivy.empty_query()
     similar = Tantivy.boolean_query(
-        [(Occur.Should, Tantivy.term_query(schema, "text", term)) for term in telling],
-        minimum_number_should_match=max(1, int(len(telling) * MIN_SHARED_TERMS_RATIO)),
+        [(Occur.Should, Tantivy.term_query(schema, "text", term)) for term in significant],
+        minimum_number_should_match=max(1, int(len(significant) * MIN_SHARED_TERMS_RATIO)),
     )
     admitted = (
         readable(schema, entitlement, languages),

@@ -1,8 +1,8 @@
-// Suggestions while somebody types into a search box marked data-suggest. Without this script the box is a plain one.
-// The pattern is that of an editable combobox with a list (WAI-ARIA Authoring Practices).
+// Suggestions while a reader types into a search box marked data-suggest. Without this script it is a plain search box.
+// Follows the pattern of an editable combobox with a listbox popup (WAI-ARIA Authoring Practices).
 "use strict";
 
-const PAUSE = 120; // ms without a key before it is asked
+const PAUSE = 120; // ms without a key press before suggestions are requested
 const NAMES = { topic: "Topic", author: "Author", title: "" };
 
 for (const input of document.querySelectorAll("input[data-suggest]")) attach(input);
@@ -58,7 +58,7 @@ function attach(input) {
       const { suggestions } = await answer.json();
       if (input.value === typed && document.activeElement === input) show(suggestions);
     } catch (error) {
-      if (error.name !== "AbortError") close(); // the box itself goes on working
+      if (error.name !== "AbortError") close(); // the box itself still works
     }
   };
 
@@ -100,7 +100,7 @@ function attach(input) {
       if (!count) return;
       event.preventDefault();
       const next = active + (event.key === "ArrowDown" ? 1 : -1);
-      mark(next >= count ? -1 : next < -1 ? count - 1 : next); // beyond either end lies the box itself
+      mark(next >= count ? -1 : next < -1 ? count - 1 : next); // past either end is the box itself
     } else if (event.key === "Enter" && active >= 0) {
       event.preventDefault();
       go(list.children[active]);
@@ -110,7 +110,7 @@ function attach(input) {
     }
   });
   input.addEventListener("blur", close);
-  list.addEventListener("pointerdown", (event) => event.preventDefault()); // or the box would lose focus before the click
+  list.addEventListener("pointerdown", (event) => event.preventDefault()); // otherwise the box loses focus before the click
   list.addEventListener("click", (event) => {
     const item = event.target.closest("[role=option]");
     if (item) go(item);

@@ -1,0 +1,55 @@
+"""Which analysis languages the articles of the index have, as far as this process knows.
+
+A query is analysed once per language, so a search has to know them all.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from newswire.text.analysis import DEFAULT
+from newswire_search.index.elasticsearch.query import Body
+from newswire_search.index.elasticsearch.target import IndexTarget
+
+LANGUAGES_TTL_SECONDS = 1.0
+"""How long the known languages are used before the index is asked again."""
+
+T = TypeVar("T")
+
+
+class IndexedLanguages:
+    """The languages of the articles in an index; other processes may add new ones at any time."""
+
+    def __init__(self, target: IndexTarget) -> None:
+        self._target = target
+        self.known = {DEFAULT}
+        self.read_at = float("-inf")
+        """When the index was last asked, on the monotonic clock."""
+
+    def add(self, languages: set[str]) -> None:
+        """Note the languages of articles that this process has written."""
+        self.known = self.known | languages
+
+    async def run(self, search: Callable[[], Awaitable[T]]) -> T:
+        """Run a search and check for new languages meanwhile; run it again if there is one, which is rare."""
+        if not self._expired():
+            return await search()
+        before = self.known
+        answer, _ = await asyncio.gather(search(), self.refresh())
+        return answer if self.known == before else await search()
+
+    async def refresh(self) -> None:
+        """Ask the index for languages that other processes have added, if `LANGUAGES_TTL_SECONDS` have passed."""
+        if not self._expired():
+            return
+        self.read_at = time.monotonic()
+        by_language: Body = {"analysis": {"terms": {"field": "analysis", "size": 100}}}
+        target = self._target
+        answer = await target.request(
+            lambda: target.client.search(index=target.alias, size=0, aggregations=by_language)
+        )
+        self.add({bucket["key"] for bucket in answer["aggregations"]["analysis"]["buckets"]})
+
+    def _expired(self) -> bool:
+        return time.monotonic() >= self.read_at + LANGUAGES_TTL_SECONDS

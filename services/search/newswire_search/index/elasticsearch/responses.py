@@ -1,0 +1,68 @@
+"""Reading Elasticsearch's responses: errors, incomplete answers, hits and pages."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from elasticsearch import ApiError, TransportError
+
+from newswire.messaging.messages import DependencyUnavailableError
+from newswire_search.index.elasticsearch.facets import facets
+from newswire_search.index.elasticsearch.query import Body
+from newswire_search.index.models import FacetCount, Position, SearchPage, SearchRequest, Sort
+
+
+@asynccontextmanager
+async def translate_errors() -> AsyncIterator[None]:
+    """Raise `DependencyUnavailableError` for failures of the server or the connection; let errors of the request pass."""
+    try:
+        yield
+    except TransportError as error:
+        raise DependencyUnavailableError(f"Elasticsearch: {error}") from error
+    except ApiError as error:
+        if error.status_code in (401, 403, 404, 408, 429) or error.status_code >= 500:
+            raise DependencyUnavailableError(f"Elasticsearch: {error.status_code} {error.error}") from error
+        raise
+
+
+def require_complete(answer: Body) -> Body:
+    """Return a response that covers every shard of the index.
+
+    Raises:
+        DependencyUnavailableError: it timed out or a shard failed.
+    """
+    if "error" in answer or answer.get("timed_out") or answer["_shards"]["failed"]:
+        raise DependencyUnavailableError("Elasticsearch answered from a part of the index only")
+    return answer
+
+
+def is_missing(item: Body) -> bool:
+    """Tell whether one item of a bulk or multi-search response says that the index does not exist."""
+    return bool(item["status"] == 404)
+
+
+def hits_of(answer: Mapping[str, Any]) -> list[Any]:
+    """Return the hits of a response. ``filter_path`` removes empty members, so ``hits`` itself may be missing."""
+    hits: list[Any] = answer.get("hits", {}).get("hits", [])
+    return hits
+
+
+def page_of(answer: Body, request: SearchRequest) -> SearchPage:
+    """Return the page that a search response holds."""
+    articles = [hit["_source"]["article"] for hit in answer["hits"].get("hits", [])[: request.limit]]
+    counts = facets_of(answer, request)
+    return SearchPage(answer["hits"]["total"]["value"], articles, counts, _next_position(answer, request))
+
+
+def facets_of(answer: Body, request: SearchRequest) -> Mapping[str, Sequence[FacetCount]]:
+    """Return the facets of a search response; none if the request asked for none."""
+    return facets(answer["aggregations"], request) if request.with_facets else {}
+
+
+def _next_position(answer: Body, request: SearchRequest) -> Position | None:
+    hits = hits_of(answer)
+    if len(hits) <= request.limit:
+        return None
+    if request.sort is not Sort.RELEVANCE:
+        return Position(tuple(hits[request.limit - 1]["sort"]))
+    return Position((), seen_ids=tuple(hit["_id"] for hit in hits[: request.limit]))

@@ -1,0 +1,185 @@
+"""Searching Elasticsearch page by page.
+
+By date, the next page begins after the sort key of the last result. By relevance, pages from the second on are read from a
+snapshot (a point in time), which gives the order alone.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from elasticsearch import ApiError, BadRequestError, NotFoundError
+
+from newswire_search.index.elasticsearch.facets import aggregations
+from newswire_search.index.elasticsearch.languages import IndexedLanguages
+from newswire_search.index.elasticsearch.query import ORDER, Body, elasticsearch_query
+from newswire_search.index.elasticsearch.responses import facets_of, hits_of, page_of, require_complete
+from newswire_search.index.elasticsearch.target import IndexTarget
+from newswire_search.index.models import Position, SearchPage, SearchRequest, SnapshotExpiredError, Sort, WordMatch
+from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_SECONDS, Snapshots
+from newswire_search.query.entitlement import filter_readable
+
+MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER = 200, 50
+"""How many snapshots one process keeps open, and how many of them for one reader (`newswire_search.index.snapshots`)."""
+CANDIDATE_ROUNDS = 5
+"""How often more results are read from a snapshot to fill a page, when those read no longer match."""
+LARGE_MEMBERS = ["article.body", "article.text"]
+FOUND = "found"
+
+
+class ElasticsearchSearch:
+    """Searches of one index, and the snapshots that their cursors need."""
+
+    def __init__(self, target: IndexTarget, languages: IndexedLanguages) -> None:
+        self._target = target
+        self._client = target.client
+        self._languages = languages
+        self.snapshots: Snapshots[str] = Snapshots(MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER)
+
+    async def search(self, request: SearchRequest) -> SearchPage:
+        """Return one page of a search.
+
+        Raises:
+            SnapshotExpiredError: the snapshot that the page begins in has expired.
+        """
+        if request.sort is Sort.RELEVANCE and request.after is not None:
+            return await self._next_by_relevance(request, request.after)
+        answer = await self._target.request(lambda: self._page(request))
+        page = page_of(answer, request)
+        return page if request.word_match is WordMatch.ALL else replace(page, next=None)
+
+    async def _page(self, request: SearchRequest) -> Body:
+        """Request a page with its articles."""
+        after = request.after
+        answer = await self._client.search(
+            index=self._target.alias,
+            query=elasticsearch_query(request, self._languages.known),
+            sort=ORDER[request.sort],
+            size=request.limit + 1,
+            search_after=list(after.sort_key) if after is not None else None,
+            track_total_hits=True,
+            aggregations=self._facet_aggregations(request),
+            source={"includes": ["article"], "excludes": _excluded_by(request)},
+            filter_path="timed_out,_shards.failed,hits.total.value,hits.hits._id,hits.hits._source,hits.hits.sort,aggregations",
+        )
+        return require_complete(answer.body)
+
+    def _facet_aggregations(self, request: SearchRequest) -> Body | None:
+        return aggregations(request, self._languages.known) if request.with_facets else None
+
+    async def _next_by_relevance(self, request: SearchRequest, after: Position) -> SearchPage:
+        """Take the order from a snapshot, and articles, total and facets from the index as it is now.
+
+        So nothing that was retracted or changed since the snapshot can be read from it, in whichever process it was opened.
+        """
+        opened_at = time.time() if after.snapshot_opened_at is None else after.snapshot_opened_at
+        pit = await self._snapshot(request, after)
+        key, more = after.sort_key, True
+        counted: Body = {}
+        found: list[tuple[Mapping[str, Any], tuple[Any, ...]]] = []
+        for _ in range(CANDIDATE_ROUNDS):
+            answer = await self._candidates(request, after.seen_ids, key, pit, opened_at)
+            pit, hits = answer["pit_id"], hits_of(answer)
+            current, counts = await self._still_matching(request, [hit["_id"] for hit in hits], counting=not counted)
+            counted = counted or counts
+            found += [(current[hit["_id"]], tuple(hit["sort"])) for hit in hits if hit["_id"] in current]
+            more = len(hits) > request.limit
+            if len(found) > request.limit or not more:
+                break
+            key = tuple(hits[-1]["sort"])
+        following = None
+        if len(found) > request.limit:
+            following = Position(found[request.limit - 1][1], pit, after.seen_ids, snapshot_opened_at=opened_at)
+        elif more:
+            following = Position(key, pit, after.seen_ids, snapshot_opened_at=opened_at)
+        articles = [article for article, _ in found[: request.limit]]
+        return SearchPage(counted["aggregations"][FOUND]["doc_count"], articles, facets_of(counted, request), following)
+
+    async def _snapshot(self, request: SearchRequest, after: Position) -> str:
+        """Return the snapshot that a position is in; open one for a second page."""
+        if not after.sort_key:
+            return await self._open_snapshot(request.snapshot_owner)
+        if not after.snapshot:
+            raise SnapshotExpiredError("the cursor names no snapshot")
+        self.snapshots.use(after.snapshot, request.snapshot_owner)
+        return after.snapshot
+
+    async def _open_snapshot(self, reader: str) -> str:
+        opened = await self._target.request(
+            lambda: self._client.open_point_in_time(
+                index=self._target.alias, keep_alive=f"{SNAPSHOT_IDLE_SECONDS:.0f}s"
+            )
+        )
+        pit: str = opened["id"]
+        for expired in self.snapshots.add(pit, pit, reader):
+            with suppress(NotFoundError):
+                await self._client.close_point_in_time(id=expired)
+        return pit
+
+    async def _candidates(
+        self, request: SearchRequest, seen_ids: Sequence[str], key: Sequence[Any], pit: str, opened_at: float
+    ) -> Body:
+        """Return ids and sort keys of the next results in a snapshot.
+
+        Raises:
+            SnapshotExpiredError: it has expired.
+        """
+        seconds_left = int(min(SNAPSHOT_IDLE_SECONDS, opened_at + SNAPSHOT_MAX_SECONDS - time.time()))
+        if seconds_left <= 0:
+            raise SnapshotExpiredError(pit)
+        try:
+            answer = await self._client.search(
+                pit={"id": pit, "keep_alive": f"{seconds_left}s"},
+                query=elasticsearch_query(replace(request, erased={}), self._languages.known),
+                sort=ORDER[request.sort],
+                size=request.limit + 1,
+                search_after=list(key) or None,
+                post_filter={"bool": {"must_not": {"ids": {"values": list(seen_ids)}}}} if seen_ids else None,
+                track_total_hits=False,
+                source=False,
+                filter_path="pit_id,timed_out,_shards.failed,hits.hits._id,hits.hits.sort",
+            )
+        except (NotFoundError, BadRequestError) as error:
+            raise SnapshotExpiredError(pit) from error
+        except ApiError as error:
+            if error.error == "illegal_state_exception":  # a 500, for some unreadable ids when security is enabled
+                raise SnapshotExpiredError(pit) from error
+            raise
+        return require_complete(answer.body)
+
+    async def _still_matching(
+        self, request: SearchRequest, ids: Sequence[str], *, counting: bool
+    ) -> tuple[dict[str, Mapping[str, Any]], Body]:
+        """Return those articles that the search matches as they are now; with ``counting``, also its total and facets."""
+        needs_text = request.entitlement is not None and request.entitlement.query is not None
+        counts: Body | None = (
+            {FOUND: {"filter": {"match_all": {}}}} | (self._facet_aggregations(request) or {}) if counting else None
+        )
+        answer = await self._target.request(
+            lambda: self._client.search(
+                index=self._target.alias,
+                query=elasticsearch_query(request, self._languages.known),
+                # Unlike a clause of the query, a post filter leaves the counts alone: they cover all results.
+                post_filter={"ids": {"values": list(ids)}},
+                sort="_doc",
+                size=len(ids),
+                track_total_hits=False,
+                aggregations=counts,
+                source={"includes": ["article"], "excludes": [] if needs_text else _excluded_by(request)},
+                filter_path="timed_out,_shards.failed,hits.hits._id,hits.hits._source,aggregations",
+            )
+        )
+        found = [hit["_source"]["article"] for hit in hits_of(require_complete(answer.body))]
+        return {article["id"]: article for article in filter_readable(request.entitlement, found)}, answer.body
+
+
+def excluded_members(*, with_text: bool, with_body: bool) -> list[str]:
+    """Return the large members that are not read from the index."""
+    needed = {"article.body": with_body, "article.text": with_text}
+    return [name for name in LARGE_MEMBERS if not needed[name]]
+
+
+def _excluded_by(request: SearchRequest) -> list[str]:
+    return excluded_members(with_text=request.with_text, with_body=request.with_body)

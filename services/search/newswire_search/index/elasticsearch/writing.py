@@ -1,0 +1,159 @@
+"""Writing batches to Elasticsearch, and waiting until searches see them.
+
+Documents are written with external versions, so that redelivered and late events change nothing. A retraction is a tombstone
+under the same version, never a delete: Elasticsearch forgets the version of a deleted document after a minute.
+"""
+
+import asyncio
+import re
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import orjson
+
+from newswire.messaging.messages import DependencyUnavailableError
+from newswire_search.index.elasticsearch.query import Body
+from newswire_search.index.elasticsearch.responses import hits_of, is_missing, require_complete, translate_errors
+from newswire_search.index.elasticsearch.target import IndexTarget
+from newswire_search.index.mapping import fields_of
+from newswire_search.index.models import Operation, Publish, RejectedOperation, WriteStatus
+
+BULK_OPERATIONS, BULK_BYTES = 200, 8_000_000
+MAX_CONCURRENT_BULKS = 2
+"""How many bulk requests of a batch the server handles at a time."""
+VISIBLE_POLL_SECONDS, VISIBLE_TIMEOUT_SECONDS = 0.05, 10.0
+_QUOTED_TEXT = re.compile(
+    r"\s*(?:Preview of field's value:|original message:|prefix of the first immense term).*", re.DOTALL
+)
+"""What Elasticsearch quotes of an article that it rejects; removed, because logs and dead letters outlive a retraction."""
+
+
+async def write_batch(target: IndexTarget, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
+    """Write a batch in bulk requests; what is written becomes visible with the next refresh.
+
+    While the server handles one bulk request, the next is prepared in a thread: the event loop has other work meanwhile.
+    """
+    results: list[WriteStatus | RejectedOperation] = []
+    in_flight: deque[asyncio.Task[list[WriteStatus | RejectedOperation]]] = deque()
+    try:
+        for at in range(0, len(operations), BULK_OPERATIONS):
+            part = operations[at : at + BULK_OPERATIONS]
+            for lines in await asyncio.to_thread(list, _bulk_bodies(part)):
+                in_flight.append(asyncio.create_task(_write_lines(target, lines)))
+                if len(in_flight) == MAX_CONCURRENT_BULKS:
+                    results += await in_flight[0]
+                    in_flight.popleft()
+        while in_flight:
+            results += await in_flight[0]
+            in_flight.popleft()
+    finally:
+        for task in in_flight:
+            task.cancel()
+        await asyncio.gather(*in_flight, return_exceptions=True)
+    return results
+
+
+async def _write_lines(target: IndexTarget, lines: list[bytes]) -> list[WriteStatus | RejectedOperation]:
+    async with translate_errors():
+        answer = await _bulk(target, lines)
+        if any(is_missing(item) for item in answer):
+            await target.ensure()
+            answer = await _bulk(target, lines)
+        return [_result(item) for item in answer]
+
+
+async def _bulk(target: IndexTarget, lines: list[bytes]) -> list[Body]:
+    answer = await target.client.options(request_timeout=30).bulk(
+        index=target.alias,
+        operations=lines,  # type: ignore[arg-type]  # serialized lines are sent unchanged
+        # Without it the server would create an index of that name by itself, with a guessed mapping.
+        require_alias=True,
+        filter_path="items.*.status,items.*.error.type,items.*.error.reason",
+    )
+    return [item["index"] for item in answer["items"]]
+
+
+async def wait_until_visible(target: IndexTarget, operations: Sequence[Operation]) -> None:
+    """Wait until a search sees each of these operations, or a later one of the same article.
+
+    The last operation is polled first: usually the others are visible with it. But shards, and bulk requests that the server
+    handled at the same time, can be refreshed one before the other.
+
+    Polls what a search sees. Writing with ``refresh=wait_for`` would delay each batch by a refresh interval, and
+    ``refresh=true`` would create a segment per batch.
+    """
+    newest = {operation.id: operation for operation in sorted(operations, key=lambda operation: operation.version)}
+    deadline = time.monotonic() + VISIBLE_TIMEOUT_SECONDS
+    async with translate_errors():
+        for awaited in ([newest[operations[-1].id]], list(newest.values())):
+            while awaited and time.monotonic() < deadline:
+                visible = await _visible(target, [operation.id for operation in awaited[:BULK_OPERATIONS]])
+                missing = [each for each in awaited[:BULK_OPERATIONS] if not _is_visible(each, visible.get(each.id))]
+                awaited = missing + awaited[BULK_OPERATIONS:]
+                if missing:
+                    await asyncio.sleep(VISIBLE_POLL_SECONDS)
+
+
+async def _visible(target: IndexTarget, ids: Sequence[str]) -> dict[str, Body]:
+    """Return version and state of those articles that a search sees now."""
+    answer = await target.request(
+        lambda: target.client.search(
+            index=target.alias,
+            query={"ids": {"values": list(ids)}},
+            size=len(ids),
+            sort="_doc",
+            track_total_hits=False,
+            source=False,
+            docvalue_fields=[{"field": "version"}, {"field": "retracted"}],
+            filter_path="timed_out,_shards.failed,hits.hits._id,hits.hits.fields",
+        )
+    )
+    return {
+        hit["_id"]: {name: values[0] for name, values in hit["fields"].items()}
+        for hit in hits_of(require_complete(answer.body))
+    }
+
+
+def _is_visible(operation: Operation, visible: Body | None) -> bool:
+    if visible is None:
+        return False
+    if visible["version"] == operation.version:
+        return isinstance(operation, Publish) or bool(visible["retracted"])
+    return bool(visible["version"] > operation.version)
+
+
+def _bulk_bodies(operations: Sequence[Operation]) -> Iterator[list[bytes]]:
+    lines: list[bytes] = []
+    size = 0
+    for operation in operations:
+        pair = [orjson.dumps(part) for part in _index_action(operation)]
+        pair_bytes = sum(map(len, pair))
+        if lines and size + pair_bytes > BULK_BYTES:
+            yield lines
+            lines, size = [], 0
+        lines += pair
+        size += pair_bytes
+    if lines:
+        yield lines
+
+
+def _index_action(operation: Operation) -> tuple[Body, Body]:
+    document: Body = {"id": operation.id, "version": operation.version, "retracted": True}
+    version_type = "external_gte"
+    if isinstance(operation, Publish):
+        version_type = "external"
+        document |= {"retracted": False, "article": operation.document, **fields_of(operation.article)}
+    return {"index": {"_id": operation.id, "version": operation.version, "version_type": version_type}}, document
+
+
+def _result(item: Body) -> WriteStatus | RejectedOperation:
+    status, error = item["status"], item.get("error", {})
+    if status < 300:
+        return WriteStatus.APPLIED
+    if status == 409:
+        return WriteStatus.SUPERSEDED
+    reason = f"{error.get('type')}: {_QUOTED_TEXT.sub('', str(error.get('reason')))}"
+    if status == 400 and error.get("type") != "index_closed_exception":
+        return RejectedOperation(reason[:500])
+    raise DependencyUnavailableError(f"Elasticsearch: {status} {reason}")

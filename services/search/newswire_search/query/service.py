@@ -1,0 +1,105 @@
+"""Searching and reading articles: what the API, the pages, the feeds and the sitemaps have in common.
+
+Nothing here knows HTTP. Every function raises `newswire.messaging.messages.DependencyUnavailableError` while the index is down.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from newswire.filters import Filter
+from newswire.http.cost_limits import INLINE_TEXT_BYTES
+from newswire_search.index.models import FACETS, Retracted, SearchPage, SearchRequest, Sort, WordMatch
+from newswire_search.index.port import IndexReader, PublicIndexReader
+from newswire_search.index.ranking import can_match_partially
+from newswire_search.query.entitlement import filter_readable, may_read
+from newswire_search.query.offload import offload
+from newswire_search.query.spelling import correction
+
+_ARTICLE_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
+
+
+class ArticleNotFoundError(LookupError):
+    """There is no such article, or the caller may not read it."""
+
+
+class ArticleRetractedError(LookupError):
+    """The article was retracted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResults:
+    """A page of results, and what a first page shows beside it."""
+
+    page: SearchPage
+    partial_matches: SearchPage | None = None
+    """Articles with some of the words, if those with all words do not fill the page."""
+    suggestion: str | None = None
+    """Another spelling of the query, if it matches few articles and this spelling matches more."""
+
+
+async def search(index: IndexReader, request: SearchRequest, q: str) -> SearchResults:
+    """Run a search whose query was typed as ``q``.
+
+    Raises:
+        SnapshotExpiredError: the snapshot that the page begins in has expired.
+    """
+    page = await index.search(request)
+    partial_matches, suggestion = await asyncio.gather(
+        find_partial_matches(index, request, page), correction(index, q, request, page)
+    )
+    return SearchResults(page, partial_matches, suggestion)
+
+
+async def find_partial_matches(index: IndexReader, request: SearchRequest, page: SearchPage) -> SearchPage | None:
+    """Find articles with some of the words, if those with all words leave room on the first page."""
+    room = request.limit - page.total
+    first_by_relevance = request.after is None and request.sort is Sort.RELEVANCE
+    if room <= 0 or not first_by_relevance or not can_match_partially(request.query):
+        return None
+    found = await index.search(replace(request, word_match=WordMatch.PARTIAL, limit=room, with_facets=False))
+    return found if found.articles else None
+
+
+async def get_by_ids(
+    index: IndexReader, ids: Sequence[str], entitlement: Filter | None, *, with_text: bool, with_body: bool
+) -> SearchPage:
+    """Return the published ones among these articles that the caller may read, in the requested order, as one page."""
+    valid_ids = [article_id for article_id in ids if _ARTICLE_ID.fullmatch(article_id)]
+    needs_text = entitlement is not None and entitlement.query is not None
+    found = await index.get_all(valid_ids, with_text=needs_text or with_text, with_body=with_body)
+    articles = await offload.run(lambda _: filter_readable(entitlement, found)) if entitlement else found
+    return SearchPage(len(articles), articles, dict.fromkeys(FACETS, ()))
+
+
+async def look_up(
+    index: PublicIndexReader, article_id: str, entitlement: Filter | None
+) -> Mapping[str, Any] | Retracted | None:
+    """Return an article or its retraction; None if the id is invalid or unknown, or the caller may not read the article."""
+    if not _ARTICLE_ID.fullmatch(article_id):
+        return None
+    found = await index.get(article_id)
+    if isinstance(found, Retracted):
+        return found if entitlement is None or await index.may_know(article_id, entitlement) else None
+    if not found or entitlement is None:
+        return found
+    if entitlement.query is not None and len(found.get("text", "")) > INLINE_TEXT_BYTES:
+        return found if await offload.run(lambda _: may_read(entitlement, found)) else None
+    return found if may_read(entitlement, found) else None
+
+
+async def get_article(index: PublicIndexReader, article_id: str, entitlement: Filter | None) -> Mapping[str, Any]:
+    """Return a published article.
+
+    Raises:
+        ArticleNotFoundError: there is none, or the caller may not read it.
+        ArticleRetractedError: it was retracted.
+    """
+    found = await look_up(index, article_id, entitlement)
+    if found is None:
+        raise ArticleNotFoundError(article_id)
+    if isinstance(found, Retracted):
+        raise ArticleRetractedError(article_id)
+    return found
