@@ -48,7 +48,7 @@ def _articles() -> tuple[Article, ...]:
     return tuple(article(f"t{n:03}", "Words", text) for n, text in enumerate(_texts()))
 
 
-async def test_elasticsearch_holds_the_terms_of_the_analysis(
+async def test_elasticsearch_indexes_the_analysed_terms(
     elasticsearch_index: ElasticsearchIndex, elasticsearch: ElasticsearchServer, namespace: str
 ) -> None:
     made = _articles()
@@ -62,14 +62,14 @@ async def test_elasticsearch_holds_the_terms_of_the_analysis(
             assert [token["position"] for token in answer["tokens"]] == list(range(len(answer["tokens"])))
 
 
-async def test_the_embedded_index_holds_the_terms_of_the_analysis(embedded_index: EmbeddedIndex) -> None:
+async def test_embedded_index_indexes_the_analysed_terms(embedded_index: EmbeddedIndex) -> None:
     made = _articles()
     await put(embedded_index, *(publish(a.id, a.title, a.text) for a in made))
     held = {term for term, _ in embedded_index._index.searcher().terms_with_prefix("text", "")}
     assert held == {term for sent in made for term in article_terms(sent)}
 
 
-async def test_hard_tokens_are_found_where_they_stand(index: ArticleIndex) -> None:
+async def test_hard_tokens_match_at_their_positions(index: ArticleIndex) -> None:
     await put(index, *(publish(f"t{n}", "Words", f"before {text} after") for n, (text, _) in enumerate(HARD_TOKENS)))
     for n, (text, expected) in enumerate(HARD_TOKENS):
         assert terms(text) == expected
@@ -112,7 +112,7 @@ _FORMS = ["e-mail", "email", "e mail", "covid19", "COVID-19", "C++", "c", "#c", 
 _LANGUAGES = ["en", "fr", "de", "da", "sw"]
 
 
-async def test_any_query_of_these_forms_finds_what_the_matcher_finds(index: ArticleIndex) -> None:
+async def test_index_and_matcher_agree_on_generated_queries(index: ArticleIndex) -> None:
     chance = Random(20261125)
     texts = [" ".join(chance.choices(_FORMS, k=chance.randint(1, 6))) for _ in range(60)]
     sent = [

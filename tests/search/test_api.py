@@ -63,7 +63,7 @@ def ids(answer: dict[str, Any]) -> list[str]:
     return [found["id"] for found in answer["articles"]]
 
 
-async def test_an_answer_has_exactly_the_promised_members(client: httpx.AsyncClient) -> None:
+async def test_search_response_has_exactly_the_documented_members(client: httpx.AsyncClient) -> None:
     answer = await search(client, "q=harbour")
     assert answer.keys() == {
         "total",
@@ -173,7 +173,7 @@ async def test_parameters(client: httpx.AsyncClient, query: str, expected: list[
         (f"q={'+x' * 65}", "q"),
     ],
 )
-async def test_what_cannot_be_used_is_422_and_names_the_field(
+async def test_invalid_parameter_is_422_and_names_the_field(
     client: httpx.AsyncClient, query: str, field: str
 ) -> None:
     answer = await client.get(f"/v1/search?{query}")
@@ -185,7 +185,7 @@ async def test_what_cannot_be_used_is_422_and_names_the_field(
 
 
 @pytest.mark.parametrize("query", ["q=ferry%20OR%20chess", "sort=newest", "sort=oldest"])
-async def test_cursors_lead_through_all_results(client: httpx.AsyncClient, query: str) -> None:
+async def test_cursors_page_through_all_results(client: httpx.AsyncClient, query: str) -> None:
     first = await search(client, f"{query}&limit=2")
     second = await search(client, f"{query}&limit=2&cursor={first['next_cursor']}")
     assert len(ids(first)) == 2
@@ -194,7 +194,7 @@ async def test_cursors_lead_through_all_results(client: httpx.AsyncClient, query
     assert first["total"] == second["total"] == 3
 
 
-async def test_articles_by_id_come_in_the_order_asked(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+async def test_articles_by_id_are_in_the_requested_order(index: ArticleIndex, client: httpx.AsyncClient) -> None:
     await put(index, retract("a3", 1))
     answer = await search(client, "ids=a2,%20nothing,a3&ids=a1,a2&ids=..%2F_search")
     assert (ids(answer), answer["total"], answer["next_cursor"]) == (["a2", "a1"], 2, None)
@@ -229,13 +229,13 @@ async def test_related_articles(index: ArticleIndex, client: httpx.AsyncClient) 
     assert (await client.get("/v1/search/related/nothing")).status_code == 404
 
 
-async def test_another_spelling_is_offered_where_nothing_is_found(client: httpx.AsyncClient) -> None:
+async def test_spelling_is_suggested_when_nothing_matches(client: httpx.AsyncClient) -> None:
     answer = await search(client, "q=harbuor%20-storm")
     assert (answer["total"], answer["suggestion"]) == (0, "harbour -storm")
     assert (await search(client, "q=harbour"))["suggestion"] is None
 
 
-async def test_a_chosen_value_that_nobody_bears_is_listed_as_it_was_sent(client: httpx.AsyncClient) -> None:
+async def test_selected_value_without_articles_is_listed_as_sent(client: httpx.AsyncClient) -> None:
     answer = await search(client, "topic=Deep%20Sea")
     assert answer["facets"]["topic"] == [{"value": "Sea", "count": 1}, {"value": "Deep Sea", "count": 0}]
 
@@ -271,7 +271,7 @@ async def test_a_cursor_belongs_to_its_search(client: httpx.AsyncClient) -> None
         ("/related/a1?q=a", "q"),
     ],
 )
-async def test_what_no_index_has_to_see_is_read_as_strictly(
+async def test_requests_that_need_no_index_are_validated_as_strictly(
     embedded_index: ArticleIndex, redis: Redis, namespace: str, path: str, field: str
 ) -> None:
     async with client_for(embedded_index, redis, namespace) as client:
@@ -279,14 +279,14 @@ async def test_what_no_index_has_to_see_is_read_as_strictly(
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
 
 
-async def test_an_old_cursor_is_gone(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_expired_cursor_is_410(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cursor, "CURSOR_LIFETIME_SECONDS", -1)
     first = await search(client, "limit=1")
     answer = await client.get(f"/v1/search?limit=1&cursor={first['next_cursor']}")
     assert (answer.status_code, answer.headers["content-type"]) == (410, "application/problem+json")
 
 
-async def test_an_article_for_readers(client: httpx.AsyncClient) -> None:
+async def test_article_response(client: httpx.AsyncClient) -> None:
     answer = await client.get("/v1/search/articles/a1")
     assert answer.status_code == 200
     found = answer.json()
@@ -303,7 +303,7 @@ async def test_an_unknown_article_is_404(client: httpx.AsyncClient, name: str) -
     ).status_code == 404
 
 
-async def test_a_retracted_article_is_gone_without_a_word_of_it(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+async def test_retracted_article_is_410_without_its_text(index: ArticleIndex, client: httpx.AsyncClient) -> None:
     await put(index, retract("a1", 1))
     for path in ("/v1/search/articles/a1", "/articles/a1/ferries-sail-again"):
         answer = await client.get(path)
@@ -312,7 +312,7 @@ async def test_a_retracted_article_is_gone_without_a_word_of_it(index: ArticleIn
     assert ids(await search(client, "q=harbour")) == []
 
 
-async def test_reading_can_be_closed(embedded_index: ArticleIndex, redis: Redis, namespace: str) -> None:
+async def test_reading_can_require_a_key(embedded_index: ArticleIndex, redis: Redis, namespace: str) -> None:
     key = await create_key(redis, Keyspace(namespace), "Reader", {Scope.READ})
     other = await create_key(redis, Keyspace(namespace), "Other", {Scope.PUBLISH})
     async with client_for(embedded_index, redis, namespace, public_read=False) as client:
@@ -356,7 +356,7 @@ async def test_an_index_that_is_down_is_503(redis: Redis, namespace: str) -> Non
             assert "retry-after" in answer.headers
 
 
-async def test_the_document_names_every_parameter_once(client: httpx.AsyncClient) -> None:
+async def test_openapi_lists_every_parameter_once(client: httpx.AsyncClient) -> None:
     operation = (await client.get("/openapi.json")).json()["paths"]["/v1/search"]["get"]
     names = [parameter["name"] for parameter in operation["parameters"]]
     expected = [
@@ -379,13 +379,13 @@ async def test_the_document_names_every_parameter_once(client: httpx.AsyncClient
 
 
 @pytest.mark.parametrize("path", ["", "/suggest", "/related/a1", "/articles/a1"])
-async def test_no_address_takes_a_parameter_that_it_does_not_know(client: httpx.AsyncClient, path: str) -> None:
+async def test_every_route_rejects_unknown_parameters(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(f"/v1/search{path}?limt=1")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "limt")
 
 
 @pytest.mark.parametrize("q", ["???", "title:…", '"?"', "()", "-!", "NOT", "… — …"])
-async def test_a_query_in_which_nothing_can_be_looked_for_finds_nothing_and_says_why(
+async def test_query_without_words_matches_nothing_and_has_a_hint(
     client: httpx.AsyncClient, q: str
 ) -> None:
     answer = await search(client, f"q={quote(q)}")
@@ -395,7 +395,7 @@ async def test_a_query_in_which_nothing_can_be_looked_for_finds_nothing_and_says
     assert not any(counted for counted in answer["facets"].values())
 
 
-async def test_an_unknown_field_has_a_hint_beside_what_was_found(client: httpx.AsyncClient) -> None:
+async def test_unknown_field_has_a_hint_besides_results(client: httpx.AsyncClient) -> None:
     answer = await search(client, "q=titel:harbour")
     assert [hint["code"] for hint in answer["hints"]] == ["unknown_field"]
     assert answer["interpreted"] == '"titel:harbour"'

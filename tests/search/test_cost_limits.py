@@ -50,7 +50,7 @@ def test_filter_values_are_bounded_over_all_fields() -> None:
     assert str(FILTER_VALUES) in error["fix"]
 
 
-def test_a_page_of_too_many_bodies_says_how_many_fit() -> None:
+def test_page_of_too_many_bodies_names_the_limit_that_fits() -> None:
     articles = [{**ARTICLE, "body": "x" * (PAGE_BYTES // 4)} for _ in range(6)]
     check_page_size(articles[:4], ["body"])
     with pytest.raises(ProblemError) as found:
@@ -59,7 +59,7 @@ def test_a_page_of_too_many_bodies_says_how_many_fit() -> None:
     check_page_size([{**ARTICLE, "body": "x" * (2 * PAGE_BYTES)}], ["body"])  # one alone is always sent
 
 
-def test_passages_are_looked_for_in_the_same_length_of_each_where_texts_are_very_long() -> None:
+def test_very_long_texts_are_highlighted_to_the_same_length() -> None:
     filler = "word " * (HIGHLIGHTED_CHARACTERS // 12)
     early, late = {**ARTICLE, "text": "harbour " + filler}, {**ARTICLE, "text": filler + "harbour"}
     query = language.parse("harbour")
@@ -92,7 +92,7 @@ def test_a_text_without_spaces_has_a_summary() -> None:
     assert entry.summary == "港" * (SUMMARY_CHARACTERS - 2) + " …"
 
 
-def test_a_feed_carries_whole_articles_up_to_a_size() -> None:
+def test_feed_has_full_articles_up_to_a_size() -> None:
     body = "x" * (PAGE_BYTES // 3)
     entries = _entries([{**ARTICLE, "text": "word", "body": body}] * 5, full=True)
     assert [entry.body is not None for entry in entries] == [True, True, True, False, False]

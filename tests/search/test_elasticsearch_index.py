@@ -46,7 +46,7 @@ async def test_a_batch_is_visible_only_once_all_of_it_is(elasticsearch_index: El
 
 
 @pytest.mark.parametrize(("text", "body"), [(True, True), (True, False), (False, True), (False, False)])
-async def test_only_what_is_needed_of_an_article_is_brought_along(
+async def test_only_requested_members_are_returned(
     elasticsearch_index: ElasticsearchIndex, text: bool, body: bool
 ) -> None:
     await put(elasticsearch_index, publish("a1", "Ferry"), publish("a2", "Ferry"))
@@ -58,7 +58,7 @@ async def test_only_what_is_needed_of_an_article_is_brought_along(
     assert {article["id"] for page in (first, second) for article in page.articles} == {"a1", "a2"}
 
 
-async def test_what_another_process_wrote_in_a_new_language_is_found_by_the_very_next_search(
+async def test_next_search_finds_a_new_language_of_another_process(
     open_elasticsearch_index: Opener, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(languages, "LANGUAGES_TTL_SECONDS", 0.0)
@@ -70,7 +70,7 @@ async def test_what_another_process_wrote_in_a_new_language_is_found_by_the_very
     assert [each.value for each in await completions(theirs, "häf", Filter(query="Häuser"), 1)] == ["Häfen"]
 
 
-async def test_the_index_is_behind_an_alias_and_named_after_its_mapping(
+async def test_index_has_an_alias_and_its_mapping_number_in_its_name(
     elasticsearch_index: ElasticsearchIndex, elasticsearch: ElasticsearchServer, namespace: str
 ) -> None:
     await put(elasticsearch_index, publish("a1", metadata={"desk": "night"}, topics=["Sea"]))
@@ -84,7 +84,7 @@ async def test_the_index_is_behind_an_alias_and_named_after_its_mapping(
     assert set(stored) == {"id", "version", "retracted", "article"}
 
 
-async def test_a_tombstone_holds_nothing_of_the_article(
+async def test_tombstone_contains_no_text(
     elasticsearch_index: ElasticsearchIndex, elasticsearch: ElasticsearchServer, namespace: str
 ) -> None:
     await put(elasticsearch_index, publish("a1", "Ferry"))
@@ -95,7 +95,7 @@ async def test_a_tombstone_holds_nothing_of_the_article(
     assert answer["_version"] == 1
 
 
-async def test_an_index_that_somebody_deletes_is_made_again(
+async def test_deleted_index_is_created_again(
     elasticsearch_index: ElasticsearchIndex, elasticsearch: ElasticsearchServer, namespace: str
 ) -> None:
     await put(elasticsearch_index, publish("a1", "Ferry"))
@@ -129,7 +129,7 @@ async def test_a_server_that_is_down_is_unavailable() -> None:
     await index.close()
 
 
-async def test_a_large_batch_goes_in_several_requests(
+async def test_large_batch_is_sent_in_several_requests(
     elasticsearch_index: ElasticsearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "BULK_BYTES", 5000)
@@ -159,7 +159,7 @@ async def test_a_page_without_a_next_one_opens_no_snapshot(elasticsearch_index: 
     assert len(elasticsearch_index._search.snapshots) == 0
 
 
-async def test_a_snapshot_ends_at_last_however_often_and_wherever_it_is_used(
+async def test_snapshot_expires_however_often_it_is_used(
     elasticsearch_index: ElasticsearchIndex,
 ) -> None:
     await put(elasticsearch_index, *(publish(f"a{n}", "Ferry") for n in range(4)))

@@ -46,7 +46,7 @@ async def exists(url: str, authority: Path | None) -> bool:
         await index.close()
 
 
-async def test_a_certificate_of_a_named_authority_is_taken(server: str, tmp_path: Path) -> None:
+async def test_certificate_of_a_configured_authority_is_accepted(server: str, tmp_path: Path) -> None:
     assert await exists(server, tmp_path / "ca.pem")
 
 
@@ -58,6 +58,6 @@ async def test_a_certificate_of_an_unknown_authority_is_refused(server: str, tmp
             await exists(server, authority)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_missing_certificate_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="elasticsearch_ca_certs"):
         SearchSettings(elasticsearch_ca_certs=tmp_path / "nowhere.pem")

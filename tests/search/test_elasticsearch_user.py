@@ -51,7 +51,7 @@ async def client(server: ElasticsearchServer) -> AsyncIterator[AsyncElasticsearc
         yield client
 
 
-async def test_it_indexes_searches_and_replaces_the_index(client: AsyncElasticsearch) -> None:
+async def test_restricted_user_can_index_search_and_reindex(client: AsyncElasticsearch) -> None:
     index = ElasticsearchIndex(client, NAMESPACE, index_settings(1, 0, 50))
     await index.target.ensure()
     articles = [publish(f"01m86knzh692edqb59d0ejve{n:02}", f"Ferry number {n}") for n in range(5)]
@@ -83,7 +83,7 @@ async def test_it_indexes_searches_and_replaces_the_index(client: AsyncElasticse
     assert await admin.unused() == []
 
 
-async def test_it_reaches_no_other_index_and_nothing_of_the_cluster(client: AsyncElasticsearch) -> None:
+async def test_restricted_user_reaches_no_other_index_or_cluster_api(client: AsyncElasticsearch) -> None:
     forbidden = [
         client.indices.create(index="somebody-else"),
         client.indices.create(index="harbours-articles-2-000001"),

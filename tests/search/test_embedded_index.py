@@ -15,7 +15,7 @@ from newswire_search.index.snapshots import SNAPSHOT_IDLE_SECONDS, SNAPSHOT_MAX_
 from tests.search.samples import found, publish, put, request
 
 
-async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:
+async def test_written_articles_survive_a_restart(tmp_path: Path) -> None:
     index = EmbeddedIndex(tmp_path)
     await put(index, publish("a1", "Ferry"))
     await index.close()
@@ -24,7 +24,7 @@ async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None
     await again.close()
 
 
-async def test_a_second_process_says_in_one_line_that_the_index_is_in_use(tmp_path: Path) -> None:
+async def test_second_process_reports_in_one_line_that_the_index_is_in_use(tmp_path: Path) -> None:
     index = EmbeddedIndex(tmp_path)
     script = (
         "import sys; from pathlib import Path; from newswire_search.index.embedded.index import EmbeddedIndex;"
@@ -73,7 +73,7 @@ async def test_a_reader_who_opens_many_snapshots_ends_its_own_cursors_alone(embe
     assert len(embedded_index._search.snapshots) <= MAX_SNAPSHOTS_PER_READER + 5
 
 
-async def test_a_snapshot_ends_unless_it_is_used_and_ends_at_last_however_often_it_is_used(tmp_path: Path) -> None:
+async def test_snapshot_expires_when_idle_and_after_its_maximum_age(tmp_path: Path) -> None:
     now = 0.0
     index = EmbeddedIndex(tmp_path, clock=lambda: now)
     await put(index, *(publish(f"a{n}", "Ferry") for n in range(3)))
@@ -111,7 +111,7 @@ class _FullDisk:
         raise ValueError("An IO error occurred: 'No space left on device (os error 28)'")
 
 
-async def test_a_full_disk_holds_back_and_loses_nothing(embedded_index: EmbeddedIndex) -> None:
+async def test_full_disk_delays_writes_and_loses_nothing(embedded_index: EmbeddedIndex) -> None:
     await put(embedded_index, publish("a1", "Ferry"))
     embedded_index._writer = _FullDisk()  # type: ignore[assignment]
     with pytest.raises(DependencyUnavailableError, match="No space left"):

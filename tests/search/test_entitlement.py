@@ -51,7 +51,7 @@ async def fill(index: ArticleIndex) -> None:
     )
 
 
-async def test_search_and_counts_are_narrowed(index: ArticleIndex) -> None:
+async def test_entitlement_narrows_search_and_counts(index: ArticleIndex) -> None:
     await fill(index)
     for members, expected in FILTERS:
         page = await search(index, entitlement=Filter(**members))
@@ -60,7 +60,7 @@ async def test_search_and_counts_are_narrowed(index: ArticleIndex) -> None:
     assert await found(index, "chess", entitlement=Filter(categories=["Travel"])) == []
 
 
-async def test_a_later_page_does_not_show_what_may_no_longer_be_read(index: ArticleIndex) -> None:
+async def test_later_page_hides_articles_outside_the_entitlement(index: ArticleIndex) -> None:
     await put(index, *(publish(f"a{n}", "Ferry", "ferry " * (9 - n), category="Travel") for n in range(4)))
     asked = request("ferry", limit=2, entitlement=Filter(categories=["Travel"]))
     first = await index.search(asked)
@@ -80,7 +80,7 @@ async def entitled(index: ArticleIndex, redis: Redis, namespace: str) -> AsyncIt
         yield client
 
 
-async def test_every_address_is_narrowed_for_the_key_of_an_entitled_account(entitled: httpx.AsyncClient) -> None:
+async def test_entitlement_narrows_every_route(entitled: httpx.AsyncClient) -> None:
     answer = (await entitled.get("/v1/search")).json()
     assert {article["id"] for article in answer["articles"]} == {"a1", "a2"}
     assert answer["facets"]["author"] == [{"value": "Zoë Ærø", "count": 1}]
@@ -96,7 +96,7 @@ async def test_every_address_is_narrowed_for_the_key_of_an_entitled_account(enti
         assert "Chess club" not in (await entitled.get(path)).text
 
 
-async def test_a_cursor_is_of_use_to_its_account_alone(entitled: httpx.AsyncClient) -> None:
+async def test_cursor_is_valid_for_its_account_only(entitled: httpx.AsyncClient) -> None:
     first = (await entitled.get("/v1/search?limit=1")).json()
     del entitled.headers["Authorization"]
     answer = await entitled.get(f"/v1/search?limit=1&cursor={first['next_cursor']}")

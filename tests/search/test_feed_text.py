@@ -64,7 +64,7 @@ def read_as_html(html: str) -> str:
 
 
 @pytest.mark.parametrize("content", ["summary", "full"])
-async def test_plain_text_comes_out_of_two_readers_as_it_went_in(
+async def test_two_feed_readers_decode_plain_text_unchanged(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str, rss_parser: list[str], content: str
 ) -> None:
     articles = [
@@ -104,7 +104,7 @@ async def test_plain_text_comes_out_of_two_readers_as_it_went_in(
         assert [one_line(item["content_text"]) for item in found] == expected
 
 
-async def test_the_words_of_a_search_stand_in_no_element_that_is_read_as_html(
+async def test_search_words_are_in_no_element_read_as_html(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:
     hostile = "<img src=x onerror=alert(1)> ferry"
@@ -117,7 +117,7 @@ async def test_the_words_of_a_search_stand_in_no_element_that_is_read_as_html(
         assert "onerror" not in parsed.feed.subtitle
 
 
-async def test_nothing_ends_the_linked_data_of_a_page(
+async def test_article_text_cannot_end_the_linked_data_script(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:
     hostile = "</script><script>alert(1)</script> <!-- \u2028 \u2029 ]]> & <img onerror>"

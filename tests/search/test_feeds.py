@@ -162,7 +162,7 @@ async def test_rss(stocked: ArticleIndex, redis: Redis, namespace: str, content:
     assert bodies[2] == (None if content == "summary" else "<p>The ferries left the harbour.</p>")
 
 
-async def test_a_text_is_carried_as_it_is_but_for_what_xml_cannot_hold(client: httpx.AsyncClient) -> None:
+async def test_text_is_unchanged_except_for_invalid_xml_characters(client: httpx.AsyncClient) -> None:
     for form, path in (("xml", "channel/item[2]/title"), ("atom", "{*}entry[2]/{*}title")):
         root = etree.fromstring((await client.get(f"/feeds/latest.{form}")).content)
         assert root.findtext(path) == MAX_LISTED_DIFFERENCES
@@ -242,7 +242,7 @@ REFUSED = (
 )
 
 
-async def test_what_cannot_be_used_is_422(embedded_index: EmbeddedIndex, redis: Redis, namespace: str) -> None:
+async def test_invalid_feed_parameters_are_422(embedded_index: EmbeddedIndex, redis: Redis, namespace: str) -> None:
     async with client_for(embedded_index, redis, namespace) as client:
         for path, field in REFUSED:
             answer = await client.get(f"/feeds/{path}")
@@ -252,7 +252,7 @@ async def test_what_cannot_be_used_is_422(embedded_index: EmbeddedIndex, redis: 
             assert error["fix"]
 
 
-async def test_what_a_client_holds_is_not_sent_again(stocked: ArticleIndex, client: httpx.AsyncClient) -> None:
+async def test_unchanged_feed_is_304(stocked: ArticleIndex, client: httpx.AsyncClient) -> None:
     tags = {f"/feeds/latest.{form}": await _not_sent_again(client, f"/feeds/latest.{form}") for form in FORMS}
     await put(stocked, publish("a1", "Ferries sail", "Two left.", version=2, updated_at="2026-03-05T00:00:00Z"))
     for path, tag in tags.items():
@@ -316,7 +316,7 @@ async def test_the_time_of_the_last_change(client: httpx.AsyncClient, redis: Red
     assert "last-modified" not in just_after or time.time() - now > SETTLING_SECONDS
 
 
-async def test_what_is_erased_on_record_is_gone_before_the_index_knows(
+async def test_erased_article_is_hidden_before_it_is_unindexed(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:
     keys = Keyspace(namespace)
@@ -338,7 +338,7 @@ async def test_the_number_of_entries_is_a_setting(embedded_index: EmbeddedIndex,
         assert await ids(client, "/feeds/latest.xml") == ["a5", "a4", "a3"]
 
 
-async def test_where_reading_is_closed_a_key_is_needed_and_answers_are_its_own(
+async def test_private_feeds_need_a_key_and_are_not_shared(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:
     keys = Keyspace(namespace)
@@ -369,7 +369,7 @@ async def test_where_reading_is_closed_a_key_is_needed_and_answers_are_its_own(
 
 
 @pytest.mark.parametrize("path", ["/feeds/latest.xml", "/feeds/search.json?q=x", "/sitemap.xml", "/sitemap-news.xml"])
-async def test_other_sites_may_read_them(
+async def test_other_sites_may_read_feeds(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str, path: str
 ) -> None:
     async with client_for(embedded_index, redis, namespace, cors_origins=["https://reader.example"]) as client:
@@ -389,7 +389,7 @@ class Down:
     days = get = search
 
 
-async def test_while_the_index_is_down_they_say_so(redis: Redis, namespace: str) -> None:
+async def test_feeds_are_503_while_the_index_is_down(redis: Redis, namespace: str) -> None:
     async with client_for(Down(), redis, namespace) as client:  # type: ignore[arg-type]
         for path in (
             "/feeds/latest.xml",
@@ -403,7 +403,7 @@ async def test_while_the_index_is_down_they_say_so(redis: Redis, namespace: str)
             assert "10.0.0.7" not in answer.text
 
 
-async def test_they_are_in_the_document(client: httpx.AsyncClient) -> None:
+async def test_feeds_are_in_the_openapi_document(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     names = [each["name"] for each in paths["/feeds/search.{form}"]["get"]["parameters"]]
     assert sorted(names) == ["author", "category", "form", "from", "language", "month", "publisher", "q", "to", "topic"]
@@ -415,7 +415,7 @@ async def test_they_are_in_the_document(client: httpx.AsyncClient) -> None:
     } <= paths.keys()
 
 
-def test_an_entry_of_a_document_that_holds_only_what_must_be_there() -> None:
+def test_entry_of_an_article_with_required_members_only() -> None:
     document = orjson.loads(publish("a1").article.model_dump_json(include={"id", "url", "title", "publisher"}))
     entry = feed_entry(
         {**document, "published_at": "2026-03-05T00:00:00Z", "updated_at": "2026-03-01T00:00:00Z"}, full=True
@@ -424,7 +424,7 @@ def test_an_entry_of_a_document_that_holds_only_what_must_be_there() -> None:
     assert entry.updated == entry.published
 
 
-async def test_a_key_reads_no_more_than_its_account_is_entitled_to(
+async def test_feeds_are_narrowed_by_the_entitlement(
     stocked: ArticleIndex, redis: Redis, namespace: str
 ) -> None:
     keys = Keyspace(namespace)

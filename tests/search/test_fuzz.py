@@ -157,7 +157,7 @@ def fits(q: str) -> bool:
     return True
 
 
-async def test_whatever_is_typed(index: ArticleIndex, redis: Redis, namespace: str) -> None:
+async def test_any_query_is_answered(index: ArticleIndex, redis: Redis, namespace: str) -> None:
     chance = random.Random(11)
     await put(
         index,
@@ -201,7 +201,7 @@ async def test_whatever_is_typed(index: ArticleIndex, redis: Redis, namespace: s
     assert found > asked // 2
 
 
-async def test_what_is_typed_into_the_box_is_never_an_error(index: ArticleIndex, redis: Redis, namespace: str) -> None:
+async def test_search_page_accepts_any_query(index: ArticleIndex, redis: Redis, namespace: str) -> None:
     await put(index, publish("a1", "Ferry"))
     async with client_for(index, redis, namespace) as client:
         for q in NASTY:

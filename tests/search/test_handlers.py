@@ -78,7 +78,7 @@ def broker(member: RecordingMember, index: Any, publisher: Any) -> EventBroker:
     return broker
 
 
-async def test_versions_and_tombstones_are_indexed_announced_and_acknowledged(
+async def test_versions_and_tombstones_are_indexed_published_and_acknowledged(
     broker: EventBroker, member: RecordingMember, index: _Index, publisher: _EventPublisher
 ) -> None:
     async with in_memory(broker) as opened:
@@ -90,7 +90,7 @@ async def test_versions_and_tombstones_are_indexed_announced_and_acknowledged(
     assert member.dead_letters == {}
 
 
-async def test_what_the_index_refuses_goes_to_the_dead_letters(
+async def test_rejected_articles_go_to_the_dead_letters(
     broker: EventBroker, member: RecordingMember, index: _Index, publisher: _EventPublisher
 ) -> None:
     index.answers = [RejectedOperation("a field is too long")]

@@ -82,12 +82,12 @@ SLIPS = [
 ]
 
 
-async def test_one_letter_of_a_word_may_be_wrong(harbour: ArticleIndex) -> None:
+async def test_one_edit_of_a_word_is_tolerated(harbour: ArticleIndex) -> None:
     for text, expected in SLIPS:
         assert expected in await offered(harbour, text), text
 
 
-async def test_more_may_not(harbour: ArticleIndex) -> None:
+async def test_two_edits_are_not_tolerated(harbour: ArticleIndex) -> None:
     for text in ["hrbuor", "wxll zz", "lnu", "a[b", "ener.y.*", "(storm|ferries)zz"]:
         assert await offered(harbour, text) == [], text
 
@@ -100,18 +100,18 @@ async def test_names_leave_room_for_titles(index: ArticleIndex) -> None:
     assert len(await offered(index, "sea", limit=1)) == 1
 
 
-async def test_a_name_is_offered_once_as_it_was_spelled_last(harbour: ArticleIndex) -> None:
+async def test_name_is_completed_once_in_its_latest_spelling(harbour: ArticleIndex) -> None:
     assert await offered(harbour, "ene") == ["topic: energy"]
 
 
-async def test_what_was_retracted_or_changed_is_not_offered(harbour: ArticleIndex) -> None:
+async def test_retracted_or_changed_values_are_not_completed(harbour: ArticleIndex) -> None:
     await put(harbour, retract("a1", 1), publish("a3", "Calm again", version=2, language="no"))
     assert await offered(harbour, "harriet") == []
     assert await offered(harbour, "storm") == []
     assert await offered(harbour, "harb") == ["title: Ferries return to the harbour"]
 
 
-async def test_only_what_the_caller_may_read_is_offered(harbour: ArticleIndex) -> None:
+async def test_completions_are_narrowed_by_the_entitlement(harbour: ArticleIndex) -> None:
     assert await offered(harbour, "har", entitlement=Filter(topics=["Energy"], languages=["-no"])) == [
         "topic: Harbours",
         "author: Harriet Lund",

@@ -22,7 +22,7 @@ async def coast(index: ArticleIndex) -> ArticleIndex:
     return index
 
 
-async def test_choosing_a_value_leaves_the_others_of_its_field_with_their_counts(coast: ArticleIndex) -> None:
+async def test_selection_keeps_the_counts_of_other_values_of_its_field(coast: ArticleIndex) -> None:
     page = await search(coast, "ferry", filters=wanting("category", "travel"))
     assert page.total == 2
     assert values(page, "category") == [("Travel", 2), ("Sport", 1), ("Weather", 1)]
@@ -32,7 +32,7 @@ async def test_choosing_a_value_leaves_the_others_of_its_field_with_their_counts
     assert values(both, "topic") == [("Sea", 3), ("Harbour", 1), ("Storm", 1)]
 
 
-async def test_each_field_is_counted_beside_what_is_chosen_in_the_others(coast: ArticleIndex) -> None:
+async def test_each_field_is_counted_within_the_selection_of_others(coast: ArticleIndex) -> None:
     page = await search(coast, filters=wanting("category", "travel") | wanting("topic", "sea"))
     assert page.total == 2
     assert values(page, "category") == [("Travel", 2), ("Weather", 1)]
@@ -48,12 +48,12 @@ async def test_counts_are_the_same_on_every_page(coast: ArticleIndex) -> None:
         assert second.total == first.total
 
 
-async def test_a_chosen_value_is_listed_though_nothing_bears_it(coast: ArticleIndex) -> None:
+async def test_selected_value_is_listed_with_count_zero(coast: ArticleIndex) -> None:
     page = await search(coast, "ferry", filters=wanting("category", "gardens", "travel"))
     assert values(page, "category") == [("Travel", 2), ("Sport", 1), ("Weather", 1), ("gardens", 0)]
 
 
-async def test_a_chosen_value_is_listed_though_many_are_more_frequent(index: ArticleIndex) -> None:
+async def test_selected_value_is_listed_even_if_many_are_more_frequent(index: ArticleIndex) -> None:
     topics = [f"Topic {n:02}" for n in range(FACET_VALUES)]
     await put(index, publish("a1", topics=topics), publish("a2", topics=topics), publish("a3", topics=["Zebra"]))
     assert len(values(await search(index), "topic")) == FACET_VALUES + 1 - 1
@@ -62,7 +62,7 @@ async def test_a_chosen_value_is_listed_though_many_are_more_frequent(index: Art
     assert len(values(page, "topic")) == FACET_VALUES + 1
 
 
-async def test_what_is_excluded_stays_excluded_from_the_counts(coast: ArticleIndex) -> None:
+async def test_excluded_values_stay_excluded_from_counts(coast: ArticleIndex) -> None:
     page = await search(coast, "ferry", filters=avoiding("category", "sport"))
     assert values(page, "category") == [("Travel", 2), ("Weather", 1)]
     mixed = {"topic": FieldFilter(include=("harbour",), exclude=("storm",))}
@@ -78,6 +78,6 @@ async def test_months_are_those_of_utc_the_latest_first(coast: ArticleIndex) -> 
     assert values(page, "month") == [("2026-03", 2), ("2026-02", 2), ("2025-12", 1)]
 
 
-async def test_nothing_is_counted_where_nobody_asks(coast: ArticleIndex) -> None:
+async def test_facets_are_not_counted_unless_requested(coast: ArticleIndex) -> None:
     page = await search(coast, "ferry", with_facets=False)
     assert (page.total, page.facets) == (4, {})

@@ -30,7 +30,7 @@ async def walk(index: ArticleIndex, first: SearchRequest) -> list[str]:
 
 
 @pytest.mark.parametrize("sort", list(Sort))
-async def test_a_walk_sees_each_article_once(index: ArticleIndex, sort: Sort) -> None:
+async def test_paging_returns_each_article_once(index: ArticleIndex, sort: Sort) -> None:
     await put(index, *(publish(f"a{n:02}", f"Ferry {n}", "ferry " * (n % 5 + 1)) for n in range(25)))
     q = "ferry" if sort is Sort.RELEVANCE else ""
     seen = await walk(index, request(q, sort, limit=4))
@@ -45,7 +45,7 @@ async def test_a_last_page_that_is_full_has_no_next(index: ArticleIndex) -> None
         assert (await index.search(asked)).next is None
 
 
-async def test_a_walk_by_date_neither_repeats_nor_skips_while_others_write(index: ArticleIndex) -> None:
+async def test_paging_by_date_neither_repeats_nor_skips_during_writes(index: ArticleIndex) -> None:
     await put(index, *(publish(f"a{n:02}", published_at=DAY.format(n + 1)) for n in range(20)))
     first = await index.search(request(limit=8))
     assert first.next is not None
@@ -54,7 +54,7 @@ async def test_a_walk_by_date_neither_repeats_nor_skips_while_others_write(index
     assert ids(first) + rest == [f"a{n:02}" for n in reversed(range(20))]
 
 
-async def test_a_walk_by_relevance_stays_in_the_snapshot_of_its_second_page(index: ArticleIndex) -> None:
+async def test_paging_by_relevance_uses_the_snapshot_of_the_second_page(index: ArticleIndex) -> None:
     await put(index, *(publish(f"a{n:02}", "Ferry", "ferry " * (n + 1) + "boat " * (25 - n)) for n in range(20)))
     asked = request("ferry", limit=6)
     undisturbed = await walk(index, asked)
@@ -68,7 +68,7 @@ async def test_a_walk_by_relevance_stays_in_the_snapshot_of_its_second_page(inde
     assert ids(first) + ids(second) + rest == undisturbed
 
 
-async def test_what_is_written_after_a_first_page_by_relevance_neither_repeats_nor_hides_anything(
+async def test_writes_after_a_first_page_neither_repeat_nor_hide_results(
     index: ArticleIndex,
 ) -> None:
     await put(index, *(publish(f"a{n:02}", "Ferry", "ferry " * (n + 1) + "boat " * (25 - n)) for n in range(20)))
@@ -92,7 +92,7 @@ async def test_what_is_written_after_a_first_page_by_relevance_neither_repeats_n
 
 
 @pytest.mark.parametrize("sort", list(Sort))
-async def test_a_long_walk_while_others_write(index: ArticleIndex, sort: Sort) -> None:
+async def test_long_paging_during_writes(index: ArticleIndex, sort: Sort) -> None:
     started = [f"a{n:06}" for n in range(WALKED)]
     for at in range(0, WALKED, 500):
         made = (publish(name, f"Ferry {name}", "ferry " * (int(name[1:]) % 7)) for name in started[at : at + 500])
@@ -115,7 +115,7 @@ async def test_a_long_walk_while_others_write(index: ArticleIndex, sort: Sort) -
     assert set(started) <= set(seen)
 
 
-async def test_a_snapshot_does_not_yield_what_was_retracted_or_changed_since(index: ArticleIndex) -> None:
+async def test_snapshot_hides_later_retractions_and_changes(index: ArticleIndex) -> None:
     await put(index, *(publish(f"a{n}", "Ferry", "ferry " * (n + 1), topics=[f"t{n}"]) for n in range(9)))
     asked = request("ferry", limit=3)
     undisturbed = await walk(index, asked)
@@ -134,7 +134,7 @@ async def test_a_snapshot_does_not_yield_what_was_retracted_or_changed_since(ind
     assert sorted((value.value, value.count) for value in third.facets["topic"]) == left
 
 
-async def test_pages_are_full_though_much_was_retracted_since_their_snapshot(index: ArticleIndex) -> None:
+async def test_pages_are_full_after_many_retractions(index: ArticleIndex) -> None:
     await put(index, *(publish(f"a{n:02}", "Ferry", "ferry " * (n + 1)) for n in range(40)))
     asked = request("ferry", limit=4)
     order = await walk(index, asked)
@@ -150,7 +150,7 @@ async def test_pages_are_full_though_much_was_retracted_since_their_snapshot(ind
     assert [len(page) for page in rest] == [4, 4, 4, 4, 3]
 
 
-async def test_what_is_erased_on_record_counts_nowhere_though_the_index_holds_it(index: ArticleIndex) -> None:
+async def test_erased_articles_are_not_counted_while_still_indexed(index: ArticleIndex) -> None:
     await put(index, *(publish(f"a{n}", "Ferry", "ferry " * (n + 1), category="Sea") for n in range(6)))
     await put(index, publish("a5", "Ferry", "ferry", category="Sea", version=3))
     erased = {1: ["a0", "a1"], 2: ["a5"], 7: ["a2"]}
@@ -165,7 +165,7 @@ async def test_what_is_erased_on_record_counts_nowhere_though_the_index_holds_it
     assert day.count == 3
 
 
-async def test_a_snapshot_that_nobody_holds_is_gone(index: ArticleIndex) -> None:
+async def test_unknown_snapshot_is_expired(index: ArticleIndex) -> None:
     await put(index, publish("a1", "Ferry"))
     for forged in (
         "nonsense",

@@ -25,14 +25,14 @@ async def related(index: ArticleIndex, article_id: str, entitlement: Filter | No
     return [found["id"] for found in await index.related(article, entitlement, limit)]
 
 
-async def test_what_shares_the_telling_words_is_related(index: ArticleIndex) -> None:
+async def test_articles_with_the_same_significant_words_are_related(index: ArticleIndex) -> None:
     await library(index)
     assert set(await related(index, "a1")) == {"a2", "a3"}
     assert await related(index, "a4") == ["a5"]
     assert len(await related(index, "a1", limit=1)) == 1
 
 
-async def test_nothing_is_related_to_what_stands_alone(index: ArticleIndex) -> None:
+async def test_unique_article_has_no_related_articles(index: ArticleIndex) -> None:
     await put(index, publish("b1", "Zeppelin", "Airship over the moor.", language="en"))
     assert await related(index, "b1") == []
     await library(index)
@@ -49,7 +49,7 @@ async def test_related_articles_are_in_the_same_language(index: ArticleIndex) ->
     assert await related(index, "b1") == ["b2"]
 
 
-async def test_what_was_retracted_or_may_not_be_read_is_not_related(index: ArticleIndex) -> None:
+async def test_retracted_or_forbidden_articles_are_not_related(index: ArticleIndex) -> None:
     await library(index)
     assert await related(index, "a1", Filter(query="night")) == ["a2"]
     await put(index, retract("a2", 1))

@@ -86,7 +86,7 @@ async def test_no_phrase_crosses_from_one_field_into_the_next(harbour: ArticleIn
     assert await found(harbour, '"again the"') == []
 
 
-async def test_filters_compare_folded_and_are_ored_within_and_anded_between(harbour: ArticleIndex) -> None:
+async def test_filters_are_folded_ored_within_and_anded_between_fields(harbour: ArticleIndex) -> None:
     assert set(await found(harbour, filters=wanting("category", "travel"))) == {"a1", "a2"}
     assert set(await found(harbour, filters=wanting("category", "travel", "weather"))) == {"a1", "a2", "a3"}
     assert await found(harbour, filters=wanting("category", "travel") | wanting("topic", "food")) == ["a2"]
@@ -117,14 +117,14 @@ async def test_order_by_date(harbour: ArticleIndex) -> None:
     assert await found(harbour, "harbour", Sort.OLDEST) == ["a1", "a2"]
 
 
-async def test_articles_of_one_moment_are_ordered_by_id(index: ArticleIndex) -> None:
+async def test_articles_of_the_same_time_are_ordered_by_id(index: ArticleIndex) -> None:
     await put(index, publish("b2"), publish("b3"))
     await put(index, publish("b1"))
     assert await found(index, sort=Sort.NEWEST) == ["b3", "b2", "b1"]
     assert await found(index, sort=Sort.OLDEST) == ["b1", "b2", "b3"]
 
 
-async def test_relevance_puts_more_of_the_words_and_those_in_the_title_first(index: ArticleIndex) -> None:
+async def test_more_words_and_title_words_rank_first(index: ArticleIndex) -> None:
     await put(
         index,
         publish(
@@ -155,7 +155,7 @@ async def test_facets_count_spellings_together_under_the_most_common_one(index: 
     assert values(page, "language") == [("und", 4), ("en", 1)]
 
 
-async def test_facets_count_what_was_found(harbour: ArticleIndex) -> None:
+async def test_facets_count_results(harbour: ArticleIndex) -> None:
     page = await search(harbour, "ferry")
     assert values(page, "category") == [("Travel", 1), ("Weather", 1)]
     assert values(page, "author") == [("Zoe Aero", 2), ("Jo Lind", 1)] or values(page, "author") == [
@@ -164,12 +164,12 @@ async def test_facets_count_what_was_found(harbour: ArticleIndex) -> None:
     ]
 
 
-async def test_bodies_are_left_out_where_nobody_needs_them(harbour: ArticleIndex) -> None:
+async def test_bodies_are_omitted_unless_requested(harbour: ArticleIndex) -> None:
     page = await search(harbour, "chess", with_text=True)
     assert page.articles[0]["body"] == "<p>Weekly games in the town hall.</p>"
 
 
-async def test_highlights_are_escaped_but_for_their_marks(index: ArticleIndex) -> None:
+async def test_highlights_are_escaped_except_for_marks(index: ArticleIndex) -> None:
     await put(
         index, publish("b1", "<b>Ferry</b> & <mark>fares</mark>", 'A "ferry" <script>alert(1)</script> ran & ran')
     )
@@ -211,7 +211,7 @@ async def test_dates_and_beginnings_of_words(harbour: ArticleIndex, q: str, expe
     assert set(await found(harbour, q)) == expected
 
 
-async def test_an_article_is_marked_in_its_own_language(index: ArticleIndex) -> None:
+async def test_article_is_highlighted_in_its_own_language(index: ArticleIndex) -> None:
     await put(index, publish("de", "Neue Häuser", "Die alten Häuser stehen noch.", language="de"))
     page = await search(index, "Hauses")
     assert highlights(page.articles[0], parse("Hauses")) == {

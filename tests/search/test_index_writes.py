@@ -13,7 +13,7 @@ async def test_a_redelivered_version_changes_nothing(index: ArticleIndex) -> Non
     assert await found(index, "ferry") == ["a1"]
 
 
-async def test_an_older_version_that_comes_late_loses(index: ArticleIndex) -> None:
+async def test_late_older_version_is_superseded(index: ArticleIndex) -> None:
     await put(index, publish("a1", "Ferry delayed", version=2))
     assert await index.write([publish("a1", "Ferry on time", version=1)]) == [WriteStatus.SUPERSEDED]
     assert await found(index, "delayed") == ["a1"]
@@ -28,7 +28,7 @@ async def test_a_later_version_replaces_the_earlier_one_within_one_batch(index: 
     assert await found(index, "calm") == ["a1"]
 
 
-async def test_a_retraction_takes_the_article_away(index: ArticleIndex) -> None:
+async def test_retraction_removes_the_article(index: ArticleIndex) -> None:
     await put(index, publish("a1", "Ferry", category="Travel"), publish("a2", "Ferry again", category="Sea"))
     await put(index, retract("a1", 1))
     page = await search(index, "ferry")
@@ -38,7 +38,7 @@ async def test_a_retraction_takes_the_article_away(index: ArticleIndex) -> None:
     assert await index.get("a1") == Retracted("a1", 1)
 
 
-async def test_events_that_come_after_the_retraction_do_not_resurrect(index: ArticleIndex) -> None:
+async def test_late_events_do_not_restore_a_retracted_article(index: ArticleIndex) -> None:
     await put(index, publish("a1", "Ferry", version=2))
     await put(index, retract("a1", 2))
     late = [publish("a1", "Ferry", version=1), publish("a1", "Ferry", version=2)]
@@ -48,14 +48,14 @@ async def test_events_that_come_after_the_retraction_do_not_resurrect(index: Art
     assert isinstance(await index.get("a1"), Retracted)
 
 
-async def test_a_retraction_that_overtakes_its_article_wins(index: ArticleIndex) -> None:
+async def test_retraction_before_its_article_wins(index: ArticleIndex) -> None:
     await put(index, retract("a1", 1))
     assert await index.write([publish("a1", "Ferry")]) == [WriteStatus.SUPERSEDED]
     await put(index, publish("b1", "Marker"))
     assert await found(index) == ["b1"]
 
 
-async def test_a_republished_article_is_found_again_and_a_late_retraction_loses(index: ArticleIndex) -> None:
+async def test_republished_article_supersedes_a_late_retraction(index: ArticleIndex) -> None:
     await put(index, publish("a1", "Ferry", version=2))
     await put(index, retract("a1", 2))
     await put(index, publish("a1", "Ferry, revised", version=3))
@@ -65,14 +65,14 @@ async def test_a_republished_article_is_found_again_and_a_late_retraction_loses(
     assert await found(index, "revised") == ["a1"]
 
 
-async def test_get_returns_the_article_as_it_was_sent_with_members_it_does_not_know(index: ArticleIndex) -> None:
+async def test_get_returns_unknown_members_unchanged(index: ArticleIndex) -> None:
     sent = publish("a1", "Ferry", mood="hopeful", metadata={"desk": "night"})
     await put(index, sent)
     assert await index.get("a1") == dict(sent.document)
     assert await index.get("a2") is None
 
 
-async def test_one_entry_that_cannot_be_indexed_is_refused_alone(index: ArticleIndex) -> None:
+async def test_only_the_invalid_operation_of_a_batch_is_rejected(index: ArticleIndex) -> None:
     fine = publish("a1", "Ferry")
     beyond = publish("b1", "Ferry", category="x" * 40_000)
     results = await index.write([fine, beyond, publish("a2", "Ferry")])

@@ -93,7 +93,7 @@ async def page(client: httpx.AsyncClient, path: str, status: int = 200) -> Page:
     return made
 
 
-async def test_every_page_is_free_of_scripts_even_from_evil_articles(client: httpx.AsyncClient) -> None:
+async def test_pages_contain_no_injected_scripts(client: httpx.AsyncClient) -> None:
     for path in ("/", "/search", "/search?q=ferry", f"/search?q={EVIL}", f"/search?category={EVIL}"):
         await page(client, path)
     latest = await page(client, "/")
@@ -115,7 +115,7 @@ async def test_an_article_page(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/articles/a1", "/articles/a1/wrong", "/articles/a1/ferries"])
-async def test_a_wrong_slug_leads_to_the_right_one(client: httpx.AsyncClient, path: str) -> None:
+async def test_wrong_slug_redirects_to_the_right_one(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert (answer.status_code, answer.headers["location"]) == (301, "/articles/a1/ferries-sail")
 
@@ -130,7 +130,7 @@ async def test_an_address_in_another_alphabet(index: ArticleIndex, client: httpx
     )
 
 
-async def test_an_article_page_tells_search_engines_what_it_is(client: httpx.AsyncClient) -> None:
+async def test_article_page_has_linked_data(client: httpx.AsyncClient) -> None:
     for link in ("/articles/a1/ferries-sail", next(x for x in (await page(client, "/")).links() if "/a2/" in x)):
         source = (await client.get(link)).text
         (data,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', source, re.DOTALL)
@@ -154,7 +154,7 @@ async def test_an_article_page_tells_search_engines_what_it_is(client: httpx.Asy
         ("/articles/a1/ferries-sail", "/feeds/category/Travel%20%26%20Sea.{}"),
     ],
 )
-async def test_pages_lead_to_their_feeds(client: httpx.AsyncClient, path: str, feed: str) -> None:
+async def test_pages_link_to_their_feeds(client: httpx.AsyncClient, path: str, feed: str) -> None:
     shown = await page(client, path)
     expected = {
         ("application/rss+xml", feed.format("xml")),
@@ -169,7 +169,7 @@ async def test_pages_lead_to_their_feeds(client: httpx.AsyncClient, path: str, f
     assert "/opensearch.xml" in {link["href"] for link in shown.all("link") if link.get("rel") == "search"}
 
 
-async def test_what_is_gone_or_never_was_has_a_page(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+async def test_retracted_and_unknown_articles_have_error_pages(index: ArticleIndex, client: httpx.AsyncClient) -> None:
     await put(index, retract("a1", 1))
     gone = await page(client, "/articles/a1/ferries-sail", 410)
     assert "Ferries" not in gone.text
@@ -191,11 +191,11 @@ async def test_search_shows_highlights_filters_and_facets(client: httpx.AsyncCli
     assert {"q", "from", "to", "sort"} <= labelled
 
 
-async def test_nothing_found_is_said(client: httpx.AsyncClient) -> None:
+async def test_search_page_reports_no_results(client: httpx.AsyncClient) -> None:
     assert "No article was found." in (await page(client, "/search?q=zeppelin")).text
 
 
-async def test_pages_lead_on(tmp_path: Path, redis: Redis, namespace: str) -> None:
+async def test_pages_link_to_the_next_page(tmp_path: Path, redis: Redis, namespace: str) -> None:
     index = EmbeddedIndex(tmp_path)
     assert "Nothing has been published yet." in await _text(index, redis, namespace, "/")
     await put(index, *(publish(f"a{n:02}", f"Ferry {n:02}") for n in range(35)))

@@ -66,7 +66,7 @@ async def test_of_articles_with_one_title_the_newest_comes_first(index: ArticleI
     assert await found(index, "weather tomorrow", now_ms=NOW_MS) == ["a2", "a1", "a3"]
 
 
-async def test_words_that_stand_together_count_for_more(index: ArticleIndex) -> None:
+async def test_adjacent_words_score_more(index: ArticleIndex) -> None:
     filler = "Council members spoke at length about budgets and roads and schools and parks"
     await put(
         index,
@@ -77,7 +77,7 @@ async def test_words_that_stand_together_count_for_more(index: ArticleIndex) -> 
     assert (await found(index, "bridge toll"))[0] == "a2"
 
 
-async def test_of_equals_the_newer_comes_first(index: ArticleIndex) -> None:
+async def test_newer_of_equal_matches_ranks_first(index: ArticleIndex) -> None:
     text = "The ferry sails."
     await put(
         index,
@@ -106,7 +106,7 @@ def test_recency_is_bounded_and_halves() -> None:
     assert recency(0, NOW_MS) == pytest.approx(1.0)
 
 
-def test_age_counts_unless_dates_or_another_order_are_asked_for() -> None:
+def test_age_counts_unless_dates_or_another_sort_are_requested() -> None:
     def now_of(**sent: str) -> int | None:
         return to_request(SearchParams.model_validate(sent), clock=lambda: 5.0).now_ms
 
@@ -116,7 +116,7 @@ def test_age_counts_unless_dates_or_another_order_are_asked_for() -> None:
     assert now_of(q="ferry published:2026-01") is None
 
 
-async def test_a_walk_keeps_the_order_that_ages_gave_its_first_page(index: ArticleIndex) -> None:
+async def test_paging_keeps_the_ages_of_its_first_page(index: ArticleIndex) -> None:
     await put(
         index,
         *(publish(f"a{n:03}", "Ferry", "ferry " * (n % 7 + 1), published_at=days_ago(n % 90)) for n in range(230)),
@@ -160,7 +160,7 @@ async def piers(index: ArticleIndex) -> ArticleIndex:
         ("ferry storm published:2020", []),
     ],
 )
-async def test_some_words(piers: ArticleIndex, q: str, expected: list[str]) -> None:
+async def test_partial_matches(piers: ArticleIndex, q: str, expected: list[str]) -> None:
     assert await some(piers, q) == expected
 
 
@@ -170,7 +170,7 @@ async def client(piers: ArticleIndex, redis: Redis, namespace: str) -> AsyncIter
         yield http
 
 
-async def test_some_words_fill_the_first_page(client: httpx.AsyncClient) -> None:
+async def test_partial_matches_fill_the_first_page(client: httpx.AsyncClient) -> None:
     answer = await search(client, "q=ferry+pier+storm")
     assert ids_of(answer) == ["all"]
     assert answer["partial_matches"]["total"] == 2
@@ -195,11 +195,11 @@ async def test_some_words_fill_the_first_page(client: httpx.AsyncClient) -> None
         "q=title:ferry",
     ],
 )
-async def test_no_some_words_where_they_are_not_wanted(client: httpx.AsyncClient, query: str) -> None:
+async def test_partial_matches_are_omitted_when_not_needed(client: httpx.AsyncClient, query: str) -> None:
     assert (await search(client, query))["partial_matches"] is None
 
 
-async def test_the_page_sets_them_apart(client: httpx.AsyncClient) -> None:
+async def test_page_shows_partial_matches_separately(client: httpx.AsyncClient) -> None:
     page = (await client.get("/search?q=ferry+pier+storm")).text
     assert (
         page.index("One article was found")

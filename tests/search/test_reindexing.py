@@ -73,7 +73,7 @@ async def shown(room: Newsroom) -> set[str]:
     return set(await found(room.index, "ferry", limit=100))
 
 
-async def test_a_new_index_holds_what_the_old_one_held(room: Newsroom) -> None:
+async def test_new_index_has_the_content_of_the_old_one(room: Newsroom) -> None:
     async with room.indexing():
         published = await fill(room)
     before = {article: await room.index.get(article) for article in room.written}
@@ -96,7 +96,7 @@ async def test_a_new_index_holds_what_the_old_one_held(room: Newsroom) -> None:
     assert "new" in await shown(room)
 
 
-async def test_whoever_waits_for_it_sees_it_under_way_until_it_has_ended(room: Newsroom) -> None:
+async def test_progress_is_readable_until_the_reindex_ends(room: Newsroom) -> None:
     async with room.indexing():
         await fill(room, 8)
     old = await room.admin.in_use()
@@ -108,7 +108,7 @@ async def test_whoever_waits_for_it_sees_it_under_way_until_it_has_ended(room: N
     await working
 
 
-async def test_nothing_is_lost_of_what_is_written_meanwhile(room: Newsroom) -> None:
+async def test_writes_during_a_reindex_are_not_lost(room: Newsroom) -> None:
     ended = asyncio.Event()
 
     async def write_on() -> None:
@@ -156,7 +156,7 @@ async def _all_shown(room: Newsroom) -> set[str]:
 
 
 @pytest.mark.parametrize("phase", ["replaying", "following", "comparing", "swapping"])
-async def test_what_was_killed_is_taken_up(room: Newsroom, phase: Phase, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_killed_reindex_continues(room: Newsroom, phase: Phase, monkeypatch: pytest.MonkeyPatch) -> None:
     async with room.indexing():
         published = await fill(room)
         monkeypatch.setattr(reindexing, "LEASE_SECONDS", 0.5)
@@ -176,7 +176,7 @@ async def test_what_was_killed_is_taken_up(room: Newsroom, phase: Phase, monkeyp
     assert (await room.verified()).found == {}
 
 
-async def test_what_was_killed_while_writers_are_held_goes_on(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reindex_killed_while_writes_are_paused_continues(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     """A killed process takes nothing back: writers of Elasticsearch stay held until another process takes it up."""
     published = await fill(room)
 
@@ -196,7 +196,7 @@ async def test_what_was_killed_while_writers_are_held_goes_on(room: Newsroom, mo
     assert (await room.verified()).found == {}
 
 
-async def test_writers_go_on_where_the_swap_fails(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_writes_resume_if_the_swap_fails(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: object) -> None:
         raise DependencyUnavailableError("nobody answers")
 
@@ -210,7 +210,7 @@ async def test_writers_go_on_where_the_swap_fails(room: Newsroom, monkeypatch: p
     assert await shown(room) == set(published)
 
 
-async def test_what_was_killed_after_the_swap_is_ended(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reindex_killed_after_the_swap_completes(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     await fill(room)
 
     async def killed(*_: object) -> None:
@@ -227,7 +227,7 @@ async def test_what_was_killed_after_the_swap_is_ended(room: Newsroom, monkeypat
     assert (await room.verified()).found == {}
 
 
-async def test_the_stream_is_not_trimmed_past_a_reindexing_that_rests(room: Newsroom) -> None:
+async def test_stream_is_not_trimmed_past_an_interrupted_reindex(room: Newsroom) -> None:
     async with room.indexing():
         await fill(room)
         stopping = asyncio.Event()
@@ -243,7 +243,7 @@ async def test_the_stream_is_not_trimmed_past_a_reindexing_that_rests(room: News
     assert await trim(room.redis, room.keys, timedelta(days=7), now_ms=later) > 0
 
 
-async def test_it_begins_anew_where_its_place_or_its_index_is_lost(room: Newsroom) -> None:
+async def test_reindex_restarts_if_its_position_or_index_is_lost(room: Newsroom) -> None:
     async with room.indexing():
         published = await fill(room)
         for lose in (_destroy_group, _delete_target):
@@ -267,7 +267,7 @@ async def _delete_target(room: Newsroom) -> None:
     await room.admin.drop(str(progress.target))
 
 
-async def test_only_one_is_at_work_and_it_can_be_given_up(room: Newsroom) -> None:
+async def test_only_one_reindex_runs_and_it_can_be_abandoned(room: Newsroom) -> None:
     async with room.indexing():
         published = await fill(room)
         told = asyncio.Event()
@@ -287,7 +287,7 @@ async def test_only_one_is_at_work_and_it_can_be_given_up(room: Newsroom) -> Non
     assert await shown(room) == set(published)
 
 
-async def test_an_index_that_lacks_something_is_not_put_in_place(
+async def test_incomplete_index_is_not_put_into_use(
     room: Newsroom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with room.indexing():
@@ -307,7 +307,7 @@ async def test_an_index_that_lacks_something_is_not_put_in_place(
     assert await shown(room) == set(published)
 
 
-async def test_one_can_go_back_to_the_old_index_by_hand(room: Newsroom) -> None:
+async def test_old_index_can_be_restored_manually(room: Newsroom) -> None:
     await room.admin.refresh()
     assert (
         await missing_articles_reason(room.redis, room.keys, "search", room.admin) is None
@@ -344,7 +344,7 @@ async def _pointed_to(room: Newsroom, name: str) -> ArticleIndex:
     return EmbeddedIndex(folder)
 
 
-async def test_what_differs_is_named_and_mended(room: Newsroom) -> None:
+async def test_differences_are_reported_and_repaired(room: Newsroom) -> None:
     async with room.indexing():
         published = await fill(room)
     # Each is put wrong behind the back of the consumer.
@@ -383,7 +383,7 @@ async def test_what_differs_is_named_and_mended(room: Newsroom) -> None:
     assert (await room.verified()).found == {}
 
 
-async def test_an_article_that_changes_in_the_moment_is_no_difference(room: Newsroom) -> None:
+async def test_article_that_is_changing_is_no_difference(room: Newsroom) -> None:
     async with room.indexing():
         await fill(room)
         await room.caught_up()
@@ -392,7 +392,7 @@ async def test_an_article_that_changes_in_the_moment_is_no_difference(room: News
     assert await version_document(room.redis, room.keys, late, 1)
 
 
-async def test_an_index_that_somebody_emptied_is_said_to_lack_articles(room: Newsroom, tmp_path: Path) -> None:
+async def test_emptied_index_is_reported_as_incomplete(room: Newsroom, tmp_path: Path) -> None:
     async def lacking() -> str | None:
         return await missing_articles_reason(room.redis, room.keys, "search", room.admin)
 
@@ -421,7 +421,7 @@ async def _emptied(room: Newsroom, tmp_path: Path) -> ArticleIndex:
     return EmbeddedIndex(tmp_path / "elsewhere")
 
 
-async def test_an_index_of_another_release_is_neither_read_nor_written(
+async def test_index_of_another_release_is_not_used(
     redis: Redis, redis_url: str, namespace: str, elasticsearch_index: ElasticsearchIndex
 ) -> None:
     old, stem = f"{namespace}-articles-{MAPPING_NUMBER - 1}-000001", f"{namespace}-articles"
@@ -447,7 +447,7 @@ async def test_an_index_of_another_release_is_neither_read_nor_written(
             await client.index(index=old, document={"id": "x"})
 
 
-async def test_on_an_embedded_index_the_place_is_kept_over_a_restart(tmp_path: Path) -> None:
+async def test_embedded_index_in_use_survives_a_restart(tmp_path: Path) -> None:
     index = EmbeddedIndex(tmp_path)
     first = index.in_use
     other = index.open_staging(None)

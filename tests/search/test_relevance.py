@@ -53,7 +53,7 @@ def means(seen: dict[str, list[str]], judged: Collection, kind: str = "") -> dic
     }
 
 
-async def test_the_judged_set_is_answered_as_well_as_it_has_been(index: ArticleIndex, judged: Collection) -> None:
+async def test_relevance_of_the_judged_set(index: ArticleIndex, judged: Collection) -> None:
     assert len(judged.articles) >= 60
     assert len(judged.queries) >= 80
     seen = await answers(index, judged)
@@ -65,7 +65,7 @@ async def test_the_judged_set_is_answered_as_well_as_it_has_been(index: ArticleI
     assert len({language_of(sent["language"]) for sent in judged.articles.values()}) > 4
 
 
-async def test_both_indexes_are_as_good(
+async def test_both_indexes_are_equally_relevant(
     embedded_index: EmbeddedIndex, elasticsearch_index: ElasticsearchIndex, judged: Collection
 ) -> None:
     embedded = means(await answers(embedded_index, judged), judged)

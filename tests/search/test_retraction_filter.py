@@ -17,7 +17,7 @@ async def on_record(redis: Redis, keys: Keyspace, article_id: str, *versions: in
         await redis.hset(keys.version(article_id, version), "document", "{}")
 
 
-async def test_an_article_is_hidden_from_the_moment_its_record_is_erased(
+async def test_article_is_hidden_once_its_record_is_erased(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:
     keys = Keyspace(namespace)
@@ -34,7 +34,7 @@ async def test_an_article_is_hidden_from_the_moment_its_record_is_erased(
     assert (await readable.get("a2") or {})["title"] == "Ferry floats"  # type: ignore[index]
 
 
-async def test_an_article_is_counted_nowhere_from_the_moment_it_is_retracted(
+async def test_article_is_not_counted_once_it_is_retracted(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:
     keys = Keyspace(namespace)
@@ -53,7 +53,7 @@ async def test_an_article_is_counted_nowhere_from_the_moment_it_is_retracted(
     assert (await readable.search(request("ferry", limit=1))).total == 4
 
 
-async def test_the_text_of_an_erased_version_stays_hidden_when_the_article_is_published_anew(
+async def test_erased_version_stays_hidden_after_republication(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:
     keys = Keyspace(namespace)
@@ -62,7 +62,7 @@ async def test_the_text_of_an_erased_version_stays_hidden_when_the_article_is_pu
     assert ids(await RetractionFilteredIndex(embedded_index, redis, keys).search(request("ferry"))) == []
 
 
-async def test_the_index_answers_alone_where_there_is_no_record_or_no_redis(
+async def test_index_answers_alone_without_records_or_redis(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str, tmp_path: Path
 ) -> None:
     await put(embedded_index, publish("a1", "Ferry sinks"))

@@ -177,7 +177,7 @@ def forged(readers: Readers, chance: random.Random) -> Iterator[tuple[str, dict[
 
 
 @pytest.mark.timeout(600)
-async def test_nothing_tells_of_an_article_after_its_retraction(
+async def test_no_response_reveals_a_retracted_article(
     readers: Readers, caplog: pytest.LogCaptureFixture
 ) -> None:
     room = readers.room
@@ -211,7 +211,7 @@ async def test_nothing_tells_of_an_article_after_its_retraction(
 
 
 @pytest.mark.timeout(600)
-async def test_what_a_correction_removed_is_not_found_by_older_cursors(readers: Readers) -> None:
+async def test_older_cursors_do_not_reveal_corrected_text(readers: Readers) -> None:
     room = readers.room
     for process in readers.processes:
         await process.get("/v1/search")

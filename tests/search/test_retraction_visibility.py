@@ -36,7 +36,7 @@ class OnlyRetracted:
         (Filter(topics=["Bridges"]), False),
     ],
 )
-async def test_a_retraction_is_told_to_those_who_could_read_it(
+async def test_retraction_is_visible_to_readers_of_the_article(
     redis: Redis, namespace: str, entitlement: Filter | None, told: bool
 ) -> None:
     keys = Keyspace(namespace)

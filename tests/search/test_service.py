@@ -93,7 +93,7 @@ async def running(settings: SearchSettings, redis: Redis) -> AsyncIterator[httpx
         await asyncio.gather(*loops)
 
 
-async def test_what_is_on_the_stream_can_be_found_and_is_announced(settings: SearchSettings, redis: Redis) -> None:
+async def test_stream_events_are_indexed_and_their_outcomes_published(settings: SearchSettings, redis: Redis) -> None:
     keys = Keyspace(settings.namespace)
     before = metrics.indexed._value.get()
     async with running(settings, redis) as client:
@@ -120,7 +120,7 @@ async def test_what_is_on_the_stream_can_be_found_and_is_announced(settings: Sea
         assert set(ready["checks"]) == {"search: index", "search: redis", "search: consumer"}
 
 
-async def test_it_is_not_ready_before_its_consumer_runs(settings: SearchSettings, redis: Redis) -> None:
+async def test_service_is_not_ready_before_its_consumer_runs(settings: SearchSettings, redis: Redis) -> None:
     async with service(settings) as search:
         app = create_app([search], settings, redis=redis)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://news.example") as client:
@@ -173,7 +173,7 @@ def _received(entry_id: str, raw: bytes, *, redelivered: bool = False) -> Messag
     return Message(entry_id, envelope, payload, redelivered)
 
 
-async def test_only_what_the_index_refuses_is_rejected(redis: Redis, namespace: str) -> None:
+async def test_only_rejected_operations_fail(redis: Redis, namespace: str) -> None:
     index: Any = _Recording(
         [WriteStatus.APPLIED, RejectedOperation("too odd"), WriteStatus.SUPERSEDED, WriteStatus.SUPERSEDED]
     )
@@ -205,7 +205,7 @@ def _as_index(index: Any) -> ArticleIndex:
     return made
 
 
-async def test_an_index_of_another_release_is_told_of_with_the_command_and_nothing_is_written(
+async def test_index_of_another_release_is_reported_and_not_written(
     redis_url: str, redis: Redis, namespace: str, elasticsearch: ElasticsearchServer, open_elasticsearch_index: Opener
 ) -> None:
     index = open_elasticsearch_index(namespace)

@@ -39,7 +39,7 @@ async def entries(client: httpx.AsyncClient, path: str) -> list[tuple[str, str |
     ]
 
 
-async def test_each_article_is_in_one_file_of_the_index(
+async def test_each_article_is_in_one_sitemap(
     index: ArticleIndex, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sitemaps, "MAX_URLS_PER_FILE", 8)
@@ -73,13 +73,13 @@ async def test_each_article_is_in_one_file_of_the_index(
 @pytest.mark.parametrize(
     "name", ["2026-13", "2026-02-30", "2026-00", "0000-01", "2024-01", "2026-03-part-9", "x", "2026-3"]
 )
-async def test_there_is_no_file_for_what_is_not(client: httpx.AsyncClient, index: ArticleIndex, name: str) -> None:
+async def test_unknown_sitemap_is_404(client: httpx.AsyncClient, index: ArticleIndex, name: str) -> None:
     await put(index, publish("a1"))
     answer = await client.get(f"/sitemap-{name}.xml")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
-async def test_an_empty_site_has_an_index_all_the_same(client: httpx.AsyncClient) -> None:
+async def test_empty_site_has_a_sitemap_index(client: httpx.AsyncClient) -> None:
     assert await entries(client, "/sitemap.xml") == [(f"{SITE}/sitemap-pages.xml", None)]
     news = etree.fromstring((await client.get("/sitemap-news.xml")).content)
     assert len(news) == 0
@@ -112,7 +112,7 @@ async def test_news_are_of_the_last_two_days(index: ArticleIndex, client: httpx.
     assert [element.text for element in root.iter("{*}language")] == ["pt", "zh-cn", "zh-tw"]
 
 
-async def test_they_are_not_sent_again_to_who_has_them(index: ArticleIndex, client: httpx.AsyncClient) -> None:
+async def test_unchanged_sitemaps_are_304(index: ArticleIndex, client: httpx.AsyncClient) -> None:
     await put(index, publish("a1"), publish("a2"))
     for path in ("/sitemap.xml", "/sitemap-2026-03.xml"):
         first = await client.get(path)
@@ -124,7 +124,7 @@ async def test_they_are_not_sent_again_to_who_has_them(index: ArticleIndex, clie
     assert "/a1/" not in again.text
 
 
-def test_a_month_that_is_too_much_for_a_file_is_spread_over_days() -> None:
+def test_large_month_is_divided_into_days() -> None:
     most = sitemaps.MAX_URLS_PER_FILE
     spread = files(
         [
@@ -160,11 +160,11 @@ def test_a_month_that_is_too_much_for_a_file_is_spread_over_days() -> None:
         ("2026-02-01-part-999999", None),
     ],
 )
-def test_a_name_says_what_is_in_the_file(name: str, span: SitemapSpan | None) -> None:
+def test_sitemap_names(name: str, span: SitemapSpan | None) -> None:
     assert parse_sitemap_name(name) == span
 
 
-async def test_robots_are_led_to_the_sitemaps_and_away_from_endless_searches(
+async def test_robots_txt(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:
     async with client_for(embedded_index, redis, namespace) as client:
@@ -177,7 +177,7 @@ async def test_robots_are_led_to_the_sitemaps_and_away_from_endless_searches(
         assert (await client.get("/robots.txt")).text.splitlines() == ["User-agent: *", "Disallow: /"]
 
 
-async def test_a_browser_can_take_the_site_for_a_search_engine(
+async def test_opensearch_description(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str
 ) -> None:
     async with client_for(embedded_index, redis, namespace) as client:

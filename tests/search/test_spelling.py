@@ -60,19 +60,19 @@ async def test_corrections(library: ArticleIndex) -> None:
     assert {q: await meant(library, q) for q, _ in CORRECTIONS} == dict(CORRECTIONS)
 
 
-async def test_a_correction_finds_something_with_the_filters_in_force(library: ArticleIndex) -> None:
+async def test_correction_matches_with_the_active_filters(library: ArticleIndex) -> None:
     assert await meant(library, "goverment", filters=wanting("category", "politics")) == "government"
     assert await meant(library, "goverment", filters=wanting("category", "food")) is None
 
 
-async def test_a_mistake_that_others_made_too_is_corrected_where_far_more_is_found(index: ArticleIndex) -> None:
+async def test_common_misspelling_is_corrected_if_far_more_matches(index: ArticleIndex) -> None:
     await put(index, *(publish(f"a{n}", "Government") for n in range(10)), publish("b1", "Goverment"))
     assert await meant(index, "goverment") == "government"
     await put(index, publish("b2", "Goverment"))
     assert await meant(index, "goverment") is None
 
 
-async def test_no_word_of_what_was_retracted_or_may_not_be_read_is_offered(library: ArticleIndex) -> None:
+async def test_words_of_retracted_or_forbidden_articles_are_not_suggested(library: ArticleIndex) -> None:
     await put(library, publish("b1", "Zanzibar papers", category="Secret"))
     assert await meant(library, "zanzibra") == "zanzibar"
     assert await meant(library, "zanzibra", entitlement=Filter(categories=["-Secret"])) is None
@@ -80,7 +80,7 @@ async def test_no_word_of_what_was_retracted_or_may_not_be_read_is_offered(libra
     assert await meant(library, "zanzibra") is None
 
 
-async def test_no_word_is_offered_that_is_erased_on_record(
+async def test_erased_words_are_not_suggested(
     embedded_index: EmbeddedIndex, redis: Redis, namespace: str, tmp_path: Path
 ) -> None:
     keys = Keyspace(namespace)

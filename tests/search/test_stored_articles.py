@@ -24,12 +24,12 @@ LONG: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("document", [SHORT, LONG, {"id": "a1"}])
-def test_all_of_it_comes_back(document: dict[str, Any]) -> None:
+def test_stored_article_is_read_back_unchanged(document: dict[str, Any]) -> None:
     assert read_article(stored_values(document)) == document
 
 
 @pytest.mark.parametrize("document", [SHORT, LONG])
-def test_body_and_text_are_left_out_where_they_are_not_wanted(document: dict[str, Any]) -> None:
+def test_body_and_text_are_omitted_unless_requested(document: dict[str, Any]) -> None:
     stored = stored_values(document)
     assert read_article(stored, with_body=False, with_text=False).keys() == document.keys() - {"body", "text"}
     assert read_article(stored, with_body=False)["text"] == document["text"]
@@ -37,18 +37,18 @@ def test_body_and_text_are_left_out_where_they_are_not_wanted(document: dict[str
 
 
 @pytest.mark.parametrize("characters", [0, 1, 2, 3, 4, 5, 10_000, 10**9])
-def test_a_long_text_is_read_as_far_as_it_is_needed(characters: int) -> None:
+def test_long_text_is_read_up_to_the_requested_length(characters: int) -> None:
     text = read_article(stored_values(LONG), text_characters=characters)["text"]
     assert text == LONG["text"][:characters]
 
 
-def test_a_long_article_is_stored_in_less_than_its_json() -> None:
+def test_long_article_is_compressed() -> None:
     stored = stored_values(LONG)
     assert len(stored) == 3
     assert sum(map(len, stored)) < len(orjson.dumps(LONG)) / 3
 
 
-async def test_an_index_answers_with_what_was_asked_for(embedded_index: EmbeddedIndex) -> None:
+async def test_index_returns_the_requested_members(embedded_index: EmbeddedIndex) -> None:
     await put(
         embedded_index,
         publish("long", "Ferry", body="<p>harbour</p>" * COMPRESS_FROM_CHARACTERS),
