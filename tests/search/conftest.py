@@ -1,4 +1,4 @@
-"""The indexes under test: every test that takes ``index`` runs on both."""
+"""The indexes under test: every test with the fixture ``index`` runs on both."""
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Records and stream as the real ingest writes them, and an index that follows them, in this process."""
+"""Records and stream written by the real ingest, and an index that follows them, in one process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,16 +45,16 @@ class Newsroom:
     index: ArticleIndex
     http: httpx.AsyncClient
     written: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What the publisher was answered last about each article, by id."""
+    """The last response for each article, by id."""
 
     @property
     def admin(self) -> IndexAdmin:
-        """The admin of the index."""
+        """The administration of the index."""
         return index_admin_for(self.index)
 
     @property
     def comparison(self) -> Comparison:
-        """The index beside the records."""
+        """The comparison of the index with the records."""
         return Comparison(self.redis, self.keys, self.admin)
 
     async def publish(self, title: str, **more: Any) -> str:
@@ -78,7 +78,7 @@ class Newsroom:
 
     @asynccontextmanager
     async def indexing(self) -> AsyncIterator[None]:
-        """Have the index follow the stream while the block runs; on leaving it has caught up."""
+        """Index the stream while the block runs, and up to its end."""
         broker = EventBroker(GroupMember(self.redis, self.keys, SEARCH))
         subscribe(
             broker,
@@ -108,11 +108,11 @@ class Newsroom:
         return group is not None and not group["pending"] and (not last or group["last-delivered-id"] >= last)
 
     async def reindexed(self, told: Any = lambda *_: None, **more: Any) -> ReindexResult:
-        """Make a new index."""
+        """Rebuild the index."""
         return await reindex(self.redis, self.keys, self.admin, told, **more)
 
     async def verified(self, repair: Repair | None = None) -> VerificationReport:
-        """Compare everything."""
+        """Compare the whole index."""
         return await verify(self.comparison, lambda _: None, repair)
 
 
@@ -131,11 +131,11 @@ async def newsroom(redis: Redis, redis_url: str, namespace: str, index: ArticleI
 
 
 class Killed(BaseException):
-    """What ends a reindexing in the middle, past every handler of errors."""
+    """Ends a reindex as if the process were killed: no error handler catches it."""
 
 
 def killing(phase: Phase, after: int = 0) -> Any:
-    """Return what is told of progress and ends it in a phase, once so many articles are done."""
+    """Return a progress callback that ends the reindex in a phase, once so many articles are done."""
 
     def told(reached: Phase, done: int, total: int) -> None:
         del total

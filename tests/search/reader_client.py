@@ -1,4 +1,4 @@
-"""A client of what programs read: feeds, sitemaps and the pages that lead to them."""
+"""A client of feeds, sitemaps and pages."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Articles to index, and short ways to search for them."""
+"""Sample articles, and shortcuts to index and search them."""
 
 import re
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def retract(id_: str, version: int) -> Retract:
 
 
 async def put(index: ArticleIndex, *operations: Operation) -> None:
-    """Write in one batch, and wait until it can be found."""
+    """Write one batch, and wait until it is visible."""
     await index.write(operations)
     await index.until_visible(operations)
 
@@ -61,7 +61,7 @@ async def search(index: ArticleIndex, q: str = "", sort: Sort | None = None, **m
 
 
 async def found(index: ArticleIndex, q: str = "", sort: Sort | None = None, **more: Any) -> list[str]:
-    """Return the ids found, in order."""
+    """Return the ids of the results, in order."""
     return ids(await search(index, q, sort, **more))
 
 

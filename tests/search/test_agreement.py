@@ -1,4 +1,4 @@
-"""Matcher, Elasticsearch and the embedded index hold the same terms and find the same articles."""
+"""Matcher, Elasticsearch and the embedded index agree on terms and results."""
 
 from functools import cache
 from importlib.machinery import SourceFileLoader

@@ -173,9 +173,7 @@ async def test_parameters(client: httpx.AsyncClient, query: str, expected: list[
         (f"q={'+x' * 65}", "q"),
     ],
 )
-async def test_invalid_parameter_is_422_and_names_the_field(
-    client: httpx.AsyncClient, query: str, field: str
-) -> None:
+async def test_invalid_parameter_is_422_and_names_the_field(client: httpx.AsyncClient, query: str, field: str) -> None:
     answer = await client.get(f"/v1/search?{query}")
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -385,9 +383,7 @@ async def test_every_route_rejects_unknown_parameters(client: httpx.AsyncClient,
 
 
 @pytest.mark.parametrize("q", ["???", "title:…", '"?"', "()", "-!", "NOT", "… — …"])
-async def test_query_without_words_matches_nothing_and_has_a_hint(
-    client: httpx.AsyncClient, q: str
-) -> None:
+async def test_query_without_words_matches_nothing_and_has_a_hint(client: httpx.AsyncClient, q: str) -> None:
     answer = await search(client, f"q={quote(q)}")
     assert (answer["total"], answer["articles"], answer["partial_matches"]) == (0, [], None)
     assert answer["hints"][0].keys() == {"code", "message", "at"}

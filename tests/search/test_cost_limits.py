@@ -1,4 +1,4 @@
-"""What one search may cost is bounded before the work is done, and the answer says how to ask for less."""
+"""The cost of a search is bounded before the work begins, and the error names the limit."""
 
 from typing import Any
 

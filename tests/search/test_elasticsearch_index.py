@@ -1,4 +1,4 @@
-"""What holds for Elasticsearch alone."""
+"""Behaviour of the Elasticsearch index alone."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""An Elasticsearch behind https is asked only where its certificate is vouched for."""
+"""Connections to an https Elasticsearch need a trusted certificate."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from newswire_search.settings import SearchSettings
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[str]:
-    """Serve https with a certificate of an authority of our own, and write that to ``ca.pem``."""
+    """Serve https with a certificate of a private authority, and write the authority to ``ca.pem``."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

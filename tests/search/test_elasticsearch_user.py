@@ -1,4 +1,4 @@
-"""The user that the compose file makes for search can do all that search does, and nothing else."""
+"""The user that the compose file creates for search has exactly the privileges that search needs."""
 
 import os
 import subprocess

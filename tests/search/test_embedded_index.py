@@ -1,4 +1,4 @@
-"""What holds for the embedded index alone."""
+"""Behaviour of the embedded index alone."""
 
 import subprocess
 import sys
@@ -101,7 +101,7 @@ async def test_many_small_commits_leave_one_of_each_article(embedded_index: Embe
 
 
 class _FullDisk:
-    """A writer that meets the end of the disk."""
+    """A writer whose disk is full."""
 
     def delete_documents_by_term(self, field: str, value: str) -> None: ...
 

@@ -1,4 +1,4 @@
-"""What a caller may read narrows everything that is shown, whichever index it is."""
+"""Entitlements narrow every response, on both indexes."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -70,7 +70,7 @@ async def test_later_page_hides_articles_outside_the_entitlement(index: ArticleI
 
 @pytest.fixture
 async def entitled(index: ArticleIndex, redis: Redis, namespace: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Ask with the key of an account that may read what is in the category Travel."""
+    """A client with the key of an account that may read the category Travel."""
     await fill(index)
     keys = Keyspace(namespace)
     key = await create_key(redis, keys, "Reader", {Scope.READ})

@@ -1,4 +1,4 @@
-"""Plain text in feeds is shown as it was written, and is never markup, whichever program reads the feed."""
+"""Feed readers show plain text unchanged and never read it as markup."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ def one_line(text: str) -> str:
 
 
 def read_as_html(html: str) -> str:
-    """Return the text of HTML that must hold no markup."""
+    """Return the text of HTML that must contain no markup."""
     assert "<" not in html, html
     return one_line(unescape(html))
 

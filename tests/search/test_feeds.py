@@ -1,4 +1,4 @@
-"""Feeds: what programs of readers get, and how often they need not get it."""
+"""Feeds in all formats, and conditional requests."""
 
 import time
 from collections.abc import AsyncIterator
@@ -79,7 +79,7 @@ async def client(stocked: ArticleIndex, redis: Redis, namespace: str) -> AsyncIt
 
 
 async def ids(client: httpx.AsyncClient, path: str) -> list[str]:
-    """Return the ids in a feed of any format, once it was found sound."""
+    """Validate a feed of any format and return the ids in it."""
     answer = await client.get(path)
     assert answer.status_code == 200, answer.text
     sound(answer)
@@ -283,7 +283,7 @@ async def _not_sent_again(client: httpx.AsyncClient, path: str) -> str:
 
 
 async def handled(redis: Redis, namespace: str, at: float) -> None:
-    """Have search's consumer handled all events up to a time."""
+    """Set the checkpoint of search's consumer to a time."""
     await redis.set(Keyspace(namespace).checkpoint("search"), f"{int(at * 1000)}-0")
 
 
@@ -424,9 +424,7 @@ def test_entry_of_an_article_with_required_members_only() -> None:
     assert entry.updated == entry.published
 
 
-async def test_feeds_are_narrowed_by_the_entitlement(
-    stocked: ArticleIndex, redis: Redis, namespace: str
-) -> None:
+async def test_feeds_are_narrowed_by_the_entitlement(stocked: ArticleIndex, redis: Redis, namespace: str) -> None:
     keys = Keyspace(namespace)
     token = (await create_key(redis, keys, "Desk", {Scope.READ})).token
     await entitle_account(redis, keys, "Desk", Filter(categories=["travel"], query="harbour"))

@@ -1,4 +1,4 @@
-"""Whatever a reader types: an answer, in bounded time, and no markup but ours in what it marks.
+"""Any query gets a response in bounded time, with no markup but the marks of highlights.
 
 ``NEWSWIRE_FUZZ_QUERIES=20000`` asks as often; here it is some hundred times.
 """
@@ -138,7 +138,7 @@ PIECES = (
 
 
 def queries(chance: random.Random) -> Iterator[str]:
-    """Yield the nasty ones, then pieces of the language thrown together, and characters of all kinds."""
+    """Yield known difficult queries, then random pieces of the query language and random characters."""
     yield from NASTY
     while True:
         if chance.random() < 0.75:

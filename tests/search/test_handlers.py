@@ -1,4 +1,4 @@
-"""What search's handler does with article events, without a server."""
+"""The handler of article events, without servers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ from tests.search.samples import article
 
 
 class _Index:
-    """An index that records what is written, and gives the answers that a test has put down."""
+    """An index that records writes and returns prepared results."""
 
     def __init__(self) -> None:
         self.written: list[Operation] = []

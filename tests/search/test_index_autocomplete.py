@@ -1,4 +1,4 @@
-"""What goes on as typed, whichever index it is."""
+"""Completions, on both indexes."""
 
 import pytest
 

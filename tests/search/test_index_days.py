@@ -1,4 +1,4 @@
-"""On which days something was published, whichever index counts them."""
+"""Publication days, on both indexes."""
 
 from datetime import UTC, date, datetime
 

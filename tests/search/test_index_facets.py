@@ -1,4 +1,4 @@
-"""Values and their counts beside what is chosen, whichever index it is."""
+"""Facets and selections, on both indexes."""
 
 from dataclasses import replace
 

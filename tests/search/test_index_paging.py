@@ -1,4 +1,4 @@
-"""Walking through results page by page while others write."""
+"""Paging through results during writes, on both indexes."""
 
 import asyncio
 import os

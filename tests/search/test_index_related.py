@@ -1,4 +1,4 @@
-"""Articles like one, whichever index it is."""
+"""Related articles, on both indexes."""
 
 from typing import Any
 

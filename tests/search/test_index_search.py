@@ -1,4 +1,4 @@
-"""What searching an index finds, in which order, and what it counts, whichever index it is."""
+"""Searching: results, order and counts, on both indexes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What writing to an index promises, whichever index it is: versions only go forward, retractions stay."""
+"""Writing to an index, on both implementations: versions never decrease, retractions stay."""
 
 from newswire_search.index.models import RejectedOperation, Retracted, WriteStatus
 from newswire_search.index.port import ArticleIndex

@@ -1,4 +1,4 @@
-"""The reader site."""
+"""The pages for readers."""
 
 import json
 import re
@@ -20,7 +20,7 @@ EVIL = "<script>alert('x')</script> & \"co\""
 
 
 class Page(HTMLParser):
-    """What of a page the tests ask for."""
+    """The parts of a page that tests check."""
 
     def __init__(self, source: str) -> None:
         super().__init__()

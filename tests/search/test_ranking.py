@@ -1,4 +1,4 @@
-"""The order by relevance, and what is shown where too little has all of the words; on both indexes."""
+"""Ranking by relevance and partial matches, on both indexes."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A new index is made from the records while articles are written and read, and is put in place of the old one."""
+"""Rebuilding an index from the records during writes and searches, and comparing it with the records."""
 
 import asyncio
 import shutil
@@ -57,7 +57,7 @@ def tomorrow() -> str:
 
 
 async def fill(room: Newsroom, number: int = 25) -> list[str]:
-    """Publish, change, retract and schedule; return the ids of what is to be found."""
+    """Publish, change, retract and schedule articles; return the ids that searches must find."""
     ids = [await room.publish(f"Ferry number {n}", language="en") for n in range(number)]
     for article in ids[:4]:
         await room.change(article, "Ferry, changed")
@@ -176,8 +176,10 @@ async def test_killed_reindex_continues(room: Newsroom, phase: Phase, monkeypatc
     assert (await room.verified()).found == {}
 
 
-async def test_reindex_killed_while_writes_are_paused_continues(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A killed process takes nothing back: writers of Elasticsearch stay held until another process takes it up."""
+async def test_reindex_killed_while_writes_are_paused_continues(
+    room: Newsroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A killed process cleans nothing up: writes to Elasticsearch stay paused until another process continues the reindex."""
     published = await fill(room)
 
     async def killed(*_: object) -> None:
@@ -287,9 +289,7 @@ async def test_only_one_reindex_runs_and_it_can_be_abandoned(room: Newsroom) -> 
     assert await shown(room) == set(published)
 
 
-async def test_incomplete_index_is_not_put_into_use(
-    room: Newsroom, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_incomplete_index_is_not_put_into_use(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     async with room.indexing():
         published = await fill(room)
         await room.caught_up()  # the index comes into use with the first article
@@ -330,7 +330,7 @@ async def test_old_index_can_be_restored_manually(room: Newsroom) -> None:
 
 
 async def _pointed_to(room: Newsroom, name: str) -> ArticleIndex:
-    """Do what `docs/operators.md` says."""
+    """Follow the steps in `docs/operators.md`."""
     index = room.index
     if isinstance(index, ElasticsearchIndex):
         remove, add = {"index": f"{index.target.stem}-*", "alias": index.alias}, {"index": name, "alias": index.alias}

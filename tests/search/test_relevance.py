@@ -1,4 +1,4 @@
-"""The gate of relevance: a judged set of our own, in ``relevance/``, must be answered as well as it has been, on both indexes.
+"""The relevance gate: results for the judged set in ``relevance/`` must not get worse, on both indexes.
 
 `python -m bench.relevance tests/search/relevance` shows the same set beside plain Elasticsearch.
 """
@@ -21,7 +21,7 @@ from tests.search.samples import ids, publish, put
 NOW = 1_780_300_800.0  # 2026-06-01, the day after the latest article
 FLOORS = {"nDCG@10": 0.965, "MRR@10": 0.975, "recall@100": 0.975}
 APART = 0.03
-"""By how much one index may be worse than the other."""
+"""How much worse one index may be than the other."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def judged() -> Collection:
 
 
 async def answers(index: ArticleIndex, judged: Collection) -> dict[str, list[str]]:
-    """Return what a reader sees for each query, from top to bottom."""
+    """Return the results for each query as a reader sees them."""
     await put(
         index,
         *(publish(id_, sent["title"], sent["body"], **{name: sent[name] for name in ("published_at", "language", "topics")},

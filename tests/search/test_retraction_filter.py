@@ -1,4 +1,4 @@
-"""What is erased on record is not shown, however far behind the index is."""
+"""Erased articles are hidden, however far behind the index is."""
 
 from pathlib import Path
 

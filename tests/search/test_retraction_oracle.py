@@ -1,4 +1,4 @@
-"""After a retraction no answer tells a word, a count or a value of the article, whatever was fetched before it."""
+"""After a retraction no response reveals a word, count or value of the article, whatever was fetched before."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ from tests.search.newsroom import Newsroom, newsroom
 
 WORD = "vexlington"
 OTHERS = 40
-"""How many articles besides hold the word that all searches ask for as well."""
+"""How many other articles contain the word that all searches contain."""
 ARTICLE = {
     "body": f"<p>The {WORD} ferry and the {WORD} quay. Ferry, ferry, ferry.</p>",
     "summary": f"A {WORD} summary.",
@@ -58,7 +58,7 @@ FEEDS += ["/sitemap.xml", "/sitemap-news.xml"]
 
 @dataclass
 class Readers:
-    """Search processes on one index, and what their clients held before the retraction."""
+    """Search processes on one index, and the cursors and validators that clients got before the retraction."""
 
     processes: list[httpx.AsyncClient]
     room: Newsroom
@@ -123,7 +123,7 @@ async def collect(readers: Readers) -> None:
 
 
 def revealed(answer: httpx.Response) -> str | None:
-    """Tell what an answer to a search reveals of the article."""
+    """Return what a search response reveals of the article."""
     found = answer.json()
     del found["interpreted"], found["suggestion"]
     if WORD in httpx.Response(200, json=found).text.lower():
@@ -137,7 +137,7 @@ def revealed(answer: httpx.Response) -> str | None:
 
 
 async def ask_honestly(readers: Readers) -> int:
-    """Go on with everything that was held; return how many requests were made."""
+    """Repeat the requests with all cursors and validators; return how many there were."""
     asked = 0
     processes = cycle(readers.processes[::-1])  # mostly others than those that made the cursors
     for path, params, headers in readers.held:
@@ -157,7 +157,7 @@ async def ask_honestly(readers: Readers) -> int:
 
 
 def forged(readers: Readers, chance: random.Random) -> Iterator[tuple[str, dict[str, Any], dict[str, str]]]:
-    """Yield requests with cursors that were changed, or are used for what they were not made for."""
+    """Yield requests with modified cursors, or cursors of other searches."""
     for path, params, headers in chance.sample(readers.held, min(30, len(readers.held))):
         cursor = params["cursor"]
         at = chance.randrange(len(cursor))
@@ -177,9 +177,7 @@ def forged(readers: Readers, chance: random.Random) -> Iterator[tuple[str, dict[
 
 
 @pytest.mark.timeout(600)
-async def test_no_response_reveals_a_retracted_article(
-    readers: Readers, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_no_response_reveals_a_retracted_article(readers: Readers, caplog: pytest.LogCaptureFixture) -> None:
     room = readers.room
     for process in readers.processes:
         await process.get("/v1/search")  # the index is made
@@ -234,7 +232,7 @@ async def test_older_cursors_do_not_reveal_corrected_text(readers: Readers) -> N
 
 
 async def until_total(readers: Readers, total: int) -> None:
-    """Wait until each process finds so many articles."""
+    """Wait until each process finds this many articles."""
     async with asyncio.timeout(60):
         for process in readers.processes:
             while (await process.get("/v1/search", params={"q": "ferry"})).json()["total"] != total:

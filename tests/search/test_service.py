@@ -1,4 +1,4 @@
-"""Search as a whole: from the stream into the index, and back onto the stream of outcomes."""
+"""The search service: from the stream into the index, and onto the outcomes stream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -44,7 +44,7 @@ DEADLINE = 15.0
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
-    """Poll until a condition gives something true."""
+    """Poll until a condition is true."""
     async with asyncio.timeout(DEADLINE):
         while not (result := await condition()):
             await asyncio.sleep(0.02)
@@ -152,7 +152,7 @@ async def _ready(client: httpx.AsyncClient) -> dict[str, Any] | None:
 
 
 class _Recording:
-    """An index that answers as it is told."""
+    """An index that returns prepared results."""
 
     name = "embedded"
 

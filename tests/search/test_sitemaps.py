@@ -1,4 +1,4 @@
-"""Sitemaps and what else tells crawlers and browsers the way around."""
+"""Sitemaps, robots.txt and the OpenSearch description."""
 
 import random
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ async def client(index: ArticleIndex, redis: Redis, namespace: str) -> AsyncIter
 
 
 async def entries(client: httpx.AsyncClient, path: str) -> list[tuple[str, str | None]]:
-    """Return addresses and times of change in a sitemap, once it was found sound."""
+    """Validate a sitemap and return its addresses with their times of change."""
     answer = await client.get(path)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/xml"
@@ -164,9 +164,7 @@ def test_sitemap_names(name: str, span: SitemapSpan | None) -> None:
     assert parse_sitemap_name(name) == span
 
 
-async def test_robots_txt(
-    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
-) -> None:
+async def test_robots_txt(embedded_index: EmbeddedIndex, redis: Redis, namespace: str) -> None:
     async with client_for(embedded_index, redis, namespace) as client:
         answer = await client.get("/robots.txt")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
@@ -177,9 +175,7 @@ async def test_robots_txt(
         assert (await client.get("/robots.txt")).text.splitlines() == ["User-agent: *", "Disallow: /"]
 
 
-async def test_opensearch_description(
-    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
-) -> None:
+async def test_opensearch_description(embedded_index: EmbeddedIndex, redis: Redis, namespace: str) -> None:
     async with client_for(embedded_index, redis, namespace) as client:
         answer = await client.get("/opensearch.xml")
     assert answer.headers["content-type"] == "application/opensearchdescription+xml"

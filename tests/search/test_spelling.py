@@ -1,4 +1,4 @@
-"""Did you mean: other spellings of what found little, whichever index it is."""
+"""Spelling suggestions, on both indexes."""
 
 from pathlib import Path
 

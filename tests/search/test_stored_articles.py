@@ -1,4 +1,4 @@
-"""Articles come out of the embedded index as they went in, and no more of them is read than is asked for."""
+"""Stored articles of the embedded index are read back unchanged, and only as far as requested."""
 
 from typing import Any
 

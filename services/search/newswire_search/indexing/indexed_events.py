@@ -69,14 +69,14 @@ class IndexedEventPublisher:
     async def run(self, stopping: asyncio.Event) -> None:
         """Publish events until ``stopping`` is set, then those left in the queue."""
         while True:
-            taken = await self._take(stopping)
-            if not taken:
+            batch = await self._take(stopping)
+            if not batch:
                 return
             try:
-                await self._index.until_visible([item.operation for item in taken])
-                await self._publish(taken)
+                await self._index.until_visible([item.operation for item in batch])
+                await self._publish(batch)
             except (DependencyUnavailableError, RedisError, OSError) as error:
-                log.warning("outcomes are not published", extra={"count": len(taken), "reason": str(error)})
+                log.warning("outcomes are not published", extra={"count": len(batch), "reason": str(error)})
 
     async def _take(self, stopping: asyncio.Event) -> list[IndexedOperation]:
         """Return queued operations as soon as there are any; none once ``stopping`` is set and the queue is empty."""
@@ -89,10 +89,10 @@ class IndexedEventPublisher:
                 continue
         return [self._queue.get_nowait() for _ in range(min(self._queue.qsize(), MAX_EVENTS_PER_BATCH))]
 
-    async def _publish(self, taken: Sequence[IndexedOperation]) -> None:
+    async def _publish(self, batch: Sequence[IndexedOperation]) -> None:
         now = self._clock()
         async with self._redis.pipeline(transaction=False) as pipe:
-            for item in taken:
+            for item in batch:
                 if isinstance(item.operation, Retract):
                     member = f"{item.operation.id}.{item.operation.version}"
                     pipe.zrem(self._keys.unindexed_retractions, member)

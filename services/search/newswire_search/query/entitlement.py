@@ -26,9 +26,9 @@ def filter_readable(entitlement: Filter | None, articles: Sequence[Mapping[str, 
 def field_filters(entitlement: Filter) -> Iterable[tuple[str, FieldFilter]]:
     """Return the field filters of an entitlement."""
     for field, name in PARAMETERS.items():
-        wanted, unwanted = entitlement.wanted(name), entitlement.unwanted(name)
-        if wanted or unwanted:
-            yield field, FieldFilter(tuple(sorted(wanted)), tuple(sorted(unwanted)))
+        included, excluded = entitlement.wanted(name), entitlement.unwanted(name)
+        if included or excluded:
+            yield field, FieldFilter(tuple(sorted(included)), tuple(sorted(excluded)))
 
 
 def metadata_terms(entitlement: Filter) -> list[str]:

@@ -202,13 +202,13 @@ def _has_words(query: language.Query) -> bool:
 
 
 def _field_filter(field: str, values: list[str]) -> FieldFilter | None:
-    wanted = tuple(fold(value) for value in values if not value.startswith("-"))
-    unwanted = tuple(fold(value[1:]) for value in values if value.startswith("-"))
-    if not all((*wanted, *unwanted)):
+    included = tuple(fold(value) for value in values if not value.startswith("-"))
+    excluded = tuple(fold(value[1:]) for value in values if value.startswith("-"))
+    if not all((*included, *excluded)):
         raise invalid(field, "is empty", "send a value, or omit the parameter")
-    if field == "month" and not all(_MONTH.fullmatch(value) for value in (*wanted, *unwanted)):
+    if field == "month" and not all(_MONTH.fullmatch(value) for value in (*included, *excluded)):
         raise invalid(field, "is not a month", "send a year and a month, such as 2026-03")
-    return FieldFilter(wanted, unwanted) if values else None
+    return FieldFilter(included, excluded) if values else None
 
 
 def _instant(field: str, text: str, *, end: bool) -> int:
@@ -225,7 +225,7 @@ def _instant(field: str, text: str, *, end: bool) -> int:
         ) from None
 
 
-def _rounded_ms(moment: datetime, *, end: bool) -> int:
+def _rounded_ms(time_: datetime, *, end: bool) -> int:
     """Round to the ms so that the time itself stays inside the span."""
-    exact = (moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)
+    exact = (time_ - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)
     return int(exact // 1000) if end else int(-(-exact // 1000))

@@ -243,12 +243,12 @@ def _language(article: Mapping[str, Any]) -> str:
 
 
 def _facets(page: SearchPage, sent: list[tuple[str, str]]) -> list[tuple[str, list[FacetLink]]]:
-    made = []
+    facets = []
     for name in FACETS:
         selected = [value for key, value in sent if key == name]
         all_values = facet_links(name, respelled(page.facets[name], selected), sent)
         # Selected values stay visible, so that they can be removed.
         shown = [link for at, link in enumerate(all_values) if at < MAX_FACET_VALUES_SHOWN or link.selected]
         if shown:
-            made.append((FACET_NAMES[name], shown))
-    return made
+            facets.append((FACET_NAMES[name], shown))
+    return facets

@@ -166,16 +166,16 @@ def parse_sitemap_name(name: str) -> SitemapSpan | None:
 
 async def _walk(index: IndexReader, span: SitemapSpan, caller: Caller | None) -> AsyncIterator[Mapping[str, Any]]:
     """Yield the articles of a file, oldest first, page by page."""
-    wanted = _by_time(caller, Sort.OLDEST, {"from": span.first, "to": span.last})
+    request = _by_time(caller, Sort.OLDEST, {"from": span.first, "to": span.last})
     at, end = 0, span.skipped + MAX_URLS_PER_FILE
     while at < end:
-        page = await index.search(wanted)
+        page = await index.search(request)
         for article in page.articles if at >= span.skipped else ():
             yield article
         at += ARTICLES_PER_QUERY
         if page.next is None:
             return
-        wanted = replace(wanted, after=page.next)
+        request = replace(request, after=page.next)
 
 
 def _by_time(

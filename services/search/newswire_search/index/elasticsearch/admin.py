@@ -79,9 +79,9 @@ class ElasticsearchContents:
         (about,) = found.values()
         return str(about["settings"]["index"]["uuid"])
 
-    async def _hits(self, **asked: Any) -> list[dict[str, Any]]:
+    async def _hits(self, **search: Any) -> list[dict[str, Any]]:
         answer = await self._client.options(request_timeout=30).search(
-            **asked,
+            **search,
             source=False,
             docvalue_fields=[{"field": "version"}, {"field": "retracted"}],
             track_total_hits=False,
@@ -103,9 +103,9 @@ class ElasticsearchStagingIndex(ElasticsearchContents):
 
     async def finish(self) -> None:
         """Apply the settings of an index in use, and wait a limited time for the replicas."""
-        wanted = {name: self._settings_in_use[name] for name in ("refresh_interval", "number_of_replicas")}
+        settings = {name: self._settings_in_use[name] for name in ("refresh_interval", "number_of_replicas")}
         async with translate_errors():
-            await self._client.indices.put_settings(index=self.name, settings={"index": wanted})
+            await self._client.indices.put_settings(index=self.name, settings={"index": settings})
             await self.refresh()
             await self._client.options(request_timeout=REPLICAS_SECONDS + 30, ignore_status=408).cluster.health(
                 index=self.name, wait_for_no_initializing_shards=True, timeout=f"{REPLICAS_SECONDS}s"

@@ -47,7 +47,7 @@ from newswire_search.index.models import (
 )
 
 MAX_READS_WAITING, READ_TIMEOUT_SECONDS = 256, 30.0
-"""How many reads may wait for a thread, and how long one may take including its wait; beyond that it is refused (503)."""
+"""How many reads may wait for a thread, and how long one may take including its wait; beyond that it is rejected (503)."""
 WRITER_MEMORY_BYTES = 50_000_000
 
 T = TypeVar("T")

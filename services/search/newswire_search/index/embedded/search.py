@@ -184,18 +184,18 @@ class EmbeddedSearch:
         """Return one result more than requested, so that the caller sees whether there is a next page."""
         newest = request.sort is Sort.NEWEST
         order = tantivy.Order.Desc if newest else tantivy.Order.Asc
-        wanted = request.limit + 1
+        needed = request.limit + 1
         if request.after is None:
-            return searcher.search(query, limit=wanted, count=False, order_by_field=DATE_ORDER, order=order).hits
+            return searcher.search(query, limit=needed, count=False, order_by_field=DATE_ORDER, order=order).hits
         at, article_id = int(request.after.sort_key[0]), str(request.after.sort_key[1])
         last = date_order_key(at, article_id)
         rest = both(query, date_range(self._schema, None if newest else at, at if newest else None))
-        size = wanted + 10
+        size = needed + 10
         while True:
             hits = searcher.search(rest, limit=size, count=False, order_by_field=DATE_ORDER, order=order).hits
             beyond = [hit for hit in hits if (hit[0] < last if newest else hit[0] > last)]
-            if len(beyond) >= wanted or len(hits) < size:
-                return beyond[:wanted]
+            if len(beyond) >= needed or len(hits) < size:
+                return beyond[:needed]
             # Many articles have the same time as the last one shown: read more.
             size *= 4
 
