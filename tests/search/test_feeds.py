@@ -237,7 +237,7 @@ REFUSED = (
     ("category/Travel.xml?topic=Sea", "topic"),
     ("category/.xml", "category"),
     ("topic/-.atom", "topic"),
-    ("latest.pdf", "form"),
+    ("latest.pdf", "format"),
     ("mood/hopeful.xml", "field"),
 )
 
@@ -405,11 +405,11 @@ async def test_feeds_are_503_while_the_index_is_down(redis: Redis, namespace: st
 
 async def test_feeds_are_in_the_openapi_document(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
-    names = [each["name"] for each in paths["/feeds/search.{form}"]["get"]["parameters"]]
-    assert sorted(names) == ["author", "category", "form", "from", "language", "month", "publisher", "q", "to", "topic"]
+    names = [each["name"] for each in paths["/feeds/search.{format}"]["get"]["parameters"]]
+    assert sorted(names) == ["author", "category", "format", "from", "language", "month", "publisher", "q", "to", "topic"]
     assert {
-        "/feeds/latest.{form}",
-        "/feeds/{field}/{value}.{form}",
+        "/feeds/latest.{format}",
+        "/feeds/{field}/{value}.{format}",
         "/sitemap.xml",
         "/sitemap-{name}.xml",
     } <= paths.keys()
