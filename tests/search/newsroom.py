@@ -24,13 +24,8 @@ from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.port import ArticleIndex
 from newswire_search.indexing.handlers import subscribe
 from newswire_search.indexing.indexed_events import IndexedEventPublisher
-from newswire_search.maintenance.reindex_state import (
-    Phase,
-)
-from newswire_search.maintenance.reindexing import (
-    ReindexResult,
-    reindex,
-)
+from newswire_search.maintenance.reindex_state import Phase
+from newswire_search.maintenance.reindexing import ReindexResult, reindex
 from newswire_search.maintenance.verification import Comparison, Repair, VerificationReport, verify
 
 DEADLINE = 20.0

@@ -406,7 +406,18 @@ async def test_feeds_are_503_while_the_index_is_down(redis: Redis, namespace: st
 async def test_feeds_are_in_the_openapi_document(client: httpx.AsyncClient) -> None:
     paths = (await client.get("/openapi.json")).json()["paths"]
     names = [each["name"] for each in paths["/feeds/search.{format}"]["get"]["parameters"]]
-    assert sorted(names) == ["author", "category", "format", "from", "language", "month", "publisher", "q", "to", "topic"]
+    assert sorted(names) == [
+        "author",
+        "category",
+        "format",
+        "from",
+        "language",
+        "month",
+        "publisher",
+        "q",
+        "to",
+        "topic",
+    ]
     assert {
         "/feeds/latest.{format}",
         "/feeds/{field}/{value}.{format}",

@@ -28,11 +28,7 @@ from newswire_search.maintenance.reindex_state import (
     read_progress,
     request_reindex,
 )
-from newswire_search.maintenance.reindexing import (
-    IndexVerificationError,
-    ReindexStoppedError,
-    abandon,
-)
+from newswire_search.maintenance.reindexing import IndexVerificationError, ReindexStoppedError, abandon
 from newswire_search.maintenance.verification import DifferenceKind
 from tests.search.newsroom import Killed, Newsroom, killing, newsroom
 from tests.search.samples import found, publish, put, retract

@@ -32,9 +32,7 @@ from newswire_search.index.models import (
 from newswire_search.index.port import ArticleIndex
 from newswire_search.indexing.handlers import index_articles
 from newswire_search.indexing.indexed_events import IndexedEventPublisher
-from newswire_search.maintenance.reindexing import (
-    reindex,
-)
+from newswire_search.maintenance.reindexing import reindex
 from newswire_search.settings import SearchSettings
 from tests.search.conftest import Opener
 from tests.search.samples import article

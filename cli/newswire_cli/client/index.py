@@ -24,8 +24,9 @@ from newswire_operations.stores import Stores
 from newswire_search.app import index_admin_for, open_index
 from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.embedded.index import EmbeddedIndex
-from newswire_search.index.port import IndexInUseError
-from newswire_search.maintenance.reindexing import IndexVerificationError, ReindexInProgressError
+from newswire_search.index.models import IndexInUseError
+from newswire_search.maintenance.reindex_state import ReindexInProgressError
+from newswire_search.maintenance.reindexing import IndexVerificationError
 from newswire_search.settings import SearchSettings
 
 T = TypeVar("T")

@@ -18,7 +18,8 @@ from newswire_cli.terminal.console import fail, say
 from newswire_cli.terminal.json_output import print_json
 from newswire_cli.terminal.progress import Progress
 from newswire_operations.stores import Stores
-from newswire_search.maintenance.reindexing import abandon, read_progress, reindex, request_reindex
+from newswire_search.maintenance.reindex_state import read_progress, request_reindex
+from newswire_search.maintenance.reindexing import abandon, reindex
 from newswire_search.maintenance.verification import Comparison, Difference, VerificationReport, verify
 
 
@@ -92,7 +93,7 @@ def verify_index(data_dir: Path | None, *, repair: bool, as_json: bool) -> bool:
         print_json(_report_record(report))
     else:
         _print_report(report, repair=repair)
-    return report.left == 0
+    return report.remaining == 0
 
 
 def _report_record(report: VerificationReport) -> dict[str, object]:
@@ -100,20 +101,20 @@ def _report_record(report: VerificationReport) -> dict[str, object]:
         "compared": report.compared,
         "found": {str(kind): count for kind, count in sorted(report.found.items())},
         "repaired": report.repaired,
-        "remaining": report.left,
-        "differences": [_difference_record(difference) for difference in report.shown],
+        "remaining": report.remaining,
+        "differences": [_difference_record(difference) for difference in report.listed],
     }
 
 
 def _difference_record(difference: Difference) -> dict[str, str]:
-    return {"id": difference.id, "kind": str(difference.wrong), "description": str(difference)}
+    return {"id": difference.id, "kind": str(difference.kind), "description": str(difference)}
 
 
 def _print_report(report: VerificationReport, *, repair: bool) -> None:
-    for difference in report.shown:
+    for difference in report.listed:
         say(str(difference))
-    if report.left > len(report.shown):
-        say(f"… and {report.left - len(report.shown):,} more")
+    if report.remaining > len(report.listed):
+        say(f"… and {report.remaining - len(report.listed):,} more")
     kinds = ", ".join(f"{count:,} {wrong}" for wrong, count in sorted(report.found.items()))
     repaired = f"; {report.repaired:,} repaired" if repair and report.found else ""
     say(f"{report.compared:,} articles on record: {kinds or 'the index agrees'}{repaired}")

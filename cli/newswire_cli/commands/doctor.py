@@ -134,13 +134,14 @@ async def _check_elasticsearch(settings: "SearchSettings") -> Finding:
     from elasticsearch import ApiError, TransportError
 
     from newswire_search.app import open_index
-    from newswire_search.index.elasticsearch.index import ElasticsearchIndex, mapping_mismatch
+    from newswire_search.index.elasticsearch.index import ElasticsearchIndex
+    from newswire_search.index.elasticsearch.target import mapping_mismatch
 
     index = await open_index(settings)
     assert isinstance(index, ElasticsearchIndex)  # noqa: S101 (what open_index returns for this setting)
     try:
         async with asyncio.timeout(SERVER_TIMEOUT_SECONDS):
-            problem = mapping_mismatch(await index.names())
+            problem = mapping_mismatch(await index.target.names())
     except (ApiError, TransportError, TimeoutError) as error:
         problem = f"cannot be reached: {error or type(error).__name__}"
     finally:

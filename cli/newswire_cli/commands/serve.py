@@ -43,7 +43,7 @@ def serve(
     from newswire.settings import Settings, SettingsError
     from newswire_cli.local.known_settings import reject_unknown_settings
     from newswire_cli.local.run import available_port
-    from newswire_search.index.port import IndexInUseError
+    from newswire_search.index.models import IndexInUseError
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     reject_unknown_settings()
