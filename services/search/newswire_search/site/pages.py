@@ -21,7 +21,7 @@ from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params
 from newswire.http.templating import add_asset, render, templates
 from newswire.schema_org import news_article
-from newswire.text.query import truncate_query, hints, interpreted
+from newswire.text.query import hints, interpreted, truncate_query
 from newswire_search.feeds.feed import feed_links
 from newswire_search.index.facets import respelled
 from newswire_search.index.models import FACETS, SearchPage, SearchRequest
