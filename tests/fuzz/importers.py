@@ -25,7 +25,7 @@ from rich.console import Console
 
 from newswire.article import ArticleDraft
 from newswire_cli.importing.format_names import FormatName
-from tests.cli.importing.readers import SAMPLES, faults, read, stories
+from tests.cli.importing.readers import SAMPLES, failed_items, read, stories
 
 console = Console(highlight=False, soft_wrap=True)
 LIMIT = 20
@@ -213,7 +213,7 @@ def lost(made: Made, hurt: int, path: Path) -> str:
         return "" if len(found) >= held else f"{held} articles in it, {len(found)} came out or were named"
     told = " ".join(str(story.draft.get("title")) for story in stories(found))
     missing = [number for number in range(MANY) if number != hurt and f"Mark{number}x" not in told]
-    return f"{missing} are missing, and nothing says so" if missing and not faults(found) else ""
+    return f"{missing} are missing, and nothing says so" if missing and not failed_items(found) else ""
 
 
 def well_formed(content: bytes, item: str) -> int | None:

@@ -82,13 +82,13 @@ def _parse(text: str, source: str) -> dict[str, Any]:
 
 def _import(file: Path) -> dict[str, Any]:
     """Read a file in one of the import formats: Markdown with front matter, HTML, ninjs, NITF and so on."""
-    from newswire_cli.importing.models import Story
-    from newswire_cli.importing.reader import Reading
+    from newswire_cli.importing.models import SourceArticle
+    from newswire_cli.importing.reader import ImportReader
 
-    found = list(Reading([str(file)], None, datetime.now(UTC)).found())
-    stories = [each for each in found if isinstance(each, Story)]
+    found = list(ImportReader([str(file)], None, datetime.now(UTC)).found())
+    stories = [each for each in found if isinstance(each, SourceArticle)]
     if len(stories) != 1 or len(found) != 1:
-        reasons = "; ".join(each.reason for each in found if not isinstance(each, Story))
+        reasons = "; ".join(each.reason for each in found if not isinstance(each, SourceArticle))
         fail(
             f"{file} contains {len(stories)} articles, not one{f' ({reasons})' if reasons else ''}; see `newswire import`"
         )

@@ -3,30 +3,30 @@
 import zlib
 from collections.abc import Iterator
 
-from newswire_cli.importing.models import Unreadable
+from newswire_cli.importing.models import UnreadableSourceError
 
 ACCEPTED = "gzip, deflate"
 MAX_CODINGS = 2
 """A server that compresses what is compressed already; more is an attack."""
-PART = 65_536
+CHUNK_BYTES = 65_536
 
 
-def decoded(parts: Iterator[bytes], codings: str, limit: int) -> Iterator[bytes]:
+def decode(parts: Iterator[bytes], codings: str, limit: int) -> Iterator[bytes]:
     """Return what the parts of an answer hold, at most `limit` bytes of it, also within each coding.
 
     Raises:
-        Unreadable: it is coded in an unknown way, too often, broken, or holds more.
+        UnreadableSourceError: it is coded in an unknown way, too often, broken, or holds more.
     """
     names = [name for each in codings.lower().split(",") if (name := each.strip()) and name != "identity"]
     if len(names) > MAX_CODINGS:
-        raise Unreadable(f"is compressed {len(names)} times over (Content-Encoding: {codings[:60]})")
+        raise UnreadableSourceError(f"is compressed {len(names)} times over (Content-Encoding: {codings[:60]})")
     for name in reversed(names):
         if name in ("gzip", "x-gzip"):
             parts = _inflated(parts, zlib.MAX_WBITS | 16, limit)
         elif name == "deflate":
             parts = _inflated(parts, zlib.MAX_WBITS, limit)
         else:
-            raise Unreadable(f"comes in the Content-Encoding {name[:30]!r}, which was not asked for")
+            raise UnreadableSourceError(f"comes in the Content-Encoding {name[:30]!r}, which was not asked for")
     return parts
 
 
@@ -38,22 +38,22 @@ def _inflated(parts: Iterator[bytes], window: int, limit: int) -> Iterator[bytes
         first = False
         while part and not decoder.eof:
             try:
-                unpacked = decoder.decompress(part, PART)
+                unpacked = decoder.decompress(part, CHUNK_BYTES)
             except zlib.error as error:
-                raise Unreadable(f"is broken in its compression: {error}") from None
+                raise UnreadableSourceError(f"is broken in its compression: {error}") from None
             size += len(unpacked)
             if size > limit:
-                raise Unreadable(f"unpacks to more than {limit // 1_000_000} MB")
+                raise UnreadableSourceError(f"unpacks to more than {limit // 1_000_000} MB")
             if unpacked:
                 yield unpacked
             part = decoder.unconsumed_tail
             if decoder.eof and decoder.unused_data.startswith(b"\x1f\x8b"):
                 part, decoder = decoder.unused_data, zlib.decompressobj(window)
     if not first and not decoder.eof:
-        rest = decoder.flush(PART)
+        rest = decoder.flush(CHUNK_BYTES)
         if rest:
             yield rest
-        raise Unreadable("is cut short in its compression")
+        raise UnreadableSourceError("is cut short in its compression")
 
 
 def _has_zlib_header(part: bytes) -> bool:

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dateutil import parser as dateutil_parser
 
-LONGEST = 100
+MAX_DATE_CHARACTERS = 100
 """Characters; a longer text is no date."""
 _ZONES = {  # hours from UTC; where one name has several meanings, the one of most newsrooms that write it
     "UTC": 0,
@@ -142,7 +142,7 @@ def _read(value: Any, language: str) -> ReadDate:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise TypeError
     text = " ".join(str(value).split())
-    if len(text) > LONGEST or not any(character.isdigit() for character in text):
+    if len(text) > MAX_DATE_CHARACTERS or not any(character.isdigit() for character in text):
         raise ValueError
     text = _LEAP_SECOND.sub("59", _HAN.sub(r"\1-\2-\3", text))
     if midnight := _MIDNIGHT.search(text):

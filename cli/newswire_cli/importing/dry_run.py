@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 
 from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.models import Fault, Found, Skipped, Story
-from newswire_cli.importing.reader import Reading
+from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
+from newswire_cli.importing.reader import ImportReader
 from newswire_cli.importing.run import CHUNK_ARTICLES, CHUNK_BYTES
 from newswire_cli.importing.summary import ImportSummary, print_summary
 from newswire_cli.importing.uploader import Effect, Uploader, UploadStoppedError
@@ -46,7 +46,11 @@ def dry_run(
     as_json: bool = False,
 ) -> int:
     """Print what an import would do with each item; return the exit code of the command."""
-    reading, summary, started = Reading(paths, format_, datetime.now(UTC), expired), ImportSummary(), time.monotonic()
+    reading, summary, started = (
+        ImportReader(paths, format_, datetime.now(UTC), expired),
+        ImportSummary(),
+        time.monotonic(),
+    )
     rows: list[Record] = []
     omitted = 0
     try:
@@ -70,31 +74,31 @@ def dry_run(
     return 1 if summary.failed else 0
 
 
-def _rows(client: httpx.Client, reading: Reading, summary: ImportSummary, progress: Progress) -> Iterator[Record]:
+def _rows(client: httpx.Client, reading: ImportReader, summary: ImportSummary, progress: Progress) -> Iterator[Record]:
     uploader = Uploader(client, dry_run=True, report_outage=progress.print)
-    chunk: list[Found] = []
+    chunk: list[SourceItem] = []
     size = 0
     for found in reading.found():
         chunk.append(found)
-        size += len(found.draft["body"]) if isinstance(found, Story) else 0
+        size += len(found.draft["body"]) if isinstance(found, SourceArticle) else 0
         if len(chunk) >= CHUNK_ARTICLES or size >= CHUNK_BYTES:
             yield from _chunk_rows(uploader, chunk, summary)
             chunk, size = [], 0
     yield from _chunk_rows(uploader, chunk, summary)
 
 
-def _chunk_rows(uploader: Uploader, chunk: Sequence[Found], summary: ImportSummary) -> Iterator[Record]:
+def _chunk_rows(uploader: Uploader, chunk: Sequence[SourceItem], summary: ImportSummary) -> Iterator[Record]:
     """Ask the server what it would do with the articles of a chunk; return a row for each item, in order."""
-    results = iter(uploader.send([found.draft for found in chunk if isinstance(found, Story)]))
+    results = iter(uploader.send([found.draft for found in chunk if isinstance(found, SourceArticle)]))
     for found in chunk:
         match found:
-            case Skipped():
+            case SkippedItem():
                 summary.skipped[found.reason] += 1
                 yield _row("skipped", found, [found.reason])
-            case Fault():
+            case FailedItem():
                 summary.failed += 1
                 yield _row("problem", found, [found.reason])
-            case Story():
+            case SourceArticle():
                 summary.add_notes(found)
                 result = next(results)
                 summary.count(result)
@@ -102,8 +106,8 @@ def _chunk_rows(uploader: Uploader, chunk: Sequence[Found], summary: ImportSumma
                 yield _row(_LABELS[result.effect], found, [remark for remark in remarks if remark])
 
 
-def _row(what: str, found: Found, remarks: list[str]) -> dict[str, Any]:
-    draft = found.draft if isinstance(found, Story) else {}
+def _row(what: str, found: SourceItem, remarks: list[str]) -> dict[str, Any]:
+    draft = found.draft if isinstance(found, SourceArticle) else {}
     return {
         "what": what,
         "external_id": draft.get("external_id"),

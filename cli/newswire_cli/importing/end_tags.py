@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 
-class Closings:
+class EndTagFinder:
     """The ends in one text, asked for from its beginning to its end."""
 
     def __init__(self, text: str) -> None:
@@ -32,10 +32,10 @@ def end_tag(name: str) -> "re.Pattern[str]":
 
 
 def enclosed(
-    text: str, opening: "re.Pattern[str]", ending: Callable[["re.Match[str]", Closings], "re.Match[str] | None"]
+    text: str, opening: "re.Pattern[str]", ending: Callable[["re.Match[str]", EndTagFinder], "re.Match[str] | None"]
 ) -> Iterator[tuple["re.Match[str]", "re.Match[str]"]]:
     """Go through all that begins and ends, as two matches; `ending` finds the end, None where what begins never ends."""
-    closings, at = Closings(text), 0
+    closings, at = EndTagFinder(text), 0
     while begin := opening.search(text, at):
         end = ending(begin, closings)
         if end is not None:

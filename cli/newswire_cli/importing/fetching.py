@@ -1,4 +1,4 @@
-"""A document from an address, http or https: its size, its time and its redirects are bounded."""
+"""Fetches a document over HTTP, with limits on its size, its time and its redirects."""
 
 import tempfile
 import time
@@ -9,61 +9,63 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from newswire_cli.importing.content_coding import ACCEPTED, PART, decoded
-from newswire_cli.importing.input_files import LARGEST_DOCUMENT, Source
-from newswire_cli.importing.models import Unreadable
+from newswire_cli.importing.content_coding import ACCEPTED, CHUNK_BYTES, decode
+from newswire_cli.importing.input_files import MAX_DOCUMENT_BYTES, InputFile
+from newswire_cli.importing.models import UnreadableSourceError
 
-MOST_REDIRECTS = 5
-PATIENCE = 20.0
-"""Seconds for each step: connecting, every part of the answer."""
-MOST_SECONDS = 120.0
-IN_MEMORY = 1_000_000
+MAX_REDIRECTS = 5
+STEP_TIMEOUT_SECONDS = 20.0
+"""For each step: connecting, and each part of the response."""
+MAX_FETCH_SECONDS = 120.0
+MAX_MEMORY_BYTES = 1_000_000
 HEADERS = {"Accept": "*/*", "Accept-Encoding": ACCEPTED, "User-Agent": "newswire-import"}
 
 
-def is_address(path: str) -> bool:
-    """Tell an address from the name of a file."""
+def is_url(path: str) -> bool:
+    """Return whether a path is an http or https address, not the name of a file."""
     return urlsplit(path).scheme.lower() in ("http", "https")
 
 
 @contextmanager
-def fetched(url: str, patience: float = PATIENCE, most_seconds: float = MOST_SECONDS) -> Iterator[Source]:
-    """Fetch a document into a temporary file, and open it as a source.
+def fetch(
+    url: str, timeout: float = STEP_TIMEOUT_SECONDS, max_seconds: float = MAX_FETCH_SECONDS
+) -> Iterator[InputFile]:
+    """Fetch a document into a temporary file and return it as an input file.
 
     Raises:
-        Unreadable: it cannot be had, is too large or takes too long.
+        UnreadableSourceError: it cannot be fetched, is too large or takes too long.
     """
-    deadline = time.monotonic() + most_seconds
-    with tempfile.SpooledTemporaryFile(IN_MEMORY) as kept:
+    deadline = time.monotonic() + max_seconds
+    with tempfile.SpooledTemporaryFile(MAX_MEMORY_BYTES) as kept:
         try:
             with (
-                httpx.Client(follow_redirects=True, max_redirects=MOST_REDIRECTS, timeout=patience) as client,
+                httpx.Client(follow_redirects=True, max_redirects=MAX_REDIRECTS, timeout=timeout) as client,
                 client.stream("GET", url, headers=HEADERS) as answer,
             ):
                 answer.raise_for_status()
                 size = 0
                 codings = answer.headers.get("content-encoding", "")
-                for part in decoded(_punctual(answer, deadline, most_seconds), codings, LARGEST_DOCUMENT):
+                for part in decode(_until_deadline(answer, deadline, max_seconds), codings, MAX_DOCUMENT_BYTES):
                     size += len(part)
-                    if size > LARGEST_DOCUMENT:
-                        raise Unreadable(f"answers with more than {LARGEST_DOCUMENT // 1_000_000} MB")
+                    if size > MAX_DOCUMENT_BYTES:
+                        raise UnreadableSourceError(f"answers with more than {MAX_DOCUMENT_BYTES // 1_000_000} MB")
                     kept.write(part)
                 final, charset = str(answer.url), answer.charset_encoding
         except httpx.HTTPStatusError as error:
-            raise Unreadable(f"answers {error.response.status_code}") from None
+            raise UnreadableSourceError(f"answers {error.response.status_code}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unreadable(f"cannot be fetched: {error or type(error).__name__}") from None
+            raise UnreadableSourceError(f"cannot be fetched: {error or type(error).__name__}") from None
 
         @contextmanager
         def again() -> Iterator[IO[bytes]]:
             kept.seek(0)
             yield kept
 
-        yield Source(url, again, size, url=final, relative=final, charset=charset)
+        yield InputFile(url, again, size, url=final, relative=final, charset=charset)
 
 
-def _punctual(answer: httpx.Response, deadline: float, most_seconds: float) -> Iterator[bytes]:
-    for part in answer.iter_raw(PART):
+def _until_deadline(answer: httpx.Response, deadline: float, max_seconds: float) -> Iterator[bytes]:
+    for part in answer.iter_raw(CHUNK_BYTES):
         if time.monotonic() > deadline:
-            raise Unreadable(f"takes longer than {most_seconds:.0f} s")
+            raise UnreadableSourceError(f"takes longer than {max_seconds:.0f} s")
         yield part

@@ -1,4 +1,4 @@
-"""Which format a file has, told from its content; a Markdown file without front matter only from its name."""
+"""Detects the format of a file from its content; that of Markdown without front matter from its name."""
 
 import codecs
 import re
@@ -11,12 +11,12 @@ from lxml import etree
 
 from newswire_cli.importing.decoding import byte_order_mark
 from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.input_files import HEAD, Source
-from newswire_cli.importing.models import Found, Unreadable
+from newswire_cli.importing.input_files import HEAD_BYTES, InputFile
+from newswire_cli.importing.models import SourceItem, UnreadableSourceError
 from newswire_cli.importing.xml.safe_parser import SAFE, broken, line_of, local_name
 from newswire_cli.importing.xml.text import xml_text
 
-Read = Callable[[Source], Iterator[Found]]
+Read = Callable[[InputFile], Iterator[SourceItem]]
 
 _MODULES = {
     FormatName.WORDPRESS: "wordpress",
@@ -49,17 +49,17 @@ _OTHERS = (
 )
 
 
-def reader(name: FormatName) -> Read:
+def format_reader(name: FormatName) -> Read:
     """Return the reader of a format."""
     read: Read = import_module(f"newswire_cli.importing.formats.{_MODULES[name]}").read
     return read
 
 
-def recognise(source: Source) -> FormatName:
-    """Return the format of a file.
+def detect_format(source: InputFile) -> FormatName:
+    """Detect the format of a file.
 
     Raises:
-        Unreadable: it has none of the formats, or its first bytes are broken.
+        UnreadableSourceError: it has none of the formats, or its first bytes are corrupted.
     """
     head = source.head()
     if marked := byte_order_mark(head):
@@ -67,26 +67,26 @@ def recognise(source: Source) -> FormatName:
         head = head[length:].decode(encoding, "ignore").encode()
     head = head.removeprefix(codecs.BOM_UTF8).lstrip()
     if not head:
-        raise Unreadable("is empty")
+        raise UnreadableSourceError("is empty")
     for magic, what in _OTHERS:
         if head.startswith(magic):
-            raise Unreadable(f"is {what}")
+            raise UnreadableSourceError(f"is {what}")
     suffix = PurePath(source.name.removesuffix(".gz").removesuffix(".zst")).suffix.lower()
     marked_down = re.match(rb"(?:---|\+\+\+)[ \t]*\r?\n", head) or suffix in (".md", ".markdown")
     if head.startswith(b"<") or (not marked_down and not head.startswith((b"{", b"[")) and _XML.match(head)):
-        return _of_markup(source, head)
+        return _detect_markup(source, head)
     if b"\x00" in head:
-        raise Unreadable("is a binary file")
+        raise UnreadableSourceError("is a binary file")
     if head.startswith((b"{", b"[")):
         if _JSON_FEED.search(head):
             return FormatName.FEED
         return FormatName.NINJS if _URI.search(head) and _NINJS.search(head) else FormatName.NDJSON
     if marked_down:
         return FormatName.MARKDOWN
-    raise Unreadable("has none of the formats that are read; --format names one where it is not recognised")
+    raise UnreadableSourceError("has no supported format; --format selects one if detection fails")
 
 
-def _of_markup(source: Source, head: bytes) -> FormatName:
+def _detect_markup(source: InputFile, head: bytes) -> FormatName:
     if re.match(rb"(?i)<!doctype\s+html", head):
         return FormatName.HTML
     parts, _ = xml_text(source)
@@ -101,15 +101,19 @@ def _of_markup(source: Source, head: bytes) -> FormatName:
     if root is not None:
         name = local_name(root)
         page = name.lower() in _BEFORE_PAGES and _PAGE.search(text)
-        return FormatName.HTML if page else _of_root(name, line_of(root), text)
+        return FormatName.HTML if page else _detect_by_root(name, line_of(root), text)
     if not _XML.match(head) and _HTML.search(head):
         return FormatName.HTML
     if found := _ROOT.search(_COMMENTS.sub("", text)):
-        return _of_root(found[1], None, text)
-    raise broken(problem) if problem else Unreadable(f"is XML whose first element does not begin within {HEAD:,} bytes")
+        return _detect_by_root(found[1], None, text)
+    raise (
+        broken(problem)
+        if problem
+        else UnreadableSourceError(f"is XML whose first element does not begin within {HEAD_BYTES:,} bytes")
+    )
 
 
-def _of_root(name: str, line: int | None, text: str) -> FormatName:
+def _detect_by_root(name: str, line: int | None, text: str) -> FormatName:
     if name.lower() == "rss":
         return FormatName.WORDPRESS if _WORDPRESS.search(text) else FormatName.FEED
     if name in ("feed", "RDF"):
@@ -120,4 +124,4 @@ def _of_root(name: str, line: int | None, text: str) -> FormatName:
         return FormatName.NEWSML
     if name.lower() in ("html", "head", "body", "article", "main", "div", "p"):
         return FormatName.HTML
-    raise Unreadable(f"is XML whose root <{name}> belongs to none of the formats that are read", line)
+    raise UnreadableSourceError(f"is XML whose root <{name}> belongs to no supported format", line)

@@ -1,4 +1,4 @@
-"""Files, folders and addresses, opened: unpacked, bounded, recognisable by their first bytes."""
+"""Input files: opened, decompressed, with limits on their size."""
 
 import gzip
 import io
@@ -14,75 +14,77 @@ from typing import IO, Any
 
 import zstandard
 
-from newswire_cli.importing.models import Skipped, Unreadable
+from newswire_cli.importing.models import SkippedItem, UnreadableSourceError
 
-LARGEST_DOCUMENT = 50_000_000
-"""Bytes of a document that has to be read as a whole."""
-HEAD = 65_536
-"""Bytes from which a format is recognised."""
-MOST_UNPACKED = 200
-"""How many times its own size a compressed file may hold; news text is at 3 to 10."""
-UNPACKED_AT_LEAST = 50_000_000
-ZSTD_WINDOW = 2**27
+MAX_DOCUMENT_BYTES = 50_000_000
+"""For a document that has to be read as a whole."""
+HEAD_BYTES = 65_536
+"""The beginning of a file, from which its format is detected."""
+MAX_COMPRESSION_RATIO = 200
+"""For compressed files; news text has a ratio of 3 to 10."""
+MIN_UNPACKED_LIMIT_BYTES = 50_000_000
+MAX_ZSTD_WINDOW_BYTES = 2**27
 SUFFIXES = frozenset(
     ".xml .wxr .rss .atom .rdf .nitf .newsml .json .ninjs .ndjson .jsonl .html .htm .xhtml .md .markdown .gz .zst".split()
 )
 
 
 @dataclass
-class Source:
-    """One document: a name to speak of it, and its unpacked bytes, from the start as often as wanted."""
+class InputFile:
+    """One document: its name, and its decompressed bytes, which can be read repeatedly."""
 
     name: str
     open_packed: Callable[[], AbstractContextManager[IO[bytes]]]
     size: int
     url: str | None = None
     relative: str = ""
-    """Where it lies in the folder that was given."""
+    """The path relative to the folder that was given."""
     charset: str | None = None
-    """The encoding that its server named."""
+    """The character encoding that the server declared."""
     read: int = field(default=0, init=False)
-    """Packed bytes read so far, for a progress bar."""
+    """Compressed bytes read so far, for a progress bar."""
 
     @contextmanager
     def open(self) -> "Iterator[io.BufferedReader[Any]]":
-        """Open its unpacked bytes."""
+        """Open the decompressed bytes."""
         with self.open_packed() as packed:
-            counted = io.BufferedReader(_Tally(packed, self), HEAD)
+            counted = io.BufferedReader(_CountingReader(packed, self), HEAD_BYTES)
             head = counted.peek(4)
-            limit = max(MOST_UNPACKED * self.size, UNPACKED_AT_LEAST)
+            limit = max(MAX_COMPRESSION_RATIO * self.size, MIN_UNPACKED_LIMIT_BYTES)
             if head.startswith(b"\x1f\x8b"):
                 unpacked: Any = gzip.GzipFile(fileobj=counted)
             elif head.startswith(b"\x28\xb5\x2f\xfd"):
-                decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
+                decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_ZSTD_WINDOW_BYTES)
                 unpacked = decompressor.stream_reader(counted, read_across_frames=True)
             else:
                 unpacked, limit = counted, sys.maxsize
-            with unpacked, io.BufferedReader(_Bounded(unpacked, limit), HEAD) as stream:
+            with unpacked, io.BufferedReader(_BoundedReader(unpacked, limit), HEAD_BYTES) as stream:
                 yield stream
 
     def head(self) -> bytes:
-        """Return its first bytes."""
+        """Return the first bytes."""
         with self.open() as stream:
-            return stream.peek(HEAD)[:HEAD]
+            return stream.peek(HEAD_BYTES)[:HEAD_BYTES]
 
     def whole(self) -> bytes:
-        """Return all of it.
+        """Return all bytes.
 
         Raises:
-            Unreadable: it is larger than `LARGEST_DOCUMENT`.
+            UnreadableSourceError: it is larger than `MAX_DOCUMENT_BYTES`.
         """
         with self.open() as stream:
-            content = stream.read(LARGEST_DOCUMENT + 1)
-        if len(content) > LARGEST_DOCUMENT:
-            raise Unreadable(f"is larger than {LARGEST_DOCUMENT // 1_000_000} MB, the most that one document may have")
+            content = stream.read(MAX_DOCUMENT_BYTES + 1)
+        if len(content) > MAX_DOCUMENT_BYTES:
+            raise UnreadableSourceError(
+                f"is larger than {MAX_DOCUMENT_BYTES // 1_000_000} MB, the most that one document may have"
+            )
         return content
 
 
-def files(path: Path) -> Iterator[Source | Skipped]:
+def find_input_files(path: Path) -> Iterator[InputFile | SkippedItem]:
     """Open a file, or every file in a folder and below, in the order of their names; links to folders are not followed."""
     if not path.is_dir():
-        yield _file(path, path.name)
+        yield _open_file(path, path.name)
         return
     for folder, folders, names in os.walk(path):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -91,44 +93,44 @@ def files(path: Path) -> Iterator[Source | Skipped]:
             if name.startswith("."):
                 continue
             if file.suffix.lower() not in SUFFIXES:
-                yield Skipped(str(file), None, f"'{file.suffix or name}' is no suffix of a file that is imported")
+                yield SkippedItem(str(file), None, f"'{file.suffix or name}' is not the suffix of an import format")
             else:
                 try:
-                    yield _file(file, str(file.relative_to(path)))
+                    yield _open_file(file, str(file.relative_to(path)))
                 except OSError as error:
-                    yield Skipped(str(file), None, str(error.strerror or error))
+                    yield SkippedItem(str(file), None, str(error.strerror or error))
 
 
-def unreadable(error: Exception) -> Unreadable:
-    """Say what is wrong with a file that could not be unpacked or read."""
+def as_unreadable(error: Exception) -> UnreadableSourceError:
+    """Return the error that describes why a file could not be decompressed or read."""
     match error:
-        case Unreadable():
+        case UnreadableSourceError():
             return error
         case gzip.BadGzipFile() | zlib.error() | EOFError() | zstandard.ZstdError():
-            return Unreadable(f"the compressed data is broken or cut short ({error})")
+            return UnreadableSourceError(f"the compressed data is broken or cut short ({error})")
         case RecursionError():
-            return Unreadable("is nested too deeply")
+            return UnreadableSourceError("is nested too deeply")
         case OSError():
-            return Unreadable(f"cannot be read: {error.strerror or error}")
+            return UnreadableSourceError(f"cannot be read: {error.strerror or error}")
         case _:
-            return Unreadable(str(error))
+            return UnreadableSourceError(str(error))
 
 
-UNREADABLE = (Unreadable, OSError, EOFError, zlib.error, zstandard.ZstdError, UnicodeError, RecursionError)
-"""What reading a stranger's file may raise; see `unreadable`."""
+READ_ERRORS = (UnreadableSourceError, OSError, EOFError, zlib.error, zstandard.ZstdError, UnicodeError, RecursionError)
+"""The exceptions that reading a file may raise; see `as_unreadable`."""
 
 
-def _file(path: Path, relative: str) -> Source:
+def _open_file(path: Path, relative: str) -> InputFile:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(None, "is no regular file")
-    return Source(str(path), lambda: path.open("rb"), status.st_size, relative=relative)
+        raise OSError(None, "is not a regular file")
+    return InputFile(str(path), lambda: path.open("rb"), status.st_size, relative=relative)
 
 
-class _Tally(io.RawIOBase):
-    """Counts what its source has given."""
+class _CountingReader(io.RawIOBase):
+    """Counts the bytes that are read."""
 
-    def __init__(self, packed: IO[bytes], source: Source) -> None:
+    def __init__(self, packed: IO[bytes], source: InputFile) -> None:
         self._packed = packed
         self._source = source
         source.read = 0
@@ -143,8 +145,8 @@ class _Tally(io.RawIOBase):
         return len(content)
 
 
-class _Bounded(io.RawIOBase):
-    """Gives no more than so many bytes."""
+class _BoundedReader(io.RawIOBase):
+    """Raises an error beyond a number of bytes."""
 
     def __init__(self, unpacked: IO[bytes], limit: int) -> None:
         self._unpacked = unpacked
@@ -157,6 +159,8 @@ class _Bounded(io.RawIOBase):
         content = self._unpacked.read(len(buffer))
         self._left -= len(content)
         if self._left < 0:
-            raise Unreadable(f"unpacks to more than {MOST_UNPACKED} times its size; no text does that")
+            raise UnreadableSourceError(
+                f"unpacks to more than {MAX_COMPRESSION_RATIO} times its size, which no text does"
+            )
         buffer[: len(content)] = content
         return len(content)

@@ -1,15 +1,15 @@
-"""What a reader finds in a file."""
+"""What the format readers find in a file."""
 
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """One article as its source has it: the members of ``POST /v1/articles``, not yet held to their limits.
+class SourceArticle:
+    """One article as its source has it: the members of ``POST /v1/articles``, not yet checked against their limits.
 
-    ``published_at`` is what the source says: a date, a date-time or their text, or several of them, the best first.
-    ``notes`` tell what was left out or changed.
+    ``published_at`` is the value of the source: a date, a date-time, their text, or a list of candidates, best first.
+    ``notes`` describe what was omitted or changed.
     """
 
     file: str
@@ -17,16 +17,16 @@ class Story:
     draft: dict[str, Any]
     notes: tuple[str, ...] = ()
     base: str = ""
-    """The address from which the relative ones in the draft count."""
+    """The base of relative addresses in the draft."""
     scheduled: bool = False
-    """Whether its source meant to publish it at ``embargo_until``, and had not yet."""
+    """Whether its source has scheduled it for ``embargo_until``."""
     expires: Any = None
-    """When its source takes it away again, as the source says it."""
+    """When it expires in its source, in the form of the source."""
 
 
 @dataclass(frozen=True, slots=True)
-class Skipped:
-    """Something that is no published article (a page, a picture, a draft), and is not meant to become one."""
+class SkippedItem:
+    """An item that is not a published article, such as a page, a picture or a draft, and is not imported."""
 
     file: str
     line: int | None
@@ -34,19 +34,19 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """Something that should have become an article and cannot."""
+class FailedItem:
+    """An item that should be imported and cannot."""
 
     file: str
     line: int | None
     reason: str
 
 
-Found = Story | Skipped | Fault
+SourceItem = SourceArticle | SkippedItem | FailedItem
 
 
-class Unreadable(Exception):
-    """The file, or what is left of it, cannot be read; the message says why."""
+class UnreadableSourceError(Exception):
+    """The file, or the rest of it, cannot be read; the message says why."""
 
     def __init__(self, reason: str, line: int | None = None) -> None:
         super().__init__(reason)

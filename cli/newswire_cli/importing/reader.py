@@ -1,4 +1,4 @@
-"""All that a command line names, read as one flow of stories; what cannot be read is told, and the rest goes on."""
+"""Reads all files and addresses of a command line as one stream of articles. Errors are reported as items; reading continues."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -7,27 +7,27 @@ from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from newswire_cli.importing.fetching import fetched, is_address
-from newswire_cli.importing.format_detection import reader, recognise
+from newswire_cli.importing.fetching import fetch, is_url
+from newswire_cli.importing.format_detection import detect_format, format_reader
 from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.input_files import UNREADABLE, Source, files, unreadable
-from newswire_cli.importing.models import Fault, Found, Skipped, Story
-from newswire_cli.importing.normalize import fit
-from newswire_cli.importing.time_limit import each_within
+from newswire_cli.importing.input_files import READ_ERRORS, InputFile, as_unreadable, find_input_files
+from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
+from newswire_cli.importing.normalize import normalize
+from newswire_cli.importing.time_limit import limit_processor_time
 
 
 @dataclass
-class Reading:
-    """What is read, and how far that has come."""
+class ImportReader:
+    """Reads the given paths, and tracks its progress in bytes."""
 
     paths: Sequence[str]
-    form: FormatName | None
+    format: FormatName | None
     now: datetime
     expired: bool = False
-    """Whether what its source shows no more is read too."""
+    """Whether articles that have expired in their source are read too."""
     done: int = field(default=0, init=False)
-    """Bytes of the sources that are read through."""
-    current: Source | None = field(default=None, init=False)
+    """Bytes of the files that are read completely."""
+    current: InputFile | None = field(default=None, init=False)
     _seen: set[bytes] = field(default_factory=set, init=False)
 
     @property
@@ -36,48 +36,50 @@ class Reading:
         return self.done + (self.current.read if self.current else 0)
 
     def size(self) -> int:
-        """Return the bytes there are to read; an address counts once it is fetched."""
+        """Return the total of bytes to read. The size of an address is unknown until it is fetched."""
         return sum(
             source.size
             for path in self.paths
-            if not is_address(path) and Path(path).exists()
-            for source in files(Path(path))
-            if isinstance(source, Source)
+            if not is_url(path) and Path(path).exists()
+            for source in find_input_files(Path(path))
+            if isinstance(source, InputFile)
         )
 
-    def found(self) -> Iterator[Found]:
-        """Go through everything; each story is valid, and its ``external_id`` stands once."""
+    def found(self) -> Iterator[SourceItem]:
+        """Yield every item. Articles are valid, and each ``external_id`` occurs once."""
         for path in self.paths:
             try:
                 with ExitStack() as stack:
-                    sources = [stack.enter_context(fetched(path))] if is_address(path) else files(Path(path))
+                    sources = [stack.enter_context(fetch(path))] if is_url(path) else find_input_files(Path(path))
                     for source in sources:
-                        yield from [source] if isinstance(source, Skipped) else self._of(source)
-            except UNREADABLE as error:
-                yield Fault(path, None, unreadable(error).reason)
+                        yield from [source] if isinstance(source, SkippedItem) else self._read_file(source)
+            except READ_ERRORS as error:
+                yield FailedItem(path, None, as_unreadable(error).reason)
 
-    def _of(self, source: Source) -> Iterator[Found]:
+    def _read_file(self, source: InputFile) -> Iterator[SourceItem]:
         self.current = source
         try:
-            read = reader(self.form or recognise(source))
-            for found in each_within(read(source)):
-                fitted = fit(found, self.now, expired=self.expired) if isinstance(found, Story) else found
-                yield self._once(fitted) if isinstance(fitted, Story) else fitted
-        except UNREADABLE as error:
-            problem = unreadable(error)
-            yield Fault(source.name, problem.line, problem.reason)
+            read = format_reader(self.format or detect_format(source))
+            for found in limit_processor_time(read(source)):
+                normalized = (
+                    normalize(found, self.now, expired=self.expired) if isinstance(found, SourceArticle) else found
+                )
+                yield self._reject_duplicate(normalized) if isinstance(normalized, SourceArticle) else normalized
+        except READ_ERRORS as error:
+            problem = as_unreadable(error)
+            yield FailedItem(source.name, problem.line, problem.reason)
         self.current = None
         self.done += source.size
 
-    def _once(self, story: Story) -> Story | Fault:
-        """Refuse a second article of one id: each import would change it there and back."""
+    def _reject_duplicate(self, story: SourceArticle) -> SourceArticle | FailedItem:
+        """Reject a second article of the same id: otherwise each import would change the article twice."""
         identity = story.draft["external_id"]
-        mark = blake2b(f"{story.draft.get('source_version')} {identity}".encode(), digest_size=8).digest()
-        if mark in self._seen:
-            return Fault(
+        fingerprint = blake2b(f"{story.draft.get('source_version')} {identity}".encode(), digest_size=8).digest()
+        if fingerprint in self._seen:
+            return FailedItem(
                 story.file,
                 story.line,
-                f"the external_id {identity!r} stood before in this import, which keeps the first",
+                f"the external_id {identity!r} occurred before in this import; the first article is kept",
             )
-        self._seen.add(mark)
+        self._seen.add(fingerprint)
         return story

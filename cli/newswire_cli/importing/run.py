@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from newswire_cli.importing.fetching import is_address
+from newswire_cli.importing.fetching import is_url
 from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.models import Fault, Found, Skipped, Story
-from newswire_cli.importing.reader import Reading
+from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
+from newswire_cli.importing.reader import ImportReader
 from newswire_cli.importing.summary import ImportSummary, print_summary
 from newswire_cli.importing.uploader import Effect, Uploader, UploadResult, UploadStoppedError
 from newswire_cli.terminal.console import fail
@@ -30,7 +30,7 @@ _RESUME = "Run the same command again to continue: articles that exist already a
 def check_paths(paths: Sequence[str]) -> None:
     """End the command (exit code 2) if a path does not exist."""
     for path in paths:
-        if not is_address(path) and not Path(path).exists():
+        if not is_url(path) and not Path(path).exists():
             fail(f"there is no {path}", code=2)
 
 
@@ -44,7 +44,11 @@ def import_all(
     as_json: bool = False,
 ) -> int:
     """Import everything; return the exit code of the command."""
-    reading, summary, started = Reading(paths, format_, datetime.now(UTC), expired), ImportSummary(), time.monotonic()
+    reading, summary, started = (
+        ImportReader(paths, format_, datetime.now(UTC), expired),
+        ImportSummary(),
+        time.monotonic(),
+    )
     stopped = ""
     with Progress("importing", reading.size()) as progress:
         try:
@@ -64,11 +68,11 @@ def import_all(
 
 
 def _upload_all(
-    reading: Reading, client: httpx.Client, silent: bool, summary: ImportSummary, progress: Progress
+    reading: ImportReader, client: httpx.Client, silent: bool, summary: ImportSummary, progress: Progress
 ) -> None:
     stopping = threading.Event()
     uploader = Uploader(client, silent=silent, sleep=stopping.wait, report_outage=progress.print)
-    pending: deque[tuple[list[Story], Future[list[UploadResult]]]] = deque()
+    pending: deque[tuple[list[SourceArticle], Future[list[UploadResult]]]] = deque()
     with ThreadPoolExecutor(MAX_CONCURRENT_CHUNKS) as pool:
         try:
             for chunk in _chunks(reading.found(), summary, progress):
@@ -84,17 +88,17 @@ def _upload_all(
             raise
 
 
-def _chunks(found: Iterator[Found], summary: ImportSummary, progress: Progress) -> Iterator[list[Story]]:
-    chunk: list[Story] = []
+def _chunks(found: Iterator[SourceItem], summary: ImportSummary, progress: Progress) -> Iterator[list[SourceArticle]]:
+    chunk: list[SourceArticle] = []
     size = 0
     for each in found:
         match each:
-            case Skipped():
+            case SkippedItem():
                 summary.skipped[each.reason] += 1
-            case Fault():
+            case FailedItem():
                 summary.failed += 1
                 progress.print(_located(each.file, each.line, each.reason))
-            case Story():
+            case SourceArticle():
                 summary.add_notes(each)
                 chunk.append(each)
                 size += len(each.draft["body"])
@@ -110,7 +114,7 @@ def _located(file: str, line: int | None, reason: str) -> str:
 
 
 def _finish(
-    chunk: list[Story], results: "Future[list[UploadResult]]", summary: ImportSummary, progress: Progress
+    chunk: list[SourceArticle], results: "Future[list[UploadResult]]", summary: ImportSummary, progress: Progress
 ) -> None:
     for story, result in zip(chunk, results.result(), strict=True):
         summary.count(result)

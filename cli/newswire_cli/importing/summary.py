@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from newswire_cli.importing.models import Story
+from newswire_cli.importing.models import SourceArticle
 from newswire_cli.importing.uploader import Effect, UploadResult
 
 MAX_DISTINCT_NOTES = 50
@@ -30,7 +30,7 @@ class ImportSummary:
         elif result.effect is Effect.FAILED:
             self.failed += 1
 
-    def add_notes(self, story: Story) -> None:
+    def add_notes(self, story: SourceArticle) -> None:
         """Count what was changed in one article, up to `MAX_DISTINCT_NOTES` different notes."""
         for note in story.notes:
             if note in self.notes or len(self.notes) < MAX_DISTINCT_NOTES:

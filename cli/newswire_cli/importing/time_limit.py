@@ -1,4 +1,4 @@
-"""A limit on the processor time for one article: what foreign libraries do with a hostile page is bounded by nothing else."""
+"""A limit on the processor time for one article: nothing else bounds what libraries do with a hostile page."""
 
 import signal
 import threading
@@ -6,39 +6,41 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TypeVar
 
-from newswire_cli.importing.models import Unreadable
+from newswire_cli.importing.models import UnreadableSourceError
 
 T = TypeVar("T")
-SECONDS = 60.0
-"""Of the processor, for one article. The largest that the API takes need about ten."""
+MAX_ARTICLE_PROCESSOR_SECONDS = 60.0
+"""Per article. The largest articles that the API accepts need about ten."""
 
 
-def each_within(found: Iterator[T]) -> Iterator[T]:
-    """Go through what is found, each within `SECONDS`; only where this thread can be interrupted: the first, on Unix.
+def limit_processor_time(found: Iterator[T]) -> Iterator[T]:
+    """Yield the items, each within `MAX_ARTICLE_PROCESSOR_SECONDS` of processor time.
+
+    The limit applies in the main thread on Unix; other threads cannot be interrupted.
 
     Raises:
-        Unreadable: one took longer; the iterator has ended by that.
+        UnreadableSourceError: an item took longer; the iterator has ended.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield from found
         return
-    before = signal.signal(signal.SIGPROF, _too_long)
+    previous_handler = signal.signal(signal.SIGPROF, _raise_timeout)
     try:
         while True:
-            # Again each second: a library may have taken the first for an error of its own.
-            signal.setitimer(signal.ITIMER_PROF, SECONDS, 1.0)
+            # Repeated each second: a library may have caught the first exception as an error of its own.
+            signal.setitimer(signal.ITIMER_PROF, MAX_ARTICLE_PROCESSOR_SECONDS, 1.0)
             try:
-                one = next(found, None)
+                item = next(found, None)
             finally:
                 signal.setitimer(signal.ITIMER_PROF, 0)
-            if one is None:
+            if item is None:
                 return
-            yield one
+            yield item
     finally:
-        signal.signal(signal.SIGPROF, before)
+        signal.signal(signal.SIGPROF, previous_handler)
 
 
-def _too_long(_number: int, _frame: FrameType | None) -> None:
-    raise Unreadable(
-        f"takes more than {SECONDS:.0f} seconds of processor time; it and what follows in this file is not read"
+def _raise_timeout(_number: int, _frame: FrameType | None) -> None:
+    raise UnreadableSourceError(
+        f"takes more than {MAX_ARTICLE_PROCESSOR_SECONDS:.0f} seconds of processor time; the rest of this file is not read"
     )

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from newswire_cli.importing.models import Story
-from tests.cli.importing.readers import faults, read, stories
+from newswire_cli.importing.models import SourceArticle
+from tests.cli.importing.readers import failed_items, read, stories
 
 HEAD = (
     '<rss version="2.0" xmlns:content="http://purl.org/rss/1.0/modules/content/" xmlns:dc="http://purl.org/dc/elements/1.1/">'
@@ -21,13 +21,13 @@ def item(number: int, description: str = "x", more: str = "") -> str:
     )
 
 
-def middle(path: Path, broken: str | bytes, declaration: str = "") -> Story:
+def middle(path: Path, broken: str | bytes, declaration: str = "") -> SourceArticle:
     """Read a feed whose second item of three is broken; return what became of it."""
     whole = (declaration + HEAD + item(1)).encode()
     whole += broken if isinstance(broken, bytes) else broken.encode()
     path.write_bytes(whole + (item(3) + TAIL).encode())
     found = read(path)
-    assert faults(found) == []
+    assert failed_items(found) == []
     first, second, third = stories(found)
     assert (first.notes, third.notes) == ((), ())
     assert [each.draft["external_id"] for each in (first, second, third)] == ["1", "2", "3"]
@@ -100,7 +100,7 @@ def test_text_that_is_not_closed_does_not_take_the_next_item_with_it(rest: str, 
     path.write_text(HEAD + item(1) + broken + following + TAIL)
 
     found = read(path)
-    assert faults(found) == []
+    assert failed_items(found) == []
     assert [story.draft["title"] for story in stories(found)] == ["Item 1", "Item 2", "Item 3"]
     assert stories(found)[2].draft["body"] == "<p>Whole.</p>"
     assert any(note.startswith("repaired: ") for note in stories(found)[1].notes)
@@ -210,7 +210,7 @@ def test_a_cut_off_file_loses_its_last_item_and_says_so(tmp_path: Path) -> None:
         found = read(path)
         number = whole[:end].count("</item>")
         assert [story.draft["external_id"] for story in stories(found)] == ["1", "2", "3"][:number]
-        (fault,) = faults(found)
+        (fault,) = failed_items(found)
         assert "the file ends" in fault.reason
 
 
@@ -220,7 +220,7 @@ def test_a_huge_item_is_named_and_the_others_are_read(tmp_path: Path) -> None:
 
     found = read(path)
     assert [story.draft["external_id"] for story in stories(found)] == ["1", "3"]
-    (fault,) = faults(found)
+    (fault,) = failed_items(found)
     assert (fault.line, "larger than" in fault.reason) == (3, True)
 
 
@@ -231,7 +231,7 @@ def test_a_dtd_that_declares_what_html_knows_is_no_bomb(tmp_path: Path) -> None:
     assert story.draft["body"] == "<p>a\u00a0b</p>"
 
     path.write_text('<!DOCTYPE rss [<!ENTITY company "ACME">]>' + HEAD + item(1, "&company;") + TAIL)
-    (fault,) = faults(read(path))
+    (fault,) = failed_items(read(path))
     assert "declares entities" in fault.reason
 
 
@@ -239,5 +239,5 @@ def test_what_is_no_feed_at_all_is_named(tmp_path: Path) -> None:
     path = tmp_path / "feed.xml"
     path.write_text('<?xml version="1.0"?><rss><channel><title>no items & broken</title>')
 
-    (fault,) = faults(read(path))
+    (fault,) = failed_items(read(path))
     assert "broken XML" in fault.reason

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from newswire_cli.importing.models import Story
-from tests.cli.importing.readers import faults, read, stories
+from newswire_cli.importing.models import SourceArticle
+from tests.cli.importing.readers import failed_items, read, stories
 
 NAMESPACES = (
     'xmlns:content="http://purl.org/rss/1.0/modules/content/" xmlns:dc="http://purl.org/dc/elements/1.1/"'
@@ -18,15 +18,15 @@ NAMESPACES = (
 
 def rss(
     path: Path, *items: str, channel: str = "<link>https://pier.example/</link><language>en</language>"
-) -> list[Story]:
+) -> list[SourceArticle]:
     written = "".join(f"<item>{item}</item>" for item in items)
     path.write_text(f'<rss version="2.0" {NAMESPACES}><channel><title>Pier</title>{channel}{written}</channel></rss>')
     found = read(path)
-    assert faults(found) == []
+    assert failed_items(found) == []
     return stories(found)
 
 
-def atom(path: Path, entry: str, feed: str = "") -> Story:
+def atom(path: Path, entry: str, feed: str = "") -> SourceArticle:
     path.write_text(
         f'<feed xmlns="http://www.w3.org/2005/Atom" xml:lang="en" xml:base="https://pier.example/"><title>Pier</title>'
         f"{feed}<entry><id>tag:pier.example,2024:1</id><title>T</title><updated>2024-01-15T10:00:00Z</updated>{entry}</entry></feed>"
@@ -35,7 +35,7 @@ def atom(path: Path, entry: str, feed: str = "") -> Story:
     return story
 
 
-def names(story: Story) -> list[str]:
+def names(story: SourceArticle) -> list[str]:
     return [author["name"] for author in story.draft.get("authors", [])]
 
 
@@ -300,7 +300,7 @@ def test_the_full_text_is_the_body_and_the_description_the_summary(tmp_path: Pat
     assert (story.draft["category"], story.draft["topics"]) == ("Tides", ["R&D"])
 
 
-def json_feed(path: Path, item: dict[str, Any], **feed: Any) -> Story:
+def json_feed(path: Path, item: dict[str, Any], **feed: Any) -> SourceArticle:
     whole = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": "P",
@@ -355,5 +355,5 @@ def test_json_feed_1_0_and_what_it_lacks(tmp_path: Path) -> None:
         json.dumps({**feed, "items": [5, {}, {"id": "x", "title": "T", "tags": 5, "authors": "x", "attachments": [1]}]})
     )
     found = read(path)
-    assert len(faults(found)) == 2
+    assert len(failed_items(found)) == 2
     assert [story.draft["title"] for story in stories(found)] == ["T"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from newswire_cli.importing.content_coding import decoded
-from newswire_cli.importing.models import Unreadable
+from newswire_cli.importing.content_coding import decode
+from newswire_cli.importing.models import UnreadableSourceError
 
 LIMIT = 50_000_000
 TEXT = b"<p>The tide comes in.</p>" * 100
@@ -42,7 +42,7 @@ def in_parts(content: bytes, size: int = 1000) -> Iterator[bytes]:
 )
 def test_usual_codings_are_undone(sent: bytes, said: str) -> None:
     expected = TEXT if sent else b""
-    assert b"".join(decoded(in_parts(sent), said, LIMIT)) == expected
+    assert b"".join(decode(in_parts(sent), said, LIMIT)) == expected
 
 
 @pytest.mark.parametrize("codings", [("gzip",), ("gzip", "gzip"), ("deflate", "gzip"), ("gzip", "deflate"), ("raw",)])
@@ -51,8 +51,8 @@ def test_a_bomb_is_refused_in_little_memory(codings: tuple[str, ...]) -> None:
     said = ", ".join(codings).replace("raw", "deflate")
     tracemalloc.start()
     try:
-        with pytest.raises(Unreadable, match="unpacks to more than 50 MB"):
-            for _ in decoded(iter([bomb]), said, LIMIT):
+        with pytest.raises(UnreadableSourceError, match="unpacks to more than 50 MB"):
+            for _ in decode(iter([bomb]), said, LIMIT):
                 pass
         assert tracemalloc.get_traced_memory()[1] < 5_000_000
     finally:
@@ -70,5 +70,5 @@ def test_a_bomb_is_refused_in_little_memory(codings: tuple[str, ...]) -> None:
     ],
 )
 def test_what_is_no_usual_coding_is_named(sent: bytes, said: str, reason: str) -> None:
-    with pytest.raises(Unreadable, match=reason):
-        b"".join(decoded(in_parts(sent), said, LIMIT))
+    with pytest.raises(UnreadableSourceError, match=reason):
+        b"".join(decode(in_parts(sent), said, LIMIT))

@@ -8,9 +8,9 @@ import pytest
 from newswire_cli.importing import reader as reading
 from newswire_cli.importing import time_limit
 from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.input_files import Source
-from newswire_cli.importing.models import Found
-from tests.cli.importing.readers import faults, read, stories
+from newswire_cli.importing.input_files import InputFile
+from newswire_cli.importing.models import SourceItem
+from tests.cli.importing.readers import failed_items, read, stories
 from tests.fuzz.importers import wordpress
 
 SIZE = 400_000
@@ -72,13 +72,13 @@ def test_a_page_on_which_a_library_spends_minutes_costs_no_other(
 
     found = read(bad, good, form=FormatName.HTML)
     assert (
-        len(stories(found)) + len(faults(found)) == 2
+        len(stories(found)) + len(failed_items(found)) == 2
     )  # the library may take the interruption for an error of its own
     assert str(good) in [story.file for story in stories(found)]
 
 
 def test_what_takes_too_long_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def endless(_source: Source) -> Iterator[Found]:
+    def endless(_source: InputFile) -> Iterator[SourceItem]:
         while True:
             pass
         yield
@@ -86,5 +86,5 @@ def test_what_takes_too_long_is_a_fault(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(time_limit, "SECONDS", 0.2)
     monkeypatch.setattr(reading, "reader", lambda _form: endless)
     (tmp_path / "file.xml").write_text("<rss/>")
-    (fault,) = faults(read(tmp_path / "file.xml", form=FormatName.FEED))
+    (fault,) = failed_items(read(tmp_path / "file.xml", form=FormatName.FEED))
     assert "seconds of processor time" in fault.reason

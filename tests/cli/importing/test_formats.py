@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 import zstandard
 
-from newswire_cli.importing.format_detection import recognise
+from newswire_cli.importing.format_detection import detect_format
 from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.input_files import Source, files
-from newswire_cli.importing.models import Story
-from tests.cli.importing.readers import SAMPLES, faults, read, skipped, stories
+from newswire_cli.importing.input_files import InputFile, find_input_files
+from newswire_cli.importing.models import SourceArticle
+from tests.cli.importing.readers import SAMPLES, failed_items, read, skipped, stories
 
 
 def drafts(name: str) -> list[dict[str, Any]]:
     found = read(SAMPLES / name)
-    assert faults(found) == []
+    assert failed_items(found) == []
     return [story.draft for story in stories(found)]
 
 
@@ -44,9 +44,9 @@ def test_a_format_is_recognised_by_its_content(name: str, form: str, tmp_path: P
     misnamed = tmp_path / ("file.md" if name == "garden/plain.md" else "file.xml")
     misnamed.write_bytes((SAMPLES / name).read_bytes())
 
-    (source,) = files(misnamed)
-    assert isinstance(source, Source)
-    assert recognise(source) == form
+    (source,) = find_input_files(misnamed)
+    assert isinstance(source, InputFile)
+    assert detect_format(source) == form
 
 
 def test_wordpress_posts() -> None:
@@ -308,13 +308,13 @@ def test_ndjson_comes_compressed(suffix: str, tmp_path: Path) -> None:
     content = (SAMPLES / "stories.ndjson").read_bytes()
     packed.write_bytes(gzip.compress(content) if suffix == "gz" else zstandard.compress(content))
 
-    assert [found.draft for found in read(packed) if isinstance(found, Story)] == drafts("stories.ndjson")
+    assert [found.draft for found in read(packed) if isinstance(found, SourceArticle)] == drafts("stories.ndjson")
 
 
 def test_a_named_format_overrides_what_is_recognised(tmp_path: Path) -> None:
     page = tmp_path / "fragment.txt"
     page.write_text("<section><h1>Hm</h1><p>It is raining on the quay, and nobody minds.</p></section>")
 
-    assert faults(read(page))
+    assert failed_items(read(page))
     (story,) = stories(read(page, form=FormatName.HTML))
     assert "raining on the quay" in story.draft["body"]

@@ -16,10 +16,10 @@ import pytest
 import zstandard
 
 from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.formats.json_documents import LONGEST_LINE
-from newswire_cli.importing.input_files import LARGEST_DOCUMENT
+from newswire_cli.importing.formats.json_documents import MAX_LINE_BYTES
+from newswire_cli.importing.input_files import MAX_DOCUMENT_BYTES
 from newswire_ingest.content.sanitise import sanitise
-from tests.cli.importing.readers import faults, read, stories
+from tests.cli.importing.readers import failed_items, read, stories
 from tests.cli.running import BARE
 
 GOOD = {"external_id": "good", "title": "All is well", "body": "<p>Indeed.</p>", "published_at": "2026-01-01T00:00:00Z"}
@@ -27,7 +27,7 @@ MOST_MEMORY = 300
 """MiB; the interpreter with all readers takes about 100."""
 READ_IN_A_PROCESS = """
 import pathlib, re, resource, sys
-from tests.cli.importing.readers import faults, read, stories
+from tests.cli.importing.readers import failed_items, read, stories
 found = read(*sys.argv[1:])
 status = pathlib.Path("/proc/self/status")  # what getrusage says of Linux begins with the peak of whoever started this
 if status.exists():
@@ -35,7 +35,7 @@ if status.exists():
 else:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024**2
 print(len(stories(found)), peak)
-for fault in faults(found):
+for fault in failed_items(found):
     print(fault.reason)
 """
 
@@ -48,7 +48,7 @@ def problem(path: Path, content: bytes | str, form: FormatName | None = None) ->
     found = read(path, form=form) + read(good)
     assert [story.draft["external_id"] for story in stories(found)][-1] == "good"
     assert len(stories(found)) == 1
-    (fault,) = faults(found)
+    (fault,) = failed_items(found)
     assert fault.file == str(path)
     return f"{fault.line}: {fault.reason}"
 
@@ -176,7 +176,7 @@ def test_truncated_wordpress_keeps_the_posts_that_are_whole(tmp_path: Path) -> N
 
     found = read(path)
     assert [story.draft["title"] for story in stories(found)] == ["Crane No. 4 lifts its last load & retires"]
-    (fault,) = faults(found)
+    (fault,) = failed_items(found)
     assert fault.line == 77
     assert "broken XML" in fault.reason
 
@@ -188,7 +188,7 @@ def test_a_truncated_feed_keeps_the_entries_that_are_whole(tmp_path: Path) -> No
 
     found = read(path)
     assert [story.draft["external_id"] for story in stories(found)] == ["courier-101"]
-    assert "broken XML" in faults(found)[0].reason
+    assert "broken XML" in failed_items(found)[0].reason
 
 
 def test_truncated_json(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_a_line_of_fifty_megabytes(tmp_path: Path) -> None:
 
     number, memory, (reason,) = measured(path)
     assert number == 2
-    assert f"longer than {LONGEST_LINE:,} bytes" in reason
+    assert f"longer than {MAX_LINE_BYTES:,} bytes" in reason
     assert memory < MOST_MEMORY
 
 
@@ -260,7 +260,7 @@ def test_a_document_over_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "large.xml"
     with path.open("wb") as file:
         file.write(b"<nitf><body>")
-        file.seek(LARGEST_DOCUMENT + 1)
+        file.seek(MAX_DOCUMENT_BYTES + 1)
         file.write(b" ")
     path.write_bytes(path.read_bytes().replace(b"\x00", b" "))
 
@@ -305,7 +305,7 @@ def test_a_binary_file_and_an_empty_one(tmp_path: Path) -> None:
     assert "binary file" in problem(tmp_path / "picture.json", b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 10)
     assert "is a PDF" in problem(tmp_path / "paper.html", b"%PDF-1.7\n")
     assert "is empty" in problem(tmp_path / "nothing.xml", b" \n ")
-    assert "none of the formats" in problem(tmp_path / "words.json", b"just words")
+    assert "no supported format" in problem(tmp_path / "words.json", b"just words")
     assert "root <svg>" in problem(tmp_path / "drawing.xml", b'<?xml version="1.0"?>\n<svg/>')
 
 
@@ -318,7 +318,7 @@ def test_a_folder_that_contains_itself(tmp_path: Path) -> None:
 
     found = read(tmp_path)
     assert [story.draft["external_id"] for story in stories(found)] == ["good"]
-    assert faults(found) == []
+    assert failed_items(found) == []
     assert len(found) == 3
 
 
@@ -356,8 +356,8 @@ def test_a_date_that_is_none(date: Any, tmp_path: Path) -> None:
     (tmp_path / "date.ndjson").write_text(json.dumps({**GOOD, "external_id": "d", "published_at": date}))
     [story] = stories(read(tmp_path / "date.ndjson"))
     assert "published_at" not in story.draft
-    assert "published when it is imported" in story.notes[0]
-    assert ("names no date" if date == {} else "cannot be read") in story.notes[0]
+    assert "published at the time of the import" in story.notes[0]
+    assert ("no date" if date == {} else "cannot be read") in story.notes[0]
 
 
 def test_what_lies_in_the_future_is_embargoed(tmp_path: Path) -> None:
@@ -384,8 +384,8 @@ def test_the_second_of_two_with_one_id_is_refused(tmp_path: Path) -> None:
 
     found = read(path)
     assert [story.draft["title"] for story in stories(found)] == ["First"]
-    (fault,) = faults(found)
-    assert (fault.line, "stood before" in fault.reason) == (2, True)
+    (fault,) = failed_items(found)
+    assert (fault.line, "occurred before" in fault.reason) == (2, True)
 
 
 def test_what_is_too_long_is_shortened_and_told(tmp_path: Path) -> None:
@@ -439,7 +439,7 @@ def test_members_of_the_wrong_kind(tmp_path: Path) -> None:
     )
     assert "title" in problem(tmp_path / "kinds.ndjson", content)
     (tmp_path / "array.ndjson").write_text("[1]")
-    (fault,) = faults(read(tmp_path / "array.ndjson"))
+    (fault,) = failed_items(read(tmp_path / "array.ndjson"))
     assert "no JSON object" in fault.reason
     wrong = {"uri": 5, "headlines": "x", "bodies": [5], "subjects": {"a": 1}, "people": [{"name": {}}], "type": "text"}
     assert problem(tmp_path / "wrong.json", json.dumps(wrong), FormatName.NINJS)
@@ -468,6 +468,6 @@ def test_a_namespace_that_is_not_declared(tmp_path: Path) -> None:
     path.write_text(whole.replace('xmlns:wp="http://wordpress.org/export/1.2/"', ""))
 
     found = read(path)
-    assert faults(found) == []
+    assert failed_items(found) == []
     assert [story.line for story in stories(found)] == [21, 77]
     assert all(any("prefix wp" in note for note in story.notes) for story in stories(found))

@@ -332,10 +332,10 @@ def test_an_address_is_imported(here: Running) -> None:
     ],
 )
 def test_an_address_that_does_harm_is_named_with_the_reason(path: str, reason: str) -> None:
-    from newswire_cli.importing.fetching import fetched
-    from newswire_cli.importing.models import Unreadable
+    from newswire_cli.importing.fetching import fetch
+    from newswire_cli.importing.models import UnreadableSourceError
 
-    with serving(Web) as site, pytest.raises(Unreadable) as caught, fetched(site + path, most_seconds=1.0):
+    with serving(Web) as site, pytest.raises(UnreadableSourceError) as caught, fetch(site + path, max_seconds=1.0):
         pass
     assert reason in caught.value.reason.lower()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.importing.readers import faults, read, stories
+from tests.cli.importing.readers import failed_items, read, stories
 
 SENTENCE = "The keeper said that the beam numbered {} had been lit for ninety nights, and that engineers would measure it again."
 TEXT = "".join(f"<p>{SENTENCE.format(number)}</p>" for number in ("one", "two", "three", "four"))
@@ -269,5 +269,5 @@ def test_a_page_that_only_sends_on_says_where_to(tmp_path: Path) -> None:
         '<html><head><meta http-equiv="refresh" content="0; url=https://pier.example/new"></head><body></body></html>'
     )
 
-    (fault,) = faults(read(path))
+    (fault,) = failed_items(read(path))
     assert "https://pier.example/new" in fault.reason

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from newswire_cli.importing.models import Found, Skipped, Story
+from newswire_cli.importing.models import SkippedItem, SourceArticle, SourceItem
 from tests.cli.importing.readers import read, stories
 
 NITF = """<nitf><head><docdata {status}><doc-id id-string="tide-1"/>{docdata}</docdata></head><body><body.head>
@@ -13,16 +13,16 @@ NITF = """<nitf><head><docdata {status}><doc-id id-string="tide-1"/>{docdata}</d
 </body.head><body.content><p>Water fell<note><p>INTERNAL again</p></note> by two metres.</p></body.content></body></nitf>"""
 
 
-def one(path: Path, content: str) -> Found:
+def one(path: Path, content: str) -> SourceItem:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content)
     [found] = read(path if path.parent.name != "_drafts" else path.parent.parent)
     return found
 
 
-def story(path: Path, content: str) -> Story:
+def story(path: Path, content: str) -> SourceArticle:
     found = one(path, content)
-    assert isinstance(found, Story), found
+    assert isinstance(found, SourceArticle), found
     return found
 
 
@@ -56,12 +56,12 @@ def front(*lines: str) -> str:
     ],
 )
 def test_markdown_that_is_not_public_is_skipped(tmp_path: Path, line: str) -> None:
-    assert isinstance(one(tmp_path / "figures.md", front(line)), Skipped)
+    assert isinstance(one(tmp_path / "figures.md", front(line)), SkippedItem)
 
 
 def test_a_toml_draft_and_jekyll_s_folder_of_drafts_are_skipped(tmp_path: Path) -> None:
-    assert isinstance(one(tmp_path / "a.md", '+++\ntitle = "A"\ndraft = "true"\n+++\nText.'), Skipped)
-    assert isinstance(one(tmp_path / "site" / "_drafts" / "b.md", front()), Skipped)
+    assert isinstance(one(tmp_path / "a.md", '+++\ntitle = "A"\ndraft = "true"\n+++\nText.'), SkippedItem)
+    assert isinstance(one(tmp_path / "site" / "_drafts" / "b.md", front()), SkippedItem)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_notes_to_editors_are_not_published(tmp_path: Path) -> None:
     ],
 )
 def test_nitf_that_is_not_usable_is_skipped(tmp_path: Path, status: str, docdata: str) -> None:
-    assert isinstance(one(tmp_path / "a.xml", NITF.format(status=status, docdata=docdata)), Skipped)
+    assert isinstance(one(tmp_path / "a.xml", NITF.format(status=status, docdata=docdata)), SkippedItem)
 
 
 def test_embargoed_nitf_waits_for_its_release(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_nitf_without_a_body_content_keeps_its_text(tmp_path: Path) -> None:
     assert story(tmp_path / "a.xml", text).draft["body"] == "<p>Kept.</p>"
 
 
-def ninjs(path: Path, **members: Any) -> Found:
+def ninjs(path: Path, **members: Any) -> SourceItem:
     import json
 
     item = {"type": "text", "pubstatus": "usable", "headline": "Locks reopen", "body_html": "<p>They did.</p>"}
@@ -195,7 +195,7 @@ def test_ninjs_is_known_by_uri_guid_or_path(tmp_path: Path) -> None:
         ({"uri": None, "guid": "urn:c"}, "urn:c"),
     ):
         found = ninjs(tmp_path / "locks.json", **members)
-        assert isinstance(found, Story)
+        assert isinstance(found, SourceArticle)
         assert found.draft["external_id"] == identity
 
 
@@ -214,7 +214,7 @@ def test_ninjs_is_known_by_uri_guid_or_path(tmp_path: Path) -> None:
     ids=str,
 )
 def test_ninjs_that_is_no_published_story_is_skipped(tmp_path: Path, members: dict[str, Any]) -> None:
-    assert isinstance(ninjs(tmp_path / "locks.json", uri="urn:a", **members), Skipped)
+    assert isinstance(ninjs(tmp_path / "locks.json", uri="urn:a", **members), SkippedItem)
 
 
 def test_markup_in_plain_inline_data_of_newsml_is_read_as_markup(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_markup_in_plain_inline_data_of_newsml_is_read_as_markup(tmp_path: Path)
     ):
         found = story(tmp_path / "a.xml", item.format(date="not a date", text=text))
         assert found.draft["body"] == body
-        assert any("published when it is imported" in note for note in found.notes)
+        assert any("published at the time of the import" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("members", [{"status": "draft"}, {"status": "private"}, {"draft": True}, {"published": False}])
@@ -236,7 +236,7 @@ def test_lines_of_articles_that_are_not_public_are_skipped(tmp_path: Path, membe
     import json
 
     line = json.dumps({"id": "a", "title": "A", "body": "B", **members})
-    assert isinstance(one(tmp_path / "a.ndjson", line + "\n"), Skipped)
+    assert isinstance(one(tmp_path / "a.ndjson", line + "\n"), SkippedItem)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from newswire_cli.importing.formats.wordpress_text import body
-from newswire_cli.importing.models import Found, Story
-from tests.cli.importing.readers import faults, read, skipped, stories
+from newswire_cli.importing.models import SourceArticle, SourceItem
+from tests.cli.importing.readers import failed_items, read, skipped, stories
 
 HEAD = """<?xml version="1.0" encoding="UTF-8" ?>
 <rss version="2.0" xmlns:excerpt="http://wordpress.org/export/1.2/excerpt/"
@@ -37,14 +37,14 @@ def post(content: str = "x", more: str = "", status: str = "publish", password: 
     )
 
 
-def found(path: Path, *items: str) -> list[Found]:
+def found(path: Path, *items: str) -> list[SourceItem]:
     path.write_text(HEAD + PICTURES + "".join(items) + TAIL)
     return [each for each in read(path) if "attachment" not in getattr(each, "reason", "")]
 
 
-def story(path: Path, *items: str) -> Story:
+def story(path: Path, *items: str) -> SourceArticle:
     (only,) = found(path, *items)
-    assert isinstance(only, Story)
+    assert isinstance(only, SourceArticle)
     return only
 
 
@@ -212,7 +212,7 @@ def test_a_password_protects_also_a_broken_post(broken: str, before: bool, tmp_p
     item = item.replace("<content:encoded>", broken + "<content:encoded>") if before else item
 
     for each in found(tmp_path / "w.xml", item):
-        assert not isinstance(each, Story)
+        assert not isinstance(each, SourceArticle)
 
 
 def test_a_scheduled_post_is_embargoed_until_its_date(tmp_path: Path) -> None:
@@ -246,5 +246,5 @@ def test_a_control_character_costs_nothing_but_itself(tmp_path: Path) -> None:
     each = read(path)
     bodies: list[Any] = [found.draft["body"] for found in stories(each)]
     assert bodies == [f"<p>Text {n}.</p>" for n in range(4)]
-    assert faults(each) == []
+    assert failed_items(each) == []
     assert [bool(found.notes) for found in stories(each)] == [False, True, False, True]

@@ -23,10 +23,10 @@ from newswire_cli.importing.formats.feed_fields import (
 )
 from newswire_cli.importing.formats.feed_media import media_of, picture_and_links
 from newswire_cli.importing.formats.feed_people import Person, authors
-from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.markup import plain
-from newswire_cli.importing.models import Fault, Found, Skipped, Story
-from newswire_cli.importing.normalize import LONGEST
+from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
+from newswire_cli.importing.normalize import MAX_CHARACTERS
 from newswire_cli.importing.xml.items import Item, context, items
 from newswire_cli.importing.xml.safe_parser import text
 
@@ -51,7 +51,7 @@ class Feed:
     """Ids that stand for several items, so that they name none."""
 
 
-def read(source: Source) -> Iterator[Found]:
+def read(source: InputFile) -> Iterator[SourceItem]:
     """Read a feed item by item; a broken item costs no other."""
     if source.head().lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         yield from json_feed.read(source)
@@ -59,12 +59,12 @@ def read(source: Source) -> Iterator[Found]:
     feed = _feed(source)
     item = None
     for item in items(source, ITEMS):
-        yield item if isinstance(item, Fault) else _story(source.name, item, feed)
+        yield item if isinstance(item, FailedItem) else _story(source.name, item, feed)
     if item is None:
-        yield Skipped(source.name, None, "is a feed without items")
+        yield SkippedItem(source.name, None, "is a feed without items")
 
 
-def _feed(source: Source) -> Feed:
+def _feed(source: InputFile) -> Feed:
     root = context(source, ITEMS)
     if root is None:
         return Feed(address=source.url or "")
@@ -87,7 +87,7 @@ def _feed(source: Source) -> Feed:
     )
 
 
-def _shared_ids(source: Source) -> frozenset[str]:
+def _shared_ids(source: InputFile) -> frozenset[str]:
     links: dict[str, str] = {}
     shared = set()
     for item in items(source, ITEMS):
@@ -99,7 +99,7 @@ def _shared_ids(source: Source) -> frozenset[str]:
     return frozenset(shared)
 
 
-def _story(file: str, item: Item, feed: Feed) -> Found:
+def _story(file: str, item: Item, feed: Feed) -> SourceItem:
     element = item.element
     fields = Fields(element)
     base = base_of(element, feed.address)
@@ -115,7 +115,7 @@ def _story(file: str, item: Item, feed: Feed) -> Found:
     title = _title(fields, element)
     if not (title or plain(body)):
         if not (link or media):
-            return Fault(file, item.line, "has neither title, text nor link")
+            return FailedItem(file, item.line, "has neither title, text nor link")
         title = re.sub(r"^https?://|[?#].*$|/$", "", link or media[0].url)
         notes.append("without title and text: its address stands for them")
         body = f'<p><a href="{html.escape(link)}">{html.escape(link)}</a></p>' if link else body
@@ -133,7 +133,7 @@ def _story(file: str, item: Item, feed: Feed) -> Found:
         "canonical_url": link if link.startswith(("http://", "https://")) else "",
         "image": picture,
     }
-    return Story(file, item.line, draft, tuple(notes), base=base_of(said_in, feed.address))
+    return SourceArticle(file, item.line, draft, tuple(notes), base=base_of(said_in, feed.address))
 
 
 def _dates(fields: Fields) -> list[str]:
@@ -157,7 +157,7 @@ def _texts(fields: Fields, element: etree._Element, notes: list[str]) -> tuple[s
     if not bodies:
         return "", fields.text("itunes:subtitle"), element
     body, summary = bodies[0], summaries[0] if summaries else None
-    if summary and len(summary.plain) > max(LONGEST["summary"], len(body.plain)):
+    if summary and len(summary.plain) > max(MAX_CHARACTERS["summary"], len(body.plain)):
         body, summary = summary, body  # the full text stands where the summary should, and would be shortened
     short = "" if summary is None or summary.plain == body.plain else summary.plain
     return body.html, short or fields.text("itunes:subtitle"), body.element

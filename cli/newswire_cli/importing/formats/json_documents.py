@@ -6,17 +6,17 @@ from typing import Any
 
 import orjson
 
-from newswire_cli.importing.input_files import Source
-from newswire_cli.importing.models import Fault, Unreadable
+from newswire_cli.importing.input_files import InputFile
+from newswire_cli.importing.models import FailedItem, UnreadableSourceError
 
 Value = tuple[str, int | None, dict[str, Any]]
 """File (with the item's number in an array), line, object."""
-LONGEST_LINE = 4 * 1024 * 1024
+MAX_LINE_BYTES = 4 * 1024 * 1024
 """Bytes; the API takes articles of up to 1 MiB, and a line may hold members that are left out."""
 _BOM = b"\xef\xbb\xbf"
 
 
-def values(source: Source) -> Iterator[Value | Fault]:
+def values(source: InputFile) -> Iterator[Value | FailedItem]:
     """Go through the objects of a file; what is no object is a fault, and the rest goes on."""
     if _is_one_document(source.head()):
         yield from _whole(source)
@@ -24,17 +24,17 @@ def values(source: Source) -> Iterator[Value | Fault]:
     with source.open() as stream:
         for number, line in _lines(stream):
             if line is None:
-                yield Fault(source.name, number, f"the line is longer than {LONGEST_LINE:,} bytes")
+                yield FailedItem(source.name, number, f"the line is longer than {MAX_LINE_BYTES:,} bytes")
                 continue
             try:
                 value = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                yield Fault(source.name, number, f"is not JSON: {_said(error)}")
+                yield FailedItem(source.name, number, f"is not JSON: {_said(error)}")
                 continue
             yield (
                 (source.name, number, value)
                 if isinstance(value, dict)
-                else Fault(source.name, number, "is no JSON object")
+                else FailedItem(source.name, number, "is no JSON object")
             )
 
 
@@ -53,30 +53,30 @@ def _parses(line: bytes) -> bool:
     return True
 
 
-def _whole(source: Source) -> Iterator[Value | Fault]:
+def _whole(source: InputFile) -> Iterator[Value | FailedItem]:
     content = source.whole().removeprefix(_BOM)
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         line = content[: error.pos].count(b"\n") + 1 if error.pos else None
-        raise Unreadable(f"is not JSON: {_said(error)}", line) from None
+        raise UnreadableSourceError(f"is not JSON: {_said(error)}", line) from None
     if isinstance(value, dict):
         yield source.name, 1, value
         return
     for number, item in enumerate(value, start=1):
         file = f"{source.name} item {number}"
-        yield (file, None, item) if isinstance(item, dict) else Fault(file, None, "is no JSON object")
+        yield (file, None, item) if isinstance(item, dict) else FailedItem(file, None, "is no JSON object")
 
 
 def _lines(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | None]]:
     """Yield lines with their numbers, blank ones left out; None in the place of one that is too long."""
     number = 0
-    while line := stream.readline(LONGEST_LINE + 1):
+    while line := stream.readline(MAX_LINE_BYTES + 1):
         number += 1
-        if len(line) > LONGEST_LINE:
+        if len(line) > MAX_LINE_BYTES:
             rest = line
             while rest and not rest.endswith(b"\n"):
-                rest = stream.readline(LONGEST_LINE)
+                rest = stream.readline(MAX_LINE_BYTES)
             yield number, None
         elif line := line.removeprefix(_BOM if number == 1 else b"").strip():
             yield number, line

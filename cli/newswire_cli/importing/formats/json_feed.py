@@ -11,32 +11,32 @@ from newswire_cli.importing.decoding import text_of
 from newswire_cli.importing.formats.feed_fields import absolute
 from newswire_cli.importing.formats.feed_media import Media, picture_and_links
 from newswire_cli.importing.formats.feed_people import Person, name_of
-from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.markup import paragraphs, plain
-from newswire_cli.importing.models import Fault, Found, Skipped, Story, Unreadable
+from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem, UnreadableSourceError
 
 
-def read(source: Source) -> Iterator[Found]:
+def read(source: InputFile) -> Iterator[SourceItem]:
     """Read the items; one that is no object is a fault, and the rest goes on."""
     try:
         feed = orjson.loads(text_of(source.whole(), source.charset).encode("utf-8", "replace"))
     except orjson.JSONDecodeError as error:
-        raise Unreadable(f"is not JSON: {error.msg}", error.lineno) from None
+        raise UnreadableSourceError(f"is not JSON: {error.msg}", error.lineno) from None
     items = feed.get("items") if isinstance(feed, dict) else None
     if not isinstance(items, list):
-        raise Unreadable("is a JSON feed without 'items'")
+        raise UnreadableSourceError("is a JSON feed without 'items'")
     if not items:
-        yield Skipped(source.name, None, "is a feed without items")
+        yield SkippedItem(source.name, None, "is a feed without items")
     base = next(
         (each for each in (_text(feed, "home_page_url"), source.url or "", _text(feed, "feed_url")) if _is_web(each)),
         "",
     )
     for number, item in enumerate(items, start=1):
         file = f"{source.name} item {number}"
-        yield _story(file, item, feed, base) if isinstance(item, dict) else Fault(file, None, "is no JSON object")
+        yield _story(file, item, feed, base) if isinstance(item, dict) else FailedItem(file, None, "is no JSON object")
 
 
-def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> Found:
+def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> SourceItem:
     written, said = _text(item, "content_html"), _text(item, "content_text")
     body = written or paragraphs(said)
     link = absolute(_text(item, "url") or _text(item, "external_url"), base)
@@ -53,7 +53,7 @@ def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> 
     picture, links, more = picture_and_links([each for each in media if _is_web(each.url)], body)
     title, summary = plain(_text(item, "title")), plain(_text(item, "summary"))
     if not (title or plain(body) or link):
-        return Fault(file, None, "has neither title, text nor link")
+        return FailedItem(file, None, "has neither title, text nor link")
     if not (title or plain(body)):
         title, body = summary or link, f'<p><a href="{html.escape(link)}">{html.escape(link)}</a></p>'
         notes.append("without title and text: its address stands for them")
@@ -77,7 +77,7 @@ def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> 
         "canonical_url": link if _is_web(link) else "",
         "image": picture,
     }
-    return Story(file, None, draft, (*notes, *more), base=link if _is_web(link) else base)
+    return SourceArticle(file, None, draft, (*notes, *more), base=link if _is_web(link) else base)
 
 
 def _people(holder: dict[str, Any]) -> list[Person]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lxml import html
 
-from newswire_cli.importing.end_tags import Closings, enclosed
+from newswire_cli.importing.end_tags import EndTagFinder, enclosed
 
 ARTICLES = re.compile(r"(?:^|[/:])(?:\w*Article|\w*BlogPosting|Report|LiveBlogPosting)$")
 MAX_NODES = 10_000
@@ -58,10 +58,10 @@ def people(value: Any) -> list[str | dict[str, str]]:
         elif isinstance(person, dict):
             name = person.get("name") or person.get("@list") or person.get("@value")
             address = person.get("url")
-            is_address = isinstance(address, str) and address.startswith(("http://", "https://"))
+            is_url = isinstance(address, str) and address.startswith(("http://", "https://"))
             if isinstance(name, str) and name.strip():
                 shown = entities.unescape(name.strip())
-                found.append({"name": shown, "url": str(address)} if is_address else shown)
+                found.append({"name": shown, "url": str(address)} if is_url else shown)
             elif isinstance(name, list):
                 waiting = [*name, *waiting]
     once = {repr(person): person for person in reversed(found)}
@@ -94,7 +94,7 @@ def _bare(script: str) -> str:
     return "".join([*parts, script[at:]])
 
 
-def _end_of_token(token: "re.Match[str]", closings: Closings) -> "re.Match[str] | None":
+def _end_of_token(token: "re.Match[str]", closings: EndTagFinder) -> "re.Match[str] | None":
     return closings.after(_COMMENT_END, token.end()) if token["comment"] else token
 
 

@@ -12,11 +12,11 @@ from frontmatter.default_handlers import BaseHandler, YAMLHandler
 from markdown_it import MarkdownIt
 
 from newswire_cli.importing.formats.markdown_tags import without_tags
-from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.links import resolved
-from newswire_cli.importing.models import Found, Skipped, Story, Unreadable
+from newswire_cli.importing.models import SkippedItem, SourceArticle, SourceItem, UnreadableSourceError
 
-LARGEST_FRONT_MATTER = 65_536
+MAX_FRONT_MATTER_CHARACTERS = 65_536
 """Characters."""
 _DATED_NAME = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[-_]|$)")
 _SLUGS = re.compile(r"[a-z0-9_-]+(?: [a-z0-9_-]+)*")
@@ -55,13 +55,13 @@ class _Toml(BaseHandler):
         return tomllib.loads(fm)
 
 
-def read(source: Source) -> Iterator[Found]:
+def read(source: InputFile) -> Iterator[SourceItem]:
     """Read one article; its path in the folder is its ``external_id`` where the front matter names none."""
     members, content = _split(source.whole().decode("utf-8-sig").replace("\r\n", "\n"))
     members = {str(name).lower(): value for name, value in members.items()}
     path = PurePath(source.relative)
     if reason := _not_public(members, path):
-        yield Skipped(source.name, 1, reason)
+        yield SkippedItem(source.name, 1, reason)
         return
     content, notes = without_tags(content)
     title = _one(members, "title")
@@ -87,7 +87,7 @@ def read(source: Source) -> Iterator[Found]:
         "canonical_url": canonical,
         "image": {"url": picture} if picture.startswith("http") else None,
     }
-    yield Story(source.name, 1, draft, tuple(notes), base=canonical, expires=members.get("expirydate"))
+    yield SourceArticle(source.name, 1, draft, tuple(notes), base=canonical, expires=members.get("expirydate"))
 
 
 def _not_public(members: Mapping[str, Any], path: PurePath) -> str:
@@ -168,17 +168,19 @@ def _split(content: str) -> tuple[Mapping[str, Any], str]:
     if handler is None:
         return {}, content
     end = handler.FM_BOUNDARY.search(content, 3) if handler.FM_BOUNDARY else None
-    if end is None or end.start() > LARGEST_FRONT_MATTER:
-        raise Unreadable(f"its front matter does not end within {LARGEST_FRONT_MATTER:,} characters", 1)
+    if end is None or end.start() > MAX_FRONT_MATTER_CHARACTERS:
+        raise UnreadableSourceError(
+            f"its front matter does not end within {MAX_FRONT_MATTER_CHARACTERS:,} characters", 1
+        )
     try:
         members, text = frontmatter.parse(content, handler=handler())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise Unreadable(f"its front matter is no YAML: {error.problem}", line) from None
+        raise UnreadableSourceError(f"its front matter is no YAML: {error.problem}", line) from None
     except RecursionError:
-        raise Unreadable("its front matter is nested too deeply", 1) from None
+        raise UnreadableSourceError("its front matter is nested too deeply", 1) from None
     except (yaml.YAMLError, ValueError) as error:  # of TOML, and numbers that are too long for Python
-        raise Unreadable(f"its front matter cannot be read: {error}", 1) from None
+        raise UnreadableSourceError(f"its front matter cannot be read: {error}", 1) from None
     return members, text
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from newswire_cli.importing.end_tags import Closings, enclosed, replaced
+from newswire_cli.importing.end_tags import EndTagFinder, enclosed, replaced
 
 _CODE = re.compile(r"(?m)^(?P<fence>`{3,}|~{3,})[^\n]*\n|(?P<ticks>`+)")
 _HUGO = re.compile(
@@ -33,13 +33,13 @@ _PAGES = {
     "twitter": "https://twitter.com/i/status/{}",
     "x": "https://twitter.com/i/status/{}",
 }
-LARGEST = 2_000_000
+MAX_SEARCHED_CHARACTERS = 2_000_000
 """Characters in which tags are looked for."""
 
 
 def without_tags(content: str) -> tuple[str, list[str]]:
     """Return Markdown without the tags of site generators, and remarks: what they hold stays, pictures and videos too."""
-    if not ("{{" in content or "{%" in content) or len(content) > LARGEST:
+    if not ("{{" in content or "{%" in content) or len(content) > MAX_SEARCHED_CHARACTERS:
         return content, []
     notes: dict[str, None] = {}
     content = replaced(
@@ -72,7 +72,7 @@ def _with_code(content: str, keep: Callable[[str], str]) -> str:
     return "".join([*parts, content[at:]])
 
 
-def _end_of_code(begin: "re.Match[str]", closings: Closings) -> "re.Match[str] | None":
+def _end_of_code(begin: "re.Match[str]", closings: EndTagFinder) -> "re.Match[str] | None":
     fence, ticks = begin["fence"] or "", begin["ticks"] or ""
     end = closings.after(_closing(fence, ticks), begin.end())
     if end is None and fence.startswith("`"):  # three backticks may also hold code within a line

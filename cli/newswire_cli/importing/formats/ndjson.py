@@ -5,9 +5,9 @@ from typing import Any
 
 from newswire.article import Article, ArticleDraft
 from newswire_cli.importing.formats.json_documents import values
-from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.markup import is_markup, paragraphs
-from newswire_cli.importing.models import Fault, Found, Skipped, Story
+from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
 
 SENT = frozenset(ArticleDraft.model_fields) | {"author"}
 ANSWERED = frozenset({*Article.model_fields, "reading_minutes", "language_detected", "kind", "changed"}) - SENT
@@ -16,11 +16,11 @@ PUBLIC = ("published", "publish", "scheduled", "live", "public")
 _OURS = {"id", "version", "status", "publisher"}
 
 
-def read(source: Source) -> Iterator[Found]:
+def read(source: InputFile) -> Iterator[SourceItem]:
     """Read the lines; members that no article has are named once, and left out."""
     named: set[str] = set()
     for found in values(source):
-        if isinstance(found, Fault):
+        if isinstance(found, FailedItem):
             yield found
             continue
         file, line, members = found
@@ -30,16 +30,16 @@ def read(source: Source) -> Iterator[Found]:
         yield _story(file, line, members, notes)
 
 
-def _story(file: str, line: int | None, members: dict[str, Any], notes: tuple[str, ...]) -> Found:
+def _story(file: str, line: int | None, members: dict[str, Any], notes: tuple[str, ...]) -> SourceItem:
     if members.get("status") == "retracted":
-        return Skipped(file, line, "was retracted")
+        return SkippedItem(file, line, "was retracted")
     status = str(members.get("status") or "published").lower()
     if status not in PUBLIC or members.get("draft") not in (None, False) or members.get("published") is False:
-        return Skipped(file, line, f"is not published but '{status}'" if status not in PUBLIC else "is a draft")
+        return SkippedItem(file, line, f"is not published but '{status}'" if status not in PUBLIC else "is a draft")
     draft = {name: value for name, value in members.items() if name in SENT and value is not None}
     identity = draft.get("external_id", members.get("id"))
     if identity is None or isinstance(identity, dict | list | bool):
-        return Fault(file, line, "has neither external_id nor id, so that it could not be known again")
+        return FailedItem(file, line, "has neither external_id nor id, so that it could not be known again")
     draft["external_id"] = str(identity)
     if members.get("language_detected") or draft.get("language") == "und":
         draft.pop("language", None)
@@ -48,4 +48,4 @@ def _story(file: str, line: int | None, members: dict[str, Any], notes: tuple[st
     body = draft.get("body")
     if isinstance(body, str) and not (members.keys() >= _OURS or is_markup(body)):
         draft["body"] = paragraphs(body)
-    return Story(file, line, draft, notes)
+    return SourceArticle(file, line, draft, notes)

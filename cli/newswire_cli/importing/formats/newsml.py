@@ -6,9 +6,9 @@ from typing import Any
 from lxml import etree
 
 from newswire_cli.importing.formats import nitf
-from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.markup import authors_of, inner, is_markup, text_as_html
-from newswire_cli.importing.models import Fault, Found, Skipped, Story
+from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
 from newswire_cli.importing.xml.document import parse
 from newswire_cli.importing.xml.safe_parser import line_of, local_name, text
 
@@ -18,7 +18,7 @@ _CATEGORY = ("category", "section")
 _TEXTS = frozenset("nitf html body div article section pre".split())
 
 
-def read(source: Source) -> Iterator[Found]:
+def read(source: InputFile) -> Iterator[SourceItem]:
     """Read the items that carry a text."""
     root, notes = parse(source)
     items = (
@@ -26,33 +26,33 @@ def read(source: Source) -> Iterator[Found]:
     )
     items = [item for item in items if isinstance(item.tag, str)]
     if not items:
-        yield Fault(source.name, line_of(root), "holds no items")
+        yield FailedItem(source.name, line_of(root), "holds no items")
     for item in items:
         name = local_name(item)
         if name == "newsItem":
             yield _story(source.name, item, notes)
             notes = ()  # they are on the whole file
         elif name in _OTHER_ITEMS:
-            yield Skipped(source.name, line_of(item), f"is a {name}, which carries no text of its own")
+            yield SkippedItem(source.name, line_of(item), f"is a {name}, which carries no text of its own")
         else:
-            yield Fault(source.name, line_of(item), f"<{name}> is no item of NewsML-G2 that is read")
+            yield FailedItem(source.name, line_of(item), f"<{name}> is no item of NewsML-G2 that is read")
 
 
-def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> Found:
+def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> SourceItem:
     line, identity, version = line_of(item), item.get("guid", ""), item.get("version", "")
     status = _qcode(item, "itemMeta/pubStatus") or "usable"
     kind = _qcode(item, "itemMeta/itemClass") or "text"
     if kind not in ("text", "composite"):
-        return Skipped(file, line, f"is of class '{kind}' and carries no text")
+        return SkippedItem(file, line, f"is of class '{kind}' and carries no text")
     if status != "usable":
-        return Skipped(file, line, f"is not published but '{status}'")
+        return SkippedItem(file, line, f"is not published but '{status}'")
     if not identity:
-        return Fault(file, line, "has no guid, so that it could not be known again")
+        return FailedItem(file, line, "has no guid, so that it could not be known again")
     if other := _other_markup(item):
-        return Skipped(file, line, f"carries <{other}>, which is no text")
+        return SkippedItem(file, line, f"carries <{other}>, which is no text")
     inside = _content(item)
     if inside is None:
-        return Fault(file, line, "carries no text: neither inline NITF or XHTML nor plain inline data")
+        return FailedItem(file, line, "carries no text: neither inline NITF or XHTML nor plain inline data")
     language = item.find(_path("contentMeta/language"))
     urgency = _text(item, "contentMeta/urgency")
     subjects = [
@@ -81,7 +81,7 @@ def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> Found:
         "source_version": int(version) if version.isascii() and version.isdigit() else None,
         "metadata": inside.get("metadata", {}) | _metadata(item),
     }
-    return Story(
+    return SourceArticle(
         file, line, draft, notes, expires=_text(item, "itemMeta/expires") or _text(item, "contentMeta/expires")
     )
 

@@ -6,9 +6,9 @@ from pathlib import PurePath
 from typing import Any
 
 from newswire_cli.importing.formats.json_documents import values
-from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.markup import authors_of, paragraphs, plain
-from newswire_cli.importing.models import Fault, Found, Skipped, Story
+from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
 
 WITH_TEXT = ("text", "composite")
 WITHOUT_TEXT = ("picture", "graphic", "audio", "video", "event", "planning", "coverage", "contact", "package")
@@ -17,10 +17,10 @@ _MARKUP_TYPES = ("text/html", "application/xhtml+xml")
 _BODY = re.compile(r"(?is)<body\b[^>]*>(.*)</body>")
 
 
-def read(source: Source) -> Iterator[Found]:
+def read(source: InputFile) -> Iterator[SourceItem]:
     """Read the items that carry a text."""
     for found in values(source):
-        if isinstance(found, Fault):
+        if isinstance(found, FailedItem):
             yield found
         elif wrapped := _wrapped(found[2]):
             for number, item in enumerate(wrapped, start=1):
@@ -42,22 +42,22 @@ def _wrapped(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def _story(file: str, line: int | None, item: dict[str, Any], path: str) -> Found:
+def _story(file: str, line: int | None, item: dict[str, Any], path: str) -> SourceItem:
     one = _lower(item)
     notes: list[str] = []
     kind, status = one.get("type"), one.get("pubstatus", "usable")
     if kind in WITHOUT_TEXT:
-        return Skipped(file, line, f"is of type '{kind}' and carries no text")
+        return SkippedItem(file, line, f"is of type '{kind}' and carries no text")
     if status != "usable":
-        return Skipped(file, line, f"is not published but '{status}'")
+        return SkippedItem(file, line, f"is not published but '{status}'")
     body = _body(one)
     if kind not in WITH_TEXT and not body.strip():
-        return Skipped(file, line, f"is of type '{kind}' and carries no text" if kind else "carries no text")
+        return SkippedItem(file, line, f"is of type '{kind}' and carries no text" if kind else "carries no text")
     identity = _alternative(one, "newswire:external-id") or one.get("uri") or one.get("guid")
     if not identity and path:
         identity, notes = path, ["has neither uri nor guid: known by its path"]
     if not identity:
-        return Fault(file, line, "has neither uri nor guid, so that it could not be known again")
+        return FailedItem(file, line, "has neither uri nor guid, so that it could not be known again")
     version = str(one.get("version", ""))
     categories, topics = _subjects(one)
     draft = {
@@ -90,7 +90,7 @@ def _story(file: str, line: int | None, item: dict[str, Any], path: str) -> Foun
             if one.get(member)
         },
     }
-    return Story(file, line, draft, tuple(notes), expires=one.get("expires") or one.get("expiry"))
+    return SourceArticle(file, line, draft, tuple(notes), expires=one.get("expires") or one.get("expiry"))
 
 
 def _lower(value: Any) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 from lxml import etree
 
-from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.markup import authors_of
-from newswire_cli.importing.models import Found, Skipped, Story
+from newswire_cli.importing.models import SkippedItem, SourceArticle, SourceItem
 from newswire_cli.importing.xml.document import parse
 from newswire_cli.importing.xml.safe_parser import line_of, local_name, text
 
@@ -20,11 +20,11 @@ _RENAMED = {"hl1": "h2", "hl2": "h3", "bq": "blockquote", "block": "div", "media
 _LEFT_OUT = frozenset("media-metadata media-object media-producer nitf-table-metadata custom-table".split())
 
 
-def read(source: Source) -> Iterator[Found]:
+def read(source: InputFile) -> Iterator[SourceItem]:
     """Read one article; its path in the folder is its ``external_id`` where it has no id."""
     root, notes = parse(source)
     if reason := _not_public(root):
-        yield Skipped(source.name, line_of(root), reason)
+        yield SkippedItem(source.name, line_of(root), reason)
         return
     identity = _attribute(root, "doc-id", "id-string")
     if not identity:
@@ -33,7 +33,9 @@ def read(source: Source) -> Iterator[Found]:
     draft = content(root) | {"published_at": _dates(root), "external_id": identity}
     if _status(root) == "embargoed":
         draft["embargo_until"] = _attribute(root, "date.release", "norm")
-    yield Story(source.name, line_of(root), draft, notes, expires=_attribute(root, "date.expire", "norm") or None)
+    yield SourceArticle(
+        source.name, line_of(root), draft, notes, expires=_attribute(root, "date.expire", "norm") or None
+    )
 
 
 def _not_public(root: etree._Element) -> str:

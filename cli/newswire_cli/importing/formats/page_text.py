@@ -16,7 +16,7 @@ _AROUND = re.compile(
     r"|promo|paywall-\w+|comments?|comment-list|sidebar|widget|skip-link|site-(?:header|footer|nav\w*))(?:$|[\s_-])"
 )
 _ALWAYS = ("script", "style", "template", "nav", "form", "dialog", "button", "svg")
-MOST_AROUND = 0.4
+MAX_BOILERPLATE_SHARE = 0.4
 """Share of a page's text beyond which an element is no surrounding, whatever it is called."""
 
 
@@ -35,7 +35,7 @@ def prepare(page: html.HtmlElement, base: str) -> None:
             _AROUND.search(name)
             and each.getparent() is not None
             and next(each.iter("h1", "article", "main"), None) is None
-            and len(each.text_content()) < MOST_AROUND * whole
+            and len(each.text_content()) < MAX_BOILERPLATE_SHARE * whole
         ):
             each.drop_tree()
     seen = set()

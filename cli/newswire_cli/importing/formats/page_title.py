@@ -8,7 +8,7 @@ from lxml import html
 
 from newswire_cli.importing.markup import plain
 
-LONGEST_HEADLINE = 200
+MAX_HEADLINE_CHARACTERS = 200
 """Characters beyond which a headline is rather a description."""
 _BAR = re.compile(r"\s+(?:\||::|»|«|•|·|\N{EM DASH}|\N{EN DASH}|-|:)\s+|\s*\|\s*")
 _SURE = re.compile(r"\||::|»|«|•|·")
@@ -44,7 +44,7 @@ def best_title(
     named = without_site(whole, site, address, [linked, social, own])
     social = without_site(plain(social), site, address, [own, named])
     order = [plain(linked), own, social, named, plain(guessed)]
-    usable = [each for each in order if each and _key(each) not in refused and len(each) <= LONGEST_HEADLINE]
+    usable = [each for each in order if each and _key(each) not in refused and len(each) <= MAX_HEADLINE_CHARACTERS]
     if not usable:
         return next((each for each in order if each), "")
     first = usable[0]

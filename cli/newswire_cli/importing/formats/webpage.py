@@ -12,10 +12,10 @@ from newswire_cli.importing.decoding import text_of
 from newswire_cli.importing.formats.json_ld import ARTICLES, article, people
 from newswire_cli.importing.formats.page_text import main_text, prepare
 from newswire_cli.importing.formats.page_title import best_title
-from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.links import resolved
 from newswire_cli.importing.markup import inner, paragraphs, plain
-from newswire_cli.importing.models import Fault, Found, Story, Unreadable
+from newswire_cli.importing.models import FailedItem, SourceArticle, SourceItem, UnreadableSourceError
 
 _XML_DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*>")
 _REFRESH = re.compile(r"(?i)\s*\d+\s*[;,]\s*url\s*=\s*['\"]?([^'\"]+)")
@@ -24,16 +24,16 @@ _LABELLED = re.compile(
     r"(\S(?:.*\S)?)[^\S\n]*$"
 )
 _LABELS = {"posted by": "author", "written by": "author", "by": "author", "section": "category", "published": "date"}
-LONGEST_LABELLED = 120
+MAX_LABELED_LINE_CHARACTERS = 120
 """Characters of a line that may be a label and its value, rather than a sentence."""
 
 
-def read(source: Source) -> Iterator[Found]:
+def read(source: InputFile) -> Iterator[SourceItem]:
     """Read one article."""
     text = _XML_DECLARATION.sub("", text_of(source.whole(), source.charset)).replace("\0", "")
     page = trafilatura.load_html(text) if text.strip() else None
     if page is None:
-        raise Unreadable("holds no HTML that can be read")
+        raise UnreadableSourceError("holds no HTML that can be read")
     meta, item = _meta(page), _microdata(page)
     base = resolved(_attribute(page, ".//base[@href]", "href"), source.url or "") or source.url or ""
     canonical = resolved(_link(page, "canonical"), base)
@@ -58,7 +58,7 @@ def read(source: Source) -> Iterator[Found]:
     body, notes = _body(page, linked, title)
     if not body:
         reason = f"only sends readers on to {refresh[1][:200]}" if refresh else "no article's text is found in it"
-        yield Fault(source.name, None, reason)
+        yield FailedItem(source.name, None, reason)
         return
     if str(linked.get("isAccessibleForFree", "")).rpartition("/")[2].lower() == "false":
         notes.append("the page says that it is not free to read: its text may be cut short")
@@ -82,7 +82,7 @@ def read(source: Source) -> Iterator[Found]:
         "image": _image(linked.get("image"), meta, base or address),
     }
     expires = meta.get("article:expiration_time") or linked.get("expires")
-    yield Story(source.name, 1, draft, tuple(notes), base=base or address, expires=expires)
+    yield SourceArticle(source.name, 1, draft, tuple(notes), base=base or address, expires=expires)
 
 
 def _dates(linked: dict[str, Any], meta: dict[str, Any], item: dict[str, str], seen: dict[str, str]) -> list[str]:
@@ -100,7 +100,7 @@ def _dates(linked: dict[str, Any], meta: dict[str, Any], item: dict[str, str], s
 
 
 def _address(
-    canonical: str, linked: dict[str, Any], meta: dict[str, Any], item: dict[str, str], base: str, fetched: str
+    canonical: str, linked: dict[str, Any], meta: dict[str, Any], item: dict[str, str], base: str, fetch: str
 ) -> str:
     """Return the page's address; a site's front page, which some name on every page, only where there is no other."""
     main = linked.get("mainEntityOfPage")
@@ -110,7 +110,7 @@ def _address(
         meta.get("og:url"),
         item.get("url"),
     )
-    found = [canonical, *(resolved(each, base) for each in named if isinstance(each, str) and each), fetched]
+    found = [canonical, *(resolved(each, base) for each in named if isinstance(each, str) and each), fetch]
     found = [each for each in found if each.startswith(("http://", "https://"))]
     return next((each for each in found if each.partition("//")[2].rstrip("/").count("/")), next(iter(found), ""))
 
@@ -166,7 +166,7 @@ def _visible(page: html.HtmlElement, address: str) -> dict[str, str]:
     joined = re.sub(r"(?im)^(posted by|written by|category|section|published|date):?\n", r"\1 ", text)
     labelled: dict[str, str] = {}
     for match in _LABELLED.finditer(joined):
-        if len(match[0]) <= LONGEST_LABELLED and not match[2].endswith((".", "!", "?")):
+        if len(match[0]) <= MAX_LABELED_LINE_CHARACTERS and not match[2].endswith((".", "!", "?")):
             labelled.setdefault(_LABELS.get(match[1].lower(), match[1].lower()), match[2])
     marked = (time.get("datetime", "") for time in page.iterfind(".//time[@datetime]"))
     if "date" not in labelled and (date := next((each for each in marked if re.match(r"\s*\d{4}-?\d\d", each)), "")):

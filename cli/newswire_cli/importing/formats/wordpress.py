@@ -10,9 +10,9 @@ from lxml import etree
 
 from newswire_cli.importing.formats.wordpress_shortcodes import Attachment, expanded
 from newswire_cli.importing.formats.wordpress_text import body
-from newswire_cli.importing.input_files import Source
+from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.markup import plain
-from newswire_cli.importing.models import Fault, Found, Skipped, Story
+from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
 from newswire_cli.importing.xml.items import Item, context, items
 
 _UNCATEGORISED = "uncategorized"
@@ -42,17 +42,17 @@ class _Site:
         return [each for number, each in self.attachments.items() if each.parent == post and number not in left_out]
 
 
-def read(source: Source) -> Iterator[Found]:
+def read(source: InputFile) -> Iterator[SourceItem]:
     """Read an export in two passes, for a post may come before the attachment that it shows."""
     site = _site(source)
     item = None
     for item in items(source, ("item",)):
-        yield item if isinstance(item, Fault) else _post(source.name, item, site)
+        yield item if isinstance(item, FailedItem) else _post(source.name, item, site)
     if item is None:
-        yield Skipped(source.name, None, "is an export without items")
+        yield SkippedItem(source.name, None, "is an export without items")
 
 
-def _site(source: Source) -> _Site:
+def _site(source: InputFile) -> _Site:
     site = _Site()
     root = context(source, ("item",))
     channel = None if root is None else next(root.iterchildren("{*}channel"), root)
@@ -78,13 +78,13 @@ def _site(source: Source) -> _Site:
     return site
 
 
-def _post(file: str, item: Item, site: _Site) -> Found:
+def _post(file: str, item: Item, site: _Site) -> SourceItem:
     element, line, notes = item.element, item.line, list(item.notes)
     if passed_over := _passed_over(file, item):
         return passed_over
     identity = (element.findtext("guid") or "").strip() or (element.findtext("link") or "").strip()
     if not identity:
-        return Fault(file, line, "has neither guid nor link, so that it could not be known again")
+        return FailedItem(file, line, "has neither guid nor link, so that it could not be known again")
     number = _wp(element, "post_id")
     content, remarks = expanded(_encoded(element, "content"), lambda said: site.gallery(number, said))
     notes += remarks
@@ -118,25 +118,25 @@ def _post(file: str, item: Item, site: _Site) -> Found:
     scheduled = _wp(element, "status") == "future"
     draft["embargo_until" if scheduled else "published_at"] = _dates(element)
     base = draft["canonical_url"] or site.address
-    return Story(file, line, draft, tuple(notes), base=base, scheduled=scheduled)
+    return SourceArticle(file, line, draft, tuple(notes), base=base, scheduled=scheduled)
 
 
-def _passed_over(file: str, item: Item) -> Skipped | Fault | None:
+def _passed_over(file: str, item: Item) -> SkippedItem | FailedItem | None:
     """Tell why an item is no published post. What a broken item does not say counts as a no."""
     element, line = item.element, item.line
     kind, status = _wp(element, "post_type"), _wp(element, "status")
     if not kind:
-        return Fault(file, line, "says no wp:post_type, so that it cannot be told for a post")
+        return FailedItem(file, line, "says no wp:post_type, so that it cannot be told for a post")
     if kind != "post":
-        return Skipped(file, line, f"is of type '{kind}', not a post")
+        return SkippedItem(file, line, f"is of type '{kind}', not a post")
     if status not in ("publish", "future"):
-        return Skipped(file, line, f"is not published but '{status}'")
+        return SkippedItem(file, line, f"is not published but '{status}'")
     if _wp(element, "post_password"):
-        return Skipped(file, line, "is protected by a password")
+        return SkippedItem(file, line, "is protected by a password")
     if "post_password" in item.broken_text and next(element.iterchildren("{*}post_password"), None) is None:
-        return Fault(file, line, "is broken, and does not say whether a password protects it")
+        return FailedItem(file, line, "is broken, and does not say whether a password protects it")
     if status == "future" and not _dates(element):
-        return Skipped(file, line, "is scheduled without a date")
+        return SkippedItem(file, line, "is scheduled without a date")
     return None
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from newswire_cli.importing.end_tags import Closings, enclosed, end_tag
+from newswire_cli.importing.end_tags import EndTagFinder, enclosed, end_tag
 
 _CODE = re.compile(
     r"""\[(?P<escaped>\[?)(?P<close>/?)(?P<name>[A-Za-z][\w-]*)(?P<said>(?:\s(?:[^\[\]"']|"[^"]*"|'[^']*'|['"])*?)?)(?P<alone>/?)\]\]?"""
@@ -121,7 +121,7 @@ def _tokens(content: str) -> list["re.Match[str]"]:
     return found
 
 
-def _end_of_protected(begin: "re.Match[str]", closings: Closings) -> "re.Match[str] | None":
+def _end_of_protected(begin: "re.Match[str]", closings: EndTagFinder) -> "re.Match[str] | None":
     """Return where a tag ends, or an element whose content is shown as it is."""
     end = closings.after(end_tag(begin["raw"].lower()), begin.end()) if begin["raw"] else None
     return end or _TAG.match(begin.string, begin.start())

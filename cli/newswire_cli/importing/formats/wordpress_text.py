@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from newswire_cli.importing.end_tags import Closings, enclosed, end_tag, replaced
+from newswire_cli.importing.end_tags import EndTagFinder, enclosed, end_tag, replaced
 
 _BLOCKS = frozenset(
     "table thead tfoot caption col colgroup tbody tr td th div dl dd dt ul ol li form map area blockquote address p h1 h2 h3"
@@ -92,7 +92,7 @@ def _tokens(content: str) -> Iterator[_Token]:
             yield _Token(begin.start(), end.end(), text, raw=raw, blank=bool(begin["blank"]))
 
 
-def _end_of_token(begin: "re.Match[str]", closings: Closings) -> "re.Match[str] | None":
+def _end_of_token(begin: "re.Match[str]", closings: EndTagFinder) -> "re.Match[str] | None":
     if begin["blank"]:
         return begin
     if begin["comment"]:

@@ -8,8 +8,8 @@ from lxml import etree
 
 from newswire_cli.importing.decoding import REPAIRED_BYTE
 from newswire_cli.importing.end_tags import replaced
-from newswire_cli.importing.input_files import LARGEST_DOCUMENT, Source
-from newswire_cli.importing.models import Unreadable
+from newswire_cli.importing.input_files import MAX_DOCUMENT_BYTES, InputFile
+from newswire_cli.importing.models import UnreadableSourceError
 from newswire_cli.importing.xml.repair import cleaned, with_whole_tags
 from newswire_cli.importing.xml.safe_parser import SAFE, broken, name_characters
 from newswire_cli.importing.xml.text import xml_text
@@ -19,11 +19,11 @@ _TAG = re.compile(r"<[^<>]*>|&[#\w]+;")
 _WORD = re.compile(r"\w+")
 
 
-def parse(source: Source) -> tuple[etree._Element, tuple[str, ...]]:
+def parse(source: InputFile) -> tuple[etree._Element, tuple[str, ...]]:
     """Return the root of a document, and what was repaired in it.
 
     Raises:
-        Unreadable: it is broken beyond repair, cut short, too large, or declares entities.
+        UnreadableSourceError: it is broken beyond repair, cut short, too large, or declares entities.
     """
     parts, notes = xml_text(source)
     text = "".join(_bounded(parts))
@@ -48,7 +48,7 @@ def _parsed(text: str) -> tuple[etree._Element, list[str]]:
     too_deep = first is not None and "depth" in str(first).lower()
     if not too_deep and (root := _recovered(clean)) is not None:
         return root, [*notes, "markup"]
-    raise broken(first) if first else Unreadable("broken XML")
+    raise broken(first) if first else UnreadableSourceError("broken XML")
 
 
 def _recovered(text: str) -> etree._Element | None:
@@ -72,6 +72,8 @@ def _bounded(parts: Iterator[str]) -> Iterator[str]:
     size = 0
     for part in parts:
         size += len(part)
-        if size > LARGEST_DOCUMENT:
-            raise Unreadable(f"is larger than {LARGEST_DOCUMENT // 1_000_000} MB, the most that one document may have")
+        if size > MAX_DOCUMENT_BYTES:
+            raise UnreadableSourceError(
+                f"is larger than {MAX_DOCUMENT_BYTES // 1_000_000} MB, the most that one document may have"
+            )
         yield part

@@ -10,12 +10,12 @@ from typing import Any
 
 from lxml import etree
 
-from newswire_cli.importing.input_files import Source
-from newswire_cli.importing.models import Fault, Unreadable
+from newswire_cli.importing.input_files import InputFile
+from newswire_cli.importing.models import FailedItem, UnreadableSourceError
 from newswire_cli.importing.xml.repair import cleaned, with_whole_fields, with_whole_tags
 from newswire_cli.importing.xml.safe_parser import SAFE, broken, line_of, name_characters
-from newswire_cli.importing.xml.split import LARGEST_ITEM, Kind, Piece, pieces
-from newswire_cli.importing.xml.text import NeedsRepair, Utf8, xml_text
+from newswire_cli.importing.xml.split import MAX_ITEM_CHARACTERS, Kind, Piece, pieces
+from newswire_cli.importing.xml.text import Utf8, XmlNeedsRepairError, xml_text
 
 MAX_CONTEXT = 50
 """Elements that an item stands in; their attributes count, such as ``xml:base``."""
@@ -54,7 +54,7 @@ class Item:
     """What a repaired item was before."""
 
 
-def items(source: Source, names: tuple[str, ...]) -> Iterator[Item | Fault]:
+def items(source: InputFile, names: tuple[str, ...]) -> Iterator[Item | FailedItem]:
     """Go through the elements with these local names. Each is emptied when the next is asked for."""
     parts, notes = xml_text(source)
     number = 0
@@ -63,13 +63,13 @@ def items(source: Source, names: tuple[str, ...]) -> Iterator[Item | Fault]:
             number += 1
             yield Item(element, line_of(element), tuple(notes))
             notes = []
-    except NeedsRepair:
+    except XmlNeedsRepairError:
         yield from _repaired(source, names, number, None)
     except etree.XMLSyntaxError as error:
         yield from _repaired(source, names, number, error)
 
 
-def context(source: Source, names: tuple[str, ...]) -> etree._Element | None:
+def context(source: InputFile, names: tuple[str, ...]) -> etree._Element | None:
     """Return the root of a document as far as it stands before the first item."""
     parts, _ = xml_text(source)
     head = next(pieces(parts, names)).text
@@ -92,7 +92,7 @@ def _strictly(parts: Iterator[str], names: tuple[str, ...]) -> Iterator[etree._E
         if element.getparent() is None or any(True for _ in element.iterancestors(*tags)):
             continue
         if _has_undeclared_prefix(element):
-            raise NeedsRepair
+            raise XmlNeedsRepairError
         name_characters(element)
         yield element
         element.clear(keep_tail=False)
@@ -102,8 +102,8 @@ def _strictly(parts: Iterator[str], names: tuple[str, ...]) -> Iterator[etree._E
 
 
 def _repaired(
-    source: Source, names: tuple[str, ...], number: int, error: etree.XMLSyntaxError | None
-) -> Iterator[Item | Fault]:
+    source: InputFile, names: tuple[str, ...], number: int, error: etree.XMLSyntaxError | None
+) -> Iterator[Item | FailedItem]:
     """Go through the items after the first so many, each parsed by itself; `error` is why the strict parser went no further."""
     parts, notes = xml_text(source)
     end = ["", ""]
@@ -116,17 +116,19 @@ def _repaired(
         if index < number:
             continue
         if piece.kind is Kind.CUT_OFF:
-            yield Fault(source.name, piece.line, "broken XML: the file ends within this item")
+            yield FailedItem(source.name, piece.line, "broken XML: the file ends within this item")
         elif piece.kind is Kind.TOO_LARGE:
-            yield Fault(source.name, piece.line, f"is larger than {LARGEST_ITEM // 1_000_000} million characters")
+            yield FailedItem(
+                source.name, piece.line, f"is larger than {MAX_ITEM_CHARACTERS // 1_000_000} million characters"
+            )
         else:
             yield _item(source.name, piece, opened, notes)
             notes = []
     if index < 0:
-        raise broken(error) if error is not None else Unreadable("broken XML: no item is found in it")
+        raise broken(error) if error is not None else UnreadableSourceError("broken XML: no item is found in it")
     cut_off = piece is not None and piece.kind is Kind.CUT_OFF
     if opened and not cut_off and f"</{opened[0][0]}" not in "".join(end):
-        yield Fault(
+        yield FailedItem(
             source.name, None, "broken XML: the file ends before its end tag; items after the last one are missing"
         )
 
@@ -138,14 +140,14 @@ def _watched(parts: Iterator[str], end: list[str]) -> Iterator[str]:
         yield part
 
 
-def _item(file: str, piece: Piece, opened: list[tuple[str, str]], notes: list[str]) -> Item | Fault:
+def _item(file: str, piece: Piece, opened: list[tuple[str, str]], notes: list[str]) -> Item | FailedItem:
     try:
         element, repairs = _parsed(piece.text, opened)
     except etree.XMLSyntaxError as error:
         reason = broken(error)
-        return Fault(file, piece.line, reason.reason)
-    except Unreadable as error:
-        return Fault(file, piece.line, error.reason)
+        return FailedItem(file, piece.line, reason.reason)
+    except UnreadableSourceError as error:
+        return FailedItem(file, piece.line, error.reason)
     repaired = tuple(f"repaired: {repair}" for repair in repairs)
     return Item(element, piece.line, (*notes, *repaired), piece.text if repairs else "")
 
@@ -188,7 +190,7 @@ def _within(fragment: str, before: str, opened: list[tuple[str, str]], *, recove
     holder = None if root is None else next(root.iter(f"{{*}}{_HOLDER}"), None)
     element = None if holder is None else next(holder.iterchildren(etree.Element), None)
     if element is None:
-        raise Unreadable("broken XML: holds no element that can be read")
+        raise UnreadableSourceError("broken XML: holds no element that can be read")
     name_characters(element)
     return element
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from lxml import etree
 
-from newswire_cli.importing.models import Unreadable
+from newswire_cli.importing.models import UnreadableSourceError
 
 SAFE: dict[str, Any] = {
     "resolve_entities": False,
@@ -20,7 +20,7 @@ def name_characters(element: etree._Element) -> None:
     for entity in list(element.iter(etree.Entity)):
         character = html.unescape(entity.text or "")
         if character == entity.text:
-            raise Unreadable(f"the entity {entity.text} is not known", line_of(entity))
+            raise UnreadableSourceError(f"the entity {entity.text} is not known", line_of(entity))
         _replace(entity, character + (entity.tail or ""))
 
 
@@ -40,10 +40,10 @@ def text(element: etree._Element | None) -> str:
     return "" if element is None else " ".join("".join(map(str, element.itertext())).split())
 
 
-def broken(error: etree.XMLSyntaxError) -> Unreadable:
+def broken(error: etree.XMLSyntaxError) -> UnreadableSourceError:
     """Say what the parser found, without its own switches' names."""
     said = (error.msg or "cannot be read").split(", use XML_PARSE")[0].split(", try XML_PARSE")[0].split(", see xml")[0]
-    return Unreadable(f"broken XML: {said.strip()}", error.lineno)
+    return UnreadableSourceError(f"broken XML: {said.strip()}", error.lineno)
 
 
 def _replace(entity: etree._Element, characters: str) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
-LARGEST_ITEM = 8_000_000
+MAX_ITEM_CHARACTERS = 8_000_000
 """Characters of one item, or of what stands before the first; the API takes articles of up to 1 MiB."""
-LONGEST_TOKEN = 100
+MAX_TAG_CHARACTERS = 100
 """Characters of an item's tag without its attributes."""
 _COMMENT, _CDATA = "<!--", "<![CDATA["
 _QUOTED_END = "<![CDATA[>"
@@ -72,7 +72,7 @@ class _Splitter:
         end, behind, whole = self._extent(len(begin))
         text = self._buffer[:end]
         self._drop(behind)
-        if len(text) >= LARGEST_ITEM and not whole:
+        if len(text) >= MAX_ITEM_CHARACTERS and not whole:
             self._skip()
             return Piece(Kind.TOO_LARGE, "", line)
         return Piece(Kind.ITEM if whole else Kind.CUT_OFF, text, line)
@@ -105,11 +105,11 @@ class _Splitter:
         while True:
             token = self._token.search(self._buffer, at)
             if token is None:
-                at = max(len(self._buffer) - LONGEST_TOKEN, at)
+                at = max(len(self._buffer) - MAX_TAG_CHARACTERS, at)
                 if not kept:
                     self._drop(at)
                     at = 0
-                if (kept and len(self._buffer) >= LARGEST_ITEM) or not self._more():
+                if (kept and len(self._buffer) >= MAX_ITEM_CHARACTERS) or not self._more():
                     return None
             elif token[0] == _COMMENT:
                 at = self._find("-->", token.end()) or token.end()
@@ -136,14 +136,14 @@ class _Splitter:
         while (found := self._buffer.find(needle, at)) < 0:
             at = max(len(self._buffer) - len(needle), at)
             self._nowhere[needle] = at
-            if len(self._buffer) >= LARGEST_ITEM or not self._more():
+            if len(self._buffer) >= MAX_ITEM_CHARACTERS or not self._more():
                 return None
         return found + len(needle)
 
     def _end_of_tag(self, start: int) -> int:
         pattern = re.compile(r"""(?:[^<>"']|"[^"<]*"|'[^'<]*')*+>""")
         while (found := pattern.match(self._buffer, start)) is None:
-            if len(self._buffer) >= min(LARGEST_ITEM, start + 100_000) or not self._more():
+            if len(self._buffer) >= min(MAX_ITEM_CHARACTERS, start + 100_000) or not self._more():
                 loose = self._buffer.find(">", start)
                 return len(self._buffer) if loose < 0 else loose + 1
         return found.end()

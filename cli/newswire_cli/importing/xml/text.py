@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import chain
 
 from newswire_cli.importing.decoding import CHUNK, REPAIRED_BYTE, decoded, encoding_of
-from newswire_cli.importing.input_files import Source
-from newswire_cli.importing.models import Unreadable
+from newswire_cli.importing.input_files import InputFile
+from newswire_cli.importing.models import UnreadableSourceError
 
 PROLOGUE = 4 * CHUNK
 """Characters within which the root has to begin."""
@@ -22,15 +22,15 @@ _DOCTYPE = re.compile(r"(?>\s+|<!--.*?-->|<\?.*?\?>)*+<!DOCTYPE\s+([^\s\[>]+)([^
 _ENTITY = re.compile(r"""<!ENTITY\s+([\w.-]+)\s+(["'])(?:[^&%"'<]|&#x?[0-9A-Fa-f]+;){0,20}\2\s*>""")
 
 
-class NeedsRepair(Exception):
+class XmlNeedsRepairError(Exception):
     """A strict reading has come to what only a repairing one may read."""
 
 
-def xml_text(source: Source) -> tuple[Iterator[str], list[str]]:
+def xml_text(source: InputFile) -> tuple[Iterator[str], list[str]]:
     """Return a document's text in parts, and what there is to remark on the whole.
 
     Raises:
-        Unreadable: it declares entities that HTML does not know.
+        UnreadableSourceError: it declares entities that HTML does not know.
     """
     head = source.head()
     with source.open() as stream:
@@ -48,7 +48,7 @@ def xml_text(source: Source) -> tuple[Iterator[str], list[str]]:
 
 
 class Utf8(io.RawIOBase):
-    """Text in parts as a stream of UTF-8, for the strict parser; ends with `NeedsRepair` where a byte was repaired."""
+    """Text in parts as a stream of UTF-8, for the strict parser; ends with `XmlNeedsRepairError` where a byte was repaired."""
 
     def __init__(self, parts: Iterator[str]) -> None:
         self._parts = parts
@@ -63,7 +63,7 @@ class Utf8(io.RawIOBase):
         if not self._left:
             part = next(self._parts, "")
             if REPAIRED_BYTE in part:
-                raise NeedsRepair
+                raise XmlNeedsRepairError
             self._left = part.encode("utf-8", "replace")
         given = self._left[: len(buffer)]
         self._left = self._left[len(given) :]
@@ -71,7 +71,7 @@ class Utf8(io.RawIOBase):
         return len(given)
 
 
-def _parts(source: Source, encoding: str) -> Iterator[str]:
+def _parts(source: InputFile, encoding: str) -> Iterator[str]:
     with source.open() as stream:
         yield from decoded(stream, encoding)
 
@@ -94,11 +94,13 @@ def _harmless(text: str) -> str:
     found = _DOCTYPE.match(text)
     if found is None:
         if "<!ENTITY" in text[:CHUNK].partition("<![CDATA[")[0] and "<!DOCTYPE" in text[:CHUNK]:
-            raise Unreadable("declares entities of its own, which are not read")
+            raise UnreadableSourceError("declares entities of its own, which are not read")
         return text
     declared = found[3] or ""
     names = [entity[1] for entity in _ENTITY.finditer(declared)]
     known = all(f"{name};" in html.entities.html5 for name in names)
     if not known or declared.count("<!ENTITY") != len(names):
-        raise Unreadable("declares entities of its own, which are not read", text[: found.start(1)].count("\n") + 1)
+        raise UnreadableSourceError(
+            "declares entities of its own, which are not read", text[: found.start(1)].count("\n") + 1
+        )
     return f'<!DOCTYPE {found[1]} SYSTEM "none">' + "\n" * found[0].count("\n") + text[found.end() :]
