@@ -63,7 +63,7 @@ def test_json_ld(opened: str, tmp_path: Path) -> None:
 def test_a_page_on_which_a_library_spends_minutes_costs_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_limit, "SECONDS", 2)
+    monkeypatch.setattr(time_limit, "MAX_ARTICLE_PROCESSOR_SECONDS", 2)
     bad, good = tmp_path / "bad.html", tmp_path / "good.html"
     page = "<html><head><title>T</title>{}</head><body><article><p>The ferry left the quay on time.</p></article></body></html>"
     script = f'<script type=\'application/ld+json\'>{{"headline": "H", {"<!--" * (SIZE // 4)}</script>'
@@ -83,8 +83,8 @@ def test_what_takes_too_long_is_a_fault(tmp_path: Path, monkeypatch: pytest.Monk
             pass
         yield
 
-    monkeypatch.setattr(time_limit, "SECONDS", 0.2)
-    monkeypatch.setattr(reading, "reader", lambda _form: endless)
+    monkeypatch.setattr(time_limit, "MAX_ARTICLE_PROCESSOR_SECONDS", 0.2)
+    monkeypatch.setattr(reading, "format_reader", lambda _format: endless)
     (tmp_path / "file.xml").write_text("<rss/>")
     (fault,) = failed_items(read(tmp_path / "file.xml", form=FormatName.FEED))
     assert "seconds of processor time" in fault.reason

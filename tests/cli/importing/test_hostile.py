@@ -421,7 +421,7 @@ def test_a_blank_title_is_made_from_the_text(tmp_path: Path) -> None:
     (story,) = stories(read(path))
     assert story.draft["title"].startswith("word0 word1")
     assert story.draft["title"].endswith("word11 …")
-    assert any("without a title" in note for note in story.notes)
+    assert any("no title" in note for note in story.notes)
 
     assert "neither title nor text" in problem(
         tmp_path / "nothing.ndjson", json.dumps({"id": 1, "title": "", "body": ""})

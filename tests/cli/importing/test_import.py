@@ -102,7 +102,7 @@ def test_a_dry_run_tells_what_an_import_does_and_changes_nothing(here: Running, 
     httpx.delete(f"{here.site}/v1/articles/{gone}", headers=here.key("PUBLISHER"), trust_env=False)
     again = command(here, "import", str(path))
     assert again.stdout.startswith("0 created, 0 updated, 2 unchanged, 1 failed, 1 skipped")
-    assert "was retracted, and stays so" in again.stdout
+    assert "was retracted, and stays retracted" in again.stdout
     assert get(here, "/by-external-id/dry-1")["status"] == "retracted"
 
 
@@ -112,7 +112,7 @@ def test_an_older_version_changes_nothing(here: Running, tmp_path: Path) -> None
     older = command(here, "import", str(lines(tmp_path / "old.ndjson", [story("v", title="Old", source_version=1)])))
 
     assert older.returncode == 0, older.stderr
-    assert "is older than the version that is there" in older.stdout
+    assert "is older than the version that is published" in older.stdout
     assert get(here, "/by-external-id/v")["title"] == "New"
 
 
