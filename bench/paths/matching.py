@@ -25,10 +25,11 @@ from newswire.filters import ArticleFeatures, Filter
 from newswire.storage.redis_client import open_redis
 from newswire.storage.redis_functions import Argument
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.fanout.matcher import FilterIndex, Matcher, feature_keys
+from newswire_notify.fanout.filter_index import FilterIndex, feature_keys
+from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions.account_limits import NO_LIMITS
-from newswire_notify.subscriptions.repository import SubscriptionCriteria
+from newswire_notify.subscriptions.models import SubscriptionCriteria
 from tests.servers.valkey import embedded_valkey
 
 ARTICLES, MADE = 20, 25

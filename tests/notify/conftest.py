@@ -19,14 +19,16 @@ from newswire.messaging.broker import EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import NOTIFY
 from newswire.messaging.messages import Message
-from newswire_notify.deliveries.queue import ClaimedDelivery, Endpoint, ExpansionTurn, Queue
+from newswire_notify.deliveries.models import ClaimedDelivery, Endpoint, ExpansionTurn
+from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.retention import Retention
 from newswire_notify.deliveries.service import Deliveries
 from newswire_notify.deliveries.worker import Worker
 from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.fanout.handlers import FanOut
 from newswire_notify.fanout.matcher import Matcher
-from newswire_notify.subscriptions.repository import EventKind, Subscription, SubscriptionDraft, Subscriptions
+from newswire_notify.subscriptions.models import EventKind, Subscription, SubscriptionDraft
+from newswire_notify.subscriptions.repository import Subscriptions
 from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.rendering import Content
 from newswire_notify.webhooks.sending import Sender, SendResult

@@ -19,7 +19,7 @@ from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions.account_limits import AccountLimitError, AccountLimits, ExceededLimit
 from newswire_notify.subscriptions.backup import attach_subscriptions
-from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
+from newswire_notify.subscriptions.models import Subscription, SubscriptionDraft
 from tests.notify.conftest import Desk, published
 from tests.notify.notify_server import Api, served_api
 

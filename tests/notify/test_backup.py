@@ -17,7 +17,7 @@ from newswire_notify.subscriptions.backup import (
     deliveries,
     restore_deliveries,
 )
-from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
+from newswire_notify.subscriptions.models import Subscription, SubscriptionDraft
 from newswire_operations.backup.redis_records import restore_keys
 from newswire_operations.stores import Stores
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk

@@ -10,7 +10,7 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire_notify.fanout.backfill import BackfillWorker, replay_since
-from newswire_notify.subscriptions.repository import (
+from newswire_notify.subscriptions.models import (
     AccountSuspendedError,
     PausedBy,
     Subscription,

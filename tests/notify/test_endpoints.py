@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook as Verifier
 
 from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS, Worker
+from newswire_notify.subscriptions.models import Subscription
 from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
-from newswire_notify.subscriptions.repository import Subscription
 from newswire_notify.webhooks.circuit_breaker import CircuitState
 from newswire_notify.webhooks.sending import Sender
 from newswire_notify.webhooks.service import TooManySecretsError

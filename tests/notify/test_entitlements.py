@@ -11,7 +11,7 @@ from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire_notify.fanout.backfill import BackfillWorker, replay_since
 from newswire_notify.subscriptions.entitlements import Entitlements
-from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
+from newswire_notify.subscriptions.models import Subscription, SubscriptionDraft
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 SPORT = Filter(categories=["Sport"])

@@ -7,7 +7,7 @@ import time
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire_notify.deliveries.queue import ExpansionTurn
+from newswire_notify.deliveries.models import ExpansionTurn
 from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.subscriptions.account_limits import NO_LIMITS
 from tests.notify.conftest import Clock, Desk, Receiver, opened_desk, until

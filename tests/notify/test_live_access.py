@@ -20,8 +20,8 @@ from newswire.http.problems import ProblemError
 from newswire.keys import Keyspace
 from newswire.observability import metrics
 from newswire_notify.settings import NotifySettings
-from newswire_notify.streaming.broadcaster import ENDED
 from newswire_notify.streaming.connection_limiter import ConnectionLimiter
+from newswire_notify.streaming.sse_client import ENDED
 from tests.notify.conftest import Desk, until
 from tests.notify.notify_server import served
 from tests.notify.sse_reader import following

@@ -17,8 +17,8 @@ from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
 from newswire_notify.fanout.backfill import BackfillWorker, replay_since
 from newswire_notify.settings import NotifySettings
+from newswire_notify.subscriptions.models import PausedBy, Subscription
 from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
-from newswire_notify.subscriptions.repository import PausedBy, Subscription
 from tests.faults.checker import Difference, delivery_differences
 from tests.faults.journal import Journal, Receipt, Subscriber, Write
 from tests.faults.readback import Readback, read_deliveries

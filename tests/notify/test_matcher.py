@@ -19,9 +19,10 @@ from newswire.filters import ArticleFeatures, Filter
 from newswire.http.application import create_app
 from newswire.text.analysis import DEFAULT
 from newswire_notify.app import service
-from newswire_notify.fanout.matcher import SCAN_COUNT, FilterIndex, IndexedFilter, Matcher
+from newswire_notify.fanout.filter_index import SCAN_COUNT, FilterIndex, IndexedFilter
+from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.settings import NotifySettings
-from newswire_notify.subscriptions.repository import SubscriptionCriteria
+from newswire_notify.subscriptions.models import SubscriptionCriteria
 from tests.contract import spellings
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 from tests.notify.conftest import Desk, Receiver, published, until

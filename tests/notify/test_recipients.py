@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire_notify.fanout.backfill import BackfillWorker, replay_since
-from newswire_notify.subscriptions.repository import Subscription, SubscriptionDraft
+from newswire_notify.subscriptions.models import Subscription, SubscriptionDraft
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 STORIES = int(os.environ.get("NEWSWIRE_STORIES", "10"))

@@ -13,7 +13,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver
 
 from newswire.http.problems import ProblemError
-from newswire_notify.deliveries.queue import Attempt
+from newswire_notify.deliveries.models import Attempt
 from newswire_notify.webhooks.addresses import special
 from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.sending import HIDDEN_FAILURE, Sender

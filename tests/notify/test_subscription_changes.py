@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire_notify.fanout.backfill import BackfillWorker, backfill_status, replay_since
-from newswire_notify.subscriptions.repository import (
+from newswire_notify.subscriptions.models import (
     Subscription,
     SubscriptionConflictError,
     SubscriptionCriteria,

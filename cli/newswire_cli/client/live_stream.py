@@ -17,7 +17,7 @@ from newswire_cli.client.http import error_message
 from newswire_cli.client.retry import RETRIED_STATUSES, connection_error, retry_after, retry_delay
 from newswire_cli.terminal.console import fail, note
 from newswire_cli.terminal.json_output import print_json_line
-from newswire_notify.streaming.broadcaster import ENDED, TRIMMED
+from newswire_notify.streaming.sse_client import ENDED, TRIMMED
 from newswire_notify.webhooks.signing import is_secret, new_secret, signature
 
 MAX_RECONNECT_DELAY_SECONDS = 10.0

@@ -11,7 +11,8 @@ from newswire_cli.terminal.tables import Record, member, minute, print_records
 from newswire_operations.stores import Stores
 
 if TYPE_CHECKING:
-    from newswire_notify.subscriptions.repository import Subscription, Subscriptions
+    from newswire_notify.subscriptions.models import Subscription
+    from newswire_notify.subscriptions.repository import Subscriptions
 
 app = typer.Typer(help="List, pause, resume and end the subscriptions of any account.", no_args_is_help=True)
 
@@ -59,7 +60,7 @@ def pause(subscription: Id, reason: Reason, data_dir: DataDir = None) -> None:
 
     async def work(stores: Stores) -> bool:
         from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire_notify.subscriptions.repository import PausedBy, SubscriptionConflictError
+        from newswire_notify.subscriptions.models import PausedBy, SubscriptionConflictError
 
         subscriptions = _subscriptions(stores)
         if (found := await subscriptions.find(subscription)) is None:
@@ -83,7 +84,7 @@ def resume(subscription: Id, data_dir: DataDir = None) -> None:
 
     async def work(stores: Stores) -> bool:
         from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire_notify.subscriptions.repository import PausedBy, SubscriptionConflictError
+        from newswire_notify.subscriptions.models import PausedBy, SubscriptionConflictError
 
         subscriptions = _subscriptions(stores)
         while (found := await subscriptions.find(subscription)) is not None:

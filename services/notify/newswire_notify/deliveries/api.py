@@ -27,7 +27,8 @@ from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import Deliveries, DeliveryFilter, NotReplayableError, State
 from newswire_notify.fanout.backfill import BackfillStatus, backfill_status, replay_since
 from newswire_notify.subscriptions.api import ENDED, PATH, Subscriber, owned
-from newswire_notify.subscriptions.repository import SubscriptionConflictError, Subscriptions
+from newswire_notify.subscriptions.models import SubscriptionConflictError
+from newswire_notify.subscriptions.repository import Subscriptions
 
 _TIME: TypeAdapter[datetime] = TypeAdapter(Moment)
 

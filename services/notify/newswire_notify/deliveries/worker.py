@@ -22,14 +22,8 @@ from newswire.filters import ArticleFeatures
 from newswire.keys import Keyspace
 from newswire.observability import metrics
 from newswire.storage.article_records import unpack
-from newswire_notify.deliveries.queue import (
-    AttemptOutcome,
-    AttemptResult,
-    ClaimBatch,
-    ClaimedDelivery,
-    Documents,
-    Queue,
-)
+from newswire_notify.deliveries.models import AttemptOutcome, AttemptResult, ClaimBatch, ClaimedDelivery, Documents
+from newswire_notify.deliveries.queue import Queue
 from newswire_notify.fanout.record_events import rebuilt_envelopes
 from newswire_notify.webhooks.rendering import Content, render
 from newswire_notify.webhooks.sending import SendResult

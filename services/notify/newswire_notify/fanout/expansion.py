@@ -18,7 +18,8 @@ from newswire.events import FANNED_OUT, ArticleFannedOut, CloudEvent, event
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.storage.memory_guard import MemoryGuard
-from newswire_notify.deliveries.queue import ExpandedEvent, ExpansionTurn, Queue
+from newswire_notify.deliveries.models import ExpandedEvent, ExpansionTurn
+from newswire_notify.deliveries.queue import Queue
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from newswire.messaging.messages import DependencyUnavailableError, Message
 from newswire.storage.disk_erasure import note_erasure
 from newswire.storage.memory_guard import MemoryGuard
 from newswire.text.analysis import language_of
-from newswire_notify.deliveries.queue import ExpandedEvent, ExpansionProgress, PlannedEvent, Queue
+from newswire_notify.deliveries.models import ExpandedEvent, ExpansionProgress, PlannedEvent
+from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.worker import Worker
 from newswire_notify.fanout.expansion import CHUNK, announce
 from newswire_notify.fanout.matcher import Matcher

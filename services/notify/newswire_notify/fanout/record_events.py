@@ -23,7 +23,7 @@ from newswire.events import (
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import parse_position
 from newswire.storage.article_records import articles_after, unpack
-from newswire_notify.deliveries.queue import ClaimedDelivery, Documents
+from newswire_notify.deliveries.models import ClaimedDelivery, Documents
 from newswire_notify.webhooks.rendering import envelope
 
 HEADS_PAGE = 500

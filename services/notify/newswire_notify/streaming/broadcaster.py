@@ -11,10 +11,8 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
-import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -27,6 +25,18 @@ from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, format_position, newest_entry, parse_position
 from newswire.observability import metrics
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, offload_if_large, scan
+from newswire_notify.streaming.sse_client import (
+    ACCESS_CHANGED,
+    ENDED,
+    EXPIRED,
+    GONE,
+    FilterGroup,
+    ResumeFrom,
+    ResumePoint,
+    SseClient,
+    stream_frame,
+    trimmed_frame,
+)
 from newswire_notify.streaming.stream_events import SseFrame, StreamEvent, StreamFilter, read_stream_entry, with_readers
 
 log = logging.getLogger(__name__)
@@ -45,90 +55,7 @@ RECENT_EVENTS_LIMIT, RECENT_BYTES_LIMIT = 500, 4 * 1024 * 1024
 TURN_SECONDS_LIMIT = 0.05
 """Seconds of processor time before a batch of events yields to other tasks: events offered together are written together, and
 with thousands of clients one write per event costs ten times as much."""
-TRIMMED, ENDED = "newswire.stream.trimmed", "newswire.stream.ended"
-"""Events about the stream itself: some requested events are gone; the server disconnects this client."""
-ACCESS_CHANGED, EXPIRED = "access_changed", "expired"
-LOST_ACCESS = frozenset({ACCESS_CHANGED, EXPIRED})
-"""Reasons for disconnecting a client whose account or key must be checked again."""
-GONE = "gone"
-"""The client closed the connection."""
 # Lines that are not events end without a blank line, because some clients treat every blank line as an event.
-
-
-@dataclass(eq=False, slots=True)
-class SseClient:
-    """A client of the live stream, or a waiting pull."""
-
-    limit: int
-    account: str | None = None
-    ends: float | None = None
-    """When the client's key or token expires, in seconds since the epoch."""
-    waiting: deque[SseFrame] = field(default_factory=deque)
-    wakeup: asyncio.Event = field(default_factory=asyncio.Event)
-    retracted: dict[str, Position] = field(default_factory=dict)
-    ended: str | None = None
-    """Why the client receives nothing more."""
-    resuming: bool = True
-    served: Position = BEGINNING
-    """Position of the last event sent: the client resumes after it, and earlier events are repeats."""
-    newest: Position = BEGINNING
-    """End of the stream when the client connected: earlier retractions have already erased their articles."""
-
-    def offer(self, frame: SseFrame) -> None:
-        """Queue an event; disconnect the client where its queue is full."""
-        if self.ended is None and len(self.waiting) >= self.limit:
-            self.end("too_slow")
-        elif self.ended is None:
-            self.waiting.append(frame)
-            self.wakeup.set()
-
-    def end(self, reason: str) -> None:
-        """Disconnect the client."""
-        if self.ended is None:
-            self.ended = reason
-            self.waiting.clear()
-            self.wakeup.set()
-            metrics.live_disconnects.labels(reason).inc()
-
-    def leave(self) -> None:
-        """End the client after it closed its connection."""
-        self.ended = self.ended or GONE
-        self.waiting.clear()
-        self.wakeup.set()
-
-    def drop_article(self, article: str, at: Position) -> None:
-        """Do not send queued events of an article: it was retracted."""
-        if self.waiting or self.resuming:
-            self.retracted[article] = at
-
-    def is_entitled(self, frame: SseFrame) -> bool:
-        """Return whether no retraction has erased a queued event since."""
-        return frame.entry >= self.retracted.get(frame.article, frame.entry)
-
-
-@dataclass(frozen=True, slots=True)
-class FilterGroup:
-    """All clients with equal filters."""
-
-    stream_filter: StreamFilter
-    clients: set[SseClient] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class ResumeFrom:
-    """Where a client wants to resume: after a position that it saw, or at a time."""
-
-    after: Position
-    by_time: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ResumePoint:
-    """Where a client is actually resumed."""
-
-    after: Position
-    first_left: Position | None = None
-    """The first entry left, where some of the requested entries are gone."""
 
 
 class StreamBroadcaster:
@@ -247,7 +174,7 @@ class StreamBroadcaster:
         """Yield the frames of one client: past events from its resume point, then new ones, without gap or repeat."""
         yield b"retry: %d\n" % RECONNECT_MS
         if resumed.first_left is not None:
-            yield _trimmed(resumed)
+            yield trimmed_frame(resumed)
         async for frames in self._since(client, stream_filter, stopped):
             yield frames
         while not stopped() and client.ended is None:
@@ -272,7 +199,7 @@ class StreamBroadcaster:
                     yield b": still here\n"
         if client.ended not in (None, GONE):
             resume_from = format_position(client.served)
-            yield b"id: %s\n" % resume_from.encode() + _about_stream(
+            yield b"id: %s\n" % resume_from.encode() + stream_frame(
                 ENDED, {"reason": str(client.ended), "resume_from": resume_from}
             )
 
@@ -425,12 +352,3 @@ def _raw(entry_id: bytes, fields: dict[bytes, bytes]) -> RawEntry[Position]:
     return RawEntry(
         parse_position(entry_id.decode()), sum(map(len, fields.values())), partial(read_stream_entry, entry_id, fields)
     )
-
-
-def _trimmed(resumed: ResumePoint) -> bytes:
-    first = format_position(resumed.first_left or BEGINNING)
-    return _about_stream(TRIMMED, {"resumed_from": format_position(resumed.after), "first": first})
-
-
-def _about_stream(event: str, data: dict[str, str]) -> bytes:
-    return b"event: %s\ndata: %s\n\n" % (event.encode(), orjson.dumps(data))

@@ -18,10 +18,11 @@ from newswire.http.problems import invalid, unauthorised
 from newswire.http.read_limits import Cost, charge_request
 from newswire.http.request_parsing import limit_param, single_headers
 from newswire_notify.settings import NotifySettings
-from newswire_notify.streaming.broadcaster import LOST_ACCESS, StreamBroadcaster
+from newswire_notify.streaming.broadcaster import StreamBroadcaster
 from newswire_notify.streaming.connection_limiter import ConnectionLimiter
 from newswire_notify.streaming.live_api import end_when_gone, parameters
 from newswire_notify.streaming.pull import Page, Pull, PullPosition, read_cursor, write_cursor
+from newswire_notify.streaming.sse_client import LOST_ACCESS
 from newswire_notify.streaming.stream_events import StreamFilter
 
 DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE = 100, 1000

@@ -28,8 +28,9 @@ from newswire.http.server import mark_live
 from newswire.messaging.stream_position import Position, format_position, parse_position
 from newswire.validation.fields import WHOLE, Moment
 from newswire_notify.settings import NotifySettings
-from newswire_notify.streaming.broadcaster import ACCESS_CHANGED, ResumeFrom, SseClient, StreamBroadcaster
+from newswire_notify.streaming.broadcaster import StreamBroadcaster
 from newswire_notify.streaming.connection_limiter import ConnectionLimiter
+from newswire_notify.streaming.sse_client import ACCESS_CHANGED, ResumeFrom, SseClient
 from newswire_notify.streaming.stream_events import StreamFilter
 from newswire_notify.streaming.tokens import MAX_LIFETIME_SECONDS, StreamTokens, TokenTooLongError
 

@@ -23,8 +23,9 @@ from newswire.http.request_parsing import ParsedBody, json_body, limit_param, pa
 from newswire.keys import Keyspace
 from newswire.observability.audit import Act, record
 from newswire.validation.fields import Line
-from newswire_notify.subscriptions.api import SubscriptionView
-from newswire_notify.subscriptions.repository import PausedBy, Subscription, SubscriptionConflictError, Subscriptions
+from newswire_notify.subscriptions.models import PausedBy, Subscription, SubscriptionConflictError
+from newswire_notify.subscriptions.repository import Subscriptions
+from newswire_notify.subscriptions.schemas import SubscriptionView
 
 PATH = "/v1/admin/subscriptions"
 MAX_UPDATE_ATTEMPTS = 100

@@ -2,16 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from redis.asyncio import Redis
 
 from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller, Scope
-from newswire.filters import Filter, FilterInput
+from newswire.filters import Filter
 from newswire.http.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.http.pagination import (
     DEFAULT_PAGE_SIZE,
@@ -36,27 +35,33 @@ from newswire.http.problems import (
 )
 from newswire.http.request_parsing import JSON, ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
 from newswire.keys import Keyspace
-from newswire.validation.fields import WHOLE, Text
+from newswire.validation.fields import Text
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions.account_limits import AccountLimitError, AccountLimits
 from newswire_notify.subscriptions.entitlements import Entitlements
 from newswire_notify.subscriptions.limit_problems import limit_problem
-from newswire_notify.subscriptions.preview import preview
-from newswire_notify.subscriptions.repository import (
+from newswire_notify.subscriptions.models import (
     AccountSuspendedError,
-    EventKind,
     NewSubscription,
     Subscription,
     SubscriptionConflictError,
     SubscriptionCriteria,
     SubscriptionDraft,
-    Subscriptions,
 )
-from newswire_notify.webhooks.circuit_breaker import EndpointHealthView
-from newswire_notify.webhooks.rendering import Content
+from newswire_notify.subscriptions.parameters import label_filter, one_of
+from newswire_notify.subscriptions.preview import preview
+from newswire_notify.subscriptions.repository import Subscriptions
+from newswire_notify.subscriptions.schemas import (
+    CreatedSubscription,
+    PreviewedArticle,
+    SubscriptionList,
+    SubscriptionPreview,
+    SubscriptionPreviewRequest,
+    SubscriptionView,
+)
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy, check_endpoint
 from newswire_notify.webhooks.verification import NotVerifiedError, TooManyHandshakesError, Verification
-from newswire_notify.webhooks.webhook_endpoint import Webhook, WebhookView
+from newswire_notify.webhooks.webhook_endpoint import Webhook
 
 PATH = "/v1/subscriptions"
 MAX_UPDATE_ATTEMPTS = 100
@@ -72,40 +77,6 @@ _CHANGE_REFUSED = problems(
 Subscriber = Annotated[Caller, Depends(authorised(Scope.SUBSCRIBE))]
 
 
-class SubscriptionView(BaseModel):
-    """A subscription."""
-
-    id: str
-    channel: WebhookView
-    filter: Filter
-    events: list[EventKind]
-    content: Content
-    labels: dict[str, str]
-    status: str
-    """``active``; ``paused`` until it is resumed; or ``disabled`` until it is enabled."""
-    status_reason: str | None
-    """Why it is disabled: ``gone`` (its endpoint responded with 410) or ``failing`` (every delivery failed for days). Why it is
-    paused, where its owner did not pause it: ``operator`` or ``account_disabled``."""
-    status_note: str | None = None
-    """The note of the operator who paused it."""
-    endpoint: EndpointHealthView
-    created_at: datetime
-
-
-class CreatedSubscription(SubscriptionView):
-    """A new subscription."""
-
-    secret: str
-    """Key for verifying signatures; shown only once."""
-
-
-class SubscriptionList(BaseModel):
-    """Subscriptions of an account, oldest first."""
-
-    subscriptions: list[SubscriptionView]
-    next_cursor: str | None
-
-
 _ChannelPatch = patch_of(Webhook, "WebhookPatch", "Changes of a channel.", headers=(dict[str, str | None] | None, None))
 _FilterPatch = patch_of(Filter, "FilterPatch", "Changes of a filter.", metadata=(dict[str, Text | None] | None, None))
 SubscriptionPatch: type[BaseModel] = patch_of(
@@ -116,44 +87,6 @@ SubscriptionPatch: type[BaseModel] = patch_of(
     filter=(_FilterPatch | None, None),
     labels=(dict[str, Text | None] | None, None),
 )
-
-
-class SubscriptionPreviewRequest(BaseModel):
-    """The criteria of a subscription that is to be previewed."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    filter: FilterInput = Field(default_factory=Filter)
-    events: list[EventKind] = list(EventKind)
-    limit: Annotated[int, Field(ge=1, le=50), WHOLE] = 10
-
-
-class PreviewedArticle(BaseModel):
-    """A version that the subscription would have received."""
-
-    id: str
-    version: int
-    kind: str
-    title: str
-    publisher: str
-    category: str | None
-    topics: list[str]
-    language: str
-    url: str
-    published_at: datetime
-    updated_at: datetime
-
-
-class SubscriptionPreview(BaseModel):
-    """The last versions that a subscription would have received, newest first, and how far back the search went."""
-
-    articles: list[PreviewedArticle]
-    looked_at: int
-    """Number of events examined, newest first."""
-    back_to: datetime | None
-    """Time of the oldest event examined."""
-    whole: bool
-    """Whether all events on the stream were examined."""
 
 
 async def owned(subscriptions: Subscriptions, caller: Caller, subscription_id: str) -> Subscription:
@@ -238,10 +171,10 @@ def router(
     async def list_subscriptions(caller: Subscriber, request: Request) -> Response:
         params = parse_scalar_params(request.query_params, ("cursor", "limit", "status", "channel", "url"), ("label",))
         limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-        labels = list(map(_label, request.query_params.getlist("label")))
+        labels = list(map(label_filter, request.query_params.getlist("label")))
         wanted = {
-            "status": _one_of(params, "status", "active", "paused", "disabled"),
-            "type": _one_of(params, "channel", "webhook"),
+            "status": one_of(params, "status", "active", "paused", "disabled"),
+            "type": one_of(params, "channel", "webhook"),
             "url": params.get("url"),
         }
         page: list[Subscription] = []
@@ -400,20 +333,6 @@ def _patched(found: Subscription, patch: dict[str, Any]) -> SubscriptionDraft:
 
 def _answer(found: Subscription) -> Response:
     return json_answer(found.public_view(), headers={"ETag": etag(found.revision)})
-
-
-def _label(sent: str) -> tuple[str, str]:
-    name, colon, value = sent.partition(":")
-    if not colon:
-        raise invalid("label", "is not of the form name:value", "send for example label=team:night")
-    return name, value
-
-
-def _one_of(params: Any, name: str, *values: str) -> str | None:
-    sent: str | None = params.get(name)
-    if sent is not None and sent not in values:
-        raise invalid(name, f"is not one of: {', '.join(values)}", f"send for example {name}={values[0]}")
-    return sent
 
 
 def _not_changed(error: SubscriptionConflictError) -> ProblemError:

@@ -14,7 +14,8 @@ from newswire.auth.account_changes import AccountChanges
 from newswire.auth.accounts import Account, find_account, iterate_accounts
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
-from newswire_notify.subscriptions.repository import Subscription, Subscriptions
+from newswire_notify.subscriptions.models import Subscription
+from newswire_notify.subscriptions.repository import Subscriptions
 
 log = logging.getLogger(__name__)
 

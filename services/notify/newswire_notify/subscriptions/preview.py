@@ -11,7 +11,7 @@ from newswire.article import Status
 from newswire.events import ArticlePublished, article_event
 from newswire.keys import Keyspace
 from newswire_notify.streaming.event_scan import ScanBudget, offload_if_large
-from newswire_notify.subscriptions.repository import SubscriptionCriteria
+from newswire_notify.subscriptions.models import SubscriptionCriteria
 
 PAGE = 25
 """Events read at a time: each may be as large as an article."""

@@ -16,8 +16,9 @@ from newswire.http.request_parsing import ParsedBody, json_body, parse_scalar_pa
 from newswire.keys import Keyspace
 from newswire.observability.audit import Act, record
 from newswire.validation.fields import WHOLE
-from newswire_notify.subscriptions.api import ENDED, PATH, Subscriber, SubscriptionView, owned
+from newswire_notify.subscriptions.api import ENDED, PATH, Subscriber, owned
 from newswire_notify.subscriptions.repository import Subscriptions
+from newswire_notify.subscriptions.schemas import SubscriptionView
 from newswire_notify.webhooks.service import Endpoints, TooManySecretsError
 
 MAX_SECRET_OVERLAP = timedelta(days=7)

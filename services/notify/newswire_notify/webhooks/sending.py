@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
-from newswire_notify.deliveries.queue import Attempt, ClaimedDelivery, Endpoint
+from newswire_notify.deliveries.models import Attempt, ClaimedDelivery, Endpoint
 from newswire_notify.webhooks.http_client import (
     ConnectTimeoutError,
     EndpointResponse,

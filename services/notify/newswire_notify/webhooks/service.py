@@ -8,8 +8,9 @@ import orjson
 from ulid import ULID
 
 from newswire.events import ENDPOINT_TEST, SCHEMA_URN
-from newswire_notify.deliveries.queue import Attempt, ClaimedDelivery, Endpoint, Queue
-from newswire_notify.subscriptions.repository import Subscription
+from newswire_notify.deliveries.models import Attempt, ClaimedDelivery, Endpoint
+from newswire_notify.deliveries.queue import Queue
+from newswire_notify.subscriptions.models import Subscription
 from newswire_notify.webhooks.sending import Sender
 from newswire_notify.webhooks.signing import new_secret
 
