@@ -255,7 +255,7 @@ async def test_failed_keys_are_logged_counted_and_slowed_down(
     assert logged[0].key == "nw_01hzzzzzzzzzzzzzzzzzzzzzzz"  # type: ignore[attr-defined]
     assert logged[1].key == "of another form"  # type: ignore[attr-defined]
     assert "a" * 48 not in str([vars(record) for record in caplog.records])
-    assert any("slowed down" in record.getMessage() for record in caplog.records)
+    assert any("throttled" in record.getMessage() for record in caplog.records)
 
 
 async def test_a_burst_of_failed_authentication_leaves_one_audit_entry_per_address(
