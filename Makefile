@@ -43,7 +43,7 @@ test-ingest test-search test-notify test-shared test-cli: test-%: install ## run
 	$(BIN)/python -m pytest $(TESTS_$*) $(PARALLEL)
 
 # Neither Elasticsearch, a browser, nor a whole installation in processes of its own.
-test-fast: install ## run the tests that need no more than a Redis and an embedded index
+test-fast: install ## run the tests of shared code and contracts, without Elasticsearch
 	$(BIN)/python -m pytest tests/shared tests/contract tests/test_boundaries.py tests/test_lock.py tests/test_compose.py $(PARALLEL) -k "not elasticsearch"
 
 lint: install ## check style, format and types

@@ -5,7 +5,7 @@ from collections import OrderedDict, deque
 
 
 class FairSlots:
-    """So many slots. Who waits for one waits behind its own earlier requests, and takes turns with all other clients."""
+    """A fair semaphore: a client's requests are served in order, and clients take turns."""
 
     def __init__(self, max_slots: int) -> None:
         """Create the slots; 0 for no limit."""

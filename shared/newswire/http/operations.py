@@ -1,4 +1,4 @@
-"""What operators and tools ask of every app: is it well, what does it measure, what does it offer."""
+"""Health, metrics and API documents, which every app serves."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping

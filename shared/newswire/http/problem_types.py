@@ -161,7 +161,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     ),
     "headers-too-large": ProblemType(431, "The headers are larger than is read.", "Send fewer or shorter headers."),
     "unexpected": ProblemType(500, "Something went wrong on the server's side.", "Send the request again."),
-    "not-ready": ProblemType(503, "A part that the service needs is away.", "`checks` names it; ask again later."),
+    "not-ready": ProblemType(503, "A dependency of the service is unavailable.", "`checks` names it; ask again later."),
     "overloaded": ProblemType(
         503, "The service has more to do than it can.", "Send the request again after `Retry-After`."
     ),

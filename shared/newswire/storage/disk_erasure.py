@@ -67,7 +67,7 @@ async def rewrite_if_due(
         return False
     overdue.set((now - due) / 1000)
     if not await redis.set(f"{state}:lease", "1", nx=True, ex=int(REWRITE_SECONDS)):
-        return False  # another replica does it
+        return False  # another replica is rewriting it
     try:
         await rewrite(redis)
         await redis.hset(state, "covered_until", now - SETTLING_MS)

@@ -52,7 +52,7 @@ MAX_CAPITALS = 4
 MAX_KEPT_LENGTH = 60
 """Characters of the pieces of text whose units are remembered."""
 STRICT_BELOW = 3
-"""Shorter names are nothing without their signs."""
+"""Names shorter than this are searched only with their signs."""
 
 _SPACES = " \u00a0\u2009\u202f"
 _SPACED_NUMBER = re.compile(rf"(?<![\w.,'])[0-9]{{1,3}}(?:[{_SPACES}][0-9]{{3}})+(?![\w])")
@@ -85,11 +85,11 @@ _NOT_SEEN_IN_EMOJI = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
 _NUMBER = re.compile(rf"([0-9]+(?:[.,'{STAND_IN}][0-9]+)*)([^\W\d_]{{1,3}})?")
 _SEPARATORS = re.compile(rf"[.,'{STAND_IN}]")
 _ORDINARY_WORDS = STOP_WORDS["en"] | {"us"}
-"""What is one of these in small letters is an abbreviation in capitals: US, WHO, IT."""
+"""A word that is one of these in lower case is an abbreviation in upper case: US, WHO, IT."""
 
 
 def prepared(text: str) -> str:
-    """Return a text of the same length in which no space stands within a unit."""
+    """Return a text of the same length in which units contain no spaces."""
     if _HINT_OF_SPACES.search(text):
         text = _SPACED_NUMBER.sub(_with_stand_ins, text)
         text = _SPACE_BEFORE_SIGN.sub(STAND_IN, text)
@@ -99,7 +99,7 @@ def prepared(text: str) -> str:
 
 
 def prepared_query(text: str) -> str:
-    """Return a query of the same length in which no space stands within a unit.
+    """Return a query of the same length in which units contain no spaces.
 
     Of loose numbers, only those that can hardly be two are taken for one: ``1 000 000`` and ``10 000``, not ``12 345``.
     """

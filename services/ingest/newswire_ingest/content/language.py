@@ -1,4 +1,4 @@
-"""Which language a text is in, where its publisher does not say."""
+"""Language detection, for articles without a language."""
 
 import threading
 from functools import cache

@@ -31,7 +31,7 @@ class DeadDeliveryNotFoundError(NotReplayableError):
 async def list_dead(
     redis: "Redis", keys: Keyspace, limit: int = 1000, after: tuple[int, str] | None = None
 ) -> list[DeadDelivery]:
-    """Return dead deliveries, oldest first; ``after``: only those after this end (ms) and id.
+    """Return dead deliveries, oldest first; ``after``: only those that ended after this time (ms) and id.
 
     ``redis`` is the delivery Redis.
     """
