@@ -196,7 +196,7 @@ async def test_reindex_killed_while_writes_are_paused_continues(
 
 async def test_writes_resume_if_the_swap_fails(room: Newsroom, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fails(*_: object) -> None:
-        raise DependencyUnavailableError("nobody answers")
+        raise DependencyUnavailableError("no answer")
 
     async with room.indexing():
         published = await fill(room)

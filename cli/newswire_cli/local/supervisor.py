@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import logging
-import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from newswire.concurrency.backoff import delay_after
 from newswire.http.application import Service, ServiceFactory
 from newswire_cli.local.valkey import EmbeddedValkey, rotate_log
 
@@ -67,8 +67,7 @@ class ValkeySupervisor:
         self._reason = ended
 
     async def _restart(self) -> None:
-        backoff = min(MAX_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 10))
-        await self._wait(random.uniform(backoff / 2, backoff))
+        await self._wait(delay_after(self._failures, FIRST_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS))
         if self._stopping.is_set():
             return
         self._failures += 1

@@ -1,6 +1,6 @@
 """Tokens that clients hold and only this installation can issue: cursors, and tokens for the live stream.
 
-A token is authenticated, not encrypted: its holder can read the content, but nobody can change or forge it. Each purpose has its
+A token is authenticated, not encrypted: its holder can read the content, but cannot change or forge it. Each purpose has its
 own key, derived from one secret per installation, so that a token cannot be used for another purpose. A token is bound to its
 context (the route, the query, the caller) and may expire.
 

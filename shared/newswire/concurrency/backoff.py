@@ -15,7 +15,7 @@ async def pause(stopping: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-def delay_after(failures: int) -> float:
+def delay_after(failures: int, first: float = FIRST_DELAY_SECONDS, most: float = MAX_DELAY_SECONDS) -> float:
     """Return the seconds to wait after a number of consecutive failures: exponential up to a limit, with jitter."""
-    longest = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(failures, 10))
+    longest = min(most, first * 2 ** min(failures, 10))
     return random.uniform(longest / 2, longest)

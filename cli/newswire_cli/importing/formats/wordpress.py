@@ -126,7 +126,7 @@ def _passed_over(file: str, item: Item) -> SkippedItem | FailedItem | None:
     element, line = item.element, item.line
     kind, status = _wp(element, "post_type"), _wp(element, "status")
     if not kind:
-        return FailedItem(file, line, "says no wp:post_type, so that it cannot be told for a post")
+        return FailedItem(file, line, "has no wp:post_type, so it cannot be recognised as a post")
     if kind != "post":
         return SkippedItem(file, line, f"is of type '{kind}', not a post")
     if status not in ("publish", "future"):
