@@ -30,7 +30,7 @@ from bench.paths import (
 from bench.report import RESULTS, keep, show, store
 from bench.setting import Setting, allow_many_files
 from newswire.http.application import run
-from tests.servers.elasticsearch import NoServer
+from tests.servers.elasticsearch import ServerUnavailableError
 
 PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "latency": latency.measure,
@@ -100,7 +100,7 @@ def measure(
             for path in chosen:
                 try:
                     found = list(await PATHS[path](setting))
-                except NoServer as error:
+                except ServerUnavailableError as error:
                     console.print(f"{path} is left out: {error}")
                     continue
                 store(path, found, RESULTS if keep_ else results)

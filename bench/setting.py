@@ -53,7 +53,7 @@ class Setting:
         """Return an Elasticsearch, started when first asked for; it lasts as long as the run.
 
         Raises:
-            NoServer: there is none to be had on this machine.
+            ServerUnavailableError: there is none to be had on this machine.
         """
         if self._elasticsearch is None:
             self.tell("starting Elasticsearch")

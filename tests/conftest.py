@@ -10,11 +10,11 @@ from redis.asyncio import Redis
 from selenium.webdriver import Chrome
 
 from newswire.storage.redis_client import open_redis
-from tests.servers.browser import NoBrowser, chromium_browser
+from tests.servers.browser import BrowserUnavailableError, chromium_browser
 from tests.servers.elasticsearch import (
     QUICK_TO_START,
     ElasticsearchServer,
-    NoServer,
+    ServerUnavailableError,
     elasticsearch_server,
     fetch_elasticsearch,
 )
@@ -29,7 +29,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if "redis_url" in wanted:
         fetch_redis()
     if "_elasticsearch_or_reason" in wanted:
-        with suppress(NoServer):  # the fixture says it, to those who ask for it
+        with suppress(ServerUnavailableError):  # the fixture says it, to those who ask for it
             fetch_elasticsearch()
 
 
@@ -51,7 +51,7 @@ def _elasticsearch_or_reason() -> Iterator[ElasticsearchServer | str]:
     with ExitStack() as stack:
         try:
             yield stack.enter_context(elasticsearch_server(QUICK_TO_START))
-        except NoServer as error:
+        except ServerUnavailableError as error:
             yield str(error)
 
 
@@ -79,7 +79,7 @@ def chromium() -> Iterator[Chrome]:
     with ExitStack() as stack:
         try:
             browser = stack.enter_context(chromium_browser())
-        except NoBrowser as error:
+        except BrowserUnavailableError as error:
             lacking(str(error))
             raise
         yield browser

@@ -108,10 +108,10 @@ class _Recorder(AsyncElasticsearch):
 
     async def perform_request(self, method: str, path: str, **call: Any) -> NoReturn:
         self.call = {"method": method, "path": path, **{name: call[name] for name in ("params", "headers", "body")}}
-        raise _Recorded
+        raise _RecordedError
 
 
-class _Recorded(Exception):
+class _RecordedError(Exception):
     pass
 
 
@@ -122,7 +122,7 @@ async def _recorded(word: str) -> dict[str, Any]:
     index.languages.read_at = math.inf
     try:
         await index.search(to_request(SearchParams(q=word)))
-    except _Recorded:
+    except _RecordedError:
         pass
     finally:
         await recorder.close()

@@ -15,7 +15,7 @@ from bench.relevance.systems import System, newswire, plain_elasticsearch
 from bench.report import RESULTS
 from bench.setting import allow_many_files
 from newswire.http.application import run
-from tests.servers.elasticsearch import ElasticsearchServer, NoServer, elasticsearch_server
+from tests.servers.elasticsearch import ElasticsearchServer, ServerUnavailableError, elasticsearch_server
 
 
 def main(
@@ -56,7 +56,7 @@ Opening = Callable[[], AbstractAsyncContextManager[System]]
 def _elasticsearch(stack: ExitStack, console: Console) -> ElasticsearchServer | None:
     try:
         return stack.enter_context(elasticsearch_server())
-    except NoServer as error:
+    except ServerUnavailableError as error:
         console.print(f"Elasticsearch is left out: {error}")
         return None
 

@@ -14,9 +14,9 @@ from typing import Any
 from rich.console import Console
 
 from tests.faults.drills import DRILLS, LOAD
-from tests.faults.proxies import NoToxiproxy
+from tests.faults.proxies import ToxiproxyUnavailableError
 from tests.faults.run import Verdict, random_drills, run_drill
-from tests.faults.stand import NotSettled
+from tests.faults.stand import NotSettledError
 from tests.servers.elasticsearch import elasticsearch_server
 
 SHOWN = 10
@@ -29,7 +29,7 @@ def judge(name: str, running: Coroutine[Any, Any, Verdict]) -> bool:
     console.print(f"[bold]{name}[/]")
     try:
         verdict = asyncio.run(running)
-    except (NotSettled, NoToxiproxy, AssertionError, OSError) as error:
+    except (NotSettledError, ToxiproxyUnavailableError, AssertionError, OSError) as error:
         console.print(f"  [red]failed[/] after {time.monotonic() - began:.0f} s: {error!r}")
         return False
     what = f"[red]{len(verdict.found)} differences[/]" if verdict.found else "[green]clean[/]"

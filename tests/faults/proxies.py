@@ -20,7 +20,7 @@ from tests.servers.valkey import free_port
 TOXIPROXY = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 
 
-class NoToxiproxy(Exception):
+class ToxiproxyUnavailableError(Exception):
     """There is no toxiproxy here and nothing to build it with; the message says what is missing."""
 
 
@@ -28,7 +28,7 @@ def toxiproxy_program() -> Path:
     """Return the program, built once with Go where it is not installed.
 
     Raises:
-        NoToxiproxy: neither is here.
+        ToxiproxyUnavailableError: neither is here.
     """
     if installed := shutil.which("toxiproxy-server"):
         return Path(installed)
@@ -36,12 +36,12 @@ def toxiproxy_program() -> Path:
     program = cache / "server"
     if not program.exists():
         if shutil.which("go") is None:
-            raise NoToxiproxy("no toxiproxy-server, and no go to build it with")
+            raise ToxiproxyUnavailableError("no toxiproxy-server, and no go to build it with")
         built = subprocess.run(
             ["go", "install", TOXIPROXY], env={**os.environ, "GOBIN": str(cache)}, capture_output=True, text=True
         )
         if built.returncode:
-            raise NoToxiproxy(f"toxiproxy cannot be built: {built.stderr[-300:]}")
+            raise ToxiproxyUnavailableError(f"toxiproxy cannot be built: {built.stderr[-300:]}")
     return program
 
 

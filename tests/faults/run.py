@@ -31,7 +31,7 @@ async def run_drill(
     """Run one drill.
 
     Raises:
-        NotSettled: the installation did not come to rest afterwards.
+        NotSettledError: the installation did not come to rest afterwards.
     """
     server = elasticsearch if drill.index == "elasticsearch" else None
     async with stand(

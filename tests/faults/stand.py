@@ -35,7 +35,7 @@ SETTLED_SECONDS = 150.0
 """How long an installation may take to catch up after a drill: longer than a lease and a reclaim together."""
 
 
-class NotSettled(Exception):
+class NotSettledError(Exception):
     """The installation did not come to rest; the message says what was still under way."""
 
 
@@ -173,12 +173,12 @@ class Stand:
         """Wait until nothing is under way: both groups have handled all, every delivery has ended.
 
         Raises:
-            NotSettled: something is still under way after that time.
+            NotSettledError: something is still under way after that time.
         """
         deadline = time.monotonic() + seconds
         while why := await self._under_way():
             if time.monotonic() > deadline:
-                raise NotSettled(why)
+                raise NotSettledError(why)
             await asyncio.sleep(0.5)
 
     async def _under_way(self) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import lacking
 from tests.faults.drills import DRILLS, Drill
-from tests.faults.proxies import NoToxiproxy
+from tests.faults.proxies import ToxiproxyUnavailableError
 from tests.faults.run import run_drill
 from tests.servers.elasticsearch import ElasticsearchServer
 
@@ -23,7 +23,7 @@ async def test_nothing_is_lost_and_nothing_wrong_is_told(
 ) -> None:
     try:
         verdict = await run_drill(drill, tmp_path, elasticsearch, seconds=drill.quick or 1, rate=RATE, seed=7)
-    except NoToxiproxy as error:
+    except ToxiproxyUnavailableError as error:
         lacking(str(error))
         raise
     assert verdict.found == [], verdict.said

@@ -91,7 +91,7 @@ class Made:
     """The local name of the element that holds one, where the form is XML."""
 
 
-class Hangs(Exception):
+class ReadTimeoutError(Exception):
     """A file is not read to its end in time."""
 
 
@@ -259,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _too_slow(_number: int, _frame: FrameType | None) -> None:
-    raise Hangs(f"not read within {LIMIT} s")
+    raise ReadTimeoutError(f"not read within {LIMIT} s")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from newswire_search.index.elasticsearch.index import ElasticsearchIndex
 from newswire_search.index.mapping import index_settings
 from tests.conftest import lacking
 from tests.search.samples import publish, put, retract, search
-from tests.servers.elasticsearch import ElasticsearchServer, NoServer, secured_elasticsearch_server
+from tests.servers.elasticsearch import ElasticsearchServer, ServerUnavailableError, secured_elasticsearch_server
 
 SCRIPT = Path(__file__).parents[2] / "compose/make-search-user.sh"
 PASSWORD = "of-the-search-service"
@@ -26,7 +26,7 @@ def server() -> Iterator[ElasticsearchServer]:
     with ExitStack() as stack:
         try:
             server = stack.enter_context(secured_elasticsearch_server())
-        except NoServer as error:
+        except ServerUnavailableError as error:
             lacking(str(error))
             raise
         for _ in range(2):  # at each start of the stack

@@ -21,7 +21,7 @@ FLAGS = (
 )
 
 
-class NoBrowser(Exception):
+class BrowserUnavailableError(Exception):
     """There is no Chromium or no driver for it here; the message says which."""
 
 
@@ -30,12 +30,12 @@ def chromium_browser() -> Iterator[Chrome]:
     """Yield a browser with a profile of its own.
 
     Raises:
-        NoBrowser: a program is not installed.
+        BrowserUnavailableError: a program is not installed.
     """
     browser = shutil.which("chromium") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if browser is None or driver is None:
-        raise NoBrowser(f"no {'chromium' if browser is None else 'chromedriver'} for the browser tests")
+        raise BrowserUnavailableError(f"no {'chromium' if browser is None else 'chromedriver'} for the browser tests")
     with tempfile.TemporaryDirectory(prefix="newswire-chromium-", ignore_cleanup_errors=True) as profile:
         options = ChromeOptions()
         options.binary_location = browser

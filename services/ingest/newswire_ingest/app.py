@@ -29,8 +29,8 @@ from newswire_ingest.articles import api as articles_api
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.content import language
-from newswire_ingest.labels.api import taxonomy_routes
-from newswire_ingest.labels.repository import Taxonomy
+from newswire_ingest.labels.api import label_routes
+from newswire_ingest.labels.repository import Labels
 from newswire_ingest.limits.limits import Limits
 from newswire_ingest.outcomes.api import outcome_routes
 from newswire_ingest.outcomes.repository import Outcomes
@@ -46,8 +46,8 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
-    taxonomy = Taxonomy(redis, keys, store.functions)
-    articles = ArticleService(store, taxonomy, limits, settings.site, utc_now)
+    labels = Labels(redis, keys, store.functions)
+    articles = ArticleService(store, labels, limits, settings.site, utc_now)
     outcomes = Outcomes(redis, keys)
     broker = EventBroker(GroupMember(redis, keys, OUTCOMES, dead_letter_limit=settings.dead_letter_limit))
     outcomes.subscribe(broker)
@@ -69,7 +69,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             outcome_routes(outcomes, redis, keys),
             key_routes(redis, keys),
             account_routes(redis, keys),
-            taxonomy_routes(taxonomy),
+            label_routes(labels),
             audit_api.router(redis, keys),
             admin_api.router(articles, store, redis, keys),
         ],
@@ -93,7 +93,7 @@ def open_article_service(redis: "Redis", settings: IngestSettings) -> ArticleSer
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
-    return ArticleService(store, Taxonomy(redis, keys, store.functions), limits, settings.site, utc_now)
+    return ArticleService(store, Labels(redis, keys, store.functions), limits, settings.site, utc_now)
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
-from newswire.http.operations import summary
+from newswire.http.standard_routes import check_results
 from newswire_operations.exposition import merge, metrics_pages
 from newswire_operations.health import reachability, readiness
 from newswire_operations.replicas import ReplicaResponse, query_replicas
@@ -22,13 +22,13 @@ def router(
     @router.get("/healthz")
     async def healthz() -> dict[str, object]:
         responses = await query_replicas(http, services, "/healthz")
-        return summary(reachability(responses), "ok", replicas=_instances(responses))
+        return check_results(reachability(responses), "ok", replicas=_instances(responses))
 
     @router.get("/readyz")
     async def readyz() -> dict[str, object]:
         responses = await query_replicas(http, services, "/readyz")
         checks = reachability(responses) | readiness(responses)
-        return summary(checks, "ready", replicas=_instances(responses))
+        return check_results(checks, "ready", replicas=_instances(responses))
 
     @router.get("/metrics")
     async def metrics() -> Response:

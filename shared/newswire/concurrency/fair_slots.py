@@ -1,4 +1,4 @@
-"""Slots for work that is done at the same time, handed out to clients in turn."""
+"""Limits concurrent work, and gives its slots to clients in turn."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -13,8 +13,8 @@ class FairSlots:
         self._free = max_slots
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
-    async def take(self, client: str) -> bool:
-        """Wait for a slot; return whether there was anything to wait for. Each is given back by `give`."""
+    async def acquire(self, client: str) -> bool:
+        """Wait for a slot; return whether the call had to wait. Give each slot back with `release`."""
         if not self._limited:
             return False
         if self._free and not self._waiting:
@@ -26,12 +26,12 @@ class FairSlots:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self.give()
+                self.release()
             raise
         return True
 
-    def give(self) -> None:
-        """Give a slot to the next client that waits, or back."""
+    def release(self) -> None:
+        """Pass the slot to the next waiting client, or free it."""
         if not self._limited:
             return
         while self._waiting:

@@ -31,10 +31,10 @@ from newswire.http import templating as pages
 from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
 from newswire.http.middleware import ResponseMiddleware
 from newswire.http.openapi import describe
-from newswire.http.operations import EXPENSIVE, operations
 from newswire.http.read_limits import ReadLimits
 from newswire.http.reference import reference
 from newswire.http.server import BoundedProtocol
+from newswire.http.standard_routes import EXPENSIVE, standard_routes
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.settings import Settings
@@ -111,7 +111,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     checks = {f"{service.name}: {name}": check for service in services for name, check in service.checks.items()}
     brokers = [broker for service in services for broker in service.brokers]
     channels = [channel for service in services for channel in service.channels]
-    app.include_router(operations(app, checks, lambda: asyncapi.document(brokers, channels)))
+    app.include_router(standard_routes(app, checks, lambda: asyncapi.document(brokers, channels)))
     app.include_router(pages.assets)
     app.include_router(reference, dependencies=[EXPENSIVE])
     describe(app)

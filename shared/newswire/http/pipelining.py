@@ -1,8 +1,8 @@
-"""The requests of one connection, answered in order: each once the answer before it was read, none for a client that left.
+"""Handles pipelined requests: starts a request only after the client has read the previous response, and cancels all on disconnect.
 
-uvicorn begins the next request when the answer before it was written, whether or not it is read, so a client that reads nothing
-would have its next answer made too, and kept waiting with all that the request holds. It also looks for the request that is being
-answered in the newest one, so that losing the connection does not reach an earlier request.
+uvicorn starts the next pipelined request as soon as the previous response is written, even if the client has not read it. A client
+that reads nothing would make the server keep another response, and everything that its request holds, in memory. uvicorn also
+reports a lost connection only to the newest request, so that a running earlier one would not notice it.
 """
 
 from typing import Any, TypeAlias
@@ -13,17 +13,17 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 Begun: TypeAlias = tuple[RequestResponseCycle, ASGI3Application]
 
 
-class OrderedProtocol(HttpToolsProtocol):
-    """One connection; its requests are answered in order."""
+class PipeliningProtocol(HttpToolsProtocol):
+    """One connection, whose requests run one after the other."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._running: RequestResponseCycle | None = None
         self._postponed: Begun | None = None
-        """The next request, where the answer before it is still to be read."""
+        """The next request, while the previous response has not been read."""
 
     def resume_writing(self) -> None:
-        """Go on: with the answer, or with the next request."""
+        """Continue with the current response, or start the postponed request."""
         super().resume_writing()
         if self._postponed is not None and not self.transport.is_closing():
             next_, self._postponed = self._postponed, None

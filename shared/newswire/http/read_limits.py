@@ -100,7 +100,7 @@ class ReadLimits:
         self._concurrent[name] += 1
         try:
             async with asyncio.timeout(MAX_WAIT_SECONDS):
-                waited = await self._slots.take(name)
+                waited = await self._slots.acquire(name)
         except BaseException as error:
             self._release(name)
             if isinstance(error, TimeoutError):
@@ -109,7 +109,7 @@ class ReadLimits:
             raise
 
         def end(sent: int) -> None:
-            self._slots.give()
+            self._slots.release()
             self._release(name)
             if (buckets := self._rates[what]) is not None and sent >= BYTES_PER_UNIT:
                 buckets.owe(name, sent // BYTES_PER_UNIT, self._clock())

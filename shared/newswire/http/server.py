@@ -17,7 +17,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from newswire.http.connection_limits import ConnectionTracker, Phase
-from newswire.http.pipelining import OrderedProtocol
+from newswire.http.pipelining import PipeliningProtocol
 from newswire.http.problems import ProblemError, problem
 
 MAX_URL_BYTES = 8 * 1024
@@ -48,7 +48,7 @@ class _LimitExceededError(Exception):
         self.refusal = refusal
 
 
-class BoundedProtocol(OrderedProtocol):
+class BoundedProtocol(PipeliningProtocol):
     """One connection."""
 
     def __init__(

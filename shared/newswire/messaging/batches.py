@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from faststream.redis.message import RedisBatchStreamMessage
 
-from newswire.concurrency.loop_turns import LoopTurns
+from newswire.concurrency.loop_yielder import LoopYielder
 from newswire.events import FIELD, PoisonEntryError, UnknownEventTypeError, decode
 from newswire.messaging.group_member import DeadEntry, GroupMember
 from newswire.messaging.messages import Message, entry_time_ms, subject_of
@@ -65,9 +65,9 @@ def batch_parser(member: GroupMember) -> Callable[[Mapping[str, Any]], Awaitable
         batch.entries = dict(zip(ids, raw["data"], strict=True))
         earlier_deliveries = dict(zip(ids, raw["delivery_counts"], strict=True))
         batch.redelivered = {entry_id for entry_id, count in earlier_deliveries.items() if count}
-        turns = LoopTurns()
+        yielder = LoopYielder()
         for entry_id, fields in batch.entries.items():
-            await turns.decoded(sum(map(len, fields.values())))
+            await yielder.add_bytes(sum(map(len, fields.values())))
             if not fields:  # deleted since it was first read: its article was retracted
                 continue
             if earlier_deliveries[entry_id] >= MAX_DELIVERIES:

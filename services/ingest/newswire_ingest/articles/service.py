@@ -18,7 +18,7 @@ from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.results import ResultReader, count_event, view
 from newswire_ingest.articles.versioning import VersionBuilder, patched_draft, sanitised, with_kept_members
 from newswire_ingest.articles.withdrawal import MAX_ATTEMPTS, Withdrawal
-from newswire_ingest.labels.repository import Taxonomy
+from newswire_ingest.labels.repository import Labels
 from newswire_ingest.limits.limits import Limits
 
 
@@ -29,12 +29,12 @@ class ArticleService:
     """
 
     def __init__(
-        self, store: ArticleStore, taxonomy: Taxonomy, limits: Limits, site: str, clock: Callable[[], datetime]
+        self, store: ArticleStore, labels: Labels, limits: Limits, site: str, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
         self._limits = limits
         self._clock = clock
-        self._versions = VersionBuilder(taxonomy, site)
+        self._versions = VersionBuilder(labels, site)
         self._results = ResultReader(store, site)
         self._withdrawal = Withdrawal(store, self._results, site, clock)
 

@@ -20,14 +20,14 @@ from newswire_ingest.content.body_sanitiser import sanitise_body
 from newswire_ingest.content.content import changed, draft_members
 from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.content.sanitised_body import SanitisedBody
-from newswire_ingest.labels.repository import Taxonomy
+from newswire_ingest.labels.repository import Labels
 
 
 class VersionBuilder:
     """Builds the versions of articles, with labels in the spelling of their account."""
 
-    def __init__(self, taxonomy: Taxonomy, site: str) -> None:
-        self._taxonomy = taxonomy
+    def __init__(self, labels: Labels, site: str) -> None:
+        self._labels = labels
         self._site = site
 
     async def first(
@@ -42,7 +42,7 @@ class VersionBuilder:
         refresh: bool = False,
     ) -> Version:
         """Return the first version of an article. ``refresh`` reads the spellings of labels again."""
-        canonical = await self._taxonomy.canonicalize_labels(draft, publisher, refresh=refresh)
+        canonical = await self._labels.canonicalize_labels(draft, publisher, refresh=refresh)
         version = next_version(
             canonical.draft,
             id_=id_,
@@ -59,7 +59,7 @@ class VersionBuilder:
     ) -> tuple[Version, bool]:
         """Return the version that follows the current state, and whether it differs from it."""
         state = found.state
-        canonical = await self._taxonomy.canonicalize_labels(draft, state.publisher)
+        canonical = await self._labels.canonicalize_labels(draft, state.publisher)
         document = orjson.loads(found.document) if found.document is not None else None
         version = next_version(
             canonical.draft,
@@ -79,7 +79,7 @@ class VersionBuilder:
 
     async def refresh_labels(self, draft: ArticleDraft, publisher: str) -> None:
         """Read the spellings of a draft's labels again, after a conflict."""
-        await self._taxonomy.canonicalize_labels(draft, publisher, refresh=True)
+        await self._labels.canonicalize_labels(draft, publisher, refresh=True)
 
 
 async def sanitised(draft: ArticleDraft) -> SanitisedBody:

@@ -1,4 +1,4 @@
-"""The taxonomy API: lists categories and topics for readers, and merges them for operators."""
+"""The label API: lists categories and topics for readers, and merges them for operators."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -16,7 +16,7 @@ from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
 from newswire.validation.fields import Label
 from newswire_ingest.accounts.keys_api import Admin
-from newswire_ingest.labels.repository import Kind, Taxonomy
+from newswire_ingest.labels.repository import Kind, Labels
 
 
 class LabelView(BaseModel):
@@ -26,7 +26,7 @@ class LabelView(BaseModel):
     count: int
 
 
-class TaxonomyView(BaseModel):
+class LabelsView(BaseModel):
     """The most frequent categories and topics, the most frequent first."""
 
     categories: list[LabelView]
@@ -51,13 +51,13 @@ class LabelMerge(BaseModel):
     new: str
 
 
-def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
+def label_routes(labels: Labels) -> APIRouter:
     """Return the paths under ``/v1/topics``."""
     routes = APIRouter(prefix="/v1/topics", tags=["categories and topics"])
 
     @routes.get(
         "",
-        response_model=TaxonomyView,
+        response_model=LabelsView,
         dependencies=[Depends(single_headers), Depends(charged(Cost.LISTING))],
         summary="List categories and topics",
         openapi_extra=document_parameters("limit"),
@@ -68,9 +68,9 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
             detail = "this account reads a part of the articles only: the facets of GET /v1/search count its labels"
             raise problem(403, "forbidden", detail, title="Forbidden")
         params = parse_scalar_params(request.query_params, ("limit",))
-        counts = await taxonomy.counts(limit_param(params.get("limit"), MAX_PAGE_SIZE, MAX_PAGE_SIZE))
-        labels = {kind: [asdict(label) for label in found] for kind, found in counts.items()}
-        return json_answer({"categories": labels["category"], "topics": labels["topic"]})
+        counts = await labels.counts(limit_param(params.get("limit"), MAX_PAGE_SIZE, MAX_PAGE_SIZE))
+        found_labels = {kind: [asdict(label) for label in found] for kind, found in counts.items()}
+        return json_answer({"categories": found_labels["category"], "topics": found_labels["topic"]})
 
     @routes.post(
         "/merge",
@@ -82,7 +82,7 @@ def taxonomy_routes(taxonomy: Taxonomy) -> APIRouter:
         caller: Admin, sent: Annotated[ParsedBody[LabelMergeRequest], Depends(json_body(LabelMergeRequest))]
     ) -> Response:
         wanted = sent.model
-        new = await taxonomy.merge(wanted.kind, wanted.old, wanted.new)
+        new = await labels.merge(wanted.kind, wanted.old, wanted.new)
         if new is None:
             raise not_found(wanted.kind)
         return json_answer({"kind": wanted.kind, "old": wanted.old, "new": new})

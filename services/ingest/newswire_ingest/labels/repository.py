@@ -38,7 +38,7 @@ class CanonicalLabels:
     """Which of its labels were sent in another spelling, by kind and folded form."""
 
 
-class Taxonomy:
+class Labels:
     """The labels of one installation. What this process knows of them may be old: the publishing function checks it."""
 
     def __init__(self, redis: "Redis", keys: Keyspace, functions: FunctionLibrary) -> None:

@@ -9,7 +9,7 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.article import Status
-from newswire.concurrency.loop_turns import LoopTurns
+from newswire.concurrency.loop_yielder import LoopYielder
 from newswire.events import (
     FIELD,
     PUBLISHED,
@@ -122,7 +122,7 @@ async def _events(
             pipe.hmget(keys.version(article, int(version or 0)), "document", "entry")
         versions = await pipe.execute()
     events = []
-    turns = LoopTurns()
+    yielder = LoopYielder()
     for (_, (status, _, updated, tombstone)), (document, entry) in zip(articles, versions, strict=True):
         kept = tombstone if status == Status.RETRACTED.encode() else document
         entry = f"{_milliseconds(updated)}-0" if kept is tombstone or not entry else entry.decode()
@@ -130,7 +130,7 @@ async def _events(
         if kept and (kept is tombstone or parse_position(entry) > parse_position(since)):
             data = unpack(kept)
             events.append(_past(entry, recorded_event(orjson.loads(data), site)))
-            await turns.decoded(len(data))
+            await yielder.add_bytes(len(data))
     return events
 
 

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
 from newswire.concurrency.backoff import delay_after, pause
-from newswire.concurrency.loop_turns import LoopTurns
+from newswire.concurrency.loop_yielder import LoopYielder
 from newswire.concurrency.offload import Deadline, Offload, OffloadError
 from newswire.http.cost_limits import INLINE_TEXT_BYTES
 from newswire.keys import Keyspace
@@ -341,10 +341,10 @@ def _analyse(entry: StreamEvent, _: Deadline) -> None:
 
 
 async def _decoded(page: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[StreamEvent | None]:
-    turns, found = LoopTurns(), list[StreamEvent | None]()
+    yielder, found = LoopYielder(), list[StreamEvent | None]()
     for entry_id, fields in page:
         found.append(read_stream_entry(entry_id, fields))
-        await turns.decoded(sum(map(len, fields.values())))
+        await yielder.add_bytes(sum(map(len, fields.values())))
     return found
 
 

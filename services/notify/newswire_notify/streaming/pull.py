@@ -93,11 +93,11 @@ class Pull:
         Raises:
             OffloadError: too many large events are waiting to be decoded.
         """
-        await self._turns.take(current_client.get())
+        await self._turns.acquire(current_client.get())
         try:
             return await self._page(stream_filter, after, limit, budget or ScanBudget())
         finally:
-            self._turns.give()
+            self._turns.release()
 
     async def _page(self, stream_filter: StreamFilter, after: PullPosition, limit: int, budget: ScanBudget) -> Page:
         begin = await self._begin(after)

@@ -59,13 +59,13 @@ class Verification:
         """
         try:
             async with asyncio.timeout(MAX_WAIT):
-                await self._slots.take(account)
+                await self._slots.acquire(account)
         except TimeoutError:
             raise TooManyHandshakesError from None
         try:
             answer = await self._handshake(channel)
         finally:
-            self._slots.give()
+            self._slots.release()
         if (refusal := self._refusal(answer)) is not None:
             raise NotVerifiedError(refusal)
         return self.origin

@@ -25,7 +25,7 @@ EXPENSIVE = Depends(_charge)
 """Of what takes time to make, and needs no key."""
 
 
-def operations(
+def standard_routes(
     app: FastAPI,
     checks: Mapping[str, Callable[[], Awaitable[str | None]]],
     describe_streams: Callable[[], bytes],
@@ -48,7 +48,7 @@ def operations(
         failures: dict[str, str | None] = {**await asked(), **app.state.failed_loops}
         if app.state.stopping.is_set():
             failures["process"] = "is stopping"
-        return summary(failures, "ready")
+        return check_results(failures, "ready")
 
     @router.get(
         "/metrics",
@@ -81,7 +81,7 @@ def operations(
     return router
 
 
-def summary(checks: Mapping[str, str | None], status: str, **more: object) -> dict[str, object]:
+def check_results(checks: Mapping[str, str | None], status: str, **more: object) -> dict[str, object]:
     """Answer that all is well; each check is None where it is, else the reason why not.
 
     Raises:
