@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 
@@ -35,6 +37,53 @@ def test_anything_else_begins_a_new_trace(header: str | None) -> None:
     made = tracing.traceparent(header)
     assert made.split("-")[1] != TRACE
     assert tracing.traceparent(made).split("-")[1] == made.split("-")[1]
+
+
+_TRACED = """
+import asyncio, json, sys
+import httpx
+from fastapi import APIRouter, Request
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+spans, provider = InMemorySpanExporter(), TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(spans))
+trace.set_tracer_provider(provider)
+
+from newswire.http.application import Service, create_app
+from newswire.observability import tracing
+from newswire.settings import Settings
+
+routes = APIRouter()
+
+@routes.post("/events")
+async def publish(request: Request) -> str:
+    return tracing.traceparent(request.headers.get("traceparent"))
+
+async def main() -> None:
+    transport = httpx.ASGITransport(create_app([Service("example", [routes])], Settings()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://example") as client:
+        event = (await client.post("/events", headers={"traceparent": sys.argv[1]})).json()
+        await client.get("/healthz")
+    print(json.dumps({"event": event, "spans": [[s.name, f"{s.context.span_id:016x}"] for s in spans.get_finished_spans()]}))
+
+asyncio.run(main())
+"""
+
+
+def test_an_event_names_the_span_of_its_request_where_spans_are_recorded() -> None:
+    sent = f"00-{TRACE}-{SPAN}-01"
+    run = subprocess.run([sys.executable, "-c", _TRACED, sent], capture_output=True, text=True, check=True)
+    found = json.loads(run.stdout)
+    [(name, span)] = found["spans"]
+    assert name == "POST /events"
+    assert found["event"] == f"00-{TRACE}-{span}-01"
+
+
+def test_no_spans_are_recorded_without_a_provider() -> None:
+    assert not tracing.is_set_up()
 
 
 def test_log_lines_are_json_without_secrets() -> None:

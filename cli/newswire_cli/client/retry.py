@@ -1,18 +1,18 @@
 """Retries of HTTP requests: which responses are retried, how often, and after how long."""
 
-import random
-
 import httpx
+
+from newswire.concurrency.backoff import delay_after
 
 RETRIED_STATUSES = (429, 502, 503, 504)
 """The same request may succeed later."""
 MAX_ATTEMPTS = 8
-MAX_DELAY_SECONDS = 60.0
+FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.5, 60.0
 
 
 def retry_delay(attempt: int, requested: float = 0.0) -> float:
     """Return the seconds before the next attempt: exponential backoff with jitter, or what the server requested if longer."""
-    return min(max(requested, 2.0**attempt * random.uniform(0.25, 0.5)), MAX_DELAY_SECONDS)
+    return min(max(requested, delay_after(attempt, FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS)), MAX_DELAY_SECONDS)
 
 
 def retry_after(response: httpx.Response) -> float:

@@ -5,7 +5,6 @@ import contextlib
 import gc
 import inspect
 import logging
-import random
 import signal
 import socket
 import sys
@@ -26,6 +25,7 @@ from newswire.asyncapi import Channel
 from newswire.auth.authentication_failures import AuthenticationFailures
 from newswire.auth.key_usage import KeyUsageRecorder
 from newswire.auth.signed_tokens import SignedTokens
+from newswire.concurrency.backoff import delay_after, pause
 from newswire.http import problem_handlers
 from newswire.http import templating as pages
 from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
@@ -37,6 +37,7 @@ from newswire.http.server import BoundedProtocol
 from newswire.http.standard_routes import EXPENSIVE, standard_routes
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
+from newswire.observability import tracing
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
 
@@ -50,8 +51,8 @@ MAX_ACCEPTS_PER_TURN = 8
 """Connections accepted in one turn of the event loop. libuv accepts one per listening handle: in a busy process, clients would wait
 for seconds behind hundreds of others before their first byte is read. With 32, a storm of new connections makes the turns so long
 that it starves all other work."""
-_NO_OTHER_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False}
-"""Newswire has its own metrics and trace context; the framework would look for a tracer at each request."""
+_UNTRACED_PATHS = ("/v1/stream", "/healthz", "/readyz", "/metrics")
+"""A live stream would be a span of hours, and probes would be most of the spans."""
 
 Loop = Callable[[asyncio.Event], Awaitable[None]]
 Check = Callable[[], Awaitable[str | None]]
@@ -88,7 +89,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        telemetry=_NO_OTHER_TELEMETRY,
+        telemetry=_telemetry(),
     )
     app.state.settings = settings
     app.state.redis = redis if redis is not None else open_redis(settings.redis_url.get_secret_value())
@@ -123,6 +124,17 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
         default_service=services[0].name if len(services) == 1 else "newswire",
     )
     return app
+
+
+def _telemetry() -> TelemetryConfig:
+    """Return the framework's telemetry: spans of requests if the process records spans. Newswire has its own metrics and logs."""
+    return {
+        "tracing": tracing.is_set_up(),  # decided once: the framework would look for a tracer at each request
+        "operation_spans": False,
+        "metrics": False,
+        "logs": False,
+        "exclude": lambda scope: scope["path"] in _UNTRACED_PATHS,
+    }
 
 
 async def serve(
@@ -231,8 +243,7 @@ async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, failures:
         if stopping.is_set():
             return
         longest = 1.0 if time.monotonic() - begun > 60 else 5.0
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), random.uniform(longest / 2, longest))
+        await pause(stopping, delay_after(0, longest, longest))
         failures.pop(name, None)
 
 
