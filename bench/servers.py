@@ -124,11 +124,14 @@ async def without_search(folder: Path, redis_url: str) -> AsyncIterator[Newswire
         yield Newswire(ingest.site, "", notify.site, redis_url, publisher, subscriber)
 
 
-async def new_key(redis_url: str, scope: Scope, keys: Keyspace = KEYS) -> tuple[str, Caller]:
-    """Make a key, and who calls with it."""
+async def new_key(
+    redis_url: str, scope: Scope, keys: Keyspace = KEYS, *, account: str | None = None
+) -> tuple[str, Caller]:
+    """Make a key, by default of an account for this scope, and return it with its caller."""
+    account = account or f"bench-{scope}"
     async with open_redis(redis_url) as redis:
-        made = await create_key(redis, keys, f"bench-{scope}", [scope])
-    return made.token, Caller(f"bench-{scope}", made.id, frozenset({scope}))
+        made = await create_key(redis, keys, account, [scope])
+    return made.token, Caller(account, made.id, frozenset({scope}))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -44,7 +44,6 @@ class Site:
     servers: dict[str, Server]
     beats: dict[str, int]
     victims: dict[str, bytes]
-    keys: Keys
     quiet: dict[str, "Quiet"]
 
 
@@ -64,13 +63,13 @@ class Found:
     processor: float
     stall: float
     slower: float
-    """The p99 of a victim beside a crowd, in multiples of what it is without: rate limits off."""
-    slower_with_limits: float | None
-    """The same with the limits of reading as they are shipped."""
+    """The p99 of a victim, another account, beside the crowd, in multiples of what it is without: limits as shipped."""
+    slower_without_limits: float
+    """The same with the limits of reading off."""
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return a row for each request: its processor time, and as details stall and victims with limits off and on."""
+    """Return a row for each request: its processor time, and as details stall and victims with limits on and off."""
     found: dict[str, Found] = {}
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(valkey(setting.folder / "stalls"))
@@ -78,16 +77,25 @@ async def measure(setting: Setting) -> list[Figure]:
         subscriber, _ = await new_key(url, Scope.SUBSCRIBE)
         reader, _ = await new_key(url, Scope.READ)
         keys = Keys(publisher, subscriber, reader)
-        async with _site(setting.folder, url, keys, UNLIMITED) as site:
-            article = await _fill(site)
+        own, _ = await new_key(url, Scope.PUBLISH, account="victim")
+        reading, _ = await new_key(url, Scope.READ, account="victim")
+        victims = {
+            "ingest": json_request("/v1/articles", {"title": "T", "body": "<p>Short.</p>", "language": "en"}, own),
+            "search": request("GET", "/v1/search?q=ferries", authorization=f"Bearer {reading}"),
+            "notify": request("GET", "/healthz"),
+        }
+        alone: dict[str, tuple[float, float]] = {}
+        without: dict[str, float] = {}
+        async with _site(setting.folder, url, victims, UNLIMITED) as site:
+            article = await _fill(site, keys)
             chosen = _chosen(setting, keys, article)
             for worst in setting.steps("stalls without limits", chosen):
-                each, stall = await _alone(site, worst)
-                found[worst.name] = Found(each, stall, await _slower(site, worst), None)
-        async with _site(setting.folder, url, keys, {}) as site:
-            limited = [worst for worst in chosen if worst.service != "ingest"]  # publishing has no limit as shipped
-            for worst in setting.steps("stalls with limits", limited):
-                found[worst.name] = replace(found[worst.name], slower_with_limits=await _slower(site, worst))
+                alone[worst.name] = await _alone(site, worst)
+                without[worst.name] = await _slower(site, worst)
+        async with _site(setting.folder, url, victims, {}) as site:
+            for worst in setting.steps("stalls with limits", chosen):
+                slower = await _slower(site, worst)
+                found[worst.name] = Found(*alone[worst.name], slower, without[worst.name])
     return [_figure(name, each) for name, each in found.items()]
 
 
@@ -97,13 +105,14 @@ def _chosen(setting: Setting, keys: Keys, article: str) -> list[Worst]:
 
 
 def _figure(name: str, found: Found) -> Figure:
-    detail = {"stall": found.stall, "others": found.slower, "load": float(load())}
-    slower = found.slower
-    if found.slower_with_limits is not None:
-        detail["others_with_limits"] = found.slower_with_limits
-        slower = max(slower, found.slower_with_limits)
-    met = found.processor <= PROCESSOR_MS and found.stall <= STALL_MS and slower <= SLOWER
-    unit = f"ms of processor (stall {found.stall:.0f} ms, others {slower:.1f} ×)"
+    detail = {
+        "stall": found.stall,
+        "others": found.slower,
+        "others_without_limits": found.slower_without_limits,
+        "load": float(load()),
+    }
+    met = found.processor <= PROCESSOR_MS and found.stall <= STALL_MS and found.slower <= SLOWER
+    unit = f"ms of processor (stall {found.stall:.0f} ms, others {found.slower:.1f} ×)"
     goal = f"≤ {PROCESSOR_MS} ms, {STALL_MS} ms, {SLOWER} ×"
     return Figure(name, unit, found.processor, goal=goal, met=met, detail=detail)
 
@@ -202,26 +211,18 @@ def _processor_seconds(server: Server) -> float:
 
 
 @asynccontextmanager
-async def _site(folder: Path, url: str, keys: Keys, limits: dict[str, str]) -> AsyncIterator[Site]:
+async def _site(folder: Path, url: str, victims: dict[str, bytes], limits: dict[str, str]) -> AsyncIterator[Site]:
     data = folder / "stalls-data"
     settings = {"NEWSWIRE_REDIS_URL": url, "NEWSWIRE_INDEX": "embedded", "NEWSWIRE_DATA_DIR": str(data), **limits}
-    bearer = f"Bearer {keys.reader}"
-    victims = {
-        "ingest": json_request(
-            "/v1/articles", {"title": "T", "body": "<p>Short.</p>", "language": "en"}, keys.publisher
-        ),
-        "search": request("GET", "/v1/search?q=ferries", authorization=bearer),
-        "notify": request("GET", "/healthz"),
-    }
     with contextlib.ExitStack() as stack:
         servers, beats = {}, {}
         for name in SERVICES:
             servers[name], beats[name] = stack.enter_context(heartbeat(name, settings, folder / f"stalls-{name}.log"))
         quiet = {name: await _quiet_service(servers[name], victims[name]) for name in SERVICES}
-        yield Site(servers, beats, victims, keys, quiet)
+        yield Site(servers, beats, victims, quiet)
 
 
-async def _fill(site: Site) -> str:
+async def _fill(site: Site, keys: Keys) -> str:
     """Publish short articles and very long ones, and wait until search has them; return the id of a long one."""
     newest = ""
     articles = [
@@ -231,7 +232,7 @@ async def _fill(site: Site) -> str:
         articles += [{"title": f"Long {n}", "body": text, "language": language} for n in range(LONG_ARTICLES)]
     async with await Connection.open(site.servers["ingest"].site) as connection:
         for each in articles:
-            answer = await connection.ask(json_request("/v1/articles", each, site.keys.publisher))
+            answer = await connection.ask(json_request("/v1/articles", each, keys.publisher))
             if answer.status != 201:
                 raise RuntimeError(f"publishing answered {answer.status}: {answer.body[:300]!r}")
             newest = answer.body.split(b'"id":"')[1].split(b'"')[0].decode()

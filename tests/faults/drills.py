@@ -56,7 +56,7 @@ async def kill_in_mid_batch(stand: Stand, process: Process, *, times: int = 1, a
 async def kill_among_deliveries(stand: Stand, seconds: float) -> None:
     """Kill one of the processes that expand and deliver at ten moments, and the store at two, until all of a load was delivered.
 
-    The moments are drawn by how many webhooks have come. Of a thousand deliveries one may come again for each kill, no more.
+    The moments are drawn by how many webhooks have come. As many may come again for each kill as a process has under way.
     """
     deliveries = round(seconds * DELIVERED_PER_SECOND)
     moments = sorted(stand.random.sample(range(deliveries // 20, deliveries * 9 // 10), 12))
@@ -68,7 +68,7 @@ async def kill_among_deliveries(stand: Stand, seconds: float) -> None:
         await asyncio.sleep(stand.random.uniform(0.2, 2.0))
         await (stand.valkey_up() if process is stand.valkey else asyncio.to_thread(process.start))
     await stand.ready()
-    stand.repeats_allowed += (len(moments) - len(store)) * deliveries // 1000
+    stand.repeats_allowed += (len(moments) - len(store)) * IN_FLIGHT
     await stand.delivered(deliveries)
 
 

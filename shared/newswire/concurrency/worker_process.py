@@ -19,6 +19,8 @@ import sys
 import threading
 from typing import IO
 
+LOWER_PRIORITY = 10
+"""Added to the niceness of a worker: the event loops and the stores, which everyone waits for, come first."""
 _LENGTH = struct.Struct("!I")
 
 
@@ -105,6 +107,7 @@ def main(processor_seconds: float, memory_bytes: int, function: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent closes our input instead
     module, _, name = function.partition(":")
     work = getattr(importlib.import_module(module), name)
+    os.nice(LOWER_PRIORITY)
     with contextlib.suppress(ValueError, OSError):  # not every system bounds memory so
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     reading, writing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")

@@ -26,6 +26,7 @@ from newswire.auth.authentication_failures import AuthenticationFailures
 from newswire.auth.key_usage import KeyUsageRecorder
 from newswire.auth.signed_tokens import SignedTokens
 from newswire.concurrency.backoff import delay_after, pause
+from newswire.concurrency.fair_slots import FairSlots
 from newswire.http import problem_handlers
 from newswire.http import templating as pages
 from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
@@ -100,6 +101,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.callers = {}
     app.state.authentication_failures = AuthenticationFailures(settings.authentication_failures)
     app.state.read_limits = ReadLimits(settings)
+    app.state.parsing_turns = FairSlots(1)
     app.state.key_usage = KeyUsageRecorder(app.state.redis, app.state.keys)
     problem_handlers.install(app)
     service_of_route: dict[str, str] = {}

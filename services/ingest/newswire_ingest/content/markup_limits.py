@@ -19,6 +19,7 @@ __all__ = [
     "MAX_ATTRIBUTES",
     "MAX_DEPTH",
     "MAX_ELEMENTS",
+    "MAX_LINKS",
     "MAX_MISPLACED",
     "MAX_PAGE_TAGS",
     "MAX_REFERENCES",
@@ -32,6 +33,8 @@ MAX_TAGS = 60_000
 """Start tags, end tags and comments: every ``<``."""
 MAX_ATTRIBUTES = 100
 """Of one tag."""
+MAX_LINKS = 10_000
+"""Links and images: the URL of each is parsed and resolved."""
 MAX_PAGE_TAGS = 10
 """``html`` and ``body`` tags: the attributes of all of them end on one element."""
 MAX_REFERENCES = 10_000
@@ -52,6 +55,7 @@ _MARKUP: Final = re.compile(
 )
 _ONE_ATTRIBUTE: Final = re.compile(_ATTRIBUTE)
 _PAGE: Final = frozenset(("html", "body"))
+_LINKS: Final = frozenset(("a", "img"))
 _BETWEEN_ATTRIBUTES: Final = " \t\n\f\r/\"'"
 _REFERENCE: Final = re.compile(r"&(?:#(?:[0-9]{1,7}|[xX][0-9A-Fa-f]{1,6})|[A-Za-z][A-Za-z0-9]{1,31});")
 
@@ -86,7 +90,7 @@ def check(body: str) -> str:
             )
     open_elements = OpenElements()
     runs = TextRuns(body)
-    at, page_tags = 0, 0
+    at, page_tags, links = 0, 0, 0
     while tag := _MARKUP.search(body, at):
         begins = tag.start()
         text = begins > at
@@ -103,7 +107,10 @@ def check(body: str) -> str:
             continue
         if len(attributes) > 2 * MAX_ATTRIBUTES:
             _check_attributes(attributes)
-        if name in _PAGE:
+        if name in _LINKS:
+            links += 1
+            _check_links(links)
+        elif name in _PAGE:
             page_tags += 1
             _check_page_tags(page_tags)
         elif name in _TEXT_ONLY:
@@ -142,6 +149,11 @@ def _check_spaces(text: str, begins: int, ends: int, *others: str) -> None:
             f"holds a tag or an element of text only with more than {MAX_UNDIVIDED:,} no-break spaces or ampersands",
             "write ordinary spaces there",
         )
+
+
+def _check_links(count: int) -> None:
+    if count > MAX_LINKS:
+        raise MarkupLimitError(f"holds more than {MAX_LINKS:,} links and images", "split the article")
 
 
 def _check_page_tags(count: int) -> None:
