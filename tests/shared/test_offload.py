@@ -1,6 +1,7 @@
 """Processor-bound work off the event loop: bounded, in time or not at all, and killed where it has to be."""
 
 import asyncio
+import os
 import threading
 
 import httpx
@@ -9,7 +10,7 @@ from fastapi import FastAPI
 
 from newswire.concurrency.lazy import lazy
 from newswire.concurrency.offload import Deadline, DeadlineExceededError, Offload, QueueFullError
-from newswire.concurrency.worker_process import WorkerKilledError, WorkerProcess
+from newswire.concurrency.worker_process import LOWER_PRIORITY, WorkerKilledError, WorkerProcess
 from newswire.http import problem_handlers
 from newswire.text.analysis import read_article
 from tests.search.samples import article
@@ -91,6 +92,8 @@ def reverse(request: bytes) -> bytes:
     if request == b"for ever":
         while True:
             pass
+    if request == b"niceness":
+        return str(os.nice(0)).encode()
     if request == b"much":
         return b"x" * 2**40
     return request[::-1]
@@ -105,6 +108,14 @@ def test_a_worker_process_answers_and_is_started_again_after_it_was_killed() -> 
             with pytest.raises(WorkerKilledError):
                 worker.call(request)
             assert worker.call(b"abc") == b"cba"
+    finally:
+        worker.close()
+
+
+def test_a_worker_process_has_a_lower_priority_than_its_service() -> None:
+    worker = WorkerProcess("tests.shared.test_offload:reverse", 10, 2**31)
+    try:
+        assert int(worker.call(b"niceness")) == min(os.nice(0) + LOWER_PRIORITY, 19)
     finally:
         worker.close()
 
