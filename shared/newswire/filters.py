@@ -170,10 +170,10 @@ class Filter(BaseModel):
                     isinstance(leaf, Words) and leaf.typed.endswith("*") and not leaf.quoted
                 ):
                     cut = leaf.beginning if isinstance(leaf, Prefix) else leaf.typed.rstrip("*")
-                    raise ValueError(f"must not hold a prefix such as '{cut[:50]}*'; write whole words")
+                    raise ValueError(f"must not contain a prefix such as '{cut[:50]}*'; write whole words")
                 if isinstance(leaf, Published):
                     raise ValueError(
-                        "must not hold 'published:', for only what is yet to come is matched; leave it out"
+                        "must not contain 'published:', for only what is yet to come is matched; leave it out"
                     )
         return query
 
@@ -181,7 +181,7 @@ class Filter(BaseModel):
     @classmethod
     def _each_value_says_something(cls, values: list[str]) -> list[str]:
         if not all(_folded(value)[1] for value in values):
-            raise ValueError("must not hold an empty value")
+            raise ValueError("must not contain an empty value")
         return values
 
     @field_validator("metadata")

@@ -53,7 +53,7 @@ REFUSED = {
     "REVERSE SOLIDUS": ["https:\\\\courier.example", "https://courier.example\\@other.example/"],
     "LESS-THAN SIGN": [BASE + "<script>"],
     "QUOTATION MARK": [BASE + '"onload='],
-    "names a user or a password": [
+    "contains a user name or a password": [
         "https://user:secret@courier.example/",
         "https://user@courier.example/",
         "https://@courier.example/",
@@ -86,7 +86,7 @@ REFUSED = {
         "https://192.0.2.256/",
     ],
     "names port 0": ["https://courier.example:0/"],
-    "names no possible host": [
+    "does not have a valid host": [
         "https://./",
         "https://../",
         "https://.courier.example/",
@@ -100,7 +100,7 @@ REFUSED = {
         f"https://{'a.' * 130}example/",
         f"https://{'ü' * 60}.example/",
     ],
-    "in characters that stand for others": [
+    "in characters that browsers replace": [
         "https://ｃourier.example/",
         "https://courier。example/",
         "https://courier．example/",

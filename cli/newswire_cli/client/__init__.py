@@ -1,1 +1,1 @@
-"""How commands reach a running Newswire: over HTTP, or its Redis."""
+"""Connections of commands to a running Newswire: over HTTP, or to its Redis."""

@@ -1,4 +1,4 @@
-"""`newswire backup`: everything that an installation stores, in one file, while it works."""
+"""`newswire backup`: writes everything that an installation stores into one file, while it runs."""
 
 import shutil
 import sys
@@ -15,7 +15,7 @@ from newswire_cli.terminal.console import fail, say
 from newswire_operations.stores import Stores
 
 STANDARD_STREAM = "-"
-"""In place of a file: standard output or standard input."""
+"""Given instead of a file: standard output or standard input."""
 File = Annotated[Path, typer.Argument(metavar="FILE", dir_okay=False)]
 
 

@@ -33,7 +33,7 @@ def listen(
     key: ReadKey = None,
     json: Json = False,
 ) -> None:
-    """Print each published event on one line, and forward it to an address of your own.
+    """Print each published event on one line, and optionally forward it to an address.
 
     With --json each line is the CloudEvent itself.
     """

@@ -76,7 +76,7 @@ def _parse(text: str, source: str) -> dict[str, Any]:
     except ValueError as error:
         fail(f"{source} is not JSON: {error}")
     if not isinstance(article, dict):
-        fail(f"{source} contains no JSON object; use `newswire import` for many articles")
+        fail(f"{source} does not contain a JSON object; use `newswire import` for many articles")
     return article
 
 

@@ -1,4 +1,4 @@
-"""`newswire restore`: a backup restored into an empty installation."""
+"""`newswire restore`: restores a backup into an empty installation."""
 
 import os
 import shutil

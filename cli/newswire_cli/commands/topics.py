@@ -23,7 +23,7 @@ def list_(
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
-    """List categories and topics with the number of published articles that carry each."""
+    """List categories and topics with the number of published articles that have each."""
 
     async def work(stores: Stores) -> list[Record]:
         counts = await _labels(stores).counts(limit)
@@ -47,7 +47,7 @@ def merge(
 
     label = with_stores(data_dir, work)
     if label is None:
-        fail(f"no article carried {old}; `newswire topics list` lists what articles carry")
+        fail(f"no article has {old}; `newswire topics list` lists the labels in use")
     say(f"{old} is replaced by {label} from now on")
 
 

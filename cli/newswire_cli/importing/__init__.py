@@ -1,5 +1,5 @@
-"""What other systems export, read as articles that are sent through the API like everybody's.
+"""Imports articles that other systems exported, and publishes them through the API.
 
-The way of a file: `sources` opens and unpacks it, `recognising` finds its format and reader, the reader (one module a format)
-yields stories, `fitting` makes them valid, `sending` sends them, `command` tells what became of each.
+For each file, `input_files` opens and decompresses it, `format_detection` finds its format, a reader (one module per format) yields
+articles, `normalize` makes them valid, `uploader` sends them, and `run` reports the results.
 """

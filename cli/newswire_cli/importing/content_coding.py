@@ -1,4 +1,4 @@
-"""Content codings of HTTP (RFC 9110, section 8.4.1) undone in bounded memory: no more comes out than is asked for at a time."""
+"""Decodes HTTP content codings (RFC 9110, section 8.4.1) in bounded memory: output is produced in limited parts."""
 
 import zlib
 from collections.abc import Iterator
@@ -7,26 +7,26 @@ from newswire_cli.importing.models import UnreadableSourceError
 
 ACCEPTED = "gzip, deflate"
 MAX_CODINGS = 2
-"""A server that compresses what is compressed already; more is an attack."""
+"""Some servers compress data that is already compressed; more codings than this are an attack."""
 CHUNK_BYTES = 65_536
 
 
 def decode(parts: Iterator[bytes], codings: str, limit: int) -> Iterator[bytes]:
-    """Return what the parts of an answer hold, at most `limit` bytes of it, also within each coding.
+    """Return the decoded content of a response. At most `limit` bytes are produced, also by each coding.
 
     Raises:
-        UnreadableSourceError: it is coded in an unknown way, too often, broken, or holds more.
+        UnreadableSourceError: the coding is unknown, nested too often or broken, or the content is larger than `limit`.
     """
     names = [name for each in codings.lower().split(",") if (name := each.strip()) and name != "identity"]
     if len(names) > MAX_CODINGS:
-        raise UnreadableSourceError(f"is compressed {len(names)} times over (Content-Encoding: {codings[:60]})")
+        raise UnreadableSourceError(f"is compressed {len(names)} times (Content-Encoding: {codings[:60]})")
     for name in reversed(names):
         if name in ("gzip", "x-gzip"):
             parts = _inflated(parts, zlib.MAX_WBITS | 16, limit)
         elif name == "deflate":
             parts = _inflated(parts, zlib.MAX_WBITS, limit)
         else:
-            raise UnreadableSourceError(f"comes in the Content-Encoding {name[:30]!r}, which was not asked for")
+            raise UnreadableSourceError(f"has the Content-Encoding {name[:30]!r}, which was not requested")
     return parts
 
 
@@ -34,13 +34,13 @@ def _inflated(parts: Iterator[bytes], window: int, limit: int) -> Iterator[bytes
     size, first, decoder = 0, True, zlib.decompressobj(window)
     for part in parts:
         if first and window == zlib.MAX_WBITS and not _has_zlib_header(part):
-            decoder = zlib.decompressobj(-zlib.MAX_WBITS)  # "deflate" without the wrapper, as many servers send it
+            decoder = zlib.decompressobj(-zlib.MAX_WBITS)  # "deflate" without the zlib wrapper, as many servers send it
         first = False
         while part and not decoder.eof:
             try:
                 unpacked = decoder.decompress(part, CHUNK_BYTES)
             except zlib.error as error:
-                raise UnreadableSourceError(f"is broken in its compression: {error}") from None
+                raise UnreadableSourceError(f"is compressed, and the compressed data is broken: {error}") from None
             size += len(unpacked)
             if size > limit:
                 raise UnreadableSourceError(f"unpacks to more than {limit // 1_000_000} MB")
@@ -53,7 +53,7 @@ def _inflated(parts: Iterator[bytes], window: int, limit: int) -> Iterator[bytes
         rest = decoder.flush(CHUNK_BYTES)
         if rest:
             yield rest
-        raise UnreadableSourceError("is cut short in its compression")
+        raise UnreadableSourceError("is compressed, and the compressed data is truncated")
 
 
 def _has_zlib_header(part: bytes) -> bool:

@@ -1,6 +1,6 @@
-"""Dates as other systems write them, read in one place: RFC 3339, ISO 8601, RFC 5322 and the forms that people type.
+"""Parses dates as other systems write them: RFC 3339, ISO 8601, RFC 5322 and the forms that people type.
 
-A date that cannot be read costs no article: the next best one of the document is taken, and there is a remark.
+A date that cannot be parsed does not reject the article: the next candidate is used, and a note is added.
 """
 
 import re
@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dateutil import parser as dateutil_parser
 
 MAX_DATE_CHARACTERS = 100
-"""Characters; a longer text is no date."""
-_ZONES = {  # hours from UTC; where one name has several meanings, the one of most newsrooms that write it
+"""Longer texts are not dates."""
+_ZONES = {  # hours from UTC; where one abbreviation has several meanings, the one that most newsrooms use
     "UTC": 0,
     "GMT": 0,
     "Z": 0,
@@ -86,25 +86,25 @@ _YEARS = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _MAIL_DATE = re.compile(r"(?:[A-Za-z]{3,9},?\s+)?\d{1,2}\s+[A-Za-z]{3}\w*\s+\d{2,4}\s+\d{1,2}:\d{2}")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _CLOCK = re.compile(r"\d{1,2}:\d{2}|\d\s*[ap]\.?m\b", re.IGNORECASE)
-_FIRST, _SECOND = datetime(1904, 1, 1), datetime(1908, 2, 2)  # noqa: DTZ001 (what a text lacks is taken from them)
+_FIRST, _SECOND = datetime(1904, 1, 1), datetime(1908, 2, 2)  # noqa: DTZ001 (supplies the parts that a text lacks)
 LANGUAGES = ("en", "de", "fr", "es", "it", "pt", "nl", "sv", "da", "nb", "fi", "pl", "cs", "ru")
-"""In which names of months are read, after the language of the article."""
+"""Languages tried for the names of months, after the language of the article."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReadDate:
-    """A date that was read, in UTC, and what had to be assumed for it."""
+    """A parsed date in UTC, and what had to be assumed to parse it."""
 
     at: datetime
     remark: str = ""
 
 
 class UnreadableDateError(ValueError):
-    """A value is no date; the message says so."""
+    """A value is not a date; the message says why."""
 
 
 def first_date(values: Iterable[Any], language: str = "") -> tuple[ReadDate | None, list[str]]:
-    """Return the first of several values that can be read, and remarks on those that could not."""
+    """Return the first of several values that can be parsed, and notes on those that could not."""
     remarks: list[str] = []
     for value in values:
         if value in (None, ""):
@@ -117,12 +117,12 @@ def first_date(values: Iterable[Any], language: str = "") -> tuple[ReadDate | No
 
 
 def read_date(value: Any, language: str = "") -> ReadDate:
-    """Read a date or date-time, as Python, YAML or TOML has it, or as text.
+    """Parse a date or date-time: a Python, YAML or TOML value, or text.
 
-    A time without a zone is UTC, a date without a time is its first moment in UTC.
+    A time without a zone is UTC; a date without a time is midnight UTC.
 
     Raises:
-        UnreadableDateError: it is none, or only a part of one.
+        UnreadableDateError: the value is not a date, or only a part of one.
     """
     try:
         found = _read(value, language)
@@ -130,7 +130,7 @@ def read_date(value: Any, language: str = "") -> ReadDate:
     except (ValueError, OverflowError, TypeError, IndexError, ArithmeticError, AttributeError):
         raise UnreadableDateError(f"the date {str(value)[:60]!r} cannot be read") from None
     if at.year == 1 or at == datetime(1970, 1, 1, tzinfo=UTC):
-        raise UnreadableDateError(f"the date {str(value)[:60]!r} stands for none")
+        raise UnreadableDateError(f"the date {str(value)[:60]!r} is a placeholder")
     return ReadDate(at, found.remark)
 
 
@@ -151,11 +151,11 @@ def _read(value: Any, language: str) -> ReadDate:
     return _exact(text) or _typed(text, language)
 
 
-_ZONELESS = "a date names no time zone: read as UTC"
+_ZONELESS = "a date without a time zone: read as UTC"
 
 
 def _exact(text: str) -> ReadDate | None:
-    """Read the forms that mean one thing."""
+    """Parse the forms that have one meaning only."""
     if _ISO.fullmatch(text) or _WEEK.fullmatch(text) or _BASIC.fullmatch(text):
         found = datetime.fromisoformat(
             re.sub(r"(?<=:\d\d) (?=[Z+-])|(?<=\.\d) (?=[Z+-])", "", text.upper().replace(",", "."))
@@ -167,9 +167,9 @@ def _exact(text: str) -> ReadDate | None:
         seconds = int(text) / (1 if len(text) == 10 else 1000)
         return ReadDate(datetime.fromtimestamp(seconds, UTC), "a date is a number: read as Unix time")
     if month := _MONTH.fullmatch(text):
-        return ReadDate(datetime(int(month[1]), int(month[2]), 1), f"the date {text!r} names no day: its first")  # noqa: DTZ001
+        return ReadDate(datetime(int(month[1]), int(month[2]), 1), f"the date {text!r} has no day: read as the first")  # noqa: DTZ001
     if _YEAR.fullmatch(text):
-        return ReadDate(datetime(int(text), 1, 1), f"the date {text!r} names no day: its first")  # noqa: DTZ001
+        return ReadDate(datetime(int(text), 1, 1), f"the date {text!r} has no day: read as the first")  # noqa: DTZ001
     return None
 
 
@@ -178,7 +178,7 @@ def _has_time(text: str) -> bool:
 
 
 def _typed(text: str, language: str) -> ReadDate:
-    """Read what people and programs write for people."""
+    """Parse the forms that people type, or that programs write for people."""
     text = _GMT_OFFSET.sub("", _without_brackets(text))
     text, zone, remark = _zone(text)
     found, more = _rfc_5322(text), ""
@@ -196,12 +196,12 @@ def _typed(text: str, language: str) -> ReadDate:
 
 
 def _without_brackets(text: str) -> str:
-    """Take away comments such as "(Central European Time)" and Java's "[Europe/Paris]" behind an offset."""
+    """Remove comments such as "(Central European Time)", and Java's "[Europe/Paris]" after an offset."""
     return " ".join(_BRACKETS.sub(" ", text).split()) if _BRACKETS.search(text) else text
 
 
 def _zone(text: str) -> tuple[str, tzinfo | None, str]:
-    """Take a named zone off the end of a text; return what is left, the zone, and what is assumed."""
+    """Split a named time zone off the end of a text; return the rest, the zone, and a note on any assumption."""
     if named := _ZONE_NAME.search(text):
         try:
             return text[: named.start()].strip(), ZoneInfo(named[1]), ""
@@ -235,11 +235,11 @@ def _rfc_5322(text: str) -> datetime | None:
 
 
 def _by_dateutil(text: str, language: str) -> tuple[datetime | None, str]:
-    """Read with dateutil, which fills in what is not there: read twice, what differs was filled in."""
+    """Parse with dateutil, which fills in missing parts: parse twice with different defaults, to find out what was filled in."""
     numeric = _NUMERIC.search(text)
     years = len(_YEARS.findall(text))
     if years > 1 or not (years or numeric or _WORD.search(text)):
-        return None, ""  # a range, or numbers that are no date
+        return None, ""  # a range, or numbers that are not a date
     day_first = bool(numeric) and (numeric[2] == "." or not language.lower().startswith("en")) if numeric else False
     found = _whole_date(text, day_first)
     if found is None:
@@ -252,7 +252,7 @@ def _by_dateutil(text: str, language: str) -> tuple[datetime | None, str]:
 
 def _whole_date(text: str, day_first: bool) -> datetime | None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of zones, which are looked up by `_zone`
+        warnings.simplefilter("ignore")  # dateutil warns about time zones; `_zone` has parsed them
         try:
             one, other = (
                 dateutil_parser.parse(text, dayfirst=day_first, default=default, tzinfos=_tzinfo)
@@ -271,7 +271,7 @@ def _tzinfo(name: str | None, offset: int | None) -> tzinfo | None:
 
 @lru_cache(maxsize=4096)
 def _by_words(text: str, language: str) -> datetime | None:
-    """Read names of months in other languages. The library is slow to load, and rarely needed."""
+    """Parse the names of months in other languages. The library is slow to load and rarely needed."""
     if not _WORD.search(text) or len(_YEARS.findall(text)) != 1:
         return None
     import dateparser

@@ -1,7 +1,9 @@
-"""Bytes of a document as text, in the encoding that they are really in.
+"""Decodes the bytes of a document in the encoding that they really have.
 
-A byte order mark decides; else valid UTF-8 is UTF-8, whatever is declared; else the declaration decides, as browsers read it
-(``iso-8859-1`` is Windows-1252). Single bytes that do not belong to UTF-8 are read as Windows-1252, and marked.
+A byte order mark decides; otherwise valid UTF-8 is UTF-8, regardless of any declaration; otherwise the declaration decides, with
+the
+meaning that browsers give it (``iso-8859-1`` is Windows-1252). Single bytes that are not UTF-8 are decoded as Windows-1252 and
+marked.
 """
 
 import codecs
@@ -12,10 +14,10 @@ from typing import IO
 from trafilatura.utils import detect_encoding
 
 REPAIRED_BYTE = "\ufdd0"
-"""Stands before each character that was read from bytes that are not UTF-8; a noncharacter, so that no text holds it."""
+"""Marks each character that was decoded from bytes that are not UTF-8. It is a noncharacter, so that no text contains it."""
 CHUNK = 65_536
 SAMPLE = 262_144
-"""Bytes from which an undeclared encoding is guessed."""
+"""Number of bytes from which an undeclared encoding is guessed."""
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -51,13 +53,13 @@ _TEXT_CODECS = re.compile(
 
 
 def declared_encoding(head: bytes) -> str | None:
-    """Return what a document's first bytes say of its encoding, as it is written there."""
+    """Return the encoding that the first bytes of a document declare, as written there."""
     found = _DECLARED.search(head[:1024]) or _META.search(head)
     return found[1].decode("ascii") if found else None
 
 
 def byte_order_mark(head: bytes) -> tuple[str, int] | None:
-    """Return the encoding that a byte order mark, or zero bytes between the characters, gives away, and the mark's length."""
+    """Return the encoding that a byte order mark, or zero bytes between characters, indicates, and the length of the mark."""
     for mark, encoding in _BOMS:
         if head.startswith(mark):
             return encoding, len(mark)
@@ -65,7 +67,7 @@ def byte_order_mark(head: bytes) -> tuple[str, int] | None:
 
 
 def codec_of(label: str | None) -> str | None:
-    """Return Python's name of a declared encoding as browsers understand it; None for what is unknown or no encoding of text."""
+    """Return Python's name for a declared encoding, as browsers interpret it; None for an unknown one."""
     try:
         name = codecs.lookup(label or "").name
     except (LookupError, ValueError):
@@ -76,20 +78,20 @@ def codec_of(label: str | None) -> str | None:
 
 
 def encoding_of(stream: IO[bytes], head: bytes, charset: str | None = None) -> tuple[str, list[str]]:
-    """Find the encoding of a stream, which is read through, and what there is to remark on it.
+    """Read a stream to determine its encoding; return the encoding and notes.
 
-    ``charset`` is what the server said; it counts where the document itself says nothing.
+    ``charset`` is what the server declared; it is used if the document declares nothing.
     """
     if marked := byte_order_mark(head):
         return marked[0], []
     label = declared_encoding(head) or charset
     declared = codec_of(label)
-    wrong = [f"the encoding {label!r} that is declared is not known"] if label and not declared else []
+    wrong = [f"the declared encoding {label!r} is unknown"] if label and not declared else []
     plain, broken = _scan(stream)
     if broken is None:
         if plain:
             return declared or "utf-8", wrong
-        return "utf-8", [f"is in UTF-8, though {label!r} is declared"] if declared not in (None, "utf-8") else wrong
+        return "utf-8", [f"is UTF-8, although {label!r} is declared"] if declared not in (None, "utf-8") else wrong
     text = broken.decode("utf-8", "newswire-windows-1252")
     repaired = text.count(REPAIRED_BYTE)
     valid = sum(character > "\x7f" for character in text) - 2 * repaired
@@ -100,7 +102,7 @@ def encoding_of(stream: IO[bytes], head: bytes, charset: str | None = None) -> t
     if not valid and _in_words(broken):
         guessed = next((codec for name in detect_encoding(broken) if (codec := codec_of(name))), "cp1252")
         if guessed not in ("utf-8", "cp1252"):
-            return guessed, [f"is not in UTF-8: read as {guessed}"]
+            return guessed, [f"is not UTF-8: read as {guessed}"]
     return "utf-8", wrong
 
 
@@ -114,7 +116,7 @@ def text_of(content: bytes, charset: str | None = None) -> str:
 
 
 def decoded(stream: IO[bytes], encoding: str) -> Iterator[str]:
-    """Go through a stream's text; what cannot be decoded is marked (UTF-8) or replaced by U+FFFD."""
+    """Yield the text of a stream; bytes that cannot be decoded are marked (UTF-8) or replaced by U+FFFD."""
     errors = "newswire-windows-1252" if encoding == "utf-8" else "replace"
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     first = True
@@ -129,7 +131,7 @@ def decoded(stream: IO[bytes], encoding: str) -> Iterator[str]:
 
 
 def _scan(stream: IO[bytes]) -> tuple[bool, bytes | None]:
-    """Tell whether all bytes are ASCII, and return a sample from where the first byte stands that is not UTF-8, if any is."""
+    """Return whether all bytes are ASCII, and a sample that starts at the first byte that is not UTF-8, if there is one."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     plain = True
     while chunk := stream.read(CHUNK):
@@ -142,7 +144,7 @@ def _scan(stream: IO[bytes]) -> tuple[bool, bytes | None]:
 
 
 def _in_words(sample: bytes) -> bool:
-    """Tell whether bytes beyond ASCII stand in rows, as in languages that do not use Latin letters."""
+    """Return whether non-ASCII bytes occur in sequences, as in languages that do not use Latin letters."""
     rows = _ROWS.findall(_SURROGATES.sub(b"", sample))
     return 2 * sum(len(row) for row in rows if len(row) > 2) > sum(map(len, rows))
 
@@ -153,7 +155,7 @@ def _as_windows_1252(error: UnicodeError) -> tuple[str, int]:
     start, content = error.start, error.object
     pair = content[start : start + 6]
     if len(pair) == 6 and pair[0] == pair[3] == 0xED and 0xA0 <= pair[1] < 0xB0 <= pair[4] < 0xC0:
-        halves = pair.decode("utf-8", "surrogatepass")  # a pair of surrogates, each written as UTF-8 (CESU-8)
+        halves = pair.decode("utf-8", "surrogatepass")  # a surrogate pair, each half encoded as UTF-8 (CESU-8)
         return REPAIRED_BYTE + halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le"), start + 6
     characters = content[start : error.end].decode("cp1252", "replace")
     return "".join(REPAIRED_BYTE + character for character in characters), error.end

@@ -1,6 +1,6 @@
-"""Where a comment, a code block or an element ends, looked up in one pass however many of them are never closed.
+"""Finds the ends of comments, code blocks and elements in one pass, even if many of them are never closed.
 
-A pattern such as ``<pre>.*?</pre>`` searches the whole rest of a text for each ``<pre>`` that has no end.
+A pattern such as ``<pre>.*?</pre>`` would search the whole rest of the text for every ``<pre>`` without an end.
 """
 
 import re
@@ -9,14 +9,14 @@ from functools import lru_cache
 
 
 class EndTagFinder:
-    """The ends in one text, asked for from its beginning to its end."""
+    """Finds ends in one text. Positions must be queried in ascending order."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._missing: set[str] = set()
 
     def after(self, pattern: "re.Pattern[str]", at: int) -> "re.Match[str] | None":
-        """Return the next end; None where none follows, which is remembered."""
+        """Return the next end, or None if there is no further one; the result is remembered."""
         if pattern.pattern in self._missing:
             return None
         found = pattern.search(self._text, at)
@@ -34,7 +34,7 @@ def end_tag(name: str) -> "re.Pattern[str]":
 def enclosed(
     text: str, opening: "re.Pattern[str]", ending: Callable[["re.Match[str]", EndTagFinder], "re.Match[str] | None"]
 ) -> Iterator[tuple["re.Match[str]", "re.Match[str]"]]:
-    """Go through all that begins and ends, as two matches; `ending` finds the end, None where what begins never ends."""
+    """Yield start and end of each pair as two matches; `ending` finds the end, which is None if the pair is never closed."""
     closings, at = EndTagFinder(text), 0
     while begin := opening.search(text, at):
         end = ending(begin, closings)
@@ -49,7 +49,7 @@ def replaced(
     closing: "re.Pattern[str]",
     replace: Callable[["re.Match[str]", str], str],
 ) -> str:
-    """Replace all that stands between an opening and the next closing; `replace` takes the opening and what is inside."""
+    """Replace the text between each opening and the next closing; `replace` gets the opening and the text inside."""
     parts, at = list[str](), 0
     for begin, end in enclosed(text, opening, lambda begin, closings: closings.after(closing, begin.end())):
         parts += [text[at : begin.start()], replace(begin, text[begin.end() : end.start()])]

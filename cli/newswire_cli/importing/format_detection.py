@@ -1,4 +1,4 @@
-"""Detects the format of a file from its content; that of Markdown without front matter from its name."""
+"""Detects the format of a file from its content; only Markdown without front matter is detected by its name."""
 
 import codecs
 import re
@@ -59,7 +59,7 @@ def detect_format(source: InputFile) -> FormatName:
     """Detect the format of a file.
 
     Raises:
-        UnreadableSourceError: it has none of the formats, or its first bytes are corrupted.
+        UnreadableSourceError: no format matches, or the first bytes are corrupted.
     """
     head = source.head()
     if marked := byte_order_mark(head):

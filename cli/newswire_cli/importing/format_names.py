@@ -1,4 +1,4 @@
-"""The names of the import formats. `--help` needs them before anything heavy is imported."""
+"""The names of the import formats, in a module of their own: `--help` needs them, and must not import heavy libraries."""
 
 from enum import StrEnum
 

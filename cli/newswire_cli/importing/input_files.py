@@ -1,4 +1,4 @@
-"""Input files: opened, decompressed, with limits on their size."""
+"""Opens and decompresses input files, with limits on their size."""
 
 import gzip
 import io
@@ -17,7 +17,7 @@ import zstandard
 from newswire_cli.importing.models import SkippedItem, UnreadableSourceError
 
 MAX_DOCUMENT_BYTES = 50_000_000
-"""For a document that has to be read as a whole."""
+"""For a document that must be read as a whole."""
 HEAD_BYTES = 65_536
 """The beginning of a file, from which its format is detected."""
 MAX_COMPRESSION_RATIO = 200
@@ -76,13 +76,13 @@ class InputFile:
             content = stream.read(MAX_DOCUMENT_BYTES + 1)
         if len(content) > MAX_DOCUMENT_BYTES:
             raise UnreadableSourceError(
-                f"is larger than {MAX_DOCUMENT_BYTES // 1_000_000} MB, the most that one document may have"
+                f"is larger than {MAX_DOCUMENT_BYTES // 1_000_000} MB, the maximum for one document"
             )
         return content
 
 
 def find_input_files(path: Path) -> Iterator[InputFile | SkippedItem]:
-    """Open a file, or every file in a folder and below, in the order of their names; links to folders are not followed."""
+    """Yield a file, or all files in a folder and its subfolders, sorted by name; links to folders are not followed."""
     if not path.is_dir():
         yield _open_file(path, path.name)
         return
@@ -107,7 +107,7 @@ def as_unreadable(error: Exception) -> UnreadableSourceError:
         case UnreadableSourceError():
             return error
         case gzip.BadGzipFile() | zlib.error() | EOFError() | zstandard.ZstdError():
-            return UnreadableSourceError(f"the compressed data is broken or cut short ({error})")
+            return UnreadableSourceError(f"the compressed data is broken or truncated ({error})")
         case RecursionError():
             return UnreadableSourceError("is nested too deeply")
         case OSError():
@@ -160,7 +160,7 @@ class _BoundedReader(io.RawIOBase):
         self._left -= len(content)
         if self._left < 0:
             raise UnreadableSourceError(
-                f"unpacks to more than {MAX_COMPRESSION_RATIO} times its size, which no text does"
+                f"unpacks to more than {MAX_COMPRESSION_RATIO} times its size, more than any text does"
             )
         buffer[: len(content)] = content
         return len(content)

@@ -1,4 +1,4 @@
-"""Links and pictures in an article's HTML: absolute, real, and none that leads to nothing."""
+"""Makes the links and images of an article's HTML absolute, and removes those without a usable address."""
 
 import html
 import re
@@ -22,9 +22,9 @@ _BLANK = re.compile(
 
 
 def with_real_links(body: str, base: str = "") -> tuple[str, list[str]]:
-    """Return the HTML with absolute addresses, and what there is to remark.
+    """Return the HTML with absolute addresses, and notes.
 
-    Pictures that load late get their addresses; players become links; what has no address goes, its text stays.
+    Lazily loaded images get their real addresses and players become links; a link without an address is removed, its text is kept.
     """
     if not _TO_LOOK_AT.search(body):
         return body, []
@@ -37,7 +37,7 @@ def with_real_links(body: str, base: str = "") -> tuple[str, list[str]]:
 
 
 def resolved(address: str, base: str = "") -> str:
-    """Return an absolute http, https or mailto address; "" where there is none."""
+    """Return an absolute http, https or mailto address; "" if there is none."""
     address = re.sub(r"[\x00-\x20\x7f]+", "", address) if "\n" in address or "\t" in address else address.strip()
     try:
         found = urljoin(base, address) if base else address
@@ -49,7 +49,7 @@ def resolved(address: str, base: str = "") -> str:
 
 
 def picture_address(image: lxml_html.HtmlElement, base: str) -> str:
-    """Return where a picture really is: pages put a blank one in its place until it comes into sight."""
+    """Return the real address of an image: pages show a placeholder until the image scrolls into view."""
     source = image.get("src", "")
     lazy = [image.get(name, "") for name in _LAZY]
     lazy += [_largest(image.get(name, "")) for name in _LAZY_SETS]
@@ -61,7 +61,7 @@ def picture_address(image: lxml_html.HtmlElement, base: str) -> str:
 
 
 def urlsplit_path(address: str) -> str:
-    """Return the path of an address; "" where it is none."""
+    """Return the path of an address; "" if it cannot be parsed."""
     try:
         return urlsplit(address).path
     except ValueError:
@@ -81,7 +81,7 @@ def _pictures(root: lxml_html.HtmlElement, base: str, notes: dict[str, None]) ->
         if address:
             image.set("src", address)
         else:
-            notes["a picture without an address left out"] = None
+            notes["an image without an address: omitted"] = None
             image.drop_tree()
     for frame in list(root.iter("noscript")):
         shown = {each.get("src") for each in root.iter("img") if frame not in each.iterancestors()}
@@ -110,7 +110,7 @@ def _players(root: lxml_html.HtmlElement, base: str, notes: dict[str, None]) -> 
             notes["embedded media became links"] = None
         else:
             player.drop_tree()
-            notes["embedded media without an address left out"] = None
+            notes["embedded media without an address: omitted"] = None
 
 
 def _links(root: lxml_html.HtmlElement, base: str, notes: dict[str, None]) -> None:
@@ -122,12 +122,12 @@ def _links(root: lxml_html.HtmlElement, base: str, notes: dict[str, None]) -> No
             link.set("href", address)
             continue
         if href and not href.startswith(("#", "javascript:", "tel:", "data:")) and not empty and not address:
-            notes["a link without an http address left out, its text kept"] = None
+            notes["a link without an http address: omitted, its text kept"] = None
         link.drop_tag()
 
 
 def _largest(listed: str) -> str:
-    """Return the largest of a ``srcset``."""
+    """Return the largest image of a ``srcset``."""
     best, most = "", -1.0
     for candidate in re.split(r",\s+|,(?=https?:|/)", listed):
         address, _, size = candidate.strip().partition(" ")

@@ -1,4 +1,4 @@
-"""HTML and plain text, each made from the other."""
+"""Converts plain text to HTML, and HTML to plain text."""
 
 import html
 import re
@@ -19,23 +19,23 @@ _AND = re.compile(r"\s+(?:and|&)\s+|\s*;\s*")
 
 
 def is_markup(text: str) -> bool:
-    """Tell whether a text is HTML: a tag that HTML knows stands in it. ``<ABC>`` in a stock report is none."""
+    """Return whether a text is HTML: it contains a tag that HTML knows. ``<ABC>`` in a stock report is not a tag."""
     return bool(_MARKUP.search(text))
 
 
 def paragraphs(text: str) -> str:
-    """Make HTML of plain text whose paragraphs are parted by blank lines."""
+    """Convert plain text whose paragraphs are separated by blank lines to HTML."""
     found = (part.strip() for part in _BLANK_LINE.split(text.replace("\r\n", "\n")))
     return "".join(f"<p>{html.escape(part, quote=False)}</p>" for part in found if part)
 
 
 def text_as_html(text: str) -> str:
-    """Make HTML of text that holds no tags, but perhaps HTML's references to characters."""
+    """Convert text without tags, but possibly with character references, to HTML."""
     return paragraphs(html.unescape(text) if _TAG_LIKE.search(text) else text)
 
 
 def plain(markup: str) -> str:
-    """Return the text of a piece of HTML on one line."""
+    """Return the text of an HTML fragment on one line."""
     if not _TAG_LIKE.search(markup):
         return " ".join(markup.split())
     if not is_markup(markup):
@@ -47,7 +47,7 @@ def plain(markup: str) -> str:
 
 
 def inner(element: etree._Element) -> str:
-    """Return the HTML inside an element, XML namespaces gone."""
+    """Return the HTML inside an element, without XML namespaces."""
     element = deepcopy(element)
     for each in element.iter():
         if isinstance(each.tag, str) and "}" in each.tag:
@@ -58,7 +58,7 @@ def inner(element: etree._Element) -> str:
 
 
 def authors_of(byline: str) -> list[str]:
-    """Return the names in a byline such as "By Ida Roth and Tom Berg"; commas part names only where an "and" follows."""
+    """Return the names in a byline such as "By Ida Roth and Tom Berg"; commas separate names only if an "and" follows."""
     names = _AND.split(_BY.sub("", " ".join(byline.split())))
     if len(names) > 1:
         names = [name for part in names for name in part.split(",")]

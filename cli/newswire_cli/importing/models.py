@@ -21,7 +21,7 @@ class SourceArticle:
     scheduled: bool = False
     """Whether its source has scheduled it for ``embargo_until``."""
     expires: Any = None
-    """When it expires in its source, in the form of the source."""
+    """When it expires in its source, as written there."""
 
 
 @dataclass(frozen=True, slots=True)

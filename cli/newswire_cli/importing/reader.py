@@ -1,4 +1,4 @@
-"""Reads all files and addresses of a command line as one stream of articles. Errors are reported as items; reading continues."""
+"""Reads all files and addresses of a command line as one stream of articles. Errors become items; reading continues."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -72,7 +72,7 @@ class ImportReader:
         self.done += source.size
 
     def _reject_duplicate(self, story: SourceArticle) -> SourceArticle | FailedItem:
-        """Reject a second article of the same id: otherwise each import would change the article twice."""
+        """Reject a second article with the same id: otherwise each import would change the article twice."""
         identity = story.draft["external_id"]
         fingerprint = blake2b(f"{story.draft.get('source_version')} {identity}".encode(), digest_size=8).digest()
         if fingerprint in self._seen:

@@ -37,7 +37,7 @@ class ImportSummary:
                 self.notes[note] += 1
 
     def record(self, seconds: float) -> dict[str, Any]:
-        """Return the summary as JSON has it."""
+        """Return the summary for JSON output."""
         return {
             "created": self.effects[Effect.CREATED],
             "updated": self.effects[Effect.UPDATED],

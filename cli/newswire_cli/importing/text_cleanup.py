@@ -1,4 +1,4 @@
-"""Characters and addresses that the API refuses, removed from a story before it is sent, with a remark."""
+"""Removes characters and addresses that the API rejects from an article, and notes what was removed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from newswire.validation.characters import fit_for_headline, fit_for_label, fit_
 from newswire.validation.web_addresses import check_web_address
 
 _SAFE = "!#$%&'()*+,/:;=?@[]~"
-"""What stays as it is in an address that is percent-encoded for what else it holds."""
+"""Characters that are not percent-encoded when an address is repaired."""
 
 _FIT: dict[str, Callable[[str], str]] = {
     "title": fit_for_headline,
@@ -21,7 +21,7 @@ _FIT: dict[str, Callable[[str], str]] = {
 
 
 def leave_out_unfit(draft: dict[str, Any], notes: list[str]) -> None:
-    """Leave the characters out of a draft that its members may not hold, and the addresses that are none."""
+    """Remove characters that the members of a draft must not contain, and invalid addresses."""
     for name, fit in _FIT.items():
         if isinstance(draft.get(name), str):
             draft[name] = _fitted(draft[name], name, fit, notes)
@@ -45,13 +45,13 @@ def leave_out_unfit(draft: dict[str, Any], notes: list[str]) -> None:
 
 
 def _fitted(text: Any, what: str, fit: Callable[[str], str], notes: list[str]) -> Any:
-    if not isinstance(text, str) or "\x00" in text:  # a NUL says that this is no text at all: for the API to refuse
+    if not isinstance(text, str) or "\x00" in text:  # a NUL shows that this is not text; the API rejects it
         return text
     if fit in (fit_for_headline, fit_for_label):
         text = " ".join(text.split())
     fitted = fit(text)
     if fitted != text:
-        notes.append(f"{what} held characters that show nothing or give orders: left out")
+        notes.append(f"{what} contained invisible or control characters: removed")
     return fitted
 
 
@@ -66,7 +66,7 @@ def _author(author: Any, notes: list[str]) -> Any:
 def _address(
     of: dict[str, Any], what: str, notes: list[str], name: str = "url", *, keep_unfit: bool = True
 ) -> dict[str, Any]:
-    """Return the member with the address, percent-encoded where that makes one of it; what is none stays, or is left out."""
+    """Return the member with the address, percent-encoded if that makes it valid; an invalid one is kept or omitted."""
     address = of.get("url")
     if not isinstance(address, str):
         return {name: address} if "url" in of and keep_unfit else {}
@@ -77,5 +77,5 @@ def _address(
             continue
     if keep_unfit:
         return {name: address}
-    notes.append(f"{what} is no web address: left out")
+    notes.append(f"{what} is not a web address: omitted")
     return {}

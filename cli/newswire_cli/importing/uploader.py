@@ -23,18 +23,18 @@ class Effect(StrEnum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     SKIPPED = "skipped"
-    """The article on the server must stay as it is."""
+    """The article on the server must not be changed."""
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """The result for one article, and the reason where it was not stored."""
+    """The result for one article, and the reason if it was not stored."""
 
     effect: Effect
     reason: str = ""
     changed: tuple[str, ...] = ()
-    """The members that would change; only in a dry run."""
+    """The members that would change; set only in a dry run."""
 
 
 class UploadStoppedError(Exception):

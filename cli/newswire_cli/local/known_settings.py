@@ -1,4 +1,4 @@
-"""Detects misspelt settings: environment variables that begin like a setting and are none."""
+"""Detects misspelt settings: environment variables with the prefix of the settings that no service reads."""
 
 import os
 import re
@@ -39,11 +39,11 @@ def unknown_settings(environment: Iterable[str]) -> list[str]:
             continue
         near = get_close_matches(name, accepted, n=1, cutoff=0.7)
         hint = f"; did you mean {PREFIX}{near[0]}?" if near else "; docs/operators.md lists all settings"
-        messages.append(f"{variable} is no setting{hint}")
+        messages.append(f"{variable} is not a setting{hint}")
     return messages
 
 
 def reject_unknown_settings() -> None:
-    """End the command if a variable is no setting: a misspelt setting would silently leave the default in effect."""
+    """End the command if a variable is not a setting: otherwise a misspelt setting would silently leave the default in effect."""
     if unknown := unknown_settings(os.environ):
         fail("; ".join(unknown))

@@ -89,7 +89,7 @@ class ValkeySupervisor:
 
 
 def supervision(valkey: EmbeddedValkey, say: Callable[[str], None]) -> ServiceFactory:
-    """Return the factory of a service that supervises the embedded server and does nothing else."""
+    """Return the factory of a service that only supervises the embedded server."""
 
     @asynccontextmanager
     async def service() -> AsyncIterator[Service]:

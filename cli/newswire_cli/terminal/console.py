@@ -22,7 +22,7 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 def note(message: str) -> None:
-    """Print a remark on stderr, separate from the results."""
+    """Print a note on stderr, separate from the results."""
     print(f"newswire: {escaped(message)}", file=sys.stderr, flush=True)
 
 

@@ -27,7 +27,7 @@ def check_account_name(name: str) -> str:
             f"an account's name is one line of 1 to {MAX_ACCOUNT_NAME_CHARS} characters that does not begin with '-'"
         )
     if unfit := unfit_for_label(name):
-        raise MalformedNameError(f"an account's name must not hold {unfit}")
+        raise MalformedNameError(f"an account's name must not contain {unfit}")
     if not fold(name) or not says_something(name):
         raise MalformedNameError("an account's name must hold a letter, a digit or a sign")
     return name

@@ -225,7 +225,7 @@ _FIXES = {
 _PROBLEMS = {
     "missing": "is missing",
     "extra_forbidden": "is not known here",
-    "string_unicode": "must not hold a lone surrogate",
+    "string_unicode": "must not contain a lone surrogate",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "dict_type": "must be an object",

@@ -1,9 +1,9 @@
-"""The one text analysis: search, its two indexes and the subscription matcher all see a text as these terms.
+"""Text analysis: search, both search engines and the subscription matcher turn a text into terms with this module.
 
-Words are found by `newswire.text.tokenization`; each is stemmed by the Snowball stemmer of the article's language, and its accents
-are removed. What is written in several ways (`newswire.text.compounds`, `newswire.text.word_forms`) is found by each of them: its
-other names stand at the end of the text. Both engines are given the finished terms, separated by spaces, so that they cannot
-disagree.
+`newswire.text.tokenization` finds the words; the Snowball stemmer of the article's language stems each, and accents are removed.
+Texts that can be written in several ways (`newswire.text.compounds`, `newswire.text.word_forms`) are found by each of them: their
+alternative terms are appended to the text. Both engines receive the finished terms, separated by spaces, so that their results
+agree.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -67,29 +67,30 @@ __all__ = [
 ]
 
 SEPARATOR = "\ue000"
-"""A term that no text yields, put between fields so that no phrase reaches from one into the next."""
+"""A term that no text produces; it is put between fields, so that no phrase matches across two fields."""
 
 REACH = 4
-"""How many pieces of text on either side of words that are written as one can be part of a phrase with them joined."""
+"""Number of pieces of text on either side of joined words that can be part of a phrase together with them."""
 
 
 PIECES_OF_SLICE: Final = 2_000
 LONG_TEXT: Final = 50_000
 LONG_TEXTS_KEPT: Final = 2
-"""The pieces of the last long texts, in characters and number, are kept: the same one is matched for one reader after the other,
-and takes some 0.1 s to read. One may take 30 MB."""
+"""Limits of the cache of long texts, in characters and number. The same text is often matched for one reader after another, and
+takes about 0.1 s to read. One may take 30 MB.
+"""
 
 
 class ArticleTerms(NamedTuple):
-    """All that an article is found by, read in one go."""
+    """All terms by which an article is found."""
 
     text: list[str]
-    """The terms of title, summary, body, authors and topics, kept apart, then the names of what is written in several ways."""
+    """The terms of title, summary, body, authors and topics, separated, then the alternative terms."""
     title: list[str]
     joined: list[str]
-    """The terms around words that are written as one, with these joined: where phrases are looked for that join them."""
+    """The terms around joined words, in joined form: for phrases that use the joined form."""
     words: set[str]
-    """The words as they are written, without accents: what ``prefix*`` looks at."""
+    """The words as written, without accents: ``prefix*`` is compared with them."""
 
 
 Read: TypeAlias = list[list[Piece]]
@@ -104,18 +105,18 @@ def analysed_article(article: Article) -> ArticleTerms:
 
 
 def title_terms(article: Article) -> list[str]:
-    """Return the terms of the title alone: as it is written, with its words joined where that differs, and its other names."""
+    """Return the terms of the title alone: as written, with joined words where that differs, and alternative terms."""
     return _title_terms(_read([pieces(article.title)], language_of(article.language))[0])
 
 
 def whole_title(article: Article) -> str:
-    """Return the title as one term: its terms with words that are written as one joined."""
+    """Return the title as one term: its terms, with words that are written as one joined."""
     (read,) = _read([pieces(article.title)], language_of(article.language))
     return " ".join(_joined(read))
 
 
 def read_article(article: Article) -> Read:
-    """Return the pieces of an article, for those that make several kinds of terms of it: to read it takes longest."""
+    """Return the pieces of an article, for callers that make several kinds of terms of it: reading is the slowest step."""
     language = language_of(article.language)
     if len(article.text) < LONG_TEXT:
         return _read(_texts(article), language)
@@ -128,25 +129,25 @@ def _read_long(texts: tuple[str, ...], language: str) -> Read:
 
 
 def article_terms(article: Article, read: Read | None = None) -> list[str]:
-    """Return the terms by which an article is found: title, summary, body, authors and topics, kept apart.
+    """Return the terms by which an article is found: title, summary, body, authors and topics, separated.
 
-    ``read`` is what `read_article` returned, if it was called already.
+    ``read`` is the result of `read_article`, if it was called already.
     """
     return _all_terms(read_article(article) if read is None else read)
 
 
 def article_joined_terms(article: Article, read: Read | None = None) -> list[str]:
-    """Return the terms around words that are written as one, with these joined, each passage kept apart from the next."""
+    """Return the terms around joined words, in joined form, with each passage separated from the next."""
     return _joined_terms(read_article(article) if read is None else read)
 
 
 def article_words(article: Article) -> set[str]:
-    """Return the words of an article as they are written, without accents: what ``prefix*`` looks at."""
+    """Return the words of an article as written, without accents: ``prefix*`` is compared with them."""
     return _bare(_texts(article))
 
 
 def value_terms(value: str) -> list[list[str]]:
-    """Return the ways in which the value of a field can be read: its words without accents, and with its other names."""
+    """Return the readings of a field's value: its words without accents, and with its alternative terms."""
     read = _read([pieces(value)], UNSTEMMED)[0]
     plain = list(chain.from_iterable(piece.terms for piece in read))
     spelled_out = [other or term for piece in read for term, other in _with_others(piece)]
@@ -159,7 +160,7 @@ def value_terms(value: str) -> list[list[str]]:
 
 
 def _with_others(piece: Piece) -> Iterable[tuple[str, str]]:
-    """Pair the terms of a piece with those of its words' other forms; of several, none can be told from the rest."""
+    """Pair the term of a piece with its other form. If there are several, it is unknown which belong together: none are paired."""
     if len(piece.terms) == len(piece.others) == 1:
         return [(piece.terms[0], piece.others[0])]
     return [(term, "") for term in piece.terms]
@@ -179,7 +180,7 @@ def _read(texts: Iterable[Sequence[str]], language: str) -> Read:
 
 
 def _read_in_slices(text: Sequence[str], piece_of: Callable[[str], Piece]) -> list[Piece]:
-    """Read a text; where there is a deadline, it is checked on the way: a piece never seen before takes up to 50 µs."""
+    """Read a text. If there is a deadline, check it regularly: a piece that is not cached takes up to 50 µs."""
     if len(text) <= PIECES_OF_SLICE:
         return list(map(piece_of, text))
     found: list[Piece] = []
@@ -211,7 +212,7 @@ def _all_terms(read: Read) -> list[str]:
 
 
 def _names(read: Read) -> list[str]:
-    """Return the names of what is written in several ways, as often as it is, and other forms of words once, kept apart."""
+    """Return the alternative terms, as often as they occur, and the other forms of words once, separated."""
     found: list[str] = []
     others: set[str] = set()
     for piece in chain.from_iterable(read):

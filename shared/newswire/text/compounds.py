@@ -1,9 +1,9 @@
-"""Words that are written in several ways: e-mail and email, COVID-19 and covid19, 1,000,000 and 1000000, O'Brien, Node.js, C++.
+"""Words with several spellings: e-mail and email, COVID-19 and covid19, 1,000,000 and 1000000, O'Brien, Node.js, C++.
 
-A text is read in units: a word, or words that signs join to one (hyphens, apostrophes, points, slashes), together with the signs
-that are part of a name (``C#``, ``.NET``, ``$5``, ``50%``, ``@handle``) and emoji, which hold no word at all. A unit has names
-beside its words: the term of the words written as one (``email``), or a term with its signs (``c#``). The names are indexed besides
-the words, so that each spelling finds the others, and ``C#`` does not find every lone c.
+A text is read in units. A unit is a word, or several words joined by signs (hyphens, apostrophes, points, slashes), together with
+the signs that are part of a name (``C#``, ``.NET``, ``$5``, ``50%``, ``@handle``), or an emoji, which contains no word. Units have
+names: the term of the joined words (``email``), or a term with signs (``c#``). The names are indexed in addition to the words, so
+that each spelling finds the others, and ``C#`` does not find every single c.
 """
 
 import re
@@ -25,34 +25,35 @@ class Unit(NamedTuple):
     start: int
     end: int
     words: tuple[str, ...] = ()
-    """In lower case, as `newswire.text.tokenization.written` returns them; an emoji has none."""
+    """In lower case, as `newswire.text.tokenization.written` returns them; empty for an emoji."""
     joined: str | None = None
-    """The one term that stands for the words where a text is read with its words joined; None: the words themselves."""
+    """The single term that replaces the words when a text is read with joined words; None: the words themselves."""
     names: tuple[str, ...] = ()
-    """The terms by which the unit is found beside its words."""
+    """The terms by which the unit is found, in addition to its words."""
     sought: tuple[str, ...] = ()
-    """The terms that a query for this unit accepts instead of its words."""
+    """The terms that a query for this unit accepts in place of its words."""
     strict: bool = False
-    """Whether the words one after the other are not enough: ``c`` is not ``c++``."""
+    """Whether a sequence of the words alone does not match: ``c`` is not ``c++``."""
     apostrophe: bool = False
     """Whether an apostrophe joins the words."""
 
 
 STAND_IN = "\ue001"
-"""Takes the place of a space within a unit (``1 000 000``, ``50 %``, ``R & D``), so that texts can be cut at spaces."""
+"""Replaces a space within a unit (``1 000 000``, ``50 %``, ``R & D``), so that texts can be split at spaces."""
 
 MAX_RUN = 16
-"""Words that signs join to one run, at the most. Longer ones are no words, and looking for the best cut takes time that grows
-with the square of their number."""
+"""Maximum of words that signs join to one run. Longer runs are not words, and finding the best split takes time that grows with
+the square of their number.
+"""
 NEARBY = 4
-"""Characters on either side of a unit that are looked at for its signs; all of them would be copied for each unit."""
+"""Characters on either side of a unit that are searched for its signs; copying the whole text for each unit would be slow."""
 MAX_PARTS = 3
 MAX_JOINED_LENGTH = 40
 MAX_CAPITALS = 4
 MAX_KEPT_LENGTH = 60
-"""Characters of the pieces of text whose units are remembered."""
+"""Maximum length of the pieces of text whose units are cached, in characters."""
 STRICT_BELOW = 3
-"""Names shorter than this are searched only with their signs."""
+"""Shorter names are searched for only with their signs."""
 
 _SPACES = " \u00a0\u2009\u202f"
 _SPACED_NUMBER = re.compile(rf"(?<![\w.,'])[0-9]{{1,3}}(?:[{_SPACES}][0-9]{{3}})+(?![\w])")
@@ -74,7 +75,7 @@ _CONNECTORS = frozenset(
     ("-", "'", ".", ",", "/", "&", "_", STAND_IN, f"{STAND_IN}&{STAND_IN}", f"{STAND_IN}/{STAND_IN}")
 )
 _SPLIT_FIRST = ("/", "&", "_", "-", "'", ".")
-"""Where several signs join words, the run is cut at the first of these that it holds."""
+"""If different signs join the words of a run, it is split at the first of these that occurs."""
 _EMOJI = regex.compile(
     r"[\U0001F1E6-\U0001F1FF]{2}"
     r"|[\p{Extended_Pictographic}\p{So}]\p{M}*[\U0001F3FB-\U0001F3FF]?"
@@ -85,7 +86,7 @@ _NOT_SEEN_IN_EMOJI = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
 _NUMBER = re.compile(rf"([0-9]+(?:[.,'{STAND_IN}][0-9]+)*)([^\W\d_]{{1,3}})?")
 _SEPARATORS = re.compile(rf"[.,'{STAND_IN}]")
 _ORDINARY_WORDS = STOP_WORDS["en"] | {"us"}
-"""A word that is one of these in lower case is an abbreviation in upper case: US, WHO, IT."""
+"""If the lower-case form is one of these words, the upper-case form is an abbreviation: US, WHO, IT."""
 
 
 def prepared(text: str) -> str:
@@ -101,7 +102,7 @@ def prepared(text: str) -> str:
 def prepared_query(text: str) -> str:
     """Return a query of the same length in which units contain no spaces.
 
-    Of loose numbers, only those that can hardly be two are taken for one: ``1 000 000`` and ``10 000``, not ``12 345``.
+    Separate numbers are joined only if they are hardly meant as two: ``1 000 000`` and ``10 000``, not ``12 345``.
     """
     text = _SPACED_NUMBER_IN_QUERY.sub(_with_stand_ins, text)
     text = _SPACE_BEFORE_SIGN.sub(STAND_IN, text)
@@ -113,12 +114,12 @@ def _with_stand_ins(match: "re.Match[str]") -> str:
 
 
 def is_abbreviation(word: str) -> bool:
-    """Tell whether a word of ASCII letters may be an abbreviation in capitals."""
+    """Return whether a word of ASCII letters may be an abbreviation in capitals."""
     return len(word) <= MAX_CAPITALS and word.isupper()
 
 
 def units(chunk: str) -> Sequence[Unit]:
-    """Return the units of a piece of text that holds no space, in their order."""
+    """Return the units of a piece of text without spaces, in order."""
     return _kept_units(chunk) if len(chunk) <= MAX_KEPT_LENGTH else _units(chunk)
 
 
@@ -163,7 +164,7 @@ def _emoji(gap: str, start: int) -> list[Unit]:
 
 
 def _paired(signs: str, word: str, start: int, end: int) -> list[Unit]:
-    """Return what a run of letters without spaces is; a number at its end may have a sign of its own."""
+    """Return the unit of a run of letters in a script without spaces; a number at its end may have a sign."""
     words = tuple(written(word))
     number = re.search(r"[0-9]+$", word)
     if number is None or len(words) < 2 or not words[-1].isdigit():
@@ -173,7 +174,7 @@ def _paired(signs: str, word: str, start: int, end: int) -> list[Unit]:
 
 
 def _units_of(chunk: str, signs: str, run: Sequence[tuple[int, int]]) -> list[Unit]:
-    """Return the units in a run of words that single signs join."""
+    """Return the units of a run of words that are joined by single signs."""
     gaps = [signs[first[1] : second[0]].strip(STAND_IN) for first, second in pairwise(run)]
     start, end = run[0][0], run[-1][1]
     if (number := _number(chunk, signs, run)) is not None:
@@ -211,7 +212,7 @@ def _joined(unit: Unit, parts: Sequence[str], sign: str) -> Unit:
 
 
 def _with_sign_between(unit: Unit, parts: Sequence[str], sign: str) -> Unit:
-    """Return what a slash or an ampersand makes one: TCP/IP, 9/11, R&D."""
+    """Return the unit of words joined by a slash or an ampersand: TCP/IP, 9/11, R&D."""
     name = sign.join(parts)
     if len(parts) > MAX_PARTS or len(name) > MAX_JOINED_LENGTH:
         return unit
@@ -226,7 +227,7 @@ def _abbreviation(unit: Unit, raw: str) -> Unit:
 
 
 def _number(chunk: str, signs: str, run: Sequence[tuple[int, int]]) -> Unit | None:
-    """Return the unit of a number with separators, perhaps with a short unit of measurement: 1,000,000, 3.5, 2.5m."""
+    """Return the unit of a number with separators, optionally followed by a short unit of measurement: 1,000,000, 3.5, 2.5m."""
     start, end = run[0][0], run[-1][1]
     raw = signs[start:end]
     if not raw[0].isdecimal():
@@ -244,7 +245,7 @@ def _number(chunk: str, signs: str, run: Sequence[tuple[int, int]]) -> Unit | No
 
 
 def _value(number: str) -> str | None:
-    """Return a number without what groups its digits, and with a point before its decimals; None where it is a list of numbers."""
+    """Return a number without group separators, and with a decimal point; None if it is a list of numbers."""
     groups, signs = _SEPARATORS.split(number), _SEPARATORS.findall(number)
     if _grouped(groups, signs):
         return "".join(groups)
@@ -256,7 +257,7 @@ def _value(number: str) -> str | None:
 
 
 def _grouped(groups: Sequence[str], signs: Sequence[str]) -> bool:
-    """Tell whether the digits are in thousands, or in lakhs and crores."""
+    """Return whether the digits are grouped in thousands, or in lakhs and crores."""
     return (
         len(set(signs)) == 1
         and 1 <= len(groups[0]) <= 3
@@ -267,7 +268,7 @@ def _grouped(groups: Sequence[str], signs: Sequence[str]) -> bool:
 
 
 def _with_signs(signs: str, unit: Unit, within: str = "") -> Unit:
-    """Return a unit with the signs before and after it that are part of its name."""
+    """Return a unit together with the signs before and after it that are part of its name."""
     base = within.join(unit.words) if unit.joined is None or within else unit.joined
     before, after = signs[max(unit.start - NEARBY, 0) : unit.start], signs[unit.end : unit.end + NEARBY]
     number = base[:1].isdigit() and unit.words[0].isdigit()
@@ -302,7 +303,7 @@ def _with_number_signs(unit: Unit, base: str, before: str, after: str) -> Unit:
 
 
 def _named(unit: Unit, name: str, base: str, *, strict: bool) -> Unit:
-    """Return a unit that has a name with signs; where the rest is too short to be looked for alone, it has to be that name."""
+    """Return a unit that has a name with signs; if the rest is too short to be searched for alone, only the name matches."""
     if len(name) > MAX_JOINED_LENGTH:
         return unit
     strict = strict or len(base) < STRICT_BELOW or base.isdigit()

@@ -1,25 +1,25 @@
-"""The one text comparison: filters, facets and taxonomy see two spellings as equal when they fold to the same."""
+"""Text comparison: filters, facets and labels treat two spellings as equal if they fold to the same text."""
 
 import re
 import unicodedata
 
-# Letters that Unicode does not decompose, yet readers type without their stroke or ligature.
+# Letters that Unicode does not decompose, but that readers type without stroke or ligature.
 _LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h"})
-# Accents, Hebrew points and Arabic vowel signs. Marks of other scripts (of Thai, Devanagari, kana …) tell letters apart, and so
-# does the breve of й.
+# Accents, Hebrew points and Arabic vowel signs. Marks of other scripts (Thai, Devanagari, kana …) distinguish letters, as does
+# the breve of й.
 _ACCENTS = re.compile(
     "(?<![\u0438\u0443])\u0306|"
-    # What cannot be seen (Default_Ignorable_Code_Point), but for the tags by which the emoji of flags differ.
+    # Invisible characters (Default_Ignorable_Code_Point), except the tags that distinguish the emoji of flags.
     "[\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufff8"
     "\U000e0001\U000e0100-\U000e01ef"
     "\u0300-\u0305\u0307-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06dc\u1ab0-\u1aff\u1dc0-\u1dff\ufe00-\ufe0f\ufe20-\ufe2f]"
 )
-# Han, kana and Hangul syllables as they are mostly written: none has a case, an accent or a compatible form, and no two compose.
+# Common Han, kana and Hangul: they have no case, accents or compatibility forms, and do not compose.
 _SAME_WHEN_FOLDED = re.compile("[\u3041-\u3096\u30a1-\u30fc\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]*+")
 
 
 def fold(text: str) -> str:
-    """Return text after NFKC, case folding, removal of accents, of what cannot be seen, and of repeated white space."""
+    """Return a text after NFKC, case folding, and removal of accents, invisible characters and repeated white space."""
     if text.isascii():
         return " ".join(text.lower().split())
     if _SAME_WHEN_FOLDED.fullmatch(text):
@@ -37,4 +37,4 @@ def _folded(text: str) -> str:
 
 _LATIN = re.compile("[\x00-\u024f]*+")
 _FOLDED_LATIN = {code: _folded(chr(code)) for code in range(0x250)}
-"""Latin letters, none of which combines with the next: together they fold to what each folds to."""
+"""Latin letters that do not combine with the next one, so that they can be folded one by one."""

@@ -1,4 +1,4 @@
-"""Highlights: the passages of a text that a query found, as HTML in which ``<mark>`` is the only markup."""
+"""Highlights: the passages of a text that match a query, as HTML in which ``<mark>`` is the only markup."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -14,8 +14,8 @@ def highlight(
 ) -> list[str]:
     """Return up to ``fragments`` passages of about ``width`` characters, best first; 0 fragments: the whole text.
 
-    ``title`` tells that the text is one, so that what is looked for in titles alone is marked too. Nothing is returned where
-    nothing of the query stands in the text.
+    Set ``title`` for a title, so that terms searched in titles only are marked too. The result is empty if the text contains no
+    term of the query.
     """
     phrases, terms, prefixes = _looked_for(query, title)
     single = all(len(phrase) == 1 for phrase in phrases)
@@ -36,13 +36,13 @@ def highlight(
 
 @lru_cache(maxsize=256)
 def _looked_for(query: Analysed, title: bool) -> tuple[frozenset[tuple[str, ...]], frozenset[str], tuple[str, ...]]:
-    """Return the phrases that are to be marked, their terms, and the beginnings of words: the same for all results."""
+    """Return the phrases to be marked, their terms, and the prefixes: the same for all results."""
     phrases = frozenset(phrase.terms for phrase in sought(query) if title or phrase.field != "title")
     return phrases, frozenset(term for phrase in phrases for term in phrase), tuple(beginnings(query))
 
 
 def opening(text: str, width: int) -> str:
-    """Return the beginning of a text, escaped, cut at the end of a word near ``width`` characters."""
+    """Return the beginning of a text, escaped, and cut at the end of a word near ``width`` characters."""
     text = text.strip()
     if len(text) <= width:
         return escape(text)
@@ -68,7 +68,7 @@ def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> lis
 
 
 def _apart(marked: Sequence[Token]) -> list[Token]:
-    """Return tokens in their order, each once, and without those that lie within another one."""
+    """Return tokens in order, without duplicates and without those inside another one."""
     apart: list[Token] = []
     for token in sorted(marked, key=lambda token: (token.start, -token.end)):
         if not apart or token.start >= apart[-1].end:
@@ -77,10 +77,10 @@ def _apart(marked: Sequence[Token]) -> list[Token]:
 
 
 def _passages(text: str, marked: Sequence[Token], fragments: int, width: int) -> list[tuple[int, int]]:
-    """Choose stretches around the marked tokens, none overlapping.
+    """Choose passages around the marked tokens that do not overlap.
 
-    Those with the most different terms come first; among equals those in which they stand nearest together, then those with
-    the most marks.
+    Passages with the most different terms come first; among equals the one in which they are nearest to each other, then the
+    one with the most marks.
     """
     candidates: list[tuple[int, int, int, int, int]] = []
     inside: Counter[tuple[str, ...]] = Counter()
@@ -106,7 +106,7 @@ def _passages(text: str, marked: Sequence[Token], fragments: int, width: int) ->
 
 
 def _reach(stretch: Sequence[Token], different: int) -> int:
-    """Return after how many characters of a stretch each of its different terms has come."""
+    """Return, for each different term of a passage, the number of characters up to its first occurrence."""
     seen: set[tuple[str, ...]] = set()
     for token in stretch:
         seen.add(token.terms)
@@ -116,7 +116,7 @@ def _reach(stretch: Sequence[Token], different: int) -> int:
 
 
 def _widened(text: str, start: int, end: int, width: int) -> tuple[int, int]:
-    """Widen a stretch to about ``width`` characters, from the beginning of a word to the end of one."""
+    """Widen a passage to about ``width`` characters, from the beginning of a word to the end of one."""
     room = max(width - (end - start), 0)
     left = max(start - room // 3, 0)
     right = min(left + max(width, end - left), len(text))

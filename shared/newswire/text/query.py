@@ -7,11 +7,11 @@
     atom    = word | '"' words '"' | word "*" | "(" query ")"
     field   = "title:" | "author:" | "category:" | "topic:" | "publisher:" | "language:"
     span    = date | date ".." date | date ".." | ".." date        a date is 2026, 2026-03 or 2026-03-01, in UTC,
-                                                               or a moment as RFC 3339 has it
+                                                                   or an RFC 3339 date-time
 
-Nothing that is typed is an error: what was left open closes at the end, a stray sign is ignored, a field or a date that is none
-is read as words, and each time a hint tells so. A query with nothing to look for finds nothing. The result is a tree of words as
-they were typed; `newswire.text.query_matching` gives it a meaning in a language.
+No input is an error: open quotes and parentheses are closed at the end, stray signs are ignored, unknown fields and invalid dates
+are read as words, and a hint reports each case. A query without anything to search for finds nothing. The result is a tree of the
+words as typed; `newswire.text.query_matching` interprets it in a language.
 """
 
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ __all__ = [
 
 
 def parse(text: str) -> Query:
-    """Read a query.
+    """Parse a query.
 
     Raises:
         QueryTooLongError: more than 1,000 characters or 64 words and phrases.
@@ -77,10 +77,10 @@ def parse(text: str) -> Query:
 
 
 def hints(text: str) -> tuple[Hint, ...]:
-    """Return what a reader is told about a query that may not have been understood as it was meant.
+    """Return hints for the reader on parts of a query that may have been misunderstood.
 
     Raises:
-        QueryTooLongError: as by `parse`.
+        QueryTooLongError: as in `parse`.
     """
     return _read(text)[1]
 
@@ -93,7 +93,7 @@ def _read(text: str) -> tuple[Query, tuple[Hint, ...]]:
 
 
 def truncate_query(text: str) -> str:
-    """Return as much of the beginning of a query as can be read."""
+    """Return the beginning of a query, truncated to the maximum length."""
     text = text[:MAX_QUERY_CHARS]
     while True:
         try:
@@ -105,7 +105,7 @@ def truncate_query(text: str) -> str:
 
 
 def leaves(query: Query, *, forbidden: bool = True) -> Iterator[Words | Prefix | Published]:
-    """Go through all that a query asks for and, unless told otherwise, forbids."""
+    """Yield all leaves of a query; without ``forbidden``, only those that are not excluded."""
     match query:
         case All(parts) | Any_(parts):
             for part in parts:
@@ -120,7 +120,7 @@ def leaves(query: Query, *, forbidden: bool = True) -> Iterator[Words | Prefix |
 
 
 def interpreted(query: Query) -> str:
-    """Tell how a query was understood, as a query that is understood the same."""
+    """Return how a query was understood, as a query with the same meaning."""
     match query:
         case All(parts):
             return " ".join(interpreted(part) for part in parts)
@@ -148,7 +148,7 @@ def _grouped(query: Query) -> str:
 
 
 def normal(query: Query) -> str:
-    """Return the same text for queries that differ only in the order of their parts, or in repeating one."""
+    """Return a normal form: the same text for queries that differ only in the order of their parts, or in repetitions."""
     match query:
         case All(parts):
             return " ".join(sorted({f"({normal(part)})" if isinstance(part, All) else normal(part) for part in parts}))
@@ -166,6 +166,6 @@ def normal(query: Query) -> str:
 
 
 def _normal_unit(unit: Unit) -> str:
-    """Return the same text for units that are looked for in the same way."""
+    """Return the same text for units that are searched for in the same way."""
     words = ("'" if unit.apostrophe else " ").join(unit.words)
     return "=".join((words, *unit.sought, *(("!",) if unit.strict else ())))

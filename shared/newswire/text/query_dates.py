@@ -1,4 +1,4 @@
-"""Spans of time in a query: ``published:2026-01..2026-03``, ``published:2026-03-01T09:00:00Z..``."""
+"""Date ranges in a query: ``published:2026-01..2026-03``, ``published:2026-03-01T09:00:00Z..``."""
 
 import re
 from calendar import monthrange
@@ -14,12 +14,12 @@ DAY_MS = 86_400_000
 
 
 def is_span(text: str) -> bool:
-    """Tell whether a word is meant for a span of time."""
+    """Return whether a word is meant as a date range."""
     return text.lower().startswith("published:") and len(text) > len("published:")
 
 
 def span(text: str) -> Published | None:
-    """Read ``published:`` and what follows; None where that is no span of dates."""
+    """Parse ``published:`` and what follows; None if it is not a date range."""
     found = _SPAN.fullmatch(text)
     if found is None or not (found["since"] or found["until"]) or (found["until"] and not found["dots"]):
         return None
@@ -32,10 +32,10 @@ def span(text: str) -> Published | None:
 
 
 def _boundary_ms(date: str, *, end: bool) -> int:
-    """Return the first or the last ms of a year, month, day or second, since 1970.
+    """Return the first or the last millisecond of a year, month, day or second, since 1970.
 
     Raises:
-        ValueError: there is no such date.
+        ValueError: the date does not exist.
     """
     if len(date) > MAX_DATE_CHARS:
         moment = parse_date_time(date)
@@ -55,7 +55,7 @@ def _boundary_ms(date: str, *, end: bool) -> int:
 
 
 def shown(moment: int | None, *, end: bool) -> str:
-    """Return one end of a span as it can be typed."""
+    """Return one end of a range as it can be typed."""
     if moment is None:
         return ""
     at = datetime.fromtimestamp(moment // 1000, UTC)

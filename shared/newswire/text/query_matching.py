@@ -1,7 +1,7 @@
-"""What a query means: its words become the terms of a language, and a text has them or has not.
+"""Interprets a query: its words become the terms of a language, and a text matches them or not.
 
-A query is read in the language of each article it is held against, so that "Häuser" finds "Haus" in a German article and
-"houses" finds "house" in an English one, whatever language the query itself is in.
+A query is interpreted in the language of each article, so that "Häuser" finds "Haus" in a German article and "houses" finds "house"
+in an English one, whatever the language of the query.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -15,12 +15,12 @@ from newswire.text.query import All, Any_, Everything, Not, Nothing, Prefix, Pub
 from newswire.text.word_forms import other_forms, telling_words, without_elision
 
 TextField: TypeAlias = Literal["text", "joined", "title", "author", "category", "topic", "publisher", "language"]
-"""Where terms are looked for; "joined" is the text where words that are written as one are joined to one."""
+"""Where terms are searched for; "joined" is the text with words that are written as one joined."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Terms one after the other in the whole text, the title, or a value of a field; mostly a single one.
+    """Consecutive terms in the whole text, the title, or a value of a field; mostly a single term.
 
     Values of fields other than the title are not stemmed: their terms are words without accents.
     """
@@ -45,7 +45,7 @@ class Either:
 
 @dataclass(frozen=True, slots=True)
 class Variants(Either):
-    """The same in several spellings: the score of an article is that of the one that fits it best."""
+    """Several spellings of the same; the spelling that fits an article best determines the score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ Analysed: TypeAlias = Phrase | Prefix | Published | Both | Either | Without | Ev
 
 @lru_cache(maxsize=2048)
 def analysed(query: Query, language: str) -> Analysed:
-    """Return what a query asks of articles in a language of `newswire.text.analysis.language_of`.
+    """Return what a query searches for in articles of a language of `newswire.text.analysis.language_of`.
 
-    Words that carry no meaning of their own in that language go from among loose words, unless no other would be left.
+    Stop words of that language are removed, except from quotes, and unless no other words would be left.
     """
     match query:
         case Words(field=None | "title"):
@@ -88,7 +88,7 @@ def _any_of(phrases: Iterable[Phrase]) -> Analysed:
 
 
 def _in_text(query: Words, language: str) -> Iterator[Phrase]:
-    """Go through the phrases of text or title that are what was typed, in one spelling or another."""
+    """Yield the phrases in text or title that match the typed words, in each spelling."""
     field: TextField = query.field or "text"
     units = [without_elision(unit, language) for unit in query.units]
     words = query.words
@@ -113,7 +113,7 @@ def _in_text(query: Words, language: str) -> Iterator[Phrase]:
 
 
 def _in_values(query: Words) -> Iterator[Phrase]:
-    """Go through the phrases in values of a field that are what was typed; these are not stemmed."""
+    """Yield the phrases in field values that match the typed words; these are not stemmed."""
     field: TextField = query.field or "text"
     if query.words and not any(unit.strict for unit in query.units):
         yield Phrase(tuple(map(bare, query.words)), field)
@@ -143,7 +143,7 @@ def _dispensable(query: Query, language: str) -> bool:
 
 
 def _asks(query: Query) -> bool:
-    """Tell whether a query says what to find, and not only what to leave out."""
+    """Return whether a query contains anything besides exclusions."""
     match query:
         case Not():
             return False
@@ -154,7 +154,7 @@ def _asks(query: Query) -> bool:
 
 
 def sought(query: Analysed) -> list[Phrase]:
-    """Return the words and phrases of text and title that speak for a result, in order; negated ones do not."""
+    """Return the words and phrases of text and title that a result should contain, in order, without negated ones."""
     match query:
         case Phrase(field="text" | "joined" | "title"):
             return [query]
@@ -165,7 +165,7 @@ def sought(query: Analysed) -> list[Phrase]:
 
 
 def beginnings(query: Analysed) -> Iterator[str]:
-    """Go through the beginnings of words that speak for a result."""
+    """Yield the prefixes that a result should contain."""
     match query:
         case Prefix(beginning):
             yield beginning
@@ -177,11 +177,11 @@ def beginnings(query: Analysed) -> Iterator[str]:
 
 
 Positions: TypeAlias = Mapping[str, Sequence[int]]
-"""Each term of a text, and where it stands, in order."""
+"""Each term of a text, with its positions in ascending order."""
 
 
 class Searched(Protocol):
-    """A text that a query is held against."""
+    """A text that is matched with a query."""
 
     def positions_in(self, field: TextField) -> Positions:
         """Return the terms of the whole text or of a field."""
@@ -194,12 +194,12 @@ class Searched(Protocol):
 
     @property
     def published_ms(self) -> int:
-        """When it was published, in ms since 1970."""
+        """The time of publication, in ms since 1970."""
         ...
 
 
 def positions(found: Sequence[str]) -> dict[str, list[int]]:
-    """Return at which positions of a sequence each term stands, in order."""
+    """Return the positions of each term of a sequence, in ascending order."""
     term_positions: dict[str, list[int]] = {}
     for position, term in enumerate(found):
         term_positions.setdefault(term, []).append(position)
@@ -207,7 +207,7 @@ def positions(found: Sequence[str]) -> dict[str, list[int]]:
 
 
 def number_pairs(term_positions: Positions) -> set[str]:
-    """Return each number of a text with the term before it and with the one after it, a space between them.
+    """Return each number of a text joined by a space with the term before it and with the one after it.
 
     Such a pair is far rarer than its terms: ``covid 19``.
     """
@@ -223,8 +223,8 @@ def number_pairs(term_positions: Positions) -> set[str]:
 
 
 def matches(query: Analysed, text: Searched) -> bool:
-    """Tell whether a text matches."""
-    if isinstance(query, Phrase):  # nearly always; a pattern takes several times as long
+    """Return whether a text matches."""
+    if isinstance(query, Phrase):  # the usual case; a `match` statement takes several times as long
         return bool(occurrences(query.terms, text.positions_in(query.field)))
     match query:
         case Both(parts):

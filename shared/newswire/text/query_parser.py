@@ -1,4 +1,4 @@
-"""Reading a query from left to right into its tree, with remarks on what may have been meant otherwise."""
+"""Parses a query from left to right into a tree, with hints on what may have been meant otherwise."""
 
 import re
 
@@ -72,10 +72,10 @@ _INNER_QUESTION_MARK = regex.compile(r"[\p{L}\p{N}]\?[\p{L}\p{N}]")
 
 
 class Parser:
-    """Reads one query from left to right."""
+    """Parses one query from left to right."""
 
     def __init__(self, text: str) -> None:
-        """Begin at the left."""
+        """Start at the beginning of the text."""
         self._text = prepared_query(text.translate(_SIGNS))
         self._pieces = _PIECE.finditer(self._text)
         self._hints = Hints()
@@ -83,7 +83,7 @@ class Parser:
         self._passed_over = 0
 
     def read(self) -> tuple[Query, tuple[Hint, ...]]:
-        """Return the tree of the whole query, and remarks on it."""
+        """Return the tree of the whole query, and the hints."""
         found = self._sequence(0)
         if found is None and self._text.strip():
             self._hints.add_first("nothing_to_look_for", self._text.replace(STAND_IN, " ").strip(), NOTHING_LEFT)
@@ -91,7 +91,7 @@ class Parser:
         return found or Everything(), self._hints.found()
 
     def _sequence(self, depth: int) -> Query | None:
-        """Read up to the end, or to the parenthesis that closes."""
+        """Parse up to the end, or to the closing parenthesis."""
         clauses = _Clauses(self._hints)
         for piece in self._pieces:
             if piece["close"]:
@@ -136,7 +136,7 @@ class Parser:
         if typed == "-":
             self._hints.add("lone_minus", typed, LONE_MINUS)
             return None
-        # "--" and a dash are no minus of their own.
+        # "--" and a dash are not a minus.
         text = self._unmodified(typed.removeprefix("-"))
         if is_span(text):
             if (found := span(text)) is not None:
@@ -155,7 +155,7 @@ class Parser:
         return negated(self._words(parts["rest"] if parts else text, within), typed.startswith("-"))
 
     def _unmodified(self, typed: str) -> str:
-        """Return a word without signs that other query languages know."""
+        """Return a word without the operators of other query languages."""
         if typed.startswith("+"):
             self._hints.add("plus", typed, PLUS)
             typed = typed.lstrip("+")
@@ -199,7 +199,7 @@ class Parser:
 
 
 class _Clauses:
-    """The items of one group, joined by the operators between them."""
+    """The items of one group, and the operators between them."""
 
     def __init__(self, hints: Hints) -> None:
         self._hints = hints
@@ -209,7 +209,7 @@ class _Clauses:
         self._lower_case = ""
 
     def operator(self, operator: str) -> None:
-        """Take OR, AND or NOT."""
+        """Add OR, AND or NOT."""
         if operator == "NOT":
             self._negating = True
             return
@@ -219,7 +219,7 @@ class _Clauses:
         self._negating = False
 
     def item(self, item: Query | None, typed: str) -> None:
-        """Take an item; one that came to nothing takes its NOT with it."""
+        """Add an item; if it is empty, a NOT before it is dropped."""
         negating, self._negating = self._negating, False
         if item is None:
             return
@@ -234,7 +234,7 @@ class _Clauses:
         self._operator = ""
 
     def end(self) -> Query | None:
-        """Return what the items come to; None where there are none."""
+        """Return the query of the group; None if it is empty."""
         for operator in filter(None, (self._operator, "NOT" if self._negating else "")):
             self._hints.add("dangling_operator", operator, DANGLING)
         clauses = [any_of(group) for group in self._groups]
@@ -242,7 +242,7 @@ class _Clauses:
 
 
 def _prefix(whole: Words) -> Query | None:
-    """Return the query for words the last of which may go on; None where too little of it was typed."""
+    """Return the query for words whose last one is a prefix; None if that is too short."""
     last = whole.units[-1]
     joined = bare(last.joined or "")
     begun = _beginning(last.words[-1]) if last.words else ""
@@ -263,17 +263,17 @@ def _beginning(word: str) -> str:
 
 
 def negated(query: Query | None, excluded: bool) -> Query | None:
-    """Return the query for what a query does not find, where that is meant; a minus after NOT excludes once."""
+    """Return the negation of a query, if meant as such; a minus after NOT negates only once."""
     return Not(query) if query is not None and excluded and not isinstance(query, Not) else query
 
 
 def any_of(parts: list[Query]) -> Query:
-    """Return the query for what at least one part finds."""
+    """Return a query that matches if any part does."""
     flat = [inner for part in parts for inner in (part.parts if isinstance(part, Any_) else (part,))]
     return flat[0] if len(flat) == 1 else Any_(tuple(flat))
 
 
 def all_of(parts: list[Query]) -> Query:
-    """Return the query for what every part finds."""
+    """Return a query that matches if all parts do."""
     flat = [inner for part in parts for inner in (part.parts if isinstance(part, All) else (part,))]
     return flat[0] if len(flat) == 1 else All(tuple(flat))

@@ -1,4 +1,4 @@
-"""The tree that a query is read into: words as they were typed, and what joins them."""
+"""The syntax tree of a query: words as typed, and their operators."""
 
 import dataclasses
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ from newswire.text.compounds import Unit
 MAX_QUERY_CHARS = 1000
 MAX_QUERY_CLAUSES = 64
 MAX_QUERY_DEPTH = 12
-"""Parentheses within parentheses beyond this are passed over."""
+"""Parentheses nested more deeply are ignored."""
 MIN_PREFIX_CHARS = 2
 
 Field: TypeAlias = Literal["title", "author", "category", "topic", "publisher", "language"]
@@ -18,32 +18,32 @@ FIELDS: tuple[Field, ...] = ("title", "author", "category", "topic", "publisher"
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Words one after the other, in lower case, in the whole text or in one field; mostly a single one."""
+    """Consecutive words in lower case, in the whole text or in one field; mostly a single word."""
 
     words: tuple[str, ...]
     field: Field | None = None
     quoted: bool = False
-    """In quotation marks: what is so common that it would be passed over is meant."""
+    """In quotation marks: stop words are kept."""
     typed: str = dataclasses.field(default="", compare=False)
     units: tuple[Unit, ...] = ()
-    """The same words in the units that they are written in, with their signs; where they are in the text is not kept."""
+    """The same words as units, with their signs; their positions in the text are not kept."""
 
     def __post_init__(self) -> None:
-        """Take each word for a unit where no units are given."""
+        """Make a unit of each word if no units are given."""
         if not self.units:
             object.__setattr__(self, "units", tuple(Unit(0, 0, (word,)) for word in self.words))
 
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Any word that begins like this, without accents."""
+    """Any word with this prefix, without accents."""
 
     beginning: str
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Published in a span of time: ms since 1970, both ends inclusive, either of them open."""
+    """Published in a time range: ms since 1970, both ends inclusive, each may be open."""
 
     since: int | None
     until: int | None
@@ -77,18 +77,18 @@ class Everything:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Matches no article: something was typed, but nothing that can be looked for."""
+    """Matches no article: something was typed, but nothing that can be searched for."""
 
 
 Query: TypeAlias = Words | Prefix | Published | All | Any_ | Not | Everything | Nothing
 
 
 class QueryTooLongError(ValueError):
-    """A query of more characters or clauses than are taken; the message says how many are."""
+    """A query has too many characters or clauses; the message names the limit."""
 
 
 def in_field(query: Query, within: Field) -> Query:
-    """Have every word of a group looked for in one field; those that name a field of their own keep it."""
+    """Search for every word of a group in one field; words with a field of their own keep it."""
     match query:
         case Words(field=None):
             return replace(query, field=within)

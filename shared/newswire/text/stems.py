@@ -1,4 +1,4 @@
-"""The terms of words and of short pieces of text in each language, remembered: most words of an article were seen before."""
+"""The terms of words and short pieces of text in each language, cached: most words of an article have occurred before."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
@@ -21,9 +21,9 @@ from newswire.text.tokenization import (
 from newswire.text.word_forms import other_forms, without_elision
 
 DEFAULT = "en"
-"""The language that a text without one is read in."""
+"""The language assumed for texts without one."""
 UNSTEMMED = "none"
-"""That of texts in a language for which there is no stemmer."""
+"""Texts in a language without a stemmer."""
 ALGORITHMS = {
     "ar": "arabic",
     "ca": "catalan",
@@ -45,14 +45,14 @@ ALGORITHMS = {
     "sv": "swedish",
     "tr": "turkish",
 }
-"""The languages that are stemmed, and what Snowball calls each."""
-# What is written in Latin letters within scripts that are cut into pairs is mostly English.
+"""Languages with a stemmer, and the stemmer's name in Snowball."""
+# Latin words in texts of scripts that are split into pairs are mostly English.
 _SAME_AS = dict.fromkeys(("und", "mul", "ja", "zh", "ko", "th", "lo", "km", "my"), DEFAULT) | {"nb": "no", "nn": "no"}
 
 MAX_KEPT_LENGTH = 60
-"""Characters of the words and pieces whose terms are remembered."""
+"""Maximum length of cached words and pieces, in characters."""
 MAX_KEPT, MAX_KEPT_OF_OTHERS = 200_000, 50_000
-"""How many are remembered in the default language, and in each other one."""
+"""Maximum number of cached entries for the default language, and for each other one."""
 
 
 def language_of(tag: str) -> str:
@@ -64,10 +64,10 @@ def language_of(tag: str) -> str:
 
 @cache
 def _stemmer(language: str) -> Callable[[str], str]:
-    """Return what makes the term of a written word.
+    """Return the function that makes the term of a written word.
 
-    English words lose their accents first, for they are as often written without. Elsewhere accents tell endings apart, so
-    they go last; who types none is served by `_others`.
+    English words lose their accents before stemming, because they are often written without. In other languages accents
+    distinguish endings, so they are removed afterwards; `_others` finds words that are typed without accents.
     """
     algorithm = ALGORITHMS.get(language)
     stem = Stemmer.Stemmer(algorithm, 0).stemWord if algorithm else str
@@ -92,17 +92,17 @@ def stem(word: str, language: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def name_term(name: str, language: str) -> str:
-    """Return the term of a name of a unit: stemmed like a word, unless signs are part of it."""
+    """Return the term of a unit's name: stemmed like a word, unless it contains signs."""
     return stem(name, language) if name.isalnum() else bare(name)
 
 
 def is_stop_word(word: str, language: str) -> bool:
-    """Tell whether a word of `words` carries no meaning of its own in a language, or in English, which readers of all type."""
+    """Return whether a word of `words` is a stop word in its language or in English, which readers of all languages type."""
     return word in STOP_WORDS.get(language, ()) or word in STOP_WORDS[DEFAULT]
 
 
 class _Terms(dict[str, tuple[str, ...]]):
-    """The terms of each word seen so far in one language. A dict, for no call is cheaper than its look-up."""
+    """The terms of the words seen so far in one language. A dict, because its look-up is cheaper than any call."""
 
     def __init__(self, language: str) -> None:
         self._stem = _stemmer(language)
@@ -123,13 +123,13 @@ terms_in: Callable[[str], _Terms] = cache(_Terms)
 
 _OPENING: Final = '("'
 _CLOSING: Final = '.,;:!?)"'
-"""Signs around a word that are part of no name."""
+"""Signs around a word that are not part of a name."""
 
 
 def _lone_word(chunk: str) -> str:
-    """Return the one word, as it is written, of a piece without names or signs of its own, which is nearly every piece.
+    """Return the single word, as written, of a piece without names or signs. Nearly every piece is like that.
 
-    It is what `units` would find, in a tenth of the time. The result is empty where that has to be asked.
+    The result is that of `units`, in a tenth of the time; it is empty if `units` has to be called.
     """
     word = chunk.lstrip(_OPENING).rstrip(_CLOSING)
     if not word.isalpha():
@@ -140,24 +140,24 @@ def _lone_word(chunk: str) -> str:
 
 
 class Piece(NamedTuple):
-    """What a piece of text without spaces yields in one language."""
+    """The terms of a piece of text without spaces in one language."""
 
     terms: tuple[str, ...]
     joined: tuple[str, ...] | None
-    """The terms with words that are written as one joined to one; None: the same."""
+    """The terms with words that are written as one joined; None: the same."""
     names: tuple[str, ...]
-    """The terms by which it is found besides."""
+    """Further terms by which it is found."""
     others: tuple[str, ...]
-    """The terms of other forms of its words, and of those without accents."""
+    """The terms of other forms of its words, and of the words without accents."""
 
     @property
     def is_plain(self) -> bool:
-        """Whether its terms are all that there is to it."""
+        """Whether it has no terms besides its own."""
         return not (self.names or self.others)
 
 
 class _Pieces(dict[str, Piece]):
-    """What each piece of text seen so far yields in one language."""
+    """The terms of the pieces of text seen so far in one language."""
 
     def __init__(self, language: str) -> None:
         self._language = language
@@ -177,7 +177,7 @@ class _Pieces(dict[str, Piece]):
         return found
 
     def named(self, chunks: set[str]) -> Iterator[Piece]:
-        """Go through those of many pieces that are found by other names than their words."""
+        """Yield those of many pieces that have names besides their words."""
         for chunk in chunks.difference(self):
             if (piece := self[chunk]).names:
                 yield piece
@@ -189,7 +189,7 @@ class _Pieces(dict[str, Piece]):
             return Piece((self._term(word),), None, (), tuple(dict.fromkeys(_others(word, self._language))))
         language, term = self._language, self._term
         found = [without_elision(unit, language) for unit in units(chunk)]
-        # A text without spaces is one piece with all of its words, of which most come again and again.
+        # A text without spaces is one piece with all of its words, most of which occur repeatedly.
         term_of = {word: term(word) for word in dict.fromkeys(chain.from_iterable(unit.words for unit in found))}
         terms = tuple(term_of[word] for unit in found for word in unit.words)
         joined = tuple(
@@ -204,23 +204,23 @@ class _Pieces(dict[str, Piece]):
 
 
 pieces_in: Callable[[str], _Pieces] = cache(_Pieces)
-"""Return what pieces of text yield in a language."""
+"""Return the terms of pieces of text in a language."""
 
 
 def joined_terms(unit: Unit, language: str) -> tuple[str, ...]:
-    """Return the terms of a unit where words that are written as one are joined to one."""
+    """Return the terms of a unit with words that are written as one joined."""
     if unit.joined is not None:
         return (name_term(unit.joined, language),)
     return tuple(stem(word, language) for word in unit.words)
 
 
 def _others(word: str, language: str) -> Iterator[str]:
-    """Go through the terms by which a word is found beside its own: its other forms, and without the accents it has."""
+    """Yield further terms of a word: its other forms, and the word without its accents."""
     if word.isascii() or is_plain_paired(word) or is_stop_word(word, language):
         return
     unaccented = bare(word)
     forms = [form for form in other_forms(word, language) if form != unaccented]
-    if language not in (DEFAULT, UNSTEMMED):  # there the term itself has no accents
+    if language not in (DEFAULT, UNSTEMMED):  # in English the term itself has no accents
         forms.append(unaccented)
     if not forms or forms == [word]:
         return
@@ -231,14 +231,14 @@ def _others(word: str, language: str) -> Iterator[str]:
 
 
 def other_terms(word: str, language: str) -> list[str]:
-    """Return the terms of the other forms of a word that is looked for."""
+    """Return the terms of the other forms of a word in a query."""
     own = stem(word, language)
     forms = other_forms(word, language) if not word.isascii() else []
     return [other for other in dict.fromkeys(stem(form, language) for form in forms) if other != own]
 
 
 class _BareWords(dict[str, tuple[str, ...]]):
-    """The words of each piece of text seen so far, without accents, and those that are written as one."""
+    """The words of the pieces of text seen so far, without accents, and those that are written as one."""
 
     def __missing__(self, chunk: str) -> tuple[str, ...]:
         word = _lone_word(chunk)
@@ -262,12 +262,12 @@ _bare_words_of = _BareWords()
 
 
 def pieces(text: str) -> list[str]:
-    """Return the pieces between the spaces of a text: none holds part of a unit only."""
+    """Return the pieces between the spaces of a text: a unit is always within one piece."""
     return prepared(text).split()
 
 
 def words(text: str) -> list[str]:
-    """Return the words of a text as they are written, in lower case and with their accents; `stem` makes terms of them."""
+    """Return the words of a text as written, in lower case and with accents; `stem` makes terms of them."""
     return list(chain.from_iterable(map(written, word_pattern(text).findall(text))))
 
 
@@ -277,15 +277,15 @@ def bare_words(text: str) -> list[str]:
 
 
 def findable_words(text: str) -> list[str]:
-    """Return the words of a text in lower case and without accents, and what each several of them are when written as one."""
+    """Return the words of a text in lower case and without accents, and the joined form of words that are written as one."""
     return list(chain.from_iterable(map(_bare_words_of.__getitem__, pieces(text))))
 
 
 def findable_words_of(found: Iterable[str]) -> set[str]:
-    """Return the same of pieces of text, each word once."""
+    """Return the same for pieces of text, each word once."""
     return set(chain.from_iterable(map(_bare_words_of.__getitem__, found)))
 
 
 def terms(text: str, language: str = DEFAULT) -> list[str]:
-    """Return the terms of a text in their order."""
+    """Return the terms of a text, in order."""
     return list(chain.from_iterable(map(terms_in(language).__getitem__, word_pattern(text).findall(text))))

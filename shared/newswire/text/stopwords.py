@@ -1,4 +1,4 @@
-"""Words that carry no meaning of their own, by language: they are passed over in what a reader types."""
+"""Stop words by language: words without a meaning of their own, which are ignored in queries."""
 
 STOP_WORDS: dict[str, frozenset[str]] = {
     language: frozenset(words.split())
@@ -77,4 +77,4 @@ STOP_WORDS: dict[str, frozenset[str]] = {
             τη την της τις το τον του τους των ως""",
     }.items()
 }
-"""In lower case, with their accents, as `newswire.text.analysis.words` returns them."""
+"""In lower case, with accents, as `newswire.text.analysis.words` returns them."""

@@ -1,8 +1,8 @@
-"""Where the words of a text are, and how each is written: in lower case, with its accents, not yet stemmed.
+"""Finds the words of a text, in lower case, with accents, not yet stemmed.
 
-Words are runs of Unicode letters, digits and their marks; apostrophes split them and a trailing possessive is dropped. Texts in
-scripts without spaces between words are cut into overlapping pairs of letters. A number and the word of two letters or more that
-it is written to (``covid19``, ``20km``) are two words; `newswire.text.compounds` also knows them as one.
+Words are runs of Unicode letters, digits and their marks; apostrophes split them, and a trailing possessive is dropped. Texts in
+scripts without spaces between words are split into overlapping pairs of letters. A number and a word of two letters or more that
+are written together (``covid19``, ``20km``) are two words; `newswire.text.compounds` also treats them as one.
 """
 
 import re
@@ -16,12 +16,12 @@ import regex
 from newswire.text.folding import fold
 
 MAX_TERM_LENGTH = 255
-"""Engines cut or drop very long terms, each at its own length; cut here, none comes near it."""
+"""Search engines cut or drop very long terms, each at a length of its own; cut here, terms stay below all these lengths."""
 
 # Unicode counts these apostrophes as letters.
 _APOSTROPHE_LETTERS = r"\u02b9\u02bb-\u02bf\ua78b\ua78c"
 _LETTER = rf"[[\p{{L}}\p{{N}}]--[{_APOSTROPHE_LETTERS}]]"
-# Soft hyphens and joiners say how a word is drawn, not what it is.
+# Soft hyphens and joiners affect how a word is displayed, not its meaning.
 _INVISIBLE = r"\u00ad\u200c\u200d\u2060"
 _INNER = rf"[[\p{{L}}\p{{N}}\p{{M}}{_INVISIBLE}]--[{_APOSTROPHE_LETTERS}]]"
 APOSTROPHE_SIGNS = "'’‘‛`´′"
@@ -29,53 +29,53 @@ _APOSTROPHE = rf"[{_APOSTROPHE_LETTERS}＇{APOSTROPHE_SIGNS}]"
 _POSSESSIVE = rf"{_APOSTROPHE}[sS](?!{_INNER})"
 _WORD = regex.compile(rf"({_LETTER}{_INNER}*+)(?:{_POSSESSIVE})?", regex.V1)
 _UNSEEN = regex.compile(rf"[\p{{Me}}{_INVISIBLE}]", regex.V1)
-# Most texts hold none of the marks, invisible signs and odd apostrophes that take a Unicode property to tell. On such a text,
-# the standard library's letters and digits are the same words in less than half the time.
+# Most texts contain no marks, invisible characters or unusual apostrophes, which need Unicode properties to be detected. For such
+# texts, the letters and digits of the standard library give the same words in less than half the time.
 _PLAIN = re.compile("[\x00-\xac\xae-\u024f\u2010-\u2027\u2030-\u205e\u20a0-\u20bf]*+")
 _PLAIN_WORD = re.compile(rf"([^\W_]++)(?:[{APOSTROPHE_SIGNS}][sS](?![^\W_]))?")
-# Scripts that are written without spaces between words, and Korean, whose words carry their particles: cut into pairs.
+# Scripts without spaces between words, and Korean, whose words include particles: split into pairs.
 _PAIRED = r"[\p{Han}\p{Hiragana}\p{Katakana}ー\p{Hangul}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-# The bulk of such texts: letters without case, marks or compatible forms, none of which composes with the next. They are cut
-# without a look at their properties; the mark of a long vowel is not among them.
+# Most characters of such texts: letters without case, marks or compatibility forms that do not compose. They are split without
+# checking their properties; the mark of a long vowel is not among them.
 _PLAIN_PAIRED = re.compile("[\u3041-\u3096\u30a1-\u30fa\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]++")
 _PART = regex.compile(rf"({_PAIRED}\p{{M}}*+)+|(?:(?!{_PAIRED}).)+", regex.V1)
 _HAS_PAIRED = regex.compile(_PAIRED, regex.V1)
 _LETTER_AND_MARKS = regex.compile(r"\P{M}\p{M}*+", regex.V1)
-# Japanese writes a word of more than three katakana with and without a long vowel at its end.
+# Japanese writes words of more than three katakana with and without a long vowel at the end.
 _LONG_VOWEL_AT_END = regex.compile(r"(?<=[\p{Katakana}ー]{3})ー+(?![\p{Katakana}ー])", regex.V1)
 _OTHER_DIGIT = regex.compile(r"[\p{Nd}--[0-9]]", regex.V1)
 _WORD_AND_NUMBER = regex.compile(r"(?:(\p{L}[\p{L}\p{M}]+)([0-9]+)|([0-9]+)(\p{L}[\p{L}\p{M}]+))", regex.V1)
 _NUMBER_ENDINGS = frozenset(("s", "st", "nd", "rd", "th", "er", "e", "o", "a"))
-"""What makes an ordinal or a decade of a number: no word of its own."""
+"""Endings of ordinals and decades, which are not words of their own."""
 
 
 def word_pattern(text: str) -> Any:
-    """Return the pattern that finds the words of a text as group 1; the whole match holds their possessive as well."""
+    """Return the pattern that finds the words of a text as group 1; the whole match includes their possessive."""
     return _PLAIN_WORD if _PLAIN.fullmatch(text) else _WORD
 
 
 def is_plain(text: str) -> bool:
-    """Tell whether a text holds none of the marks, invisible signs and odd apostrophes that take a Unicode property to tell."""
+    """Return whether a text contains no marks, invisible characters or unusual apostrophes, which need Unicode properties."""
     return _PLAIN.fullmatch(text) is not None
 
 
 def is_paired(word: str) -> bool:
-    """Tell whether a word is, at least in part, in a script that is cut into pairs of letters."""
+    """Return whether a word is, at least in part, in a script that is split into pairs of letters."""
     return not word.isascii() and _HAS_PAIRED.search(word) is not None
 
 
 def starts_paired(word: str) -> bool:
-    """Tell whether a word begins in a script that is cut into pairs of letters."""
+    """Return whether a word begins in a script that is split into pairs of letters."""
     return _HAS_PAIRED.match(word) is not None
 
 
 def is_plain_paired(word: str) -> bool:
-    """Tell whether a word is nothing but Han, kana or Hangul that has one form only: it has no other terms than itself."""
+    """Return whether a word consists of Han, kana or Hangul with one form only, so that it has no other terms than itself."""
     return _PLAIN_PAIRED.fullmatch(word) is not None
 
 
 def written(word: str) -> list[str]:
-    """Lower the case of a word; what compatibility takes apart (a fraction, say) becomes several, and so do some scripts."""
+    """Return a word in lower case. Compatibility decomposition (of a fraction) and some scripts make it several words."""
     if word.isascii():
         lower = word.lower()[:MAX_TERM_LENGTH]
         return [lower] if lower.isalpha() or lower.isdigit() else _without_number(lower)
@@ -96,7 +96,7 @@ def written(word: str) -> list[str]:
 
 
 def compatible(text: str) -> str:
-    """Return text in lower case, in Unicode's compatible form, with European digits and without what is not seen."""
+    """Return text in lower case, in compatibility form, with European digits and without invisible characters."""
     folded = _UNSEEN.sub("", normalize("NFKC", normalize("NFKC", _UNSEEN.sub("", text)).casefold()))
     return _OTHER_DIGIT.sub(lambda digit: str(decimal(digit[0])), folded)
 

@@ -1,4 +1,4 @@
-"""Which words of a text are looked for, and where they stand: what highlights are made from."""
+"""Finds the words of a text that match a query, and their positions: the input of highlights."""
 
 import re
 from collections.abc import Iterator, Set
@@ -14,17 +14,17 @@ from newswire.text.word_forms import without_elision
 
 
 class Token(NamedTuple):
-    """A word of a text: where it stands in it, and the terms it yields."""
+    """A word of a text: its position, and its terms."""
 
     start: int
     end: int
     place: int
-    """That of its first term among all terms of the text."""
+    """The position of its first term among all terms of the text."""
     terms: tuple[str, ...]
 
 
 def tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginnings: tuple[str, ...] = ()) -> list[Token]:
-    """Return those words of a text that yield one of the wanted terms or begin in one of the given ways, in their order."""
+    """Return the words of a text with one of the wanted terms or prefixes, in order."""
     terms_of = terms_in(language)
     matches = list(word_pattern(text).finditer(text))
     found = list(map(itemgetter(1), matches))
@@ -40,11 +40,10 @@ def tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginnings: tup
 
 
 def loose_tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginnings: tuple[str, ...] = ()) -> list[Token]:
-    """Return the same words as `tokens`, sooner, but with no true place: for who does not ask which words stand together.
+    """Return the same words as `tokens`, but faster and without valid positions: for callers that need no phrases.
 
-    An English word and its stem have their first letter in common, and all letters of the stem but the last two (a test holds
-    that against a dictionary), so in a text of plain letters only words that begin like one that is wanted have to be looked
-    at. The longer the beginning, the more of a text goes by unseen.
+    An English word and its stem share the first letter, and all letters of the stem except the last two (a test checks that
+    against a dictionary). So in a text of plain letters only words with the beginning of a wanted term have to be analysed.
     """
     if language != DEFAULT or not text.isascii():
         return tokens(text, wanted, language, beginnings)
@@ -65,28 +64,29 @@ def loose_tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginning
 
 
 _WORD_AND_NUMBER = re.compile("[0-9](?:(?<=[A-Za-z][0-9])|(?=[A-Za-z]))")
-"""A word and a number written together: the second is not where a word begins."""
+"""A word and a number written together: the number is not the beginning of a word."""
 _POSSESSIVES = re.compile("['`][sS]['`]")
-"""Possessives one upon the other: only whoever reads on from the first word knows which is which."""
+"""Consecutive possessives: they can only be told apart by reading from the first word on."""
 
 
 class _Patterns(NamedTuple):
-    """What finds, in a text of plain small letters, all words that begin in certain ways."""
+    """Patterns that find, in a text of plain lower-case letters, all words with certain prefixes."""
 
     words: tuple["re.Pattern[str]", ...]
     possessives: bool
-    """Whether one of them may find a word that is but the end of a possessive."""
+    """Whether a pattern may find a word that is only the end of a possessive."""
 
 
 @lru_cache(maxsize=4096)
 def _beginning_with(beginnings: frozenset[str]) -> _Patterns | None:
-    """Return what finds words with these beginnings; None where one is not of plain letters."""
+    """Return the patterns that find words with these prefixes; None if one is not made of plain letters."""
     if not all(map(str.isascii, beginnings)):
         return None
     shortest = [
         each for each in beginnings if not any(each != other and each.startswith(other) for other in beginnings)
     ]
-    # The beginning comes first in the pattern, for then it is looked for as such, and what stands before it only where it is.
+    # The prefix comes first in the pattern, so that the regular-expression engine searches for it, and checks what precedes
+    # it only at matches.
     literals = [
         re.compile(rf"{re.escape(each)}(?<![0-9a-z]{re.escape(each)})[0-9a-z]*+") for each in shortest if each != "s"
     ]
@@ -98,7 +98,7 @@ def _beginning_with(beginnings: frozenset[str]) -> _Patterns | None:
 def _chosen(
     found: Set[str], wanted: Set[str], language: str, beginnings: tuple[str, ...]
 ) -> dict[str, tuple[str, ...]]:
-    """Return the words of which one is looked for, and the terms that each of them yields."""
+    """Return the words that are wanted, with the terms of each."""
     terms_of = terms_in(language)
     chosen: dict[str, tuple[str, ...]] = {}
     for word in found:
@@ -119,15 +119,15 @@ def _other_terms(word: str, language: str) -> tuple[str, ...]:
 
 
 _ReadUnit: TypeAlias = tuple[int, int, tuple[str, ...], tuple[str, ...]]
-"""A unit of a chunk: where it begins and ends, its terms joined, and the terms of its names."""
+"""A unit of a chunk: start and end, its joined terms, and the terms of its names."""
 _CHUNK = re.compile(r"\S+")
 
 
 def joined_tokens(text: str, wanted: Set[str], language: str = DEFAULT, *, phrases: bool = True) -> list[Token]:
-    """Return what is looked for where words that are written as one are joined to one.
+    """Return the matches where words that are written as one are joined.
 
-    A place is that among these joined terms. A name that is none of them (``u.s.``) has a place of its own, next to nothing.
-    Without ``phrases``, only what has other names than its words is returned.
+    Positions are those among the joined terms. A name that is none of them (``u.s.``) has a position that is next to nothing.
+    Without ``phrases``, only units that have names besides their words are returned.
     """
     prepared_text = prepared(text)
     pieces_of = pieces_in(language)

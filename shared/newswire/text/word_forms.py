@@ -1,6 +1,6 @@
-"""Other forms of a written word, in its language: those that a reader may type, or an article hold, instead of it.
+"""Other forms of a written word in its language, which a reader may type, or an article may contain, in its place.
 
-Each is one more word beside the word itself, never in place of it: where a rule is wrong about a word, that word is still found.
+Each form is added to the word and never replaces it: if a rule is wrong about a word, the word is still found.
 """
 
 import re
@@ -9,9 +9,9 @@ from newswire.text.compounds import Unit
 
 _SPELLED_OUT = str.maketrans({"å": "aa", "ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe"})
 _NOT_SPELLED_OUT = frozenset(("fi", "hu", "sv", "tr"))
-"""Languages that have these letters in most sentences and do not write them as two."""
+"""Languages in which these letters are common and are not written as two letters."""
 
-# Arabic writes "and", "so", "with", "like", "for" and the article to the word that follows.
+# Arabic prefixes "and", "so", "with", "like", "for" and the article to the following word.
 _CONJUNCTION = re.compile("[وف](?=.{3})")
 _ARTICLE = re.compile("(?:بال|كال|فال|وال|لل|ال)(?=.{3})")
 _PREPOSITION = re.compile("[بكل](?=.{4})")
@@ -22,13 +22,13 @@ _ELIDED = {
     "it": frozenset("all c d dall dell gl l m nell quell s sull t un".split()),
     "pt": frozenset("d".split()),
 }
-"""What stands before an apostrophe without being part of the word after it."""
+"""Words before an apostrophe that are not part of the word after it."""
 _ENDINGS_AFTER_APOSTROPHE = frozenset(("tr",))
-"""Languages that part a name from its endings by an apostrophe."""
+"""Languages that separate a name from its ending by an apostrophe."""
 
 
 def other_forms(word: str, language: str) -> list[str]:
-    """Return the other forms of a written word in a language of `newswire.text.analysis.language_of`, most often none."""
+    """Return the other forms of a written word in a language of `newswire.text.analysis.language_of`; usually none."""
     if word.isascii():
         return []
     if language == "ar":
@@ -54,7 +54,7 @@ def _without_clitics(word: str) -> list[str]:
 
 
 def without_elision(unit: Unit, language: str) -> Unit:
-    """Return a unit as a language takes it: in French, ``l'été`` is ``été`` with an article, and no word of its own."""
+    """Return a unit without elision: in French, ``l'été`` is ``été`` with an article, not one word."""
     if not unit.apostrophe or len(unit.words) < 2:
         return unit
     elided = unit.words[0] in _ELIDED.get(language, ())

@@ -1,1 +1,1 @@
-"""The types of the members that clients send, and the rules they keep."""
+"""The field types of request bodies, and their validation rules."""

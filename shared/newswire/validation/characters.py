@@ -1,8 +1,8 @@
-"""Which characters the text of clients may hold, by the kind of the field.
+"""Which characters a text of a client may contain, by the kind of its field.
 
-Three kinds: a *label* (categories, topics, names, identifiers) is compared and shown to others, so that two which look the same
-must be the same; a *headline* is one line that people read; *prose* may have several lines. All refuse control characters and the
-overrides of the writing direction. The rules for labels follow UAX #31, section 2.3, and UTS #39, section 5.4.
+There are three kinds. A *label* (categories, topics, names, identifiers) is compared and displayed, so two that look the same must
+be the same; a *headline* is one line for readers; *prose* may have several lines. None may contain control characters or overrides
+of the writing direction. The rules for labels follow UAX #31, section 2.3, and UTS #39, section 5.4.
 """
 
 import re
@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_MARKS: Final = 5
-"""How many combining marks may stand on one character: a pointed and accented Hebrew letter has five."""
+"""Maximum of combining marks per character: a pointed and accented Hebrew letter has five."""
 
 _PLAIN: Final = re.compile(r"[ -~]*")
 _WHITE: Final = re.compile(r"[\t\n\r]")
 _FLAG: Final = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f")
-"""The emoji of a region's flag: a black flag, the region in tags, the end."""
+"""The emoji of a region's flag: a black flag, the region in tag characters, the end tag."""
 _OVERRIDES: Final = frozenset("\u202d\u202e")
 _BIDI_OPEN: Final = {"\u202a": "\u202c", "\u202b": "\u202c", "\u2066": "\u2069", "\u2067": "\u2069", "\u2068": "\u2069"}
 _BIDI_CLOSE: Final = frozenset(_BIDI_OPEN.values())
@@ -24,13 +24,13 @@ _NEVER: Final = frozenset(
     [*_OVERRIDES, "\u2028", "\u2029", *map(chr, range(0x206A, 0x2070)), *map(chr, range(0xFFF9, 0xFFFC)), "\U000e0001"]
     + [chr(code) for code in range(0xE0020, 0xE0080)]
 )
-"""Overrides, separators of lines, deprecated and annotating format characters, tags outside of a flag."""
+"""Overrides, line separators, deprecated and annotation format characters, tag characters outside a flag."""
 _VISIBLE_FORMATS: Final = frozenset(
     "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 )
-"""Format characters of Arabic, Syriac and Kaithi that are seen: signs that stand around a number."""
+"""Visible format characters of Arabic, Syriac and Kaithi: signs around a number."""
 _FILLERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Letters, marks and a symbol that show nothing."""
+"""Invisible letters, marks and a symbol."""
 _JOINERS: Final = frozenset("\u200c\u200d")
 _MONGOLIAN_VARIATIONS: Final = frozenset("\u180b\u180c\u180d\u180e\u180f")
 _CURSIVE: Final = frozenset(
@@ -49,14 +49,14 @@ _CURSIVE: Final = frozenset(
     ]
 )
 _WITHOUT_SPACES: Final = frozenset(["KHMER", "LAO", "THAI", "MYANMAR", "TIBETAN", "JAVANESE", "BALINESE", "TAI", "NEW"])
-"""First words of the names of letters whose scripts part words by a zero-width space, where at all."""
+"""First words of the Unicode names of letters in scripts that separate words by a zero-width space, if at all."""
 
 
 def unfit_for_label(text: str) -> str | None:
-    """Return what a label may not hold and this one does, or None.
+    """Return what a label must not contain and this one does, or None.
 
-    Joiners, zero-width spaces and variation selectors may stand only where a script or an emoji needs them;
-    `newswire.text.folding.fold` leaves them out of every comparison.
+    Joiners, zero-width spaces and variation selectors are allowed only where a script or an emoji needs them;
+    `newswire.text.folding.fold` ignores them in comparisons.
     """
     if _PLAIN.fullmatch(text):
         return None
@@ -68,7 +68,7 @@ def unfit_for_label(text: str) -> str | None:
 
 
 def unfit_for_headline(text: str) -> str | None:
-    """Return what a line that people read may not hold and this one does, or None. White space is for the caller to fold."""
+    """Return what a headline must not contain and this one does, or None. The caller folds white space."""
     if _PLAIN.fullmatch(text):
         return None
     rest = _FLAG.sub("\U0001f3f4", text)
@@ -76,7 +76,7 @@ def unfit_for_headline(text: str) -> str | None:
 
 
 def unfit_for_prose(text: str) -> str | None:
-    """Return what a text of one or more lines may not hold and this one does, or None."""
+    """Return what prose must not contain and this text does, or None."""
     if _PLAIN.fullmatch(text):
         return None
     return _unfit_for_reading(
@@ -85,17 +85,17 @@ def unfit_for_prose(text: str) -> str | None:
 
 
 def fit_for_label(text: str) -> str:
-    """Return a label without what it may not hold."""
+    """Return a label without the characters that it must not contain."""
     return _dropping(_FLAG.sub("\U0001f3f4", text), unfit_for_label, _fits_label)
 
 
 def fit_for_headline(text: str) -> str:
-    """Return a line that people read without what it may not hold."""
+    """Return a headline without the characters that it must not contain."""
     return _dropping(text, unfit_for_headline, _fits_reading)
 
 
 def fit_for_prose(text: str) -> str:
-    """Return a text of one or more lines without what it may not hold."""
+    """Return prose without the characters that it must not contain."""
     return _dropping(text, unfit_for_prose, lambda part, at, char: char in "\t\n\r" or _fits_reading(part, at, char))
 
 
@@ -103,7 +103,7 @@ def _dropping(text: str, unfit: Callable[[str], str | None], fits: Callable[[str
     if not unfit(text):
         return text
     rest = "".join(char for at, char in enumerate(text) if fits(text, at, char))
-    if unfit(rest):  # marks, or what had its place by what is gone now
+    if unfit(rest):  # marks, or a character that depends on one that was removed
         rest = "".join(char for char in rest if unicodedata.category(char) not in ("Mn", "Me", "Cf"))
     return rest
 
@@ -114,7 +114,7 @@ def _fits_reading(_text: str, _at: int, char: str) -> bool:
 
 
 def says_something(text: str) -> bool:
-    """Tell whether anything of a text can be seen."""
+    """Return whether any character of a text is visible."""
     return any(
         (unicodedata.category(char)[0] not in "ZCM" and char not in _FILLERS) or char in _VISIBLE_FORMATS
         for char in text
@@ -122,12 +122,12 @@ def says_something(text: str) -> bool:
 
 
 def named(char: str) -> str:
-    """Return a character as an error names it, its own self left out."""
+    """Return the code point and name of a character for an error message, without the character itself."""
     return f"U+{ord(char):04X} {unicodedata.name(char, 'control character' if _is_control(char) else '')}".rstrip()
 
 
 def escaped(text: str) -> str:
-    """Return a text for a terminal: what could move the cursor, give orders or change the writing direction is written out."""
+    """Return a text for a terminal: characters that move the cursor, send commands or change the writing direction are escaped."""
     return "".join(char if char.isprintable() or char in _JOINERS else _written_out(char) for char in text)
 
 
@@ -145,8 +145,8 @@ def _unfit_for_reading(text: str) -> str | None:
         if char in _BIDI_OPEN:
             open_.append(_BIDI_OPEN[char])
         elif char in _BIDI_CLOSE and (not open_ or open_.pop() != char):
-            return f"{named(char)} that ends nothing"
-    return "a bidirectional embedding or isolate that does not end" if open_ else None
+            return f"{named(char)} without a start"
+    return "a bidirectional embedding or isolate without an end" if open_ else None
 
 
 def _fits_label(text: str, at: int, char: str) -> bool:
@@ -162,12 +162,12 @@ def _fits_label(text: str, at: int, char: str) -> bool:
         return False
     category = unicodedata.category(char)
     if category == "Cn":
-        return not _is_noncharacter(char)  # this release may not know it yet
+        return not _is_noncharacter(char)  # this version of Unicode may not define it yet
     return (category[0] != "C" and category not in ("Zl", "Zp")) or char in _VISIBLE_FORMATS
 
 
 def _joiner_is_needed(text: str, at: int, char: str) -> bool:
-    """Tell whether a joiner stands beside a virama, between cursive letters, or between emoji (as RFC 5892, appendix A)."""
+    """Return whether a joiner follows a virama, joins cursive letters, or joins emoji (as in RFC 5892, appendix A)."""
     if at == 0:
         return False
     before, after = text[at - 1], text[at + 1 : at + 2]
@@ -204,17 +204,17 @@ def _script(char: str) -> str:
 
 
 def _unfit_marks(text: str, *, leading: bool = False) -> str | None:
-    """Return what is wrong with the combining marks: too many on one character, one twice, or one that stands on nothing."""
+    """Return what is wrong with combining marks: too many on one character, one repeated, or one without a base character."""
     run, before = 0, " "
     for char in unicodedata.normalize("NFD", text):
-        # Tibetan letters below others are marks by their category, and letters to whoever reads them.
+        # Tibetan subjoined letters have the category of marks, but are letters to readers.
         if unicodedata.category(char) not in ("Mn", "Me") or "\u0f90" <= char <= "\u0fbc":
             run, before = 0, char
             continue
         if char == before:
             return f"{named(char)} twice on one character"
         if before == " " and not leading:
-            return f"{named(char)} that stands on no character"
+            return f"{named(char)} without a base character"
         run, before = run + 1, char
         if run > MAX_MARKS:
             return f"more than {MAX_MARKS} combining marks on one character"

@@ -1,4 +1,4 @@
-"""The types of the members that clients send: text of every kind, identifiers, addresses, languages, times."""
+"""The field types of request bodies: text of every kind, identifiers, addresses, languages, times."""
 
 import re
 from collections.abc import Callable
@@ -16,16 +16,16 @@ from newswire.validation.rules import broken_rule
 from newswire.validation.web_addresses import MAX_URL_LENGTH, check_web_address
 
 METADATA_LIMIT = 4096
-"""Bytes of all names and values of an article's metadata."""
+"""Total size of the names and values of an article's metadata, in bytes."""
 
 
 def _storable(value: str) -> str:
     if "\x00" in value:
-        raise ValueError("must not hold a NUL character")
+        raise ValueError("must not contain a NUL character")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError("must not hold a lone surrogate") from None
+        raise ValueError("must not contain a lone surrogate") from None
     return value
 
 
@@ -37,7 +37,7 @@ def _one_line(value: str) -> str:
 
 
 def _line_of(max_length: int, unfit: Callable[[str], str | None]) -> AfterValidator:
-    """Make the validator of a line: tabs, line breaks and repeated spaces become one space; no character that is unfit for it."""
+    """Return a validator of one line of text: white space is reduced to single spaces, and characters are checked."""
 
     def check(value: str) -> str:
         line = _SPACES.sub(" ", value).strip()
@@ -46,7 +46,7 @@ def _line_of(max_length: int, unfit: Callable[[str], str | None]) -> AfterValida
         if found := unfit(line):
             raise _holds(found)
         if not says_something(line):
-            raise broken_rule("must not be blank", "send some text that can be seen")
+            raise broken_rule("must not be blank", "send some visible text")
         return line
 
     return AfterValidator(check)
@@ -65,7 +65,7 @@ def _prose(value: str) -> str:
 def _metadata_value(value: str) -> str:
     return (
         value if len(value) > METADATA_LIMIT else _prose(value)
-    )  # what is too long is refused with all of the metadata
+    )  # larger values are rejected together with all metadata
 
 
 def _integer(value: Any) -> Any:
@@ -78,36 +78,36 @@ def _identifier(value: str) -> str:
     if found := unfit_for_label(value):
         raise _holds(found)
     if not says_something(value):
-        raise broken_rule("must not be blank", "send an identifier that can be seen")
+        raise broken_rule("must not be blank", "send a visible identifier")
     return value
 
 
 def _holds(what: str) -> PydanticCustomError:
-    return broken_rule(f"must not hold {what}", "leave that out, or send the visible character that was meant")
+    return broken_rule(f"must not contain {what}", "remove it, or send the visible character that was meant")
 
 
 def _parse_date_time(value: Any) -> datetime:
-    """Read a date-time. Numbers, and strings of digits, are no date-times: they would be taken for seconds since 1970."""
+    """Parse a date-time. Numbers and digit strings are rejected; pydantic would read them as seconds since 1970."""
     try:
         if isinstance(value, datetime) and value.tzinfo is not None:
             return value.astimezone(UTC)
         if isinstance(value, str):
             return parse_date_time(value)
     except OverflowError:
-        raise broken_rule("lies outside the years 1 to 9999", FIX) from None
+        raise broken_rule("is outside the years 1 to 9999", FIX) from None
     except ValueError as error:
         raise broken_rule(str(error), FIX) from None
     raise broken_rule(f"must be an RFC 3339 date-time such as {EXAMPLE}", FIX)
 
 
 _SPACES = re.compile(r"[\t\n\r \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
-"""Tabs, line breaks and every space of Unicode; what else `str.split` parts at is a control character."""
+"""Tabs, line breaks and every Unicode space; the other characters at which `str.split` splits are control characters."""
 
 WHOLE = BeforeValidator(_integer)
-"""Beside ``int``, after its bounds: an integer as JSON Schema has it. ``5.0`` is one; a boolean or a string of digits is none."""
+"""For ``int``, after its bounds: an integer as JSON Schema defines it. ``5.0`` is one; a boolean or a digit string is not."""
 Number = Annotated[float, Field(strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
-"""``true`` or ``false``; no number and no word for one of them."""
+"""``true`` or ``false``; no number or word in their place."""
 Text = Annotated[str, AfterValidator(_storable)]
 Line = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable), AfterValidator(_one_line)]
 Label = Annotated[str, AfterValidator(_storable), _line_of(100, unfit_for_label), _described(100)]

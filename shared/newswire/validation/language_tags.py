@@ -1,4 +1,4 @@
-"""Language tags as BCP 47 (RFC 5646) writes them."""
+"""Validation of language tags (BCP 47, RFC 5646)."""
 
 import re
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 from newswire.validation.rules import broken_rule
 
 MAX_LENGTH: Final = 35
-"""Characters: what RFC 5646, section 4.4.1, asks implementations to take."""
+"""In characters; RFC 5646, section 4.4.1, asks implementations to accept this length."""
 EXAMPLE_FIX: Final = "send a BCP 47 tag such as en, pt-BR or zh-Hant"
 
 _WELL_FORMED: Final = re.compile(
@@ -43,9 +43,9 @@ _SHORTER: Final = dict(
     tib=bo tir=ti ton=to tsn=tn tso=ts tuk=tk tur=tr twi=tw uig=ug ukr=uk urd=ur uzb=uz ven=ve vie=vi vol=vo
     wel=cy wln=wa wol=wo xho=xh yid=yi yor=yo zha=za zho=zh zul=zu""".split()
 )
-"""Three-letter codes of ISO 639-2 for languages with a two-letter subtag, which alone is in BCP 47 (RFC 5646, section 2.2.1)."""
+"""Three-letter codes of ISO 639-2 for languages with a two-letter subtag; BCP 47 allows only that (RFC 5646, section 2.2.1)."""
 _EXTENDED: Final = frozenset("ar kok lv ms sgn sw uz zh".split())
-"""Languages of which the IANA registry has extended language subtags."""
+"""Languages with extended language subtags in the IANA registry."""
 _MEANT: Final = _SHORTER | dict(
     pair.split("=")
     for pair in """english=en deutsch=de german=de french=fr francais=fr français=fr spanish=es español=es espanol=es castellano=es
@@ -56,14 +56,14 @@ _MEANT: Final = _SHORTER | dict(
     croatian=hr serbian=sr slovenian=sl estonian=et latvian=lv lithuanian=lt irish=ga welsh=cy icelandic=is
     jp=ja cn=zh cz=cs dk=da gr=el ua=uk""".split()
 )
-"""Names of languages, and codes of countries, that are sent in place of a tag."""
+"""Names of languages and codes of countries that clients send in place of a tag."""
 
 
 def check_language_tag(tag: str) -> str:
-    """Return a tag that is well-formed, and whose language is known where it has two letters, or could have.
+    """Return the tag if it is well-formed and its language is known. Unknown three-letter codes are accepted.
 
     Raises:
-        PydanticCustomError: it is no such tag; the fix names the one that was probably meant.
+        PydanticCustomError: it is invalid; the fix names the tag that was probably meant.
     """
     if len(tag) <= MAX_LENGTH and _is_known(tag):
         return tag
@@ -72,7 +72,7 @@ def check_language_tag(tag: str) -> str:
 
 
 def _is_known(tag: str) -> bool:
-    """Tell whether a tag is well-formed (RFC 5646, section 2.2.9), and its language not known to be written in another way."""
+    """Return whether a tag is well-formed (RFC 5646, section 2.2.9), and its language has no other required spelling."""
     found = _WELL_FORMED.fullmatch(tag)
     if found is None:
         return False
@@ -89,7 +89,7 @@ def _is_known(tag: str) -> bool:
 
 
 def probable_tag(tag: str) -> str | None:
-    """Return the tag that was probably meant by what is none, such as a language's name; None where that is not plain."""
+    """Return the tag that was probably meant by an invalid one, such as the name of a language; None if that is not clear."""
     written = tag.strip().replace("_", "-")
     if meant := _MEANT.get(written.lower()):
         return meant

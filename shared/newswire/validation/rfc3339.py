@@ -1,7 +1,7 @@
-"""Date-times as RFC 3339 writes them: the one reader for every date-time that a client sends.
+"""Parses RFC 3339 date-times, in one place for all that clients send.
 
-``Z`` and ``T`` may be lower case, as the note in section 5.6 permits; a space in place of ``T``, which it leaves to applications,
-is refused. ``-00:00`` is UTC. Fractions finer than a microsecond are cut off.
+``Z`` and ``T`` may be lower case, as the note in section 5.6 permits; a space in place of ``T``, which the RFC leaves to
+applications, is rejected. ``-00:00`` is UTC. Fractions finer than a microsecond are truncated.
 """
 
 import re
@@ -21,17 +21,17 @@ _WITHOUT_OFFSET: Final = re.compile(f"{_DATE}[Tt]{_TIME}")
 
 
 def parse_date_time(text: str) -> datetime:
-    """Read an RFC 3339 date-time (section 5.6) into UTC.
+    """Parse an RFC 3339 date-time (section 5.6) into UTC.
 
-    A leap second, which can only be the last of a month in UTC (section 5.7), is the second after it.
+    A leap second, which can only be the last of a month in UTC (section 5.7), becomes the second after it.
 
     Raises:
-        ValueError: it is none; the message goes on behind a field's name.
+        ValueError: it is invalid; the message continues a sentence that begins with the field's name.
     """
     found = _DATE_TIME.fullmatch(text) if len(text) <= MAX_LENGTH else None
     if found is None:
         if _WITHOUT_OFFSET.fullmatch(text[:MAX_LENGTH]):
-            raise ValueError(f"must carry an offset or Z, such as {EXAMPLE}")
+            raise ValueError(f"must have an offset or Z, such as {EXAMPLE}")
         raise ValueError(f"must be an RFC 3339 date-time such as {EXAMPLE}")
     year, month, day, hour, minute, second = (
         int(found[name]) for name in ("year", "month", "day", "hour", "minute", "second")
@@ -39,7 +39,7 @@ def parse_date_time(text: str) -> datetime:
     fraction = int(((found["fraction"] or "") + "000000")[:6])
     hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
     if hour > 23 or minute > 59 or second > 60 or hours > 23 or minutes > 59:
-        raise ValueError("names a time of day or an offset that does not exist")
+        raise ValueError("has a time of day or an offset that does not exist")
     offset = timedelta(hours=hours, minutes=minutes) * (-1 if found["sign"] == "-" else 1)
     leap = second == 60
     try:
@@ -50,14 +50,14 @@ def parse_date_time(text: str) -> datetime:
         moment = local.astimezone(UTC)
         return _after_leap_second(moment) if leap else moment
     except OverflowError:
-        raise ValueError("lies outside the years 1 to 9999") from None
+        raise ValueError("is outside the years 1 to 9999") from None
 
 
 def parse_full_date(text: str) -> date | None:
-    """Read an RFC 3339 full-date such as 2026-03-01; None for what is of another form.
+    """Parse an RFC 3339 full-date such as 2026-03-01; return None for text of another form.
 
     Raises:
-        ValueError: it is of this form, but there is no such day.
+        ValueError: it has this form, but the day does not exist.
     """
     found = _FULL_DATE.fullmatch(text)
     if found is None:
@@ -70,7 +70,7 @@ def parse_full_date(text: str) -> date | None:
 
 
 def _no_such_day(year: int) -> str:
-    return "lies outside the years 1 to 9999" if year == 0 else "names a day that does not exist"
+    return "is outside the years 1 to 9999" if year == 0 else "has a day that does not exist"
 
 
 def _after_leap_second(last: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""Rules that a member breaks, said with the way out: what `newswire.http.problems` turns into a field's error."""
+"""Validation errors that include the fix; `newswire.http.problems` turns them into the field errors of a problem document."""
 
 from typing import Final
 
@@ -9,5 +9,5 @@ RULE: Final = "rule"
 
 
 def broken_rule(problem: str, fix: str) -> PydanticCustomError:
-    """Return the error of a validator: ``problem`` goes on behind the field's name, ``fix`` says what to do."""
+    """Return the error of a validator: ``problem`` continues after the field's name, ``fix`` says what to do."""
     return PydanticCustomError(RULE, "{problem}", {"problem": problem, "fix": fix})

@@ -66,7 +66,7 @@ def test_what_cannot_be_published_is_said_in_one_line(running: Running, tmp_path
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "bad.json").write_text(json.dumps({"title": "", "body": "x", "colour": "red"}))
-    assert "no JSON object" in refused(running, "publish", str(tmp_path / "list.json"))
+    assert "a JSON object" in refused(running, "publish", str(tmp_path / "list.json"))
     assert "is not JSON" in refused(running, "publish", str(tmp_path / "broken.json"))
     assert "no file" in refused(running, "publish", str(tmp_path / "none.json"))
     assert "nothing to publish" in refused(running, "publish")

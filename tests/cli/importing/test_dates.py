@@ -68,10 +68,10 @@ def test_a_date_is_read(value: object, expected: datetime) -> None:
 @pytest.mark.parametrize(
     ("value", "expected", "remark"),
     [
-        ("2024-01", datetime(2024, 1, 1, tzinfo=UTC), "names no day"),
-        ("2024", datetime(2024, 1, 1, tzinfo=UTC), "names no day"),
-        ("2024-01-15 10:00", TEN, "no time zone"),
-        (datetime(2024, 1, 15, 10), TEN, "no time zone"),  # noqa: DTZ001
+        ("2024-01", datetime(2024, 1, 1, tzinfo=UTC), "has no day"),
+        ("2024", datetime(2024, 1, 1, tzinfo=UTC), "has no day"),
+        ("2024-01-15 10:00", TEN, "without a time zone"),
+        (datetime(2024, 1, 15, 10), TEN, "without a time zone"),  # noqa: DTZ001
         ("Mon, 15 Jan 2024 11:00:00 BST", TEN, "several meanings: read as +01:00"),
         ("Mon, 15 Jan 2024 10:00:00 XYZ", TEN, "'XYZ' is unknown"),
         ("02/01/2024", datetime(2024, 1, 2, tzinfo=UTC), "two meanings: read as day/month"),

@@ -61,7 +61,7 @@ def test_authors_of_rss(written: str, expected: list[str], tmp_path: Path) -> No
     (story,) = rss(tmp_path / "f.xml", f"<title>T</title><guid>1</guid><description>x</description>{written}")
 
     assert names(story) == expected
-    assert expected or any("only the mail address" in note for note in story.notes)
+    assert expected or any("a mail address but no name" in note for note in story.notes)
 
 
 def test_authors_of_atom(tmp_path: Path) -> None:

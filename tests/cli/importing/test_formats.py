@@ -216,8 +216,8 @@ def test_newsml_g2_message() -> None:
     assert (pier["title"], pier["body"]) == ("Pier repainted", "<p>Green &lt;again&gt;.</p>")
     assert pier["authors"] == [{"name": "Ida Roth"}]
     assert [each.reason for each in skipped(read(SAMPLES / "newsml.xml"))] == [
-        "is a packageItem, which carries no text of its own",
-        "is of class 'picture' and carries no text",
+        "is a packageItem, which contains no text",
+        "is of class 'picture' and contains no text",
     ]
 
 
@@ -298,8 +298,8 @@ def test_ndjson_of_another_make() -> None:
         "body": "<p>First paragraph.</p><p>Profit &amp; loss of &lt;ABC&gt;.</p>",
     }
     assert markup.draft["body"] == "<p>Already <em>HTML</em>.</p>"
-    assert stock.notes == ("left out, here and from now on: dateline",)
-    assert markup.notes[0] == "left out, here and from now on: mood"
+    assert stock.notes == ("omitted in this line and all following ones: dateline",)
+    assert markup.notes[0] == "omitted in this line and all following ones: mood"
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst"])

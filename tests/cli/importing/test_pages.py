@@ -249,7 +249,7 @@ def test_a_page_for_subscribers_says_so(tmp_path: Path) -> None:
     path.write_text(f"<html><head>{head}</head><body><article><h1>Beam</h1>{TEXT}</article></body></html>")
 
     (story,) = stories(read(path))
-    assert any("not free to read" in note for note in story.notes)
+    assert any("behind a paywall" in note for note in story.notes)
 
 
 def test_the_text_of_json_ld_stands_in_where_the_page_shows_less(tmp_path: Path) -> None:

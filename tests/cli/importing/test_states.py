@@ -132,7 +132,7 @@ print("{{ kept }}")
     for gone in ("notice", "include share", "site.title", "endhighlight", "img/pier.jpg"):
         assert gone not in body
     remarks = " ".join(found.notes)
-    for named in ("notice", "include", "site.title", "picture"):
+    for named in ("notice", "include", "site.title", "image"):
         assert named in remarks
 
 
@@ -173,7 +173,7 @@ def test_nitf_without_an_id_is_known_by_its_path(tmp_path: Path) -> None:
         tmp_path / "a.xml", "<nitf><body><body.head><hedline><hl1>A</hl1></hedline></body.head></body></nitf>"
     )
     assert found.draft["external_id"] == "a"
-    assert any("known by its path" in note for note in found.notes)
+    assert any("its path identifies it" in note for note in found.notes)
 
 
 def test_nitf_without_a_body_content_keeps_its_text(tmp_path: Path) -> None:

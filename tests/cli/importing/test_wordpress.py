@@ -89,7 +89,7 @@ def test_the_block_editor_stores_whole_html() -> None:
     shown, notes = body(stored)
 
     assert shown.split() == "<h3>Head</h3> <p>One two</p>".split()
-    assert notes == ["the block 'latest-posts', which WordPress fills when it shows it, left out"]
+    assert notes == ["the block 'latest-posts', which WordPress fills when it displays it: omitted"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_shortcodes_without_loss_are_silent(stored: str, shown: str, tmp_path: P
     [
         ("[gallery ids='8,7']", ["8.jpg", "Caption 8", "7.jpg"], ""),
         ("[gallery]", ["7.jpg", "8.jpg"], ""),
-        ('[gallery ids="99"]', [], "[gallery] left out"),
+        ('[gallery ids="99"]', [], "[gallery]: omitted"),
         ('[audio mp3="https://pier.example/a.mp3"][/audio]', ['href="https://pier.example/a.mp3"'], "became links"),
         ("[audio https://pier.example/a.mp3]", ['href="https://pier.example/a.mp3"'], "became links"),
         ("[video width='1' mp4='https://pier.example/a.mp4']", ['href="https://pier.example/a.mp4"'], "became links"),
@@ -166,7 +166,7 @@ def test_terms_are_decoded_and_sorted(tmp_path: Path) -> None:
     assert found.draft["category"] == "Fish & Chips"
     assert found.draft["topics"] == ["Tides", "R&D ’24"]
     assert found.draft["authors"] == [{"name": "Ida O'Roth & Co"}]
-    assert found.notes == ("the taxonomy 'region' left out",)
+    assert found.notes == ("the taxonomy 'region': omitted",)
 
 
 def test_terms_of_wxr_1_0(tmp_path: Path) -> None:

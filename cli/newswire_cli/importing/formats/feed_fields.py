@@ -1,4 +1,4 @@
-"""The members of a feed and of its items, whatever prefix or version of a namespace they are written with."""
+"""Reads the elements of a feed and its items, regardless of the prefix or version of their namespace."""
 
 import base64
 import binascii
@@ -39,7 +39,7 @@ _ELEMENT_CONTENT = re.compile(r"(?i)</(?:p|div|a|ul|ol|li|b|i|em|strong|blockquo
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """What a member says: as HTML, and as plain text on one line."""
+    """The text of an element: as HTML, and as plain text on one line."""
 
     html: str
     plain: str
@@ -48,7 +48,7 @@ class Text:
 
 
 class Fields:
-    """The members of one element by prefix and name, such as "dc:creator"; those of its own namespace have no prefix."""
+    """The children of one element, by prefix and name such as "dc:creator"; those of the feed's own namespace have no prefix."""
 
     def __init__(self, element: etree._Element) -> None:
         self.element = element
@@ -60,25 +60,25 @@ class Fields:
             self._members.setdefault(f"{prefix}:{name}" if prefix else name, []).append(child)
 
     def all(self, *names: str) -> Iterator[etree._Element]:
-        """Go through the members with these names, in the names' order."""
+        """Yield the children with these names, in the order of the names."""
         for name in names:
             yield from self._members.get(name, ())
 
     def first(self, *names: str) -> etree._Element | None:
-        """Return the first member, by the order of the names."""
+        """Return the first child, in the order of the names."""
         return next(self.all(*names), None)
 
     def text(self, *names: str) -> str:
-        """Return the first text on one line that is not empty."""
+        """Return the first text that is not empty, on one line."""
         return next((said for member in self.all(*names) if (said := text(member))), "")
 
     def texts(self, *names: str) -> list[str]:
-        """Return every text once."""
+        """Return each distinct text once."""
         return list(dict.fromkeys(said for member in self.all(*names) if (said := text(member))))
 
 
 def is_atom(element: etree._Element) -> bool:
-    """Tell whether an element is Atom's, whose texts say what they are."""
+    """Return whether an element belongs to Atom, which declares the type of its texts."""
     return local_name(element) in ("entry", "feed")
 
 
@@ -99,7 +99,7 @@ def language_of(element: etree._Element | None) -> str:
 
 
 def base_of(element: etree._Element, document: str) -> str:
-    """Return the address that relative ones in an element count from (XML Base), in a document with the given address."""
+    """Return the base of relative addresses in an element (XML Base), in a document with the given address."""
     bases = [found for each in (element, *element.iterancestors()) if (found := each.get(f"{_XML}base"))]
     for base in reversed(bases):
         document = absolute(base.strip(), document)
@@ -107,7 +107,7 @@ def base_of(element: etree._Element, document: str) -> str:
 
 
 def absolute(address: str, base: str) -> str:
-    """Resolve an address; what cannot be resolved stays as it is."""
+    """Resolve an address; one that cannot be resolved is returned unchanged."""
     try:
         return urljoin(base, address)
     except ValueError:
@@ -115,7 +115,7 @@ def absolute(address: str, base: str) -> str:
 
 
 def rss_text(element: etree._Element) -> Text:
-    """Read a member of RSS, whose text is HTML or plain, as its makers thought."""
+    """Read an RSS element; RSS does not say whether its text is HTML or plain, so it is detected."""
     if len(element) and next(element.iterchildren(etree.Element), None) is not None:
         written = inner(element)
         return Text(written, plain(written), element)
@@ -124,14 +124,14 @@ def rss_text(element: etree._Element) -> Text:
 
 
 def atom_text(element: etree._Element, *, body: bool = True) -> Text:
-    """Read a text of Atom 1.0 or 0.3 by its type. Without a type it is plain text, but a body's may show that it is HTML."""
+    """Read an Atom 1.0 or 0.3 text by its type. Text without a type is plain, except a body that looks like HTML."""
     kind, mode = element.get("type", "").lower().partition(";")[0].strip(), element.get("mode", "")
     said = "".join(map(str, element.itertext()))
     if mode == "base64":
         try:
             said = base64.b64decode(said).decode("utf-8", "replace")
         except binascii.Error:
-            return Text("", "", element, "content that is no base64 left out")
+            return Text("", "", element, "content that is not valid base64: omitted")
     child = next(element.iterchildren(etree.Element), None)
     if child is not None and not kind.startswith("image/"):
         written = inner(child if local_name(child) in ("div", "body") and len(element) == 1 else element)
@@ -144,7 +144,7 @@ def atom_text(element: etree._Element, *, body: bool = True) -> Text:
                 said.strip(), plain(said), element, "content without a type looks like HTML and is read as HTML"
             )
         return Text(paragraphs(said), " ".join(said.split()), element)
-    return Text("", "", element, f"content of type {kind} left out" if said.strip() else "")
+    return Text("", "", element, f"content of type {kind}: omitted" if said.strip() else "")
 
 
 def _namespace(element: etree._Element) -> str:

@@ -1,4 +1,4 @@
-"""Pictures, sound and films of a feed's items: the best picture becomes the article's, the rest becomes links."""
+"""Reads images, audio and video of feed items: the best image becomes the image of the article, the rest become links."""
 
 import html
 import posixpath
@@ -15,7 +15,7 @@ _PICTURES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".avif", ".svg", ".bmp", 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """Something that belongs to an item."""
+    """One media file of an item."""
 
     url: str
     kind: str = ""
@@ -26,14 +26,14 @@ class Media:
 
     @property
     def is_picture(self) -> bool:
-        """Tell a picture by its type, or by its name where no type is said."""
+        """Return whether it is an image, by its type, or by its name if no type is declared."""
         if self.kind:
             return self.kind == "image" or self.kind.startswith("image/")
         return urlsplit(self.url).path.lower().endswith(_PICTURES)
 
 
 def media_of(fields: Fields, base: str) -> tuple[list[Media], list[str]]:
-    """Return all media of an item, the best first, and what there is to remark."""
+    """Return all media of an item, best first, and notes."""
     found: list[Media] = []
     groups = list(fields.all("media:group"))
     for holder in (fields, *(Fields(group) for group in groups)):
@@ -66,7 +66,7 @@ def media_of(fields: Fields, base: str) -> tuple[list[Media], list[str]]:
     lost = nowhere or any(media.url and media.url not in usable for media in found)
     order = list(dict.fromkeys(media.url for media in found if media.url in usable))
     return [next(media for media in found if media.url == url) for url in order], (
-        ["an enclosure without an http address left out"] if lost else []
+        ["an enclosure without an http address: omitted"] if lost else []
     )
 
 
@@ -76,7 +76,7 @@ def _address(member: etree._Element) -> str:
 
 
 def picture_and_links(media: list[Media], body: str) -> tuple[dict[str, str] | None, str, list[str]]:
-    """Return the picture of the article, HTML with links to what is not shown in its body, and what there is to remark."""
+    """Return the image of the article, HTML with links to the media that its body does not show, and notes."""
     pictures = [each for each in media if each.is_picture]
     best = pictures[0] if pictures else None
     shown = (
@@ -98,7 +98,7 @@ def picture_and_links(media: list[Media], body: str) -> tuple[dict[str, str] | N
     if links:
         notes.append("an enclosure (sound, film or file) became a link")
     if any(each is not best and each.url not in plain_body for each in pictures):
-        notes.append("more pictures than one: the best kept")
+        notes.append("several images: the best one kept")
     return shown, "".join(links), notes
 
 

@@ -1,4 +1,4 @@
-"""Who wrote an item of a feed."""
+"""Reads the authors of a feed item."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _ADDRESS = re.compile(rf"[<(\[]?\s*{_MAIL}\s*[>)\]]?")
 
 
 def name_of(written: str) -> str:
-    """Return the name in ``mail@host (Name)``, ``Name <mail@host>`` or ``Name``; "" where there is only an address."""
+    """Return the name in ``mail@host (Name)``, ``Name <mail@host>`` or ``Name``; "" if there is only an address."""
     said = plain(_ADDRESS.sub(lambda found: found[0].strip("<>"), written)) if "<" in written else plain(written)
     if found := _MAIL_FIRST.fullmatch(said):
         said = found[1]
@@ -24,7 +24,7 @@ def name_of(written: str) -> str:
 
 
 def authors(fields: Fields) -> tuple[list[Person], list[str]]:
-    """Return the authors of an item, and what there is to remark."""
+    """Return the authors of an item, and notes."""
     found: dict[str, Person] = {}
     addresses = False
     for member in fields.all("author", "dc:creator", "atom:author", "contributor", "atom:contributor"):
@@ -34,7 +34,7 @@ def authors(fields: Fields) -> tuple[list[Person], list[str]]:
                 found.setdefault(name, person)
     if not found:
         found = {name: name for each in fields.texts("itunes:author") if (name := name_of(each))}
-    notes = ["an author of whom only the mail address is known left out"] if addresses and not found else []
+    notes = ["an author with a mail address but no name: omitted"] if addresses and not found else []
     return list(found.values()), notes
 
 

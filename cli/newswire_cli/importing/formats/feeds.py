@@ -1,4 +1,4 @@
-"""RSS 0.9x, 1.0 (RDF) and 2.0, Atom 1.0 (RFC 4287) and 0.3, JSON Feed 1.0 and 1.1."""
+"""Reads RSS 0.9x, 1.0 (RDF) and 2.0, Atom 1.0 (RFC 4287) and 0.3, JSON Feed 1.0 and 1.1."""
 
 import hashlib
 import html
@@ -40,19 +40,19 @@ _ATOM = "http://www.w3.org/2005/Atom"
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """What a feed says of all its items."""
+    """The properties of a feed that its items inherit."""
 
     title: str = ""
     language: str = ""
     address: str = ""
-    """What relative addresses count from."""
+    """The base of relative addresses."""
     authors: tuple[Person, ...] = ()
     shared_ids: frozenset[str] = frozenset()
-    """Ids that stand for several items, so that they name none."""
+    """Ids that several items share, so that they do not identify an item."""
 
 
 def read(source: InputFile) -> Iterator[SourceItem]:
-    """Read a feed item by item; a broken item costs no other."""
+    """Read a feed item by item; a broken item does not affect the others."""
     if source.head().lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
         yield from json_feed.read(source)
         return
@@ -117,7 +117,7 @@ def _story(file: str, item: Item, feed: Feed) -> SourceItem:
         if not (link or media):
             return FailedItem(file, item.line, "has neither title, text nor link")
         title = re.sub(r"^https?://|[?#].*$|/$", "", link or media[0].url)
-        notes.append("without title and text: its address stands for them")
+        notes.append("no title and no text: its address is used")
         body = f'<p><a href="{html.escape(link)}">{html.escape(link)}</a></p>' if link else body
     identity = _identity(fields, element, link, base, feed, notes)
     draft: dict[str, Any] = {
@@ -137,12 +137,12 @@ def _story(file: str, item: Item, feed: Feed) -> SourceItem:
 
 
 def _dates(fields: Fields) -> list[str]:
-    """Return all that may date an item, the best first."""
+    """Return all candidates for the date of an item, best first."""
     return fields.texts(*_DATES, *_CHANGES)
 
 
 def _texts(fields: Fields, element: etree._Element, notes: list[str]) -> tuple[str, str, etree._Element]:
-    """Return body and summary, and the element that the body stands in."""
+    """Return body and summary, and the element that contains the body."""
 
     def read_all(names: tuple[str, ...]) -> list[Text]:
         found = [_text(member, element) for member in fields.all(*names) if not attribute(member, "url")]
@@ -151,14 +151,17 @@ def _texts(fields: Fields, element: etree._Element, notes: list[str]) -> tuple[s
 
     bodies, summaries = read_all(_BODIES), read_all(_SUMMARIES)
     if any(attribute(member, "src") for member in fields.all("content", "atom:content")):
-        notes.append("content that stands at another address left out")
+        notes.append("content at another address: omitted")
     if not bodies:
         bodies, summaries = summaries[:1] or read_all(("media:description",))[:1], summaries[1:]
     if not bodies:
         return "", fields.text("itunes:subtitle"), element
     body, summary = bodies[0], summaries[0] if summaries else None
     if summary and len(summary.plain) > max(MAX_CHARACTERS["summary"], len(body.plain)):
-        body, summary = summary, body  # the full text stands where the summary should, and would be shortened
+        body, summary = (
+            summary,
+            body,
+        )  # the description contains the full text; used as a summary, it would be shortened
     short = "" if summary is None or summary.plain == body.plain else summary.plain
     return body.html, short or fields.text("itunes:subtitle"), body.element
 
@@ -178,7 +181,7 @@ def _title(fields: Fields, element: etree._Element) -> str:
 
 
 def _link(fields: Fields, element: etree._Element) -> str:
-    """Return the address of the page that an item, or a feed, is about."""
+    """Return the address of the page of an item or a feed."""
     if original := fields.text("feedburner:origLink"):
         return original
     links = [
@@ -197,10 +200,10 @@ def _link(fields: Fields, element: etree._Element) -> str:
 
 
 def _identity(fields: Fields, element: etree._Element, link: str, base: str, feed: Feed, notes: list[str]) -> str:
-    """Return what an item is known by: its id, or its address; relative ones made absolute, that two sites' differ."""
+    """Return the identity of an item: its id or address. Relative ones are made absolute, so that those of two sites differ."""
     identity = fields.text("guid", "id", "dc:identifier") or attribute(element, "about")
     if identity in feed.shared_ids and link:
-        notes.append("several items have its id: it is known by its link")
+        notes.append("several items share its id: its link identifies it")
         identity = ""
     identity = identity or link
     if re.match(r"\.{0,2}/|[?#]", identity):
@@ -211,8 +214,8 @@ def _identity(fields: Fields, element: etree._Element, link: str, base: str, fee
 
 
 def _made_of(title: str, body: str, fields: Fields, enclosure: str, feed: Feed, notes: list[str]) -> str:
-    """Return an id for an item without one, that is the same in the next import."""
-    notes.append("has neither id nor link: it is known by its enclosure, else by title and date")
+    """Return an id for an item without one; the next import derives the same id."""
+    notes.append("has neither id nor link: its enclosure, or else title and date, identifies it")
     if enclosure:
         return enclosure
     parts = (feed.title, feed.address, title or body, *_dates(fields)[:1])
@@ -228,7 +231,7 @@ def _topics(fields: Fields) -> list[str]:
     found: dict[str, None] = {}
     for member in fields.all("category", "atom:category", "dc:subject", "itunes:category"):
         if "schemas.google.com" in attribute(member, "scheme"):
-            continue  # what Blogger says of the kind of an entry
+            continue  # Blogger's marker for the kind of an entry
         said = (
             attribute(member, "label") or attribute(member, "term") or plain(text(member)) or attribute(member, "text")
         )

@@ -1,4 +1,4 @@
-"""JSON from strangers: one value a line in constant memory, or one document of bounded size."""
+"""Reads JSON from untrusted sources: one value per line in constant memory, or one document of bounded size."""
 
 import io
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.models import FailedItem, UnreadableSourceError
 
 Value = tuple[str, int | None, dict[str, Any]]
-"""File (with the item's number in an array), line, object."""
+"""File (with the number of the item in an array), line, object."""
 MAX_LINE_BYTES = 4 * 1024 * 1024
-"""Bytes; the API takes articles of up to 1 MiB, and a line may hold members that are left out."""
+"""The API accepts articles of up to 1 MiB; a line may contain members that are omitted."""
 _BOM = b"\xef\xbb\xbf"
 
 
 def values(source: InputFile) -> Iterator[Value | FailedItem]:
-    """Go through the objects of a file; what is no object is a fault, and the rest goes on."""
+    """Yield the objects of a file; a value that is not an object becomes a `FailedItem`, and reading continues."""
     if _is_one_document(source.head()):
         yield from _whole(source)
         return
@@ -34,7 +34,7 @@ def values(source: InputFile) -> Iterator[Value | FailedItem]:
             yield (
                 (source.name, number, value)
                 if isinstance(value, dict)
-                else FailedItem(source.name, number, "is no JSON object")
+                else FailedItem(source.name, number, "is not a JSON object")
             )
 
 
@@ -65,11 +65,11 @@ def _whole(source: InputFile) -> Iterator[Value | FailedItem]:
         return
     for number, item in enumerate(value, start=1):
         file = f"{source.name} item {number}"
-        yield (file, None, item) if isinstance(item, dict) else FailedItem(file, None, "is no JSON object")
+        yield (file, None, item) if isinstance(item, dict) else FailedItem(file, None, "is not a JSON object")
 
 
 def _lines(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | None]]:
-    """Yield lines with their numbers, blank ones left out; None in the place of one that is too long."""
+    """Yield lines with their numbers, without blank lines; None for a line that is too long."""
     number = 0
     while line := stream.readline(MAX_LINE_BYTES + 1):
         number += 1

@@ -1,4 +1,4 @@
-"""JSON Feed 1.0 and 1.1."""
+"""Reads JSON Feed 1.0 and 1.1."""
 
 import hashlib
 import html
@@ -17,7 +17,7 @@ from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle
 
 
 def read(source: InputFile) -> Iterator[SourceItem]:
-    """Read the items; one that is no object is a fault, and the rest goes on."""
+    """Read the items; one that is not an object becomes a `FailedItem`, and reading continues."""
     try:
         feed = orjson.loads(text_of(source.whole(), source.charset).encode("utf-8", "replace"))
     except orjson.JSONDecodeError as error:
@@ -33,7 +33,9 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     )
     for number, item in enumerate(items, start=1):
         file = f"{source.name} item {number}"
-        yield _story(file, item, feed, base) if isinstance(item, dict) else FailedItem(file, None, "is no JSON object")
+        yield (
+            _story(file, item, feed, base) if isinstance(item, dict) else FailedItem(file, None, "is not a JSON object")
+        )
 
 
 def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> SourceItem:
@@ -49,21 +51,21 @@ def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> 
         if isinstance(attached, dict) and (address := _text(attached, "url")):
             media.append(Media(absolute(address, base), _text(attached, "mime_type"), title=_text(attached, "title")))
         else:
-            notes.append("an enclosure without an http address left out")
+            notes.append("an enclosure without an http address: omitted")
     picture, links, more = picture_and_links([each for each in media if _is_web(each.url)], body)
     title, summary = plain(_text(item, "title")), plain(_text(item, "summary"))
     if not (title or plain(body) or link):
         return FailedItem(file, None, "has neither title, text nor link")
     if not (title or plain(body)):
         title, body = summary or link, f'<p><a href="{html.escape(link)}">{html.escape(link)}</a></p>'
-        notes.append("without title and text: its address stands for them")
+        notes.append("no title and no text: its address is used")
     tags = [tag for tag in item.get("tags") or () if isinstance(tag, str)] if isinstance(item.get("tags"), list) else []
     dates = [_text(item, "date_published"), _text(item, "date_modified")]
     identity = _identity(item.get("id")) or link
     if not identity:
         digest = hashlib.sha256("\n".join((base, title or body, *dates)).encode("utf-8", "replace")).hexdigest()
         identity = f"urn:sha256:{digest}"
-        notes.append("has neither id nor link: it is known by its enclosure, else by title and date")
+        notes.append("has neither id nor link: its enclosure, or else title and date, identifies it")
     draft: dict[str, Any] = {
         "title": title,
         "body": body + links,

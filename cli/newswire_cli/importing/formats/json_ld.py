@@ -1,4 +1,4 @@
-"""The article in a page's JSON-LD, block by block: a broken block costs what is broken in it, and no other block."""
+"""Finds the article in the JSON-LD of a page, block by block: damage in one block does not affect the others."""
 
 import html as entities
 import json
@@ -27,7 +27,7 @@ _INSIDE = ("@graph", "mainEntity", "mainEntityOfPage", "@included")
 
 
 def article(page: html.HtmlElement, address: str = "") -> dict[str, Any]:
-    """Return the article among a page's JSON-LD, that of the page's own address first; {} for none."""
+    """Return the article in a page's JSON-LD, preferring that with the page's own address; {} if there is none."""
     found: list[dict[str, Any]] = []
     named: dict[str, dict[str, Any]] = {}
     for script in page.iter("script"):
@@ -46,7 +46,7 @@ def article(page: html.HtmlElement, address: str = "") -> dict[str, Any]:
 
 
 def people(value: Any) -> list[str | dict[str, str]]:
-    """Return the authors in a value of ``author``: names, objects, and lists of either, however nested."""
+    """Return the authors in a value of ``author``: names, objects, and lists of both, however nested."""
     found: list[str | dict[str, str]] = []
     waiting = [value]
     while waiting and len(found) < MAX_NODES:
@@ -69,7 +69,7 @@ def people(value: Any) -> list[str | dict[str, str]]:
 
 
 def _values(script: str) -> list[Any]:
-    """Read all values of one script, also where a browser's wrappers, comments or commas stand in it."""
+    """Read all values of one script, even if it contains wrappers for old browsers, comments or superfluous commas."""
     written = script.replace("\ufeff", "").strip()
     unwrapped = _WRAPPERS.sub("", _WRAPPERS.sub("", written))
     if '"' not in unwrapped:
@@ -85,7 +85,7 @@ def _values(script: str) -> list[Any]:
 
 
 def _bare(script: str) -> str:
-    """Return a script without comments and without commas that part nothing."""
+    """Return a script without comments and superfluous commas."""
     parts, at = list[str](), 0
     for token, end in enclosed(script, _TOKENS, _end_of_token):
         if not token["text"]:
@@ -135,7 +135,7 @@ def _addresses(node: dict[str, Any]) -> list[Any]:
 
 
 def _referred(value: Any, named: dict[str, dict[str, Any]]) -> Any:
-    """Put what a reference names in its place, one level deep."""
+    """Replace references by the objects that they name, one level deep."""
     if isinstance(value, list):
         return [_referred(each, named) for each in value]
     if isinstance(value, dict) and set(value) <= {"@id", "@type"}:

@@ -1,4 +1,4 @@
-"""Markdown with front matter, as Hugo, Jekyll, Eleventy and Pelican keep it: YAML or TOML above CommonMark with tables."""
+"""Reads Markdown with front matter of Hugo, Jekyll, Eleventy and Pelican: YAML or TOML, then CommonMark with tables."""
 
 import re
 import tomllib
@@ -17,14 +17,14 @@ from newswire_cli.importing.links import resolved
 from newswire_cli.importing.models import SkippedItem, SourceArticle, SourceItem, UnreadableSourceError
 
 MAX_FRONT_MATTER_CHARACTERS = 65_536
-"""Characters."""
+"""Longer front matter is rejected."""
 _DATED_NAME = re.compile(r"\d{4}-\d{1,2}-\d{1,2}(?:[-_]|$)")
 _SLUGS = re.compile(r"[a-z0-9_-]+(?: [a-z0-9_-]+)*")
 _HEADING = re.compile(r"\A\s*#[ \t]+(.+?)[ \t#]*(?:\n|\Z)")
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads as text what only looks like a date or a number, such as ``2026-02-30`` and a number of 5,000 digits."""
+    """Reads invalid dates and oversized numbers as text, such as ``2026-02-30`` or a number of 5,000 digits."""
 
 
 def _or_text(construct: Callable[[yaml.SafeLoader, yaml.ScalarNode], Any]) -> Callable[[_Loader, yaml.ScalarNode], Any]:
@@ -43,7 +43,7 @@ for _kind in ("timestamp", "int", "float"):
 
 class _Yaml(YAMLHandler):
     def load(self, fm: str, **_: object) -> Any:
-        # The C loader, which is the library's choice, ends the process on deep nesting; this one raises RecursionError.
+        # The C loader, the default of the library, ends the process on deep nesting; this one raises RecursionError.
         return super().load(fm, Loader=_Loader)
 
 
@@ -56,7 +56,7 @@ class _Toml(BaseHandler):
 
 
 def read(source: InputFile) -> Iterator[SourceItem]:
-    """Read one article; its path in the folder is its ``external_id`` where the front matter names none."""
+    """Read one article; its path in the folder is its ``external_id`` if the front matter has none."""
     members, content = _split(source.whole().decode("utf-8-sig").replace("\r\n", "\n"))
     members = {str(name).lower(): value for name, value in members.items()}
     path = PurePath(source.relative)
@@ -72,7 +72,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     image = _one(members, "image", "cover", "featured_image", "thumbnail") or _one(_inside(members, "cover"), "image")
     picture = resolved(image, canonical) if image else ""
     if image and not picture.startswith("http"):
-        notes.append(f"the picture {image[:60]!r} has a relative address: left out")
+        notes.append(f"the image {image[:60]!r} has a relative address: omitted")
     draft = {
         "title": title,
         "body": MarkdownIt("commonmark").enable("table").render(content),
@@ -91,7 +91,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
 
 
 def _not_public(members: Mapping[str, Any], path: PurePath) -> str:
-    """Tell why an article is not for readers: each generator has its own way of saying so."""
+    """Return why an article is not public, or ""; each generator has its own way of marking it."""
     status = str(members.get("status", "published")).strip().lower()
     visibility = str(members.get("visibility", "public")).strip().lower()
     if _is(members.get("draft"), True) or status == "draft" or "_drafts" in path.parts:
@@ -113,13 +113,13 @@ def _not_public(members: Mapping[str, Any], path: PurePath) -> str:
 
 
 def _is(value: Any, wanted: bool) -> bool:
-    """Return whether a value says yes or no, also as a text or a number."""
+    """Return whether a value equals a boolean, which may be written as a text or a number."""
     said = str(value).strip().lower()
     return said in (("true", "yes", "on", "1", "y") if wanted else ("false", "no", "off", "0", "n", "never"))
 
 
 def _dates(members: Mapping[str, Any], path: PurePath) -> list[Any]:
-    """Return all that may date an article, the best first; Jekyll puts the date into the file's name."""
+    """Return all candidates for the date of an article, best first; Jekyll puts the date into the file name."""
     named = _DATED_NAME.match(path.name)
     found = [members.get(name) for name in ("date", "published", "pubdate", "publishdate", "published_at", "created")]
     found += [named[0].rstrip("-_") if named else None, members.get("lastmod"), members.get("updated")]
@@ -127,13 +127,13 @@ def _dates(members: Mapping[str, Any], path: PurePath) -> list[Any]:
 
 
 def _later(members: Mapping[str, Any]) -> Any:
-    """Return when it is to be published, where that is said besides its date."""
+    """Return when the article is to be published, if that differs from its date."""
     said = ("publishdate", "publish_date", "embargo", "embargo_until", "go_live")
     return next((value for name in said if (value := members.get(name)) not in (None, "")), None)
 
 
 def _labels(members: Mapping[str, Any], path: PurePath) -> tuple[list[str], list[str]]:
-    """Return categories and topics. Jekyll parts them by spaces, and also names categories by folders above `_posts`."""
+    """Return categories and topics. Jekyll separates them by spaces, and also takes categories from folders above `_posts`."""
     spaced = _lists_words(members, path)
     categories = _several(members, "category", spaced=False) or _several(
         members, "categories", "section", spaced=spaced
@@ -144,7 +144,7 @@ def _labels(members: Mapping[str, Any], path: PurePath) -> tuple[list[str], list
 
 
 def _lists_words(members: Mapping[str, Any], path: PurePath) -> bool:
-    """Return whether a string lists single words, as in Jekyll, and is no name of several words."""
+    """Return whether a string is a list of single words, as in Jekyll, rather than one name of several words."""
     if "layout" in members or "_posts" in path.parts or _DATED_NAME.match(path.name):
         return True
     said = [value for name in ("categories", "tags") if isinstance(value := members.get(name), str)]
@@ -176,10 +176,13 @@ def _split(content: str) -> tuple[Mapping[str, Any], str]:
         members, text = frontmatter.parse(content, handler=handler())
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UnreadableSourceError(f"its front matter is no YAML: {error.problem}", line) from None
+        raise UnreadableSourceError(f"its front matter is not valid YAML: {error.problem}", line) from None
     except RecursionError:
         raise UnreadableSourceError("its front matter is nested too deeply", 1) from None
-    except (yaml.YAMLError, ValueError) as error:  # of TOML, and numbers that are too long for Python
+    except (
+        yaml.YAMLError,
+        ValueError,
+    ) as error:  # raised by the TOML parser, or for numbers that are too long for Python
         raise UnreadableSourceError(f"its front matter cannot be read: {error}", 1) from None
     return members, text
 
@@ -189,7 +192,7 @@ def _one(members: Mapping[str, Any], *names: str) -> str:
 
 
 def _several(members: Mapping[str, Any], *names: str, spaced: bool = False) -> list[str]:
-    """Return the values of the first member there is; a string may list several, parted by commas, or else by spaces."""
+    """Return the values of the first member that exists; a string may be a list, separated by commas, or else by spaces."""
     for name in names:
         value = members.get(name)
         if isinstance(value, str):

@@ -1,6 +1,6 @@
-"""The tags of site generators inside Markdown: Hugo's shortcodes, and Liquid as Jekyll has it.
+"""Removes the tags of site generators from Markdown: Hugo's shortcodes, and Liquid tags of Jekyll.
 
-Code is left as it is: what stands between fences or backticks is shown, not run.
+Code is left unchanged: text between fences or backticks is displayed, not executed.
 """
 
 import html
@@ -34,11 +34,11 @@ _PAGES = {
     "x": "https://twitter.com/i/status/{}",
 }
 MAX_SEARCHED_CHARACTERS = 2_000_000
-"""Characters in which tags are looked for."""
+"""Only this much of a text is searched for tags."""
 
 
 def without_tags(content: str) -> tuple[str, list[str]]:
-    """Return Markdown without the tags of site generators, and remarks: what they hold stays, pictures and videos too."""
+    """Return Markdown without the tags of site generators, and notes. The text inside tags, images and videos are kept."""
     if not ("{{" in content or "{%" in content) or len(content) > MAX_SEARCHED_CHARACTERS:
         return content, []
     notes: dict[str, None] = {}
@@ -58,13 +58,13 @@ def without_tags(content: str) -> tuple[str, list[str]]:
     content = _HUGO.sub(lambda found: _shortcode(found, notes), content)
     content = _LIQUID.sub(_removed("the tag {%% %s %%}", notes), content)
     content = _OUTPUT.sub(_removed("the variable {{ %s }}", notes), content)
-    for _ in range(2):  # code may stand inside what is shown raw
+    for _ in range(2):  # code may occur inside a raw block
         content = re.sub("\ue000(\\d+)\ue001", lambda found: kept[int(found[1])], content)
     return content, list(notes)
 
 
 def _with_code(content: str, keep: Callable[[str], str]) -> str:
-    """Put what `keep` returns in the place of code between fences or backticks."""
+    """Replace code between fences or backticks by what `keep` returns."""
     parts, at = list[str](), 0
     for begin, end in enclosed(content, _CODE, _end_of_code):
         parts += [content[at : begin.start()], keep(content[begin.start() : end.end()])]
@@ -75,7 +75,7 @@ def _with_code(content: str, keep: Callable[[str], str]) -> str:
 def _end_of_code(begin: "re.Match[str]", closings: EndTagFinder) -> "re.Match[str] | None":
     fence, ticks = begin["fence"] or "", begin["ticks"] or ""
     end = closings.after(_closing(fence, ticks), begin.end())
-    if end is None and fence.startswith("`"):  # three backticks may also hold code within a line
+    if end is None and fence.startswith("`"):  # three backticks may also delimit code within a line
         end = closings.after(_closing("", fence), begin.start() + len(fence))
     return end
 
@@ -87,7 +87,7 @@ def _closing(fence: str, ticks: str) -> "re.Pattern[str]":
 
 def _removed(what: str, notes: dict[str, None]) -> Callable[[re.Match[str]], str]:
     def remove(found: re.Match[str]) -> str:
-        notes[f"{what % found[1]} left out"] = None
+        notes[f"{what % found[1]}: omitted"] = None
         return ""
 
     return remove
@@ -103,9 +103,9 @@ def _shortcode(found: re.Match[str], notes: dict[str, None]) -> str:
         address = _PAGES[name].format(number)
         return f"[{address}]({address})"
     if name in ("ref", "relref"):
-        notes["links to other pages by their file's name left out"] = None
+        notes["links to other pages by file name: omitted"] = None
         return ""
-    notes[f"the shortcode {found['name']!r} left out, the text inside kept"] = None
+    notes[f"the shortcode {found['name']!r}: omitted, the text inside kept"] = None
     return ""
 
 
@@ -117,7 +117,7 @@ def _figure(address: str, said: dict[str, str]) -> str:
 
 
 def _parameters(said: str) -> dict[str, str]:
-    """Return named parameters by name, the others by their place."""
+    """Return named parameters by name, and the others by position."""
     found: dict[str, str] = {}
     for match in _PARAMETER.finditer(said):
         value = next((part for part in match.groups()[1:] if part is not None), "")

@@ -1,4 +1,4 @@
-"""Newswire's own articles, one JSON object a line: what `newswire export` writes, or whatever has a title and a body."""
+"""Reads Newswire's own articles, one JSON object per line: the output of `newswire export`, or objects with a title and a body."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -11,13 +11,13 @@ from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle
 
 SENT = frozenset(ArticleDraft.model_fields) | {"author"}
 ANSWERED = frozenset({*Article.model_fields, "reading_minutes", "language_detected", "kind", "changed"}) - SENT
-"""What the API adds by itself, and would refuse when sent."""
+"""Members that the API adds to its responses, and rejects in requests."""
 PUBLIC = ("published", "publish", "scheduled", "live", "public")
 _OURS = {"id", "version", "status", "publisher"}
 
 
 def read(source: InputFile) -> Iterator[SourceItem]:
-    """Read the lines; members that no article has are named once, and left out."""
+    """Read the lines; unknown members are omitted, and named once in a note."""
     named: set[str] = set()
     for found in values(source):
         if isinstance(found, FailedItem):
@@ -26,7 +26,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
         file, line, members = found
         unknown = sorted(members.keys() - SENT - ANSWERED - named - {"id"})
         named.update(unknown)
-        notes = (f"left out, here and from now on: {', '.join(unknown)}",) if unknown else ()
+        notes = (f"omitted in this line and all following ones: {', '.join(unknown)}",) if unknown else ()
         yield _story(file, line, members, notes)
 
 
@@ -39,7 +39,9 @@ def _story(file: str, line: int | None, members: dict[str, Any], notes: tuple[st
     draft = {name: value for name, value in members.items() if name in SENT and value is not None}
     identity = draft.get("external_id", members.get("id"))
     if identity is None or isinstance(identity, dict | list | bool):
-        return FailedItem(file, line, "has neither external_id nor id, so that it could not be known again")
+        return FailedItem(
+            file, line, "has neither external_id nor id, so it could not be recognised in the next import"
+        )
     draft["external_id"] = str(identity)
     if members.get("language_detected") or draft.get("language") == "und":
         draft.pop("language", None)

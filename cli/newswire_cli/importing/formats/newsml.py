@@ -1,4 +1,4 @@
-"""NewsML-G2: a ``newsItem``, or a ``newsMessage`` that carries several; the text is NITF, XHTML or plain."""
+"""Reads NewsML-G2: a ``newsItem``, or a ``newsMessage`` with several; the text is NITF, XHTML or plain."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ _TEXTS = frozenset("nitf html body div article section pre".split())
 
 
 def read(source: InputFile) -> Iterator[SourceItem]:
-    """Read the items that carry a text."""
+    """Read the items that contain a text."""
     root, notes = parse(source)
     items = (
         [root] if root.tag != f"{NAR}newsMessage" else [item for part in root.iter(f"{NAR}itemSet") for item in part]
@@ -31,11 +31,11 @@ def read(source: InputFile) -> Iterator[SourceItem]:
         name = local_name(item)
         if name == "newsItem":
             yield _story(source.name, item, notes)
-            notes = ()  # they are on the whole file
+            notes = ()  # these notes apply to the whole file
         elif name in _OTHER_ITEMS:
-            yield SkippedItem(source.name, line_of(item), f"is a {name}, which carries no text of its own")
+            yield SkippedItem(source.name, line_of(item), f"is a {name}, which contains no text")
         else:
-            yield FailedItem(source.name, line_of(item), f"<{name}> is no item of NewsML-G2 that is read")
+            yield FailedItem(source.name, line_of(item), f"<{name}> is not a supported NewsML-G2 item")
 
 
 def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> SourceItem:
@@ -43,16 +43,16 @@ def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> SourceIte
     status = _qcode(item, "itemMeta/pubStatus") or "usable"
     kind = _qcode(item, "itemMeta/itemClass") or "text"
     if kind not in ("text", "composite"):
-        return SkippedItem(file, line, f"is of class '{kind}' and carries no text")
+        return SkippedItem(file, line, f"is of class '{kind}' and contains no text")
     if status != "usable":
         return SkippedItem(file, line, f"is not published but '{status}'")
     if not identity:
-        return FailedItem(file, line, "has no guid, so that it could not be known again")
+        return FailedItem(file, line, "has no guid, so it could not be recognised in the next import")
     if other := _other_markup(item):
-        return SkippedItem(file, line, f"carries <{other}>, which is no text")
+        return SkippedItem(file, line, f"contains <{other}>, which is not text")
     inside = _content(item)
     if inside is None:
-        return FailedItem(file, line, "carries no text: neither inline NITF or XHTML nor plain inline data")
+        return FailedItem(file, line, "contains no text: neither inline NITF or XHTML nor plain inline data")
     language = item.find(_path("contentMeta/language"))
     urgency = _text(item, "contentMeta/urgency")
     subjects = [
@@ -106,7 +106,7 @@ def _content(item: etree._Element) -> dict[str, Any] | None:
 
 
 def _other_markup(item: etree._Element) -> str:
-    """Return the root of inline XML that is data about events, people or places, where there is nothing else."""
+    """Return the root of inline XML that describes events, people or places, if the item has no text."""
     roots = [
         child
         for markup in item.iterfind(_path("contentSet/inlineXML"))
@@ -155,7 +155,7 @@ def _name(element: etree._Element) -> str:
 
 
 def _qcode(item: etree._Element, steps: str) -> str:
-    """Return a code without its scheme's alias, which every provider may choose."""
+    """Return a code without the alias of its scheme, which each provider chooses."""
     found = item.find(_path(steps))
     code = "" if found is None else found.get("qcode") or found.get("uri") or ""
     return code.replace("/", ":").rpartition(":")[2]

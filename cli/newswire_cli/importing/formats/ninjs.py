@@ -1,4 +1,4 @@
-"""ninjs, the IPTC's News in JSON: versions 1.3 to 3.1, one object, an array of them, or one a line."""
+"""Reads ninjs, the IPTC's News in JSON: versions 1.3 to 3.1; one object, an array of objects, or one per line."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _BODY = re.compile(r"(?is)<body\b[^>]*>(.*)</body>")
 
 
 def read(source: InputFile) -> Iterator[SourceItem]:
-    """Read the items that carry a text."""
+    """Read the items that contain a text."""
     for found in values(source):
         if isinstance(found, FailedItem):
             yield found
@@ -32,7 +32,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
 
 
 def _wrapped(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the items of an answer of an API or a bundle, which are not at its top."""
+    """Return the items of an API response or a bundle, which are not at the top level."""
     if any(name in answer for name in ("uri", "guid", "headline", "headlines")):
         return []
     for name in ("items", "item", "_items", "results", "articles"):
@@ -47,17 +47,17 @@ def _story(file: str, line: int | None, item: dict[str, Any], path: str) -> Sour
     notes: list[str] = []
     kind, status = one.get("type"), one.get("pubstatus", "usable")
     if kind in WITHOUT_TEXT:
-        return SkippedItem(file, line, f"is of type '{kind}' and carries no text")
+        return SkippedItem(file, line, f"is of type '{kind}' and contains no text")
     if status != "usable":
         return SkippedItem(file, line, f"is not published but '{status}'")
     body = _body(one)
     if kind not in WITH_TEXT and not body.strip():
-        return SkippedItem(file, line, f"is of type '{kind}' and carries no text" if kind else "carries no text")
+        return SkippedItem(file, line, f"is of type '{kind}' and contains no text" if kind else "contains no text")
     identity = _alternative(one, "newswire:external-id") or one.get("uri") or one.get("guid")
     if not identity and path:
-        identity, notes = path, ["has neither uri nor guid: known by its path"]
+        identity, notes = path, ["has neither uri nor guid: its path identifies it"]
     if not identity:
-        return FailedItem(file, line, "has neither uri nor guid, so that it could not be known again")
+        return FailedItem(file, line, "has neither uri nor guid, so it could not be recognised in the next import")
     version = str(one.get("version", ""))
     categories, topics = _subjects(one)
     draft = {
@@ -94,7 +94,7 @@ def _story(file: str, line: int | None, item: dict[str, Any], path: str) -> Sour
 
 
 def _lower(value: Any) -> Any:
-    """Return JSON with its members' names in small letters, as all were before version 3."""
+    """Return JSON with lower-case member names, as all were before version 3."""
     if isinstance(value, dict):
         return {name.lower(): _lower(inside) for name, inside in value.items()}
     return [_lower(each) for each in value] if isinstance(value, list) else value
@@ -107,7 +107,7 @@ def _objects(item: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 
 
 def _main(item: Mapping[str, Any], name: str, formerly: str) -> str:
-    """Return the text with the main role, or the first; formerly it was one string."""
+    """Return the text with the main role, or the first one; in earlier versions it was a single string."""
     texts = [text for text in _objects(item, name) if isinstance(text.get("value"), str)]
     texts.sort(key=lambda text: _MAIN.index(text.get("role")) if text.get("role") in _MAIN else len(_MAIN))
     return texts[0]["value"] if texts else str(item.get(formerly) or item.get(f"{formerly}_main", ""))
@@ -126,7 +126,7 @@ def _body(item: Mapping[str, Any]) -> str:
 
 
 def _subjects(item: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return what is a category and what is about something."""
+    """Return categories and topics."""
     subjects = _objects(item, "subjects") or _objects(item, "subject")
     named = [(subject.get("rel"), subject.get("name") or subject.get("literal")) for subject in subjects]
     categories = [str(name) for rel, name in named if rel == "category" and name]

@@ -1,4 +1,4 @@
-"""NITF 3.x, the IPTC's News Industry Text Format, with or without its namespace."""
+"""Reads NITF 3.x, the IPTC's News Industry Text Format, with or without its namespace."""
 
 import html
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _LEFT_OUT = frozenset("media-metadata media-object media-producer nitf-table-met
 
 
 def read(source: InputFile) -> Iterator[SourceItem]:
-    """Read one article; its path in the folder is its ``external_id`` where it has no id."""
+    """Read one article; its path in the folder is its ``external_id`` if it has no id."""
     root, notes = parse(source)
     if reason := _not_public(root):
         yield SkippedItem(source.name, line_of(root), reason)
@@ -29,7 +29,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     identity = _attribute(root, "doc-id", "id-string")
     if not identity:
         identity = PurePath(source.relative).with_suffix("").as_posix()
-        notes = (*notes, "has no doc-id with an id-string: known by its path")
+        notes = (*notes, "has no doc-id with an id-string: its path identifies it")
     draft = content(root) | {"published_at": _dates(root), "external_id": identity}
     if _status(root) == "embargoed":
         draft["embargo_until"] = _attribute(root, "date.release", "norm")
@@ -50,7 +50,7 @@ def _status(root: etree._Element) -> str:
 
 
 def _dates(root: etree._Element) -> list[str]:
-    """Return all that may date it, the best first."""
+    """Return all candidates for the date, best first."""
     stated = [
         ("date.release", "norm"),
         ("date.issue", "norm"),
@@ -62,9 +62,9 @@ def _dates(root: etree._Element) -> list[str]:
 
 
 def content(root: etree._Element) -> dict[str, Any]:
-    """Return the members of an article that stand in an ``nitf`` element, also one inside a NewsML-G2 item.
+    """Return the members of an article from an ``nitf`` element, also from one inside a NewsML-G2 item.
 
-    Notes to editors are not for readers, wherever they stand.
+    Notes to editors are omitted wherever they occur.
     """
     for note in list(_all(root, "note")):
         _remove(note)
@@ -126,7 +126,7 @@ def _image(inside: etree._Element | None) -> dict[str, str] | None:
 
 
 def _html(element: etree._Element) -> str:
-    """Return the HTML of an element's inside; the parser has bounded how deep that goes."""
+    """Return the HTML inside an element; the parser has limited its depth."""
     parts = [html.escape(element.text or "", quote=False)]
     for child in element:
         name = local_name(child)
@@ -137,7 +137,7 @@ def _html(element: etree._Element) -> str:
 
 
 def _html_without_parts(body: etree._Element | None) -> str:
-    """Return the HTML of a body that has its text beside, not inside, a ``body.content``."""
+    """Return the HTML of a body whose text is not in a ``body.content``."""
     if body is None:
         return ""
     for name in ("body.head", "body.end"):
@@ -162,7 +162,7 @@ def _tagged(element: etree._Element, name: str) -> str:
 
 
 def _remove(element: etree._Element) -> None:
-    """Take an element out, and leave the text that follows it."""
+    """Remove an element, but keep the text that follows it."""
     parent, before, tail = element.getparent(), element.getprevious(), element.tail or ""
     if parent is None:
         return

@@ -1,4 +1,4 @@
-"""The text of a saved page without what stands around it."""
+"""Extracts the text of a saved page without navigation, advertisements and other boilerplate."""
 
 import re
 from typing import Any
@@ -17,11 +17,11 @@ _AROUND = re.compile(
 )
 _ALWAYS = ("script", "style", "template", "nav", "form", "dialog", "button", "svg")
 MAX_BOILERPLATE_SHARE = 0.4
-"""Share of a page's text beyond which an element is no surrounding, whatever it is called."""
+"""Share of a page's text above which an element is not boilerplate, whatever its class is called."""
 
 
 def prepare(page: html.HtmlElement, base: str) -> None:
-    """Take the surroundings out of a page, and give pictures and links their real addresses."""
+    """Remove boilerplate from a page, and give images and links their real addresses."""
     for each in list(page.iter("noscript")):
         if each.getparent() is not None:
             each.drop_tag() if next(each.iter("img"), None) is not None else each.drop_tree()

@@ -1,4 +1,4 @@
-"""The title of a saved page, chosen among all that name it."""
+"""Chooses the title of a saved page among all its candidates."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from lxml import html
 from newswire_cli.importing.markup import plain
 
 MAX_HEADLINE_CHARACTERS = 200
-"""Characters beyond which a headline is rather a description."""
+"""A longer headline is probably a description."""
 _BAR = re.compile(r"\s+(?:\||::|»|«|•|·|\N{EM DASH}|\N{EN DASH}|-|:)\s+|\s*\|\s*")
 _SURE = re.compile(r"\||::|»|«|•|·")
 _OWN = (
@@ -30,7 +30,7 @@ def best_title(
 ) -> str:
     """Return the title.
 
-    ``linked`` is the headline of JSON-LD, ``social`` that of Open Graph; none of the `descriptions` is taken for a title.
+    ``linked`` is the headline in JSON-LD, ``social`` that of Open Graph; the `descriptions` are never used as a title.
     """
     refused = {_key(each) for each in descriptions if each}
     whole = plain(page.findtext(".//title") or "")
@@ -56,7 +56,7 @@ def best_title(
 
 
 def without_site(title: str, site: str, address: str, others: Sequence[str]) -> str:
-    """Return a page's title without the name of its site, before or behind it."""
+    """Return a page's title without the name of the site before or after it."""
     for _ in range(2):
         bars = list(_BAR.finditer(title))
         if not bars:
@@ -81,7 +81,7 @@ def _is_site(part: str, site: str, address: str) -> bool:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Tell whether two titles share most of the shorter one's words."""
+    """Return whether two titles share most words of the shorter one."""
     first, second = set(_key(one).split()), set(_key(other).split())
     return bool(first and second) and 2 * len(first & second) > min(len(first), len(second))
 

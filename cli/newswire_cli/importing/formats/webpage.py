@@ -1,4 +1,4 @@
-"""A saved HTML page: JSON-LD, then Open Graph, then microdata, then what a reader would see."""
+"""Reads a saved HTML page: JSON-LD, then Open Graph, then microdata, then the visible text."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ _LABELLED = re.compile(
 )
 _LABELS = {"posted by": "author", "written by": "author", "by": "author", "section": "category", "published": "date"}
 MAX_LABELED_LINE_CHARACTERS = 120
-"""Characters of a line that may be a label and its value, rather than a sentence."""
+"""A longer line is a sentence rather than a label with its value."""
 
 
 def read(source: InputFile) -> Iterator[SourceItem]:
@@ -33,7 +33,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     text = _XML_DECLARATION.sub("", text_of(source.whole(), source.charset)).replace("\0", "")
     page = trafilatura.load_html(text) if text.strip() else None
     if page is None:
-        raise UnreadableSourceError("holds no HTML that can be read")
+        raise UnreadableSourceError("contains no readable HTML")
     meta, item = _meta(page), _microdata(page)
     base = resolved(_attribute(page, ".//base[@href]", "href"), source.url or "") or source.url or ""
     canonical = resolved(_link(page, "canonical"), base)
@@ -57,11 +57,11 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     prepare(page, base or address)
     body, notes = _body(page, linked, title)
     if not body:
-        reason = f"only sends readers on to {refresh[1][:200]}" if refresh else "no article's text is found in it"
+        reason = f"only redirects to {refresh[1][:200]}" if refresh else "contains no article text"
         yield FailedItem(source.name, None, reason)
         return
     if str(linked.get("isAccessibleForFree", "")).rpartition("/")[2].lower() == "false":
-        notes.append("the page says that it is not free to read: its text may be cut short")
+        notes.append("the page is behind a paywall: its text may be truncated")
     draft = {
         "title": plain(title),
         "body": body,
@@ -86,7 +86,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
 
 
 def _dates(linked: dict[str, Any], meta: dict[str, Any], item: dict[str, str], seen: dict[str, str]) -> list[str]:
-    """Return all that may date an article, the best first."""
+    """Return all candidates for the date of an article, best first."""
     found = (
         linked.get("datePublished"),
         meta.get("article:published_time"),
@@ -102,7 +102,7 @@ def _dates(linked: dict[str, Any], meta: dict[str, Any], item: dict[str, str], s
 def _address(
     canonical: str, linked: dict[str, Any], meta: dict[str, Any], item: dict[str, str], base: str, fetch: str
 ) -> str:
-    """Return the page's address; a site's front page, which some name on every page, only where there is no other."""
+    """Return the page's address; the front page of the site, which some sites declare on every page, only if there is no other."""
     main = linked.get("mainEntityOfPage")
     named = (
         linked.get("url"),
@@ -116,7 +116,7 @@ def _address(
 
 
 def _body(page: html.HtmlElement, linked: dict[str, Any], title: str) -> tuple[str, list[str]]:
-    """Return the text: what is marked as such, else what the page shows, unless its JSON-LD holds far more of it."""
+    """Return the text: the marked one, else the visible one, unless the JSON-LD contains far more of it."""
     body = _microdata(page).get("articleBody", "") or main_text(page, title, _LABELLED)
     said = linked.get("articleBody")
     if isinstance(said, str) and len(plain(said)) > 2 * len(plain(body)):
@@ -143,7 +143,7 @@ def _microdata(page: html.HtmlElement) -> dict[str, str]:
         return found
     for element in item.iterfind(".//*[@itemprop]"):
         if next((above for above in element.iterancestors() if above.get("itemscope") is not None), item) is not item:
-            continue  # it belongs to an item inside, such as the author
+            continue  # it belongs to a nested item, such as the author
         for name in element.get("itemprop", "").split():
             if name == "articleBody":
                 found.setdefault(name, inner(element))
@@ -158,7 +158,7 @@ def _microdata(page: html.HtmlElement) -> dict[str, str]:
 
 
 def _visible(page: html.HtmlElement, address: str) -> dict[str, str]:
-    """Return what a reader sees: lines such as "Posted by Ida Roth", and what trafilatura makes of the page."""
+    """Return what a reader sees: lines such as "Posted by Ida Roth", and what trafilatura extracts from the page."""
     guessed = extract_metadata(page, default_url=address or None)
     found = {"title": guessed.title or "", "author": guessed.author or "", "date": guessed.date or ""}
     lines = (" ".join(str(part).split()) for part in page.itertext())
@@ -171,7 +171,7 @@ def _visible(page: html.HtmlElement, address: str) -> dict[str, str]:
     marked = (time.get("datetime", "") for time in page.iterfind(".//time[@datetime]"))
     if "date" not in labelled and (date := next((each for each in marked if re.match(r"\s*\d{4}-?\d\d", each)), "")):
         found["date"] = date
-    labelled.pop("date", None)  # its wording is a reader's; trafilatura knows many of them
+    labelled.pop("date", None)  # the line is worded for readers; trafilatura knows many such wordings
     return found | labelled
 
 

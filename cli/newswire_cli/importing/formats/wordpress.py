@@ -1,4 +1,4 @@
-"""WordPress eXtended RSS (WXR 1.0 to 1.2), what "Tools, Export" writes: published posts, with the pictures of attachments."""
+"""Reads WordPress eXtended RSS (WXR 1.0 to 1.2), the output of "Tools, Export": published posts and the images of attachments."""
 
 import html
 import re
@@ -20,12 +20,12 @@ _INTERNAL = frozenset(
     "category tag post_tag author language post_format nav_menu link_category wp_theme wp_template_part_area"
     " wp_pattern_category post_translations term_translations".split()
 )
-"""Taxonomies that are read, or that say nothing of the content."""
+"""Taxonomies that are read as labels, or that do not describe the content."""
 
 
 @dataclass
 class _Site:
-    """What an export says outside of the post at hand."""
+    """What an export contains besides the current post."""
 
     language: str = ""
     address: str = ""
@@ -33,7 +33,7 @@ class _Site:
     attachments: dict[str, Attachment] = field(default_factory=dict)
 
     def gallery(self, post: str, attributes: Mapping[str, str]) -> list[Attachment]:
-        """Return the files that a gallery shows: those it names, else those that belong to the post."""
+        """Return the files of a gallery: those that it lists, else those attached to the post."""
         named = re.findall(r"\d+", attributes.get("ids") or attributes.get("include") or "")
         if named:
             return [self.attachments[each] for each in named if each in self.attachments]
@@ -43,7 +43,7 @@ class _Site:
 
 
 def read(source: InputFile) -> Iterator[SourceItem]:
-    """Read an export in two passes, for a post may come before the attachment that it shows."""
+    """Read an export in two passes, because a post may precede the attachment that it shows."""
     site = _site(source)
     item = None
     for item in items(source, ("item",)):
@@ -84,16 +84,16 @@ def _post(file: str, item: Item, site: _Site) -> SourceItem:
         return passed_over
     identity = (element.findtext("guid") or "").strip() or (element.findtext("link") or "").strip()
     if not identity:
-        return FailedItem(file, line, "has neither guid nor link, so that it could not be known again")
+        return FailedItem(file, line, "has neither guid nor link, so it could not be recognised in the next import")
     number = _wp(element, "post_id")
     content, remarks = expanded(_encoded(element, "content"), lambda said: site.gallery(number, said))
     notes += remarks
     content, remarks = body(content)
     notes += remarks
     categories, topics, taxonomies = _terms(element)
-    notes += [f"the taxonomy '{name}' left out" for name in taxonomies]
+    notes += [f"the taxonomy '{name}': omitted" for name in taxonomies]
     if next(element.iterchildren("{*}comment"), None) is not None:
-        notes.append("its comments left out")
+        notes.append("its comments: omitted")
     thumbnail = _meta(element, "_thumbnail_id")
     picture = site.attachments.get(thumbnail)
     if thumbnail and thumbnail != "0" and picture is None:
@@ -122,7 +122,7 @@ def _post(file: str, item: Item, site: _Site) -> SourceItem:
 
 
 def _passed_over(file: str, item: Item) -> SkippedItem | FailedItem | None:
-    """Tell why an item is no published post. What a broken item does not say counts as a no."""
+    """Return why an item is not a published post, or None. A broken item counts as unpublished unless it says otherwise."""
     element, line = item.element, item.line
     kind, status = _wp(element, "post_type"), _wp(element, "status")
     if not kind:
@@ -141,14 +141,14 @@ def _passed_over(file: str, item: Item) -> SkippedItem | FailedItem | None:
 
 
 def _dates(element: etree._Element) -> list[str]:
-    """Return all that may date a post, the best first; WordPress writes zeros for none."""
+    """Return all candidates for the date of a post, best first; WordPress writes zeros for a missing date."""
     universal = _wp(element, "post_date_gmt")
     found = (universal and f"{universal}Z", (element.findtext("pubDate") or "").strip(), _wp(element, "post_date"))
     return [each for each in found if each and not each.startswith("0000") and "-0001" not in each]
 
 
 def _authors(element: etree._Element, site: _Site) -> list[str]:
-    """Return who wrote it: guests and co-authors as the plug-in of that name stores them, else the post's author."""
+    """Return the authors: guests and co-authors as the Co-Authors Plus plug-in stores them, else the post's author."""
     logins = [
         (category.text or "").strip() or (category.get("nicename") or "").removeprefix("cap-")
         for category in element.iterchildren("category")
@@ -179,7 +179,7 @@ def _language(element: etree._Element) -> str:
 
 
 def _wp(item: etree._Element, name: str) -> str:
-    """Return a member of WordPress's own namespace, whose address carries the version of the format."""
+    """Return a member of WordPress's own namespace, whose address contains the version of the format."""
     return next(("".join(map(str, child.itertext())) for child in item.iterchildren("{*}" + name)), "").strip()
 
 

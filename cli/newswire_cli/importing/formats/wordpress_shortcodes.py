@@ -1,6 +1,6 @@
-"""WordPress's shortcodes: those of media become pictures and links, of others the text inside is kept, and both are remarked on.
+"""Converts WordPress shortcodes: media become images and links, of others the text inside is kept; both add notes.
 
-What is merely written in brackets, such as ``[sic]``, is text.
+Text in brackets that is not a shortcode, such as ``[sic]``, is kept.
 """
 
 import html
@@ -24,13 +24,13 @@ _BARE = frozenset(
     " print_link pagebreak nextpage more linebreak br cart checkout woocommerce_cart woocommerce_checkout".split()
 )
 _LARGEST = 10_000
-"""Shortcodes of one post; what stands beyond them stays as it is."""
+"""Maximum of shortcodes per post; the remaining text is left unchanged."""
 _PLAYED = ("src", "mp4", "m4v", "webm", "ogv", "mp3", "m4a", "ogg", "wav", "flac", "wmv", "flv", "url", "href", "link")
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that belongs to a site's posts."""
+    """A file attached to the posts of a site."""
 
     url: str
     alt: str = ""
@@ -38,7 +38,7 @@ class Attachment:
     parent: str = ""
 
     def as_html(self) -> str:
-        """Return a picture, or a link to what is none."""
+        """Return an image, or a link to any other file."""
         if not re.search(r"(?i)\.(?:jpe?g|png|gif|webp|avif|svg|bmp|tiff?)$", urlsplit(self.url).path):
             return link_to(self.url, self.caption)
         caption = f"<figcaption>{html.escape(self.caption)}</figcaption>" if self.caption else ""
@@ -58,14 +58,14 @@ class _Code:
         return "".join(self.parts)
 
     def address(self) -> str:
-        """Return the first address among its attributes, or alone inside of it."""
+        """Return the first address among its attributes, or the address that is its only content."""
         found = (self.attributes.get(name, "") for name in (*_PLAYED, *map(str, range(5))))
         text = re.sub(r"<[^>]*>", "", self.inside).strip()
         return next((each for each in (*found, text) if re.fullmatch(r"https?://\S+", each)), "")
 
 
 def expanded(content: str, gallery: Callable[[Mapping[str, str]], list[Attachment]]) -> tuple[str, list[str]]:
-    """Return the content without shortcodes, and what there is to remark. `gallery` finds attachments by attributes."""
+    """Return the content without shortcodes, and notes. `gallery` finds attachments by attributes."""
     tokens = _tokens(content)
     if not tokens:
         return content, []
@@ -84,7 +84,7 @@ def expanded(content: str, gallery: Callable[[Mapping[str, str]], list[Attachmen
                 code = open_codes.pop()
                 open_codes[-1].parts.append(_written(code, gallery, notes))
             elif name.lower() in _WRITERS:
-                notes[f"the end of a shortcode that does not begin, [/{name}], left out"] = None
+                notes[f"the end of a shortcode without a start, [/{name}]: omitted"] = None
             else:
                 open_codes[-1].parts.append(token[0])
         elif index in ended or _is_code(token):
@@ -122,13 +122,13 @@ def _tokens(content: str) -> list["re.Match[str]"]:
 
 
 def _end_of_protected(begin: "re.Match[str]", closings: EndTagFinder) -> "re.Match[str] | None":
-    """Return where a tag ends, or an element whose content is shown as it is."""
+    """Return where a tag ends, or where an element with verbatim content ends."""
     end = closings.after(end_tag(begin["raw"].lower()), begin.end()) if begin["raw"] else None
     return end or _TAG.match(begin.string, begin.start())
 
 
 def _ended(tokens: list["re.Match[str]"]) -> set[int]:
-    """Return the numbers of the start and end tags that belong together."""
+    """Return the indexes of start and end tags that belong together."""
     pairs: set[int] = set()
     waiting: list[tuple[str, int]] = []
     counts: dict[str, int] = {}
@@ -175,7 +175,7 @@ def _written(code: _Code, gallery: Callable[[Mapping[str, str]], list[Attachment
     if writer is not None:
         return writer(code, gallery, notes)
     address = code.address()
-    notes[f"the shortcode [{code.name}] left out" + (", the text inside kept" if code.inside.strip() else "")] = None
+    notes[f"the shortcode [{code.name}]: omitted" + (", the text inside kept" if code.inside.strip() else "")] = None
     if address and re.sub(r"<[^>]*>", "", code.inside).strip() in ("", address):
         return link_to(address, address)
     return code.inside
@@ -193,14 +193,14 @@ def _caption(code: _Code, _: object, notes: dict[str, None]) -> str:
 def _gallery(code: _Code, gallery: Callable[[Mapping[str, str]], list[Attachment]], notes: dict[str, None]) -> str:
     attachments = gallery(code.attributes)
     if not attachments:
-        notes[f"[{code.name}] left out: its files are not in this export"] = None
+        notes[f"[{code.name}]: omitted, its files are not in this export"] = None
     return "".join(each.as_html() for each in attachments) + code.inside
 
 
 def _player(code: _Code, _: object, notes: dict[str, None]) -> str:
     address = code.address() or next((value for name in _PLAYED if (value := code.attributes.get(name, ""))), "")
     if not address:
-        notes[f"[{code.name}] without an address left out"] = None
+        notes[f"[{code.name}] without an address: omitted"] = None
         return code.inside
     notes["embedded media became links"] = None
     rest = "" if re.sub(r"<[^>]*>", "", code.inside).strip() == address else code.inside

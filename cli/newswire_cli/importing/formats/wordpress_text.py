@@ -1,7 +1,7 @@
-"""The paragraphs that WordPress shows but does not store.
+"""Adds the paragraphs that WordPress displays but does not store.
 
-A classic post holds no ``<p>``: blank lines part its paragraphs, a line break is a ``<br>``, and block elements such as ``<div>``
-and ``<pre>`` stand by themselves. The block editor stores whole HTML, between comments that say which block it is.
+A classic post contains no ``<p>``: blank lines separate its paragraphs, a line break is a ``<br>``, and block elements such as
+``<div>`` and ``<pre>`` are not put into paragraphs. The block editor stores complete HTML, between comments that name the blocks.
 """
 
 import html
@@ -34,20 +34,20 @@ _SILENT_BLOCKS = frozenset("more nextpage spacer separator post-title post-date 
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A tag, a comment, a blank line, or an element whose content is no markup."""
+    """A tag, a comment, a blank line, or an element whose content is not markup."""
 
     start: int
     end: int
     text: str
     raw: str = ""
-    """The name of such an element."""
+    """The name of an element whose content is not markup."""
     name: str = ""
     closes: bool = False
     blank: bool = False
 
 
 def body(content: str) -> tuple[str, list[str]]:
-    """Return the HTML that WordPress would show, and what there is to remark."""
+    """Return the HTML that WordPress would display, and notes."""
     content = content.replace("\r\n", "\n").replace("\r", "\n")
     content = _BARE_ADDRESS.sub(lambda found: _link(found[1]), content)
     if "<!-- wp:" in content:
@@ -56,7 +56,7 @@ def body(content: str) -> tuple[str, list[str]]:
 
 
 def paragraphs(content: str) -> Iterator[str]:
-    """Go through the blocks of a classic post; what stands between them is put into paragraphs."""
+    """Yield the blocks of a classic post; text between blocks is put into paragraphs."""
     content = _without_space_around_captions(_TWO_BREAKS.sub("\n\n", content))
     opening, inline = "", list[str]()
     at = 0
@@ -102,7 +102,7 @@ def _end_of_token(begin: "re.Match[str]", closings: EndTagFinder) -> "re.Match[s
 
 
 def _block(opening: str, inline: str, closing: str) -> str:
-    """Put together a block's tag, what follows it without a blank line, and the end tag that comes next."""
+    """Return a block's tag, the text that follows it without a blank line, and the next end tag, as one piece."""
     text = _with_breaks(inline.strip())
     begins, ends = _name(opening), _name(closing)
     if not replaced(text, _COMMENT, _COMMENT_END, lambda *_: "").strip():
@@ -120,7 +120,7 @@ def _name(tag: str) -> str:
 
 
 def _with_breaks(text: str) -> str:
-    """Make a ``<br>`` of each line break that stands neither within a tag nor after one."""
+    """Replace each line break by ``<br>``, except within a tag and after one."""
     if "\n" not in text:
         return text
     parts, at = list[str](), 0
@@ -160,7 +160,7 @@ def _without_block_comments(content: str) -> tuple[str, list[str]]:
         parts.append(content[at : begin if found else end])
         at = end
         if found and found[3] and (name := found[2].removeprefix("core/")) not in _SILENT_BLOCKS:
-            notes[f"the block '{name}', which WordPress fills when it shows it, left out"] = None
+            notes[f"the block '{name}', which WordPress fills when it displays it: omitted"] = None
     return "".join([*parts, content[at:]]).strip(), list(notes)
 
 

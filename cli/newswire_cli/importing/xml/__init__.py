@@ -1,1 +1,1 @@
-"""XML from other systems: parsed safely, repaired where it is damaged, read item by item."""
+"""Reads XML from other systems: parses it safely, repairs damage, and yields item by item."""

@@ -1,4 +1,4 @@
-"""An XML document of bounded size, as a tree; a broken one is repaired where that loses nothing."""
+"""Parses an XML document of bounded size into a tree; a broken document is repaired if no content is lost by that."""
 
 import re
 from collections import Counter
@@ -20,10 +20,10 @@ _WORD = re.compile(r"\w+")
 
 
 def parse(source: InputFile) -> tuple[etree._Element, tuple[str, ...]]:
-    """Return the root of a document, and what was repaired in it.
+    """Return the root of a document, and notes on repairs.
 
     Raises:
-        UnreadableSourceError: it is broken beyond repair, cut short, too large, or declares entities.
+        UnreadableSourceError: the document is beyond repair, truncated, too large, or declares entities.
     """
     parts, notes = xml_text(source)
     text = "".join(_bounded(parts))
@@ -52,7 +52,7 @@ def _parsed(text: str) -> tuple[etree._Element, list[str]]:
 
 
 def _recovered(text: str) -> etree._Element | None:
-    """Return the root of XML as a forgiving parser reads it, if every word of it is still there; else None."""
+    """Return the root as a lenient parser reads it, if no word of the text is lost; else None."""
     try:
         root = etree.fromstring(text.encode(), etree.XMLParser(**{**SAFE, "recover": True}))
     except etree.XMLSyntaxError:
@@ -74,6 +74,6 @@ def _bounded(parts: Iterator[str]) -> Iterator[str]:
         size += len(part)
         if size > MAX_DOCUMENT_BYTES:
             raise UnreadableSourceError(
-                f"is larger than {MAX_DOCUMENT_BYTES // 1_000_000} MB, the most that one document may have"
+                f"is larger than {MAX_DOCUMENT_BYTES // 1_000_000} MB, the maximum for one document"
             )
         yield part

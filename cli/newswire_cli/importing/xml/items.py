@@ -1,6 +1,6 @@
-"""The items of a document one by one, in the memory of one: read strictly as long as that goes, repaired from there on.
+"""Yields the items of a document one at a time: parsed strictly up to the first error, repaired from there on.
 
-An item that cannot be repaired is a fault with its line and its reason; those after it are read.
+An item that cannot be repaired becomes a `FailedItem` with line and reason; the items after it are read.
 """
 
 import re
@@ -18,7 +18,7 @@ from newswire_cli.importing.xml.split import MAX_ITEM_CHARACTERS, Kind, Piece, p
 from newswire_cli.importing.xml.text import Utf8, XmlNeedsRepairError, xml_text
 
 MAX_CONTEXT = 50
-"""Elements that an item stands in; their attributes count, such as ``xml:base``."""
+"""Maximum depth of an item; attributes of its ancestors matter, such as ``xml:base``."""
 _START_TAG = re.compile(
     r"""<(?![?!/])([A-Za-z_][\w.:-]*)((?:[\s/](?:[^<>"']|"[^"]*"|'[^']*')*+)?)>|</([A-Za-z_][\w.:-]*)"""
 )
@@ -40,22 +40,22 @@ _USUAL = {
     "xhtml": "http://www.w3.org/1999/xhtml",
     "xlink": "http://www.w3.org/1999/xlink",
 }
-"""What a prefix that is not declared means."""
+"""The usual namespaces of prefixes that are not declared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item, the line on which it begins, and what was repaired in it."""
+    """One item, the line on which it begins, and notes on repairs."""
 
     element: etree._Element
     line: int | None
     notes: tuple[str, ...] = ()
     broken_text: str = ""
-    """What a repaired item was before."""
+    """The source text of an item that was repaired."""
 
 
 def items(source: InputFile, names: tuple[str, ...]) -> Iterator[Item | FailedItem]:
-    """Go through the elements with these local names. Each is emptied when the next is asked for."""
+    """Yield the elements with these local names. Each element is emptied when the next one is requested."""
     parts, notes = xml_text(source)
     number = 0
     try:
@@ -70,7 +70,7 @@ def items(source: InputFile, names: tuple[str, ...]) -> Iterator[Item | FailedIt
 
 
 def context(source: InputFile, names: tuple[str, ...]) -> etree._Element | None:
-    """Return the root of a document as far as it stands before the first item."""
+    """Return the root of a document up to the first item."""
     parts, _ = xml_text(source)
     head = next(pieces(parts, names)).text
     text = with_whole_tags(cleaned(head)[0])
@@ -82,7 +82,7 @@ def context(source: InputFile, names: tuple[str, ...]) -> etree._Element | None:
     try:
         root: Any = etree.fromstring((text + closing).encode(), etree.XMLParser(**SAFE, recover=True))
     except etree.XMLSyntaxError:
-        return None  # nothing is there that could be recovered
+        return None  # nothing can be recovered
     return None if root is None else root
 
 
@@ -104,7 +104,7 @@ def _strictly(parts: Iterator[str], names: tuple[str, ...]) -> Iterator[etree._E
 def _repaired(
     source: InputFile, names: tuple[str, ...], number: int, error: etree.XMLSyntaxError | None
 ) -> Iterator[Item | FailedItem]:
-    """Go through the items after the first so many, each parsed by itself; `error` is why the strict parser went no further."""
+    """Yield the items after the first `number`, each parsed separately; `error` is what stopped the strict parser."""
     parts, notes = xml_text(source)
     end = ["", ""]
     divided = pieces(_watched(parts, end), names)
@@ -125,7 +125,7 @@ def _repaired(
             yield _item(source.name, piece, opened, notes)
             notes = []
     if index < 0:
-        raise broken(error) if error is not None else UnreadableSourceError("broken XML: no item is found in it")
+        raise broken(error) if error is not None else UnreadableSourceError("broken XML: contains no items")
     cut_off = piece is not None and piece.kind is Kind.CUT_OFF
     if opened and not cut_off and f"</{opened[0][0]}" not in "".join(end):
         yield FailedItem(
@@ -134,7 +134,7 @@ def _repaired(
 
 
 def _watched(parts: Iterator[str], end: list[str]) -> Iterator[str]:
-    """Keep the last two parts at hand."""
+    """Keep the last two parts."""
     for part in parts:
         end[:] = [end[1], part]
         yield part
@@ -153,7 +153,7 @@ def _item(file: str, piece: Piece, opened: list[tuple[str, str]], notes: list[st
 
 
 def _parsed(text: str, opened: list[tuple[str, str]]) -> tuple[etree._Element, list[str]]:
-    """Parse one item within the start tags that it stands in, with as few repairs as will do."""
+    """Parse one item inside the start tags of its ancestors, with as few repairs as possible."""
     before = "".join(f"<{name}{attributes}>" for name, attributes in opened)
 
     def parse(fragment: str, *, recover: bool = False) -> etree._Element:
@@ -168,7 +168,7 @@ def _parsed(text: str, opened: list[tuple[str, str]]) -> tuple[etree._Element, l
 
     text, notes = cleaned(text)
     if missing := sorted(_prefixes(before + text)):
-        notes.append(f"the prefix {', '.join(missing)} is not declared: taken for what it usually is")
+        notes.append(f"the prefix {', '.join(missing)} is not declared: its usual namespace is used")
     name = re.match(r"<([\w.:-]+)", text)
     if name and not re.search(rf"</{re.escape(name[1])}\s*>\s*\Z|/>\s*\Z", text):
         text, notes = f"{text}</{name[1]}>", [*notes, "an item that is not closed ends before the next"]
@@ -190,13 +190,13 @@ def _within(fragment: str, before: str, opened: list[tuple[str, str]], *, recove
     holder = None if root is None else next(root.iter(f"{{*}}{_HOLDER}"), None)
     element = None if holder is None else next(holder.iterchildren(etree.Element), None)
     if element is None:
-        raise UnreadableSourceError("broken XML: holds no element that can be read")
+        raise UnreadableSourceError("broken XML: contains no readable element")
     name_characters(element)
     return element
 
 
 def _open_tags(head: str) -> list[tuple[str, str]]:
-    """Return the start tags, with their attributes, that are open at the end of a text."""
+    """Return the start tags, with attributes, that are open at the end of a text."""
     opened: list[tuple[str, str]] = []
     for found in _START_TAG.finditer(_SKIPPED.sub("", head)):
         name, attributes, closed = found.groups()
@@ -210,7 +210,7 @@ def _open_tags(head: str) -> list[tuple[str, str]]:
 
 
 def _prefixes(text: str) -> set[str]:
-    """Return the prefixes that are used and not declared."""
+    """Return the prefixes that are used but not declared."""
     tags = _SKIPPED.sub("", text)
     return {first or second for first, second in _PREFIXES.findall(tags)} - {"xml", "xmlns", *_DECLARED.findall(tags)}
 

@@ -1,4 +1,4 @@
-"""Broken XML made readable: each step changes only what the step before left unreadable, and says what it changed."""
+"""Repairs broken XML: each step changes only what the previous steps left unreadable, and notes what it changed."""
 
 import html
 import html.entities
@@ -25,36 +25,36 @@ _RAW_TAG = re.compile(r"</?[A-Za-z]")
 STRUCTURED = frozenset(
     "author contributor source group postmeta comment person itemMeta contentMeta contentSet".split()
 )
-"""Local names of elements that hold elements, not text."""
+"""Local names of elements that contain elements, not text."""
 MAX_FIELDS = 1000
-"""Members of one item that are looked at one by one."""
+"""Maximum of members of one item that are repaired one by one."""
 
 
 def cleaned(text: str) -> tuple[str, list[str]]:
-    """Return a text without what no XML may hold: characters, references, ``&``, ``<`` and ``]]>`` that stand for themselves."""
+    """Remove invalid characters and references from a text, and escape bare ``&``, ``<`` and ``]]>``."""
     notes: dict[str, None] = {}
     if REPAIRED_BYTE in text:
         text = text.replace(REPAIRED_BYTE, "")
         notes["bytes that are not UTF-8 read as Windows-1252"] = None
     text, number = _ILLEGAL.subn("", text)
     if number:
-        notes["control characters left out"] = None
+        notes["control characters removed"] = None
     text = _with_whole_cdata(text, notes)
     parts = [part if in_cdata else _outside(part, notes) for part, in_cdata in _sections(text)]
     return "".join(parts), list(notes)
 
 
 def with_whole_tags(text: str) -> str:
-    """Repair start tags: attributes that stand twice or lack their quotes, ``<`` in their values."""
+    """Repair start tags: duplicate attributes, missing quotes, ``<`` in values."""
     return "".join(
         part if in_cdata else _TAG.sub(_whole_tag, part) if "=" in part else part for part, in_cdata in _sections(text)
     )
 
 
 def with_whole_fields(text: str, parses: Callable[[str], bool]) -> tuple[str, list[str]]:
-    """Make text of what is no well-formed content of an item's member: ``<description><p>open</description>``.
+    """Escape the content of members that is not well-formed, such as ``<description><p>open</description>``.
 
-    `parses` tells whether an element is well-formed by itself.
+    `parses` returns whether an element is well-formed.
     """
     start = text.find(">") + 1
     end = text.rfind("</")
@@ -72,7 +72,7 @@ def with_whole_fields(text: str, parses: Callable[[str], bool]) -> tuple[str, li
         element = f"{found[0]}{inside}</{name}>"
         if name.rpartition(":")[2] not in STRUCTURED and not parses(element):
             element = f"{found[0]}{_as_text(inside)}</{name}>"
-            notes[f"<{name}> is not well-formed: what stands in it is read as HTML"] = None
+            notes[f"<{name}> is not well-formed: its content is read as HTML"] = None
         elif not text.endswith(f"</{name}>", 0, at):
             notes[f"<{name}> is not closed"] = None
         parts.append(element)
@@ -81,7 +81,7 @@ def with_whole_fields(text: str, parses: Callable[[str], bool]) -> tuple[str, li
 
 
 def _with_whole_cdata(text: str, notes: dict[str, None]) -> str:
-    """Make one CDATA of what stands in a member between ``<![CDATA[`` and ``]]></member>``, whatever ``]]>`` it holds."""
+    """Join the text of a member between ``<![CDATA[`` and ``]]></member>`` into one CDATA section, even if it contains ``]]>``."""
     if text.count(_OPEN) == text.count(_CLOSE) and not _NESTED.search(text):
         return text
     parts, at = list[str](), 0
@@ -106,7 +106,7 @@ def _with_whole_cdata(text: str, notes: dict[str, None]) -> str:
 
 
 def _one_text(inside: str) -> str:
-    """Return the text of several CDATA, one after the other or one within the other."""
+    """Return the text of several CDATA sections, consecutive or nested."""
     inside = inside.replace("]]]]><![CDATA[>", "\0")
     inside = re.sub(r"\]\]>\s*<!\[CDATA\[", "", inside)
     nested = inside.count(_OPEN)
@@ -114,19 +114,19 @@ def _one_text(inside: str) -> str:
 
 
 def _outside(text: str, notes: dict[str, None]) -> str:
-    """Clean what stands outside of CDATA."""
+    """Clean the text outside CDATA."""
     if "&" in text:
         joined = _HALVES.sub(_joined, text)
         if joined != text:
-            notes["references to halves of a character joined"] = None
+            notes["references to surrogate halves joined"] = None
         text = _REFERENCE.sub(lambda found: _reference(found, notes), joined)
     if "<" in text:
         text, number = _BARE_LESS.subn("&lt;", text)
         if number:
-            notes["'<' that begins no tag read as text"] = None
+            notes["'<' that does not begin a tag: read as text"] = None
     if _CLOSE in text:
         text = text.replace(_CLOSE, "]]&gt;")
-        notes["']]>' outside of CDATA read as text"] = None
+        notes["']]>' outside CDATA: read as text"] = None
     return text
 
 
@@ -137,15 +137,15 @@ def _reference(found: "re.Match[str]", notes: dict[str, None]) -> str:
     if name:
         characters = html.entities.html5.get(f"{name};")
         if characters is not None:
-            notes[f"the entity &{name}; of HTML read as its character"] = None
+            notes[f"the entity &{name}; of HTML: read as its character"] = None
             return html.escape(characters, quote=False)
     elif hexadecimal or decimal:
         number = int(hexadecimal, 16) if hexadecimal else int(decimal)
         if number > 0x10FFFF or 0xD800 <= number < 0xE000 or _ILLEGAL.match(chr(number)):
-            notes["references to characters that no XML may hold left out"] = None
+            notes["references to characters that XML does not allow: removed"] = None
             return "\ufffd" if 0xD800 <= number < 0xE000 else ""
         return found[0]
-    notes["'&' that begins no entity read as text"] = None
+    notes["'&' that does not begin an entity: read as text"] = None
     return "&amp;" + found[0][1:]
 
 
@@ -158,7 +158,7 @@ def _joined(found: "re.Match[str]") -> str:
 
 
 def _sections(text: str) -> Iterator[tuple[str, bool]]:
-    """Divide a text into what stands outside and inside of CDATA; one that does not end is closed before the next end tag."""
+    """Split a text into parts outside and inside CDATA; a section that does not end is closed before the next end tag."""
     at = 0
     while (start := text.find(_OPEN, at)) >= 0:
         end = text.find(_CLOSE, start)
@@ -182,7 +182,7 @@ def _whole_tag(found: "re.Match[str]") -> str:
 
 
 def _inside(text: str, start: int, end: int, name: str, closed: Mapping[str, int]) -> tuple[str, int]:
-    """Return what stands in the element that begins here, and where the text goes on; `closed` holds the last end tags."""
+    """Return the content of the element that begins here, and the position after it; `closed` holds the last end tags."""
     if closed.get(name, -1) >= start:
         first = re.compile(r"\s*").match(text, start, end)
         if first and text.startswith(_OPEN, first.end()):
@@ -196,7 +196,7 @@ def _inside(text: str, start: int, end: int, name: str, closed: Mapping[str, int
 
 
 def _as_text(inside: str) -> str:
-    """Escape what was meant to be text; what is escaped in part is completed."""
+    """Escape content that was meant to be text, even if it is partly escaped already."""
     stripped = inside.strip()
     if stripped.startswith(_OPEN):
         content = stripped.removeprefix(_OPEN).removesuffix(_CLOSE)
@@ -211,10 +211,10 @@ def _as_text(inside: str) -> str:
 
 
 def _between(text: str, notes: dict[str, None]) -> str:
-    """Keep of what stands between members the self-closed elements."""
+    """Keep only the self-closing elements of the text between members."""
     if text and not text.isspace():
         kept = [found[0] for found in _TAG.finditer(text) if found[0].endswith("/>")]
         if _TAG.sub("", text).strip():
-            notes["text between the members of an item left out"] = None
+            notes["text between the members of an item: omitted"] = None
         return "".join(kept)
     return text

@@ -1,4 +1,4 @@
-"""XML from strangers: no entity is expanded, nothing is fetched, depth and lengths are bounded by the parser."""
+"""Parses XML from untrusted sources: no entity is expanded, nothing is fetched, and the parser bounds depth and lengths."""
 
 import html
 from typing import Any
@@ -16,11 +16,11 @@ SAFE: dict[str, Any] = {
 
 
 def name_characters(element: etree._Element) -> None:
-    """Put characters in the place of HTML's named entities (``&nbsp;``), whose DTD is not fetched."""
+    """Replace HTML's named entities (``&nbsp;``) by their characters; their DTD is not fetched."""
     for entity in list(element.iter(etree.Entity)):
         character = html.unescape(entity.text or "")
         if character == entity.text:
-            raise UnreadableSourceError(f"the entity {entity.text} is not known", line_of(entity))
+            raise UnreadableSourceError(f"the entity {entity.text} is unknown", line_of(entity))
         _replace(entity, character + (entity.tail or ""))
 
 
@@ -31,17 +31,17 @@ def line_of(element: etree._Element) -> int | None:
 
 
 def local_name(element: etree._Element) -> str:
-    """Return an element's name without its namespace, or without its prefix where that is not declared; "" for a comment."""
+    """Return an element's name without its namespace, or without an undeclared prefix; "" for a comment."""
     return element.tag.rpartition("}")[2].rpartition(":")[2] if isinstance(element.tag, str) else ""
 
 
 def text(element: etree._Element | None) -> str:
-    """Return all text in an element, on one line; "" for none."""
+    """Return all text in an element, on one line; "" if there is none."""
     return "" if element is None else " ".join("".join(map(str, element.itertext())).split())
 
 
 def broken(error: etree.XMLSyntaxError) -> UnreadableSourceError:
-    """Say what the parser found, without its own switches' names."""
+    """Return an error with the parser's message, without the names of its internal options."""
     said = (error.msg or "cannot be read").split(", use XML_PARSE")[0].split(", try XML_PARSE")[0].split(", see xml")[0]
     return UnreadableSourceError(f"broken XML: {said.strip()}", error.lineno)
 

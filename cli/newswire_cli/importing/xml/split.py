@@ -1,4 +1,4 @@
-"""A document divided at its items without being parsed, so that one broken item does not take the others with it."""
+"""Splits a document at its items without parsing it, so that a broken item does not affect the others."""
 
 import re
 from collections.abc import Iterator
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 MAX_ITEM_CHARACTERS = 8_000_000
-"""Characters of one item, or of what stands before the first; the API takes articles of up to 1 MiB."""
+"""For one item, or for the text before the first item; the API accepts articles of up to 1 MiB."""
 MAX_TAG_CHARACTERS = 100
-"""Characters of an item's tag without its attributes."""
+"""For the name of an item's tag, without attributes."""
 _COMMENT, _CDATA = "<!--", "<![CDATA["
 _QUOTED_END = "<![CDATA[>"
-"""What follows the end of CDATA that quotes such an end itself."""
+"""The text after the end of a CDATA section that quotes such an end."""
 
 
 class Kind(Enum):
-    """What a piece of a document is."""
+    """The kind of a piece of a document."""
 
     HEAD = auto()
-    """All that stands before the first item; the first piece, once."""
+    """All text before the first item; the first piece, once."""
     ITEM = auto()
     CUT_OFF = auto()
     """An item within which the document ends."""
@@ -35,12 +35,12 @@ class Piece:
 
 
 def pieces(parts: Iterator[str], names: tuple[str, ...]) -> Iterator[Piece]:
-    """Divide a document at the elements with one of these local names: the first that stands there counts, with its prefix."""
+    """Split a document at the elements with one of these local names: the first one found, with its prefix, is used throughout."""
     return _Splitter(parts, names).pieces()
 
 
 class _Splitter:
-    """Goes through the text once; what was read is dropped as soon as its piece is complete."""
+    """Scans the text once; text is dropped from memory as soon as its piece is complete."""
 
     def __init__(self, parts: Iterator[str], names: tuple[str, ...]) -> None:
         self._parts = parts
@@ -67,7 +67,7 @@ class _Splitter:
         self._boundary = re.compile(rf"</{name}\s*>|<{name}(?=[\s>])")
 
     def _item(self, begin: str) -> Piece:
-        """Return the item that stands at the beginning of the buffer, which then stands after it."""
+        """Return the item at the beginning of the buffer, and remove it from the buffer."""
         line = self._line
         end, behind, whole = self._extent(len(begin))
         text = self._buffer[:end]
@@ -78,7 +78,7 @@ class _Splitter:
         return Piece(Kind.ITEM if whole else Kind.CUT_OFF, text, line)
 
     def _extent(self, opened: int) -> tuple[int, int, bool]:
-        """Return where an item ends, where the text goes on behind it, and whether the document goes on so far."""
+        """Return where an item ends, where the text continues after it, and whether the document extends that far."""
         end = self._end_of_tag(opened)
         if self._buffer[end - 2 : end] == "/>":
             return end, end, True
@@ -92,15 +92,15 @@ class _Splitter:
         return token.start() if broken else behind, behind, True
 
     def _skip(self) -> None:
-        """Go on to the next item without keeping what stands before it."""
+        """Skip to the next item without keeping the text before it."""
         token = self._next(0, inside=True)
         if token is not None:
             self._drop(token.end() if token[1] else token.start())
 
     def _next(self, at: int, *, kept: bool = False, inside: bool = False) -> "re.Match[str] | None":
-        """Return the next start tag of an item, or its end tag (`inside`), that stands outside of comments and CDATA.
+        """Return the next start tag of an item, or its end tag (`inside`), outside comments and CDATA.
 
-        None at the end of the document. What was searched is dropped, or `kept`: then None, too, where that becomes too much.
+        Return None at the end of the document. Searched text is dropped, or kept (`kept`); then also None if that becomes too much.
         """
         while True:
             token = self._token.search(self._buffer, at)
@@ -121,7 +121,7 @@ class _Splitter:
                 return token
 
     def _after_cdata(self, start: int) -> int:
-        """Return where CDATA ends; one that was forgotten to be closed ends before the end of its item, or before the next."""
+        """Return where CDATA ends; an unclosed section ends before the end of its item, or before the next item."""
         end = self._find("]]>", start)
         limit = len(self._buffer) if end is None else self._buffer.rfind(_CDATA, start, end)
         if limit >= 0 and (boundary := self._boundary.search(self._buffer, start, limit)):
@@ -131,7 +131,7 @@ class _Splitter:
         return start if end is None else end
 
     def _find(self, needle: str, start: int) -> int | None:
-        """Return where the text goes on after the needle; None where it does not come within the largest item."""
+        """Return the position after the needle; None if it does not occur within the size of the largest item."""
         at = max(start, self._nowhere.get(needle, 0))
         while (found := self._buffer.find(needle, at)) < 0:
             at = max(len(self._buffer) - len(needle), at)
@@ -149,7 +149,7 @@ class _Splitter:
         return found.end()
 
     def _end_of_end_tag(self, start: int) -> int:
-        """Return where an end tag ends; one that is broken ends before the next tag."""
+        """Return where an end tag ends; a broken one ends before the next tag."""
         end = self._end_of_tag(start)
         following = self._buffer.find("<", start, end)
         return end if following < 0 else following

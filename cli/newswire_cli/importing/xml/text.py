@@ -1,6 +1,6 @@
-"""XML as text, ready for a parser: decoded, without what stands before its root, its DOCTYPE harmless.
+"""Prepares XML text for a parser: decoded, without text before the root, and with a harmless DOCTYPE.
 
-Lines keep their numbers.
+Line numbers are kept.
 """
 
 import html.entities
@@ -14,7 +14,7 @@ from newswire_cli.importing.input_files import InputFile
 from newswire_cli.importing.models import UnreadableSourceError
 
 PROLOGUE = 4 * CHUNK
-"""Characters within which the root has to begin."""
+"""The root must begin within this many characters."""
 _ROOT = re.compile(r"<(?:[\w.-]+:)?(?:rss|RDF|feed|nitf|\w+Item|newsMessage)\b")
 _BEGIN = re.compile(rf"<!DOCTYPE\s|<!--|{_ROOT.pattern}")
 _DECLARATION = re.compile(r"<\?xml\s[^<>]{0,1000}>")
@@ -23,11 +23,11 @@ _ENTITY = re.compile(r"""<!ENTITY\s+([\w.-]+)\s+(["'])(?:[^&%"'<]|&#x?[0-9A-Fa-f
 
 
 class XmlNeedsRepairError(Exception):
-    """A strict reading has come to what only a repairing one may read."""
+    """Strict parsing has reached text that needs repair."""
 
 
 def xml_text(source: InputFile) -> tuple[Iterator[str], list[str]]:
-    """Return a document's text in parts, and what there is to remark on the whole.
+    """Yield the text of a document in parts, and return notes on the whole.
 
     Raises:
         UnreadableSourceError: it declares entities that HTML does not know.
@@ -43,23 +43,23 @@ def xml_text(source: InputFile) -> tuple[Iterator[str], list[str]]:
             break
     beginning, left_out = _without_junk(beginning)
     if left_out:
-        notes.append("what stands before the XML is left out")
+        notes.append("text before the XML: omitted")
     return chain([_harmless(beginning)], parts), notes
 
 
 class Utf8(io.RawIOBase):
-    """Text in parts as a stream of UTF-8, for the strict parser; ends with `XmlNeedsRepairError` where a byte was repaired."""
+    """A text in parts as a UTF-8 stream for the strict parser; raises `XmlNeedsRepairError` at a repaired byte."""
 
     def __init__(self, parts: Iterator[str]) -> None:
         self._parts = parts
         self._left = b""
 
     def readable(self) -> bool:
-        """Tell that it can be read."""
+        """Return True, as the parser requires."""
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Give the next bytes."""
+        """Read the next bytes into the buffer."""
         if not self._left:
             part = next(self._parts, "")
             if REPAIRED_BYTE in part:
@@ -77,7 +77,7 @@ def _parts(source: InputFile, encoding: str) -> Iterator[str]:
 
 
 def _without_junk(text: str) -> tuple[str, bool]:
-    """Cut off what stands before the document: blank lines, a server's warnings; its lines go on counting."""
+    """Remove what precedes the document: blank lines, warnings of a server. Their lines are still counted."""
     root = _ROOT.search(text)
     begin = _DECLARATION.search(text, 0, root.start() if root else len(text)) or _BEGIN.search(text)
     start = begin.start() if begin else max(text.find("<"), 0)
@@ -90,17 +90,17 @@ def _without_junk(text: str) -> tuple[str, bool]:
 
 
 def _harmless(text: str) -> str:
-    """Keep no more of a DOCTYPE than that there is one: then HTML's named characters are references, not errors."""
+    """Reduce a DOCTYPE to its name; then HTML's named characters are references, not errors."""
     found = _DOCTYPE.match(text)
     if found is None:
         if "<!ENTITY" in text[:CHUNK].partition("<![CDATA[")[0] and "<!DOCTYPE" in text[:CHUNK]:
-            raise UnreadableSourceError("declares entities of its own, which are not read")
+            raise UnreadableSourceError("declares its own entities, which are not supported")
         return text
     declared = found[3] or ""
     names = [entity[1] for entity in _ENTITY.finditer(declared)]
     known = all(f"{name};" in html.entities.html5 for name in names)
     if not known or declared.count("<!ENTITY") != len(names):
         raise UnreadableSourceError(
-            "declares entities of its own, which are not read", text[: found.start(1)].count("\n") + 1
+            "declares its own entities, which are not supported", text[: found.start(1)].count("\n") + 1
         )
     return f'<!DOCTYPE {found[1]} SYSTEM "none">' + "\n" * found[0].count("\n") + text[found.end() :]
