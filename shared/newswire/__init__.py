@@ -1,1 +1,1 @@
-"""The contract that Newswire's services share: what is on the wire and in the store, and nothing else."""
+"""The contract shared by the services of Newswire: wire formats, stored formats, and the code that reads and writes them."""

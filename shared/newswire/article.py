@@ -1,4 +1,4 @@
-"""The article: what a publisher sends, and what a published version looks like."""
+"""The article: drafts as publishers send them, and published versions."""
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -36,7 +36,7 @@ from newswire.validation.rules import broken_rule
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
 PAST_TOLERANCE = timedelta(minutes=5)
-"""How long after its end an embargo is accepted as one that ended during the request."""
+"""An embargo that ended at most this long ago is accepted: it ended during the request."""
 
 
 class Status(StrEnum):
@@ -99,8 +99,8 @@ AuthorInput = Annotated[AuthorDraft, BeforeValidator(_author, json_schema_input_
 
 
 def _describe_author(schema: dict[str, Any]) -> None:
-    """Describe ``author``, which stands for ``authors`` with one item."""
-    one = {"description": "The only author, in place of `authors`."} | schema["properties"]["authors"]["items"]
+    """Add ``author``, an alternative to ``authors`` with one item, to the JSON Schema."""
+    one = {"description": "The only author; an alternative to `authors`."} | schema["properties"]["authors"]["items"]
     schema["properties"]["author"] = one
     schema["not"] = {"required": ["author", "authors"]}
 
@@ -126,7 +126,7 @@ class ArticleDraft(BaseModel):
     correction_note: LongNote | None = None
     embargo_until: Moment | None = None
     embargo_lifted: Flag = False
-    """Confirms a past ``embargo_until``: the embargo is over, and the article is published at once."""
+    """Confirms a past ``embargo_until``: the embargo is over, and the article is published immediately."""
     silent: Flag = False
     source_version: Annotated[int, Field(ge=0, le=2**53 - 1), WHOLE] | None = None
 
@@ -162,15 +162,15 @@ class ArticleDraft(BaseModel):
         return moment
 
     def has_unconfirmed_past_embargo(self, now: datetime) -> bool:
-        """Tell whether the embargo ended longer ago than a request takes, without ``embargo_lifted`` to confirm it."""
+        """Return whether the embargo ended before the request was sent, without ``embargo_lifted`` to confirm it."""
         ends = self.embargo_until
         return ends is not None and ends < now - PAST_TOLERANCE and not self.embargo_lifted
 
 
 class Article(BaseModel):
-    """One published version of an article, as stored, sent in events and shown to readers.
+    """One published version of an article, as stored, sent in events and returned to readers.
 
-    Unknown members are kept, so that an older reader forwards what a newer writer added.
+    Unknown members are kept, so that an older release forwards what a newer one added.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -202,7 +202,7 @@ class Article(BaseModel):
     word_count: int = 0
     reading_minutes: int = 0
     language_detected: bool = False
-    """Whether the language was found in the text, not said by the publisher."""
+    """Whether the language was detected in the text rather than declared by the publisher."""
 
     @property
     def author_names(self) -> list[str]:

@@ -48,28 +48,28 @@ class RetractedEvent(CloudEvent):
 
 
 class IndexedEvent(CloudEvent):
-    """A version can be found, or a retracted one no longer."""
+    """A version can be found by search, or a retracted one no longer."""
 
     type: Literal["newswire.article.indexed.v1"] = INDEXED  # type: ignore[assignment]
     data: ArticleIndexed  # type: ignore[assignment]
 
 
 class FannedOutEvent(CloudEvent):
-    """The deliveries of an event are in the queue."""
+    """The deliveries of an event were enqueued."""
 
     type: Literal["newswire.article.fanned_out.v1"] = FANNED_OUT  # type: ignore[assignment]
     data: ArticleFannedOut  # type: ignore[assignment]
 
 
 class ProgressedEvent(CloudEvent):
-    """So many deliveries of an event have ended so far."""
+    """The number of deliveries of an event that have ended so far."""
 
     type: Literal["newswire.deliveries.progressed.v1"] = PROGRESSED  # type: ignore[assignment]
     data: DeliveriesProgressed  # type: ignore[assignment]
 
 
 class SubscriptionDisabledEvent(CloudEvent):
-    """A subscription was disabled. Also delivered to those of its account's endpoints that ask for notices."""
+    """A subscription was disabled. Also delivered to the endpoints of its account that have subscribed to notices."""
 
     type: Literal["newswire.subscription.disabled.v1"] = SUBSCRIPTION_DISABLED  # type: ignore[assignment]
     data: SubscriptionDisabled  # type: ignore[assignment]
@@ -81,12 +81,12 @@ OutcomeEvent = IndexedEvent | FannedOutEvent | ProgressedEvent | SubscriptionDis
 
 @dataclass(frozen=True, slots=True)
 class EntrySchema:
-    """Annotates what a handler receives with what one stream entry carries, which is what the document describes."""
+    """Annotates a handler's parameter with the schema of one stream entry, for the AsyncAPI document."""
 
     event: Any
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Return the schema of the event, for the document only: the broker's parser has validated it."""
+        """Return the schema of the event, for the document only: the broker's parser has validated the data."""
         return core_schema.json_or_python_schema(
             json_schema=handler.generate_schema(self.event), python_schema=core_schema.any_schema()
         )
@@ -98,12 +98,12 @@ OutcomeBatch = Annotated[Messages, EntrySchema(OutcomeEvent)]
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A channel without a broker: one that clients use over HTTP, or that is read without a consumer group."""
+    """A channel without a broker: clients use it over HTTP, or read it without a consumer group."""
 
     name: str
     action: Literal["send", "receive"]
     address: str | None
-    """The path or the stream; None where the receiver chooses it."""
+    """The path or the stream; None if the receiver chooses it."""
     description: str
     event: Any
     """The model, or union of models, that one message carries."""
@@ -114,7 +114,7 @@ class Channel:
 
 
 def document(brokers: "Sequence[EventBroker]", channels: Sequence[Channel] = ()) -> bytes:
-    """Return the AsyncAPI document of brokers and channels as JSON. The first call takes a moment, so make it in a thread."""
+    """Return the AsyncAPI document of brokers and channels as JSON. The first call is slow: make it in a thread."""
     # The import takes a third of the start-up time of a service, for a document that is rarely requested.
     from faststream.specification import AsyncAPI
 
@@ -127,7 +127,7 @@ def document(brokers: "Sequence[EventBroker]", channels: Sequence[Channel] = ())
     ).to_specification()
     made: dict[str, Any] = orjson.loads(specification.to_json())
     for described in made["channels"].values():
-        described["bindings"]["redis"].pop("consumerName", None)  # it names this process and its host
+        described["bindings"]["redis"].pop("consumerName", None)  # it contains the names of this process and its host
     for channel in channels:
         _add(made, channel)
     return orjson.dumps(made)

@@ -49,7 +49,7 @@ class ArticleRetracted(Tombstone):
 
 
 class ArticleIndexed(BaseModel):
-    """Search made a version findable, or took a retracted one away."""
+    """Search made a version searchable, or removed a retracted one."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -57,13 +57,13 @@ class ArticleIndexed(BaseModel):
     version: int
     index: Literal["elasticsearch", "embedded"]
     latency_ms: float
-    """From the event's time to the moment a reader can find it, in ms."""
+    """From the event's time to the moment at which readers can find it, in ms."""
     event: str | None = None
-    """The id of the event that was handled: one of a retraction, or of a version."""
+    """The id of the event that was handled: a retraction, or a version."""
 
 
 class ArticleFannedOut(BaseModel):
-    """Notify has put the deliveries of an event into its queue."""
+    """Notify has enqueued the deliveries of an event."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -75,7 +75,7 @@ class ArticleFannedOut(BaseModel):
 
 
 class DeliveriesProgressed(BaseModel):
-    """How many deliveries of an event have ended so far, and how."""
+    """How many deliveries of an event have ended so far, by outcome."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -89,7 +89,7 @@ class DeliveriesProgressed(BaseModel):
 
 
 class SubscriptionDisabled(BaseModel):
-    """Deliveries to a subscription stopped, until its owner enables it again."""
+    """Deliveries to a subscription have stopped until its owner enables it again."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -101,7 +101,7 @@ class SubscriptionDisabled(BaseModel):
 
 
 class EndpointTest(BaseModel):
-    """The owner of a subscription tries its endpoint."""
+    """The owner of a subscription tests its endpoint."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -116,13 +116,13 @@ DATA_MODELS: dict[str, type[BaseModel]] = {
     PROGRESSED: DeliveriesProgressed,
     SUBSCRIPTION_DISABLED: SubscriptionDisabled,
 }
-"""What goes over the streams."""
+"""The data of each event type on the streams."""
 SCHEMAS: dict[str, type[BaseModel]] = {**DATA_MODELS, ENDPOINT_TEST: EndpointTest}
-"""All that a ``dataschema`` may name."""
+"""All schemas that a ``dataschema`` may name."""
 
 
 class CloudEvent(BaseModel):
-    """The envelope. ``data`` stays as it was sent; `payload` gives the typed view of it."""
+    """The envelope. ``data`` stays as it was sent; `payload` returns it as a model."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -138,16 +138,16 @@ class CloudEvent(BaseModel):
     data: dict[str, Any]
 
     def to_json(self) -> bytes:
-        """Return the event on one line of UTF-8 JSON, unset optional members left out."""
+        """Return the event as one line of UTF-8 JSON, without unset optional members."""
         return self.model_dump_json(exclude_none=True).encode()
 
 
 class PoisonEntryError(ValueError):
-    """A stream entry that no consumer of this release can ever handle; the message says why."""
+    """A stream entry that no consumer of this release can handle; the message says why."""
 
 
 class UnknownEventTypeError(ValueError):
-    """An event of a type this release does not know: to be skipped and counted, never an error."""
+    """An event of a type that this release does not know: it is skipped and counted, and is not an error."""
 
 
 def event(
@@ -179,7 +179,7 @@ def source(site: str, publisher: str) -> str:
 
 
 def recorded_event(data: dict[str, Any], site: str) -> CloudEvent:
-    """Return the event of a stored version or tombstone, as it was on the stream."""
+    """Return the event of a stored version or tombstone, as it was published to the stream."""
     retracted = "retracted_at" in data
     if retracted:
         data = ArticleRetracted.model_validate(data).model_dump(mode="json", exclude_none=True)
@@ -197,11 +197,11 @@ def recorded_event(data: dict[str, Any], site: str) -> CloudEvent:
 
 
 def decode(fields: dict[bytes, bytes]) -> tuple[CloudEvent, BaseModel]:
-    """Read one stream entry into its envelope and its typed data.
+    """Decode a stream entry into its envelope and its typed data.
 
     Raises:
-        PoisonEntryError: no ``__data__`` field, not UTF-8, not JSON, not a CloudEvent, or data that its known type refuses.
-        UnknownEventTypeError: a sound CloudEvent of a type that this release does not know.
+        PoisonEntryError: no ``__data__`` field, not UTF-8, not JSON, not a CloudEvent, or data that is invalid for its type.
+        UnknownEventTypeError: a valid CloudEvent of a type that this release does not know.
     """
     raw = fields.get(FIELD.encode())
     if raw is None:
@@ -218,11 +218,11 @@ def decode(fields: dict[bytes, bytes]) -> tuple[CloudEvent, BaseModel]:
     try:
         return envelope, model.model_validate(envelope.data)
     except ValidationError as error:
-        raise PoisonEntryError(_reason(f"the data is no {envelope.type}", error)) from error
+        raise PoisonEntryError(_reason(f"the data is not valid for {envelope.type}", error)) from error
 
 
 def article_event(fields: dict[bytes, bytes]) -> tuple[CloudEvent, ArticlePublished | ArticleRetracted] | None:
-    """Read a stream entry as `decode` does; None if it is no article event, or cannot be read.
+    """Decode a stream entry like `decode`; return None if it is not an article event, or cannot be decoded.
 
     For readers of old entries: consumers report poison entries.
     """

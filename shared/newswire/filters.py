@@ -46,7 +46,7 @@ PARAMETERS = {
 }
 """Query parameters of the live stream, and the filter fields that they set."""
 MAX_FILTER_BYTES = 64 * 1024
-"""Of a filter that is sent, as compact JSON in UTF-8: the form in which it is stored."""
+"""Maximum size of a filter in a request, as compact JSON in UTF-8: the form in which it is stored."""
 
 _NOTHING: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
@@ -77,7 +77,7 @@ class ArticleFeatures:
 
     @property
     def language(self) -> str:
-        """How the article's text is analysed; that of a retraction is gone."""
+        """The language that the article's text is analysed in; a retraction has no text."""
         return language_of(self.article.language) if self.article else DEFAULT
 
     @lazy
@@ -122,7 +122,7 @@ class ArticleFeatures:
 
 
 def field_terms(article: Article, field: TextField) -> list[str]:
-    """Return the terms of a field: of the title those of its language, of the others the words of its values, kept apart."""
+    """Return the terms of a field: for the title those of its language, for others the words of each value, separated."""
     if field == "title":
         return title_terms(article)
     if field == "joined":
@@ -163,7 +163,7 @@ class Filter(BaseModel):
         if query is not None:
             if isinstance(parse(query), Nothing):
                 raise ValueError(
-                    "must hold at least one word, number or emoji to look for; to match every article, leave the query out"
+                    "must contain at least one word, number or emoji to search for; to match every article, omit the query"
                 )
             for leaf in leaves(parse(query)):
                 if isinstance(leaf, Prefix) or (
@@ -173,7 +173,7 @@ class Filter(BaseModel):
                     raise ValueError(f"must not contain a prefix such as '{cut[:50]}*'; write whole words")
                 if isinstance(leaf, Published):
                     raise ValueError(
-                        "must not contain 'published:', for only what is yet to come is matched; leave it out"
+                        "must not contain 'published:', because only future articles are matched; remove it"
                     )
         return query
 
@@ -188,7 +188,7 @@ class Filter(BaseModel):
     @classmethod
     def _each_name_once(cls, metadata: dict[str, str]) -> dict[str, str]:
         if len({fold(name) for name in metadata}) < len(metadata):
-            raise ValueError("must not name the same thing in two spellings")
+            raise ValueError("must not contain the same name in two spellings")
         return metadata
 
     @cached_property
@@ -197,7 +197,7 @@ class Filter(BaseModel):
         return parse(self.query or "")
 
     def analysed(self, language: str) -> Analysed:
-        """Return what the query asks of articles in a language of `newswire.text.analysis.language_of`."""
+        """Return what the query searches for in articles of a language of `newswire.text.analysis.language_of`."""
         known = self._analysed.get(language)
         if known is None:
             known = self._analysed[language] = analysed(self.parsed, language)
@@ -222,7 +222,7 @@ class Filter(BaseModel):
         return {fold(name): fold(value) for name, value in self.metadata.items()}
 
     def wanted(self, field: str) -> frozenset[str]:
-        """Return the folded values of a field of which one must match; empty if any value matches."""
+        """Return the folded values of a field, of which one must match; empty if any value matches."""
         return self._asked.get(field, _NOTHING)[0]
 
     def unwanted(self, field: str) -> frozenset[str]:
@@ -230,7 +230,7 @@ class Filter(BaseModel):
         return self._asked.get(field, _NOTHING)[1]
 
     def matches(self, features: ArticleFeatures, *, text: bool = True) -> bool:
-        """Tell whether an event matches; ``text=False`` ignores the query.
+        """Return whether an event matches; ``text=False`` ignores the query.
 
         A retraction has no text and no free-form metadata. Metadata is never tested on it, so with ``text=False`` its
         recipients are determined by the other fields alone.
@@ -269,8 +269,8 @@ def check_filter_size(filter_: Filter) -> Filter:
     size = len(filter_.model_dump_json(exclude_defaults=True).encode())
     if size > MAX_FILTER_BYTES:
         raise broken_rule(
-            f"takes {size} bytes as JSON, more than the {MAX_FILTER_BYTES} that a filter may take",
-            "name fewer or shorter values, or split the filter among several subscriptions",
+            f"takes {size} bytes as JSON, more than the maximum of {MAX_FILTER_BYTES}",
+            "use fewer or shorter values, or split the filter into several subscriptions",
         )
     return filter_
 
@@ -295,13 +295,13 @@ def filter_from_params(params: QueryParams, allowed_extra: Collection[str] = ())
 
 
 def _folded(value: str) -> tuple[bool, str]:
-    """Return whether a value excludes, and what."""
+    """Return whether a value excludes, and the folded value."""
     folded = fold(value)
     return folded.startswith("-"), fold(folded.removeprefix("-"))
 
 
 def _of_parameter(error: FieldError) -> FieldError:
-    """Name the query parameter instead of the filter field."""
+    """Return the error with the name of the query parameter in place of the filter field."""
     field = error.field.partition(".")[0]
     names = {filled: name for name, filled in PARAMETERS.items()} | {"query": "q"}
     return FieldError(names.get(field, field), error.problem, error.fix)

@@ -20,7 +20,7 @@ class Keyspace:
     def deliveries(self) -> "Keyspace":
         """The names of the keys of subscriptions and deliveries, in the Redis of the deliveries.
 
-        They share a hash tag, by which a Redis Cluster keeps them together, as their functions need it.
+        They share a hash tag, so that a Redis Cluster keeps them on one node, as their functions require.
         """
         return Keyspace(f"{{{self.namespace}}}")
 
@@ -59,7 +59,7 @@ class Keyspace:
 
     @property
     def due(self) -> str:
-        """Sorted set of the scheduled articles' ids, scored by the time at which each is to be published in ms."""
+        """Sorted set of the ids of scheduled articles, scored by the time at which each is to be published in ms."""
         return self.key("due")
 
     def article(self, article_id: str) -> str:
@@ -75,7 +75,7 @@ class Keyspace:
         return self.key("article", article_id, "v", str(version))
 
     def external(self, publisher: str) -> str:
-        """Hash: a publisher's external ids, each to its article id."""
+        """Hash: a publisher's external ids, each with its article id."""
         return self.key("external", publisher)
 
     def checkpoint(self, group: str) -> str:
@@ -87,12 +87,12 @@ class Keyspace:
         return self.key("dead-letters", group)
 
     def dead_letters_of(self, article_id: str) -> str:
-        """Set: ``group entry-id`` of the dead letters that hold text of an article."""
+        """Set: ``group entry-id`` of the dead letters that contain text of an article."""
         return self.key("article", article_id, "dead-letters")
 
     @property
     def unindexed_retractions(self) -> str:
-        """Sorted set: ``id.version`` of the retractions that the index does not show yet, scored by their time in ms."""
+        """Sorted set: ``id.version`` of the retractions that the index does not reflect yet, scored by their time in ms."""
         return self.key("unindexed-retractions")
 
     @property
@@ -101,7 +101,7 @@ class Keyspace:
         return self.key("last-erasure")
 
     def disk_erasure(self, store: str) -> str:
-        """Hash: up to which erasure the append-only file of a server was rewritten, and the first one that waits for it."""
+        """Hash: the last erasure that a rewrite of a server's append-only file covered, and the first one that is not covered."""
         return self.key("disk-erasure", store)
 
     @property

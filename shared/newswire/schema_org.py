@@ -5,7 +5,7 @@ from typing import Any
 
 
 def news_article(article: Mapping[str, Any], text: str | None = None) -> dict[str, Any]:
-    """Return an article, or what remains of one, as schema.org's ``NewsArticle`` in JSON-LD, with its plain text if given."""
+    """Return an article, or its tombstone, as schema.org's ``NewsArticle`` in JSON-LD, with its plain text if given."""
     image = article.get("image") or {}
     document = {
         "@context": "https://schema.org",
@@ -48,7 +48,7 @@ def news_article(article: Mapping[str, Any], text: str | None = None) -> dict[st
 
 
 def permanent_address(article: Mapping[str, Any]) -> str:
-    """Return an address that stays when the title changes, which the last part of ``url`` is made from."""
+    """Return an address that does not change with the title, from which the last part of ``url`` is derived."""
     before, _, _ = str(article.get("url", "")).partition(article["id"])
     return f"{before}{article['id']}" if before else f"urn:newswire:{article['id']}"
 
@@ -60,5 +60,5 @@ def known_language(article: Mapping[str, Any]) -> str | None:
 
 
 def filled(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members that say something."""
+    """Return the members that are not empty."""
     return {name: value for name, value in document.items() if value not in (None, "", [], {})}

@@ -1,7 +1,7 @@
-"""The settings every service reads, from environment variables that start with ``NEWSWIRE_``.
+"""The settings that all services share, from environment variables with the prefix ``NEWSWIRE_``.
 
-For each ``NEWSWIRE_X`` there is a ``NEWSWIRE_X_FILE``: the path of a file that holds the value, as secrets are mounted by
-Docker and Kubernetes.
+For each ``NEWSWIRE_X`` there is a ``NEWSWIRE_X_FILE``: the path of a file that contains the value, as Docker and Kubernetes mount
+secrets.
 """
 
 import os
@@ -20,7 +20,7 @@ def comma_separated(value: object) -> object:
 
 
 def duration(value: object) -> object:
-    """Read ``7d``, ``12h`` and ``30m``, beside the ISO 8601 durations and seconds that pydantic reads by itself."""
+    """Parse ``7d``, ``12h`` and ``30m``, in addition to ISO 8601 durations and seconds, which pydantic parses."""
     units = {"d": "days", "h": "hours", "m": "minutes"}
     if isinstance(value, str) and value[-1:] in units and value[:-1].isdigit():
         return timedelta(**{units[value[-1]]: int(value[:-1])})
@@ -28,18 +28,18 @@ def duration(value: object) -> object:
 
 
 Commas = BeforeValidator(comma_separated)
-"""Beside `NoDecode`: a setting of several values, which environments give as one text."""
+"""For use with `NoDecode`: a setting of several values, comma-separated in the environment."""
 
 
 class SettingsError(ValueError):
-    """A ``NEWSWIRE_…_FILE`` that cannot be used; the message names the variable and the reason, not the value."""
+    """A ``NEWSWIRE_…_FILE`` cannot be used; the message names the variable and the reason, not the value."""
 
 
 class FilesOfSettings(PydanticBaseSettingsSource):
-    """Reads the files that ``NEWSWIRE_…_FILE`` name, without a line break at their end."""
+    """Reads the files that ``NEWSWIRE_…_FILE`` variables name, without a trailing line break."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        """Return the content of a setting's file, or None where no file is named."""
+        """Return the content of a setting's file, or None if no file is named."""
         name = f"{self.config['env_prefix']}{field_name.upper()}"
         path = os.environ.get(f"{name}_FILE")
         if path is None:
@@ -54,7 +54,7 @@ class FilesOfSettings(PydanticBaseSettingsSource):
         return text.removesuffix("\n").removesuffix("\r"), field_name, False
 
     def __call__(self) -> dict[str, Any]:
-        """Return the values that files hold, by field."""
+        """Return the values of all files, by field."""
         found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
         return {name: value for name, value in found.items() if value is not None}
 
@@ -88,47 +88,48 @@ class Settings(BaseSettings):
     audit_retention: timedelta = timedelta(days=365)
     """How long entries of the audit log are kept."""
     aof_rewrite_after: timedelta = Field(default=timedelta(days=1), ge=timedelta(0))
-    """How long retracted text may stay in the append-only file of Redis before that is rewritten; zero: until Redis does it."""
+    """How long retracted text may stay in Redis's append-only file before it is rewritten; zero: until Redis rewrites it."""
     cors_origins: Annotated[list[str], NoDecode, Commas] = ["*"]
     trusted_proxies: Annotated[list[str], NoDecode, Commas] = ["127.0.0.1"]
     """Addresses and networks of proxies whose ``X-Forwarded-For`` is trusted."""
     secret_key: Annotated[SecretStr, Field(min_length=32)] | None = None
-    """What cursors and stream tokens are signed with, the same for all services and replicas; by default one that is made when
-    it is first needed and kept in Redis."""
+    """The signing secret of cursors and stream tokens, the same for all services and replicas; by default it is
+    generated when first needed, and stored in Redis.
+    """
     secret_key_previous: SecretStr | None = None
-    """The ``secret_key`` before: tokens signed with it are accepted while the new one is being introduced."""
+    """The previous ``secret_key``: tokens signed with it are accepted while the new one is being introduced."""
     read_rate: float = Field(default=300, ge=0, le=1_000_000, allow_inf_nan=False)
-    """Units a second that one client address (of IPv6, one /64) may read without a key, averaged over ten seconds and in each
-    process: an article costs 1, a list 2, a search, feed, sitemap, page of events or stream 4. 0 for any number."""
+    """Units per second that one client address (for IPv6, a /64) may read without a key, averaged over ten seconds, per process: an
+    article costs 1, a list 2, a search, feed, sitemap, page of events or stream 4. 0: no limit.
+    """
     read_rate_per_key: float = Field(default=600, ge=0, le=1_000_000, allow_inf_nan=False)
-    """As ``read_rate``, of one key."""
+    """Like ``read_rate``, for one key."""
     read_concurrency: int = Field(default=64, ge=0)
-    """Reading requests that one client address may have under way in a process; 0 for any number."""
+    """Concurrent read requests of one client address in a process; 0: no limit."""
     read_concurrency_per_key: int = Field(default=64, ge=0)
-    """As ``read_concurrency``, of one key."""
+    """Like ``read_concurrency``, for one key."""
     read_slots: int = Field(default=16, ge=0)
-    """Reading requests that a process works on at a time; others wait, and clients take turns. 0 for any number."""
+    """Read requests that a process handles at a time; others wait, and clients take turns. 0: no limit."""
     authentication_failures: int = Field(default=100, ge=0)
-    """Keys that may be refused to one client address in a minute and process, before it is slowed down; 0 for any number."""
+    """Rejected keys of one client address per minute and process, before the address is throttled; 0: no limit."""
     connections: int = Field(default=12_000, ge=0)
-    """Connections that a process holds open, live streams included; 0 for any number. Where there are as many, those that are
-    idle or slowest make room for new ones."""
+    """Open connections of a process, including live streams; 0: no limit. At the limit, idle ones are closed for new ones."""
     connections_per_address: int = Field(default=500, ge=0)
-    """Of these, from one client address (of IPv6, from one /64), trusted proxies excepted; 0 for any number."""
+    """Open connections of one client address (for IPv6, a /64), except trusted proxies; 0: no limit."""
     request_head_bytes: int = Field(default=32 * 1024, ge=1024, le=1024 * 1024)
-    """The request line and the headers of a request, in bytes."""
+    """Maximum size of the request line and headers of a request, in bytes."""
     request_head_timeout: float = Field(default=10.0, gt=0)
-    """Seconds within which a request's line and headers must have come."""
+    """Seconds within which the request line and headers must arrive."""
     connection_idle_timeout: float = Field(default=15.0, gt=0)
     """Seconds that a connection may stay open between two requests."""
     connection_stall_timeout: float = Field(default=20.0, gt=0)
-    """Seconds by which a body that is sent, or an answer that is read, may fall behind the slowest rate."""
+    """Seconds by which the sending of a body, or the reading of a response, may fall behind the minimum rate."""
     connection_min_rate: float = Field(default=500.0, gt=0)
-    """The slowest rate of bodies and answers, in bytes a second."""
+    """The minimum rate of bodies and responses, in bytes per second."""
     connection_buffer_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024)
-    """What a process keeps of unfinished bodies and unread answers, in bytes; beyond it the slowest are cut off."""
+    """Bytes of unfinished bodies and unread responses that a process keeps; beyond that, the slowest connections are closed."""
     allow_volatile: bool = False
-    """Accept a Redis that keeps nothing on disk or may evict (tests only): ``/readyz`` says no otherwise."""
+    """Accept a Redis that keeps nothing on disk or may evict (for tests only): otherwise ``/readyz`` reports it."""
 
     @field_validator("stream_retention", "audit_retention", "aof_rewrite_after", mode="before")
     @classmethod
@@ -137,5 +138,5 @@ class Settings(BaseSettings):
 
     @property
     def site(self) -> str:
-        """The public address without a trailing slash, to put paths behind."""
+        """The public address without a trailing slash, as a prefix for paths."""
         return str(self.public_url).rstrip("/")

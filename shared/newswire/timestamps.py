@@ -9,7 +9,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def epoch_ms(moment: datetime) -> int:
-    """Return a time in whole milliseconds since the epoch; a part of a millisecond is dropped."""
+    """Return a time in whole milliseconds since the epoch, rounded down."""
     return int(moment.timestamp() * 1000)
 
 
@@ -19,7 +19,7 @@ def epoch_ms_nearest(moment: datetime) -> int:
 
 
 def epoch_ms_ceil(moment: datetime) -> int:
-    """Return a time in milliseconds since the epoch, rounded up: what is scheduled must not become due too early."""
+    """Return a time in milliseconds since the epoch, rounded up, so that scheduled work does not become due too early."""
     return -((moment - _EPOCH) // -_MILLISECOND)
 
 
@@ -29,13 +29,13 @@ def from_epoch_ms(milliseconds: float) -> datetime:
 
 
 def utc_now() -> datetime:
-    """Return the current time, cut to the millisecond precision of events and records."""
+    """Return the current time, truncated to the millisecond precision of events and records."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
 def rfc3339(moment: datetime) -> str:
-    """Return a UTC time as documents hold it: without a fraction, with milliseconds, or with microseconds, as it needs."""
+    """Return a UTC time in RFC 3339 format: without a fraction, with milliseconds, or with microseconds, as needed."""
     precision = "milliseconds" if moment.microsecond and moment.microsecond % 1000 == 0 else "auto"
     return moment.isoformat(timespec=precision).replace("+00:00", "Z")
 

@@ -204,7 +204,7 @@ def _told_before(write: Write, life: list[Write], subscriber: Subscriber, seen: 
 
 
 def _removed_in_time(subscriber: Subscriber, arrived: float | None, found: Readback) -> bool:
-    """Tell whether the record of a delivery that arrived may be gone: all that had ended up to a time was removed."""
+    """Return whether the record of a delivery that arrived may be gone: all that had ended up to a time was removed."""
     removed_until = max(found.expired_before, found.removed_until.get(subscriber.id, 0.0))
     return arrived is not None and arrived <= removed_until + SETTLING_SECONDS
 

@@ -52,7 +52,7 @@ class Drill:
         self.failed: list[str] = []
 
     def check(self, what: str, seen: Callable[[], object]) -> None:
-        """Tell whether something is so; ``seen`` returns what is wrong, or raises."""
+        """Return whether something is so; ``seen`` returns what is wrong, or raises."""
         begun = time.monotonic()
         try:
             wrong = seen()

@@ -44,7 +44,7 @@ class Subscriber:
     word: str | None = None
 
     def asked_for(self, write: Write) -> bool:
-        """Tell whether its filter is met by what was published."""
+        """Return whether its filter is met by what was published."""
         return write.category == self.category or self.topic in write.topics or self.word in write.title.split()
 
     def delivery(self, event: str) -> str:

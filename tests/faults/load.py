@@ -171,7 +171,7 @@ async def endpoints(journal: Journal) -> AsyncIterator[list[str]]:
 
 
 def signed(owner: Subscriber, body: bytes, headers: Mapping[str, str]) -> bool:
-    """Tell whether a webhook carries its subscription's signature."""
+    """Return whether a webhook carries its subscription's signature."""
     try:
         Webhook(owner.secret).verify(body, {name.lower(): value for name, value in headers.items()})
     except WebhookVerificationError:

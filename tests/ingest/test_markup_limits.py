@@ -170,7 +170,7 @@ IN_CONTEXT = {
     "select": "<p>a<select><option>{}</select>b",
     "script": "<script>{}</script>a",
     "script in a comment of a script": "<script><!--<script>{}</script>{}--></script>a",
-    "text only": "<textarea>{}</textarea><noembed>1 &amp; 2</noembed>a",
+    "text-only": "<textarea>{}</textarea><noembed>1 &amp; 2</noembed>a",
     "drawing": "<svg><title>a<b>{}</title></svg>{}",
     "comment": "<!-- {} -->a",
     "attribute": "<img alt='1 & 2'>{}",

@@ -459,7 +459,7 @@ async def test_a_repeated_retraction_of_what_was_published_again_is_refused(
     await ingest.http.put(location, json=ARTICLE, headers=publisher)
     refused = await ingest.http.delete(location, headers=keyed)
     assert (refused.status_code, refused.json()["title"]) == (409, "Published again")
-    assert "fresh key" in refused.json()["errors"][0]["fix"]
+    assert "new key" in refused.json()["errors"][0]["fix"]
     assert (await ingest.http.get(location, headers=publisher)).json()["status"] == "published"
     fresh = await ingest.http.delete(location, headers={**publisher, "Idempotency-Key": "withdraw again"})
     assert (fresh.status_code, fresh.json()["status"]) == (200, "retracted")

@@ -84,7 +84,7 @@ async def test_too_much_work_is_a_503_that_says_when_to_come_again() -> None:
         answer = await http.get("/")
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert int(answer.headers["retry-after"]) > 0
-    assert answer.json()["title"] == "Too much work at once"
+    assert answer.json()["title"] == "Overloaded"
 
 
 def reverse(request: bytes) -> bytes:

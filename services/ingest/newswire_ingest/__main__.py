@@ -1,4 +1,4 @@
-"""``python -m newswire_ingest``: serve ingest alone, on 127.0.0.1:8001 or as ``HOST`` and ``PORT`` say."""
+"""``python -m newswire_ingest``: serve ingest alone, on 127.0.0.1:8001 or at ``HOST`` and ``PORT``."""
 
 import os
 

@@ -13,7 +13,7 @@ class IngestSettings(Settings):
     idempotency_lifetime: timedelta = timedelta(hours=24)
     """How long a repeated request is recognised."""
     require_if_match: bool = False
-    """Refuse changes without ``If-Match`` (428)."""
+    """Reject changes without ``If-Match`` (428)."""
     publish_rate: float = Field(default=0, ge=0, le=1_000_000, allow_inf_nan=False)
     """Publishing requests per second and API key, averaged over ten seconds; 0 for no limit."""
     daily_quota: int = Field(default=0, ge=0)

@@ -1,1 +1,1 @@
-"""Search: the index of published articles, the readers' API and the pages."""
+"""The search service: the index of published articles, the readers' API and the pages."""

@@ -1,4 +1,4 @@
-"""The composition of the search service: settings → clients → routes → consumer."""
+"""Composition root of the search service: settings, clients, routes, consumer."""
 
 import asyncio
 import os
@@ -46,7 +46,7 @@ async def open_index(settings: SearchSettings) -> ArticleIndex:
         from newswire_search.index.embedded.index import EmbeddedIndex
 
         return await asyncio.to_thread(EmbeddedIndex, settings.data_dir / "index")
-    # Its spans of every call are off by default; set the same variable to turn them on with tracing.
+    # Spans for every call are off by default; the same variable turns them on for tracing.
     os.environ.setdefault("OTEL_PYTHON_INSTRUMENTATION_ELASTICSEARCH_ENABLED", "false")
     from elasticsearch import AsyncElasticsearch
     from elasticsearch.serializer import OrjsonSerializer

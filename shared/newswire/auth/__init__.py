@@ -1,1 +1,1 @@
-"""Accounts, keys, tokens, and the defence against guessing them."""
+"""Accounts, API keys, signed tokens, and protection against guessing them."""

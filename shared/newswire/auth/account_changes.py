@@ -1,4 +1,4 @@
-"""Changes of accounts and keys: what was authorised before has to be checked again."""
+"""Notifies of changes to accounts and keys, after which authorisations have to be checked again."""
 
 from redis.asyncio import Redis
 

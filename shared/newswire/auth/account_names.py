@@ -10,14 +10,14 @@ MAX_ACCOUNT_NAME_CHARS = 100
 
 
 class MalformedNameError(ValueError):
-    """An account's name or a given token is not of the form it must have."""
+    """The name of an account, or a given token, does not have the required form."""
 
 
 class ConfusableNameError(MalformedNameError):
     """The name differs from that of another account only in case, accents, width or invisible characters."""
 
     def __init__(self, name: str, taken: str) -> None:
-        super().__init__(f"the name {name!r} is too like {taken!r}, which is another account's")
+        super().__init__(f"the name {name!r} is too similar to {taken!r}, the name of another account")
 
 
 def check_account_name(name: str) -> str:
@@ -29,7 +29,7 @@ def check_account_name(name: str) -> str:
     if unfit := unfit_for_label(name):
         raise MalformedNameError(f"an account's name must not contain {unfit}")
     if not fold(name) or not says_something(name):
-        raise MalformedNameError("an account's name must hold a letter, a digit or a sign")
+        raise MalformedNameError("an account's name must contain a letter, a digit or a sign")
     return name
 
 

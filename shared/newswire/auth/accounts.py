@@ -86,7 +86,7 @@ async def limit_account(
 ) -> bool:
     """Set the ``publish_rate`` or ``daily_quota`` of an account; None resets it to the settings. Return whether it exists."""
     fields = {field: "" if n is None else str(n) for field, n in limits.items()}
-    details = {field: "as the settings say" if n is None else n for field, n in limits.items()}
+    details = {field: "default of the settings" if n is None else n for field, n in limits.items()}
     found = await _change(redis, keys, name, fields)
     if found and limits:
         await audit.record(redis, keys, by, Act.ACCOUNT_LIMITED, "account", name, **details)

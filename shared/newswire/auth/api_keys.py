@@ -1,4 +1,4 @@
-"""API keys: create, list, rotate and revoke them. No function but those that create a key returns a secret."""
+"""API keys: create, list, rotate and revoke them. Only the functions that create a key return its secret."""
 
 import secrets
 from collections.abc import Collection

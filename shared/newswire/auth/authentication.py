@@ -51,13 +51,13 @@ reader.public_reading = True  # type: ignore[attr-defined]
 
 
 async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -> Caller:
-    headers = request.headers.getlist("authorization")[:2]  # two are already too many
+    headers = request.headers.getlist("authorization")[:2]  # two are enough to know that there are too many
     if not headers:
         raise unauthorised("no key was sent")
     *others, caller = [await _bearer(request, header, rechecked) for header in headers]
-    if caller is None or None in others:  # a duplicate header is refused later; both must be valid
+    if caller is None or None in others:  # a duplicate header is rejected later; both must be valid
         challenge = 'Bearer realm="newswire", error="invalid_token"'
-        raise unauthorised("the key sent is not valid", challenge=challenge)
+        raise unauthorised("the API key is unknown, revoked or expired", challenge=challenge)
     if not any(caller.may(scope) for scope in scopes):
         raise forbidden(*scopes)
     request.app.state.key_usage.record(caller.key_id)

@@ -20,12 +20,12 @@ log = logging.getLogger(__name__)
 
 WINDOW_SECONDS = 60
 REMEMBERED_SECONDS = 15 * 60.0
-"""How long a valid key is exempt from the throttling of its address."""
+"""How long a key that was valid is exempt from the throttling of its address."""
 MAX_REMEMBERED = 20_000
 _LOG_LINES = RatePolicy("log lines", 100, 10)
 _BURSTS_OF_A_CLIENT = RatePolicy("audit entries of a client", 1, WINDOW_SECONDS)
 _BURSTS = RatePolicy("audit entries", 60, WINDOW_SECONDS)
-"""Audit entries are kept for a year: attacks from very many addresses must not fill the memory with them."""
+"""Audit entries are kept for a year: attacks from very many addresses must not fill the memory."""
 _KEY_ID = re.compile(r"(?i:bearer)\s+(nw_[0-9a-z]{8,32})_")
 _HASH_KEY = secrets.token_bytes(32)
 
@@ -36,7 +36,7 @@ def credential_hash(sent: str) -> bytes:
 
 
 class AuthenticationFailures:
-    """What failed in this process, by client network."""
+    """Counts failed authentication in this process, by client network."""
 
     def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
         """Allow each network this many failures per minute; 0 for no limit."""
@@ -49,10 +49,10 @@ class AuthenticationFailures:
         self._valid: OrderedDict[bytes, float] = OrderedDict()
 
     def check(self, client: str, sent: str) -> None:
-        """Let a credential be looked up.
+        """Check whether a credential may be looked up.
 
         Raises:
-            ProblemError: its network failed too often, and it was not valid a short while ago (429).
+            ProblemError: its network failed too often, and the credential was not valid a short while ago (429).
         """
         if not self._limited:
             return
@@ -78,13 +78,13 @@ class AuthenticationFailures:
         last = self._limited and not self._failed.spend(client, 1, now).left
         if self._lines.spend("", 1, now).allowed:
             found = _KEY_ID.match(sent)
-            extra = {"address": (address or client)[:100], "key": found[1] if found else "of another form"}
+            extra = {"address": (address or client)[:100], "key": found[1] if found else "malformed"}
             log.warning("authentication failed", extra=extra)
             if last:
                 log.warning("too many failed authentications: the client is throttled", extra={"address": client})
 
     def begins_burst(self, client: str) -> bool:
-        """Return whether a network that was slowed down is to be noted in the audit log: once a minute each, 60 a minute in all."""
+        """Return whether to record a throttled network in the audit log: once a minute for each network, 60 a minute in all."""
         now = self._clock()
         return self._bursts_of_a_client.spend(client, 1, now).allowed and self._bursts.spend("", 1, now).allowed
 
@@ -92,7 +92,7 @@ class AuthenticationFailures:
         return problem(
             429,
             "too-many-failures",
-            f"keys from this address were refused too often; try again in {seconds} s with a valid key",
+            f"too many keys from this address were rejected; try again in {seconds} s with a valid key",
             title="Too many failed authentications",
             headers={"Retry-After": str(max(seconds, 1))},
         )

@@ -19,10 +19,10 @@ log = logging.getLogger(__name__)
 
 
 async def check_credential(request: Request, sent: str) -> None:
-    """Let a credential of a request be looked up.
+    """Check whether a credential of a request may be looked up.
 
     Raises:
-        newswire.http.problems.ProblemError: 429, its network failed too often, and it was not valid a short while ago.
+        newswire.http.problems.ProblemError: 429, its network failed too often, and the credential was not valid a short while ago.
     """
     failures: AuthenticationFailures = request.app.state.authentication_failures
     client = client_of(request.scope)

@@ -1,6 +1,6 @@
-"""API keys as credentials: whose key it is, and what the key allows.
+"""API keys as credentials: the account of a key, and what the key allows.
 
-Everything a client owns belongs to an account; keys are its replaceable credentials. Only the SHA-256 of a key's secret is
+Everything that a client owns belongs to an account; keys are its replaceable credentials. Only the SHA-256 of a key's secret is
 stored: 192 random bits need no slow hash.
 """
 
@@ -26,7 +26,7 @@ TOKEN = re.compile(r"nw_([0-9a-z]{8,32})_([0-9A-Za-z]{32,128})")
 
 
 class Scope(StrEnum):
-    """What a key allows. ``admin`` allows everything but to publish."""
+    """What a key allows. ``admin`` allows everything except publishing."""
 
     PUBLISH = "publish"
     SUBSCRIBE = "subscribe"
@@ -42,7 +42,7 @@ class Caller:
     key_id: str
     scopes: frozenset[Scope]
     expires: float | None = None
-    """When the key ends, in seconds since the epoch."""
+    """When the key expires, in seconds since the epoch."""
     publish_rate: float | None = None
     """The account's own publishing rate, in requests per second, if it has one."""
     daily_quota: int | None = None
@@ -61,7 +61,7 @@ class Caller:
         return Scope.PUBLISH in self.scopes or Scope.ADMIN in self.scopes
 
     def may(self, scope: Scope) -> bool:
-        """Tell whether the key allows this."""
+        """Return whether the key has this scope."""
         return scope in self.scopes or (Scope.ADMIN in self.scopes and scope is not Scope.PUBLISH)
 
 
@@ -120,7 +120,7 @@ def account_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
 @lru_cache(maxsize=4096)
 def read_entitlement(stored: str) -> "Filter":
     """Return the filter of this JSON; equal filters are one object."""
-    from newswire.filters import Filter  # it imports text analysis, which most commands do not need
+    from newswire.filters import Filter  # imports text analysis, which most commands do not need
 
     return Filter.model_validate_json(stored)
 

@@ -1,4 +1,4 @@
-"""Tokens that clients hold and only this installation can issue: cursors, and tokens for the live stream.
+"""Signed tokens that only this installation can issue: cursors, and tokens for the live stream.
 
 A token is authenticated, not encrypted: its holder can read the content, but cannot change or forge it. Each purpose has its
 own key, derived from one secret per installation, so that a token cannot be used for another purpose. A token is bound to its
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 MAX_TOKEN_CHARS = 16_000
 REFRESH_SECONDS = 60.0
-"""For how long a secret from Redis is used before Redis is asked again: a restored backup may have brought another one."""
+"""How long a secret from Redis is cached: a restored backup may have replaced it."""
 RETRY_SECONDS = 5.0
-"""How often, at most, Redis is asked because a token has a wrong signature: forged tokens cost it nothing more."""
+"""Minimum time between reads of the secret because of invalid signatures, so that forged tokens cause no load on Redis."""
 _MAC_BYTES, _BINDING_BYTES, _TIME_BYTES = 16, 16, 8
 _HEADER_BYTES = _MAC_BYTES + _BINDING_BYTES + _TIME_BYTES
 
@@ -46,15 +46,15 @@ class Purpose(StrEnum):
 
 
 class InvalidTokenError(ValueError):
-    """The token was not made by this installation for this purpose, or was changed."""
+    """The token was not issued by this installation for this purpose, or was changed."""
 
 
 class ForeignTokenError(InvalidTokenError):
-    """The token is genuine and was made for another request or another caller."""
+    """The token is genuine, but was issued for another request or another caller."""
 
 
 class ExpiredTokenError(InvalidTokenError):
-    """The token is genuine and its time is over."""
+    """The token is genuine, but has expired."""
 
 
 class SignedTokens:
@@ -89,7 +89,7 @@ class SignedTokens:
         )
 
     def now(self) -> float:
-        """Return the time that the ends of tokens are compared with, in s since the epoch."""
+        """Return the time that expiry times are compared with, in s since the epoch."""
         return self._clock()
 
     async def write(
@@ -111,13 +111,13 @@ class SignedTokens:
         """Return the content of a token.
 
         Raises:
-            ExpiredTokenError: its time is over.
+            ExpiredTokenError: it has expired.
             ForeignTokenError: it is bound to something else.
-            InvalidTokenError: it was not made here for this purpose, or was changed.
+            InvalidTokenError: it was not issued here for this purpose, or was changed.
             redis.exceptions.RedisError: the secret has to be read from Redis and Redis cannot be reached.
         """
         mac, signed = _decoded(token)
-        # A wrong signature may be right by a secret that came into use since Redis was asked last.
+        # The signature may be valid with a secret that was stored after Redis was last read.
         for max_age in (REFRESH_SECONDS, RETRY_SECONDS):
             if _genuine(await self._known(max_age), purpose, mac, signed):
                 break
@@ -128,11 +128,11 @@ class SignedTokens:
         if not hmac.compare_digest(binding, _binding(bound_to)):
             raise ForeignTokenError("it was made for another request")
         if ends and ends <= self._clock() * 1000:
-            raise ExpiredTokenError("its time is over")
+            raise ExpiredTokenError("it has expired")
         return content
 
     async def _known(self, max_age: float) -> Sequence[bytes]:
-        """Return the secrets to try, the one to sign with first, read from Redis where they are older than ``max_age`` s."""
+        """Return the secrets to try, the signing one first; read from Redis if they are older than ``max_age`` s."""
         if self._fixed or time.monotonic() - self._read_at < max_age:
             return self._secrets
         try:
@@ -147,11 +147,11 @@ class SignedTokens:
     async def _stored(self) -> bytes:
         found: bytes | None = await self._redis.get(self._name)
         if found is None:
-            # Of processes that make it at once, one succeeds, and all use what that one has written.
+            # If several processes generate it at once, one succeeds, and all use the secret that it stored.
             await self._redis.set(self._name, secrets.token_hex(32), nx=True)
             found = await self._redis.get(self._name)
         if found is None:
-            raise RedisError("the secret of tokens was deleted while it was read")
+            raise RedisError("the token secret was deleted while it was read")
         return found
 
 
@@ -173,7 +173,7 @@ def _encoded(token: bytes) -> str:
 
 
 def _decoded(token: str) -> tuple[bytes, bytes]:
-    """Return signature and signed part of a token in its one spelling."""
+    """Return signature and signed part of a token; only its canonical encoding is accepted."""
     if len(token) > MAX_TOKEN_CHARS:
         raise InvalidTokenError("it is too long")
     try:
@@ -181,5 +181,5 @@ def _decoded(token: str) -> tuple[bytes, bytes]:
     except (UnicodeEncodeError, binascii.Error):
         raise InvalidTokenError("it is not base64url") from None
     if len(found) < _HEADER_BYTES or _encoded(found) != token:
-        raise InvalidTokenError("it is cut short, or not in its only spelling")
+        raise InvalidTokenError("it is truncated, or not in its canonical encoding")
     return found[:_MAC_BYTES], found[_MAC_BYTES:]

@@ -17,16 +17,16 @@ from newswire.storage.article_records import version_documents
 
 PAGE = 1000
 MAX_VERSIONS = 50
-"""Versions of an article, the newest ones, that entitlements are held against when it is retracted."""
+"""Only the newest versions of an article are matched with entitlements when it is retracted."""
 
 
 def readers_field(version: int) -> str:
-    """Return the field of a head that names the entitlements which could read the article up to a retracted version."""
+    """Return the field of an article state that lists the entitlements which could read the article up to a retracted version."""
     return f"entitled:{version}"
 
 
 def digest_of(entitlement: Filter) -> str:
-    """Return the digest under which an entitlement is noted."""
+    """Return the digest that identifies an entitlement."""
     return entitlement.digest()[:32]
 
 

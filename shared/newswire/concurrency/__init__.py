@@ -1,1 +1,1 @@
-"""Processor-bound work off the event loop, and turns for many clients."""
+"""Processor-bound work off the event loop, and fair scheduling of clients."""

@@ -1,4 +1,4 @@
-"""Waiting before another attempt, without delaying the end of the process."""
+"""Waits before another attempt, without delaying the shutdown of the process."""
 
 import asyncio
 import random
@@ -7,7 +7,7 @@ FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS = 0.1, 10.0
 
 
 async def pause(stopping: asyncio.Event, seconds: float) -> bool:
-    """Wait, but no longer than until stopping is set; return whether it is."""
+    """Wait, at most until stopping is set; return whether it is set."""
     try:
         await asyncio.wait_for(stopping.wait(), seconds)
     except TimeoutError:

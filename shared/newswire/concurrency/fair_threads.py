@@ -1,7 +1,7 @@
-"""A few threads that clients take turns for, so that one client's expensive requests do not hold up the others.
+"""A pool of threads in which clients take turns, so that one client's expensive requests do not delay the others.
 
-A client that is alone uses all threads. While others are active, it uses all but one at a time: a thread cannot be interrupted,
-so only one that is free can serve the next client at once.
+A single active client uses all threads. While others are active, it uses all but one at a time: a thread cannot be interrupted,
+so only a free thread can serve the next client immediately.
 """
 
 import contextvars
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 ACTIVE_SECONDS: Final = 30.0
-"""How long after its last piece of work a client counts as active."""
+"""How long a client counts as active after its last piece of work."""
 OWN_WORK: Final = ""
 """The client name for work of the process itself, such as consuming the stream."""
 current_client: Final = contextvars.ContextVar("newswire.client", default=OWN_WORK)
@@ -24,7 +24,7 @@ current_client: Final = contextvars.ContextVar("newswire.client", default=OWN_WO
 
 
 class FairThreads:
-    """A pool of threads. Each client's work is done in order, and clients take turns."""
+    """A pool of threads. The work of each client is done in order, and clients take turns."""
 
     def __init__(self, name: str, workers: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._workers = workers
@@ -36,7 +36,7 @@ class FairThreads:
         self._last_seen: OrderedDict[str, float] = OrderedDict()
 
     def submit(self, work: Callable[[], T]) -> "Future[T]":
-        """Have work done for the `current_client`, in its context."""
+        """Submit work for the `current_client`; it runs in the caller's context."""
         done: Future[T] = Future()
         name = current_client.get()
         with self._lock:
@@ -46,7 +46,7 @@ class FairThreads:
         return done
 
     def close(self) -> None:
-        """Wait for all work that was submitted, and stop the threads."""
+        """Wait for all submitted work, and stop the threads."""
         with self._lock:
             self._lock.wait_for(lambda: not self._waiting and not self._running)
         self._threads.shutdown()
@@ -59,7 +59,7 @@ class FairThreads:
             self._last_seen.popitem(last=False)
 
     def _start_what_fits(self) -> None:
-        """Give free threads to clients in turn. The lock is held."""
+        """Give free threads to waiting clients in turn. The caller holds the lock."""
         alone = len(self._last_seen) == 1
         most = self._workers if alone else max(1, self._workers - 1)
         while self._running.total() < self._workers:
@@ -80,7 +80,7 @@ class FairThreads:
             if done.set_running_or_notify_cancel():
                 try:
                     result = work()
-                except BaseException as error:  # noqa: BLE001 (raised again where the result is awaited)
+                except BaseException as error:  # noqa: BLE001 (raised again when the result is awaited)
                     done.set_exception(error)
                 else:
                     done.set_result(result)

@@ -9,8 +9,8 @@ T = TypeVar("T")
 class lazy(Generic[T]):
     """`functools.cached_property` without its lock.
 
-    Up to Python 3.11 that lock is one for all instances and is held while the value is computed: a thread that analyses a long
-    text would hold up the event loop that only wants the terms of a short one. Two threads may compute the same value here.
+    Up to Python 3.11 all instances share that lock, which is held while a value is computed: a thread that analyses a long text
+    would block the event loop that needs the terms of a short one. Without it, two threads may compute the same value.
     """
 
     def __init__(self, compute: Callable[[Any], T]) -> None:

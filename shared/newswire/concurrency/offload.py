@@ -1,9 +1,8 @@
-"""Processor-bound work kept off the event loop: a few threads that clients take turns for, a bounded queue and a deadline.
+"""Runs processor-bound work off the event loop: a few threads in which clients take turns, a bounded queue and a deadline.
 
-A thread cannot be killed, so the work that runs here is bounded beforehand (by bytes, by count) and asks its `Deadline` between
-two pieces. Work that cannot be bounded beforehand belongs into a process (`newswire.concurrency.worker_process`), which a
-thread of this pool waits for. Small work stays on the loop: the way to a thread and back costs about 0.1 ms, and latency is a
-feature.
+A thread cannot be killed, so work that runs here must be bounded beforehand (by bytes or count) and must check its `Deadline`
+between two parts. Work that cannot be bounded beforehand belongs in a process (`newswire.concurrency.worker_process`), for which
+a thread of this pool waits. Small work stays on the event loop: a thread adds about 0.1 ms of latency.
 """
 
 import asyncio
@@ -21,17 +20,17 @@ T = TypeVar("T")
 
 WORKERS = 2
 MAX_WAITING = 64
-"""Pieces of work that wait for a thread; the next one is refused."""
+"""Maximum number of waiting pieces of work; the next one is rejected."""
 DEADLINE_SECONDS = 10.0
-"""From the request for a piece of work to its end, the waiting included."""
+"""From the submission of a piece of work to its end, including the wait."""
 
 
 class OffloadError(Exception):
-    """A piece of work was not done; nothing of it is left behind. The same request may succeed later."""
+    """A piece of work was not done, and had no effect. The same request may succeed later."""
 
 
 class QueueFullError(OffloadError):
-    """Too many pieces of work wait already."""
+    """Too many pieces of work are waiting."""
 
 
 class DeadlineExceededError(OffloadError):
@@ -45,7 +44,7 @@ class Deadline:
         self._at = time.monotonic() + seconds
 
     def check(self) -> None:
-        """Raise `DeadlineExceededError` when the time is over. Call it between two pieces of a longer work."""
+        """Raise `DeadlineExceededError` if the time is over. Call it between two parts of long work."""
         if time.monotonic() > self._at:
             raise DeadlineExceededError
 
@@ -54,9 +53,9 @@ _current_deadline: contextvars.ContextVar[Deadline | None] = contextvars.Context
 
 
 def check_deadline() -> None:
-    """Raise `DeadlineExceededError` when the time for the current piece of work is over; elsewhere do nothing.
+    """Raise `DeadlineExceededError` if the time of the current piece of work is over; outside of such work, do nothing.
 
-    For long loops far below the function that was given the `Deadline`.
+    For long loops far below the function that received the `Deadline`.
     """
     deadline = _current_deadline.get()
     if deadline is not None:
@@ -74,10 +73,10 @@ class Offload:
         self._threads = FairThreads(name, workers)
 
     async def run(self, work: Callable[[Deadline], T], seconds: float = DEADLINE_SECONDS) -> T:
-        """Do some work in a thread and return what it returns.
+        """Run a function in a thread and return its result.
 
         Raises:
-            QueueFullError: too much work waits.
+            QueueFullError: too much work is waiting.
             DeadlineExceededError: it took too long. It ends at its next `Deadline.check`.
         """
         with self._counting:
@@ -96,7 +95,7 @@ class Offload:
             raise DeadlineExceededError from None
 
     def close(self) -> None:
-        """Wait for the work in hand, and stop the threads."""
+        """Wait for the current work, and stop the threads."""
         self._threads.close()
 
     def _finished(self, _: object) -> None:
@@ -105,6 +104,6 @@ class Offload:
 
 
 def _unless_late(work: Callable[[Deadline], T], deadline: Deadline) -> T:
-    deadline.check()  # it may have waited for a thread until now
-    _current_deadline.set(deadline)  # in a context of this work's own: `FairThreads.submit` copies it
+    deadline.check()  # it may have waited too long for a thread
+    _current_deadline.set(deadline)  # in a context of its own: `FairThreads.submit` copies it
     return work(deadline)

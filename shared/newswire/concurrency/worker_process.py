@@ -25,11 +25,11 @@ _LENGTH = struct.Struct("!I")
 
 
 class WorkerKilledError(Exception):
-    """The work used up its processor time or its memory."""
+    """The work used up its processor time or memory."""
 
 
 class WorkerProcess:
-    """One worker, started when it is first needed and again after it was killed. One caller at a time uses it."""
+    """One worker, started on first use, and again after it was killed. Only one caller may use it at a time."""
 
     def __init__(self, function: str, processor_seconds: float, memory_bytes: int) -> None:
         """Take the function as ``module:name``."""
@@ -39,10 +39,10 @@ class WorkerProcess:
         self._using = threading.Lock()
 
     def call(self, request: bytes) -> bytes:
-        """Process a request; blocks until the response is there.
+        """Process a request; blocks until the response is complete.
 
         Raises:
-            WorkerKilledError: the work used up its time or its memory.
+            WorkerKilledError: the work used up its time or memory.
         """
         with self._using:
             process = self._running()
@@ -64,7 +64,7 @@ class WorkerProcess:
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._owner != os.getpid() or self._process is None or self._process.poll() is not None:
             self._stop()
-            # The command is this interpreter and this module; nothing in it was received.
+            # The command is this interpreter and this module; no part of it comes from a client.
             self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
             self._owner = os.getpid()
         return self._process
@@ -93,7 +93,7 @@ def _write(stream: IO[bytes], message: bytes) -> None:
 
 
 def _read(stream: IO[bytes]) -> bytes | None:
-    """Return the next message; None where the stream ends before it is whole."""
+    """Return the next message; None if the stream ends before it is complete."""
     head = stream.read(_LENGTH.size)
     if len(head) < _LENGTH.size:
         return None
@@ -104,11 +104,13 @@ def _read(stream: IO[bytes]) -> bytes | None:
 
 def main(processor_seconds: float, memory_bytes: int, function: str) -> None:
     """Process requests until standard input ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C reaches the whole group; the parent closes our input instead
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches the whole process group; the parent closes our input instead
     module, _, name = function.partition(":")
     work = getattr(importlib.import_module(module), name)
     os.nice(LOWER_PRIORITY)
-    with contextlib.suppress(ValueError, OSError):  # not every system bounds memory so
+    with contextlib.suppress(ValueError, OSError):  # not every system supports this limit
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     reading, writing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     while (request := _read(reading)) is not None:

@@ -1,1 +1,1 @@
-"""What every HTTP service shares: the server, the application around routes, errors, limits and documents."""
+"""Code that every HTTP service shares: server, middleware, errors, limits and documents."""

@@ -1,4 +1,4 @@
-"""One HTTP app of one service, or of all three, and the process around it."""
+"""Builds the HTTP application of one service, or of all of them, and runs its process."""
 
 import asyncio
 import contextlib
@@ -81,11 +81,11 @@ ServiceFactory = Callable[[], AbstractAsyncContextManager[Service]]
 
 
 def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis | None" = None) -> FastAPI:
-    """Make the app of these services. ``redis`` is where keys are looked up; by default the one of the settings."""
+    """Create the app of these services. ``redis`` is used to look up keys; by default it is the one of the settings."""
     app = FastAPI(
         title="Newswire",
         version="1",
-        summary="Publish articles, search them, and hear of them.",
+        summary="Publish articles, search them, and subscribe to them.",
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -216,8 +216,8 @@ async def _after_start(
 ) -> None:
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
-    # Objects created during the start (code, schemas, clients) live until the end. If the garbage collector does not
-    # traverse them again and again, consuming a backlog takes about a sixth less CPU time.
+    # Objects created during the start (code, schemas, clients) live until the end. Excluding them from garbage collection
+    # saves about a sixth of the CPU time of consuming a backlog.
     gc.collect()
     gc.freeze()
     if started is not None and server.started:
@@ -230,7 +230,7 @@ async def _after_start(
 
 
 async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, failures: dict[str, str]) -> None:
-    """Run a loop, and again after a pause should it fail, until stopping is set."""
+    """Run a loop until stopping is set, and restart it after a pause if it fails."""
     while not stopping.is_set():
         begun = time.monotonic()
         try:
@@ -252,7 +252,7 @@ async def _keep_running(name: str, run: Loop, stopping: asyncio.Event, failures:
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # signals are handled here: they stop the streams before the server
+        yield  # signals are handled here, so that the streams stop before the server
 
 
 def _stop(server: uvicorn.Server, stopping: asyncio.Event) -> None:

@@ -1,4 +1,4 @@
-"""Which client a request or a connection counts for."""
+"""Determines which client a request or a connection counts for."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ UNKNOWN = "unknown"
 
 @lru_cache(maxsize=8192)
 def client_network(address: str) -> str:
-    """Return the network that one client can choose addresses from.
+    """Return the network within which one client can choose its address.
 
-    This is an IPv4 address, or the /64 of an IPv6 address that a site gets (RFC 6177). An IPv4-mapped IPv6 address counts as the
-    IPv4 address. A string that is no address, as a proxy may send it, is returned cut to 100 characters.
+    This is an IPv4 address, or the /64 of an IPv6 address that a site is assigned (RFC 6177). An IPv4-mapped IPv6 address counts
+    as the IPv4 address. A string that is not an address, as a proxy may send it, is truncated to 100 characters.
     """
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
@@ -41,14 +41,14 @@ def client_of(scope: Scope) -> str:
 
 
 class ProxyList:
-    """The proxies whose ``X-Forwarded-For`` is believed: addresses, networks, or ``*`` for every peer."""
+    """The proxies whose ``X-Forwarded-For`` is trusted: addresses, networks, or ``*`` for every peer."""
 
     def __init__(self, trusted: Sequence[str]) -> None:
         self._every = "*" in trusted
         self._networks = [network for network in map(_network, trusted) if network is not None]
 
     def __contains__(self, address: object) -> bool:
-        """Tell whether a peer is one of them."""
+        """Return whether a peer is a trusted proxy."""
         if self._every:
             return True
         try:
@@ -61,5 +61,5 @@ class ProxyList:
 def _network(written: str) -> _Network | None:
     try:
         return ipaddress.ip_network(written, strict=False)
-    except ValueError:  # a name, which no peer has
+    except ValueError:  # a name, which no peer address equals
         return None

@@ -28,25 +28,25 @@ class Phase(IntEnum):
     """What a connection is doing, in the order in which connections make room for others."""
 
     CLOSING = 0
-    """It was refused or answered; further input is discarded."""
+    """It was rejected or answered; further input is discarded."""
     IDLE = 1
     HEAD = 2
-    """A request line and headers are awaited."""
+    """The server waits for a request line and headers."""
     ANSWER = 3
-    """An answer waits to be read."""
+    """A response waits to be read by the client."""
     BODY = 4
     WORKING = 5
     """A request is being processed, or a live stream is open. It is never closed for another connection."""
 
 
 class TrackedConnection(Protocol):
-    """The interface of a connection for the limits."""
+    """The interface of a connection that the limits use."""
 
     client: tuple[str, int] | None
     since: float
-    """When its phase began, or when it last made progress, by the clock of the event loop."""
+    """When its phase began, or when it last made progress, on the clock of the event loop."""
     held: int
-    """Bytes of it that are kept in memory."""
+    """Number of its bytes in memory."""
 
     @property
     def phase(self) -> Phase:
@@ -72,7 +72,7 @@ class ConnectionLimits:
     """How far a body or the reading of an answer may fall behind the slowest rate."""
     min_rate: float
     max_buffered_bytes: int
-    """What all connections together may keep in memory of unfinished bodies and unread answers."""
+    """The maximum that all connections together may keep in memory of unfinished bodies and unread responses."""
 
     @classmethod
     def of(cls, settings: Settings, open_files: int | None = None) -> "ConnectionLimits":
@@ -93,11 +93,11 @@ class ConnectionLimits:
 
 
 def allow_open_files() -> int:
-    """Let this process open as many files as the system lets it, and return how many that are."""
+    """Raise the limit of open files of this process to the maximum, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(hard, MAX_OPEN_FILES) if hard != resource.RLIM_INFINITY else MAX_OPEN_FILES
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):  # macOS has a lower limit than the one it names
+        with suppress(OSError, ValueError):  # macOS reports a higher limit than it allows
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
@@ -109,7 +109,7 @@ class ConnectionTracker:
     def __init__(self, limits: ConnectionLimits, proxies: Sequence[str]) -> None:
         self.limits = limits
         self._proxies = ProxyList(proxies)
-        self._open: dict[TrackedConnection, str | None] = {}  # in the order in which they were made
+        self._open: dict[TrackedConnection, str | None] = {}  # in the order in which they were opened
         self._by_address: dict[str, set[TrackedConnection]] = {}
         self._held = 0
         self._closed: Counter[str] = Counter()
@@ -120,7 +120,7 @@ class ConnectionTracker:
     def admit(self, connection: TrackedConnection) -> str | None:
         """Count a new connection, and close others if there are too many.
 
-        Return None, or the limit that refuses it: ``connections_per_address`` or ``connections``.
+        Return None, or the limit that rejects it: ``connections_per_address`` or ``connections``.
         """
         peer = connection.client[0] if connection.client else UNKNOWN
         address = None if peer in self._proxies else client_network(peer)
@@ -158,7 +158,7 @@ class ConnectionTracker:
             self._close(worst, "buffers")
 
     def count(self, reason: str) -> None:
-        """Count a connection that a limit closed or refused."""
+        """Count a connection that a limit closed or rejected."""
         metrics.http_connections_closed.labels(reason).inc()
         self._closed[reason] += 1
 
@@ -168,7 +168,7 @@ class ConnectionTracker:
         last = reported = loop.time()
         while not await pause(stopping, SWEEP_SECONDS):
             now = loop.time()
-            # A process that was paused has read nothing: clients must not be punished for that.
+            # A process that was paused has read nothing: its clients are not slow.
             self.sweep(now, min(now - last, 2 * SWEEP_SECONDS))
             last = now
             if self._closed and now - reported >= SECONDS_BETWEEN_REPORTS:

@@ -8,9 +8,9 @@ MEDIA_TYPE: Final = "application/merge-patch+json"
 
 
 def patch_of(model: type[BaseModel], name: str, description: str, **others: Any) -> Any:
-    """Make the model of a patch: every member of the patched model, each optional, and null to take it away.
+    """Create the model of a patch: every member of the patched model is optional, and null removes it.
 
-    ``others`` are members that are patched in another way, or None for those that cannot be patched at all.
+    ``others`` are members that are patched in another way, or None for those that cannot be patched.
     """
     members = {
         field: (Optional[Annotated[(info.annotation, Field(), *info.metadata)]], None)  # noqa: UP045

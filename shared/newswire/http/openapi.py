@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document: what the framework knows, and what our own dependencies add to it."""
+"""The OpenAPI 3.1 document: the framework's description, completed with that of our own dependencies."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ _STRING = {"type": "string"}
 _PROBLEM = {
     "type": "object",
     "title": "Problem",
-    "description": "An error as RFC 9457 describes it.",
+    "description": "An error (RFC 9457).",
     "required": ["type", "title", "status", "detail"],
     "properties": {
         "type": {"type": "string", "format": "uri-reference"},
@@ -82,7 +82,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
 
 
 def _routes(app: FastAPI) -> Iterator[RouteContext]:
-    """Return the routes as they are once their routers are included, prefix and shared dependencies applied."""
+    """Return the routes with prefixes and shared dependencies applied, as after their routers are included."""
     return (context for context in iter_route_contexts(app.routes) if isinstance(context.original_route, APIRoute))
 
 
@@ -93,10 +93,10 @@ def _dependencies(dependant: Dependant) -> Iterator[Any]:
 
 
 def _add_parameters(operation: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """Add the query parameters that are read into a model to one operation; return the schemas that they refer to."""
+    """Add the query parameters of a model to an operation; return the schemas that they refer to."""
     schema = model.model_json_schema(ref_template=_REF)
     for each in schema["properties"].values():
-        if each.get("default", "") is None:  # which no client could send
+        if each.get("default", "") is None:  # clients cannot send it
             del each["default"]
     operation.setdefault("parameters", []).extend(
         {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": each}
@@ -108,7 +108,7 @@ def _add_parameters(operation: dict[str, Any], model: type[BaseModel]) -> dict[s
 
 
 def _add_problems(operation: dict[str, Any], dependencies: list[Any]) -> None:
-    """Declare the problems that follow from an operation's dependencies and parameters, beside those that its route names."""
+    """Add the problems that follow from an operation's dependencies and parameters to those that its route declares."""
     names = ["address-too-long"]
     for dependency in dependencies:
         names += getattr(dependency, "problem_names", ())
@@ -133,7 +133,7 @@ def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[Ba
     """Add body, security and problems to one operation; return the models of its body."""
     bodies = set()
     answers = operation.setdefault("responses", {})
-    if MEDIA_TYPE not in answers.get("422", {}).get("content", {}):  # the framework's own
+    if MEDIA_TYPE not in answers.get("422", {}).get("content", {}):  # defined by the framework
         answers.pop("422", None)
     answers["default"] = _PROBLEM_ANSWER
     for dependency in dependencies:
@@ -149,11 +149,11 @@ def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[Ba
             operation["security"] = [{"key": []}]
             named = " or ".join(f"`{scope}`" for scope in scopes)
             operation["description"] = (
-                f"{operation.get('description', '')}\n\nNeeds a key with the scope {named}.".strip()
+                f"{operation.get('description', '')}\n\nRequires a key with the scope {named}.".strip()
             )
         elif getattr(dependency, "public_reading", False):
             operation["security"] = [{}, {"key": []}]
             operation["description"] = (
-                f"{operation.get('description', '')}\n\nPublic, or with a key of the scope `{Scope.READ}` where reading is closed."
+                f"{operation.get('description', '')}\n\nPublic; requires the scope `{Scope.READ}` if public reading is disabled."
             ).strip()
     return bodies

@@ -1,4 +1,4 @@
-"""Lists that are read page by page: their parameters as the OpenAPI document shows them, their cursors, and their answers."""
+"""Paginated lists: their parameters in the OpenAPI document, their cursors, and their responses."""
 
 import re
 from datetime import datetime
@@ -14,7 +14,7 @@ from newswire.http.problems import FieldError, ProblemError, problem
 
 _PLACE = re.compile(r"([0-9]{1,15})-([0-9a-z_]{1,80})")
 LIFETIME = 24 * 3600.0
-"""For how many seconds a cursor of a list leads on."""
+"""How long the cursor of a list is valid, in seconds."""
 _NOT_BOUND = ("cursor", "limit")
 
 DATE_TIME = {"type": "string", "format": "date-time"}
@@ -24,18 +24,18 @@ MAX_PAGE_SIZE = 100
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "account": {"description": "Only those of this account.", "schema": {"type": "string"}},
-    "cursor": {"description": "The `next_cursor` of the page before.", "schema": {"type": "string", "minLength": 1}},
+    "cursor": {"description": "The `next_cursor` of the previous page.", "schema": {"type": "string", "minLength": 1}},
     "limit": {
-        "description": "How many to answer at most.",
+        "description": "The maximum number of items.",
         "schema": {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
     },
 }
 
 
 def document_parameters(*names: str, **others: str | tuple[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return these query parameters for an operation's ``openapi_extra``.
+    """Return the OpenAPI description of these query parameters, for ``openapi_extra``.
 
-    ``others`` have a description, and a schema where they are not just any string.
+    ``others`` have a description, and a schema unless they are plain strings.
     """
     known = {name: _PARAMETERS[name] for name in names}
     both = {name: what if isinstance(what, tuple) else (what, {"type": "string"}) for name, what in others.items()}
@@ -46,14 +46,14 @@ def document_parameters(*names: str, **others: str | tuple[str, dict[str, Any]])
 
 
 def caller_identity(caller: Caller | None) -> list[str]:
-    """Return whose tokens these are, as they are bound to a caller: an account and what it may read, or everybody without a key."""
+    """Return the identity that tokens are bound to: the account and its entitlement, or that of all callers without a key."""
     return [] if caller is None else [caller.account, caller.stored_entitlement or ""]
 
 
 async def next_cursor(request: Request, caller: Caller | None, position: str | None) -> str | None:
-    """Return the cursor of the page that begins at a position of this list; None where there is none.
+    """Return the cursor of the page that begins at a position of this list; None if there is no such page.
 
-    It is bound to the address, all parameters but ``limit``, and the caller.
+    It is bound to the address, all parameters except ``limit``, and the caller.
     """
     if position is None:
         return None
@@ -64,10 +64,10 @@ async def next_cursor(request: Request, caller: Caller | None, position: str | N
 
 
 async def requested_position(request: Request, caller: Caller | None) -> str | None:
-    """Return the position in the cursor that was sent; None where none was.
+    """Return the position in the cursor of a request; None if it has no cursor.
 
     Raises:
-        newswire.http.problems.ProblemError: 400 for a cursor of another list or caller, 410 for one that is too old.
+        newswire.http.problems.ProblemError: 400 for a cursor of another list or caller, 410 for an expired one.
     """
     sent = request.query_params.get("cursor")
     if sent is None:
@@ -80,36 +80,36 @@ async def requested_position(request: Request, caller: Caller | None) -> str | N
 
 
 def cursor_refused(error: InvalidTokenError, field: str = "cursor") -> ProblemError:
-    """Return the problem of a cursor that leads nowhere: 410 where it is too old, else 400."""
+    """Return the problem of an invalid cursor: 410 if it has expired, else 400."""
     if isinstance(error, ExpiredTokenError):
         return cursor_expired()
     if isinstance(error, ForeignTokenError):
         what = "belongs to another request"
-        fix = "keep the address, the key and all other parameters as they were, or leave it out to begin again"
+        fix = "keep the address, the key and all other parameters unchanged, or omit the cursor to start again"
     else:
         what, fix = (
-            "is not a cursor that was given out here",
-            "send it exactly as the page before gave it, or leave it out",
+            "is not a cursor of this service",
+            "send it exactly as the previous page returned it, or omit it",
         )
     detail = f"{field}: {what}"
     return problem(400, "invalid-cursor", detail, title="Invalid cursor", errors=[FieldError(field, what, fix)])
 
 
 def cursor_expired() -> ProblemError:
-    """The page that a cursor leads to can no longer be given (410)."""
-    return problem(410, "cursor-expired", "this cursor has expired; begin again with the first page")
+    """Return the problem of a page that is no longer available (410)."""
+    return problem(410, "cursor-expired", "this cursor has expired; start again with the first page")
 
 
 def list_position(moment: datetime, identity: str) -> str:
-    """Return the position behind one item of a list in the order of time."""
+    """Return the position after one item of a list that is sorted by time."""
     return f"{round(moment.timestamp() * 1000)}-{identity}"
 
 
 def parse_list_position(position: str | None) -> tuple[int, str] | None:
-    """Read a position that `list_position` made: the time in ms since the epoch, and the id.
+    """Parse a position made by `list_position`: the time in ms since the epoch, and the id.
 
     Raises:
-        newswire.http.problems.ProblemError: 400 for what was not made there.
+        newswire.http.problems.ProblemError: 400 for any other text.
     """
     if position is None:
         return None
@@ -125,6 +125,6 @@ def _list_of(request: Request, caller: Caller | None) -> list[Any]:
 
 
 def json_answer(content: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Answer with a document that no cache may keep; times are in UTC."""
+    """Return a JSON response that must not be cached; times are in UTC."""
     body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
     return Response(body, status, {"Cache-Control": "no-store"} | (headers or {}), "application/json")

@@ -1,4 +1,4 @@
-"""An app answers every error as a problem document."""
+"""Converts every error of an app into a problem document."""
 
 import logging
 from http import HTTPStatus
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def install(app: FastAPI) -> None:
-    """Make an app answer every error as a problem document."""
+    """Make an app respond to every error with a problem document."""
 
     async def on_problem(_request: Request, error: Any) -> Response:
         return cast("ProblemError", error).response()
@@ -45,13 +45,13 @@ def install(app: FastAPI) -> None:
 
     async def on_redis_away(request: Request, error: Exception) -> Response:
         log.error(
-            "redis does not take requests",
+            "redis does not accept requests",
             extra={"method": request.method, "path": request.url.path, "reason": str(error)},
         )
         return redis_away().response()
 
     async def on_disconnect(_request: Request, _error: Exception) -> Response:
-        return problem(408, "request-timeout", "the body broke off").response()  # counted; the client is gone
+        return problem(408, "request-timeout", "the body broke off").response()  # counted; the client has disconnected
 
     async def on_overload(_request: Request, _error: Exception) -> Response:
         return overloaded().response()
@@ -70,7 +70,7 @@ def install(app: FastAPI) -> None:
 
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:
-    """Return the methods of a resource (RFC 9110, section 10.2.1): the framework names those of one of its routes only."""
+    """Return the methods of a resource (RFC 9110, section 10.2.1): the framework returns only those of one of its routes."""
     matching = [
         context
         for context in iter_route_contexts(app.routes)

@@ -1,4 +1,4 @@
-"""Errors as clients see them: RFC 9457 problem documents that name the field at fault and the way out."""
+"""Errors as clients see them: RFC 9457 problem documents that name the invalid field and how to correct it."""
 
 import difflib
 import logging
@@ -26,7 +26,7 @@ ROOT_FIELD = "$"
 """The ``field`` of an error about the whole document."""
 MAX_REPORTED_ERRORS = 50
 MAX_FIELD_NAME_CHARS = 200
-"""Characters of a member's name that are quoted: a name can be as long as the request, and similar ones are searched for."""
+"""Maximum of quoted characters of a member's name: a name can be as long as the request, and similar names are searched for."""
 REDIS_AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
 """Errors of an unavailable Redis: temporary, or fixed by the operator. The response is 503, and clients retry."""
 
@@ -76,18 +76,18 @@ class ProblemError(Exception):
         return document | self.extra
 
     def response(self) -> Response:
-        """Return the answer that carries this problem."""
+        """Return the response that contains this problem."""
         body = orjson.dumps(_encodable(self.document()))
         headers = {"Cache-Control": "no-store"}
         if self.type.startswith(
             PROBLEM_URN
-        ):  # the type says which kind it is, the link where this installation describes it
+        ):  # the type identifies the problem, the link leads to its description in this installation
             headers["Link"] = f'<{PATH}/{self.type.removeprefix(PROBLEM_URN)}>; rel="type"'
         return Response(body, self.status, headers | self.headers, MEDIA_TYPE)
 
 
 def _encodable(value: Any) -> Any:
-    """Replace what UTF-8 cannot carry: a problem may quote a name as it was sent."""
+    """Replace characters that UTF-8 cannot encode: a problem may quote a name as it was sent."""
     if isinstance(value, str):
         return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
@@ -98,17 +98,17 @@ def _encodable(value: Any) -> Any:
 
 
 def problem(status: int, name: str, detail: str, *, title: str | None = None, **more: Any) -> ProblemError:
-    """Make a problem of a named kind; its ``type`` is that of `newswire.http.problem_types`."""
+    """Create a problem of a named type of `newswire.http.problem_types`."""
     return ProblemError(status, title or HTTPStatus(status).phrase, detail, type=problem_type(name), **more)
 
 
 def invalid(field: str, what: str, fix: str) -> ProblemError:
-    """One field is wrong (422)."""
+    """Return the problem of one invalid field (422)."""
     return invalid_fields([FieldError(field, what, fix)])
 
 
 def invalid_fields(errors: Sequence[FieldError]) -> ProblemError:
-    """Several fields are wrong (422)."""
+    """Return the problem of several invalid fields (422)."""
     first = errors[0]
     rest = f" (and {len(errors) - 1} more, see 'errors')" if len(errors) > 1 else ""
     detail = f"{first.field}: {first.problem}{rest}"
@@ -116,20 +116,20 @@ def invalid_fields(errors: Sequence[FieldError]) -> ProblemError:
 
 
 def malformed(field: str, what: str, fix: str) -> ProblemError:
-    """The request cannot be read at all (400)."""
+    """Return the problem of a request that cannot be parsed (400)."""
     return problem(
         400, "malformed", f"{field}: {what}", title="Malformed request", errors=[FieldError(field, what, fix)]
     )
 
 
 def unauthorised(detail: str, *, challenge: str = 'Bearer realm="newswire"') -> ProblemError:
-    """No valid key was sent (401)."""
+    """Return the problem of a request without a valid key (401)."""
     error = FieldError("Authorization", detail, "send 'Authorization: Bearer nw_…' with a key of your account")
     return problem(401, "unauthorised", detail, errors=[error], headers={"WWW-Authenticate": challenge})
 
 
 def forbidden(*scopes: str) -> ProblemError:
-    """The key is valid, but lacks the scope, or any one of these (403)."""
+    """Return the problem of a valid key that lacks the scope, or all of several scopes (403)."""
     named = " or ".join(f"'{scope}'" for scope in scopes)
     detail = f"this key lacks the scope {named}"
     error = FieldError("Authorization", detail, f"use a key that was created with the scope {named}")
@@ -138,59 +138,58 @@ def forbidden(*scopes: str) -> ProblemError:
 
 
 def not_found(what: str) -> ProblemError:
-    """The resource does not exist, or is not visible to the caller (404)."""
+    """Return the problem of a resource that does not exist, or is not visible to the caller (404)."""
     return problem(404, "not-found", f"there is no such {what}")
 
 
 def gone(what: str) -> ProblemError:
-    """It was there and was withdrawn (410)."""
+    """Return the problem of a resource that was withdrawn (410)."""
     return problem(410, "gone", f"this {what} has been withdrawn")
 
 
 def too_large(limit: int) -> ProblemError:
-    """The body is over the limit (413)."""
+    """Return the problem of a body over the limit (413)."""
     detail = f"the body is larger than {limit:,} bytes"
     return problem(413, "too-large", detail, errors=[FieldError("body", detail, f"send at most {limit:,} bytes")])
 
 
 def unsupported_media_type(detail: str, *accepted: str) -> ProblemError:
-    """The body is of a type that this address does not read (415)."""
+    """Return the problem of a body whose media type is not accepted here (415)."""
     named = " or ".join(f"'{media_type}'" for media_type in accepted)
     error = FieldError("Content-Type", detail, f"send {named} in UTF-8")
     return problem(415, "unsupported-media-type", detail, errors=[error], headers={"Accept": ", ".join(accepted)})
 
 
 def unavailable(detail: str, *, retry_after: int = 1) -> ProblemError:
-    """A dependency is down for the moment (503)."""
+    """Return the problem of a dependency that is temporarily unavailable (503)."""
     return problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
 
 
 def overloaded() -> ProblemError:
-    """There is more processor-bound work than can be done in time (503)."""
+    """Return the problem of more processor-bound work than can be done in time (503)."""
     return problem(
         503,
         "overloaded",
-        "more work waits than can be done in time; nothing of this request was done, send it again a little later",
-        title="Too much work at once",
+        "the server is overloaded; the request had no effect, repeat it a little later",
+        title="Overloaded",
         headers={"Retry-After": "2"},
     )
 
 
 def redis_away() -> ProblemError:
-    """Redis takes no requests for the moment (503)."""
-    return unavailable(
-        "the store takes no requests at the moment; send this one again, with the same Idempotency-Key if it had one"
-    )
+    """Return the problem of an unavailable Redis (503)."""
+    return unavailable("the store is unavailable; repeat the request, with the same Idempotency-Key if it had one")
 
 
 def from_validation_error(error: ValidationError, model: type[BaseModel] | None = None) -> ProblemError:
-    """Tell a client what pydantic found wrong with what it sent."""
+    """Return the problem of a pydantic validation error."""
     return invalid_document(error.errors(include_url=False, include_input=False), model)
 
 
 def invalid_document(errors: Sequence[Mapping[str, Any]], model: type[BaseModel] | None = None) -> ProblemError:
-    """Explain the first errors only: a document of 1 MiB can hold 100,000 of them, and looking for what each name was meant to be
-    takes its time."""
+    """Return the problem of an invalid document. It reports only the first errors: a document of 1 MiB can have 100,000, and
+    searching for the name that each unknown one was meant to be takes time.
+    """
     found = invalid_fields(list(field_errors(errors[:MAX_REPORTED_ERRORS], model)))
     if len(errors) > MAX_REPORTED_ERRORS:
         found.detail = f"{found.errors[0].field}: {found.errors[0].problem} (and {len(errors) - 1} more, see 'errors')"
@@ -224,7 +223,7 @@ _FIXES = {
 }
 _PROBLEMS = {
     "missing": "is missing",
-    "extra_forbidden": "is not known here",
+    "extra_forbidden": "is unknown",
     "string_unicode": "must not contain a lone surrogate",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
@@ -234,11 +233,11 @@ _PROBLEMS = {
 }
 
 _BRANCH = re.compile(r"(function-[a-z]+|literal|constrained-[a-z]+|nullable|json-or-python|lax-or-strict)\[|\[key\]$")
-"""What pydantic adds to the place of an error for the branch of a union or the key of a map: no member's name."""
+"""Added by pydantic to an error's location for the branch of a union or the key of a map: not the name of a member."""
 
 
 def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Iterable[FieldError]:
-    """Turn pydantic's errors into ours."""
+    """Convert pydantic's errors to field errors."""
     known = _members(model)
     for error in errors:
         kind, context = str(error["type"]), error.get("ctx", {})
@@ -246,11 +245,11 @@ def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | N
         field = ".".join(path) or ROOT_FIELD
         if kind == "extra_forbidden":
             near = difflib.get_close_matches(path[-1], known, 1) if len(path) == 1 else []
-            fix = f"leave it out, or did you mean '{near[0]}'?" if near else "leave it out"
+            fix = f"remove it, or did you mean '{near[0]}'?" if near else "remove it"
         elif kind == RULE:
             fix = str(context["fix"])
         elif kind in ("value_error", "assertion_error"):
-            fix = "send a value that keeps this rule"
+            fix = "send a value that satisfies this rule"
         else:
             fix = _FIXES.get(kind, "send a value of the documented form").format_map(_Context(context))
         message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -269,8 +268,8 @@ def _members(model: type[BaseModel] | None) -> list[str]:
 
 
 def from_http_exception(error: HTTPException) -> ProblemError:
-    """Say what the framework said (no such path, wrong method) in our form."""
-    details = {404: "there is nothing at this address", 405: "this address does not answer to this method"}
+    """Convert an error of the framework (no such path, wrong method) to a problem."""
+    details = {404: "there is nothing at this address", 405: "this address does not support this method"}
     detail = details.get(error.status_code, str(error.detail))
     names = {404: "not-found", 405: "method-not-allowed"}
     name = names.get(error.status_code, "http-error")
@@ -280,4 +279,4 @@ def from_http_exception(error: HTTPException) -> ProblemError:
 def unexpected(method: str, path: str, error: BaseException) -> ProblemError:
     """Log an unexpected error, and return a problem without details (500)."""
     log.error("unexpected error", exc_info=error, extra={"method": method, "path": path})
-    return problem(500, "unexpected", "an internal error occurred; the request may be sent again")
+    return problem(500, "unexpected", "an internal error occurred; the request may be repeated")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WINDOW = 10.0
-"""Seconds over which a rate is averaged: that much may come at once after a pause."""
+"""Seconds over which a rate is averaged: after a pause, this much of it may be used at once."""
 MAX_BUCKETS = 50_000
 
 
@@ -20,7 +20,7 @@ class RatePolicy:
 
     @classmethod
     def of_rate(cls, name: str, rate: float) -> "RatePolicy":
-        """Make the policy of a rate in units a second."""
+        """Return the policy of a rate in units per second."""
         window = math.ceil(max(WINDOW, 1 / rate))
         return cls(name, max(1, round(rate * window)), window)
 
@@ -37,7 +37,7 @@ class RatePolicy:
 
 @dataclass(frozen=True, slots=True)
 class SpendResult:
-    """What came of spending: whether there was enough, what is left, and seconds until there is enough or all again."""
+    """The result of spending: whether there was enough, what is left, and the seconds until there is enough, or all."""
 
     allowed: bool
     left: int
@@ -45,10 +45,9 @@ class SpendResult:
 
 
 class TokenBuckets:
-    """Token buckets of one process by the generic cell rate algorithm: of each, the time when it will be full again is kept.
+    """Token buckets of one process by the generic cell rate algorithm: for each, the time at which it will be full again is stored.
 
-    A bucket that is full is not kept. Where there are very many, those that were used the longest ago are forgotten, which
-    fills them.
+    Full buckets are not stored. If there are very many, those not used for longest are dropped, which fills them.
     """
 
     def __init__(self, policy: RatePolicy) -> None:
@@ -56,7 +55,7 @@ class TokenBuckets:
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def spend(self, name: str, cost: int, now: float) -> SpendResult:
-        """Take a cost from a bucket, if it has enough. ``now`` is the time of any monotonic clock, in seconds."""
+        """Take units from a bucket if it has enough. ``now`` is the time of any monotonic clock, in seconds."""
         full_at = max(self._full_at.get(name, now), now)
         window, each = self.policy.window, self.policy.window / self.policy.quota
         after = full_at + cost * each
@@ -70,19 +69,19 @@ class TokenBuckets:
         return SpendResult(True, math.floor((window - (after - now)) / each + 1e-6), math.ceil(after - now))
 
     def owe(self, name: str, cost: int, now: float) -> None:
-        """Take a cost that is known only afterwards from a bucket; the debt is at most the size of the bucket."""
+        """Take units whose number is known only afterwards; the debt is at most the size of the bucket."""
         full_at = max(self._full_at.get(name, now), now) + cost * self.policy.window / self.policy.quota
         self._full_at[name] = min(full_at, now + 2 * self.policy.window)
         self._full_at.move_to_end(name)
 
     def holds(self, name: str, cost: int, now: float) -> bool:
-        """Tell whether a bucket holds as much, and take nothing."""
+        """Return whether a bucket has enough units, and take none."""
         full_at = max(self._full_at.get(name, now), now)
         return full_at + cost * self.policy.window / self.policy.quota - now <= self.policy.window + 1e-9
 
 
 def limit_headers(standings: Sequence[tuple[RatePolicy, int, int]]) -> dict[str, str]:
-    """Return `RateLimit-Policy` and `RateLimit` of policies with what is left of each, and the seconds until there is more."""
+    """Return `RateLimit-Policy` and `RateLimit` for policies, with what is left of each and the seconds until there is more."""
     return {
         "RateLimit-Policy": ", ".join(policy.described() for policy, _, _ in standings),
         "RateLimit": ", ".join(policy.standing(left, seconds) for policy, left, seconds in standings),

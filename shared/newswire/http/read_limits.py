@@ -1,7 +1,7 @@
-"""How much may be read: a rate and a number of requests at a time, by address, or by key where one is sent.
+"""Limits on reading: a rate and a number of concurrent requests, by address, or by key if one is sent.
 
-They hold for one process; ``docs/decisions`` says why. A request costs units by what it makes the process do, and by the
-size of the answer. Requests are worked on by a few at a time, of each client in turn.
+They apply to one process (see ``docs/decisions``). The cost of a request in units depends on its work and on the size of the
+response. A few requests are processed at a time, and clients take turns.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ BYTES_PER_UNIT = 64 * 1024
 MAX_WAIT_SECONDS = 30.0
 """How long a request waits for its turn."""
 RETRY_AFTER_SECONDS = 1
-"""Seconds after which a client that has too many requests under way may try again."""
+"""Seconds after which a client with too many concurrent requests may try again."""
 
 
 class Cost(IntEnum):
-    """What a request costs, in units."""
+    """The cost of a request, in units."""
 
     RECORD = 1
-    """One article, or what is being typed."""
+    """One article, or completions."""
     LISTING = 2
     """Articles without a query: related ones, labels, a description of the API."""
     SEARCH = 4
@@ -45,7 +45,7 @@ class Cost(IntEnum):
 
 
 class ReadLimits:
-    """The limits of reading in this process."""
+    """The read limits of this process."""
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -132,17 +132,17 @@ def charged(cost: Cost) -> Callable[..., Awaitable[None]]:
 
 
 async def charge_request(request: Request, caller: Caller | None, cost: Cost, *, lasting: bool = False) -> None:
-    """Take off what a request costs. A lasting one, such as a live stream, does not count as under way.
+    """Charge the cost of a request. A lasting one, such as a live stream, does not count as concurrent.
 
     Raises:
-        ProblemError: that is more than is left (429), or its turn did not come (503).
-        ClientDisconnect: the client left while it waited.
+        ProblemError: the cost exceeds the rate (429), or no slot became free (503).
+        ClientDisconnect: the client disconnected while it waited.
     """
     limits: ReadLimits = request.app.state.read_limits
     client = client_of(request.scope)
     headers = limits.charge(caller, client, cost)
     request.scope[HEADERS] += [(name.encode(), value.encode()) for name, value in headers.items()]
-    if caller is None:  # else the account was noted when the key was checked
+    if caller is None:  # otherwise the account was recorded when the key was checked
         current_client.set(f"address {client}")
     if not lasting:
         end, waited = await limits.begin(caller, client)

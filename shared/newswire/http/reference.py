@@ -23,7 +23,7 @@ reference = APIRouter(include_in_schema=False)
 
 @reference.get(PATH)
 async def problem_types(request: Request) -> Response:
-    """List the kinds of problems, as a page or as JSON."""
+    """List the problem types, as a page or as JSON."""
     if _wants_page(request):
         return pages.render("problem_types.html", headers=_PAGE, types=PROBLEM_TYPES, urn=PROBLEM_URN)
     return _json({"problems": [_described(name, kind) for name, kind in PROBLEM_TYPES.items()]})
@@ -31,11 +31,11 @@ async def problem_types(request: Request) -> Response:
 
 @reference.get(PATH + "/{name}")
 async def problem_kind(name: str, request: Request) -> Response:
-    """Describe one kind of problem, by the last part of its URN or by the whole of it."""
+    """Describe one problem type, by the last part of its URN or by the whole URN."""
     name = name.removeprefix(PROBLEM_URN)
     kind = PROBLEM_TYPES.get(name)
     if kind is None:
-        raise not_found("kind of problem")
+        raise not_found("problem type")
     if _wants_page(request):
         return pages.render("problem_types.html", headers=_PAGE, types={name: kind}, urn=PROBLEM_URN)
     return _json(_described(name, kind))
@@ -43,7 +43,7 @@ async def problem_kind(name: str, request: Request) -> Response:
 
 @reference.get(SCHEMAS_PATH)
 async def schemas() -> Response:
-    """List the schemas of events' data."""
+    """List the schemas of event data."""
     return _json({"schemas": [{"id": SCHEMA_URN + type_, "href": f"{SCHEMAS_PATH}/{type_}"} for type_ in SCHEMAS]})
 
 

@@ -1,4 +1,4 @@
-"""Reading requests strictly, with the checks in the order that clients are promised: 415, 413, 400, 422."""
+"""Parses requests strictly, with the checks in the documented order: 415, 413, 400, 422."""
 
 import asyncio
 import difflib
@@ -40,7 +40,7 @@ JSON = "application/json"
 SINGLE_HEADERS = ("Authorization", "Content-Type", "Idempotency-Key")
 
 _TRAILING_NAME = re.compile(r"\{(\w+):path\}$")
-"""The end of a route whose last part is an identifier that may hold slashes."""
+"""The end of a route whose last part is an identifier that may contain slashes."""
 
 Model = TypeVar("Model", bound=BaseModel)
 Params = TypeVar("Params", bound=BaseModel)
@@ -48,22 +48,22 @@ Params = TypeVar("Params", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class ParsedBody(Generic[Model]):
-    """A request body: what it means, and the members exactly as they were sent."""
+    """A request body: the model, and the members exactly as they were sent."""
 
     model: Model
     raw: dict[str, Any]
 
     def __iter__(self) -> Any:
-        """Let it be unpacked: ``draft, raw = sent``."""
+        """Allow unpacking: ``draft, raw = sent``."""
         return iter((self.model, self.raw))
 
 
 def json_body(
     model: type[Model], limit: int = MAX_BODY_BYTES, *, media_types: tuple[str, ...] = (JSON,), optional: bool = False
 ) -> Callable[[Request], Awaitable[ParsedBody[Model]]]:
-    """Make the dependency that reads a JSON body into a model. Declare it after the one that checks the caller.
+    """Return the dependency that parses a JSON body into a model. Declare it after the one that authenticates the caller.
 
-    An optional body may be absent: that reads as ``{}``. No query parameter is known beside a body (422).
+    An optional body may be absent: that is parsed as ``{}``. Query parameters are rejected (422).
     """
 
     async def read(request: Request) -> ParsedBody[Model]:
@@ -86,7 +86,7 @@ def json_body(
 
 
 def validate_body(raw: Any, model: type[Model]) -> ParsedBody[Model]:
-    """Read parsed JSON into a model; what does not fit is 422."""
+    """Validate parsed JSON with a model; invalid content is 422."""
     _check_values(raw)
     try:
         return ParsedBody(model.model_validate(raw), raw)
@@ -110,18 +110,18 @@ async def parsing_turn(request: Request, size: int) -> None:
 
 
 async def single_headers(request: Request) -> None:
-    """Refuse a header sent twice that must be sent once: the dependency of paths without a body."""
+    """Reject duplicates of a header that must be sent once: the dependency of paths without a body."""
     check_single_headers(request)
 
 
 async def no_parameters(request: Request) -> None:
-    """Refuse a header sent twice, as `single_headers`, and every query parameter (422)."""
+    """Reject duplicate headers, as `single_headers` does, and every query parameter (422)."""
     check_single_headers(request)
     check_address(request)
 
 
 def check_address(request: Request) -> None:
-    """Refuse query parameters on a route without any (422), and a path that is not UTF-8 (400).
+    """Reject query parameters on a route without any (422), and a path that is not UTF-8 (400).
 
     A path that ends with a client's identifier may contain an unescaped ``?``, whose rest looks like a query: ignoring it would
     address another resource.
@@ -139,38 +139,38 @@ def check_address(request: Request) -> None:
     except ProblemError as refused:
         errors = refused.errors
     else:
-        errors = (FieldError("query", "is not empty", "leave out what follows '?'"),)
+        errors = (FieldError("query", "is not empty", "remove '?' and everything after it"),)
     name = _TRAILING_NAME.search(getattr(request.scope.get("route"), "path", ""))
     if name is not None:
         encoded = quote("?" + query.decode("latin-1"), safe="%")
-        fix = f"if this is a part of {name[1]}, percent-encode it: '{encoded[:200]}'; else leave it out"
+        fix = f"if this is a part of {name[1]}, percent-encode it: '{encoded[:200]}'; else remove it"
         errors = tuple(FieldError(error.field, error.problem, fix) for error in errors)
     raise invalid_fields(errors)
 
 
 def check_single_headers(request: Request) -> None:
-    """Refuse two `Authorization`, `Content-Type` or `Idempotency-Key` headers (400)."""
+    """Reject duplicate `Authorization`, `Content-Type` or `Idempotency-Key` headers (400)."""
     for name in SINGLE_HEADERS:
         if len(request.headers.getlist(name)) > 1:
             raise malformed(name, "was sent more than once", "send this header once")
 
 
 def check_media_type(request: Request, *accepted: str) -> None:
-    """Refuse a body that says it is anything but one of these in UTF-8, uncompressed (415)."""
+    """Reject a body that is not declared as one of these types in UTF-8, uncompressed (415)."""
     sent = request.headers.getlist("content-type")
     if not sent:
         raise unsupported_media_type("no Content-Type was sent", *accepted)
     for value in sent:
         media_type, _, parameters = value.partition(";")
         if media_type.strip().lower() not in accepted:
-            raise unsupported_media_type(f"'{media_type.strip()[:100]}' is not read here", *accepted)
+            raise unsupported_media_type(f"'{media_type.strip()[:100]}' is not supported here", *accepted)
         for parameter in parameters.split(";"):
             name, _, argument = parameter.partition("=")
             if name.strip().lower() == "charset" and argument.strip().strip('"').lower() not in ("utf-8", "utf8"):
-                raise unsupported_media_type(f"the charset '{argument.strip()[:100]}' is not read here", *accepted)
+                raise unsupported_media_type(f"the charset '{argument.strip()[:100]}' is not supported here", *accepted)
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
-        raise unsupported_media_type(f"the content coding '{coding[:100]}' is not read here", *accepted)
+        raise unsupported_media_type(f"the content coding '{coding[:100]}' is not supported here", *accepted)
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
@@ -189,7 +189,7 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
 
 
 def parse_json(body: bytes) -> Any:
-    """Parse JSON (RFC 8259). Invalid JSON is 400; lone surrogates are parsed, and refused by validation."""
+    """Parse JSON (RFC 8259). Invalid JSON is 400; lone surrogates are parsed, and rejected by validation."""
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -212,7 +212,7 @@ def _diagnose(body: bytes) -> Any:
 
 
 def _check_values(raw: Any) -> None:
-    """Refuse JSON of very many values before each of them is validated, and complained about, by itself."""
+    """Reject JSON with very many values before each of them is validated and reported."""
     count = 0
     for name, value in raw.items() if isinstance(raw, dict) else [(ROOT_FIELD, raw)]:
         unread = [value] if type(value) in _HOLDERS else []
@@ -226,12 +226,12 @@ def _check_values(raw: Any) -> None:
         if count > MAX_VALUES:
             field = name[:MAX_FIELD_NAME_CHARS] if type(value) in _HOLDERS else ROOT_FIELD
             raise invalid(
-                field, f"brings the document to more than {MAX_VALUES:,} values", "send fewer members and items"
+                field, f"makes the document have more than {MAX_VALUES:,} values", "send fewer members and items"
             )
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _too_deep() -> ProblemError:
@@ -251,11 +251,11 @@ def parse_scalar_params(
     for name in dict.fromkeys(params.keys()):
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            only = f"use only: {', '.join(known)}" if known else "leave it out"
+            only = f"use only: {', '.join(known)}" if known else "remove it"
             fix = f"did you mean '{near[0]}'? {only}" if near else only
             errors.append(FieldError(name or "query", "is not a parameter of this address", fix))
         elif name in scalars and len(params.getlist(name)) > 1:
-            errors.append(FieldError(name, "was given more than once", "give it once"))
+            errors.append(FieldError(name, "was sent more than once", "send it once"))
     if errors:
         raise invalid_fields(errors)
     return {name: params[name] for name in scalars if name in params}
@@ -282,7 +282,7 @@ def query_params(model: type[Params]) -> Callable[[Request], Awaitable[Params]]:
 
 
 def limit_param(sent: str | None, default: int, most: int) -> int:
-    """Read how many items a page may hold (422 for what is no such number)."""
+    """Parse the maximum number of items of a page (422 if invalid)."""
     if sent is None:
         return default
     if not (sent.isascii() and sent.isdigit() and 1 <= int(sent[:9]) <= most):
@@ -291,7 +291,7 @@ def limit_param(sent: str | None, default: int, most: int) -> int:
 
 
 def idempotency_key(request: Request) -> str | None:
-    """Return the `Idempotency-Key` header, where one was sent."""
+    """Return the `Idempotency-Key` header, if one was sent."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None

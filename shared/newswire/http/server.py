@@ -23,21 +23,21 @@ from newswire.http.problems import ProblemError, problem
 MAX_URL_BYTES = 8 * 1024
 MAX_HEADERS = 100
 MAX_PIPELINED = 16
-"""Pipelined requests that may wait on a connection."""
+"""Maximum number of pipelined requests that wait on a connection."""
 MAX_BUFFERED_BODY_BYTES = 1024 * 1024
-"""No request keeps more of its body in memory at a time, in bytes: a longer one is read piece by piece."""
+"""Maximum bytes of a request's body in memory; a longer body is read in parts."""
 LINGER_SECONDS = 2.0
-"""How long a refused client may go on sending, so that it can read the answer before the connection is reset."""
+"""How long a rejected client may continue to send, so that it can read the response before the connection is reset."""
 MAX_LINGERING = 256
-"""Connections that are refused with an answer at a time, beyond those that are admitted; further ones are only closed."""
+"""Maximum number of connections that are rejected with a response at a time; further ones are closed without one."""
 DRAIN_SECONDS = 5.0
 """How long the rest of a body may take after the response was sent."""
 MAX_DISCARDED_BYTES = 8 * 1024 * 1024
 LIVE_STALL_SECONDS = 60.0
-"""How long a live stream may take in nothing at all; what it may miss is the live stream's own rule."""
+"""How long a live stream may read nothing at all; the live stream has a limit of its own for missed events."""
 _SLICE = 16 * 1024
 _FRAMING_ALLOWED = 64 * 1024
-"""Bytes of chunk sizes, chunk extensions and trailers that a body may have beside eight times its own."""
+"""Bytes of chunk sizes, chunk extensions and trailers that a body may have, in addition to eight times its own size."""
 _CONNECTION = "newswire.connection"
 
 
@@ -68,11 +68,11 @@ class BoundedProtocol(PipeliningProtocol):
         self.live = False
         self._refused = False
         self._in_body = False
-        """The head of a request has come, but not all of its body; else a head is awaited."""
+        """The head of a request was received, but not all of its body; otherwise the server waits for a head."""
         self._begun = 0
-        """Requests that began in the slice that is being read."""
+        """Number of requests that began in the slice being parsed."""
         self._nothing_yet = True
-        """Nothing of the awaited request has come."""
+        """No byte of the next request was received."""
         self._head_bytes = 0
         self._body_bytes = 0
         self._raw_bytes = 0
@@ -98,7 +98,7 @@ class BoundedProtocol(PipeliningProtocol):
         return Phase.IDLE if self._nothing_yet and self.cycle is not None else Phase.HEAD
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Admit the connection, or refuse it at once."""
+        """Admit the connection, or reject it immediately."""
         super().connection_made(transport)
         if (limit := self.tracker.admit(self)) is None:
             return
@@ -106,15 +106,15 @@ class BoundedProtocol(PipeliningProtocol):
             self._abort(limit)
             return
         self._refuse(limit, _refusal_of_connection(limit))
-        self.loop.call_later(LINGER_SECONDS, self.drop)  # no sweep sees it
+        self.loop.call_later(LINGER_SECONDS, self.drop)  # so no sweep checks it
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Remove the connection from the tracker."""
         self.tracker.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Give the parser what came, in slices, as long as no limit is exceeded."""
+        """Pass received bytes to the parser, in slices, while no limit is exceeded."""
         for at in range(0, len(data), _SLICE):
             if self._refused:
                 self._discard(len(data) - at)
@@ -133,11 +133,17 @@ class BoundedProtocol(PipeliningProtocol):
             if exceeded is not None:
                 self._refuse(exceeded.reason, exceeded.refusal)
             else:
-                self._refuse("malformed", problem(400, "malformed", "this is no HTTP/1.1 request", title="Bad request"))
+                self._refuse(
+                    "malformed", problem(400, "malformed", "this is not an HTTP/1.1 request", title="Bad request")
+                )
             return
-        except httptools.HttpParserUpgrade:  # none is offered: it is answered as if none had been asked for
+        except (
+            httptools.HttpParserUpgrade
+        ):  # upgrades are not supported: the request is handled as if none was requested
             return
-        if self._begun:  # of several, the slice counts for none: the last may have begun at its end
+        if (
+            self._begun
+        ):  # if there were several requests, the slice is counted for none: the last may have begun at its end
             alone = self._begun == 1 and was_awaited and not self._nothing_yet
             self._head_bytes = len(part) if alone else 0
         elif not was_in_body:
@@ -163,14 +169,14 @@ class BoundedProtocol(PipeliningProtocol):
             self.since = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the address."""
+        """Receive a part of the address."""
         super().on_url(url)
         if len(self.url) > MAX_URL_BYTES:
             detail = f"the address is longer than {MAX_URL_BYTES:,} bytes"
             self._exceed("url", problem(414, "address-too-long", detail))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; trailers are left out (RFC 9110, section 6.5.1)."""
+        """Receive a header; trailers are ignored (RFC 9110, section 6.5.1)."""
         if self._in_body:
             return
         super().on_header(name, value)
@@ -180,14 +186,16 @@ class BoundedProtocol(PipeliningProtocol):
     def on_headers_complete(self) -> None:
         """Start the request."""
         if len(self.pipeline) >= MAX_PIPELINED:
-            self._exceed("pipelined", problem(503, "too-many-pipelined", "too many requests wait on this connection"))
+            self._exceed(
+                "pipelined", problem(503, "too-many-pipelined", "too many requests are waiting on this connection")
+            )
         super().on_headers_complete()
         self._in_body = True
         self._body_bytes = self._raw_bytes = self._discarded = 0
         self._credit = self.limits.stall_seconds
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Receive a part of the body."""
         super().on_body(body)
         self._body_bytes += len(body)
         self._credit = min(self.limits.stall_seconds, self._credit + len(body) / self.limits.min_rate)
@@ -198,7 +206,7 @@ class BoundedProtocol(PipeliningProtocol):
             self.tracker.hold(self, min(self._body_bytes, MAX_BUFFERED_BODY_BYTES))
 
     def on_message_complete(self) -> None:
-        """End the request; the next may follow."""
+        """End the request; the next one may follow."""
         super().on_message_complete()
         self._in_body, self._nothing_yet = False, True
         self._head_bytes = 0
@@ -208,22 +216,22 @@ class BoundedProtocol(PipeliningProtocol):
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         super().on_response_complete()
-        self._unset_keepalive_if_required()  # `check` does that
+        self._unset_keepalive_if_required()  # `check` does so
         self.since = self.loop.time()
         self.live = False
-        if self._in_body and self.cycle.response_complete:  # what came of the body was not asked for
+        if self._in_body and self.cycle.response_complete:  # no part of the body was requested by the app
             self.cycle.body.clear()
         if not self._unsent and self.held:
             self.tracker.hold(self, 0)
 
     def pause_writing(self) -> None:
-        """Note what waits to be read."""
+        """Record what waits to be read by the client."""
         super().pause_writing()
         if not self.live:
             self._note_unsent(self.transport.get_write_buffer_size(), self.loop.time())
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Continue sending."""
         super().resume_writing()
         if self._unsent:
             self._note_unsent(0, self.loop.time())
@@ -256,12 +264,12 @@ class BoundedProtocol(PipeliningProtocol):
                 self.drop()
 
     def drop(self) -> None:
-        """Close the connection at once."""
+        """Close the connection immediately."""
         if self.transport is not None:
             self.transport.abort()
 
     def _check_live(self, now: float) -> None:
-        """Close a live stream that takes in nothing at all: cut off by its own rule, it would wait for its reader for ever."""
+        """Close a live stream that reads nothing at all: ended by its own limit, it would wait for its reader forever."""
         unsent = self.transport.get_write_buffer_size()
         if not self.flow.write_paused or unsent != self._unsent:
             self._unsent, self.since = unsent, now
@@ -279,7 +287,7 @@ class BoundedProtocol(PipeliningProtocol):
             self._credit = min(self.limits.stall_seconds, self._credit + read)
             self.since = now
         self._unsent = unsent
-        # The answer is kept as a whole until its end has been read.
+        # The response is kept in memory until the client has read it completely.
         self.tracker.hold(self, max(unsent, self.held) if unsent else 0)
 
     def _exceed(self, reason: str, refusal: ProblemError) -> None:
@@ -305,7 +313,7 @@ class BoundedProtocol(PipeliningProtocol):
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             if not self._in_body or self.pipeline:
-                cycle.keep_alive = False  # the newest request: the connection is closed after its answer
+                cycle.keep_alive = False  # the newest request: the connection is closed after its response
                 return
             if cycle.response_started:
                 self.drop()
@@ -319,7 +327,7 @@ class BoundedProtocol(PipeliningProtocol):
             self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: any client can ask for an upgrade with every request."""
+        """Log no warning: any client can request an upgrade with every request."""
 
 
 def mark_live(scope: Scope) -> None:
@@ -343,12 +351,12 @@ def _head_too_large(why: str) -> ProblemError:
 
 
 def _late(what: str) -> ProblemError:
-    return problem(408, "request-timeout", f"{what} did not come in time")
+    return problem(408, "request-timeout", f"{what} did not arrive in time")
 
 
 def _refusal_of_connection(limit: str) -> ProblemError:
     if limit == "connections_per_address":
-        detail = "this address has as many busy connections open as it may have; close one first"
+        detail = "this address has the maximum number of busy connections; close one first"
         return problem(429, "too-many-connections", detail, headers={"Retry-After": "1"})
-    detail = "as many connections are busy here as may be; try again in a moment"
+    detail = "the server has the maximum number of busy connections; try again in a moment"
     return problem(503, "unavailable", detail, headers={"Retry-After": "1"})

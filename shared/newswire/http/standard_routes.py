@@ -1,4 +1,4 @@
-"""Health, metrics and API documents, which every app serves."""
+"""The routes that every service has: health, metrics and API documents."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,7 +22,7 @@ async def _charge(request: Request) -> None:
 
 
 EXPENSIVE = Depends(_charge)
-"""Of what takes time to make, and needs no key."""
+"""For documents that take time to generate, and require no key."""
 
 
 def standard_routes(
@@ -30,7 +30,7 @@ def standard_routes(
     checks: Mapping[str, Callable[[], Awaitable[str | None]]],
     describe_streams: Callable[[], bytes],
 ) -> APIRouter:
-    """Make the routes that every app has."""
+    """Return the standard routes of an app."""
     router = APIRouter(tags=["operations"])
 
     asked = _shared_while_asking(checks)
@@ -41,7 +41,7 @@ def standard_routes(
 
     @router.get(
         "/readyz",
-        summary="Can it do its work at the moment? 503 tells why not.",
+        summary="Can it do its work? 503 says why not.",
         responses=problems("not-ready"),
     )
     async def readyz() -> dict[str, object]:
@@ -82,10 +82,10 @@ def standard_routes(
 
 
 def check_results(checks: Mapping[str, str | None], status: str, **more: object) -> dict[str, object]:
-    """Answer that all is well; each check is None where it is, else the reason why not.
+    """Return the results of checks, each None or the reason for its failure, as a response.
 
     Raises:
-        ProblemError: something is not well (503); the detail names what and why.
+        ProblemError: a check failed (503); the detail names the checks and the reasons.
     """
     why = {name: redact(trouble) for name, trouble in checks.items() if trouble}
     told = {"checks": {name: why.get(name, "ok") for name in checks}} | more
@@ -96,7 +96,7 @@ def check_results(checks: Mapping[str, str | None], status: str, **more: object)
 
 
 def _made_once(make: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
-    """Return what gives the result of a function that is called once, off the event loop, when it is first asked for."""
+    """Return a function that calls another one once, off the event loop, and returns its result from then on."""
     making = asyncio.Lock()
     kept: list[bytes] = []
 
@@ -112,7 +112,7 @@ def _made_once(make: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
 def _shared_while_asking(
     checks: Mapping[str, Callable[[], Awaitable[str | None]]],
 ) -> Callable[[], Awaitable[dict[str, str | None]]]:
-    """Return what asks all checks at once. Requests that come meanwhile share the answer: any number cost as much as one."""
+    """Return a function that runs all checks concurrently. Concurrent calls share one run: many requests cost as much as one."""
     asking: asyncio.Task[dict[str, str | None]] | None = None
 
     async def ask_all() -> dict[str, str | None]:
@@ -122,7 +122,7 @@ def _shared_while_asking(
         nonlocal asking
         if asking is None or asking.done():
             asking = asyncio.create_task(ask_all())
-        return await asyncio.shield(asking)  # one client that leaves takes the answer from no other
+        return await asyncio.shield(asking)  # a client that disconnects must not cancel the others' checks
 
     return shared
 
@@ -131,6 +131,6 @@ async def _ask(check: Callable[[], Awaitable[str | None]]) -> str | None:
     try:
         return await asyncio.wait_for(check(), CHECK_SECONDS)
     except TimeoutError:
-        return f"gave no answer within {CHECK_SECONDS:.0f} s"
-    except Exception as error:  # noqa: BLE001 (whatever is wrong, it is the answer)
+        return f"did not answer within {CHECK_SECONDS:.0f} s"
+    except Exception as error:  # noqa: BLE001 (any error is the result of the check)
         return repr(error)[:300]

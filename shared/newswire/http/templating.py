@@ -1,4 +1,4 @@
-"""Pages: one shell, one style sheet, one way to render."""
+"""HTML pages: a common shell, a style sheet, and rendering."""
 
 import hashlib
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _assets: dict[str, tuple[bytes, str]] = {}
 
 
 def add_asset(package: str, name: str) -> str:
-    """Serve ``assets/<name>`` of a package for ever under an address that changes with its content; return that address."""
+    """Serve ``assets/<name>`` of a package, cacheable forever, at an address that changes with its content; return it."""
     content = files(package).joinpath("assets", name).read_bytes()
     stem, _, kind = name.rpartition(".")
     path = f"/assets/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
@@ -32,7 +32,7 @@ STYLE_SHEET = add_asset("newswire.http", "newswire.css")
 
 @assets.get("/assets/{name}")
 async def asset(name: str) -> Response:
-    """Return a style sheet, script or picture that a page refers to."""
+    """Return a style sheet, script or image of a page."""
     found = _assets.get(f"/assets/{name}")
     if found is None:
         raise not_found("file")
@@ -41,7 +41,7 @@ async def asset(name: str) -> Response:
 
 @cache
 def templates(package: str = "newswire.http") -> Environment:
-    """Return the templates of a package, all values escaped; they may extend ``shell.html`` of this one.
+    """Return the templates of a package, with all values escaped; they may extend ``shell.html`` of this one.
 
     The shell has the blocks ``title``, ``head``, ``main`` and takes an optional ``language``.
     """
@@ -61,5 +61,5 @@ def render(
     headers: Mapping[str, str] | None = None,
     **values: object,
 ) -> HTMLResponse:
-    """Return the page that a package's template makes of these values."""
+    """Render a template of a package with these values."""
     return HTMLResponse(templates(package).get_template(template).render(values), status, dict(headers or {}))

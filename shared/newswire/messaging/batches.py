@@ -1,4 +1,4 @@
-"""How FastStream reads a batch of stream entries: entry by entry, so that one bad entry does not hold up the others."""
+"""Parses a batch of stream entries for FastStream: entry by entry, so that an invalid entry does not affect the others."""
 
 import logging
 import time
@@ -17,21 +17,21 @@ from newswire.observability import metrics
 log = logging.getLogger(__name__)
 
 MAX_DELIVERIES = 25
-"""An entry that was delivered so often and never acknowledged kills its consumers, and goes to the dead letters."""
+"""An entry that was delivered so often without being acknowledged kills its consumers, and becomes a dead letter."""
 
 
 class EventBatch(RedisBatchStreamMessage):
-    """What one read returned."""
+    """The result of one read."""
 
     body: list[Message]
     """The valid events, for the handler."""
     member: GroupMember
     entries: Mapping[str, dict[bytes, bytes]]
-    """The fields of all entries by id: each entry is to be acknowledged."""
+    """The fields of all entries by id: each entry has to be acknowledged."""
     redelivered: set[str]
     read_at_ms: int
     rejected: dict[str, str]
-    """The entries that no handler can take (entry id → why)."""
+    """The entries that no handler can process (entry id → why)."""
 
     def with_body(self, body: list[Message]) -> Self:
         """Return the same batch with other events for the handler."""
@@ -40,7 +40,7 @@ class EventBatch(RedisBatchStreamMessage):
         return part
 
     async def ack(self, *_: Any) -> None:
-        """Acknowledge every entry; what was rejected goes to the dead letters.
+        """Acknowledge every entry; rejected ones become dead letters.
 
         Raises:
             TooManyRejectedError: the rejected entries stay pending.
@@ -53,14 +53,14 @@ class EventBatch(RedisBatchStreamMessage):
 
 
 def batch_parser(member: GroupMember) -> Callable[[Mapping[str, Any]], Awaitable[EventBatch]]:
-    """Return FastStream's parser for what a member of a consumer group reads."""
+    """Return FastStream's parser for the reads of a member of a consumer group."""
 
     async def parse(raw: Mapping[str, Any]) -> EventBatch:
         batch = EventBatch(raw, body=[], consumer=member.redis, group=member.group.name)
-        # An empty correlation id keeps FastStream's test broker from looking for the message among its pending ones.
+        # An empty correlation id keeps FastStream's test broker from searching for the message among its pending ones.
         batch.member, batch.rejected, batch.correlation_id = member, {}, ""
         batch.read_at_ms = int(time.time() * 1000)
-        # FastStream's test broker gives no ids.
+        # FastStream's test broker provides no ids.
         ids = [entry_id.decode() for entry_id in raw["message_ids"]] or [f"0-{n + 1}" for n in range(len(raw["data"]))]
         batch.entries = dict(zip(ids, raw["data"], strict=True))
         earlier_deliveries = dict(zip(ids, raw["delivery_counts"], strict=True))
@@ -86,5 +86,5 @@ def batch_parser(member: GroupMember) -> Callable[[Mapping[str, Any]], Awaitable
 
 
 async def decoded_body(batch: EventBatch) -> list[Message]:
-    """Return what a handler is called with: FastStream's decoder."""
+    """Return the argument of the handler: FastStream's decoder."""
     return batch.body

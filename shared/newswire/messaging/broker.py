@@ -1,14 +1,14 @@
-"""The FastStream broker of the event streams: batches, at least once, from any Redis or Valkey.
+"""The FastStream broker of the event streams: batches, delivered at least once, with any Redis or Valkey.
 
-What its subscribers may rely on:
+Its guarantees for subscribers:
 
-- a group is created before its first read, at the beginning of the stream, and a lost one (group destroyed, server
-  flushed, failover) is created again in place at its checkpoint: the id up to which everything is handled;
-- what one consumer read and did not acknowledge (it was killed), another one claims after ``claim_min_idle_ms``;
-- a poison entry goes to the dead letters with its reason, all others of its batch are handled;
-- where more entries are rejected than ``dead_letter_limit`` allows, it stops with the reason and loses nothing;
-- while a dependency is down it waits with growing, jittered pauses, for hours if need be, and loses nothing;
-- on stopping it finishes the batch in hand and reads nothing new.
+- a group is created before its first read, at the beginning of the stream; a lost group (destroyed, server flushed, failover) is
+  created again at its checkpoint, the id up to which everything is handled;
+- entries that a consumer read and did not acknowledge (it was killed) are claimed by another one after ``claim_min_idle_ms``;
+- a poison entry becomes a dead letter with its reason; the other entries of its batch are handled;
+- if more entries are rejected than ``dead_letter_limit`` allows, it stops with the reason and loses nothing;
+- while a dependency is down, it waits with growing, jittered pauses, for hours if necessary, and loses nothing;
+- on shutdown it finishes the current batch and reads no further entries.
 
 Handlers must be idempotent: a batch may be delivered again.
 """
@@ -33,14 +33,14 @@ from newswire.messaging.delivery import AtLeastOnceMiddleware
 from newswire.messaging.group_member import GroupMember
 
 MAX_BATCH_RECORDS = 400
-"""More of them share what a batch costs, and hold more of a backlog in memory."""
+"""Larger batches reduce the cost per entry, but keep more of a backlog in memory."""
 CLAIM_MIN_IDLE_MS = 30_000
 BLOCK_MS = 500
 LIVENESS_INTERVAL_SECONDS = 1.0
 
 
 class PlainJSON(MessageFormat):
-    """The wire format: the event's JSON and nothing around it, so that any language can read and write the streams."""
+    """The wire format: the plain JSON of the event, so that any language can read and write the streams."""
 
     @classmethod
     async def encode(cls, *, message: Any, **parts: Any) -> bytes:
@@ -51,12 +51,12 @@ class PlainJSON(MessageFormat):
 
     @classmethod
     def parse(cls, data: bytes) -> tuple[bytes, dict[str, Any]]:
-        """Return a message as it was read; it has no headers."""
+        """Parse a message; it has no headers."""
         return data, {}
 
 
 class _OpenConnection(RedisConnectionState):
-    """A client that is opened and closed by the service: publishing works before the consumer starts and after its end."""
+    """A client that the service opens and closes: publishing works before the consumer starts and after it ends."""
 
     def __init__(self, client: ClaimingClient) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class _OpenConnection(RedisConnectionState):
 
 
 class _GroupRead(StreamSub[Literal[True]]):
-    """How a group reads its stream. FastStream copies it deeply, twice for each batch, to add a prefix that no broker has."""
+    """How a group reads its stream. FastStream deep-copies it twice per batch to add a prefix, which no broker here has."""
 
     def add_prefix(self, prefix: str) -> Self:
         return super().add_prefix(prefix) if prefix else self
@@ -89,13 +89,13 @@ class EventBroker(RedisBroker):
             message_format=PlainJSON,
             ack_policy=AckPolicy.MANUAL,
             apply_types=False,  # the parser has validated every event
-            graceful_timeout=0,  # `consume` waits for the batch in hand
-            logger=logging.getLogger("faststream.newswire"),  # of which only warnings are logged
+            graceful_timeout=0,  # `consume` waits for the current batch
+            logger=logging.getLogger("faststream.newswire"),  # only its warnings are logged
             log_level=logging.DEBUG,
         )
 
     def _make_connection_state(self, connection_options: Any, kwargs: Any) -> RedisConnectionState:
-        """Hand over the client that the service opened (a hook that FastStream's own subclasses use)."""
+        """Return the client that the service opened (a hook that FastStream's own subclasses use)."""
         return _OpenConnection(self.client)
 
     def subscription(
@@ -122,11 +122,11 @@ class EventBroker(RedisBroker):
         return all(subscriber.running for subscriber in self.subscribers)
 
     async def check(self) -> str | None:
-        """Return why it does not consume, or None if it does: a readiness check."""
+        """Return why it does not consume, or None if it does; a readiness check."""
         return self.member.backoff_reason or (None if self.consuming else "the consumer is not running")
 
     async def consume(self, stopping: asyncio.Event) -> None:
-        """Consume until stopping is set, then finish the batch in hand and leave the group."""
+        """Consume until stopping is set, then finish the current batch and leave the group."""
         self.member.stopping, self.client.drained = stopping, asyncio.Event()
         observing = asyncio.create_task(self.member.keep_observing())
         try:

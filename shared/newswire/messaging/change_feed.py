@@ -1,4 +1,4 @@
-"""A stream of numbered changes: a follower receives every change, or learns that it missed some.
+"""A stream of numbered changes: a follower receives every change, or detects that it missed some.
 
 Each change is one entry with its number as ``count``; a counter next to the stream holds the last number. Both are written in one
 atomic step, so a follower detects a gap, whether old entries were trimmed or the server was flushed.

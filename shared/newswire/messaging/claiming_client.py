@@ -1,4 +1,4 @@
-"""A Redis client that reads a consumer group as Redis 8.4 does with ``XREADGROUP … CLAIM``, on any server."""
+"""A Redis client that reads a consumer group like ``XREADGROUP … CLAIM`` of Redis 8.4, on any server."""
 
 import asyncio
 import logging
@@ -17,29 +17,29 @@ log = logging.getLogger(__name__)
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 CountedEntry = tuple[bytes, dict[bytes, bytes], int, int]
-"""An entry with its idle time in ms and the number of its earlier deliveries, as ``CLAIM`` answers."""
+"""An entry with its idle time in ms and the number of its earlier deliveries, as ``CLAIM`` returns it."""
 
 
 class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped, see pyproject.toml
-    """What a FastStream subscriber reads with.
+    """The client with which a FastStream subscriber reads.
 
-    FastStream ends a subscriber whose group is lost, and retries other errors without a growing pause. So errors never
-    reach it: this client waits them out, and creates a lost group again at its checkpoint.
+    FastStream ends a subscriber whose group is lost, and retries other errors without a growing delay. So errors never reach
+    it: this client waits until they are over, and creates a lost group again at its checkpoint.
     """
 
     def __init__(self, member: GroupMember) -> None:
         super().__init__(connection_pool=member.redis.connection_pool)
         self.drained = asyncio.Event()
-        """Set once the consumer is to stop and nothing that was read is in hand."""
+        """Set once the consumer is stopping and all entries that were read are handled."""
         self._member = member
         self._failures = 0
         self._next_claim = 0.0
         self._claim_cursor: Any = "0-0"
         self._own_pending_after: Any = None
-        """Where to go on with what is pending for this consumer already; None where nothing can be."""
+        """The position from which to read the entries already pending for this consumer; None if there can be none."""
 
     async def xgroup_create(self, *_: Any, **__: Any) -> None:
-        """Create the group at its checkpoint, wherever FastStream wants it to begin."""
+        """Create the group at its checkpoint, regardless of FastStream's starting position."""
         await self._member.open_group()
 
     async def ping(self, **_: Any) -> bool:
@@ -56,11 +56,11 @@ class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped,
         noack: bool = False,
         claim_min_idle_time: int = 30_000,
     ) -> list[tuple[bytes, list[CountedEntry]]]:
-        """Return entries that other consumers left pending, else new ones; nothing after an error, which was waited out."""
+        """Return entries that other consumers left pending, else new ones; nothing after an error, once it is over."""
         del noack, groupname, consumername
         if self._member.stopping.is_set():
             self.drained.set()
-            await asyncio.Event().wait()  # until FastStream cancels it, which drops what it reads while it stops
+            await asyncio.Event().wait()  # until FastStream cancels it: FastStream drops what it reads while stopping
         [stream] = streams
         try:
             entries = await self._pending(count, claim_min_idle_time) or await self._new(count, block)
@@ -72,13 +72,13 @@ class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped,
 
     async def _recover(self, error: Exception) -> None:
         if is_group_lost(error):
-            log.warning("the consumer group is lost and created again", extra={"group": self._member.group.name})
+            log.warning("the consumer group was lost and is created again", extra={"group": self._member.group.name})
             try:
                 await self._member.open_group()
                 return
             except (RedisError, OSError) as again:
                 error = again
-        # The answer that an error replaced may have delivered entries.
+        # The response that was lost to the error may have delivered entries.
         self._own_pending_after = "0"
         await self._member.back_off(f"redis: {error}", self._failures)
         self._failures += 1
@@ -87,7 +87,7 @@ class ClaimingClient(Redis):  # type: ignore[misc] # redis-py counts as untyped,
         return [(*entry, 0, 0) for entry in await self._read(">", count, block)]
 
     async def _pending(self, count: int, min_idle_ms: int) -> list[CountedEntry]:
-        """Return what an answer that got lost had delivered here; else, when due, what another consumer left."""
+        """Return what a lost response had delivered to this consumer; else, when due, what another consumer left."""
         if self._own_pending_after is not None:
             entries = await self._read(self._own_pending_after, count, None)
             self._own_pending_after = entries[-1][0] if entries else None

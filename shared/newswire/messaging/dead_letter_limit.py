@@ -1,21 +1,21 @@
-"""A limit on the share of entries that a consumer may reject, as a broken release would reject all of them."""
+"""A limit on the share of entries that a consumer may reject, because a broken release would reject all of them."""
 
 from collections import deque
 
 WINDOW = 1000
-"""How many of the newest entries the limit looks at."""
+"""Number of the newest entries that the limit considers."""
 
 
 class DeadLetterLimit:
     """Counts rejections among the newest `WINDOW` entries of one consumer process.
 
-    A few poison entries go to the dead letters and the stream goes on. Very many of them mean that the consumer is
-    broken, not the entries: it must stop before it moves the whole stream to the dead letters.
+    A few poison entries become dead letters and the stream continues. Very many of them mean that the consumer is broken, not
+    the entries: it must stop before it moves the whole stream to the dead letters.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
-        """How many of the newest `WINDOW` entries may be rejected; 0: any number."""
+        """Maximum of rejected entries among the newest `WINDOW`; 0: no limit."""
         self._newest: deque[bool] = deque(maxlen=WINDOW)
 
     def exceeded_by(self, rejected: int) -> bool:
@@ -23,12 +23,12 @@ class DeadLetterLimit:
         return bool(self.most) and sum(self._newest) + rejected > self.most
 
     def count(self, handled: int, rejected: int) -> None:
-        """Note how many entries were handled, and how many rejected."""
+        """Record how many entries were handled and rejected."""
         self._newest.extend([False] * min(handled, WINDOW))
         self._newest.extend([True] * min(rejected, WINDOW))
 
     def reason(self, rejected: int, why: str) -> str:
-        """Return why the consumer stops, for operators."""
+        """Return the reason for stopping, for operators."""
         return (
             f"stopped: more than {self.most} of the last {WINDOW} entries would be rejected"
             f" ({sum(self._newest)} are dead letters, {rejected} more wait; the latest: {why});"

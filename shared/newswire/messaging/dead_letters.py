@@ -17,14 +17,14 @@ PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One entry that a group could not handle. ``data`` is the data field of the stream entry, byte for byte."""
+    """An entry that a group could not handle. ``data`` is the data field of the stream entry, byte for byte."""
 
     id: str
     group: str
     entry: str
     error: str
     first_seen: datetime
-    """When a consumer of the group first read it; where that consumer was killed: when it was put on the stream."""
+    """When a consumer of the group first read it; if that consumer was killed: when it was added to the stream."""
     died: datetime
     """When the group moved it to the dead letters."""
     subject: str | None
@@ -65,11 +65,12 @@ def _dead_letter(group: str, letter_id: str, fields: dict[bytes, bytes]) -> Dead
 async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, replacement: bytes | None = None) -> str:
     """Append a dead letter to its stream again, unchanged or with repaired data; return the id of the new entry.
 
-    Every group of the stream gets the new entry. Consumers are idempotent: those that handled the event before change nothing.
+    Every group of the stream receives the new entry. Consumers are idempotent: those that handled the event before change nothing.
 
     Raises:
-        DeadLetterRetryError: no such dead letter, its entry cannot be put back as it was, or its article has been retracted.
-        newswire.events.PoisonEntryError: the replacement data is no valid event.
+        DeadLetterRetryError: the dead letter does not exist, its entry cannot be appended unchanged, or its article has
+        been retracted.
+        newswire.events.PoisonEntryError: the replacement data is not a valid event.
     """
     if replacement is not None:
         decode({FIELD.encode(): replacement})
@@ -94,9 +95,9 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, repl
         case b"MISSING":
             raise DeadLetterRetryError(f"no dead letter {letter_id} in group {group}")
         case b"RETRACTED":
-            raise DeadLetterRetryError("its article has been retracted; the dead letter is gone")
+            raise DeadLetterRetryError("its article has been retracted; the dead letter was deleted")
         case _:
-            raise DeadLetterRetryError("the entry had no data field; send the event as it should be")
+            raise DeadLetterRetryError("the entry had no data field; send a corrected event")
 
 
 async def drop(redis: "Redis", keys: Keyspace, group: str, letter_id: str) -> bool:

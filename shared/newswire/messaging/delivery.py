@@ -1,4 +1,4 @@
-"""FastStream middleware for at-least-once delivery: retries, dead letters, and one acknowledgement for a batch."""
+"""FastStream middleware for at-least-once delivery: retries, dead letters, and one acknowledgement per batch."""
 
 import logging
 from typing import Any
@@ -13,14 +13,14 @@ from newswire.messaging.messages import DependencyUnavailableError, RejectedMess
 log = logging.getLogger(__name__)
 
 MAX_HANDLER_ATTEMPTS = 3
-"""How often the handler may fail on one entry by an error that it does not explain."""
+"""How often the handler may fail on one entry with an unexpected error."""
 
 
 class AtLeastOnceMiddleware(BaseMiddleware):
-    """Delivers a batch until the handler has taken or rejected it, for hours if need be, and then acknowledges it."""
+    """Delivers a batch until the handler has processed or rejected it, for hours if necessary, and then acknowledges it."""
 
     async def consume_scope(self, call_next: Any, msg: Any) -> None:
-        """Deliver a batch and acknowledge it; leave it pending where the process ends first or the group is lost."""
+        """Deliver a batch and acknowledge it; it stays pending if the process ends first or the group is lost."""
         batch: EventBatch = msg
         rejected = await self._deliver(call_next, batch)
         if rejected is None:
@@ -36,18 +36,18 @@ class AtLeastOnceMiddleware(BaseMiddleware):
             except TooManyRejectedError as error:
                 await batch.member.stop_consuming(str(error))
             except (RedisError, OSError) as error:
-                # In a group that was lost nothing is pending: it is created again at its checkpoint, before this batch.
+                # A lost group has no pending entries: it is created again at its checkpoint, before this batch.
                 if not is_group_lost(error) and not await batch.member.back_off(f"redis: {error}", failures):
                     failures += 1
                     continue
             return
 
     async def _deliver(self, call_next: Any, batch: EventBatch) -> dict[str, str] | None:
-        """Call the handler; return what it rejected (entry id → why), or None where the batch is to stay pending."""
+        """Call the handler; return what it rejected (entry id → why), or None if the batch must stay pending."""
         member, failures, attempts = batch.member, 0, 0
         while batch.body:
             try:
-                if failures:  # it has waited, and other consumers must not claim it
+                if failures:  # the batch has waited, and other consumers must not claim it
                     batch = await self._without_deleted(batch)
                 if batch.body:
                     await call_next(batch)

@@ -1,4 +1,4 @@
-"""One consumer's membership in a consumer group: acknowledgement, checkpoint, dead letters, backoff, metrics."""
+"""One member of a consumer group: acknowledgement, checkpoint, dead letters, backoff, metrics."""
 
 import asyncio
 import logging
@@ -28,19 +28,19 @@ DEAD_LETTER_LIMIT = 100
 
 
 class TooManyRejectedError(Exception):
-    """So many entries are rejected that the consumer must be broken, not the entries; the message says more."""
+    """So many entries were rejected that the consumer must be broken, not the entries; the message has the details."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadEntry:
-    """A stream entry that goes to the dead letters."""
+    """A stream entry that becomes a dead letter."""
 
     id: str
     reason: str
     first_seen_ms: int
-    """When a consumer of the group is known to have read it first."""
+    """When a consumer of the group first read it, as far as known."""
     subject: str
-    """The article that it is about, if it says so."""
+    """The article that it is about, if known."""
 
 
 def is_group_lost(error: BaseException) -> bool:
@@ -60,7 +60,7 @@ class GroupMember:
         self.stream = group.stream_key(keys)
         self.name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.backoff_reason: str | None = "not started"
-        """Why it does not consume at the moment; None while it does."""
+        """Why it does not consume; None while it does."""
         self.stopping = asyncio.Event()
         self._limit = DeadLetterLimit(dead_letter_limit)
         self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire.messaging", "consumer_group")
@@ -72,9 +72,7 @@ class GroupMember:
         )
 
     async def ack(self, entry_ids: Iterable[str], rejected: Sequence[DeadEntry]) -> None:
-        """Acknowledge entries, move the rejected ones among them to the dead letters, and move the checkpoint.
-
-        All of it is one atomic step.
+        """Acknowledge entries, move the rejected ones to the dead letters, and advance the checkpoint, in one atomic step.
 
         Raises:
             TooManyRejectedError: the rejected ones stay pending, all others are acknowledged.
@@ -88,7 +86,7 @@ class GroupMember:
             for entry in dead:
                 arguments += [entry.id, entry.reason, entry.first_seen_ms, entry.subject]
                 log.error(
-                    "entry goes to the dead letters",
+                    "entry becomes a dead letter",
                     extra={"group": self.group.name, "entry": entry.id, "reason": entry.reason},
                 )
             keys = [self.stream, self.keys.checkpoint(self.group.name), self.keys.dead_letters(self.group.name)]
@@ -99,7 +97,7 @@ class GroupMember:
             raise TooManyRejectedError(self._limit.reason(len(refused), refused[-1].reason))
 
     async def extend_claim(self, entry_ids: Sequence[str]) -> set[str]:
-        """Keep other consumers from claiming entries that wait here; return those that are still on the stream."""
+        """Keep other consumers from claiming entries that wait here; return those that still exist in the stream."""
         await self.redis.xclaim(self.stream, self.group.name, self.name, 0, list(entry_ids), justid=True)
         async with self.redis.pipeline(transaction=False) as pipe:
             for entry_id in entry_ids:
@@ -108,25 +106,25 @@ class GroupMember:
         return {entry_id for entry_id, entry in zip(entry_ids, found, strict=True) if entry}
 
     async def back_off(self, reason: str, failures: int) -> bool:
-        """Pause, longer after each failure in a row; return whether the consumer is to stop."""
+        """Pause, longer after each consecutive failure; return whether the consumer must stop."""
         if self.backoff_reason != reason:
             log.warning("the consumer backs off", extra={"group": self.group.name, "reason": reason})
         self.backoff_reason = reason
         return await pause(self.stopping, delay_after(failures))
 
     async def stop_consuming(self, reason: str) -> None:
-        """Consume nothing more until the process ends; readiness reports why."""
+        """Stop consuming until the process ends; readiness reports the reason."""
         self.backoff_reason = reason
         log.critical("the consumer stopped", extra={"group": self.group.name, "reason": reason})
         await self.stopping.wait()
 
     async def remove_idle_consumers(self, *, leaving: bool = False) -> None:
-        """Remove consumers that hold no entry and have been idle for long from the group; on leaving, this one too."""
+        """Remove consumers without pending entries that have been idle for long; when leaving, also this one."""
         own_name = self.name if leaving else ""
         await self._functions.call("sweep", [self.stream], [self.group.name, IDLE_CONSUMER_MS, own_name])
 
     async def leave(self) -> None:
-        """Remove this consumer from its group, if it holds no entry."""
+        """Remove this consumer from its group, if it has no pending entries."""
         try:
             await self.remove_idle_consumers(leaving=True)
         except (RedisError, OSError) as error:
@@ -136,7 +134,7 @@ class GroupMember:
             )
 
     async def keep_observing(self) -> None:
-        """Update the metrics until cancelled, also while the consumer backs off: that is when they matter."""
+        """Update the metrics until cancelled. This includes the time of a backoff, when they matter most."""
         while True:
             try:
                 await self._observe()

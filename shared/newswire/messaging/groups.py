@@ -1,4 +1,4 @@
-"""The consumer groups of Newswire: one list, from which retention, dead letters and their commands are made."""
+"""The consumer groups of Newswire: retention, dead letters and their commands use this list."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""What a handler of a stream receives, and how it reports what it could not handle."""
+"""The input of stream handlers, and how they report entries that they could not handle."""
 
 import json
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ class Message:
     event: CloudEvent
     payload: BaseModel
     redelivered: bool = False
-    """Whether it was delivered before, to this consumer or another one: it may have been handled already."""
+    """Whether it was delivered before, to any consumer: it may have been handled already."""
 
 
 Messages = Sequence[Message]
 
 
 class RejectedMessagesError(Exception):
-    """Raised by a handler that handled its batch except for the entries in ``reasons`` (entry id → why)."""
+    """Raised by a handler that handled its batch except the entries in ``reasons`` (entry id → why)."""
 
     def __init__(self, reasons: dict[str, str]) -> None:
         super().__init__(f"{len(reasons)} entries rejected")
@@ -41,7 +41,7 @@ def entry_time_ms(entry_id: str) -> int:
 
 
 def subject_of(data: bytes) -> str:
-    """Return the article that an event is about, where its JSON says so, even if the event is otherwise invalid."""
+    """Return the article that an event is about, if its JSON says so, even if the event is otherwise invalid."""
     try:
         subject = json.loads(data)["subject"]
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -1,4 +1,4 @@
-"""How long the streams keep their entries: an age, but never less than any consumer group still needs."""
+"""Retention of stream entries: an age, but never less than any consumer group still needs."""
 
 import asyncio
 import logging
@@ -18,15 +18,15 @@ log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_TRIMS = 60.0
 OUTCOMES_RETENTION = timedelta(minutes=10)
-"""How long outcomes stay on their stream once their group has handled them: they are kept in records of their own."""
+"""How long outcomes stay on their stream after their group has handled them: they are stored in records of their own."""
 
 
 async def trim(
     redis: "Redis", keys: Keyspace, retention: timedelta, *, stream: Stream = "articles", now_ms: int | None = None
 ) -> int:
-    """Trim a stream to its retention and return how many entries went.
+    """Trim a stream to its retention and return the number of removed entries.
 
-    An entry that a group has not handled stays, however old it is; so does all after the checkpoint of a lost group.
+    An entry that a group has not handled is kept, however old it is; so is everything after the checkpoint of a lost group.
     """
     wanted = (now_ms if now_ms is not None else int(time.time() * 1000)) - int(retention.total_seconds() * 1000)
     functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire.messaging", "consumer_group")

@@ -6,7 +6,7 @@ from typing import TypeAlias
 from redis.asyncio import Redis
 
 Position: TypeAlias = tuple[int, int]
-"""A stream id as two numbers, which sort as the stream does."""
+"""A stream id as two numbers, which sort in stream order."""
 
 BEGINNING: Position = (0, 0)
 _NEWEST_ENTRY = """
@@ -18,15 +18,15 @@ for at = 1, #about, 2 do
   if about[at] == 'last-generated-id' then return about[at + 1] end
 end
 """
-"""Only the id leaves the server: `XINFO STREAM` answers with the first and the last entry as well, of up to 2 MiB each."""
+"""Only the id leaves the server: `XINFO STREAM` also returns the first and the last entry, of up to 2 MiB each."""
 _ENTRY_ID = re.compile(r"[0-9]{1,20}(-[0-9]{1,20})?")
 
 
 def parse_position(entry_id: str) -> Position:
-    """Read a stream id.
+    """Parse a stream id.
 
     Raises:
-        ValueError: it is no stream id.
+        ValueError: it is not a stream id.
     """
     if not _ENTRY_ID.fullmatch(entry_id):
         raise ValueError("not a stream id")
@@ -38,7 +38,7 @@ def parse_position(entry_id: str) -> Position:
 
 
 def format_position(at: Position) -> str:
-    """Return a position as the stream's id."""
+    """Return a position as a stream id."""
     return f"{at[0]}-{at[1]}"
 
 

@@ -1,1 +1,1 @@
-"""What operators see: metrics, logs, traces and the audit log."""
+"""Metrics, logs, traces and the audit log."""

@@ -1,6 +1,6 @@
-"""The audit log: who did what, to what, and when. Append-only: one Redis stream beside the records.
+"""The audit log: who did what, to what, and when. Append-only: a Redis stream in the Redis of the records.
 
-An entry never holds a secret or the text of an article. Entries are deleted by age alone (``NEWSWIRE_AUDIT_RETENTION``), and
+An entry never contains a secret or the text of an article. Entries are deleted by age alone (``NEWSWIRE_AUDIT_RETENTION``), and
 a separate entry records how many were deleted.
 """
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 FIELD = "entry"
 MAX_VALUE_LENGTH = 1000
-"""Characters that are kept of a text among the details."""
+"""Maximum of characters of a text among the details."""
 SCAN_PAGE = 500
 MAX_SCANNED = 10_000
 """Entries scanned for one page; a narrow filter continues with the next page."""
@@ -31,7 +31,7 @@ _TRIM_RETRY_SECONDS = 60.0
 
 
 class ActorType(StrEnum):
-    """What kind of actor did something. People with a login of their own will be a further type."""
+    """The type of an actor. People with their own login would be a further type."""
 
     KEY = "key"
     COMMAND_LINE = "command_line"
@@ -104,7 +104,7 @@ class AuditPage:
 async def record(
     redis: "Redis", keys: Keyspace, actor: Actor, act: Act, target_type: str, target: str, **details: Any
 ) -> None:
-    """Append an entry. ``details`` must hold neither secrets nor article text; None is left out."""
+    """Append an entry. ``details`` must contain neither secrets nor article text; None values are omitted."""
     kept = {name: _bounded(value) for name, value in details.items() if value is not None}
     content = {
         "actor": {name: getattr(actor, name) for name in ("type", "key_id", "account", "address")},
@@ -126,9 +126,8 @@ async def read_page(
     act: str | None = None,
     target: str | None = None,
 ) -> AuditPage:
-    """Return entries, newest first.
-
-    They can be narrowed to those before an id, since a time, of one act (or of a kind of acts: ``account.``), about one target.
+    """Return entries, newest first: optionally those before an id, since a time, of one act (or kind: ``account.``), or on one
+    target.
     """
     first = "-" if since is None else str(max(int(since.timestamp() * 1000), 0))
     found: list[AuditEntry] = []

@@ -21,15 +21,15 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 
 
 def redact(text: str) -> str:
-    """Blot out keys, webhook secrets and passwords in addresses."""
+    """Replace keys, webhook secrets and passwords in addresses by a placeholder."""
     return _SECRET.sub(lambda match: f"{match[1] or ''}[redacted]", text)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, logger, message, and what ``extra`` carried."""
+    """Formats a log record as one line of JSON: time, level, logger, message, and the members of ``extra``."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line, secrets blotted out."""
+        """Return the record as one line, with secrets replaced."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -56,10 +56,10 @@ def _log_thread_error(failed: threading.ExceptHookArgs) -> None:
 def log_as_json(handler: logging.Handler | None = None, level: str = "INFO") -> None:
     """Send every log line of this process to stderr (or the given handler) as JSON.
 
-    A line that cannot be written, to a full disk or a closed pipe, is counted and lost: logging prints nothing about itself.
+    A line that cannot be written, because of a full disk or a closed pipe, is counted and lost: logging reports no errors itself.
     """
     handler = handler or logging.StreamHandler(sys.stderr)
-    handler.handleError = lambda _: metrics.log_lines_dropped.inc()  # type: ignore[method-assign,assignment] # else: a traceback
+    handler.handleError = lambda _: metrics.log_lines_dropped.inc()  # type: ignore[method-assign,assignment] # else a traceback
     logging.raiseExceptions = False
     threading.excepthook = _log_thread_error
     handler.setFormatter(JsonLines())

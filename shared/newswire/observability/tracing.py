@@ -13,7 +13,7 @@ _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-
 
 
 def is_set_up() -> bool:
-    """Tell whether spans are recorded: the process has a tracer provider, for example from ``opentelemetry-instrument``."""
+    """Return whether spans are recorded: the process has a tracer provider, for example from ``opentelemetry-instrument``."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
 
 

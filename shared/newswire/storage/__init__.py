@@ -1,1 +1,1 @@
-"""What is kept in Redis and in files, and the clients that reach it."""
+"""Data in Redis and in files, and the clients that access it."""

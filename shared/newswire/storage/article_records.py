@@ -1,6 +1,6 @@
-"""The records of articles, the source of truth: article states, and version documents compressed to a third of their size.
+"""Article records, the source of truth: article states, and version documents compressed to a third of their size.
 
-Used where the current state matters: reindexing, retries and replays.
+For code that needs the current state: reindexing, retries and replays.
 """
 
 import threading
@@ -35,12 +35,12 @@ def pack(document: bytes) -> bytes:
 
 
 def unpack(stored: bytes) -> bytes:
-    """Return the JSON of a stored version document. Old records hold it uncompressed."""
+    """Return the JSON of a stored version document. Old records are not compressed."""
     return _zstandard.decompressor.decompress(stored) if stored.startswith(zstandard.FRAME_HEADER) else stored
 
 
 def unpacked_size(stored: bytes) -> int:
-    """Return how many bytes `unpack` would return, without unpacking: repetitive text is compressed to a thousandth."""
+    """Return the size of the result of `unpack` without unpacking: repetitive text may be compressed to a thousandth."""
     if not stored.startswith(zstandard.FRAME_HEADER):
         return len(stored)
     return int(zstandard.frame_content_size(stored))
@@ -66,7 +66,7 @@ class ArticleState:
     retracted_by: str | None = None
     """``operator`` if an operator retracted it; its publisher cannot publish it again."""
     held: str | None = None
-    """Why a scheduled article was not published when due: ``account_disabled``."""
+    """Why a scheduled article was not published when it was due: ``account_disabled``."""
 
     @property
     def revision_tag(self) -> str:

@@ -1,4 +1,4 @@
-"""The file of a backup: one Zstandard frame (RFC 8878) of JSON lines, a header first, then records, and a count at the end."""
+"""The file format of a backup: one Zstandard frame (RFC 8878) of JSON lines: a header, the records, and their count."""
 
 import base64
 import os
@@ -17,11 +17,11 @@ Record = dict[str, Any]
 
 
 class BackupUnreadableError(Exception):
-    """The file is no backup, or not a whole one; the message says what is wrong with it."""
+    """The file is not a backup, or incomplete; the message says why."""
 
 
 class ArchiveWriter:
-    """Writes records into a new file that only its owner can read. The file is whole once this is closed without an error."""
+    """Writes records into a new file that only its owner can read. The file is complete once it is closed without an error."""
 
     def __init__(self, path: Path, header: Mapping[str, Any] | None = None) -> None:
         self.records = 0
@@ -38,15 +38,15 @@ class ArchiveWriter:
         self.records += 1
 
     def __enter__(self) -> Self:
-        """Write on into the open file."""
+        """Return the open file."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Close the file, and have it on disk whole unless something went wrong."""
+        """Close the file, and flush it to disk unless an error occurred."""
         try:
             if error is None:
                 self._line({"record": "end", "records": self.records})
-                self._frame.close()  # type: ignore[no-untyped-call] # so it is in their stubs
+                self._frame.close()  # type: ignore[no-untyped-call] # untyped in their stubs
                 self._file.flush()
                 os.fsync(self._file.fileno())
         finally:
@@ -60,19 +60,19 @@ def read_archive(path: Path) -> tuple[Record, Iterator[Record]]:
     """Return the header of a backup, and its records.
 
     Raises:
-        BackupUnreadableError: it is no backup that this release reads; while reading records: it is corrupted or truncated.
+        BackupUnreadableError: it is not a backup that this release reads; while reading records: it is corrupted or truncated.
     """
     lines = _lines(path)
     header = next(lines, {})
     if header.get("newswire") != "backup":
-        raise BackupUnreadableError(f"{path} is no backup of Newswire")
+        raise BackupUnreadableError(f"{path} is not a backup of Newswire")
     if header["format"] != FORMAT:
         raise BackupUnreadableError(f"{path} has the format {header['format']}, this release reads {FORMAT}")
     return header, _records(path, lines)
 
 
 def text(value: bytes) -> Any:
-    """Return bytes as JSON can carry them: a string, or Base64 where they are no UTF-8."""
+    """Return bytes in a form that JSON can contain: a string, or Base64 if they are not UTF-8."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -80,7 +80,7 @@ def text(value: bytes) -> Any:
 
 
 def raw(value: Any) -> bytes:
-    """Return the bytes that `text` made this of."""
+    """Return the bytes from the form that `text` returns."""
     return value.encode() if isinstance(value, str) else base64.b64decode(value["base64"])
 
 
@@ -90,14 +90,14 @@ def _lines(path: Path) -> Iterator[Record]:
             for line in frame:
                 yield orjson.loads(line)
         except (zstandard.ZstdError, UnicodeDecodeError, orjson.JSONDecodeError) as error:
-            raise BackupUnreadableError(f"{path} is corrupted, or no backup: {error}") from None
+            raise BackupUnreadableError(f"{path} is corrupted, or not a backup: {error}") from None
 
 
 def _records(path: Path, lines: Iterator[Record]) -> Iterator[Record]:
     for count, record in enumerate(lines):
         if record["record"] == "end":
             if record["records"] != count:
-                raise BackupUnreadableError(f"{path} holds {count} records instead of {record['records']}")
+                raise BackupUnreadableError(f"{path} contains {count} records instead of {record['records']}")
             return
         yield record
     raise BackupUnreadableError(f"{path} is truncated: it was not written completely")

@@ -1,9 +1,9 @@
-"""Rewriting the append-only file of a Redis by age, so that erased text does not stay in it for long.
+"""Rewrites the append-only file of a Redis by age, so that erased text does not stay in it for long.
 
-Redis appends to its file what it does; an article that was retracted stays readable in the older parts of that file until the
-file is rewritten from what is in memory. Redis itself rewrites by size alone, which a quiet installation never reaches.
+Redis appends its writes to that file; a retracted article stays readable in its older parts until the file is rewritten from
+memory. Redis itself rewrites by size only, which a quiet installation never reaches.
 
-The file is rewritten once the first erasure since the last rewrite is older than the setting says: at most once in that time.
+The file is rewritten once the first erasure since the last rewrite is older than the setting: at most once in that time.
 """
 
 import asyncio
@@ -23,35 +23,35 @@ log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_CHECKS = 60.0
 SETTLING_MS = 60_000
-"""Erasures so shortly before a rewrite count as not covered by it: what follows from them is erased a moment later."""
+"""Erasures so shortly before a rewrite are not considered covered by it: their consequences are erased a moment later."""
 REWRITE_SECONDS = 3600.0
 """A rewrite that takes longer is considered failed, and requested again."""
 SECONDS_BETWEEN_POLLS = 0.2
 
 
 class RewriteNotAllowedError(Exception):
-    """The server does not allow its client to rewrite the file; the message is the reply of the server."""
+    """The server does not allow its client to rewrite the file; the message is the server's reply."""
 
 
 class RewriteFailedError(Exception):
-    """The server could not rewrite its file; the message says why, if known."""
+    """The server could not rewrite its file; the message gives the reason, if known."""
 
 
 async def note_erasure(records: "Redis", keys: Keyspace) -> None:
-    """Remember that text was erased just now. Retractions do it themselves, in the same step (`publish.lua`)."""
+    """Record that text was erased just now. Retractions do so themselves, in the same step (`publish.lua`)."""
     await records.set(keys.last_erasure, await redis_time_ms(records))
 
 
 async def rewrite_if_due(
     redis: "Redis", records: "Redis", keys: Keyspace, older_than: timedelta, *, store: str
 ) -> bool:
-    """Rewrite the file of a server where erased text has been in it for too long; return whether that was done.
+    """Rewrite the file of a server if erased text has been in it for too long; return whether it was rewritten.
 
-    ``records`` is where erasures are noted, ``store`` what the server is called in the state that is kept on it.
+    ``records`` is the Redis in which erasures are recorded, ``store`` the name of the server in the state that is stored there.
 
     Raises:
-        RewriteNotAllowedError: the server does not let its client do that.
-        RewriteFailedError: it tried and could not.
+        RewriteNotAllowedError: the server does not allow its client to do that.
+        RewriteFailedError: the rewrite failed.
     """
     state = (keys.deliveries if store == "deliveries" else keys).disk_erasure(store)
     last = int(await records.get(keys.last_erasure) or 0)
@@ -80,16 +80,16 @@ async def rewrite_if_due(
 
 
 async def rewrite(redis: "Redis") -> None:
-    """Have a server rewrite its append-only file, and wait until that is done. One that keeps no such file is left alone.
+    """Rewrite the append-only file of a server, and wait until that is done; do nothing if the server has no such file.
 
     Raises:
-        RewriteNotAllowedError: the server does not let its client do that.
-        RewriteFailedError: it tried and could not.
+        RewriteNotAllowedError: the server does not allow its client to do that.
+        RewriteFailedError: the rewrite failed.
     """
     try:
         if not (await redis.info("persistence")).get("aof_enabled"):
             return
-        await _until_idle(redis)  # one that is under way began before the erasure
+        await _until_idle(redis)  # one that is already running began before the erasure
         await redis.bgrewriteaof()
     except ResponseError as error:
         raise RewriteNotAllowedError(str(error)) from error
@@ -101,7 +101,7 @@ async def rewrite(redis: "Redis") -> None:
 async def keep_rewriting(
     redis: "Redis", records: "Redis", keys: Keyspace, older_than: timedelta, stopping: asyncio.Event, *, store: str
 ) -> None:
-    """Rewrite the file whenever that is due, until stopping is set; never where ``older_than`` is zero."""
+    """Rewrite the file whenever it is due, until stopping is set; do nothing if ``older_than`` is zero."""
     wait = SECONDS_BETWEEN_CHECKS
     while older_than and not await pause(stopping, wait):
         wait = SECONDS_BETWEEN_CHECKS
@@ -119,7 +119,7 @@ async def keep_rewriting(
 
 
 async def _until_idle(redis: "Redis") -> str:
-    """Wait until no rewrite is under way or scheduled; return how the last one ended."""
+    """Wait until no rewrite is running or scheduled; return the status of the last one."""
     deadline = time.monotonic() + REWRITE_SECONDS
     while time.monotonic() < deadline:
         info = await redis.info("persistence")

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 CHECK_INTERVAL_SECONDS = 1.0
 NEAR_LIMIT_INTERVAL_SECONDS = 0.1
 NEAR_LIMIT_BYTES = 64 * 1024 * 1024
-"""Below this number of free bytes the checks are frequent: so much can be written in a second."""
+"""Below this number of free bytes, measurements are frequent: about this much can be written in a second."""
 REOPEN_FRACTION = 0.97
 """Once full, writes resume below this fraction of the share: the memory use of a server fluctuates."""
 
@@ -45,7 +45,7 @@ class MemoryGuard:
                 log.warning("could not read the memory use of redis", extra={"reason": str(error)})
 
     async def measure(self) -> float:
-        """Ask the server, and return how many bytes of the share are left."""
+        """Measure, and return how many bytes of the share are left."""
         memory = await self._redis.info("memory")
         used, limit = memory["used_memory"], memory["maxmemory"]
         share = self._share if self.full is None else self._share * REOPEN_FRACTION

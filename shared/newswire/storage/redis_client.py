@@ -1,4 +1,4 @@
-"""The client of Redis that services and commands share."""
+"""The Redis client that services and commands share."""
 
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
@@ -16,7 +16,7 @@ def open_redis(url: str) -> "Redis":
 
     A burst of calls waits for free connections, for as long as a caller may be kept waiting.
     """
-    # A connection that cannot be made in time is not retried here: the caller gets the error and may retry.
+    # A connection that cannot be opened in time is not retried here: the caller gets the error and may retry.
     retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 4, supported_errors=(RedisConnectionError,))
     over_tcp = {} if url.startswith("unix:") else {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
     pool = BlockingConnectionPool.from_url(

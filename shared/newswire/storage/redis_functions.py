@@ -1,7 +1,7 @@
-"""Redis functions: the atomic steps of Newswire, loaded into the server under a name of their own.
+"""Redis functions: the atomic operations of Newswire, loaded into the server under names of their own.
 
-A library's name carries the namespace and a hash of its content, so that two installations, or two releases during a
-rolling update, share one server without touching each other's functions.
+The name of a library contains the namespace and a hash of its content, so that two installations, or two releases during a rolling
+update, can share one server without affecting each other's functions.
 """
 
 import hashlib
@@ -19,10 +19,10 @@ Call = tuple[str, Sequence[str], Sequence[Argument]]
 
 
 class FunctionLibrary:
-    """A library of Redis functions, loaded when the server turns out not to have it.
+    """A library of Redis functions, loaded when the server reports that it is missing.
 
-    The Lua source registers its functions by ``register('name', callback)``; those that only read add ``{'no-writes'}``, so that
-    they work on a full server as well.
+    The Lua source registers its functions by ``register('name', callback)``; read-only ones add ``{'no-writes'}``, so that they
+    also work on a full server.
     """
 
     def __init__(self, redis: "Redis", namespace: str, name: str, source: str, route: Sequence[str] = ()) -> None:
@@ -49,7 +49,7 @@ class FunctionLibrary:
         return cls(redis, namespace, name, source, route)
 
     def full_name(self, function: str) -> str:
-        """Return the name under which the server knows a function, for use in a pipeline after `load`."""
+        """Return the name of a function on the server, for use in a pipeline after `load`."""
         return f"{function}_{self._suffix}"
 
     async def load(self) -> None:
@@ -61,7 +61,7 @@ class FunctionLibrary:
                 raise
 
     async def call(self, function: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
-        """Call a function and return its answer as redis-py decodes it."""
+        """Call a function and return its reply as redis-py decodes it."""
         keys = keys or self._route
         try:
             return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)
@@ -72,9 +72,9 @@ class FunctionLibrary:
         return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)
 
     async def call_all(self, calls: Sequence[Call]) -> list[Any]:
-        """Call several functions in one round trip; return their answers in order, and what one raised in place of its answer.
+        """Call several functions in one round trip; return their replies in order, and the exception of each that failed.
 
-        Each call is atomic by itself; nothing joins them but the round trip.
+        Each call is atomic by itself; together they are not.
         """
         async with self._redis.pipeline(transaction=False) as pipe:
             for function, own, args in calls:

@@ -1,1 +1,1 @@
-"""The operators' API of accounts, keys and the audit log."""
+"""The operators' API for accounts, keys and the audit log."""

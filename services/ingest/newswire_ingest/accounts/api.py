@@ -1,4 +1,4 @@
-"""The operators' API of accounts."""
+"""The operators' API for accounts."""
 
 from dataclasses import asdict
 from datetime import datetime
@@ -44,14 +44,14 @@ Quota = Annotated[int, Field(ge=1, le=1_000_000_000), WHOLE]
 
 
 class AccountPatch(BaseModel):
-    """What may be changed of an account: members that are absent stay as they are, null takes a limit or an entitlement away."""
+    """The changes to an account: absent members stay unchanged, null removes a limit or an entitlement."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
     publish_rate: Rate | None = None
-    """Publishing requests a second and key, in place of the setting."""
+    """Publishing requests per second and key, in place of the setting."""
     daily_quota: Quota | None = None
-    """New articles a day (UTC), in place of the setting."""
+    """New articles per day (UTC), in place of the setting."""
     entitlement: FilterInput | None = None
     """A filter on everything that the account reads, receives and replays, in the format of subscription filters."""
     disabled: Flag = False
@@ -59,12 +59,12 @@ class AccountPatch(BaseModel):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("holds no change")
+            raise ValueError("contains no change")
         return self
 
 
 class AccountDraft(BaseModel):
-    """What an operator sends for a new account."""
+    """The request body for a new account."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -83,7 +83,7 @@ class AccountView(BaseModel):
     publish_rate: float | None
     daily_quota: int | None
     entitlement: Filter | None
-    """null: the account may read all."""
+    """null: the account may read everything."""
 
 
 class AccountList(BaseModel):
@@ -101,7 +101,7 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         "",
         status_code=201,
         response_model=AccountView,
-        summary="Make an account",
+        summary="Create an account",
         responses=problems("account-exists"),
     )
     async def make_account(
@@ -113,7 +113,7 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         except ConfusableNameError as error:
             raise problem(409, "account-exists", str(error), title="Account exists") from None
         if not new:
-            raise problem(409, "account-exists", f"there is an account {name!r} already", title="Account exists")
+            raise problem(409, "account-exists", f"the account {name!r} exists already", title="Account exists")
         limits = sent.model.model_dump(include={"publish_rate", "daily_quota"}, exclude_none=True)
         await limit_account(redis, keys, name, limits, by=by)
         if sent.model.entitlement is not None:
@@ -132,7 +132,7 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         following = await next_cursor(request, caller, page[-1].name if len(found) > limit else None)
         return json_answer({"accounts": [_shown(account) for account in page], "next_cursor": following})
 
-    @routes.get("/{name:path}", response_model=AccountView, summary="Look at an account")
+    @routes.get("/{name:path}", response_model=AccountView, summary="Read an account")
     async def read_account(
         caller: Admin, name: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:

@@ -1,4 +1,4 @@
-"""The operators' API of the audit log."""
+"""The operators' API for the audit log."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -40,7 +40,7 @@ class ActorView(BaseModel):
 
 
 class TargetView(BaseModel):
-    """What something was done to."""
+    """The object of an act."""
 
     type: str
     id: str
@@ -77,11 +77,11 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
             "cursor",
             "limit",
             act=(
-                "Only this act, such as `account.disabled`, or all of a kind, such as `account.`.",
+                "Only this act, such as `account.disabled`, or all acts of a kind, such as `account.`.",
                 {"type": "string", "enum": [*Act, *_GROUPS]},
             ),
-            target="Only what was done to this: the id of a key, an article or a subscription, or the name of an account.",
-            since=("Only what was done since this time (RFC 3339).", DATE_TIME),
+            target="Only acts on this target: the id of a key, an article or a subscription, or the name of an account.",
+            since=("Only acts since this time (RFC 3339).", DATE_TIME),
         ),
     )
     async def read_log(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:

@@ -1,4 +1,4 @@
-"""The operators' API of keys."""
+"""The operators' API for keys."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -44,7 +44,7 @@ Admin = Annotated[Caller, Depends(authorised(Scope.ADMIN))]
 
 def _ends_later(moment: datetime) -> datetime:
     if moment <= datetime.now(UTC):
-        raise ValueError("must lie in the future")
+        raise ValueError("must be in the future")
     return moment
 
 
@@ -55,7 +55,7 @@ AccountName = Annotated[
 
 
 class KeyDraft(BaseModel):
-    """What an operator sends for a new key. The account is made with its first key."""
+    """The request body for a new key. The account is created with its first key."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,7 +66,7 @@ class KeyDraft(BaseModel):
 
 
 class KeyRotationRequest(BaseModel):
-    """How a key is replaced. Without a time to expire, the new key lives as long as the old one was given."""
+    """How a key is replaced. Without an expiry time, the new key has the lifetime of the old one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -101,7 +101,7 @@ class CreatedKeyView(KeyView):
     """A new key."""
 
     token: str
-    """What requests carry; shown this once."""
+    """The bearer token. It is returned only once."""
 
 
 class KeyList(BaseModel):
@@ -119,7 +119,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         "",
         status_code=201,
         response_model=CreatedKeyView,
-        summary="Make a key",
+        summary="Create a key",
         responses=problems("account-exists", "account-disabled"),
     )
     async def make_key(
@@ -154,7 +154,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         following = await next_cursor(request, caller, page[-1].id if len(found) > limit else None)
         return json_answer({"keys": [_shown(key) for key in page], "next_cursor": following})
 
-    @routes.get("/{key_id}", response_model=KeyView, summary="Look at a key")
+    @routes.get("/{key_id}", response_model=KeyView, summary="Read a key")
     async def read_key(
         caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:
@@ -190,7 +190,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
             raise not_found("key")
         return await _created(created.id, created.token)
 
-    @routes.delete("/{key_id}", response_model=KeyView, summary="Revoke a key: it is worthless at once")
+    @routes.delete("/{key_id}", response_model=KeyView, summary="Revoke a key: it is rejected immediately")
     async def revoke(
         caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:

@@ -1,1 +1,1 @@
-"""Publishing: one article, batches, schedules, and the record they are written to."""
+"""Publishing: single articles, batches, scheduled articles, and their storage."""

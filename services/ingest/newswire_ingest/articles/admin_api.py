@@ -1,4 +1,4 @@
-"""The operators' API of articles: take any article down, and release it again."""
+"""The operators' API for articles: take down any article, and release it again."""
 
 from typing import Annotated
 
@@ -40,7 +40,12 @@ def router(articles: ArticleService, store: ArticleStore, redis: "Redis", keys: 
         "/{article_id}",
         response_class=Response,
         summary="Retract any article; its publisher cannot publish it again until it is released",
-        responses={200: {"model": Tombstone | Cancelled, "description": "What remains of it"}},
+        responses={
+            200: {
+                "model": Tombstone | Cancelled,
+                "description": "Its tombstone; nothing remains of a cancelled article",
+            }
+        },
     )
     async def take_down(
         request: Request,

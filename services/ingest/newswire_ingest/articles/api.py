@@ -1,4 +1,4 @@
-"""The publishers' API: one article, by our id or by theirs."""
+"""The publishers' API for one article, by its id or its external id."""
 
 from functools import partial
 from typing import Annotated, Any
@@ -36,7 +36,7 @@ _REPRESENTED = {
     "content": {NINJS: {"schema": {"type": "object"}}, JSON_LD: {"schema": {"type": "object"}}},
 }
 _CREATED = {"model": PublisherArticle, "description": "Published, or scheduled"}
-_WITHDRAWN = {"model": Tombstone | Cancelled, "description": "What remains of it; of a scheduled article nothing does"}
+_WITHDRAWN = {"model": Tombstone | Cancelled, "description": "Its tombstone; nothing remains of a scheduled article"}
 _CHANGE_REFUSED = problems(
     "older-version",
     "retracted",
@@ -47,12 +47,12 @@ _CHANGE_REFUSED = problems(
     "rate-limited",
     "quota-exceeded",
 )
-_UNCHANGED = {"description": "It is still in the state whose ETag was sent"}
+_UNCHANGED = {"description": "Its state still has the ETag that was sent"}
 IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Makes this request repeatable without harm for 24 hours: send the same key with the same content again.",
+    "description": "Makes the request idempotent for 24 hours: repeat it with the same key and the same content.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 
@@ -64,8 +64,8 @@ Reason = Annotated[ParsedBody[RetractionRequest], Depends(json_body(RetractionRe
 Form = Annotated[str, Depends(accepted)]
 NoBody = Annotated[None, Depends(single_headers)]
 NoParameters = Annotated[None, Depends(no_parameters)]
-ArticleId = Annotated[str, Path(description="The id that publishing answered.")]
-TheirId = Annotated[str, Path(description="The `external_id` under which you sent it; slashes may stand as they are.")]
+ArticleId = Annotated[str, Path(description="The id from the response to publishing.")]
+TheirId = Annotated[str, Path(description="The `external_id` under which you sent it; slashes need no escaping.")]
 
 
 class _Identity(BaseModel):
@@ -73,7 +73,7 @@ class _Identity(BaseModel):
 
 
 def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
-    """Make the routes over an editor."""
+    """Return the routes for articles."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
     of = partial(Preconditions.of, must_match=settings.require_if_match)
 
@@ -84,7 +84,7 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
         summary="Publish an article, or schedule it",
         responses={
             201: _CREATED,
-            200: {**_AS_IT_IS, "description": "This was published before: the article as it is now"},
+            200: {**_AS_IT_IS, "description": "A repeat of an earlier request: the article as it is now"},
             **problems("external-id-taken", "cancelled", "rate-limited", "quota-exceeded"),
         },
         openapi_extra={"parameters": [IDEMPOTENCY_KEY]},
@@ -99,7 +99,7 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
         "/by-external-id/{external_id:path}",
         status_code=200,
         response_class=Response,
-        summary="Publish an article under your own id, or give it this content",
+        summary="Publish an article under your own id, or replace its content",
         responses={201: _CREATED, 200: _AS_IT_IS, **_CHANGE_REFUSED},
         openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH, ONLY_IF_NEW]},
     )
@@ -132,7 +132,7 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
         async def read(request: Request, caller: Owner, _: NoParameters, form: Form, find: article) -> Response:
             conditions = Preconditions.of(request)
             found = await find(caller)
-            if form != JSON:  # an ETag names one representation, and it is this one that changes are conditional on
+            if form != JSON:  # an ETag identifies one representation; changes are conditional on this one
                 return Response(orjson.dumps(OFFERED[form](view(found))), 200, {**_HEADERS, "Vary": "Accept"}, form)
             headers = {**_HEADERS, "Vary": "Accept", "ETag": etag(found.state.revision_tag)}
             if conditions.known(found.state.revision_tag):
@@ -163,7 +163,7 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
     @routes.put(
         "/{article_id}",
         response_class=Response,
-        summary="Give an article this content whole; a retracted one is published again",
+        summary="Replace the content of an article; a retracted one is published again",
         responses={200: _AS_IT_IS, **_CHANGE_REFUSED},
         openapi_extra={"parameters": [IDEMPOTENCY_KEY, IF_MATCH]},
     )
@@ -202,5 +202,5 @@ def _same_external_id(named: str, draft: ArticleDraft) -> str:
     except ValidationError as error:
         raise from_validation_error(error, _Identity) from None
     if draft.external_id not in (None, named):
-        raise invalid("external_id", f"is not '{named}', which the address says", "send the same, or leave it out")
+        raise invalid("external_id", f"differs from '{named}' in the address", "send the same value, or omit it")
     return named

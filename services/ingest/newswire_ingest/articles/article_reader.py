@@ -1,4 +1,4 @@
-"""Reads articles of the store: by id, by external id, in lists, and version by version."""
+"""Reads articles from the store: by id, by external id, in lists, and version by version."""
 
 import asyncio
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class ArticleReader:
         self._keys = keys
 
     async def time(self) -> datetime:
-        """Return the time of the server, the one clock that all processes share, in milliseconds."""
+        """Return the time of the server, the clock that all processes share, in milliseconds."""
         seconds, microseconds = await self._redis.time()
         return datetime.fromtimestamp(seconds, tz=UTC).replace(microsecond=microseconds // 1000 * 1000)
 

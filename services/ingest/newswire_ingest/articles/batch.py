@@ -24,8 +24,9 @@ from newswire_ingest.limits.limits import Limits
 
 MAX_LINES_IN_FLIGHT = 256
 LINES_PER_TURN = 16
-"""Lines of a dry run after which the event loop runs other requests: 256 lines at once block it for 50 ms. Lines that are
-published wait for the store; the more of them wait together, the fewer writes the store has to sync."""
+"""In a dry run, the event loop handles other requests after this many lines: 256 lines at once block it for 50 ms. Published lines
+wait for the store; the more of them wait together, the fewer writes the store has to sync.
+"""
 LARGE_LINE_BYTES = 64 * 1024
 """While a line of more bytes is being published, no further line is read. This bounds the memory of the lines in flight."""
 

@@ -26,11 +26,11 @@ from newswire_ingest.limits.limits import Limits
 
 _BODY = {
     "required": True,
-    "description": "One article a line, each of at most 1 MiB; blank lines count but are skipped",
+    "description": "One article per line, each of at most 1 MiB; blank lines are counted but skipped",
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ArticleDraft"}}},
 }
 _ANSWERS = {
-    "description": "A line like this for every line that is not blank, in their order",
+    "description": "One result line for each line that is not blank, in the same order",
     "content": {MEDIA_TYPE: {"schema": BatchLineResult.model_json_schema()}},
 }
 
@@ -40,8 +40,8 @@ class BatchParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    silent: Annotated[bool, Field(description="`silent` for the lines that do not say")] = False
-    dry_run: Annotated[bool, Field(description="answer what each line would do, and write nothing")] = False
+    silent: Annotated[bool, Field(description="the default of `silent` for lines without it")] = False
+    dry_run: Annotated[bool, Field(description="report what each line would do, and write nothing")] = False
 
 
 async def _ndjson(request: Request) -> None:
@@ -51,13 +51,13 @@ async def _ndjson(request: Request) -> None:
 
 
 def router(articles: ArticleService, limits: Limits) -> APIRouter:
-    """Make the route. The lines count towards the limits, not the request."""
+    """Return the route. The lines count towards the limits, not the request."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
     @routes.post(
         "/batch",
         response_class=Response,
-        summary="Publish many articles, one a line",
+        summary="Publish many articles, one per line",
         responses={200: _ANSWERS, **problems("unsupported-media-type")},
         openapi_extra={"parameters": [IDEMPOTENCY_KEY], "requestBody": _BODY},
     )
@@ -75,8 +75,10 @@ def router(articles: ArticleService, limits: Limits) -> APIRouter:
 
 
 class _Answers(Response):
-    """Sends results while the request body is still being read. (The framework's streaming response listens for the client's
-    disconnection, and so would consume the chunks of the body.)"""
+    """Sends results while the request body is still being received.
+
+    The framework's streaming response cannot do that: it listens for the client's disconnection, and would consume the body.
+    """
 
     media_type = MEDIA_TYPE
 
@@ -96,6 +98,6 @@ class _Answers(Response):
                     await send({"type": "http.response.body", "body": data, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except* ClientDisconnect:
-            pass  # the client is gone; it can send the lines without a result again
+            pass  # the client has disconnected; it can send the lines without a result again
         finally:
             answers.close()

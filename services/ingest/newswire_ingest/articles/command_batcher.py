@@ -9,7 +9,7 @@ MAX_BATCH_CALLS = 64
 
 
 class CommandBatcher:
-    """Calls functions of a library. Each call is atomic by itself; the calls of a batch share only the round trip."""
+    """Calls functions of a library. Each call is atomic by itself; the calls of a batch only share the round trip."""
 
     def __init__(self, functions: FunctionLibrary) -> None:
         self._functions = functions
@@ -17,7 +17,7 @@ class CommandBatcher:
         self._sender: asyncio.Task[None] | None = None
 
     async def call(self, function: str, keys: list[str], args: list[Argument]) -> Any:
-        """Call a function and return its answer."""
+        """Call a function and return its reply."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(((function, keys, args), answer))
         if self._sender is None or self._sender.done():

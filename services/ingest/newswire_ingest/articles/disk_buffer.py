@@ -28,7 +28,7 @@ class DiskBuffer:
             self._moved.notify_all()
 
     async def complete(self) -> None:
-        """End the stream: nothing more will be written."""
+        """End the stream: nothing more is written after this."""
         async with self._moved:
             self._complete = True
             self._moved.notify_all()

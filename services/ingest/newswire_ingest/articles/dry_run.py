@@ -1,4 +1,4 @@
-"""Dry run of a batch: applies the rules of publishing to every line, and writes nothing."""
+"""A dry run of a batch: applies the rules of publishing to every line, and writes nothing."""
 
 from collections import OrderedDict
 from typing import Any, Final
@@ -31,7 +31,7 @@ class DryRun:
         """Return the result of a line, without its number.
 
         Raises:
-            newswire.http.problems.ProblemError: the line would be refused.
+            newswire.http.problems.ProblemError: the line would be rejected.
         """
         if command.idempotency and (before := await self._service.previous_result(command)):
             return _answer("unchanged", before.article_id, before.view["version"])

@@ -24,7 +24,7 @@ from newswire_ingest.articles.service import ArticleService
 READ_BATCH_SIZE = 10
 """Documents in memory at a time: each may be some MiB."""
 _LIMIT = Field(ge=1, le=100)
-_CURSOR = Field(description="'next_cursor' of the page before")
+_CURSOR = Field(description="the `next_cursor` of the previous page")
 
 
 class ArticleListParams(BaseModel):
@@ -32,7 +32,7 @@ class ArticleListParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Annotated[Status | None, Field(description="only those; all where it is not given")] = None
+    status: Annotated[Status | None, Field(description="only articles with this status; by default all")] = None
     limit: Annotated[int, _LIMIT] = 20
     cursor: Annotated[str | None, _CURSOR] = None
 
@@ -59,7 +59,7 @@ OnceEach = Annotated[None, Depends(_each_once)]
 
 
 def router(store: ArticleStore, articles: ArticleService) -> APIRouter:
-    """Make the routes over a store."""
+    """Return the routes of lists."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
     @routes.get("", response_model=answers.ArticleList, summary="List your own articles, newest first")

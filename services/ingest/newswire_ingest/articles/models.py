@@ -1,4 +1,4 @@
-"""The carrier types of the application layer: a command, an article as stored, and the result of a command."""
+"""The models of the application layer: a command, an article as stored, and the result of a command."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Newline-delimited JSON, read from a stream as it comes."""
+"""Splits newline-delimited JSON while it is received."""
 
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which representation a client gets: ``Accept`` as RFC 9110, section 12.5.1, has it."""
+"""Content negotiation: which representation a client gets (``Accept``, RFC 9110, section 12.5.1)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from newswire.http.request_parsing import JSON
 from newswire_ingest.articles.representations import news_article, ninjs
 
 NINJS = "application/ninjs+json"
-"""The media type in use; the IPTC has not registered one."""
+"""The media type used for ninjs; the IPTC has not registered one."""
 JSON_LD = "application/ld+json"
 
 Represent = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 OFFERED: Mapping[str, Represent] = {JSON: lambda article: article, NINJS: ninjs, JSON_LD: news_article}
-"""Media type → how an article is written in it; the first is the default."""
+"""Media type → the function that formats an article; the first is the default."""
 
 
 async def accepted(request: Request) -> str:
@@ -31,8 +31,8 @@ async def accepted(request: Request) -> str:
     if _quality(best, ranges) > 0:
         return best
     names = ", ".join(f"'{name}'" for name in OFFERED)
-    error = FieldError("Accept", "names nothing that is offered here", f"accept one of {names}")
-    raise problem(406, "not-acceptable", "Accept: names nothing that is offered here", errors=[error])
+    error = FieldError("Accept", "has no media type that is available here", f"accept one of {names}")
+    raise problem(406, "not-acceptable", "Accept: has no media type that is available here", errors=[error])
 
 
 def _range(part: str) -> tuple[str, float]:

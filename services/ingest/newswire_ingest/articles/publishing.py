@@ -31,7 +31,7 @@ class Version:
     number: int
     document: dict[str, Any]
     event_prefix: bytes
-    """The event up to its data, which is the document."""
+    """The event up to its data; the document follows."""
     due: datetime | None = None
     rewritten_labels: frozenset[str] = frozenset()
     """The labels whose spelling differs from the draft: `newswire_ingest.labels.repository.CanonicalLabels`."""
@@ -50,7 +50,7 @@ class Version:
 
 
 def is_article_id(text: str) -> bool:
-    """Tell whether this could be an article's id: a ULID in lower case."""
+    """Return whether a text has the form of an article id: a ULID in lower case."""
     return _ID.fullmatch(text) is not None
 
 
@@ -65,7 +65,7 @@ def fingerprint(raw: dict[str, Any]) -> str:
 
 
 def due_after(draft: ArticleDraft, now: datetime) -> datetime | None:
-    """Return the due time of a draft with a future embargo; None if it is published at once."""
+    """Return the due time of a draft with a future embargo; None if it is published immediately."""
     return draft.embargo_until if draft.embargo_until is not None and draft.embargo_until > now else None
 
 
@@ -162,5 +162,5 @@ def _in_slugs(sign: str) -> bool:
 
 
 def _is_mark(sign: str) -> bool:
-    """Tell whether a sign is part of the letter before it, such as a vowel in Devanagari or Thai."""
+    """Return whether a character is part of the letter before it, such as a vowel sign in Devanagari or Thai."""
     return category(sign).startswith("M")

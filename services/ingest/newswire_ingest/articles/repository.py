@@ -59,7 +59,7 @@ class ArticleStore(ArticleReader):
         return await self._write_nothing(context, state.id, state.revision_tag)
 
     async def find_repeat(self, context: WriteContext) -> StoreResult | None:
-        """Return the verdict for a repeated request; None for a new request."""
+        """Return the stored result of a repeated request; None for a new request."""
         outcome = await self._write_nothing(context, "", "unknown") if context.idempotency else None
         return None if outcome is None or outcome.verdict == "STALE" else outcome
 
@@ -223,7 +223,7 @@ class ArticleStore(ArticleReader):
         return self._keys.key("labels", "")
 
     def _caller_key(self, context: WriteContext) -> str:
-        """Return the record of the API key that a function checks again; '' for the command line, which has no key."""
+        """Return the record of the API key, which the functions check again; '' for the command line, which has no key."""
         return key_record(self._keys, context.caller.key_id) if context.caller.key_id else ""
 
     def _idempotency_key(self, context: WriteContext) -> str:

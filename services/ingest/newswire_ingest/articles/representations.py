@@ -11,7 +11,7 @@ from newswire_ingest.content.sanitise import plain_text
 NINJS_VERSION = "3.0"
 NINJS_SCHEMA = "https://www.iptc.org/std/ninjs/ninjs-schema_3.0.json"
 ROLE = "newswire:"
-"""What our own roles among ninjs's ``altIds`` begin with."""
+"""The prefix of our own roles among ninjs's ``altIds``."""
 _PUB_STATUS = {Status.SCHEDULED: "withheld", Status.PUBLISHED: "usable", Status.RETRACTED: "canceled"}
 _FROM_METADATA = (
     ("slugline", "slugline"),
@@ -22,9 +22,9 @@ _FROM_METADATA = (
 
 
 def ninjs(article: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an article, or what remains of one, as IPTC's ninjs 3.0.
+    """Return an article, or its tombstone, as IPTC's ninjs 3.0.
 
-    What ninjs has no place for is left out: metadata beside slugline, located, copyright and usage_terms. The category is the
+    Members that ninjs does not have are omitted: metadata except slugline, located, copyright and usage_terms. The category is the
     subject whose ``rel`` is "category".
     """
     text = [
@@ -77,7 +77,7 @@ def ninjs(article: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def news_article(article: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an article, or what remains of one, as schema.org's ``NewsArticle`` in JSON-LD, with all its text."""
+    """Return an article, or its tombstone, as schema.org's ``NewsArticle`` in JSON-LD, with its full text."""
     return linked_data.news_article(article, plain_text(article["body"]) if "body" in article else None)
 
 

@@ -1,4 +1,4 @@
-"""Results of commands: what the store's verdict means for the caller, and the article as it is now."""
+"""The results of commands: converts results of the store into articles or problems."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from newswire_ingest.articles.write_context import WriteContext
 
 
 class ResultReader:
-    """Reads articles, and turns verdicts of the store into results or problems."""
+    """Reads articles, and converts results of the store into results of commands or problems."""
 
     def __init__(self, store: ArticleStore, site: str) -> None:
         self._store = store
@@ -28,7 +28,7 @@ class ResultReader:
         """Return an article as the result of a repeated request."""
         found = await self.find(article_id)
         if found is None:
-            raise unavailable("the article is being changed; send the request again")
+            raise unavailable("the article is being changed; repeat the request")
         return WriteResult(article_id, found.state.revision_tag, view(found))
 
     async def previous(
@@ -62,7 +62,7 @@ class ResultReader:
                 raise self.refusal(stored)
 
     def refusal(self, stored: StoreResult) -> ProblemError:
-        """Return the problem for a verdict that refuses a request."""
+        """Return the problem for a store result that rejects a request."""
         match stored.verdict:
             case "KEY_MISMATCH":
                 return article_problems.key_mismatch()
@@ -71,7 +71,7 @@ class ResultReader:
             case "CANCELLED":
                 return article_problems.was_cancelled(stored.article_id)
             case "REVOKED":
-                return unauthorised("the key sent is not valid")
+                return unauthorised("the API key is revoked or expired")
             case "TAKEN_DOWN":
                 return article_problems.taken_down()
             case _:
@@ -85,7 +85,7 @@ class ResultReader:
 def view(found: StoredArticle) -> dict[str, Any]:
     """Return an article as its publisher sees it."""
     if found.document is None and found.state.tombstone is None:
-        raise unavailable("the article is being changed; send the request again")
+        raise unavailable("the article is being changed; repeat the request")
     return schemas.view(found.state, found.document)
 
 

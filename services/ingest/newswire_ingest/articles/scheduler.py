@@ -1,4 +1,4 @@
-"""Publishes scheduled articles when they are due. Every process of ingest does; the atomic function lets each out once."""
+"""Publishes scheduled articles when they are due. Every process of ingest does so; the atomic function publishes each only once."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 DUE_BATCH_SIZE = 50
 MAX_SLEEP_SECONDS = 0.5
-"""Seconds: how late at most an article is noticed that was scheduled by another process, or after a clock was set."""
+"""Maximum delay before an article is noticed that another process scheduled, or after a clock was set, in seconds."""
 
 
 async def keep_publishing(
@@ -33,7 +33,7 @@ async def keep_publishing(
 
 
 async def publish_due(store: ArticleStore, clock: Callable[[], Awaitable[datetime]]) -> float:
-    """Publish all that is due, first those due first, and return after how many seconds to look again."""
+    """Publish everything that is due, in order, and return the seconds until the next check."""
     while True:
         now = await clock()
         out, coming = await store.publish_due(now, DUE_BATCH_SIZE)

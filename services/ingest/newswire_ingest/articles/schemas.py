@@ -14,18 +14,19 @@ _NOT_ANSWERED = ("text", "kind", "changed", "silent")
 
 
 class PublisherArticle(Article):
-    """An article as its publisher sees it. One that is scheduled has version 0, and counts its revisions from 1."""
+    """An article as its publisher sees it. A scheduled one has version 0, and counts its revisions from 1."""
 
     text: str = ""
     embargo_until: datetime | None = None
     """When a scheduled article will be published."""
     held: str | None = None
-    """``account_disabled``: the account was disabled when the article was due. It stays scheduled until you publish it
-    (``embargo_until: null``) or give it another time."""
+    """``account_disabled``: the account was disabled when the article was due. The article stays scheduled until you publish it
+    (``embargo_until: null``) or reschedule it.
+    """
 
 
 class ArticleListed(BaseModel):
-    """An article in a list: all but its body, or its tombstone."""
+    """An article in a list, without its body, or its tombstone."""
 
     id: str
     version: int
@@ -41,7 +42,7 @@ class ArticleList(BaseModel):
 
 
 class VersionListed(BaseModel):
-    """A version in a list. ``changed`` names the members in which it differs from the one before."""
+    """A version in a list. ``changed`` lists the members that differ from the previous version."""
 
     version: int
     kind: Kind
@@ -51,7 +52,7 @@ class VersionListed(BaseModel):
 
 
 class VersionList(BaseModel):
-    """The versions of an article that can be read, newest first."""
+    """The available versions of an article, newest first."""
 
     versions: list[VersionListed]
     next_cursor: str | None

@@ -25,7 +25,7 @@ from newswire_ingest.limits.limits import Limits
 class ArticleService:
     """Executes the commands of publishers.
 
-    Every method raises `newswire.http.problems.ProblemError` if it refuses a command; nothing is written then.
+    Every method raises `newswire.http.problems.ProblemError` if it rejects a command; nothing is written then.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ArticleService:
         """Publish or schedule a new article."""
         _, result = await self._create(draft, command, upsert=False)
         if result is None:
-            raise unavailable("the article's id is taken; send the request again")
+            raise unavailable("the article's id is taken; repeat the request")
         return result
 
     async def put(self, article_id: str, draft: ArticleDraft, command: WriteCommand) -> WriteResult:
@@ -100,7 +100,7 @@ class ArticleService:
                     return result
             found = await self._results.find(article_id)
             if imported and found is not None and found.document is None:
-                raise article_problems.retracted("PUT it by itself to publish it again")
+                raise article_problems.retracted("send PUT for this article alone to publish it again")
             if found is not None and (result := await self._write_next(found, draft, command)):
                 return result
         raise article_problems.busy()
@@ -129,7 +129,7 @@ class ArticleService:
             version = await self._versions.first(draft, body, id_="", publisher=account, trace=trace, now=now)
             return WritePlan("created", version, None)
         if found.document is None:
-            raise article_problems.retracted("PUT it by itself to publish it again")
+            raise article_problems.retracted("send PUT for this article alone to publish it again")
         kept = with_kept_members(draft, found.state, now)
         version, is_new = await self._versions.next(found, kept, command.trace, now)
         return WritePlan("updated" if is_new else "unchanged", version, found)
@@ -145,7 +145,7 @@ class ArticleService:
         return await self._withdrawal.withdraw(find, reason, command, by_operator=by_operator)
 
     async def _now(self, draft: ArticleDraft) -> datetime:
-        """Return the time. For an embargo, it is the time of the store, the one clock that all processes share."""
+        """Return the time. For an embargo, it is the time of the store, the clock that all processes share."""
         return self._clock() if draft.embargo_until is None else await self._store.time()
 
     async def _create(

@@ -1,4 +1,4 @@
-"""The next version of an article: from a draft, the current state, and the rules for what may change."""
+"""Builds the next version of an article from a draft and the current state, and checks which changes are allowed."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -104,7 +104,7 @@ def patched_draft(found: StoredArticle, patch: dict[str, Any]) -> ArticleDraft:
     """
     state = found.state
     if found.document is None:
-        raise article_problems.retracted("there is nothing to patch; PUT it whole to publish it again")
+        raise article_problems.retracted("it cannot be patched; PUT the whole article to publish it again")
     members = draft_members(orjson.loads(found.document))
     if state.embargo_until is not None:
         members["embargo_until"] = state.embargo_until
@@ -126,10 +126,10 @@ def with_kept_members(draft: ArticleDraft, state: ArticleState, now: datetime) -
         raise invalid(
             "external_id",
             f"is '{state.external_id}' and cannot be changed",
-            "leave it out, or publish another article",
+            "omit it, or publish another article",
         )
     if state.version > 0 and draft.embargo_until is not None and draft.embargo_until > now:
-        raise invalid("embargo_until", "the article was published before", "leave it out, or retract the article")
+        raise invalid("embargo_until", "the article was published before", "omit it, or retract the article")
     if state.held is not None and article_problems.embargo_passed(draft, now):
         raise article_problems.held()
     is_new = draft.embargo_until is not None and rfc3339(draft.embargo_until) != state.embargo_until
@@ -137,8 +137,8 @@ def with_kept_members(draft: ArticleDraft, state: ArticleState, now: datetime) -
         raise article_problems.wrong_embargo(draft)
     stored = state.source_version
     if stored is not None and draft.source_version is not None and draft.source_version < stored:
-        what = f"{draft.source_version} is older than {stored}, which is stored"
-        error = FieldError("source_version", what, "send what your system holds now, with its version")
+        what = f"{draft.source_version} is older than the stored {stored}"
+        error = FieldError("source_version", what, "send the current content of your system, with its version")
         raise problem(409, "older-version", f"source_version: {what}", title="Older version", errors=[error])
     return draft.model_copy(
         update={

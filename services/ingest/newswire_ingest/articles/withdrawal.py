@@ -29,10 +29,10 @@ class Withdrawal:
     ) -> WriteResult:
         """Retract an article, or cancel it if it is scheduled.
 
-        A repeated request succeeds while the article is withdrawn. Once the article is published again, it is refused.
+        A repeated request succeeds while the article is withdrawn. Once the article is published again, it is rejected.
 
         Raises:
-            newswire.http.problems.ProblemError: the request is refused; nothing is written.
+            newswire.http.problems.ProblemError: the request is rejected; nothing is written.
         """
         context = command.context(self._clock())
         if previous := await self._results.previous(command, context, allow_cancelled=True):

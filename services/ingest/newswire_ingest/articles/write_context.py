@@ -25,7 +25,7 @@ class IdempotencyScope:
 
 @dataclass(frozen=True, slots=True)
 class WriteContext:
-    """Who sent a request, when, and how a repeat of it is recognised. Every function of the store looks that up first."""
+    """Who sent a request, when, and how a repeat of it is recognised. Every function of the store checks for a repeat first."""
 
     caller: Caller
     now: datetime

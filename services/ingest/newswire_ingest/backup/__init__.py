@@ -1,1 +1,1 @@
-"""Articles in a backup, and put back from it."""
+"""Backup and restore of articles."""

@@ -95,7 +95,7 @@ class ArticleBackup:
         yield {"record": "position", "last": stream_end.decode(), "checkpoint": checkpoint.decode()}
 
     def keeps(self, record: Record) -> bool:
-        """Tell, after everything is read, whether an earlier record is still valid: neither replaced nor erased."""
+        """Return whether a record is still valid after everything was read: neither replaced nor erased."""
         match record["record"]:
             case "article":
                 return bool(record["reading"] == self.last_reading.get(record["id"], 0))

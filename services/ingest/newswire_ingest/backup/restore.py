@@ -1,4 +1,4 @@
-"""Restores articles from a backup, with a stream from which search can index them and no subscriber is notified again."""
+"""Restores articles from a backup, with a stream from which search can index them, and without notifying subscribers again."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

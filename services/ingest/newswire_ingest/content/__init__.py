@@ -1,1 +1,1 @@
-"""Article HTML made safe, and the language of a text."""
+"""Sanitises article HTML, and detects the language of a text."""

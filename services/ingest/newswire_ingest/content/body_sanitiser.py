@@ -1,4 +1,4 @@
-"""Bodies made safe at a bounded price: small ones at once, the others in a process that is killed when it takes too long."""
+"""Sanitises bodies at a bounded cost: small ones directly, others in a process that is killed if it takes too long."""
 
 import atexit
 import threading
@@ -19,10 +19,10 @@ from newswire_ingest.content.sanitised_body import (
 )
 
 INLINE_MARKUP: Final = SMALL_MARKUP
-"""A body of this size takes 0.7 ms here. A round trip to a worker process takes 0.4 ms, and twice that under load."""
+"""A body with this much markup takes 0.7 ms. A round trip to a worker process takes 0.4 ms, and twice that under load."""
 INLINE_CHARACTERS: Final = 64 * 1024
 PROCESSOR_SECONDS: Final = 1.0
-"""About five times what the largest body within the limits of `markup_limits` takes."""
+"""About five times the time of the largest body within the limits of `markup_limits`."""
 MEMORY_BYTES: Final = 1024 * 1024 * 1024
 
 _pool = Offload("sanitise")
@@ -50,7 +50,7 @@ def _in_process(request: bytes) -> SanitisedBody:
         metrics.offload_rejected.labels("sanitise", "processor_time").inc()
         raise MarkupLimitError(
             f"takes more than {PROCESSOR_SECONDS:g} s of processor time to parse",
-            "close every element where it ends, and nest fewer of them",
+            "close every element where it ends, and nest fewer elements",
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""From what a publisher sent to the members of a version document that hold its content."""
+"""Converts a draft to the content members of a version document."""
 
 import re
 from typing import Any, Final
@@ -10,9 +10,9 @@ from newswire_ingest.content.sanitise import word_count
 from newswire_ingest.content.sanitised_body import SanitisedBody, sanitised_body
 
 NOT_CONTENT: Final = frozenset(("embargo_until", "embargo_lifted", "silent"))
-"""Members of a draft that say what to do with it."""
+"""Members of a draft that are instructions, not content."""
 SENT: Final = tuple(name for name in ArticleDraft.model_fields if name not in NOT_CONTENT)
-"""Members of a document that a publisher sends: what is compared when a version is followed by another."""
+"""Members of a document that a publisher sends: these are compared to find out what a new version changes."""
 WORDS_A_MINUTE = 230
 _WRITTEN_WITHOUT_SPACES: Final = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 
@@ -42,7 +42,7 @@ def content(draft: ArticleDraft, body: SanitisedBody | None = None) -> dict[str,
 
 
 def draft_members(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a stored document as its publisher could have sent it: what a merge patch is applied to."""
+    """Return a stored document in the form of a draft, to which a merge patch is applied."""
     found = {name: document[name] for name in SENT if name in document}
     if document.get("language_detected") or found.get("language") == "und":
         found.pop("language", None)

@@ -30,24 +30,24 @@ __all__ = [
 ]
 
 MAX_TAGS = 60_000
-"""Start tags, end tags and comments: every ``<``."""
+"""Start tags, end tags and comments: the number of ``<``."""
 MAX_ATTRIBUTES = 100
-"""Of one tag."""
+"""For one tag."""
 MAX_LINKS = 10_000
 """Links and images: the URL of each is parsed and resolved."""
 MAX_PAGE_TAGS = 10
 """``html`` and ``body`` tags: the attributes of all of them end on one element."""
 MAX_REFERENCES = 10_000
-"""Ampersands, but for character references beyond ASCII: those are decoded beforehand."""
+"""Ampersands, except those of character references beyond ASCII, which are decoded first."""
 MAX_UNDIVIDED = 1_000
-"""No-break spaces and ampersands in the attributes of one tag, and no-break spaces in an element of text only, such as ``xmp``."""
+"""No-break spaces and ampersands in the attributes of one tag, and no-break spaces in a text-only element, such as ``xmp``."""
 
 _SPACE: Final = r"[\t\n\f\r ]"
 _ATTRIBUTE: Final = (
     rf"(?:[\t\n\f\r /]*+[^\t\n\f\r />][^\t\n\f\r />=]*+"
     rf"(?:{_SPACE}*+={_SPACE}*+(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >\"'][^\t\n\f\r >]*+)?+)?+)"
 )
-# Each alternative runs to its end or to the end of the text, and never back: no text is read twice.
+# Each alternative matches up to its end or the end of the text, without backtracking: no text is read twice.
 _MARKUP: Final = re.compile(
     rf"<(?:(?P<end>/?)(?P<name>[A-Za-z][^\t\n\f\r />]*+)(?P<attributes>{_ATTRIBUTE}*+)[\t\n\f\r ]*+(?P<closed>/?)[\t\n\f\r /]*+"
     r"(?:>|\Z)|!--(?:-?>|.*?(?:--!?>|\Z))|[!?/][^>]*+(?:>|\Z))",
@@ -66,27 +66,27 @@ _TEXT_ONLY: Final[dict[str, re.Pattern[str] | None]] = {
         for name in "script style textarea title xmp iframe noembed noframes noscript".split()
     },
 }
-"""Elements whose content is text up to their end tag, and where that is; ``plaintext`` has none."""
+"""Elements whose content is text up to their end tag, and the pattern of that tag; ``plaintext`` has none."""
 _KEPT_TEXT_ONLY: Final = frozenset("plaintext xmp noembed noframes".split())
-"""Those whose text stays."""
+"""Text-only elements whose text is kept."""
 
 
 def check(body: str) -> str:
-    """Check the structure of HTML in one pass, and return it fit for the parser: the same article, cheaper to parse.
+    """Check the structure of HTML in one pass, and return an equivalent that is cheaper to parse.
 
-    There are fewer character references in it, and long runs of text are divided by comments, which are not kept.
+    It contains fewer character references, and long runs of text are divided by comments, which the sanitiser removes.
 
     Raises:
         MarkupLimitError: it is over a limit.
     """
     if body.count("<") > MAX_TAGS:
-        raise MarkupLimitError(f"holds more than {MAX_TAGS:,} tags", "split the article, or send less markup")
+        raise MarkupLimitError(f"contains more than {MAX_TAGS:,} tags", "split the article, or send less markup")
     if body.count("&") > MAX_REFERENCES:
         body = _REFERENCE.sub(lambda found: _decoded(found[0]), body)
         if body.count("&") > MAX_REFERENCES:
             raise MarkupLimitError(
-                f"holds more than {MAX_REFERENCES:,} ampersands and character references",
-                "write characters as they are in UTF-8, and split a longer listing",
+                f"contains more than {MAX_REFERENCES:,} ampersands and character references",
+                "write characters in UTF-8 without escaping, and split a long listing",
             )
     open_elements = OpenElements()
     runs = TextRuns(body)
@@ -136,18 +136,18 @@ def _check_attributes(attributes: str) -> None:
         len(_ONE_ATTRIBUTE.findall(attributes)) > MAX_ATTRIBUTES
     ):
         raise MarkupLimitError(
-            f"holds a tag with more than {MAX_ATTRIBUTES} attributes",
-            "leave out attributes that are not href, src, alt, width, height, colspan, rowspan or scope",
+            f"contains a tag with more than {MAX_ATTRIBUTES} attributes",
+            "remove attributes other than href, src, alt, width, height, colspan, rowspan and scope",
         )
     _check_spaces(attributes, 0, len(attributes), "&")
 
 
 def _check_spaces(text: str, begins: int, ends: int, *others: str) -> None:
-    """Refuse what cannot be divided and that the parser reads, and writes, from each of these to the end."""
+    """Reject text that cannot be divided, and that the parser and the serializer scan to its end from each of these characters."""
     if sum(text.count(sign, begins, ends) for sign in ("\xa0", *others)) > MAX_UNDIVIDED:
         raise MarkupLimitError(
-            f"holds a tag or an element of text only with more than {MAX_UNDIVIDED:,} no-break spaces or ampersands",
-            "write ordinary spaces there",
+            f"contains a tag or a text-only element with more than {MAX_UNDIVIDED:,} no-break spaces or ampersands",
+            "use ordinary spaces there",
         )
 
 
@@ -159,7 +159,7 @@ def _check_links(count: int) -> None:
 def _check_page_tags(count: int) -> None:
     if count > MAX_PAGE_TAGS:
         raise MarkupLimitError(
-            f"holds more than {MAX_PAGE_TAGS} html and body tags",
+            f"contains more than {MAX_PAGE_TAGS} html and body tags",
             "send the article's content without the pages around it",
         )
 

@@ -1,16 +1,17 @@
-"""The open elements of an HTML parser, followed tag by tag without making any of them."""
+"""Tracks the open elements of an HTML parser, tag by tag, without creating them."""
 
 from typing import Final
 
 MAX_ELEMENTS = 22_500
 MAX_DEPTH = 256
 MAX_LOOKS = 1_000_000
-"""At open elements, for those that a tag ends: the parser looks at all of them for an end tag of none."""
+"""Maximum of open elements examined for the ones that tags end: for an unmatched end tag the parser examines all of them."""
 MAX_MISPLACED = 2_000
-"""Texts and elements in tables, but in none of their cells (WHATWG HTML, section 13.2.6.1, "foster parenting"): for each the parser
-goes through all that stands before the table."""
+"""Maximum of misplaced texts and elements in tables, outside cells (WHATWG HTML, section 13.2.6.1, "foster parenting"): for each,
+the parser traverses everything before the table.
+"""
 MAX_IDENTICAL_FORMATTING = 3
-"""How many identical formatting elements the parser keeps open (WHATWG HTML, section 13.2.4.3, the "Noah's Ark clause")."""
+"""Maximum of identical formatting elements that the parser keeps open (WHATWG HTML, section 13.2.4.3, the "Noah's Ark clause")."""
 
 _VOID: Final = frozenset(
     "area base basefont bgsound br col embed frame hr image img input keygen link meta param source track wbr".split()
@@ -18,10 +19,10 @@ _VOID: Final = frozenset(
 _FORMATTING: Final = frozenset("a b big code em font i nobr s small strike strong tt u".split())
 _FOREIGN: Final = frozenset(("svg", "math"))
 _CELLS: Final = frozenset("td th caption applet marquee object template".split())
-"""Formatting elements that are open when one of these ends are not opened again behind it."""
+"""Formatting elements that are open when one of these ends are not opened again after it."""
 _SCOPE: Final = _CELLS | {"table", "html"}
 _TABLE: Final = _SCOPE | {"tr", "tbody", "thead", "tfoot"}
-"""Their end tags reach out of a table's cell."""
+"""Elements whose end tags also end a table cell."""
 _ENDS_PARAGRAPH: Final = frozenset(
     "address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6"
     " header hgroup hr li dd dt listing main menu nav ol p plaintext pre search section summary table ul xmp".split()
@@ -33,7 +34,7 @@ _SPECIAL: Final = (
     | frozenset("body button colgroup frameset head p select tbody tfoot thead tr title desc foreignobject".split())
     | frozenset("mi mo mn ms mtext annotation-xml".split())
 )
-"""What an end tag of no meaning of its own, or the end that a list item implies, does not reach beyond."""
+"""The search for the element that an end tag or a list item ends stops at these elements."""
 _IN_ITEMS: Final = _SPECIAL - {"address", "div", "p"}
 _ITEMS: Final = frozenset(("dd", "dt"))
 _SECTIONS: Final = frozenset(("tbody", "thead", "tfoot"))
@@ -47,21 +48,21 @@ _IMPLIED_END: Final[dict[str, tuple[frozenset[str], frozenset[str]]]] = {
     "th": (frozenset(("td", "th")), frozenset(("table", "tr", "template"))),
     **dict.fromkeys(_SECTIONS, (_SECTIONS | {"caption", "colgroup"}, frozenset(("table", "template")))),
 }
-"""For a start tag: which open elements it ends, and beyond which it ends none."""
+"""For a start tag: the open elements that it ends, and those at which the search stops."""
 _ONLY_ONE: Final = frozenset(("a", "nobr"))
-"""Formatting elements that end an open one of their name."""
+"""Formatting elements that end an open one of the same name."""
 _PARAGRAPH: Final = (frozenset(("p",)), _SCOPE | {"button"})
 _LIST_ITEM: Final = frozenset(("li",))
 _LIST_SCOPE: Final = _SCOPE | {"ul", "ol"}
 _TABLE_PARTS: Final = _SECTIONS | {"table", "tr"}
-"""Elements in which others, and text, are misplaced: the parser moves each before the table, behind all that stands there."""
+"""Elements in which text and other elements are misplaced: the parser moves these before the table, after everything there."""
 _IN_TABLES: Final = _TABLE_PARTS | frozenset("caption colgroup col td th style script template input form".split())
 _BLOCKS: Final = _SPECIAL - _VOID
-"""Their end tags reach as far as a scope does."""
+"""The search for the start of these blocks covers a whole scope."""
 
 
 class MarkupLimitError(ValueError):
-    """The markup of a body is over a limit; ``problem`` says which, ``fix`` what to send instead."""
+    """The markup of a body exceeds a limit; ``problem`` names it, ``fix`` says what to send instead."""
 
     def __init__(self, problem: str, fix: str) -> None:
         super().__init__(f"{problem}; {fix}")
@@ -75,25 +76,25 @@ class OpenElements:
     def __init__(self) -> None:
         self._names: list[str] = []
         self._attributes: list[str] = []
-        """Of the formatting elements among them; else empty."""
+        """The attributes of formatting elements; empty for others."""
         self._reopened: list[tuple[str, str]] = []
         self._elements = 0
         self._looks = 0
         self._misplaced = 0
         self._foreign = 0
-        """How many of them begin SVG or MathML."""
+        """How many of them start SVG or MathML."""
 
     def count(self, elements: int) -> None:
-        """Add to the elements made."""
+        """Add to the number of created elements."""
         self._elements += elements
         if self._elements > MAX_ELEMENTS:
             raise MarkupLimitError(
-                f"makes more than {MAX_ELEMENTS:,} elements (formatting that is left open counts again in each block)",
+                f"creates more than {MAX_ELEMENTS:,} elements (unclosed formatting elements count again in each block)",
                 "split the article, or close every formatting element where it ends",
             )
 
     def text(self, body: str, begins: int, ends: int) -> None:
-        """Read text, a part of the body."""
+        """Process text, a part of the body."""
         if self._names and self._names[-1] in _TABLE_PARTS and not body[begins:ends].isspace():
             self._misplace()
 
@@ -101,7 +102,7 @@ class OpenElements:
         """Read a start tag; ``text`` says whether any text stands before it."""
         if text and self._reopened:
             self._reopen()
-        if not self._foreign:  # in SVG and MathML, all that is not closed is nested
+        if not self._foreign:  # in SVG and MathML, all unclosed elements are nested
             self._end_implied(name)
         self._elements += 1
         if self._elements > MAX_ELEMENTS:
@@ -113,10 +114,10 @@ class OpenElements:
         self._push(name, attributes if name in _FORMATTING else "")
 
     def end(self, name: str, text: bool) -> None:
-        """Read an end tag."""
+        """Process an end tag."""
         if text and self._reopened:
             self._reopen()
-        if self._names and self._names[-1] == name:  # nearly always
+        if self._names and self._names[-1] == name:  # the usual case
             self._forget(len(self._names) - 1)
             if name in _CELLS:
                 self._reopened = []
@@ -152,16 +153,16 @@ class OpenElements:
         self._looks += count
         if self._looks > MAX_LOOKS:
             raise MarkupLimitError(
-                f"holds tags for which open elements are looked through more than {MAX_LOOKS:,} times",
-                "leave out end tags of elements that are not open, and close every element where it ends",
+                f"contains tags for which open elements are searched more than {MAX_LOOKS:,} times",
+                "remove end tags of elements that are not open, and close every element where it ends",
             )
 
     def _misplace(self) -> None:
         self._misplaced += 1
         if self._misplaced > MAX_MISPLACED:
             raise MarkupLimitError(
-                f"holds more than {MAX_MISPLACED:,} texts and elements in tables, but outside of their cells",
-                "write them into <td>, <th> or <caption>",
+                f"contains more than {MAX_MISPLACED:,} texts and elements in tables, but outside their cells",
+                "put them into <td>, <th> or <caption>",
             )
 
     def _push(self, name: str, attributes: str) -> None:
@@ -170,7 +171,7 @@ class OpenElements:
         self._foreign += name in _FOREIGN
         if len(self._names) > MAX_DEPTH:
             raise MarkupLimitError(
-                f"nests more than {MAX_DEPTH} elements (an element that is never closed holds all that follows)",
+                f"nests more than {MAX_DEPTH} elements (an element that is never closed contains everything after it)",
                 f"close every element, and nest at most {MAX_DEPTH}",
             )
 
@@ -181,7 +182,7 @@ class OpenElements:
             self._push(name, attributes)
 
     def _innermost(self, names: frozenset[str], stop: frozenset[str]) -> int | None:
-        """Return where the innermost of these elements is, unless one that stops the search lies between."""
+        """Return the position of the innermost of these elements, unless an element at which the search stops is inside it."""
         looks = 0
         for name in reversed(self._names):
             looks += 1
@@ -194,11 +195,11 @@ class OpenElements:
         return None
 
     def _end_nearest(self, names: frozenset[str], stop: frozenset[str]) -> None:
-        """End the innermost of these elements, with all within it, unless one that stops the search lies between."""
+        """End the innermost of these elements with everything inside it, unless an element that stops the search is inside it."""
         if not self._names:
             return
         innermost = self._names[-1]
-        if innermost in stop and innermost not in names:  # these two are nearly all
+        if innermost in stop and innermost not in names:  # these two are the usual cases
             return
         if innermost in names and innermost not in _FORMATTING:
             self._forget(len(self._names) - 1)
@@ -220,7 +221,7 @@ class OpenElements:
         return self._reopened
 
     def _end_formatting(self, name: str) -> None:
-        """End the innermost formatting element of a name; blocks that were opened within it stay open."""
+        """End the innermost formatting element with a name; blocks opened inside it stay open."""
         for at in range(len(self._reopened) - 1, -1, -1):
             self._look(1)
             if self._reopened[at][0] == name:

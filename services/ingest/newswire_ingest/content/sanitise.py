@@ -38,7 +38,7 @@ _DIVISIONS: Final = (
     "option",
     "optgroup",
 )
-"""Blocks: were they only unwrapped, the last word of one and the first of the next would become one word."""
+"""Blocks: without a separator in their place, the last word of one and the first of the next would become one word."""
 _ALLOWED: Final = frozenset(
     "p div br hr h2 h3 h4 ul ol li dl dt dd blockquote a em strong b i code pre sup sub figure figcaption img"
     " table caption thead tbody tfoot tr th td".split()
@@ -65,7 +65,7 @@ _SEPARATORS: Final = {
     **dict.fromkeys((*_LINES, "/br"), "\n"),
     **dict.fromkeys(("/td", "/th"), " "),
 }
-"""The plain text of a tag."""
+"""The plain text in place of a tag."""
 _BLANK_LINES: Final = re.compile(r"\n\n\n+")
 
 
@@ -106,12 +106,12 @@ def _resolving(address: str) -> nh3.Cleaner:
         return nh3.Cleaner(
             **_OPTIONS, attribute_filter=_attribute_or_relative, url_relative=("rewrite_with_base", address)
         )
-    except ValueError:  # no base that the cleaner understands
+    except ValueError:  # not a base that the sanitiser accepts
         return _cleaner
 
 
 def plain_text(clean: str) -> str:
-    """Return the text of sanitised HTML: blocks parted by a blank line, list items and rows by a line break."""
+    """Return the text of sanitised HTML: blocks are separated by a blank line, list items and rows by a line break."""
     if "<" not in clean:
         return _tidy(_unescaped(clean))
     parts = _TAG.split(clean)  # text, tag, text, tag … text
@@ -123,12 +123,12 @@ def plain_text(clean: str) -> str:
 
 
 def word_count(text: str) -> int:
-    """Count the words of what `plain_text` returned: they are parted by one space, one line break or one blank line."""
+    """Count the words in the result of `plain_text`: they are separated by one space, one line break or one blank line."""
     return text.count(" ") + text.count("\n") - text.count("\n\n") + 1 if text else 0
 
 
 def _unwrapped(texts: list[str], tags: list[str]) -> list[str]:
-    """Return texts without the line breaks that are only white space: those outside of ``pre``."""
+    """Return texts without line breaks that are only white space, which are those outside ``pre``."""
     preformatted = 0
     for at, tag in enumerate([*tags, ""]):
         if not preformatted or not tag:
@@ -138,7 +138,7 @@ def _unwrapped(texts: list[str], tags: list[str]) -> list[str]:
 
 
 def _unescaped(text: str) -> str:
-    """Return text without references. The sanitiser writes only four of them; a search for all takes a hundred times as long."""
+    """Return text without references. The sanitiser writes only four of them; searching for all takes a hundred times as long."""
     if "&" not in text:
         return text
     short = text.replace("&nbsp;", "\xa0").replace("&lt;", "<").replace("&gt;", ">")

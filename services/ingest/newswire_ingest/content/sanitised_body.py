@@ -1,4 +1,4 @@
-"""The body of an article made safe, and its plain text. Imports little: it runs in processes that start often."""
+"""Sanitises the body of an article and extracts its plain text. It imports little: it runs in processes that start often."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,9 @@ from newswire_ingest.content.markup_limits import MarkupLimitError, check
 from newswire_ingest.content.sanitise import plain_text, sanitise
 
 SMALL_MARKUP = 200
-"""Tags and character references that a body may hold without a check: the parser cannot take more than 3 ms over them, and the
-check would take a third of the time of an honest one."""
+"""Bodies with at most this many tags and character references are not checked: the parser cannot take more than 3 ms, and the check
+would take a third of the time of a legitimate body.
+"""
 SMALL_CHARACTERS = 8 * 1024
 
 
@@ -22,7 +23,7 @@ class SanitisedBody:
 
 
 def sanitised_body(sent: str, address: str | None) -> SanitisedBody:
-    """Check the structure of a body, make it safe and take its text.
+    """Check the structure of a body, sanitise it, and extract its text.
 
     Raises:
         MarkupLimitError: its structure is over a limit.
@@ -33,12 +34,12 @@ def sanitised_body(sent: str, address: str | None) -> SanitisedBody:
 
 
 def markup_count(sent: str) -> int:
-    """Return how many tags and character references HTML can hold at the most."""
+    """Return an upper bound of the number of tags and character references in HTML."""
     return sent.count("<") + sent.count("&")
 
 
 def answer(request: bytes) -> bytes:
-    """Do the same for another process; `read_answer` reads what comes back."""
+    """Process a request from another process; `read_answer` decodes the response."""
     sent, address = orjson.loads(request)
     try:
         body = sanitised_body(sent, address)
@@ -48,7 +49,7 @@ def answer(request: bytes) -> bytes:
 
 
 def read_answer(answered: bytes) -> SanitisedBody:
-    """Read what `answer` returned.
+    """Decode the response of `answer`.
 
     Raises:
         MarkupLimitError: the structure of the body is over a limit.

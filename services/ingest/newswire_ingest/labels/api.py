@@ -20,7 +20,7 @@ from newswire_ingest.labels.repository import Kind, Labels
 
 
 class LabelView(BaseModel):
-    """A category or topic, and how many published articles carry it."""
+    """A category or topic, and the number of published articles with it."""
 
     value: str
     count: int
@@ -34,7 +34,7 @@ class LabelsView(BaseModel):
 
 
 class LabelMergeRequest(BaseModel):
-    """Which label is to be written as which other one from now on."""
+    """A label to replace by another one from now on."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -44,7 +44,7 @@ class LabelMergeRequest(BaseModel):
 
 
 class LabelMerge(BaseModel):
-    """What new versions carry in place of the old label."""
+    """The label that new versions have in place of the old one."""
 
     kind: Kind
     old: str
@@ -65,7 +65,7 @@ def label_routes(labels: Labels) -> APIRouter:
     async def read(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:
         if caller is not None and caller.entitlement is not None:
             # The counts cover all articles, and a restricted reader must not learn the labels of articles that it cannot read.
-            detail = "this account reads a part of the articles only: the facets of GET /v1/search count its labels"
+            detail = "this account can read only a part of the articles; the facets of GET /v1/search count the labels of that part"
             raise problem(403, "forbidden", detail, title="Forbidden")
         params = parse_scalar_params(request.query_params, ("limit",))
         counts = await labels.counts(limit_param(params.get("limit"), MAX_PAGE_SIZE, MAX_PAGE_SIZE))
@@ -75,7 +75,7 @@ def label_routes(labels: Labels) -> APIRouter:
     @routes.post(
         "/merge",
         response_model=LabelMerge,
-        summary="Write one category or topic as another from now on",
+        summary="Replace a category or topic by another one from now on",
         responses=problems("not-found"),
     )
     async def merge(

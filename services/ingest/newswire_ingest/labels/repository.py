@@ -1,4 +1,4 @@
-"""Categories and topics keep the spelling that an account used first, regardless of later case, width or accents.
+"""The labels of articles: categories and topics keep the spelling that an account used first, despite later case, width or accents.
 
 Operators can merge two labels for all accounts.
 """
@@ -18,12 +18,12 @@ Kind = Literal["category", "topic"]
 KINDS: tuple[Kind, ...] = ("category", "topic")
 MAX_KNOWN_LABELS = 50_000
 MAX_SPELLINGS = 100
-"""Of one label: among how many spellings the commonest is looked for."""
+"""For one label: the number of spellings among which the most frequent one is searched for."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelCount:
-    """A label, and how many published articles carry it."""
+    """A label, and the number of published articles with it."""
 
     value: str
     count: int
@@ -31,19 +31,19 @@ class LabelCount:
 
 @dataclass(frozen=True, slots=True)
 class CanonicalLabels:
-    """A draft whose labels are written as its account writes them, or as operators merged them."""
+    """A draft with labels in the spelling of its account, or as operators merged them."""
 
     draft: ArticleDraft
     rewritten_labels: frozenset[str] = frozenset()
-    """Which of its labels were sent in another spelling, by kind and folded form."""
+    """The labels that were sent in another spelling, by kind and folded form."""
 
 
 class Labels:
-    """The labels of one installation. What this process knows of them may be old: the publishing function checks it."""
+    """The labels of one installation. The cache of this process may be outdated: the publishing function checks the spellings."""
 
     def __init__(self, redis: "Redis", keys: Keyspace, functions: FunctionLibrary) -> None:
         self.names = keys.key("labels", "")
-        """What the names of the records of labels begin with."""
+        """The prefix of the names of label records."""
         self._redis = redis
         self._functions = functions
         self._known: dict[tuple[str, str], str] = {}
@@ -63,12 +63,12 @@ class Labels:
         )
         topics = list(
             {fold(topic): topic for topic in written[: len(draft.topics)]}.values()
-        )  # a merger may make two one
+        )  # merging may make two topics equal
         category = written[-1] if draft.category is not None else None
         return CanonicalLabels(draft.model_copy(update={"category": category, "topics": topics}), rewritten_labels)
 
     async def counts(self, limit: int) -> dict[Kind, list[LabelCount]]:
-        """Return the most frequent labels of each kind, the most frequent first, each spelled as most articles spell it."""
+        """Return the most frequent labels of each kind, most frequent first, in the spelling of most articles."""
         found: dict[Kind, list[LabelCount]] = {}
         for kind in KINDS:
             forms = await self._redis.zrange(f"{self.names}forms:{kind}", 0, limit - 1, desc=True, withscores=True)
@@ -78,7 +78,7 @@ class Labels:
         return found
 
     async def merge(self, kind: Kind, old: str, new: str) -> str | None:
-        """Write a label as another one from now on; return how that is spelt, or None where no article carries the old one."""
+        """Replace a label by another one from now on; return the spelling of the new one, or None if no article has the old one."""
         arguments = [kind, fold(old), fold(new), new, self.names]
         status, *spelling = await self._functions.call("merge_labels", [self.names + "merged"], [*arguments])
         return spelling[0].decode() if status == b"OK" else None
@@ -118,7 +118,7 @@ class Labels:
 
 
 def label_lines(document: dict[str, Any], rewritten_labels: frozenset[str]) -> str:
-    """Return the labels of a version as the publishing function takes them."""
+    """Return the labels of a version in the format of the publishing function."""
     category = document.get("category")
     labels: list[tuple[Kind, str]] = [("category", category)] if category else []
     labels += [("topic", topic) for topic in document.get("topics", [])]

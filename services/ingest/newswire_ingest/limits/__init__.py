@@ -1,1 +1,1 @@
-"""How much an account may publish."""
+"""Publishing limits."""

@@ -61,7 +61,7 @@ class Limits:
         """
         if self._memory_guard.full is not None and not frees_memory:
             raise unavailable(
-                "the store is full; nothing of this request was stored, send it again later",
+                "the store is full; nothing was stored, repeat the request later",
                 retry_after=RETRY_WHEN_FULL,
             )
         rate = self._publish_rate if caller.publish_rate is None else caller.publish_rate
@@ -109,7 +109,7 @@ class Limits:
         return problem(
             429,
             "quota-exceeded",
-            f"the {quota} new articles that this account may publish in a day are used up; there are new ones from {resets}",
+            f"this account has published its daily quota of {quota} new articles; the quota is reset at {resets}",
             title="Daily quota used up",
             headers={"Retry-After": str(seconds_until_midnight(now))},
             extra={"violated-policies": [_daily(quota).name], "resets_at": resets},

@@ -1,1 +1,1 @@
-"""What became of an article."""
+"""The outcomes of articles."""

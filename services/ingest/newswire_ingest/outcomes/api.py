@@ -43,7 +43,7 @@ class OutcomeView(BaseModel):
 
 
 class OutcomeList(BaseModel):
-    """What became of an article's versions and retractions, newest first."""
+    """The outcomes of an article's versions and retractions, newest first."""
 
     id: str
     outcomes: list[OutcomeView]
@@ -54,11 +54,11 @@ def outcome_routes(outcomes: Outcomes, redis: "Redis", keys: Keyspace) -> APIRou
     routes = APIRouter(tags=["publishing"])
 
     @routes.get(
-        "/v1/articles/{article_id}/outcomes", response_model=OutcomeList, summary="See what became of an article"
+        "/v1/articles/{article_id}/outcomes", response_model=OutcomeList, summary="Read the outcomes of an article"
     )
     async def read(
         caller: Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))],
-        article_id: Annotated[str, Path(description="The id that publishing answered.")],
+        article_id: Annotated[str, Path(description="The id from the response to publishing.")],
         request: Request,
         _: Annotated[None, Depends(single_headers)],
     ) -> Response:

@@ -1,4 +1,4 @@
-"""Outcomes of articles: when search found them, and how many subscribers received them. Read from the outcomes stream."""
+"""The outcomes of articles, from the outcomes stream: when search found them, and how many subscribers received them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

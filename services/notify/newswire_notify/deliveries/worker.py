@@ -190,7 +190,7 @@ class Worker:
         self._wakeup.clear()
 
     async def begin(self, claimed: ClaimBatch) -> None:
-        """Start sending what was claimed; release it where the cannot read articles."""
+        """Start sending what was claimed; release it if the articles cannot be read."""
         deliveries, documents = claimed.deliveries, claimed.documents
         try:
             documents = documents or await self._documents(deliveries)

@@ -249,7 +249,7 @@ class LanguageFilterIndex:
         return frequency, crowd, -min(map(len, choice))
 
     def _age(self) -> None:
-        """Halve the statistics now and then, so that they stay small and recent."""
+        """Halve the statistics from time to time, so that they stay small and recent."""
         self._articles += 1
         if self._articles % 5000 == 0:
             self._seen = Counter({key: count // 2 for key, count in self._seen.items() if count > 1})
@@ -282,7 +282,7 @@ class FilterIndex:
                 language_index.remove(digest)
 
     def match(self, article: ArticlePublished, features: ArticleFeatures | None = None) -> list[str]:
-        """Return the digests of the filters that match this version; ``facts`` are those of the version, where known."""
+        """Return the digests of the filters that match this version; ``features`` are those of the version, if known."""
         features = features or ArticleFeatures.of(article)
         return self._language_index(features.language).match(features, str(article.kind))
 

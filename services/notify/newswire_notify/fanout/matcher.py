@@ -49,7 +49,7 @@ class Matcher:
         return self._changes.position.count if self._changes.position else -1
 
     def match(self, article: ArticlePublished, features: ArticleFeatures | None = None) -> list[str]:
-        """Return the digests of the filters that match this version; ``facts`` are those of the version, where known."""
+        """Return the digests of the filters that match this version; ``features`` are those of the version, if known."""
         return self.index.match(article, features)
 
     async def check(self) -> str | None:

@@ -158,7 +158,7 @@ def live_router(
         try:
             token, ends = await tokens.make(caller, sent.model.filter, sent.model.expires_in)
         except TokenTooLongError:
-            raise invalid("filter", "is too large for a token", "name fewer values") from None
+            raise invalid("filter", "is too large for a token", "use fewer values") from None
         expires_at = datetime.fromtimestamp(ends, UTC).isoformat().replace("+00:00", "Z")
         body = orjson.dumps({"token": token, "expires_at": expires_at})
         return Response(body, 201, {"Cache-Control": "no-store"}, "application/json")
@@ -270,5 +270,5 @@ def stream_id(field: str, sent: str) -> Position:
         return parse_position(sent)
     except ValueError:
         raise invalid(
-            field, "is not an id of this stream", "send the id of the last event you saw, or leave it out"
+            field, "is not an id of this stream", "send the id of the last event that you received, or omit it"
         ) from None

@@ -144,7 +144,7 @@ def router(
                 verified_origin=verified,
             )
         except AccountSuspendedError:
-            raise unauthorised("the key sent is not valid") from None
+            raise unauthorised("the API key is revoked or expired") from None
         except AccountLimitError as error:
             raise limit_problem(error, limits, draft.channel.url) from None
         made = await entitlements.current(made)  # it may have changed since the key was checked

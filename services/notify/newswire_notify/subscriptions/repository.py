@@ -103,7 +103,7 @@ class Subscriptions:
         return found if found and found.account == account else None
 
     async def of(self, account: str, after: tuple[int, str] | None = None) -> AsyncIterator[Subscription]:
-        """Go through the subscriptions of an account, oldest first; those after one of a creation time in ms where asked."""
+        """Yield the subscriptions of an account, oldest first, optionally those after a creation time in ms and an id."""
         since: float | str = after[0] if after else "-inf"
         seen: set[bytes] = set()
         while found := await self._redis.zrange(

@@ -177,9 +177,7 @@ async def check_endpoint(url: str, policy: AddressPolicy, resolver: AbstractReso
 def _parsed(url: str, policy: AddressPolicy) -> tuple[URL, str, int]:
     """Parse a URL as the client does; refuse URLs that other programs may parse differently."""
     if _IMPOSSIBLE.search(url):
-        raise invalid(
-            FIELD, "contains a space, a control character or a backslash", "percent-encode it, or leave it out"
-        )
+        raise invalid(FIELD, "contains a space, a control character or a backslash", "percent-encode it, or remove it")
     try:
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port
@@ -190,9 +188,9 @@ def _parsed(url: str, policy: AddressPolicy) -> tuple[URL, str, int]:
     if parsed.scheme not in schemes or not host or port is None or authority is None:
         raise invalid(FIELD, f"is not an absolute {' or '.join(schemes)} URL", EXAMPLE)
     if "@" in authority[1]:
-        raise invalid(FIELD, "contains credentials", "leave them out: verify the signature instead")
+        raise invalid(FIELD, "contains credentials", "remove them, and verify the signature instead")
     if "#" in url:
-        raise invalid(FIELD, "has a fragment", "leave out '#' and what follows")
+        raise invalid(FIELD, "has a fragment", "remove '#' and everything after it")
     bracketed = "[" in authority[1]
     if bracketed != (":" in host) or not (bracketed or _HOSTNAME.fullmatch(host)):
         raise invalid(FIELD, "has an invalid host", EXAMPLE)

@@ -1,4 +1,4 @@
-"""Feeds: the newest articles of everything, of one field value, and of any search."""
+"""Feeds: the newest articles of all, of one field value, and of any search."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -39,7 +39,7 @@ _A_FEED: dict[int | str, dict[str, Any]] = {
             for form, kind in MEDIA_TYPES.items()
         },
     },
-    304: {"description": "The feed is what `If-None-Match` or `If-Modified-Since` say"},
+    304: {"description": "The feed is unchanged according to `If-None-Match` or `If-Modified-Since`"},
     **problems("invalid"),
 }
 

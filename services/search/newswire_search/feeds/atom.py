@@ -1,4 +1,4 @@
-"""A feed as Atom (RFC 4287)."""
+"""Formats a feed as Atom (RFC 4287)."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""A feed and its entries, independent of the format it is written in."""
+"""A feed and its entries, independent of the output format."""
 
 import re
 import textwrap
@@ -15,7 +15,7 @@ from newswire_search.site.links import QueryPairs, feed_address, filter_pairs, s
 
 _INVALID_IN_URLS = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
 SUMMARY_CHARACTERS = 300
-"""How much of an article's text replaces a missing summary."""
+"""How many characters of an article's text replace a missing summary."""
 MAX_SUMMARY_SOURCE_CHARACTERS = 4 * SUMMARY_CHARACTERS
 
 
@@ -40,9 +40,9 @@ class FeedLink:
     """A link to a feed in one format."""
 
     name: str
-    """Of the format."""
+    """The name of the format."""
     title: str
-    """Of the feed."""
+    """The title of the feed."""
     media_type: str
     href: str
 
@@ -131,7 +131,7 @@ def _beginning(text: str) -> str:
 
 
 def _percent_encoded(url: str | None) -> str | None:
-    """Return a URL with the characters encoded that are invalid in one; publishers may send any."""
+    """Percent-encode the characters of a URL that are invalid in one; publishers may send any."""
     return url and _INVALID_IN_URLS.sub(lambda found: quote(found[0]), url)
 
 

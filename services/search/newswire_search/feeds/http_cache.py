@@ -1,7 +1,7 @@
 """Conditional responses: ETag, Last-Modified and 304 (RFC 9110, sections 8.8 and 13).
 
-Nothing is cached here. Clients and proxies must revalidate a stored copy before they show it (``no-cache``), so that a retracted
-article disappears at once.
+Nothing is cached here. Clients and proxies must revalidate a stored copy before they use it (``no-cache``), so that a retracted
+article disappears immediately.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ LastModified = Callable[[], Awaitable[datetime | None]]
 
 
 def last_modified_source(redis: "Redis", keys: Keyspace, group: str, refresh: timedelta) -> LastModified:
-    """Return a function that tells when anything readers see last changed, to the second, or None if unknown.
+    """Return a function that returns when anything visible to readers last changed, to the second, or None if unknown.
 
-    The entries of a feed do not tell: a retracted article leaves no date behind. So it is the time of the last event that the
-    index has processed. It is unknown shortly after an event and while a retraction is not indexed yet: clients that send
-    ``If-Modified-Since`` alone would miss another change within the same second.
+    The entries of a feed do not show that: a retracted article leaves no date. So the result is the time of the last event that the
+    index has processed. It is unknown shortly after an event and while a retraction is not indexed yet: clients that send only
+    ``If-Modified-Since`` would miss another change within the same second.
     """
 
     async def read() -> datetime | None:
@@ -59,7 +59,7 @@ def conditional_response(
     private: bool,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the response, or 304 if the client has the same. ``private``: its content depends on the key that was sent."""
+    """Return the response, or 304 if the client has the same. ``private``: the content depends on the key of the request."""
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     response_headers = {
         "ETag": tag,

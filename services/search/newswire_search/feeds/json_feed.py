@@ -1,4 +1,4 @@
-"""A feed as JSON Feed 1.1 (jsonfeed.org)."""
+"""Formats a feed as JSON Feed 1.1 (jsonfeed.org)."""
 
 from typing import Any
 

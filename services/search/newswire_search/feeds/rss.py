@@ -1,6 +1,6 @@
-"""A feed as RSS 2.0 with the extensions Dublin Core, Media RSS, content:encoded and Atom links.
+"""Formats a feed as RSS 2.0 with the extensions Dublin Core, Media RSS, content:encoded and Atom links.
 
-Only an item's ``description`` and ``content:encoded`` are read as HTML, so plain text is escaped there before the XML writer
+Only ``description`` and ``content:encoded`` of an item are read as HTML, so plain text is escaped there before the XML writer
 escapes it again. All other elements are plain text (RSS Advisory Board, RSS Best Practices Profile, section 3).
 """
 
@@ -29,7 +29,8 @@ def rss(feed: Feed) -> bytes:
     channel = add(root, "channel")
     add(channel, "title", feed.title)
     add(channel, "link", feed.home)
-    # Readers take this element as plain text or as HTML: a fixed text is the same in both, unlike the words of a search.
+    # Readers interpret this element as plain text or as HTML: a constant text is the same in both, unlike the words of a
+    # search.
     add(channel, "description", CHANNEL_DESCRIPTION)
     if feed.language:
         add(channel, "language", feed.language)
@@ -70,7 +71,7 @@ def _add_image(item: etree._Element, image: Image) -> None:
     media = add(
         item, MEDIA + "content", url=image.url, medium="image", type=kind, width=image.width, height=image.height
     )
-    # No media:description: some readers take it for the article's text.
+    # No media:description: some readers display it as the article's text.
     if image.credit:
         add(media, MEDIA + "credit", image.credit)
 

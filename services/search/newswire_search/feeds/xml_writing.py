@@ -1,4 +1,4 @@
-"""Writing XML that is valid for any text."""
+"""Writes XML that is well-formed for any text."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
 def add(parent: etree._Element, tag: str, text: str | None = None, **attributes: Any) -> etree._Element:
-    """Add an element; attributes that are None are left out."""
+    """Add an element; attributes that are None are omitted."""
     element = etree.SubElement(parent, tag)
     if text is not None:
         element.text = clean(text)

@@ -1,1 +1,1 @@
-"""The index of articles: its port, and what both kinds share."""
+"""The index of articles: its port, and code shared by both implementations."""

@@ -1,4 +1,4 @@
-"""The port to the administration of an index: comparing it with the records, and replacing it by a new one.
+"""The port for the administration of an index: comparison with the records, and replacement by a new one.
 
 `ElasticsearchIndexAdmin` and `EmbeddedIndexAdmin` implement it; one test suite covers both.
 """
@@ -12,7 +12,7 @@ from newswire_search.index.models import Operation, RejectedOperation, WriteStat
 
 @dataclass(frozen=True, slots=True)
 class IndexedVersion:
-    """The version that an index holds under an id, as a search sees it."""
+    """The version that an index contains for an id, as searches see it."""
 
     id: str
     version: int
@@ -35,12 +35,12 @@ class IndexContents(Protocol):
         ...
 
     def scan(self) -> AsyncIterator[list[IndexedVersion]]:
-        """Yield all indexed versions page by page, as they are at the beginning."""
+        """Yield all indexed versions page by page, as of the beginning of the scan."""
         ...
 
 
 class StagingIndex(IndexContents, Protocol):
-    """An index that is being filled beside the one in use; no search sees it."""
+    """A new index that is being filled beside the one in use; no search sees it."""
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class StagingIndex(IndexContents, Protocol):
         ...
 
     async def finish(self) -> None:
-        """Give it the settings of an index in use, which differ from those for fast filling, and `refresh` it."""
+        """Give it the settings of an index in use, which differ from those for fast filling, and make it searchable (`refresh`)."""
         ...
 
     async def close(self) -> None:
@@ -61,7 +61,7 @@ class StagingIndex(IndexContents, Protocol):
 
 
 class IndexAdmin(IndexContents, Protocol):
-    """The index in use, and those beside it."""
+    """The index in use, and the other ones."""
 
     async def mismatch(self) -> str | None:
         """Return why this release cannot use the existing index, which another release made; None if it can."""
@@ -72,11 +72,11 @@ class IndexAdmin(IndexContents, Protocol):
         ...
 
     async def identity(self) -> str | None:
-        """Return a token that no other index ever has, nor this one after it was emptied; None if none is in use."""
+        """Return a token that is unique to the index in use, and changes when it is emptied; None if none is in use."""
         ...
 
     async def is_empty(self) -> bool:
-        """Tell whether the index in use holds nothing at all."""
+        """Return whether the index in use holds nothing at all."""
         ...
 
     async def unused(self) -> list[str]:
@@ -92,7 +92,7 @@ class IndexAdmin(IndexContents, Protocol):
         ...
 
     async def resume_writes(self) -> None:
-        """Let the writers continue that `pause_writes` made wait."""
+        """Let the writers continue that wait because of `pause_writes`."""
         ...
 
     async def swap(self, staging: StagingIndex) -> None:
@@ -105,7 +105,7 @@ class IndexAdmin(IndexContents, Protocol):
 
 
 def next_index_name(stem: str, names: Iterable[str], mapping: int) -> str:
-    """Return a new name for an index of a mapping number: ``stem-mapping-serial``."""
+    """Return a new name for an index with a mapping number: ``stem-mapping-serial``."""
     prefix = f"{stem}-{mapping}-"
     serials = [int(name.removeprefix(prefix)) for name in names if name.startswith(prefix)]
     return f"{prefix}{max(serials, default=0) + 1:06d}"

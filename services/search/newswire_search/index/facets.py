@@ -1,4 +1,4 @@
-"""Facets: which values a response lists, in which order and spelling."""
+"""Facets: the values that a response lists, their order and their spelling."""
 
 from collections.abc import Callable, Sequence
 
@@ -44,7 +44,7 @@ def merged(buckets: Sequence[tuple[str, int]]) -> tuple[dict[str, int], dict[str
 
 
 def respelled(counts: Sequence[FacetCount], sent: Sequence[str]) -> Sequence[FacetCount]:
-    """Return the counts with selected values in the spelling that was sent, where no article gives another."""
+    """Return the counts, with selected values in the spelling of the request if no article has another."""
     if not sent:
         return counts
     spelled = {fold(value): value for value in sent if not value.startswith("-")}

@@ -15,12 +15,12 @@ MAPPING_NUMBER = 3
 """Raised with every change of the indexed fields; part of the index's name, so that old and new indexes can coexist."""
 
 MAX_TOKEN_UTF16_UNITS = 2000
-"""`newswire.text.analysis` makes no term as long, so the server splits none."""
+"""`newswire.text.analysis` makes no longer terms, so the server splits none."""
 
 FACET_SUFFIX = "_facet"
 WORDS_SUFFIX = "_words"
 WORD_FIELDS: tuple[Field, ...] = tuple(field for field in FIELDS if field != "title")
-"""Fields in whose values single words can be searched, as in ``author:lindqvist``."""
+"""Fields in which single words can be searched, as in ``author:lindqvist``."""
 TITLE_WORDS = "title" + WORDS_SUFFIX
 """The words of the title as written, without accents: the field that completions search."""
 SEPARATOR = "\x1f"
@@ -92,7 +92,7 @@ _KEYWORDS = ("category", "topic", "author", "publisher", "language", "month")
 
 MAPPING: dict[str, Any] = {
     "dynamic": "strict",
-    # Analysed and counted fields can be derived from the article again; storing them twice would only cost disk.
+    # Analysed and counted fields can be derived from the article; storing them as well would only use disk space.
     "_source": {"includes": ["id", "version", "retracted", "article"]},
     "properties": {
         "id": _KEYWORD,

@@ -1,4 +1,4 @@
-"""What goes into the index and what comes out: operations, search requests and their results. Times are ms since 1970, UTC."""
+"""The input and output of the index: operations, search requests and their results. Times are ms since 1970, UTC."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,7 @@ from newswire.text.query import Everything, Query
 
 FACETS = ("category", "topic", "author", "publisher", "language", "month")
 FACET_VALUES = 50
-"""How many values of a facet a response lists, beside those that are selected."""
+"""How many values of a facet a response lists, in addition to selected ones."""
 
 IndexName = Literal["elasticsearch", "embedded"]
 
@@ -23,16 +23,16 @@ class IndexInUseError(RuntimeError):
 
 
 class SnapshotExpiredError(LookupError):
-    """The snapshot that a cursor reads from no longer exists."""
+    """The snapshot of a cursor no longer exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Index a version, unless the index already holds that version, a later one or its retraction."""
+    """Index a version, unless the index already contains that version, a later one or its retraction."""
 
     article: Article
     document: Mapping[str, Any]
-    """The version as it stands in its event, including members unknown to this release."""
+    """The version as in its event, including members unknown to this release."""
 
     @property
     def id(self) -> str:
@@ -47,7 +47,7 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Retract:
-    """Replace an article by a tombstone, unless the index already holds a later version."""
+    """Replace an article by a tombstone, unless the index already contains a later version."""
 
     id: str
     version: int
@@ -61,7 +61,7 @@ class WriteStatus(StrEnum):
 
     APPLIED = "applied"
     SUPERSEDED = "superseded"
-    """The index already held this version or a later one."""
+    """The index already contained this version or a later one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ class WordMatch(StrEnum):
 
     ALL = "all"
     PARTIAL = "partial"
-    """At least one and not all: shown below the results when too few articles contain all words."""
+    """At least one, but not all: shown below the results if too few articles contain all words."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldFilter:
-    """Folded values of one field: an article needs one of those included and none of those excluded."""
+    """Folded values of one field: an article needs one of the included ones and none of the excluded ones."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ class FieldFilter:
 
 @dataclass(frozen=True, slots=True)
 class FuzzyTerm:
-    """Any word within a few edits of one that is written without accents (`newswire.text.analysis.bare_words`)."""
+    """Any word within a few edits of a word without accents (`newswire.text.analysis.bare_words`)."""
 
     word: str
     max_edits: int
@@ -106,11 +106,12 @@ class FuzzyTerm:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where the next page begins: the sort key of the last result, and the snapshot it was found in, if any.
+    """Where the next page begins: the sort key of the last result, and its snapshot, if any.
 
-    A first page by relevance needs no snapshot. The second page opens one, begins at its top (``sort_key`` is empty) and leaves
-    out what the first page showed, as all later pages do. A snapshot gives the order alone: articles, total and facets are read
-    from the index as it is now, and results of the snapshot that no longer match the search are left out.
+    A first page by relevance needs no snapshot. The second page opens one, begins at its top (``sort_key`` is empty) and omits the
+    results of the first page, as all later pages do. A snapshot only provides the order: articles, total and facets are read
+    from the
+    current index, and results of the snapshot that no longer match the search are omitted.
     """
 
     sort_key: tuple[int | float | str, ...]
@@ -120,7 +121,7 @@ class Position:
     now_ms: int | None = None
     """`SearchRequest.now_ms` of the first page."""
     snapshot_opened_at: float | None = None
-    """When the snapshot was opened, in s since 1970: it has a fixed end, however often it is renewed."""
+    """When the snapshot was opened, in s since 1970: it expires at a fixed time, however often it is renewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +136,23 @@ class SearchRequest:
     limit: int = 20
     after: Position | None = None
     now_ms: int | None = None
-    """The time that ages count from by relevance, the same on all pages; None: age does not count."""
+    """The time from which ages are counted in relevance, the same on all pages; None: age does not count."""
     word_match: WordMatch = WordMatch.ALL
     """Results of `WordMatch.PARTIAL` have one page."""
     with_text: bool = True
-    """Whether articles carry ``text``; lists that do not need it are cheaper without."""
+    """Whether articles include ``text``; omitting it is cheaper."""
     text_characters: int | None = None
-    """How many characters of each text are needed at most; None: all. More may be returned."""
+    """How many characters of each text are needed; None: all. More may be returned."""
     with_body: bool = True
-    """Whether articles carry ``body``, which is as long again."""
+    """Whether articles include ``body``, which is as long again."""
     with_facets: bool = True
     """Whether facets are counted."""
     entitlement: Filter | None = None
-    """The filter that narrows everything the caller may read."""
+    """The filter that restricts everything the caller may read."""
     fuzzy_term: FuzzyTerm | None = None
-    """A word that each result must contain besides."""
+    """A further word that each result must contain."""
     erased: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    """Ids, by version: that version and all before it are erased in the records, whatever the index still holds."""
+    """Ids, by version: that version and all earlier ones are erased in the records, whatever the index still contains."""
     snapshot_owner: str = ""
     """The reader whose share of snapshots this page uses."""
 
@@ -194,7 +195,7 @@ class PublicationDay:
 
 @dataclass(frozen=True, slots=True)
 class Retracted:
-    """What the index holds of a retracted article."""
+    """The tombstone of a retracted article in the index."""
 
     id: str
     version: int
@@ -210,7 +211,7 @@ class CompletionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CompletionRequest:
-    """What a reader has typed so far: folded words, the last of which may be incomplete."""
+    """The text that a reader has typed so far: folded words, the last of which may be incomplete."""
 
     words: tuple[str, ...]
     typos: bool
@@ -231,7 +232,7 @@ class Completion:
 
 
 def operation_for(payload: Article | Tombstone, document: Mapping[str, Any]) -> Operation:
-    """Return the operation that brings the index up to one event."""
+    """Return the operation that updates the index for one event."""
     if isinstance(payload, Tombstone):
         return Retract(payload.id, payload.version)
     return Publish(payload, document)

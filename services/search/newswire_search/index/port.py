@@ -1,4 +1,4 @@
-"""The port to the index of articles.
+"""The port of the index of articles.
 
 `ElasticsearchIndex` and `EmbeddedIndex` implement it; one test suite covers both.
 """
@@ -43,7 +43,7 @@ class IndexReader(Protocol):
     async def get_all(
         self, article_ids: Sequence[str], *, with_text: bool = True, with_body: bool = True
     ) -> list[Mapping[str, Any]]:
-        """Return the published ones among these articles, in this order, as they are now."""
+        """Return the published ones among these articles, in this order, in their current version."""
         ...
 
     async def complete(self, request: CompletionRequest) -> list[Completion]:
@@ -58,19 +58,19 @@ class IndexReader(Protocol):
 
 
 class PublicIndexReader(IndexReader, Protocol):
-    """An index as readers may see it, which also decides who may learn of a retraction."""
+    """An index as readers may see it, which also decides who may see a retraction."""
 
     async def may_know(self, article_id: str, entitlement: Filter) -> bool:
-        """Return whether a reader with an entitlement may learn that an article was retracted."""
+        """Return whether a reader with an entitlement may see that an article was retracted."""
         ...
 
 
 class ArticleIndex(IndexReader, Protocol):
-    """An index of articles. Every method but ``close`` raises `DependencyUnavailableError` while the index is down."""
+    """An index of articles. Every method except ``close`` raises `DependencyUnavailableError` while the index is down."""
 
     @property
     def name(self) -> IndexName:
-        """Which implementation this is."""
+        """The name of the implementation."""
         ...
 
     async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:

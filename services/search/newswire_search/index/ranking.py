@@ -1,8 +1,7 @@
-"""Ranking by relevance, and queries in several languages: what both indexes share.
+"""Ranking by relevance, and queries in several languages, shared by both indexes.
 
-The score is BM25 in one field that holds all text, plus a lighter score in the title, plus a bonus for words that are close
-together. An article whose title equals the query comes first. Unless a search filters by date, recent articles score up to a
-tenth more.
+The score is BM25 in one field with all text, plus a lower score for the title, plus a bonus for words that are close together. An
+article whose title equals the query comes first. Unless a search filters by date, recent articles score up to a tenth more.
 """
 
 from collections.abc import Callable, Collection, Hashable
@@ -17,7 +16,7 @@ from newswire_search.index.mapping import DAY_MS
 from newswire_search.index.models import SearchRequest, WordMatch
 
 TITLE_WEIGHT = 0.2
-"""The weight of a match in the title, added to the score of the field that holds all text. Higher weights rank worse."""
+"""The weight of a match in the title, added to the score of the field with all text. Higher weights rank worse."""
 EXACT_TITLE = 1000.0
 """Added if the query equals the title: more than any other score."""
 PAIR_WEIGHT = 0.1
@@ -26,9 +25,9 @@ MAX_PAIRS = 3
 PROXIMITY_WEIGHT = 0.4
 """For all words of a query close together."""
 MAX_PROXIMITY_WORDS = 6
-"""Longer queries are not scored by proximity: they rarely match so, and are expensive."""
+"""Longer queries are not scored by proximity: they rarely match that way, and are expensive."""
 PROXIMITY_SLOP = 10
-"""By how many positions in total the words may differ from their positions in the query."""
+"""Total number of positions by which the words may differ from their positions in the query."""
 
 RECENCY_WEIGHT = 0.1
 HALF_LIFE_DAYS = 30
@@ -41,11 +40,11 @@ R = TypeVar("R", bound=Hashable)
 
 @dataclass(frozen=True, slots=True)
 class QueryPlan:
-    """A search in one language: what must match, and what else adds to the score."""
+    """A search in one language: what must match, and what only adds to the score."""
 
     required: Analysed
     words: tuple[Phrase, ...] = ()
-    """The words that score more if they are close together, in their order."""
+    """The words that score more if they are close together, in order."""
     exact_title: str | None = None
     """The indexed title of an article whose title equals the query."""
 
@@ -68,7 +67,7 @@ def index_field(phrase: Phrase) -> str:
 
 
 def group_by_language(analyse: Callable[[str], R], languages: Collection[str]) -> list[tuple[R, tuple[str, ...]]]:
-    """Return the different results of an analysis in these languages, each with the languages that give it."""
+    """Return the different results of an analysis in these languages, each with its languages."""
     found: dict[R, list[str]] = {}
     for language in sorted(languages):
         found.setdefault(analyse(language), []).append(language)
@@ -82,7 +81,7 @@ def plan_query(request: SearchRequest, language: str) -> QueryPlan:
     clauses = _clauses(analysed(All(tuple(optional)), language)) if optional else ()
     words = tuple(phrase for clause in clauses if (phrase := _phrase(clause)))
     if request.word_match is WordMatch.PARTIAL:
-        # Phrases, fields and exclusions must match for partial matches as well.
+        # Phrases, fields and exclusions must match for partial matches too.
         rest = [analysed(part, language) for part in _parts(request.query) if part not in optional]
         return QueryPlan(Both((Either(clauses), *rest, Without(whole))), words)
     return QueryPlan(whole, words, _exact_title(request.query, language))
@@ -96,12 +95,12 @@ def _phrase(clause: Analysed) -> Phrase | None:
 
 
 def can_match_partially(query: Query) -> bool:
-    """Tell whether a query has several words of which an article could contain some."""
+    """Return whether a query has several words of which an article may contain some."""
     return len(_optional_parts(query)) > 1
 
 
 def recency_counts(request: SearchRequest) -> bool:
-    """Tell whether recent articles score more: not if the search filters by date."""
+    """Return whether recent articles score more: not if the search filters by date."""
     undated = request.since_ms is None and request.until_ms is None
     return undated and not any(isinstance(leaf, Published) for leaf in leaves(request.query))
 
@@ -117,7 +116,7 @@ def _parts(query: Query) -> tuple[Query, ...]:
 
 
 def _optional_parts(query: Query) -> list[Query]:
-    """Return the parts of which a partial match may contain some: single words, and alternatives of such."""
+    """Return the parts of which a partial match needs only some: single words, and alternatives of them."""
     return [part for part in _parts(query) if _is_optional(part)]
 
 

@@ -1,4 +1,4 @@
-"""Related articles: which words characterise an article.
+"""Related articles: the words that characterise an article.
 
 Both indexes weight a term by its frequency in the article and its rarity in the index (tf·idf), take the most significant
 terms, and rank the articles that share enough of them.
@@ -15,7 +15,7 @@ from newswire.text.stopwords import STOP_WORDS
 
 MAX_TERMS = 25
 RELATED_CHARACTERS = 50_000
-"""How much of a text is analysed: that is enough to characterise it, and 1 MiB would take a second."""
+"""How many characters of a text are analysed: that is enough to characterise it, and 1 MiB would take a second."""
 MIN_SHARED_TERMS_RATIO = 0.3
 """The share of these terms that another article must contain."""
 MIN_ARTICLES_PER_TERM = 2

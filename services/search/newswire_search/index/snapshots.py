@@ -1,7 +1,8 @@
-"""The snapshots of an index that cursors read from: who uses each, until when, and which one a new one replaces.
+"""The snapshots of an index that cursors read from: their users, their lifetime, and which one a new one replaces.
 
 A snapshot covers the whole index, so cursors of different searches can share one. Each reader has a share: a reader that opens
-more ends its own cursors, never another reader's. However often it is renewed, a snapshot expires a fixed time after it was opened.
+more ends its own cursors, never those of another reader. However often it is renewed, a snapshot expires a fixed time after it was
+opened.
 """
 
 import threading
@@ -14,7 +15,7 @@ from typing import Generic, TypeVar
 SNAPSHOT_IDLE_SECONDS = 300.0
 """How long an unused snapshot is kept."""
 SNAPSHOT_MAX_SECONDS = 900.0
-"""How long a snapshot is kept at most: it keeps deleted data on disk."""
+"""Maximum lifetime of a snapshot: it keeps deleted data on disk."""
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class Snapshots(Generic[T]):
     """The snapshots of one process, by name; safe to use from any thread."""
 
     def __init__(self, limit: int, per_reader: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Keep at most ``limit`` in all, and ``per_reader`` for each reader."""
+        """Keep at most ``limit`` snapshots in total, and ``per_reader`` for each reader."""
         self._limit = limit
         self._per_reader = per_reader
         self._clock = clock
@@ -42,11 +43,11 @@ class Snapshots(Generic[T]):
         self._uses = 0
 
     def __len__(self) -> int:
-        """Return how many are open."""
+        """Return the number of open snapshots."""
         return len(self._open)
 
     def add(self, name: str, handle: T, reader: str, state: object = None) -> list[T]:
-        """Add a snapshot; ``state`` is the state of the index that it shows. Return the handles of those to close for it."""
+        """Add a snapshot; ``state`` is the state of the index that it shows. Return the handles of snapshots to close."""
         with self._lock:
             now = self._clock()
             removed = self._remove_expired(now)
@@ -79,7 +80,7 @@ class Snapshots(Generic[T]):
             return snapshot.handle
 
     def clear(self) -> None:
-        """Forget all snapshots."""
+        """Drop all snapshots."""
         with self._lock:
             self._open.clear()
 

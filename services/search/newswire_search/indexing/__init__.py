@@ -1,1 +1,1 @@
-"""Indexing the events of the stream."""
+"""Indexes the events of the stream."""

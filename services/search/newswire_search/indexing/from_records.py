@@ -1,4 +1,4 @@
-"""The operations that bring an index up to the records."""
+"""The operations that update an index from the records."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from newswire_search.index.models import Operation, Publish, Retract
 
 
 async def operations_from_records(redis: "Redis", keys: Keyspace, ids: Sequence[str]) -> list[Operation]:
-    """Return the operations that bring an index up to the records of these articles; none for unpublished articles.
+    """Return the operations that update an index from the records of these articles; none for unpublished articles.
 
-    A version that is retracted between reading its state and its document is left out: its retraction is on the stream by then.
+    A version that is retracted between reading its state and its document is omitted: its retraction is on the stream by then.
     """
     states = (await read_article_states(redis, keys, ids)).values()
     operations: list[Operation] = [

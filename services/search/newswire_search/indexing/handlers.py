@@ -1,4 +1,4 @@
-"""Handling article events: they are written to the index."""
+"""Handles article events by writing them to the index."""
 
 from collections.abc import Sequence
 

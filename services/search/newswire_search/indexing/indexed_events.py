@@ -1,4 +1,4 @@
-"""Publishing that a version was indexed, on the outcomes stream and in the metrics."""
+"""Reports that a version was indexed, on the outcomes stream and in the metrics."""
 
 import asyncio
 import logging
@@ -29,9 +29,9 @@ class IndexedOperation:
     operation: Operation
     event_time: datetime | None
     measured: bool
-    """Whether its latency is measured: that of a redelivered event is meaningless."""
+    """Whether its latency is measured; that of a redelivered event is meaningless."""
     published: bool = True
-    """Whether an event is published: not if the index already held this version."""
+    """Whether an event is published; not if the index already contained this version."""
 
 
 def _now() -> datetime:
@@ -39,7 +39,7 @@ def _now() -> datetime:
 
 
 class IndexedEventPublisher:
-    """Waits beside the consumer until writes are visible, so that batches need not wait for a refresh."""
+    """Waits in parallel to the consumer until writes are visible, so that batches need not wait for a refresh."""
 
     def __init__(
         self,

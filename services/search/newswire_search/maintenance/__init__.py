@@ -1,1 +1,1 @@
-"""Rebuilding an index, and comparing it with the records."""
+"""Rebuilds an index, and compares it with the records."""

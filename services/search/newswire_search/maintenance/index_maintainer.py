@@ -1,7 +1,7 @@
-"""Maintaining the index of a running search service: readiness, reindexing and repairs.
+"""Maintains the index of a running search service: readiness, reindexing and repairs.
 
 An index on Elasticsearch is replaced and repaired by commands. An embedded one can only be replaced and repaired by the process
-that has it open: on request, and by itself if the index lacks articles that are on record.
+that has it open: on request, and automatically if the index lacks articles that are on record.
 """
 
 import asyncio
@@ -99,7 +99,7 @@ class IndexMaintainer:
             log.error(reason)
 
     def _is_responsible_for(self, progress: ReindexProgress) -> bool:
-        """Tell whether this process runs a reindex: any process continues one that was killed while writes were paused."""
+        """Return whether this process runs a reindex: any process continues one that was killed while writes were paused."""
         if self._owns_index:
             return True
         return progress.phase == "swapping" and f"-{MAPPING_NUMBER}-" in (progress.target or "")

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 FOLLOWER = "reindex"
 """The consumer group that keeps the position of the new index on the stream."""
 LEASE_SECONDS = 12.0
-"""How long a killed reindex keeps other processes from continuing it."""
+"""How long after a reindex was killed another process may continue it."""
 
 Phase = Literal["replaying", "following", "comparing", "swapping"]
 
@@ -30,7 +30,7 @@ class ReindexInProgressError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReindexProgress:
-    """The progress of a reindex, as Redis keeps it."""
+    """The progress of a reindex, as stored in Redis."""
 
     target: str | None = None
     """The name of the staging index, once there is one."""
@@ -68,7 +68,7 @@ async def request_reindex(redis: "Redis", keys: Keyspace) -> None:
 
 async def clear_reindex(redis: "Redis", keys: Keyspace) -> None:
     """Remove the state of a reindex."""
-    with suppress(ResponseError):  # there is no stream
+    with suppress(ResponseError):  # the stream does not exist
         await redis.xgroup_destroy(keys.stream, FOLLOWER)
     await redis.delete(keys.reindex)
 
@@ -87,7 +87,7 @@ async def missing_articles_reason(redis: "Redis", keys: Keyspace, group: str, ad
     ):
         await redis.sadd(keys.complete_indexes, identity)
         return None
-    return "the index was created again and lacks articles that are on record: run `newswire reindex`"
+    return "the index was recreated and lacks articles that are on record: run `newswire reindex`"
 
 
 @asynccontextmanager

@@ -51,7 +51,7 @@ PAGE = 500
 MAX_COMPARISON_ROUNDS = 8
 """How often an article is compared again that changes during the comparison."""
 MAX_ENTRIES_WHILE_PAUSED = 200
-"""So many entries are written within a moment, for which writes may be paused."""
+"""This many entries are written within a moment, for which writes may be paused."""
 
 ProgressCallback = Callable[[Phase, int, int], None]
 """Called with the phase, the number of articles done, and the total."""
@@ -62,7 +62,7 @@ class ReindexStoppedError(Exception):
 
 
 class IndexVerificationError(Exception):
-    """The new index differs from the records and is not put into use; the message says how it differs."""
+    """The new index differs from the records and is not put into use; the message describes the difference."""
 
 
 @dataclass
@@ -70,7 +70,7 @@ class ReindexResult:
     """The result of a reindex."""
 
     name: str
-    """Of the index now in use."""
+    """The name of the index in use."""
     articles: int
     rejected: set[str] = field(default_factory=set)
     """Ids of articles that the index can never accept."""
@@ -165,7 +165,7 @@ class _Reindex:
         return staging
 
     async def _create_follower(self) -> None:
-        with suppress(ResponseError):  # there is none
+        with suppress(ResponseError):  # it does not exist
             await self._redis.xgroup_destroy(self._keys.stream, FOLLOWER)
         await self._redis.xgroup_create(self._keys.stream, FOLLOWER, id="$", mkstream=True)
 
@@ -206,7 +206,7 @@ class _Reindex:
         """Return the last stream id that the new index has followed, or None if it is lost."""
         try:
             groups = await self._redis.xinfo_groups(self._keys.stream)
-        except ResponseError:  # there is no stream
+        except ResponseError:  # the stream does not exist
             return None
         positions = [info["last-delivered-id"] for info in groups if info["name"] == FOLLOWER.encode()]
         return positions[0].decode() if positions else None
@@ -269,6 +269,6 @@ class _Reindex:
 
 
 def _operation(fields: dict[bytes, bytes]) -> Operation | None:
-    """Return the operation of a stream entry; None for entries that the consumer skips or puts into the dead letters."""
+    """Return the operation of a stream entry; None for entries that the consumer skips or moves to the dead letters."""
     read = article_event(fields)
     return None if read is None else operation_for(read[1], read[0].data)

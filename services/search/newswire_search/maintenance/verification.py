@@ -1,6 +1,6 @@
-"""Comparing an index with the records, while both change.
+"""Compares an index with the records, while both change.
 
-An article that has just changed differs until the index has followed. So a difference counts only if it persists in further
+An article that has just changed differs until the index has caught up. So a difference counts only if it persists in further
 comparisons.
 """
 
@@ -21,10 +21,10 @@ from newswire_search.indexing.from_records import operations_from_records
 
 PAGE = 500
 SUSPECTS_BATCH_SIZE = 10_000
-"""How many articles that seem to differ are compared again together: so many ids are in memory."""
+"""How many articles that seem to differ are compared again at a time: this many ids are in memory."""
 CHECK_INTERVAL_SECONDS = 0.5
 MAX_CHECKS_WITHOUT_PROGRESS, MAX_CHECKS = 6, 40
-"""A difference is final after so many comparisons without progress, or so many in all."""
+"""A difference is final after this many comparisons without progress, or this many in total."""
 MAX_LISTED_DIFFERENCES = 20
 
 ProgressCallback = Callable[[int], None]
@@ -37,11 +37,11 @@ class DifferenceKind(StrEnum):
     MISSING = "missing"
     """On record, published or retracted, and not in the index."""
     STALE = "stale"
-    """The index holds an earlier version."""
+    """The index contains an earlier version."""
     EXTRA = "extra"
     """The index shows an article that is retracted, not published yet, or not on record."""
     NEWER = "newer"
-    """The index holds a later version than the records, which were restored to an earlier state. Only a reindex repairs that."""
+    """The index contains a later version than the records, which were restored to an earlier state. Only a reindex repairs that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class VerificationReport:
 
     @property
     def remaining(self) -> int:
-        """How many differences remain."""
+        """The number of remaining differences."""
         return self.found.total() - self.repaired
 
 
@@ -87,7 +87,7 @@ class Comparison:
     contents: IndexContents
 
     async def differences(self, ids: Sequence[str]) -> list[Difference]:
-        """Compare these articles as they are now."""
+        """Compare the current state of these articles."""
         found: list[Difference] = []
         for at in range(0, len(ids), PAGE):
             page = ids[at : at + PAGE]
@@ -120,7 +120,7 @@ class Comparison:
             yield suspects
 
     async def repair(self, ids: Sequence[str]) -> set[str]:
-        """Bring the index up to the records of these articles; return the ids of those that it can never accept."""
+        """Update the index from the records of these articles; return the ids of those that it can never accept."""
         found = await self.differences(ids)
         operations: list[Operation] = [
             Retract(difference.id, difference.indexed.version)

@@ -1,4 +1,4 @@
-"""Completing what a reader is typing: which values match, and how they are chosen."""
+"""Autocompletion: which values match the typed text, and how they are chosen."""
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -52,7 +52,7 @@ def _alternating(first: Sequence[Completion], second: Sequence[Completion]) -> l
 
 
 def completes(request: CompletionRequest, value: str) -> bool:
-    """Tell whether a value contains each typed word; the last one may be the beginning of a word."""
+    """Return whether a value contains each typed word; the last one may be the beginning of a word."""
     contained = _words_of(value)
     *whole, last = request.words
     matches = _one_edit_apart if request.typos else str.__eq__
@@ -68,7 +68,7 @@ def _words_of(name: str) -> tuple[str, ...]:
 
 
 def may_be_mistyped(request: CompletionRequest, word: str) -> bool:
-    """Tell whether a typed word is long enough to be matched with one edit."""
+    """Return whether a typed word is long enough to be matched with one edit."""
     return request.typos and len(word) >= MIN_FUZZY_CHARACTERS
 
 

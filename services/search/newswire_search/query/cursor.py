@@ -1,4 +1,4 @@
-"""Cursors: where the next page begins, signed and bound to the route, the search and the reader they were issued to."""
+"""Cursors: the position of the next page, signed and bound to the route, the search and the reader they were issued to."""
 
 import time
 import zlib
@@ -44,7 +44,7 @@ class _Cursor(BaseModel):
     x: list[str] = []
     """The ids of the first page, by relevance."""
     n: int | None = None
-    """The time that ages count from, in ms since 1970."""
+    """The time from which ages are counted, in ms since 1970."""
 
 
 def scope_of(request: Request, caller: Caller | None, route: str) -> CursorScope:
@@ -54,7 +54,7 @@ def scope_of(request: Request, caller: Caller | None, route: str) -> CursorScope
 
 
 async def page_request(params: SearchParams, entitlement: Filter | None, scope: CursorScope) -> SearchRequest:
-    """Return the page that the parameters ask for, within what the caller may read.
+    """Return the page that the parameters request, within what the caller may read.
 
     Raises:
         ProblemError: 422 for invalid values, 400 for a cursor of another search or reader, 410 for an expired cursor.
@@ -88,7 +88,7 @@ async def write_cursor(
 
 
 async def read_cursor(text: str, request: SearchRequest, scope: CursorScope) -> Position:
-    """Return where the page of a cursor begins.
+    """Return the position of a cursor.
 
     Raises:
         ProblemError: 400 for an invalid cursor or one of another search or reader, 410 for an expired one.
@@ -98,7 +98,7 @@ async def read_cursor(text: str, request: SearchRequest, scope: CursorScope) -> 
         cursor = _Cursor.model_validate_json(zlib.decompress(content))
     except InvalidTokenError as error:
         raise cursor_refused(error) from None
-    except (zlib.error, ValidationError):  # the signature is valid: another release wrote it
+    except (zlib.error, ValidationError):  # the signature is valid: another release issued it
         raise cursor_expired() from None
     return Position(tuple(cursor.k), cursor.p, tuple(cursor.x), cursor.n, cursor.o)
 

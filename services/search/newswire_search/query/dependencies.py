@@ -1,4 +1,4 @@
-"""What the readers' routes depend on: the caller's entitlement, and errors answered as problems."""
+"""The dependencies of the readers' routes: the caller's entitlement, and the conversion of errors to problems."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,7 @@ from newswire_search.query.service import ArticleNotFoundError, ArticleRetracted
 
 
 async def entitlement(caller: Annotated[Caller | None, Depends(reader)]) -> Filter | None:
-    """Return the filter that narrows everything the caller may read; every route that shows articles depends on it."""
+    """Return the filter that restricts everything the caller may read; every route that shows articles depends on it."""
     return caller.entitlement if caller is not None else None
 
 
@@ -26,11 +26,11 @@ Entitlement = Annotated[Filter | None, Depends(entitlement)]
 
 @asynccontextmanager
 async def errors_as_problems() -> AsyncIterator[None]:
-    """Answer the errors of the index and of `newswire_search.query.service` as problems: 404, 410 or 503."""
+    """Convert the errors of the index and of `newswire_search.query.service` to problems: 404, 410 or 503."""
     try:
         yield
     except DependencyUnavailableError:
-        raise unavailable("the search index is unavailable; send the same request again later") from None
+        raise unavailable("the search index is unavailable; repeat the request later") from None
     except SnapshotExpiredError:
         raise cursor_expired() from None
     except ArticleNotFoundError:

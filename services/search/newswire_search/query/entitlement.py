@@ -1,4 +1,4 @@
-"""Entitlements: the filter of a caller's account, which narrows everything it may read."""
+"""Entitlements: the filter of a caller's account, which restricts everything it may read."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,15 +11,15 @@ from newswire_search.index.models import FieldFilter
 
 
 def may_read(entitlement: Filter | None, article: Mapping[str, Any]) -> bool:
-    """Tell whether an entitlement admits an article, as the index holds it."""
+    """Return whether an entitlement allows reading an article, as it is in the index."""
     if entitlement is None:
         return True
-    # Articles of lists lack body and text unless a query needs them.
+    # Articles in lists lack body and text unless a query needs them.
     return entitlement.matches(ArticleFeatures.of(Article.model_validate({"body": "", **article})))
 
 
 def filter_readable(entitlement: Filter | None, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return those articles that an entitlement admits."""
+    """Return those articles that an entitlement allows reading."""
     return [article for article in articles if may_read(entitlement, article)]
 
 
@@ -32,5 +32,5 @@ def field_filters(entitlement: Filter) -> Iterable[tuple[str, FieldFilter]]:
 
 
 def metadata_terms(entitlement: Filter) -> list[str]:
-    """Return the metadata pairs that an entitlement requires, as the index holds them."""
+    """Return the metadata pairs that an entitlement requires, in their indexed form."""
     return [metadata_term(fold(name), fold(value)) for name, value in entitlement.metadata.items()]

@@ -1,4 +1,4 @@
-"""The query parameters of a search, read strictly."""
+"""The query parameters of a search, parsed strictly."""
 
 import re
 import time
@@ -48,7 +48,7 @@ _DATE_SCHEMA = WithJsonSchema(
 
 
 class SearchFilterParams(BaseModel):
-    """The parameters that choose articles, for searches and feeds alike."""
+    """The parameters that select articles, for searches and feeds alike."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -116,7 +116,7 @@ def requested_ids(params: SearchParams) -> list[str]:
     """Return the ids of the requested articles, each once; none if this is a search.
 
     Raises:
-        ProblemError: 422 for no or too many ids, or for parameters beside them that would filter or sort.
+        ProblemError: 422 for no or too many ids, or for other parameters that would filter or sort.
     """
     if not params.ids:
         return []
@@ -134,14 +134,14 @@ def extra_fields(params: SearchParams) -> tuple[str, ...]:
     names = tuple(name.strip() for name in (params.fields or "").split(",") if name.strip())
     for name in names:
         if name not in EXTRA_FIELDS:
-            raise invalid("fields", f"'{name[:50]}' is not known here", f"send any of: {', '.join(EXTRA_FIELDS)}")
+            raise invalid("fields", f"'{name[:50]}' is unknown", f"send any of: {', '.join(EXTRA_FIELDS)}")
     return names
 
 
 def to_request(
     params: SearchParams, entitlement: Filter | None = None, *, clock: Callable[[], float] = time.time
 ) -> SearchRequest:
-    """Return the first page that the parameters ask for, within what the caller may read; the cursor is not read here.
+    """Return the first page that the parameters request, within what the caller may read; the cursor is not read here.
 
     Raises:
         ProblemError: 422 for an invalid value.
@@ -167,7 +167,7 @@ def to_request(
         with_text=has_words or "text" in extra,
         text_characters=None
         if "text" in extra
-        else HIGHLIGHTED_CHARACTERS + 1,  # one more, to see that the text is longer
+        else HIGHLIGHTED_CHARACTERS + 1,  # one more, to detect that the text is longer
         with_body="body" in extra,
         entitlement=entitlement,
     )
@@ -188,13 +188,13 @@ def _check_cost(query: language.Query, params: SearchFilterParams) -> None:
         longest = max(FACETS, key=lambda name: len(getattr(params, name)))
         raise invalid(
             longest,
-            f"brings the filters to {values} values",
+            f"makes the filters have {values} values in total",
             f"send at most {FILTER_VALUES} values in all filters together",
         )
 
 
 def _has_words(query: language.Query) -> bool:
-    """Tell whether a query contains words, by which results can be ranked, and not only fields and dates."""
+    """Return whether a query contains words by which results can be ranked, not only fields and dates."""
     return any(
         isinstance(leaf, language.Prefix) or (isinstance(leaf, language.Words) and leaf.field in (None, "title"))
         for leaf in language.leaves(query, forbidden=False)
@@ -212,7 +212,7 @@ def _field_filter(field: str, values: list[str]) -> FieldFilter | None:
 
 
 def _instant(field: str, text: str, *, end: bool) -> int:
-    # An unescaped plus in a query string reads as a space.
+    # an unescaped plus in a query string is read as a space
     value = re.sub(r"([Tt][0-9]{2}:[0-9]{2}\S*) ([0-9]{2}:[0-9]{2})$", r"\1+\2", text.strip())
     try:
         if (day := parse_full_date(value)) is not None:
@@ -226,6 +226,6 @@ def _instant(field: str, text: str, *, end: bool) -> int:
 
 
 def _rounded_ms(time_: datetime, *, end: bool) -> int:
-    """Round to the ms so that the time itself stays inside the span."""
+    """Round to the ms so that the time itself stays inside the range."""
     exact = (time_ - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(microseconds=1)
     return int(exact // 1000) if end else int(-(-exact // 1000))

@@ -1,4 +1,4 @@
-"""An index without the articles whose text is erased, even before the index has processed the retraction.
+"""An index without articles whose text is erased, even before the index has processed the retraction.
 
 A retraction is acknowledged once records and stream are erased; the index follows a moment later. In between, the record decides
 which articles are shown, and the list of retractions that are not indexed yet decides which are counted.
@@ -56,7 +56,7 @@ class RetractionFilteredIndex:
         return Retracted(article_id, found["version"])
 
     async def may_know(self, article_id: str, entitlement: Filter) -> bool:
-        """Return whether a reader with an entitlement may learn that an article was retracted.
+        """Return whether a reader with an entitlement may see that an article was retracted.
 
         False if that cannot be decided: the article has no tombstone, or the record cannot be read.
         """
@@ -67,7 +67,7 @@ class RetractionFilteredIndex:
                     return False
                 [readers] = await read_readers(self._records, self._keys, [(article_id, state.version)])
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("could not read who may learn of a retraction", extra={"reason": repr(error)})
+            log.warning("could not read who may see a retraction", extra={"reason": repr(error)})
             return False
         return may_see_tombstone(entitlement, ArticleFeatures.of(state.tombstone), readers)
 
@@ -100,7 +100,7 @@ class RetractionFilteredIndex:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
                 found = await self._records.zrange(self._keys.unindexed_retractions, 0, -1)
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("could not read the records; the index answers alone", extra={"reason": repr(error)})
+            log.warning("could not read the records; results come from the index alone", extra={"reason": repr(error)})
             return request
         erased: dict[int, list[str]] = {}
         for member in found:
@@ -119,7 +119,7 @@ class RetractionFilteredIndex:
         documents = [self._keys.version(article_id, version) for article_id, version in versions]
         try:
             async with asyncio.timeout(RECORD_TIMEOUT_SECONDS):
-                if await self._records.exists(*documents) == len(documents):  # nearly always
+                if await self._records.exists(*documents) == len(documents):  # the usual case
                     return set()
                 async with self._records.pipeline(transaction=False) as pipe:
                     for (article_id, _), document in zip(versions, documents, strict=True):
@@ -127,7 +127,7 @@ class RetractionFilteredIndex:
                         pipe.exists(self._keys.article(article_id))
                     found = await pipe.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("could not read the records; the index answers alone", extra={"reason": repr(error)})
+            log.warning("could not read the records; results come from the index alone", extra={"reason": repr(error)})
             return set()
         pairs = zip(versions, found[::2], found[1::2], strict=True)
         return {each for each, has_document, has_state in pairs if has_state and not has_document}

@@ -70,21 +70,21 @@ class Facets(BaseModel):
     publisher: list[FacetValue]
     language: list[FacetValue]
     month: list[FacetValue]
-    """The latest first, as ``2026-03`` in UTC."""
+    """Latest first, as ``2026-03`` in UTC."""
 
 
 class PartialMatches(BaseModel):
-    """Articles with some of the words, the best first, when too few contain all of them."""
+    """Articles with some of the words, best first, if too few contain all of them."""
 
     total: int
     articles: list[SearchResult]
 
 
 class QueryHint(BaseModel):
-    """A remark on one part of ``q``."""
+    """A hint on one part of ``q``."""
 
     code: str
-    """Which remark, for programs: see the readers' guide."""
+    """The code of the hint, for programs: see the readers' guide."""
     message: str
     """What was done, and what to type instead."""
     at: str
@@ -102,7 +102,7 @@ class SearchResponse(BaseModel):
     took_ms: float
     articles: list[SearchResult]
     partial_matches: PartialMatches | None
-    """On a first page by relevance that articles with all words do not fill."""
+    """On a first page by relevance, if articles with all words do not fill it."""
     facets: Facets
     next_cursor: str | None
     suggestion: str | None

@@ -1,4 +1,4 @@
-"""Articles as readers get them: the public members, and highlights."""
+"""Serializes articles for readers: the public members, and highlights."""
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -35,7 +35,7 @@ MAX_FRAGMENTS, FRAGMENT_CHARACTERS = 2, 180
 
 
 def summary(article: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of an article that lists show."""
+    """Return the members of an article that lists contain."""
     return _members(article, MEMBERS)
 
 
@@ -59,7 +59,7 @@ def full_article(article: Mapping[str, Any]) -> dict[str, Any]:
 def results(page: SearchPage, query: Query, extra: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Return the articles of a page as search results.
 
-    If their texts are very long together, the same length of each is highlighted.
+    If their texts are very long in total, only the beginning of each is highlighted, of the same length.
     """
     cost = sum(_cost(article.get("text", "")) for article in page.articles)
     max_characters = HIGHLIGHTED_CHARACTERS // len(page.articles) if cost > HIGHLIGHTED_CHARACTERS else None
@@ -71,9 +71,9 @@ def _cost(text: str) -> int:
 
 
 def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]:
-    """Return escaped text in which ``<mark>`` is the only markup: the full_article title, and the best passages of the body.
+    """Return escaped text in which ``<mark>`` is the only markup: the full title, and the best passages of the body.
 
-    If no word is in the body, the beginning of the summary or the body stands in for a passage.
+    If the body contains none of the words, the beginning of the summary or the body replaces a passage.
     """
     language = language_of(article.get("language", ""))
     analysed_query = _analysed(query, language)

@@ -1,6 +1,7 @@
-"""Searching and reading articles: what the API, the pages, the feeds and the sitemaps have in common.
+"""Searches and reads articles, for the API, the pages, the feeds and the sitemaps.
 
-Nothing here knows HTTP. Every function raises `newswire.messaging.messages.DependencyUnavailableError` while the index is down.
+This module does not depend on HTTP. Every function raises `newswire.messaging.messages.DependencyUnavailableError` while the index
+is down.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ class ArticleRetractedError(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class SearchResults:
-    """A page of results, and what a first page shows beside it."""
+    """A page of results, and further information for a first page."""
 
     page: SearchPage
     partial_matches: SearchPage | None = None

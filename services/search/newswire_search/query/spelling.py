@@ -1,7 +1,7 @@
-"""Did you mean: another spelling of a query that matches few articles.
+"""Spelling suggestions ("did you mean"): another spelling of a query that matches few articles.
 
-A word that few articles contain is compared with similar words of articles that the caller may read now. A suggestion is
-searched for before it is offered, so that it does match something.
+A word that few articles contain is compared with similar words of articles that the caller may read. A suggestion is searched for
+before it is offered, so that it does match something.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ MAX_WORDS, MAX_MISSPELLINGS, MAX_CANDIDATES = 8, 3, 3
 SAMPLE_ARTICLES = 20
 """Corrections are taken from this many of the newest articles that contain a similar word."""
 SAMPLE_CHARACTERS = 20_000
-"""How much of each text is read: 20 whole texts of 1 MiB would take seconds."""
+"""How many characters of each text are read: 20 full texts of 1 MiB would take seconds."""
 
 # Excluded terms, fields, dates and prefixes are not corrected.
 _NOT_CORRECTED = regex.compile(
@@ -62,7 +62,7 @@ async def correction(index: IndexReader, q: str, request: SearchRequest, page: S
 
 
 def _words_of(q: str) -> dict[tuple[int, int], str]:
-    """Return those words of a query that can be corrected, by their span."""
+    """Return those words of a query that can be corrected, with their spans."""
     searched = _NOT_CORRECTED.sub(lambda found: " " * len(found[0]), q)
     found: dict[tuple[int, int], str] = {}
     for match in _WORD.finditer(searched):
@@ -73,7 +73,7 @@ def _words_of(q: str) -> dict[tuple[int, int], str]:
 
 
 async def _count(index: IndexReader, word: str, request: SearchRequest, page: SearchPage) -> int:
-    """Return how many articles contain a word; if the request asks for nothing else, take the total of its page."""
+    """Return how many articles contain a word; if the request contains nothing else, use the total of its page."""
     for_word = SearchRequest(
         parse(word),
         limit=1,
@@ -119,7 +119,7 @@ def _words_within(articles: Sequence[Mapping[str, Any]], word: str, max_edits: i
 
 
 def _replace_words(q: str, corrections: Mapping[tuple[int, int], str]) -> str:
-    """Return a query with words replaced, in the capitalisation of the replaced ones."""
+    """Replace words of a query, keeping the capitalisation of the replaced words."""
     parts, end = [], 0
     for (start, stop), word in sorted(corrections.items()):
         old = q[start:stop]

@@ -42,7 +42,7 @@ class ElasticsearchContents:
             await self._client.options(request_timeout=60).indices.refresh(index=self._index.alias)
 
     async def lookup(self, ids: Sequence[str]) -> dict[str, IndexedVersion]:
-        """Search by ids: that reads what a search sees, and decompresses no documents."""
+        """Search by ids: that reads what searches see, and decompresses no documents."""
         if not ids:
             return {}
         async with translate_errors():
@@ -70,7 +70,7 @@ class ElasticsearchContents:
                 await self._client.close_point_in_time(id=pit["id"])
 
     async def identity(self) -> str | None:
-        """Return the UUID that Elasticsearch gave the index."""
+        """Return the UUID of the index on Elasticsearch."""
         async with translate_errors():
             try:
                 found = await self._client.indices.get_settings(index=self._index.alias, name="index.uuid")
@@ -95,7 +95,7 @@ class ElasticsearchStagingIndex(ElasticsearchContents):
     """`newswire_search.index.admin.StagingIndex` on Elasticsearch: it has no refreshes and no replicas until it is filled."""
 
     def __init__(self, current: ElasticsearchIndex, name: str) -> None:
-        """Open a staging index of this name beside the index in use."""
+        """Open a staging index with this name beside the index in use."""
         self.name = name
         self._settings_in_use = current.target.settings
         filling = {**current.target.settings, "refresh_interval": "-1", "number_of_replicas": 0}
@@ -119,7 +119,7 @@ class ElasticsearchIndexAdmin(ElasticsearchContents):
     """`newswire_search.index.admin.IndexAdmin` on Elasticsearch."""
 
     async def mismatch(self) -> str | None:
-        """Return why the mapping of the existing index does not fit; None if it does."""
+        """Return why the mapping of the existing index does not match; None if it does."""
         async with translate_errors():
             names = await self._index.target.names()
         return None if self._with_alias(names) else mapping_mismatch(names)
@@ -130,7 +130,7 @@ class ElasticsearchIndexAdmin(ElasticsearchContents):
             return self._with_alias(await self._index.target.names())
 
     async def is_empty(self) -> bool:
-        """Tell whether there is any document."""
+        """Return whether there is any document."""
         async with translate_errors():
             answer = await self._client.search(index=self._index.alias, size=0, track_total_hits=1)
         return bool(answer["hits"]["total"]["value"] == 0)
@@ -146,7 +146,7 @@ class ElasticsearchIndexAdmin(ElasticsearchContents):
         async with translate_errors():
             names = await self._index.target.names()
             if not self._with_alias(names) and not mapping_mismatch(names):
-                # Before a writer does: it would choose the same name as this function.
+                # Before a writer creates it: it would choose the same name as this function.
                 await self._index.target.ensure()
                 names = await self._index.target.names()
             staging = ElasticsearchStagingIndex(
@@ -163,7 +163,8 @@ class ElasticsearchIndexAdmin(ElasticsearchContents):
         async with translate_errors():
             for name in await self._other_indexes():
                 answer = await self._client.indices.add_block(index=name, block="write")
-                # If the index is blocked already, by a process that was killed here, the response names none and does not wait.
+                # If the index is blocked already, by a process that was killed here, the response lists none and
+                # does not wait.
                 done = answer["shards_acknowledged"] or not answer["indices"]
                 if not (answer["acknowledged"] and done):
                     raise DependencyUnavailableError(f"Elasticsearch: writing to {name} was not blocked in time")

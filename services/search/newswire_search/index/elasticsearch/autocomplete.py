@@ -14,7 +14,7 @@ from newswire_search.index.models import (
 from newswire_search.query.autocomplete import NAMES, completes, distinct, may_be_mistyped
 
 NEWEST_ARTICLES = 50
-"""Names are taken from this many of the newest matching articles; that is cheap, because no source is read."""
+"""Names are taken from this many of the newest matching articles; that is cheap, because the sources are not read."""
 MAX_FUZZY_WORD_LENGTH = 24
 """Longer words must match exactly: Elasticsearch accepts patterns of at most 1,000 characters."""
 

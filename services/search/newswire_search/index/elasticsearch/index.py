@@ -64,7 +64,7 @@ class ElasticsearchIndex:
         return self.target.alias
 
     async def write(self, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
-        """Write a batch; what is written becomes visible with the next refresh."""
+        """Write a batch; it becomes visible with the next refresh."""
         results = await write_batch(self.target, operations)
         self.languages.add(languages_of(operations))
         return results
@@ -79,7 +79,7 @@ class ElasticsearchIndex:
             return await self.languages.run(lambda: self._search.search(request))
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
-        """Return what the index holds under an id."""
+        """Return the document of an id."""
         async with translate_errors():
             source = await self._source(article_id)
         if source is None:

@@ -1,6 +1,6 @@
-"""Which analysis languages the articles of the index have, as far as this process knows.
+"""The analysis languages of the articles in the index, as far as this process knows.
 
-A query is analysed once per language, so a search has to know them all.
+A query is analysed once per language, so a search needs all of them.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from newswire_search.index.elasticsearch.query import Body
 from newswire_search.index.elasticsearch.target import IndexTarget
 
 LANGUAGES_TTL_SECONDS = 1.0
-"""How long the known languages are used before the index is asked again."""
+"""How long the known languages are used before the index is queried again."""
 
 T = TypeVar("T")
 
@@ -25,14 +25,14 @@ class IndexedLanguages:
         self._target = target
         self.known = {DEFAULT}
         self.read_at = float("-inf")
-        """When the index was last asked, on the monotonic clock."""
+        """When the index was last queried, on the monotonic clock."""
 
     def add(self, languages: set[str]) -> None:
-        """Note the languages of articles that this process has written."""
+        """Add the languages of articles that this process has written."""
         self.known = self.known | languages
 
     async def run(self, search: Callable[[], Awaitable[T]]) -> T:
-        """Run a search and check for new languages meanwhile; run it again if there is one, which is rare."""
+        """Run a search and check for new languages at the same time; run it again if there is one, which is rare."""
         if not self._expired():
             return await search()
         before = self.known
@@ -40,7 +40,7 @@ class IndexedLanguages:
         return answer if self.known == before else await search()
 
     async def refresh(self) -> None:
-        """Ask the index for languages that other processes have added, if `LANGUAGES_TTL_SECONDS` have passed."""
+        """Query the index for languages that other processes have added, if `LANGUAGES_TTL_SECONDS` have passed."""
         if not self._expired():
             return
         self.read_at = time.monotonic()

@@ -1,4 +1,4 @@
-"""A search request as an Elasticsearch query."""
+"""Converts a search request to an Elasticsearch query."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -63,7 +63,7 @@ def elasticsearch_query(request: SearchRequest, languages: Collection[str]) -> B
 
 
 def readable(entitlement: Filter | None, languages: Collection[str]) -> list[Body]:
-    """Return the clauses for everything a caller may read."""
+    """Return the clauses for everything that a caller may read."""
     clauses: list[Body] = [{"term": {"retracted": False}}]
     if entitlement is None:
         return clauses
@@ -105,7 +105,7 @@ def _newer_first(query: Body, now: int) -> Body:
 
 
 def _scored(plan: QueryPlan) -> Body:
-    """Return the query for a plan: the required clauses, and what else adds to the score."""
+    """Return the query for a plan: the required clauses, and those that only add to the score."""
     required = _boolean(plan.required)
     in_title = [_match("title_terms", phrase) for phrase in sought(plan.required) if phrase.field == "text"]
     should: list[Body] = []

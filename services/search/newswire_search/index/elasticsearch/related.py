@@ -1,4 +1,4 @@
-"""Related articles on Elasticsearch, which selects the most significant terms by itself."""
+"""Related articles on Elasticsearch, which selects the most significant terms itself."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ def related_query(article: Mapping[str, Any], entitlement: Filter | None, langua
     similar = {
         "more_like_this": {
             "fields": ["text"],
-            # Terms rather than an id: the server stores neither text nor terms of a document in a readable form.
+            # Terms rather than an id: the server does not store text or terms of a document in a readable form.
             "like": " ".join(terms_of(article).elements()),
             "min_term_freq": 1,
             "min_doc_freq": MIN_ARTICLES_PER_TERM,

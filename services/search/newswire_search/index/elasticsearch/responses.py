@@ -1,4 +1,4 @@
-"""Reading Elasticsearch's responses: errors, incomplete answers, hits and pages."""
+"""Reads responses of Elasticsearch: errors, incomplete responses, hits and pages."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from newswire_search.index.models import FacetCount, Position, SearchPage, Searc
 
 @asynccontextmanager
 async def translate_errors() -> AsyncIterator[None]:
-    """Raise `DependencyUnavailableError` for failures of the server or the connection; let errors of the request pass."""
+    """Raise `DependencyUnavailableError` for failures of the server or the connection; errors of the request are not translated."""
     try:
         yield
     except TransportError as error:
@@ -32,12 +32,12 @@ def require_complete(answer: Body) -> Body:
         DependencyUnavailableError: it timed out or a shard failed.
     """
     if "error" in answer or answer.get("timed_out") or answer["_shards"]["failed"]:
-        raise DependencyUnavailableError("Elasticsearch answered from a part of the index only")
+        raise DependencyUnavailableError("Elasticsearch searched only a part of the index")
     return answer
 
 
 def is_missing(item: Body) -> bool:
-    """Tell whether one item of a bulk or multi-search response says that the index does not exist."""
+    """Return whether one item of a bulk or multi-search response says that the index does not exist."""
     return bool(item["status"] == 404)
 
 
@@ -48,7 +48,7 @@ def hits_of(answer: Mapping[str, Any]) -> list[Any]:
 
 
 def page_of(answer: Body, request: SearchRequest) -> SearchPage:
-    """Return the page that a search response holds."""
+    """Return the page in a search response."""
     articles = [hit["_source"]["article"] for hit in answer["hits"].get("hits", [])[: request.limit]]
     counts = facets_of(answer, request)
     return SearchPage(answer["hits"]["total"]["value"], articles, counts, _next_position(answer, request))

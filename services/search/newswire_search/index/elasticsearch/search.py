@@ -1,7 +1,7 @@
-"""Searching Elasticsearch page by page.
+"""Searches Elasticsearch page by page.
 
 By date, the next page begins after the sort key of the last result. By relevance, pages from the second on are read from a
-snapshot (a point in time), which gives the order alone.
+snapshot (a point in time), which only provides the order.
 """
 
 import time
@@ -24,13 +24,13 @@ from newswire_search.query.entitlement import filter_readable
 MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER = 200, 50
 """How many snapshots one process keeps open, and how many of them for one reader (`newswire_search.index.snapshots`)."""
 CANDIDATE_ROUNDS = 5
-"""How often more results are read from a snapshot to fill a page, when those read no longer match."""
+"""How often further results are read from a snapshot to fill a page, when some of those read no longer match."""
 LARGE_MEMBERS = ["article.body", "article.text"]
 FOUND = "found"
 
 
 class ElasticsearchSearch:
-    """Searches of one index, and the snapshots that their cursors need."""
+    """The searches of one index, and the snapshots that their cursors need."""
 
     def __init__(self, target: IndexTarget, languages: IndexedLanguages) -> None:
         self._target = target
@@ -70,7 +70,7 @@ class ElasticsearchSearch:
         return aggregations(request, self._languages.known) if request.with_facets else None
 
     async def _next_by_relevance(self, request: SearchRequest, after: Position) -> SearchPage:
-        """Take the order from a snapshot, and articles, total and facets from the index as it is now.
+        """Take the order from a snapshot, and articles, total and facets from the current index.
 
         So nothing that was retracted or changed since the snapshot can be read from it, in whichever process it was opened.
         """
@@ -98,11 +98,11 @@ class ElasticsearchSearch:
         return SearchPage(counted["aggregations"][FOUND]["doc_count"], articles, facets_of(counted, request), following)
 
     async def _snapshot(self, request: SearchRequest, after: Position) -> str:
-        """Return the snapshot that a position is in; open one for a second page."""
+        """Return the snapshot of a position; open one for a second page."""
         if not after.sort_key:
             return await self._open_snapshot(request.snapshot_owner)
         if not after.snapshot:
-            raise SnapshotExpiredError("the cursor names no snapshot")
+            raise SnapshotExpiredError("the cursor has no snapshot")
         self.snapshots.use(after.snapshot, request.snapshot_owner)
         return after.snapshot
 
@@ -144,7 +144,7 @@ class ElasticsearchSearch:
         except (NotFoundError, BadRequestError) as error:
             raise SnapshotExpiredError(pit) from error
         except ApiError as error:
-            if error.error == "illegal_state_exception":  # a 500, for some unreadable ids when security is enabled
+            if error.error == "illegal_state_exception":  # a 500 for some malformed ids when security is enabled
                 raise SnapshotExpiredError(pit) from error
             raise
         return require_complete(answer.body)
@@ -152,7 +152,7 @@ class ElasticsearchSearch:
     async def _still_matching(
         self, request: SearchRequest, ids: Sequence[str], *, counting: bool
     ) -> tuple[dict[str, Mapping[str, Any]], Body]:
-        """Return those articles that the search matches as they are now; with ``counting``, also its total and facets."""
+        """Return those articles that the search currently matches; with ``counting``, also its total and facets."""
         needs_text = request.entitlement is not None and request.entitlement.query is not None
         counts: Body | None = (
             {FOUND: {"filter": {"match_all": {}}}} | (self._facet_aggregations(request) or {}) if counting else None
@@ -161,7 +161,7 @@ class ElasticsearchSearch:
             lambda: self._client.search(
                 index=self._target.alias,
                 query=elasticsearch_query(request, self._languages.known),
-                # Unlike a clause of the query, a post filter leaves the counts alone: they cover all results.
+                # Unlike a clause of the query, a post filter does not change the counts: they cover all results.
                 post_filter={"ids": {"values": list(ids)}},
                 sort="_doc",
                 size=len(ids),

@@ -1,4 +1,4 @@
-"""The Elasticsearch index behind an alias, created when it is missing."""
+"""The Elasticsearch index behind an alias, created if it is missing."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class IndexTarget:
-    """Where requests go: the index in use of a namespace, or a staging index beside it."""
+    """The target of requests: the index in use of a namespace, or a staging index beside it."""
 
     def __init__(
         self, client: AsyncElasticsearch, namespace: str, settings: Mapping[str, Any], staging_name: str | None
@@ -54,13 +54,12 @@ class IndexTarget:
         try:
             await self.client.indices.create(index=name, settings=self.settings, mappings=MAPPING, aliases=aliases)
         except ApiError as error:
-            # Of two processes that try at once, one creates the index and the other finds it: an alias has one write index.
+            # If two processes try at once, one creates the index and the other finds it: an alias has one write
+            # index.
             if await self.client.indices.exists_alias(name=self.alias):
                 return
-            if error.error == "resource_already_exists_exception":  # `newswire reindex` was a moment faster
-                raise DependencyUnavailableError(
-                    f"Elasticsearch: another process is creating {name} at this moment"
-                ) from error
+            if error.error == "resource_already_exists_exception":  # `newswire reindex` created it a moment earlier
+                raise DependencyUnavailableError(f"Elasticsearch: another process is creating {name}") from error
             raise
         log.info("index created", extra={"index": name})
 
@@ -87,6 +86,6 @@ def mapping_mismatch(names: Collection[str]) -> str | None:
     if not numbers:
         return None
     return (
-        f"the index has mapping {max(numbers)}, made by another release, and this one needs {MAPPING_NUMBER}: "
+        f"the index has mapping {max(numbers)}, created by another release, and this one needs {MAPPING_NUMBER}: "
         "run `newswire reindex`"
     )

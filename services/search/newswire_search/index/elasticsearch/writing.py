@@ -1,7 +1,7 @@
-"""Writing batches to Elasticsearch, and waiting until searches see them.
+"""Writes batches to Elasticsearch, and waits until searches see them.
 
 Documents are written with external versions, so that redelivered and late events change nothing. A retraction is a tombstone
-under the same version, never a delete: Elasticsearch forgets the version of a deleted document after a minute.
+with the same version, never a delete: Elasticsearch forgets the version of a deleted document after a minute.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ _QUOTED_TEXT = re.compile(
 
 
 async def write_batch(target: IndexTarget, operations: Sequence[Operation]) -> list[WriteStatus | RejectedOperation]:
-    """Write a batch in bulk requests; what is written becomes visible with the next refresh.
+    """Write a batch in bulk requests; it becomes visible with the next refresh.
 
-    While the server handles one bulk request, the next is prepared in a thread: the event loop has other work meanwhile.
+    While the server handles one bulk request, the next is prepared in a thread, so that the event loop is not blocked.
     """
     results: list[WriteStatus | RejectedOperation] = []
     in_flight: deque[asyncio.Task[list[WriteStatus | RejectedOperation]]] = deque()
@@ -67,7 +67,7 @@ async def _bulk(target: IndexTarget, lines: list[bytes]) -> list[Body]:
     answer = await target.client.options(request_timeout=30).bulk(
         index=target.alias,
         operations=lines,  # type: ignore[arg-type]  # serialized lines are sent unchanged
-        # Without it the server would create an index of that name by itself, with a guessed mapping.
+        # Otherwise the server would create an index with that name and a guessed mapping.
         require_alias=True,
         filter_path="items.*.status,items.*.error.type,items.*.error.reason",
     )
@@ -78,9 +78,9 @@ async def wait_until_visible(target: IndexTarget, operations: Sequence[Operation
     """Wait until a search sees each of these operations, or a later one of the same article.
 
     The last operation is polled first: usually the others are visible with it. But shards, and bulk requests that the server
-    handled at the same time, can be refreshed one before the other.
+    handled at the same time, may be refreshed one after the other.
 
-    Polls what a search sees. Writing with ``refresh=wait_for`` would delay each batch by a refresh interval, and
+    This polls what a search sees. Writing with ``refresh=wait_for`` would delay each batch by a refresh interval, and
     ``refresh=true`` would create a segment per batch.
     """
     newest = {operation.id: operation for operation in sorted(operations, key=lambda operation: operation.version)}
@@ -96,7 +96,7 @@ async def wait_until_visible(target: IndexTarget, operations: Sequence[Operation
 
 
 async def _visible(target: IndexTarget, ids: Sequence[str]) -> dict[str, Body]:
-    """Return version and state of those articles that a search sees now."""
+    """Return version and state of those articles that a search currently sees."""
     answer = await target.request(
         lambda: target.client.search(
             index=target.alias,

@@ -1,1 +1,1 @@
-"""The index inside the process."""
+"""The embedded index, inside the process."""

@@ -1,7 +1,7 @@
 """Administration of the embedded index.
 
-Each index is a folder ``articles-mapping-serial``; the file ``in-use-mapping`` says which one is in use. Only the process that
-has the index open can replace it; any other may read it.
+Each index is a folder ``articles-mapping-serial``; the file ``in-use-mapping`` names the one in use. Only the process that has
+the index open can replace it; any other may read it.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class EmbeddedContents:
         await self._index.reload()
 
     async def lookup(self, ids: Sequence[str]) -> dict[str, IndexedVersion]:
-        """Look the ids up."""
+        """Look up the ids."""
         found = await self._index.read(
             lambda searcher: [self._index.look_up(searcher, article_id) for article_id in dict.fromkeys(ids)]
         )
@@ -44,7 +44,7 @@ class EmbeddedContents:
         return {version.id: version for version in versions}
 
     async def scan(self) -> AsyncIterator[list[IndexedVersion]]:
-        """Scan what one searcher sees."""
+        """Scan with one searcher."""
         searcher = await self._index.read(lambda searcher: searcher)
         at = 0
         while page := await self._index.read(lambda _, at=at: _page(searcher, at)):  # type: ignore[misc]
@@ -52,7 +52,7 @@ class EmbeddedContents:
             at += len(page)
 
     async def identity(self) -> str | None:
-        """Return the token in the index's folder, written at the first call."""
+        """Return the token in the index's folder, which the first call writes."""
         return await asyncio.to_thread(self._identity)
 
     def _identity(self) -> str:
@@ -73,7 +73,7 @@ class EmbeddedStagingIndex(EmbeddedContents):
         self.name = index.in_use
 
     async def finish(self) -> None:
-        """Refresh: the settings are the same while it is filled."""
+        """Refresh: the settings do not change while it is filled."""
         await self.refresh()
 
     async def close(self) -> None:
@@ -93,7 +93,7 @@ class EmbeddedIndexAdmin(EmbeddedContents):
         return self._index.in_use
 
     async def is_empty(self) -> bool:
-        """Tell whether there is no document."""
+        """Return whether there is no document."""
         return bool(await self._index.read(lambda searcher: searcher.num_docs) == 0)
 
     async def unused(self) -> list[str]:

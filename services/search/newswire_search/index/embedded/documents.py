@@ -65,12 +65,12 @@ def date_order_key(published_at_ms: int, article_id: str) -> str:
 
 
 def parse_date_order_key(key: str) -> tuple[int, str]:
-    """Return the time of publication in ms and the id that a value of `DATE_ORDER` was made of."""
+    """Return the time of publication in ms and the id from a value of `DATE_ORDER`."""
     return int(key[:16]) + YEAR_ONE_MS, key[16:]
 
 
 def address_of(searcher: tantivy.Searcher, schema: tantivy.Schema, article_id: str) -> tantivy.DocAddress | None:
-    """Return where a searcher finds an article, or None."""
+    """Return the address at which a searcher finds an article, or None."""
     query = tantivy.Query.term_query(schema, "id", article_id, index_option="basic")
     hits = searcher.search(query, limit=1, count=False).hits
     return hits[0][1] if hits else None
@@ -122,9 +122,7 @@ def requested_article_at(
     searcher: tantivy.Searcher, address: tantivy.DocAddress, request: SearchRequest
 ) -> dict[str, Any]:
     """Return the article at an address with the members that a search needs."""
-    if (
-        request.entitlement is not None and request.entitlement.query
-    ):  # the entitlement is checked against the whole text
+    if request.entitlement is not None and request.entitlement.query:  # the entitlement is evaluated on the full text
         return article_at(searcher, address, with_text=True, with_body=request.with_body)
     return article_at(
         searcher,

@@ -1,4 +1,4 @@
-"""The folder of the embedded index: one sub-folder for each index, and a file that says which one is in use."""
+"""The folder of the embedded index: one sub-folder for each index, and a file that names the one in use."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""The index inside the process, on tantivy: one folder, for one machine.
+"""The embedded index, inside the process, on tantivy: one folder, for one machine.
 
-Writes run on one thread of their own: a commit takes tens of ms and would delay every stream on the event loop. Reads run on
-two others, which clients use in turns. tantivy has no external versions: versions are compared here, before writing.
+Writes run on a thread of their own: a commit takes tens of ms and would delay every stream on the event loop. Reads run on two
+other threads, which clients use in turn. tantivy has no external versions: versions are compared here, before writing.
 """
 
 import asyncio
@@ -88,7 +88,7 @@ class EmbeddedIndex:
         self._languages = {term for term, _ in self._index.searcher().terms_with_prefix("analysis", "")} or {DEFAULT}
         self._search = EmbeddedSearch(self._schema, clock)
         self._commits = 0
-        """How often what searches see has changed."""
+        """How often the state that searches see has changed."""
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="index-writer")
         self._reading = Offload("index-reader", max_waiting=MAX_READS_WAITING)
 
@@ -98,14 +98,14 @@ class EmbeddedIndex:
         return await self._run_write(lambda: self._write(operations))
 
     async def until_visible(self, operations: Sequence[Operation]) -> None:
-        """Return at once: `write` returns after the commit was loaded."""
+        """Return immediately: `write` returns after the commit was loaded."""
 
     async def search(self, request: SearchRequest) -> SearchPage:
         """Find published articles."""
         return await self._run_read(lambda _: self._search.search(self._state(), request))
 
     async def get(self, article_id: str) -> Mapping[str, Any] | Retracted | None:
-        """Return what the index holds under an id."""
+        """Return the document of an id."""
         return await self._run_read(lambda _: get_article(self._index.searcher(), self._schema, article_id))
 
     async def days(self, request: SearchRequest) -> Sequence[PublicationDay]:
@@ -200,7 +200,7 @@ class EmbeddedIndex:
         return searcher.doc(address), version_at(searcher, address)
 
     def _state(self) -> IndexState:
-        commits = self._commits  # before the searcher, which then sees that many commits or more
+        commits = self._commits  # before the searcher, which then sees at least this many commits
         return IndexState(self._index.searcher(), commits, self._languages)
 
     async def _run_write(self, work: Callable[[], T]) -> T:
@@ -254,7 +254,8 @@ class EmbeddedIndex:
                 self._writer.add_document(document)
             self._writer.commit()
         except (ValueError, OSError, IndexInUseError) as error:
-            # The documents are valid by construction: this is the disk. A writer cannot be used after such an error.
+            # The documents are valid by construction, so this is a disk error. A writer cannot be used after such an
+            # error.
             self._writer = None
             raise DependencyUnavailableError(f"embedded index: {error}") from error
         self._reload()

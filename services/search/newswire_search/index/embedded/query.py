@@ -1,4 +1,4 @@
-"""A search request as a tantivy query."""
+"""Converts a search request to a tantivy query."""
 
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
@@ -47,7 +47,7 @@ def embedded_query(schema: Schema, request: SearchRequest, languages: Collection
 
 
 def readable(schema: Schema, entitlement: Filter | None, languages: Collection[str]) -> Tantivy:
-    """Return the query for everything a caller may read."""
+    """Return the query for everything that a caller may read."""
     published = Tantivy.term_query(schema, "retracted", False)
     if entitlement is None:
         return published
@@ -84,7 +84,7 @@ def _in_each_language(
 
 
 def _scored(schema: Schema, plan: QueryPlan) -> Tantivy:
-    """Return the query for a plan: the required clauses, and what else adds to the score."""
+    """Return the query for a plan: the required clauses, and those that only add to the score."""
     required = _boolean(schema, plan.required)
     in_title = [_match(schema, "title_terms", phrase) for phrase in sought(plan.required) if phrase.field == "text"]
     should: list[Tantivy] = []
@@ -168,7 +168,7 @@ def _all(schema: Schema, parts: tuple[Analysed, ...]) -> Tantivy:
         for part in parts
     ]
     if all(occur == Occur.MustNot for occur, _ in clauses):
-        # A query of exclusions alone would match nothing: it needs a clause to exclude from.
+        # Exclusions alone would match nothing: they need a clause to exclude from.
         clauses.append((Occur.Must, Tantivy.const_score_query(Tantivy.all_query(), 1.0)))
     return Tantivy.boolean_query(clauses)
 

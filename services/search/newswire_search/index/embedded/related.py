@@ -1,4 +1,4 @@
-"""Related articles in the embedded index, which knows the document frequency of a term."""
+"""Related articles in the embedded index, which provides the document frequency of a term."""
 
 import math
 from collections.abc import Collection, Mapping

@@ -1,7 +1,7 @@
-"""Searching the embedded index page by page.
+"""Searches the embedded index page by page.
 
 tantivy has no cursors. By date, the next page is found by a range on the sort key of the last result. By relevance, pages from
-the second on are read from a searcher that is kept open as a snapshot, which gives the order alone.
+the second on are read from a searcher that is kept open as a snapshot, which only provides the order.
 """
 
 import secrets
@@ -39,20 +39,20 @@ from newswire_search.query.entitlement import filter_readable
 
 MAX_SNAPSHOTS, MAX_SNAPSHOTS_PER_READER = 64, 16
 CANDIDATE_ROUNDS = 5
-"""How often more results are read from a snapshot to fill a page, when those read no longer match."""
+"""How often further results are read from a snapshot to fill a page, when some of those read no longer match."""
 RECENCY_WINDOW_RESULTS = 200
-"""How many of the best results are sorted again by age, which tantivy cannot take into a score."""
+"""How many of the best results are sorted again by age, which tantivy cannot include in a score."""
 
 Found = list[tuple[Any, tantivy.DocAddress]]
 
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """What searches see at one time."""
+    """The state that searches see at one time."""
 
     searcher: tantivy.Searcher
     commits: int
-    """How many commits the searcher sees at least: snapshots of one such state are one snapshot."""
+    """The minimum number of commits that the searcher sees: snapshots of one such state are one snapshot."""
     languages: Collection[str]
     """The analysis languages of the articles."""
 
@@ -126,7 +126,7 @@ class EmbeddedSearch:
         return SearchPage(total, articles, self._facets(state, query, request), following)
 
     def _snapshot(self, state: IndexState, reader: str, after: Position) -> tuple[str, tantivy.Searcher]:
-        """Return the snapshot that a position is in; for a second page, one of the index as it is now."""
+        """Return the snapshot of a position; for a second page, one of the current index."""
         if after.sort_key:
             searcher = self.snapshots.use(after.snapshot or "", reader)
             if searcher is None:
@@ -142,7 +142,7 @@ class EmbeddedSearch:
     def _still_matching(
         self, live: tantivy.Searcher, query: tantivy.Query, request: SearchRequest, ids: Sequence[str], offset: int
     ) -> list[tuple[Mapping[str, Any], int]]:
-        """Return those articles that the search matches as they are now, in their order, each with its rank."""
+        """Return those articles that the search currently matches, in their order, each with its rank."""
         if not ids:
             return []
         hits = live.search(among(self._schema, query, ids), limit=len(ids), count=False).hits
@@ -181,7 +181,7 @@ class EmbeddedSearch:
         return SearchPage(total, articles, self._facets(state, query, request), following)
 
     def _date_hits(self, searcher: tantivy.Searcher, query: tantivy.Query, request: SearchRequest) -> Found:
-        """Return one result more than requested, so that the caller sees whether there is a next page."""
+        """Return one result more than requested, so that the caller knows whether there is a next page."""
         newest = request.sort is Sort.NEWEST
         order = tantivy.Order.Desc if newest else tantivy.Order.Asc
         needed = request.limit + 1
@@ -196,7 +196,7 @@ class EmbeddedSearch:
             beyond = [hit for hit in hits if (hit[0] < last if newest else hit[0] > last)]
             if len(beyond) >= needed or len(hits) < size:
                 return beyond[:needed]
-            # Many articles have the same time as the last one shown: read more.
+            # Many articles have the same time as the last one: read more.
             size *= 4
 
     def _facets(

@@ -1,4 +1,4 @@
-"""How the embedded index stores an article: a long body and text are compressed separately and read only if needed.
+"""Storage of articles in the embedded index: a long body and text are compressed separately and read only if needed.
 
 All stored values of a document are read together, and most responses need neither body nor text.
 """
@@ -10,7 +10,7 @@ import orjson
 import zstandard
 
 COMPRESS_FROM_CHARACTERS: Final = 8 * 1024
-"""The length of body and text together. Below it, one JSON document is faster to read."""
+"""The total length of body and text. Below it, one JSON document is faster to read."""
 ZSTD_LEVEL: Final = 1
 _MAX_BYTES_PER_CHARACTER: Final = 4
 
