@@ -132,7 +132,7 @@ class ArticleDraft(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_way_to_name_authors(cls, sent: Any) -> Any:
+    def _reject_author_with_authors(cls, sent: Any) -> Any:
         if not isinstance(sent, dict) or "author" not in sent:
             return sent
         if "authors" in sent:
@@ -141,7 +141,7 @@ class ArticleDraft(BaseModel):
 
     @field_validator("topics")
     @classmethod
-    def _each_topic_once(cls, topics: list[str]) -> list[str]:
+    def _unique_topics(cls, topics: list[str]) -> list[str]:
         once: dict[str, str] = {}
         for topic in topics:
             once.setdefault(fold(topic), topic)

@@ -179,14 +179,14 @@ class Filter(BaseModel):
 
     @field_validator(*FIELDS)
     @classmethod
-    def _each_value_says_something(cls, values: list[str]) -> list[str]:
+    def _reject_empty_values(cls, values: list[str]) -> list[str]:
         if not all(_folded(value)[1] for value in values):
             raise ValueError("must not contain an empty value")
         return values
 
     @field_validator("metadata")
     @classmethod
-    def _each_name_once(cls, metadata: dict[str, str]) -> dict[str, str]:
+    def _reject_duplicate_names(cls, metadata: dict[str, str]) -> dict[str, str]:
         if len({fold(name) for name in metadata}) < len(metadata):
             raise ValueError("must not contain the same name in two spellings")
         return metadata
@@ -208,14 +208,14 @@ class Filter(BaseModel):
         return {}
 
     @cached_property
-    def _asked(self) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+    def _conditions_by_field(self) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
         """For each tested field: the required and the excluded values."""
-        asked = {}
+        conditions = {}
         for field in FIELDS:
             if values := [_folded(value) for value in getattr(self, field)]:
                 wanted = frozenset(value for excluded, value in values if not excluded)
-                asked[field] = (wanted, frozenset(value for excluded, value in values if excluded))
-        return asked
+                conditions[field] = (wanted, frozenset(value for excluded, value in values if excluded))
+        return conditions
 
     @cached_property
     def _metadata(self) -> dict[str, str]:
@@ -223,11 +223,11 @@ class Filter(BaseModel):
 
     def wanted(self, field: str) -> frozenset[str]:
         """Return the folded values of a field, of which one must match; empty if any value matches."""
-        return self._asked.get(field, _NOTHING)[0]
+        return self._conditions_by_field.get(field, _NOTHING)[0]
 
     def unwanted(self, field: str) -> frozenset[str]:
         """Return the folded values of a field that are excluded."""
-        return self._asked.get(field, _NOTHING)[1]
+        return self._conditions_by_field.get(field, _NOTHING)[1]
 
     def matches(self, features: ArticleFeatures, *, text: bool = True) -> bool:
         """Return whether an event matches; ``text=False`` ignores the query.
@@ -235,7 +235,7 @@ class Filter(BaseModel):
         A retraction has no text and no free-form metadata. Metadata is never tested on it, so with ``text=False`` its
         recipients are determined by the other fields alone.
         """
-        for field, (wanted, unwanted) in self._asked.items():
+        for field, (wanted, unwanted) in self._conditions_by_field.items():
             found = features.fields[field]
             if (wanted and wanted.isdisjoint(found)) or not unwanted.isdisjoint(found):
                 return False
@@ -247,7 +247,7 @@ class Filter(BaseModel):
         """Return the canonical form: equivalent filters have the same."""
         members: dict[str, object] = {
             field: sorted([*wanted, *("-" + value for value in unwanted)])
-            for field, (wanted, unwanted) in self._asked.items()
+            for field, (wanted, unwanted) in self._conditions_by_field.items()
         }
         if self._metadata:
             members["metadata"] = self._metadata

@@ -107,7 +107,7 @@ class Desk:
         if self.retracted and self.chance.random() < 0.3:
             word, expected = self.chance.choice(list(self.retracted)), 0
         else:
-            word, expected = self.chance.choice(self._asked_for()), 1
+            word, expected = self.chance.choice(self._matching_ids()), 1
         asked_at = time.monotonic()
         answer = client.get("/v1/search", params={"q": word})
         if answer.status_code != 200:
@@ -125,7 +125,7 @@ class Desk:
         if not right:
             self.wrong.append(f"{word}: {total} instead of {expected}{', as before' * (word in self.found)}")
 
-    def _asked_for(self) -> list[str]:
+    def _matching_ids(self) -> list[str]:
         """Return every word, or only the newest, which a new index would lack first."""
         words = list(self.accepted)
         return words[-50:] if self.chance.random() < 0.5 else words

@@ -199,7 +199,7 @@ async def test_articles_retracted_during_a_resume_are_not_sent(redis: Redis, des
     async with tailing(redis, keys) as broadcaster:
         for forgotten in (False, True):
             if forgotten:
-                broadcaster._forgotten = parse_position(desk.entries["a39.1"].entry_id)
+                broadcaster._recent_after = parse_position(desk.entries["a39.1"].entry_id)
             with broadcaster.connect(stream_filter, limit=100) as client:
                 resumed = await broadcaster.resume(client, ResumeFrom((0, 0)))
                 frames = broadcaster.follow(client, stream_filter, resumed, heartbeat=30, stopped=lambda: False)

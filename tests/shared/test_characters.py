@@ -3,7 +3,13 @@
 import pytest
 
 from newswire.text.folding import fold
-from newswire.validation.characters import escaped, says_something, unfit_for_headline, unfit_for_label, unfit_for_prose
+from newswire.validation.characters import (
+    escaped,
+    has_visible_text,
+    headline_violation,
+    label_violation,
+    prose_violation,
+)
 
 WORDS = [
     "Politics",
@@ -86,48 +92,48 @@ UNENDED = ["\u202a", "\u202b", "\u202c", "\u2066", "\u2067", "\u2068", "\u2069"]
 
 @pytest.mark.parametrize("word", WORDS)
 def test_real_words_are_legal_everywhere(word: str) -> None:
-    assert unfit_for_label(word) is None
-    assert unfit_for_headline(word) is None
-    assert unfit_for_prose(word) is None
-    assert says_something(word)
+    assert label_violation(word) is None
+    assert headline_violation(word) is None
+    assert prose_violation(word) is None
+    assert has_visible_text(word)
     assert fold(word)
 
 
 @pytest.mark.parametrize("char", NEVER_IN_LABELS + NEVER_IN_A_LINE + OVERRIDES + UNENDED)
 def test_no_label_holds_what_cannot_be_seen(char: str) -> None:
     for text in (f"Elec{char}tions", f"{char}Elections", f"Elections{char}", f"El{char}{char}ections"):
-        assert unfit_for_label(text), ascii(text)
+        assert label_violation(text), ascii(text)
 
 
 @pytest.mark.parametrize("char", NEVER_IN_A_LINE + OVERRIDES + UNENDED)
 def test_no_headline_gives_orders(char: str) -> None:
-    assert unfit_for_headline(f"Bridge{char} reopens")
+    assert headline_violation(f"Bridge{char} reopens")
 
 
 @pytest.mark.parametrize("char", [char for char in NEVER_IN_A_LINE if char not in "\u2028\u2029"] + OVERRIDES + UNENDED)
 def test_no_prose_gives_orders(char: str) -> None:
-    assert unfit_for_prose(f"Bridge{char} reopens")
+    assert prose_violation(f"Bridge{char} reopens")
 
 
 def test_prose_has_lines_and_headlines_may_hyphenate_and_set_directions() -> None:
-    assert unfit_for_prose("One.\r\n\tTwo.\u2028Three.") is None
+    assert prose_violation("One.\r\n\tTwo.\u2028Three.") is None
     for text in ("Haus\u00adtür", "עברית\u200f C++", "\u2067עברית\u2069 and \u2068more\u2069", "\u202bعربي\u202c"):
-        assert unfit_for_headline(text) is None
-    assert unfit_for_headline("\u2067עברית\u202c")
+        assert headline_violation(text) is None
+    assert headline_violation("\u2067עברית\u202c")
 
 
 @pytest.mark.parametrize(
     "text", ["e" + "\u0301" * 2, "E\u0335\u0336\u0337\u0338\u0301\u0302", "\u0301e", "a \u0301", "ก" + "\u0e48" * 2]
 )
 def test_marks_do_not_pile_up_or_stand_alone(text: str) -> None:
-    assert unfit_for_label(text)
+    assert label_violation(text)
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", "\u200b", "\u3164", "\u2800", "\u00ad\u200d", "\ufeff", "\u2062", "\u0301", "\U000e0041"]
 )
 def test_what_shows_nothing_says_nothing(text: str) -> None:
-    assert not says_something(text)
+    assert not has_visible_text(text)
 
 
 @pytest.mark.parametrize(

@@ -173,8 +173,8 @@ def test_a_bucket_fills_at_its_rate_and_holds_no_more_than_its_window(clock: Clo
     clock.now += 3600
     assert buckets.spend("a", 20, clock.now).allowed
     assert not buckets.spend("a", 1, clock.now).allowed
-    assert buckets.holds("b", 20, clock.now)
-    assert not buckets.holds("b", 21, clock.now)
+    assert buckets.has("b", 20, clock.now)
+    assert not buckets.has("b", 21, clock.now)
 
 
 def test_buckets_are_bounded_and_those_in_use_are_kept(clock: Clock) -> None:

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from newswire.article import FUTURE_TOLERANCE, ArticleDraft
 from newswire.http.problems import field_errors
-from newswire.validation.characters import fit_for_label, unfit_for_label
+from newswire.validation.characters import clean_label, label_violation
 from newswire.validation.fields import METADATA_LIMIT
 from newswire.validation.language_tags import check_language_tag, probable_tag
 from newswire.validation.web_addresses import check_web_address
@@ -17,7 +17,7 @@ from newswire_cli.importing.dates import first_date
 from newswire_cli.importing.links import resolved, with_real_links
 from newswire_cli.importing.markup import plain
 from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
-from newswire_cli.importing.text_cleanup import leave_out_unfit
+from newswire_cli.importing.text_cleanup import remove_invalid_text
 
 MAX_CHARACTERS = {"title": 300, "summary": 2000, "category": 100, "correction_note": 2000}
 MAX_TOPIC_CHARACTERS, MAX_NAME_CHARACTERS, MAX_ID_CHARACTERS, MAX_URL_CHARACTERS = 100, 200, 200, 2000
@@ -79,7 +79,7 @@ def _normalize_draft(draft: dict[str, Any], notes: list[str], now: datetime, bas
     if isinstance(normalized["body"], str):
         normalized["body"], remarks = with_real_links(normalized["body"], base)
         notes += remarks
-    leave_out_unfit(normalized, notes)
+    remove_invalid_text(normalized, notes)
     _normalize_title(normalized, notes)
     for name, limit in MAX_CHARACTERS.items():
         if isinstance(normalized.get(name), str):
@@ -108,8 +108,8 @@ def _normalize_external_id(normalized: dict[str, Any], notes: list[str]) -> None
     identity = normalized.get("external_id")
     if not isinstance(identity, str):
         return
-    if unfit_for_label(identity) and "\x00" not in identity:
-        normalized["external_id"] = identity = fit_for_label(" ".join(identity.split()))
+    if label_violation(identity) and "\x00" not in identity:
+        normalized["external_id"] = identity = clean_label(" ".join(identity.split()))
         notes.append("external_id: control characters removed")
     if len(identity) > MAX_ID_CHARACTERS:
         digest = hashlib.sha256(identity.encode(errors="replace")).hexdigest()

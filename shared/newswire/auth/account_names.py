@@ -4,7 +4,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.text.folding import fold
-from newswire.validation.characters import says_something, unfit_for_label
+from newswire.validation.characters import has_visible_text, label_violation
 
 MAX_ACCOUNT_NAME_CHARS = 100
 
@@ -26,9 +26,9 @@ def check_account_name(name: str) -> str:
         raise MalformedNameError(
             f"an account's name is one line of 1 to {MAX_ACCOUNT_NAME_CHARS} characters that does not begin with '-'"
         )
-    if unfit := unfit_for_label(name):
+    if unfit := label_violation(name):
         raise MalformedNameError(f"an account's name must not contain {unfit}")
-    if not fold(name) or not says_something(name):
+    if not fold(name) or not has_visible_text(name):
         raise MalformedNameError("an account's name must contain a letter, a digit or a sign")
     return name
 

@@ -57,7 +57,7 @@ class AuthenticationFailures:
         if not self._limited:
             return
         now = self._clock()
-        if self._failed.holds(client, 1, now) or self._valid.get(credential_hash(sent), 0.0) > now:
+        if self._failed.has(client, 1, now) or self._valid.get(credential_hash(sent), 0.0) > now:
             return
         metrics.authentication_failures.labels("slowed_down").inc()
         raise self._too_many(self._failed.spend(client, 1, now).seconds)

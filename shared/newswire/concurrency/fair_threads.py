@@ -42,7 +42,7 @@ class FairThreads:
         with self._lock:
             self._note_active(name)
             self._waiting.setdefault(name, deque()).append((done, partial(contextvars.copy_context().run, work)))
-            self._start_what_fits()
+            self._start_waiting_work()
         return done
 
     def close(self) -> None:
@@ -58,7 +58,7 @@ class FairThreads:
         while next(iter(self._last_seen.values())) < now - ACTIVE_SECONDS:
             self._last_seen.popitem(last=False)
 
-    def _start_what_fits(self) -> None:
+    def _start_waiting_work(self) -> None:
         """Give free threads to waiting clients in turn. The caller holds the lock."""
         alone = len(self._last_seen) == 1
         most = self._workers if alone else max(1, self._workers - 1)
@@ -89,5 +89,5 @@ class FairThreads:
                 self._running[name] -= 1
                 if not self._running[name]:
                     del self._running[name]
-                self._start_what_fits()
+                self._start_waiting_work()
                 self._lock.notify_all()

@@ -85,7 +85,7 @@ class Offload:
                 raise QueueFullError
             self._unfinished += 1
         deadline = Deadline(seconds)
-        done = self._threads.submit(partial(_unless_late, work, deadline))
+        done = self._threads.submit(partial(_before_deadline, work, deadline))
         done.add_done_callback(self._finished)
         try:
             async with asyncio.timeout(seconds):
@@ -103,7 +103,7 @@ class Offload:
             self._unfinished -= 1
 
 
-def _unless_late(work: Callable[[Deadline], T], deadline: Deadline) -> T:
+def _before_deadline(work: Callable[[Deadline], T], deadline: Deadline) -> T:
     deadline.check()  # it may have waited too long for a thread
     _current_deadline.set(deadline)  # in a context of its own: `FairThreads.submit` copies it
     return work(deadline)

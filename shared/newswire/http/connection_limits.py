@@ -152,7 +152,7 @@ class ConnectionTracker:
         self._held += size - connection.held
         connection.held = size
         while size and self._held > self.limits.max_buffered_bytes:
-            worst = self._worst_holder()
+            worst = self._largest_holder()
             if worst is None:
                 return
             self._close(worst, "buffers")
@@ -193,7 +193,7 @@ class ConnectionTracker:
             self._close(connection, reason)
         return bool(chosen)
 
-    def _worst_holder(self) -> TrackedConnection | None:
+    def _largest_holder(self) -> TrackedConnection | None:
         """Return the connection longest without progress, of the address that holds the most bytes."""
         by_address: Counter[str | None] = Counter()
         holders = []

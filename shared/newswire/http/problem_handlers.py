@@ -13,13 +13,13 @@ from starlette.responses import Response
 
 from newswire.concurrency.offload import OffloadError
 from newswire.http.problems import (
-    REDIS_AWAY,
+    REDIS_UNAVAILABLE_ERRORS,
     ProblemError,
     from_http_exception,
     invalid_document,
     overloaded,
     problem,
-    redis_away,
+    redis_unavailable,
     unexpected,
 )
 
@@ -43,12 +43,12 @@ def install(app: FastAPI) -> None:
             found.headers["Allow"] = ", ".join(allowed_methods(app, request.scope["path"]))
         return found.response()
 
-    async def on_redis_away(request: Request, error: Exception) -> Response:
+    async def on_redis_unavailable(request: Request, error: Exception) -> Response:
         log.error(
             "redis does not accept requests",
             extra={"method": request.method, "path": request.url.path, "reason": str(error)},
         )
-        return redis_away().response()
+        return redis_unavailable().response()
 
     async def on_disconnect(_request: Request, _error: Exception) -> Response:
         return problem(408, "request-timeout", "the body broke off").response()  # counted; the client has disconnected
@@ -56,17 +56,17 @@ def install(app: FastAPI) -> None:
     async def on_overload(_request: Request, _error: Exception) -> Response:
         return overloaded().response()
 
-    async def on_anything(request: Request, error: Exception) -> Response:
+    async def on_unexpected(request: Request, error: Exception) -> Response:
         return unexpected(request.method, request.url.path, error).response()
 
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
-    for away in REDIS_AWAY:
-        app.add_exception_handler(away, on_redis_away)
+    for away in REDIS_UNAVAILABLE_ERRORS:
+        app.add_exception_handler(away, on_redis_unavailable)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(OffloadError, on_overload)
-    app.add_exception_handler(Exception, on_anything)
+    app.add_exception_handler(Exception, on_unexpected)
 
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:

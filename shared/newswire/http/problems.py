@@ -27,7 +27,7 @@ ROOT_FIELD = "$"
 MAX_REPORTED_ERRORS = 50
 MAX_FIELD_NAME_CHARS = 200
 """Maximum of quoted characters of a member's name: a name can be as long as the request, and similar names are searched for."""
-REDIS_AWAY = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
+REDIS_UNAVAILABLE_ERRORS = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
 """Errors of an unavailable Redis: temporary, or fixed by the operator. The response is 503, and clients retry."""
 
 
@@ -176,7 +176,7 @@ def overloaded() -> ProblemError:
     )
 
 
-def redis_away() -> ProblemError:
+def redis_unavailable() -> ProblemError:
     """Return the problem of an unavailable Redis (503)."""
     return unavailable("the store is unavailable; repeat the request, with the same Idempotency-Key if it had one")
 

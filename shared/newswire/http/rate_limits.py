@@ -30,7 +30,7 @@ class RatePolicy:
             return f'"{self.name}";q={self.quota};qu="concurrent-requests"'
         return f'"{self.name}";q={self.quota};w={self.window}'
 
-    def standing(self, left: int, seconds: int) -> str:
+    def status_item(self, left: int, seconds: int) -> str:
         """Return the item of `RateLimit`: how many units are left, and in how many seconds there will be more."""
         return f'"{self.name}";r={max(left, 0)};t={seconds}'
 
@@ -68,13 +68,13 @@ class TokenBuckets:
             self._full_at.popitem(last=False)
         return SpendResult(True, math.floor((window - (after - now)) / each + 1e-6), math.ceil(after - now))
 
-    def owe(self, name: str, cost: int, now: float) -> None:
+    def charge_debt(self, name: str, cost: int, now: float) -> None:
         """Take units whose number is known only afterwards; the debt is at most the size of the bucket."""
         full_at = max(self._full_at.get(name, now), now) + cost * self.policy.window / self.policy.quota
         self._full_at[name] = min(full_at, now + 2 * self.policy.window)
         self._full_at.move_to_end(name)
 
-    def holds(self, name: str, cost: int, now: float) -> bool:
+    def has(self, name: str, cost: int, now: float) -> bool:
         """Return whether a bucket has enough units, and take none."""
         full_at = max(self._full_at.get(name, now), now)
         return full_at + cost * self.policy.window / self.policy.quota - now <= self.policy.window + 1e-9
@@ -84,5 +84,5 @@ def limit_headers(standings: Sequence[tuple[RatePolicy, int, int]]) -> dict[str,
     """Return `RateLimit-Policy` and `RateLimit` for policies, with what is left of each and the seconds until there is more."""
     return {
         "RateLimit-Policy": ", ".join(policy.described() for policy, _, _ in standings),
-        "RateLimit": ", ".join(policy.standing(left, seconds) for policy, left, seconds in standings),
+        "RateLimit": ", ".join(policy.status_item(left, seconds) for policy, left, seconds in standings),
     }

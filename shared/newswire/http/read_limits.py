@@ -63,7 +63,7 @@ class ReadLimits:
         Raises:
             ProblemError: the key or the address exceeds its rate (429).
         """
-        what, name = _whose(caller, client)
+        what, name = _client_of(caller, client)
         buckets = self._rates[what]
         if buckets is None:
             return {}
@@ -82,7 +82,7 @@ class ReadLimits:
         Raises:
             ProblemError: the key or the address has too many concurrent requests (429), or no slot became free (503).
         """
-        what, name = _whose(caller, client)
+        what, name = _client_of(caller, client)
         most = self._max_concurrent[what]
         if most and self._concurrent[name] >= most:
             metrics.reads_rejected.labels("concurrency", what).inc()
@@ -112,7 +112,7 @@ class ReadLimits:
             self._slots.release()
             self._release(name)
             if (buckets := self._rates[what]) is not None and sent >= BYTES_PER_UNIT:
-                buckets.owe(name, sent // BYTES_PER_UNIT, self._clock())
+                buckets.charge_debt(name, sent // BYTES_PER_UNIT, self._clock())
 
         return end, waited
 
@@ -155,7 +155,7 @@ def _buckets(name: str, rate: float) -> TokenBuckets | None:
     return TokenBuckets(RatePolicy.of_rate(name, rate)) if rate else None
 
 
-def _whose(caller: Caller | None, client: str) -> tuple[str, str]:
+def _client_of(caller: Caller | None, client: str) -> tuple[str, str]:
     return ("address", f"address {client}") if caller is None else ("key", f"key {caller.key_id}")
 
 

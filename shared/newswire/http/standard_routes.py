@@ -33,7 +33,7 @@ def standard_routes(
     """Return the standard routes of an app."""
     router = APIRouter(tags=["operations"])
 
-    asked = _shared_while_asking(checks)
+    run_checks = _shared_run(checks)
 
     @router.get("/healthz", summary="Is the process alive?")
     async def healthz() -> dict[str, str]:
@@ -45,7 +45,7 @@ def standard_routes(
         responses=problems("not-ready"),
     )
     async def readyz() -> dict[str, object]:
-        failures: dict[str, str | None] = {**await asked(), **app.state.failed_loops}
+        failures: dict[str, str | None] = {**await run_checks(), **app.state.failed_loops}
         if app.state.stopping.is_set():
             failures["process"] = "is stopping"
         return check_results(failures, "ready")
@@ -60,19 +60,19 @@ def standard_routes(
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    description = _made_once(lambda: orjson.dumps(app.openapi()))
+    description = _computed_once(lambda: orjson.dumps(app.openapi()))
 
     @router.get("/openapi.json", include_in_schema=False, dependencies=[EXPENSIVE])
     async def openapi() -> Response:
         return Response(await description(), media_type="application/json")
 
-    streams = _made_once(describe_streams)
+    streams = _computed_once(describe_streams)
 
     @router.get("/asyncapi", include_in_schema=False, dependencies=[EXPENSIVE])
     async def streams_document() -> Response:
         return Response(await streams(), media_type="application/json")
 
-    described_page = _made_once(lambda: bytes(pages.render("docs.html", document=app.openapi()).body))
+    described_page = _computed_once(lambda: bytes(pages.render("docs.html", document=app.openapi()).body))
 
     @router.get("/docs", include_in_schema=False, dependencies=[EXPENSIVE])
     async def docs() -> Response:
@@ -87,47 +87,47 @@ def check_results(checks: Mapping[str, str | None], status: str, **more: object)
     Raises:
         ProblemError: a check failed (503); the detail names the checks and the reasons.
     """
-    why = {name: redact(trouble) for name, trouble in checks.items() if trouble}
-    told = {"checks": {name: why.get(name, "ok") for name in checks}} | more
-    if why:
-        detail = "; ".join(f"{name}: {trouble}" for name, trouble in why.items())
-        raise problem(503, "not-ready", detail, title="Not ready", extra=told)
-    return {"status": status} | told
+    failed = {name: redact(reason) for name, reason in checks.items() if reason}
+    results = {"checks": {name: failed.get(name, "ok") for name in checks}} | more
+    if failed:
+        detail = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise problem(503, "not-ready", detail, title="Not ready", extra=results)
+    return {"status": status} | results
 
 
-def _made_once(make: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
+def _computed_once(compute: Callable[[], bytes]) -> Callable[[], Awaitable[bytes]]:
     """Return a function that calls another one once, off the event loop, and returns its result from then on."""
-    making = asyncio.Lock()
-    kept: list[bytes] = []
+    lock = asyncio.Lock()
+    result: list[bytes] = []
 
-    async def made() -> bytes:
-        async with making:
-            if not kept:
-                kept.append(await asyncio.to_thread(make))
-        return kept[0]
+    async def compute_once() -> bytes:
+        async with lock:
+            if not result:
+                result.append(await asyncio.to_thread(compute))
+        return result[0]
 
-    return made
+    return compute_once
 
 
-def _shared_while_asking(
+def _shared_run(
     checks: Mapping[str, Callable[[], Awaitable[str | None]]],
 ) -> Callable[[], Awaitable[dict[str, str | None]]]:
     """Return a function that runs all checks concurrently. Concurrent calls share one run: many requests cost as much as one."""
-    asking: asyncio.Task[dict[str, str | None]] | None = None
+    running: asyncio.Task[dict[str, str | None]] | None = None
 
-    async def ask_all() -> dict[str, str | None]:
-        return dict(zip(checks, await asyncio.gather(*map(_ask, checks.values())), strict=True))
+    async def run_all() -> dict[str, str | None]:
+        return dict(zip(checks, await asyncio.gather(*map(_run_check, checks.values())), strict=True))
 
     async def shared() -> dict[str, str | None]:
-        nonlocal asking
-        if asking is None or asking.done():
-            asking = asyncio.create_task(ask_all())
-        return await asyncio.shield(asking)  # a client that disconnects must not cancel the others' checks
+        nonlocal running
+        if running is None or running.done():
+            running = asyncio.create_task(run_all())
+        return await asyncio.shield(running)  # a client that disconnects must not cancel the others' checks
 
     return shared
 
 
-async def _ask(check: Callable[[], Awaitable[str | None]]) -> str | None:
+async def _run_check(check: Callable[[], Awaitable[str | None]]) -> str | None:
     try:
         return await asyncio.wait_for(check(), CHECK_SECONDS)
     except TimeoutError:

@@ -160,10 +160,10 @@ async def article_pages(
     seen: set[bytes] = set()
     ended = False
     while not ended:
-        asked = page + len(seen)
-        found = await redis.zrange(keys.articles, since, "+inf", byscore=True, offset=0, num=asked, withscores=True)
+        count = page + len(seen)
+        found = await redis.zrange(keys.articles, since, "+inf", byscore=True, offset=0, num=count, withscores=True)
         # Reading until nothing is left would never end if articles are created faster than they are read.
-        ended = len(found) < asked
+        ended = len(found) < count
         fresh = [article_id for article_id, _ in found if article_id not in seen]
         if not fresh:
             return

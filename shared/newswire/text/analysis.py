@@ -75,7 +75,7 @@ REACH = 4
 
 PIECES_OF_SLICE: Final = 2_000
 LONG_TEXT: Final = 50_000
-LONG_TEXTS_KEPT: Final = 2
+LONG_TEXTS_CACHED: Final = 2
 """Limits of the cache of long texts, in characters and number. The same text is often matched for one reader after another, and
 takes about 0.1 s to read. One may take 30 MB.
 """
@@ -123,7 +123,7 @@ def read_article(article: Article) -> Read:
     return _read_long(tuple(_written_texts(article)), language)
 
 
-@lru_cache(maxsize=LONG_TEXTS_KEPT)
+@lru_cache(maxsize=LONG_TEXTS_CACHED)
 def _read_long(texts: tuple[str, ...], language: str) -> Read:
     return _read(map(pieces, texts), language)
 

@@ -38,7 +38,7 @@ class Unit(NamedTuple):
     """Whether an apostrophe joins the words."""
 
 
-STAND_IN = "\ue001"
+PLACEHOLDER = "\ue001"
 """Replaces a space within a unit (``1 000 000``, ``50 %``, ``R & D``), so that texts can be split at spaces."""
 
 MAX_RUN = 16
@@ -72,9 +72,9 @@ _SIGNS = str.maketrans(
 )
 _JOINING = ("-", "'", ".")
 _CONNECTORS = frozenset(
-    ("-", "'", ".", ",", "/", "&", "_", STAND_IN, f"{STAND_IN}&{STAND_IN}", f"{STAND_IN}/{STAND_IN}")
+    ("-", "'", ".", ",", "/", "&", "_", PLACEHOLDER, f"{PLACEHOLDER}&{PLACEHOLDER}", f"{PLACEHOLDER}/{PLACEHOLDER}")
 )
-_SPLIT_FIRST = ("/", "&", "_", "-", "'", ".")
+_SPLIT_PRIORITY = ("/", "&", "_", "-", "'", ".")
 """If different signs join the words of a run, it is split at the first of these that occurs."""
 _EMOJI = regex.compile(
     r"[\U0001F1E6-\U0001F1FF]{2}"
@@ -83,8 +83,8 @@ _EMOJI = regex.compile(
     regex.V1,
 )
 _NOT_SEEN_IN_EMOJI = re.compile("[\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
-_NUMBER = re.compile(rf"([0-9]+(?:[.,'{STAND_IN}][0-9]+)*)([^\W\d_]{{1,3}})?")
-_SEPARATORS = re.compile(rf"[.,'{STAND_IN}]")
+_NUMBER = re.compile(rf"([0-9]+(?:[.,'{PLACEHOLDER}][0-9]+)*)([^\W\d_]{{1,3}})?")
+_SEPARATORS = re.compile(rf"[.,'{PLACEHOLDER}]")
 _ORDINARY_WORDS = STOP_WORDS["en"] | {"us"}
 """If the lower-case form is one of these words, the upper-case form is an abbreviation: US, WHO, IT."""
 
@@ -92,10 +92,10 @@ _ORDINARY_WORDS = STOP_WORDS["en"] | {"us"}
 def prepared(text: str) -> str:
     """Return a text of the same length in which units contain no spaces."""
     if _HINT_OF_SPACES.search(text):
-        text = _SPACED_NUMBER.sub(_with_stand_ins, text)
-        text = _SPACE_BEFORE_SIGN.sub(STAND_IN, text)
+        text = _SPACED_NUMBER.sub(_with_placeholders, text)
+        text = _SPACE_BEFORE_SIGN.sub(PLACEHOLDER, text)
     if " & " in text or " / " in text:
-        text = _SPACED_INITIALS.sub(_with_stand_ins, text)
+        text = _SPACED_INITIALS.sub(_with_placeholders, text)
     return text
 
 
@@ -104,13 +104,13 @@ def prepared_query(text: str) -> str:
 
     Separate numbers are joined only if they are hardly meant as two: ``1 000 000`` and ``10 000``, not ``12 345``.
     """
-    text = _SPACED_NUMBER_IN_QUERY.sub(_with_stand_ins, text)
-    text = _SPACE_BEFORE_SIGN.sub(STAND_IN, text)
-    return _SPACED_INITIALS.sub(_with_stand_ins, text)
+    text = _SPACED_NUMBER_IN_QUERY.sub(_with_placeholders, text)
+    text = _SPACE_BEFORE_SIGN.sub(PLACEHOLDER, text)
+    return _SPACED_INITIALS.sub(_with_placeholders, text)
 
 
-def _with_stand_ins(match: "re.Match[str]") -> str:
-    return re.sub(rf"[{_SPACES}]", STAND_IN, match[0])
+def _with_placeholders(match: "re.Match[str]") -> str:
+    return re.sub(rf"[{_SPACES}]", PLACEHOLDER, match[0])
 
 
 def is_abbreviation(word: str) -> bool:
@@ -175,13 +175,13 @@ def _paired(signs: str, word: str, start: int, end: int) -> list[Unit]:
 
 def _units_of(chunk: str, signs: str, run: Sequence[tuple[int, int]]) -> list[Unit]:
     """Return the units of a run of words that are joined by single signs."""
-    gaps = [signs[first[1] : second[0]].strip(STAND_IN) for first, second in pairwise(run)]
+    gaps = [signs[first[1] : second[0]].strip(PLACEHOLDER) for first, second in pairwise(run)]
     start, end = run[0][0], run[-1][1]
     if (number := _number(chunk, signs, run)) is not None:
         return [_with_signs(signs, number)]
     kinds = set(gaps)
     if len(kinds) > 1 or kinds == {","}:
-        sign = next((sign for sign in _SPLIT_FIRST if sign in kinds), ",")
+        sign = next((sign for sign in _SPLIT_PRIORITY if sign in kinds), ",")
         cut = next(at for at, gap in enumerate(gaps, start=1) if gap == sign)
         return [*_units_of(chunk, signs, run[:cut]), *_units_of(chunk, signs, run[cut:])]
     read = [written(chunk[first:last]) for first, last in run]
@@ -291,7 +291,7 @@ def _with_sign_after(unit: Unit, base: str, after: str) -> Unit:
 
 
 def _with_number_signs(unit: Unit, base: str, before: str, after: str) -> Unit:
-    before, after = before.removesuffix(STAND_IN), after.removeprefix(STAND_IN)
+    before, after = before.removesuffix(PLACEHOLDER), after.removeprefix(PLACEHOLDER)
     currency = next((sign for sign in (before[-1:], after[:1]) if sign and category(sign) == "Sc"), "")
     if currency:
         return _named(unit, currency + base, base, strict=True)

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypeAlias
 from newswire.text.analysis import UNSTEMMED, bare, is_stop_word, joined_terms, name_term, other_terms, stem
 from newswire.text.compounds import Unit
 from newswire.text.query import All, Any_, Everything, Not, Nothing, Prefix, Published, Query, Words
-from newswire.text.word_forms import other_forms, telling_words, without_elision
+from newswire.text.word_forms import content_words, other_forms, without_elision
 
 TextField: TypeAlias = Literal["text", "joined", "title", "author", "category", "topic", "publisher", "language"]
 """Where terms are searched for; "joined" is the text with words that are written as one joined."""
@@ -93,7 +93,7 @@ def _in_text(query: Words, language: str) -> Iterator[Phrase]:
     units = [without_elision(unit, language) for unit in query.units]
     words = query.words
     if len(units) == 1 and not query.quoted:
-        words = telling_words(query.units[0], language)
+        words = content_words(query.units[0], language)
     terms = tuple(stem(word, language) for word in words)
     strict = any(unit.strict for unit in units)
     if terms and not strict:

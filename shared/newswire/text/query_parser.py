@@ -4,7 +4,7 @@ import re
 
 import regex
 
-from newswire.text.compounds import STAND_IN, prepared_query, units
+from newswire.text.compounds import PLACEHOLDER, prepared_query, units
 from newswire.text.query_dates import is_span, span
 from newswire.text.query_hints import (
     BAD_DATE,
@@ -52,7 +52,18 @@ from newswire.text.tokenization import bare
 
 _SIGNS = str.maketrans(
     dict.fromkeys("“”„‟«»＂「」『』", '"')
-    | {"（": "(", "）": ")", "：": ":", "－": "-", "−": "-", "＊": "*", "＋": "+", "～": "~", "＾": "^", STAND_IN: " "}
+    | {
+        "（": "(",
+        "）": ")",
+        "：": ":",
+        "－": "-",
+        "−": "-",
+        "＊": "*",
+        "＋": "+",
+        "～": "~",
+        "＾": "^",
+        PLACEHOLDER: " ",
+    }
 )
 _FIELD = rf"(?P<field>(?i:{'|'.join(FIELDS)})):"
 _PIECE = regex.compile(
@@ -80,13 +91,13 @@ class Parser:
         self._pieces = _PIECE.finditer(self._text)
         self._hints = Hints()
         self._count = 0
-        self._passed_over = 0
+        self._reason_to_skip = 0
 
     def read(self) -> tuple[Query, tuple[Hint, ...]]:
         """Return the tree of the whole query, and the hints."""
         found = self._sequence(0)
         if found is None and self._text.strip():
-            self._hints.add_first("nothing_to_look_for", self._text.replace(STAND_IN, " ").strip(), NOTHING_LEFT)
+            self._hints.add_first("nothing_to_look_for", self._text.replace(PLACEHOLDER, " ").strip(), NOTHING_LEFT)
             return Nothing(), self._hints.found()
         return found or Everything(), self._hints.found()
 
@@ -95,8 +106,8 @@ class Parser:
         clauses = _Clauses(self._hints)
         for piece in self._pieces:
             if piece["close"]:
-                if self._passed_over:
-                    self._passed_over -= 1
+                if self._reason_to_skip:
+                    self._reason_to_skip -= 1
                 elif depth:
                     return clauses.end()
                 else:
@@ -105,7 +116,7 @@ class Parser:
                 clauses.operator(piece["word"])
             else:
                 clauses.item(self._item(piece, depth), piece["word"] or "")
-        if depth and not self._passed_over:
+        if depth and not self._reason_to_skip:
             self._hints.add("unclosed_parenthesis", "(", UNCLOSED_GROUP)
         return clauses.end()
 
@@ -116,7 +127,7 @@ class Parser:
         found: Query | None
         if piece["open"]:
             if depth == MAX_QUERY_DEPTH:
-                self._passed_over += 1
+                self._reason_to_skip += 1
                 self._hints.add("too_deep", "(", TOO_DEEP)
                 return None
             found = self._sequence(depth + 1)
@@ -168,7 +179,7 @@ class Parser:
 
     def _words(self, text: str, within: Field | None, *, quoted: bool = False) -> Query | None:
         found = tuple(unit._replace(start=0, end=0) for piece in pieces(text) for unit in units(piece))
-        shown = " ".join(text.replace(STAND_IN, " ").split())
+        shown = " ".join(text.replace(PLACEHOLDER, " ").split())
         if not found:
             if shown or quoted:
                 self._hints.add("left_out", shown if not quoted else f'"{shown}"', IGNORED)

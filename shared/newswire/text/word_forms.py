@@ -63,7 +63,7 @@ def without_elision(unit: Unit, language: str) -> Unit:
     return unit._replace(joined=None, names=(), sought=())
 
 
-def telling_words(unit: Unit, language: str) -> tuple[str, ...]:
+def content_words(unit: Unit, language: str) -> tuple[str, ...]:
     """Return the words of a unit without those that its language only elides or appends."""
     if unit.apostrophe and len(unit.words) > 1:
         if unit.words[0] in _ELIDED.get(language, ()):

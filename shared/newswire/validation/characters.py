@@ -52,7 +52,7 @@ _WITHOUT_SPACES: Final = frozenset(["KHMER", "LAO", "THAI", "MYANMAR", "TIBETAN"
 """First words of the Unicode names of letters in scripts that separate words by a zero-width space, if at all."""
 
 
-def unfit_for_label(text: str) -> str | None:
+def label_violation(text: str) -> str | None:
     """Return what a label must not contain and this one does, or None.
 
     Joiners, zero-width spaces and variation selectors are allowed only where a script or an emoji needs them;
@@ -62,41 +62,41 @@ def unfit_for_label(text: str) -> str | None:
         return None
     rest = _FLAG.sub("\U0001f3f4", text)
     for at, char in enumerate(rest):
-        if not _fits_label(rest, at, char):
+        if not _is_allowed_in_label(rest, at, char):
             return named(char)
-    return _unfit_marks(rest)
+    return _marks_violation(rest)
 
 
-def unfit_for_headline(text: str) -> str | None:
+def headline_violation(text: str) -> str | None:
     """Return what a headline must not contain and this one does, or None. The caller folds white space."""
     if _PLAIN.fullmatch(text):
         return None
     rest = _FLAG.sub("\U0001f3f4", text)
-    return _unfit_for_reading(rest) or _unfit_marks(rest, leading=True)
+    return _text_violation(rest) or _marks_violation(rest, leading=True)
 
 
-def unfit_for_prose(text: str) -> str | None:
+def prose_violation(text: str) -> str | None:
     """Return what prose must not contain and this text does, or None."""
     if _PLAIN.fullmatch(text):
         return None
-    return _unfit_for_reading(
-        _WHITE.sub(" ", _FLAG.sub("\U0001f3f4", text)).replace("\u2028", " ").replace("\u2029", " ")
-    )
+    return _text_violation(_WHITE.sub(" ", _FLAG.sub("\U0001f3f4", text)).replace("\u2028", " ").replace("\u2029", " "))
 
 
-def fit_for_label(text: str) -> str:
+def clean_label(text: str) -> str:
     """Return a label without the characters that it must not contain."""
-    return _dropping(_FLAG.sub("\U0001f3f4", text), unfit_for_label, _fits_label)
+    return _dropping(_FLAG.sub("\U0001f3f4", text), label_violation, _is_allowed_in_label)
 
 
-def fit_for_headline(text: str) -> str:
+def clean_headline(text: str) -> str:
     """Return a headline without the characters that it must not contain."""
-    return _dropping(text, unfit_for_headline, _fits_reading)
+    return _dropping(text, headline_violation, _is_allowed_in_text)
 
 
-def fit_for_prose(text: str) -> str:
+def clean_prose(text: str) -> str:
     """Return prose without the characters that it must not contain."""
-    return _dropping(text, unfit_for_prose, lambda part, at, char: char in "\t\n\r" or _fits_reading(part, at, char))
+    return _dropping(
+        text, prose_violation, lambda part, at, char: char in "\t\n\r" or _is_allowed_in_text(part, at, char)
+    )
 
 
 def _dropping(text: str, unfit: Callable[[str], str | None], fits: Callable[[str, int, str], bool]) -> str:
@@ -108,12 +108,12 @@ def _dropping(text: str, unfit: Callable[[str], str | None], fits: Callable[[str
     return rest
 
 
-def _fits_reading(_text: str, _at: int, char: str) -> bool:
+def _is_allowed_in_text(_text: str, _at: int, char: str) -> bool:
     never = _is_control(char) or char in _NEVER or _is_noncharacter(char)
     return not never and char not in _BIDI_OPEN and char not in _BIDI_CLOSE
 
 
-def says_something(text: str) -> bool:
+def has_visible_text(text: str) -> bool:
     """Return whether any character of a text is visible."""
     return any(
         (unicodedata.category(char)[0] not in "ZCM" and char not in _FILLERS) or char in _VISIBLE_FORMATS
@@ -137,7 +137,7 @@ def _written_out(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
 
 
-def _unfit_for_reading(text: str) -> str | None:
+def _text_violation(text: str) -> str | None:
     open_: list[str] = []
     for char in text:
         if _is_control(char) or char in _NEVER or _is_noncharacter(char):
@@ -149,7 +149,7 @@ def _unfit_for_reading(text: str) -> str | None:
     return "a bidirectional embedding or isolate without an end" if open_ else None
 
 
-def _fits_label(text: str, at: int, char: str) -> bool:
+def _is_allowed_in_label(text: str, at: int, char: str) -> bool:
     if char in _JOINERS:
         return _joiner_is_needed(text, at, char)
     if char in _MONGOLIAN_VARIATIONS:
@@ -203,7 +203,7 @@ def _script(char: str) -> str:
     return unicodedata.name(char, "").partition(" ")[0] if unicodedata.category(char)[0] in "LM" else ""
 
 
-def _unfit_marks(text: str, *, leading: bool = False) -> str | None:
+def _marks_violation(text: str, *, leading: bool = False) -> str | None:
     """Return what is wrong with combining marks: too many on one character, one repeated, or one without a base character."""
     run, before = 0, " "
     for char in unicodedata.normalize("NFD", text):

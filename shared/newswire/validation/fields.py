@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, WithJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from newswire.validation.characters import says_something, unfit_for_headline, unfit_for_label, unfit_for_prose
+from newswire.validation.characters import has_visible_text, headline_violation, label_violation, prose_violation
 from newswire.validation.language_tags import MAX_LENGTH as MAX_LANGUAGE_LENGTH
 from newswire.validation.language_tags import check_language_tag
 from newswire.validation.rfc3339 import EXAMPLE, FIX, parse_date_time
@@ -45,7 +45,7 @@ def _line_of(max_length: int, unfit: Callable[[str], str | None]) -> AfterValida
             raise PydanticKnownError("string_too_long", {"max_length": max_length})
         if found := unfit(line):
             raise _holds(found)
-        if not says_something(line):
+        if not has_visible_text(line):
             raise broken_rule("must not be blank", "send some visible text")
         return line
 
@@ -57,7 +57,7 @@ def _described(max_length: int) -> WithJsonSchema:
 
 
 def _prose(value: str) -> str:
-    if found := unfit_for_prose(value):
+    if found := prose_violation(value):
         raise _holds(found)
     return value
 
@@ -75,9 +75,9 @@ def _integer(value: Any) -> Any:
 
 
 def _identifier(value: str) -> str:
-    if found := unfit_for_label(value):
+    if found := label_violation(value):
         raise _holds(found)
-    if not says_something(value):
+    if not has_visible_text(value):
         raise broken_rule("must not be blank", "send a visible identifier")
     return value
 
@@ -110,9 +110,9 @@ Flag = Annotated[bool, Field(strict=True)]
 """``true`` or ``false``; no number or word in their place."""
 Text = Annotated[str, AfterValidator(_storable)]
 Line = Annotated[str, StringConstraints(min_length=1), AfterValidator(_storable), AfterValidator(_one_line)]
-Label = Annotated[str, AfterValidator(_storable), _line_of(100, unfit_for_label), _described(100)]
-Name = Annotated[str, AfterValidator(_storable), _line_of(200, unfit_for_label), _described(200)]
-Headline = Annotated[str, AfterValidator(_storable), _line_of(300, unfit_for_headline), _described(300)]
+Label = Annotated[str, AfterValidator(_storable), _line_of(100, label_violation), _described(100)]
+Name = Annotated[str, AfterValidator(_storable), _line_of(200, label_violation), _described(200)]
+Headline = Annotated[str, AfterValidator(_storable), _line_of(300, headline_violation), _described(300)]
 Note = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable), AfterValidator(_prose)]
 LongNote = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_storable), AfterValidator(_prose)]
 Url = Annotated[

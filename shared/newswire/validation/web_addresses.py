@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AnyHttpUrl, ValidationError
 
-from newswire.validation.characters import named, unfit_for_label
+from newswire.validation.characters import label_violation, named
 from newswire.validation.rules import broken_rule
 
 MAX_URL_LENGTH: Final = 2000
@@ -31,7 +31,7 @@ def check_web_address(address: str) -> str:
     """
     if found := _DELIMITERS.search(address):
         raise broken_rule(f"must not contain {named(found[0])}", "percent-encode it")
-    if unfit := unfit_for_label(address):
+    if unfit := label_violation(address):
         raise broken_rule(f"must not contain {unfit}", "percent-encode it")
     try:
         parsed = AnyHttpUrl(address)

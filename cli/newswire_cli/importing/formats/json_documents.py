@@ -29,7 +29,7 @@ def values(source: InputFile) -> Iterator[Value | FailedItem]:
             try:
                 value = orjson.loads(line)
             except orjson.JSONDecodeError as error:
-                yield FailedItem(source.name, number, f"is not JSON: {_said(error)}")
+                yield FailedItem(source.name, number, f"is not JSON: {_message(error)}")
                 continue
             yield (
                 (source.name, number, value)
@@ -59,7 +59,7 @@ def _whole(source: InputFile) -> Iterator[Value | FailedItem]:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
         line = content[: error.pos].count(b"\n") + 1 if error.pos else None
-        raise UnreadableSourceError(f"is not JSON: {_said(error)}", line) from None
+        raise UnreadableSourceError(f"is not JSON: {_message(error)}", line) from None
     if isinstance(value, dict):
         yield source.name, 1, value
         return
@@ -82,5 +82,5 @@ def _lines(stream: io.BufferedReader) -> Iterator[tuple[int, bytes | None]]:
             yield number, line
 
 
-def _said(error: orjson.JSONDecodeError) -> str:
+def _message(error: orjson.JSONDecodeError) -> str:
     return f"{error.msg} (character {error.colno})"

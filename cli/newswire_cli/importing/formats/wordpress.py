@@ -80,8 +80,8 @@ def _site(source: InputFile) -> _Site:
 
 def _post(file: str, item: Item, site: _Site) -> SourceItem:
     element, line, notes = item.element, item.line, list(item.notes)
-    if passed_over := _passed_over(file, item):
-        return passed_over
+    if skipped := _reason_to_skip(file, item):
+        return skipped
     identity = (element.findtext("guid") or "").strip() or (element.findtext("link") or "").strip()
     if not identity:
         return FailedItem(file, line, "has neither guid nor link, so it could not be recognised in the next import")
@@ -121,7 +121,7 @@ def _post(file: str, item: Item, site: _Site) -> SourceItem:
     return SourceArticle(file, line, draft, tuple(notes), base=base, scheduled=scheduled)
 
 
-def _passed_over(file: str, item: Item) -> SkippedItem | FailedItem | None:
+def _reason_to_skip(file: str, item: Item) -> SkippedItem | FailedItem | None:
     """Return why an item is not a published post, or None. A broken item counts as unpublished unless it says otherwise."""
     element, line = item.element, item.line
     kind, status = _wp(element, "post_type"), _wp(element, "status")

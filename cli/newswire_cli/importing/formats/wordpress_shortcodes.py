@@ -23,7 +23,7 @@ _BARE = frozenset(
     "toc sitemap divider spacer clear clearfix hr raw ad ads adsense adrotate sidebar contact-form recent-posts sharethis"
     " print_link pagebreak nextpage more linebreak br cart checkout woocommerce_cart woocommerce_checkout".split()
 )
-_LARGEST = 10_000
+_MAX_SHORTCODES = 10_000
 """Maximum of shortcodes per post; the remaining text is left unchanged."""
 _PLAYED = ("src", "mp4", "m4v", "webm", "ogv", "mp3", "m4a", "ogg", "wav", "flac", "wmv", "flv", "url", "href", "link")
 
@@ -116,7 +116,7 @@ def _tokens(content: str) -> list["re.Match[str]"]:
             at += 1
         if at == len(protected) or token.start() < protected[at][0]:
             found.append(token)
-        if len(found) >= _LARGEST:
+        if len(found) >= _MAX_SHORTCODES:
             break
     return found
 

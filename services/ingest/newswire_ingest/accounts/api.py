@@ -57,7 +57,7 @@ class AccountPatch(BaseModel):
     disabled: Flag = False
 
     @model_validator(mode="after")
-    def _says_something(self) -> Self:
+    def _has_changes(self) -> Self:
         if not self.model_fields_set:
             raise ValueError("contains no change")
         return self

@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel
 
 from newswire.article import ArticleDraft
-from newswire.http.problems import REDIS_AWAY, ProblemError, redis_away, too_large, unexpected
+from newswire.http.problems import REDIS_UNAVAILABLE_ERRORS, ProblemError, redis_unavailable, too_large, unexpected
 from newswire.http.request_parsing import MAX_BODY_BYTES, ParsedBody, parse_json, validate_body
 from newswire.timestamps import utc_now
 from newswire_ingest.articles.disk_buffer import DiskBuffer
@@ -101,11 +101,11 @@ class Batch:
         try:
             if isinstance(sent, ProblemError):
                 raise sent
-            answer = await (self._foresee if self.dry_run else self._publish)(number, sent)
+            answer = await (self._dry_run_line if self.dry_run else self._publish)(number, sent)
         except ProblemError as problem:
             answer = _refused(number, problem)
-        except REDIS_AWAY:
-            answer = _refused(number, redis_away())
+        except REDIS_UNAVAILABLE_ERRORS:
+            answer = _refused(number, redis_unavailable())
         except Exception as error:  # noqa: BLE001 (an error in one line must not stop the others)
             answer = _refused(number, unexpected("POST", f"{PATH}/batch", error))
         return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
@@ -119,7 +119,7 @@ class Batch:
             done = await self.articles.create(sent.model, command)
         return {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _shown(done)
 
-    async def _foresee(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
+    async def _dry_run_line(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
         """Return what `_publish` would do. It takes as long, so it counts towards the rate, but it needs no memory in Redis."""
         assert self.dry_run is not None  # noqa: S101 (for the type checker: it is called in dry runs only)
         await self.limits.admit(self.command.caller, utc_now(), frees_memory=True)

@@ -41,7 +41,7 @@ class DryRun:
             await self._within_quota(command)
         version = 0 if plan.version.due is not None else plan.version.number
         if draft.external_id is not None and plan.effect != "unchanged":
-            self._remember(draft.external_id, _state_after(plan, command), plan.version.document_json)
+            self._store_result(draft.external_id, _state_after(plan, command), plan.version.document_json)
         if plan.effect == "unchanged" and plan.found is not None:
             version = plan.found.state.version
         known = plan.found.state.id if plan.found is not None else ""
@@ -58,7 +58,7 @@ class DryRun:
         remembered = self._articles.get(external_id) if external_id is not None else None
         return StoredArticle(remembered[0], unpack(remembered[1])) if remembered else None
 
-    def _remember(self, external_id: str, state: ArticleState, document: bytes) -> None:
+    def _store_result(self, external_id: str, state: ArticleState, document: bytes) -> None:
         if before := self._articles.pop(external_id, None):
             self._remembered_bytes -= len(before[1])
         self._articles[external_id] = state, pack(document)

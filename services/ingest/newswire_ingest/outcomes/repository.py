@@ -41,14 +41,14 @@ class Outcomes:
         """Store the outcomes of a batch. It is idempotent."""
         for item in batch:
             match item.payload:
-                case ArticleIndexed() as told:
-                    event = told.event or f"{told.id}.{told.version}"
-                    await self._note(event, "indexed", {"latency_ms": told.latency_ms, "index": told.index})
-                case ArticleFannedOut() as told:
-                    counts = {"matched": told.matched, "previously_matched": told.previously_matched}
-                    await self._note(told.event, "fanned_out", counts)
-                case DeliveriesProgressed() as told:
-                    await self._note(told.event, "progressed", {name: getattr(told, name) for name in _ENDED})
+                case ArticleIndexed() as data:
+                    event = data.event or f"{data.id}.{data.version}"
+                    await self._note(event, "indexed", {"latency_ms": data.latency_ms, "index": data.index})
+                case ArticleFannedOut() as data:
+                    counts = {"matched": data.matched, "previously_matched": data.previously_matched}
+                    await self._note(data.event, "fanned_out", counts)
+                case DeliveriesProgressed() as data:
+                    await self._note(data.event, "progressed", {name: getattr(data, name) for name in _ENDED})
                 case _:
                     pass
 
@@ -64,10 +64,10 @@ class Outcomes:
         now = state.version, "retracted" if state.status is Status.RETRACTED else "published"
         return [_shown(*event, fields) for event, fields in zip(events, found, strict=True) if fields or event == now]
 
-    async def _note(self, event: str, what: str, told: Mapping[str, Argument]) -> None:
+    async def _note(self, event: str, what: str, data: Mapping[str, Argument]) -> None:
         kept = int(RETENTION.total_seconds() * 1000)
         await self._functions.call(
-            "note", [self._record(event)], [what, kept, *(part for pair in told.items() for part in pair)]
+            "note", [self._record(event)], [what, kept, *(part for pair in data.items() for part in pair)]
         )
 
     def _record(self, event: str) -> str:
@@ -75,15 +75,15 @@ class Outcomes:
 
 
 def _shown(version: int, type_: str, fields: dict[bytes, bytes]) -> dict[str, Any]:
-    told = {name.decode(): value.decode() for name, value in fields.items()}
-    ended = {name: int(told.get(name, 0)) for name in _ENDED}
-    matched, previously = (int(told[name]) if name in told else None for name in ("matched", "previously_matched"))
+    data = {name.decode(): value.decode() for name, value in fields.items()}
+    ended = {name: int(data.get(name, 0)) for name in _ENDED}
+    matched, previously = (int(data[name]) if name in data else None for name in ("matched", "previously_matched"))
     due = None if matched is None else matched + (previously or 0)
     return {
         "version": version,
         "type": type_,
-        "searchable_after_ms": float(told["latency_ms"]) if "latency_ms" in told else None,
-        "index": told.get("index"),
+        "searchable_after_ms": float(data["latency_ms"]) if "latency_ms" in data else None,
+        "index": data.get("index"),
         "matched": matched,
         "previously_matched": previously,
         **ended,

@@ -117,7 +117,7 @@ class BackfillWorker:
             self._queue.keep_ms,
             page.examined,
         ]
-        asked = await self._asked_for(subscription, page.events)
+        matching = await self._matching_ids(subscription, page.events)
         for past in page.events:
             retracted = isinstance(past.payload, ArticleRetracted)
             arguments += [
@@ -128,7 +128,7 @@ class BackfillWorker:
                 past.payload.version,
                 past.entry,
                 envelope(past.event, with_data=retracted),
-                int(past.event.id in asked),
+                int(past.event.id in matching),
             ]
         if await self._queue.functions.call("advance_backfill", [], arguments) > 0:
             self._on_enqueued()
@@ -151,7 +151,7 @@ class BackfillWorker:
         events, following, examined = await changed_since(self._records, self._keys, self._site, cursor, PAGE_SIZE)
         return Page(events, following.written() if following else None, examined)
 
-    async def _asked_for(self, subscription: Subscription, events: Sequence[PastEvent]) -> set[str]:
+    async def _matching_ids(self, subscription: Subscription, events: Sequence[PastEvent]) -> set[str]:
         """Return the ids of the events that match the subscription and whose version is current."""
         criteria = subscription.criteria()
         versions = [past for past in events if isinstance(past.payload, ArticlePublished)]

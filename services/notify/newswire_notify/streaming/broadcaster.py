@@ -69,7 +69,7 @@ class StreamBroadcaster:
         self._after: Position | None = None
         self._remembered: deque[StreamEvent] = deque()
         self._remembered_bytes = 0
-        self._forgotten: Position = BEGINNING
+        self._recent_after: Position = BEGINNING
         """All later events are kept in memory."""
         self._stopping: asyncio.Event | None = None
         self._analysing = Offload("live", workers=1)
@@ -152,13 +152,13 @@ class StreamBroadcaster:
             return ResumePoint(newest)
         if newest < start.after:
             # The stream was replaced: the client has seen none of it, whatever its last id.
-            return ResumePoint(newest) if start.by_time else ResumePoint(BEGINNING, await self._first_left())
+            return ResumePoint(newest) if start.by_time else ResumePoint(BEGINNING, await self._first_available())
         trimmed = parse_position((await self._redis.get(self._keys.trimmed) or b"0-0").decode())
         if start.after < trimmed:
-            return ResumePoint(trimmed, await self._first_left())
+            return ResumePoint(trimmed, await self._first_available())
         return ResumePoint(start.after)
 
-    async def _first_left(self) -> Position:
+    async def _first_available(self) -> Position:
         oldest = await self._redis.xrange(self._keys.stream, count=1)
         return parse_position(oldest[0][0].decode()) if oldest else BEGINNING
 
@@ -210,8 +210,8 @@ class StreamBroadcaster:
         budget = ScanBudget()
         try:
             while not stopped() and client.ended is None:
-                if self._after is not None and client.newest <= self._after and client.served >= self._forgotten:
-                    reached, wanted = await self._wanted_of_remembered(client, stream_filter)
+                if self._after is not None and client.newest <= self._after and client.served >= self._recent_after:
+                    reached, wanted = await self._recent_matches(client, stream_filter)
                 else:
                     page = await self._redis.xrange(
                         self._keys.stream, f"({format_position(client.served)}", count=budget.next_count(HISTORY_PAGE)
@@ -234,9 +234,7 @@ class StreamBroadcaster:
         finally:
             client.resuming = False
 
-    async def _wanted_of_remembered(
-        self, client: SseClient, stream_filter: StreamFilter
-    ) -> tuple[Position, list[SseFrame]]:
+    async def _recent_matches(self, client: SseClient, stream_filter: StreamFilter) -> tuple[Position, list[SseFrame]]:
         """Return the recent events in memory that match, and the position that they reach."""
         found = [entry for entry in self._remembered if entry.at > client.served]
         reached = max(self._after or BEGINNING, client.served)
@@ -254,13 +252,13 @@ class StreamBroadcaster:
 
     async def _read(self) -> None:
         if self._after is None:
-            await self._remember_the_end()
+            await self._load_recent()
             self.running = True
         after = format_position(self._after or BEGINNING)
         answer = await self._redis.xread({self._keys.stream: after}, count=PAGE, block=BLOCK_MS)
         if not answer and parse_position(await newest_entry(self._redis, self._keys.stream)) < parse_position(after):
             log.warning("the stream was replaced; reading it from its beginning")
-            self._after = self._forgotten = BEGINNING
+            self._after = self._recent_after = BEGINNING
             self._remembered.clear()
             self._remembered_bytes = 0
             for client in self._clients():
@@ -274,27 +272,27 @@ class StreamBroadcaster:
                 [entry] = await self._with_readers([entry])
             self._after = parse_position(entry_id.decode())
             if entry is not None:
-                self._hand_out(entry)
+                self._broadcast(entry)
             if time.thread_time() - begun > TURN_SECONDS_LIMIT:
                 await asyncio.sleep(0)
                 begun = time.thread_time()
 
-    async def _remember_the_end(self) -> None:
+    async def _load_recent(self) -> None:
         """Start at the end of the stream, with its last entries in memory."""
         newest = parse_position(await newest_entry(self._redis, self._keys.stream))
         before, found, size = format_position(newest), deque[StreamEvent](), 0
-        self._forgotten = newest
+        self._recent_after = newest
         while len(found) < RECENT_EVENTS_LIMIT and size < RECENT_BYTES_LIMIT:
             page = await self._redis.xrevrange(self._keys.stream, before, count=PAGE)
             read = await self._with_readers(await _decoded(page))
             for (entry_id, _), entry in zip(page, read, strict=True):
-                self._forgotten = parse_position(entry_id.decode())
+                self._recent_after = parse_position(entry_id.decode())
                 if entry is not None:
                     found.appendleft(entry)
                     size += len(entry.json)
             if len(page) < PAGE:
                 break
-            before = f"({format_position(self._forgotten)}"
+            before = f"({format_position(self._recent_after)}"
         self._remembered, self._remembered_bytes, self._after = found, size, newest
         for entry in found:  # to clients that connected before; they skip what they have seen
             self._offer(entry)
@@ -302,7 +300,7 @@ class StreamBroadcaster:
     def _text_is_searched(self) -> bool:
         return any(group.stream_filter.searches_text for group in self._groups.values())
 
-    def _remember(self, entry: StreamEvent) -> None:
+    def _add_recent(self, entry: StreamEvent) -> None:
         if entry.retraction:
             kept = deque(each for each in self._remembered if each.article != entry.article)
             if len(kept) < len(self._remembered):
@@ -312,10 +310,10 @@ class StreamBroadcaster:
         while len(self._remembered) > RECENT_EVENTS_LIMIT or self._remembered_bytes > RECENT_BYTES_LIMIT:
             oldest = self._remembered.popleft()
             self._remembered_bytes -= len(oldest.json)
-            self._forgotten = oldest.at
+            self._recent_after = oldest.at
 
-    def _hand_out(self, entry: StreamEvent) -> None:
-        self._remember(entry)
+    def _broadcast(self, entry: StreamEvent) -> None:
+        self._add_recent(entry)
         if entry.retraction:
             for client in self._clients():
                 client.drop_article(entry.article, entry.at)

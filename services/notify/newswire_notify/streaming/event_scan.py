@@ -101,7 +101,7 @@ async def scan(
         return read
     noted = await with_readers([entry for entry, _ in read])
     return [
-        (entry if entry is not None and stream_filter.may_know(entry) else None, position)
+        (entry if entry is not None and stream_filter.may_see_retraction(entry) else None, position)
         for entry, (_, position) in zip(noted, read, strict=True)
     ]
 

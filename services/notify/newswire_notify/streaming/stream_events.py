@@ -133,12 +133,12 @@ class StreamFilter:
         """
         if self.entitlement is not None and not entry.retraction and not self.entitlement.matches(entry.features):
             return False
-        return self.may_know(entry) and self.matches_filters(entry)
+        return self.may_see_retraction(entry) and self.matches_filters(entry)
 
     def matches_filters(self, entry: StreamEvent) -> bool:
         """Return whether an event matches the filters, regardless of the entitlement."""
         return all(filter_.matches(entry.features, text=not entry.retraction) for filter_ in self.filters)
 
-    def may_know(self, entry: StreamEvent) -> bool:
+    def may_see_retraction(self, entry: StreamEvent) -> bool:
         """Return whether the account could read the article that a retraction withdraws; True for other events."""
         return not entry.retraction or may_see_tombstone(self.entitlement, entry.features, entry.readers)

@@ -98,7 +98,7 @@ async def restore_deliveries(redis: "Redis", keys: Keyspace, records: Sequence[R
     async with redis.pipeline(transaction=False) as pipe:
         for record, status in zip(records, statuses, strict=True):
             if status:
-                _put_back(pipe, keys, record, paused=status != b"active")
+                _restore_record(pipe, keys, record, paused=status != b"active")
         await pipe.execute()
 
 
@@ -157,7 +157,7 @@ async def _read(redis: "Redis", keys: Keyspace, found: list[tuple[bytes, float]]
     return records
 
 
-def _put_back(pipe: "Redis", keys: Keyspace, record: Record, *, paused: bool) -> None:
+def _restore_record(pipe: "Redis", keys: Keyspace, record: Record, *, paused: bool) -> None:
     fields = {name: raw(value) for name, value in record["fields"].items()}
     delivery, subscription = record["id"], fields["subscription"].decode()
     name = keys.deliveries.key("delivery", delivery)

@@ -68,7 +68,7 @@ class SubscriptionDraft(BaseModel):
 
     @field_validator("events")
     @classmethod
-    def _retractions_cannot_be_left_out(cls, events: list[EventKind]) -> list[EventKind]:
+    def _require_retractions(cls, events: list[EventKind]) -> list[EventKind]:
         if EventKind.RETRACTED not in events:
             raise ValueError("must include 'retracted': recipients of an article must learn of its retraction")
         return [wanted for wanted in EventKind if wanted in events]

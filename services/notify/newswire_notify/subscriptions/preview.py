@@ -51,7 +51,7 @@ async def preview(
             _matched(page, criteria, budget), size, searches_text=searches_text
         ):
             examined, oldest, end = examined + 1, entry, f"({entry.decode()}"
-            if version is not None and await _stands(records, keys, version):
+            if version is not None and await _is_current(records, keys, version):
                 found.append(version)
                 if len(found) == most:
                     return Preview(found, examined, _time(oldest), whole=False)
@@ -74,7 +74,7 @@ def _matched(
             return
 
 
-async def _stands(records: "Redis", keys: Keyspace, version: ArticlePublished) -> bool:
+async def _is_current(records: "Redis", keys: Keyspace, version: ArticlePublished) -> bool:
     status, current = await records.hmget(keys.article(version.id), "status", "version")
     return bool(status == Status.PUBLISHED.encode() and int(current) == version.version)
 

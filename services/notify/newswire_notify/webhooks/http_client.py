@@ -215,7 +215,7 @@ class WebhookHttpClient:
         if self._expiry is not None:
             self._expiry.cancel()
         for connection, origin in list(self._kept.items()):
-            self._hang_up(origin, connection)
+            self._close_connection(origin, connection)
         await self._connector.close()
 
     def hides(self, address: str) -> bool:
@@ -313,9 +313,9 @@ class WebhookHttpClient:
             if connection.idle_since > loop.time() - IDLE_CONNECTION_SECONDS:
                 self._expiry = loop.call_at(connection.idle_since + IDLE_CONNECTION_SECONDS, self._expire)
                 return
-            self._hang_up(origin, connection)
+            self._close_connection(origin, connection)
 
-    def _hang_up(self, origin: _Origin, connection: _Connection) -> None:
+    def _close_connection(self, origin: _Origin, connection: _Connection) -> None:
         del self._kept[connection]
         self._idle[origin].remove(connection)
         if not self._idle[origin]:

@@ -60,7 +60,7 @@ class IndexReader(Protocol):
 class PublicIndexReader(IndexReader, Protocol):
     """An index as readers may see it, which also decides who may see a retraction."""
 
-    async def may_know(self, article_id: str, entitlement: Filter) -> bool:
+    async def may_see_retraction(self, article_id: str, entitlement: Filter) -> bool:
         """Return whether a reader with an entitlement may see that an article was retracted."""
         ...
 

@@ -55,7 +55,7 @@ class RetractionFilteredIndex:
             return found
         return Retracted(article_id, found["version"])
 
-    async def may_know(self, article_id: str, entitlement: Filter) -> bool:
+    async def may_see_retraction(self, article_id: str, entitlement: Filter) -> bool:
         """Return whether a reader with an entitlement may see that an article was retracted.
 
         False if that cannot be decided: the article has no tombstone, or the record cannot be read.

@@ -83,7 +83,7 @@ async def look_up(
         return None
     found = await index.get(article_id)
     if isinstance(found, Retracted):
-        return found if entitlement is None or await index.may_know(article_id, entitlement) else None
+        return found if entitlement is None or await index.may_see_retraction(article_id, entitlement) else None
     if not found or entitlement is None:
         return found
     if entitlement.query is not None and len(found.get("text", "")) > INLINE_TEXT_BYTES:
