@@ -38,7 +38,7 @@ async def end(ingest: Ingest, made: dict[str, Any]) -> None:
     await ingest.redis.hset(key_record(ingest.keys, made["id"]), "expires", int(time.time() * 1000) - 1)
 
 
-async def test_a_made_key_publishes_and_its_token_is_never_shown_again(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_a_created_key_can_publish_and_its_token_is_shown_once(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin, label="CMS", expires_at="2099-01-01T00:00:00+01:00")
     assert await publish(ingest, made) == 201
     shown = (await ingest.http.get(f"/v1/keys/{made['id']}", headers=admin)).json()
@@ -58,7 +58,7 @@ async def test_a_made_key_publishes_and_its_token_is_never_shown_again(ingest: I
     assert made["id"] in [key["id"] for key in listed.json()["keys"]]
 
 
-async def test_lists_go_on_page_by_page(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_lists_are_paginated(ingest: Ingest, admin: dict[str, str]) -> None:
     made = [(await make(ingest, admin, account=f"House {n}"))["id"] for n in range(5)]
     pages: list[list[str]] = []
     cursor: str | None = ""
@@ -78,9 +78,7 @@ async def test_lists_go_on_page_by_page(ingest: Ingest, admin: dict[str, str]) -
     assert rest.json()["next_cursor"] is None
 
 
-async def test_a_rotated_key_works_beside_its_successor_until_the_overlap_ends(
-    ingest: Ingest, admin: dict[str, str]
-) -> None:
+async def test_a_rotated_key_is_valid_until_the_overlap_ends(ingest: Ingest, admin: dict[str, str]) -> None:
     old = await make(ingest, admin, label="CMS")
     assert await publish(ingest, old) == 201
     answer = await ingest.http.post(f"/v1/keys/{old['id']}/rotate", json={"overlap": 3600}, headers=admin)
@@ -100,7 +98,7 @@ async def test_a_rotated_key_works_beside_its_successor_until_the_overlap_ends(
     assert [await publish(ingest, key) for key in (old, new)] == [401, 201]
 
 
-async def test_without_overlap_the_old_key_ends_at_once(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_without_overlap_the_old_key_is_revoked_immediately(ingest: Ingest, admin: dict[str, str]) -> None:
     old = await make(ingest, admin)
     assert await publish(ingest, old) == 201  # from now on it is known in the process
     await ingest.http.post(f"/v1/keys/{old['id']}/rotate", json={"overlap": 0}, headers=admin)
@@ -108,7 +106,7 @@ async def test_without_overlap_the_old_key_ends_at_once(ingest: Ingest, admin: d
     assert (await ingest.http.get("/v1/articles/nothing", headers=bearer(old))).status_code == 401
 
 
-async def test_an_expired_key_opens_nothing_though_the_process_knew_it(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_an_expired_key_is_rejected_even_if_cached(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin, expires_at="2099-01-01T00:00:00Z")
     answer = await ingest.http.post("/v1/articles", json=ARTICLE, headers=bearer(made))
     await end(ingest, made)
@@ -119,7 +117,7 @@ async def test_an_expired_key_opens_nothing_though_the_process_knew_it(ingest: I
     assert len(await ingest.events()) == 1
 
 
-async def test_a_revoked_key_opens_nothing(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_a_revoked_key_is_rejected(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin)
     assert await publish(ingest, made) == 201
     revoked = await ingest.http.delete(f"/v1/keys/{made['id']}", headers=admin)
@@ -129,7 +127,7 @@ async def test_a_revoked_key_opens_nothing(ingest: Ingest, admin: dict[str, str]
     assert rotated.status_code == 409
 
 
-async def test_a_disabled_account_is_shut_out_until_it_is_enabled(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_a_disabled_account_is_rejected_until_it_is_enabled(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin)
     revoked = await make(ingest, admin)
     await ingest.http.delete(f"/v1/keys/{revoked['id']}", headers=admin)
@@ -146,7 +144,7 @@ async def test_a_disabled_account_is_shut_out_until_it_is_enabled(ingest: Ingest
     assert [await publish(ingest, key) for key in (made, revoked)] == [201, 401]
 
 
-async def test_an_account_keeps_limits_of_its_own(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_an_account_can_have_its_own_limits(ingest: Ingest, admin: dict[str, str]) -> None:
     sent = {"name": "Ports/North", "publish_rate": 2.5, "daily_quota": 1_000_000}
     made = await ingest.http.post("/v1/accounts", json=sent, headers=admin)
     assert made.status_code == 201, made.text
@@ -159,7 +157,7 @@ async def test_an_account_keeps_limits_of_its_own(ingest: Ingest, admin: dict[st
     assert (await ingest.http.get(path, headers=admin)).json() == changed.json()
 
 
-async def test_an_account_is_entitled_to_a_part_of_all(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_an_account_can_have_an_entitlement(ingest: Ingest, admin: dict[str, str]) -> None:
     narrow = {"topics": ["Ferries"], "query": "night"}
     sent = {"name": "Reading Room", "entitlement": narrow}
     made = await ingest.http.post("/v1/accounts", json=sent, headers=admin)
@@ -179,7 +177,7 @@ async def test_an_account_is_entitled_to_a_part_of_all(ingest: Ingest, admin: di
     assert (await ingest.http.get(path, headers=admin)).json() == cleared.json()
 
 
-async def test_the_last_use_is_noted_beside_the_requests(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_the_last_use_is_recorded_in_the_background(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin)
     assert made["last_used_at"] is None
     stopping = asyncio.Event()
@@ -195,7 +193,7 @@ async def test_the_last_use_is_noted_beside_the_requests(ingest: Ingest, admin: 
     assert await ingest.redis.hget(key_record(ingest.keys, made["id"]), "last_used") == noted
 
 
-async def test_a_use_noted_as_the_process_stops_is_written_down(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_a_use_recorded_during_shutdown_is_written(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin)
     await publish(ingest, made)
     stopping = asyncio.Event()
@@ -265,7 +263,7 @@ async def test_only_operators_administer(ingest: Ingest, scope: Scope, method: s
         ("POST", "/v1/accounts", {"name": "a\x00"}, 422, "name"),
     ],
 )
-async def test_what_is_wrong_is_told_by_its_field(
+async def test_errors_name_the_field(
     ingest: Ingest, admin: dict[str, str], method: str, path: str, sent: Any, status: int, field: str | None
 ) -> None:
     answer: httpx.Response = await ingest.http.request(method, path, json=sent, headers=admin)
@@ -275,9 +273,7 @@ async def test_what_is_wrong_is_told_by_its_field(
         assert answer.json()["errors"][0]["field"] == field
 
 
-async def test_the_audit_log_is_for_administrators_and_names_who_did_what(
-    ingest: Ingest, admin: dict[str, str]
-) -> None:
+async def test_the_audit_log_is_for_admins_and_names_actors(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin)
     await ingest.http.patch("/v1/accounts/Harbour Gazette", json={"disabled": True}, headers=admin)
     refused = await ingest.http.patch("/v1/accounts/Nobody", json={"disabled": True}, headers=admin)
@@ -306,7 +302,7 @@ async def test_the_audit_log_is_for_administrators_and_names_who_did_what(
         assert (await ingest.http.request(method, "/v1/audit-log", headers=admin)).status_code == 405
 
 
-async def test_numbers_and_booleans_are_not_read_from_other_types(ingest: Ingest, admin: dict[str, str]) -> None:
+async def test_numbers_and_booleans_are_not_converted_from_other_types(ingest: Ingest, admin: dict[str, str]) -> None:
     made = await make(ingest, admin)
     account, rotate = "/v1/accounts/Harbour Gazette", f"/v1/keys/{made['id']}/rotate"
     for method, path, member, value in (
@@ -327,7 +323,7 @@ async def test_numbers_and_booleans_are_not_read_from_other_types(ingest: Ingest
 @pytest.mark.parametrize(
     "name", ["HARBOUR GAZETTE", "Harbour Gazétte", "Ｈarbour Gazette", "harbour gazette", "Harbour Gazette\ufe0f"]
 )
-async def test_no_account_is_like_another(ingest: Ingest, admin: dict[str, str], name: str) -> None:
+async def test_confusable_account_names_are_rejected(ingest: Ingest, admin: dict[str, str], name: str) -> None:
     """Filters, feeds and entitlements name publishers by what their names fold to."""
     await ingest.key("Harbour Gazette", Scope.PUBLISH)
     await ingest.redis.delete(ingest.keys.key("account-forms"))  # as before the folded names were on record
@@ -340,6 +336,6 @@ async def test_no_account_is_like_another(ingest: Ingest, admin: dict[str, str],
 
 
 @pytest.mark.parametrize("name", ["a\x1b", "a\u202eb", "a\u200bb", "\u00b4", "\u3164", "e" + "\u0301" * 9])
-async def test_no_account_has_a_name_that_cannot_be_read(ingest: Ingest, admin: dict[str, str], name: str) -> None:
+async def test_invisible_account_names_are_rejected(ingest: Ingest, admin: dict[str, str], name: str) -> None:
     answer = await ingest.http.post("/v1/accounts", json={"name": name}, headers=admin)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "name")

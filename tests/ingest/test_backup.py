@@ -50,7 +50,7 @@ async def restore(ingest: Ingest, keys: Keyspace, records: list[Record]) -> None
     await restore_position(ingest.redis, keys, position)
 
 
-async def test_what_is_retracted_while_it_is_read_is_not_in_it(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_an_article_retracted_during_the_backup_is_not_in_it(ingest: Ingest, publisher: dict[str, str]) -> None:
     kept = await publish(ingest, publisher, "Quokka stays")
     erased = await publish(ingest, publisher, "Numbat goes")
     backup = ArticleBackup(ingest.redis, ingest.keys, "notify")
@@ -68,9 +68,7 @@ async def test_what_is_retracted_while_it_is_read_is_not_in_it(ingest: Ingest, p
     assert len([record for record in records if record["record"] == "article"]) == 3
 
 
-async def test_restored_articles_are_as_they_were(
-    ingest: Ingest, publisher: dict[str, str], elsewhere: Keyspace
-) -> None:
+async def test_restored_articles_are_unchanged(ingest: Ingest, publisher: dict[str, str], elsewhere: Keyspace) -> None:
     articles = [
         await publish(ingest, publisher, f"Number {n}", external_id=f"e{n}", category="City", topics=["Ports"])
         for n in range(4)
@@ -145,7 +143,7 @@ async def test_a_restored_article_can_be_retracted_with_its_event(
     assert b"Numbat" not in fields[b"__data__"]
 
 
-async def test_what_is_scheduled_is_as_it_was_at_the_end(
+async def test_scheduled_articles_are_backed_up_in_their_final_state(
     ingest: Ingest, publisher: dict[str, str], elsewhere: Keyspace
 ) -> None:
     due = (datetime.now(UTC) + timedelta(hours=2)).isoformat()

@@ -41,7 +41,7 @@ async def send(
     return [orjson.loads(line) for line in answer.content.splitlines()]
 
 
-async def test_every_line_is_answered_in_order_and_a_bad_one_harms_none(
+async def test_every_line_has_a_result_in_order_and_errors_do_not_affect_others(
     ingest: Ingest, publisher: dict[str, str]
 ) -> None:
     big = orjson.dumps({"title": "Big", "body": "x" * (1024 * 1024)})
@@ -103,7 +103,7 @@ async def test_sending_again_changes_only_what_changed(ingest: Ingest, publisher
     assert len(await ingest.events()) == 302
 
 
-async def test_lines_about_one_article_take_effect_in_their_order(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_lines_about_one_article_take_effect_in_order(ingest: Ingest, publisher: dict[str, str]) -> None:
     articles = [{**ARTICLE, "title": f"T{n}", "external_id": f"gz-{n % 3}"} for n in range(60)]
     answers = await send(ingest, publisher, ndjson(*articles))
     assert [answer["version"] for answer in answers] == [n // 3 + 1 for n in range(60)]
@@ -122,7 +122,7 @@ async def test_without_external_ids_the_key_makes_a_batch_repeatable(ingest: Ing
     assert len(await ingest.events()) == 20
 
 
-async def test_a_retracted_article_is_not_brought_back_by_an_import(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_retracted_article_is_not_republished_by_an_import(ingest: Ingest, publisher: dict[str, str]) -> None:
     line = {**ARTICLE, "external_id": "gz-1"}
     [answer] = await send(ingest, publisher, ndjson(line))
     await ingest.http.delete(f"/v1/articles/{answer['id']}", headers=publisher)
@@ -132,15 +132,13 @@ async def test_a_retracted_article_is_not_brought_back_by_an_import(ingest: Inge
     assert len(await ingest.events()) == 1
 
 
-async def test_silent_for_all_lines_that_do_not_say(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_silent_is_the_default_for_lines_without_it(ingest: Ingest, publisher: dict[str, str]) -> None:
     content = ndjson({**ARTICLE, "title": "A"}, {**ARTICLE, "title": "B", "silent": False})
     await send(ingest, publisher, content, f"{URL}?silent=true")
     assert [event["data"]["silent"] for event in await ingest.events()] == [True, False]
 
 
-async def test_what_is_wrong_with_the_request_itself_is_refused_as_ever(
-    ingest: Ingest, publisher: dict[str, str]
-) -> None:
+async def test_errors_of_the_request_itself_are_problem_responses(ingest: Ingest, publisher: dict[str, str]) -> None:
     typed = {**publisher, "Content-Type": "application/x-ndjson"}
     reader = await ingest.key("Harbour Gazette", Scope.READ)
     for headers, url, status in (
@@ -157,7 +155,7 @@ async def test_what_is_wrong_with_the_request_itself_is_refused_as_ever(
     assert await ingest.events() == []
 
 
-async def test_answers_come_while_the_request_is_still_sent(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_results_are_sent_while_the_request_is_still_received(ingest: Ingest, publisher: dict[str, str]) -> None:
     """The app itself is spoken to, since the test client reads an answer only when it has sent all."""
     answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     requests: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -234,7 +232,7 @@ async def test_an_outage_in_the_middle_is_503_for_its_lines_alone(tmp_path: Path
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 64])
-async def test_lines_are_the_same_however_the_stream_is_cut(size: int) -> None:
+async def test_lines_do_not_depend_on_chunk_boundaries(size: int) -> None:
     content = b"one\n\n  \ntwo\r\n" + b"x" * 20 + b"\n" + b"y" * 10 + b"\nlast"
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -245,7 +243,7 @@ async def test_lines_are_the_same_however_the_stream_is_cut(size: int) -> None:
     assert found == [(1, b"one"), (4, b"two\r"), (5, None), (6, b"y" * 10), (7, b"last")]
 
 
-async def test_a_spool_gives_what_it_took_and_makes_the_writer_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_buffer_returns_what_was_written_and_limits_unread_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk_buffer, "MAX_MEMORY_BYTES", 1000)
     taken, data = bytearray(), os.urandom(200_000)
     answers = DiskBuffer(max_unread_bytes=100_000)
@@ -274,9 +272,7 @@ def outcome(answer: dict[str, Any]) -> tuple[Any, ...]:
     return answer["line"], answer["status"], answer.get("effect"), answer.get("version"), error.get("type")
 
 
-async def test_a_dry_run_answers_what_would_be_done_and_writes_nothing(
-    ingest: Ingest, publisher: dict[str, str]
-) -> None:
+async def test_a_dry_run_reports_effects_and_writes_nothing(ingest: Ingest, publisher: dict[str, str]) -> None:
     stored = {"external_id": "gz-1", "title": "One", "body": "<p>One.</p>", "topics": ["Ports"], "category": "City"}
     later = {"external_id": "gz-2", "title": "Later", "body": "x", "embargo_until": "2999-01-01T00:00:00Z"}
     gone = {"external_id": "gz-3", "title": "Gone", "body": "x"}
@@ -316,7 +312,7 @@ async def test_a_dry_run_answers_what_would_be_done_and_writes_nothing(
     ]  # fmt: skip
 
 
-async def test_a_dry_run_knows_what_was_done_under_its_key(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_dry_run_recognises_repeats_by_key(ingest: Ingest, publisher: dict[str, str]) -> None:
     content = ndjson({**ARTICLE, "title": "One"}, {**ARTICLE, "title": "Two"})
     key = {"Idempotency-Key": "batch-1"}
     assert [a["effect"] for a in await send(ingest, publisher, content, DRY, **key)] == ["created", "created"]
@@ -337,7 +333,7 @@ async def test_a_dry_run_counts_towards_the_rate_but_not_the_quota(ingest: Inges
 
 
 @pytest.mark.parametrize("value", ["maybe", ""])
-async def test_a_dry_run_is_asked_for_plainly(ingest: Ingest, publisher: dict[str, str], value: str) -> None:
+async def test_the_dry_run_parameter_is_strict(ingest: Ingest, publisher: dict[str, str], value: str) -> None:
     headers = {**publisher, "Content-Type": "application/x-ndjson"}
     for query in (f"dry_run={value}", "dry_run=true&dry_run=false", "dryrun=true"):
         answer = await ingest.http.post(f"{URL}?{query}", content=ndjson(ARTICLE), headers=headers)
@@ -345,7 +341,7 @@ async def test_a_dry_run_is_asked_for_plainly(ingest: Ingest, publisher: dict[st
     assert not await ingest.events()
 
 
-async def test_answers_that_are_complete_are_written_together_and_wait_for_none_that_is_not() -> None:
+async def test_complete_results_are_written_together_without_waiting() -> None:
     written: list[bytes] = []
     answers = DiskBuffer()
     write = answers.write
@@ -376,7 +372,7 @@ async def test_answers_that_are_complete_are_written_together_and_wait_for_none_
     answers.close()
 
 
-async def test_a_dry_run_makes_no_version_of_a_new_article_that_no_later_line_can_be_about(
+async def test_a_dry_run_skips_building_versions_that_no_later_line_can_need(
     ingest: Ingest, publisher: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("newswire_ingest.articles.versioning.next_version")

@@ -48,7 +48,7 @@ class Batch:
 
 
 @pytest.mark.parametrize("known_by", ["external_id", "Idempotency-Key"])
-async def test_what_was_answered_is_there_and_the_rest_can_be_sent_again(known_by: str, tmp_path: Path) -> None:
+async def test_acknowledged_lines_are_stored_and_the_rest_can_be_repeated(known_by: str, tmp_path: Path) -> None:
     by_external_id = known_by == "external_id"
     made = [
         {**ARTICLE, "title": f"T{number}"} | ({"external_id": f"gz-{number}"} if by_external_id else {})

@@ -26,7 +26,7 @@ def stored(body: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_the_language_of_a_long_enough_text_is_found(language: str) -> None:
+def test_the_language_of_a_long_enough_text_is_detected(language: str) -> None:
     found = stored(f"<p>{TEXTS[language]}</p>")
     assert (found["language"], found["language_detected"]) == (language, True)
 
@@ -34,13 +34,13 @@ def test_the_language_of_a_long_enough_text_is_found(language: str) -> None:
 @pytest.mark.parametrize(
     "body", ["", "<p>Der Hafenvorstand traf sich.</p>", "<p>12 34 56 78 90</p>" * 20, "asdf qwer " * 12]
 )
-def test_what_cannot_be_told_is_not_guessed(body: str) -> None:
+def test_an_unclear_language_is_not_guessed(body: str) -> None:
     found = stored(body)
     assert found["language"] == "und"
     assert "language_detected" not in found
 
 
-def test_what_a_publisher_says_is_not_doubted() -> None:
+def test_a_declared_language_is_kept() -> None:
     found = stored(TEXTS["de"], language="en-GB")
     assert found["language"] == "en-GB"
     assert "language_detected" not in found
@@ -49,16 +49,16 @@ def test_what_a_publisher_says_is_not_doubted() -> None:
 @pytest.mark.parametrize(
     ("body", "minutes"), [("", 0), ("word", 1), ("word " * 230, 1), ("word " * 231, 2), ("港" * 918, 2)]
 )
-def test_reading_takes_minutes(body: str, minutes: int) -> None:
+def test_reading_time_is_in_minutes(body: str, minutes: int) -> None:
     assert stored(body)["reading_minutes"] == minutes
 
 
-def test_members_that_say_the_same_have_not_changed() -> None:
+def test_equal_members_are_unchanged() -> None:
     assert changed({"title": "A"}, {"title": "A", "authors": [], "metadata": {}, "summary": None}) == []
     assert changed({"title": "A", "summary": "S"}, {"title": "B", "topics": ["T"]}) == ["title", "summary", "topics"]
 
 
-async def test_a_language_that_was_found_is_looked_for_again(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_detected_language_is_detected_again(ingest: Ingest, publisher: dict[str, str]) -> None:
     sent = {**ARTICLE, "body": TEXTS["en"]}
     location = (await ingest.http.post("/v1/articles", json=sent, headers=publisher)).headers["location"]
     patched = (await ingest.http.patch(location, json={"body": TEXTS["de"]}, headers=publisher)).json()

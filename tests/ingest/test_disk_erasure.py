@@ -69,7 +69,7 @@ async def age_waiting(own: Ingest, by: timedelta) -> None:
     await own.redis.hincrby(own.keys.disk_erasure("records"), "waiting_since", -int(by.total_seconds() * 1000))
 
 
-async def test_retracted_words_are_in_the_file_until_the_rewrite_that_age_brings(own: Ingest, tmp_path: Path) -> None:
+async def test_retracted_text_is_in_the_file_until_the_rewrite_by_age(own: Ingest, tmp_path: Path) -> None:
     headers = await own.key("Harbour Gazette", Scope.PUBLISH)
     # Short articles, next to each other on the stream: they would share a node of it.
     await publish(own, headers, KEPT)
@@ -89,7 +89,7 @@ async def test_retracted_words_are_in_the_file_until_the_rewrite_that_age_brings
     assert on_disk(tmp_path, KEPT)
 
 
-async def test_a_scheduled_article_that_is_cancelled_goes_the_same_way(own: Ingest, tmp_path: Path) -> None:
+async def test_a_cancelled_article_is_erased_from_the_file_too(own: Ingest, tmp_path: Path) -> None:
     headers = await own.key("Harbour Gazette", Scope.PUBLISH)
     article = await publish(own, headers, "Later", external_id=ERASED, embargo_until="2099-01-01T00:00:00Z")
     assert (await own.http.delete(f"/v1/articles/{article}", headers=headers)).is_success
@@ -99,7 +99,7 @@ async def test_a_scheduled_article_that_is_cancelled_goes_the_same_way(own: Inge
     assert await due(own)
 
 
-async def test_a_rewrite_covers_what_was_erased_before_it_and_the_next_waits_for_its_time(own: Ingest) -> None:
+async def test_a_rewrite_covers_earlier_erasures_and_the_next_one_waits(own: Ingest) -> None:
     async def rewrites() -> int:
         return int((await own.redis.info("persistence"))["aof_rewrites"])
 
@@ -126,7 +126,7 @@ async def test_of_several_replicas_one_rewrites(own: Ingest) -> None:
     assert sorted(await asyncio.gather(*(due(own) for _ in range(4)))) == [False, False, False, True]
 
 
-async def test_where_the_command_is_not_allowed_it_is_said_and_nothing_else_happens(
+async def test_a_forbidden_rewrite_is_logged(
     own: Ingest, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await own.redis.execute_command("ACL", "SETUSER", "default", "-bgrewriteaof")
@@ -148,7 +148,7 @@ async def test_where_the_command_is_not_allowed_it_is_said_and_nothing_else_happ
         await own.redis.execute_command("ACL", "SETUSER", "default", "+bgrewriteaof")
 
 
-async def test_a_server_without_such_a_file_is_left_alone(own: Ingest) -> None:
+async def test_a_server_without_append_only_file_is_not_rewritten(own: Ingest) -> None:
     await own.redis.config_set("appendonly", "no")
     await note_erasure(own.redis, own.keys)
     await own.redis.decrby(own.keys.last_erasure, 2 * 86_400_000)
@@ -156,7 +156,7 @@ async def test_a_server_without_such_a_file_is_left_alone(own: Ingest) -> None:
     assert not await due(own)
 
 
-async def test_a_server_of_the_deliveries_has_a_state_of_its_own(own: Ingest, redis: Redis, namespace: str) -> None:
+async def test_the_delivery_server_has_its_own_rewrite_state(own: Ingest, redis: Redis, namespace: str) -> None:
     keys = Keyspace(namespace)
     await note_erasure(own.redis, keys)
     await own.redis.decrby(keys.last_erasure, 2 * 86_400_000)
@@ -166,14 +166,14 @@ async def test_a_server_of_the_deliveries_has_a_state_of_its_own(own: Ingest, re
     assert await rewrite_if_due(own.redis, own.redis, keys, DAY, store="records")
 
 
-def test_the_setting_reads_durations(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_accepts_durations(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEWSWIRE_AOF_REWRITE_AFTER", "12h")
     assert Settings().aof_rewrite_after == timedelta(hours=12)
     monkeypatch.setenv("NEWSWIRE_AOF_REWRITE_AFTER", "0h")
     assert not Settings().aof_rewrite_after
 
 
-async def test_none_is_made_where_the_setting_is_zero(own: Ingest) -> None:
+async def test_a_zero_setting_disables_rewrites(own: Ingest) -> None:
     stopping = asyncio.Event()
     stopping.set()
     await keep_rewriting(own.redis, own.redis, own.keys, timedelta(0), stopping, store="records")

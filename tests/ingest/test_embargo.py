@@ -44,7 +44,7 @@ async def schedule(ingest: Ingest, publisher: dict[str, str], due: datetime = TO
     return answer
 
 
-async def test_until_it_is_due_nothing_of_it_is_anywhere_but_at_its_publishers(
+async def test_a_scheduled_article_is_visible_to_its_publisher_only(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     answer = await schedule(ingest, publisher, external_id="gz-1")
@@ -76,7 +76,7 @@ async def test_until_it_is_due_nothing_of_it_is_anywhere_but_at_its_publishers(
     assert head.status is Status.SCHEDULED
 
 
-async def test_when_it_is_due_it_is_version_1_with_the_time_of_the_embargo(
+async def test_a_due_article_is_published_as_version_1_at_the_embargo_time(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     scheduled = (await schedule(ingest, publisher, silent=True, external_id="gz-1")).json()
@@ -114,15 +114,13 @@ async def test_when_it_is_due_it_is_version_1_with_the_time_of_the_embargo(
     assert (changed.json()["version"], changed.json()["published_at"]) == (2, rfc3339(TOMORROW))
 
 
-async def test_what_is_due_already_is_published_at_once(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_an_article_already_due_is_published_immediately(ingest: Ingest, publisher: dict[str, str]) -> None:
     answer = await schedule(ingest, publisher, datetime.now(UTC) - timedelta(seconds=1))
     assert (answer.json()["status"], answer.json()["version"]) == ("published", 1)
     assert len(await ingest.events()) == 1
 
 
-async def test_an_embargo_in_the_past_is_refused_unless_it_is_said_to_be_over(
-    ingest: Ingest, publisher: dict[str, str]
-) -> None:
+async def test_a_past_embargo_is_rejected_unless_confirmed(ingest: Ingest, publisher: dict[str, str]) -> None:
     over = {**ARTICLE, "embargo_until": "2026-03-01T06:00:00Z"}
     url = "/v1/articles/by-external-id/gz-past"
     for method, address in (("POST", "/v1/articles"), ("PUT", url)):
@@ -139,7 +137,7 @@ async def test_an_embargo_in_the_past_is_refused_unless_it_is_said_to_be_over(
     assert (again.status_code, again.json()["version"]) == (200, 1)
 
 
-async def test_an_embargo_in_the_past_does_not_publish_what_is_scheduled_or_retracted(
+async def test_a_past_embargo_does_not_publish_scheduled_or_retracted_articles(
     ingest: Ingest, publisher: dict[str, str]
 ) -> None:
     location = (await schedule(ingest, publisher)).headers["location"]
@@ -153,7 +151,7 @@ async def test_an_embargo_in_the_past_does_not_publish_what_is_scheduled_or_retr
     assert (await ingest.http.get(location, headers=publisher)).json()["status"] == "retracted"
 
 
-async def test_a_repeat_that_comes_after_the_embargo_is_still_a_repeat(
+async def test_a_repeat_after_the_embargo_is_still_a_repeat(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The embargo was ahead when the request came first; a repeat a day later is no mistake."""
@@ -171,7 +169,7 @@ async def test_a_repeat_that_comes_after_the_embargo_is_still_a_repeat(
     assert len(await ingest.events()) == 1
 
 
-async def test_a_scheduled_article_is_changed_and_moved(
+async def test_a_scheduled_article_can_be_changed_and_rescheduled(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     location = (await schedule(ingest, publisher)).headers["location"]
@@ -194,7 +192,7 @@ async def test_a_scheduled_article_is_changed_and_moved(
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
-async def test_taking_the_embargo_away_publishes_at_once(
+async def test_removing_the_embargo_publishes_immediately(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore, method: str
 ) -> None:
     location = (await schedule(ingest, publisher)).headers["location"]
@@ -208,7 +206,7 @@ async def test_taking_the_embargo_away_publishes_at_once(
     assert not await ingest.redis.exists(ingest.keys.scheduled(answer.json()["id"]))
 
 
-async def test_a_cancelled_article_leaves_nothing_and_frees_its_external_id(
+async def test_a_cancelled_article_is_deleted_and_frees_its_external_id(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     created = {**publisher, "Idempotency-Key": "create"}
@@ -234,7 +232,7 @@ async def test_a_cancelled_article_leaves_nothing_and_frees_its_external_id(
     assert f"/v1/articles/{anew.json()['id']}" != location
 
 
-async def test_repeats_and_races_of_scheduling_make_one_article(
+async def test_concurrent_repeats_of_scheduling_create_one_article(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     sent = {**ARTICLE, "embargo_until": rfc3339(TOMORROW), "external_id": "gz-1"}
@@ -252,7 +250,7 @@ async def test_repeats_and_races_of_scheduling_make_one_article(
     assert set(last["metadata"]) == {f"m{n}" for n in range(10)}
 
 
-async def test_three_schedulers_let_each_out_once_and_in_order(
+async def test_three_schedulers_publish_each_article_once_and_in_order(
     ingest: Ingest, publisher: dict[str, str], redis_url: str
 ) -> None:
     dues = [TOMORROW + timedelta(milliseconds=(n * 37) % 240) for n in range(240)]
@@ -266,7 +264,7 @@ async def test_three_schedulers_let_each_out_once_and_in_order(
     assert [event["time"] for event in events] == [rfc3339(due) for due in sorted(dues)]
 
 
-async def test_a_clock_that_is_set_back_and_forth_publishes_nothing_early_or_twice(
+async def test_clock_changes_publish_nothing_early_or_twice(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     await schedule(ingest, publisher)
@@ -279,7 +277,7 @@ async def test_a_clock_that_is_set_back_and_forth_publishes_nothing_early_or_twi
     assert len(await ingest.events()) == 1
 
 
-async def test_the_loop_goes_by_the_clock_of_the_store_and_ends_when_told(
+async def test_the_scheduler_uses_the_clock_of_the_store_and_stops(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     stopping = asyncio.Event()
@@ -295,7 +293,7 @@ async def test_the_loop_goes_by_the_clock_of_the_store_and_ends_when_told(
         await running
 
 
-async def test_going_through_all_articles_misses_none_while_others_are_cancelled(
+async def test_iterating_over_articles_misses_none_during_cancellations(
     ingest: Ingest, publisher: dict[str, str]
 ) -> None:
     kept = [(await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)).json()["id"] for _ in range(7)]
@@ -320,7 +318,7 @@ async def enabled(ingest: Ingest, account: str = "Harbour Gazette") -> None:
     assert await enable_account(ingest.redis, ingest.keys, account)
 
 
-async def test_what_is_due_while_its_account_is_disabled_is_held_and_never_goes_out_by_itself(
+async def test_an_article_due_while_its_account_is_disabled_is_held(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     location = (await schedule(ingest, publisher)).headers["location"]
@@ -351,7 +349,7 @@ async def held(ingest: Ingest, publisher: dict[str, str], store: ArticleStore) -
     return location
 
 
-async def test_only_a_change_that_says_so_publishes_what_is_held(
+async def test_only_an_explicit_change_publishes_a_held_article(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     location = await held(ingest, publisher, store)
@@ -369,7 +367,7 @@ async def test_only_a_change_that_says_so_publishes_what_is_held(
     assert (await ingest.http.get(location, headers=publisher)).json()["status"] == "published"
 
 
-async def test_what_is_held_is_published_by_its_publisher_or_cancelled(
+async def test_a_held_article_can_be_published_or_cancelled(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     location = await held(ingest, publisher, store)
@@ -382,7 +380,7 @@ async def test_what_is_held_is_published_by_its_publisher_or_cancelled(
     assert (await ingest.http.delete(other, headers=publisher)).json()["status"] == "cancelled"
 
 
-async def test_what_was_due_while_no_scheduler_ran_and_its_account_was_disabled_is_held(
+async def test_an_article_due_without_a_scheduler_and_with_a_disabled_account_is_held(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     now = await store.time()
@@ -397,7 +395,7 @@ async def test_what_was_due_while_no_scheduler_ran_and_its_account_was_disabled_
     assert (await ingest.http.get(location, headers=publisher)).json()["held"] == "account_disabled"
 
 
-async def test_what_is_due_after_the_account_was_enabled_goes_out_in_time(
+async def test_an_article_due_after_its_account_was_enabled_is_published_on_time(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore
 ) -> None:
     location = (await schedule(ingest, publisher)).headers["location"]

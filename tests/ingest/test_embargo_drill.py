@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.ingest.embargo_drill import TooSlowError, drill
 
 
-async def test_each_is_out_once_whatever_breaks(tmp_path: Path) -> None:
+async def test_each_article_is_published_once_despite_faults(tmp_path: Path) -> None:
     try:
         drilled = await drill(tmp_path / "first", 60, restart=1.0, lead=8.0)
     except TooSlowError:  # a busy machine

@@ -32,7 +32,7 @@ def operations() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("state", ["published", "scheduled", "retracted"])
 @pytest.mark.parametrize(("method", "path"), operations())
-async def test_another_accounts_article_is_as_if_it_were_not(
+async def test_another_accounts_article_is_not_found(
     ingest: Ingest, publisher: dict[str, str], method: str, path: str, state: str
 ) -> None:
     due = {"embargo_until": rfc3339(datetime.now(UTC) + timedelta(days=1))} if state == "scheduled" else {}

@@ -48,9 +48,7 @@ async def test_each_account_keeps_its_own_first_spelling(ingest: Ingest, publish
     assert await counts(ingest) == ({"ECONOMIE": 5}, {"FERRIES": 4, "Straßenbau": 2})
 
 
-async def test_a_label_that_no_article_carries_any_more_leaves_nothing_behind(
-    ingest: Ingest, publisher: dict[str, str]
-) -> None:
+async def test_a_label_without_articles_is_deleted(ingest: Ingest, publisher: dict[str, str]) -> None:
     assert (await publish(ingest, publisher))["topics"] == []
     before = await ingest.everything_of("labels")
     scheduled = {"topics": ["Later"], "embargo_until": "2999-01-01T00:00:00Z"}
@@ -65,7 +63,7 @@ async def test_a_label_that_no_article_carries_any_more_leaves_nothing_behind(
     assert (await publish(ingest, publisher, topics=["PORTS"]))["topics"] == ["PORTS"]
 
 
-async def test_of_many_first_ones_at_once_one_wins(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_of_concurrent_first_spellings_one_wins(ingest: Ingest, publisher: dict[str, str]) -> None:
     spellings = ["Harbour", "harbour", "HARBOUR", "Hárbour", "hArbour"]
     articles = await asyncio.gather(
         *(publish(ingest, publisher, topics=[spelling, "Ferries"], title=spelling) for spelling in spellings * 4)
@@ -74,7 +72,7 @@ async def test_of_many_first_ones_at_once_one_wins(ingest: Ingest, publisher: di
     assert (await counts(ingest))[1] == {winner: 20, "Ferries": 20}
 
 
-async def test_repeats_and_refusals_count_nothing_and_teach_nothing(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_repeats_and_rejections_do_not_affect_labels(ingest: Ingest, publisher: dict[str, str]) -> None:
     sent = {**ARTICLE, "external_id": "a", "topics": ["Ports"]}
     for content in (sent, sent, sent | {"topics": ["Quays"]}):
         await ingest.http.post("/v1/articles", json=content, headers=publisher)
@@ -83,7 +81,7 @@ async def test_repeats_and_refusals_count_nothing_and_teach_nothing(ingest: Inge
     assert (await counts(ingest))[1] == {"Ports": 1, "QUAYS": 1}
 
 
-async def test_a_retracted_article_counts_no_more(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_retracted_article_is_not_counted(ingest: Ingest, publisher: dict[str, str]) -> None:
     first = await publish(ingest, publisher, category="City", topics=["Ports"])
     await publish(ingest, publisher, topics=["Ports"])
     for _ in range(2):
@@ -92,7 +90,7 @@ async def test_a_retracted_article_counts_no_more(ingest: Ingest, publisher: dic
     assert (await publish(ingest, publisher, category="CITY"))["category"] == "CITY"
 
 
-async def test_merged_labels_are_written_as_the_new_one_from_then_on(
+async def test_merged_labels_are_replaced_in_new_versions(
     ingest: Ingest, publisher: dict[str, str], admin: dict[str, str], settings: IngestSettings
 ) -> None:
     before = await publish(ingest, publisher, topics=["Harbor", "Ships"])
@@ -111,7 +109,7 @@ async def test_merged_labels_are_written_as_the_new_one_from_then_on(
     assert (await counts(ingest))[1] == {"Harbour": 2, "Ships": 1}
 
 
-async def test_mergers_follow_each_other_and_can_be_turned_round(
+async def test_merges_can_be_chained_and_reversed(
     ingest: Ingest, publisher: dict[str, str], admin: dict[str, str]
 ) -> None:
     async def merge(old: str, new: str) -> None:
@@ -133,7 +131,7 @@ async def test_mergers_follow_each_other_and_can_be_turned_round(
     assert await written("quay", "pier") == ["QUAY"]
 
 
-async def test_categories_and_topics_are_apart(
+async def test_categories_and_topics_are_independent(
     ingest: Ingest, publisher: dict[str, str], admin: dict[str, str]
 ) -> None:
     await publish(ingest, publisher, category="sport", topics=["SPORT", "Football"])

@@ -207,7 +207,7 @@ def _article(title: str, later: bool) -> dict[str, Any]:
     return {"title": title, "body": f"<p>{title} it is.</p>"} | due
 
 
-def test_an_articles_life_leaves_no_gap_and_no_ghost(redis_url: str) -> None:
+def test_random_changes_leave_consistent_versions_and_indexes(redis_url: str) -> None:
     class Here(Life):
         pass
 

@@ -43,7 +43,7 @@ async def remaining(limits: Limits, now: datetime, who: Caller | None = None) ->
     return int(found[1])
 
 
-async def test_a_bucket_empties_and_fills_again_at_its_rate(limits: Limits) -> None:
+async def test_a_bucket_is_used_up_and_refills_at_its_rate(limits: Limits) -> None:
     assert [await remaining(limits, NOON) for _ in range(20)] == list(range(19, -1, -1))
     with pytest.raises(ProblemError) as refused:
         await limits.admit(caller(), NOON)
@@ -58,7 +58,7 @@ async def test_a_bucket_empties_and_fills_again_at_its_rate(limits: Limits) -> N
     assert await remaining(limits, NOON + timedelta(seconds=60)) == 19
 
 
-async def test_what_is_kept_of_a_bucket_goes_once_it_is_full(limits: Limits, redis: Redis, namespace: str) -> None:
+async def test_the_record_of_a_full_bucket_expires(limits: Limits, redis: Redis, namespace: str) -> None:
     await limits.admit(caller(), NOON)
     assert 0 < await redis.pttl(f"{namespace}:rate:a") <= 500
 
@@ -77,7 +77,7 @@ def test_the_day_ends_at_midnight_utc() -> None:
 
 
 @pytest.mark.parametrize("settings", [{"publish_rate": 0.2}], indirect=True)
-async def test_too_many_requests_are_429_and_say_when(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_too_many_requests_are_429_with_retry_after(ingest: Ingest, publisher: dict[str, str]) -> None:
     first = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
     assert first.status_code == 201
     assert first.headers["ratelimit-policy"] == '"publish";q=2;w=10'
@@ -123,7 +123,7 @@ async def test_a_daily_quota_counts_new_articles_of_the_account(ingest: Ingest, 
     assert (await ingest.http.post("/v1/articles", json=ARTICLE, headers=fresh)).status_code == 201
 
 
-async def test_without_limits_nothing_is_kept_or_told(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_without_limits_there_are_no_records_and_headers(ingest: Ingest, publisher: dict[str, str]) -> None:
     answer = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
     assert answer.status_code == 201
     assert "ratelimit" not in answer.headers

@@ -61,7 +61,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("flood", FLOODS)
-def test_a_flood_is_refused_before_it_is_parsed(flood: str) -> None:
+def test_excessive_markup_is_rejected_before_parsing(flood: str) -> None:
     unit = FLOODS[flood]
     with pytest.raises(MarkupLimitError):
         check(unit * (SIZE // len(unit)))
@@ -147,7 +147,7 @@ HONEST: dict[str, Callable[[], str]] = {
 
 
 @pytest.mark.parametrize("kind", HONEST)
-def test_long_honest_articles_pass(kind: str) -> None:
+def test_long_legitimate_articles_are_accepted(kind: str) -> None:
     body = HONEST[kind]()
     assert sanitised_body(body, None).html
 
@@ -187,7 +187,7 @@ def test_a_long_text_means_the_same_after_the_check(context: str) -> None:
 
 
 @pytest.mark.parametrize("sign", ["& ", "&amp;", NO_BREAK_SPACE])
-def test_the_parser_gets_no_long_run_of_ampersands_or_no_break_spaces(sign: str) -> None:
+def test_long_runs_of_ampersands_and_no_break_spaces_are_divided(sign: str) -> None:
     sent = sign * MAX_REFERENCES + "word " * 100_000
     runs = check(sent).split("<!---->")
     assert max(len(run) for run in runs[:-1]) <= RUN_CHARACTERS + len(sign)
@@ -195,13 +195,13 @@ def test_the_parser_gets_no_long_run_of_ampersands_or_no_break_spaces(sign: str)
     assert "".join(runs) == sent
 
 
-def test_a_long_plain_text_is_left_as_it_is() -> None:
+def test_a_long_plain_text_is_unchanged() -> None:
     sent = "word " * 100_000
     assert check(sent) == sent
 
 
 @pytest.mark.parametrize("flood", ["div", "paragraph", "ampersand", "misnested"])
-async def test_a_flood_is_answered_with_the_limit_and_what_to_do(
+async def test_excessive_markup_gets_the_limit_and_the_fix(
     ingest: Ingest, publisher: dict[str, str], flood: str
 ) -> None:
     body = FLOODS[flood] * (SIZE // len(FLOODS[flood]))
@@ -213,7 +213,7 @@ async def test_a_flood_is_answered_with_the_limit_and_what_to_do(
     assert await ingest.events() == []
 
 
-async def test_a_batch_refuses_only_the_line_that_is_over_a_limit(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_batch_rejects_only_the_line_over_a_limit(ingest: Ingest, publisher: dict[str, str]) -> None:
     lines = [
         '{"title":"T","body":"<p>A</p>"}',
         '{"title":"T","body":"%s"}' % ("<div>" * 1000),
@@ -225,7 +225,7 @@ async def test_a_batch_refuses_only_the_line_that_is_over_a_limit(ingest: Ingest
     assert [orjson.loads(line)["status"] for line in answer.text.splitlines()] == [201, 422, 201]
 
 
-async def test_a_body_that_would_be_parsed_for_too_long_is_refused_and_the_next_one_is_not(
+async def test_a_body_over_the_cpu_limit_is_rejected_and_the_next_is_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever the check overlooks, processor time ends it."""
@@ -238,7 +238,7 @@ async def test_a_body_that_would_be_parsed_for_too_long_is_refused_and_the_next_
     worker.close()
 
 
-async def test_many_large_bodies_at_once_are_each_made_safe() -> None:
+async def test_many_concurrent_large_bodies_are_sanitised() -> None:
     bodies = [f"<p>{n}</p><script>x</script>" + "<p>more</p>" * 300 for n in range(20)]
     made = await asyncio.gather(*(sanitise_body(body, None) for body in bodies))
     assert [body.text.split("\n")[0] for body in made] == [str(n) for n in range(20)]

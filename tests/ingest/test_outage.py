@@ -37,7 +37,7 @@ async def until_ready(http: httpx.AsyncClient) -> None:
             await asyncio.sleep(0.05)
 
 
-async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> None:
+async def test_an_outage_is_503_and_loses_nothing(tmp_path: Path) -> None:
     port = free_port()
     valkey = server(port, tmp_path)
     valkey.start()
@@ -77,7 +77,7 @@ async def test_an_outage_is_503_and_afterwards_all_is_there(tmp_path: Path) -> N
         valkey.stop()
 
 
-async def test_a_call_sent_again_by_the_client_library_is_no_repeat(ingest: Ingest) -> None:
+async def test_a_call_retried_by_the_client_library_is_not_a_repeat(ingest: Ingest) -> None:
     """The function answers the same call with the same words, however often it arrives."""
     key = await create_key(ingest.redis, ingest.keys, "Harbour Gazette", {Scope.PUBLISH})
     caller = Caller("Harbour Gazette", key.id, frozenset({Scope.PUBLISH}))
@@ -99,7 +99,7 @@ async def test_a_call_sent_again_by_the_client_library_is_no_repeat(ingest: Inge
     assert await ingest.redis.xlen(ingest.keys.stream) == 1
 
 
-async def test_a_change_sent_again_by_the_client_library_is_made_once(ingest: Ingest) -> None:
+async def test_a_change_retried_by_the_client_library_is_made_once(ingest: Ingest) -> None:
     key = await create_key(ingest.redis, ingest.keys, "Harbour Gazette", {Scope.PUBLISH})
     caller = Caller("Harbour Gazette", key.id, frozenset({Scope.PUBLISH}))
     store = ArticleStore(ingest.redis, ingest.keys, timedelta(hours=24))

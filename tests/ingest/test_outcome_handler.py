@@ -31,7 +31,7 @@ async def test_an_outcome_is_recorded_and_acknowledged_and_others_are_only_ackno
     assert member.dead_letters == {}
 
 
-async def test_an_outcome_that_is_no_event_goes_to_the_dead_letters(redis: Redis, namespace: str) -> None:
+async def test_an_invalid_outcome_becomes_a_dead_letter(redis: Redis, namespace: str) -> None:
     member = RecordingMember(OUTCOMES)
     broker = EventBroker(member)
     Outcomes(redis, Keyspace(namespace)).subscribe(broker)

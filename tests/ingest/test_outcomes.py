@@ -56,7 +56,7 @@ async def until(ingest: Ingest, location: str, headers: dict[str, str], **wanted
 
 
 @pytest.mark.usefixtures("_taken_in")
-async def test_found_and_told(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_outcomes_report_indexing_and_deliveries(ingest: Ingest, publisher: dict[str, str]) -> None:
     posted = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
     article, location = posted.json()["id"], posted.headers["location"]
     nothing = {
@@ -103,7 +103,7 @@ async def test_a_retraction_has_an_outcome_of_its_own(ingest: Ingest, publisher:
     assert (outcome["previously_matched"], outcome["pending"]) == (4, 4)
 
 
-async def test_only_the_publisher_is_told(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_only_the_publisher_can_read_outcomes(ingest: Ingest, publisher: dict[str, str]) -> None:
     posted = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
     path = f"{posted.headers['location']}/outcomes"
     stranger = await ingest.key("Valley Post", Scope.PUBLISH)

@@ -76,7 +76,7 @@ async def test_fifty_repeats_of_one_external_id_make_one_article(ingest: Ingest,
     assert len(await ingest.events()) == 1
 
 
-async def test_one_idempotency_key_never_stands_for_two_contents(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_an_idempotency_key_is_bound_to_one_content(ingest: Ingest, publisher: dict[str, str]) -> None:
     headers = {**publisher, "Idempotency-Key": "once"}
     first = await ingest.http.post("/v1/articles", json=ARTICLE, headers=headers)
     other = await ingest.http.post("/v1/articles", json={**ARTICLE, "title": "Another"}, headers=headers)
@@ -88,7 +88,7 @@ async def test_one_idempotency_key_never_stands_for_two_contents(ingest: Ingest,
     assert theirs.json()["id"] != first.json()["id"]
 
 
-async def test_the_order_of_members_and_spaces_is_no_other_content(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_order_of_members_and_spaces_do_not_change_the_content(ingest: Ingest, publisher: dict[str, str]) -> None:
     headers = {**publisher, "Idempotency-Key": "k", "Content-Type": "application/json"}
     first = await ingest.http.post("/v1/articles", content=b'{"title":"A","body":"B"}', headers=headers)
     again = await ingest.http.post("/v1/articles", content=b'{ "body": "\\u0042", "title": "A" }', headers=headers)
@@ -108,7 +108,7 @@ async def test_a_known_external_id_with_other_content_is_409_and_names_the_artic
     assert (await ingest.http.post("/v1/articles", json=sent, headers=stranger)).status_code == 201
 
 
-async def test_a_fresh_idempotency_key_on_a_known_external_id_is_remembered_too(
+async def test_a_new_idempotency_key_for_a_known_external_id_is_recorded(
     ingest: Ingest, publisher: dict[str, str]
 ) -> None:
     sent = {**ARTICLE, "external_id": "gz-1"}
@@ -190,7 +190,7 @@ async def test_fifty_retractions_at_once_make_one_event(ingest: Ingest, publishe
 
 
 @pytest.mark.parametrize("header", ["00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "nonsense", None])
-async def test_the_callers_trace_goes_on(ingest: Ingest, publisher: dict[str, str], header: str | None) -> None:
+async def test_the_callers_trace_is_continued(ingest: Ingest, publisher: dict[str, str], header: str | None) -> None:
     headers = {**publisher, **({"traceparent": header} if header else {})}
     await ingest.http.post("/v1/articles", json=ARTICLE, headers=headers)
     [event] = await ingest.events()

@@ -35,7 +35,7 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     return dict(document)
 
 
-async def test_refusals_come_in_the_promised_order(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_checks_are_made_in_the_documented_order(ingest: Ingest, publisher: dict[str, str]) -> None:
     """One request that is wrong in every way; each step mends what was refused last."""
     reader = await ingest.key("Harbour Gazette", Scope.READ)
     twice = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
@@ -59,7 +59,7 @@ async def test_refusals_come_in_the_promised_order(ingest: Ingest, publisher: di
 @pytest.mark.parametrize(
     "header", ["Basic abc", "Bearer", "Bearer ", "nw_x_y", "Bearer nw_x_y", "Bearer \xfc", "Bearer " + "a" * 5000]
 )
-async def test_what_is_no_key_is_401(ingest: Ingest, header: str) -> None:
+async def test_an_invalid_key_is_401(ingest: Ingest, header: str) -> None:
     answer = await ingest.http.post(URL, json=ARTICLE, headers={b"Authorization": header.encode("latin-1")})
     problem(answer, 401)
 
@@ -130,7 +130,7 @@ async def test_a_header_sent_twice_is_400(ingest: Ingest, publisher: dict[str, s
         b'{"metadata":' * 50_000 + b"1" + b"}" * 50_000,
     ],
 )
-async def test_what_cannot_be_read_is_400(ingest: Ingest, publisher: dict[str, str], body: bytes) -> None:
+async def test_malformed_requests_are_400(ingest: Ingest, publisher: dict[str, str], body: bytes) -> None:
     problem(await ingest.http.post(URL, content=body, headers={**publisher, **JSON}), 400)
 
 
@@ -223,7 +223,7 @@ async def test_wrong_content_is_422_and_names_the_field(
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b'"x"', b"5", b"true", b"[" * 200 + b"]" * 200])
-async def test_json_that_is_no_object_is_422(ingest: Ingest, publisher: dict[str, str], body: bytes) -> None:
+async def test_json_that_is_not_an_object_is_422(ingest: Ingest, publisher: dict[str, str], body: bytes) -> None:
     problem(await ingest.http.post(URL, content=body, headers={**publisher, **JSON}), 422)
 
 
@@ -232,13 +232,13 @@ async def test_a_future_date_points_to_the_embargo(ingest: Ingest, publisher: di
     assert "embargo_until" in problem(answer, 422)["errors"][0]["fix"]
 
 
-async def test_a_mistyped_member_is_guessed(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_misspelt_member_gets_a_suggestion(ingest: Ingest, publisher: dict[str, str]) -> None:
     answer = await ingest.http.post(URL, json={**ARTICLE, "sumary": "x"}, headers=publisher)
     assert "'summary'" in problem(answer, 422)["errors"][0]["fix"]
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "tab\tinside", "\xfc"])
-async def test_an_unfit_idempotency_key_is_422(ingest: Ingest, publisher: dict[str, str], key: str) -> None:
+async def test_an_invalid_idempotency_key_is_422(ingest: Ingest, publisher: dict[str, str], key: str) -> None:
     headers = [*publisher.items(), ("Idempotency-Key", key.encode("latin-1"))]
     document = problem(await ingest.http.post(URL, json=ARTICLE, headers=headers), 422)  # type: ignore[arg-type]
     assert document["errors"][0]["field"] == "Idempotency-Key"
@@ -255,7 +255,7 @@ async def test_an_unfit_idempotency_key_is_422(ingest: Ingest, publisher: dict[s
         (BIG, "application/json", 413),
     ],
 )
-async def test_a_wrong_reason_is_refused_before_the_article_is_looked_for(
+async def test_an_invalid_reason_is_rejected_before_the_article_is_read(
     ingest: Ingest, publisher: dict[str, str], body: bytes, content_type: str, status: int
 ) -> None:
     headers = {**publisher, "Content-Type": content_type}

@@ -161,7 +161,7 @@ async def test_linked_data(ingest: Ingest, publisher: dict[str, str]) -> None:
         ("application/ninjs+json;q=nonsense", None),
     ],
 )
-async def test_what_is_accepted_decides(
+async def test_the_accept_header_selects_the_representation(
     ingest: Ingest, publisher: dict[str, str], accept: str | None, form: str | None
 ) -> None:
     article = await published(ingest, publisher, {"title": "Short", "body": ""})
@@ -177,7 +177,7 @@ async def test_what_is_accepted_decides(
         assert answer.headers["vary"] == "Accept"
 
 
-async def test_nothing_of_a_retracted_article_is_left_in_any_form(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_no_representation_contains_retracted_text(ingest: Ingest, publisher: dict[str, str]) -> None:
     article = await published(ingest, publisher, FULL)
     await ingest.http.delete(f"/v1/articles/{article['id']}", headers=publisher)
 
@@ -188,7 +188,7 @@ async def test_nothing_of_a_retracted_article_is_left_in_any_form(ingest: Ingest
     assert answer.json()["creativeWorkStatus"] == "Retracted"
 
 
-async def test_a_scheduled_article_is_withheld(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_scheduled_article_has_no_public_representation(ingest: Ingest, publisher: dict[str, str]) -> None:
     article = await published(
         ingest, publisher, {"title": "Later", "body": "", "embargo_until": "2999-01-01T00:00:00Z"}
     )

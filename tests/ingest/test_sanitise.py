@@ -23,7 +23,7 @@ SCRIPTS = [
 
 
 @pytest.mark.parametrize("sent", SCRIPTS)
-def test_nothing_active_survives(sent: str) -> None:
+def test_active_content_is_removed(sent: str) -> None:
     clean = sanitise(sent).lower()
     for word in (
         "script",
@@ -66,7 +66,7 @@ def test_nothing_active_survives(sent: str) -> None:
         ("<p>A<sup>2</sup> <em>b</em> <u>c</u><!-- d --></p>", "<p>A<sup>2</sup> <em>b</em> c</p>"),
     ],
 )
-def test_what_is_kept(sent: str, clean: str) -> None:
+def test_allowed_markup_is_kept(sent: str, clean: str) -> None:
     assert sanitise(sent) == clean
 
 
@@ -90,7 +90,7 @@ def test_plain_text(clean: str, text: str) -> None:
     assert plain_text(clean) == text
 
 
-def test_the_references_that_the_sanitiser_writes_are_read_without_a_search_for_all(
+def test_only_the_references_of_the_sanitiser_are_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr("html.unescape")
@@ -98,7 +98,7 @@ def test_the_references_that_the_sanitiser_writes_are_read_without_a_search_for_
     assert plain_text(sanitise(f"<p>{sent}</p>")) == "a > b, c < d, e & f, &lt; &amp;lt; g"
 
 
-async def test_script_in_any_field_is_text_or_refused(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_script_in_any_field_is_text_or_rejected(ingest: Ingest, publisher: dict[str, str]) -> None:
     script = "<script>alert(1)</script>"
     plain = {
         "title": script,
@@ -151,12 +151,12 @@ def test_relative_addresses_are_resolved_against_the_articles_own(sent: str, cle
 
 
 @pytest.mark.parametrize("sent", SCRIPTS[:-1])
-def test_nothing_active_survives_where_relative_addresses_do(sent: str) -> None:
+def test_active_content_is_removed_with_relative_addresses(sent: str) -> None:
     clean = sanitise(sent, BASE).lower().replace(' src="https://gazette.example/2026/03/x"', "")
     for word in ("script", "alert", "onerror", "onload", "onclick", "style", "iframe", "evil", "data:", "src", "<svg"):
         assert word not in clean
     assert sanitise(clean, BASE) == clean
 
 
-def test_a_base_that_is_none_drops_relative_addresses() -> None:
+def test_an_invalid_base_removes_relative_addresses() -> None:
     assert sanitise('<a href="x">A</a>', "https://[::1") == '<a rel="noopener noreferrer">A</a>'

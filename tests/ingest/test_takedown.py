@@ -50,7 +50,7 @@ async def test_an_operator_takes_down_any_article_and_its_publisher_cannot_publi
     assert log[1]["details"] == {"reason": "a court order"}
 
 
-async def test_an_operator_keeps_down_what_its_publisher_retracted(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_an_operator_can_take_down_a_retracted_article(ingest: Ingest, publisher: dict[str, str]) -> None:
     admin = await ingest.key("Office", Scope.ADMIN)
     made = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
     location, path = made.headers["location"], f"/v1/admin/articles/{made.json()['id']}"

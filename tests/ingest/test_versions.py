@@ -26,9 +26,7 @@ async def told(ingest: Ingest) -> list[tuple[str, list[str] | None]]:
     return [(event["data"].get("kind", "retracted"), event["data"].get("changed")) for event in await ingest.events()]
 
 
-async def test_whole_content_makes_the_next_version_and_names_what_changed(
-    ingest: Ingest, publisher: dict[str, str]
-) -> None:
+async def test_put_writes_the_next_version_and_lists_changes(ingest: Ingest, publisher: dict[str, str]) -> None:
     location = await publish(ingest, publisher, category="City", topics=["Bridges"], external_id="gz-1")
     first = (await ingest.http.get(location, headers=publisher)).json()
     answer = await ingest.http.put(location, json={**ARTICLE, "title": "Bridge open", "topics": []}, headers=publisher)
@@ -110,7 +108,7 @@ async def test_a_patch_changes_what_it_names(ingest: Ingest, publisher: dict[str
         ([], "$"),
     ],
 )
-async def test_a_patch_that_cannot_be_is_422_and_nothing_is_written(
+async def test_an_invalid_patch_is_422_and_writes_nothing(
     ingest: Ingest, publisher: dict[str, str], patch: Any, field: str | None
 ) -> None:
     location = await publish(ingest, publisher, external_id="gz-1")
@@ -123,7 +121,7 @@ async def test_a_patch_that_cannot_be_is_422_and_nothing_is_written(
     assert len(await ingest.events()) == 1
 
 
-async def test_a_patch_of_another_type_is_415_and_says_which(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_patch_of_another_media_type_is_415(ingest: Ingest, publisher: dict[str, str]) -> None:
     location = await publish(ingest, publisher)
     headers = {**publisher, "Content-Type": "application/json-patch+json"}
     answer = await ingest.http.patch(location, content=b"[]", headers=headers)
@@ -131,7 +129,7 @@ async def test_a_patch_of_another_type_is_415_and_says_which(ingest: Ingest, pub
     assert answer.headers["accept"] == "application/merge-patch+json, application/json"
 
 
-async def test_unchanged_content_makes_no_version_and_no_event(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_unchanged_content_creates_no_version_and_no_event(ingest: Ingest, publisher: dict[str, str]) -> None:
     sent = {**ARTICLE, "body": "<p onclick='x()'>The bridge   is open</p><script>x()</script>", "topics": ["A", "a"]}
     location = (await ingest.http.post("/v1/articles", json=sent, headers=publisher)).headers["location"]
     for method, content in (("PUT", sent), ("PATCH", {}), ("PATCH", {"title": ARTICLE["title"]}), ("PUT", sent)):
@@ -200,7 +198,7 @@ async def test_versions_are_listed_and_read_until_a_retraction(ingest: Ingest, p
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_a_lost_race_is_412_and_nothing_is_written(
+async def test_a_failed_precondition_is_412_and_writes_nothing(
     ingest: Ingest, publisher: dict[str, str], method: str
 ) -> None:
     location = await publish(ingest, publisher)
@@ -220,7 +218,7 @@ async def test_a_lost_race_is_412_and_nothing_is_written(
     assert (await ask("*")).status_code == 200
 
 
-async def test_where_a_change_must_name_its_state_it_is_428_without(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_missing_required_if_match_is_428(ingest: Ingest, publisher: dict[str, str]) -> None:
     strict = ingest.with_settings(require_if_match=True)
     location = await publish(strict, publisher, external_id="gz-1")
     for method, url in (
@@ -240,7 +238,7 @@ async def test_where_a_change_must_name_its_state_it_is_428_without(ingest: Inge
     assert unknown.status_code == 404
 
 
-async def test_who_has_the_state_already_is_answered_304(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_a_current_etag_is_304(ingest: Ingest, publisher: dict[str, str]) -> None:
     location = await publish(ingest, publisher)
     tag = (await ingest.http.get(location, headers=publisher)).headers["etag"]
     for sent in (tag, f"W/{tag}", "*", f'"9-9", {tag}'):
@@ -306,7 +304,7 @@ async def test_an_article_is_addressed_by_its_publishers_own_id(
 
 
 @pytest.mark.parametrize("external_id", ["", "x" * 201, "a%00b"])
-async def test_what_cannot_be_an_id_is_422_on_put_and_404_elsewhere(
+async def test_an_invalid_external_id_is_422_on_put_and_404_elsewhere(
     ingest: Ingest, publisher: dict[str, str], external_id: str
 ) -> None:
     url = f"/v1/articles/by-external-id/{external_id}"
@@ -315,7 +313,7 @@ async def test_what_cannot_be_an_id_is_422_on_put_and_404_elsewhere(
     assert (await ingest.http.delete(url, headers=publisher)).status_code == 404
 
 
-async def test_only_if_new_and_only_if_there(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_if_none_match_and_if_match_with_a_star(ingest: Ingest, publisher: dict[str, str]) -> None:
     url = "/v1/articles/by-external-id/gz-1"
     assert (await ingest.http.put(url, json=ARTICLE, headers={**publisher, "If-Match": "*"})).status_code == 412
     only_new = {**publisher, "If-None-Match": "*"}
@@ -324,9 +322,7 @@ async def test_only_if_new_and_only_if_there(ingest: Ingest, publisher: dict[str
     assert len(await ingest.events()) == 1
 
 
-async def test_an_external_id_may_be_given_later_but_not_taken_from_another(
-    ingest: Ingest, publisher: dict[str, str]
-) -> None:
+async def test_an_external_id_can_be_added_later_if_it_is_free(ingest: Ingest, publisher: dict[str, str]) -> None:
     await publish(ingest, publisher, external_id="gz-1")
     location = await publish(ingest, publisher, title="Another")
     taken = await ingest.http.patch(location, json={"external_id": "gz-1"}, headers=publisher)
@@ -338,7 +334,7 @@ async def test_an_external_id_may_be_given_later_but_not_taken_from_another(
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-async def test_a_repeat_does_nothing_even_after_others_went_on(
+async def test_a_repeat_changes_nothing_even_after_later_changes(
     ingest: Ingest, publisher: dict[str, str], method: str
 ) -> None:
     location = await publish(ingest, publisher)
@@ -359,7 +355,9 @@ async def test_a_repeat_does_nothing_even_after_others_went_on(
     assert (await ingest.events())[-1]["data"]["title"] == "Later"
 
 
-async def test_twenty_writers_make_twenty_versions_without_gaps(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_twenty_concurrent_writers_create_twenty_versions_without_gaps(
+    ingest: Ingest, publisher: dict[str, str]
+) -> None:
     location = await publish(ingest, publisher)
     answers = await asyncio.gather(
         *(ingest.http.patch(location, json={"metadata": {f"m{n}": "x"}}, headers=publisher) for n in range(20))
@@ -378,7 +376,7 @@ async def test_twenty_writers_make_twenty_versions_without_gaps(ingest: Ingest, 
     assert sorted(answer.status_code for answer in raced) == [200] + [412] * 9
 
 
-async def test_ten_puts_at_once_create_one_article(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_ten_concurrent_puts_create_one_article(ingest: Ingest, publisher: dict[str, str]) -> None:
     url = "/v1/articles/by-external-id/gz-1"
     same = await asyncio.gather(*(ingest.http.put(url, json=ARTICLE, headers=publisher) for _ in range(10)))
     assert sorted(answer.status_code for answer in same) == [200] * 9 + [201]
@@ -391,7 +389,7 @@ async def test_ten_puts_at_once_create_one_article(ingest: Ingest, publisher: di
     assert sorted(answer.json()["version"] for answer in different) == list(range(1, 11))
 
 
-async def test_silent_is_of_one_version_and_no_content(ingest: Ingest, publisher: dict[str, str]) -> None:
+async def test_silent_applies_to_one_version_and_is_not_content(ingest: Ingest, publisher: dict[str, str]) -> None:
     location = await publish(ingest, publisher, silent=True)
     assert (await ingest.http.patch(location, json={"silent": False}, headers=publisher)).json()["version"] == 1
     await ingest.http.patch(location, json={"title": "B", "silent": True}, headers=publisher)
@@ -448,7 +446,7 @@ async def test_articles_are_listed_newest_first(ingest: Ingest, publisher: dict[
         assert (refused.status_code, refused.json()["errors"][0]["field"]) == (400, "cursor"), wrong
 
 
-async def test_a_repeated_retraction_of_what_was_published_again_is_refused(
+async def test_a_repeated_retraction_of_a_republished_article_is_rejected(
     ingest: Ingest, publisher: dict[str, str]
 ) -> None:
     created = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)

@@ -28,13 +28,13 @@ from newswire_ingest.content.sanitise import plain_text, sanitise, word_count
         "night<hr>ferry",
     ],
 )
-def test_blocks_part_words(sent: str) -> None:
+def test_blocks_separate_words(sent: str) -> None:
     text = plain_text(sanitise(sent))
     assert text.split() == ["night", "ferry"]
     assert word_count(text) == 2
 
 
-def test_inline_elements_part_no_words() -> None:
+def test_inline_elements_do_not_separate_words() -> None:
     assert plain_text(sanitise("<p>ni<b>gh</b>t <em>fer</em>ry</p>")) == "night ferry"
 
 

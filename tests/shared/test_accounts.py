@@ -17,7 +17,7 @@ def keys(namespace: str) -> Keyspace:
     return Keyspace(namespace)
 
 
-async def test_a_key_authenticates_its_account_and_its_secret_is_not_kept(redis: Redis, keys: Keyspace) -> None:
+async def test_a_key_authenticates_its_account_and_its_secret_is_not_stored(redis: Redis, keys: Keyspace) -> None:
     created = await create_key(redis, keys, "Harbour Gazette", {Scope.PUBLISH, Scope.READ}, label="desk")
     caller = await authenticate(redis, keys, created.token)
     assert caller == Caller("Harbour Gazette", created.id, frozenset({Scope.PUBLISH, Scope.READ}))
@@ -56,7 +56,7 @@ async def test_no_other_token_authenticates(redis: Redis, keys: Keyspace, namesp
     assert await authenticate(redis, Keyspace(f"{namespace}x"), created.token) is None
 
 
-async def test_revoked_keys_stay_listed_and_open_nothing(redis: Redis, keys: Keyspace) -> None:
+async def test_revoked_keys_stay_listed_and_are_rejected(redis: Redis, keys: Keyspace) -> None:
     created = await create_key(redis, keys, "Harbour Gazette", {Scope.READ}, label="old")
     kept = await create_key(redis, keys, "Valley Post", {Scope.SUBSCRIBE})
     assert await revoke_key(redis, keys, created.id)
@@ -69,7 +69,7 @@ async def test_revoked_keys_stay_listed_and_open_nothing(redis: Redis, keys: Key
     assert (listed[kept.id].revoked_at, listed[kept.id].scopes) == (None, frozenset({Scope.SUBSCRIBE}))
 
 
-async def test_a_given_token_is_taken_and_may_be_given_again(redis: Redis, keys: Keyspace) -> None:
+async def test_creating_a_key_with_a_given_token_is_idempotent(redis: Redis, keys: Keyspace) -> None:
     token = new_token()
     for _ in range(2):
         assert (await create_key(redis, keys, "Harbour Gazette", {Scope.READ}, token=token)).token == token
@@ -80,12 +80,12 @@ async def test_a_given_token_is_taken_and_may_be_given_again(redis: Redis, keys:
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "a  b", "-a", " a", "x" * 101, "a\x00b", "a\ud800"])
-async def test_unfit_account_names(redis: Redis, keys: Keyspace, name: str) -> None:
+async def test_invalid_account_names_are_rejected(redis: Redis, keys: Keyspace, name: str) -> None:
     with pytest.raises(MalformedNameError):
         await create_key(redis, keys, name, {Scope.READ})
 
 
-def test_admin_may_do_all_but_publish() -> None:
+def test_admin_allows_everything_except_publishing() -> None:
     admin = Caller("Office", "a", frozenset({Scope.ADMIN}))
     assert [scope for scope in Scope if not admin.may(scope)] == [Scope.PUBLISH]
     assert not Caller("Desk", "b", frozenset({Scope.PUBLISH})).may(Scope.READ)
@@ -100,7 +100,7 @@ async def entitlement(redis: Redis, keys: Keyspace, token: str) -> Filter | None
     return caller.entitlement
 
 
-async def test_an_entitlement_comes_with_every_key_of_its_account(redis: Redis, keys: Keyspace) -> None:
+async def test_every_key_of_an_account_has_its_entitlement(redis: Redis, keys: Keyspace) -> None:
     before = await create_key(redis, keys, "Reading Room", {Scope.READ})
     assert await entitlement(redis, keys, before.token) is None
     assert await entitle_account(redis, keys, "Reading Room", FERRIES)
@@ -121,7 +121,7 @@ async def test_an_entitlement_comes_with_every_key_of_its_account(redis: Redis, 
     assert not await entitle_account(redis, keys, "Nobody", FERRIES)
 
 
-async def test_whose_standing_changed_is_told_to_all_who_follow(redis: Redis, keys: Keyspace) -> None:
+async def test_followers_receive_the_accounts_that_changed(redis: Redis, keys: Keyspace) -> None:
     room = await create_key(redis, keys, "Reading Room", {Scope.READ})
     post = await create_key(redis, keys, "Valley Post", {Scope.READ})
     followers = [AccountChanges(redis, keys), AccountChanges(redis, keys)]
@@ -142,7 +142,7 @@ async def test_whose_standing_changed_is_told_to_all_who_follow(redis: Redis, ke
     assert await followers[1].read(1) == set()
 
 
-async def test_who_missed_a_change_of_accounts_is_told_so(redis: Redis, keys: Keyspace) -> None:
+async def test_a_follower_detects_missed_changes(redis: Redis, keys: Keyspace) -> None:
     await create_key(redis, keys, "Reading Room", {Scope.READ})
     stream, _ = account_change_keys(keys)
 

@@ -34,7 +34,7 @@ def test_hard_tokens(text: str, expected: list[str]) -> None:
 
 
 @given(st.text())
-def test_terms_hold_no_white_space_and_tokens_lie_in_the_text(text: str) -> None:
+def test_terms_contain_no_white_space_and_tokens_are_inside_the_text(text: str) -> None:
     found = tokens(text, set(terms(text)))
     assert [term for token in found for term in token.terms] == terms(text)
     assert all(terms(text)[token.place :][: len(token.terms)] == list(token.terms) for token in found)
@@ -42,7 +42,7 @@ def test_terms_hold_no_white_space_and_tokens_lie_in_the_text(text: str) -> None
     assert all(0 <= token.start < token.end <= len(text) for token in found)
 
 
-def test_only_wanted_words_are_tokens_and_they_know_their_place() -> None:
+def test_only_wanted_words_are_tokens_with_their_positions() -> None:
     text = "½ night ferry, the Ferries' night"
     assert tokens(text, {"ferri"}) == [(8, 13, 3, ("ferri",)), (19, 26, 5, ("ferri",))]
     assert tokens(text, {"harbour"}) == []
@@ -66,7 +66,7 @@ def test_loose_tokens_are_the_same_words(parts: list[str], wanted: str, beginnin
         ]
 
 
-def test_an_english_stem_begins_like_its_word() -> None:
+def test_an_english_stem_shares_the_beginning_of_its_word() -> None:
     from tests.search.test_agreement import english_words
 
     stems = {word.lower(): terms(word)[0] for word in english_words() if word.isascii()}
@@ -77,7 +77,7 @@ UNPLAIN = " \u00ad"
 """Yields no term, yet makes a text one that takes Unicode properties to read."""
 
 
-def test_every_sign_is_the_same_in_a_plain_text() -> None:
+def test_plain_text_patterns_treat_every_character_alike() -> None:
     signs = [chr(code) for code in range(0x3000) if not 0xD800 <= code < 0xE000]
     assert [terms(f"a{sign}a") for sign in signs] == [terms(f"a{sign}a{UNPLAIN}") for sign in signs]
 
@@ -88,13 +88,13 @@ def test_a_plain_text_has_the_same_terms(text: str) -> None:
 
 
 @given(st.lists(st.text()))
-def test_engines_that_cut_at_spaces_hold_the_same_terms(texts: list[str]) -> None:
+def test_splitting_at_spaces_gives_the_same_terms(texts: list[str]) -> None:
     found = [term for text in texts for term in terms(text)]
     assert " ".join(found).split() == found
     assert terms(" ".join(texts)) == found
 
 
-def test_stop_words_are_judged_as_words() -> None:
+def test_stop_words_are_compared_as_words() -> None:
     assert is_stop_word("own", "en")
     assert not is_stop_word("owned", "en")
     assert is_stop_word("für", "de")
@@ -164,13 +164,13 @@ def test_folding_twice_changes_nothing(text: str) -> None:
     assert fold(fold(text)) == fold(text)
 
 
-def test_fields_are_kept_apart() -> None:
+def test_phrases_do_not_match_across_fields() -> None:
     ferry = next(article for article in articles() if article.id == "ferry")
     assert article_terms(ferry)[: len(title_terms(ferry)) + 1] == [*title_terms(ferry), SEPARATOR]
     assert article_terms(ferry).count(SEPARATOR) == 5
 
 
-def test_letters_that_are_cut_without_a_look_at_their_properties_have_one_form_only() -> None:
+def test_characters_split_without_unicode_properties_have_only_one_form() -> None:
     letters = [chr(code) for code in range(0x80, 0x20000) if not 0xD800 <= code < 0xE000]
     plain = list(filter(tokenization.is_plain_paired, letters))
     assert len(plain) > 30_000
@@ -195,11 +195,11 @@ def test_letters_that_are_cut_without_a_look_at_their_properties_have_one_form_o
         ("Éx" * 200, ["éx" * 127 + "é"]),
     ],
 )
-def test_words_that_take_the_short_way_are_written_as_all_others(word: str, expected: list[str]) -> None:
+def test_the_fast_path_for_words_gives_the_same_result(word: str, expected: list[str]) -> None:
     assert tokenization.written(word) == expected
 
 
-def test_long_articles_are_read_as_short_ones_however_often() -> None:
+def test_cached_long_articles_have_the_same_terms_as_short_ones() -> None:
     words = "The ferry, e-mail and C++. 港湾局は火曜日 " * 2_000
     assert len(words) > LONG_TEXT
     for language in ("en", "de", "en"):
@@ -216,7 +216,7 @@ CHUNKS = st.text(st.sampled_from("aAbBzSiwtho.,;:!?()\"'-+#@$%&/_107étÄßøİ�
 
 
 @given(CHUNKS, st.sampled_from(["en", "de", "fr", "tr", "fi", UNSTEMMED]))
-def test_a_lone_word_yields_what_its_units_yield(chunk: str, language: str) -> None:
+def test_the_fast_path_for_a_single_word_equals_its_units(chunk: str, language: str) -> None:
     made, bare = stems._Pieces(language)[chunk], stems._BareWords()[chunk]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stems, "_lone_word", lambda _: "")
@@ -228,11 +228,11 @@ def test_a_lone_word_yields_what_its_units_yield(chunk: str, language: str) -> N
     ("chunk", "term"),
     [("Harbours", "harbour"), ('("ferries,"', "ferri"), ("Été.", "ete"), ("Größe", "gross"), ("1984,", "1984")],
 )
-def test_units_are_not_looked_for_in_a_lone_word(monkeypatch: pytest.MonkeyPatch, chunk: str, term: str) -> None:
+def test_a_single_word_is_not_searched_for_units(monkeypatch: pytest.MonkeyPatch, chunk: str, term: str) -> None:
     monkeypatch.delattr(stems, "units")
     assert stems._Pieces("en")[chunk].terms == (term,)
 
 
 @given(st.text(st.characters(max_codepoint=0x24F)))
-def test_latin_letters_fold_one_by_one_to_what_they_fold_to_together(text: str) -> None:
+def test_latin_letters_can_be_folded_one_by_one(text: str) -> None:
     assert fold(text) == " ".join(folding._folded(text).split())

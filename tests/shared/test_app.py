@@ -85,7 +85,7 @@ async def test_requests_are_counted_by_service_and_route(redis: Redis) -> None:
     assert any(line.startswith(timed) for line in lines)
 
 
-async def test_descriptions_are_made_once(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_api_documents_are_generated_once(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = ("/openapi.json", "/asyncapi", "/docs")
     async with client(redis) as (http, _):
         first = [await http.get(path) for path in paths]
@@ -123,7 +123,7 @@ async def test_readiness_names_what_is_not_ready(redis: Redis) -> None:
         assert answer.json()["checks"] == {"a: x": "ok", "a: y": "the index is away", "a: z": "OSError('no route')"}
 
 
-async def test_many_who_ask_for_readiness_at_once_cost_one_look(redis: Redis) -> None:
+async def test_concurrent_readiness_requests_share_one_run_of_the_checks(redis: Redis) -> None:
     looks, go_on = 0, asyncio.Event()
 
     async def slow() -> str | None:
@@ -144,7 +144,7 @@ async def test_many_who_ask_for_readiness_at_once_cost_one_look(redis: Redis) ->
         assert looks == 2, "who asks later gets no kept answer"
 
 
-async def test_reading_is_open_to_other_sites_on_errors_and_preflights_too(redis: Redis) -> None:
+async def test_cors_headers_are_sent_on_reads_errors_and_preflights(redis: Redis) -> None:
     origin = {"Origin": "https://other.example"}
     asking = {**origin, "Access-Control-Request-Method": "GET"}
     async with client(redis) as (http, _):
@@ -175,7 +175,7 @@ async def test_reading_is_open_to_other_sites_on_errors_and_preflights_too(redis
         assert "Origin" in refused.headers.get_list("vary", split_commas=True)
 
 
-async def test_every_answer_carries_the_security_headers_and_no_error_tells_its_inside(redis: Redis) -> None:
+async def test_responses_have_security_headers_and_errors_reveal_no_internals(redis: Redis) -> None:
     async with client(redis) as (http, _):
         for url in ("/v1/search", "/nothing", "/v1/search/broken", "/docs", "/v1/search?odd=1"):
             headers = (await http.get(url)).headers
@@ -200,7 +200,7 @@ async def test_query_parameters_are_strict(redis: Redis) -> None:
         assert [error["field"] for error in wrong.json()["errors"]] == ["q", "page"]
 
 
-async def test_closed_reading_needs_a_key(redis: Redis, namespace: str) -> None:
+async def test_reading_requires_a_key_if_it_is_not_public(redis: Redis, namespace: str) -> None:
     async with client(redis, public_read=False, namespace=namespace) as (http, _):
         assert (await http.get("/v1/search")).status_code == 401
         for scope, status in ((Scope.SUBSCRIBE, 403), (Scope.READ, 200), (Scope.ADMIN, 200)):
@@ -209,7 +209,7 @@ async def test_closed_reading_needs_a_key(redis: Redis, namespace: str) -> None:
             assert answer.status_code == status
 
 
-async def test_where_reading_is_public_a_key_says_who_reads(redis: Redis, namespace: str) -> None:
+async def test_a_key_identifies_the_reader_if_reading_is_public(redis: Redis, namespace: str) -> None:
     async with client(redis, namespace=namespace) as (http, _):
         assert (await http.get("/v1/search")).json()["caller"] is None
         for scope in Scope:
@@ -220,7 +220,7 @@ async def test_where_reading_is_public_a_key_says_who_reads(redis: Redis, namesp
             assert (await http.get("/v1/search", headers={"Authorization": wrong})).status_code == 401
 
 
-async def test_durability_is_told_from_the_server(tmp_path: Any) -> None:
+async def test_durability_is_detected_from_the_server(tmp_path: Any) -> None:
     with ValkeyServer() as volatile:
         async with Redis(port=volatile.port) as redis:
             assert "appendonly" in str(await durability_problem(redis))
@@ -232,9 +232,7 @@ async def test_durability_is_told_from_the_server(tmp_path: Any) -> None:
         assert "redis" in str(await durability_problem(away))
 
 
-async def test_serving_ends_streams_and_loops_in_good_order_and_begins_failed_loops_again(
-    redis_url: str, namespace: str
-) -> None:
+async def test_shutdown_is_ordered_and_failed_loops_are_restarted(redis_url: str, namespace: str) -> None:
     seen: list[str] = []
     up = asyncio.Event()
 
@@ -270,7 +268,7 @@ async def test_serving_ends_streams_and_loops_in_good_order_and_begins_failed_lo
     assert seen == ["begun", "begun", "drained", "closed"]
 
 
-async def test_an_address_in_use_is_an_error_of_the_caller(redis_url: str) -> None:
+async def test_an_address_in_use_raises_an_error(redis_url: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = Settings(redis_url=redis_url)
         with pytest.raises(OSError, match="use"):

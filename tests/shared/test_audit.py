@@ -93,7 +93,7 @@ async def test_pages_and_filters(redis: Redis, namespace: str) -> None:
     assert len((await read_page(redis, keys, limit=99, since=before_1970)).entries) == 14
 
 
-async def test_only_age_removes_entries_and_the_log_says_so(redis: Redis, namespace: str) -> None:
+async def test_entries_are_removed_by_age_only_and_the_log_records_it(redis: Redis, namespace: str) -> None:
     keys = Keyspace(namespace)
     await record(redis, keys, COMMAND_LINE, Act.ACCOUNT_CREATED, "account", "old")
     assert await trim(redis, keys, timedelta(days=1)) == 0
@@ -115,7 +115,7 @@ async def test_a_changed_setting_is_recorded_once(redis: Redis, namespace: str) 
     ]
 
 
-async def test_long_texts_among_the_details_are_bounded(redis: Redis, namespace: str) -> None:
+async def test_long_texts_in_details_are_truncated(redis: Redis, namespace: str) -> None:
     keys = Keyspace(namespace)
     await record(redis, keys, COMMAND_LINE, Act.ARTICLE_RETRACTED, "article", "a1", reason="x" * 100_000)
     [entry] = (await read_page(redis, keys, limit=1)).entries

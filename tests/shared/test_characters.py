@@ -91,7 +91,7 @@ UNENDED = ["\u202a", "\u202b", "\u202c", "\u2066", "\u2067", "\u2068", "\u2069"]
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_real_words_are_legal_everywhere(word: str) -> None:
+def test_real_words_are_valid_in_every_field(word: str) -> None:
     assert label_violation(word) is None
     assert headline_violation(word) is None
     assert prose_violation(word) is None
@@ -100,22 +100,22 @@ def test_real_words_are_legal_everywhere(word: str) -> None:
 
 
 @pytest.mark.parametrize("char", NEVER_IN_LABELS + NEVER_IN_A_LINE + OVERRIDES + UNENDED)
-def test_no_label_holds_what_cannot_be_seen(char: str) -> None:
+def test_labels_must_not_contain_invisible_characters(char: str) -> None:
     for text in (f"Elec{char}tions", f"{char}Elections", f"Elections{char}", f"El{char}{char}ections"):
         assert label_violation(text), ascii(text)
 
 
 @pytest.mark.parametrize("char", NEVER_IN_A_LINE + OVERRIDES + UNENDED)
-def test_no_headline_gives_orders(char: str) -> None:
+def test_headlines_must_not_contain_control_characters(char: str) -> None:
     assert headline_violation(f"Bridge{char} reopens")
 
 
 @pytest.mark.parametrize("char", [char for char in NEVER_IN_A_LINE if char not in "\u2028\u2029"] + OVERRIDES + UNENDED)
-def test_no_prose_gives_orders(char: str) -> None:
+def test_prose_must_not_contain_control_characters(char: str) -> None:
     assert prose_violation(f"Bridge{char} reopens")
 
 
-def test_prose_has_lines_and_headlines_may_hyphenate_and_set_directions() -> None:
+def test_prose_may_have_lines_and_headlines_hyphens_and_direction_marks() -> None:
     assert prose_violation("One.\r\n\tTwo.\u2028Three.") is None
     for text in ("Haus\u00adtür", "עברית\u200f C++", "\u2067עברית\u2069 and \u2068more\u2069", "\u202bعربي\u202c"):
         assert headline_violation(text) is None
@@ -125,14 +125,14 @@ def test_prose_has_lines_and_headlines_may_hyphenate_and_set_directions() -> Non
 @pytest.mark.parametrize(
     "text", ["e" + "\u0301" * 2, "E\u0335\u0336\u0337\u0338\u0301\u0302", "\u0301e", "a \u0301", "ก" + "\u0e48" * 2]
 )
-def test_marks_do_not_pile_up_or_stand_alone(text: str) -> None:
+def test_combining_marks_need_a_base_and_are_limited(text: str) -> None:
     assert label_violation(text)
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", "\u200b", "\u3164", "\u2800", "\u00ad\u200d", "\ufeff", "\u2062", "\u0301", "\U000e0041"]
 )
-def test_what_shows_nothing_says_nothing(text: str) -> None:
+def test_invisible_text_counts_as_blank(text: str) -> None:
     assert not has_visible_text(text)
 
 
@@ -148,11 +148,11 @@ def test_what_shows_nothing_says_nothing(text: str) -> None:
         ("Haus\u00adtür", "Haustür"),
     ],
 )
-def test_spellings_that_differ_in_what_cannot_be_seen_are_one(left: str, right: str) -> None:
+def test_spellings_that_differ_in_invisible_characters_are_equal(left: str, right: str) -> None:
     assert fold(left) == fold(right)
 
 
-def test_a_terminal_gets_no_orders() -> None:
+def test_control_characters_are_escaped_for_the_terminal() -> None:
     assert escaped("\x1b[2Jred\x9b\u202e\r\n") == "\\u001b[2Jred\\u009b\\u202e\\u000d\\u000a"
     for word in ("ferry", "Việt Nam", "می\u200cخواهم", "日本 語", "a\u00a0b"):
         assert escaped(word) == word

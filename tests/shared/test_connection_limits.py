@@ -177,7 +177,7 @@ def closings(reason: str) -> float:
         ("malformed", 400, b"\x16\x03\x01\x02\x00\x01\x00", b""),
     ],
 )
-async def test_an_oversized_or_malformed_head_is_refused_before_it_ends(
+async def test_an_oversized_or_malformed_head_is_rejected_early(
     serving: Serving, reason: str, status: int, begin: bytes, more: bytes
 ) -> None:
     before = closings(reason)
@@ -194,13 +194,13 @@ async def test_an_oversized_or_malformed_head_is_refused_before_it_ends(
     assert closings(reason) == before + 1
 
 
-async def test_a_head_of_the_largest_size_is_read(serving: Serving) -> None:
+async def test_a_head_of_the_maximum_size_is_accepted(serving: Serving) -> None:
     async with serving() as site, httpx.AsyncClient(base_url=f"http://127.0.0.1:{site.port}", timeout=30) as http:
         headers = {f"x-{number}": "y" * 300 for number in range(90)}
         assert (await http.get("/small?" + "q" * 4000, headers=headers)).status_code == 200
 
 
-async def test_a_head_that_comes_slowly_is_ended(serving: Serving) -> None:
+async def test_a_slow_head_times_out(serving: Serving) -> None:
     async with serving(request_head_timeout=0.2) as site:
         partial, _ = await site.connect(b"GET /small HTTP/1.1\r\nhost: a\r\n")
         silent, _ = await site.connect()
@@ -208,7 +208,7 @@ async def test_a_head_that_comes_slowly_is_ended(serving: Serving) -> None:
         assert await closed(silent) == b""
 
 
-async def test_a_head_that_drips_is_ended_however_often_it_drips(serving: Serving) -> None:
+async def test_a_head_sent_byte_by_byte_times_out(serving: Serving) -> None:
     async with serving(request_head_timeout=0.2) as site:
         before = closings("head_time")
         reader, writer = await site.connect(b"GET /small HTTP/1.1\r\n")
@@ -219,7 +219,7 @@ async def test_a_head_that_drips_is_ended_however_often_it_drips(serving: Servin
         assert (await answer(reader))[0] == 408
 
 
-async def test_an_idle_connection_is_closed_and_line_feeds_do_not_keep_it_open(serving: Serving) -> None:
+async def test_an_idle_connection_is_closed_despite_line_feeds(serving: Serving) -> None:
     async with serving(connection_idle_timeout=0.2) as site:
         reader, writer = await site.connect(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n")
         assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
@@ -245,14 +245,14 @@ POST = b"POST /reads HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
 
 
 @pytest.mark.parametrize("framing", [b"content-length: 1000\r\n\r\n{", b"transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"])
-async def test_a_body_slower_than_the_slowest_rate_is_ended(serving: Serving, framing: bytes) -> None:
+async def test_a_body_below_the_minimum_rate_times_out(serving: Serving, framing: bytes) -> None:
     async with serving(connection_stall_timeout=0.2) as site:
         reader, _ = await site.connect(POST + framing)
         assert (await answer(reader))[0] == 408
         assert await site.answers()
 
 
-async def test_a_body_that_keeps_the_slowest_rate_is_read(serving: Serving) -> None:
+async def test_a_body_at_the_minimum_rate_is_accepted(serving: Serving) -> None:
     async with serving(connection_stall_timeout=3, connection_min_rate=10) as site:
         reader, writer = await site.connect(POST + b"content-length: 60\r\n\r\n")
         for piece in [b'{"a": "', *[b"x" * 5] * 10, b'x"}']:
@@ -261,7 +261,7 @@ async def test_a_body_that_keeps_the_slowest_rate_is_read(serving: Serving) -> N
         assert b'{"members":1}' in await reader.readuntil(b"}")
 
 
-async def test_a_client_that_waits_for_leave_to_send_its_body_is_not_slow(serving: Serving) -> None:
+async def test_waiting_for_100_continue_does_not_count_as_slow(serving: Serving) -> None:
     async with serving() as site:
         reader, writer = await site.connect(POST + b"content-length: 2\r\nexpect: 100-continue\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
@@ -270,7 +270,7 @@ async def test_a_client_that_waits_for_leave_to_send_its_body_is_not_slow(servin
 
 
 @pytest.mark.parametrize("more", [b"1;", b"0\r\nx: "])
-async def test_a_body_of_framing_alone_is_refused(serving: Serving, more: bytes) -> None:
+async def test_a_body_that_is_mostly_framing_is_rejected(serving: Serving, more: bytes) -> None:
     before = closings("framing")
     async with serving() as site:
         reader, writer = await site.connect(POST + b"transfer-encoding: chunked\r\n\r\n" + more)
@@ -280,16 +280,14 @@ async def test_a_body_of_framing_alone_is_refused(serving: Serving, more: bytes)
         await closed(reader)
 
 
-async def test_trailers_are_left_out(serving: Serving) -> None:
+async def test_trailers_are_ignored(serving: Serving) -> None:
     async with serving() as site:
         chunked = b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + b"authorization: x\r\n" * 500 + b"\r\n"
         reader, _ = await site.connect(POST + chunked)
         assert b'{"members":0}' in await reader.readuntil(b"}")
 
 
-async def test_the_rest_of_a_body_that_was_refused_may_not_come_for_ever(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_draining_a_rejected_body_is_limited(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "DRAIN_SECONDS", 0.2)
     async with serving() as site:
         reader, writer = await site.connect(b"POST /refuses HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -301,7 +299,7 @@ async def test_the_rest_of_a_body_that_was_refused_may_not_come_for_ever(
 
 
 @pytest.mark.parametrize("request_line", [b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n", b"GET /big HTTP/1.0\r\n\r\n"])
-async def test_an_answer_that_is_not_read_is_ended(serving: Serving, request_line: bytes) -> None:
+async def test_a_response_that_is_not_read_times_out(serving: Serving, request_line: bytes) -> None:
     before = closings("unread")
     async with serving(connection_stall_timeout=0.2) as site:
         _reader, writer = await site.connect(request_line, limit=1024)
@@ -312,7 +310,7 @@ async def test_an_answer_that_is_not_read_is_ended(serving: Serving, request_lin
         assert await site.answers()
 
 
-async def test_a_slow_reader_that_keeps_the_slowest_rate_gets_all(serving: Serving) -> None:
+async def test_a_reader_at_the_minimum_rate_gets_the_whole_response(serving: Serving) -> None:
     async with serving(connection_stall_timeout=2) as site:
         reader, _ = await site.connect(b"GET /big HTTP/1.0\r\n\r\n")
         await asyncio.sleep(1)
@@ -324,7 +322,7 @@ async def test_a_slow_reader_that_keeps_the_slowest_rate_gets_all(serving: Servi
         assert found > BIG
 
 
-async def test_unread_answers_beyond_the_buffers_end_those_of_the_greediest_address(serving: Serving) -> None:
+async def test_beyond_the_buffer_limit_connections_of_the_largest_holder_are_closed(serving: Serving) -> None:
     before = closings("buffers")
     async with serving(connection_buffer_bytes=100_000_000) as site:
         honest, writer = await site.connect(b"GET /big HTTP/1.0\r\n\r\n", "127.0.0.4", limit=1024)
@@ -339,7 +337,7 @@ async def test_unread_answers_beyond_the_buffers_end_those_of_the_greediest_addr
         assert len(await closed(honest)) > BIG
 
 
-async def test_an_address_has_so_many_connections_and_the_least_busy_makes_room(serving: Serving) -> None:
+async def test_at_the_address_limit_the_least_active_connection_is_closed(serving: Serving) -> None:
     async with serving(connections_per_address=3) as site:
         busy = [await site.connect(b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n") for _ in range(2)]
         idle, writer = await site.connect(b"GET /small HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -355,7 +353,7 @@ async def test_an_address_has_so_many_connections_and_the_least_busy_makes_room(
         assert writer is not None
 
 
-async def test_a_trusted_proxy_has_as_many_connections_as_there_are(serving: Serving) -> None:
+async def test_a_trusted_proxy_is_exempt_from_the_address_limit(serving: Serving) -> None:
     async with serving(connections_per_address=2, trusted_proxies=["127.0.0.0/30"]) as site:
         opened = [await site.connect(b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n") for _ in range(10)]
         site.held.set()
@@ -363,7 +361,7 @@ async def test_a_trusted_proxy_has_as_many_connections_as_there_are(serving: Ser
             assert b'{"waited":true}' in await reader.readuntil(b"}")
 
 
-async def test_a_full_process_serves_others_at_the_cost_of_those_that_lag(serving: Serving) -> None:
+async def test_at_the_total_limit_slow_connections_are_closed_for_new_ones(serving: Serving) -> None:
     async with serving(connections=20) as site:
         hostile = [
             await site.connect(part, f"127.0.1.{number}")
@@ -376,7 +374,7 @@ async def test_a_full_process_serves_others_at_the_cost_of_those_that_lag(servin
         assert len(hostile) == 60
 
 
-async def test_a_process_full_of_requests_at_work_says_so(serving: Serving) -> None:
+async def test_a_process_with_only_busy_connections_rejects_new_ones(serving: Serving) -> None:
     async with serving(connections=5) as site:
         busy = [await site.connect(b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n") for _ in range(4)]
         live, _ = await site.connect(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n", "127.0.0.4")
@@ -389,7 +387,7 @@ async def test_a_process_full_of_requests_at_work_says_so(serving: Serving) -> N
         await live.readuntil(b": held")
 
 
-async def test_a_live_stream_may_be_silent_for_longer_than_any_limit(serving: Serving) -> None:
+async def test_a_live_stream_is_exempt_from_idle_limits(serving: Serving) -> None:
     limits = {"connection_idle_timeout": 0.1, "connection_stall_timeout": 0.1, "request_head_timeout": 0.1}
     async with serving(**limits) as site:
         live, _ = await site.connect(b"GET /live HTTP/1.1\r\nhost: a\r\n\r\n")
@@ -399,7 +397,7 @@ async def test_a_live_stream_may_be_silent_for_longer_than_any_limit(serving: Se
         assert b": held" in await live.readuntil(b": held")
 
 
-async def test_an_earlier_answer_is_not_overtaken_by_a_refusal(serving: Serving) -> None:
+async def test_an_earlier_response_is_completed_before_a_rejection(serving: Serving) -> None:
     waits = b"GET /waits HTTP/1.1\r\nhost: a\r\n\r\n"
     async with serving() as site:
         for second in (b"GE\x00T / HTTP/1.1\r\n\r\n", b"GET /" + b"x" * 9000, waits * 100):
@@ -414,7 +412,7 @@ async def test_an_earlier_answer_is_not_overtaken_by_a_refusal(serving: Serving)
             assert said.count(b"HTTP/1.1 ") == said.count(b'{"waited":true}') <= 20
 
 
-async def test_a_request_is_begun_when_the_answer_before_it_was_read(serving: Serving) -> None:
+async def test_a_pipelined_request_starts_after_the_previous_response_was_read(serving: Serving) -> None:
     async with serving() as site:
         big = b"GET /big HTTP/1.1\r\nhost: a\r\n\r\n"
         reader, writer = await site.connect(big * 3, limit=1024)
@@ -432,7 +430,7 @@ async def test_a_request_is_begun_when_the_answer_before_it_was_read(serving: Se
         assert site.begun["big"] == 4
 
 
-async def test_the_request_that_is_answered_learns_that_its_client_left_though_others_follow_it(
+async def test_the_running_request_is_notified_of_a_disconnect_despite_pipelined_ones(
     serving: Serving, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving() as site:
@@ -449,7 +447,7 @@ def connections() -> list[BoundedProtocol]:
     return [each for each in gc.get_objects() if isinstance(each, BoundedProtocol)]
 
 
-def test_connections_are_accepted_many_at_a_time(serving: Serving) -> None:
+def test_many_connections_are_accepted_per_turn_of_the_event_loop(serving: Serving) -> None:
     async def turns_until_all_are_open() -> int:
         async with serving() as site:
             clients = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(200)]  # the loop stands still
@@ -466,7 +464,7 @@ def test_connections_are_accepted_many_at_a_time(serving: Serving) -> None:
         assert runner.run(turns_until_all_are_open()) < 100
 
 
-async def test_a_body_that_is_not_read_is_not_kept(serving: Serving) -> None:
+async def test_an_unread_body_is_not_kept_in_memory(serving: Serving) -> None:
     async with serving() as site:
         post = b"POST /refuses HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000\r\n\r\n"
         reader, _ = await site.connect(post + b" " * 100_000)
@@ -474,7 +472,7 @@ async def test_a_body_that_is_not_read_is_not_kept(serving: Serving) -> None:
         assert [len(each.cycle.body) for each in connections() if each.cycle] == [0]
 
 
-async def test_an_answer_counts_as_kept_as_a_whole_until_its_end_was_read(serving: Serving) -> None:
+async def test_a_response_counts_as_buffered_until_it_was_read_completely(serving: Serving) -> None:
     async with serving() as site:
         reader, writer = await site.connect(b"GET /big HTTP/1.0\r\n\r\n", limit=1024)
         await eventually(lambda: sum(each.held for each in connections()) > BIG * 0.8)
@@ -488,7 +486,7 @@ async def test_an_answer_counts_as_kept_as_a_whole_until_its_end_was_read(servin
         writer.close()
 
 
-async def test_an_upgrade_is_passed_over(serving: Serving) -> None:
+async def test_an_upgrade_request_is_ignored(serving: Serving) -> None:
     async with serving() as site:
         reader, _ = await site.connect(
             b"GET /small HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n" + b"x" * 70_000

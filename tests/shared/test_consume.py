@@ -123,7 +123,7 @@ async def test_what_was_published_before_the_first_start_is_handled(redis: Redis
     assert (await redis.get(keys.checkpoint(GROUP))).decode() > ids[-1]
 
 
-async def test_a_second_start_goes_on_where_the_first_stopped(redis: Redis, keys: Keyspace) -> None:
+async def test_a_restart_continues_at_the_last_position(redis: Redis, keys: Keyspace) -> None:
     await put(redis, keys, 1)
     log = Log()
     async with consuming(redis, keys, log):
@@ -133,7 +133,7 @@ async def test_a_second_start_goes_on_where_the_first_stopped(redis: Redis, keys
         await until(lambda: log.seen == ["a1.1", "a2.1"])
 
 
-async def test_entries_of_a_killed_consumer_come_again(redis: Redis, keys: Keyspace) -> None:
+async def test_entries_of_a_killed_consumer_are_delivered_again(redis: Redis, keys: Keyspace) -> None:
     await put(redis, keys, 1, 2, 3)
     await redis.xgroup_create(keys.stream, GROUP, "0")
     await redis.xreadgroup(GROUP, "killed", {keys.stream: ">"})
@@ -144,7 +144,7 @@ async def test_entries_of_a_killed_consumer_come_again(redis: Redis, keys: Keysp
     assert await pending(redis, keys) == 0
 
 
-async def test_an_entry_that_vanished_while_it_was_pending_is_acknowledged(redis: Redis, keys: Keyspace) -> None:
+async def test_a_pending_entry_that_was_deleted_is_acknowledged(redis: Redis, keys: Keyspace) -> None:
     first, *_ = await put(redis, keys, 1, 2)
     await redis.xgroup_create(keys.stream, GROUP, "0")
     await redis.xreadgroup(GROUP, "killed", {keys.stream: ">"})
@@ -166,7 +166,7 @@ async def test_an_entry_that_vanished_while_it_was_pending_is_acknowledged(redis
         ({"__data__": json.dumps(event(9, data={"id": "a9"}))}, "the data is no newswire.article.published.v1"),
     ],
 )
-async def test_a_poison_entry_goes_to_the_dead_letters_and_its_batch_goes_on(
+async def test_a_poison_entry_becomes_a_dead_letter_and_its_batch_is_handled(
     redis: Redis, keys: Keyspace, fields: dict[Any, Any], reason: str
 ) -> None:
     await put(redis, keys, 1)
@@ -181,7 +181,7 @@ async def test_a_poison_entry_goes_to_the_dead_letters_and_its_batch_goes_on(
     assert await pending(redis, keys) == 0
 
 
-async def test_a_mended_dead_letter_is_handled(redis: Redis, keys: Keyspace) -> None:
+async def test_a_repaired_dead_letter_is_handled(redis: Redis, keys: Keyspace) -> None:
     await redis.xadd(keys.stream, {"__data__": json.dumps(event(9, data={"id": "a9"}))})
     log = Log()
     async with consuming(redis, keys, log):
@@ -214,7 +214,7 @@ async def test_an_unknown_type_is_skipped(redis: Redis, keys: Keyspace) -> None:
     assert await pending(redis, keys) == 0
 
 
-async def test_a_dependency_that_is_down_holds_the_loop_back_and_loses_nothing(redis: Redis, keys: Keyspace) -> None:
+async def test_a_dependency_that_is_down_pauses_the_consumer_and_loses_nothing(redis: Redis, keys: Keyspace) -> None:
     down = True
     log = Log()
 
@@ -232,9 +232,7 @@ async def test_a_dependency_that_is_down_holds_the_loop_back_and_loses_nothing(r
         assert await broker.check() is None
 
 
-async def test_what_is_retracted_while_the_loop_holds_back_is_not_handled_any_more(
-    redis: Redis, keys: Keyspace
-) -> None:
+async def test_an_article_retracted_during_a_backoff_is_not_handled(redis: Redis, keys: Keyspace) -> None:
     down = True
     log = Log()
 
@@ -281,7 +279,7 @@ async def test_a_handler_can_reject_some_of_its_batch(redis: Redis, keys: Keyspa
     assert letter.error == "the mapping refuses it"
 
 
-async def test_a_destroyed_group_heals_in_place_without_old_entries_coming_again(redis: Redis, keys: Keyspace) -> None:
+async def test_a_destroyed_group_is_recreated_without_repeating_old_entries(redis: Redis, keys: Keyspace) -> None:
     log = Log()
     await put(redis, keys, 1, 2)
     async with consuming(redis, keys, log):
@@ -297,7 +295,7 @@ async def _settled(redis: Redis, keys: Keyspace) -> bool:
     return await pending(redis, keys) == 0
 
 
-async def test_a_lost_stream_heals_in_place(redis: Redis, keys: Keyspace) -> None:
+async def test_a_lost_stream_is_recovered_without_a_restart(redis: Redis, keys: Keyspace) -> None:
     log = Log()
     await put(redis, keys, 1)
     async with consuming(redis, keys, log):
@@ -315,7 +313,7 @@ async def test_a_checkpoint_beyond_the_stream_means_a_new_stream(redis: Redis, k
         await until(lambda: log.seen == ["a1.1"])
 
 
-async def test_the_checkpoint_stays_behind_what_another_consumer_still_holds(redis: Redis, keys: Keyspace) -> None:
+async def test_the_checkpoint_stays_before_entries_pending_for_other_consumers(redis: Redis, keys: Keyspace) -> None:
     await redis.xgroup_create(keys.stream, GROUP, "0", mkstream=True)
     [held] = await put(redis, keys, 1)
     await redis.xreadgroup(GROUP, "slow", {keys.stream: ">"})
@@ -326,7 +324,7 @@ async def test_the_checkpoint_stays_behind_what_another_consumer_still_holds(red
     assert (await redis.get(keys.checkpoint(GROUP))).decode() < held
 
 
-async def test_stopping_finishes_the_batch_in_hand(redis: Redis, keys: Keyspace) -> None:
+async def test_stopping_finishes_the_current_batch(redis: Redis, keys: Keyspace) -> None:
     entered, finish = asyncio.Event(), asyncio.Event()
     log = Log()
 
@@ -358,7 +356,7 @@ async def test_two_namespaces_do_not_see_each_other(redis: Redis, keys: Keyspace
         await until(lambda: mine.seen == ["a1.1"] and theirs.seen == ["a2.1"])
 
 
-async def test_lag_and_age_are_measured_while_the_loop_is_held_back(redis: Redis, keys: Keyspace) -> None:
+async def test_lag_and_age_are_measured_during_a_backoff(redis: Redis, keys: Keyspace) -> None:
     async def unavailable(_: Sequence[Message]) -> None:
         raise DependencyUnavailableError("the index is away")
 
@@ -370,7 +368,7 @@ async def test_lag_and_age_are_measured_while_the_loop_is_held_back(redis: Redis
         await until(lambda: metrics.consumer_oldest_pending.labels(GROUP)._value.get() > age)
 
 
-async def test_a_dead_letter_tells_when_it_was_first_read_and_when_it_died(redis: Redis, keys: Keyspace) -> None:
+async def test_a_dead_letter_has_the_times_of_its_first_read_and_its_rejection(redis: Redis, keys: Keyspace) -> None:
     calls = 0
     crash = asyncio.Event()
 
@@ -391,9 +389,7 @@ async def test_a_dead_letter_tells_when_it_was_first_read_and_when_it_died(redis
     assert letter.first_seen < seen_by_now < letter.died
 
 
-async def test_an_entry_of_a_killed_consumer_was_first_seen_when_it_was_put_on_the_stream(
-    redis: Redis, keys: Keyspace
-) -> None:
+async def test_first_seen_of_a_killed_consumers_entry_is_its_time_on_the_stream(redis: Redis, keys: Keyspace) -> None:
     entry = (await redis.xadd(keys.stream, {"__data__": "{"}, id="1700000000000-0")).decode()
     await redis.xgroup_create(keys.stream, GROUP, "0")
     await redis.xreadgroup(GROUP, "killed", {keys.stream: ">"})
@@ -403,7 +399,7 @@ async def test_an_entry_of_a_killed_consumer_was_first_seen_when_it_was_put_on_t
     assert (letter.entry, letter.first_seen.timestamp()) == (entry, 1_700_000_000)
 
 
-async def test_a_consumer_that_rejects_very_much_stops_and_loses_nothing(redis: Redis, keys: Keyspace) -> None:
+async def test_a_consumer_that_rejects_too_many_entries_stops_and_loses_nothing(redis: Redis, keys: Keyspace) -> None:
     async def broken(batch: Sequence[Message]) -> None:
         raise RejectedMessagesError({item.entry_id: "the new release cannot read it" for item in batch})
 
@@ -473,9 +469,7 @@ async def test_dead_letters_are_listed_beyond_the_first_page(redis: Redis, keys:
     assert found == [f"{number + 1}-0" for number in range(dead_letters.PAGE * 2 + 1)]
 
 
-async def test_an_entry_that_was_delivered_very_often_goes_to_the_dead_letters_unhandled(
-    redis: Redis, keys: Keyspace
-) -> None:
+async def test_an_entry_delivered_too_often_becomes_a_dead_letter(redis: Redis, keys: Keyspace) -> None:
     killer, _ = await put(redis, keys, 1, 2)
     await redis.xgroup_create(keys.stream, GROUP, "0")
     await redis.xreadgroup(GROUP, "killed", {keys.stream: ">"})
@@ -489,7 +483,7 @@ async def test_an_entry_that_was_delivered_very_often_goes_to_the_dead_letters_u
     assert await pending(redis, keys) == 0
 
 
-async def test_what_a_lost_answer_delivered_is_read_again(
+async def test_entries_of_a_lost_response_are_read_again(
     redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log, lost = Log(), list[Any]()
@@ -511,7 +505,7 @@ async def test_what_a_lost_answer_delivered_is_read_again(
     assert log.redelivered == log.seen
 
 
-async def test_stopping_in_the_midst_of_a_backlog_loses_nothing(redis: Redis, keys: Keyspace) -> None:
+async def test_stopping_during_a_backlog_loses_nothing(redis: Redis, keys: Keyspace) -> None:
     await put(redis, keys, *range(300))
     log, starts = Log(), 0
     while len(log.seen) < 300:
@@ -524,7 +518,7 @@ async def test_stopping_in_the_midst_of_a_backlog_loses_nothing(redis: Redis, ke
     assert starts > 1
 
 
-async def test_a_server_that_refuses_writes_is_waited_for_without_a_flood_of_commands() -> None:
+async def test_a_read_only_server_is_retried_with_backoff() -> None:
     keys, log = Keyspace("refused"), Log()
     with ValkeyServer() as server:
         async with open_redis(f"redis://127.0.0.1:{server.port}") as redis:

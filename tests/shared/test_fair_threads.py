@@ -31,7 +31,7 @@ def test_work_runs_in_the_context_of_its_client() -> None:
     threads.close()
 
 
-def test_a_client_that_is_alone_uses_every_thread() -> None:
+def test_a_single_client_uses_every_thread() -> None:
     threads, both = FairThreads("test", 2), threading.Barrier(2)
     pair = [submit(threads, "a", lambda: both.wait(DEADLINE)) for _ in range(2)]
     assert {done.result(DEADLINE) for done in pair} == {0, 1}
@@ -65,7 +65,7 @@ def test_clients_take_turns_for_one_thread() -> None:
     threads.close()
 
 
-def test_closing_waits_for_all_work_and_errors_reach_those_who_wait() -> None:
+def test_closing_waits_for_all_work_and_errors_reach_the_callers() -> None:
     threads = FairThreads("test", 1)
     failing = submit(threads, "a", lambda: 1 / 0)
     last = submit(threads, "a", lambda: "done")

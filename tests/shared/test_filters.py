@@ -95,14 +95,14 @@ def test_filters_that_mean_something_else_are_not(one: dict[str, Any], other: di
     assert Filter.model_validate(one).digest() != Filter.model_validate(other).digest()
 
 
-def test_a_filter_equals_its_like_whatever_was_asked_of_it() -> None:
+def test_equal_filters_stay_equal_after_use() -> None:
     used, fresh = Filter(topics=["Ferries"], query="night"), Filter(topics=["Ferries"], query="night")
     used.matches(ArticleFeatures.of(FERRY))
     assert used == fresh
     assert used.model_dump() == fresh.model_dump()
 
 
-def test_without_text_only_the_query_is_left_out() -> None:
+def test_without_text_only_the_query_is_ignored() -> None:
     assert Filter(query="nothinglikethis", metadata={"desk": "coast"}).matches(ArticleFeatures.of(FERRY), text=False)
     assert not Filter(metadata={"desk": "city"}).matches(ArticleFeatures.of(FERRY), text=False)
     assert Filter(metadata={"desk": "city"}).matches(ArticleFeatures.of(TOMBSTONE), text=False)
@@ -129,7 +129,7 @@ def test_without_text_only_the_query_is_left_out() -> None:
         {"metadata": {"desk": "coast", "Desk": "city"}},
     ],
 )
-def test_what_is_no_filter_is_refused(members: dict[str, Any]) -> None:
+def test_invalid_filters_are_rejected(members: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Filter.model_validate(members)
 
@@ -143,7 +143,7 @@ def test_the_parameters_of_a_live_stream() -> None:
     ("params", "named"),
     [("tpoic=x", "tpoic"), ("q=a&q=b", "q"), ("topic=", "topic"), ("category=-", "category"), ("q=" + "x" * 1001, "q")],
 )
-def test_parameters_that_cannot_be_used_are_named(params: str, named: str) -> None:
+def test_invalid_parameters_are_named(params: str, named: str) -> None:
     with pytest.raises(ProblemError) as refused:
         filter_from_params(QueryParams(params))
     assert refused.value.status == 422

@@ -11,14 +11,14 @@ register('fail', function() return redis.error_reply('ERR on purpose') end)
 """
 
 
-async def test_functions_that_a_server_lacks_are_loaded(redis: Redis, namespace: str) -> None:
+async def test_missing_functions_are_loaded(redis: Redis, namespace: str) -> None:
     assert await FunctionLibrary(redis, namespace, "one", SOURCE).call("echo", [], ["a"]) == b"a"
     functions = FunctionLibrary(redis, namespace, "all", SOURCE)
     for _ in range(2):
         assert await functions.call_all([("echo", [], ["a"]), ("echo", [], ["b"])]) == [b"a", b"b"]
 
 
-async def test_one_failing_call_leaves_the_others_their_answers(redis: Redis, namespace: str) -> None:
+async def test_a_failing_call_does_not_affect_the_others(redis: Redis, namespace: str) -> None:
     functions = FunctionLibrary(redis, namespace, "test", SOURCE)
     await functions.load()
     first, failed, last = await functions.call_all([("echo", [], ["a"]), ("fail", [], []), ("echo", [], ["b"])])

@@ -66,13 +66,13 @@ def test_marks_are_the_only_markup(text: str, q: str) -> None:
         assert len(re.findall("<mark>", passage)) == len(re.findall("</mark>", passage)) > 0
 
 
-def test_different_words_count_for_more_than_one_word_repeated() -> None:
+def test_different_words_rank_before_a_repeated_word() -> None:
     text = "The night ferry left. " + "Nothing happened for a long while. " * 20 + "Ferry, ferry, ferry!"
     (best,) = highlight(text, parse("night ferry"), fragments=1, width=60)
     assert best.startswith("The <mark>night</mark> <mark>ferry</mark>")
 
 
-def test_words_near_together_count_for_more_than_words_far_apart() -> None:
+def test_words_close_together_rank_before_distant_ones() -> None:
     apart = "A ferry came in the rain of the evening, and at last it was night. "
     text = apart + "Nothing happened for a long while. " * 20 + "Then came the night ferry."
     (best,) = highlight(text, parse("night ferry"), fragments=1, width=120)
@@ -85,7 +85,7 @@ def test_an_opening_is_escaped_and_ends_with_a_word() -> None:
     assert opening("", 16) == ""
 
 
-def test_a_word_in_very_many_places_is_no_trouble() -> None:
+def test_a_word_with_many_occurrences_is_fast() -> None:
     passages = highlight("ferry boat " * 80_000, parse("ferry -storm"), fragments=3, width=60)
     assert len(passages) == 3
     assert all("<mark>ferry</mark>" in passage for passage in passages)

@@ -34,7 +34,7 @@ def test_a_tag_is_kept_as_it_was_sent(tag: str) -> None:
         ("zh-yue-cmn", None), ("x-private", None), ("i-klingon", None), ("a" * 36, None), ("en-" + "a-" * 5000, None),
     ],
 )  # fmt: skip
-def test_any_other_is_refused_and_what_was_meant_is_offered(tag: str, meant: str | None) -> None:
+def test_invalid_tags_are_rejected_with_a_suggestion(tag: str, meant: str | None) -> None:
     with pytest.raises(ValidationError) as refused:
         TAG.validate_python(tag)
     assert (probable_tag(tag[:35]) or None) == meant

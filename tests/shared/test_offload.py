@@ -38,7 +38,7 @@ async def test_the_queue_is_bounded() -> None:
     assert await offload.run(lambda _: 1) == 1
 
 
-async def test_late_work_is_given_up_and_makes_room_again() -> None:
+async def test_work_past_its_deadline_is_dropped_and_frees_its_place() -> None:
     offload, go = Offload("test", workers=1, max_waiting=0), threading.Event()
 
     def endless(deadline: Deadline) -> None:
@@ -72,7 +72,7 @@ async def test_the_analysis_of_a_long_text_ends_at_the_deadline() -> None:
     assert read_article(long)  # without a deadline
 
 
-async def test_too_much_work_is_a_503_that_says_when_to_come_again() -> None:
+async def test_overload_is_a_503_with_retry_after() -> None:
     app = FastAPI()
     problem_handlers.install(app)
 
@@ -99,7 +99,7 @@ def reverse(request: bytes) -> bytes:
     return request[::-1]
 
 
-def test_a_worker_process_answers_and_is_started_again_after_it_was_killed() -> None:
+def test_a_worker_process_is_restarted_after_it_was_killed() -> None:
     worker = WorkerProcess("tests.shared.test_offload:reverse", 0.3, 2**31)
     try:
         assert worker.call(b"abc") == b"cba"
@@ -120,7 +120,7 @@ def test_a_worker_process_has_a_lower_priority_than_its_service() -> None:
         worker.close()
 
 
-def test_a_lazy_attribute_is_computed_once_and_holds_up_no_other_instance() -> None:
+def test_a_lazy_attribute_is_computed_once_and_blocks_no_other_instance() -> None:
     computed: list[int] = []
     go = threading.Event()
 

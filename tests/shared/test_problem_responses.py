@@ -56,15 +56,13 @@ def http() -> httpx.AsyncClient:
     ("path", "methods"),
     [("/v1/ferries", "GET, POST"), ("/v1/ferries/f1", "DELETE, GET"), ("/v1/ferries/preview", "POST")],
 )
-async def test_a_method_that_is_not_answered_is_told_all_that_are(
-    http: httpx.AsyncClient, path: str, methods: str
-) -> None:
+async def test_405_lists_the_supported_methods(http: httpx.AsyncClient, path: str, methods: str) -> None:
     for method in ("TRACE", "OPTIONS", "PUT"):
         answer = await http.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, methods), method
 
 
-async def test_operations_declare_the_problems_that_they_answer_with(http: httpx.AsyncClient) -> None:
+async def test_operations_declare_their_problems(http: httpx.AsyncClient) -> None:
     paths: dict[str, Any] = (await http.get("/openapi.json")).json()["paths"]
     add, find_all = paths["/v1/ferries"]["post"]["responses"], paths["/v1/ferries"]["get"]["responses"]
     assert {"400", "401", "403", "409", "413", "414", "415", "422", "429", "503"} <= add.keys()

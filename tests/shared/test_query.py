@@ -40,21 +40,21 @@ def test_the_table_of_languages(q: str, expected: list[str]) -> None:
 
 
 @given(st.text(max_size=200))
-def test_nothing_typed_is_an_error(q: str) -> None:
+def test_no_input_is_an_error(q: str) -> None:
     query = parse(q)
     matches(analysed(query, "en"), NOTHING)
     assert parse(interpreted(query)) == query or '"' in interpreted(query)
     assert parse(interpreted(query)) == parse(interpreted(parse(interpreted(query))))
 
 
-def test_a_query_is_bounded() -> None:
+def test_the_size_of_a_query_is_limited() -> None:
     with pytest.raises(QueryTooLongError, match="1000 characters"):
         parse("x" * 1001)
     with pytest.raises(QueryTooLongError, match="64"):
         parse("word " * 65)
 
 
-def test_what_was_understood_is_told() -> None:
+def test_the_interpretation_is_an_equivalent_query() -> None:
     assert interpreted(parse('ferries OR boats "night train" -storms')) == '(ferries OR boats) "night train" -storms'
     assert parse("the") == Words(("the",))
     assert parse("") == Everything()
@@ -68,19 +68,19 @@ def test_a_text_is_found_by_itself_as_a_phrase(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from("abc")), st.lists(st.sampled_from("abc"), min_size=1, max_size=4))
-def test_a_phrase_begins_where_its_terms_stand_together(found: list[str], phrase: list[str]) -> None:
+def test_a_phrase_matches_adjacent_terms(found: list[str], phrase: list[str]) -> None:
     begins = {at for at in range(len(found)) if found[at : at + len(phrase)] == phrase}
     assert occurrences(phrase, positions(found)) == begins
 
 
-def test_order_and_repetition_mean_nothing() -> None:
+def test_order_and_repetition_do_not_matter() -> None:
     assert normal(parse("storm ferry OR boat FERRY -night")) == normal(parse("-night boat OR ferry ferry storm ferry"))
     assert normal(parse("ferry OR Ferry")) == normal(parse("ferry"))
     assert normal(parse("-(a b) c")) == normal(parse("c -(b a)")) != normal(parse("-a -b c"))
     assert normal(parse('"night ferry"')) != normal(parse('"ferry night"'))
 
 
-def test_words_cut_short_are_told() -> None:
+def test_prefixes_are_reported() -> None:
     query = parse('fer* -boat* night "storm*" * title:quay*')
     assert [leaf for leaf in leaves(query) if isinstance(leaf, Prefix)] == [Prefix("fer"), Prefix("boat")]
 
@@ -125,20 +125,20 @@ def test_how_it_is_understood(typed: str, understood: str) -> None:
     assert interpreted(parse(typed)) == understood
 
 
-def test_what_nests_too_deep_is_passed_over() -> None:
+def test_parentheses_nested_too_deeply_are_ignored() -> None:
     for depth in (MAX_QUERY_DEPTH, MAX_QUERY_DEPTH + 1, 400):
         assert interpreted(parse("(" * depth + "ferry" + ")" * depth + " boat")) == "ferry boat"
 
 
 @given(st.text(st.sampled_from('ab "()-:*.'), max_size=60), st.text(max_size=1500))
-def test_as_much_as_fits_can_be_read(signs: str, text: str) -> None:
+def test_a_truncated_query_can_be_parsed(signs: str, text: str) -> None:
     for typed in (signs, text, signs * 40):
         parse(truncate_query(typed))
         assert typed.startswith(truncate_query(typed))
     assert truncate_query(signs) == signs
 
 
-def test_stop_words_are_those_of_the_article_s_language() -> None:
+def test_stop_words_depend_on_the_article_s_language() -> None:
     assert analysed(parse("die hard"), "en") != analysed(parse("die hard"), "de")
     assert analysed(parse("die hard"), "de") == Phrase(("hard",))
     assert analysed(parse("die der"), "de") == analysed(parse("die der"), "none")

@@ -54,7 +54,7 @@ from newswire.text.query_hints import MAX_HINTS, MAX_QUOTED
         ("!boat", "operator", "minus"),
     ],
 )
-def test_what_is_hinted_at(q: str, code: str, said: str) -> None:
+def test_hints(q: str, code: str, said: str) -> None:
     found = {hint.code: hint for hint in hints(q)}
     assert code in found, found
     assert said in found[code].message
@@ -90,7 +90,7 @@ def test_a_query_that_is_understood_has_no_hints(q: str) -> None:
 
 
 @given(st.text(st.sampled_from('ab? "()-+~^*:!&|ORNTD.…“🚀＂（'), max_size=80))
-def test_hints_are_few_and_short_and_tell_why_nothing_is_found(q: str) -> None:
+def test_hints_are_limited_and_explain_empty_results(q: str) -> None:
     found = hints(q)
     assert len(found) <= MAX_HINTS
     assert all(len(hint.at) <= MAX_QUOTED + 1 and len(hint.message) <= 400 for hint in found)
@@ -99,7 +99,7 @@ def test_hints_are_few_and_short_and_tell_why_nothing_is_found(q: str) -> None:
     assert parse(q) != Nothing() or interpreted(parse(q)) == '""'
 
 
-def test_modifiers_do_not_change_what_is_looked_for() -> None:
+def test_modifiers_do_not_change_the_search() -> None:
     assert parse("ferry~2 boat^3") == parse("ferry boat")
     assert parse('"night ferry"~5') == parse('"night ferry"')
     assert parse("+ferry ++boat") == parse("ferry boat")

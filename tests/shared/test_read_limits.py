@@ -79,7 +79,7 @@ def client(app: FastAPI, address: str = "198.51.100.7") -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=transport, base_url="https://news.example")
 
 
-async def test_every_answer_tells_what_is_left_and_the_last_says_when_to_come_again(redis: Redis) -> None:
+async def test_responses_have_rate_limit_headers_and_429_has_retry_after(redis: Redis) -> None:
     async with reading(redis, read_rate=1) as (http, app):
         first = await http.get("/search")
         assert first.headers["ratelimit-policy"] == '"read";q=10;w=10'
@@ -98,7 +98,7 @@ async def test_every_answer_tells_what_is_left_and_the_last_says_when_to_come_ag
             assert (await other.get("/search")).status_code == 200
 
 
-async def test_a_key_has_a_rate_of_its_own_wherever_it_is_used(redis: Redis, namespace: str) -> None:
+async def test_a_key_has_its_own_rate_from_every_address(redis: Redis, namespace: str) -> None:
     async with reading(redis, namespace=namespace, read_rate=0.4, read_rate_per_key=0.8) as (http, app):
         key = await create_key(redis, Keyspace(namespace), "Valley Post", {Scope.READ})
         headers = {"Authorization": f"Bearer {key.token}"}
@@ -110,7 +110,7 @@ async def test_a_key_has_a_rate_of_its_own_wherever_it_is_used(redis: Redis, nam
         assert (await http.get("/search", headers=headers)).status_code == 429
 
 
-async def test_so_many_requests_may_be_concurrent_and_an_ended_one_counts_no_more(redis: Redis) -> None:
+async def test_concurrent_requests_are_limited_and_ended_ones_do_not_count(redis: Redis) -> None:
     held = asyncio.Event()
     async with reading(redis, held, read_concurrency=2) as (http, _):
         assert (await http.get("/broken")).status_code == 500
@@ -126,7 +126,7 @@ async def test_so_many_requests_may_be_concurrent_and_an_ended_one_counts_no_mor
         assert (await http.get("/search")).status_code == 200
 
 
-async def test_a_large_answer_costs_more_afterwards(redis: Redis) -> None:
+async def test_a_large_response_is_charged_afterwards(redis: Redis) -> None:
     async with reading(redis, read_rate=1) as (http, _):
         assert (await http.get("/large")).headers["ratelimit"].startswith('"read";r=9;')
         refused = await http.get("/record")
@@ -135,7 +135,7 @@ async def test_a_large_answer_costs_more_afterwards(redis: Redis) -> None:
         assert (await http.get("/large")).status_code == 429
 
 
-async def test_few_are_worked_on_at_a_time_and_clients_take_turns(redis: Redis) -> None:
+async def test_few_requests_run_at_a_time_and_clients_take_turns(redis: Redis) -> None:
     held = asyncio.Event()
     async with reading(redis, held, read_slots=2) as (http, app), client(app, "198.51.100.8") as other:
         waiting = [asyncio.create_task(each.get("/record")) for each in (http, http, http, other)]
@@ -149,21 +149,21 @@ async def test_few_are_worked_on_at_a_time_and_clients_take_turns(redis: Redis) 
         assert not app.state.read_limits._concurrent
 
 
-async def test_limits_that_are_switched_off_say_nothing(redis: Redis) -> None:
+async def test_disabled_limits_send_no_headers(redis: Redis) -> None:
     async with reading(redis, read_rate=0, read_concurrency=0) as (http, _):
         answers = await asyncio.gather(*(http.get("/search") for _ in range(200)))
         assert {answer.status_code for answer in answers} == {200}
         assert not any("ratelimit" in answer.headers for answer in answers)
 
 
-async def test_descriptions_of_the_api_cost_too(redis: Redis) -> None:
+async def test_api_documents_are_charged(redis: Redis) -> None:
     async with reading(redis, read_rate=0.2) as (http, _):
         assert (await http.get("/openapi.json")).status_code == 200
         assert (await http.get("/docs")).status_code == 429
         assert (await http.get("/healthz")).status_code == 200
 
 
-def test_a_bucket_fills_at_its_rate_and_holds_no_more_than_its_window(clock: Clock) -> None:
+def test_a_bucket_refills_at_its_rate_up_to_its_window(clock: Clock) -> None:
     buckets = TokenBuckets(RatePolicy("read", 20, 10))
     assert [buckets.spend("a", 8, clock.now).left for _ in range(2)] == [12, 4]
     refused = buckets.spend("a", 8, clock.now)
@@ -177,7 +177,7 @@ def test_a_bucket_fills_at_its_rate_and_holds_no_more_than_its_window(clock: Clo
     assert not buckets.has("b", 21, clock.now)
 
 
-def test_buckets_are_bounded_and_those_in_use_are_kept(clock: Clock) -> None:
+def test_the_number_of_buckets_is_limited_and_active_ones_are_kept(clock: Clock) -> None:
     buckets = TokenBuckets(RatePolicy("read", 10, 10))
     buckets.spend("used", 5, clock.now)
     for number in range(MAX_BUCKETS):
@@ -189,7 +189,7 @@ def test_buckets_are_bounded_and_those_in_use_are_kept(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.3, 1, 5, 300])
-def test_a_rate_lets_through_what_it_says(rate: float, clock: Clock) -> None:
+def test_a_rate_allows_its_number_of_requests(rate: float, clock: Clock) -> None:
     limits = ReadLimits(Settings(read_rate=rate), clock)
     policy = RatePolicy.of_rate("read", rate)
     passed = 0
@@ -216,7 +216,7 @@ def test_a_rate_lets_through_what_it_says(rate: float, clock: Clock) -> None:
         ("x" * 5000, "x" * 100),
     ],
 )
-def test_an_address_counts_for_what_one_client_can_choose_from(address: str, network: str) -> None:
+def test_addresses_are_counted_by_network(address: str, network: str) -> None:
     assert client_network(address) == network
 
 
@@ -227,7 +227,7 @@ def test_proxies_are_addresses_networks_or_all() -> None:
     assert "198.51.100.7" in ProxyList(["*"])
 
 
-async def test_failed_keys_are_logged_counted_and_slowed_down(
+async def test_failed_keys_are_logged_counted_and_throttled(
     redis: Redis, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     def counted(answer: str) -> float:
@@ -284,7 +284,7 @@ def test_bursts_are_audited_once_a_minute_each_and_sixty_times_in_all(clock: Clo
     assert sum(failures.begins_burst(f"client {number}") for number in range(500)) == 60
 
 
-async def test_a_revoked_key_is_slowed_down_like_any_other(clock: Clock) -> None:
+async def test_a_revoked_key_is_throttled_like_any_other(clock: Clock) -> None:
     failures = AuthenticationFailures(1, clock)
     failures.succeeded(KEY)
     failures.failed("a", "Bearer x", "a")
@@ -297,7 +297,7 @@ async def test_a_revoked_key_is_slowed_down_like_any_other(clock: Clock) -> None
     failures.check("a", KEY)
 
 
-async def test_a_key_that_was_valid_long_ago_waits_its_turn(clock: Clock) -> None:
+async def test_a_key_that_was_valid_long_ago_is_throttled(clock: Clock) -> None:
     failures = AuthenticationFailures(1, clock)
     failures.succeeded(KEY)
     clock.now += REMEMBERED_SECONDS + 1
@@ -307,7 +307,7 @@ async def test_a_key_that_was_valid_long_ago_waits_its_turn(clock: Clock) -> Non
     assert raised.value.headers["Retry-After"] == "60"
 
 
-async def test_no_credential_is_kept_in_memory(redis: Redis, namespace: str) -> None:
+async def test_no_credential_is_stored_in_memory(redis: Redis, namespace: str) -> None:
     async with reading(redis, namespace=namespace) as (http, app):
         key = await create_key(redis, Keyspace(namespace), "Valley Post", {Scope.READ})
         header = f"Bearer {key.token}"
@@ -320,9 +320,7 @@ async def test_no_credential_is_kept_in_memory(redis: Redis, namespace: str) -> 
 @pytest.mark.parametrize(
     ("public_url", "sent"), [("https://news.example", "max-age=31536000"), ("http://news.example", None)]
 )
-async def test_a_site_reached_by_https_says_so_with_every_answer(
-    redis: Redis, public_url: str, sent: str | None
-) -> None:
+async def test_an_https_site_sends_hsts_with_every_response(redis: Redis, public_url: str, sent: str | None) -> None:
     async with reading(redis, public_url=public_url) as (http, _):
         for path in ("/search", "/nothing", "/broken"):
             assert (await http.get(path)).headers.get("strict-transport-security") == sent

@@ -34,14 +34,14 @@ def test_threads_pack_and_unpack_at_the_same_time() -> None:
         assert all(threads.map(again, documents))
 
 
-async def test_records_of_an_earlier_release_are_read_as_well(redis: Redis, namespace: str) -> None:
+async def test_records_of_earlier_releases_can_be_read(redis: Redis, namespace: str) -> None:
     keys = Keyspace(namespace)
     await redis.hset(keys.version("a", 1), "document", DOCUMENT)
     await redis.hset(keys.version("a", 2), "document", pack(DOCUMENT))
     assert [await version_document(redis, keys, "a", version) for version in (1, 2, 3)] == [DOCUMENT, DOCUMENT, None]
 
 
-async def test_going_through_all_articles_ends_though_others_keep_coming(redis: Redis, namespace: str) -> None:
+async def test_iterating_over_all_articles_ends_while_new_ones_are_added(redis: Redis, namespace: str) -> None:
     keys = Keyspace(namespace)
     there = [f"a{number}" for number in range(10)]
     await redis.zadd(keys.articles, {article_id: number for number, article_id in enumerate(there)})

@@ -15,7 +15,7 @@ from newswire.storage.redis_client import open_redis
 
 @pytest.mark.parametrize("scheme", ["redis", "rediss"])
 @pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def test_a_look_up_that_outlasts_its_caller_ends_quietly(scheme: str, new_loop: Any) -> None:
+def test_a_lookup_that_outlives_its_caller_logs_no_error(scheme: str, new_loop: Any) -> None:
     complaints: list[str] = []
 
     async def scene() -> None:
@@ -40,7 +40,7 @@ def test_a_look_up_that_outlasts_its_caller_ends_quietly(scheme: str, new_loop: 
     assert complaints == []
 
 
-async def test_a_redis_that_is_there_is_reached_by_its_name(redis_url: str) -> None:
+async def test_redis_is_reached_by_host_name(redis_url: str) -> None:
     address, _, rest = redis_url.partition("127.0.0.1")
     assert rest
     async with open_redis(f"{address}localhost{rest}") as client:

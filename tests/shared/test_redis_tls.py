@@ -37,14 +37,14 @@ async def port(tmp_path: Path) -> AsyncIterator[int]:
     server.close()
 
 
-async def test_the_authority_is_named_in_the_address(port: int, tmp_path: Path) -> None:
+async def test_the_certificate_authority_is_set_in_the_url(port: int, tmp_path: Path) -> None:
     async with open_redis(
         f"rediss://:secret@localhost:{port}/0?ssl_ca_certs={tmp_path / 'ca.pem'}&protocol=2"
     ) as redis:
         assert await redis.ping()
 
 
-async def test_a_certificate_that_no_known_authority_vouches_for_is_refused(port: int) -> None:
+async def test_a_certificate_of_an_unknown_authority_is_rejected(port: int) -> None:
     async with open_redis(f"rediss://:secret@localhost:{port}/0?protocol=2") as redis:
         with pytest.raises(NotConnected, match="certificate"):
             await redis.ping()

@@ -35,14 +35,14 @@ def http() -> httpx.AsyncClient:
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example")
 
 
-def test_every_kind_of_problem_is_described() -> None:
+def test_every_problem_type_is_described() -> None:
     found = set(raised())
     assert len(found) > 20
     assert {name for name, _ in found} | HTTP_ERRORS == set(PROBLEM_TYPES)
     assert not {name for name, status in found if PROBLEM_TYPES[name].status != status}
 
 
-async def test_a_problem_leads_to_its_description(http: httpx.AsyncClient) -> None:
+async def test_a_problem_links_to_its_description(http: httpx.AsyncClient) -> None:
     async with http:
         refused = await http.get("/v1/nowhere")
         assert refused.json()["type"] == "urn:newswire:problem:not-found"
@@ -85,5 +85,5 @@ async def test_an_event_is_valid_by_the_schema_that_it_names(http: httpx.AsyncCl
     Draft202012Validator(schema).validate(sent.data)
 
 
-def test_the_identity_of_a_problem_does_not_depend_on_where_it_is_met() -> None:
+def test_problem_types_are_independent_of_the_address() -> None:
     assert problem(404, "not-found", "x").document()["type"] == "urn:newswire:problem:not-found"

@@ -25,7 +25,7 @@ async def ages(redis: Redis, keys: Keyspace) -> list[int]:
     return [int(entry_id.split(b"-")[0]) // HOUR for entry_id, _ in await redis.xrange(keys.stream)]
 
 
-async def test_what_is_older_than_the_retention_goes(redis: Redis, keys: Keyspace) -> None:
+async def test_entries_older_than_the_retention_are_removed(redis: Redis, keys: Keyspace) -> None:
     assert await trim(redis, keys, RETENTION, now_ms=3 * HOUR) == 1
     assert await ages(redis, keys) == [2, 3]
     assert await redis.get(keys.trimmed) == f"{HOUR}-0".encode()
@@ -34,13 +34,13 @@ async def test_what_is_older_than_the_retention_goes(redis: Redis, keys: Keyspac
     assert await redis.get(keys.trimmed) == f"{3 * HOUR}-0".encode()
 
 
-async def test_nothing_that_a_group_has_not_read_goes(redis: Redis, keys: Keyspace) -> None:
+async def test_entries_that_a_group_has_not_read_are_kept(redis: Redis, keys: Keyspace) -> None:
     await redis.xgroup_create(keys.stream, "slow", "0")
     assert await trim(redis, keys, RETENTION, now_ms=9 * HOUR) == 0
     assert await redis.get(keys.trimmed) is None
 
 
-async def test_nothing_that_a_group_read_and_did_not_handle_goes(redis: Redis, keys: Keyspace) -> None:
+async def test_entries_pending_in_a_group_are_kept(redis: Redis, keys: Keyspace) -> None:
     await redis.xgroup_create(keys.stream, "search", "0")
     await redis.xreadgroup("search", "busy", {keys.stream: ">"})
     await redis.xack(keys.stream, "search", f"{HOUR}-0")
@@ -48,7 +48,7 @@ async def test_nothing_that_a_group_read_and_did_not_handle_goes(redis: Redis, k
     assert await ages(redis, keys) == [2, 3]
 
 
-async def test_how_far_a_slow_group_holds_the_stream_past_its_retention_is_told(redis: Redis, keys: Keyspace) -> None:
+async def test_the_metric_shows_how_long_a_slow_group_delays_trimming(redis: Redis, keys: Keyspace) -> None:
     await redis.xgroup_create(keys.stream, "slow", "0")
     await trim(redis, keys, RETENTION, now_ms=9 * HOUR)
     assert metrics.retention_overdue.labels("articles")._value.get() == 7 * 3600
@@ -58,13 +58,13 @@ async def test_how_far_a_slow_group_holds_the_stream_past_its_retention_is_told(
     assert metrics.retention_overdue.labels("articles")._value.get() == 0
 
 
-async def test_a_lost_group_keeps_what_lies_after_its_checkpoint(redis: Redis, keys: Keyspace) -> None:
+async def test_entries_after_the_checkpoint_of_a_lost_group_are_kept(redis: Redis, keys: Keyspace) -> None:
     await redis.set(keys.checkpoint("notify"), f"{2 * HOUR}-0")
     await trim(redis, keys, RETENTION, now_ms=9 * HOUR)
     assert await ages(redis, keys) == [2, 3]
 
 
-async def test_outcomes_that_their_group_has_not_handled_stay(redis: Redis, keys: Keyspace) -> None:
+async def test_outcomes_that_are_not_handled_are_kept(redis: Redis, keys: Keyspace) -> None:
     for ms in (1 * HOUR, 2 * HOUR, 3 * HOUR):
         await redis.xadd(keys.outcomes, {"n": "x"}, id=f"{ms}-0")
     await redis.xgroup_create(keys.outcomes, "outcomes", "0")

@@ -24,7 +24,7 @@ from newswire.validation.rfc3339 import parse_date_time, parse_full_date
         ("9999-12-31T23:59:59Z", datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
     ],
 )
-def test_a_date_time_is_read_into_utc(text: str, moment: datetime) -> None:
+def test_a_date_time_is_parsed_into_utc(text: str, moment: datetime) -> None:
     assert parse_date_time(text) == moment
     assert parse_date_time(text).tzinfo is UTC
 
@@ -83,12 +83,12 @@ def test_a_date_time_is_read_into_utc(text: str, moment: datetime) -> None:
         "P1D",
     ],
 )
-def test_everything_else_is_refused(text: str) -> None:
+def test_other_texts_are_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(must|is|has) "):
         parse_date_time(text)
 
 
-def test_a_full_date_is_read_or_is_none() -> None:
+def test_a_full_date_is_parsed_or_none() -> None:
     assert parse_full_date("2026-03-01") == date(2026, 3, 1)
     assert parse_full_date("2026-03-01T00:00:00Z") is None
     assert parse_full_date("20260301") is None

@@ -17,7 +17,7 @@ def test_a_secret_comes_from_the_file_that_a_variable_names(tmp_path: Path, monk
     assert settings.trusted_proxies == ["10.0.0.1", "10.0.0.2"]
 
 
-def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unusable_file_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEWSWIRE_REDIS_URL_FILE", str(tmp_path / "nothing"))
     with pytest.raises(SettingsError, match=r"NEWSWIRE_REDIS_URL_FILE.*No such file"):
         Settings()

@@ -37,7 +37,7 @@ class Clock:
         return self.now
 
 
-async def test_a_token_gives_its_content_back(redis: Redis, keys: Keyspace) -> None:
+async def test_a_token_returns_its_content(redis: Redis, keys: Keyspace) -> None:
     tokens = SignedTokens(redis, keys)
     for content in (b"", b"\x00\xff", b"x" * 5000):
         token = await tokens.write(Purpose.LIST_CURSOR, content, bound_to=BOUND, lifetime=60)
@@ -45,7 +45,7 @@ async def test_a_token_gives_its_content_back(redis: Redis, keys: Keyspace) -> N
         assert await tokens.read(Purpose.LIST_CURSOR, token, bound_to=BOUND) == content
 
 
-async def test_whatever_is_changed_in_a_token_is_noticed(redis: Redis, keys: Keyspace) -> None:
+async def test_every_change_to_a_token_is_detected(redis: Redis, keys: Keyspace) -> None:
     tokens = SignedTokens(redis, keys)
     token = await tokens.write(Purpose.SEARCH_CURSOR, b"content", bound_to=BOUND, lifetime=60)
     changed = [
@@ -62,7 +62,7 @@ async def test_whatever_is_changed_in_a_token_is_noticed(redis: Redis, keys: Key
         assert type(refused.value) is InvalidTokenError, each
 
 
-async def test_a_token_is_of_use_for_its_purpose_and_request_alone(redis: Redis, keys: Keyspace) -> None:
+async def test_a_token_is_valid_only_for_its_purpose_and_request(redis: Redis, keys: Keyspace) -> None:
     tokens = SignedTokens(redis, keys)
     token = await tokens.write(Purpose.LIST_CURSOR, b"content", bound_to=BOUND)
     for purpose in set(Purpose) - {Purpose.LIST_CURSOR}:
@@ -74,7 +74,7 @@ async def test_a_token_is_of_use_for_its_purpose_and_request_alone(redis: Redis,
             await tokens.read(Purpose.LIST_CURSOR, token, bound_to=other)
 
 
-async def test_a_token_ends(redis: Redis, keys: Keyspace) -> None:
+async def test_a_token_expires(redis: Redis, keys: Keyspace) -> None:
     clock = Clock()
     tokens = SignedTokens(redis, keys, clock=clock)
     short = await tokens.write(Purpose.LIST_CURSOR, b"content", lifetime=60)
@@ -88,7 +88,7 @@ async def test_a_token_ends(redis: Redis, keys: Keyspace) -> None:
     assert await tokens.read(Purpose.LIST_CURSOR, endless) == b"content"
 
 
-async def test_all_processes_use_one_secret_even_if_they_make_it_at_once(redis: Redis, keys: Keyspace) -> None:
+async def test_concurrent_processes_generate_one_secret(redis: Redis, keys: Keyspace) -> None:
     processes = [SignedTokens(redis, keys) for _ in range(20)]
     made = await asyncio.gather(*(each.write(Purpose.LIST_CURSOR, b"content") for each in processes))
     for reader in processes:
@@ -100,7 +100,7 @@ async def test_all_processes_use_one_secret_even_if_they_make_it_at_once(redis: 
     await redis.delete(other._name)
 
 
-async def test_a_secret_that_a_restored_backup_brought_is_found(
+async def test_the_secret_of_a_restored_backup_is_used(
     redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = SignedTokens(redis, keys)
@@ -111,7 +111,7 @@ async def test_a_secret_that_a_restored_backup_brought_is_found(
     assert await tokens.read(Purpose.LIST_CURSOR, restored) == b"content"
 
 
-async def test_forged_tokens_do_not_burden_redis(redis: Redis, keys: Keyspace) -> None:
+async def test_forged_tokens_cause_no_load_on_redis(redis: Redis, keys: Keyspace) -> None:
     tokens = SignedTokens(redis, keys)
     token = await tokens.write(Purpose.LIST_CURSOR, b"content")
     assert RETRY_SECONDS > 1
@@ -126,7 +126,7 @@ class Down:
         raise RedisError("down")
 
 
-async def test_a_known_secret_is_used_while_redis_is_down(
+async def test_the_cached_secret_is_used_while_redis_is_down(
     redis: Redis, keys: Keyspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokens = SignedTokens(redis, keys)
@@ -139,7 +139,7 @@ async def test_a_known_secret_is_used_while_redis_is_down(
         await unknown.read(Purpose.LIST_CURSOR, token)
 
 
-async def test_a_secret_by_setting_is_replaced_without_ending_tokens(redis: Redis, keys: Keyspace) -> None:
+async def test_tokens_stay_valid_while_the_secret_setting_is_replaced(redis: Redis, keys: Keyspace) -> None:
     def of(**settings: str) -> SignedTokens:
         return SignedTokens.of(redis, keys, Settings.model_validate(settings))
 

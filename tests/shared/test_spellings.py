@@ -27,14 +27,14 @@ SIGNS = st.text(st.sampled_from("aé1 0-‑–'’.,/&#@+%$€_\u00ad\u00a0🚀�
 
 
 @pytest.mark.parametrize(("q", "expected"), QUERIES)
-def test_spellings_find_each_other(q: str, expected: list[str]) -> None:
+def test_each_spelling_finds_the_others(q: str, expected: list[str]) -> None:
     query = parse(q)
     found = [name for name, facts in FACTS.items() if matches(analysed(query, facts.language), facts)]
     assert sorted(found) == expected
 
 
 @given(SIGNS)
-def test_units_lie_in_their_order_in_the_text(text: str) -> None:
+def test_units_are_in_text_order(text: str) -> None:
     assert len(prepared(text)) == len(text)
     for piece in prepared(text).split():
         found = units(piece)
@@ -45,7 +45,7 @@ def test_units_lie_in_their_order_in_the_text(text: str) -> None:
 
 
 @given(SIGNS, SIGNS)
-def test_terms_are_never_cut_by_an_engine_and_never_a_filter_s_field(text: str, title: str) -> None:
+def test_terms_are_shorter_than_engine_limits_and_differ_from_field_keys(text: str, title: str) -> None:
     read = articles()[0].model_copy(update={"text": text, "title": title})
     found = analysed_article(read)
     for term in (*found.text, *found.title, *found.joined, *found.words, *whole_title(read).split()):
@@ -90,7 +90,7 @@ def test_what_is_highlighted(text: str, q: str, expected: str) -> None:
     assert highlight(text, analysed(parse(q), "en"), fragments=0) == [expected]
 
 
-def test_filters_that_are_looked_for_differently_are_not_the_same() -> None:
+def test_filters_with_different_searches_differ() -> None:
     queries = [
         "c",
         "c++",
@@ -112,12 +112,12 @@ def test_filters_that_are_looked_for_differently_are_not_the_same() -> None:
 
 
 @pytest.mark.parametrize("repeated", ["a-b.", "a_b/c&d-e'f.", "1,", "a-"])
-def test_words_joined_without_end_are_read_in_pieces(repeated: str) -> None:
+def test_endless_joined_words_are_split_into_pieces(repeated: str) -> None:
     found = units(repeated * 2_000)
     assert max(len(unit.words) for unit in found) <= MAX_RUN
     assert [word for unit in found for word in unit.words] == words(repeated * 2_000)
 
 
-def test_signs_beside_a_unit_are_seen_wherever_it_stands_in_a_long_text() -> None:
+def test_signs_next_to_a_unit_are_found_anywhere_in_a_long_text() -> None:
     text = ",C#,$5,.NET,50%" * 500
     assert {name for unit in units(text) for name in unit.names} >= {"c#", "$5", "50%"}

@@ -20,7 +20,7 @@ async def sent(redis: Redis) -> int:
     return int((await redis.info("stats"))["total_net_output_bytes"])
 
 
-async def test_the_newest_entry_is_the_last_that_there_was_though_it_was_deleted(redis: Redis, keys: Keyspace) -> None:
+async def test_the_newest_entry_counts_even_if_it_was_deleted(redis: Redis, keys: Keyspace) -> None:
     assert await newest_entry(redis, keys.stream) == "0-0"
     for at in ("1-0", "2-0"):
         await redis.xadd(keys.stream, {"n": "x"}, id=at)
@@ -29,9 +29,7 @@ async def test_the_newest_entry_is_the_last_that_there_was_though_it_was_deleted
     assert await newest_entry(redis, keys.stream) == "2-0"
 
 
-async def test_large_entries_do_not_leave_the_server_where_only_the_id_is_asked_for(
-    redis: Redis, keys: Keyspace
-) -> None:
+async def test_reading_the_newest_id_does_not_transfer_the_entry(redis: Redis, keys: Keyspace) -> None:
     for _ in range(2):
         await redis.xadd(keys.stream, {"n": LARGE})
     before = await sent(redis)
@@ -39,7 +37,7 @@ async def test_large_entries_do_not_leave_the_server_where_only_the_id_is_asked_
     assert await sent(redis) - before < len(LARGE) / 2
 
 
-async def test_what_is_no_stream_is_an_error(redis: Redis, keys: Keyspace) -> None:
+async def test_a_key_of_another_type_is_an_error(redis: Redis, keys: Keyspace) -> None:
     await redis.set(keys.stream, "x")
     with pytest.raises(ResponseError, match="WRONGTYPE"):
         await newest_entry(redis, keys.stream)

@@ -23,7 +23,7 @@ async def store(redis: Redis, keys: Keyspace, version: int, **changes: Any) -> N
     await redis.hset(keys.version("a1", version), "document", pack(document))
 
 
-async def test_the_entitlements_that_match_any_version_are_noted(redis: Redis, namespace: str) -> None:
+async def test_entitlements_that_match_any_version_are_recorded(redis: Redis, namespace: str) -> None:
     keys = Keyspace(namespace)
     await store(redis, keys, 1, title="The ferry leaves", metadata={"desk": "night"})
     await store(redis, keys, 2, title="The tram leaves", text="It rings.", body="<p>It rings.</p>")
@@ -58,6 +58,6 @@ async def test_the_entitlements_that_match_any_version_are_noted(redis: Redis, n
         (Filter(topics=["-Ferries"], query="ferry"), False, False),
     ],
 )
-def test_what_cannot_be_decided_is_not_told(entitlement: Filter | None, noted: bool, expected: bool) -> None:
+def test_an_undecidable_tombstone_is_hidden(entitlement: Filter | None, noted: bool, expected: bool) -> None:
     readers = frozenset({digest_of(entitlement)}) if entitlement and noted else frozenset[str]()
     assert may_see_tombstone(entitlement, TOMBSTONE, readers) is expected

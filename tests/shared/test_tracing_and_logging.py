@@ -13,7 +13,7 @@ from newswire.observability import json_logging, tracing
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
-def test_a_valid_trace_goes_on_in_a_new_span() -> None:
+def test_a_valid_trace_continues_in_a_new_span() -> None:
     version, trace, span, flags = tracing.traceparent(f"00-{TRACE}-{SPAN}-00").split("-")
     assert (version, trace, flags) == ("00", TRACE, "00")
     assert span != SPAN
@@ -33,7 +33,7 @@ def test_a_valid_trace_goes_on_in_a_new_span() -> None:
         f"00-{TRACE}-{SPAN}-01-more",
     ],
 )
-def test_anything_else_begins_a_new_trace(header: str | None) -> None:
+def test_an_invalid_header_starts_a_new_trace(header: str | None) -> None:
     made = tracing.traceparent(header)
     assert made.split("-")[1] != TRACE
     assert tracing.traceparent(made).split("-")[1] == made.split("-")[1]

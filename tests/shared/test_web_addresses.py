@@ -119,19 +119,19 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("address", ACCEPTED)
-def test_an_address_of_the_web_is_kept_as_it_was_sent(address: str) -> None:
+def test_a_web_address_is_kept_unchanged(address: str) -> None:
     assert ADDRESS.validate_python(address) == address
 
 
 @pytest.mark.parametrize(("reason", "address"), [(reason, each) for reason, found in REFUSED.items() for each in found])
-def test_any_other_is_refused_with_the_reason(reason: str, address: str) -> None:
+def test_other_addresses_are_rejected_with_the_reason(reason: str, address: str) -> None:
     with pytest.raises(ValidationError) as refused:
         ADDRESS.validate_python(address)
     [error] = refused.value.errors()
     assert reason in error["msg"]
 
 
-def test_the_reason_never_holds_the_password() -> None:
+def test_the_reason_never_contains_the_password() -> None:
     with pytest.raises(ValidationError) as refused:
         ADDRESS.validate_python("https://user:secret@courier.example/")
     assert "secret" not in refused.value.errors(include_input=False)[0]["msg"]
