@@ -1,4 +1,4 @@
-"""Brokers for tests of handlers: FastStream's test broker delivers to them in memory, and no server is needed."""
+"""Brokers for tests of handlers: FastStream's test broker delivers in memory, so no server is needed."""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -15,12 +15,12 @@ KEYS = Keyspace("units")
 
 
 class RecordingMember(GroupMember):
-    """A member of a consumer group without a server: it records what it acknowledges, and waits for nothing."""
+    """A member of a consumer group without a server: it records acknowledgements, and never waits."""
 
     def __init__(self, group: ConsumerGroup) -> None:
         super().__init__(Redis(), KEYS, group)  # never connected
         self.acknowledged: list[list[str]] = []
-        """The ids of each batch that was acknowledged."""
+        """The ids of each acknowledged batch."""
         self.dead_letters: dict[str, str] = {}
         """Entry id → reason."""
         self.backoffs: list[str] = []
@@ -39,7 +39,7 @@ class RecordingMember(GroupMember):
 
 @asynccontextmanager
 async def in_memory(broker: EventBroker) -> AsyncIterator[EventBroker]:
-    """Have what is published to a broker delivered to its own subscribers, at once."""
+    """Deliver what is published to a broker directly to its own subscribers."""
     async with TestRedisBroker(broker, connect_only=False) as opened:
         assert isinstance(opened, EventBroker)
         yield opened

@@ -1,4 +1,4 @@
-"""Real servers for every test. Where one cannot be had, a laptop's run skips with the reason; with CI set it fails."""
+"""Real servers for every test. If one is not available, tests are skipped with the reason; with CI set they fail."""
 
 import os
 import secrets
@@ -22,19 +22,19 @@ from tests.servers.valkey import fetch_redis, redis_server
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fetch what the chosen tests run on before a clock runs: a first download outlasts the timeout of any test."""
+    """Download servers for the selected tests before any timeout applies: a first download takes longer than any of them."""
     if session.config.option.collectonly:
         return
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if "redis_url" in wanted:
         fetch_redis()
     if "_elasticsearch_or_reason" in wanted:
-        with suppress(ServerUnavailableError):  # the fixture says it, to those who ask for it
+        with suppress(ServerUnavailableError):  # the fixture reports it to the tests that need it
             fetch_elasticsearch()
 
 
 def lacking(reason: str) -> None:
-    """Skip the test for want of a server, or fail it where skipping is not allowed."""
+    """Skip the test because a server is missing, or fail it if skipping is not allowed."""
     if os.environ.get("CI"):
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""Packages of npm that tests compare Newswire with, by the lock file beside each test that uses them."""
+"""npm packages that tests compare Newswire with, pinned by the lock file next to each test."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from tests.conftest import lacking
 
 
 def node_with(package: str, folder: Path) -> str:
-    """Return the command `node`, once a folder's packages are installed: this one is looked for."""
+    """Return the command `node` after installing the packages of a folder, unless this one is installed."""
     npm, node = shutil.which("npm"), shutil.which("node")
     if npm is None or node is None:
         lacking(f"{package} needs node and npm")

@@ -1,4 +1,4 @@
-"""Waiting for something to come true in another process."""
+"""Waits for a condition in another process."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def until(found: Callable[[], T], seconds: float = 30) -> T:
-    """Ask again and again for something true, and return it; fail after the deadline."""
+    """Poll until the result is true, and return it; fail after the deadline."""
     deadline = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < deadline, f"nothing after {seconds} s, at last {value!r}"

@@ -1,4 +1,4 @@
-"""The audit of dependencies finds what applies, says where it could not look, and never passes in silence."""
+"""The audit of dependencies finds applicable advisories, reports what it could not check, and never passes silently."""
 
 import json
 import os

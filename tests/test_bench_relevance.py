@@ -1,4 +1,4 @@
-"""The measures of relevance, checked by hand; and collections as they are read and made."""
+"""The relevance measures, checked by hand, and the reading and creation of collections."""
 
 import json
 from math import log2

@@ -1,4 +1,4 @@
-"""Services import the shared package, never each other; only operations, which answers for all of them, and the command line do."""
+"""Services import the shared package, never each other; only operations and the command line import them."""
 
 import ast
 from pathlib import Path

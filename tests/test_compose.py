@@ -1,4 +1,4 @@
-"""The compose file is one that Docker reads, and names the servers that the tests run on."""
+"""The compose file is valid, and uses the servers that the tests run on."""
 
 import json
 import re
@@ -29,12 +29,12 @@ SETTINGS: dict[str, type[Settings]] = {
 }
 OURS = list(SETTINGS)
 SET_UP = "elasticsearch-user"
-"""It ends once it has done its work."""
+"""Ends once it has done its work."""
 THREAT_MODEL = ROOT / "docs/threat-model.md"
 
 
 def problems(document: Any) -> list[str]:
-    """Return what the published schema of compose files finds wrong."""
+    """Return the violations of the published schema of compose files."""
     schema = json.loads(files("check_jsonschema").joinpath("builtin_schemas/vendor/compose-spec.json").read_text())
     validator = validator_for(schema)
     validator.check_schema(schema)
@@ -107,7 +107,7 @@ def test_each_network_joins_only_what_has_to_talk() -> None:
 
 
 def test_only_the_networks_of_the_gateway_are_believed_to_be_proxies() -> None:
-    """A reader in a private network could otherwise name any address as its own."""
+    """Otherwise a reader in a private network could claim any address."""
     networks = yaml.safe_load(FILES[0].read_text())["networks"]
     subnets = [networks[name]["ipam"]["config"][0]["subnet"] for name in ("services", "outside")]
     for name in ("ingest", "search", "notify"):
@@ -166,7 +166,7 @@ def test_redis_keeps_every_answered_write() -> None:
     assert "--appendonly yes" in command
     assert "--appendfsync always" in command
     assert "--maxmemory-policy noeviction" in command
-    # Nothing that was erased stays beside it: in a snapshot, or marked as deleted in a node of a stream.
+    # Erased text must not remain elsewhere: in a snapshot, or marked as deleted in a node of a stream.
     assert "--save ''" in command
     assert "--stream-node-max-entries 1" in command
 

@@ -26,7 +26,7 @@ def paths(owner: Service) -> set[str]:
 
 
 def locations(name: str) -> list[tuple[re.Pattern[str], str]]:
-    """Return the locations of a file in their order, which is that of nginx, each with the service or 404."""
+    """Return the locations of a file in nginx's order, each with the service or 404."""
     found = LOCATION.findall((GATEWAY / name).read_text())
     return [(re.compile(pattern), service or status) for pattern, service, status in found]
 

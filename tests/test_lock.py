@@ -1,4 +1,4 @@
-"""The locks pin everything by hash and tie the project to no registry."""
+"""The lock files pin everything by hash, and contain no registry address."""
 
 import re
 import tomllib
@@ -11,7 +11,7 @@ LOCKS = sorted(ROOT.glob("requirements*.lock"))
 
 
 def pinned(lock: Path) -> dict[str, list[str]]:
-    """Return what a lock asks for, with markers, each with its hashes."""
+    """Return the requirements of a lock file, with markers, each with its hashes."""
     blocks = re.split(r"\n(?=[A-Za-z0-9])", re.sub(r"^ *#.*\n", "", lock.read_text(), flags=re.M))
     return {block.partition(" \\")[0]: re.findall(r"--hash=(sha256:[0-9a-f]{64})", block) for block in blocks}
 

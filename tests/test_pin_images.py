@@ -1,4 +1,4 @@
-"""`make pin-images` pins every image by what its registry says, or changes nothing."""
+"""`make pin-images` pins every image by the registry's digest, or changes nothing."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pin(folder: Path, answers: str) -> subprocess.CompletedProcess[str]:
-    """Run it with a `docker` in the path that answers by this shell script; ``$6`` is the image."""
+    """Run it with a `docker` in the path that is this shell script; ``$6`` is the image."""
     (folder / "docker").write_text(f"#!/bin/sh\n{answers}\n")
     (folder / "docker").chmod(0o755)
     environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}

@@ -11,7 +11,7 @@ Start = Callable[..., Running]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start `newswire run` on a folder, as often as wanted; what still runs at the end is killed."""
+    """Start `newswire run` on a folder, any number of times; processes that still run at the end are killed."""
     all_started: list[Running] = []
 
     def start_one(data_dir: Path, *options: str) -> Running:

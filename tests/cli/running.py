@@ -1,4 +1,4 @@
-"""`newswire` as its users run it: in processes of its own."""
+"""Runs `newswire` as its users do, in separate processes."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ BARE = {name: value for name, value in os.environ.items() if not name.startswith
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let processes that are started meanwhile end at SIGINT, although this one may ignore it, as background jobs do."""
+    """Let child processes end at SIGINT, even if this process ignores it, as background jobs do."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
@@ -29,7 +29,7 @@ def interruptible() -> Iterator[None]:
 
 
 class Running:
-    """A `newswire run` that answers."""
+    """A running `newswire run`."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Running:
         return self.until(lambda: self.told if text in self.told else None)
 
     def until_ready(self) -> None:
-        """Wait until every part says that it can work: the filters of subscriptions are read after the first answer."""
+        """Wait until every part is ready: the filters of subscriptions are loaded after the first response."""
         deadline = time.monotonic() + START_DEADLINE
         while (answer := self.get("/readyz")).status_code != 200:
             assert time.monotonic() < deadline, answer.text
@@ -89,7 +89,7 @@ class Running:
         return httpx.get(self.site + path, timeout=10, trust_env=False)
 
     def interrupt(self) -> int:
-        """Do what Ctrl-C does in a terminal: it reaches the whole process group."""
+        """Do what Ctrl-C does in a terminal: send SIGINT to the whole process group."""
         os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(30)
 

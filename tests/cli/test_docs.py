@@ -1,4 +1,4 @@
-"""The documents say what is so."""
+"""The documents list every setting, and their links are valid."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The examples of the documents do what they say."""
+"""The examples in the documents work."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def test_from_a_key_to_the_first_article(start: Callable[..., Running], tmp_path
 
     token = run(["sh", "-e"], f"{key}\necho $NEWSWIRE_PUBLISHER_KEY", environment).strip()
     environment["NEWSWIRE_PUBLISHER_KEY"] = token
-    for _ in range(2):  # they may be run again
+    for _ in range(2):  # they can be run again
         assert "A first article by curl" in run(["sh", "-e"], curl, environment)
         assert running.site in run([sys.executable, "-"], python, environment)
         assert running.site in run([str(node), "--input-type=module", "-"], javascript, environment)

@@ -1,4 +1,4 @@
-"""The built wheels, installed into an empty environment: each declares what it imports, and together they run Newswire."""
+"""The built wheels, installed into an empty environment: each declares its imports, and together they run Newswire."""
 
 import os
 import re
@@ -20,7 +20,7 @@ MEMBERS = {
     "newswire_operations": "services/operations",
     "newswire_cli": "cli",
 }
-"""Package → folder, in the order in which they need each other."""
+"""Package → folder, in the order of their dependencies."""
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 package = importlib.import_module(sys.argv[1])
@@ -44,7 +44,7 @@ def build(folder: Path) -> dict[str, Path]:
 
 
 def pinned(folder: Path) -> Path:
-    """The versions of the lock, as constraints: hashes cannot be given where a wheel of our own has none."""
+    """The versions of the lock file as constraints; hashes cannot be used, because our own wheels have none."""
     lines = (ROOT / "requirements-run.lock").read_text().splitlines()
     constraints = folder / "constraints.txt"
     constraints.write_text("\n".join(line.removesuffix(" \\") for line in lines if re.match(r"[a-z0-9].*==", line)))
@@ -52,7 +52,7 @@ def pinned(folder: Path) -> Path:
 
 
 def install(python: Path, constraints: Path, wheels: Sequence[Path]) -> None:
-    """Install by uv, in a tenth of pip's time; where it reaches no index, pip takes over, as in the Makefile."""
+    """Install with uv, in a tenth of pip's time; fall back to pip if uv reaches no index, as the Makefile does."""
     options: list[str | Path] = ["--quiet", "-c", constraints, *wheels]
     by_uv: list[str | Path] = [sys.executable, "-m", "uv", "pip", "install", "--python", python, *options]
     if subprocess.run(by_uv, capture_output=True, timeout=600, env=CLEAN, check=False).returncode != 0:

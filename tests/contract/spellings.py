@@ -1,4 +1,4 @@
-"""Words that are written in several ways: what search, on either index, and subscriptions must agree on."""
+"""Words with several spellings: both search indexes and subscriptions must agree on them."""
 
 from newswire.events import ArticlePublished
 

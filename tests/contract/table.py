@@ -1,4 +1,4 @@
-"""The shared table of queries: what search, on either index, and subscriptions must agree on."""
+"""The shared table of queries: both search indexes and subscriptions must agree on it."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ HARD_TOKENS: list[tuple[str, list[str]]] = [
 ]
 QUERIES: list[tuple[str, list[str]]] = [(case["q"], case["matches"]) for case in _TABLE["queries"]]
 SAVED_QUERIES = [(q, expected) for q, expected in QUERIES if parse(q) != Nothing()]
-"""Those that a subscription takes: one in which nothing can be looked for would never be matched."""
+"""The queries that a subscription accepts; those without anything to search for would never match."""
 
 
 IN_LANGUAGES: list[tuple[str, list[str]]] = [(case["q"], case["matches"]) for case in _LANGUAGES["queries"]]
@@ -27,7 +27,7 @@ def articles() -> list[ArticlePublished]:
 
 
 def articles_in_languages() -> list[ArticlePublished]:
-    """Return the articles of the table of languages: each in another."""
+    """Return the articles of the table of languages, each in another language."""
     return _articles(_LANGUAGES["articles"])
 
 

@@ -1,4 +1,4 @@
-"""Every event ever released must parse for ever, unknown members and all."""
+"""Every event ever released must stay readable forever, including unknown members."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def entry(document: Any) -> dict[bytes, bytes]:
 
 
 def with_strangers(value: Any) -> Any:
-    """Add an unknown member to every object in the document, but for the free-form metadata."""
+    """Add an unknown member to every object in the document, except in the free-form metadata."""
     if isinstance(value, dict):
         grown = {k: v if k == "metadata" else with_strangers(v) for k, v in value.items()}
         return {**grown, "from_the_future": {"nested": [1, 2]}}

@@ -1,4 +1,4 @@
-"""The way of one article in docs/architecture.md: every file is there, and every name in it."""
+"""The path of one article in docs/architecture.md: every file and every name in it exists."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""The OpenAPI and AsyncAPI documents, as the official validators see them."""
+"""The OpenAPI and AsyncAPI documents are valid for the official validators."""
 
 import json
 import socket
@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 async def http() -> Any:
     settings = IngestSettings(namespace="documents")
     of_search = SearchSettings(namespace="documents", index="elasticsearch")
-    # Nothing of it is ever connected.
+    # No client connects.
     async with Redis() as redis, search(of_search) as searching, notify(settings) as notifying:
         app = create_app([assemble(redis, settings), searching, notifying], settings, redis=redis)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example") as client:
@@ -50,7 +50,7 @@ async def test_the_openapi_document_is_valid_and_tells_bodies_keys_and_problems(
 
 @pytest.fixture(scope="session")
 def parser() -> list[str]:
-    """Return the command of the official AsyncAPI parser, installed beside this file when it is not there yet."""
+    """Return the command of the official AsyncAPI parser, installed in this folder on first use."""
     return [node_with("@asyncapi/parser", HERE), str(HERE / "validate.mjs")]
 
 

@@ -20,7 +20,7 @@ from tests.servers.valkey import embedded_valkey, free_port
 
 @dataclass(frozen=True)
 class Newswire:
-    """Where the three services answer, and keys for them."""
+    """The addresses of the three services, and keys for them."""
 
     ingest: str
     search: str
@@ -30,12 +30,12 @@ class Newswire:
     admin_key: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
-    """By these, commands find the installation."""
+    """The options by which commands find the installation."""
 
 
 @dataclass
 class Receiver:
-    """A webhook endpoint of a subscriber: it keeps what it gets."""
+    """A subscriber's webhook endpoint that records its requests."""
 
     url: str
     requests: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
@@ -126,7 +126,7 @@ def service(name: str, environment: dict[str, str], log: Path, ready_at: str = "
 
 @pytest.fixture
 def delivery_redis_url() -> Iterator[str]:
-    """A second server, for what belongs to deliveries: in one process both are the same."""
+    """A second server for the deliveries; with one process both are the same."""
     with embedded_valkey() as server:
         yield f"redis://127.0.0.1:{server.port}/0"
 

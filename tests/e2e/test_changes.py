@@ -1,4 +1,4 @@
-"""What is scheduled, corrected and published again reaches readers and subscribers as what it is."""
+"""Scheduled, corrected and republished articles reach readers and subscribers with the right kind."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""A store that publishing has filled: it takes no more articles, all else goes on, and room made is used again."""
+"""A full store rejects new articles, everything else continues, and freed memory is used again."""
 
 import secrets
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.servers.valkey import embedded_valkey
 
 BIG = 20_000
 PATIENCE = 120
-"""Seconds within which a state is reached on a machine that is very busy."""
+"""Seconds within which a state is reached even on a very busy machine."""
 
 
 @pytest.mark.timeout(600)
@@ -69,7 +69,7 @@ def post(http: httpx.Client, headers: dict[str, str], title: str) -> httpx.Respo
 
 
 def fill(http: httpx.Client, headers: dict[str, str]) -> list[str]:
-    """Publish until that is refused; return where the articles are."""
+    """Publish until the store rejects an article; return the addresses of the articles."""
     locations: list[str] = []
     while (answer := post(http, headers, f"Number {len(locations)}")).status_code == 201:
         locations.append(answer.headers["location"])

@@ -1,4 +1,4 @@
-"""What nobody may read is nowhere: every address that answers to GET is asked, as the services' own documents list them."""
+"""Restricted articles are not leaked: all GET routes of the services' OpenAPI documents are requested."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def sent(word: str, **more: object) -> dict[str, object]:
 
 
 class Probe:
-    """Asks as one reader, whose account must not see what the restricted desk writes."""
+    """Sends requests as one reader, whose account must not see the articles of the restricted desk."""
 
     def __init__(self, installed: Newswire, ids: dict[str, str], key: str) -> None:
         self._installed = installed
@@ -48,7 +48,7 @@ class Probe:
         self._client.close()
 
     def answers(self) -> Iterator[tuple[str, str]]:
-        """Yield each address asked and what came back, without what merely repeats the question."""
+        """Yield each requested address and its response, without parts that only repeat the request."""
         for url in dict.fromkeys([*self._documented(), *self._linked()]):
             yield url, self._ask(url)
 
@@ -66,7 +66,7 @@ class Probe:
         for word in (*FORBIDDEN, OPEN):
             url = site + path.format_map({name: self._value(name, word) for name in re.findall(r"\{([^}]+)\}", path)})
             yield url
-            if path.endswith("/stream"):  # each takes its time
+            if path.endswith("/stream"):  # each takes time
                 continue
             if "q" in params:
                 yield from (f"{url}?q={q}" for q in (word, f"{word[:5]}*", f"{word[:-1]}x", f"title:{word}"))
@@ -99,7 +99,7 @@ class Probe:
                 return word
 
     def _linked(self) -> Iterator[str]:
-        """Follow the site's own links, and those in its feeds and sitemaps."""
+        """Follow the links of the site, and those in its feeds and sitemaps."""
         waiting, seen = [f"{self._installed.search}/"], set[str]()
         while waiting and len(seen) < MOST_PAGES:
             url = waiting.pop(0)
@@ -127,12 +127,12 @@ class Probe:
                 for text in answer.iter_text():
                     heard += text
         except httpx.ReadTimeout:
-            pass  # it said all that it had to say
+            pass  # the response was complete
         return heard
 
 
 def without_the_question(url: str, answer: str) -> str:
-    """Take out of an answer what it repeats of the question: that is no leak."""
+    """Remove the parts of a response that repeat the request: these are not leaks."""
     asked = httpx.URL(url)
     echoes = [asked.path, *asked.params.values(), str(asked.query, "ascii")]
     for echo in sorted(filter(None, echoes), key=len, reverse=True):
@@ -142,7 +142,7 @@ def without_the_question(url: str, answer: str) -> str:
 
 
 def leaks(probe: Probe) -> tuple[dict[str, list[str]], int]:
-    """Return by address what should not be there, and how many answers held the article that anybody may read."""
+    """Return leaked words by address, and how many responses contained the public article."""
     found, open_ones = {}, 0
     for url, answer in probe.answers():
         bare = without_the_question(url, answer).lower()
@@ -157,7 +157,7 @@ def test_what_nobody_may_read_is_nowhere(installed: Newswire, request: pytest.Fi
     due = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     drafts = [
         sent(EMBARGOED, embargo_until=due),
-        sent(RETRACTED, authors=["Ada Lind"], topics=["Quays"], external_id="x-gone"),  # what a retraction leaves
+        sent(RETRACTED, authors=["Ada Lind"], topics=["Quays"], external_id="x-gone"),  # the tombstone of a retraction
         sent(WITHHELD, category=RESTRICTED_DESK),
         sent(OPEN),
     ]
@@ -196,7 +196,7 @@ def test_what_nobody_may_read_is_nowhere(installed: Newswire, request: pytest.Fi
 
 
 def restricted_reader(installed: Newswire) -> str:
-    """Make an account that may read all but what one desk writes, and return a key of it."""
+    """Create an account that may read everything except one desk's articles, and return a key of it."""
     with httpx.Client(base_url=installed.ingest, headers=bearer(installed.admin_key), trust_env=False) as operator:
         narrow = {"name": "reading-room", "entitlement": {"categories": [f"-{RESTRICTED_DESK}"]}}
         assert operator.post("/v1/accounts", json=narrow).status_code == 201

@@ -1,4 +1,4 @@
-"""What Newswire is for: an article is published, found, heard of, withdrawn, and then gone from everywhere."""
+"""The main scenario: an article is published, found, delivered and retracted, and then gone everywhere."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ def subscribe(newswire: Newswire, url: str, filter_: dict[str, Any]) -> dict[str
 
 @contextmanager
 def live(newswire: Newswire, query: str = "", after: str | None = None) -> Iterator[list[httpx_sse.ServerSentEvent]]:
-    """Read the live stream beside the test; what has come so far is in the list."""
+    """Read the live stream during the test; received events are added to the list."""
     heard: list[httpx_sse.ServerSentEvent] = []
     listening = threading.Event()
     headers = {"Last-Event-ID": after} if after else {}
@@ -69,7 +69,7 @@ def live(newswire: Newswire, query: str = "", after: str | None = None) -> Itera
             source.response.raise_for_status()
             listening.set()
             async for event in source.aiter_sse():
-                heard.append(event)  # noqa: PERF401 (each is to be seen at once)
+                heard.append(event)  # noqa: PERF401 (each must be visible immediately)
 
     thread = threading.Thread(target=asyncio.run, args=(listen(),))
     thread.start()

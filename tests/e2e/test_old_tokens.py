@@ -1,4 +1,4 @@
-"""What clients hold from before a retraction tells nothing of the article: cursors, snapshots, validators, stream positions."""
+"""Cursors, snapshots, validators and stream positions from before a retraction reveal nothing of the article."""
 
 import time
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ QUERIES = (
 
 @pytest.fixture
 def searches(installed: Newswire, tmp_path: Path) -> Iterator[list[str]]:
-    """Where search answers: on Elasticsearch in two processes."""
+    """The addresses of search: on Elasticsearch, in two processes."""
     with ExitStack() as stack:
         found = [installed.search]
         if installed.environment:
@@ -45,7 +45,7 @@ def pages(http: httpx.Client, site: str, params: dict[str, Any], count: int) -> 
 
 
 def told(answer: httpx.Response) -> str | None:
-    """Tell what an answer says of the article, beside repeating the question."""
+    """Return what a response reveals of the article, besides repeating the request."""
     if answer.headers["content-type"] != "application/json" or "facets" not in answer.json():
         return "a word" if WORD in answer.text.lower() else None
     found = answer.json() | {"interpreted": "", "suggestion": ""}

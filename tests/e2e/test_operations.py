@@ -1,4 +1,4 @@
-"""What operators ask at one address, answered for every replica of the three services."""
+"""The operations service combines the responses of every replica of the three services."""
 
 import socket
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ def test_it_speaks_for_every_replica(environment: dict[str, str], tmp_path: Path
 
 
 def samples(site: str, name: str, value: float | None = None) -> set[tuple[str, str]]:
-    """Return service and instance of every sample of this name, and see to it that no family is described twice."""
+    """Return service and instance of every sample with this name, and check that no family is described twice."""
     text = get(site, "/metrics").text
     described = [line.split()[:3] for line in text.splitlines() if line.startswith("# ")]
     assert len(described) == len({tuple(words) for words in described})
@@ -89,7 +89,7 @@ def samples(site: str, name: str, value: float | None = None) -> set[tuple[str, 
 
 @pytest.fixture
 def hung() -> Iterator[str]:
-    """Yield the address of something that takes connections and never answers."""
+    """Yield the address of a server that accepts connections and never responds."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
@@ -141,7 +141,7 @@ def test_its_documents_are_those_of_the_whole_and_need_no_store(tmp_path: Path) 
             assert ours.headers["content-type"] == theirs.headers["content-type"]
             assert ours.headers["content-security-policy"].startswith("default-src 'none'")
             assert PASSWORD not in ours.text
-        assert get(site, "/v1/search").status_code == 404  # it describes the services and stands in for none
+        assert get(site, "/v1/search").status_code == 404  # it describes the services, and does not replace them
         until(lambda: get(site, "/readyz").status_code == 503)
         assert PASSWORD not in get(site, "/readyz").text
     assert PASSWORD not in log.read_text()

@@ -1,4 +1,4 @@
-"""No reading route of any service is without a limit."""
+"""Every read route of every service is limited."""
 
 import re
 from contextlib import AsyncExitStack

@@ -1,6 +1,6 @@
-"""A new index is made while others write and search: nobody notices, not even where it is killed in the middle.
+"""A new index is built during writes and searches, without interruption, even if the reindex is killed.
 
-``NEWSWIRE_REINDEXED_ARTICLES=19000`` has as many on record; here it is a few hundred.
+``NEWSWIRE_REINDEXED_ARTICLES=19000`` sets the number of articles; by default it is a few hundred.
 """
 
 import json
@@ -21,23 +21,23 @@ from tests.polling import until
 
 ON_RECORD = int(os.environ.get("NEWSWIRE_REINDEXED_ARTICLES", "400"))
 WRITES, SEARCHES = 20, 20
-"""A second."""
+"""Per second."""
 DEADLINE = 600.0
 LATEST = 60.0
-"""Seconds after which what was accepted has to be found, on however busy a machine."""
+"""Seconds after which an accepted article must be found, on a machine of any load."""
 
 
 @dataclass
 class Desk:
-    """Publishes, changes and retracts, and looks whether searches tell the truth."""
+    """Publishes, changes and retracts, and checks the results of searches."""
 
     installed: Newswire
     chance: random.Random = field(default_factory=lambda: random.Random(5))
     ids: dict[str, str] = field(default_factory=dict)
     accepted: dict[str, float] = field(default_factory=dict)
-    """When each word could be found at the latest, from when on it has to be."""
+    """For each word, the latest time from which on it must be found."""
     found: set[str] = field(default_factory=set)
-    """What a search has found: from then on, each search has to."""
+    """Words that a search has found: from then on, every search must find them."""
     retracted: dict[str, float] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=lambda: {"writes": 0, "searches": 0})
@@ -126,7 +126,7 @@ class Desk:
             self.wrong.append(f"{word}: {total} instead of {expected}{', as before' * (word in self.found)}")
 
     def _matching_ids(self) -> list[str]:
-        """Return every word, or only the newest, which a new index would lack first."""
+        """Return every word, or only the newest ones, which a new index would lack first."""
         words = list(self.accepted)
         return words[-50:] if self.chance.random() < 0.5 else words
 
@@ -199,7 +199,7 @@ def test_a_new_index_is_made_under_way(installed: Newswire) -> None:
     assert "the index agrees" in verified
     if installed.environment:
         assert "no new index was being built" in ended(command(installed, "reindex", "--abandon"))
-    else:  # the index belongs to the process that runs
+    else:  # the index belongs to the running process
         refused = command(installed, "reindex", "--abandon")
         assert "stop that process first" in refused.communicate(timeout=DEADLINE)[0]
         assert refused.returncode != 0
@@ -209,4 +209,4 @@ def test_a_new_index_is_made_under_way(installed: Newswire) -> None:
     assert all(f"{name} is deleted" in dropped for name in kept), (told, dropped)
     assert "there is no old index" in ended(command(installed, "reindex", "--drop-old"))
     assert "the index agrees" in ended(command(installed, "verify"))
-    print(f"{seconds:.0f} s, {desk.counts}\n{told}\n{verified}")  # noqa: T201 (figures for who asks with -s)
+    print(f"{seconds:.0f} s, {desk.counts}\n{told}\n{verified}")  # noqa: T201 (figures for runs with -s)

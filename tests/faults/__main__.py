@@ -1,4 +1,4 @@
-"""``python -m tests.faults`` (`make drill`): every drill in turn, then random ones for some minutes; the checker after each."""
+"""``python -m tests.faults`` (`make drill`): runs every drill, then random ones for some minutes, each followed by the checker."""
 
 import argparse
 import asyncio
@@ -24,7 +24,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 
 def judge(name: str, running: Coroutine[Any, Any, Verdict]) -> bool:
-    """Run one drill, print what came of it, and tell whether all was clean."""
+    """Run one drill, print its result, and return whether the checker found nothing."""
     began = time.monotonic()
     console.print(f"[bold]{name}[/]")
     try:
@@ -40,7 +40,7 @@ def judge(name: str, running: Coroutine[Any, Any, Verdict]) -> bool:
 
 
 def main() -> int:
-    """Run what the arguments say; the exit code tells whether all was clean."""
+    """Run the drills of the arguments; the exit code is 0 if the checker found nothing."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--only", default="", help="drills whose name holds this")
     parser.add_argument("--list", action="store_true", help="list the drills")

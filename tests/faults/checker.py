@@ -1,6 +1,6 @@
-"""The checker: holds what an installation keeps against what the outside saw, and names every difference.
+"""The checker: compares the stored data of an installation with what was observed from outside, and reports every difference.
 
-Pure: `differences` takes a `Journal` and a `Readback`, asks nobody, and is itself tested against planted damage.
+It is pure: `differences` takes a `Journal` and a `Readback`, does no I/O, and is itself tested with injected damage.
 """
 
 from collections import Counter, defaultdict
@@ -13,9 +13,9 @@ from tests.faults.journal import Journal, Receipt, Subscriber, Write
 from tests.faults.readback import Indexed, Readback
 
 SETTLING_SECONDS = 0.05
-"""Times of ends are cut to milliseconds, those of receipts are not."""
+"""End times are truncated to milliseconds, times of receipt are not."""
 CONCURRENT_SECONDS = 1.0
-"""Webhooks that arrive this close together were under way at the same time: neither overtook the other."""
+"""Webhooks that arrive this close together were in flight at the same time: their order is undefined."""
 
 
 class Wrong(StrEnum):
@@ -35,7 +35,7 @@ class Wrong(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One thing that is not as it must be, and where."""
+    """One difference, and its location."""
 
     wrong: Wrong
     place: str
@@ -48,14 +48,14 @@ class Difference:
 def differences(
     journal: Journal, found: Readback, *, repeats_allowed: int = 0, indexed_before: Collection[str] = ()
 ) -> list[Difference]:
-    """Name every difference.
+    """Return every difference.
 
     Args:
-        journal: what the outside saw.
-        found: what the stores hold, read when nothing is under way any more.
-        repeats_allowed: how many webhooks may have come more than once, under the same ``webhook-id``; a process killed
-            between the answer and its being written down must send again.
-        indexed_before: ids that the index may hold without a record, since the records were flushed on purpose.
+        journal: what was observed from outside.
+        found: the stored data, read when no work is in progress.
+        repeats_allowed: how many webhooks may have been sent more than once with the same ``webhook-id``; a process that was killed
+            between a response and its recording must send again.
+        indexed_before: ids that the index may contain without a record, because the records were flushed on purpose.
     """
     lives = journal.by_article()
     known = lives | _unanswered(journal, found)
@@ -71,7 +71,7 @@ def differences(
 
 
 def _unanswered(journal: Journal, found: Readback) -> dict[str, list[Write]]:
-    """Return the lives of articles that exist although their requests were never answered, as the records tell them."""
+    """Return articles that exist although their requests were never acknowledged, from the records."""
     lives = {}
     for (article, version), document in found.documents.items():
         if document.get("title") in journal.unanswered and version == 1:
@@ -184,7 +184,7 @@ def _index(
 
 
 def _told(life: list[Write], subscribers: list[Subscriber]) -> Iterator[tuple[Write, Subscriber]]:
-    """Yield who is to be told of what: whoever asked for it, and whoever was told of the article before."""
+    """Yield the recipients of each event: subscriptions that match, and those that received the article before."""
     told: dict[str, Subscriber] = {}
     for write in life:
         if write.kind == "published":
@@ -194,7 +194,7 @@ def _told(life: list[Write], subscribers: list[Subscriber]) -> Iterator[tuple[Wr
 
 
 def delivery_differences(journal: Journal, found: Readback, *, repeats_allowed: int = 0) -> list[Difference]:
-    """Name what is wrong with deliveries and what arrived of them, and look at nothing else."""
+    """Return the differences of deliveries and received webhooks only."""
     lives = journal.by_article()
     return [*_deliveries(journal, lives, found), *_receipts(journal, lives, found, repeats_allowed)]
 
@@ -204,13 +204,13 @@ def _told_before(write: Write, life: list[Write], subscriber: Subscriber, seen: 
 
 
 def _removed_in_time(subscriber: Subscriber, arrived: float | None, found: Readback) -> bool:
-    """Return whether the record of a delivery that arrived may be gone: all that had ended up to a time was removed."""
+    """Return whether the record of a received delivery may be removed: everything that had ended up to a time was removed."""
     removed_until = max(found.expired_before, found.removed_until.get(subscriber.id, 0.0))
     return arrived is not None and arrived <= removed_until + SETTLING_SECONDS
 
 
 def _deliveries(journal: Journal, known: dict[str, list[Write]], found: Readback) -> Iterator[Difference]:
-    # In the order in which they came: of one that came again the last time counts, for it had not ended before.
+    # In order of arrival; for a repeated webhook the last time counts, because it had not ended before.
     received = {receipt.webhook_id: receipt.at for receipt in journal.receipts if receipt.signed}
     seen = received.keys() | found.deliveries.keys()
     unexpected = dict(found.deliveries)
@@ -223,7 +223,8 @@ def _deliveries(journal: Journal, known: dict[str, list[Write]], found: Readback
             name = f"{write.event} to {subscriber.path}"
             superseded = any(subscriber.delivery(later.event) in seen for later in life if later.rank > write.rank)
             if delivery is None:
-                # What was retracted before it was handed out is told to nobody, and neither is its retraction.
+                # An article retracted before its delivery is sent to no subscriber, and neither is its
+                # retraction.
                 unheard = retracted > write.rank or (
                     write.kind == "retracted" and not _told_before(write, life, subscriber, seen)
                 )
@@ -309,7 +310,7 @@ def _readers(journal: Journal, known: dict[str, list[Write]], found: Readback) -
                 yield Difference(Wrong.DOUBLED, reading.place, name)
                 continue
             seen.add(what.event)
-            # What was erased since has no place any more.
+            # Erased entries have no position any more.
             place = _position(what.entry) if what.entry else places.get(what.event, newest)
             if place < newest:
                 yield Difference(Wrong.DISORDERED, reading.place, name)
@@ -322,7 +323,7 @@ def _readers(journal: Journal, known: dict[str, list[Write]], found: Readback) -
 
 
 def repeats(journal: Journal) -> int:
-    """Return how many webhooks came again."""
+    """Return how many webhooks were received again."""
     return len(journal.receipts) - len({(receipt.path, receipt.event) for receipt in journal.receipts})
 
 

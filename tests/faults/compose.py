@@ -1,4 +1,4 @@
-"""The stack of the compose file as the drill drives it: through `docker compose`, under a project name of its own."""
+"""Runs the stack of the compose file through `docker compose`, with a project name of its own."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "newswire-drill"
-"""Its containers, volumes and images are not those of an installation on the same machine."""
+"""So that containers, volumes and images differ from those of an installation on the same machine."""
 OVERRIDE = "tests/faults/compose_drill.yml"
 
 
@@ -44,11 +44,11 @@ def containers(service: str) -> list[str]:
 
 
 def published(service: str, port: int) -> str:
-    """Return ``host:port`` under which a container's port answers here; it changes when the container is started again."""
+    """Return the ``host:port`` of a container's port; it changes when the container is restarted."""
     return compose("port", service, str(port)).strip()
 
 
 def exit_codes() -> dict[str, int]:
-    """Return how each container that has ended did so."""
+    """Return the exit code of each container that has ended."""
     lines = compose("ps", "--all", "--format", "json").splitlines()
     return {row["Name"]: row["ExitCode"] for row in map(json.loads, lines) if row["State"] == "exited"}

@@ -1,8 +1,8 @@
-"""`make drill-compose`: the compose file built, run scaled, used, hurt while articles come in, and counted.
+"""`make drill-compose`: builds the compose stack, runs it scaled, breaks it during publishing, and counts the results.
 
-It publishes twenty articles a second while Redis is killed and started again, and then a replica each of search and notify.
-The publisher does what a client should: it repeats a request under its Idempotency-Key until it is answered. In the end every
-acknowledged article must be found once and must have reached every subscription, and nothing may be left over anywhere.
+It publishes twenty articles a second while Redis is killed and restarted, and then one replica each of search and notify. The
+publisher behaves as a client should: it repeats a request with its Idempotency-Key until it gets a response. In the end every
+acknowledged article must be found once and must have reached every subscription, and no work may be left over.
 """
 
 import argparse
@@ -42,21 +42,21 @@ REPLICAS = {"ingest": 2, "search": 2, "notify": 3}
 KILLS = 3
 SETTLED_SECONDS = 120
 ENDED_BY_SIGTERM = 143
-"""How a Java process ends that was told to."""
+"""The exit code of a Java process after SIGTERM."""
 
 
 class Drill:
-    """What was seen so far, and whether all of it was right."""
+    """The results so far, and whether all of them were right."""
 
     def __init__(self) -> None:
         self.failed: list[str] = []
 
     def check(self, what: str, seen: Callable[[], object]) -> None:
-        """Return whether something is so; ``seen`` returns what is wrong, or raises."""
+        """Return whether a check passes; ``seen`` returns what is wrong, or raises."""
         begun = time.monotonic()
         try:
             wrong = seen()
-        except Exception as error:  # noqa: BLE001 (whatever went wrong, it is the answer)
+        except Exception as error:  # noqa: BLE001 (any error is the result)
             wrong = f"{type(error).__name__}: {error} {getattr(error, 'stderr', '')}"
         print(f"  {'FAILED' if wrong else 'ok':6} {what}  ({time.monotonic() - begun:.1f} s)", flush=True)
         if wrong:
@@ -69,12 +69,12 @@ class Drill:
 
 
 def received() -> list[dict[str, Any]]:
-    """Return all that came to the receiver."""
+    """Return everything that the receiver received."""
     return list(httpx.get(f"http://{published('receiver', 9000)}/", timeout=30, trust_env=False).json())
 
 
 def key(scope: str) -> str:
-    """Make a key as operators do."""
+    """Create a key as operators do."""
     made = compose(
         "exec", "-T", "ingest", "newswire", "keys", "create", "--account", f"drill-{scope}", "--scope", scope
     )
@@ -82,7 +82,7 @@ def key(scope: str) -> str:
 
 
 def ready() -> dict[str, Any] | None:
-    """Return what the gateway says of all replicas, once it is that all are ready."""
+    """Return the gateway's status of all replicas once all are ready."""
     try:
         answer = httpx.get(f"{OPERATORS}/readyz", timeout=15, trust_env=False)
     except httpx.TransportError:
@@ -93,7 +93,7 @@ def ready() -> dict[str, Any] | None:
 
 
 def the_gateway_speaks_for_all() -> object:
-    """Operators' addresses cover every replica, by number and by name."""
+    """The operators' addresses cover every replica, by number and by name."""
     until(ready, 60)
     metrics = httpx.get(f"{OPERATORS}/metrics", timeout=15, trust_env=False).text
     up = Counter(re.findall(r'^newswire_up{instance="[^"]+",service="(\w+)"} 1.0$', metrics, re.MULTILINE))
@@ -106,7 +106,7 @@ def the_gateway_speaks_for_all() -> object:
 
 
 def the_gateway_refuses_in_our_form() -> object:
-    """Too large a body, too long an address and one where nothing is are answered as problem documents."""
+    """The gateway rejects large bodies, long addresses and unknown paths with problem documents."""
     large = httpx.post(
         f"{GATEWAY}/v1/articles",
         headers=bearer(key("publish")) | {"Content-Type": "application/json"},
@@ -120,7 +120,7 @@ def the_gateway_refuses_in_our_form() -> object:
 
 
 def operators_have_a_door_of_their_own() -> object:
-    """What operators alone need is closed in public and open at their door."""
+    """Operators' routes are closed on the public port and open on theirs."""
     admin = bearer(key("admin"))
     paths = "/v1/keys", "/v1/accounts", "/v1/audit-log", "/v1/dead-letters", "/readyz", "/metrics"
     seen = {
@@ -136,7 +136,7 @@ def operators_have_a_door_of_their_own() -> object:
 
 
 def the_main_job(newswire: Newswire, journal: Journal) -> object:
-    """An article is published, found, heard of, withdrawn, and then gone from everywhere; the stack is empty before."""
+    """An article is published, found, delivered and retracted, and then gone everywhere; the stack is empty before."""
     at = "/main-job"
 
     def requests() -> list[tuple[dict[str, str], bytes]]:
@@ -173,7 +173,7 @@ def the_main_job(newswire: Newswire, journal: Journal) -> object:
 
 
 def hurt(drill: Drill, begun: float) -> None:
-    """Kill Redis and start it, then a replica each of search and notify, at their times after the beginning."""
+    """Kill Redis and restart it, then one replica each of search and notify, at fixed times after the start."""
 
     def at(second: float) -> None:
         time.sleep(max(0.0, begun + second - time.monotonic()))
@@ -196,7 +196,7 @@ def hurt(drill: Drill, begun: float) -> None:
 
 
 def reading_for(seconds: float) -> Callable[[], object]:
-    """Make a check that reads all the time, and returns what was not answered well."""
+    """Return a check that reads continuously, and returns failed requests."""
 
     def read() -> list[str]:
         answers: list[httpx.Response] = []
@@ -211,7 +211,7 @@ def reading_for(seconds: float) -> Callable[[], object]:
 
 
 async def storm(drill: Drill, journal: Journal, keys: dict[str, str], seconds: float, rate: float) -> list[str]:
-    """Publish and listen while things are killed; return what is wrong when all has come to rest."""
+    """Publish and listen during the kills; return the differences when all work is done."""
     await subscribe(journal, GATEWAY, keys["subscribe"], [RECEIVER])
     publisher = Publisher(journal, [GATEWAY], keys["publish"], rate=rate, seed=secrets.randbelow(10**6))
     stopping = asyncio.Event()
@@ -234,7 +234,7 @@ async def storm(drill: Drill, journal: Journal, keys: dict[str, str], seconds: f
 
 
 async def left_wrong(journal: Journal) -> list[str]:
-    """Compare what was seen from outside with what the stores hold, until nothing is wrong or two minutes are over."""
+    """Compare the observations with the stores until there is no difference, or two minutes are over."""
     deadline = time.monotonic() + SETTLED_SECONDS
     while True:
         came = received()
@@ -247,7 +247,7 @@ async def left_wrong(journal: Journal) -> list[str]:
 
 
 def receipt(journal: Journal, item: dict[str, Any]) -> Receipt:
-    """Read what the receiver kept of one webhook."""
+    """Parse what the receiver recorded of one webhook."""
     owner = next(one for one in journal.subscribers if one.path == item["path"])
     said = json.loads(item["body"])
     return Receipt(
@@ -262,7 +262,7 @@ def receipt(journal: Journal, item: dict[str, Any]) -> Receipt:
 
 
 async def everything_kept() -> Readback:
-    """Read the stores, through the doors that the drill has to them."""
+    """Read the stores through the drill's ports."""
     keys = Keyspace("newswire")
     secret = ("elastic", os.environ["ELASTIC_PASSWORD"])
     async with (
@@ -273,7 +273,7 @@ async def everything_kept() -> Readback:
 
 
 def stops_in_good_order() -> list[str]:
-    """Stop everything; each process ends by itself."""
+    """Stop everything; each process must end by itself."""
     compose("stop")
     codes = exit_codes()
     print(
@@ -288,7 +288,7 @@ def stops_in_good_order() -> list[str]:
 
 
 def run(drill: Drill, seconds: float, rate: float) -> None:
-    """Use, hurt and count a stack that is up."""
+    """Use, break and check a running stack."""
     drill.check("the gateway speaks for every replica", the_gateway_speaks_for_all)
     drill.check("the gateway refuses in problem documents", the_gateway_refuses_in_our_form)
     drill.check("operators have a door of their own", operators_have_a_door_of_their_own)
@@ -315,7 +315,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=20, help="articles a second")
     options = parser.parse_args()
     for name in ("ELASTIC_PASSWORD", "SEARCH_INDEX_PASSWORD", "REDIS_PASSWORD"):
-        os.environ[name] = secrets.token_hex(16)  # of this run's own volumes
+        os.environ[name] = secrets.token_hex(16)  # of volumes of this run
     drill = Drill()
     try:
         compose("down", "--volumes", "--remove-orphans")

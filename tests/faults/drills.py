@@ -1,4 +1,4 @@
-"""The drills: what is done to an installation while it works. After each, the checker must find nothing."""
+"""The drills: faults for a running installation. After each, the checker must find nothing."""
 
 import asyncio
 import signal
@@ -12,18 +12,18 @@ from tests.faults.load import ENDPOINTS, SUBSCRIPTIONS
 from tests.faults.stand import Process, Stand, furnish
 
 IN_FLIGHT = 64
-"""Webhooks that one notify process has under way at most: as many may come again when it is killed."""
+"""Maximum of webhooks that one notify process has in flight: as many may be repeated when it is killed."""
 
 DELIVERED_PER_SECOND = 200
-"""What the load comes to: about four subscriptions are told of each write."""
+"""The load: each write is sent to about four subscriptions."""
 
 Fault = Callable[[Stand, float], Awaitable[None]]
-"""Breaks something and mends it again; the number of seconds says how long what lasts is to last."""
+"""Causes a fault and repairs it again; the number of seconds is the duration of lasting faults."""
 
 
 @dataclass(frozen=True)
 class Drill:
-    """One way to break an installation, and what it is broken on."""
+    """One way to break an installation, and the installation that it needs."""
 
     name: str
     fault: Fault
@@ -37,7 +37,7 @@ class Drill:
 
 
 async def kill_in_mid_batch(stand: Stand, process: Process, *, times: int = 1, away: float = 1.0) -> None:
-    """Stop a process until work has piled up, let it go, and kill it a moment later, when it has its hands full."""
+    """Stop a process until work has accumulated, resume it, and kill it a moment later, in the middle of that work."""
     for number in range(times):
         await asyncio.sleep(2.0 if number else 0)
         process.signal(signal.SIGSTOP)
@@ -46,7 +46,7 @@ async def kill_in_mid_batch(stand: Stand, process: Process, *, times: int = 1, a
         await asyncio.sleep(stand.random.uniform(0.02, 0.25))
         process.kill()
         if process in stand.services["notify"]:
-            # After a second of standing still, attempts count as hanging and leave their places to as many more.
+            # After a second without progress, attempts count as hanging and free their slots for as many more.
             stand.repeats_allowed += 2 * IN_FLIGHT
         await asyncio.sleep(away)
         process.start()
@@ -54,9 +54,9 @@ async def kill_in_mid_batch(stand: Stand, process: Process, *, times: int = 1, a
 
 
 async def kill_among_deliveries(stand: Stand, seconds: float) -> None:
-    """Kill one of the processes that expand and deliver at ten moments, and the store at two, until all of a load was delivered.
+    """Kill one of the processes that expand and deliver at ten moments, and the store at two, until the whole load was delivered.
 
-    The moments are drawn by how many webhooks have come. As many may come again for each kill as a process has under way.
+    The moments are chosen by the number of received webhooks. Each kill may cause as many repeats as a process has in flight.
     """
     deliveries = round(seconds * DELIVERED_PER_SECOND)
     moments = sorted(stand.random.sample(range(deliveries // 20, deliveries * 9 // 10), 12))
@@ -73,29 +73,29 @@ async def kill_among_deliveries(stand: Stand, seconds: float) -> None:
 
 
 async def kill_search(stand: Stand, seconds: float) -> None:
-    """Kill search in mid-batch, again and again."""
+    """Kill search in the middle of a batch, repeatedly."""
     await kill_in_mid_batch(stand, stand.services["search"][0], times=max(1, round(seconds / 5)))
 
 
 async def kill_notify(stand: Stand, seconds: float) -> None:
-    """Kill notify in mid-batch, again and again."""
+    """Kill notify in the middle of a batch, repeatedly."""
     await kill_in_mid_batch(stand, stand.services["notify"][0], times=max(1, round(seconds / 5)))
 
 
 async def kill_ingest(stand: Stand, seconds: float) -> None:
-    """Kill ingest while requests are under way, again and again."""
+    """Kill ingest during requests, repeatedly."""
     await kill_in_mid_batch(stand, stand.services["ingest"][0], times=max(1, round(seconds / 5)))
 
 
 async def kill_each(stand: Stand, seconds: float) -> None:
-    """Kill one process of each service in mid-batch."""
+    """Kill one process of each service in the middle of a batch."""
     del seconds
     for name in ("search", "notify", "ingest"):
         await kill_in_mid_batch(stand, stand.services[name][-1])
 
 
 async def kill_a_replica(stand: Stand, seconds: float) -> None:
-    """Kill one of two replicas of each consumer and leave it dead: the other takes its work over."""
+    """Kill one of two replicas of each consumer and do not restart it: the other one takes over its work."""
     for name in ("search", "notify"):
         process = stand.services[name].pop()
         process.signal(signal.SIGSTOP)
@@ -108,7 +108,7 @@ async def kill_a_replica(stand: Stand, seconds: float) -> None:
 
 
 async def index_troubles(stand: Stand, seconds: float) -> None:
-    """Take Elasticsearch away, then have it answer 429, then refuse parts of each bulk."""
+    """Disconnect Elasticsearch, then make it respond with 429, then reject parts of each bulk request."""
     assert stand.proxy is not None
     stand.proxy.mood = "away"
     await asyncio.sleep(seconds)
@@ -121,7 +121,7 @@ async def index_troubles(stand: Stand, seconds: float) -> None:
 
 
 async def index_read_only(stand: Stand, seconds: float) -> None:
-    """Put on the index the block that Elasticsearch puts on when its disk is full, and take it off."""
+    """Set the block on the index that Elasticsearch sets when its disk is full, and remove it."""
     assert stand.index is not None
     for blocked in (True, None):
         await stand.index.indices.put_settings(
@@ -132,7 +132,7 @@ async def index_read_only(stand: Stand, seconds: float) -> None:
 
 
 async def embedded_disk_full(stand: Stand, seconds: float) -> None:
-    """Let search write no file beyond a few bytes, as on a full disk, and then again as much as it likes."""
+    """Limit the file size of search to a few bytes, as on a full disk, and remove the limit."""
     search = psutil.Process(stand.services["search"][0].pid)
     before = search.rlimit(psutil.RLIMIT_FSIZE)
     search.rlimit(psutil.RLIMIT_FSIZE, (100, before[1]))
@@ -144,7 +144,7 @@ async def embedded_disk_full(stand: Stand, seconds: float) -> None:
 
 
 async def valkey_killed(stand: Stand, seconds: float) -> None:
-    """Kill the store and start it again on its append-only file."""
+    """Kill the store and restart it with its append-only file."""
     for _ in range(max(1, round(seconds / 5))):
         stand.valkey.kill()
         await asyncio.sleep(2.0)
@@ -154,7 +154,7 @@ async def valkey_killed(stand: Stand, seconds: float) -> None:
 
 
 async def valkey_paused(stand: Stand, seconds: float) -> None:
-    """Stop the store as a machine out of memory or breath does, and let it go on."""
+    """Pause the store, as on a machine that is out of memory or unresponsive, and resume it."""
     stand.valkey.signal(signal.SIGSTOP)
     await asyncio.sleep(seconds)
     stand.valkey.signal(signal.SIGCONT)
@@ -179,7 +179,7 @@ async def connection_spoiled(stand: Stand, seconds: float) -> None:
 
 
 async def groups_destroyed(stand: Stand, seconds: float) -> None:
-    """Destroy the consumer groups: they heal in place, at their checkpoint."""
+    """Destroy the consumer groups: they are recreated at their checkpoint without a restart."""
     for _ in range(max(1, round(seconds / 4))):
         for name in ("search", "notify"):
             await stand.redis.xgroup_destroy(stand.keys.stream, name)
@@ -188,7 +188,7 @@ async def groups_destroyed(stand: Stand, seconds: float) -> None:
 
 
 async def flushed(stand: Stand, seconds: float) -> None:
-    """Flush the store: all is gone, and every loop goes on without a restart with what is published from then on."""
+    """Flush the store: all data is gone, and every loop continues with new events without a restart."""
     del seconds
     rate = stand.publisher.rate
     await stand.publisher.rest()
@@ -203,7 +203,7 @@ async def flushed(stand: Stand, seconds: float) -> None:
 
 
 async def ended_in_good_order(stand: Stand, seconds: float) -> None:
-    """Ask each process to end while it works, and start it again: no webhook may come twice for that."""
+    """Stop each process gracefully during work, and restart it: no webhook may be repeated."""
     del seconds
     for name in ("search", "notify", "ingest"):
         for process in stand.services[name]:
@@ -244,6 +244,6 @@ RANDOM: dict[str, tuple[Fault, float]] = {
     "destroy the groups": (groups_destroyed, 1),
     "end in good order": (ended_in_good_order, 1),
 }
-"""What the random drills draw from, and for how many seconds at most."""
+"""The faults of random drills, and their maximum duration in seconds."""
 
 LOAD = f"{SUBSCRIPTIONS} subscriptions at {ENDPOINTS} endpoints"

@@ -1,6 +1,6 @@
-"""``python -m tests.faults.hostile``: hostile connections against each service, while honest clients go on asking.
+"""``python -m tests.faults.hostile``: hostile connections to each service while normal clients continue.
 
-It passes if the memory of each process stays under twice what it is when idle, and every honest request is answered.
+It passes if the memory of each process stays below twice its idle value, and every request of normal clients gets a response.
 """
 
 import argparse
@@ -28,40 +28,40 @@ from tests.servers.valkey import embedded_valkey, free_port
 
 MEMORY_FACTOR = 2.0
 BIG = 900_000
-"""Bytes of an article's text, so that answers are larger than what kernels buffer of a few."""
+"""Bytes of an article's text, so that responses are larger than what kernels buffer."""
 HONEST_SECONDS = 60.0
-"""Within which an honest request must be answered, on a machine that is busy with attacking, too."""
+"""Seconds within which a normal request must get a response, on a machine that also runs the attack."""
 ATTACKERS = ("127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5", "127.0.0.1")
-"""The last is a trusted proxy's, whose connections are not counted by address."""
+"""The last one is that of a trusted proxy, whose connections are not counted by address."""
 HONEST = ("127.0.0.9", "127.0.0.2")
-"""An address of their own, and one that they share with attackers."""
+"""One address of its own, and one that is shared with attackers."""
 
 
 class Aim(NamedTuple):
-    """Where an attack is sent."""
+    """The target of an attack."""
 
     port: int
     large: str
-    """A path whose answer is large."""
+    """A path with a large response."""
 
 
 @dataclass
 class Target:
-    """A process under attack, and what of it is asked."""
+    """A process under attack, and the paths that are requested."""
 
     name: str
     port: int
     process: psutil.Process
     honest: str
-    """A path that an honest client gets."""
+    """A path that normal clients request."""
     large: str
-    """A path whose answer is large."""
+    """A path with a large response."""
     idle: int = 0
     largest: int = 0
     answered: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
     slowest: dict[str, float] = field(default_factory=lambda: dict.fromkeys(HONEST, 0.0))
-    """Seconds after which the slowest answer came, by the honest client's address."""
+    """Slowest response in seconds, by the normal client's address."""
 
     @property
     def aim(self) -> Aim:
@@ -70,11 +70,11 @@ class Target:
 
     @property
     def clean(self) -> bool:
-        """Whether it stood the attack."""
+        """Whether the process withstood the attack."""
         return not self.failed and self.largest < MEMORY_FACTOR * self.idle and bool(self.answered)
 
     def verdict(self) -> str:
-        """Return a line about it."""
+        """Return a line with the result."""
         memory = f"{self.idle / 2**20:.0f} → {self.largest / 2**20:.0f} MiB ({self.largest / self.idle:.2f} ×)"
         own, shared = (self.slowest[address] for address in HONEST)
         honest = (
@@ -89,7 +89,7 @@ Attack = Callable[[Aim, Connection], Awaitable[None]]
 
 
 async def slow_head(_: Aim, connection: Connection) -> None:
-    """Send a byte of a header a second."""
+    """Send one byte of a header per second."""
     connection[1].write(b"GET / HTTP/1.1\r\nx: ")
     while not connection[0].at_eof() and not connection[1].is_closing():
         connection[1].write(b"x")
@@ -97,7 +97,7 @@ async def slow_head(_: Aim, connection: Connection) -> None:
 
 
 async def endless_head(_: Aim, connection: Connection) -> None:
-    """Send headers as fast as they are taken."""
+    """Send headers as fast as possible."""
     connection[1].write(b"GET / HTTP/1.1\r\n")
     while not connection[0].at_eof() and not connection[1].is_closing():
         connection[1].write(b"x: " + b"y" * 20_000 + b"\r\n")
@@ -115,7 +115,7 @@ async def endless_value(_: Aim, connection: Connection) -> None:
 
 
 async def slow_body(_: Aim, connection: Connection) -> None:
-    """Announce a large body, send half of it, then a byte a second."""
+    """Announce a large body, send half of it, then one byte per second."""
     connection[1].write(
         b"POST /v1/articles HTTP/1.1\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n"
     )
@@ -126,7 +126,7 @@ async def slow_body(_: Aim, connection: Connection) -> None:
 
 
 async def unread(aim: Aim, connection: Connection) -> None:
-    """Ask for what is large, again and again, and read nothing."""
+    """Request a large response repeatedly, and read nothing."""
     connection[1].transport.pause_reading()  # type: ignore[attr-defined]
     for _ in range(4):
         connection[1].write(f"GET {aim.large} HTTP/1.1\r\nhost: a\r\n\r\n".encode())
@@ -135,13 +135,13 @@ async def unread(aim: Aim, connection: Connection) -> None:
 
 
 async def pipelined(aim: Aim, connection: Connection) -> None:
-    """Send very many requests at once."""
+    """Send many requests at once."""
     connection[1].write(f"GET {aim.large} HTTP/1.1\r\nhost: a\r\n\r\n".encode() * 2000)
     await asyncio.sleep(5)
 
 
 async def silent(_: Aim, connection: Connection) -> None:
-    """Connect, and say nothing."""
+    """Connect, and send nothing."""
     await connection[0].read(1)
 
 
@@ -149,7 +149,7 @@ ATTACKS: tuple[Attack, ...] = (slow_head, endless_head, endless_value, slow_body
 
 
 async def attack(aim: Aim, number: int, until_: float) -> None:
-    """Hold one hostile connection open, and make another whenever it is closed."""
+    """Keep one hostile connection open, and reopen it whenever it is closed."""
     chosen, address = ATTACKS[number % len(ATTACKS)], ATTACKERS[number % len(ATTACKERS)]
     await asyncio.sleep(random.uniform(0, 3))
     while (left := until_ - time.monotonic()) > 0:
@@ -164,18 +164,18 @@ async def attack(aim: Aim, number: int, until_: float) -> None:
 
 
 def attack_all(aim: Aim, connections: int, seconds: float) -> None:
-    """Hold so many hostile connections open for so long."""
+    """Keep a number of hostile connections open for some time."""
 
     async def attacks() -> None:
         end = time.monotonic() + seconds
         await asyncio.gather(*(attack(aim, number, end) for number in range(connections)))
 
-    logging.getLogger("asyncio").setLevel(logging.ERROR)  # that a server closed an attack's connection is no news
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # closed connections of attackers are expected
     asyncio.run(attacks())
 
 
 async def ask(target: Target, address: str, until_: float) -> None:
-    """Ask as an honest client does, each time on a new connection."""
+    """Send requests as a normal client, each with a new connection."""
     while time.monotonic() < until_:
         began = time.monotonic()
         transport = httpx.AsyncHTTPTransport(local_address=address)
@@ -185,7 +185,7 @@ async def ask(target: Target, address: str, until_: float) -> None:
         except httpx.HTTPError as error:
             target.failed.append(f"{address}: {error!r}")
         else:
-            # Who shares an address with attackers shares its rate, too, and is told so.
+            # A client that shares an address with attackers shares its rate limit, and gets 429.
             allowed = (200,) if address == HONEST[0] else (200, 429)
             target.answered[str(answer.status_code)] += 1
             if answer.status_code not in allowed:
@@ -195,20 +195,20 @@ async def ask(target: Target, address: str, until_: float) -> None:
 
 
 async def watch(target: Target, until_: float) -> None:
-    """Keep the largest memory that a process has."""
+    """Record the maximum memory of a process."""
     while time.monotonic() < until_:
         target.largest = max(target.largest, target.process.memory_info().rss)
         await asyncio.sleep(0.25)
 
 
 async def storm(target: Target, connections: int, seconds: float) -> None:
-    """Attack one process for so long, and note how it stands that."""
+    """Attack one process for some time, and record the results."""
     transport = httpx.AsyncHTTPTransport(local_address=HONEST[0])
     async with httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1:{target.port}", timeout=60) as http:
         for path in [target.honest, target.large] * 5:
             assert (await http.get(path)).status_code == 200, path
     target.idle = target.process.memory_info().rss
-    # In a process of its own: else honest clients would wait for the attackers, not for the service.
+    # In a process of its own: otherwise normal clients would wait for the attackers, not for the service.
     attacking = multiprocessing.get_context("spawn").Process(
         target=attack_all, args=(target.aim, connections, seconds), daemon=True
     )
@@ -220,7 +220,7 @@ async def storm(target: Target, connections: int, seconds: float) -> None:
 
 @contextlib.contextmanager
 def targets(folder: Path) -> Iterator[list[Target]]:
-    """Run the three services on a store of their own, with a large article and a small one."""
+    """Run the three services with a store of their own, with one large and one small article."""
     with contextlib.ExitStack() as stack:
         valkey = stack.enter_context(embedded_valkey(folder / "store"))
         environment = {
@@ -269,7 +269,7 @@ def _serve(
 
 
 def main() -> int:
-    """Attack each service in turn; the exit code tells whether all stood it."""
+    """Attack each service in turn; the exit code is 0 if all withstood it."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.hostile", description=__doc__)
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60)

@@ -1,6 +1,6 @@
-"""What the outside saw of an installation: writes it acknowledged, webhooks its subscribers got, events its listeners heard.
+"""What was observed from outside: acknowledged writes, received webhooks, and events that readers received.
 
-The checker holds what the stores say against this, and against nothing that Newswire says of itself.
+The checker compares the stores with this, and with nothing that Newswire reports about itself.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ Kind = Literal["published", "retracted"]
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A request that was answered with 2xx; ``version`` is the one that the answer named."""
+    """An acknowledged request (2xx); ``version`` is that of the response."""
 
     article: str
     version: int
@@ -23,18 +23,18 @@ class Write:
 
     @property
     def event(self) -> str:
-        """The id of the one event that this write must have made."""
+        """The id of the event that this write must have created."""
         return f"{self.article}.{self.version}" + (".retracted" if self.kind == "retracted" else "")
 
     @property
     def rank(self) -> int:
-        """Where it stands in the life of its article: a retraction comes after the version that it withdraws."""
+        """Its position in the life of its article: a retraction comes after the version that it withdraws."""
         return self.version * 2 + (self.kind == "retracted")
 
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """A subscription, and the one thing it asked for."""
+    """A subscription with a single condition."""
 
     id: str
     secret: str = field(repr=False)
@@ -44,17 +44,17 @@ class Subscriber:
     word: str | None = None
 
     def asked_for(self, write: Write) -> bool:
-        """Return whether its filter is met by what was published."""
+        """Return whether its filter matches a published article."""
         return write.category == self.category or self.topic in write.topics or self.word in write.title.split()
 
     def delivery(self, event: str) -> str:
-        """Return the ``webhook-id`` under which it is to be told of an event."""
+        """Return the ``webhook-id`` of the delivery of an event."""
         return "msg_" + sha1(f"{event}|{self.id}".encode(), usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A webhook that arrived; ``at`` in seconds since the epoch."""
+    """A received webhook; ``at`` in seconds since the epoch."""
 
     path: str
     webhook_id: str
@@ -67,7 +67,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An event as a reader got it; ``entry`` is its place in the stream, where the reader was told."""
+    """An event as a reader received it; ``entry`` is its position in the stream, if the reader got one."""
 
     entry: str
     event: str
@@ -75,7 +75,7 @@ class Heard:
 
 @dataclass(frozen=True)
 class Reading:
-    """What one reader got of the live stream or page by page, reconnections included, and what of it was asked for."""
+    """What one reader received from the live stream or page by page, over reconnections, and its filter."""
 
     place: str
     category: str | None = None
@@ -83,7 +83,7 @@ class Reading:
 
 
 def readings() -> list[Reading]:
-    """Return the readers of a run, who have got nothing yet."""
+    """Return the readers of a run, before they have received anything."""
     return [
         Reading("live stream"),
         Reading("pull"),
@@ -94,29 +94,29 @@ def readings() -> list[Reading]:
 
 @dataclass
 class Journal:
-    """All of it, for one run."""
+    """All observations of one run."""
 
     writes: list[Write] = field(default_factory=list)
     unanswered: set[str] = field(default_factory=set)
-    """Titles of articles whose requests were never answered: they may exist, or not."""
+    """Titles of articles whose requests got no response: they may exist or not."""
     subscribers: list[Subscriber] = field(default_factory=list)
     receipts: list[Receipt] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=readings)
 
     @property
     def heard(self) -> list[Heard]:
-        """What came on the whole live stream."""
+        """The events of the unfiltered live stream."""
         return self.readings[0].heard
 
     def clear(self) -> None:
-        """Forget everything: the store was flushed."""
+        """Remove everything: the store was flushed."""
         for kept in (self.writes, self.unanswered, self.subscribers, self.receipts):
             kept.clear()
         for reading in self.readings:
             reading.heard.clear()
 
     def by_article(self) -> dict[str, list[Write]]:
-        """Return each article's writes in the order of its life."""
+        """Return the writes of each article in the order of its life."""
         lives: dict[str, list[Write]] = {}
         for write in self.writes:
             lives.setdefault(write.article, []).append(write)

@@ -1,4 +1,4 @@
-"""The load under which things break: a publisher that sends on until it is answered, subscribers' endpoints, a listener."""
+"""The load during faults: a publisher that repeats requests until they are acknowledged, subscribers' endpoints, and listeners."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ TOPICS = [f"Topic {number}" for number in range(25)]
 WORDS = [f"keel{number}" for number in range(25)]
 SUBSCRIPTIONS, ENDPOINTS = 100, 50
 KINDS = (("category", "categories", CATEGORIES), ("topic", "topics", TOPICS), ("word", "query", WORDS))
-"""What is asked for: by what name in the journal, by which member of a filter, and one of which values."""
+"""The conditions of subscriptions: name in the journal, member of the filter, possible values."""
 MOST_UNDER_WAY = 400
 RETRACTED_SHARE, CHANGED_SHARE = 0.1, 0.1
 BODY = "".join(
@@ -30,12 +30,12 @@ BODY = "".join(
 
 
 class Publisher:
-    """Publishes, changes and retracts at a rate. A request is sent again, with its key, until it is answered."""
+    """Publishes, changes and retracts at a rate. A request is repeated, with its key, until it is acknowledged."""
 
     def __init__(self, journal: Journal, sites: Sequence[str], key: str, *, rate: float, seed: int) -> None:
         self.rate = rate
         self.slowest = 0.0
-        """Seconds that the slowest request took to be acknowledged, all its repeats included."""
+        """Seconds until the slowest request was acknowledged, including all its repeats."""
         self._journal = journal
         self._sites = list(sites)
         self._key = key
@@ -50,13 +50,13 @@ class Publisher:
         self._published.clear()
 
     async def rest(self) -> None:
-        """Begin nothing new, and wait for what is under way, until `rate` is set again."""
+        """Start no new requests, and wait for those in progress, until `rate` is set again."""
         self.rate = 0.0
         while self._under_way:
             await asyncio.sleep(0.05)
 
     async def run(self, stopping: asyncio.Event) -> None:
-        """Publish until stopping is set, then wait for what is under way."""
+        """Publish until stopping is set, then wait for requests in progress."""
         timeout = aiohttp.ClientTimeout(total=20, connect=3)
         async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0)) as session:
             due = time.monotonic()
@@ -85,7 +85,7 @@ class Publisher:
         self.slowest = max(self.slowest, time.monotonic() - began)
 
     def _one_of_them(self) -> Write:
-        """Take an article out, so that nothing else is done to it meanwhile; not one of the newest."""
+        """Reserve an article, so that no other change is made to it meanwhile; not one of the newest."""
         return self._published.pop(self._random.randrange(len(self._published) - 20))
 
     async def _publish(self, session: aiohttp.ClientSession) -> None:
@@ -96,7 +96,7 @@ class Publisher:
         self._journal.unanswered.discard(title)
 
     async def _change(self, session: aiohttp.ClientSession, write: Write) -> None:
-        """Give an article another word in its title and another category, which other subscribers have asked for."""
+        """Change the title and the category of an article, so that other subscriptions match."""
         kept, _, dropped = write.title.rpartition(" ")
         title = f"{kept} again {self._random.choice([word for word in WORDS if word != dropped])}"
         await self._put(session, "PUT", f"/v1/articles/{write.article}", title, write.topics[0])
@@ -130,14 +130,14 @@ class Publisher:
                     if answer.status < 500:
                         raise AssertionError(f"{method} {path}: {answer.status} {await answer.text()}")
             except (aiohttp.ClientError, OSError, TimeoutError, json.JSONDecodeError):
-                pass  # not answered: it may have been done, or not
+                pass  # no response: it may or may not have been done
             await asyncio.sleep(self._random.uniform(pause / 2, pause))
             pause = min(pause * 2, 2.0)
 
 
 @asynccontextmanager
 async def endpoints(journal: Journal) -> AsyncIterator[list[str]]:
-    """Run the subscribers' endpoints: what arrives is verified, written down and answered with 204. Yields their addresses."""
+    """Run the subscribers' endpoints: webhooks are verified, recorded and answered with 204. Yields their addresses."""
 
     async def take(request: web.Request) -> web.Response:
         body = await request.read()
@@ -171,7 +171,7 @@ async def endpoints(journal: Journal) -> AsyncIterator[list[str]]:
 
 
 def signed(owner: Subscriber, body: bytes, headers: Mapping[str, str]) -> bool:
-    """Return whether a webhook carries its subscription's signature."""
+    """Return whether a webhook has its subscription's signature."""
     try:
         Webhook(owner.secret).verify(body, {name.lower(): value for name, value in headers.items()})
     except WebhookVerificationError:
@@ -180,7 +180,7 @@ def signed(owner: Subscriber, body: bytes, headers: Mapping[str, str]) -> bool:
 
 
 async def subscribe(journal: Journal, site: str, key: str, addresses: Sequence[str]) -> None:
-    """Make the subscriptions: a third each by category, topic and a word in the title, spread over the endpoints."""
+    """Create the subscriptions: a third each by category, topic and a word in the title, distributed over the endpoints."""
     headers = {"Authorization": f"Bearer {key}"}
     async with aiohttp.ClientSession(headers=headers) as session:
         for number in range(SUBSCRIPTIONS):
@@ -198,7 +198,7 @@ async def subscribe(journal: Journal, site: str, key: str, addresses: Sequence[s
 
 
 async def pull(reading: Reading, sites: Sequence[str]) -> None:
-    """Follow the events page by page until cancelled, from now on; begin again where all is begun anew."""
+    """Follow the events page by page until cancelled, from now on; start again after a flush."""
     asked = {"category": reading.category} if reading.category else {}
     after: dict[str, str] = {}
     asking = 0
@@ -223,7 +223,7 @@ async def pull(reading: Reading, sites: Sequence[str]) -> None:
 
 
 async def listen(reading: Reading, sites: Sequence[str]) -> None:
-    """Follow the live stream until cancelled, and resume after every break where it broke."""
+    """Follow the live stream until cancelled, and resume after every interruption."""
     asked = {"category": reading.category} if reading.category else {}
     last = ""
     asking = 0

@@ -1,4 +1,4 @@
-"""What stands between Newswire and its stores and spoils the way: toxiproxy before Redis, a proxy of ours before the index."""
+"""Proxies between Newswire and its stores that cause faults: toxiproxy for Redis, and our own proxy for the index."""
 
 import json
 import os
@@ -21,14 +21,14 @@ TOXIPROXY = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.5.0"
 
 
 class ToxiproxyUnavailableError(Exception):
-    """There is no toxiproxy here and nothing to build it with; the message says what is missing."""
+    """Toxiproxy is not installed and cannot be built; the message names the reason."""
 
 
 def toxiproxy_program() -> Path:
-    """Return the program, built once with Go where it is not installed.
+    """Return the program; build it once with Go if it is not installed.
 
     Raises:
-        ToxiproxyUnavailableError: neither is here.
+        ToxiproxyUnavailableError: neither is available.
     """
     if installed := shutil.which("toxiproxy-server"):
         return Path(installed)
@@ -46,19 +46,19 @@ def toxiproxy_program() -> Path:
 
 
 class Toxiproxy:
-    """One proxied address, made worse and better again over toxiproxy's own API."""
+    """One proxied address, controlled by toxiproxy's API."""
 
     def __init__(self, http: httpx.Client, port: int) -> None:
         self.port = port
         self._http = http
 
     def proxy(self, upstream: int) -> None:
-        """Begin to pass connections on."""
+        """Start passing on connections."""
         made = {"name": "store", "listen": f"127.0.0.1:{self.port}", "upstream": f"127.0.0.1:{upstream}"}
         self._http.post("/proxies", json=made).raise_for_status()
 
     def cut(self) -> None:
-        """Break every connection and refuse new ones."""
+        """Close every connection and reject new ones."""
         self._http.post("/proxies/store", json={"enabled": False}).raise_for_status()
 
     def mend(self) -> None:
@@ -73,7 +73,7 @@ class Toxiproxy:
 
 @contextmanager
 def toxiproxy(upstream: int) -> Iterator[Toxiproxy]:
-    """Run a toxiproxy before a port of this machine."""
+    """Run a toxiproxy for a port of this machine."""
     api = free_port()
     process = subprocess.Popen(
         [toxiproxy_program(), "-host", "127.0.0.1", "-port", str(api)],
@@ -102,19 +102,19 @@ Mood = Literal["well", "away", "busy", "partial"]
 
 
 class IndexProxy:
-    """Passes requests on to Elasticsearch, or not: it may be away, answer 429 to everything, or take a part of each bulk."""
+    """Passes requests on to Elasticsearch, or simulates an outage, 429 for everything, or a partly rejected bulk."""
 
     def __init__(self, upstream: str, session: aiohttp.ClientSession, seed: int) -> None:
         self.mood: Mood = "well"
         self.spoiled = 0
-        """Requests that were not passed on whole."""
+        """Requests that were not passed on completely."""
         self.url = ""
         self._upstream = upstream
         self._session = session
         self._random = random.Random(seed)
 
     async def pass_on(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request, by the mood."""
+        """Handle one request according to the current fault."""
         body = await request.read()
         if self.mood == "away":
             self.spoiled += 1
@@ -131,7 +131,7 @@ class IndexProxy:
         return await self._ask(request, body)
 
     async def _partly(self, request: web.Request, body: bytes) -> web.StreamResponse:
-        """Pass about half of a bulk on, and say 429 of the other half: just as a server with full queues does."""
+        """Pass on about half of a bulk request, and respond with 429 for the other half, like a server with full queues."""
         lines = body.splitlines()
         pairs = [lines[at : at + 2] for at in range(0, len(lines) - 1, 2)]
         kept = [self._random.random() < 0.5 for _ in pairs]

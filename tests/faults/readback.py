@@ -1,4 +1,4 @@
-"""Reading back what an installation holds: records, stream, groups, dead letters, deliveries and index."""
+"""Reads the stored data of an installation: records, stream, groups, dead letters, deliveries and index."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Where a consumer group stands. ``checkpoint`` is kept beside the group."""
+    """The state of a consumer group. ``checkpoint`` is stored separately."""
 
     pending: int
     last_delivered: str
@@ -39,7 +39,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Indexed:
-    """What the index holds under an article's id."""
+    """The document of an article in the index."""
 
     version: int
     retracted: bool
@@ -57,20 +57,20 @@ class Readback:
     last_entry: str = "0-0"
     groups: dict[str, Group] = field(default_factory=dict)
     dead_letters: dict[str, list[str]] = field(default_factory=dict)
-    """Group → why each entry is there."""
+    """Group → the reason of each dead letter."""
     deliveries: dict[str, Mapping[str, str]] = field(default_factory=dict)
     due: dict[str, list[str]] = field(default_factory=dict)
     in_flight: dict[str, list[str]] = field(default_factory=dict)
     endpoints: list[str] = field(default_factory=list)
     removed_until: dict[str, float] = field(default_factory=dict)
-    """Subscription → until when (seconds since the epoch) what had ended was removed from its history, where anything was."""
+    """Subscription → the time (seconds since the epoch) up to which its history was removed, if any was."""
     expired_before: float = 0.0
-    """What ended before this time may have expired, in seconds since the epoch."""
+    """Deliveries that ended before this time may have expired, in seconds since the epoch."""
     index: dict[str, Indexed] = field(default_factory=dict)
 
 
 async def read_back(redis: "Redis", keys: Keyspace, index: dict[str, Indexed]) -> Readback:
-    """Read everything that is kept in Redis; the index is read before, by `read_index`."""
+    """Read everything in Redis; `read_index` reads the index before."""
     found = Readback(index=index)
     found.listed = {raw.decode() for raw in await redis.zrange(keys.articles, 0, -1)}
     await _records(redis, keys, found)
@@ -80,7 +80,7 @@ async def read_back(redis: "Redis", keys: Keyspace, index: dict[str, Indexed]) -
 
 
 async def read_index(client: AsyncElasticsearch, alias: str) -> dict[str, Indexed]:
-    """Read every document of an index, without asking Newswire."""
+    """Read every document of an index directly from Elasticsearch."""
     await client.indices.refresh(index=alias)
     hits = async_scan(client, index=alias, size=PAGE, query={"_source": ["version", "retracted"]})
     return {hit["_id"]: Indexed(hit["_source"]["version"], hit["_source"]["retracted"]) async for hit in hits}
@@ -139,7 +139,7 @@ async def _stream(redis: "Redis", keys: Keyspace, found: Readback) -> None:
 
 
 async def read_deliveries(redis: "Redis", keys: Keyspace, found: Readback) -> None:
-    """Read everything that is kept of deliveries."""
+    """Read all stored deliveries."""
     async for page in _pages(redis, keys.deliveries.key("delivery", "*")):
         names = [name for name in page if not name.endswith(":attempts")]
         async with redis.pipeline(transaction=False) as pipe:

@@ -1,7 +1,7 @@
-"""A receiver of webhooks that keeps what it gets, in a container of its own: ``python receiver.py``, port 9000.
+"""A receiver that records webhooks, in a container of its own: ``python receiver.py``, port 9000.
 
-``POST`` to any path is kept and answered 204; under ``/hook/`` every fiftieth webhook is answered 503 the first time.
-``GET /`` returns all that came, as a JSON array of {path, headers, body, status, at}, ``at`` in seconds since the epoch.
+``POST`` to any path is recorded and answered with 204; under ``/hook/`` every fiftieth webhook gets 503 the first time.
+``GET /`` returns everything received, as a JSON array of {path, headers, body, status, at}, ``at`` in seconds since the epoch.
 """
 
 import json
@@ -15,7 +15,7 @@ REFUSED_ONE_IN = 50
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """Keeps requests in one list for all connections."""
+    """Records the requests of all connections in one list."""
 
     protocol_version = "HTTP/1.1"
     lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Running drills: an installation under load, the fault, rest, and what the checker says."""
+"""Runs drills: an installation under load, the fault, the wait for all work, and the checker."""
 
 import asyncio
 import random
@@ -14,12 +14,12 @@ from tests.faults.stand import Stand, stand, under_load
 from tests.servers.elasticsearch import ElasticsearchServer
 
 SMALL_HISTORY = {"NEWSWIRE_DELIVERY_HISTORY_BYTES": "100000"}
-"""So that of each subscription's ended deliveries only about the last hundred are kept: most are judged by what arrived."""
+"""So that only about the last hundred ended deliveries per subscription are kept; most are checked by what was received."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the checker found, and a line about how much there was to check."""
+    """The checker's result, and a line about the amount of checked data."""
 
     found: list[Difference]
     said: str
@@ -31,7 +31,7 @@ async def run_drill(
     """Run one drill.
 
     Raises:
-        NotSettledError: the installation did not come to rest afterwards.
+        NotSettledError: work was still in progress at the end.
     """
     server = elasticsearch if drill.index == "elasticsearch" else None
     async with stand(
@@ -59,7 +59,7 @@ async def random_drills(
     seed: int,
     told: Callable[[str], None],
 ) -> Verdict:
-    """Break one thing after another for some minutes, drawn by the seed, and watch the memory of each process."""
+    """Cause one fault after another for some minutes, chosen by the seed, and watch the memory of each process."""
     drawn = random.Random(seed)
     memory: dict[str, list[int]] = {}
     async with stand(

@@ -1,4 +1,4 @@
-"""A whole installation to break: a Valkey of its own, an index, any number of replicas of each service, and what stands between."""
+"""A complete installation to break: its own Valkey, an index, any number of replicas of each service, and proxies."""
 
 import asyncio
 import os
@@ -36,11 +36,11 @@ SETTLED_SECONDS = 150.0
 
 
 class NotSettledError(Exception):
-    """The installation did not come to rest; the message says what was still under way."""
+    """Work was still in progress at the deadline; the message says which."""
 
 
 class Process:
-    """One process of the installation, on a port that it keeps over restarts."""
+    """One process of the installation, on a port that it keeps across restarts."""
 
     def __init__(self, name: str, command: Sequence[str], environment: dict[str, str], port: int, log: Path) -> None:
         self.name = name
@@ -52,7 +52,7 @@ class Process:
 
     @property
     def site(self) -> str:
-        """Where it answers."""
+        """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -79,26 +79,26 @@ class Process:
         os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """End it without a warning."""
+        """Kill it."""
         if self._process is not None and self.alive:
             self._process.kill()
             self._process.wait()
 
     async def stop(self, seconds: float = 30) -> int:
-        """Ask it to end, and return its exit code."""
+        """Terminate it gracefully, and return its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
         self._process.terminate()
         return await asyncio.to_thread(self._process.wait, seconds)
 
     def memory(self) -> int:
-        """Return how many bytes of it lie in memory."""
+        """Return its memory in bytes."""
         return int(psutil.Process(self.pid).memory_info().rss)
 
 
 @dataclass
 class Stand:
-    """The installation and what is done to it."""
+    """The installation, and operations on it."""
 
     namespace: str
     valkey: Process
@@ -125,16 +125,16 @@ class Stand:
         return alias_in_use(self.namespace)
 
     def sites(self, service: str) -> list[str]:
-        """Where the replicas of a service answer."""
+        """The addresses of a service's replicas."""
         return [process.site for process in self.services[service]]
 
     async def trouble(self, service: str) -> str:
-        """Return what the first replica of a service says that it lacks."""
+        """Return the failed readiness checks of the first replica of a service."""
         async with aiohttp.ClientSession() as session, session.get(f"{self.sites(service)[0]}/readyz") as answer:
             return await answer.text() if answer.status == 503 else ""
 
     async def ready(self, *services: str, seconds: float = 300) -> None:
-        """Wait until every replica of these services (of all, by default) says that it is ready."""
+        """Wait until every replica of these services (by default of all) is ready."""
         deadline = time.monotonic() + seconds
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
             for process in (one for name in services or self.services for one in self.services[name]):
@@ -150,7 +150,7 @@ class Stand:
                     await asyncio.sleep(0.05)
 
     async def valkey_up(self) -> None:
-        """Start the Valkey and wait until it has read its files."""
+        """Start the Valkey and wait until it has loaded its files."""
         self.valkey.start()
         deadline = time.monotonic() + 60
         while True:
@@ -163,17 +163,17 @@ class Stand:
                 await asyncio.sleep(0.05)
 
     async def delivered(self, number: int, seconds: float = 600) -> None:
-        """Wait until so many webhooks have come."""
+        """Wait until a number of webhooks was received."""
         deadline = time.monotonic() + seconds
         while len(self.journal.receipts) < number:
             assert time.monotonic() < deadline, f"{len(self.journal.receipts)} of {number} webhooks came"
             await asyncio.sleep(0.01)
 
     async def settled(self, seconds: float = SETTLED_SECONDS) -> None:
-        """Wait until nothing is under way: both groups have handled all, every delivery has ended.
+        """Wait until no work is in progress: both groups have handled everything, and every delivery has ended.
 
         Raises:
-            NotSettledError: something is still under way after that time.
+            NotSettledError: work is still in progress at the deadline.
         """
         deadline = time.monotonic() + seconds
         while why := await self._under_way():
@@ -196,7 +196,7 @@ class Stand:
         return f"{len(waiting)} endpoints have deliveries waiting, the first {waiting[0]}" if waiting else ""
 
     async def read_back(self) -> Readback:
-        """Read everything that is kept."""
+        """Read all stored data."""
         return await read_back(self.redis, self.keys, await self._indexed())
 
     async def _indexed(self) -> dict[str, Indexed]:
@@ -206,7 +206,7 @@ class Stand:
 
 
 async def indexed_by_readers(site: str, journal: Journal) -> dict[str, Indexed]:
-    """Read the index as readers can: of an embedded index nobody else can open the files."""
+    """Read the index as readers can, because only one process can open the files of an embedded index."""
     found: dict[str, Indexed] = {}
     versions = {write.article: write.version for write in journal.writes}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=8)) as session:
@@ -243,7 +243,7 @@ async def stand(
     settings: dict[str, str] | None = None,
     memory: str = "0",
 ) -> AsyncIterator[Stand]:
-    """Set an installation up, with its load not yet running; on Elasticsearch, or on the embedded index without one."""
+    """Set up an installation, with its load not yet running; on Elasticsearch, or with the embedded index without one."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     valkey = Process("valkey", valkey_command(folder, port, memory), dict(os.environ), port, folder / "valkey.log")
@@ -263,7 +263,7 @@ async def stand(
             "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true",
             "NEWSWIRE_WEBHOOK_TIMEOUT": str(WEBHOOK_TIMEOUT),
             "NEWSWIRE_WEBHOOK_CONNECT_TIMEOUT": "2",
-            "NEWSWIRE_READ_RATE": "0",  # the checker reads all there is, as fast as it can
+            "NEWSWIRE_READ_RATE": "0",  # the checker reads everything as fast as possible
             "NEWSWIRE_READ_RATE_PER_KEY": "0",
         }
         if elasticsearch is not None:
@@ -291,7 +291,7 @@ async def stand(
 
 
 async def furnish(built: Stand) -> str:
-    """Make the subscriptions, and return a key to publish with."""
+    """Create the subscriptions, and return a publisher key."""
     publish = await create_key(built.redis, built.keys, "harbour-post", {Scope.PUBLISH})
     listening = await create_key(built.redis, built.keys, "reading-room", {Scope.SUBSCRIBE})
     await subscribe(built.journal, built.sites("notify")[0], listening.token, built.addresses)
@@ -300,7 +300,7 @@ async def furnish(built: Stand) -> str:
 
 @asynccontextmanager
 async def under_load(built: Stand) -> AsyncIterator[None]:
-    """Publish and listen while the block runs; on leaving wait for every answer, and for rest."""
+    """Publish and listen during the block; at the end wait for every response, and for all work."""
     stopping = asyncio.Event()
     publishing = asyncio.create_task(built.publisher.run(stopping))
     reading = [
@@ -324,7 +324,7 @@ async def under_load(built: Stand) -> AsyncIterator[None]:
 
 
 def valkey_command(folder: Path, port: int, memory: str = "0") -> list[str]:
-    """Return how to run a Valkey that syncs every write to disk before it answers."""
+    """Return the command that runs a Valkey which syncs every write to disk before it responds."""
     settings = {
         "port": str(port),
         "bind": "127.0.0.1",

@@ -1,4 +1,4 @@
-"""The checker, seen to catch every kind of damage: each is planted in real stores after a sound run."""
+"""The checker detects every kind of damage: each is injected into real stores after a correct run."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -21,14 +21,14 @@ pytestmark = [pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="module")
 
 @dataclass
 class Sound:
-    """What a sound run left behind, ready to be damaged."""
+    """The data of a correct run, ready to be damaged."""
 
     redis: Redis
     keys: Keyspace
     journal: Journal
     index: dict[str, Indexed]
     published: list[Write]
-    """Articles that were neither changed nor retracted since, with somebody who was told."""
+    """Articles that were neither changed nor retracted, with at least one recipient."""
     retracted: list[Write]
 
     async def found(self) -> Readback:
@@ -73,7 +73,7 @@ async def run(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tuple[R
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def sound(run: tuple[Redis, Sound, dict[bytes, bytes]]) -> Sound:
-    """The same sound state for each test."""
+    """The same correct state for each test."""
     redis, before, dump = run
     await redis.flushall()
     async with redis.pipeline(transaction=False) as pipe:
@@ -270,7 +270,7 @@ async def webhook_of_an_earlier_version_last(sound: Sound) -> None:
 
 
 async def history_removed(sound: Sound, until: float | None = None) -> None:
-    """Remove the records of what had ended up to a time (all of it, by default), as a service does of a busy subscription."""
+    """Remove the records of deliveries that ended up to a time (by default all), as a service does for a busy subscription."""
     newest: dict[str, int] = {}
     for identity, fields in (await sound.found()).deliveries.items():
         ended, owner = int(fields["ended"]), fields["subscription"]

@@ -1,4 +1,4 @@
-"""The quick drills: something breaks while articles are published, and afterwards the checker finds nothing."""
+"""The quick drills: a fault occurs during publishing, and afterwards the checker finds nothing."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from tests.faults.run import run_drill
 from tests.servers.elasticsearch import ElasticsearchServer
 
 RATE = 20
-"""Articles a second: `make drill` has more, and lasts longer."""
+"""Articles per second; `make drill` uses more, and runs longer."""
 
 QUICK = [drill for drill in DRILLS if drill.quick is not None]
 

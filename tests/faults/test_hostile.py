@@ -1,4 +1,4 @@
-"""A short storm of hostile connections: each service keeps its memory and its honest clients."""
+"""A short attack by hostile connections: memory stays limited, and normal clients get responses."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What schemathesis needs to know about Newswire beyond its OpenAPI document."""
+"""Adapts schemathesis to rules of Newswire that its OpenAPI document cannot express."""
 
 import json
 import os
@@ -28,7 +28,7 @@ RULES_OF_STATE = {
     "ended-by-operator",
     "cancelled",
 }
-"""Problems that depend on what is stored, or on a value that only the server can make."""
+"""Problems that depend on stored data, or on a value that only the server can generate."""
 RULES_OF_FIELDS = {
     "If-Match",
     "If-None-Match",
@@ -100,12 +100,12 @@ RULES_OF_FIELDS = {
     "name",
     "account",
 }
-"""Members, parameters and headers with rules beyond JSON Schema: characters, addresses, times, what goes together."""
+"""Members, parameters and headers with rules beyond JSON Schema: characters, addresses, times, combinations."""
 
 
 @schemathesis.serializer("application/x-ndjson")
 def _serialize(_context: Any, value: Any) -> bytes:
-    # Not by orjson: schemathesis generates numbers of any size.
+    # Not with orjson: schemathesis generates numbers of any size.
     return value if isinstance(value, bytes) else json.dumps(value).encode() + b"\n"
 
 
@@ -116,14 +116,14 @@ def _deserialize(_context: Any, response: Any) -> Any:
 
 @schemathesis.hook
 def before_load_schema(_context: Any, raw_schema: dict[str, Any]) -> None:
-    """Check against the statuses that are declared one by one: ``default`` would allow every other."""
+    """Check against the statuses that are declared individually: ``default`` would allow every other."""
     for operation in _operations(raw_schema):
         operation["responses"].pop("default", None)
 
 
 @schemathesis.hook
 def filter_case(_context: Any, case: Any) -> bool:
-    """Leave out what would take the fuzzer's own key away."""
+    """Skip requests that would revoke the fuzzer's own key."""
     parameters = case.path_parameters or {}
     harmful = case.method.upper() in ("DELETE", "POST", "PATCH")
     return not (
@@ -133,18 +133,18 @@ def filter_case(_context: Any, case: Any) -> bool:
 
 @schemathesis.hook
 def filter_failure(_context: Any, failure: Any, case: Any, response: Any) -> bool:
-    """Drop the failures that say no more than that a rule cannot be written as a JSON Schema."""
+    """Drop failures that only mean that a rule cannot be expressed as a JSON Schema."""
     match type(failure).__name__:
         case "RejectedPositiveData":
             return not _refused_by_a_rule(response.json())
         case "AcceptedNegativeData":
-            # Each line of a batch is judged by itself, in an answer that has begun already.
+            # Each line of a batch is checked separately, in a response that has already started.
             return str(case.operation.path) != BATCH
         case "EnsureResourceAvailability":
-            # A subscription has a replay once one was asked for.
+            # A subscription has a replay only after one was requested.
             return not str(case.operation.path).endswith("/replay")
         case "UseAfterFree":
-            # Keys that are revoked and articles that are retracted are still shown to their owner, as such.
+            # Revoked keys and retracted articles are still visible to their owner.
             shown = response.status_code == HTTPStatus.NOT_MODIFIED or _state(response.json()) in GONE
             return not (str(case.operation.path).startswith(KEPT) and shown)
         case _:
@@ -163,7 +163,7 @@ def _refused_by_a_rule(problem: dict[str, Any]) -> bool:
 
 
 def _name_of(field: str) -> str:
-    """Return a field's path without the positions in lists and without the names in maps."""
+    """Return a field's path without list indexes and map keys."""
     path = ".".join(part for part in field.split(".") if not part.isdecimal())
     return next((f"{each}.*" for each in MAPS if path.startswith(f"{each}.")), path)
 

@@ -1,11 +1,11 @@
-"""``python -m tests.fuzz.importers``: damaged files for some minutes; no crash, no hang, and nothing is lost in silence.
+"""``python -m tests.fuzz.importers``: imports damaged files for some minutes; no crash, no hang, no silent loss.
 
-Each round makes a file of several articles, or takes a sample of a form that holds one, and damages one place in it. What
-must hold afterwards:
+Each round creates a file of several articles, or takes a sample of a format with one, and damages one place in it. These must
+hold:
 
-- reading ends, within `LIMIT` seconds, in stories, in what is skipped and in faults; every story is a valid article;
-- of a file that is still well-formed, as many come out or are named as it holds;
-- of any other, each article is there that stands beside the damaged one, or a fault says that something could not be read.
+- reading ends within `LIMIT` seconds with articles, skipped items and failed items; every article is valid;
+- from a file that is still well-formed, every article is read or reported;
+- from any other file, every article next to the damaged one is read, or an item reports that something could not be read.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from tests.cli.importing.readers import SAMPLES, failed_items, read, stories
 
 console = Console(highlight=False, soft_wrap=True)
 LIMIT = 20
-"""Seconds after which a file counts as never read to its end."""
+"""Seconds after which reading a file counts as hanging."""
 MANY = 6
 SPLINTERS = (
     *(
@@ -86,17 +86,17 @@ class Made:
     name: str
     content: bytes
     articles: tuple[tuple[int, int], ...] = ()
-    """Where each of several articles begins and ends."""
+    """The start and end of each of several articles."""
     item: str = ""
-    """The local name of the element that holds one, where the form is XML."""
+    """The local name of the element of an article, for XML formats."""
 
 
 class ReadTimeoutError(Exception):
-    """A file is not read to its end in time."""
+    """A file is not read completely in time."""
 
 
 def xml_file(form: FormatName, head: bytes, item: Callable[[int], bytes], foot: bytes, name: str) -> Made:
-    """Make a file of several articles."""
+    """Create a file of several articles."""
     content, places = head, []
     for number in range(MANY):
         places.append((len(content), len(content) + len(item(number))))
@@ -154,7 +154,7 @@ def atom() -> Made:
 
 
 def ndjson() -> Made:
-    """Return an article a line."""
+    """Return one article per line."""
 
     def line(number: int) -> bytes:
         article = {"external_id": f"q-{number}", "title": f"Mark{number}x", "body": f"<p>The weir, part {number}.</p>"}
@@ -165,7 +165,7 @@ def ndjson() -> Made:
 
 
 def single() -> list[Made]:
-    """Return the samples of forms that hold one article a file."""
+    """Return the samples of formats with one article per file."""
     forms = {
         "nitf.xml": FormatName.NITF,
         "newsml.xml": FormatName.NEWSML,
@@ -201,7 +201,7 @@ def damage(content: bytes, start: int, end: int, drawn: random.Random) -> bytes:
 
 
 def lost(made: Made, hurt: int, path: Path) -> str:
-    """Read a damaged file; return what is wrong with what came out, or nothing."""
+    """Read a damaged file; return what is wrong with the result, or nothing."""
     found = read(path, form=made.form)
     for story in stories(found):
         ArticleDraft.model_validate(story.draft)
@@ -217,7 +217,7 @@ def lost(made: Made, hurt: int, path: Path) -> str:
 
 
 def well_formed(content: bytes, item: str) -> int | None:
-    """Return how many articles a well-formed file holds where they belong; None of a file that is not well-formed."""
+    """Return the number of articles at the right place in a well-formed file; None if it is not well-formed."""
     try:
         root = etree.fromstring(content, etree.XMLParser(resolve_entities=False, huge_tree=False))
     except (etree.XMLSyntaxError, ValueError):
@@ -227,7 +227,7 @@ def well_formed(content: bytes, item: str) -> int | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run for as long as the arguments say; the exit code tells whether all was well."""
+    """Run for the time given in the arguments; the exit code is 0 if nothing was found."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.importers", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=1)
@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.alarm(LIMIT)
         try:
             problem = lost(made, hurt, path)
-        except Exception as error:  # noqa: BLE001 (whatever it is, it is a finding)
+        except Exception as error:  # noqa: BLE001 (any error is a finding)
             problem = repr(error)
         finally:
             signal.alarm(0)

@@ -1,4 +1,4 @@
-"""One installation to be fuzzed: `newswire run` on its own Valkey and embedded index, with a key that may do everything."""
+"""An installation to be fuzzed: `newswire run` with its own Valkey and embedded index, and a key with all scopes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ LOOPBACK = IPv4Network("127.0.0.0/8")
 
 @dataclass(frozen=True)
 class Installation:
-    """Where it answers, and what the fuzzer sends to it."""
+    """The address of the installation, and the key of the fuzzer."""
 
     site: str
     token: str
@@ -29,7 +29,7 @@ class Installation:
 
 @contextmanager
 def installation(data_dir: Path) -> Iterator[Installation]:
-    """Run Newswire with the reading limits off and webhooks confined to this machine."""
+    """Run Newswire without read limits, and with webhooks restricted to this machine."""
     environment = {
         "NEWSWIRE_READ_RATE": "0",
         "NEWSWIRE_READ_RATE_PER_KEY": "0",
@@ -37,7 +37,7 @@ def installation(data_dir: Path) -> Iterator[Installation]:
         "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true",
         "NEWSWIRE_WEBHOOK_REFUSED_NETWORKS": ",".join(map(str, _all_but_loopback())),
         "NEWSWIRE_WEBHOOK_TIMEOUT": "2",
-        # One stream is held open by the test, so that no other can keep a request of the fuzzer waiting.
+        # The test keeps one stream open, so that the fuzzer's requests for a stream are rejected instead of waiting.
         "NEWSWIRE_LIVE_PER_KEY": "1",
         "NEWSWIRE_LIVE_PER_ADDRESS": "1",
     }
@@ -64,7 +64,7 @@ def _key(http: httpx.Client, admin: dict[str, str]) -> dict[str, str]:
 
 
 def _fill(http: httpx.Client, webhook: str) -> None:
-    """Give the account what its lists can show: articles, a retraction and a subscription with deliveries."""
+    """Create data for the account's lists: articles, a retraction, and a subscription with deliveries."""
     wanted = {"channel": {"type": "webhook", "url": webhook}}
     subscribed = http.post("/v1/subscriptions", json=wanted)
     assert subscribed.status_code == 201, subscribed.text

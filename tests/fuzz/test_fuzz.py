@@ -1,7 +1,7 @@
-"""Schemathesis against every documented operation: no 5xx, and no response that the OpenAPI document does not declare.
+"""Schemathesis for every documented operation: no 5xx, and only responses that the OpenAPI document declares.
 
-Here a few examples per operation; ``make fuzz`` sends thousands. ``NEWSWIRE_FUZZ_EXAMPLES`` is how many requests of each
-kind are generated for an operation, ``NEWSWIRE_FUZZ_SEED`` another seed.
+This runs a few examples per operation; ``make fuzz`` runs thousands. ``NEWSWIRE_FUZZ_EXAMPLES`` is the number of requests of each
+kind per operation, ``NEWSWIRE_FUZZ_SEED`` sets another seed.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The real ingest app over a real server."""
+"""The real ingest app with a real server."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ class Ingest:
     settings: IngestSettings
 
     def with_settings(self, **other: Any) -> "Ingest":
-        """Return the same with an app that has other settings."""
+        """Return the same with an app of other settings."""
         settings = self.settings.model_copy(update=other)
         app = create_app([assemble(self.redis, settings)], settings, redis=self.redis)
         http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example")
@@ -47,16 +47,16 @@ class Ingest:
         return [orjson.loads(fields[b"__data__"]) for _, fields in await self.redis.xrange(self.keys.stream)]
 
     async def key(self, account: str, *scopes: Scope) -> dict[str, str]:
-        """Make a key; return the header that carries it."""
+        """Create a key; return the header that contains it."""
         created = await create_key(self.redis, self.keys, account, set(scopes))
         return {"Authorization": f"Bearer {created.token}"}
 
     async def everything(self) -> bytes:
-        """Return all that is stored under the namespace, as one run of bytes."""
+        """Return everything stored in the namespace, as one bytes object."""
         return "\n".join((await self.everything_of("")).values()).encode()
 
     async def everything_of(self, *beginnings: str) -> dict[str, str]:
-        """Return all that is stored under names with one of these beginnings, each by its name in the namespace."""
+        """Return everything stored under keys with these prefixes, by key name."""
         found: dict[str, str] = {}
         async for name in self.redis.scan_iter(f"{self.keys.namespace}:*"):
             own = name.decode().removeprefix(f"{self.keys.namespace}:")

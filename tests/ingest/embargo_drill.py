@@ -1,4 +1,4 @@
-"""Many articles due in the same second, three processes of ingest to publish them, and nothing spared."""
+"""Many articles are due in the same second, with three processes of ingest, a restart of the server and a kill."""
 
 import asyncio
 import os
@@ -29,18 +29,18 @@ DURABLE = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "no
 
 @dataclass(frozen=True)
 class Drilled:
-    """What came of it: the titles on the stream in their order, and how late each was in s."""
+    """The result: the titles on the stream in order, and the delay of each in s."""
 
     titles: list[str]
     lateness: list[float]
 
 
 class TooSlowError(Exception):
-    """The machine is so busy that the time was over before everything was scheduled; more of it may do."""
+    """The machine is too busy: the due time passed before everything was scheduled. A longer lead may help."""
 
 
 async def drill(folder: Path, articles: int, *, restart: float, lead: float) -> Drilled:
-    """Schedule articles for one moment ``lead`` s ahead, restart the server ``restart`` s before it, and kill a process at it."""
+    """Schedule articles for one moment ``lead`` s ahead, restart the server ``restart`` s before, and kill a process then."""
     port = free_port()
     server = _server(port, folder)
     server.start()
@@ -122,7 +122,7 @@ async def _sleep_until(moment: datetime) -> None:
 
 
 async def _entries(port: int, articles: int) -> list[tuple[bytes, dict[bytes, bytes]]]:
-    """Return all entries once all articles are out, and as many looks again as show that no more come."""
+    """Return all entries once all articles are published, after further checks that no more are added."""
     async with Redis(port=port) as redis, asyncio.timeout(60):
         while await redis.xlen(KEYS.stream) < articles or await redis.zcard(KEYS.due):
             await asyncio.sleep(0.02)

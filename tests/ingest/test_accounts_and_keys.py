@@ -1,4 +1,4 @@
-"""Accounts and keys over HTTP: a token is shown once, and what is revoked, expired or disabled bites at once."""
+"""Accounts and keys over HTTP: a token is shown once; revocation, expiry and disabling take effect immediately."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ async def publish(ingest: Ingest, made: dict[str, Any]) -> int:
 
 
 async def end(ingest: Ingest, made: dict[str, Any]) -> None:
-    """Let a key's time be over."""
+    """Make a key expire."""
     await ingest.redis.hset(key_record(ingest.keys, made["id"]), "expires", int(time.time() * 1000) - 1)
 
 
@@ -68,7 +68,7 @@ async def test_lists_are_paginated(ingest: Ingest, admin: dict[str, str]) -> Non
         pages.append([key["id"] for key in page["keys"]])
         cursor = page["next_cursor"]
     assert [len(page) for page in pages] == [2, 2, 2]
-    assert [key for page in pages for key in page][1:] == sorted(made)  # before them the admin's own
+    assert [key for page in pages for key in page][1:] == sorted(made)  # preceded by the admin's own key
     of_one = (await ingest.http.get("/v1/keys", params={"account": "House 3"}, headers=admin)).json()
     assert [key["id"] for key in of_one["keys"]] == [made[3]]
     accounts = (await ingest.http.get("/v1/accounts", params={"limit": "4"}, headers=admin)).json()
@@ -100,7 +100,7 @@ async def test_a_rotated_key_is_valid_until_the_overlap_ends(ingest: Ingest, adm
 
 async def test_without_overlap_the_old_key_is_revoked_immediately(ingest: Ingest, admin: dict[str, str]) -> None:
     old = await make(ingest, admin)
-    assert await publish(ingest, old) == 201  # from now on it is known in the process
+    assert await publish(ingest, old) == 201  # from now on the process has cached it
     await ingest.http.post(f"/v1/keys/{old['id']}/rotate", json={"overlap": 0}, headers=admin)
     assert await publish(ingest, old) == 401
     assert (await ingest.http.get("/v1/articles/nothing", headers=bearer(old))).status_code == 401
@@ -324,9 +324,9 @@ async def test_numbers_and_booleans_are_not_converted_from_other_types(ingest: I
     "name", ["HARBOUR GAZETTE", "Harbour Gazétte", "Ｈarbour Gazette", "harbour gazette", "Harbour Gazette\ufe0f"]
 )
 async def test_confusable_account_names_are_rejected(ingest: Ingest, admin: dict[str, str], name: str) -> None:
-    """Filters, feeds and entitlements name publishers by what their names fold to."""
+    """Filters, feeds and entitlements identify publishers by their folded names."""
     await ingest.key("Harbour Gazette", Scope.PUBLISH)
-    await ingest.redis.delete(ingest.keys.key("account-forms"))  # as before the folded names were on record
+    await ingest.redis.delete(ingest.keys.key("account-forms"))  # as before folded names were indexed
     for path, sent in (("/v1/accounts", {"name": name}), ("/v1/keys", {"account": name, "scopes": ["publish"]})):
         answer = await ingest.http.post(path, json=sent, headers=admin)
         assert answer.status_code in (409, 422), answer.text

@@ -1,4 +1,4 @@
-"""Every address does what it says: no part of it is left out in silence, and identifiers in it are whole."""
+"""Addresses are interpreted strictly: no part is ignored silently, and identifiers are complete."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ async def test_unknown_parameters_are_rejected_everywhere(ingest: Ingest) -> Non
             continue
         url = path.format(article_id=created["id"], external_id="gz-1", number=1, key_id="none", name="Harbour Gazette")
         for method in methods:
-            if "/admin/" in path and method == "delete":  # it takes the reason as its body
+            if "/admin/" in path and method == "delete":  # its body contains the reason
                 body = {"reason": "an order of a court"}
                 answer = await ingest.http.request(method, f"{url}?nowhere=1", json=body, headers=everything)
             else:
@@ -63,7 +63,7 @@ async def test_a_percent_encoded_identifier_is_accepted(ingest: Ingest, publishe
 async def test_an_identifier_that_is_not_utf_8_is_rejected(
     ingest: Ingest, publisher: dict[str, str], written: str
 ) -> None:
-    """Read with replacement characters, two of them would be one."""
+    """If they were decoded with replacement characters, two identifiers would be equal."""
     answer = await ingest.http.put(f"{BY_IDENTITY}/{written}", json=ARTICLE, headers=publisher)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "path")
 
@@ -81,7 +81,7 @@ async def test_an_unreadable_identifier_is_rejected(ingest: Ingest, publisher: d
     answer = await ingest.http.post("/v1/articles", json={**ARTICLE, "external_id": identity}, headers=publisher)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "external_id")
     put: Any = await ingest.http.put(f"{BY_IDENTITY}/{ascii_path(identity)}", json=ARTICLE, headers=publisher)
-    assert put.status_code == (404 if "\n" in identity else 422)  # no path holds a line feed
+    assert put.status_code == (404 if "\n" in identity else 422)  # paths cannot contain a line feed
     assert not await ingest.events()
 
 

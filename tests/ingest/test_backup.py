@@ -1,4 +1,4 @@
-"""Articles are read for a backup while they are written: what it keeps is whole, current, and holds nothing that was erased."""
+"""Articles are read for a backup during writes: the backup is consistent, current, and contains no erased text."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ async def test_restored_articles_are_unchanged(ingest: Ingest, publisher: dict[s
     gone = await publish(ingest, publisher, "Gone")
     await retract(ingest, publisher, gone)
     oldest = await ingest.redis.hget(ingest.keys.version(articles[0]["id"], 1), "entry")
-    await ingest.redis.xdel(ingest.keys.stream, oldest)  # as the retention does
+    await ingest.redis.xdel(ingest.keys.stream, oldest)  # like the retention
     await ingest.redis.set(ingest.keys.checkpoint("notify"), (await last_id(ingest, ingest.keys)))
     backup = ArticleBackup(ingest.redis, ingest.keys, "notify")
     records = [record async for record in backup.articles()] + [record async for record in backup.entries()]

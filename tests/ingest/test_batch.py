@@ -1,4 +1,4 @@
-"""Many articles in one request: each line is answered in its order, and none is harmed by another."""
+"""Batches: each line has a result in order, and errors do not affect other lines."""
 
 import asyncio
 import os
@@ -156,7 +156,7 @@ async def test_errors_of_the_request_itself_are_problem_responses(ingest: Ingest
 
 
 async def test_results_are_sent_while_the_request_is_still_received(ingest: Ingest, publisher: dict[str, str]) -> None:
-    """The app itself is spoken to, since the test client reads an answer only when it has sent all."""
+    """This calls the app directly, because the test client reads a response only after it has sent everything."""
     answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     requests: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     headers = {**publisher, "Content-Type": "application/x-ndjson"}
@@ -205,7 +205,7 @@ async def test_an_outage_in_the_middle_is_503_for_its_lines_alone(tmp_path: Path
                 await asyncio.sleep(0.01)
         valkey.stop()
         yield ndjson(*articles[30:60])
-        await asyncio.sleep(3)  # longer than a call is tried again
+        await asyncio.sleep(3)  # longer than a call is retried
         valkey = server(port, tmp_path)
         valkey.start()
         yield ndjson(*articles[60:])
@@ -267,7 +267,7 @@ DRY = f"{URL}?dry_run=true"
 
 
 def outcome(answer: dict[str, Any]) -> tuple[Any, ...]:
-    """What a line came to, however the answer is made."""
+    """Return the effect of a line, regardless of the form of the response."""
     error = answer.get("error", {})
     return answer["line"], answer["status"], answer.get("effect"), answer.get("version"), error.get("type")
 

@@ -1,4 +1,4 @@
-"""The store is killed in the middle of a large batch and started again on its files: nothing is lost, nothing comes twice."""
+"""The store is killed in the middle of a large batch and restarted with its files: nothing is lost or repeated."""
 
 import asyncio
 import os
@@ -33,7 +33,7 @@ async def pieces(lines: list[bytes]) -> AsyncIterator[bytes]:
 
 
 class Batch:
-    """A batch that is being sent; ``answers`` grows while it is."""
+    """A batch that is being sent; ``answers`` grows meanwhile."""
 
     def __init__(self) -> None:
         self.answers: list[dict[str, Any]] = []
@@ -90,7 +90,7 @@ async def test_acknowledged_lines_are_stored_and_the_rest_can_be_repeated(known_
         documents = [await version_document(redis, KEYS, id_, 1) for id_ in kept.values()]
         assert [orjson.loads(document or b"{}").get("title") for document in documents] == [f"T{n}" for n in kept]
 
-        # By their external ids only those lines are sent again that failed; by the request's key it is the same request.
+        # With external ids only the failed lines are sent again; with the request's key it is the same request.
         again = [number for number in range(LINES) if number not in kept] if by_external_id else list(range(LINES))
         answers = await Batch().send(http, [lines[number] for number in again])
         assert {answer["status"] for answer in answers} <= {200, 201}

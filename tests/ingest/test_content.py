@@ -1,4 +1,4 @@
-"""What is found out about an article beside what its publisher says."""
+"""Derived members of an article: language, word count, reading time."""
 
 from typing import Any
 

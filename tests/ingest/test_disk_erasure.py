@@ -1,4 +1,4 @@
-"""Retracted text does not stay in the append-only file: it is rewritten by age, on the server that `newswire run` starts."""
+"""Retracted text does not stay in the append-only file: the file is rewritten by age, on the server that `newswire run` starts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -29,7 +29,7 @@ ERASED, KEPT = "quillomarbentoz", "varsitropelundy"
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[Ingest]:
-    """Ingest on a server of its own, whose snapshots are not compressed, so that words can be looked for in them."""
+    """Ingest with a server of its own, whose snapshots are not compressed, so that they can be searched for words."""
     async with AsyncExitStack() as stack:
         valkey = stack.enter_context(embedded_valkey(tmp_path))
         redis = await stack.enter_async_context(open_redis(valkey.url))
@@ -48,7 +48,7 @@ def on_disk(folder: Path, word: str) -> bool:
         try:
             found |= path.is_file() and word.encode() in path.read_bytes()
         except FileNotFoundError:
-            continue  # an old part of the append-only file goes at this moment
+            continue  # an old part of the append-only file is removed at this moment
     return found
 
 
@@ -65,13 +65,13 @@ async def due(own: Ingest, older_than: timedelta = DAY) -> bool:
 
 
 async def age_waiting(own: Ingest, by: timedelta) -> None:
-    """Have the first erasure that waits for a rewrite be older."""
+    """Make the first erasure that waits for a rewrite older."""
     await own.redis.hincrby(own.keys.disk_erasure("records"), "waiting_since", -int(by.total_seconds() * 1000))
 
 
 async def test_retracted_text_is_in_the_file_until_the_rewrite_by_age(own: Ingest, tmp_path: Path) -> None:
     headers = await own.key("Harbour Gazette", Scope.PUBLISH)
-    # Short articles, next to each other on the stream: they would share a node of it.
+    # Short articles, adjacent on the stream: they would share a node.
     await publish(own, headers, KEPT)
     article = await publish(own, headers, ERASED)
     await publish(own, headers, KEPT)
@@ -104,14 +104,14 @@ async def test_a_rewrite_covers_earlier_erasures_and_the_next_one_waits(own: Ing
         return int((await own.redis.info("persistence"))["aof_rewrites"])
 
     before = await rewrites()
-    # The erasure lies further back than what a rewrite leaves to the next one.
+    # The erasure is older than the settling time that a rewrite leaves to the next one.
     await note_erasure(own.redis, own.keys)
     await own.redis.decrby(own.keys.last_erasure, 2 * 86_400_000)
     assert await due(own)
     assert not await due(own)
     assert await rewrites() == before + 1
 
-    # One that ended in the moment of the rewrite is left to the next, a day later.
+    # An erasure at the moment of the rewrite is left to the next one, a day later.
     await note_erasure(own.redis, own.keys)
     assert not await due(own)
     await age_waiting(own, DAY)
@@ -152,7 +152,7 @@ async def test_a_server_without_append_only_file_is_not_rewritten(own: Ingest) -
     await own.redis.config_set("appendonly", "no")
     await note_erasure(own.redis, own.keys)
     await own.redis.decrby(own.keys.last_erasure, 2 * 86_400_000)
-    assert await due(own)  # nothing is left to be rewritten
+    assert await due(own)  # nothing remains to be rewritten
     assert not await due(own)
 
 

@@ -1,4 +1,4 @@
-"""A scheduled article is its publisher's alone until it is due, and then out exactly once, in order."""
+"""A scheduled article is visible to its publisher only until it is due; then it is published exactly once, in order."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -28,7 +28,7 @@ def store(ingest: Ingest) -> ArticleStore:
 
 
 def at(moment: datetime) -> Any:
-    """Return a clock that stands."""
+    """Return a clock that always returns this time."""
 
     async def clock() -> datetime:
         return moment
@@ -132,7 +132,7 @@ async def test_a_past_embargo_is_rejected_unless_confirmed(ingest: Ingest, publi
     meant = await ingest.http.put(url, json={**over, "embargo_lifted": True}, headers=publisher)
     assert (meant.status_code, meant.json()["status"]) == (201, "published")
     assert "embargo_lifted" not in meant.json()
-    # Of an article that is out its embargo says nothing any more, and is no change.
+    # The embargo of a published article is ignored, and is not a change.
     again = await ingest.http.put(url, json=over, headers=publisher)
     assert (again.status_code, again.json()["version"]) == (200, 1)
 
@@ -154,7 +154,7 @@ async def test_a_past_embargo_does_not_publish_scheduled_or_retracted_articles(
 async def test_a_repeat_after_the_embargo_is_still_a_repeat(
     ingest: Ingest, publisher: dict[str, str], store: ArticleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The embargo was ahead when the request came first; a repeat a day later is no mistake."""
+    """The embargo was in the future the first time; a repeat a day later is not an error."""
     sent = {**ARTICLE, "embargo_until": rfc3339(TOMORROW), "external_id": "gz-late"}
     keyed = {**publisher, "Idempotency-Key": "late"}
     first = (await ingest.http.post("/v1/articles", json=sent, headers=keyed)).json()
@@ -338,7 +338,7 @@ async def test_an_article_due_while_its_account_is_disabled_is_held(
 
 
 async def held(ingest: Ingest, publisher: dict[str, str], store: ArticleStore) -> str:
-    """Schedule an article and return its address once it is held, with a time of publication that has passed."""
+    """Schedule an article and return its address once it is held, with a publication time in the past."""
     soon = await store.time() + timedelta(milliseconds=300)
     location = (await schedule(ingest, publisher, soon)).headers["location"]
     await disabled(ingest)

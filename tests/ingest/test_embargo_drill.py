@@ -1,4 +1,4 @@
-"""Three processes publish what is due: the server was restarted just before, and one of them is killed in the act."""
+"""Three processes publish due articles: the server was restarted just before, and one process is killed meanwhile."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""No endpoint shows or changes what belongs to another account: each is tried, as the OpenAPI document lists them."""
+"""No endpoint shows or changes data of another account: every operation of the OpenAPI document is tried."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ PUBLISHED = {"title": SECRET, "body": f"<p>{SECRET}</p>", "external_id": "gz-1"}
 
 
 def operations() -> list[tuple[str, str]]:
-    """Return method and path of everything that is about one article or lists them."""
+    """Return method and path of every operation on one article or a list of articles."""
     settings = IngestSettings(namespace="isolation")
     app = create_app([assemble(Redis(), settings)], settings, redis=Redis())  # never connected
     return [
@@ -64,7 +64,7 @@ SHARED = ("articles", "stream:articles", "due")
 
 
 async def ask(ingest: Ingest, method: str, url: str, headers: dict[str, str]) -> Any:
-    """Send a request that would be right, were the article one's own."""
+    """Send a request that would be valid for an article of the caller."""
     if url.partition("?")[0].endswith("/batch"):
         typed = {**headers, "Content-Type": "application/x-ndjson"}
         return await ingest.http.post(url, content=orjson.dumps(ARTICLE), headers=typed)

@@ -1,4 +1,4 @@
-"""Labels keep the first spelling of their account, their counts stay right, and merging two changes what comes, not what is."""
+"""Labels keep the first spelling of their account, counts are correct, and merging affects only new versions."""
 
 import asyncio
 from typing import Any
@@ -44,7 +44,7 @@ async def test_each_account_keeps_its_own_first_spelling(ingest: Ingest, publish
         theirs = await publish(ingest, stranger, category="ECONOMIE", topics=["FERRIES"])
         assert (theirs["category"], theirs["topics"]) == ("ECONOMIE", ["FERRIES"])
     assert (await publish(ingest, stranger, category="Economie"))["category"] == "ECONOMIE"
-    # What all read together is counted together, in the spelling that most articles carry.
+    # Public counts use folded labels, in the spelling of most articles.
     assert await counts(ingest) == ({"ECONOMIE": 5}, {"FERRIES": 4, "Straßenbau": 2})
 
 
@@ -59,7 +59,7 @@ async def test_a_label_without_articles_is_deleted(ingest: Ingest, publisher: di
     article = await publish(ingest, publisher, topics=["Ports", "Quays"])
     await ingest.http.patch(f"/v1/articles/{article['id']}", json={"topics": ["QUAYS"]}, headers=publisher)
     assert await counts(ingest) == ({}, {"Quays": 1})
-    # The next use of one that had vanished is a first one again, whatever this process remembers of it.
+    # The next use of a deleted label is a first use again, whatever this process has cached.
     assert (await publish(ingest, publisher, topics=["PORTS"]))["topics"] == ["PORTS"]
 
 

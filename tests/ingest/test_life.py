@@ -1,4 +1,4 @@
-"""Whatever publishers do, in whatever order, at once or cut off: versions have no gaps, and each is told exactly once."""
+"""Random sequences of publishers' requests, concurrent or cut off: versions have no gaps, and each has exactly one event."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ EXPECTED = {200, 201, 404, 409, 410, 412, 422}
 
 
 class Life(RuleBasedStateMachine):
-    """Publishers at work; after every step the records and the stream are compared."""
+    """Publishers; after every step the records and the stream are compared."""
 
     redis_url = ""
     locations = Bundle("locations")
@@ -95,7 +95,7 @@ class Life(RuleBasedStateMachine):
         self.runner.run(self._twice("DELETE", location, None, key))
 
     async def _twice(self, method: str, url: str, content: Any, key: str | None) -> None:
-        """Do it, and do it again: nothing more comes of that."""
+        """Send a request twice: the repeat has no effect."""
         answer = await self.ask(method, url, content, key)
         before = await self.ingest.events()
         again = await self.ask(method, url, content, key)
@@ -122,7 +122,7 @@ class Life(RuleBasedStateMachine):
         location=locations, title=TITLES, method=st.sampled_from(["PUT", "PATCH", "DELETE"]), steps=st.integers(0, 12)
     )
     def cut_off(self, location: str, title: str, method: str, steps: int) -> None:
-        """The process is gone in the middle of a request, and another takes its place."""
+        """The process dies in the middle of a request, and another one takes over."""
         self.runner.run(self._cut_off(location, title, method, steps))
 
     async def _cut_off(self, location: str, title: str, method: str, steps: int) -> None:
@@ -134,7 +134,7 @@ class Life(RuleBasedStateMachine):
         with suppress(asyncio.CancelledError):
             await asking
         self._restart()
-        await asyncio.sleep(0.005)  # what was on its way to the store arrives there
+        await asyncio.sleep(0.005)  # commands already sent to the store are executed
 
     @rule()
     def the_time_comes(self) -> None:

@@ -1,4 +1,4 @@
-"""Who publishes too fast, or more than its share of the day, is told when to come again; nobody else is held up."""
+"""Publishers over their rate or quota get 429 with the time of the next attempt; others are not affected."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -119,7 +119,7 @@ async def test_a_daily_quota_counts_new_articles_of_the_account(ingest: Ingest, 
     assert (await ingest.http.post("/v1/articles", json=ARTICLE, headers=stranger)).status_code == 201
 
     await limit_account(ingest.redis, ingest.keys, "Harbour Gazette", {"daily_quota": 3})
-    ingest.app.state.callers.clear()  # what is known of a key in a process is a few seconds old at most
+    ingest.app.state.callers.clear()  # a process caches a key for a few seconds at most
     assert (await ingest.http.post("/v1/articles", json=ARTICLE, headers=fresh)).status_code == 201
 
 

@@ -1,4 +1,4 @@
-"""The structure of a body is bounded before it is parsed; long honest articles are within the bounds."""
+"""The structure of a body is limited before it is parsed; long legitimate articles are within the limits."""
 
 import asyncio
 import random
@@ -228,7 +228,7 @@ async def test_a_batch_rejects_only_the_line_over_a_limit(ingest: Ingest, publis
 async def test_a_body_over_the_cpu_limit_is_rejected_and_the_next_is_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever the check overlooks, processor time ends it."""
+    """The CPU limit ends whatever the check does not detect."""
     worker = WorkerProcess("tests.ingest.unchecked:answer", 0.5, 2**30)
     monkeypatch.setattr("newswire_ingest.content.body_sanitiser._worker", lambda: worker)
     deep = "<div>" * 60_000

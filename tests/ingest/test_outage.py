@@ -1,4 +1,4 @@
-"""While Redis is away a publisher is told to come again, and nothing that was answered 201 is lost."""
+"""While Redis is down publishers get 503 with Retry-After, and nothing that was answered with 201 is lost."""
 
 import asyncio
 from dataclasses import replace
@@ -78,7 +78,7 @@ async def test_an_outage_is_503_and_loses_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_call_retried_by_the_client_library_is_not_a_repeat(ingest: Ingest) -> None:
-    """The function answers the same call with the same words, however often it arrives."""
+    """The function returns the same reply to the same call, however often it arrives."""
     key = await create_key(ingest.redis, ingest.keys, "Harbour Gazette", {Scope.PUBLISH})
     caller = Caller("Harbour Gazette", key.id, frozenset({Scope.PUBLISH}))
     store = ArticleStore(ingest.redis, ingest.keys, timedelta(hours=24))

@@ -1,4 +1,4 @@
-"""What ingest's handler does with outcomes: FastStream delivers in memory, the numbers are kept in a real Redis."""
+"""Ingest's handler of outcomes: FastStream delivers in memory, the numbers are stored in a real Redis."""
 
 from redis.asyncio import Redis
 

@@ -1,4 +1,4 @@
-"""What became of an article reaches its publisher, whatever the order in which it was said."""
+"""Publishers can read the outcomes of their articles, in whatever order the events arrive."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ from tests.ingest.conftest import ARTICLE, Ingest
 
 @pytest.fixture
 async def _taken_in(ingest: Ingest) -> AsyncIterator[None]:
-    """The loop that ingest runs beside its API."""
+    """Run the loop that ingest runs in parallel to its API."""
     stopping = asyncio.Event()
     broker = EventBroker(GroupMember(ingest.redis, ingest.keys, OUTCOMES))
     Outcomes(ingest.redis, ingest.keys).subscribe(broker)
@@ -44,7 +44,7 @@ async def say(ingest: Ingest, type_: str, data: BaseModel, article: str) -> None
 
 
 async def until(ingest: Ingest, location: str, headers: dict[str, str], **wanted: Any) -> list[dict[str, Any]]:
-    """Return the outcomes once the newest holds what is wanted."""
+    """Return the outcomes once the newest one has the wanted values."""
     async with asyncio.timeout(15):
         while True:
             answer = await ingest.http.get(f"{location}/outcomes", headers=headers)
@@ -68,7 +68,7 @@ async def test_outcomes_report_indexing_and_deliveries(ingest: Ingest, publisher
     first = f"{article}.1"
     found = ArticleIndexed(id=article, version=1, index="embedded", latency_ms=180.5, event=first)
     await say(ingest, INDEXED, found, article)
-    await say(ingest, INDEXED, found.model_copy(update={"latency_ms": 90_000.0}), article)  # made anew later
+    await say(ingest, INDEXED, found.model_copy(update={"latency_ms": 90_000.0}), article)  # recreated later
     told = ArticleFannedOut(id=article, version=1, event=first, matched=10, previously_matched=2)
     await say(ingest, FANNED_OUT, told, article)
     done = DeliveriesProgressed(id=article, version=1, event=first, delivered=7, dead=1, superseded=1, cancelled=1)

@@ -1,4 +1,4 @@
-"""A published article is on record and on the stream, once, and only its publisher's."""
+"""A published article is stored and has one event, and belongs to its publisher."""
 
 import asyncio
 

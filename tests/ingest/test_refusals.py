@@ -1,4 +1,4 @@
-"""What ingest refuses: with a clear problem document, in the promised order, and nothing put on the stream."""
+"""Requests that ingest rejects: problem documents in the documented order, and no events."""
 
 import json
 from typing import Any
@@ -36,7 +36,7 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
 
 
 async def test_checks_are_made_in_the_documented_order(ingest: Ingest, publisher: dict[str, str]) -> None:
-    """One request that is wrong in every way; each step mends what was refused last."""
+    """One request with every error; each step corrects the error of the previous response."""
     reader = await ingest.key("Harbour Gazette", Scope.READ)
     twice = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     tried: list[tuple[dict[str, str], list[tuple[str, str]], bytes, int]] = [

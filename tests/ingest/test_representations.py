@@ -1,4 +1,4 @@
-"""An article in the form that its reader asks for."""
+"""The representations of an article: JSON, ninjs, JSON-LD."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Article HTML is safe, keeps what a newsroom needs, and reads well as plain text."""
+"""Article HTML is sanitised, keeps the allowed markup, and is converted to readable plain text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An operator retracts any article, and it stays down until it is released."""
+"""An operator retracts any article, and it cannot be published again until it is released."""
 
 import httpx
 

@@ -1,4 +1,4 @@
-"""A published article is changed by whole content or by patch: every change is one version and one event, or none."""
+"""Changes to a published article by PUT or PATCH: each is one version and one event, or none."""
 
 import asyncio
 from typing import Any
@@ -113,7 +113,7 @@ async def test_an_invalid_patch_is_422_and_writes_nothing(
 ) -> None:
     location = await publish(ingest, publisher, external_id="gz-1")
     answer = await ingest.http.patch(location, json=patch, headers=publisher)
-    if field is None:  # taking the id away is no change: it stays
+    if field is None:  # null for the id is not a change: the id is kept
         assert (answer.status_code, answer.json()["external_id"], answer.json()["version"]) == (200, "gz-1", 1)
     else:
         assert answer.status_code == 422, answer.text
@@ -344,7 +344,7 @@ async def test_a_repeat_changes_nothing_even_after_later_changes(
     assert first.status_code == 200, first.text
     later = (await ingest.http.put(location, json={**ARTICLE, "title": "Later"}, headers=publisher)).json()
     again = await ingest.http.request(method, location, json=content, headers=headers)
-    if method == "DELETE":  # which would read as if it were withdrawn now
+    if method == "DELETE":  # it would look as if it were withdrawn now
         assert again.status_code == 409
     else:
         assert (again.status_code, again.json()) == (200, later)
@@ -461,5 +461,5 @@ async def test_a_repeated_retraction_of_a_republished_article_is_rejected(
     assert (await ingest.http.get(location, headers=publisher)).json()["status"] == "published"
     fresh = await ingest.http.delete(location, headers={**publisher, "Idempotency-Key": "withdraw again"})
     assert (fresh.status_code, fresh.json()["status"]) == (200, "retracted")
-    # Retracted again it is what the first request asked for, whoever did it.
+    # After a second retraction the first request's result holds again.
     assert (await ingest.http.delete(location, headers=keyed)).json()["status"] == "retracted"

@@ -1,4 +1,4 @@
-"""Words of different blocks are different words, and slugs keep the marks that letters need."""
+"""Words of different blocks are separate words, and slugs keep the marks of letters."""
 
 from unicodedata import is_normalized
 from urllib.parse import unquote

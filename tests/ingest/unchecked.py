@@ -1,4 +1,4 @@
-"""Sanitising without a look at the structure first, for the tests of what ends it then."""
+"""Sanitises without checking the structure first, to test the CPU limit."""
 
 import orjson
 
@@ -6,7 +6,7 @@ from newswire_ingest.content.sanitise import plain_text, sanitise
 
 
 def answer(request: bytes) -> bytes:
-    """Do what `newswire_ingest.content.sanitised_body.answer` does, unchecked."""
+    """Do the same as `newswire_ingest.content.sanitised_body.answer`, without the check."""
     sent, address = orjson.loads(request)
     safe = sanitise(sent, address)
     return orjson.dumps({"html": safe, "text": plain_text(safe)})

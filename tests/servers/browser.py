@@ -1,4 +1,4 @@
-"""A real browser for the tests: Chromium without a window, driven through the installed chromedriver."""
+"""A real browser for the tests: headless Chromium, driven by the installed chromedriver."""
 
 import shutil
 import tempfile
@@ -9,7 +9,7 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 FLAGS = (
     "--headless=new",
-    "--no-sandbox",  # root and containers have none to offer
+    "--no-sandbox",  # not available for root and in containers
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--disable-quic",
@@ -22,7 +22,7 @@ FLAGS = (
 
 
 class BrowserUnavailableError(Exception):
-    """There is no Chromium or no driver for it here; the message says which."""
+    """Chromium or its driver is not installed; the message says which."""
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def chromium_browser() -> Iterator[Chrome]:
             options.add_argument(flag)
         options.set_capability(
             "goog:loggingPrefs", {"browser": "ALL"}
-        )  # a page's errors fail the test that asks for them
+        )  # errors of a page fail the tests that check them
         chrome = Chrome(options=options, service=ChromeService(executable_path=driver))
         try:
             yield chrome

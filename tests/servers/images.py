@@ -1,4 +1,4 @@
-"""The one list of images: what tests start through Docker, and what the compose file names."""
+"""The list of images that tests start through Docker and that the compose file uses."""
 
 IMAGES = {
     "redis": "redis:8.2",

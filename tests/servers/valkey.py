@@ -15,14 +15,14 @@ CONFIG = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "n
 
 
 def fetch_redis() -> None:
-    """Have on this machine what a server starts from."""
+    """Download what is needed to start a server."""
     if not os.environ.get("NEWSWIRE_TEST_REDIS_URL") and docker_answers():
         fetch_image(IMAGES["redis"])
 
 
 @contextmanager
 def redis_server() -> Iterator[str]:
-    """Yield the URL of a server that keeps its data on disk and evicts nothing."""
+    """Yield the URL of a server that stores its data on disk and evicts nothing."""
     if url := os.environ.get("NEWSWIRE_TEST_REDIS_URL"):
         yield url
     elif docker_answers():
@@ -56,7 +56,7 @@ def embedded_valkey(
 
 
 def free_port() -> int:
-    """Return a TCP port on which nobody listens at the moment."""
+    """Return a free TCP port."""
     import socket
 
     with socket.socket() as probe:

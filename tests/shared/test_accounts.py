@@ -1,4 +1,4 @@
-"""Keys: shown once, kept as a hash, worthless once revoked."""
+"""API keys: shown once, stored as a hash, rejected once revoked."""
 
 import pytest
 from redis.asyncio import Redis
@@ -126,7 +126,7 @@ async def test_followers_receive_the_accounts_that_changed(redis: Redis, keys: K
     post = await create_key(redis, keys, "Valley Post", {Scope.READ})
     followers = [AccountChanges(redis, keys), AccountChanges(redis, keys)]
     for changes in followers:
-        assert await changes.read() is None  # nothing is known yet: any may have changed
+        assert await changes.read() is None  # no position is known yet: any account may have changed
         assert await changes.read() == set()
     await limit_account(redis, keys, "Valley Post", {"daily_quota": 3})
     await entitle_account(redis, keys, "Reading Room", FERRIES)

@@ -1,4 +1,4 @@
-"""The one text analysis."""
+"""Text analysis."""
 
 import pytest
 from hypothesis import given
@@ -74,7 +74,7 @@ def test_an_english_stem_shares_the_beginning_of_its_word() -> None:
 
 
 UNPLAIN = " \u00ad"
-"""Yields no term, yet makes a text one that takes Unicode properties to read."""
+"""A character without a term that requires Unicode properties to be read."""
 
 
 def test_plain_text_patterns_treat_every_character_alike() -> None:

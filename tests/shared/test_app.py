@@ -1,4 +1,4 @@
-"""One app of any services: well or not, readable from other sites where it may be, and ending in good order."""
+"""An app of several services: readiness, CORS, security headers, and orderly shutdown."""
 
 import asyncio
 import os
@@ -134,7 +134,7 @@ async def test_concurrent_readiness_requests_share_one_run_of_the_checks(redis: 
 
     async with client(redis, Service("a", checks={"x": slow})) as (http, _):
         asking = [asyncio.create_task(http.get("/readyz")) for _ in range(20)]
-        for _ in range(500):  # turns of the event loop: enough for all to ask
+        for _ in range(500):  # iterations of the event loop: enough for all requests to arrive
             await asyncio.sleep(0)
         assert looks == 1
         asking[0].cancel()
@@ -181,7 +181,7 @@ async def test_responses_have_security_headers_and_errors_reveal_no_internals(re
             headers = (await http.get(url)).headers
             assert "frame-ancestors 'none'" in headers["content-security-policy"], url
             assert headers["x-content-type-options"] == "nosniff"
-            # What is retracted must be gone from caches as well.
+            # Retracted articles must disappear from caches too.
             assert {"no-cache", "no-store"}.intersection(headers.get_list("cache-control", split_commas=True)), url
         own = (await http.get("/v1/search", headers={"Authorization": "Bearer x"})).headers
         assert "no-store" in own["cache-control"] or own["cache-control"] == "private, no-cache"

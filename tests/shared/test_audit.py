@@ -1,4 +1,4 @@
-"""The audit log is append-only, bounded by age alone, and says what it no longer holds."""
+"""The audit log is append-only, limited by age alone, and records what was removed."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Real words of many scripts are legal; what cannot be seen, or only pretends to be something else, is not."""
+"""Real words of many scripts are valid; invisible and misleading characters are not."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a client may send, how slowly, how slowly it may read, and how many connections it may hold: against a real server."""
+"""Limits of connections with a real server: size and speed of requests, speed of reading, number of connections."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ from newswire.observability import metrics
 from newswire.settings import Settings
 
 BIG = 30_000_000
-"""Bytes of an answer that no kernel buffers whole."""
+"""Size of a response that no kernel buffers completely."""
 
 
 class Anything(BaseModel):
@@ -133,7 +133,7 @@ def serving(redis_url: str, namespace: str) -> Serving:
 
 
 async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:
-    """Read an answer to its end, and expect the connection to be closed after it."""
+    """Read a response to its end, and expect the connection to be closed after it."""
     async with asyncio.timeout(30):
         head = await reader.readuntil(b"\r\n\r\n")
         status = int(head.split(b" ", 2)[1])
@@ -143,7 +143,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, Any]]:
 
 
 async def closed(reader: asyncio.StreamReader) -> bytes:
-    """Wait until the server closes, and return what it sent."""
+    """Wait until the server closes the connection, and return what it sent."""
     found = b""
     async with asyncio.timeout(60):
         try:
@@ -450,7 +450,9 @@ def connections() -> list[BoundedProtocol]:
 def test_many_connections_are_accepted_per_turn_of_the_event_loop(serving: Serving) -> None:
     async def turns_until_all_are_open() -> int:
         async with serving() as site:
-            clients = [socket.create_connection(("127.0.0.1", site.port)) for _ in range(200)]  # the loop stands still
+            clients = [
+                socket.create_connection(("127.0.0.1", site.port)) for _ in range(200)
+            ]  # the event loop is blocked
             turns = 0
             async with asyncio.timeout(60):
                 while len(connections()) < len(clients):

@@ -1,4 +1,4 @@
-"""What the broker promises to handlers, shown on a real server."""
+"""The broker's guarantees for handlers, with a real server."""
 
 import asyncio
 import json
@@ -58,7 +58,7 @@ async def put(redis: Redis, keys: Keyspace, *numbers: int) -> list[str]:
 
 
 class Log:
-    """A handler that writes down what it was given."""
+    """A handler that records its messages."""
 
     def __init__(self) -> None:
         self.seen: list[str] = []

@@ -1,4 +1,4 @@
-"""Clients take turns for threads, and no client has all of them while others are active."""
+"""Clients take turns for threads, and no client uses all of them while others are active."""
 
 import threading
 from collections.abc import Callable

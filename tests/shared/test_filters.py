@@ -1,4 +1,4 @@
-"""What a filter matches."""
+"""Filters and the articles that they match."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Functions in the server: found missing, loaded, called together."""
+"""Redis functions: loaded when missing, and called in batches."""
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError

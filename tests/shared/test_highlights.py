@@ -1,4 +1,4 @@
-"""Highlights: the right words, and never any markup but ours."""
+"""Highlights: the right words, and no markup except the marks."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""Which language tags are accepted, and which tag is offered in place of one that is not."""
+"""Valid language tags, and suggestions for invalid ones."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -21,12 +21,12 @@ def test_a_tag_is_kept_as_it_was_sent(tag: str) -> None:
 @pytest.mark.parametrize(
     ("tag", "meant"),
     [
-        # The codes of ISO 639-2, of which MARC, NITF and television have many.
+        # The codes of ISO 639-2, which MARC, NITF and television use.
         ("eng", "en"), ("ENG", "en"), ("eng-US", "en-US"), ("deu", "de"), ("ger", "de"), ("fra", "fr"), ("fre", "fr"),
         ("zho", "zh"), ("chi", "zh"), ("zho-Hant", "zh-Hant"), ("ces", "cs"), ("cze", "cs"), ("nob", "nb"), ("nld-BE", "nl-BE"),
         # Names, locales and countries.
         ("English", "en"), ("en_US", "en-US"), ("eng_US", "en-US"), ("jp", "ja"), (" en ", "en"), ("en\n", "en"),
-        # What is no tag at all, or more than one.
+        # Texts that are not tags, or more than one.
         ("", None), ("e", None), ("en-", "en"), ("-en", None), ("en--US", None), ("en-USA", None), ("en-U", None),
         ("en-12", None), ("xx", None), ("qq-DE", None), ("engl", None), ("root", None), ("C", None), ("en.UTF-8", None),
         ("de-DE@euro", None), ("en,de", None), ("en;q=0.5", None), ("*", None), ("-", None), ("e\u00f1", None), ("ｅn", None),

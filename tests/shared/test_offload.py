@@ -1,4 +1,4 @@
-"""Processor-bound work off the event loop: bounded, in time or not at all, and killed where it has to be."""
+"""Processor-bound work off the event loop: bounded in queue and time, and killed if necessary."""
 
 import asyncio
 import os
@@ -88,7 +88,7 @@ async def test_overload_is_a_503_with_retry_after() -> None:
 
 
 def reverse(request: bytes) -> bytes:
-    """Answer a request of the tests below."""
+    """Handle a request of the tests below."""
     if request == b"for ever":
         while True:
             pass

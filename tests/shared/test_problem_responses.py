@@ -1,4 +1,4 @@
-"""What the OpenAPI document says about problems, and the `Allow` of a method that is not answered."""
+"""Problems in the OpenAPI document, and `Allow` for unsupported methods."""
 
 from typing import Annotated, Any
 

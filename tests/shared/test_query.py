@@ -1,4 +1,4 @@
-"""The query language, on the table that search and subscriptions share."""
+"""The query language, with the table that search and subscriptions share."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What a reader is told about a query that may not have been understood as it was meant."""
+"""Hints on parts of a query that may have been misunderstood."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""How much may be read, and what a client is told about it; failed keys; the network that an address counts for."""
+"""Read limits and their headers; throttling of failed keys; the network that an address counts for."""
 
 import asyncio
 import logging
@@ -93,7 +93,7 @@ async def test_responses_have_rate_limit_headers_and_429_has_retry_after(redis: 
         assert refused.headers.get_list("ratelimit") == [refused.headers["ratelimit"]]
         assert 1 <= int(refused.headers["retry-after"]) <= 3
         assert refused.json()["violated-policies"] == ["read"]
-        assert (await http.get("/record")).status_code == 200  # what is left is enough for that
+        assert (await http.get("/record")).status_code == 200  # the remaining units are sufficient for that
         async with client(app, "198.51.100.8") as other:
             assert (await other.get("/search")).status_code == 200
 

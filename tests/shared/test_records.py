@@ -1,4 +1,4 @@
-"""Version documents are packed where they are stored, and read as they were written, from before and after."""
+"""Version documents are compressed in storage, and can be read unchanged, also from earlier releases."""
 
 import json
 import random

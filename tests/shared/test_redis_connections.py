@@ -1,4 +1,4 @@
-"""A Redis whose name is gone: callers learn it soon, and nothing is left over to complain about later."""
+"""A Redis whose name cannot be resolved: callers get an error soon, and no unhandled error is left."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ def test_a_lookup_that_outlives_its_caller_logs_no_error(scheme: str, new_loop: 
                 await client.ping()
             gone = asyncio.get_running_loop().getaddrinfo("redis.invalid", 6379)
             with pytest.raises(OSError):
-                await gone  # asked after, and so answered after, the one that was given up
+                await gone  # requested after the cancelled one, and so answered after it
             await asyncio.sleep(0.1)
             gc.collect()
 

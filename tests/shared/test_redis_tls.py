@@ -1,4 +1,4 @@
-"""A Redis behind TLS: the address says which authority may vouch for it."""
+"""Redis with TLS: the URL names the trusted certificate authority."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from newswire.storage.redis_client import open_redis
 
 @pytest.fixture
 async def port(tmp_path: Path) -> AsyncIterator[int]:
-    """Serve what a client asks of a Redis when it connects, behind TLS."""
+    """Serve the commands of a connecting Redis client, with TLS."""
     import asyncio
 
     authority = trustme.CA()

@@ -1,4 +1,4 @@
-"""What answers and events name by a URN is described at the installation that sent them."""
+"""Each installation describes the problem types and schemas that its responses and events name by URN."""
 
 import ast
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ HTTP_ERRORS = {"not-found", "method-not-allowed", "http-error"}
 
 
 def raised() -> Iterator[tuple[str, int]]:
-    """Return the kinds of problems that the code makes, each with its status."""
+    """Return the problem types that the code raises, each with its status."""
     for path in (*ROOT.glob("shared/newswire/**/*.py"), *ROOT.glob("services/*/newswire_*/**/*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "problem":

@@ -1,4 +1,4 @@
-"""Date-times of clients are read as RFC 3339 writes them, and in no other way."""
+"""Date-times of clients are parsed strictly by RFC 3339."""
 
 from datetime import UTC, date, datetime
 
@@ -77,7 +77,7 @@ def test_a_date_time_is_parsed_into_utc(text: str, moment: datetime) -> None:
         " 2026-03-01T09:30:00Z",
         "2026-03-01T09:30:00Z\n",
         "٢٠٢٦-٠٣-٠١T٠٩:٣٠:٠٠Z",
-        "2026-03-01T09:30:00.0000000000000000000000000000000000000000000000000001Z",  # longer than any date-time needs
+        "2026-03-01T09:30:00.0000000000000000000000000000000000000000000000000001Z",  # longer than any date-time
         "Sun, 01 Mar 2026 09:30:00 GMT",
         "now",
         "P1D",

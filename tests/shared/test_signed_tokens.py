@@ -1,4 +1,4 @@
-"""Tokens that only an installation can make, and that are of use only for what they were made for."""
+"""Signed tokens: only an installation can create them, and each is valid only for its purpose."""
 
 import asyncio
 import random
@@ -116,7 +116,7 @@ async def test_forged_tokens_cause_no_load_on_redis(redis: Redis, keys: Keyspace
     token = await tokens.write(Purpose.LIST_CURSOR, b"content")
     assert RETRY_SECONDS > 1
     await redis.set(keys.token_secret, "b" * 64)
-    with pytest.raises(InvalidTokenError):  # within the time, Redis is not asked again
+    with pytest.raises(InvalidTokenError):  # within this time, Redis is not queried again
         await tokens.read(Purpose.LIST_CURSOR, ("A" if token[0] != "A" else "B") + token[1:])
     assert await tokens.read(Purpose.LIST_CURSOR, token) == b"content"
 

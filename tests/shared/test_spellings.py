@@ -1,4 +1,4 @@
-"""Words that are written in several ways find each other, and nothing else."""
+"""Each spelling of a word finds the others, and nothing else."""
 
 from itertools import pairwise
 

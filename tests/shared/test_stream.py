@@ -1,4 +1,4 @@
-"""Where a stream stands is asked for without reading what stands on it."""
+"""The position of a stream is read without reading its entries."""
 
 import pytest
 from redis.asyncio import Redis

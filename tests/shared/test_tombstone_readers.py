@@ -1,4 +1,4 @@
-"""Who learns of a retraction: those who could read the article, decided before its text is erased."""
+"""Who may see a retraction: those who could read the article, decided before its text is erased."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ async def test_entitlements_that_match_any_version_are_recorded(redis: Redis, na
         (None, False, True),
         (Filter(topics=["ferries"]), False, True),
         (Filter(topics=["Bridges"]), False, False),
-        (Filter(topics=["Bridges"]), True, True),  # an earlier version was about them
+        (Filter(topics=["Bridges"]), True, True),  # an earlier version matched
         (Filter(query="ferry"), True, True),
         (Filter(query="ferry"), False, False),
         (Filter(metadata={"desk": "night"}), True, True),

@@ -1,4 +1,4 @@
-"""Traces go on, and log lines hold no secret."""
+"""Traces are continued, and log lines contain no secret."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Which addresses publishers may send: those that every program reads alike, without secrets in them."""
+"""Which web addresses are valid: those that every program parses alike, and that contain no secrets."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError

@@ -1,6 +1,6 @@
-"""A backup that an earlier state of Newswire made is restored: articles, search, subscriptions and waiting deliveries.
+"""A backup of an earlier state of Newswire can be restored: articles, search, subscriptions and waiting deliveries.
 
-`backup-0.1.0.nw` was made by the last commit before consumers ran on FastStream, on a machine whose clock said October 2025.
+`backup-0.1.0.nw` was created by the last commit before consumers ran on FastStream, on a machine whose clock said October 2025.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.polling import until
 
 BACKUP = Path(__file__).with_name("backup-0.1.0.nw")
 PORT = 18765
-"""Where the endpoints of the backup are."""
+"""The port of the endpoints in the backup."""
 PUBLISHER = "nw_01k85prcvc6cpekh4zcg7y9dt2_b94a4d0f2ae5a6b94d648c9dda2d8e8f6043c8648fc48984"
 SUBSCRIBER = "nw_01k85prjrt8cqyam06wczbypeq_f8bf1c894569bb16a936b3578f4089425a7233eaf02c50c7"
 READER = "nw_01k85prrpjfv5r8d97r6hpmq6n_863e0da5b22c2862c628e7d1842e0b74b1db7bee6eefbd8e"
@@ -34,12 +34,12 @@ MORNING, EVENING, PRANK, NIGHT, QUIET, TOMORROW = (
 )
 PAUSED, FAILING = "sub_01k85ps46ddd7kpvyz946tcz37", "sub_01k85ps47247t5fcqnejdpe4a0"
 CHANGED = {f"{PRANK}.1.retracted", f"{EVENING}.2", f"{MORNING}.2"}
-"""What was written while one endpoint failed and another subscription was paused."""
+"""Articles written while one endpoint failed and another subscription was paused."""
 
 
 @contextmanager
 def endpoints() -> Iterator[dict[str, list[dict[str, Any]]]]:
-    """Answer at the addresses of the backup; yield the events that come, by path."""
+    """Serve the endpoints of the backup; yield the received events, by path."""
     events: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
     class Handler(BaseHTTPRequestHandler):
@@ -146,7 +146,7 @@ def check_deliveries(running: Running, events: dict[str, list[dict[str, Any]]]) 
 
 
 def check_later_events(running: Running, events: dict[str, list[dict[str, Any]]]) -> None:
-    """A subscription whose filter no longer matches is still sent the retraction; one that has ended is not."""
+    """A subscription whose filter no longer matches still receives the retraction; one that has ended does not."""
     assert ask(running, "DELETE", f"/v1/articles/{NIGHT}", PUBLISHER).status_code == 200
     expected = {"/ferries", "/query", "/narrowed", "/paused"}
     until(lambda: all(f"{NIGHT}.1.retracted" in ids(events[path]) for path in expected), 60)

@@ -1,4 +1,4 @@
-"""A backup of a Newswire at work, put into an empty one: all is as before, and nobody is told twice."""
+"""A backup of a running Newswire is restored into an empty one: everything is unchanged, and no subscriber is notified twice."""
 
 import json
 import shlex
@@ -49,7 +49,7 @@ def told(subscriber: Receiver) -> Counter[str]:
 
 
 def answers(site: str) -> Any:
-    """What readers get, but for what differs from one asking to the next."""
+    """The responses that readers get, without values that differ between requests."""
     found = httpx.get(
         f"{site}/v1/search", params={"q": "sound", "limit": 100, "sort": "newest"}, trust_env=False
     ).json()
@@ -57,7 +57,7 @@ def answers(site: str) -> Any:
 
 
 class Busy:
-    """Somebody who publishes and retracts all the time."""
+    """A publisher that publishes and retracts continuously."""
 
     def __init__(self, running: Running) -> None:
         self.published: list[str] = []
@@ -185,7 +185,7 @@ def test_a_backup_goes_through_pipes_and_leaves_nothing_behind(start: Start, tmp
     assert made.stderr.endswith("records are written\n")
     assert "standard output" in newswire("audit", "list", "--data-dir", str(first.data_dir)).stdout
     assert first.interrupt() == 0
-    assert b"\x28\xb5\x2f\xfd" not in sealed.read_bytes()[:64]  # no Zstandard frame begins there
+    assert b"\x28\xb5\x2f\xfd" not in sealed.read_bytes()[:64]  # not the beginning of a Zstandard frame
 
     second = tmp_path / "second"
     cut_off = piped(f"{cipher} -d < {sealed} | head -c 200 | {shell} restore - --data-dir {second}")

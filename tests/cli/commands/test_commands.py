@@ -1,4 +1,4 @@
-"""The short commands: publish, search, subscribe, status, doctor, and what ``--help`` and wrong settings say."""
+"""The short commands (publish, search, subscribe, status, doctor), ``--help``, and wrong settings."""
 
 import json
 from collections.abc import Iterator

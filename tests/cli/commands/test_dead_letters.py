@@ -31,7 +31,7 @@ def environment(redis_url: str, namespace: str) -> dict[str, str]:
 
 
 async def poison(redis: Redis, keys: Keyspace, *payloads: bytes) -> None:
-    """Put entries on the stream that search's consumer gives up."""
+    """Add entries to the stream that the consumer of search cannot handle."""
     for payload in payloads:
         await redis.xadd(keys.stream, {"__data__": payload})
     stopping = asyncio.Event()
@@ -75,7 +75,7 @@ async def test_a_poison_entry_is_listed_replacement_and_dropped(
 
 @pytest.fixture
 def gone() -> Iterator[str]:
-    """An endpoint that answers 410 to everything."""
+    """An endpoint that responds with 410 to everything."""
 
     class Gone(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

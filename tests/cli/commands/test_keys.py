@@ -29,7 +29,7 @@ def test_a_key_is_made_listed_and_revoked(start: Start, tmp_path: Path) -> None:
     listed = newswire("keys", "list", *data).stdout.splitlines()
     mine = [line.split("\t") for line in listed if "Tide Post" in line]
     assert [cells[1:3] for cells in mine] == [["Tide Post", "publish,read"]]
-    assert len(listed) == 1 + 4 + 1  # the heading, those of the first start, this one
+    assert len(listed) == 1 + 4 + 1  # the heading, the keys of the first start, this key
     assert not any(token in line for line in listed)
 
     assert newswire("keys", "revoke", mine[0][0], *data).returncode == 0

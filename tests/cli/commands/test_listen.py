@@ -19,7 +19,7 @@ Start = Callable[..., Running]
 
 @contextmanager
 def listening(*options: str, output: Path, errors: Path, ended_by: signal.Signals) -> Iterator[None]:
-    """Run the command meanwhile, end it by a signal, and expect it to end well."""
+    """Run the command during the block, end it by a signal, and expect a clean exit."""
     with output.open("wb") as out, errors.open("wb") as err, interruptible():
         process = subprocess.Popen([*NEWSWIRE, "listen", *options], stdout=out, stderr=err, env=BARE)
     with process:
@@ -28,7 +28,7 @@ def listening(*options: str, output: Path, errors: Path, ended_by: signal.Signal
             process.send_signal(ended_by)
             assert process.wait(60) == 0
         finally:
-            process.kill()  # or it would outlive a test that failed, and fail another one
+            process.kill()  # otherwise it would outlive a failed test and affect another one
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])

@@ -1,4 +1,4 @@
-"""What the importer finds in a file, without a server."""
+"""Runs the importer's reader on files, without a server."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

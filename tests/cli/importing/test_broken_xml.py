@@ -1,4 +1,4 @@
-"""Broken feeds: what is broken is repaired or named, and costs no other item."""
+"""Broken feeds: damage is repaired or reported, and does not affect other items."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def item(number: int, description: str = "x", more: str = "") -> str:
 
 
 def middle(path: Path, broken: str | bytes, declaration: str = "") -> SourceArticle:
-    """Read a feed whose second item of three is broken; return what became of it."""
+    """Read a feed whose second item of three is broken; return the second one."""
     whole = (declaration + HEAD + item(1)).encode()
     whole += broken if isinstance(broken, bytes) else broken.encode()
     path.write_bytes(whole + (item(3) + TAIL).encode())
@@ -92,7 +92,7 @@ def test_members_are_repaired(more: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rest", ["<category><![CDATA[sta<wp:po", "<category>A</cate<![CDATA[<![CDATA[gory></item>"])
 def test_text_that_is_not_closed_does_not_take_the_next_item_with_it(rest: str, tmp_path: Path) -> None:
-    """The file goes on from within CDATA, as where a part of it was lost."""
+    """The file continues inside CDATA, as if a part of it was lost."""
     broken = item(2, "Text.", rest)
     broken = broken[: broken.index(rest) + len(rest)]
     following = item(3, "<![CDATA[<p>Whole.</p>]]>")

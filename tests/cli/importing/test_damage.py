@@ -1,4 +1,4 @@
-"""Whatever a file holds, reading it ends in stories, in what is skipped, or in faults: never in an error of ours."""
+"""Reading any damaged file yields articles, skipped items or failed items, and never raises an unexpected error."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ PAGE = {
 
 
 def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Go through all members and items, however deep."""
+    """Yield all members and items, however deep."""
     steps = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
     for step in steps:
         yield value, step
@@ -56,7 +56,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def damaged(data: st.DataObject, value: Any) -> Any:
-    """Put something else in the place of one member or item, anywhere."""
+    """Replace one random member or item by another value."""
     holder, step = data.draw(st.sampled_from(list(places(value))))
     holder[step] = data.draw(ANY_JSON)
     return value
@@ -186,5 +186,5 @@ def test_splinters_of_markup_anywhere(
 
 
 def test_what_stands_beside_the_damage_is_not_lost_in_silence() -> None:
-    """`make fuzz-importers` does so for ten minutes."""
+    """`make fuzz-importers` does this for ten minutes."""
     assert importers.main(["--minutes", "0.05", "--seed", "5"]) == 0

@@ -1,4 +1,4 @@
-"""Compressed answers of servers: read in any usual coding, and never more of them than a document may have."""
+"""Compressed responses: all usual codings are decoded, within the size limit of a document."""
 
 import tracemalloc
 import zlib

@@ -1,4 +1,4 @@
-"""What is opened a hundred thousand times and never closed is searched once: a file is read in the time that its size asks for."""
+"""A hundred thousand unclosed openings are searched once: the time to read a file is proportional to its size."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.cli.importing.readers import failed_items, read, stories
 from tests.fuzz.importers import wordpress
 
 SIZE = 400_000
-"""Characters. Where each opening is followed to the end of the text, this takes minutes."""
+"""In characters. If each opening is followed to the end of the text, this takes minutes."""
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -73,7 +73,7 @@ def test_a_page_on_which_a_library_spends_minutes_costs_no_other(
     found = read(bad, good, form=FormatName.HTML)
     assert (
         len(stories(found)) + len(failed_items(found)) == 2
-    )  # the library may take the interruption for an error of its own
+    )  # a library may catch the exception as an error of its own
     assert str(good) in [story.file for story in stories(found)]
 
 

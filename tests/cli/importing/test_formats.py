@@ -1,4 +1,4 @@
-"""Each format's sample becomes the articles that an editor would expect of it."""
+"""The sample of each format becomes the expected articles."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Files made to do harm: each is refused with its reason, in little memory, and the rest goes on."""
+"""Malicious files: each is rejected with its reason, in little memory, and the import continues."""
 
 import gzip
 import json
@@ -41,7 +41,7 @@ for fault in failed_items(found):
 
 
 def problem(path: Path, content: bytes | str, form: FormatName | None = None) -> str:
-    """Read a bad file beside a good one; return what is said of the bad one."""
+    """Read a bad file together with a good one; return the reason for rejecting the bad one."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     good = path.parent / "good.ndjson"
     good.write_text(json.dumps(GOOD))
@@ -54,7 +54,7 @@ def problem(path: Path, content: bytes | str, form: FormatName | None = None) ->
 
 
 def measured(*paths: Path) -> tuple[int, int, list[str]]:
-    """Read in a process of its own; return the number of stories, the peak memory in MiB, and what was said."""
+    """Read in a separate process; return the number of articles, the peak memory in MiB, and the reasons."""
     arguments = [sys.executable, "-c", READ_IN_A_PROCESS, *map(str, paths)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=110, env=BARE, check=True)
     first, *reasons = done.stdout.splitlines()
@@ -71,7 +71,7 @@ def nitf(inside: str, doctype: str = "") -> str:
 
 @pytest.fixture
 def asked() -> Iterator[tuple[str, list[str]]]:
-    """A web server that notes what it is asked for."""
+    """A web server that records its requests."""
     paths: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -21,7 +21,7 @@ from tests.cli.running import BARE, NEWSWIRE, Running, newswire
 from tests.polling import until
 
 OWN = {"id", "url", "publisher", "updated_at", "version", "revision"}
-"""Members that belong to an installation, not to the article."""
+"""Members that depend on the installation, not on the article."""
 
 
 def command(running: Running, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -171,7 +171,7 @@ def test_what_is_exported_here_is_the_same_elsewhere(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, "trip.ndjson"])
     assert command(elsewhere, "import", str(out)).returncode == 0
 
-    # ninjs has no place for all metadata, and says neither that a language was detected nor that there was no source version.
+    # ninjs does not have all metadata, and does not say that a language was detected or that there was no source version.
     left = OWN | ({"source_version", "metadata", "language_detected"} if form == "ninjs" else set())
     for identity in (f"trip-{form}-1", "shore.20260301.lock", "tag:bote.example,2026:moewe"):
         path = f"/by-external-id/{quote(identity, safe='')}"
@@ -212,7 +212,7 @@ def test_an_export_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
 
 
 class Flaky(BaseHTTPRequestHandler):
-    """Refuses twice, then answers half of the lines, then the rest; one line fails for good."""
+    """Rejects two requests, then answers half of the lines, then the rest; one line fails permanently."""
 
     requests: list[list[str]] = []
 
@@ -278,7 +278,7 @@ def test_an_article_over_the_limit_is_not_sent() -> None:
 
 
 class Web(BaseHTTPRequestHandler):
-    """A site with a feed, a redirect to it, one that never ends, too much, and what comes too slowly."""
+    """A site with a feed, a redirect to it, one endless redirect, a response that is too large, and one that is too slow."""
 
     def do_GET(self) -> None:
         if self.path == "/feed":
@@ -343,7 +343,7 @@ def test_an_address_that_does_harm_is_named_with_the_reason(path: str, reason: s
 MANY = 1500
 
 
-# The last one: what is exported above would hold all of these.
+# Must be last: the export above would contain all of these.
 def test_killed_in_the_middle_and_run_again_it_is_whole(here: Running, tmp_path: Path) -> None:
     before = number_of_articles(here)
     path = lines(

@@ -1,4 +1,4 @@
-"""Saved pages: JSON-LD as it is found, the right title, real addresses, and the article's text alone."""
+"""Saved pages: JSON-LD with its defects, the right title, real addresses, and only the article's text."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What its source keeps from readers is not published: drafts, private, scheduled, expired and withdrawn articles, and notes."""
+"""Articles not published by their source are not imported: drafts, private, scheduled, expired and withdrawn ones, and notes."""
 
 from pathlib import Path
 from typing import Any

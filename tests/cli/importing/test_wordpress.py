@@ -1,4 +1,4 @@
-"""WordPress exports: text as WordPress shows it, shortcodes, terms, and what is published and what is not."""
+"""WordPress exports: text as WordPress displays it, shortcodes, terms, and which posts are published."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The first five minutes with Newswire, and the second start."""
+"""The first start of `newswire run`, and the second one."""
 
 import json
 import os
@@ -128,7 +128,7 @@ def test_ends_soon_though_a_live_stream_is_open(start: Start, tmp_path: Path, nu
         asked = time.monotonic()
         os.killpg(running.process.pid, number)
         assert running.process.wait(30) == 0
-    assert time.monotonic() - asked < 5  # what is promised to whoever presses Ctrl-C
+    assert time.monotonic() - asked < 5  # the message after Ctrl-C
     assert "Traceback" not in running.told
     assert not (running.data_dir / "redis.url").exists()
 

@@ -1,4 +1,4 @@
-"""`newswire run` and its Valkey: whatever ends the server, it comes back, and the person at the terminal reads why once."""
+"""`newswire run` restarts its Valkey whenever it ends, and prints the reason once."""
 
 import resource
 import signal
@@ -22,7 +22,7 @@ def server_of(running: Running) -> psutil.Process:
 def is_server(child: psutil.Process) -> bool:
     try:
         return "valkey" in child.name() and child.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # it ended between the two looks
+    except psutil.NoSuchProcess:  # it ended between the two checks
         return False
 
 
@@ -45,7 +45,7 @@ def test_a_killed_valkey_is_restarted_and_nothing_acknowledged_is_lost(start: St
     for _ in range(3):
         server = server_of(running)
         server.send_signal(signal.SIGKILL)
-        running.until(lambda: server_of(running).pid != server.pid or None)  # noqa: B023 (called at once)
+        running.until(lambda: server_of(running).pid != server.pid or None)  # noqa: B023 (called immediately)
         until(lambda: readiness(running)["run: valkey"] == "ok", 60)
     running.until_told("The embedded Valkey is running again.")
     until(lambda: post(running, "After the kill").status_code == 201, 60)
@@ -78,7 +78,7 @@ def test_a_server_that_cannot_write_is_said_once_and_comes_back_when_it_can(star
     assert "File too large" in told.split("The embedded Valkey ended")[1]
     until(lambda: "File too large" in readiness(running)["run: valkey"], 60)
     again = {server.pid}
-    while len(again) < 4:  # it is tried again and again, and the person at the terminal is not flooded
+    while len(again) < 4:  # it is retried repeatedly, but printed once
         again.add(running.until(lambda: server_of(running)).pid)
     assert "Traceback" not in running.told
     assert len(running.told.splitlines()) < 40
@@ -104,6 +104,6 @@ def test_what_is_kept_can_be_read_only_by_its_owner(start: Start, tmp_path: Path
 
 
 def inside_private(path: Path, data: Path) -> bool:
-    """Whether a folder on the way below the data folder keeps others out."""
+    """Return whether a parent folder of the data folder is private."""
     parents = [parent for parent in path.parents if data in parent.parents]
     return any(not parent.stat().st_mode & 0o077 for parent in parents)

@@ -1,4 +1,4 @@
-"""What clients wrote gives no orders to the terminal that shows it."""
+"""Text from clients cannot control the terminal that displays it."""
 
 import pytest
 
