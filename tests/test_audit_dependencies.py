@@ -70,7 +70,7 @@ def test_an_advisory_applies_by_the_version(tmp_path: Path, affected: dict[str, 
     assert "dependency audit: 3 packages" in done.stdout
 
 
-def test_withdrawn_other_and_judged_ones_do_not_count(tmp_path: Path) -> None:
+def test_withdrawn_inapplicable_and_ignored_advisories_do_not_count(tmp_path: Path) -> None:
     ours = record("harbour", versions=["2.0"])
     assert (
         with_file(tmp_path, ours | {"withdrawn": "2026-01-01T00:00:00Z"}, record("else", versions=["2.0"])).returncode
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, content: bytes |
     assert with_file(tmp_path).returncode == 2
 
 
-def test_where_no_service_answers_it_is_skipped_aloud_unless_it_is_required(tmp_path: Path) -> None:
+def test_without_the_service_the_audit_is_reported_as_skipped_unless_required(tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     done = audit(tmp_path, NEWSWIRE_OSV_URL=nowhere)
     assert done.returncode == 0
@@ -124,7 +124,7 @@ def service() -> Iterator[str]:
         server.shutdown()
 
 
-def test_the_service_is_asked_about_every_pin(tmp_path: Path, service: str) -> None:
+def test_the_service_is_queried_for_every_pin(tmp_path: Path, service: str) -> None:
     done = audit(tmp_path, NEWSWIRE_OSV_URL=service)
     assert done.returncode == 1
     assert "harbour 2.0: X-1 It leaks." in done.stdout

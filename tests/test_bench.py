@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 
-def test_a_path_is_measured_beside_its_floor(tmp_path: Path) -> None:
+def test_a_path_is_measured_with_its_floor(tmp_path: Path) -> None:
     sizes = ["--subscriptions", "1000", "--filters", "1000"]
     command = [sys.executable, "-m", "bench", "--quick", "--only", "matching", *sizes, "--results", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=110)

@@ -21,7 +21,7 @@ def test_ndcg_by_hand() -> None:
     assert ndcg(["a"], {"a": 0}) == 0.0
 
 
-def test_ndcg_looks_no_deeper_than_it_is_told() -> None:
+def test_ndcg_considers_only_the_given_depth() -> None:
     assert ndcg(["x"] * 10 + ["a"], GRADES) == 0.0
     assert ndcg(["a", "d", "b"], GRADES, depth=1) == pytest.approx(1.0)
     many = {f"r{n}": 1 for n in range(20)}
@@ -40,7 +40,7 @@ def test_recall_by_hand() -> None:
     assert recall(["a"], {"a": 0}) == 0.0
 
 
-def test_a_collection_is_read_with_either_kind_of_judgements(tmp_path: Path) -> None:
+def test_a_collection_is_read_with_both_kinds_of_judgements(tmp_path: Path) -> None:
     documents = [
         {"id": 1, "title": "Ferry sails", "body": "One <b>line</b>.\n\nAnother.", "published_at": "2026-03-01"},
         {"id": 2, "title": "", "body": "The storm came. Then it went.", "published_at": "2999-01-01T00:00:00Z"},
@@ -60,7 +60,7 @@ def test_a_collection_is_read_with_either_kind_of_judgements(tmp_path: Path) -> 
     assert (found.untitled, found.cut) == (1, 0)
 
 
-def test_known_items_are_asked_for_in_every_way_and_each_time_the_same(tmp_path: Path) -> None:
+def test_known_item_queries_cover_all_kinds_and_are_reproducible(tmp_path: Path) -> None:
     body = "Yesterday evening the harbour master opened seven heavy gates before another storm reached town."
     documents = [{"id": n, "title": f"Seven gates opened before storm number {n}", "body": body} for n in range(9)]
     made = list(queries(documents, each=3, seed=1))

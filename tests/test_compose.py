@@ -42,26 +42,26 @@ def problems(document: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_it_keeps_to_the_published_schema(path: Path) -> None:
+def test_it_matches_the_published_schema(path: Path) -> None:
     document = yaml.safe_load(path.read_text())
 
     assert problems(document) == []
     assert problems(document | {"services": {"ingest": {"imagee": "x"}}}) != []
 
 
-def test_the_images_are_those_of_the_one_list() -> None:
+def test_the_images_are_those_of_the_list() -> None:
     named = {name: service["image"].partition("@")[0] for name, service in COMPOSE.items() if "image" in service}
     assert named.pop(SET_UP) == IMAGES["elasticsearch"]
     assert named == IMAGES
 
 
-def test_every_service_says_when_it_is_healthy_and_what_it_may_use() -> None:
+def test_every_service_has_a_health_check_and_limits() -> None:
     for name, service in COMPOSE.items():
         assert name == SET_UP or service["healthcheck"]["test"], name
         assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}, name
 
 
-def test_who_depends_on_a_service_waits_until_it_is_healthy() -> None:
+def test_dependents_wait_until_a_service_is_healthy() -> None:
     for name, service in COMPOSE.items():
         for other, how in service.get("depends_on", {}).items():
             wanted = "service_completed_successfully" if other == SET_UP else "service_healthy"
@@ -69,14 +69,14 @@ def test_who_depends_on_a_service_waits_until_it_is_healthy() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_containers_run_as_a_user_without_rights(name: str) -> None:
+def test_our_containers_run_as_an_unprivileged_user(name: str) -> None:
     assert COMPOSE[name]["build"]["args"] == {"SERVICE": name}
     assert COMPOSE[name]["user"] == "10001:10001"
     assert "ports" not in COMPOSE[name]
 
 
 @pytest.mark.parametrize("name", COMPOSE)
-def test_no_container_may_do_what_it_need_not(name: str) -> None:
+def test_containers_have_no_unneeded_privileges(name: str) -> None:
     service = COMPOSE[name]
     assert service["cap_drop"] == ["ALL"]
     assert "cap_add" not in service
@@ -86,7 +86,7 @@ def test_no_container_may_do_what_it_need_not(name: str) -> None:
     assert not any("docker.sock" in volume for volume in service.get("volumes", ()))
 
 
-def test_each_network_joins_only_what_has_to_talk() -> None:
+def test_networks_connect_only_what_has_to_communicate() -> None:
     networks = yaml.safe_load(FILES[0].read_text())["networks"]
     members: dict[str, set[str]] = {name: set() for name in networks}
     for name, service in COMPOSE.items():
@@ -106,7 +106,7 @@ def test_each_network_joins_only_what_has_to_talk() -> None:
     }
 
 
-def test_only_the_networks_of_the_gateway_are_believed_to_be_proxies() -> None:
+def test_only_the_networks_of_the_gateway_are_trusted_proxies() -> None:
     """Otherwise a reader in a private network could claim any address."""
     networks = yaml.safe_load(FILES[0].read_text())["networks"]
     subnets = [networks[name]["ipam"]["config"][0]["subnet"] for name in ("services", "outside")]
@@ -135,7 +135,7 @@ def test_no_password_is_part_of_a_command_line() -> None:
     assert "requirepass %s" in " ".join(COMPOSE["redis"]["command"])
 
 
-def test_search_uses_a_user_of_its_own() -> None:
+def test_search_has_its_own_elasticsearch_user() -> None:
     environment = COMPOSE["search"]["environment"]
     script = (ROOT / "compose/make-search-user.sh").read_text()
     assert f"user/{environment['NEWSWIRE_ELASTICSEARCH_USERNAME']} <<" in script
@@ -146,7 +146,7 @@ def test_search_uses_a_user_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_each_service_understands_its_settings(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_of_each_service_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in COMPOSE[name]["environment"].items():
         monkeypatch.setenv(variable, str(value))
     monkeypatch.setenv("NEWSWIRE_CORS_ORIGINS", "https://news.example, https://press.example")
@@ -155,13 +155,13 @@ def test_each_service_understands_its_settings(name: str, monkeypatch: pytest.Mo
     assert "127.0.0.1" in settings.trusted_proxies
 
 
-def test_only_the_gateway_can_be_reached_and_only_from_this_machine() -> None:
+def test_only_the_gateway_is_published_and_only_on_loopback() -> None:
     assert {name: service["ports"] for name, service in COMPOSE.items() if "ports" in service} == {
         "gateway": ["127.0.0.1:8000:8000", "127.0.0.1:8001:8001"]
     }
 
 
-def test_redis_keeps_every_answered_write() -> None:
+def test_redis_persists_every_acknowledged_write() -> None:
     command = " ".join(COMPOSE["redis"]["command"])
     assert "--appendonly yes" in command
     assert "--appendfsync always" in command
@@ -171,7 +171,7 @@ def test_redis_keeps_every_answered_write() -> None:
     assert "--stream-node-max-entries 1" in command
 
 
-def test_the_threat_model_names_tests_that_are_there() -> None:
+def test_the_threat_model_names_existing_tests() -> None:
     named = set(re.findall(r"`([\w/]+\.py)`", THREAT_MODEL.read_text()))
     assert len(named) > 20
     assert {name for name in named if not (ROOT / "tests" / name).is_file()} == set()

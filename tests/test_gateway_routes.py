@@ -54,7 +54,7 @@ async def test_every_address_has_a_route_to_its_service() -> None:
     assert answering("/v1/search", doors) == answering("/", doors) == "search"
 
 
-async def test_the_public_door_is_closed_to_what_needs_an_admin_key_and_to_nothing_else() -> None:
+async def test_the_public_port_rejects_exactly_the_routes_that_need_an_admin_key() -> None:
     public = locations("operators-closed.conf") + locations("routes.conf")
     for owner, found in (await owned()).items():
         for path in found - exact():
@@ -73,7 +73,7 @@ def for_operators(path: str) -> bool:
     )
 
 
-async def test_every_route_that_takes_only_admin_keys_is_among_the_closed_ones() -> None:
+async def test_every_admin_only_route_is_closed() -> None:
     closed = 0
     async with service(NotifySettings()) as notify:
         for owner in (assemble(Redis(), IngestSettings()), notify):
@@ -85,7 +85,7 @@ async def test_every_route_that_takes_only_admin_keys_is_among_the_closed_ones()
     assert closed >= 10
 
 
-def test_each_file_is_where_the_doors_look_for_it() -> None:
+def test_each_gateway_file_exists() -> None:
     mounted = [
         volume.split(":")[1]
         for volume in COMPOSE["gateway"]["volumes"]

@@ -23,7 +23,7 @@ def test_every_requirement_has_a_version_and_a_hash(lock: Path) -> None:
         assert hashes, requirement
 
 
-def test_no_lock_names_an_address_or_a_member() -> None:
+def test_no_lock_file_contains_an_address_or_a_member() -> None:
     for path in [*LOCKS, *ROOT.glob("**/package-lock.json")]:
         if "node_modules" not in path.parts:
             assert "://" not in re.sub(r'"(url|homepage)": "[^"]*"', "", path.read_text()), path
@@ -31,7 +31,7 @@ def test_no_lock_names_an_address_or_a_member() -> None:
 
 
 @pytest.mark.parametrize("name", ["run", "build"])
-def test_images_hold_what_was_tested_and_less(name: str) -> None:
+def test_images_contain_a_subset_of_the_tested_versions(name: str) -> None:
     image, everything = pinned(ROOT / f"requirements-{name}.lock"), pinned(ROOT / "requirements.lock")
 
     def versions(lock: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -41,7 +41,7 @@ def test_images_hold_what_was_tested_and_less(name: str) -> None:
     assert not [requirement for requirement in image if re.match(r"(pytest|selenium|mypy|ruff)\b", requirement)]
 
 
-def test_images_hold_what_the_members_say_they_need() -> None:
+def test_images_contain_the_dependencies_of_the_members() -> None:
     installed = {re.split("[=;[ ]", requirement)[0].lower() for requirement in pinned(ROOT / "requirements-run.lock")}
     for path in [ROOT / "shared/pyproject.toml", ROOT / "cli/pyproject.toml", *ROOT.glob("services/*/pyproject.toml")]:
         needed = {

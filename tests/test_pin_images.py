@@ -34,7 +34,7 @@ def named(folder: Path) -> list[str]:
     return [words[1] for words in lines if words and words[0] in {"image:", "FROM"}]
 
 
-def test_every_image_gets_its_digest_and_later_a_newer_one(folder: Path) -> None:
+def test_every_image_gets_its_digest_and_later_updates(folder: Path) -> None:
     before = [name.partition("@")[0] for name in named(folder)]
     assert len(before) == 7
     for digest in (DIGEST, NEWER):
@@ -45,7 +45,7 @@ def test_every_image_gets_its_digest_and_later_a_newer_one(folder: Path) -> None
     assert set((folder / "asked").read_text().split()) == set(before)
 
 
-def test_nothing_is_changed_where_one_cannot_be_had(folder: Path) -> None:
+def test_nothing_is_changed_if_a_digest_is_missing(folder: Path) -> None:
     before = [(folder / name).read_text() for name in FILES]
     assert pin(folder, f"case $6 in nginx*) exit 1;; esac; echo {DIGEST}").returncode == 1
     assert pin(folder, "echo none").returncode == 1

@@ -16,7 +16,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("settings", [IngestSettings, SearchSettings, NotifySettings, OperationsSettings])
-def test_operators_find_every_setting(settings: type[Settings]) -> None:
+def test_every_setting_is_documented(settings: type[Settings]) -> None:
     described = (ROOT / "docs" / "operators.md").read_text()
 
     missing = [name for name in settings.model_fields if f"`NEWSWIRE_{name.upper()}`" not in described]
@@ -24,7 +24,7 @@ def test_operators_find_every_setting(settings: type[Settings]) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_lead_somewhere(document: Path) -> None:
+def test_links_are_valid(document: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text())
 
     assert [target for target in targets if not (document.parent / target).exists()] == []

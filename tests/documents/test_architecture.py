@@ -36,7 +36,7 @@ def test_there_are_steps() -> None:
 
 
 @pytest.mark.parametrize(("file", "name"), steps())
-def test_each_step_is_where_it_is_said_to_be(file: str, name: str) -> None:
+def test_each_step_exists(file: str, name: str) -> None:
     found = [home / file for home in HOMES if (home / file).is_file()]
     assert len(found) == 1, f"{file}: {found}"
     text = found[0].read_text()
@@ -46,7 +46,7 @@ def test_each_step_is_where_it_is_said_to_be(file: str, name: str) -> None:
         assert name in set(names(ast.parse(text)))
 
 
-def test_the_folders_are_there() -> None:
+def test_the_folders_exist() -> None:
     text = (ROOT / "docs/architecture.md").read_text()
     for home in HOMES[1:]:
         row = next(line for line in text.splitlines() if line.startswith(f"| `{home.relative_to(ROOT)}`"))

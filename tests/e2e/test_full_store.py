@@ -18,7 +18,7 @@ PATIENCE = 120
 
 
 @pytest.mark.timeout(600)
-def test_publishing_stops_before_the_store_is_full_and_deliveries_go_on(tmp_path: Path) -> None:
+def test_publishing_stops_before_the_store_is_full_and_deliveries_continue(tmp_path: Path) -> None:
     with embedded_valkey(tmp_path / "store") as server:
         environment = {
             "NEWSWIRE_REDIS_URL": f"redis://127.0.0.1:{server.port}/0",

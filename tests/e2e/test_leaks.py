@@ -153,7 +153,7 @@ def leaks(probe: Probe) -> tuple[dict[str, list[str]], int]:
 
 
 @pytest.mark.timeout(600)
-def test_what_nobody_may_read_is_nowhere(installed: Newswire, request: pytest.FixtureRequest) -> None:
+def test_restricted_articles_are_in_no_response(installed: Newswire, request: pytest.FixtureRequest) -> None:
     due = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     drafts = [
         sent(EMBARGOED, embargo_until=due),

@@ -75,7 +75,7 @@ def flipped(cursor: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(600)
-def test_nothing_held_from_before_a_retraction_tells_of_the_article(installed: Newswire, searches: list[str]) -> None:
+def test_nothing_obtained_before_a_retraction_reveals_the_article(installed: Newswire, searches: list[str]) -> None:
     with (
         httpx.Client(headers=bearer(installed.publisher_key), trust_env=False, timeout=30) as desk,
         Patient(trust_env=False, timeout=30) as http,

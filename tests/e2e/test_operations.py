@@ -34,7 +34,7 @@ def instance(site: str) -> str:
     return site.removeprefix("http://")
 
 
-def test_it_speaks_for_every_replica(environment: dict[str, str], tmp_path: Path) -> None:
+def test_it_combines_all_replicas(environment: dict[str, str], tmp_path: Path) -> None:
     def start(stack: ExitStack, name: str, number: int = 1, **more: str) -> str:
         return stack.enter_context(service(name, environment | more, tmp_path / f"{name}-{number}.log"))
 
@@ -94,7 +94,7 @@ def hung() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_it_says_who_does_not_answer_and_why(hung: str, tmp_path: Path) -> None:
+def test_it_reports_unreachable_replicas_with_the_reason(hung: str, tmp_path: Path) -> None:
     with receiver() as stranger, ExitStack() as stack:
         odd = stranger.url.removesuffix("/hook")
         site = stack.enter_context(
@@ -121,7 +121,7 @@ def test_it_says_who_does_not_answer_and_why(hung: str, tmp_path: Path) -> None:
     assert 'service="notify"} 0.0' in metrics.text
 
 
-def test_its_documents_are_those_of_the_whole_and_need_no_store(tmp_path: Path) -> None:
+def test_its_documents_cover_all_services_and_need_no_store(tmp_path: Path) -> None:
     nowhere = f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0"
     environment = {
         "NEWSWIRE_REDIS_URL": nowhere,

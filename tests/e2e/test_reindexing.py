@@ -169,7 +169,7 @@ def ended(process: "subprocess.Popen[str]") -> str:
     return told
 
 
-def test_a_new_index_is_made_under_way(installed: Newswire) -> None:
+def test_a_new_index_is_built_during_writes_and_searches(installed: Newswire) -> None:
     desk = Desk(installed)
     desk.fill(ON_RECORD)
     others = [threading.Thread(target=work) for work in (desk.write, desk.search)]

@@ -28,7 +28,7 @@ def options(browser: Chrome) -> list[WebElement]:
     return browser.find_elements(By.CSS_SELECTOR, "[role=option]")
 
 
-def test_the_search_box_suggests_and_is_used_by_keyboard_alone(tmp_path: Path, chromium: Chrome) -> None:
+def test_the_search_box_suggests_and_can_be_used_by_keyboard(tmp_path: Path, chromium: Chrome) -> None:
     with one_process(tmp_path / "data") as installed:
         publish(installed)
         chromium.get(f"{installed.search}/")

@@ -90,7 +90,7 @@ async def sound(run: tuple[Redis, Sound, dict[bytes, bytes]]) -> Sound:
     return replace(before, journal=journal, index=dict(before.index))
 
 
-async def test_a_sound_run_shows_no_difference(sound: Sound) -> None:
+async def test_a_correct_run_has_no_differences(sound: Sound) -> None:
     assert len(sound.published) > 20
     assert len(sound.journal.receipts) > 50
     assert len(sound.journal.heard) > 20
@@ -392,18 +392,18 @@ async def event_of_another_category(sound: Sound) -> None:
         (of_nobody(1), Wrong.UNASKED, "pull"),
     ],
 )
-async def test_planted_damage_is_named(sound: Sound, damage: Damage, wrong: Wrong, place: str) -> None:
+async def test_injected_damage_is_detected(sound: Sound, damage: Damage, wrong: Wrong, place: str) -> None:
     await damage(sound)
     named = differences(sound.journal, await sound.found())
     assert (wrong, place) in {(difference.wrong, difference.place.split(" sub_")[0]) for difference in named}, named
 
 
-async def test_repeats_are_allowed_up_to_what_the_drill_allows(sound: Sound) -> None:
+async def test_repeats_are_allowed_up_to_the_limit_of_the_drill(sound: Sound) -> None:
     await webhook_came_twice(sound)
     assert differences(sound.journal, await sound.found(), repeats_allowed=1) == []
 
 
-async def test_history_that_was_removed_is_not_called_lost(sound: Sound) -> None:
+async def test_removed_history_does_not_count_as_lost(sound: Sound) -> None:
     ends = sorted(int(fields["ended"]) for fields in (await sound.found()).deliveries.values())
     await history_removed(sound, until=ends[len(ends) // 2] / 1000)
     half = await sound.found()

@@ -18,7 +18,7 @@ QUICK = [drill for drill in DRILLS if drill.quick is not None]
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("drill", QUICK, ids=lambda drill: drill.name.replace(" ", "-"))
-async def test_nothing_is_lost_and_nothing_wrong_is_told(
+async def test_the_quick_drills_find_no_difference(
     drill: Drill, elasticsearch: ElasticsearchServer, tmp_path: Path
 ) -> None:
     try:

@@ -9,7 +9,7 @@ from tests.faults.hostile import storm, targets
 
 
 @pytest.mark.timeout(600)
-def test_hostile_connections_neither_fill_the_memory_nor_keep_others_out(tmp_path: Path) -> None:
+def test_hostile_connections_do_not_exhaust_memory_or_block_others(tmp_path: Path) -> None:
     with targets(tmp_path) as attacked:
         for target in attacked:
             asyncio.run(storm(target, connections=60, seconds=4))

@@ -28,7 +28,7 @@ newswire_article_events_published_total{kind="updated"} 1.0
 """
 
 
-def test_samples_say_whose_they_are_and_families_are_described_once() -> None:
+def test_samples_have_their_instance_and_families_are_described_once() -> None:
     pages = [
         parse(FIRST, {"service": "ingest", "instance": "a:1"}),
         parse(SECOND, {"service": "notify", "instance": "b:2"}),
@@ -57,6 +57,6 @@ newswire_consumer_lag_entries{group="notify",instance="b:2",service="notify"} Na
     )
 
 
-def test_what_is_no_page_of_metrics_is_refused() -> None:
+def test_an_invalid_metrics_page_is_rejected() -> None:
     with pytest.raises(ValueError):
         parse("<html>Bad Gateway</html>", {})

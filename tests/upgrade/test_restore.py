@@ -64,7 +64,7 @@ def ids(events: list[dict[str, Any]]) -> list[str]:
     return sorted(event["id"] for event in events)
 
 
-def test_a_backup_of_an_earlier_state_is_restored_whole(tmp_path: Path) -> None:
+def test_a_backup_of_an_earlier_state_can_be_restored(tmp_path: Path) -> None:
     restored = newswire("restore", str(BACKUP), "--data-dir", str(tmp_path / "data"))
     assert restored.returncode == 0, restored.stderr
     assert restored.stdout.startswith("6 articles and 5 subscriptions")

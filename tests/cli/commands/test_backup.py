@@ -87,7 +87,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
         return [json.loads(line) for line in opened]
 
 
-def test_a_backup_of_a_working_installation_is_restored_whole(start: Start, tmp_path: Path) -> None:
+def test_a_backup_of_a_running_installation_can_be_restored(start: Start, tmp_path: Path) -> None:
     file = tmp_path / "newswire.backup"
     first = start(tmp_path / "first", "--no-samples")
     data = ["--data-dir", str(first.data_dir)]
@@ -166,7 +166,7 @@ def test_a_backup_of_a_working_installation_is_restored_whole(start: Start, tmp_
         until(lambda: [a["id"] for a in answers(second.site)["articles"] if a["title"].startswith("Boat")] == left)
 
 
-def test_a_backup_goes_through_pipes_and_leaves_nothing_behind(start: Start, tmp_path: Path) -> None:
+def test_a_backup_through_a_pipe_leaves_no_files(start: Start, tmp_path: Path) -> None:
     first = start(tmp_path / "first", "--no-samples")
     publish(first, "ferry")
     shell = shlex.join(NEWSWIRE)
@@ -197,7 +197,7 @@ def test_a_backup_goes_through_pipes_and_leaves_nothing_behind(start: Start, tmp
     assert {path: oct(path.stat().st_mode & 0o077) for path in second.rglob("*") if path.stat().st_mode & 0o077} == {}
 
 
-def test_a_backup_that_cannot_be_handed_over_says_so(start: Start, tmp_path: Path) -> None:
+def test_a_backup_that_cannot_be_written_is_an_error(start: Start, tmp_path: Path) -> None:
     first = start(tmp_path / "first", "--no-samples")
     data = ["--data-dir", str(first.data_dir)]
     with open("/dev/full", "wb") as full:
@@ -208,7 +208,7 @@ def test_a_backup_that_cannot_be_handed_over_says_so(start: Start, tmp_path: Pat
     assert "cannot write standard output: No space left on device" in done.stderr
 
 
-def test_what_cannot_be_backed_up_or_restored_is_told_in_one_line(start: Start, tmp_path: Path) -> None:
+def test_backup_and_restore_errors_are_one_line(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
     data = ["--data-dir", str(running.data_dir)]
     file, spoilt, cut, foreign = (tmp_path / name for name in ("whole", "spoilt", "cut", "foreign"))
@@ -241,7 +241,7 @@ def test_what_cannot_be_backed_up_or_restored_is_told_in_one_line(start: Start, 
     running.until_ready()
 
 
-def test_an_archive_knows_whether_it_is_whole(tmp_path: Path) -> None:
+def test_a_truncated_archive_is_detected(tmp_path: Path) -> None:
     file = tmp_path / "a"
     with ArchiveWriter(file) as archive:
         for number in range(1000):

@@ -62,7 +62,7 @@ def test_an_article_is_published_from_markdown_options_and_standard_input(runnin
     assert made["title"] == "Low tide"
 
 
-def test_what_cannot_be_published_is_said_in_one_line(running: Running, tmp_path: Path) -> None:
+def test_publish_errors_are_one_line(running: Running, tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "bad.json").write_text(json.dumps({"title": "", "body": "x", "colour": "red"}))
@@ -77,7 +77,7 @@ def test_what_cannot_be_published_is_said_in_one_line(running: Running, tmp_path
     assert "401" in refused(running, "publish", "--title", "x", "--body", "y", "--key", "nw_nothing")
 
 
-def test_a_subscription_is_made(running: Running) -> None:
+def test_a_subscription_is_created(running: Running) -> None:
     told = command(running, "subscribe", "https://receiver.example/hook", "--topic", "Harbour", "--query", "crane")
     assert "secret  whsec_" in told
     made = json.loads(command(running, "subscribe", "https://receiver.example/hook2", "--json"))
@@ -97,7 +97,7 @@ def test_status_names_every_check(running: Running) -> None:
     assert "cannot reach" in nowhere.stderr
 
 
-def test_doctor_names_what_has_to_be_changed(running: Running, redis_url: str, tmp_path: Path) -> None:
+def test_doctor_lists_required_changes(running: Running, redis_url: str, tmp_path: Path) -> None:
     well = newswire("doctor", NEWSWIRE_DATA_DIR=str(tmp_path), NEWSWIRE_REDIS_URL=redis_url)
     assert well.returncode == 0, well.stdout
     assert "ok\tredis" in well.stdout
@@ -114,7 +114,7 @@ def test_doctor_names_what_has_to_be_changed(running: Running, redis_url: str, t
     assert "NEWSWIRE_FEED_ENTRIES" in ill.stdout
 
 
-def test_a_misspelt_setting_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_a_misspelt_setting_is_rejected_before_the_start(tmp_path: Path) -> None:
     for command_ in (["run", "--data-dir", str(tmp_path / "data")], ["serve", "notify"]):
         done = newswire(*command_, NEWSWIRE_WEBHOOK_ALOW_PRIVATE="true")
         assert done.returncode == 1
@@ -123,13 +123,13 @@ def test_a_misspelt_setting_is_refused_before_anything_starts(tmp_path: Path) ->
     assert not (tmp_path / "data").exists()
 
 
-def test_variables_of_kubernetes_and_of_tests_are_no_settings() -> None:
+def test_variables_of_kubernetes_and_of_tests_are_ignored() -> None:
     theirs = ("INGEST_SERVICE_HOST", "INGEST_SERVICE_PORT_HTTP", "INGEST_PORT", "INGEST_PORT_8000_TCP_ADDR", "TEST_X")
     ours = ("PUBLISHER_KEY", "READ_KEY", "REDIS_URL", "REDIS_URL_FILE", "NOTIFY_URLS")
     assert unknown_settings([f"NEWSWIRE_{name}" for name in theirs + ours] + ["PATH", "NEWSWIRE"]) == []
 
 
-def test_help_and_version_are_short_to_ask_for() -> None:
+def test_help_and_version_have_short_options() -> None:
     shown = newswire("-h")
     assert shown.returncode == 0
     for group in ("Run", "Publish and read", "Operate", "Administer"):

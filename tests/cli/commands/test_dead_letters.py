@@ -45,7 +45,7 @@ async def poison(redis: Redis, keys: Keyspace, *payloads: bytes) -> None:
     await consumer
 
 
-async def test_a_poison_entry_is_listed_replacement_and_dropped(
+async def test_a_poison_entry_is_listed_retried_with_a_replacement_and_dropped(
     redis: Redis, namespace: str, environment: dict[str, str], tmp_path: Path
 ) -> None:
     keys = Keyspace(namespace)
@@ -96,7 +96,7 @@ def gone() -> Iterator[str]:
             thread.join()
 
 
-def test_a_dead_delivery_is_listed_refused_and_dropped(
+def test_a_dead_delivery_is_listed_not_retried_and_dropped(
     start: Callable[..., Running], tmp_path: Path, gone: str
 ) -> None:
     running = start(tmp_path / "data", "--no-samples")

@@ -16,7 +16,7 @@ def publish(running: Running, token: str) -> int:
     return httpx.post(f"{running.site}/v1/articles", headers=headers, json=ARTICLE, trust_env=False).status_code
 
 
-def test_a_key_is_made_listed_and_revoked(start: Start, tmp_path: Path) -> None:
+def test_a_key_is_created_listed_and_revoked(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
     data = ["--data-dir", str(running.data_dir)]
 
@@ -69,7 +69,7 @@ def test_a_key_is_rotated_and_its_account_disabled(start: Start, tmp_path: Path)
     assert rows == [[f"account.{act}", "account Tide Post", "command_line"] for act in done]
 
 
-def test_mistakes_are_told_in_one_line(start: Start, tmp_path: Path) -> None:
+def test_errors_of_keys_are_one_line(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
     data = ["--data-dir", str(running.data_dir)]
 
@@ -92,7 +92,7 @@ def test_mistakes_are_told_in_one_line(start: Start, tmp_path: Path) -> None:
         assert len(answer.stderr.splitlines()) == 1, answer.stderr
 
 
-def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
+def test_an_unreachable_server_is_a_one_line_error() -> None:
     answer = newswire("keys", "list", NEWSWIRE_REDIS_URL="redis://127.0.0.1:1/0")
 
     assert answer.returncode == 1

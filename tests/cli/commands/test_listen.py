@@ -32,7 +32,7 @@ def listening(*options: str, output: Path, errors: Path, ended_by: signal.Signal
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_well_by_either_signal(start: Start, tmp_path: Path, ended_by: signal.Signals) -> None:
+def test_it_exits_cleanly_on_either_signal(start: Start, tmp_path: Path, ended_by: signal.Signals) -> None:
     running = start(tmp_path / "data", "--no-samples")
     output, errors = tmp_path / "output", tmp_path / "errors"
     options = ["--site", running.site, "--since", "2001-01-01T00:00:00Z"]
@@ -44,7 +44,7 @@ def test_it_ends_well_by_either_signal(start: Start, tmp_path: Path, ended_by: s
     assert "Traceback" not in errors.read_text()
 
 
-def test_it_shows_and_forwards_every_event_and_resumes_by_itself(start: Start, tmp_path: Path) -> None:
+def test_it_shows_and_forwards_every_event_and_resumes_automatically(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
     data = ["--data-dir", str(running.data_dir)]
     key = newswire("keys", "create", "--account", "Desk", "--scope", "read", *data).stdout.strip()
@@ -86,7 +86,7 @@ def test_it_shows_and_forwards_every_event_and_resumes_by_itself(start: Start, t
     assert "access_changed" in errors.read_text()
 
 
-def test_what_is_wrong_is_told_in_one_line(start: Start, tmp_path: Path) -> None:
+def test_errors_of_listen_are_one_line(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
     for code, arguments in (
         (1, ["--site", running.site, "--filter", "place=Here"]),

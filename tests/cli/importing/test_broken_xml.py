@@ -91,7 +91,7 @@ def test_members_are_repaired(more: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rest", ["<category><![CDATA[sta<wp:po", "<category>A</cate<![CDATA[<![CDATA[gory></item>"])
-def test_text_that_is_not_closed_does_not_take_the_next_item_with_it(rest: str, tmp_path: Path) -> None:
+def test_unclosed_text_does_not_affect_the_next_item(rest: str, tmp_path: Path) -> None:
     """The file continues inside CDATA, as if a part of it was lost."""
     broken = item(2, "Text.", rest)
     broken = broken[: broken.index(rest) + len(rest)]
@@ -106,19 +106,19 @@ def test_text_that_is_not_closed_does_not_take_the_next_item_with_it(rest: str, 
     assert any(note.startswith("repaired: ") for note in stories(found)[1].notes)
 
 
-def test_an_end_tag_that_is_broken_ends_before_the_next_item(tmp_path: Path) -> None:
+def test_a_broken_end_tag_ends_before_the_next_item(tmp_path: Path) -> None:
     path = tmp_path / "feed.xml"
     path.write_text(HEAD + item(1).replace("</item>\n", "</item 0") + item(2) + TAIL)
     assert [story.draft["title"] for story in stories(read(path))] == ["Item 1", "Item 2"]
 
 
-def test_text_that_quotes_items_is_one_text(tmp_path: Path) -> None:
+def test_text_that_quotes_items_is_not_split(tmp_path: Path) -> None:
     quoted = "<![CDATA[<pre><item><title><![CDATA[x]]]]><![CDATA[></title></pre> & on]]>"
     story = middle(tmp_path / "feed.xml", item(2, quoted, "<category>AT&T</category>"))
     assert "x]]" in story.draft["body"]
 
 
-def test_single_bytes_of_windows_1252_are_read_and_named(tmp_path: Path) -> None:
+def test_single_bytes_of_windows_1252_are_read_and_noted(tmp_path: Path) -> None:
     story = middle(tmp_path / "feed.xml", item(2, "Grä@").encode().replace(b"@", b"\x93\xe9\x94"))
 
     assert story.draft["body"] == "<p>Grä“é”</p>"
@@ -167,7 +167,7 @@ def test_wide_encodings_are_recognised_by_their_bytes(encoding: str, declared: s
         ("iso-8859-9", "cp1254", "Şehir ışığı"),
     ],
 )
-def test_declarations_right_and_wrong(declared: str, encoding: str, text: str, tmp_path: Path) -> None:
+def test_right_and_wrong_encoding_declarations(declared: str, encoding: str, text: str, tmp_path: Path) -> None:
     declaration = f'<?xml version="1.0" encoding="{declared}"?>' if declared else ""
     path = tmp_path / "feed.xml"
     path.write_bytes((declaration + HEAD + item(1, text) + TAIL).encode(encoding))
@@ -187,7 +187,7 @@ def test_declarations_right_and_wrong(declared: str, encoding: str, text: str, t
     ],
 )
 @pytest.mark.parametrize("declaration", ['<?xml version="1.0" encoding="UTF-8"?>\n', '<?xml version="1.0">', ""])
-def test_what_stands_before_the_xml(before: str, declaration: str, tmp_path: Path) -> None:
+def test_text_before_the_xml_is_removed(before: str, declaration: str, tmp_path: Path) -> None:
     path = tmp_path / "feed.xml"
     path.write_text(before + declaration + HEAD + item(1) + TAIL)
 
@@ -196,13 +196,13 @@ def test_what_stands_before_the_xml(before: str, declaration: str, tmp_path: Pat
     assert story.line == (before + declaration + HEAD).count("\n") + 1
 
 
-def test_an_item_that_is_not_closed_ends_before_the_next(tmp_path: Path) -> None:
+def test_an_unclosed_item_ends_before_the_next_one(tmp_path: Path) -> None:
     story = middle(tmp_path / "feed.xml", item(2).replace("</item>", ""))
 
     assert any("not closed" in note for note in story.notes)
 
 
-def test_a_cut_off_file_loses_its_last_item_and_says_so(tmp_path: Path) -> None:
+def test_a_truncated_file_reports_its_last_item(tmp_path: Path) -> None:
     whole = HEAD + item(1) + item(2) + item(3) + TAIL
     path = tmp_path / "feed.xml"
     for end in range(len(HEAD + item(1)), len(whole) - len(TAIL)):
@@ -214,7 +214,7 @@ def test_a_cut_off_file_loses_its_last_item_and_says_so(tmp_path: Path) -> None:
         assert "the file ends" in fault.reason
 
 
-def test_a_huge_item_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+def test_a_huge_item_is_reported_and_the_others_are_read(tmp_path: Path) -> None:
     path = tmp_path / "feed.xml"
     path.write_text(HEAD + item(1) + item(2, "x" * 11_000_000) + item(3) + TAIL)
 
@@ -224,7 +224,7 @@ def test_a_huge_item_is_named_and_the_others_are_read(tmp_path: Path) -> None:
     assert (fault.line, "larger than" in fault.reason) == (3, True)
 
 
-def test_a_dtd_that_declares_what_html_knows_is_no_bomb(tmp_path: Path) -> None:
+def test_a_dtd_that_declares_html_entities_is_accepted(tmp_path: Path) -> None:
     path = tmp_path / "feed.xml"
     path.write_text('<!DOCTYPE rss [<!ENTITY nbsp "&#160;">]>' + HEAD + item(1, "a&nbsp;b") + TAIL)
     (story,) = stories(read(path))
@@ -235,7 +235,7 @@ def test_a_dtd_that_declares_what_html_knows_is_no_bomb(tmp_path: Path) -> None:
     assert "declares its own entities" in fault.reason
 
 
-def test_what_is_no_feed_at_all_is_named(tmp_path: Path) -> None:
+def test_xml_that_is_not_a_feed_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "feed.xml"
     path.write_text('<?xml version="1.0"?><rss><channel><title>no items & broken</title>')
 

@@ -128,7 +128,7 @@ def test_front_matter(data: st.DataObject, tmp_path: Path) -> None:
 )
 @MANY
 @given(data=st.data())
-def test_bytes_cut_out_or_doubled(data: st.DataObject, name: str, form: FormatName, tmp_path: Path) -> None:
+def test_removed_or_repeated_bytes(data: st.DataObject, name: str, form: FormatName, tmp_path: Path) -> None:
     content = (SAMPLES / name).read_bytes()
     start = data.draw(st.integers(0, len(content)))
     end = data.draw(st.integers(start, min(len(content), start + 200)))
@@ -175,7 +175,7 @@ SPLINTERS = (
         st.tuples(st.floats(0, 1), st.sampled_from(SPLINTERS), st.sampled_from([1, 2, 50])), min_size=1, max_size=8
     )
 )
-def test_splinters_of_markup_anywhere(
+def test_inserted_fragments_of_markup(
     splinters: list[tuple[float, bytes, int]], name: str, form: FormatName, tmp_path: Path
 ) -> None:
     content = (SAMPLES / name).read_bytes()
@@ -185,6 +185,6 @@ def test_splinters_of_markup_anywhere(
     reads_whatever_it_is(tmp_path / "file", content, form)
 
 
-def test_what_stands_beside_the_damage_is_not_lost_in_silence() -> None:
+def test_articles_next_to_damage_are_not_lost_silently() -> None:
     """`make fuzz-importers` does this for ten minutes."""
     assert importers.main(["--minutes", "0.05", "--seed", "5"]) == 0

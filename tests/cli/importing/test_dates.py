@@ -61,7 +61,7 @@ TEN = DAY.replace(hour=10)
         ("1705312800000", TEN),
     ],
 )
-def test_a_date_is_read(value: object, expected: datetime) -> None:
+def test_dates_are_parsed(value: object, expected: datetime) -> None:
     assert read_date(value).at == expected
 
 
@@ -77,13 +77,13 @@ def test_a_date_is_read(value: object, expected: datetime) -> None:
         ("02/01/2024", datetime(2024, 1, 2, tzinfo=UTC), "two meanings: read as day/month"),
     ],
 )
-def test_what_is_assumed_of_a_date_is_remarked(value: object, expected: datetime, remark: str) -> None:
+def test_assumptions_about_a_date_are_noted(value: object, expected: datetime, remark: str) -> None:
     found = read_date(value)
     assert found.at == expected
     assert remark in found.remark
 
 
-def test_an_american_article_s_date_begins_with_the_month() -> None:
+def test_the_month_comes_first_in_american_articles() -> None:
     assert read_date("02/01/2024", "en-US").at == datetime(2024, 2, 1, tzinfo=UTC)
 
 
@@ -97,12 +97,12 @@ def test_an_american_article_s_date_begins_with_the_month() -> None:
     ],
     ids=str,
 )
-def test_what_is_no_date_is_not_taken_for_one(value: object) -> None:
+def test_texts_that_are_not_dates_are_rejected(value: object) -> None:
     with pytest.raises(UnreadableDateError):
         read_date(value)
 
 
-def test_the_first_date_that_can_be_read_is_taken_and_the_others_are_named() -> None:
+def test_the_first_parsable_date_is_used_and_the_others_are_noted() -> None:
     found, unread = first_date([None, "", "Invalid Date", "PT5M", "2024-01-15", "2025-01-01"])
     assert found is not None
     assert found.at == DAY
@@ -111,7 +111,7 @@ def test_the_first_date_that_can_be_read_is_taken_and_the_others_are_named() -> 
 
 
 @given(st.one_of(st.text(max_size=60), st.from_regex(r"[0-9TZ:+\-/. a-z年月日]{1,40}", fullmatch=True)))
-def test_any_text_is_a_date_or_is_refused(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     try:
         found = read_date(text)
     except UnreadableDateError:

@@ -93,11 +93,11 @@ def test_authors_of_atom(tmp_path: Path) -> None:
         ('<content type="html">Fish &amp;amp; chips</content>', "<p>Fish &amp; chips</p>"),
     ],
 )
-def test_texts_of_atom_are_what_they_say(content: str, body: str, tmp_path: Path) -> None:
+def test_texts_of_atom_are_read_by_their_type(content: str, body: str, tmp_path: Path) -> None:
     assert atom(tmp_path / "a.xml", content).draft["body"] == body
 
 
-def test_titles_of_atom_are_what_they_say(tmp_path: Path) -> None:
+def test_titles_of_atom_are_read_by_their_type(tmp_path: Path) -> None:
     path = tmp_path / "a.xml"
     assert atom(path, "").draft["title"] == "T"
     whole = path.read_text()
@@ -118,7 +118,7 @@ def test_titles_of_atom_are_what_they_say(tmp_path: Path) -> None:
         ('<content xml:lang="">x</content>', "en"),
     ],
 )
-def test_the_nearest_language_counts(entry: str, language: str, tmp_path: Path) -> None:
+def test_the_nearest_language_is_used(entry: str, language: str, tmp_path: Path) -> None:
     assert atom(tmp_path / "a.xml", entry).draft["language"] == language
     path = tmp_path / "a.xml"
     path.write_text(path.read_text().replace("<entry>", '<entry xml:lang="sv">'))
@@ -182,7 +182,7 @@ def test_rdf_feeds(version: str, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_links_and_pictures_are_absolute_or_gone(written: str, kept: str, tmp_path: Path) -> None:
+def test_links_and_images_are_absolute_or_removed(written: str, kept: str, tmp_path: Path) -> None:
     item = f"<title>T</title><guid>1</guid><description><![CDATA[<p>Text {written} end</p>]]></description>"
     (story,) = rss(tmp_path / "f.xml", item)
 
@@ -228,12 +228,12 @@ def test_enclosures_become_the_image_or_a_link(media: str, image: str, linked: s
         assert any("became a link" in note for note in story.notes)
 
 
-def test_an_enclosure_without_an_address_is_remarked(tmp_path: Path) -> None:
+def test_an_enclosure_without_an_address_is_noted(tmp_path: Path) -> None:
     (story,) = rss(tmp_path / "f.xml", '<title>T</title><guid>1</guid><enclosure type="audio/mpeg"/>')
     assert any("enclosure without an http address" in note for note in story.notes)
 
 
-def test_a_picture_keeps_its_caption_and_credit(tmp_path: Path) -> None:
+def test_an_image_keeps_its_caption_and_credit(tmp_path: Path) -> None:
     media = (
         '<media:content url="https://pier.example/a.jpg" medium="image"><media:description>The pier</media:description>'
         "<media:credit>Lena Quist</media:credit></media:content>"
@@ -270,7 +270,7 @@ def test_relative_ids_of_feeds_without_an_address_differ_by_their_titles(tmp_pat
     assert one.draft["external_id"] == "Pier /news/rel"
 
 
-def test_an_id_that_several_items_share_names_none(tmp_path: Path) -> None:
+def test_an_id_shared_by_several_items_identifies_none(tmp_path: Path) -> None:
     items = [
         f"<title>{n}</title><guid isPermaLink='false'>same</guid><link>https://pier.example/{n}</link>" for n in (1, 2)
     ]
@@ -341,7 +341,7 @@ def test_json_feed(tmp_path: Path) -> None:
     }
 
 
-def test_json_feed_1_0_and_what_it_lacks(tmp_path: Path) -> None:
+def test_json_feed_1_0_and_missing_members(tmp_path: Path) -> None:
     feed = {"version": "https://jsonfeed.org/version/1", "author": {"name": "Newsroom"}, "language": "en"}
     story = json_feed(
         tmp_path / "feed.json", {"id": "https://pier.example/1", "content_text": "One <1>\n\nTwo"}, **feed

@@ -40,13 +40,13 @@ def in_parts(content: bytes, size: int = 1000) -> Iterator[bytes]:
         (b"", "gzip"),
     ],
 )
-def test_usual_codings_are_undone(sent: bytes, said: str) -> None:
+def test_usual_codings_are_decoded(sent: bytes, said: str) -> None:
     expected = TEXT if sent else b""
     assert b"".join(decode(in_parts(sent), said, LIMIT)) == expected
 
 
 @pytest.mark.parametrize("codings", [("gzip",), ("gzip", "gzip"), ("deflate", "gzip"), ("gzip", "deflate"), ("raw",)])
-def test_a_bomb_is_refused_in_little_memory(codings: tuple[str, ...]) -> None:
+def test_a_compression_bomb_is_rejected_in_little_memory(codings: tuple[str, ...]) -> None:
     bomb = coded(b"\0" * 100_000_000, *codings)
     said = ", ".join(codings).replace("raw", "deflate")
     tracemalloc.start()
@@ -69,6 +69,6 @@ def test_a_bomb_is_refused_in_little_memory(codings: tuple[str, ...]) -> None:
         (coded(TEXT, "gzip", "gzip")[:-20], "gzip, gzip", "truncated"),
     ],
 )
-def test_what_is_no_usual_coding_is_named(sent: bytes, said: str, reason: str) -> None:
+def test_unusual_codings_are_reported(sent: bytes, said: str, reason: str) -> None:
     with pytest.raises(UnreadableSourceError, match=reason):
         b"".join(decode(in_parts(sent), said, LIMIT))

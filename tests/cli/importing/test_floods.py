@@ -60,7 +60,7 @@ def test_json_ld(opened: str, tmp_path: Path) -> None:
     assert len(stories(read(path, form=FormatName.HTML))) == 1
 
 
-def test_a_page_on_which_a_library_spends_minutes_costs_no_other(
+def test_a_page_that_takes_minutes_to_parse_does_not_affect_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(time_limit, "MAX_ARTICLE_PROCESSOR_SECONDS", 2)
@@ -77,7 +77,7 @@ def test_a_page_on_which_a_library_spends_minutes_costs_no_other(
     assert str(good) in [story.file for story in stories(found)]
 
 
-def test_what_takes_too_long_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_item_over_the_time_limit_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def endless(_source: InputFile) -> Iterator[SourceItem]:
         while True:
             pass

@@ -40,7 +40,7 @@ def drafts(name: str) -> list[dict[str, Any]]:
         ("stories.ndjson", "ndjson"),
     ],
 )
-def test_a_format_is_recognised_by_its_content(name: str, form: str, tmp_path: Path) -> None:
+def test_a_format_is_detected_by_its_content(name: str, form: str, tmp_path: Path) -> None:
     misnamed = tmp_path / ("file.md" if name == "garden/plain.md" else "file.xml")
     misnamed.write_bytes((SAMPLES / name).read_bytes())
 
@@ -75,7 +75,7 @@ def test_wordpress_posts() -> None:
     assert "category" not in fares
 
 
-def test_only_published_posts_of_wordpress_are_taken() -> None:
+def test_only_published_posts_of_wordpress_are_imported() -> None:
     passed_over = skipped(read(SAMPLES / "wordpress.xml"))
 
     assert [(each.line, each.reason) for each in passed_over] == [
@@ -240,7 +240,7 @@ def test_a_folder_of_markdown() -> None:
     assert [each.reason for each in skipped(read(SAMPLES / "garden"))] == ["is a draft"]
 
 
-def test_a_page_says_it_in_json_ld_before_open_graph_before_its_text() -> None:
+def test_json_ld_takes_precedence_over_open_graph_and_text() -> None:
     (lens,) = drafts("page.html")
     body = lens.pop("body")
 
@@ -261,7 +261,7 @@ def test_a_page_says_it_in_json_ld_before_open_graph_before_its_text() -> None:
     assert "alert" not in body
 
 
-def test_a_page_without_marks_is_read_as_a_reader_sees_it() -> None:
+def test_a_page_without_metadata_is_read_by_its_visible_text() -> None:
     (bakery,) = drafts("seen.html")
 
     assert bakery["title"] == "Bakery bakes by moonlight"
@@ -287,7 +287,7 @@ def test_microdata() -> None:
     }
 
 
-def test_ndjson_of_another_make() -> None:
+def test_ndjson_of_other_systems() -> None:
     found = read(SAMPLES / "stories.ndjson")
     stock, markup = stories(found)
 
@@ -303,7 +303,7 @@ def test_ndjson_of_another_make() -> None:
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
-def test_ndjson_comes_compressed(suffix: str, tmp_path: Path) -> None:
+def test_compressed_ndjson(suffix: str, tmp_path: Path) -> None:
     packed = tmp_path / f"stories.ndjson.{suffix}"
     content = (SAMPLES / "stories.ndjson").read_bytes()
     packed.write_bytes(gzip.compress(content) if suffix == "gz" else zstandard.compress(content))
@@ -311,7 +311,7 @@ def test_ndjson_comes_compressed(suffix: str, tmp_path: Path) -> None:
     assert [found.draft for found in read(packed) if isinstance(found, SourceArticle)] == drafts("stories.ndjson")
 
 
-def test_a_named_format_overrides_what_is_recognised(tmp_path: Path) -> None:
+def test_a_given_format_overrides_detection(tmp_path: Path) -> None:
     page = tmp_path / "fragment.txt"
     page.write_text("<section><h1>Hm</h1><p>It is raining on the quay, and nobody minds.</p></section>")
 

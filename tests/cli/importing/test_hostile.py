@@ -156,7 +156,7 @@ def test_xinclude_includes_nothing(tmp_path: Path) -> None:
     assert story.draft["body"] == "<p>ab</p>"
 
 
-def test_a_wrong_encoding_is_repaired_and_named(tmp_path: Path) -> None:
+def test_a_wrong_encoding_is_repaired_and_noted(tmp_path: Path) -> None:
     latin, unknown = tmp_path / "latin.xml", tmp_path / "klingon.xml"
     latin.write_bytes(nitf("caf\xe9").replace('"1.0"', '"1.0" encoding="UTF-8"').encode("latin-1"))
     unknown.write_text(nitf("x").replace('"1.0"', '"1.0" encoding="klingon"'))
@@ -169,7 +169,7 @@ def test_a_wrong_encoding_is_repaired_and_named(tmp_path: Path) -> None:
     assert "codec can't decode" in problem(tmp_path / "latin.md", b"---\ntitle: caf\xe9\n---\nHm")
 
 
-def test_truncated_wordpress_keeps_the_posts_that_are_whole(tmp_path: Path) -> None:
+def test_truncated_wordpress_keeps_complete_posts(tmp_path: Path) -> None:
     whole = (Path(__file__).parent / "samples" / "wordpress.xml").read_text()
     path = tmp_path / "cut.xml"
     path.write_text(whole[: whole.index("A single still costs")])
@@ -181,7 +181,7 @@ def test_truncated_wordpress_keeps_the_posts_that_are_whole(tmp_path: Path) -> N
     assert "broken XML" in fault.reason
 
 
-def test_a_truncated_feed_keeps_the_entries_that_are_whole(tmp_path: Path) -> None:
+def test_a_truncated_feed_keeps_complete_entries(tmp_path: Path) -> None:
     whole = (Path(__file__).parent / "samples" / "rss.xml").read_text()
     path = tmp_path / "cut.xml"
     path.write_text(whole[: whole.index(", says the warden")])
@@ -230,7 +230,7 @@ def test_a_line_of_fifty_megabytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["gz", "zst"])
-def test_a_bomb(kind: str, tmp_path: Path) -> None:
+def test_a_compression_bomb(kind: str, tmp_path: Path) -> None:
     path = tmp_path / f"bomb.ndjson.{kind}"
     part = b"{" * 1_000_000
     if kind == "gz":
@@ -277,7 +277,7 @@ def test_deep_nesting(tmp_path: Path) -> None:
     assert "front matter" in problem(tmp_path / "deep.md", "---\ntags: " + "[" * 60_000 + "\n---\nHm")
 
 
-def test_a_deep_page_is_read_or_refused_but_harms_nothing(tmp_path: Path) -> None:
+def test_a_deeply_nested_page_is_read_or_rejected(tmp_path: Path) -> None:
     path = tmp_path / "deep.html"
     path.write_text("<!doctype html><html><body>" + "<div>" * 100_000 + "Down here" + "</div>" * 100_000)
 
@@ -286,7 +286,7 @@ def test_a_deep_page_is_read_or_refused_but_harms_nothing(tmp_path: Path) -> Non
     assert memory < MOST_MEMORY
 
 
-def test_laughing_yaml(tmp_path: Path) -> None:
+def test_billion_laughs_in_yaml(tmp_path: Path) -> None:
     anchors = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
     path = tmp_path / "yaml.md"
     path.write_text(f"---\ntitle: Laughing\n{anchors}tags: *a11\ncategory: *a11\nauthor: *a11\n---\nHm")
@@ -296,7 +296,7 @@ def test_laughing_yaml(tmp_path: Path) -> None:
     assert memory < MOST_MEMORY
 
 
-def test_yaml_makes_no_objects(tmp_path: Path) -> None:
+def test_yaml_creates_no_python_objects(tmp_path: Path) -> None:
     content = "---\ntitle: !!python/object/apply:os.system ['true']\n---\nHm"
     assert "front matter is not valid YAML" in problem(tmp_path / "object.md", content)
 
@@ -322,7 +322,7 @@ def test_a_folder_that_contains_itself(tmp_path: Path) -> None:
     assert len(found) == 3
 
 
-def test_scripts_never_reach_what_is_stored(tmp_path: Path) -> None:
+def test_scripts_are_never_stored(tmp_path: Path) -> None:
     path = tmp_path / "page.html"
     path.write_text(
         "<!doctype html><html><head><title>Hm</title></head><body><article>"
@@ -352,7 +352,7 @@ def test_a_huge_attribute(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "date", ["yesterday", "2026-13-40", "0000-01-01T00:00:00Z", "9999-12-31T23:59:59-23:00", 12, {}]
 )
-def test_a_date_that_is_none(date: Any, tmp_path: Path) -> None:
+def test_an_invalid_date(date: Any, tmp_path: Path) -> None:
     (tmp_path / "date.ndjson").write_text(json.dumps({**GOOD, "external_id": "d", "published_at": date}))
     [story] = stories(read(tmp_path / "date.ndjson"))
     assert "published_at" not in story.draft
@@ -360,7 +360,7 @@ def test_a_date_that_is_none(date: Any, tmp_path: Path) -> None:
     assert ("no date" if date == {} else "cannot be read") in story.notes[0]
 
 
-def test_what_lies_in_the_future_is_embargoed(tmp_path: Path) -> None:
+def test_future_dates_become_embargoes(tmp_path: Path) -> None:
     path = tmp_path / "future.ndjson"
     path.write_text(json.dumps({**GOOD, "published_at": "2026-06-02T10:00:00+02:00"}))
 
@@ -369,7 +369,7 @@ def test_what_lies_in_the_future_is_embargoed(tmp_path: Path) -> None:
     assert "published_at" not in story.draft
 
 
-def test_an_embargo_that_is_over_is_the_time_of_publication(tmp_path: Path) -> None:
+def test_a_past_embargo_is_the_time_of_publication(tmp_path: Path) -> None:
     path = tmp_path / "past.ndjson"
     path.write_text(json.dumps({**GOOD, "embargo_until": "2026-03-01T08:00:00Z"}))
 
@@ -378,7 +378,7 @@ def test_an_embargo_that_is_over_is_the_time_of_publication(tmp_path: Path) -> N
     assert "embargo_until" not in story.draft
 
 
-def test_the_second_of_two_with_one_id_is_refused(tmp_path: Path) -> None:
+def test_the_second_article_with_one_id_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "twice.ndjson"
     path.write_text("\n".join(json.dumps({**GOOD, "title": title}) for title in ("First", "Second")))
 
@@ -388,7 +388,7 @@ def test_the_second_of_two_with_one_id_is_refused(tmp_path: Path) -> None:
     assert (fault.line, "occurred before" in fault.reason) == (2, True)
 
 
-def test_what_is_too_long_is_shortened_and_told(tmp_path: Path) -> None:
+def test_values_that_are_too_long_are_shortened_and_noted(tmp_path: Path) -> None:
     path = tmp_path / "long.ndjson"
     long = {
         **GOOD,
@@ -445,7 +445,7 @@ def test_members_of_the_wrong_kind(tmp_path: Path) -> None:
     assert problem(tmp_path / "wrong.json", json.dumps(wrong), FormatName.NINJS)
 
 
-def test_a_large_wordpress_export_costs_the_memory_of_one_post(tmp_path: Path) -> None:
+def test_a_large_wordpress_export_needs_the_memory_of_one_post(tmp_path: Path) -> None:
     sample = (Path(__file__).parent / "samples" / "wordpress.xml").read_text()
     first = sample.index("<item>")
     head, item = sample[:first], sample[first : sample.index("<item>", first + 1)]
@@ -462,7 +462,7 @@ def test_a_large_wordpress_export_costs_the_memory_of_one_post(tmp_path: Path) -
     assert memory < MOST_MEMORY
 
 
-def test_a_namespace_that_is_not_declared(tmp_path: Path) -> None:
+def test_an_undeclared_namespace(tmp_path: Path) -> None:
     whole = (Path(__file__).parent / "samples" / "wordpress.xml").read_text()
     path = tmp_path / "undeclared.xml"
     path.write_text(whole.replace('xmlns:wp="http://wordpress.org/export/1.2/"', ""))

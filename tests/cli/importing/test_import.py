@@ -58,7 +58,7 @@ def number_of_articles(running: Running) -> int:
     return number
 
 
-def test_the_samples_come_in_once_and_in_silence(here: Running) -> None:
+def test_the_samples_are_imported_once_and_silently(here: Running) -> None:
     first = command(here, "import", str(SAMPLES))
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("19 created, 0 updated, 0 unchanged, 0 failed, 8 skipped")
@@ -73,7 +73,7 @@ def test_the_samples_come_in_once_and_in_silence(here: Running) -> None:
     assert get(here, f"/{crane['id']}/versions/1")["silent"] is True
 
 
-def test_a_dry_run_tells_what_an_import_does_and_changes_nothing(here: Running, tmp_path: Path) -> None:
+def test_a_dry_run_reports_the_import_and_changes_nothing(here: Running, tmp_path: Path) -> None:
     path = lines(tmp_path / "dry.ndjson", [story("dry-1"), story("dry-2", summary="Before")])
     assert command(here, "import", str(path)).returncode == 0
     gone = get(here, "/by-external-id/dry-1")["id"]
@@ -116,7 +116,7 @@ def test_an_older_version_changes_nothing(here: Running, tmp_path: Path) -> None
     assert get(here, "/by-external-id/v")["title"] == "New"
 
 
-def test_what_lies_ahead_is_scheduled(here: Running, tmp_path: Path) -> None:
+def test_future_articles_are_scheduled(here: Running, tmp_path: Path) -> None:
     path = lines(tmp_path / "ahead.ndjson", [story("ahead", published_at="2999-01-01T00:00:00Z")])
 
     assert command(here, "import", str(path)).stdout.startswith("1 created")
@@ -125,14 +125,14 @@ def test_what_lies_ahead_is_scheduled(here: Running, tmp_path: Path) -> None:
     assert (ahead["status"], ahead["embargo_until"]) == ("scheduled", "2999-01-01T00:00:00Z")
 
 
-def test_not_silent_when_asked(here: Running, tmp_path: Path) -> None:
+def test_no_silent_notifies_subscribers(here: Running, tmp_path: Path) -> None:
     path = lines(tmp_path / "loud.ndjson", [story("loud")])
 
     assert command(here, "import", "--no-silent", str(path)).returncode == 0
     assert get(here, f"/{get(here, '/by-external-id/loud')['id']}/versions/1")["silent"] is False
 
 
-def test_wrong_calls_exit_with_2_in_one_line(here: Running, tmp_path: Path) -> None:
+def test_wrong_arguments_exit_with_2_in_one_line(here: Running, tmp_path: Path) -> None:
     path = lines(tmp_path / "a.ndjson", [story("a")])
     for answer in (
         command(here, "import", str(tmp_path / "nowhere")),
@@ -145,7 +145,7 @@ def test_wrong_calls_exit_with_2_in_one_line(here: Running, tmp_path: Path) -> N
     assert command(here, "import", "--format", "word", str(path)).returncode == 2
 
 
-def test_a_refused_key_and_a_dead_site_end_it_in_one_line(here: Running, tmp_path: Path) -> None:
+def test_a_rejected_key_and_an_unreachable_site_are_one_line_errors(here: Running, tmp_path: Path) -> None:
     path = lines(tmp_path / "a.ndjson", [story("never")])
     refused = command(here, "import", str(path), "--key", "nw_wrong")
 
@@ -158,7 +158,7 @@ def test_a_refused_key_and_a_dead_site_end_it_in_one_line(here: Running, tmp_pat
 @pytest.mark.parametrize(
     ("name", "form"), [("out.ndjson", "ndjson"), ("out.ndjson.gz", "ndjson"), ("out.json.zst", "ninjs")]
 )
-def test_what_is_exported_here_is_the_same_elsewhere(
+def test_exported_articles_are_the_same_after_import(
     here: Running, elsewhere: Running, tmp_path: Path, name: str, form: str
 ) -> None:
     source = [story(f"trip-{form}-{n}", topics=["Trips"], summary="There & back") for n in range(3)]
@@ -180,7 +180,7 @@ def test_what_is_exported_here_is_the_same_elsewhere(
         assert {k: v for k, v in there.items() if k not in left} == {k: v for k, v in original.items() if k not in left}
 
 
-def test_an_export_goes_to_stdout_and_holds_only_what_is_out(here: Running, tmp_path: Path) -> None:
+def test_an_export_to_stdout_contains_only_published_articles(here: Running, tmp_path: Path) -> None:
     soon = story("soon", published_at="2999-01-01T00:00:00Z")
     assert command(here, "import", str(lines(tmp_path / "s.ndjson", [soon, story("out")]))).returncode == 0
 
@@ -195,7 +195,7 @@ def test_an_export_goes_to_stdout_and_holds_only_what_is_out(here: Running, tmp_
         assert any(json.loads(line).get("external_id") == "soon" for line in file)
 
 
-def test_an_export_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+def test_an_interrupted_export_leaves_no_file(tmp_path: Path) -> None:
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(403)
@@ -242,7 +242,7 @@ class Flaky(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
-def test_what_is_refused_for_the_moment_is_sent_again_when_the_server_said() -> None:
+def test_temporary_rejections_are_retried_when_the_server_says() -> None:
     waited: list[float] = []
     Flaky.requests = []
     with serving(Flaky) as site, httpx.Client(base_url=site, trust_env=False) as client:
@@ -255,7 +255,7 @@ def test_what_is_refused_for_the_moment_is_sent_again_when_the_server_said() -> 
     assert len(waited) == 3
 
 
-def test_a_site_that_stays_away_stops_the_import() -> None:
+def test_an_unreachable_site_stops_the_import() -> None:
     waited: list[float] = []
     told: list[str] = []
     with (
@@ -331,7 +331,7 @@ def test_an_address_is_imported(here: Running) -> None:
         ("/missing", "answers 404"),
     ],
 )
-def test_an_address_that_does_harm_is_named_with_the_reason(path: str, reason: str) -> None:
+def test_a_malicious_address_is_reported_with_the_reason(path: str, reason: str) -> None:
     from newswire_cli.importing.fetching import fetch
     from newswire_cli.importing.models import UnreadableSourceError
 
@@ -344,7 +344,7 @@ MANY = 1500
 
 
 # Must be last: the export above would contain all of these.
-def test_killed_in_the_middle_and_run_again_it_is_whole(here: Running, tmp_path: Path) -> None:
+def test_a_killed_import_is_completed_by_the_next_run(here: Running, tmp_path: Path) -> None:
     before = number_of_articles(here)
     path = lines(
         tmp_path / "many.ndjson", [story(f"many-{n}", body="<p>" + "word " * 400 + "</p>") for n in range(MANY)]

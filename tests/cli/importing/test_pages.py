@@ -71,7 +71,7 @@ WRITTEN = json.dumps(LINKED)
         + script('{"@type": "Person", "@id": "#ida", "name": "Ida Roth"}'),
     ],
 )
-def test_json_ld_is_read_as_it_is_found(block: str, tmp_path: Path) -> None:
+def test_json_ld_with_defects_is_read(block: str, tmp_path: Path) -> None:
     draft = page(tmp_path / "p.html", block)
 
     assert draft["title"] == "Beam lit for ninety nights"
@@ -172,13 +172,13 @@ def test_addresses_are_absolute(head: str, address: str, tmp_path: Path) -> None
     assert (draft["external_id"], draft["canonical_url"]) == (address, address)
 
 
-def test_a_relative_address_without_a_base_is_no_id(tmp_path: Path) -> None:
+def test_a_relative_address_without_a_base_is_not_an_id(tmp_path: Path) -> None:
     draft = page(tmp_path / "p.html", '<link rel=canonical href="/beam">')
     assert draft["external_id"] == "p.html"
     assert "canonical_url" not in draft
 
 
-def test_links_and_late_pictures_get_their_addresses(tmp_path: Path) -> None:
+def test_links_and_lazy_images_get_their_addresses(tmp_path: Path) -> None:
     pictures = (
         '<figure><img src="data:image/gif;base64,R0" data-src="/late.jpg" alt="Late"></figure>'
         '<figure><img src="/blank.gif" data-srcset="/s.jpg 300w, /l.jpg 900w"></figure>'
@@ -207,7 +207,7 @@ def test_links_and_late_pictures_get_their_addresses(tmp_path: Path) -> None:
         "<template><p>{}</p></template>",
     ],
 )
-def test_what_stands_around_the_text_is_left_out(around: str, tmp_path: Path) -> None:
+def test_boilerplate_is_removed(around: str, tmp_path: Path) -> None:
     extra = around.format("Unrelated eels were counted in the estuary, says somebody who counts eels for a living.")
     draft = page(tmp_path / "p.html", "", f"<article><h1>Beam</h1>{TEXT}{extra}</article>{extra}")
 
@@ -243,7 +243,7 @@ def test_encodings(encoding: str, head: str, tmp_path: Path) -> None:
     assert text in story.draft["body"]
 
 
-def test_a_page_for_subscribers_says_so(tmp_path: Path) -> None:
+def test_a_paywall_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "p.html"
     head = script(json.dumps({**LINKED, "isAccessibleForFree": "False"}))
     path.write_text(f"<html><head>{head}</head><body><article><h1>Beam</h1>{TEXT}</article></body></html>")
@@ -252,7 +252,7 @@ def test_a_page_for_subscribers_says_so(tmp_path: Path) -> None:
     assert any("behind a paywall" in note for note in story.notes)
 
 
-def test_the_text_of_json_ld_stands_in_where_the_page_shows_less(tmp_path: Path) -> None:
+def test_the_text_of_json_ld_is_used_if_the_page_shows_less(tmp_path: Path) -> None:
     whole = "\n\n".join(SENTENCE.format(number) for number in range(9))
     draft = page(
         tmp_path / "p.html",
@@ -263,7 +263,7 @@ def test_the_text_of_json_ld_stands_in_where_the_page_shows_less(tmp_path: Path)
     assert draft["body"].count("<p>") == 9
 
 
-def test_a_page_that_only_sends_on_says_where_to(tmp_path: Path) -> None:
+def test_a_page_that_only_redirects_is_reported_with_its_target(tmp_path: Path) -> None:
     path = tmp_path / "p.html"
     path.write_text(
         '<html><head><meta http-equiv="refresh" content="0; url=https://pier.example/new"></head><body></body></html>'

@@ -67,7 +67,7 @@ def test_a_toml_draft_and_jekyll_s_folder_of_drafts_are_skipped(tmp_path: Path) 
 @pytest.mark.parametrize(
     "line", ["publishDate: 2031-02-01T06:00:00Z", "date: 2031-02-01T06:00:00Z", "embargo: 2031-02-01 06:00:00 +0000"]
 )
-def test_markdown_that_is_to_be_published_later_is_embargoed(tmp_path: Path, line: str) -> None:
+def test_markdown_with_a_future_publish_date_gets_an_embargo(tmp_path: Path, line: str) -> None:
     draft = story(tmp_path / "figures.md", front(line)).draft
     assert draft["embargo_until"] == "2031-02-01T06:00:00Z"
 
@@ -83,7 +83,7 @@ def test_markdown_that_is_to_be_published_later_is_embargoed(tmp_path: Path, lin
         ("figures.md", ("date: 5 janvier 2024",), "2024-01-05T00:00:00Z"),
     ],
 )
-def test_markdown_is_dated_by_the_best_that_is_there(
+def test_markdown_uses_the_best_available_date(
     tmp_path: Path, name: str, lines: tuple[str, ...], expected: str
 ) -> None:
     assert story(tmp_path / name, front(*lines)).draft["published_at"] == expected
@@ -98,12 +98,12 @@ def test_markdown_is_dated_by_the_best_that_is_there(
         (("categories: [harbour, Old Town]", "tags: a, Big Ship"), ["harbour", "Old Town", "a", "Big Ship"]),
     ],
 )
-def test_words_and_names_are_told_apart(tmp_path: Path, lines: tuple[str, ...], labels: list[str]) -> None:
+def test_lists_of_words_and_names_are_distinguished(tmp_path: Path, lines: tuple[str, ...], labels: list[str]) -> None:
     draft = story(tmp_path / "figures.md", front(*lines)).draft
     assert [draft.get("category"), *draft.get("topics", [])] == labels
 
 
-def test_tags_of_site_generators_are_left_out_with_a_remark_and_what_they_hold_stays(tmp_path: Path) -> None:
+def test_tags_of_site_generators_are_removed_with_a_note_and_their_text_is_kept(tmp_path: Path) -> None:
     text = """---
 title: Tags
 ---
@@ -136,7 +136,7 @@ print("{{ kept }}")
         assert named in remarks
 
 
-def test_an_unclosed_tag_costs_nothing(tmp_path: Path) -> None:
+def test_an_unclosed_tag_loses_no_text(tmp_path: Path) -> None:
     found = story(tmp_path / "open.md", front() + "\n{{< figure src=\n\n{% if\n\nThe end.\n" + "{{<" * 20_000)
     assert "The end." in found.draft["body"]
 
@@ -161,14 +161,14 @@ def test_nitf_that_is_not_usable_is_skipped(tmp_path: Path, status: str, docdata
     assert isinstance(one(tmp_path / "a.xml", NITF.format(status=status, docdata=docdata)), SkippedItem)
 
 
-def test_embargoed_nitf_waits_for_its_release(tmp_path: Path) -> None:
+def test_nitf_with_a_release_date_gets_an_embargo(tmp_path: Path) -> None:
     said = '<date.issue norm="20240115T100000Z"/><date.release norm="20310115T100000+0100"/>'
     for status in ('management-status="embargoed"', ""):
         draft = story(tmp_path / "a.xml", NITF.format(status=status, docdata=said)).draft
         assert draft["embargo_until"] == "2031-01-15T09:00:00Z"
 
 
-def test_nitf_without_an_id_is_known_by_its_path(tmp_path: Path) -> None:
+def test_nitf_without_an_id_is_identified_by_its_path(tmp_path: Path) -> None:
     found = story(
         tmp_path / "a.xml", "<nitf><body><body.head><hedline><hl1>A</hl1></hedline></body.head></body></nitf>"
     )
@@ -188,7 +188,7 @@ def ninjs(path: Path, **members: Any) -> SourceItem:
     return one(path, json.dumps({**item, **members}))
 
 
-def test_ninjs_is_known_by_uri_guid_or_path(tmp_path: Path) -> None:
+def test_ninjs_is_identified_by_uri_guid_or_path(tmp_path: Path) -> None:
     for members, identity in (
         ({"uri": "urn:a"}, "urn:a"),
         ({"guid": "urn:b"}, "urn:b"),
@@ -213,7 +213,7 @@ def test_ninjs_is_known_by_uri_guid_or_path(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_ninjs_that_is_no_published_story_is_skipped(tmp_path: Path, members: dict[str, Any]) -> None:
+def test_unpublished_ninjs_is_skipped(tmp_path: Path, members: dict[str, Any]) -> None:
     assert isinstance(ninjs(tmp_path / "locks.json", uri="urn:a", **members), SkippedItem)
 
 
@@ -242,7 +242,7 @@ def test_lines_of_articles_that_are_not_public_are_skipped(tmp_path: Path, membe
 @pytest.mark.parametrize(
     "line", ["date: 2026-03-05T09:80:00Z", "date: 2026-02-30", "weight: " + "9" * 5000, "score: ._"]
 )
-def test_what_only_looks_like_a_date_or_a_number_costs_no_article(tmp_path: Path, line: str) -> None:
+def test_invalid_dates_and_numbers_in_front_matter_do_not_fail_the_article(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a.md"
     path.write_text(f"---\ntitle: T\n{line}\nlastmod: 2026-01-02\n---\nText.")
     (story,) = stories(read(path))

@@ -76,11 +76,11 @@ def story(path: Path, *items: str) -> SourceArticle:
         (" \n\n ", ""),
     ],
 )
-def test_paragraphs_are_those_that_wordpress_shows(stored: str, shown: str) -> None:
+def test_paragraphs_are_those_that_wordpress_displays(stored: str, shown: str) -> None:
     assert body(stored) == (shown, [])
 
 
-def test_the_block_editor_stores_whole_html() -> None:
+def test_the_block_editor_stores_complete_html() -> None:
     stored = (
         '<!-- wp:heading {"level":3} -->\n<h3>Head</h3>\n<!-- /wp:heading -->\n\n'
         "<!-- wp:paragraph -->\n<p>One\ntwo</p>\n<!-- /wp:paragraph -->\n\n"
@@ -113,7 +113,7 @@ def test_the_block_editor_stores_whole_html() -> None:
         ("array[i] = b[j]", "<p>array[i] = b[j]</p>"),
     ],
 )
-def test_shortcodes_without_loss_are_silent(stored: str, shown: str, tmp_path: Path) -> None:
+def test_shortcodes_without_loss_add_no_notes(stored: str, shown: str, tmp_path: Path) -> None:
     found = story(tmp_path / "w.xml", post(stored))
 
     assert found.draft["body"] == shown
@@ -141,7 +141,7 @@ def test_shortcodes_without_loss_are_silent(stored: str, shown: str, tmp_path: P
         ("[caption]left open", ["left open"], ""),
     ],
 )
-def test_shortcodes_become_what_serves_or_a_remark(stored: str, kept: list[str], note: str, tmp_path: Path) -> None:
+def test_shortcodes_are_converted_or_noted(stored: str, kept: list[str], note: str, tmp_path: Path) -> None:
     found = story(tmp_path / "w.xml", post(f"Before.\n\n{stored}\n\nAfter."))
     text = found.draft["body"]
 
@@ -182,7 +182,7 @@ def test_terms_of_wxr_1_0(tmp_path: Path) -> None:
     assert (only.draft["category"], only.draft["topics"]) == ("Tides", ["Eels"])
 
 
-def test_co_authors_are_all_named(tmp_path: Path) -> None:
+def test_all_co_authors_are_imported(tmp_path: Path) -> None:
     more = "".join(
         f'<category domain="author" nicename="cap-{name[:2].lower()}">{name}</category>' for name in ("ida", "Bo Lind")
     )
@@ -196,7 +196,7 @@ def test_co_authors_are_all_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "status", ["draft", "pending", "private", "trash", "auto-draft", "inherit", "future", "", "acf-disabled"]
 )
-def test_what_is_not_published_is_passed_over(status: str, tmp_path: Path) -> None:
+def test_unpublished_posts_are_skipped(status: str, tmp_path: Path) -> None:
     (each,) = found(tmp_path / "w.xml", post(status=status))
 
     assert skipped([each])
@@ -207,7 +207,7 @@ def test_what_is_not_published_is_passed_over(status: str, tmp_path: Path) -> No
     ["&", "\x01", "&nbsp;", "<b>", "</b>", "<wp:comment><b></wp:comment>", "<wp:postmeta><![CDATA[</wp:postmeta>"],
 )
 @pytest.mark.parametrize("before", [True, False])
-def test_a_password_protects_also_a_broken_post(broken: str, before: bool, tmp_path: Path) -> None:
+def test_a_broken_post_with_a_password_is_skipped(broken: str, before: bool, tmp_path: Path) -> None:
     item = post(password="secret", more="" if before else broken)
     item = item.replace("<content:encoded>", broken + "<content:encoded>") if before else item
 
@@ -224,19 +224,19 @@ def test_a_scheduled_post_is_embargoed_until_its_date(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["page", "nav_menu_item", "wp_block", "custom_css", "product", "revision"])
-def test_other_types_are_passed_over(kind: str, tmp_path: Path) -> None:
+def test_other_post_types_are_skipped(kind: str, tmp_path: Path) -> None:
     (each,) = found(tmp_path / "w.xml", post(kind=kind))
 
     assert f"'{kind}'" in skipped([each])[0].reason
 
 
-def test_divided_cdata_is_one_text(tmp_path: Path) -> None:
+def test_split_cdata_is_one_text(tmp_path: Path) -> None:
     found = story(tmp_path / "w.xml", post("<p>a ]]]]><![CDATA[> b</p>"))
 
     assert found.draft["body"] == "<p>a ]]> b</p>"
 
 
-def test_a_control_character_costs_nothing_but_itself(tmp_path: Path) -> None:
+def test_only_the_control_character_itself_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "w.xml"
     items = [
         post(f"Text {n}{mark}.").replace("?p=41", f"?p={n}") for n, mark in enumerate(("", "\x0b\x1c", "", "\x00"))

@@ -28,7 +28,7 @@ def ids(running: Running, path: str) -> list[str]:
     return [article["id"] for article in running.get(path).json()["articles"]]
 
 
-def test_first_start_shows_the_whole_way_and_the_second_finds_it_again(start: Start, tmp_path: Path) -> None:
+def test_the_first_start_publishes_samples_and_the_second_keeps_them(start: Start, tmp_path: Path) -> None:
     data = tmp_path / "data"
     running = start(data)
     told = running.until_told("q=press+rolled")
@@ -56,7 +56,7 @@ def pasted(line: str) -> str:
     return subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=30, check=True).stdout
 
 
-def test_the_shown_lines_work_when_pasted(start: Start, tmp_path: Path) -> None:
+def test_the_printed_commands_work_when_pasted(start: Start, tmp_path: Path) -> None:
     told = start(tmp_path / "a folder", "--no-samples").until_told("q=press+rolled")
     publish, search = (line.strip() for line in told.splitlines() if "curl -s" in line)
 
@@ -65,7 +65,7 @@ def test_the_shown_lines_work_when_pasted(start: Start, tmp_path: Path) -> None:
     assert "<mark>rolling</mark>" in found[0]["highlights"]["body"][0]
 
 
-def test_the_samples_and_the_shown_lines_work_where_reading_is_closed(tmp_path: Path) -> None:
+def test_samples_and_printed_commands_work_without_public_reading(tmp_path: Path) -> None:
     running = Running(tmp_path / "data", environment={"NEWSWIRE_PUBLIC_READ": "false"})
     try:
         told = running.until_told("q=press+rolled")
@@ -77,7 +77,7 @@ def test_the_samples_and_the_shown_lines_work_where_reading_is_closed(tmp_path: 
         assert running.interrupt() == 0
 
 
-def test_credentials_are_only_for_their_owner(start: Start, tmp_path: Path) -> None:
+def test_credentials_are_readable_by_their_owner_only(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
 
     assert stat.S_IMODE((running.data_dir / "credentials.env").stat().st_mode) == 0o600
@@ -90,7 +90,7 @@ def test_credentials_are_only_for_their_owner(start: Start, tmp_path: Path) -> N
     assert not any(key in running.told for key in running.credentials().values())
 
 
-def test_no_samples_holds_for_later_starts_too(start: Start, tmp_path: Path) -> None:
+def test_no_samples_applies_to_later_starts_too(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
     assert running.interrupt() == 0
 
@@ -99,7 +99,7 @@ def test_no_samples_holds_for_later_starts_too(start: Start, tmp_path: Path) -> 
     assert ids(again, "/v1/search") == []
 
 
-def test_two_on_one_folder_are_refused_in_one_line(start: Start, tmp_path: Path) -> None:
+def test_a_second_run_on_a_folder_is_a_one_line_error(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
 
     second = newswire("run", "--port", "0", "--data-dir", str(tmp_path / "data"))
@@ -109,7 +109,7 @@ def test_two_on_one_folder_are_refused_in_one_line(start: Start, tmp_path: Path)
     assert running.get("/healthz").status_code == 200
 
 
-def test_a_taken_port_is_told_in_one_line(start: Start, tmp_path: Path) -> None:
+def test_a_port_in_use_is_a_one_line_error(start: Start, tmp_path: Path) -> None:
     port = start(tmp_path / "data", "--no-samples").site.rsplit(":", 1)[1]
 
     for arguments in (["run", "--data-dir", str(tmp_path / "other")], ["serve", "ingest"]):
@@ -120,7 +120,7 @@ def test_a_taken_port_is_told_in_one_line(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ends_soon_though_a_live_stream_is_open(start: Start, tmp_path: Path, number: signal.Signals) -> None:
+def test_shutdown_is_quick_with_an_open_live_stream(start: Start, tmp_path: Path, number: signal.Signals) -> None:
     running = start(tmp_path / "data", "--no-samples")
 
     with httpx.stream("GET", f"{running.site}/v1/stream", timeout=30, trust_env=False) as live:
@@ -133,7 +133,7 @@ def test_ends_soon_though_a_live_stream_is_open(start: Start, tmp_path: Path, nu
     assert not (running.data_dir / "redis.url").exists()
 
 
-def test_goes_on_after_being_killed(start: Start, tmp_path: Path) -> None:
+def test_a_killed_run_can_be_restarted(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data")
     running.until_told("q=press+rolled")
     running.process.kill()
@@ -143,7 +143,7 @@ def test_goes_on_after_being_killed(start: Start, tmp_path: Path) -> None:
     until(lambda: len(ids(again, "/v1/search?limit=100")) == 6)
 
 
-def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+def test_an_unusable_folder_is_a_one_line_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     answer = newswire("run", "--port", "0", "--data-dir", str(tmp_path / "file" / "data"))
@@ -151,7 +151,7 @@ def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> Non
     assert one_line(answer.stderr)
 
 
-def test_a_wrong_setting_is_told_in_one_line_without_its_value(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_a_one_line_error_without_its_value(tmp_path: Path) -> None:
     for command in (["run", "--data-dir", str(tmp_path / "data")], ["serve", "notify"], ["keys", "list"]):
         answer = newswire(*command, *([] if "keys" in command else ["--port", "0"]), NEWSWIRE_NAMESPACE="No Good")
         assert answer.returncode == 1
@@ -177,11 +177,11 @@ def test_help_imports_nothing_heavy() -> None:
         *((host, False) for host in ("::ffff:0.0.0.0", "fe80::1", "0", "no-such-name.invalid")),
     ],
 )
-def test_only_an_address_of_this_machine_alone_is_loopback(host: str, expected: bool) -> None:
+def test_only_addresses_of_this_machine_are_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
 
 
-def test_webhooks_to_private_addresses_are_refused_where_others_can_reach_the_server(
+def test_webhooks_to_private_addresses_are_rejected_if_the_server_is_reachable_by_others(
     start: Start, tmp_path: Path
 ) -> None:
     running = start(tmp_path / "data", "--host", "0.0.0.0")

@@ -63,7 +63,7 @@ def server_of_folder(data: Path) -> list[int]:
     return [int(pid) for pid in found.stdout.split()]
 
 
-def test_a_server_that_cannot_write_is_said_once_and_comes_back_when_it_can(start: Start, tmp_path: Path) -> None:
+def test_a_server_on_a_full_disk_is_reported_once_and_recovers(start: Start, tmp_path: Path) -> None:
     running = start(tmp_path / "data", "--no-samples")
     running.until_told("q=press+rolled")
     assert post(running, "Before").status_code == 201
@@ -89,7 +89,7 @@ def test_a_server_that_cannot_write_is_said_once_and_comes_back_when_it_can(star
     assert "Traceback" not in running.told
 
 
-def test_what_is_kept_can_be_read_only_by_its_owner(start: Start, tmp_path: Path) -> None:
+def test_stored_files_are_readable_by_their_owner_only(start: Start, tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "index").mkdir(parents=True)
     (data / "index").chmod(0o755)
