@@ -1,4 +1,4 @@
-# One recipe for every container of ours: docker build --build-arg SERVICE=search .
+# Builds the images of all services: docker build --build-arg SERVICE=search .
 FROM python:3.13-slim AS wheels
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
@@ -22,7 +22,7 @@ FROM python:3.13-slim
 ARG SERVICE
 ENV SERVICE=${SERVICE} PATH=/app/venv/bin:/usr/local/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 COPY --from=venv /app/venv /app/venv
-# A number needs no account, and Kubernetes' runAsNonRoot can see that it is not root.
+# A numeric user needs no account, and Kubernetes' runAsNonRoot can check it.
 USER 10001:10001
 EXPOSE 8000
 CMD ["sh", "-c", "exec newswire serve \"$SERVICE\" --host 0.0.0.0 --port 8000"]

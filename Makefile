@@ -3,12 +3,12 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
-# Some images switch bytecode off; each of the many processes here would compile everything again.
+# Some images disable bytecode; then each of the many processes here would compile everything again.
 unexport PYTHONDONTWRITEBYTECODE
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
 MEMBERS := shared services/ingest services/search services/notify services/operations cli
 SOURCES := $(wildcard shared services cli tests bench)
-# Installs in a third of pip's time; where it reaches no index, pip takes over.
+# uv installs in a third of pip's time; if it reaches no index, pip is used.
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 
@@ -29,11 +29,11 @@ install: .venv/installed ## set up .venv with everything that is needed
 run: install ## run all of Newswire on this machine, at http://127.0.0.1:8000
 	@exec $(BIN)/newswire run
 
-# Files stay in one process, in their order: the long ones come early.
+# All tests of a file run in one process; long files start first.
 test: install ## run every test, on real servers, on up to four processors
 	$(BIN)/python -m pytest $(PARALLEL) --no-loadscope-reorder
 
-# What belongs to one part, for the loop of writing and trying; `make test` is what counts.
+# The tests of one part, for quick feedback; `make test` is the complete check.
 TESTS_ingest := tests/ingest
 TESTS_search := tests/search
 TESTS_notify := tests/notify
@@ -42,7 +42,7 @@ TESTS_cli := tests/cli tests/operations
 test-ingest test-search test-notify test-shared test-cli: test-%: install ## run the tests of one part, e.g. make test-notify
 	$(BIN)/python -m pytest $(TESTS_$*) $(PARALLEL)
 
-# Neither Elasticsearch, a browser, nor a whole installation in processes of its own.
+# Without Elasticsearch, a browser, or complete installations in separate processes.
 test-fast: install ## run the tests of shared code and contracts, without Elasticsearch
 	$(BIN)/python -m pytest tests/shared tests/contract tests/test_boundaries.py tests/test_lock.py tests/test_compose.py $(PARALLEL) -k "not elasticsearch"
 
@@ -62,31 +62,31 @@ bench: install ## measure the hot paths against their floors
 fuzz: install ## send some thousand generated requests to every operation of the three services
 	NEWSWIRE_FUZZ_EXAMPLES=$${NEWSWIRE_FUZZ_EXAMPLES:-50} $(BIN)/python -m pytest tests/fuzz --timeout 3600 -s
 
-fuzz-importers: install ## read damaged files for ten minutes: no crash, no hang, nothing lost in silence
+fuzz-importers: install ## import damaged files for ten minutes: no crash, no hang, no silent loss
 	$(BIN)/python -m tests.fuzz.importers
 
-drill: install ## break a whole installation in every way that is drilled, for half an hour
+drill: install ## run all fault drills on a complete installation, for half an hour
 	$(BIN)/python -m tests.faults
 
-up: .env ## run the production shape in Docker, at http://127.0.0.1:8000
+up: .env ## run the production setup in Docker, at http://127.0.0.1:8000
 	docker compose up --build --wait
 
-drill-compose: install ## build the production shape, run it, kill parts of it under load, and count what arrived
+drill-compose: install ## build the production setup, kill parts of it under load, and check the results
 	$(BIN)/python -m tests.faults.compose_drill $(DRILL)
 
-# Adds what is missing: an .env of an earlier release lacks some, and the stores remember those that are there.
+# Adds missing passwords only: an .env of an earlier release lacks some, and the stores already use the existing ones.
 .env: FORCE
 	@umask 077 && touch .env && for name in ELASTIC_PASSWORD SEARCH_INDEX_PASSWORD REDIS_PASSWORD; do \
 		grep -q "^$$name=" .env || printf '%s=%s\n' "$$name" "$$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')" >> .env; done
 
-audit: install ## compare the pinned dependencies with known advisories, where these can be had
+audit: install ## compare the pinned dependencies with known advisories, if these are available
 	@$(BIN)/python .ci/audit.py requirements.lock
 
-sbom: install ## write what images hold, as a CycloneDX document, into dist/
+sbom: install ## write the contents of the images as a CycloneDX document into dist/
 	@mkdir -p dist
 	$(BIN)/cyclonedx-py requirements --output-reproducible --of JSON -o dist/newswire.cdx.json requirements-run.lock
 
-pin-images: ## pin the images of docker-compose.yml and Dockerfile by the digests that their registries name now
+pin-images: ## pin the images of docker-compose.yml and Dockerfile by their current digests
 	@.ci/pin-images docker-compose.yml Dockerfile
 
 FORCE:

@@ -1,4 +1,4 @@
-"""``python -m bench``: measure the hot paths against their floors."""
+"""``python -m bench``: measures the hot paths, compared with their floors."""
 
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -116,7 +116,7 @@ def measure(
 
 @app.command("first-run")
 def measure_first_run() -> None:
-    """Measure how long a newcomer waits: from a fresh clone to the first page, and again; and how long imports take."""
+    """Measure the time from a fresh clone to the first page, that of a second start, and import times."""
     console = Console()
     with (
         tempfile.TemporaryDirectory(prefix="newswire-bench-", ignore_cleanup_errors=True) as folder,

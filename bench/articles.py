@@ -1,4 +1,4 @@
-"""Articles to measure with: made up here, or read from a file of real ones."""
+"""Articles for measurements: generated here, or read from a file of real ones."""
 
 import gzip
 import html
@@ -21,7 +21,7 @@ VOCABULARY = 8000
 
 
 def made_up(count: int, seed: int = 1) -> list[Article]:
-    """Make articles of about 300 words; words are as unevenly common as those of a language (Zipf)."""
+    """Generate articles of about 300 words with the word frequencies of a language (Zipf)."""
     dice = random.Random(seed)
     words = ["".join(dice.choices(_SYLLABLES, k=dice.randint(1, 4))) for _ in range(VOCABULARY)]
     common = list(itertools.accumulate(1 / (rank + 2) for rank in range(VOCABULARY)))
@@ -43,7 +43,7 @@ def made_up(count: int, seed: int = 1) -> list[Article]:
 
 
 def from_corpus(file: Path, count: int) -> list[Article]:
-    """Read articles from gzipped JSON lines with ``title, author, topics, body`` (paragraphs parted by a blank line)."""
+    """Read articles from gzipped JSON lines with ``title, author, topics, body`` (paragraphs separated by a blank line)."""
     with gzip.open(file, "rt", encoding="utf-8") as lines:
         stories = [json.loads(line) for line in itertools.islice(lines, count)]
     return [
@@ -60,6 +60,6 @@ def from_corpus(file: Path, count: int) -> list[Article]:
 
 
 def repeated(articles: list[Article], count: int, mark: str) -> Iterator[Article]:
-    """Yield as many articles as asked for, no two of them equal: each bears a word of its own in its title."""
+    """Yield a number of distinct articles: each has a unique word in its title."""
     for number, article in zip(range(count), itertools.cycle(articles), strict=False):
         yield article | {"title": f"{article['title'][:250]} {mark}{number}"}

@@ -1,4 +1,4 @@
-"""Articles published as one batch."""
+"""Publishes articles as one batch."""
 
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
@@ -13,7 +13,7 @@ PATIENCE = 600
 
 
 async def publish(site: str, key: str, articles: Iterable[Article]) -> list[dict[str, Any]]:
-    """Send articles as one batch; return what was answered for each.
+    """Send articles as one batch; return the result of each.
 
     Raises:
         RuntimeError: not every article was published.

@@ -1,4 +1,4 @@
-"""What a measurement says: the median of its rounds, beside its floor's, and whether that meets the goal."""
+"""The result of a measurement: the median of its rounds, that of its floor, and whether it meets the goal."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """How near to the floor is near enough: ``at least`` for rates, ``at most`` for times."""
+    """The required ratio to the floor: ``at least`` for rates, ``at most`` for times."""
 
     bound: Literal["at least", "at most"]
     ratio: float
@@ -22,7 +22,7 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One row of the table. ``rounds`` holds (ours, floor) of each round, both in ``unit``."""
+    """One row of the table. ``rounds`` contains (ours, floor) of each round, both in ``unit``."""
 
     name: str
     unit: str
@@ -35,7 +35,7 @@ class Figure:
     detail: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the members, rounded to what they can claim."""
+        """Return the members, rounded to their precision."""
         return {name: _rounded(value) for name, value in asdict(self).items() if value not in (None, "", (), {})}
 
 
@@ -58,7 +58,7 @@ def compared(
 
 
 def times(name: str, ours: Sequence[float], floor: Sequence[float] = (), goal: Goal | None = None) -> Figure:
-    """Return the percentiles of times in ms; what is compared with the floor is their p50."""
+    """Return the percentiles of times in ms; the p50 is compared with the floor."""
     detail = percentiles(ours) | {f"floor_{name}": value for name, value in percentiles(floor).items()}
     p50 = statistics.median(ours)
     if not floor:

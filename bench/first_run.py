@@ -1,4 +1,4 @@
-"""How long a newcomer waits: a fresh clone to the first page, a second start, and what `newswire --help` and imports take."""
+"""The time from a fresh clone to the first page, that of a second start, and that of `newswire --help` and imports."""
 
 import os
 import resource
@@ -45,7 +45,7 @@ def measure(folder: Path, tell: Callable[[str], None]) -> list[Figure]:
 
 
 def _first_page(clone: Path, data: Path) -> float:
-    """Start a clone's Newswire, and return after how many seconds its front page was there."""
+    """Start Newswire from a clone, and return the seconds until its front page was available."""
     began = time.perf_counter()
     running = Running(data, command=[os.fspath(clone / ".venv" / "bin" / "newswire")])
     try:
@@ -56,7 +56,7 @@ def _first_page(clone: Path, data: Path) -> float:
 
 
 def _processor_time(command: list[str]) -> float:
-    """Return the seconds that a core was busy with a command: what it takes where nobody else wants the core."""
+    """Return the processor time of a command in seconds, which does not depend on other processes."""
     taken = []
     for _ in range(TRIES):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -28,7 +28,7 @@ class Heartbeat:
         self._beating: asyncio.Task[None]
 
     async def start(self) -> None:
-        """Begin to measure."""
+        """Start measuring."""
         self._beating = asyncio.create_task(self._beat())
         await asyncio.start_server(self._answer, "127.0.0.1", self._port)
 

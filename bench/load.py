@@ -1,4 +1,4 @@
-"""An HTTP client that costs next to nothing, so that what it measures is the server."""
+"""A minimal HTTP client, so that measurements are dominated by the server."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from yarl import URL
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back."""
+    """A response."""
 
     status: int
     body: bytes
@@ -43,7 +43,7 @@ def address(site: str) -> tuple[str, int]:
 
 
 class Connection(asyncio.Protocol):
-    """One kept-alive connection, one request at a time."""
+    """One persistent connection, one request at a time."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
@@ -53,18 +53,18 @@ class Connection(asyncio.Protocol):
 
     @classmethod
     async def open(cls, site: str) -> Self:
-        """Connect to where a site is served."""
+        """Connect to a site."""
         _, connection = await asyncio.get_running_loop().create_connection(cls, *address(site))
         return connection
 
     def ask(self, data: bytes) -> "asyncio.Future[Answer]":
-        """Send a request; the future brings its answer."""
+        """Send a request; return the future of its response."""
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(data)
         return self._waiting
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -95,7 +95,7 @@ class Connection(asyncio.Protocol):
 
 
 class Pool:
-    """Connections to one site, as many as are in use at a time; an idle one is not used again after a few seconds."""
+    """Connections to one site, as many as are in use at a time; one that was idle for a few seconds is not reused."""
 
     idle_seconds = 2.0
 
@@ -104,7 +104,7 @@ class Pool:
         self._idle: list[tuple[float, Connection]] = []
 
     async def ask(self, data: bytes) -> Answer:
-        """Send a request and return its answer."""
+        """Send a request and return its response."""
         now = time.perf_counter()
         fresh = [each for each in self._idle if each[0] > now - self.idle_seconds]
         for _, stale in self._idle[: len(self._idle) - len(fresh)]:
@@ -116,24 +116,24 @@ class Pool:
         return answer
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close idle connections."""
         for _, connection in self._idle:
             connection.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Driven:
-    """What a server did under load: answers a second, and the time of each in ms."""
+    """The result of load on a server: responses per second, and the time of each in ms."""
 
     rate: float
     times: list[float]
 
 
 async def drive(site: str, requests: Iterator[bytes], connections: int, seconds: float, expect: int) -> Driven:
-    """Keep so many connections busy for some seconds.
+    """Keep a number of connections busy for some seconds.
 
     Raises:
-        RuntimeError: an answer was not the expected one.
+        RuntimeError: a response was not the expected one.
     """
     taken: list[float] = []
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What the figures were taken on."""
+"""The machine on which the figures were measured."""
 
 import os
 import platform
@@ -16,7 +16,7 @@ LIBRARIES = ("fastapi", "uvicorn", "redis", "pydantic", "aiohttp", "elasticsearc
 
 
 def machine() -> dict[str, str]:
-    """Return names and versions, each as a reader would write it."""
+    """Return names and versions in readable form."""
     return {
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
@@ -29,7 +29,7 @@ def machine() -> dict[str, str]:
 
 
 def load() -> str:
-    """Return how many processes wanted to run of late: above the cores, others disturbed the measurement."""
+    """Return the load average: above the number of cores, other processes disturbed the measurement."""
     return f"{os.getloadavg()[0]:.1f}"
 
 

@@ -1,4 +1,4 @@
-"""A search for the HTML that takes longest to be made safe, of all that passes the limits on its structure."""
+"""Searches for the HTML that takes longest to sanitise among all that is within the limits on its structure."""
 
 import random
 import time
@@ -9,7 +9,7 @@ from newswire_ingest.content.sanitised_body import sanitised_body
 
 SIZE = 256 * 1024
 GENES = 6
-"""How many pieces a candidate is made of at the most."""
+"""Maximum number of pieces of a candidate."""
 PIECES = (
     *(
         "<div>",
@@ -107,12 +107,12 @@ PIECES = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Pieces, each with how often it comes before the next one begins; all of it again and again."""
+    """Pieces with a number of repetitions each; the whole sequence is repeated."""
 
     genes: tuple[tuple[str, int], ...]
 
     def html(self, size: int = SIZE) -> str:
-        """Write it out, as long as asked for; ``{n}`` becomes a number that no other tag has."""
+        """Return HTML of the given size; ``{n}`` is replaced by a number that no other tag has."""
         parts: list[str] = []
         length = number = 0
         while length < size:
@@ -128,7 +128,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a candidate costs."""
+    """The cost of a candidate."""
 
     milliseconds: float
     accepted: bool
@@ -137,12 +137,12 @@ class Found:
 
     @property
     def per_kib(self) -> float:
-        """Milliseconds of processor time for each KiB of HTML."""
+        """Milliseconds of processor time per KiB of HTML."""
         return self.milliseconds / (self.size / 1024)
 
 
 def search(seconds: float, seed: int = 1) -> list[Found]:
-    """Try candidates for so long, mostly near the worst so far; return the ten worst, refused ones among them."""
+    """Try candidates for some time, mostly similar to the most expensive so far; return the ten most expensive, including rejected ones."""
     chance = random.Random(seed)
     worst: list[Found] = []
     until = time.monotonic() + seconds
@@ -155,7 +155,7 @@ def search(seconds: float, seed: int = 1) -> list[Found]:
 
 
 def measured(candidate: Candidate, size: int = SIZE) -> Found:
-    """Return what a candidate costs to be checked, and made safe where it is accepted."""
+    """Return the cost of checking a candidate, and of sanitising it if it is accepted."""
     html = candidate.html(size)
     accepted = True
     began = time.process_time()

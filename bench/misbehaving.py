@@ -1,4 +1,4 @@
-"""Endpoints as no subscriber's should be. ``PORT``: as a process it serves one at each path: hang, drip, endless, failing, busy."""
+"""Misbehaving endpoints. ``PORT``: one process serves one at each path: hang, drip, endless, failing, busy."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 async def hang(writer: asyncio.StreamWriter) -> None:
-    """Answer after half a minute."""
+    """Respond after half a minute."""
     await asyncio.sleep(HANGS)
     writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
 
 
 async def drip(writer: asyncio.StreamWriter) -> None:
-    """Answer a byte a second, for ever."""
+    """Send a byte per second, without end."""
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
     while True:
         writer.write(b"x")
@@ -29,7 +29,7 @@ async def drip(writer: asyncio.StreamWriter) -> None:
 
 
 async def endless(writer: asyncio.StreamWriter) -> None:
-    """Answer as much as is taken, for ever."""
+    """Send as fast as possible, without end."""
     writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
     while True:
         writer.write(b"%x\r\n%b\r\n" % (len(ENDLESS), ENDLESS))
@@ -37,12 +37,12 @@ async def endless(writer: asyncio.StreamWriter) -> None:
 
 
 async def failing(writer: asyncio.StreamWriter) -> None:
-    """Fail at once."""
+    """Fail immediately."""
     writer.write(b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n")
 
 
 async def busy(writer: asyncio.StreamWriter) -> None:
-    """Ask for a pause."""
+    """Respond with 503 and Retry-After."""
     writer.write(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 3\r\ncontent-length: 0\r\n\r\n")
 
 
@@ -50,7 +50,7 @@ BEHAVIOURS: dict[str, Answer] = {each.__name__: each for each in (hang, drip, en
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer the requests of one connection."""
+    """Handle the requests of one connection."""
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
         while head := await reader.readuntil(b"\r\n\r\n"):
             lines = head.lower().split(b"\r\n")
@@ -65,7 +65,7 @@ async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 async def serve(port: int) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     async with await asyncio.start_server(answer, "127.0.0.1", port) as server:
         await server.serve_forever()
 

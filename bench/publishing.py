@@ -1,4 +1,4 @@
-"""Articles put on the stream as ingest does, without its HTTP: for measuring what comes after."""
+"""Adds articles to the stream as ingest does, without HTTP: to measure what follows."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ _TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def versions(articles: Iterable[Article], publisher: str) -> list[Version]:
-    """Make the first version of each article."""
+    """Return the first version of each article."""
     return [
         next_version(
             ArticleDraft.model_validate(article),
@@ -38,12 +38,12 @@ def versions(articles: Iterable[Article], publisher: str) -> list[Version]:
 
 
 def events(made: Iterable[Version]) -> list[bytes]:
-    """Return their events as they stand on the stream."""
+    """Return their events as they are on the stream."""
     return [version.event_prefix + version.document_json + b"}" for version in made]
 
 
 async def append(redis: "Redis", entries: list[bytes]) -> str:
-    """Put events on the stream, many at a time; return the id of the last."""
+    """Add events to the stream, many at a time; return the id of the last one."""
     last = b""
     for at in range(0, len(entries), CHUNK):
         async with redis.pipeline(transaction=False) as pipe:
@@ -56,7 +56,7 @@ async def append(redis: "Redis", entries: list[bytes]) -> str:
 async def put_on_record(
     redis: "Redis", made: Sequence[Version], caller: Caller, keys: Keyspace = KEYS, together: int = 1
 ) -> None:
-    """Publish versions by ingest's own atomic function, so many calls at a time."""
+    """Publish versions by ingest's own atomic function, a number of calls at a time."""
     store = ArticleStore(redis, keys, timedelta(hours=24))
     await store.load()
     for at in range(0, len(made), together):

@@ -1,6 +1,6 @@
-"""A webhook receiver that costs next to nothing. ``PORT``: as a process it counts; ``GET /`` answers ``{"count", "last"}``.
+"""A minimal webhook receiver. ``PORT``: as a process it counts; ``GET /`` returns ``{"count", "last"}``.
 
-``last`` is when the latest POST came, on the clock of `time.perf_counter`, which all processes of a machine share.
+``last`` is the time of the latest POST on the clock of `time.perf_counter`, which all processes of a machine share.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ class Receiver(asyncio.Protocol):
 
 
 async def listen(port: int, take: Callable[[bytes], bytes]) -> asyncio.Server:
-    """Give every body that arrives to ``take``, which returns the answer."""
+    """Pass every received body to ``take``, which returns the response."""
     return await asyncio.get_running_loop().create_server(lambda: Receiver(take), "127.0.0.1", port, backlog=2048)
 
 
 async def count(port: int) -> None:
-    """Count until told to stop."""
+    """Count until stopped."""
     taken, last = 0, 0.0
 
     def take(body: bytes) -> bytes:

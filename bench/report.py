@@ -40,7 +40,7 @@ def show(console: Console, figures: Iterable[Figure]) -> None:
 
 
 def keep(paths: Iterable[str]) -> None:
-    """Write the kept figures, in this order, into the document that quotes them."""
+    """Write the stored figures, in this order, into the document."""
     stored = [json.loads(file.read_text()) for path in paths if (file := RESULTS / f"{path}.json").exists()]
     lines = [f"- {name}: {value}" for name, value in stored[0]["machine"].items()] if stored else []
     lines += ["", "| path | unit | Newswire | floor | ratio | goal | |", "|---|---|--:|--:|--:|--:|---|"]

@@ -1,4 +1,4 @@
-"""What is measured, each in processes of its own."""
+"""The measured servers, each in separate processes."""
 
 import subprocess
 import sys
@@ -26,20 +26,20 @@ PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class Server:
-    """A process that answers HTTP."""
+    """A process that serves HTTP."""
 
     site: str
     process: psutil.Process
 
     def cpu_seconds(self) -> float:
-        """Return how long it has kept a core busy so far."""
+        """Return its processor time so far, in seconds."""
         spent = self.process.cpu_times()
         return spent.user + spent.system
 
 
 @dataclass(frozen=True)
 class Newswire:
-    """A whole Newswire: where its services answer, its store, and keys for it."""
+    """A complete Newswire: the addresses of its services, its store, and keys."""
 
     ingest: str
     search: str
@@ -51,7 +51,7 @@ class Newswire:
 
 @contextmanager
 def valkey(folder: Path) -> Iterator[str]:
-    """Run the Valkey of `newswire run`, which syncs every write to disk before it answers; yield its address."""
+    """Run the Valkey of `newswire run`, which syncs every write to disk before it responds; yield its address."""
     folder.mkdir(parents=True)
     with embedded_valkey(folder) as server:
         yield server.url
@@ -59,14 +59,14 @@ def valkey(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def program(name: str, log: Path, *arguments: str) -> Iterator[Server]:
-    """Run ``bench.<name>``, one of the benchmark's own, which takes its port first."""
+    """Run ``bench.<name>``, a program of the benchmark, whose first argument is its port."""
     port = free_port()
     with _running([sys.executable, "-m", f"bench.{name}", str(port), *arguments], {}, port, "/", log) as server:
         yield server
 
 
 UNLIMITED = {f"NEWSWIRE_READ_{name}": "0" for name in ("RATE", "RATE_PER_KEY", "CONCURRENCY", "CONCURRENCY_PER_KEY")}
-"""What the machine can do is measured, not what one reader may ask of it."""
+"""Settings without read limits: the capacity of the machine is measured, not the limits of a reader."""
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def service(name: str, settings: dict[str, str], log: Path) -> Iterator[Server]:
 
 @contextmanager
 def heartbeat(name: str, settings: dict[str, str], log: Path) -> Iterator[tuple[Server, int]]:
-    """Run one service with the limits that ``settings`` say, and yield it with the port of its `bench.heartbeat`."""
+    """Run one service with the limits in ``settings``, and yield it with the port of its `bench.heartbeat`."""
     beat, port = free_port(), free_port()
     command = [sys.executable, "-m", "bench.heartbeat", str(beat), name, str(port)]
     with _running(command, settings, port, "/readyz", log) as server:
@@ -103,7 +103,7 @@ def all_in_one(folder: Path) -> Iterator[Newswire]:
 
 @asynccontextmanager
 async def three_services(folder: Path, redis_url: str, elasticsearch: dict[str, str]) -> AsyncIterator[Newswire]:
-    """Run the three services, each in its process, on Elasticsearch."""
+    """Run the three services, each in a process, on Elasticsearch."""
     async with without_search(folder, redis_url) as newswire:
         settings = elasticsearch | {"NEWSWIRE_REDIS_URL": redis_url}
         with service("search", settings, folder / "search.log") as search:
@@ -112,7 +112,7 @@ async def three_services(folder: Path, redis_url: str, elasticsearch: dict[str, 
 
 @asynccontextmanager
 async def without_search(folder: Path, redis_url: str) -> AsyncIterator[Newswire]:
-    """Run ingest and notify, each in its process: all that a webhook needs."""
+    """Run ingest and notify, each in a process: all that a webhook needs."""
     settings = {"NEWSWIRE_REDIS_URL": redis_url, "NEWSWIRE_WEBHOOK_ALLOW_PRIVATE": "true"}
     folder.mkdir(parents=True, exist_ok=True)
     publisher, _ = await new_key(redis_url, Scope.PUBLISH)
@@ -127,7 +127,7 @@ async def without_search(folder: Path, redis_url: str) -> AsyncIterator[Newswire
 async def new_key(
     redis_url: str, scope: Scope, keys: Keyspace = KEYS, *, account: str | None = None
 ) -> tuple[str, Caller]:
-    """Make a key, by default of an account for this scope, and return it with its caller."""
+    """Create a key, by default of an account for this scope, and return it with its caller."""
     account = account or f"bench-{scope}"
     async with open_redis(redis_url) as redis:
         made = await create_key(redis, keys, account, [scope])

@@ -1,4 +1,4 @@
-"""What every measurement is given: how long to measure, what with, and the servers that several share."""
+"""The parameters of every measurement: duration, input, and shared servers."""
 
 import itertools
 import resource
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass
 class Setting:
-    """How to measure. ``seconds`` is the length of a round."""
+    """The parameters of a measurement. ``seconds`` is the length of a round."""
 
     folder: Path
     stack: ExitStack
@@ -39,7 +39,7 @@ class Setting:
         return 0.6 if self.quick else 4.0
 
     def some(self, count: int) -> int:
-        """Return a count, a tenth of it in a quick run."""
+        """Return a count; a tenth of it in a quick run."""
         return count // 10 if self.quick else count
 
     @property
@@ -50,10 +50,10 @@ class Setting:
         return self._articles
 
     def elasticsearch(self) -> ElasticsearchServer:
-        """Return an Elasticsearch, started when first asked for; it lasts as long as the run.
+        """Return an Elasticsearch, started on first use; it runs until the end.
 
         Raises:
-            ServerUnavailableError: there is none to be had on this machine.
+            ServerUnavailableError: none is available on this machine.
         """
         if self._elasticsearch is None:
             self.tell("starting Elasticsearch")
@@ -61,7 +61,7 @@ class Setting:
         return self._elasticsearch
 
     def steps(self, what: str, items: Iterable[T]) -> Iterator[T]:
-        """Go through rounds, and tell where we are."""
+        """Iterate over rounds, and show the progress."""
         listed = list(items)
         for number, item in enumerate(listed, start=1):
             self.tell(f"{what}, {number} of {len(listed)}")
@@ -74,6 +74,6 @@ def powers_of_ten(fewest: int, most: int) -> list[int]:
 
 
 def allow_many_files() -> None:
-    """Let this process, and those it starts, hold as many connections as the system allows."""
+    """Raise the limit of open files of this process, and of those that it starts, to the maximum."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -11,28 +11,28 @@ from bench.load import json_request, request
 
 _PREFIXES = [f"{first}{second}*" for first in "hb" for second in "aeou"]
 QUERY = " OR ".join([*_PREFIXES, *(f"harbour{number}" for number in range(50))])
-"""As many prefixes and words as a query may have."""
+"""As many prefixes and words as a query may contain."""
 WORDS = " OR ".join(f"harbour{number}" for number in range(60))
 """The same without prefixes, for filters."""
 PHRASE = '"the harbour board met again on wednesday"'
-"""Its words stand in each sentence of the long articles, the phrase itself nowhere."""
+"""Its words occur in each sentence of the long articles, but never as a phrase."""
 _FIELDS = [("topic", f"t{number}") for number in range(50)] + [("author", f"a{number}") for number in range(50)]
 
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """A request, and which service answers it."""
+    """A request, and the service that handles it."""
 
     name: str
     service: str
     data: bytes
     stream: bool = False
-    """Whether the answer never ends."""
+    """Whether the response is endless."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """API keys of one account, by what they are for."""
+    """API keys of one account, by scope."""
 
     publisher: str
     subscriber: str

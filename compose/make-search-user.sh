@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes the role and the user of the search service in Elasticsearch, or brings them to what is written here.
-# Environment: ELASTICSEARCH_URL, ELASTIC_PASSWORD (superuser elastic; another name by ELASTIC_USERNAME), SEARCH_INDEX_PASSWORD,
-# NEWSWIRE_NAMESPACE (newswire). Passwords go by files in /tmp, never by a command line.
+# Creates or updates the role and the user of the search service in Elasticsearch.
+# Environment: ELASTICSEARCH_URL, ELASTIC_PASSWORD (of the superuser elastic, or ELASTIC_USERNAME), SEARCH_INDEX_PASSWORD,
+# NEWSWIRE_NAMESPACE (newswire). Passwords are passed in files in /tmp, never on a command line.
 set -eu
 umask 077
 folder=$(mktemp -d)
@@ -15,8 +15,8 @@ put() {  # path, body on stdin
   echo
 }
 
-# manage: a new index is made, given its alias and its settings, blocked while it is put in place, and dropped (`newswire reindex`).
-# cluster:monitor/health: waits until the new index has its copies. Nothing else of the cluster, and no other index.
+# manage: `newswire reindex` creates a new index, sets its alias and settings, blocks writes while it is activated, and drops it.
+# cluster:monitor/health: to wait for the replicas of the new index. No other cluster privilege, and no other index.
 put role/newswire-search <<JSON
 {"cluster": ["cluster:monitor/health"],
  "indices": [{"names": ["${NEWSWIRE_NAMESPACE:-newswire}-articles-*"], "privileges": ["read", "write", "manage"]}]}

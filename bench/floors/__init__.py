@@ -1,1 +1,1 @@
-"""The floors: programs that do the least that could serve the same end."""
+"""The floors: minimal programs that do the same tasks."""

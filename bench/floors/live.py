@@ -1,4 +1,4 @@
-"""The floor of the live stream: a bare ASGI app writes what is posted to ``/send`` to everybody who reads. ``PORT``."""
+"""The floor of the live stream: a bare ASGI app that writes what is posted to ``/send`` to every reader. ``PORT``."""
 
 import asyncio
 import sys
@@ -13,13 +13,13 @@ END = b"\n\n"
 
 
 class Broadcast:
-    """Gives each event of what is posted to it to all who are connected, one by one."""
+    """Sends each posted event to all connected readers, one by one."""
 
     def __init__(self) -> None:
         self._readers: set[asyncio.Queue[bytes]] = set()
 
     async def __call__(self, scope: Message, receive: Any, send: Any) -> None:
-        """Answer one request."""
+        """Handle one request."""
         if scope["method"] == "POST":
             body, more = b"", True
             while more:
@@ -44,7 +44,7 @@ class Broadcast:
 
 
 async def serve(port: int) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     config = uvicorn.Config(
         Broadcast(),
         port=port,

@@ -1,4 +1,4 @@
-"""The floor of publishing: validate an article, append it to a stream, answer. ``PORT REDIS_URL``."""
+"""The floor of publishing: validate an article, append it to a stream, respond. ``PORT REDIS_URL``."""
 
 import sys
 
@@ -11,7 +11,7 @@ from newswire.storage.redis_client import open_redis
 
 
 async def serve(port: int, url: str) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     app = FastAPI()
     async with open_redis(url) as redis:
 

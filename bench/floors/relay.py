@@ -10,7 +10,7 @@ from newswire.storage.redis_client import open_redis
 
 
 async def relay(port: int, redis_url: str, stream: str, url: str) -> None:
-    """Relay until told to stop; the port answers anybody, as a sign that the relay is up."""
+    """Relay until stopped; the port responds to any request once the relay is running."""
     server = await asyncio.start_server(_alive, "127.0.0.1", port)
     async with server, open_redis(redis_url) as redis, aiohttp.ClientSession() as session:
         after: bytes | str = "0"

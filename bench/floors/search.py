@@ -1,6 +1,6 @@
-"""The floor of searching: the same query bodies straight to Elasticsearch, by its own client. ``PORT FILE``.
+"""The floor of searching: the same query bodies sent directly to Elasticsearch, by its own client. ``PORT FILE``.
 
-``POST /<connections>/<seconds>`` keeps that many searches going and answers what came of it: ``{"rate", "times"}``.
+``POST /<connections>/<seconds>`` keeps that many searches running and returns the result: ``{"rate", "times"}``.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from newswire.http.application import run
 
 
 async def serve(port: int, file: Path) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     asked = orjson.loads(file.read_bytes())
     calls = itertools.cycle(asked["calls"])
     app = FastAPI()

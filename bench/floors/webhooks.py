@@ -1,6 +1,6 @@
-"""The floor of webhooks: the same signed requests by the fastest client, and no queue. ``PORT FILE``.
+"""The floor of webhooks: the same signed requests by the fastest client, without a queue. ``PORT FILE``.
 
-``POST /<connections>`` sends them all once, that many at a time, and answers how many a second were accepted.
+``POST /<connections>`` sends them all once, that many at a time, and returns how many per second were accepted.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from newswire.http.application import run
 
 
 async def serve(port: int, file: Path) -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     stored = orjson.loads(file.read_bytes())
     requests = [(url, headers, body.encode()) for url, headers, body in stored]
     app = FastAPI()

@@ -1,1 +1,1 @@
-"""The measured paths, one a module; each has a ``measure`` that returns its figures."""
+"""The measured paths, one per module; each has a function ``measure`` that returns its figures."""

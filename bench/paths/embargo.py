@@ -1,4 +1,4 @@
-"""How late scheduled articles go out: many due at the same moment, three processes, one of them killed in the act."""
+"""The delay of scheduled articles: many due at the same moment, three processes, one of which is killed meanwhile."""
 
 from bench.figures import Figure, percentiles
 from bench.setting import Setting

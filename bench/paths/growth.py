@@ -1,4 +1,4 @@
-"""POST → 201 with ever more articles on record: the same at a thousand as at a million, or something grows."""
+"""POST → 201 with a growing number of stored articles, up to a million."""
 
 import asyncio
 import itertools
@@ -37,7 +37,7 @@ SMALL = [
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return a figure for each power of ten, and how the last compares with the first."""
+    """Return a figure for each power of ten, and the ratio of the last to the first."""
     sizes = powers_of_ten(FEWEST, setting.on_record)
     async with stage(setting, "growth") as on, open_redis(on.url) as redis:
         figures = [
@@ -53,7 +53,7 @@ async def measure(setting: Setting) -> list[Figure]:
 
 @dataclass
 class Record:
-    """A record of so many articles, which what is measured may not make much larger."""
+    """A store with a number of articles, which the measurement must not increase much."""
 
     redis: "Redis"
     key: str
@@ -63,9 +63,9 @@ class Record:
     bytes_each: float = 0
 
     async def restore(self) -> None:
-        """Fill up with small articles, by the store's own function; begin anew where there are too many by now."""
+        """Fill up with small articles by the store's own function; start again if there are too many."""
         if await self.redis.zcard(KEYS.articles) > self.size * 1.2:
-            await self.redis.execute_command("FLUSHALL", "SYNC")  # memory freed later would spoil what is counted
+            await self.redis.execute_command("FLUSHALL", "SYNC")  # memory freed later would distort the result
             await create_key(self.redis, KEYS, self.caller.account, self.caller.scopes, token=self.key)
         wanted = self.size - await self.redis.zcard(KEYS.articles)
         if wanted <= 0:
@@ -81,12 +81,12 @@ class Record:
                 await asyncio.sleep(0.2)
 
     async def memory(self) -> int:
-        """Return how many bytes the server holds."""
+        """Return the memory of the server in bytes."""
         return int((await self.redis.info("memory"))["used_memory"])
 
 
 async def published(setting: Setting, record: Record, on: Stage) -> Figure:
-    """Publish for some rounds, by turns with the floor; return the times, and what each call of the function took the server."""
+    """Publish for some rounds, alternating with the floor; return the times, and the server time per call of the function."""
     taken: tuple[list[float], list[float]] = ([], [])
     seconds = min(setting.seconds / 2, record.size / 2000)
     spent = []

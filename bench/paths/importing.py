@@ -1,4 +1,4 @@
-"""Batch → stream, articles a second: one request of many lines against the same function called in pipelines by one client."""
+"""Batch → stream, in articles per second: one request of many lines, compared with pipelined calls of the same function."""
 
 import time
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ TOGETHER = 64
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return the figures of new articles, of such whose language is to be found, and of a batch sent again."""
+    """Return the figures of new articles, of articles whose language must be detected, and of a repeated batch."""
     count = setting.some(5000)
     said, found, again = [], [], []
     with valkey(setting.folder / "importing") as url:
@@ -42,20 +42,20 @@ async def measure(setting: Setting) -> list[Figure]:
 
 
 def some(setting: Setting, count: int, mark: str) -> list[Article]:
-    """Return articles that were never there before."""
+    """Return new articles."""
     made = repeated(setting.articles, count, mark)
     return [article | {"external_id": f"{mark}{number}"} for number, article in enumerate(made)]
 
 
 async def by_batch(site: str, key: str, articles: list[Article]) -> float:
-    """Send articles as one batch; return how many were dealt with a second."""
+    """Send articles as one batch; return the articles per second."""
     began = time.perf_counter()
     answers = await publish(site, key, articles)
     return len(answers) / (time.perf_counter() - began)
 
 
 async def by_function(redis: "Redis", caller: Caller, articles: Iterable[Article]) -> float:
-    """Call the function for versions made before; return how many were published a second."""
+    """Call the function for prepared versions; return the articles per second."""
     made = versions(articles, caller.account)
     began = time.perf_counter()
     await put_on_record(redis, made, caller, together=TOGETHER)

@@ -1,4 +1,4 @@
-"""Indexes that grow: how many documents a second they take, and how long a search takes, with ever more articles in them."""
+"""Growing indexes: documents per second and the time of a search, for an increasing number of articles."""
 
 import itertools
 import random
@@ -25,16 +25,16 @@ from newswire_search.query.parameters import SearchParams, to_request
 
 FEWEST = 1000
 BATCH = 200
-"""As many as the service takes from the stream at once."""
+"""The maximum that the service reads from the stream at once."""
 NAMESPACE = "bench-growing"
 WORDS = 50
 SHARE = (0.001, 0.01)
-"""In what part of the articles a word stands that is searched for."""
+"""The share of articles that contain a searched word."""
 
 
 @dataclass(frozen=True)
 class Growing:
-    """An index, and how many bytes it takes on disk."""
+    """An index, and its size on disk in bytes."""
 
     name: str
     index: ArticleIndex
@@ -42,7 +42,7 @@ class Growing:
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return for each index and power of ten the rate of the way there, and the time of a search beside that of the first."""
+    """Return for each index and power of ten the indexing rate, and the time of a search compared with that of the first."""
     base = [
         Publish(Article.model_validate(version.document), version.document)
         for version in versions(setting.articles, "bench")
@@ -84,7 +84,7 @@ async def _grown(setting: Setting, growing: Growing, base: Sequence[Publish], wo
 
 
 async def _searched(setting: Setting, index: ArticleIndex, words: Sequence[str]) -> list[float]:
-    """Ask for each word, some rounds; return the times in ms, but those of a round that only warms up."""
+    """Search for each word, for some rounds; return the times in ms, without those of a warm-up round."""
     taken: list[float] = []
     for number in range(setting.rounds + 1):
         for word in words:
@@ -99,7 +99,7 @@ async def _searched(setting: Setting, index: ArticleIndex, words: Sequence[str])
 
 
 def _more(base: Sequence[Publish]) -> Iterator[Publish]:
-    """Yield articles without end, no two of them equal: each bears a word of its own in its title."""
+    """Yield an endless sequence of distinct articles: each has a unique word in its title."""
     for number in itertools.count():
         article = base[number % len(base)].article
         told = {"id": str(ULID()).lower(), "title": f"{article.title[:250]} grown{number}"}
@@ -108,7 +108,7 @@ def _more(base: Sequence[Publish]) -> Iterator[Publish]:
 
 
 def _words(base: Sequence[Publish]) -> list[str]:
-    """Return words that stand in a small share of the first articles, which all sizes have."""
+    """Return words that occur in a small share of the first articles, which indexes of all sizes contain."""
     among = base[:FEWEST]
     seen = Counter(word for operation in among for word in set(operation.article.text.lower().split()))
     least, most = (share * len(among) for share in SHARE)

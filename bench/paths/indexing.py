@@ -1,4 +1,4 @@
-"""Stream → index, documents a second: the search service against a bulk load of the same documents from memory."""
+"""Stream → index, in documents per second: the search service, compared with a bulk load of the same documents from memory."""
 
 import asyncio
 import time
@@ -61,12 +61,12 @@ async def measure(setting: Setting) -> list[Figure]:
 
 
 def entries(setting: Setting, count: int, mark: str) -> list[bytes]:
-    """Return events of so many articles that were never there before."""
+    """Return events of new articles."""
     return events(versions(repeated(setting.articles, count, mark), "bench"))
 
 
 def documents(setting: Setting, count: int, mark: str) -> list[dict[str, Any]]:
-    """Return finished index actions of so many articles."""
+    """Return prepared index actions of new articles."""
     actions = []
     for version in versions(repeated(setting.articles, count, mark), "bench"):
         fields = fields_of(Article.model_validate(version.document))
@@ -76,7 +76,7 @@ def documents(setting: Setting, count: int, mark: str) -> list[dict[str, Any]]:
 
 
 async def bulk(client: AsyncElasticsearch, actions: list[dict[str, Any]]) -> float:
-    """Load documents; return how many a second were taken."""
+    """Load documents; return the documents per second."""
     began = time.perf_counter()
     async for _ in async_streaming_bulk(client, actions, index=FLOOR_INDEX):
         pass
@@ -84,7 +84,7 @@ async def bulk(client: AsyncElasticsearch, actions: list[dict[str, Any]]) -> flo
 
 
 async def stream_to_index(redis: "Redis", sent: list[bytes]) -> float:
-    """Put events on the stream; return how many a second the search service has dealt with."""
+    """Add events to the stream; return the events per second that the search service has handled."""
     began = time.perf_counter()
     last = await append(redis, sent)
     while await redis.get(KEYS.checkpoint(GROUP)) != last.encode():

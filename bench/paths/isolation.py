@@ -1,4 +1,4 @@
-"""How long webhooks take to healthy endpoints, with and without five beside them that hang, drip, never end, fail or are busy."""
+"""Latency of webhooks to healthy endpoints, with and without five others that hang, drip, respond endlessly, fail or are busy."""
 
 import asyncio
 import re
@@ -19,13 +19,13 @@ from tests.servers.valkey import free_port
 
 HEALTHY = 95
 RATE = 5
-"""Articles a second, each to all endpoints."""
+"""Articles per second, each to all endpoints."""
 PATIENCE = 30.0
 _MARK = re.compile(rb"zq(\d+)x")
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return the p99 of the healthy, and what it is without the others."""
+    """Return the p99 of the healthy endpoints, with and without the others."""
     rounds, everything = [], []
     for number in setting.steps("isolation", range(2 if setting.quick else 3)):
         without = await _webhook_times(setting, f"{number}-without", ())
@@ -37,7 +37,7 @@ async def measure(setting: Setting) -> list[Figure]:
 
 
 async def _webhook_times(setting: Setting, name: str, misbehaving: tuple[str, ...]) -> list[float]:
-    """Publish for a while at a steady rate; return the time of each webhook to a healthy endpoint, in ms."""
+    """Publish at a steady rate; return the time of each webhook to a healthy endpoint, in ms."""
     articles = RATE * (8 if setting.quick else 45)
     published: dict[int, float] = {}
     taken: list[float] = []
@@ -76,5 +76,5 @@ async def _webhook_times(setting: Setting, name: str, misbehaving: tuple[str, ..
                 if time.perf_counter() > deadline:
                     raise RuntimeError(f"only {len(taken)} of {articles * HEALTHY} webhooks came")
                 await asyncio.sleep(0.05)
-    # The first second shows how connections are opened, on both sides alike.
+    # The first second measures how connections are opened, which is the same in both cases.
     return taken[RATE * HEALTHY :]

@@ -1,7 +1,7 @@
-"""From a publisher's request to everybody who hears of it: accepted, searchable, webhook, live stream.
+"""From a publisher's request to all recipients: accepted, searchable, webhook, live stream.
 
-Times begin when the request is sent (under load: when it was due). The floor of being received is one XADD, an XREAD in
-another process, and one POST from there, on the same Valkey.
+Times begin when the request is sent (under load: when it was due). The floor for recipients is one XADD, an XREAD in another
+process, and one POST from there, on the same Valkey.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ from newswire.storage.redis_client import open_redis
 from tests.servers.valkey import free_port
 
 RATE = 50
-"""Articles a second, under load."""
+"""Articles per second under load."""
 BRISK = 200
-"""Articles a second, where webhooks alone are looked at."""
+"""Articles per second for the measurement of webhooks alone."""
 EVERY = 5
-"""Of how many articles one is searched for, under load."""
+"""Under load, one of this many articles is searched for."""
 POLL = 0.003
 PATIENCE = 30.0
 FLOOR_STREAM = "bench:floor"
@@ -39,7 +39,7 @@ _MARK = re.compile(rb"zq(\d+)x")
 
 @dataclass
 class Probe:
-    """What is seen of one article, in seconds since it was due."""
+    """The observations of one article, in seconds since it was due."""
 
     due: float
     seen: dict[str, float] = field(default_factory=dict)
@@ -64,7 +64,7 @@ async def measure(setting: Setting) -> list[Figure]:
 
 
 async def _delivering(setting: Setting) -> Figure:
-    """Measure as webhook services are: ingest and notify alone, many events a second, one webhook each."""
+    """Measure as webhook services are measured: ingest and notify alone, many events per second, one webhook each."""
     with valkey(setting.folder / "brisk") as url:
         async with (
             without_search(setting.folder / "ingest and notify", url) as newswire,
@@ -94,7 +94,7 @@ async def _measure(setting: Setting, newswire: Newswire, name: str) -> list[Figu
 
 
 class Observer:
-    """Publishes, and sees what comes of it."""
+    """Publishes articles, and observes when they arrive."""
 
     def __init__(self, setting: Setting, newswire: Newswire, redis: "Redis", publishing: Pool, searching: Pool) -> None:
         self._newswire = newswire
@@ -108,12 +108,12 @@ class Observer:
         self._floor: dict[str, list[float]] = {}
 
     def forget(self) -> None:
-        """Begin to measure anew."""
+        """Start a new measurement."""
         self._probes.clear()
         self._floor = {"201": [], "received": []}
 
     def saw(self, body: bytes, what: str) -> None:
-        """Take note of an article, or of the floor's entry, in something that arrived."""
+        """Record the arrival of an article, or of the floor's entry."""
         for number in {int(mark) for mark in _MARK.findall(body)}:
             if number in self._relayed:
                 if not self._relayed[number].done():
@@ -122,7 +122,7 @@ class Observer:
                 self._probes[number].saw(what)
 
     async def publish(self, due: float, *, search: bool = True) -> None:
-        """Publish one article and wait until everybody has it."""
+        """Publish one article and wait until it has arrived everywhere."""
         number = self._number = self._number + 1
         awaited = Probe.awaited if search else Probe.awaited - {"searchable"}
         probe = self._probes[number] = Probe(due, awaited=awaited)
@@ -145,7 +145,7 @@ class Observer:
         probe.saw("searchable")
 
     async def load(self, count: int, rate: int = RATE, *, search_every: int = EVERY) -> None:
-        """Publish at a steady rate, whatever the answers take; search for one article at a time, or for none."""
+        """Publish at a steady rate, independent of response times; search for one article at a time, or for none."""
         began = time.perf_counter()
         searching: asyncio.Task[None] | None = None
         tasks = []
@@ -158,7 +158,7 @@ class Observer:
         await asyncio.gather(*tasks)
 
     async def floor(self) -> None:
-        """Send one entry the shortest way."""
+        """Send one entry through the floor."""
         number = self._number = self._number + 1
         self._relayed[number] = asyncio.get_running_loop().create_future()
         article = next(self._articles)

@@ -1,5 +1,6 @@
-"""Live stream fan-out: frames a second to many connections, against a bare ASGI app that writes the same bytes; what slow
-readers do to the others; and a restart in the middle, over which nobody may miss an event or get one twice."""
+"""Live stream fan-out: frames per second to many connections, compared with a bare ASGI app that writes the same bytes; the effect
+of slow readers on others; and a restart, over which no event may be missed or repeated.
+"""
 
 import asyncio
 import re
@@ -23,18 +24,18 @@ from newswire.storage.redis_client import open_redis
 from newswire_notify.streaming.stream_events import read_stream_entry
 
 EVENTS = 40
-"""Events of a round, sent at once: fewer than a reader's queue holds."""
+"""Events of a round, sent at once: fewer than a reader's queue can contain."""
 OVER_A_RESTART = 200
-"""Events that every reader is to get, over a restart of the server."""
+"""Events that every reader must receive, over a restart of the server."""
 OPENING = 64
-"""Connections opened at a time."""
+"""Connections that are opened at the same time."""
 PATIENCE = 300
 _ID = re.compile(rb"(?:^|\n)id: ([0-9]+-[0-9]+)\n")
 
 
 @dataclass
 class Readers:
-    """What all readers of a server have got."""
+    """What all readers of a server have received."""
 
     connected: int = 0
     frames: int = 0
@@ -46,7 +47,7 @@ class Readers:
 
 
 class Reader(asyncio.Protocol):
-    """One reader: it counts events by the empty line that ends each, and otherwise ignores what it gets."""
+    """One reader: it counts events by the empty line that ends each, and ignores the rest."""
 
     transport: asyncio.Transport
 
@@ -68,7 +69,7 @@ class Reader(asyncio.Protocol):
 
 
 class Follower(asyncio.Protocol):
-    """A reader that knows which events it got, over all of its connections."""
+    """A reader that records the events it received, over all of its connections."""
 
     def __init__(self, wanted: int) -> None:
         self.got: list[bytes] = []
@@ -78,7 +79,7 @@ class Follower(asyncio.Protocol):
         self._rest = b""
 
     def request(self) -> bytes:
-        """Ask for what follows the last event; what was cut short comes again."""
+        """Request what follows the last event; a truncated event is sent again."""
         self._rest = b""
         self.begun.clear()
         more = {"Last-Event-ID": self.got[-1].decode()} if self.got else {}
@@ -163,7 +164,7 @@ async def _beside_slow(setting: Setting, redis: "Redis", at_ours: Readers, reade
 
 
 async def _over_a_restart(setting: Setting, url: str, settings: dict[str, str], readers: int) -> Figure:
-    """Restart the server while it hands out events; count what readers missed or got twice."""
+    """Restart the server while it sends events; count the events that readers missed or received twice."""
     half = OVER_A_RESTART // 2
     entries = events(versions(repeated(setting.articles, OVER_A_RESTART, "restart"), "bench"))
     followers = [Follower(OVER_A_RESTART) for _ in range(readers)]

@@ -1,6 +1,6 @@
-"""What it costs to find the subscriptions that one article matches, among many.
+"""The cost of finding the subscriptions that an article matches, among many.
 
-The floor: the article analysed once, and those of the matcher's shelves read that hold what matched.
+The floor: the article is analysed once, and the index entries of the matching filters are read.
 """
 
 import itertools
@@ -33,23 +33,23 @@ from newswire_notify.subscriptions.models import SubscriptionCriteria
 from tests.servers.valkey import embedded_valkey
 
 ARTICLES, MADE = 20, 25
-"""Articles that are matched, and filters made of each; others of these match it too, about a hundred in all."""
+"""Articles that are matched, and filters made of each; some others match it too, about a hundred in all."""
 FEWEST = 10_000
 EVENTS = ["published", "retracted"]
 CHUNK = 1000
 RARE = 5
-"""Articles that a rare word stands in, at the most."""
+"""Maximum number of articles with a rare word."""
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return the time of one article among each number of subscriptions, and how the most compare with the fewest."""
+    """Return the time of one article for each number of subscriptions, and the ratio of the most to the fewest."""
     dice = random.Random(2)
     made = versions(setting.articles[:ARTICLES], "bench")
     articles = [ArticlePublished.model_validate(version.document) for version in made]
     filters = list(_filters(articles, setting.articles, setting.some(setting.filters), dice))
     most = setting.some(setting.subscriptions)
     sizes = sorted({*powers_of_ten(FEWEST, most), most})
-    kept: list[FilterIndex] = []  # or the memory of one would hide in what another has left
+    kept: list[FilterIndex] = []  # otherwise memory left by one would hide that of another
     figures = []
     with embedded_valkey() as server:
         async with open_redis(f"redis://127.0.0.1:{server.port}/0") as redis:
@@ -71,7 +71,7 @@ async def measure(setting: Setting) -> list[Figure]:
 async def _load(
     setting: Setting, redis: "Redis", articles: Sequence[ArticlePublished], count: int
 ) -> tuple[FilterIndex, dict[str, float]]:
-    """Read all filters as a process does that starts; return them, and what that takes."""
+    """Load all filters as a starting process does; return them, and the cost of that."""
     setting.tell("reading the filters")
     matcher = Matcher(redis, KEYS)
     before, began = psutil.Process().memory_info().rss, time.perf_counter()
@@ -120,7 +120,7 @@ def _floor(article: ArticlePublished, index: FilterIndex) -> float:
 def _filters(
     articles: Sequence[ArticlePublished], others: Sequence[Article], count: int, dice: random.Random
 ) -> Iterator[Filter]:
-    """Make filters of all kinds: each article matches those made of it, some made of the others, and few of the rest."""
+    """Create filters of all kinds: each article matches those made of it, some made of the others, and few of the rest."""
     seen: set[str] = set()
 
     def fresh(filter_: Filter) -> bool:
@@ -149,7 +149,7 @@ def _words(body: str) -> list[str]:
 
 
 def _filter(text: str, category: str | None, topics: list[str], dice: random.Random, besides: str = "") -> Filter:
-    """Make one filter out of what an article has; ``besides`` is a rare word it must have too, so that few match."""
+    """Create one filter from an article; ``besides`` is a rare word that must match too, so that few articles match."""
     words = re.findall(r"[^\W_]{2,}", text)
     at = dice.randrange(len(words) - 3)
     match dice.randrange(4):
@@ -164,13 +164,13 @@ def _filter(text: str, category: str | None, topics: list[str], dice: random.Ran
 
 
 def _asked(filter_: Filter) -> tuple[str, list[Argument]]:
-    """Return the digest of what a subscription asks for, and the fields that say it."""
+    """Return the digest of a subscription's criteria, and the fields that define it."""
     wanted = orjson.dumps(filter_.model_dump(mode="json", exclude_defaults=True))
     return SubscriptionCriteria(filter_, EVENTS).digest(), ["filter", wanted, "events", ",".join(EVENTS)]
 
 
 async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter], numbers: range) -> None:
-    """Put subscriptions into the store as the API does, many at a time."""
+    """Store subscriptions as the API does, many at a time."""
     queue = Queue(redis, KEYS, retention=NotifySettings().retention)
     await queue.functions.load()
     name, meanings = queue.functions.full_name("subscribe"), [_asked(filter_) for filter_ in filters]

@@ -1,4 +1,4 @@
-"""POST → 201, articles a second and how long each takes: ingest alone against a bare app on the same Valkey."""
+"""POST → 201, in articles per second and time: ingest alone, compared with a bare app on the same Valkey."""
 
 import itertools
 import statistics
@@ -23,7 +23,7 @@ MARK = b"Number 0000000000"
 
 @dataclass(frozen=True)
 class Stage:
-    """Ingest and its floor, warm, on one Valkey; ``sent`` are requests for either, with a key of this caller."""
+    """Ingest and its floor, warm, on one Valkey; ``sent`` are requests for both, with a key of this caller."""
 
     url: str
     key: str
@@ -35,7 +35,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(setting: Setting, name: str) -> AsyncIterator[Stage]:
-    """Start what publishing is measured on."""
+    """Start the servers for measuring publishing."""
     with valkey(setting.folder / name) as url:
         key, caller = await new_key(url, Scope.PUBLISH)
         with (
@@ -82,7 +82,7 @@ def _counted(clients: int) -> str:
 
 
 def endless(articles: list[Article], key: str) -> Iterator[bytes]:
-    """Yield requests to publish, each with an article of its own."""
+    """Yield requests to publish, each with a different article."""
     bodies = [orjson.dumps(article | {"title": f"{article['title'][:200]} {MARK.decode()}"}) for article in articles]
     finished = [
         request("POST", PATH, body, content_type="application/json", authorization=f"Bearer {key}") for body in bodies

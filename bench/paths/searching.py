@@ -1,4 +1,4 @@
-"""A search: the readers' API against the same query bodies straight to Elasticsearch."""
+"""A search: the readers' API, compared with the same query bodies sent directly to Elasticsearch."""
 
 import asyncio
 import itertools
@@ -82,7 +82,7 @@ async def _floor(floor: Server, connections: int, seconds: float) -> Any:
 
 
 async def _fill(setting: Setting, redis_url: str) -> dict[str, list[str]]:
-    """Publish articles, which the service indexes; return words that find at most a page of them, and words that find more."""
+    """Publish articles, which the service indexes; return words that match at most a page of them, and words that match more."""
     keys = Keyspace(NAMESPACE)
     _, caller = await new_key(redis_url, Scope.PUBLISH, keys)
     articles = versions(setting.articles, caller.account)
@@ -102,7 +102,7 @@ async def _fill(setting: Setting, redis_url: str) -> dict[str, list[str]]:
 
 
 class _Recorder(AsyncElasticsearch):
-    """Takes a call down instead of making it."""
+    """Records a call instead of making it."""
 
     call: dict[str, Any]
 
@@ -116,7 +116,7 @@ class _RecordedError(Exception):
 
 
 async def _recorded(word: str) -> dict[str, Any]:
-    """Return the call that our search for a word makes."""
+    """Return the call to Elasticsearch for a search for a word."""
     recorder = _Recorder("http://127.0.0.1:9")
     index = ElasticsearchIndex(recorder, NAMESPACE, {})
     index.languages.read_at = math.inf

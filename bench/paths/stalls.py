@@ -1,4 +1,4 @@
-"""The most expensive request to each public endpoint: what it costs, how long it stalls others, and what eight such clients do."""
+"""The most expensive request to each public endpoint: its cost, the stalls of the event loop, and the effect of eight such clients."""
 
 import asyncio
 import contextlib
@@ -24,7 +24,7 @@ LONG_TEXTS = {
     "ja": "港湾局は火曜日に会議を開きました。" * 17_000,
 }
 LONG_ARTICLES = 4
-"""Of each of them."""
+"""The number of long articles of each kind."""
 ARTICLES = 300
 CLIENTS = 8
 CROWD_SECONDS = 0.7
@@ -32,14 +32,14 @@ ALONE_SECONDS = 0.5
 VICTIM_PAUSE = 0.02
 ANSWER_SECONDS = 60.0
 STREAM_SILENCE = 0.3
-"""A live stream that sends nothing for so many seconds is read to its end, and is closed."""
+"""A live stream that sends nothing for this many seconds is read completely, and is closed."""
 PROCESSOR_MS, STALL_MS, SLOWER = 250, 100, 3
 SERVICES = ("ingest", "search", "notify")
 
 
 @dataclass(frozen=True)
 class Site:
-    """Three services with long articles in them, and keys."""
+    """Three services with long articles, and keys."""
 
     servers: dict[str, Server]
     beats: dict[str, int]
@@ -49,7 +49,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """A service to which only its victim talks."""
+    """A service that only the normal client uses."""
 
     p99: float
     busy: float
@@ -58,18 +58,18 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one request did; times in ms."""
+    """The effect of one request; times in ms."""
 
     processor: float
     stall: float
     slower: float
-    """The p99 of a victim, another account, beside the crowd, in multiples of what it is without: limits as shipped."""
+    """The p99 of a normal client, another account, with eight such clients, in multiples of that without: with default limits."""
     slower_without_limits: float
-    """The same with the limits of reading off."""
+    """The same without read limits."""
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return a row for each request: its processor time, and as details stall and victims with limits on and off."""
+    """Return a row for each request: its processor time; as details the stall, and the p99 with and without limits."""
     found: dict[str, Found] = {}
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(valkey(setting.folder / "stalls"))
@@ -120,7 +120,7 @@ def _figure(name: str, found: Found) -> Figure:
 async def _alone(site: Site, worst: Worst) -> tuple[float, float]:
     """Return the processor time of a request, and the longest stall that it causes."""
     server = site.servers[worst.service]
-    await _beat(site, worst)  # begins to measure
+    await _beat(site, worst)  # starts measuring
     spent, began = _processor_seconds(server), time.monotonic()
     count = await _client(server, worst, ALONE_SECONDS)
     idle = site.quiet[worst.service].busy * (time.monotonic() - began)
@@ -129,7 +129,7 @@ async def _alone(site: Site, worst: Worst) -> tuple[float, float]:
 
 
 async def _slower(site: Site, worst: Worst) -> float:
-    """Return how many times slower a victim is beside a crowd."""
+    """Return by which factor eight such clients slow down a normal client."""
     server = site.servers[worst.service]
 
     async def crowd() -> None:
@@ -148,7 +148,7 @@ async def _quiet_service(server: Server, victim: bytes) -> Quiet:
 
 
 async def _client(server: Server, worst: Worst, seconds: float) -> int:
-    """Send a request again and again for a while; return how often."""
+    """Send a request repeatedly for some time; return how often."""
     until = time.monotonic() + seconds
     count = 0
     if worst.stream:
@@ -178,7 +178,7 @@ async def _read_stream(site: str, data: bytes) -> None:
 
 
 async def _victim(site: str, data: bytes, meanwhile: Callable[[], Awaitable[object]]) -> list[float]:
-    """Send an honest request again and again while something else is done; return the time of each in ms."""
+    """Send a normal request repeatedly while something else runs; return the time of each in ms."""
     taken: list[float] = []
     done = asyncio.ensure_future(meanwhile())
     async with await Connection.open(site) as connection:
@@ -200,7 +200,7 @@ async def _beat(site: Site, worst: Worst) -> float:
 
 
 def _processor_seconds(server: Server) -> float:
-    """Return what a service and the processes it works with have used."""
+    """Return the processor time used by a service and its worker processes."""
     own = server.process.cpu_times()
     total = own.user + own.system + own.children_user + own.children_system
     for child in server.process.children():

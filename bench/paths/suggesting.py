@@ -1,4 +1,4 @@
-"""Suggestions while somebody types: on both indexes, against one bare look-up of titles by the beginning of a word."""
+"""Suggestions while typing: on both indexes, compared with one plain look-up of titles by a prefix."""
 
 import itertools
 import random
@@ -29,7 +29,7 @@ LookUp = Callable[[str], Awaitable[Any]]
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return how long suggestions take, for words begun rightly and for words with a slip in them."""
+    """Return the time of suggestions, for correct prefixes and for prefixes with a typing error."""
     articles = [Article.model_validate(version.document) for version in versions(setting.articles, "bench")]
     begun, mistyped = _typed(articles)
     server = setting.elasticsearch()
@@ -61,7 +61,7 @@ async def measure(setting: Setting) -> list[Figure]:
 
 
 def _typed(articles: Sequence[Article]) -> tuple[list[str], list[str]]:
-    """Return beginnings of words of titles, and the same with two letters swapped."""
+    """Return prefixes of words of titles, and the same with two letters swapped."""
     dice = random.Random(11)
     seen = sorted({word for article in articles for word in bare_words(article.title) if len(word) >= 6})
     words = dice.sample(seen, min(len(seen), 200))
@@ -99,7 +99,7 @@ def _in_tantivy(index: EmbeddedIndex) -> LookUp:
 
 
 async def _time(look_up: LookUp, texts: Sequence[str], seconds: float) -> float:
-    """Return the median of how many ms one look-up takes."""
+    """Return the median time of a look-up in ms."""
     taken: list[float] = []
     began = time.perf_counter()
     for text in itertools.cycle(texts):

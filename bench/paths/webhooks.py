@@ -1,4 +1,4 @@
-"""Event → webhooks, deliveries a second by one worker process, against a client that posts the same signed bytes."""
+"""Event → webhooks, in deliveries per second by one worker process, compared with a client that posts the same signed bytes."""
 
 import asyncio
 import itertools
@@ -26,7 +26,7 @@ CONCURRENCY: int = NotifySettings.model_fields["webhook_concurrency"].default
 
 
 async def measure(setting: Setting) -> list[Figure]:
-    """Return the rate of deliveries, and what the receiver could take."""
+    """Return the rate of deliveries, and the capacity of the receiver."""
     articles = setting.some(100)
     with valkey(setting.folder / "webhooks") as url:
         _, caller = await new_key(url, Scope.PUBLISH)
@@ -86,7 +86,7 @@ async def _subscribe(site: str, key: str, receiver: str) -> list[str]:
 
 
 def _signed(setting: Setting, articles: int, site: str, secrets: list[str]) -> list[tuple[str, dict[str, str], str]]:
-    """Return finished requests, such as the worker sends."""
+    """Return prepared requests, like those that the worker sends."""
     now, requests = int(time.time()), []
     for version in versions(repeated(setting.articles, articles, "floor"), "bench"):
         said = CloudEvent.model_validate_json(version.event_prefix + version.document_json + b"}")
@@ -111,7 +111,7 @@ async def _tally(receiver: Server) -> Any:
 
 
 async def _all_came(receiver: Server, count: int) -> float:
-    """Wait until so many webhooks have come; return when the last one did."""
+    """Wait until a number of webhooks has arrived; return the time of the last one."""
     deadline = time.monotonic() + 300
     while (tally := await _tally(receiver))["count"] < count:
         if time.monotonic() > deadline:

@@ -1,1 +1,1 @@
-"""How good the order of results is: judged collections searched by Newswire and by plain Elasticsearch, side by side."""
+"""The relevance of results: judged collections searched by Newswire and by plain Elasticsearch."""

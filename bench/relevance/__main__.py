@@ -1,4 +1,4 @@
-"""``python -m bench.relevance COLLECTION…``: how good the order of results is, beside plain Elasticsearch."""
+"""``python -m bench.relevance COLLECTION…``: the relevance of results, compared with plain Elasticsearch."""
 
 import tempfile
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def main(
     / "latest"
     / "relevance.json",
 ) -> None:
-    """Publish each collection to a fresh Newswire on either index and to plain Elasticsearch; ask all its queries of each."""
+    """Publish each collection to a fresh Newswire on each index and to plain Elasticsearch, and run all its queries on each."""
     allow_many_files()
     console = Console()
     figures: list[Measured] = []
@@ -75,7 +75,7 @@ def _systems(collection: Collection, folder: Path, server: ElasticsearchServer |
 
 
 async def _asked(name: str, system: System, collection: Collection) -> Run:
-    """Ask every query twice: for all that the measures look at, and, warm by now, for one page against the clock."""
+    """Run every query twice: for all results that the measures need, and, warm, for the time of one page."""
     found = {id_: await system.find(words, DEPTH) for id_, words in collection.queries.items()}
     times = [await system.milliseconds(words) for words in collection.queries.values()]
     return Run(name, found, times)

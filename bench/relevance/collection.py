@@ -20,26 +20,26 @@ from newswire.text.query import truncate_query
 
 LONGEST_TITLE = 300
 LONGEST_BODY = 500_000
-"""Characters: what remains below a request's 1 MiB even when every fourth must be escaped."""
+"""In characters: what fits into a request of 1 MiB even if every fourth must be escaped."""
 TITLE_WORDS = 12
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Articles by the id that the judgements know them by, queries by theirs, and what is relevant to each."""
+    """Articles by the ids of the judgements, queries by their ids, and the relevant documents of each."""
 
     name: str
     articles: Mapping[str, Article]
     queries: Mapping[str, str]
     judgements: Mapping[str, Grades]
     untitled: int
-    """How many documents were given the beginning of their text as a title."""
+    """The number of documents whose title is the beginning of their text."""
     cut: int
-    """How many bodies, titles and queries were too long to be taken whole."""
+    """The number of bodies, titles and queries that were truncated."""
 
 
 def read(folder: Path) -> Collection:
-    """Read a collection. Queries for which nothing is relevant are left out, for no measure tells anything of them."""
+    """Read a collection. Queries without relevant documents are omitted, because they do not affect any measure."""
     documents = {str(sent["id"]): sent for sent in _lines(folder / "docs.ndjson")}
     articles = {id_: article(sent) for id_, sent in documents.items()}
     judgements: dict[str, dict[str, int]] = {}
@@ -79,12 +79,12 @@ def article(sent: Mapping[str, Any]) -> Article:
 
 
 def text(sent: Mapping[str, Any], name: str) -> str:
-    """Return a member of a document, without the white space around it; what no article may hold goes."""
+    """Return a member of a document, without surrounding white space and invalid characters."""
     return str(sent.get(name) or "").replace("\x00", " ").strip()
 
 
 def beginning(body: str) -> str:
-    """Return the first sentence of a text, or its first words where that is long."""
+    """Return the first sentence of a text, or its first words if that is long."""
     words = re.split(r"(?<=[.!?])\s", body, maxsplit=1)[0].split()
     return " ".join(words[:TITLE_WORDS])
 
@@ -100,7 +100,7 @@ def save(folder: Path, documents: Iterable[Mapping[str, Any]], asked: Iterable[t
 
 
 def _past(moment: Any) -> str | None:
-    """Return a date as RFC 3339, or None where it is none or has not come yet."""
+    """Return a date as RFC 3339, or None if it is invalid or in the future."""
     try:
         found = datetime.fromisoformat(str(moment))
     except ValueError:

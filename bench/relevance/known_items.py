@@ -23,7 +23,7 @@ Made = list[str] | None
 
 
 def title(sent: dict[str, Any], dice: random.Random) -> Made:
-    """Return up to five telling words of the title, in their order."""
+    """Return up to five characteristic words of the title, in order."""
     telling = _telling(text(sent, "title"))
     if len(telling) < 3:
         return None
@@ -38,7 +38,7 @@ def disordered(sent: dict[str, Any], dice: random.Random) -> Made:
 
 
 def misspelt(sent: dict[str, Any], dice: random.Random) -> Made:
-    """Return words of the title, one of them with a letter left out, doubled, changed or swapped with the next."""
+    """Return words of the title, one of them with a letter omitted, doubled, changed or swapped with the next."""
     return _changed(title(sent, dice), lambda word: _edited(word, dice), dice)
 
 
@@ -48,7 +48,7 @@ def inflected(sent: dict[str, Any], dice: random.Random) -> Made:
 
 
 def sentence(sent: dict[str, Any], dice: random.Random) -> Made:
-    """Return six telling words of a sentence of the body, shuffled."""
+    """Return six characteristic words of a sentence of the body, shuffled."""
     sentences = [_telling(part) for part in re.split(r"(?<=[.!?])\s+", text(sent, "body"))]
     long_enough = [found for found in sentences if len(set(found)) >= 8]
     return dice.sample(sorted(set(dice.choice(long_enough))), 6) if long_enough else None
@@ -64,7 +64,7 @@ KINDS: dict[str, Callable[[dict[str, Any], random.Random], Made]] = {
 
 
 def queries(documents: list[dict[str, Any]], each: int, seed: int) -> Iterator[tuple[str, str, str]]:
-    """Yield (query id, text, id of the article) for so many articles of each kind; the id begins with the kind."""
+    """Yield (query id, text, id of the article) for a number of articles of each kind; the id begins with the kind."""
     for kind, make in KINDS.items():
         dice = random.Random(f"{kind} {seed}")
         drawn = dice.sample(documents, len(documents))
@@ -106,7 +106,7 @@ def main(
     most: Annotated[int, typer.Option(min=1, help="Documents to take of the corpus.")] = 1_000_000,
     seed: int = 1,
 ) -> None:
-    """Make a judged collection of a corpus."""
+    """Create a judged collection from a corpus."""
     with gzip.open(corpus, "rt") if corpus.suffix == ".gz" else corpus.open() as lines:
         documents = [json.loads(line) for _, line in zip(range(most), lines, strict=False)]
     kept = [{name: sent.get(name) for name in ("id", "title", "body", "published_at")} for sent in documents]

@@ -19,12 +19,12 @@ from bench.relevance.measures import Grades, ndcg, recall, reciprocal_rank
 
 MEASURES = {"nDCG@10": ndcg, "MRR@10": reciprocal_rank, "recall@100": recall}
 DEPTH = 100
-"""Results that are asked for, as deep as any measure looks."""
+"""The number of results that are requested, the depth of the deepest measure."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one system answered to each query, and how long a page of it took in ms."""
+    """The results of one system for each query, and the time of a page in ms."""
 
     system: str
     found: Mapping[str, Sequence[str]]
@@ -43,12 +43,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Measured:
-    """What all systems reached on a collection."""
+    """The results of all systems for a collection."""
 
     collection: Collection
     scores: Sequence[Scores]
     kinds: Mapping[str, Sequence[Scores]]
-    """The same of each kind of query, where there are kinds: what query ids begin with, as in ``misspelt-17``."""
+    """The same for each kind of query, if there are kinds: the prefix of query ids, as in ``misspelt-17``."""
 
 
 def measured(collection: Collection, runs: Sequence[Run]) -> Measured:

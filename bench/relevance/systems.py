@@ -1,4 +1,4 @@
-"""What is compared: Newswire on each index, asked through its API, and plain Elasticsearch."""
+"""The compared systems: Newswire on each index, through its API, and plain Elasticsearch."""
 
 import asyncio
 import html
@@ -30,13 +30,13 @@ PATIENCE = 600.0
 
 @dataclass(frozen=True)
 class System:
-    """Something that answers queries."""
+    """A system that answers queries."""
 
     connection: Connection
     ask: Callable[[str, int], bytes]
-    """Makes the request, of a text and how many results are wanted."""
+    """Returns the request for a text and a number of results."""
     read: Callable[[Any], list[str]]
-    """Takes the ids, best first, from the answer."""
+    """Returns the ids in a response, best first."""
 
     async def find(self, words: str, limit: int) -> list[str]:
         """Return the ids found."""
@@ -46,7 +46,7 @@ class System:
         return self.read(orjson.loads(answer.body))
 
     async def milliseconds(self, words: str) -> float:
-        """Return how long one page of results takes."""
+        """Return the time of one page of results in milliseconds."""
         asked = self.ask(words, PAGE)
         sent = time.perf_counter()
         await self.connection.ask(asked)
@@ -55,7 +55,7 @@ class System:
 
 @asynccontextmanager
 async def newswire(collection: Collection, folder: Path, settings: Mapping[str, str]) -> AsyncIterator[System]:
-    """Publish a collection to a Newswire of its own, and yield it once all is found."""
+    """Publish a collection to a separate Newswire, and yield it once everything can be found."""
     namespace = f"relevance{secrets.token_hex(4)}"
     place = folder / namespace
     place.mkdir()
@@ -86,7 +86,7 @@ async def newswire(collection: Collection, folder: Path, settings: Mapping[str, 
 async def plain_elasticsearch(
     collection: Collection, server: ElasticsearchServer, analyzer: str
 ) -> AsyncIterator[System]:
-    """Index titles and bodies the way most do, and yield `multi_match` over both."""
+    """Index titles and bodies in the usual way, and yield `multi_match` over both."""
     index = f"plain-{analyzer}"
     field = {"type": "text", "analyzer": analyzer}
     basic_auth = (server.username or "", server.password or "") if server.username else None
@@ -128,7 +128,7 @@ async def _until_found(connection: Connection, count: int) -> None:
 
 
 def _results(answer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what a reader sees from top to bottom: first what has all words, then what has some."""
+    """Return the results in the order that a reader sees: those with all words first, then partial matches."""
     some = answer.get("partial_matches") or {"articles": []}
     return [*answer["articles"], *some["articles"]]
 

@@ -253,7 +253,7 @@ async def test_failed_keys_are_logged_counted_and_throttled(
     logged = [record for record in caplog.records if record.getMessage() == "authentication failed"]
     assert [record.address for record in logged] == ["198.51.100.7"] * 5 + ["198.51.100.8"]  # type: ignore[attr-defined]
     assert logged[0].key == "nw_01hzzzzzzzzzzzzzzzzzzzzzzz"  # type: ignore[attr-defined]
-    assert logged[1].key == "of another form"  # type: ignore[attr-defined]
+    assert logged[1].key == "malformed"  # type: ignore[attr-defined]
     assert "a" * 48 not in str([vars(record) for record in caplog.records])
     assert any("throttled" in record.getMessage() for record in caplog.records)
 
