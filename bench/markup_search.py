@@ -142,7 +142,7 @@ class Found:
 
 
 def search(seconds: float, seed: int = 1) -> list[Found]:
-    """Try candidates for some time, mostly similar to the most expensive so far; return the ten most expensive, including rejected ones."""
+    """Try candidates for some time, mostly variations of the most expensive ones; return the top ten, including rejected ones."""
     chance = random.Random(seed)
     worst: list[Found] = []
     until = time.monotonic() + seconds

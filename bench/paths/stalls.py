@@ -1,4 +1,4 @@
-"""The most expensive request to each public endpoint: its cost, the stalls of the event loop, and the effect of eight such clients."""
+"""The most expensive request to each public endpoint: its cost, its stalls of the event loop, and the effect of eight clients."""
 
 import asyncio
 import contextlib

@@ -12,7 +12,7 @@ OVERRIDE = "tests/faults/compose_drill.yml"
 
 
 def files() -> list[str]:
-    """Return the compose files; ``COMPOSE_FILE`` may add to the production shape, as `docker compose` itself has it."""
+    """Return the compose files; ``COMPOSE_FILE`` may add to the production setup, as `docker compose` itself has it."""
     named = os.environ.get("COMPOSE_FILE", "docker-compose.yml")
     return [*named.split(os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)), OVERRIDE]
 

@@ -163,7 +163,10 @@ async def test_a_pending_entry_that_was_deleted_is_acknowledged(redis: Redis, ke
         ({"__data__": "{"}, "not JSON"),
         ({"__data__": '"a string"'}, "not a CloudEvent"),
         ({"__data__": json.dumps({"specversion": "0.3"})}, "not a CloudEvent"),
-        ({"__data__": json.dumps(event(9, data={"id": "a9"}))}, "the data is not valid for newswire.article.published.v1"),
+        (
+            {"__data__": json.dumps(event(9, data={"id": "a9"}))},
+            "the data is not valid for newswire.article.published.v1",
+        ),
     ],
 )
 async def test_a_poison_entry_becomes_a_dead_letter_and_its_batch_is_handled(
