@@ -96,7 +96,5 @@ def test_each_gateway_file_exists() -> None:
         chosen
         == "./gateway/operators-${NEWSWIRE_GATEWAY_OPERATORS:-closed}.conf:/etc/nginx/newswire/operators-in-public.conf:ro"
     )
-    included = re.findall(r"include (\S+);", (GATEWAY / "default.conf").read_text())
-    assert set(included) == {*mounted, "/etc/nginx/newswire/operators-in-public.conf"} - {
-        "/etc/nginx/conf.d/default.conf"
-    }
+    included = re.findall(r"include (\S+);", (GATEWAY / "nginx.conf").read_text())
+    assert set(included) == {*mounted, "/etc/nginx/newswire/operators-in-public.conf"} - {"/etc/nginx/nginx.conf"}
