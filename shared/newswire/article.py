@@ -151,14 +151,14 @@ class ArticleDraft(BaseModel):
     @classmethod
     def _metadata_is_small(cls, metadata: dict[str, str]) -> dict[str, str]:
         if sum(len(k.encode()) + len(v.encode()) for k, v in metadata.items()) > METADATA_LIMIT:
-            raise ValueError(f"must hold at most {METADATA_LIMIT} bytes in all")
+            raise ValueError(f"must contain at most {METADATA_LIMIT} bytes in total")
         return metadata
 
     @field_validator("published_at")
     @classmethod
     def _not_from_the_future(cls, moment: datetime | None) -> datetime | None:
         if moment is not None and moment > datetime.now(UTC) + FUTURE_TOLERANCE:
-            raise broken_rule("lies in the future", "to publish later, send 'embargo_until'")
+            raise broken_rule("is in the future", "to publish later, send 'embargo_until'")
         return moment
 
     def has_unconfirmed_past_embargo(self, now: datetime) -> bool:

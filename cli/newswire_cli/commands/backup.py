@@ -56,7 +56,7 @@ def private_folder() -> Iterator[Path]:
 
 
 def _write(file: Path, label: str, data_dir: Path | None, publish: Callable[[Path], object]) -> int:
-    """Write drafts beside a file, pass the finished one to ``publish``, and return the number of records."""
+    """Write temporary files next to a file, pass the finished one to ``publish``, and return the number of records."""
     draft, unfinished = (file.with_name(f"{file.name}.{part}") for part in ("reading", "unfinished"))
 
     async def work(stores: Stores) -> int:

@@ -185,7 +185,7 @@ def _send(path: Path, command: bytes) -> bytes | None:
 
 @contextmanager
 def _socket_path(home: Path) -> Iterator[Path]:
-    """Return the path of the socket: beside the data, or in a private folder if that path is too long."""
+    """Return the path of the socket: next to the data, or in a private folder if that path is too long."""
     path = home / "valkey.sock"
     if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
         path.unlink(missing_ok=True)

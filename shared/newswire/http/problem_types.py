@@ -81,7 +81,7 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "older-version": ProblemType(
         409,
         "`source_version` is lower than the stored one.",
-        "Send what your system holds now, with its version.",
+        "Send the current content of your system, with its version.",
     ),
     "replay-running": ProblemType(
         409, "An earlier replay is still running.", "Wait until it has finished, and try again."

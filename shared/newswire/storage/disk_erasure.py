@@ -126,4 +126,4 @@ async def _until_idle(redis: "Redis") -> str:
         if not info["aof_rewrite_in_progress"] and not info["aof_rewrite_scheduled"]:
             return str(info["aof_last_bgrewrite_status"])
         await asyncio.sleep(SECONDS_BETWEEN_POLLS)
-    raise RewriteFailedError(f"a rewrite was still under way after {REWRITE_SECONDS:.0f} s")
+    raise RewriteFailedError(f"a rewrite was still running after {REWRITE_SECONDS:.0f} s")

@@ -26,7 +26,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     )
     items = [item for item in items if isinstance(item.tag, str)]
     if not items:
-        yield FailedItem(source.name, line_of(root), "holds no items")
+        yield FailedItem(source.name, line_of(root), "contains no items")
     for item in items:
         name = local_name(item)
         if name == "newsItem":

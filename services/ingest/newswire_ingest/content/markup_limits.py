@@ -153,7 +153,7 @@ def _check_spaces(text: str, begins: int, ends: int, *others: str) -> None:
 
 def _check_links(count: int) -> None:
     if count > MAX_LINKS:
-        raise MarkupLimitError(f"holds more than {MAX_LINKS:,} links and images", "split the article")
+        raise MarkupLimitError(f"contains more than {MAX_LINKS:,} links and images", "split the article")
 
 
 def _check_page_tags(count: int) -> None:

@@ -99,7 +99,7 @@ class OpenElements:
             self._misplace()
 
     def start(self, name: str, attributes: str, closed: bool, text: bool) -> None:
-        """Read a start tag; ``text`` says whether any text stands before it."""
+        """Process a start tag; ``text`` says whether any text precedes it."""
         if text and self._reopened:
             self._reopen()
         if not self._foreign:  # in SVG and MathML, all unclosed elements are nested

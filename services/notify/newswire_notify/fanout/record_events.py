@@ -126,7 +126,7 @@ async def _events(
     for (_, (status, _, updated, tombstone)), (document, entry) in zip(articles, versions, strict=True):
         kept = tombstone if status == Status.RETRACTED.encode() else document
         entry = f"{_milliseconds(updated)}-0" if kept is tombstone or not entry else entry.decode()
-        # An article that was just erased has no document; its retraction comes by the stream.
+        # An article that was just erased has no document; its retraction is on the stream.
         if kept and (kept is tombstone or parse_position(entry) > parse_position(since)):
             data = unpack(kept)
             events.append(_past(entry, recorded_event(orjson.loads(data), site)))

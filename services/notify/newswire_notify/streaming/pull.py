@@ -2,7 +2,7 @@
 
 A client that starts without a cursor, or whose position is gone because the stream was trimmed or replaced, starts with the
 records: the current state of every article, oldest first. The end of the stream is noted before the first record is read, and the
-cursor continues there after the last one: changes made meanwhile may come twice, and nothing is left out.
+cursor continues there after the last one: changes made meanwhile may be returned twice, and nothing is missed.
 """
 
 from collections.abc import AsyncGenerator

@@ -109,7 +109,7 @@ class StreamFilter:
 
     @classmethod
     def combine(cls, filters: Iterable[Filter | None], entitlement: Filter | None = None) -> "StreamFilter":
-        """Combine filters; None and filters that match everything are left out."""
+        """Combine filters; None and filters that match everything are omitted."""
         return cls(
             tuple(filter_ for filter_ in filters if filter_ and filter_.canonical() != _MATCHES_ALL), entitlement
         )

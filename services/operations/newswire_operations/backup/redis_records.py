@@ -33,7 +33,7 @@ async def read_all_except(redis: Redis, keys: Keyspace, excluded: frozenset[str]
 
 
 async def read_keys(redis: Redis, keys: Keyspace, names: list[str]) -> list[Record]:
-    """Read the keys of these names. Keys that do not exist, and streams, are left out."""
+    """Read the keys of these names. Keys that do not exist, and streams, are omitted."""
     async with redis.pipeline(transaction=False) as pipe:
         for name in names:
             pipe.type(name)

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class BackupContents:
-    """How much a backup holds."""
+    """The contents of a backup, in numbers."""
 
     records: int
     articles: int
@@ -42,7 +42,7 @@ def inspect_backup(file: Path) -> BackupContents:
 
 
 async def is_empty(stores: Stores) -> bool:
-    """Return whether the namespace holds no key, in either store."""
+    """Return whether the namespace has no keys, in either store."""
     for redis, keys in stores.by_name.values():
         async for _ in redis.scan_iter(keys.key("*"), count=PAGE_SIZE):
             return False
@@ -58,7 +58,7 @@ async def delete_everything(stores: Stores) -> None:
 
 
 async def restore_backup(stores: Stores, file: Path, advance: Advance) -> None:
-    """Write everything that a backup holds; ``advance`` is called once per record."""
+    """Write the contents of a backup; ``advance`` is called once per record."""
 
     def records(*kinds: str) -> Iterator[Record]:
         return (record for record in read_archive(file)[1] if record["record"] in kinds)

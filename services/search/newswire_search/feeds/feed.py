@@ -59,7 +59,7 @@ class FeedEntry:
     title: str
     summary: str
     body: str | None
-    """Sanitised HTML, if feeds carry full articles."""
+    """Sanitised HTML, if feeds contain full articles."""
     authors: Sequence[Author]
     publisher: str
     tags: Sequence[str]

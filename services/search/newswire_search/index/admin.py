@@ -76,7 +76,7 @@ class IndexAdmin(IndexContents, Protocol):
         ...
 
     async def is_empty(self) -> bool:
-        """Return whether the index in use holds nothing at all."""
+        """Return whether the index in use is empty."""
         ...
 
     async def unused(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Building a new index from the records beside the one in use, while articles are written and read.
+"""Builds a new index from the records beside the one in use, while articles are written and read.
 
 1. The consumer group `FOLLOWER` is created at the end of the stream. It keeps the position up to which the new index has followed
    the stream and, as every group does, keeps the stream from being trimmed past it.

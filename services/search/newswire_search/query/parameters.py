@@ -180,7 +180,7 @@ def _check_cost(query: language.Query, params: SearchFilterParams) -> None:
     if prefixes > QUERY_PREFIXES:
         raise invalid(
             "q",
-            f"contains {prefixes} prefixes such as 'word*'; each stands for any number of words",
+            f"contains {prefixes} prefixes such as 'word*'; each matches any number of words",
             f"send at most {QUERY_PREFIXES}, or whole words",
         )
     values = sum(len(getattr(params, name)) for name in FACETS)
