@@ -146,7 +146,7 @@ async def test_a_later_version_does_not_wait_for_a_hanging_one(desk: Desk, recei
 
 @pytest.mark.parametrize(("rate", "seconds", "most"), [(2.0, 5, 11), (0.5, 6, 4), (50.0, 1, 56)])
 async def test_the_owner_limits_deliveries_per_second(
-    desk: Desk, receiver: Receiver, rate: float, seconds: int, most: int
+    desk: Desk, receiver: Receiver, rate: float, seconds: int, maximum: int
 ) -> None:
     await desk.subscribe(f"{receiver.url}/a", rate=rate)
     for number in range(60):
@@ -154,7 +154,7 @@ async def test_the_owner_limits_deliveries_per_second(
     for _ in range(seconds * 10):
         await desk.deliver()
         desk.clock.now += 0.1
-    assert rate * seconds <= len(receiver.got) <= most
+    assert rate * seconds <= len(receiver.got) <= maximum
 
 
 async def test_the_circuit_opens_after_failures_and_probes(desk: Desk, receiver: Receiver) -> None:

@@ -125,15 +125,15 @@ async def test_unchanged_sitemaps_are_304(index: ArticleIndex, client: httpx.Asy
 
 
 def test_large_month_is_divided_into_days() -> None:
-    most = sitemaps.MAX_URLS_PER_FILE
+    maximum = sitemaps.MAX_URLS_PER_FILE
     spread = files(
         [
-            PublicationDay(date(987, 5, 31), most, AT - timedelta(days=2)),
-            PublicationDay(date(2026, 2, 1), most - 1, AT),
+            PublicationDay(date(987, 5, 31), maximum, AT - timedelta(days=2)),
+            PublicationDay(date(2026, 2, 1), maximum - 1, AT),
             PublicationDay(date(2026, 2, 28), 1, AT - timedelta(days=1)),
             PublicationDay(date(2026, 3, 1), 1, AT),
-            PublicationDay(date(2026, 3, 2), most, AT),
-            PublicationDay(date(2026, 3, 3), most + 1, AT),
+            PublicationDay(date(2026, 3, 2), maximum, AT),
+            PublicationDay(date(2026, 3, 3), maximum + 1, AT),
         ]
     )
     assert list(spread) == [

@@ -37,7 +37,7 @@ def test_hard_tokens(text: str, expected: list[str]) -> None:
 def test_terms_contain_no_white_space_and_tokens_are_inside_the_text(text: str) -> None:
     found = tokens(text, set(terms(text)))
     assert [term for token in found for term in token.terms] == terms(text)
-    assert all(terms(text)[token.place :][: len(token.terms)] == list(token.terms) for token in found)
+    assert all(terms(text)[token.position :][: len(token.terms)] == list(token.terms) for token in found)
     assert all(term and not any(char.isspace() for char in term) and term != SEPARATOR for term in terms(text))
     assert all(0 <= token.start < token.end <= len(text) for token in found)
 
@@ -61,8 +61,8 @@ def test_loose_tokens_are_the_same_words(parts: list[str], wanted: str, beginnin
     for glue in (" ", "", "_"):
         text = glue.join(parts)
         loose = loose_tokens(text, {wanted}, "en", beginnings)
-        assert [token._replace(place=0) for token in tokens(text, {wanted}, "en", beginnings)] == [
-            token._replace(place=0) for token in loose
+        assert [token._replace(position=0) for token in tokens(text, {wanted}, "en", beginnings)] == [
+            token._replace(position=0) for token in loose
         ]
 
 

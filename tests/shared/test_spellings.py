@@ -40,7 +40,7 @@ def test_units_are_in_text_order(text: str) -> None:
         found = units(piece)
         assert all(0 <= unit.start < unit.end <= len(piece) for unit in found)
         assert all(one.end <= other.start for one, other in pairwise(found))
-        assert all(set(unit.sought) <= set(unit.names) for unit in found)
+        assert all(set(unit.query_terms) <= set(unit.names) for unit in found)
         assert all(unit.words or unit.strict for unit in found)
 
 

@@ -86,10 +86,10 @@ def _import(file: Path) -> dict[str, Any]:
     from newswire_cli.importing.reader import ImportReader
 
     found = list(ImportReader([str(file)], None, datetime.now(UTC)).found())
-    stories = [each for each in found if isinstance(each, SourceArticle)]
-    if len(stories) != 1 or len(found) != 1:
+    articles = [each for each in found if isinstance(each, SourceArticle)]
+    if len(articles) != 1 or len(found) != 1:
         reasons = "; ".join(each.reason for each in found if not isinstance(each, SourceArticle))
         fail(
-            f"{file} contains {len(stories)} articles, not one{f' ({reasons})' if reasons else ''}; see `newswire import`"
+            f"{file} contains {len(articles)} articles, not one{f' ({reasons})' if reasons else ''}; see `newswire import`"
         )
-    return stories[0].draft
+    return articles[0].draft

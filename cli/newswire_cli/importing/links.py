@@ -128,7 +128,7 @@ def _links(root: lxml_html.HtmlElement, base: str, notes: dict[str, None]) -> No
 
 def _largest(listed: str) -> str:
     """Return the largest image of a ``srcset``."""
-    best, most = "", -1.0
+    best, maximum = "", -1.0
     for candidate in re.split(r",\s+|,(?=https?:|/)", listed):
         address, _, size = candidate.strip().partition(" ")
         number = re.match(r"\s*([\d.]{1,8})[wx]", size)
@@ -136,6 +136,6 @@ def _largest(listed: str) -> str:
             value = float(number[1]) if number else 0.0
         except ValueError:
             value = 0.0
-        if address and value > most:
-            best, most = address, value
+        if address and value > maximum:
+            best, maximum = address, value
     return best

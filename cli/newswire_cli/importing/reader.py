@@ -71,15 +71,15 @@ class ImportReader:
         self.current = None
         self.done += source.size
 
-    def _reject_duplicate(self, story: SourceArticle) -> SourceArticle | FailedItem:
+    def _reject_duplicate(self, article: SourceArticle) -> SourceArticle | FailedItem:
         """Reject a second article with the same id: otherwise each import would change the article twice."""
-        identity = story.draft["external_id"]
-        fingerprint = blake2b(f"{story.draft.get('source_version')} {identity}".encode(), digest_size=8).digest()
+        identity = article.draft["external_id"]
+        fingerprint = blake2b(f"{article.draft.get('source_version')} {identity}".encode(), digest_size=8).digest()
         if fingerprint in self._seen:
             return FailedItem(
-                story.file,
-                story.line,
+                article.file,
+                article.line,
                 f"the external_id {identity!r} occurred before in this import; the first article is kept",
             )
         self._seen.add(fingerprint)
-        return story
+        return article

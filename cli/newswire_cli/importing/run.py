@@ -76,7 +76,7 @@ def _upload_all(
     with ThreadPoolExecutor(MAX_CONCURRENT_CHUNKS) as pool:
         try:
             for chunk in _chunks(reading.found(), summary, progress):
-                pending.append((chunk, pool.submit(uploader.send, [story.draft for story in chunk])))
+                pending.append((chunk, pool.submit(uploader.send, [article.draft for article in chunk])))
                 while len(pending) >= MAX_CONCURRENT_CHUNKS:
                     _finish(*pending.popleft(), summary, progress)
                 progress.update(reading.read)
@@ -116,7 +116,7 @@ def _located(file: str, line: int | None, reason: str) -> str:
 def _finish(
     chunk: list[SourceArticle], results: "Future[list[UploadResult]]", summary: ImportSummary, progress: Progress
 ) -> None:
-    for story, result in zip(chunk, results.result(), strict=True):
+    for article, result in zip(chunk, results.result(), strict=True):
         summary.count(result)
         if result.effect is Effect.FAILED:
-            progress.print(_located(story.file, story.line, result.reason))
+            progress.print(_located(article.file, article.line, result.reason))

@@ -30,9 +30,9 @@ class ImportSummary:
         elif result.effect is Effect.FAILED:
             self.failed += 1
 
-    def add_notes(self, story: SourceArticle) -> None:
+    def add_notes(self, article: SourceArticle) -> None:
         """Count what was changed in one article, up to `MAX_DISTINCT_NOTES` different notes."""
-        for note in story.notes:
+        for note in article.notes:
             if note in self.notes or len(self.notes) < MAX_DISTINCT_NOTES:
                 self.notes[note] += 1
 

@@ -15,7 +15,7 @@ async def pause(stopping: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-def delay_after(failures: int, first: float = FIRST_DELAY_SECONDS, most: float = MAX_DELAY_SECONDS) -> float:
+def delay_after(failures: int, first: float = FIRST_DELAY_SECONDS, maximum: float = MAX_DELAY_SECONDS) -> float:
     """Return the seconds to wait after a number of consecutive failures: exponential up to a limit, with jitter."""
-    longest = min(most, first * 2 ** min(failures, 10))
+    longest = min(maximum, first * 2 ** min(failures, 10))
     return random.uniform(longest / 2, longest)

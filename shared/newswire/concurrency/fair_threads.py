@@ -61,9 +61,9 @@ class FairThreads:
     def _start_waiting_work(self) -> None:
         """Give free threads to waiting clients in turn. The caller holds the lock."""
         alone = len(self._last_seen) == 1
-        most = self._workers if alone else max(1, self._workers - 1)
+        maximum = self._workers if alone else max(1, self._workers - 1)
         while self._running.total() < self._workers:
-            name = next((name for name in self._waiting if self._running[name] < most), None)
+            name = next((name for name in self._waiting if self._running[name] < maximum), None)
             if name is None:
                 return
             turns = self._waiting[name]

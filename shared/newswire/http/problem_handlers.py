@@ -62,8 +62,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
-    for away in REDIS_UNAVAILABLE_ERRORS:
-        app.add_exception_handler(away, on_redis_unavailable)
+    for error_type in REDIS_UNAVAILABLE_ERRORS:
+        app.add_exception_handler(error_type, on_redis_unavailable)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(OffloadError, on_overload)
     app.add_exception_handler(Exception, on_unexpected)

@@ -83,14 +83,14 @@ class ReadLimits:
             ProblemError: the key or the address has too many concurrent requests (429), or no slot became free (503).
         """
         what, name = _client_of(caller, client)
-        most = self._max_concurrent[what]
-        if most and self._concurrent[name] >= most:
+        maximum = self._max_concurrent[what]
+        if maximum and self._concurrent[name] >= maximum:
             metrics.reads_rejected.labels("concurrency", what).inc()
-            policy = RatePolicy("read-concurrency", most, 0)
+            policy = RatePolicy("read-concurrency", maximum, 0)
             raise problem(
                 429,
                 "too-many-requests",
-                f"this {what} has {most} concurrent requests, the maximum; wait for their responses",
+                f"this {what} has {maximum} concurrent requests, the maximum; wait for their responses",
                 headers={
                     "Retry-After": str(RETRY_AFTER_SECONDS),
                     **limit_headers([(policy, 0, RETRY_AFTER_SECONDS)]),

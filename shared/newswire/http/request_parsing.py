@@ -281,12 +281,12 @@ def query_params(model: type[Params]) -> Callable[[Request], Awaitable[Params]]:
     return read
 
 
-def limit_param(sent: str | None, default: int, most: int) -> int:
+def limit_param(sent: str | None, default: int, maximum: int) -> int:
     """Parse the maximum number of items of a page (422 if invalid)."""
     if sent is None:
         return default
-    if not (sent.isascii() and sent.isdigit() and 1 <= int(sent[:9]) <= most):
-        raise invalid("limit", f"is not a whole number from 1 to {most}", f"send for example {default}")
+    if not (sent.isascii() and sent.isdigit() and 1 <= int(sent[:9]) <= maximum):
+        raise invalid("limit", f"is not a whole number from 1 to {maximum}", f"send for example {default}")
     return int(sent)
 
 

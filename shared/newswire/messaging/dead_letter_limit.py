@@ -13,14 +13,14 @@ class DeadLetterLimit:
     the entries: it must stop before it moves the whole stream to the dead letters.
     """
 
-    def __init__(self, most: int) -> None:
-        self.most = most
+    def __init__(self, maximum: int) -> None:
+        self.maximum = maximum
         """Maximum of rejected entries among the newest `WINDOW`; 0: no limit."""
         self._newest: deque[bool] = deque(maxlen=WINDOW)
 
     def exceeded_by(self, rejected: int) -> bool:
         """Return whether this number of further rejections would exceed the limit."""
-        return bool(self.most) and sum(self._newest) + rejected > self.most
+        return bool(self.maximum) and sum(self._newest) + rejected > self.maximum
 
     def count(self, handled: int, rejected: int) -> None:
         """Record how many entries were handled and rejected."""
@@ -30,7 +30,7 @@ class DeadLetterLimit:
     def reason(self, rejected: int, why: str) -> str:
         """Return the reason for stopping, for operators."""
         return (
-            f"stopped: more than {self.most} of the last {WINDOW} entries would be rejected"
+            f"stopped: more than {self.maximum} of the last {WINDOW} entries would be rejected"
             f" ({sum(self._newest)} are dead letters, {rejected} more wait; the latest: {why});"
             " nothing is lost: repair the cause and restart, or raise NEWSWIRE_DEAD_LETTER_LIMIT"
         )[:600]

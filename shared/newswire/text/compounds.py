@@ -30,7 +30,7 @@ class Unit(NamedTuple):
     """The single term that replaces the words when a text is read with joined words; None: the words themselves."""
     names: tuple[str, ...] = ()
     """The terms by which the unit is found, in addition to its words."""
-    sought: tuple[str, ...] = ()
+    query_terms: tuple[str, ...] = ()
     """The terms that a query for this unit accepts in place of its words."""
     strict: bool = False
     """Whether a sequence of the words alone does not match: ``c`` is not ``c++``."""
@@ -202,13 +202,13 @@ def _joined(unit: Unit, parts: Sequence[str], sign: str) -> Unit:
     joined = "".join(unit.words)
     if sign == "." and all(len(part) == 1 and part.isalpha() for part in parts):
         dotted = "".join(f"{part}." for part in parts)
-        sought = (dotted,) if joined in _ORDINARY_WORDS else (dotted, joined)
-        return unit._replace(joined=joined, names=(joined, dotted), sought=sought)
+        query_terms = (dotted,) if joined in _ORDINARY_WORDS else (dotted, joined)
+        return unit._replace(joined=joined, names=(joined, dotted), query_terms=query_terms)
     between_digits = any(one[-1:].isdigit() and other[:1].isdigit() for one, other in pairwise(parts))
     if between_digits or len(parts) > MAX_PARTS or len(joined) > MAX_JOINED_LENGTH:
         return unit
     pairs = [one + other for one, other in pairwise(parts)] if len(parts) > 2 else []
-    return unit._replace(joined=joined, names=(joined, *pairs), sought=(joined,))
+    return unit._replace(joined=joined, names=(joined, *pairs), query_terms=(joined,))
 
 
 def _with_sign_between(unit: Unit, parts: Sequence[str], sign: str) -> Unit:
@@ -217,7 +217,7 @@ def _with_sign_between(unit: Unit, parts: Sequence[str], sign: str) -> Unit:
     if len(parts) > MAX_PARTS or len(name) > MAX_JOINED_LENGTH:
         return unit
     strict = any(len(part) < 2 for part in parts) or all(part.isdigit() for part in parts)
-    return unit._replace(joined=name if strict else None, names=(name,), sought=(name,), strict=strict)
+    return unit._replace(joined=name if strict else None, names=(name,), query_terms=(name,), strict=strict)
 
 
 def _abbreviation(unit: Unit, raw: str) -> Unit:
@@ -241,7 +241,7 @@ def _number(chunk: str, signs: str, run: Sequence[tuple[int, int]]) -> Unit | No
         return None if found[2] and len(words) > 1 and value is not None else unit
     name = value + (found[2] or "")
     names = (name,) if name == value else (name, value)
-    return unit._replace(joined=name, names=names, sought=(name,), strict=True)
+    return unit._replace(joined=name, names=names, query_terms=(name,), strict=True)
 
 
 def _value(number: str) -> str | None:
@@ -307,6 +307,6 @@ def _named(unit: Unit, name: str, base: str, *, strict: bool) -> Unit:
     if len(name) > MAX_JOINED_LENGTH:
         return unit
     strict = strict or len(base) < STRICT_BELOW or base.isdigit()
-    sought = (name,) if strict else (name, *unit.sought)
+    query_terms = (name,) if strict else (name, *unit.query_terms)
     joined = name if strict else unit.joined
-    return unit._replace(joined=joined, names=(*unit.names, name), sought=sought, strict=strict)
+    return unit._replace(joined=joined, names=(*unit.names, name), query_terms=query_terms, strict=strict)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from html import escape
 
 from newswire.text.analysis import DEFAULT, Token, bare, joined_tokens, loose_tokens, tokens
-from newswire.text.query_matching import Analysed, beginnings, occurrences, sought
+from newswire.text.query_matching import Analysed, beginnings, occurrences, positive_phrases
 
 
 def highlight(
@@ -37,7 +37,7 @@ def highlight(
 @lru_cache(maxsize=256)
 def _looked_for(query: Analysed, title: bool) -> tuple[frozenset[tuple[str, ...]], frozenset[str], tuple[str, ...]]:
     """Return the phrases to be marked, their terms, and the prefixes: the same for all results."""
-    phrases = frozenset(phrase.terms for phrase in sought(query) if title or phrase.field != "title")
+    phrases = frozenset(phrase.terms for phrase in positive_phrases(query) if title or phrase.field != "title")
     return phrases, frozenset(term for phrase in phrases for term in phrase), tuple(beginnings(query))
 
 
@@ -52,17 +52,17 @@ def opening(text: str, width: int) -> str:
 
 def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[Token]:
     """Return the tokens that are part of a phrase."""
-    places: dict[str, list[int]] = {}
+    positions: dict[str, list[int]] = {}
     owners: dict[int, int] = {}
     for index, token in enumerate(found):
-        for place, term in enumerate(token.terms, token.place):
-            places.setdefault(term, []).append(place)
-            owners[place] = index
+        for position, term in enumerate(token.terms, token.position):
+            positions.setdefault(term, []).append(position)
+            owners[position] = index
     chosen = {
-        owners[place]
+        owners[position]
         for phrase in phrases
-        for begin in occurrences(phrase, places)
-        for place in range(begin, begin + len(phrase))
+        for begin in occurrences(phrase, positions)
+        for position in range(begin, begin + len(phrase))
     }
     return [found[at] for at in sorted(chosen)]
 
@@ -90,8 +90,8 @@ def _passages(text: str, marked: Sequence[Token], fragments: int, width: int) ->
         while after < len(marked) and marked[after].end <= limit:
             inside[marked[after].terms] += 1
             after += 1
-        reach = _reach(marked[first:after], len(inside)) if len(inside) > 1 else 0
-        candidates.append((-len(inside), reach, first - after, token.start, marked[after - 1].end))
+        first_occurrences = _reach(marked[first:after], len(inside)) if len(inside) > 1 else 0
+        candidates.append((-len(inside), first_occurrences, first - after, token.start, marked[after - 1].end))
         inside[token.terms] -= 1
         if not inside[token.terms]:
             del inside[token.terms]

@@ -138,7 +138,9 @@ def interpreted(query: Query) -> str:
             return f"published:{shown(since, end=False)}..{shown(until, end=True)}"
         case Words():
             text = query.typed or " ".join(query.words)
-            bare_word = not query.quoted and len(query.words) == len(query.units) == 1 and not query.units[0].sought
+            bare_word = (
+                not query.quoted and len(query.words) == len(query.units) == 1 and not query.units[0].query_terms
+            )
             words = query.words[0] if bare_word else f'"{text.lower()}"'
             return f"{query.field}:{words}" if query.field else words
 
@@ -168,4 +170,4 @@ def normal(query: Query) -> str:
 def _normal_unit(unit: Unit) -> str:
     """Return the same text for units that are searched for in the same way."""
     words = ("'" if unit.apostrophe else " ").join(unit.words)
-    return "=".join((words, *unit.sought, *(("!",) if unit.strict else ())))
+    return "=".join((words, *unit.query_terms, *(("!",) if unit.strict else ())))

@@ -99,7 +99,7 @@ def _in_text(query: Words, language: str) -> Iterator[Phrase]:
     if terms and not strict:
         yield Phrase(terms, field)
     if len(units) == 1:
-        yield from (Phrase((name_term(name, language),), field) for name in units[0].sought)
+        yield from (Phrase((name_term(name, language),), field) for name in units[0].query_terms)
         if len(words) == 1 and not strict:
             yield from (Phrase((term,), field) for term in other_terms(words[0], language))
         return
@@ -119,7 +119,7 @@ def _in_values(query: Words) -> Iterator[Phrase]:
         yield Phrase(tuple(map(bare, query.words)), field)
         yield Phrase(tuple(bare(_spelled_out(word)) for word in query.words), field)
     if len(query.units) == 1:
-        yield from (Phrase((bare(name),), field) for name in query.units[0].sought)
+        yield from (Phrase((bare(name),), field) for name in query.units[0].query_terms)
     else:
         yield Phrase(tuple(bare(word) for unit in query.units for word in _joined(unit)), field)
 
@@ -153,13 +153,13 @@ def _asks(query: Query) -> bool:
             return True
 
 
-def sought(query: Analysed) -> list[Phrase]:
+def positive_phrases(query: Analysed) -> list[Phrase]:
     """Return the words and phrases of text and title that a result should contain, in order, without negated ones."""
     match query:
         case Phrase(field="text" | "joined" | "title"):
             return [query]
         case Both(parts) | Either(parts):
-            return [phrase for part in parts for phrase in sought(part)]
+            return [phrase for part in parts for phrase in positive_phrases(part)]
         case _:
             return []
 
@@ -214,8 +214,8 @@ def number_pairs(term_positions: Positions) -> set[str]:
     numbers = {position: term for term, found in term_positions.items() if term.isdigit() for position in found}
     if not numbers:
         return set()
-    beside = {position + step for position in numbers for step in (-1, 1)}
-    around = {position: term for term, found in term_positions.items() for position in beside.intersection(found)}
+    neighbours = {position + step for position in numbers for step in (-1, 1)}
+    around = {position: term for term, found in term_positions.items() for position in neighbours.intersection(found)}
     before = {f"{around[position - 1]} {number}" for position, number in numbers.items() if position - 1 in around}
     return before | {
         f"{number} {around[position + 1]}" for position, number in numbers.items() if position + 1 in around

@@ -256,13 +256,13 @@ def _prefix(whole: Words) -> Query | None:
     """Return the query for words whose last one is a prefix; None if that is too short."""
     last = whole.units[-1]
     joined = bare(last.joined or "")
-    begun = _beginning(last.words[-1]) if last.words else ""
+    started = _beginning(last.words[-1]) if last.words else ""
     before = whole.words[:-1]
     found: list[Query] = []
-    if begun and before:
-        found.append(all_of([Words(before, typed=" ".join(before)), Prefix(begun)]))
-    elif begun:
-        found.append(Prefix(begun))
+    if started and before:
+        found.append(all_of([Words(before, typed=" ".join(before)), Prefix(started)]))
+    elif started:
+        found.append(Prefix(started))
     if len(whole.units) == 1 and len(last.words) > 1 and joined.isalnum() and _beginning(joined):
         found.append(Prefix(joined))
     return any_of(found) if found else None

@@ -18,7 +18,7 @@ class Token(NamedTuple):
 
     start: int
     end: int
-    place: int
+    position: int
     """The position of its first term among all terms of the text."""
     terms: tuple[str, ...]
 
@@ -31,10 +31,10 @@ def tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginnings: tup
     chosen = _chosen(set(found), wanted, language, beginnings)
     if not chosen:
         return []
-    places = accumulate(map(len, map(terms_of.__getitem__, found)), initial=0)
+    positions = accumulate(map(len, map(terms_of.__getitem__, found)), initial=0)
     return [
-        Token(match.start(1), match.end(1), place, chosen[word])
-        for match, word, place in zip(matches, found, places, strict=False)
+        Token(match.start(1), match.end(1), position, chosen[word])
+        for match, word, position in zip(matches, found, positions, strict=False)
         if word in chosen
     ]
 
@@ -57,8 +57,8 @@ def loose_tokens(text: str, wanted: Set[str], language: str = DEFAULT, beginning
     found = {span: lowered[slice(*span)] for span in sorted(spans)}
     chosen = _chosen(set(found.values()), wanted, language, beginnings)
     return [
-        Token(start, end, place, chosen[word])
-        for place, ((start, end), word) in enumerate(found.items())
+        Token(start, end, position, chosen[word])
+        for position, ((start, end), word) in enumerate(found.items())
         if word in chosen
     ]
 
@@ -136,22 +136,22 @@ def joined_tokens(text: str, wanted: Set[str], language: str = DEFAULT, *, phras
         return []
     found = list(map(pieces_of.__getitem__, chunks))
     tokens_found: list[Token] = []
-    place = 0
+    position = 0
     for match, piece in zip(_CHUNK.finditer(prepared_text), found, strict=True):
         if (phrases and not wanted.isdisjoint(piece.joined or piece.terms)) or not wanted.isdisjoint(piece.names):
-            tokens_found += _in_chunk(match[0], match.start(), place, wanted, language)
-        place += len(piece.terms if piece.joined is None else piece.joined)
+            tokens_found += _in_chunk(match[0], match.start(), position, wanted, language)
+        position += len(piece.terms if piece.joined is None else piece.joined)
     return tokens_found
 
 
-def _in_chunk(chunk: str, start: int, place: int, wanted: Set[str], language: str) -> Iterator[Token]:
+def _in_chunk(chunk: str, start: int, position: int, wanted: Set[str], language: str) -> Iterator[Token]:
     for unit_start, unit_end, joined, all_names in _read_chunk(chunk, language):
         names = [name for name in all_names if name in wanted]
         if not wanted.isdisjoint(joined):
-            yield Token(start + unit_start, start + unit_end, place, joined)
+            yield Token(start + unit_start, start + unit_end, position, joined)
         for number, name in enumerate(name for name in names if name not in joined):
             yield Token(start + unit_start, start + unit_end, -2 * (start + unit_start + number + 1), (name,))
-        place += len(joined)
+        position += len(joined)
 
 
 def _read_chunk(chunk: str, language: str) -> tuple[_ReadUnit, ...]:

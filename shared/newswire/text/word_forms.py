@@ -60,7 +60,7 @@ def without_elision(unit: Unit, language: str) -> Unit:
     elided = unit.words[0] in _ELIDED.get(language, ())
     if not elided and language not in _ENDINGS_AFTER_APOSTROPHE:
         return unit
-    return unit._replace(joined=None, names=(), sought=())
+    return unit._replace(joined=None, names=(), query_terms=())
 
 
 def content_words(unit: Unit, language: str) -> tuple[str, ...]:

@@ -17,23 +17,23 @@ class Line:
 
 async def lines(chunks: AsyncIterable[bytes], limit: int) -> AsyncIterator[Line]:
     """Split a stream into lines. At most one line, and at most ``limit`` bytes of it, is held in memory."""
-    begun, over, number = bytearray(), False, 1
+    buffer, over, number = bytearray(), False, 1
     async for chunk in chunks:
         *whole, rest = chunk.split(b"\n")
         for part in whole:
-            begun += part
-            if over or len(begun) > limit:
+            buffer += part
+            if over or len(buffer) > limit:
                 yield Line(number, None)
-            elif not begun.isspace() and begun:
-                yield Line(number, bytes(begun))
-            begun.clear()
+            elif not buffer.isspace() and buffer:
+                yield Line(number, bytes(buffer))
+            buffer.clear()
             over = False
             number += 1
-        begun += rest
-        if over or len(begun) > limit:
+        buffer += rest
+        if over or len(buffer) > limit:
             over = True
-            begun.clear()
+            buffer.clear()
     if over:
         yield Line(number, None)
-    elif begun and not begun.isspace():
-        yield Line(number, bytes(begun))
+    elif buffer and not buffer.isspace():
+        yield Line(number, bytes(buffer))

@@ -131,7 +131,7 @@ class ArticleStore(ArticleReader):
         )
         return parse_store_result(answer)
 
-    async def publish_due(self, now: datetime, most: int) -> tuple[list[DuePublication], float | None]:
+    async def publish_due(self, now: datetime, maximum: int) -> tuple[list[DuePublication], float | None]:
         """Publish the scheduled articles that are due, in order; hold those whose accounts were disabled at the due time.
 
         Return the published articles, and when the next one is due (seconds since the epoch).
@@ -140,7 +140,7 @@ class ArticleStore(ArticleReader):
         coming, *found = await self.command_batcher.call(
             "publish_due",
             [keys.due, keys.articles, keys.stream],
-            [int(now.timestamp() * 1000), most, keys.article(""), self._labels, keys.key("account", "")],
+            [int(now.timestamp() * 1000), maximum, keys.article(""), self._labels, keys.key("account", "")],
         )
         pairs = zip(found[::2], found[1::2], strict=True)
         out = [DuePublication(article_id.decode(), float(due) / 1000) for article_id, due in pairs]
@@ -158,7 +158,7 @@ class ArticleStore(ArticleReader):
         due, document = version.due, version.document
         arguments = self._context_arguments(context, version.id, revision_tag) | {
             "write_token": version.write_token,
-            "quota": str(quota.most),
+            "quota": str(quota.maximum),
             "external": document.get("external_id", ""),
             "mode": mode,
             "action": "schedule" if due else "publish",

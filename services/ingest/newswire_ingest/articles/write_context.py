@@ -38,7 +38,7 @@ class Quota:
     """How many new articles an account may publish in a day (0: any number), and the key of its counter."""
 
     counter: str = ""
-    most: int = 0
+    maximum: int = 0
 
 
 NO_QUOTA = Quota()

@@ -42,8 +42,8 @@ class Limits:
 
     def quota(self, caller: Caller, now: datetime) -> Quota:
         """Return the daily quota of the caller's account."""
-        most = self._daily_quota_of(caller)
-        return Quota(self._counter(caller, now), most) if most else NO_QUOTA
+        maximum = self._daily_quota_of(caller)
+        return Quota(self._counter(caller, now), maximum) if maximum else NO_QUOTA
 
     def _daily_quota_of(self, caller: Caller) -> int:
         return self._daily_quota if caller.daily_quota is None else caller.daily_quota

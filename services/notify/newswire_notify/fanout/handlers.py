@@ -106,8 +106,8 @@ class FanOut:
         """
         while items:
             plans = [self._plan(item, features.get(item.entry_id)) for item in items]
-            begun = await self._begin(plans)
-            decided = [(plan, got) for (plan, _), got in zip(plans, begun, strict=True) if got is not None]
+            planned = await self._begin(plans)
+            decided = [(plan, got) for (plan, _), got in zip(plans, planned, strict=True) if got is not None]
             if any(got.left for _, got in decided):
                 self._on_unfinished()
             # By id, because a batch may contain an event twice.
@@ -119,7 +119,7 @@ class FanOut:
             if any(plan.retracted for plan, _ in decided):
                 await note_erasure(self._records, self._keys)  # of the data in deliveries
             await announce(self._broker, self._keys, self._queue, list(whole.values()), self._clock())
-            items = [item for item, got in zip(items, begun, strict=True) if got is None]
+            items = [item for item, got in zip(items, planned, strict=True) if got is None]
             if items:
                 await self._matcher.catch_up()
 
@@ -129,18 +129,18 @@ class FanOut:
         slots = worker.reserve() if worker else 0
         claimed = None
         try:
-            begun, claimed = await self._queue.plan_and_claim(
+            planned, claimed = await self._queue.plan_and_claim(
                 plans, self._matcher.changes, self._chunk, lease=worker.lease if worker else 0.0, limit=slots
             )
         finally:
             if worker:
                 worker.take(claimed, slots)
-        if len(claimed.deliveries) == slots and any(got.enqueued for got in begun if got):
+        if len(claimed.deliveries) == slots and any(got.enqueued for got in planned if got):
             for each in self._workers:
                 each.wake()
         if claimed.deliveries:
             await asyncio.sleep(0)  # let the worker send before anything else runs
-        return begun
+        return planned
 
     def _plan(self, item: Message, features: ArticleFeatures | None) -> tuple[PlannedEvent, list[str]]:
         payload = item.payload

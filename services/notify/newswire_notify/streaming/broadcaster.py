@@ -263,7 +263,7 @@ class StreamBroadcaster:
             self._remembered_bytes = 0
             for client in self._clients():
                 client.served = BEGINNING
-        begun = time.thread_time()
+        started = time.thread_time()
         for entry_id, fields in (entry for _, entries in answer or () for entry in entries):
             entry = read_stream_entry(entry_id, fields)
             if entry is not None and len(entry.json) > INLINE_TEXT_BYTES and self._text_is_searched():
@@ -273,9 +273,9 @@ class StreamBroadcaster:
             self._after = parse_position(entry_id.decode())
             if entry is not None:
                 self._broadcast(entry)
-            if time.thread_time() - begun > TURN_SECONDS_LIMIT:
+            if time.thread_time() - started > TURN_SECONDS_LIMIT:
                 await asyncio.sleep(0)
-                begun = time.thread_time()
+                started = time.thread_time()
 
     async def _load_recent(self) -> None:
         """Start at the end of the stream, with its last entries in memory."""

@@ -35,12 +35,12 @@ class ConnectionLimiter:
         limits = {f"address {client_network(address)}": ("address", self.per_address)} if address else {}
         if caller is not None:
             limits[f"key {caller.key_id}"] = ("key", self.per_key)
-        for name, (what, most) in limits.items():
-            if self._by[name] >= most:
+        for name, (what, maximum) in limits.items():
+            if self._by[name] >= maximum:
                 raise problem(
                     429,
                     "too-many-streams",
-                    f"this {what} has {most} live streams and waiting pulls open, its limit; close one first",
+                    f"this {what} has {maximum} live streams and waiting pulls open, its limit; close one first",
                     title="Too many live streams",
                     headers={"Retry-After": str(RETRY_AFTER)},
                 )

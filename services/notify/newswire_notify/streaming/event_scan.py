@@ -41,10 +41,10 @@ class ScanBudget:
         """Whether nothing more may be read."""
         return self._entries <= 0 or self._bytes <= 0 or self._seconds <= 0
 
-    def next_count(self, most: int) -> int:
+    def next_count(self, maximum: int) -> int:
         """Return how many entries to read next, by the largest one so far."""
         fitting = max(self._bytes, 0) // self._largest if self._largest else FIRST_READ_ENTRIES
-        return max(1, min(most, fitting, self._entries))
+        return max(1, min(maximum, fitting, self._entries))
 
     def renewed(self) -> "ScanBudget":
         """Return a full budget for the next page, which keeps the size of the largest entry."""
@@ -87,11 +87,11 @@ async def scan(
 
     def decoded() -> Iterator[tuple[StreamEvent | None, PositionT]]:
         for each in raw:
-            begun = time.thread_time()
+            started = time.thread_time()
             entry = each.read()
             decide = stream_filter.matches_filters if entry is not None and entry.retraction else stream_filter.matches
             found = entry if entry is not None and decide(entry) else None
-            budget.spend(each.size, time.thread_time() - begun)
+            budget.spend(each.size, time.thread_time() - started)
             yield found, each.position
             if budget.spent:
                 return

@@ -81,15 +81,20 @@ def events_router(
         bound_to = [request.scope["path"], filter_.canonical(), caller_identity(caller)]
         after = await _after(params.get("after"), tokens, bound_to)
         stream_filter = StreamFilter.combine([filter_], caller.entitlement if caller else None)
-        place = await pull.newest() if after is None else after
+        position = await pull.newest() if after is None else after
         if wait:
-            page = await _waited(request, caller, stream_filter, place, limit, wait)
+            page = await _waited(request, caller, stream_filter, position, limit, wait)
         else:
-            page = await pull.page(stream_filter, place, limit)
+            page = await pull.page(stream_filter, position, limit)
         return _answer(page, await write_cursor(page.next, tokens, bound_to))
 
     async def _waited(
-        request: Request, caller: Caller | None, stream_filter: StreamFilter, place: PullPosition, limit: int, wait: int
+        request: Request,
+        caller: Caller | None,
+        stream_filter: StreamFilter,
+        position: PullPosition,
+        limit: int,
+        wait: int,
     ) -> Page:
         stopping: asyncio.Event = request.app.state.stopping
         restarted = False
@@ -116,16 +121,16 @@ def events_router(
                         changed = True
                     if changed:
                         return Page(
-                            place, restarted=restarted
+                            position, restarted=restarted
                         )  # the client asks again, and its access is checked again
-                    page = await pull.page(stream_filter, place, limit)
+                    page = await pull.page(stream_filter, position, limit)
                     if client.ended in LOST_ACCESS:
                         continue  # access ended while the page was read: do not return it
                     restarted = page.restarted = page.restarted or restarted
                     over = stopping.is_set() or client.ended is not None or loop.time() >= until
                     if page.events or page.more or over:
                         return page
-                    place = page.next
+                    position = page.next
                     try:
                         async with asyncio.timeout_at(until):
                             await client.wakeup.wait()

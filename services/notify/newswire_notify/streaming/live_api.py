@@ -98,9 +98,9 @@ def live_router(
     routes = APIRouter(tags=["live stream"])
 
     async def admitted(request: Request) -> AdmittedReader:
-        who = await authenticated(request)
-        await charge_request(request, who.caller, Cost.SEARCH, lasting=True)
-        return who
+        admitted_reader = await authenticated(request)
+        await charge_request(request, admitted_reader.caller, Cost.SEARCH, lasting=True)
+        return admitted_reader
 
     async def authenticated(request: Request) -> AdmittedReader:
         token = request.query_params.get("token")
@@ -141,9 +141,17 @@ def live_router(
             token="A token from `POST /v1/stream/tokens`, for clients that cannot send headers.",  # noqa: S106 (a description)
         ),
     )
-    async def stream(request: Request, who: Annotated[AdmittedReader, Depends(admitted)]) -> Response:
+    async def stream(request: Request, admitted_reader: Annotated[AdmittedReader, Depends(admitted)]) -> Response:
         filter_ = filter_from_params(request.query_params, ("since", "token"))
-        return _LiveResponse(broadcaster, limiter, settings, who, who.stream_filter(filter_), _start(request), request)
+        return _LiveResponse(
+            broadcaster,
+            limiter,
+            settings,
+            admitted_reader,
+            admitted_reader.stream_filter(filter_),
+            _start(request),
+            request,
+        )
 
     @routes.post(
         "/v1/stream/tokens",
@@ -174,7 +182,7 @@ class _LiveResponse(Response):
         broadcaster: StreamBroadcaster,
         limiter: ConnectionLimiter,
         settings: NotifySettings,
-        who: AdmittedReader,
+        admitted_reader: AdmittedReader,
         stream_filter: StreamFilter,
         start: ResumeFrom | None,
         request: Request,
@@ -182,7 +190,7 @@ class _LiveResponse(Response):
         self._broadcaster = broadcaster
         self._limiter = limiter
         self._settings = settings
-        self._who = who
+        self._admitted_reader = admitted_reader
         self._stream_filter = stream_filter
         self._start = start
         self._stopping: asyncio.Event = request.app.state.stopping
@@ -192,16 +200,22 @@ class _LiveResponse(Response):
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        broadcaster, who, stream_filter = self._broadcaster, self._who, self._stream_filter
+        broadcaster, admitted_reader, stream_filter = self._broadcaster, self._admitted_reader, self._stream_filter
         mark_live(scope)
         with (
-            self._limiter.admit(who.caller, client_address(scope)),
+            self._limiter.admit(admitted_reader.caller, client_address(scope)),
             broadcaster.connect(
-                stream_filter, limit=self._settings.live_queue, account=who.account, ends=who.ends
+                stream_filter,
+                limit=self._settings.live_queue,
+                account=admitted_reader.account,
+                ends=admitted_reader.ends,
             ) as client,
         ):
             # The key may have been revoked after its check and before changes are followed.
-            if who.caller is not None and await find_caller(self._redis, self._keys, who.caller.key_id) != who.caller:
+            if (
+                admitted_reader.caller is not None
+                and await find_caller(self._redis, self._keys, admitted_reader.caller.key_id) != admitted_reader.caller
+            ):
                 client.end(ACCESS_CHANGED)
             resumed = await broadcaster.resume(client, self._start)
             await send({"type": "http.response.start", "status": 200, "headers": _headers(resumed.after)})

@@ -105,7 +105,7 @@ class Pull:
         size = 0
         included = set[str]()
         async with aclosing(self._from(begin, stream_filter, budget)) as following:
-            async for entry, place in following:
+            async for entry, position in following:
                 # Around the change from records to stream an event may come from both.
                 if entry is not None and entry.event not in included:
                     if page.events and size + len(entry.json) > MAX_PAGE_BYTES:
@@ -113,10 +113,10 @@ class Pull:
                     page.events.append(entry.json)
                     included.add(entry.event)
                     size += len(entry.json)
-                if isinstance(place, RecordsPosition) and not place.article:
+                if isinstance(position, RecordsPosition) and not position.article:
                     page.restarted = True
                     included.clear()
-                page.next = place
+                page.next = position
                 if len(page.events) >= limit:
                     return page
         page.more = budget.spent
@@ -132,30 +132,30 @@ class Pull:
         return after
 
     async def _from(
-        self, place: PullPosition, stream_filter: StreamFilter, budget: ScanBudget
+        self, position: PullPosition, stream_filter: StreamFilter, budget: ScanBudget
     ) -> AsyncGenerator[tuple[StreamEvent | None, PullPosition]]:
         """Yield the events after a position within the budget: each one that matches (else None), and the position after it."""
         while not budget.spent:
-            if isinstance(place, RecordsPosition):
-                if records := await self._records(place, budget.next_count(READ_BATCH_SIZE)):
+            if isinstance(position, RecordsPosition):
+                if records := await self._records(position, budget.next_count(READ_BATCH_SIZE)):
                     for entry, recorded in await scan(records, stream_filter, budget, self._with_readers):
-                        place = recorded
+                        position = recorded
                         yield entry, recorded
                         del entry  # release the text, which may be long
                     continue
-                place = place.then
-                yield None, place
+                position = position.then
+                yield None, position
             count = budget.next_count(READ_BATCH_SIZE)
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.xrange(self._keys.stream, f"({format_position(place)}", count=count)
+                pipe.xrange(self._keys.stream, f"({format_position(position)}", count=count)
                 pipe.get(self._keys.trimmed)
                 page, trimmed = await pipe.execute()
-            if place < parse_position((trimmed or b"0-0").decode()):
-                place = RecordsPosition(await self.newest(), retractions=True)
-                yield None, place
+            if position < parse_position((trimmed or b"0-0").decode()):
+                position = RecordsPosition(await self.newest(), retractions=True)
+                yield None, position
                 continue
             for entry, behind in await scan([_raw(*each) for each in page], stream_filter, budget, self._with_readers):
-                place = behind
+                position = behind
                 yield entry, behind
             if len(page) < count and not budget.spent:
                 return
@@ -170,24 +170,24 @@ class Pull:
                 rank, earlier = await pipe.execute()
             start = earlier if rank is None else rank + 1  # a cancelled article has no rank
         ids = await self._redis.zrange(self._keys.articles, start, start + count - 1, withscores=True)
-        places = [replace(after, created=int(score), article=raw.decode()) for raw, score in ids]
+        positions = [replace(after, created=int(score), article=raw.decode()) for raw, score in ids]
         async with self._redis.pipeline(transaction=False) as pipe:
-            for place in places:
-                pipe.hmget(self._keys.article(place.article), "status", "version", "tombstone")
+            for position in positions:
+                pipe.hmget(self._keys.article(position.article), "status", "version", "tombstone")
             heads = await pipe.execute()
         async with self._redis.pipeline(transaction=False) as pipe:
-            for place, (_, version, _) in zip(places, heads, strict=True):
-                pipe.hget(self._keys.version(place.article, int(version or 0)), "document")
+            for position, (_, version, _) in zip(positions, heads, strict=True):
+                pipe.hget(self._keys.version(position.article, int(version or 0)), "document")
             documents = await pipe.execute()
         found: list[RawEntry[RecordsPosition]] = []
-        for place, (status, _, tombstone), document in zip(places, heads, documents, strict=True):
+        for position, (status, _, tombstone), document in zip(positions, heads, documents, strict=True):
             if status == Status.PUBLISHED.encode() and document:
-                found.append(RawEntry(place, unpacked_size(document), partial(_version, document, self._site)))
+                found.append(RawEntry(position, unpacked_size(document), partial(_version, document, self._site)))
             elif status == Status.RETRACTED.encode() and after.retractions and tombstone:
                 size = len(tombstone)
-                found.append(RawEntry(place, size, partial(event_from_tombstone, tombstone, self._site)))
+                found.append(RawEntry(position, size, partial(event_from_tombstone, tombstone, self._site)))
             else:
-                found.append(RawEntry(place, 0, _nothing))
+                found.append(RawEntry(position, 0, _nothing))
         return found
 
 
@@ -221,12 +221,12 @@ async def read_cursor(sent: str, tokens: SignedTokens, bound_to: Any) -> PullPos
     return RecordsPosition(parse_position(then), retractions, created, article)
 
 
-async def write_cursor(place: PullPosition, tokens: SignedTokens, bound_to: Any) -> str:
+async def write_cursor(position: PullPosition, tokens: SignedTokens, bound_to: Any) -> str:
     """Return a position as a cursor: on the stream it is the id from which the live stream resumes too.
 
     A position in the records is signed. It does not expire, because a mirror may have been stopped for any time.
     """
-    if not isinstance(place, RecordsPosition):
-        return format_position(place)
-    held = [format_position(place.then), place.retractions, place.created, place.article]
+    if not isinstance(position, RecordsPosition):
+        return format_position(position)
+    held = [format_position(position.then), position.retractions, position.created, position.article]
     return _OPAQUE + await tokens.write(Purpose.EVENTS_CURSOR, orjson.dumps(held), bound_to=bound_to)

@@ -32,7 +32,7 @@ class Preview:
 
 
 async def preview(
-    records: "Redis", keys: Keyspace, criteria: SubscriptionCriteria, most: int, budget: ScanBudget | None = None
+    records: "Redis", keys: Keyspace, criteria: SubscriptionCriteria, maximum: int, budget: ScanBudget | None = None
 ) -> Preview:
     """Return the last versions that match the criteria and are still the current versions of their articles.
 
@@ -53,7 +53,7 @@ async def preview(
             examined, oldest, end = examined + 1, entry, f"({entry.decode()}"
             if version is not None and await _is_current(records, keys, version):
                 found.append(version)
-                if len(found) == most:
+                if len(found) == maximum:
                     return Preview(found, examined, _time(oldest), whole=False)
         if len(page) < count and not budget.spent:
             return Preview(found, examined, _time(oldest), whole=True)
@@ -65,10 +65,10 @@ def _matched(
 ) -> Iterator[tuple[bytes, ArticlePublished | None]]:
     """Decode entries until the budget is spent, at least one; yield the id of each and its version, where that matches."""
     for entry, fields in page:
-        begun = time.thread_time()
+        started = time.thread_time()
         _, version = article_event(fields) or (None, None)
         matched = isinstance(version, ArticlePublished) and criteria.matches(version)
-        budget.spend(sum(map(len, fields.values())), time.thread_time() - begun)
+        budget.spend(sum(map(len, fields.values())), time.thread_time() - started)
         yield entry, version if matched and isinstance(version, ArticlePublished) else None
         if budget.spent:
             return

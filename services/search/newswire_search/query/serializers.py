@@ -8,7 +8,7 @@ from newswire.http.cost_limits import HIGHLIGHTED_CHARACTERS, NOT_ASCII_COST
 from newswire.text.analysis import language_of
 from newswire.text.highlights import highlight, opening
 from newswire.text.query import Query
-from newswire.text.query_matching import Analysed, analysed, beginnings, sought
+from newswire.text.query_matching import Analysed, analysed, beginnings, positive_phrases
 from newswire_search.index.models import SearchPage
 
 MEMBERS = (
@@ -95,7 +95,7 @@ def highlights(article: Mapping[str, Any], query: Query) -> dict[str, list[str]]
 def _analysed(query: Query, language: str) -> Analysed | None:
     """Return a query analysed in a language, cached for all results; None if it has no word to highlight."""
     found = analysed(query, language)
-    return found if sought(found) or any(beginnings(found)) else None
+    return found if positive_phrases(found) or any(beginnings(found)) else None
 
 
 def _members(article: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

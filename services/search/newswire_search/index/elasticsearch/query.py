@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from newswire.filters import Filter
 from newswire.text.query import Everything, Nothing, Prefix, Published
-from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, sought
+from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, positive_phrases
 from newswire_search.index.models import FieldFilter, SearchRequest, Sort
 from newswire_search.index.ranking import (
     EXACT_TITLE,
@@ -107,7 +107,7 @@ def _newer_first(query: Body, now: int) -> Body:
 def _scored(plan: QueryPlan) -> Body:
     """Return the query for a plan: the required clauses, and those that only add to the score."""
     required = _boolean(plan.required)
-    in_title = [_match("title_terms", phrase) for phrase in sought(plan.required) if phrase.field == "text"]
+    in_title = [_match("title_terms", phrase) for phrase in positive_phrases(plan.required) if phrase.field == "text"]
     should: list[Body] = []
     if in_title:
         should.append({"bool": {"should": in_title, "boost": TITLE_WEIGHT}})

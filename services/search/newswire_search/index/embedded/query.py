@@ -9,7 +9,7 @@ from tantivy import Query as Tantivy
 
 from newswire.filters import Filter
 from newswire.text.query import Everything, Nothing, Prefix, Published
-from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, sought
+from newswire.text.query_matching import Analysed, Both, Either, Phrase, Variants, Without, analysed, positive_phrases
 from newswire_search.index.models import FieldFilter, SearchRequest
 from newswire_search.index.ranking import (
     EXACT_TITLE,
@@ -86,7 +86,9 @@ def _in_each_language(
 def _scored(schema: Schema, plan: QueryPlan) -> Tantivy:
     """Return the query for a plan: the required clauses, and those that only add to the score."""
     required = _boolean(schema, plan.required)
-    in_title = [_match(schema, "title_terms", phrase) for phrase in sought(plan.required) if phrase.field == "text"]
+    in_title = [
+        _match(schema, "title_terms", phrase) for phrase in positive_phrases(plan.required) if phrase.field == "text"
+    ]
     should: list[Tantivy] = []
     if in_title:
         should.append(Tantivy.boost_query(_any(in_title), TITLE_WEIGHT))
