@@ -161,8 +161,8 @@ class Parser:
         parts = _FIELD_WORD.match(text)
         within: Field | None = parts["field"].lower() if parts else None
         other = _UNKNOWN_FIELD.fullmatch(text) if parts is None and not is_span(text) else None
-        if other and (said := unknown_field(other["name"])):
-            self._hints.add("unknown_field", f"{other['name']}:", said)
+        if other and (hint := unknown_field(other["name"])):
+            self._hints.add("unknown_field", f"{other['name']}:", hint)
         return negated(self._words(parts["rest"] if parts else text, within), typed.startswith("-"))
 
     def _unmodified(self, typed: str) -> str:

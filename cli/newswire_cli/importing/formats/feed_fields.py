@@ -70,11 +70,11 @@ class Fields:
 
     def text(self, *names: str) -> str:
         """Return the first text that is not empty, on one line."""
-        return next((said for member in self.all(*names) if (said := text(member))), "")
+        return next((content for member in self.all(*names) if (content := text(member))), "")
 
     def texts(self, *names: str) -> list[str]:
         """Return each distinct text once."""
-        return list(dict.fromkeys(said for member in self.all(*names) if (said := text(member))))
+        return list(dict.fromkeys(content for member in self.all(*names) if (content := text(member))))
 
 
 def is_atom(element: etree._Element) -> bool:
@@ -92,8 +92,8 @@ def attribute(element: etree._Element, name: str) -> str:
 def language_of(element: etree._Element | None) -> str:
     """Return the nearest ``xml:lang``."""
     while element is not None:
-        if said := element.get(f"{_XML}lang"):
-            return said
+        if content := element.get(f"{_XML}lang"):
+            return content
         element = element.getparent()
     return ""
 
@@ -119,17 +119,17 @@ def rss_text(element: etree._Element) -> Text:
     if len(element) and next(element.iterchildren(etree.Element), None) is not None:
         written = inner(element)
         return Text(written, plain(written), element)
-    said = "".join(map(str, element.itertext())).strip()
-    return Text(said if is_markup(said) else text_as_html(said), plain(said), element)
+    content = "".join(map(str, element.itertext())).strip()
+    return Text(content if is_markup(content) else text_as_html(content), plain(content), element)
 
 
 def atom_text(element: etree._Element, *, body: bool = True) -> Text:
     """Read an Atom 1.0 or 0.3 text by its type. Text without a type is plain, except a body that looks like HTML."""
     kind, mode = element.get("type", "").lower().partition(";")[0].strip(), element.get("mode", "")
-    said = "".join(map(str, element.itertext()))
+    content = "".join(map(str, element.itertext()))
     if mode == "base64":
         try:
-            said = base64.b64decode(said).decode("utf-8", "replace")
+            content = base64.b64decode(content).decode("utf-8", "replace")
         except binascii.Error:
             return Text("", "", element, "content that is not valid base64: omitted")
     child = next(element.iterchildren(etree.Element), None)
@@ -137,14 +137,14 @@ def atom_text(element: etree._Element, *, body: bool = True) -> Text:
         written = inner(child if local_name(child) in ("div", "body") and len(element) == 1 else element)
         return Text(written, plain(written), element)
     if kind in ("html", "text/html", "xhtml", "application/xhtml+xml"):
-        return Text(said.strip() if is_markup(said) else text_as_html(said), plain(said), element)
+        return Text(content.strip() if is_markup(content) else text_as_html(content), plain(content), element)
     if kind in ("", "text", "text/plain") or kind.startswith("text/"):
-        if body and not kind and _ELEMENT_CONTENT.search(said):
+        if body and not kind and _ELEMENT_CONTENT.search(content):
             return Text(
-                said.strip(), plain(said), element, "content without a type looks like HTML and is read as HTML"
+                content.strip(), plain(content), element, "content without a type looks like HTML and is read as HTML"
             )
-        return Text(paragraphs(said), " ".join(said.split()), element)
-    return Text("", "", element, f"content of type {kind}: omitted" if said.strip() else "")
+        return Text(paragraphs(content), " ".join(content.split()), element)
+    return Text("", "", element, f"content of type {kind}: omitted" if content.strip() else "")
 
 
 def _namespace(element: etree._Element) -> str:

@@ -109,16 +109,16 @@ def _content(member: etree._Element, holder: Fields, item: Fields, base: str) ->
         kind = "image"
     width = attribute(member, "width")
 
-    def said(name: str) -> str:
+    def child_text(name: str) -> str:
         return inside.text(name, f"media:{name}") or holder.text(f"media:{name}") or item.text(f"media:{name}")
 
     return Media(
         absolute(attribute(member, "url"), base),
         kind,
         int(width) if width.isascii() and width.isdigit() and len(width) < 6 else 0,
-        said("title"),
-        said("description"),
-        said("credit"),
+        child_text("title"),
+        child_text("description"),
+        child_text("credit"),
     )
 
 

@@ -17,10 +17,10 @@ _ADDRESS = re.compile(rf"[<(\[]?\s*{_MAIL}\s*[>)\]]?")
 
 def name_of(written: str) -> str:
     """Return the name in ``mail@host (Name)``, ``Name <mail@host>`` or ``Name``; "" if there is only an address."""
-    said = plain(_ADDRESS.sub(lambda found: found[0].strip("<>"), written)) if "<" in written else plain(written)
-    if found := _MAIL_FIRST.fullmatch(said):
-        said = found[1]
-    return _ADDRESS.sub("", said).strip(" \t,;:\"'") if "@" in said else said.strip()
+    display = plain(_ADDRESS.sub(lambda found: found[0].strip("<>"), written)) if "<" in written else plain(written)
+    if found := _MAIL_FIRST.fullmatch(display):
+        display = found[1]
+    return _ADDRESS.sub("", display).strip(" \t,;:\"'") if "@" in display else display.strip()
 
 
 def authors(fields: Fields) -> tuple[list[Person], list[str]]:
@@ -45,8 +45,8 @@ def _people(member: etree._Element) -> Iterable[tuple[str, Person]]:
         yield "", ""
         return
     if not names:
-        said = text(member)
-        yield (name := name_of(said)), name
+        display = text(member)
+        yield (name := name_of(display)), name
         return
     name = name_of(" ".join(names))
     address = inside.text("uri", "url", "atom:uri")

@@ -175,8 +175,8 @@ def _text(member: etree._Element, item: etree._Element) -> Text:
 def _title(fields: Fields, element: etree._Element) -> str:
     for member in fields.all("title", "atom:title", "dc:title", "media:title", "itunes:title"):
         is_plain = is_atom(element) and str(member.tag).rpartition("}")[0] == str(element.tag).rpartition("}")[0]
-        if said := atom_text(member, body=False).plain if is_plain else rss_text(member).plain:
-            return said
+        if label := atom_text(member, body=False).plain if is_plain else rss_text(member).plain:
+            return label
     return ""
 
 
@@ -232,11 +232,11 @@ def _topics(fields: Fields) -> list[str]:
     for member in fields.all("category", "atom:category", "dc:subject", "itunes:category"):
         if "schemas.google.com" in attribute(member, "scheme"):
             continue  # Blogger's marker for the kind of an entry
-        said = (
+        label = (
             attribute(member, "label") or attribute(member, "term") or plain(text(member)) or attribute(member, "text")
         )
-        if said:
-            found[said] = None
+        if label:
+            found[label] = None
     for listed in fields.texts("itunes:keywords", "media:keywords"):
         found.update(dict.fromkeys(word.strip() for word in listed.split(",") if word.strip()))
     return list(found)

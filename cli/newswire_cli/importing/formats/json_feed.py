@@ -39,8 +39,8 @@ def read(source: InputFile) -> Iterator[SourceItem]:
 
 
 def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> SourceItem:
-    written, said = _text(item, "content_html"), _text(item, "content_text")
-    body = written or paragraphs(said)
+    written, plain_text = _text(item, "content_html"), _text(item, "content_text")
+    body = written or paragraphs(plain_text)
     link = absolute(_text(item, "url") or _text(item, "external_url"), base)
     notes: list[str] = []
     media = [

@@ -114,8 +114,8 @@ def _not_public(members: Mapping[str, Any], path: PurePath) -> str:
 
 def _is(value: Any, wanted: bool) -> bool:
     """Return whether a value equals a boolean, which may be written as a text or a number."""
-    said = str(value).strip().lower()
-    return said in (("true", "yes", "on", "1", "y") if wanted else ("false", "no", "off", "0", "n", "never"))
+    written = str(value).strip().lower()
+    return written in (("true", "yes", "on", "1", "y") if wanted else ("false", "no", "off", "0", "n", "never"))
 
 
 def _dates(members: Mapping[str, Any], path: PurePath) -> list[Any]:
@@ -128,8 +128,8 @@ def _dates(members: Mapping[str, Any], path: PurePath) -> list[Any]:
 
 def _later(members: Mapping[str, Any]) -> Any:
     """Return when the article is to be published, if that differs from its date."""
-    said = ("publishdate", "publish_date", "embargo", "embargo_until", "go_live")
-    return next((value for name in said if (value := members.get(name)) not in (None, "")), None)
+    names = ("publishdate", "publish_date", "embargo", "embargo_until", "go_live")
+    return next((value for name in names if (value := members.get(name)) not in (None, "")), None)
 
 
 def _labels(members: Mapping[str, Any], path: PurePath) -> tuple[list[str], list[str]]:
@@ -147,8 +147,8 @@ def _lists_words(members: Mapping[str, Any], path: PurePath) -> bool:
     """Return whether a string is a list of single words, as in Jekyll, rather than one name of several words."""
     if "layout" in members or "_posts" in path.parts or _DATED_NAME.match(path.name):
         return True
-    said = [value for name in ("categories", "tags") if isinstance(value := members.get(name), str)]
-    return all(_SLUGS.fullmatch(value) for value in said)
+    values = [value for name in ("categories", "tags") if isinstance(value := members.get(name), str)]
+    return all(_SLUGS.fullmatch(value) for value in values)
 
 
 def _inside(members: Mapping[str, Any], name: str) -> dict[str, Any]:

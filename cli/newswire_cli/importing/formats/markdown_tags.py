@@ -12,7 +12,7 @@ from newswire_cli.importing.end_tags import EndTagFinder, enclosed, replaced
 
 _CODE = re.compile(r"(?m)^(?P<fence>`{3,}|~{3,})[^\n]*\n|(?P<ticks>`+)")
 _HUGO = re.compile(
-    r"\{\{(?P<open>[<%])\s*(?P<end>/?)\s*(?P<name>[\w/.-]+)(?P<said>[^{}]{0,2000}?)(?P<self>/?)\s*[>%]\}\}"
+    r"\{\{(?P<open>[<%])\s*(?P<end>/?)\s*(?P<name>[\w/.-]+)(?P<arguments>[^{}]{0,2000}?)(?P<self>/?)\s*[>%]\}\}"
 )
 _HUGO_SHOWN = re.compile(r"\{\{([<%])/\*(.{0,2000}?)\*/([>%])\}\}")
 _HIGHLIGHT = re.compile(r"\{%-?\s*highlight\s+([\w+-]+)[^%]{0,200}%\}\n?")
@@ -94,12 +94,14 @@ def _removed(what: str, notes: dict[str, None]) -> Callable[[re.Match[str]], str
 
 
 def _shortcode(found: re.Match[str], notes: dict[str, None]) -> str:
-    name, said = found["name"].lower(), _parameters(found["said"])
+    name, arguments = found["name"].lower(), _parameters(found["arguments"])
     if found["end"]:
         return ""
-    if name in ("figure", "img", "image") and (address := said.get("src") or said.get("link") or said.get("0")):
-        return _figure(address, said)
-    if name in _PAGES and (number := said.get("id") or "/".join(_in_order(said))):
+    if name in ("figure", "img", "image") and (
+        address := arguments.get("src") or arguments.get("link") or arguments.get("0")
+    ):
+        return _figure(address, arguments)
+    if name in _PAGES and (number := arguments.get("id") or "/".join(_in_order(arguments))):
         address = _PAGES[name].format(number)
         return f"[{address}]({address})"
     if name in ("ref", "relref"):
@@ -109,21 +111,24 @@ def _shortcode(found: re.Match[str], notes: dict[str, None]) -> str:
     return ""
 
 
-def _figure(address: str, said: dict[str, str]) -> str:
-    alt, caption = said.get("alt", said.get("title", "")), said.get("caption", said.get("title", ""))
+def _figure(address: str, arguments: dict[str, str]) -> str:
+    alt, caption = (
+        arguments.get("alt", arguments.get("title", "")),
+        arguments.get("caption", arguments.get("title", "")),
+    )
     inside = f'<img src="{html.escape(address)}" alt="{html.escape(alt)}">'
     caption = f"<figcaption>{html.escape(caption, quote=False)}</figcaption>" if caption else ""
     return f"\n\n<figure>{inside}{caption}</figure>\n\n"
 
 
-def _parameters(said: str) -> dict[str, str]:
+def _parameters(arguments: str) -> dict[str, str]:
     """Return named parameters by name, and the others by position."""
     found: dict[str, str] = {}
-    for match in _PARAMETER.finditer(said):
+    for match in _PARAMETER.finditer(arguments):
         value = next((part for part in match.groups()[1:] if part is not None), "")
         found[match[1] or str(len(found))] = html.unescape(value)
     return found
 
 
-def _in_order(said: dict[str, str]) -> list[str]:
-    return [value for name, value in said.items() if name.isdigit()]
+def _in_order(arguments: dict[str, str]) -> list[str]:
+    return [value for name, value in arguments.items() if name.isdigit()]

@@ -71,9 +71,9 @@ def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> SourceIte
         "language": (language.get("tag", "") if language is not None else "")
         or item.get("{http://www.w3.org/XML/1998/namespace}lang"),
         "published_at": [
-            said
+            value
             for step in ("itemMeta/firstCreated", "contentMeta/contentCreated", "itemMeta/versionCreated")
-            if (said := _text(item, step))
+            if (value := _text(item, step))
         ],
         "embargo_until": _text(item, "itemMeta/embargoed"),
         "external_id": identity,

@@ -104,10 +104,10 @@ def _authors(byline: etree._Element | None) -> list[str]:
         return []
     if people := [text(person) for person in _all(byline, "person")]:
         return people
-    said = text(byline)
+    byline_text = text(byline)
     for title in _all(byline, "byttl"):
-        said = said.replace(text(title), "")
-    return authors_of(said)
+        byline_text = byline_text.replace(text(title), "")
+    return authors_of(byline_text)
 
 
 def _image(inside: etree._Element | None) -> dict[str, str] | None:

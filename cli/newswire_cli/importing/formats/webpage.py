@@ -118,9 +118,9 @@ def _address(
 def _body(page: html.HtmlElement, linked: dict[str, Any], title: str) -> tuple[str, list[str]]:
     """Return the text: the marked one, else the visible one, unless the JSON-LD contains far more of it."""
     body = _microdata(page).get("articleBody", "") or main_text(page, title, _LABELLED)
-    said = linked.get("articleBody")
-    if isinstance(said, str) and len(plain(said)) > 2 * len(plain(body)):
-        return (said if "</p>" in said else paragraphs(plain(said) if "\n" not in said else said)), []
+    content = linked.get("articleBody")
+    if isinstance(content, str) and len(plain(content)) > 2 * len(plain(body)):
+        return (content if "</p>" in content else paragraphs(plain(content) if "\n" not in content else content)), []
     return body, []
 
 
@@ -148,12 +148,12 @@ def _microdata(page: html.HtmlElement) -> dict[str, str]:
             if name == "articleBody":
                 found.setdefault(name, inner(element))
             else:
-                said = (
+                content = (
                     element.get("content") or element.get("datetime") or element.get("href") or element.text_content()
                 )
                 if name == "author":
-                    said = element.get("content") or element.text_content()
-                found.setdefault(name, " ".join(str(said).split()))
+                    content = element.get("content") or element.text_content()
+                found.setdefault(name, " ".join(str(content).split()))
     return found
 
 

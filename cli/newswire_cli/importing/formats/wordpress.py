@@ -86,7 +86,7 @@ def _post(file: str, item: Item, site: _Site) -> SourceItem:
     if not identity:
         return FailedItem(file, line, "has neither guid nor link, so it could not be recognised in the next import")
     number = _wp(element, "post_id")
-    content, remarks = expanded(_encoded(element, "content"), lambda said: site.gallery(number, said))
+    content, remarks = expanded(_encoded(element, "content"), lambda attributes: site.gallery(number, attributes))
     notes += remarks
     content, remarks = body(content)
     notes += remarks

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from newswire_cli.importing.end_tags import EndTagFinder, enclosed, end_tag
 
 _CODE = re.compile(
-    r"""\[(?P<escaped>\[?)(?P<close>/?)(?P<name>[A-Za-z][\w-]*)(?P<said>(?:\s(?:[^\[\]"']|"[^"]*"|'[^']*'|['"])*?)?)(?P<alone>/?)\]\]?"""
+    r"""\[(?P<escaped>\[?)(?P<close>/?)(?P<name>[A-Za-z][\w-]*)(?P<arguments>(?:\s(?:[^\[\]"']|"[^"]*"|'[^']*'|['"])*?)?)(?P<alone>/?)\]\]?"""
 )
 _PROTECTED = re.compile(r"(?i)<(?P<raw>pre|code|script|style|textarea)\b|<(?=[a-z/!])")
 _TAG = re.compile(r"(?i)<[a-z/!](?:[^<>\"']|\"[^\"]*\"|'[^']*')*+>")
@@ -88,7 +88,7 @@ def expanded(content: str, gallery: Callable[[Mapping[str, str]], list[Attachmen
             else:
                 open_codes[-1].parts.append(token[0])
         elif index in ended or _is_code(token):
-            code = _Code(name.lower(), _attributes(token["said"]), token[0], ends=index in ended)
+            code = _Code(name.lower(), _attributes(token["arguments"]), token[0], ends=index in ended)
             if index in ended:
                 open_codes.append(code)
             else:
@@ -156,15 +156,15 @@ def _is_code(token: "re.Match[str]") -> bool:
         or name.lower() in _BARE
         or "_" in name
         or bool(token["alone"])
-        or bool(re.search(r"\s[\w-]+=[\"'\w]|\shttps?://", token["said"]))
+        or bool(re.search(r"\s[\w-]+=[\"'\w]|\shttps?://", token["arguments"]))
         or bool(re.match(r"contact-form-7\b", name))
     )
 
 
-def _attributes(said: str) -> dict[str, str]:
-    said = said.replace("&quot;", '"').translate(str.maketrans("“”″‘’", '"""\'\''))
+def _attributes(arguments: str) -> dict[str, str]:
+    arguments = arguments.replace("&quot;", '"').translate(str.maketrans("“”″‘’", '"""\'\''))
     attributes: dict[str, str] = {}
-    for name, *values in _ATTRIBUTE.findall(said):
+    for name, *values in _ATTRIBUTE.findall(arguments):
         value = next((value for value in values if value), "")
         attributes.setdefault(name.lower() or str(len(attributes)), html.unescape(value))
     return attributes

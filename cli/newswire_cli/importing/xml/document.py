@@ -40,9 +40,9 @@ def _parsed(text: str) -> tuple[etree._Element, list[str]]:
         except etree.XMLSyntaxError as error:
             first = error
     clean, notes = cleaned(text)
-    for repaired, said in ((clean, notes), (with_whole_tags(clean), [*notes, "attributes"])):
+    for repaired, repairs in ((clean, notes), (with_whole_tags(clean), [*notes, "attributes"])):
         try:
-            return _strictly(repaired), said
+            return _strictly(repaired), repairs
         except etree.XMLSyntaxError as error:
             first = first or error
     too_deep = first is not None and "depth" in str(first).lower()

@@ -42,8 +42,10 @@ def text(element: etree._Element | None) -> str:
 
 def broken(error: etree.XMLSyntaxError) -> UnreadableSourceError:
     """Return an error with the parser's message, without the names of its internal options."""
-    said = (error.msg or "cannot be read").split(", use XML_PARSE")[0].split(", try XML_PARSE")[0].split(", see xml")[0]
-    return UnreadableSourceError(f"broken XML: {said.strip()}", error.lineno)
+    message = (
+        (error.msg or "cannot be read").split(", use XML_PARSE")[0].split(", try XML_PARSE")[0].split(", see xml")[0]
+    )
+    return UnreadableSourceError(f"broken XML: {message.strip()}", error.lineno)
 
 
 def _replace(entity: etree._Element, characters: str) -> None:

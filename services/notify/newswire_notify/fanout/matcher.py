@@ -95,7 +95,7 @@ class Matcher:
         """Load all filters. Changes made meanwhile are applied again afterwards, which has no effect."""
         place = await self._changes.latest()
         index = FilterIndex()
-        cursor, said, frozen = 0, time.monotonic(), 0
+        cursor, last_logged, frozen = 0, time.monotonic(), 0
         while True:
             cursor, found = await self._redis.hscan(self._filters, cursor, count=SCAN_COUNT)
             for digest, definition in found.items():
@@ -106,8 +106,8 @@ class Matcher:
                 frozen = len(index)
             if cursor == 0:
                 break
-            if time.monotonic() > said + PROGRESS_LOG_SECONDS:
-                said = time.monotonic()
+            if time.monotonic() > last_logged + PROGRESS_LOG_SECONDS:
+                last_logged = time.monotonic()
                 log.info("loading the filters of subscriptions", extra={"read": len(index)})
         known = {language.decode() for language in await self._redis.smembers(self._languages)}
         for language in {DEFAULT, *known, *self.index.languages}:

@@ -60,10 +60,10 @@ class StreamTokens:
         if not token.startswith(PREFIX) or len(token) > MAX_TOKEN_LENGTH:
             return None
         try:
-            said = orjson.loads(await self._signed.read(Purpose.STREAM_TOKEN, token.removeprefix(PREFIX)))
+            content = orjson.loads(await self._signed.read(Purpose.STREAM_TOKEN, token.removeprefix(PREFIX)))
         except InvalidTokenError:
             return None
-        if said["ends"] <= self._signed.now():
+        if content["ends"] <= self._signed.now():
             return None
-        caller = await find_caller(self._redis, self._keys, said["key"])
-        return None if caller is None else Bearer(caller, Filter.model_validate(said["filter"]), said["ends"])
+        caller = await find_caller(self._redis, self._keys, content["key"])
+        return None if caller is None else Bearer(caller, Filter.model_validate(content["filter"]), content["ends"])

@@ -53,7 +53,7 @@ class OwnerNotifier:
         data = SubscriptionDisabled(
             id=subscription, account=fields["account"], reason=fields["status_reason"], disabled_at=at
         )
-        said = event(
+        notification = event(
             SUBSCRIPTION_DISABLED,
             data,
             id_=f"{subscription}.disabled.{fields['disabled_at']}",
@@ -61,7 +61,7 @@ class OwnerNotifier:
             subject=subscription,
             time=at,
         )
-        await self._broker.publish(said, stream=self._keys.outcomes)
+        await self._broker.publish(notification, stream=self._keys.outcomes)
         await self._queue.functions.call(
             "notify_owner",
             [],
@@ -70,9 +70,9 @@ class OwnerNotifier:
                 subscription,
                 fields["disabled_at"],
                 fields["account"],
-                said.id,
-                said.type,
-                said.to_json(),
+                notification.id,
+                notification.type,
+                notification.to_json(),
                 self._queue.now,
                 self._queue.keep_ms,
             ],

@@ -113,12 +113,12 @@ def _advice(status: int) -> str | None:
     """Return what a status means to the owner of the endpoint, or None for success."""
     if 200 <= status < 300:
         return None
-    said = f"http: status {status}"
+    status_text = f"http: status {status}"
     if 300 <= status < 400:
-        return f"{said}; redirects are not followed: change the subscription's url to their target"
+        return f"{status_text}; redirects are not followed: change the subscription's url to their target"
     if status == 413:
-        return f"{said}: the article is too large for it; choose content: summary, or raise its limit"
-    return said
+        return f"{status_text}: the article is too large for it; choose content: summary, or raise its limit"
+    return status_text
 
 
 def failed_stage(error: BaseException) -> str:
