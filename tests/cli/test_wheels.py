@@ -71,9 +71,12 @@ def test_the_wheels_install_into_an_empty_environment_and_run(tmp_path: Path) ->
         installed.append(wheels[package])
         install(python, constraints, installed)
         run(python, "-I", "-c", IMPORT_ALL, package)
-    running = Running(tmp_path / "data", "--no-samples", command=[str(tmp_path / "venv" / "bin" / "newswire")])
+    command = [str(tmp_path / "venv" / "bin" / "newswire")]
+    german = {"NEWSWIRE_SITE_LANGUAGE": "de"}  # its texts are files of a wheel
+    running = Running(tmp_path / "data", "--no-samples", command=command, environment=german)
     try:
         running.until_ready()
-        assert running.get("/").status_code == 200
+        front = running.get("/")
+        assert (front.status_code, "Neueste Artikel" in front.text) == (200, True)
     finally:
         assert running.interrupt() == 0

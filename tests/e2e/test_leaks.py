@@ -18,7 +18,19 @@ from tests.polling import until
 EMBARGOED, RETRACTED, WITHHELD, OPEN = "quibblemoor", "vexlington", "drosswater", "openfleet"
 FORBIDDEN = (EMBARGOED, RETRACTED, WITHHELD)
 RESTRICTED_DESK = "Restricted desk"
-SITE = ("/", "/search?q={q}", "/articles/{id}", "/articles/{id}/{q}", "/robots.txt", "/sitemap.xml", "/opensearch.xml")
+SITE = (
+    "/",
+    "/live",
+    "/search?q={q}",
+    "/sections/{q}",
+    "/topics/{q}",
+    "/authors/{q}",
+    "/articles/{id}",
+    "/articles/{id}/{q}",
+    "/robots.txt",
+    "/sitemap.xml",
+    "/opensearch.xml",
+)
 STREAM_SECONDS = 1.5
 MOST_PAGES = 60
 

@@ -17,7 +17,18 @@ from newswire_search.app import service as search
 
 WITHOUT_LIMIT = {"/healthz", "/readyz", "/metrics", "/robots.txt", "/assets/{name}"}
 PARTS = {"form": "xml", "field": "topic", "name": "2026-03", "path": "a"}
-PAGES = {"/", "/search", "/articles/{article_id}", "/articles/{article_id}/{slug}"}
+PAGES = {
+    "/",
+    "/search",
+    "/live",
+    "/about",
+    "/favicon.ico",
+    "/sections/{value}",
+    "/topics/{value}",
+    "/authors/{value}",
+    "/articles/{article_id}",
+    "/articles/{article_id}/{slug}",
+}
 
 
 async def test_every_route_that_is_read_without_a_key_is_limited(

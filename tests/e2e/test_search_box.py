@@ -55,7 +55,7 @@ def test_the_search_box_suggests_and_can_be_used_by_keyboard(tmp_path: Path, chr
         box.send_keys("ou")
         until(lambda: len(options(chromium)) == 3)
         box.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
-        until(lambda: chromium.current_url == f"{installed.search}/search?topic=Harbours")
+        until(lambda: chromium.current_url == f"{installed.search}/topics/Harbours")
         assert "Harbour wall repaired" in chromium.find_element(By.TAG_NAME, "main").text
 
         box = chromium.find_element(By.NAME, "q")

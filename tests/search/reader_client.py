@@ -9,11 +9,13 @@ from redis.asyncio import Redis
 from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
 from newswire_search.feeds import api as feeds
-from newswire_search.feeds.http_cache import last_modified_source
+from newswire_search.feeds.index_changes import index_state_source, last_modified_source
 from newswire_search.index.port import IndexReader
+from newswire_search.query import api
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
-from newswire_search.site import discovery, pages, sitemaps
+from newswire_search.site import discovery, sitemaps
+from newswire_search.site.assembly import reader_site
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -21,11 +23,16 @@ NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 def client_for(index: IndexReader, redis: Redis, namespace: str, **more: Any) -> httpx.AsyncClient:
     settings = SearchSettings.model_validate({"namespace": namespace, "public_url": "https://news.example", **more})
     changed = last_modified_source(redis, Keyspace(namespace), "search", timedelta())
+    keys = Keyspace(namespace)
+    readable = RetractionFilteredIndex(index, redis, keys)
+    site = reader_site(readable, settings, changed, index_state_source(redis, keys, "search"))
     routers = [
+        api.router(readable),
         feeds.router(index, settings, changed),
         sitemaps.router(index, settings, changed, clock=lambda: NOW),
         discovery.router(settings),
-        pages.router(RetractionFilteredIndex(index, redis, Keyspace(namespace))),
+        site.router,
     ]
-    app = create_app([Service("search", routers=routers)], settings, redis=redis)
+    service = Service("search", routers=routers, state={"error_page": site.error_page})
+    app = create_app([service], settings, redis=redis)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example")

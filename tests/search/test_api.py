@@ -10,23 +10,17 @@ from redis.asyncio import Redis
 
 from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
-from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire_search.index.models import SearchPage, SearchRequest
 from newswire_search.index.port import ArticleIndex
-from newswire_search.query import api, cursor
-from newswire_search.query.retraction_filter import RetractionFilteredIndex
-from newswire_search.settings import SearchSettings
-from newswire_search.site import pages
+from newswire_search.query import cursor
+from tests.search import reader_client
 from tests.search.samples import publish, put, retract
 
 
 def client_for(index: ArticleIndex, redis: Redis, namespace: str, *, public_read: bool = True) -> httpx.AsyncClient:
-    settings = SearchSettings(namespace=namespace, public_read=public_read)
-    readable = RetractionFilteredIndex(index, redis, Keyspace(namespace))
-    app = create_app([Service("search", routers=[api.router(readable), pages.router(readable)])], settings, redis=redis)
-    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://news.example")
+    return reader_client.client_for(index, redis, namespace, public_read=public_read)
 
 
 @pytest.fixture

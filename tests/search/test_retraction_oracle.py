@@ -4,10 +4,12 @@ import asyncio
 import base64
 import logging
 import random
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from html import unescape
 from itertools import cycle, product
 from typing import Any
 
@@ -21,12 +23,13 @@ from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
 from newswire_search.app import GROUP
 from newswire_search.feeds import api as feeds
-from newswire_search.feeds.http_cache import last_modified_source
+from newswire_search.feeds.index_changes import index_state_source, last_modified_source
 from newswire_search.index.port import ArticleIndex
 from newswire_search.query import api
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
-from newswire_search.site import pages, sitemaps
+from newswire_search.site import sitemaps
+from newswire_search.site.assembly import reader_site
 from tests.search.newsroom import Newsroom, newsroom
 
 WORD = "vexlington"
@@ -53,7 +56,15 @@ ASKED = [
 ]
 SORTS = ("relevance", "newest", "oldest")
 FEEDS = [f"/feeds/{name}.{form}" for name, form in product(("latest", "search"), ("xml", "atom", "json"))]
-FEEDS += ["/sitemap.xml", "/sitemap-news.xml"]
+FEEDS += ["/sitemap.xml", "/sitemap-news.xml", "/sitemap-pages.xml"]
+PAGES = ["/", "/live", "/about", "/sections/Sea", "/search", "/search?q=ferry", "/nothing"]
+OF_THE_ARTICLE = [
+    f"/sections/{WORD.title()}%20desk",
+    f"/topics/{WORD}%20lamps",
+    f"/authors/Ada%20{WORD.title()}",
+]
+"""Pages that list nothing but the article."""
+BROWSER = {"Accept": "text/html"}
 
 
 @dataclass
@@ -66,6 +77,8 @@ class Readers:
     held: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
     """Path, parameters with their cursor, headers."""
     validators: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    next_pages: list[str] = field(default_factory=list)
+    """Later pages of the site that pages linked to."""
 
 
 @pytest.fixture
@@ -87,13 +100,15 @@ async def readers(indexes: list[ArticleIndex], redis: Redis, redis_url: str, nam
         for each in indexes:
             readable = RetractionFilteredIndex(each, redis, keys)
             changed = last_modified_source(redis, keys, GROUP, timedelta(milliseconds=50))
+            site = reader_site(readable, settings, changed, index_state_source(redis, keys, GROUP))
             routers = [
                 api.router(readable),
-                pages.router(readable),
+                site.router,
                 feeds.router(readable, settings, changed),
                 sitemaps.router(readable, settings, changed),
             ]
-            app = create_app([Service("search", routers=routers)], settings, redis=redis)
+            service = Service("search", routers=routers, state={"error_page": site.error_page})
+            app = create_app([service], settings, redis=redis)
             client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://news.example")
             processes.append(await stack.enter_async_context(client))
         yield Readers(processes, room, key)
@@ -111,6 +126,17 @@ async def collect(readers: Readers) -> None:
             assert answer.status_code == 200, answer.text
             params = params | {"cursor": answer.json()["next_cursor"]}
             readers.held.append(("/v1/search", params, headers))
+    for process, path in product(readers.processes, [*PAGES, *OF_THE_ARTICLE]):
+        answer = await process.get(path, headers=BROWSER)
+        assert answer.status_code == (404 if path == "/nothing" else 200), path
+        if path in OF_THE_ARTICLE or path in ("/", "/live", "/search"):
+            assert WORD in answer.text.lower(), path
+        if path == "/nothing":
+            continue
+        readers.validators.append((path, BROWSER | {"If-None-Match": answer.headers["etag"]}))
+        if "last-modified" in answer.headers:
+            readers.validators.append((path, BROWSER | {"If-Modified-Since": answer.headers["last-modified"]}))
+        readers.next_pages += re.findall(r'rel="next" href="([^"]+)"', answer.text)
     for process in readers.processes:
         for path in FEEDS:
             answer = await process.get(path)
@@ -151,8 +177,13 @@ async def ask_honestly(readers: Readers) -> int:
     for path, validators in readers.validators:
         answer = await next(processes).get(path, headers=validators)
         asked += 1
-        assert answer.status_code == 200, (path, validators)
+        assert answer.status_code == (404 if path in OF_THE_ARTICLE else 200), (path, validators)
         assert WORD not in answer.text.lower()
+    for path in [*PAGES, *map(unescape, readers.next_pages)]:
+        answer = await next(processes).get(path, headers=BROWSER)
+        asked += 1
+        assert answer.status_code == (404 if path == "/nothing" else 200), path
+        assert WORD not in answer.text.lower(), path
     return asked
 
 

@@ -67,7 +67,9 @@ async def test_each_article_is_in_one_sitemap(
         assert 0 < len(file) <= 8
         found += [article for article, _ in file]
     assert sorted(found) == [f"{SITE}/articles/a{n:02}/untitled" for n in range(len(moments))]
-    assert await entries(client, "/sitemap-pages.xml") == [(f"{SITE}/", None)]
+    assert await entries(client, "/sitemap-pages.xml") == [(f"{SITE}{path}", None) for path in ("/", "/live", "/about")]
+    await put(index, publish("b1", category="A/B"))
+    assert (f"{SITE}/sections/A%2FB", None) in await entries(client, "/sitemap-pages.xml")
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,7 @@ async def test_unknown_sitemap_is_404(client: httpx.AsyncClient, index: ArticleI
 
 async def test_empty_site_has_a_sitemap_index(client: httpx.AsyncClient) -> None:
     assert await entries(client, "/sitemap.xml") == [(f"{SITE}/sitemap-pages.xml", None)]
-    news = etree.fromstring((await client.get("/sitemap-news.xml")).content)
-    assert len(news) == 0
+    assert (await client.get("/sitemap-news.xml")).status_code == 404
     assert (await client.get("/sitemap.xml?page=2")).status_code == 422
 
 
@@ -110,6 +111,33 @@ async def test_news_are_of_the_last_two_days(index: ArticleIndex, client: httpx.
         "Ferry <&> co",
     ]
     assert [element.text for element in root.iter("{*}language")] == ["pt", "zh-cn", "zh-tw"]
+    assert (f"{SITE}/sitemap-news.xml", None) in await entries(client, "/sitemap.xml")
+
+
+async def test_news_name_the_publication_and_a_language(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    await put(embedded_index, publish("a1", published_at=(NOW - timedelta(hours=1)).isoformat()))
+    named = {"site_name": "Hafenblatt", "site_language": "de-AT"}
+    async with client_for(embedded_index, redis, namespace, **named) as client:
+        news = etree.fromstring((await client.get("/sitemap-news.xml")).content)
+    assert [news.findtext(f".//{{*}}{name}") for name in ("name", "language")] == ["Hafenblatt", "de"]
+
+
+async def test_articles_whose_original_is_elsewhere_are_not_listed(
+    index: ArticleIndex, client: httpx.AsyncClient
+) -> None:
+    recent = (NOW - timedelta(hours=1)).isoformat()
+    elsewhere = publish("a1", canonical_url="https://courier.example/x", published_at=recent)
+    await put(
+        index, elsewhere, publish("a3", canonical_url="https://courier.example/y", published_at="2025-01-01T00:00:00Z")
+    )
+    assert (await client.get("/sitemap-news.xml")).status_code == 404
+    assert await entries(client, "/sitemap-2025-01.xml") == [(f"{SITE}/", None)]
+    here = publish("a2", canonical_url=f"{SITE}/articles/a2/untitled", published_at=recent)
+    await put(index, here)
+    for path in ("/sitemap-news.xml", "/sitemap-2026-03.xml"):
+        assert [address for address, _ in await entries(client, path)] == [f"{SITE}/articles/a2/untitled"]
 
 
 async def test_unchanged_sitemaps_are_304(index: ArticleIndex, client: httpx.AsyncClient) -> None:
@@ -169,7 +197,7 @@ async def test_robots_txt(embedded_index: EmbeddedIndex, redis: Redis, namespace
         answer = await client.get("/robots.txt")
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
     lines = answer.text.splitlines()
-    assert {f"Sitemap: {SITE}/sitemap.xml", f"Sitemap: {SITE}/sitemap-news.xml", "Disallow: /search"} <= set(lines)
+    assert {f"Sitemap: {SITE}/sitemap.xml", "Disallow: /search"} <= set(lines)
     assert "Disallow: /" not in lines
     async with client_for(embedded_index, redis, namespace, public_read=False) as client:
         assert (await client.get("/robots.txt")).text.splitlines() == ["User-agent: *", "Disallow: /"]

@@ -20,7 +20,7 @@ from newswire.messaging.groups import SEARCH
 from newswire.settings import Settings
 from newswire.storage.redis_client import open_redis
 from newswire_search.feeds import api as feeds
-from newswire_search.feeds.http_cache import last_modified_source
+from newswire_search.feeds.index_changes import index_state_source, last_modified_source
 from newswire_search.index.admin import IndexAdmin
 from newswire_search.index.mapping import index_settings
 from newswire_search.index.port import ArticleIndex
@@ -30,7 +30,8 @@ from newswire_search.maintenance.index_maintainer import IndexMaintainer
 from newswire_search.query import api
 from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
-from newswire_search.site import discovery, pages, sitemaps
+from newswire_search.site import discovery, sitemaps
+from newswire_search.site.assembly import reader_site
 
 GROUP = SEARCH.name
 
@@ -103,6 +104,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         last_change = last_modified_source(
             redis, keys, GROUP, timedelta(milliseconds=search_settings.elasticsearch_refresh_ms)
         )
+        site = reader_site(readable, search_settings, last_change, index_state_source(redis, keys, GROUP))
         maintainer = IndexMaintainer(redis, keys, GROUP, index_admin_for(index), owns_index=index.name == "embedded")
         yield Service(
             name="search",
@@ -111,7 +113,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 feeds.router(readable, search_settings, last_change),
                 sitemaps.router(readable, search_settings, last_change),
                 discovery.router(search_settings),
-                pages.router(readable),
+                site.router,
             ],
             loops={
                 "index": partial(maintainer.consume, broker),
@@ -124,6 +126,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "consumer": broker.check,
             },
             brokers=[broker],
+            state={"error_page": site.error_page},
         )
 
 

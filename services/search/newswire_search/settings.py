@@ -4,11 +4,11 @@ from typing import Literal
 
 from pydantic import Field, FilePath, HttpUrl, SecretStr
 
-from newswire.settings import Settings
+from newswire_search.site.settings import SiteSettings
 
 
-class SearchSettings(Settings):
-    """The settings of search, in addition to the common ones."""
+class SearchSettings(SiteSettings):
+    """The settings of search and of the reader site, in addition to the common ones."""
 
     index: Literal["elasticsearch", "embedded"] = "embedded"
     elasticsearch_url: HttpUrl = HttpUrl("http://127.0.0.1:9200")

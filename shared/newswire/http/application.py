@@ -29,6 +29,7 @@ from newswire.concurrency.backoff import delay_after, pause
 from newswire.concurrency.fair_slots import FairSlots
 from newswire.http import problem_handlers
 from newswire.http import templating as pages
+from newswire.http.compression import CompressionMiddleware
 from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
 from newswire.http.middleware import ResponseMiddleware
 from newswire.http.openapi import describe
@@ -118,6 +119,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.include_router(pages.assets)
     app.include_router(reference, dependencies=[EXPENSIVE])
     describe(app)
+    app.add_middleware(CompressionMiddleware)
     app.add_middleware(
         ResponseMiddleware,
         cors_origins=settings.cors_origins,

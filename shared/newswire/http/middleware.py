@@ -8,6 +8,7 @@ from functools import cache, partial
 from prometheus_client import Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from newswire.http.compression import UNCOMPRESSED_BYTES
 from newswire.http.problems import unexpected
 from newswire.observability import metrics
 
@@ -21,7 +22,9 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-PUBLIC_READ_PATHS = re.compile(r"^/(v1/search|v1/stream(?!/tokens)|v1/events|feeds|sitemap)([/.?_-]|$)")
+PUBLIC_READ_PATHS = re.compile(
+    r"^/(v1/search|v1/stream(?!/tokens)|v1/events|feeds|sitemap|openapi\.json|asyncapi|problems|schemas)([/.?_-]|$)"
+)
 """Paths that scripts of other origins may read. Publishing, keys, tokens and subscriptions are never among them."""
 EXPOSED_HEADERS = (
     "ETag, Link, Location, Newswire-Resumed-From, Retry-After, "
@@ -159,7 +162,7 @@ class _ResponseSender:
             if self.count is not None:
                 self.count(self.method, message["status"], time.perf_counter() - self.received_at)
         elif message["type"] == "http.response.body":
-            self.sent += len(message.get("body", b""))
+            self.sent += message.get(UNCOMPRESSED_BYTES, len(message.get("body", b"")))
             if self.method == "HEAD":
                 message = {**message, "body": b""}
         await self.send(message)

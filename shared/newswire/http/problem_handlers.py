@@ -1,6 +1,7 @@
 """Converts every error of an app into a problem document."""
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -25,12 +26,25 @@ from newswire.http.problems import (
 
 log = logging.getLogger(__name__)
 
+_FOR_PROGRAMS = re.compile(
+    r"/(v1|feeds|sitemap|assets|docs|problems|schemas|metrics|healthz|readyz|openapi\.json|asyncapi|opensearch\.xml)([/.?_-]|$)"
+)
+"""Addresses whose errors are problem documents, whoever asks."""
+
 
 def install(app: FastAPI) -> None:
     """Make an app respond to every error with a problem document."""
 
-    async def on_problem(_request: Request, error: Any) -> Response:
-        return cast("ProblemError", error).response()
+    async def answer(request: Request, error: ProblemError) -> Response:
+        """Answer with the problem document, or with a page where the app has one for the reader who asks."""
+        page = getattr(app.state, "error_page", None)
+        if page is not None and is_for_readers(request):
+            shown: Response = await page(request, error)
+            return shown
+        return error.response()
+
+    async def on_problem(request: Request, error: Any) -> Response:
+        return await answer(request, cast("ProblemError", error))
 
     async def on_validation(_request: Request, error: Any) -> Response:
         errors = cast("RequestValidationError", error).errors()
@@ -41,7 +55,7 @@ def install(app: FastAPI) -> None:
         found = from_http_exception(cast("HTTPException", error))
         if found.status == HTTPStatus.METHOD_NOT_ALLOWED:
             found.headers["Allow"] = ", ".join(allowed_methods(app, request.scope["path"]))
-        return found.response()
+        return await answer(request, found)
 
     async def on_redis_unavailable(request: Request, error: Exception) -> Response:
         log.error(
@@ -67,6 +81,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(OffloadError, on_overload)
     app.add_exception_handler(Exception, on_unexpected)
+
+
+def is_for_readers(request: Request) -> bool:
+    """Tell whether a browser opens an address that is meant for readers, rather than for programs."""
+    return (
+        request.method in ("GET", "HEAD")
+        and "text/html" in request.headers.get("accept", "")
+        and not _FOR_PROGRAMS.match(request.url.path)
+    )
 
 
 def allowed_methods(app: FastAPI, path: str) -> list[str]:

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import HTMLResponse, Response
 
 from newswire.http import templating as pages
+from newswire.http.conditional_responses import conditional_response
 from newswire.http.problem_responses import problems
 from newswire.http.problems import problem
 from newswire.http.read_limits import Cost, charge_request
@@ -63,14 +64,14 @@ def standard_routes(
     description = _computed_once(lambda: orjson.dumps(app.openapi()))
 
     @router.get("/openapi.json", include_in_schema=False, dependencies=[EXPENSIVE])
-    async def openapi() -> Response:
-        return Response(await description(), media_type="application/json")
+    async def openapi(request: Request) -> Response:
+        return conditional_response(request, await description(), "application/json", private=False)
 
     streams = _computed_once(describe_streams)
 
     @router.get("/asyncapi", include_in_schema=False, dependencies=[EXPENSIVE])
-    async def streams_document() -> Response:
-        return Response(await streams(), media_type="application/json")
+    async def streams_document(request: Request) -> Response:
+        return conditional_response(request, await streams(), "application/json", private=False)
 
     described_page = _computed_once(lambda: bytes(pages.render("docs.html", document=app.openapi()).body))
 

@@ -21,9 +21,14 @@ _assets: dict[str, tuple[bytes, str]] = {}
 def add_asset(package: str, name: str) -> str:
     """Serve ``assets/<name>`` of a package, cacheable forever, at an address that changes with its content; return it."""
     content = files(package).joinpath("assets", name).read_bytes()
+    return add_asset_content(name, content, _TYPES[name.rpartition(".")[2]])
+
+
+def add_asset_content(name: str, content: bytes, media_type: str) -> str:
+    """Serve content for ever under an address that begins with its name and changes with it; return that address."""
     stem, _, kind = name.rpartition(".")
     path = f"/assets/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
-    _assets[path] = content, _TYPES[kind]
+    _assets[path] = content, media_type
     return path
 
 

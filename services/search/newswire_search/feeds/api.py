@@ -8,13 +8,14 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller
+from newswire.http.conditional_responses import conditional_response
 from newswire.http.cost_limits import PAGE_BYTES
 from newswire.http.problem_responses import problems
 from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params
 from newswire_search.feeds.atom import atom
-from newswire_search.feeds.feed import MEDIA_TYPES, Feed, FeedEntry, Format, feed_entry, feed_title, page_path
-from newswire_search.feeds.http_cache import LastModified, conditional_response
+from newswire_search.feeds.feed import LATEST, MEDIA_TYPES, Feed, FeedEntry, Format, feed_entry, feed_title, page_path
+from newswire_search.feeds.index_changes import LastModified
 from newswire_search.feeds.json_feed import json_feed
 from newswire_search.feeds.rss import rss
 from newswire_search.index.models import Sort
@@ -24,6 +25,7 @@ from newswire_search.query.offload import offload
 from newswire_search.query.parameters import SearchFilterParams, SearchParams, search_filter_params, to_request
 from newswire_search.settings import SearchSettings
 from newswire_search.site.links import QueryPairs, feed_address
+from newswire_search.site.localisation import localisation
 
 WRITERS: dict[Format, Callable[[Feed], bytes]] = {Format.RSS: rss, Format.ATOM: atom, Format.JSON: json_feed}
 
@@ -50,6 +52,7 @@ def router(index: IndexReader, settings: SearchSettings, last_change: LastModifi
         dependencies=[Depends(charged(Cost.SEARCH))], prefix="/feeds", tags=["feeds"], default_response_class=Response
     )
     full = settings.feed_content == "full"
+    latest_title = localisation(settings.site_language).translations.gettext(LATEST)
 
     async def answer(
         request: Request, caller: Caller | None, format_: Format, params: SearchFilterParams, pairs: QueryPairs
@@ -66,7 +69,7 @@ def router(index: IndexReader, settings: SearchSettings, last_change: LastModifi
 
         def feed() -> Feed:
             return Feed(
-                title=feed_title(pairs),
+                title=feed_title(pairs, settings.site_name, latest_title),
                 home=settings.site + page_path(pairs),
                 address=settings.site + feed_address(pairs, format_),
                 entries=_entries(page.articles, full=full),

@@ -11,9 +11,10 @@ from urllib.parse import quote
 
 from newswire.article import Author, Image
 from newswire.schema_org import known_language
-from newswire_search.site.links import QueryPairs, feed_address, filter_pairs, search_path
+from newswire_search.site.links import QueryPairs, feed_address, filter_pairs, label_path, search_path
 
 _INVALID_IN_URLS = re.compile(r'[\x00-\x20\x7f<>"{}|\\^`]')
+LATEST = "Latest articles"
 SUMMARY_CHARACTERS = 300
 """How many characters of an article's text replace a missing summary."""
 MAX_SUMMARY_SOURCE_CHARACTERS = 4 * SUMMARY_CHARACTERS
@@ -135,22 +136,22 @@ def _percent_encoded(url: str | None) -> str | None:
     return url and _INVALID_IN_URLS.sub(lambda found: quote(found[0]), url)
 
 
-def feed_links(pairs: QueryPairs) -> list[FeedLink]:
+def feed_links(pairs: QueryPairs, site_name: str, latest: str = LATEST) -> list[FeedLink]:
     """Return links to the feed of a search, one for each format."""
-    return [
-        FeedLink(NAMES[form], feed_title(filter_pairs(pairs)), MEDIA_TYPES[form], feed_address(pairs, form))
-        for form in Format
-    ]
+    title = feed_title(filter_pairs(pairs), site_name, latest)
+    return [FeedLink(NAMES[form], title, MEDIA_TYPES[form], feed_address(pairs, form)) for form in Format]
 
 
 def page_path(pairs: QueryPairs) -> str:
     """Return the path of the page that shows the articles of a feed."""
+    if len(pairs) == 1 and not pairs[0][1].startswith("-"):
+        return label_path(*pairs[0])
     return search_path(pairs) if pairs else "/"
 
 
-def feed_title(pairs: QueryPairs) -> str:
-    """Return the title of the feed of a search."""
-    return f"Newswire: {', '.join(_describe(name, value) for name, value in pairs) or 'latest articles'}"
+def feed_title(pairs: QueryPairs, site_name: str, latest: str = LATEST) -> str:
+    """Return the title of the feed of a search; ``latest`` is that of all articles."""
+    return f"{site_name}: {', '.join(_describe(name, value) for name, value in pairs) or latest}"
 
 
 def _describe(name: str, value: str) -> str:

@@ -147,6 +147,8 @@ class SearchRequest:
     """Whether articles include ``body``, which is as long again."""
     with_facets: bool = True
     """Whether facets are counted."""
+    facet_fields: Sequence[str] = FACETS
+    """Which facets are counted, if any."""
     entitlement: Filter | None = None
     """The filter that restricts everything the caller may read."""
     fuzzy_term: FuzzyTerm | None = None

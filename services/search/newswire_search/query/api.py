@@ -4,12 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Depends, Request, Response
 
 from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller
+from newswire.http.conditional_responses import conditional_response
 from newswire.http.cost_limits import PAGE_BYTES
 from newswire.http.problem_responses import problems
 from newswire.http.problems import invalid
@@ -41,6 +43,8 @@ MAX_INLINE_CHARACTERS = 50_000
 """Characters of text that are highlighted on the event loop. They take about 2 ms. A thread would not yield sooner, because the
 interpreter switches threads every 5 ms, and handing over and back would cost a tenth of a request."""
 
+MAX_LINK_BYTES = 2048
+"""A longer ``Link`` is left out: proxies limit the size of response headers, and the body has the cursor too."""
 SUGGESTIONS_TYPE = "application/x-suggestions+json"
 _OPENSEARCH_SUGGESTIONS = {
     "type": "array",
@@ -68,7 +72,10 @@ def router(index: PublicIndexReader) -> APIRouter:
         dependencies=[Depends(charged(Cost.SEARCH))],
     )
     async def search(
-        params: Annotated[SearchParams, Depends(search_params)], entitlement: Entitlement, cursors: ApiCursors
+        http: Request,
+        params: Annotated[SearchParams, Depends(search_params)],
+        entitlement: Entitlement,
+        cursors: ApiCursors,
     ) -> Response:
         began = time.perf_counter()
         extra = extra_fields(params)
@@ -84,6 +91,7 @@ def router(index: PublicIndexReader) -> APIRouter:
                 found = await service.search(index, request, params.q)
         page, partial_matches = found.page, found.partial_matches
         articles, partial_articles = await _serialize(request, (page, partial_matches), extra)
+        cursor = await next_cursor(request, page, cursors)
         answer = {
             "total": page.total,
             "interpreted": interpreted(request.query),
@@ -94,11 +102,11 @@ def router(index: PublicIndexReader) -> APIRouter:
                 {"total": partial_matches.total, "articles": partial_articles} if partial_matches else None
             ),
             "facets": {name: respelled(counts, getattr(params, name)) for name, counts in page.facets.items()},
-            "next_cursor": await next_cursor(request, page, cursors),
+            "next_cursor": cursor,
             "suggestion": found.suggestion,
         }
         body = await offload.run(lambda _: orjson.dumps(answer)) if extra else orjson.dumps(answer)
-        return Response(body, media_type="application/json")
+        return Response(body, media_type="application/json", headers=_next_link(http, cursor))
 
     @routes.get(
         "/suggest",
@@ -142,16 +150,27 @@ def router(index: PublicIndexReader) -> APIRouter:
         "/articles/{article_id}",
         response_model=PublishedArticle,
         summary="Read one published article",
-        responses=problems("gone"),
+        responses={304: {"description": "The article is what `If-None-Match` says"}, **problems("gone")},
         dependencies=[Depends(charged(Cost.RECORD))],
     )
     async def article(article_id: str, request: Request, entitlement: Entitlement) -> Response:
         parse_scalar_params(request.query_params, ())
         async with errors_as_problems():
             found = await service.get_article(index, article_id, entitlement)
-        return Response(orjson.dumps(full_article(found)), media_type="application/json")
+        return conditional_response(
+            request, orjson.dumps(full_article(found)), "application/json", private="authorization" in request.headers
+        )
 
     return routes
+
+
+def _next_link(http: Request, cursor: str | None) -> dict[str, str]:
+    """Return the header that names the next page (RFC 8288), relative to this one."""
+    if cursor is None:
+        return {}
+    pairs = [(name, value) for name, value in http.query_params.multi_items() if name != "cursor"]
+    link = f'<{http.url.path}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
+    return {"Link": link} if len(link) <= MAX_LINK_BYTES else {}
 
 
 async def _serialize(

@@ -13,6 +13,8 @@ from newswire_search.settings import SearchSettings
 
 OPENSEARCH = "{http://a9.com/-/spec/opensearch/1.1/}"
 PREFIXES: dict[Any, str] = {None: OPENSEARCH[1:-1]}
+MAX_SHORT_NAME_CHARACTERS = 16
+"""The limit of OpenSearch 1.1."""
 DESCRIPTION_TYPE = "application/opensearchdescription+xml"
 
 
@@ -33,7 +35,7 @@ def router(settings: SearchSettings) -> APIRouter:
         responses=_content(DESCRIPTION_TYPE),
     )
     async def description() -> Response:
-        return Response(_description(site), media_type=DESCRIPTION_TYPE)
+        return Response(_description(settings), media_type=DESCRIPTION_TYPE)
 
     return routes
 
@@ -46,16 +48,16 @@ def _robots(site: str, *, public: bool) -> str:
     if not public:
         return "User-agent: *\nDisallow: /\n"
     return (
-        # Search pages link to endless further searches; the sitemap lists every article.
-        "User-agent: *\nDisallow: /search\nDisallow: /v1/\nAllow: /\n\n"
-        f"Sitemap: {site}/sitemap.xml\nSitemap: {site}/sitemap-news.xml\n"
+        # Search pages link to endless further searches; the sitemap lists every article, and the news sitemap if there is news.
+        f"User-agent: *\nDisallow: /search\nDisallow: /v1/\nAllow: /\n\nSitemap: {site}/sitemap.xml\n"
     )
 
 
-def _description(site: str) -> bytes:
+def _description(settings: SearchSettings) -> bytes:
+    site, name = settings.site, settings.site_name
     root = etree.Element(OPENSEARCH + "OpenSearchDescription", nsmap=PREFIXES)
-    add(root, OPENSEARCH + "ShortName", "Newswire")
-    add(root, OPENSEARCH + "Description", "Search the articles on Newswire")
+    add(root, OPENSEARCH + "ShortName", name[:MAX_SHORT_NAME_CHARACTERS].rstrip())
+    add(root, OPENSEARCH + "Description", f"Search the articles of {name}")
     add(root, OPENSEARCH + "InputEncoding", "UTF-8")
     for kind, path in (
         ("text/html", "/search?q={searchTerms}"),

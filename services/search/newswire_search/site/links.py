@@ -20,6 +20,8 @@ class FacetLink:
     count: int
     href: str
     selected: bool
+    label: str = ""
+    """The value as readers see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,20 @@ def slug_of(article: Mapping[str, Any]) -> str:
 def path_of(article: Mapping[str, Any]) -> str:
     """Return the path of an article on this site."""
     return f"/articles/{article['id']}/{slug_of(article)}"
+
+
+LISTING_PATHS: dict[str, str] = {"category": "/sections", "topic": "/topics", "author": "/authors"}
+_DOT_SEGMENTS = (".", "..")
+
+
+def label_path(field: str, value: str) -> str:
+    """Return the path of the page of a category, topic or author, or of the search for another field.
+
+    Browsers resolve a segment of dots, encoded or not, so such a label has a search.
+    """
+    if field not in LISTING_PATHS or value in _DOT_SEGMENTS:
+        return search_path([(field, value)])
+    return f"{LISTING_PATHS[field]}/{quote(value, safe='')}"
 
 
 def filter_pairs(pairs: QueryPairs) -> list[tuple[str, str]]:
@@ -66,6 +82,11 @@ def search_path(pairs: QueryPairs) -> str:
 def with_cursor(pairs: QueryPairs, cursor: str | None) -> str | None:
     """Return the path of the next page, or None after the last."""
     return search_path([*_without_cursor(pairs), ("cursor", cursor)]) if cursor else None
+
+
+def listing_page(path: str, cursor: str | None) -> str | None:
+    """Return the path of the next page of a section, topic or author, or None after the last."""
+    return f"{path}?{urlencode([('cursor', cursor)])}" if cursor else None
 
 
 def with_query(pairs: QueryPairs, q: str | None) -> str | None:

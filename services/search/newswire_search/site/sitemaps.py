@@ -18,11 +18,13 @@ from lxml import etree
 
 from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller
+from newswire.http.conditional_responses import conditional_response
 from newswire.http.problems import not_found
 from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params
+from newswire.schema_org import known_language
 from newswire.timestamps import epoch_ms_nearest
-from newswire_search.feeds.http_cache import LastModified, conditional_response
+from newswire_search.feeds.index_changes import LastModified
 from newswire_search.feeds.xml_writing import add, to_bytes
 from newswire_search.index.models import PublicationDay, SearchRequest, Sort
 from newswire_search.index.port import IndexReader
@@ -30,7 +32,7 @@ from newswire_search.query.dependencies import errors_as_problems
 from newswire_search.query.offload import offload
 from newswire_search.query.parameters import SearchParams, to_request
 from newswire_search.settings import SearchSettings
-from newswire_search.site.links import path_of
+from newswire_search.site.links import label_path, path_of
 
 SITEMAP = "{http://www.sitemaps.org/schemas/sitemap/0.9}"
 NEWS = "{http://www.google.com/schemas/sitemap-news/0.9}"
@@ -90,6 +92,9 @@ def router(
         body = await offload.run(lambda _: to_bytes(root))
         return conditional_response(request, body, MEDIA_TYPE, last_modified=last_modified, private=caller is not None)
 
+    def news_request(caller: Caller | None) -> SearchRequest:
+        return replace(_by_time(caller), since_ms=epoch_ms_nearest(clock() - NEWS_MAX_AGE), limit=MAX_NEWS_URLS)
+
     async def last_public_change(caller: Caller | None) -> datetime | None:
         return await last_change() if caller is None else None
 
@@ -99,8 +104,10 @@ def router(
         last_modified = await last_public_change(caller)
         async with errors_as_problems():
             days = await index.days(_by_time(caller))
+            recent = await index.search(replace(news_request(caller), limit=1))
         root = etree.Element(SITEMAP + "sitemapindex", nsmap=PREFIXES)
-        for file in (SitemapFile("pages"), *files(days)):
+        news_file = [SitemapFile("news")] if recent.articles else []
+        for file in (SitemapFile("pages"), *news_file, *files(days)):
             entry = add(root, SITEMAP + "sitemap")
             _locate(entry, f"{site}/sitemap-{file.name}.xml", file.updated_at)
         return await answer(request, caller, root, last_modified)
@@ -108,16 +115,21 @@ def router(
     @routes.get("/sitemap-pages.xml", summary="The pages that are not articles, as a sitemap", responses=_SITEMAP)
     async def pages(request: Request, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
-        return await answer(request, caller, _urls([(f"{site}/", None)]), None)
+        sections = replace(_by_time(caller), limit=1, with_facets=True, facet_fields=("category",))
+        async with errors_as_problems():
+            found = await index.search(sections)
+        paths = ["/", "/live", "/about", *(label_path("category", each.value) for each in found.facets["category"])]
+        return await answer(request, caller, _urls([(site + path, None) for path in paths]), None)
 
     @routes.get("/sitemap-news.xml", summary="The articles of the last two days as a news sitemap", responses=_SITEMAP)
     async def news(request: Request, caller: Reader) -> Response:
         parse_scalar_params(request.query_params, ())
-        since = epoch_ms_nearest(clock() - NEWS_MAX_AGE)
-        search_request = replace(_by_time(caller), since_ms=since, limit=MAX_NEWS_URLS)
         async with errors_as_problems():
-            found = await index.search(search_request)
-        return await answer(request, caller, await offload.run(lambda _: _news(site, found.articles)), None)
+            found = await index.search(news_request(caller))
+        own = [article for article in found.articles if is_canonical(article)]
+        if not own:  # a sitemap must not be empty
+            raise not_found("sitemap, as nothing was published in the last two days")
+        return await answer(request, caller, await offload.run(lambda _: _news(settings, own)), None)
 
     @routes.get("/sitemap-{name}.xml", summary="The articles of a month or day as a sitemap", responses=_SITEMAP)
     async def articles(request: Request, name: str, caller: Reader) -> Response:
@@ -127,13 +139,17 @@ def router(
             raise not_found("sitemap")
         last_modified = await last_public_change(caller)
         async with errors_as_problems():
-            found = [
-                (site + path_of(article), datetime.fromisoformat(article["updated_at"]))
-                async for article in _walk(index, span, caller)
-            ]
+            found = [article async for article in _walk(index, span, caller)]
         if not found:
             raise not_found("sitemap")
-        return await answer(request, caller, await offload.run(lambda _: _urls(found)), last_modified)
+        own: list[tuple[str, datetime | None]] = [
+            (site + path_of(article), datetime.fromisoformat(article["updated_at"]))
+            for article in found
+            if is_canonical(article)
+        ]
+        # A sitemap must not be empty, and the index lists this one.
+        listed = own or [(f"{site}/", None)]
+        return await answer(request, caller, await offload.run(lambda _: _urls(listed)), last_modified)
 
     return routes
 
@@ -201,20 +217,25 @@ def _locate(entry: etree._Element, address: str, updated_at: datetime | None) ->
         add(entry, SITEMAP + "lastmod", updated_at.isoformat())
 
 
-def _news(site: str, articles: Iterable[Mapping[str, Any]]) -> etree._Element:
+def is_canonical(article: Mapping[str, Any]) -> bool:
+    """Tell whether search engines should index an article here, and not at the address of its original."""
+    return article.get("canonical_url") in (None, article["url"])
+
+
+def _news(settings: SearchSettings, articles: Iterable[Mapping[str, Any]]) -> etree._Element:
     root = etree.Element(SITEMAP + "urlset", nsmap=WITH_NEWS)
     for article in articles:
-        _add_news(root, site, article)
+        _add_news(root, settings, article)
     return root
 
 
-def _add_news(root: etree._Element, site: str, article: Mapping[str, Any]) -> None:
+def _add_news(root: etree._Element, settings: SearchSettings, article: Mapping[str, Any]) -> None:
     entry = add(root, SITEMAP + "url")
-    _locate(entry, site + path_of(article), datetime.fromisoformat(article["updated_at"]))
+    _locate(entry, settings.site + path_of(article), datetime.fromisoformat(article["updated_at"]))
     news = add(entry, NEWS + "news")
     publication = add(news, NEWS + "publication")
-    add(publication, NEWS + "name", article["publisher"])
-    add(publication, NEWS + "language", _news_language(article.get("language") or "und"))
+    add(publication, NEWS + "name", settings.publication or article["publisher"])
+    add(publication, NEWS + "language", _news_language(known_language(article) or settings.site_language))
     add(news, NEWS + "publication_date", article["published_at"])
     add(news, NEWS + "title", article["title"])
 
@@ -224,4 +245,4 @@ def _news_language(tag: str) -> str:
     primary, *more = tag.lower().split("-")
     if primary == "zh":
         return "zh-tw" if {"hant", "tw", "hk", "mo"} & set(more) else "zh-cn"
-    return primary if len(primary) <= 3 else "und"
+    return primary

@@ -7,7 +7,7 @@ from typing import Any
 from newswire_search.index.elasticsearch.query import Body, elasticsearch_query
 from newswire_search.index.facets import listed
 from newswire_search.index.mapping import FACET_SUFFIX
-from newswire_search.index.models import FACETS, FacetCount, SearchRequest
+from newswire_search.index.models import FacetCount, SearchRequest
 
 MAX_BUCKETS = 1000
 _VALUES, _SELECTED, _UNSELECTED = "values", "selected", "unselected"
@@ -18,7 +18,7 @@ def aggregations(request: SearchRequest, languages: Collection[str]) -> Body:
 
     A field with selected values is counted without that selection: otherwise all its other values would count zero.
     """
-    return {name: _counted(request, languages, name) for name in FACETS}
+    return {name: _counted(request, languages, name) for name in request.facet_fields}
 
 
 def _counted(request: SearchRequest, languages: Collection[str], name: str) -> Body:
@@ -38,7 +38,7 @@ def _counted(request: SearchRequest, languages: Collection[str], name: str) -> B
 def facets(answer: Mapping[str, Any], request: SearchRequest) -> dict[str, Sequence[FacetCount]]:
     """Return the values to list from the aggregations of a response."""
     found: dict[str, Sequence[FacetCount]] = {}
-    for name in FACETS:
+    for name in request.facet_fields:
         selected = _selected(request, name)
         counted = answer[name][_UNSELECTED] if selected else {_VALUES: answer[name]}
         counts = defaultdict(int, _buckets(counted[_SELECTED]) if selected else ())

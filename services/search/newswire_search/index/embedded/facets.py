@@ -10,7 +10,7 @@ from tantivy import Schema, Searcher
 from newswire_search.index.embedded.query import both, embedded_query
 from newswire_search.index.facets import listed, merged
 from newswire_search.index.mapping import FACET_SUFFIX
-from newswire_search.index.models import FACETS, FacetCount, SearchRequest
+from newswire_search.index.models import FacetCount, SearchRequest
 
 MAX_BUCKETS = 10_000
 
@@ -23,9 +23,9 @@ def facets(
     A field with selected values is counted without that selection: otherwise all its other values would count zero.
     """
     selected = {name: chosen.include for name, chosen in request.filters.items() if chosen.include}
-    answer = _counted(searcher, query, [name for name in FACETS if name not in selected])
+    answer = _counted(searcher, query, [name for name in request.facet_fields if name not in selected])
     found: dict[str, Sequence[FacetCount]] = {}
-    for name in FACETS:
+    for name in request.facet_fields:
         if name not in selected:
             found[name] = listed(name, answer[name], (), int)
             continue

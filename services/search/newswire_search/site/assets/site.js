@@ -1,19 +1,59 @@
-// Suggestions while a reader types into a search box marked data-suggest. Without this script it is a plain search box.
-// Follows the pattern of an editable combobox with a listbox popup (WAI-ARIA Authoring Practices).
+// What pages do better with scripts: times in the reader's zone, sharing, suggestions. Without them every page is complete.
 "use strict";
 
+// Times. The server writes UTC; the title keeps it.
+const locale = document.documentElement.dataset.formats;
+const dayFormat = new Intl.DateTimeFormat(locale, { dateStyle: "long" });
+const timeFormat = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" });
+const clockFormat = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const dayAndClockFormat = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+
+// Lists by day have the days of UTC: a time on another day in the reader's zone says so.
+const clock = (at) => (at.getDate() === at.getUTCDate() ? clockFormat : dayAndClockFormat).format(at);
+
+for (const time of document.querySelectorAll("time[datetime][title]")) {
+  const at = new Date(time.dateTime);
+  if (Number.isNaN(at.getTime())) continue;
+  const shown = "clock" in time.dataset ? clock(at) : `${dayFormat.format(at)}, ${timeFormat.format(at)}`;
+  if (time.textContent !== shown) time.textContent = shown;
+}
+
+// Sharing: buttons that need a script are hidden without it.
+const said = document.querySelector("[data-said]");
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  if (!navigator.clipboard) continue;
+  button.hidden = false;
+  const label = button.textContent;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(button.dataset.copy);
+    button.textContent = button.dataset.done;
+    if (said) said.textContent = button.dataset.done;
+    setTimeout(() => (button.textContent = label), 3000);
+  });
+}
+for (const button of document.querySelectorAll("button[data-share]")) {
+  if (!navigator.share) continue;
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    navigator.share({ url: button.dataset.share, title: button.dataset.title }).catch(() => {}); // the reader changed their mind
+  });
+}
+
+// Suggestions while a reader types into a search box, after the pattern of an editable combobox with a listbox popup
+// (WAI-ARIA Authoring Practices).
 const PAUSE = 120; // ms without a key press before suggestions are requested
-const NAMES = { topic: "Topic", author: "Author", title: "" };
+const PATHS = { topic: "/topics/", author: "/authors/" };
 
 for (const input of document.querySelectorAll("input[data-suggest]")) attach(input);
 
 function attach(input) {
+  const names = Object.fromEntries(input.dataset.kinds.split(";").map((pair) => pair.split("=")));
   const list = document.createElement("ul");
   list.className = "suggestions";
   list.id = `${input.id || "q"}-suggestions`;
   list.hidden = true;
   list.setAttribute("role", "listbox");
-  list.setAttribute("aria-label", "Suggestions");
+  list.setAttribute("aria-label", input.dataset.label);
   input.after(list);
   input.setAttribute("role", "combobox");
   input.setAttribute("aria-autocomplete", "list");
@@ -77,12 +117,14 @@ function attach(input) {
     item.setAttribute("aria-selected", "false");
     item.dataset.href = suggestion.id
       ? `/articles/${encodeURIComponent(suggestion.id)}`
-      : `/search?${suggestion.kind}=${encodeURIComponent(suggestion.value)}`;
-    item.append(suggestion.value);
-    if (NAMES[suggestion.kind]) {
+      : PATHS[suggestion.kind] + encodeURIComponent(suggestion.value);
+    const value = document.createElement("bdi");
+    value.textContent = suggestion.value;
+    item.append(value);
+    if (names[suggestion.kind]) {
       const kind = document.createElement("span");
       kind.className = "kind";
-      kind.textContent = NAMES[suggestion.kind];
+      kind.textContent = names[suggestion.kind];
       item.append(" ", kind);
     }
     return item;

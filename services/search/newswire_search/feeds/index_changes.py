@@ -1,0 +1,68 @@
+"""What changed in the index, and when: what conditional responses and short-lived caches depend on."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from newswire.keys import Keyspace
+
+log = logging.getLogger(__name__)
+
+SETTLING_SECONDS = 1.5
+"""How long after a change another one may have the same second, in addition to the refresh interval of the index."""
+
+REDIS_TIMEOUT_SECONDS = 0.5
+"""How long a page or feed waits to learn what changed; after that it is made without."""
+
+LastModified = Callable[[], Awaitable[datetime | None]]
+IndexState = Callable[[], Awaitable[str | None]]
+
+
+def last_modified_source(redis: "Redis", keys: Keyspace, group: str, refresh: timedelta) -> LastModified:
+    """Return a function that returns when anything visible to readers last changed, to the second, or None if unknown.
+
+    The entries of a feed do not show that: a retracted article leaves no date. So the result is the time of the last event that the
+    index has processed. It is unknown shortly after an event and while a retraction is not indexed yet: clients that send only
+    ``If-Modified-Since`` would miss another change within the same second.
+    """
+
+    async def read() -> datetime | None:
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), redis.pipeline(transaction=True) as pipe:
+                pipe.get(keys.checkpoint(group))
+                pipe.zcard(keys.unindexed_retractions)
+                handled, retractions = await pipe.execute()
+        except (RedisError, OSError) as error:
+            log.warning("could not read the time of the last change", extra={"reason": repr(error)})
+            return None
+        if not handled or retractions:
+            return None
+        second = datetime.fromtimestamp(int(handled.partition(b"-")[0]) // 1000, UTC)
+        settled = datetime.now(UTC) - second > timedelta(seconds=SETTLING_SECONDS) + refresh
+        return second if settled else None
+
+    return read
+
+
+def index_state_source(redis: "Redis", keys: Keyspace, group: str) -> IndexState:
+    """Return a function that names what the index has processed; None while a retraction is not indexed yet, or if unknown.
+
+    As long as the name is the same, what was read from the index a moment ago may be shown again.
+    """
+
+    async def read() -> str | None:
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), redis.pipeline(transaction=True) as pipe:
+                pipe.get(keys.checkpoint(group))
+                pipe.zcard(keys.unindexed_retractions)
+                handled, retractions = await pipe.execute()
+        except (RedisError, OSError) as error:
+            log.warning("could not read the state of the index", extra={"reason": repr(error)})
+            return None
+        return None if retractions else (handled or b"").decode()
+
+    return read

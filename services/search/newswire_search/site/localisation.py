@@ -1,0 +1,123 @@
+"""The language of the frame: its messages, dates and numbers, and the direction of any language.
+
+The catalogs are the ``.po`` files in ``locales``, which translators edit. They are compiled in memory at the start, so that a
+checkout and a wheel hold the same files and nothing has to be built.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from io import BytesIO
+from typing import Literal
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date, format_datetime, format_skeleton
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from babel.support import NullTranslations, Translations
+
+Direction = Literal["ltr", "rtl", "auto"]
+
+_RIGHT_TO_LEFT_LANGUAGES = frozenset("ar arc ckb dv fa he iw ks nqo pnb ps sd syr ug ur yi".split())
+_RIGHT_TO_LEFT_SCRIPTS = frozenset("adlm arab hebr mand mend nkoo rohg samr syrc thaa".split())
+_INTERNATIONAL_ENGLISH = "en_001"
+"""Day before month, and 24 hours: what plain ``en`` stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Localisation:
+    """The messages and formats of one language of the frame."""
+
+    tag: str
+    """The language as HTML writes it."""
+    locale: Locale
+    translations: NullTranslations
+
+    @property
+    def formats_tag(self) -> str:
+        """The locale of dates, for scripts."""
+        return str(self.locale).replace("_", "-")
+
+    @property
+    def direction(self) -> Direction:
+        """The direction of the frame."""
+        return direction_of(self.tag)
+
+    @property
+    def social_locale(self) -> str:
+        """The locale as OpenGraph writes it: language and territory."""
+        territory = self.locale.territory
+        if territory is None or territory.isdigit():
+            territory = {"en": "US", "de": "DE", "fr": "FR", "es": "ES"}[self.locale.language]
+        return f"{self.locale.language}_{territory}"
+
+    def date(self, at: datetime) -> str:
+        """Return a day in UTC, such as 1 March 2026."""
+        return format_date(at.astimezone(UTC), "long", locale=self.locale)
+
+    def day_of_week(self, at: datetime) -> str:
+        """Return a day in UTC with its weekday."""
+        return format_date(at.astimezone(UTC), "full", locale=self.locale)
+
+    def moment(self, at: datetime) -> str:
+        """Return a time in UTC, to the minute."""
+        return f"{self.date(at)}, {self.clock(at)} UTC"
+
+    def clock(self, at: datetime) -> str:
+        """Return the hours and minutes of a time in UTC."""
+        return format_datetime(at.astimezone(UTC), "HH:mm", locale=self.locale)
+
+    def month(self, text: str) -> str:
+        """Return a month that is written as ``2026-03``."""
+        at = datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC)
+        return format_skeleton("yMMMM", at, locale=self.locale)
+
+    def number(self, value: int) -> str:
+        """Return a whole number with its separators."""
+        return format_decimal(value, locale=self.locale)
+
+    def language_name(self, tag: str) -> str:
+        """Return the name of a language, or its tag if it has none."""
+        try:
+            return Locale.parse(tag, sep="-").get_display_name(self.locale) or tag
+        except (ValueError, UnknownLocaleError):
+            return tag
+
+
+@cache
+def localisation(language: str) -> Localisation:
+    """Return the localisation of a language of the frame, such as ``de`` or ``en-US``."""
+    name = _INTERNATIONAL_ENGLISH if language == "en" else language.replace("-", "_")
+    locale = Locale.parse(name)
+    return Localisation(language, locale, _translations(locale.language))
+
+
+@cache
+def _translations(language: str) -> NullTranslations:
+    if language == "en":  # messages are written in it
+        return NullTranslations()
+    source = files("newswire_search.site").joinpath("locales", f"{language}.po").read_bytes()
+    compiled = BytesIO()
+    write_mo(compiled, read_po(BytesIO(source), locale=language))
+    compiled.seek(0)
+    return Translations(compiled)
+
+
+def direction_of(language: str | None) -> Direction:
+    """Return the direction of a language tag; ``auto`` if the language is unknown."""
+    primary, *more = (language or "und").lower().split("-")
+    if primary in ("", "und", "mul", "zxx"):
+        return "auto"
+    script = next((part for part in more if len(part) == 4 and part.isalpha()), None)
+    if script is not None:
+        return "rtl" if script in _RIGHT_TO_LEFT_SCRIPTS else "ltr"
+    return "rtl" if primary in _RIGHT_TO_LEFT_LANGUAGES else "ltr"
+
+
+def language_of(article: Mapping[str, object]) -> str:
+    """Return the language of an article as HTML writes it; empty if it is unknown."""
+    language = str(article.get("language") or "und")
+    return "" if language == "und" else language
