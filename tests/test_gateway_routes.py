@@ -22,7 +22,7 @@ LOCATION = re.compile(r"location ~ (\^/\S+) \{ (?:proxy_pass \$(\w+)|return (404
 
 def paths(owner: Service) -> set[str]:
     found = create_app([owner], Settings(), redis=Redis()).openapi()["paths"]  # never connected
-    return {path for path in found if path.startswith("/v1/")}
+    return {path for path in found if path.startswith(("/v1/", "/hub"))}
 
 
 def locations(name: str) -> list[tuple[re.Pattern[str], str]]:
@@ -50,6 +50,7 @@ async def test_every_address_has_a_route_to_its_service() -> None:
         for path in found - exact():
             assert answering(path, doors) == owner, path
     assert exact() <= set().union(*(await owned()).values())
+    assert answering("/hub", doors) == "notify"
     assert answering("/metrics", doors) == answering("/readyz", doors) == answering("/healthz", doors) == "operations"
     assert answering("/v1/search", doors) == answering("/", doors) == "search"
 
@@ -63,12 +64,12 @@ async def test_the_public_port_rejects_exactly_the_routes_that_need_an_admin_key
         assert answering(path, public) == "404", path
     for path in ("/healthz", "/docs", "/openapi.json", "/asyncapi"):
         assert answering(path, public) == "operations", path
-    for path in ("/v1/search", "/", "/feeds/rss", "/v1/keysmith", "/articles/metrics", "/metrics/of-a-town"):
+    for path in ("/v1/search", "/", "/feeds/rss", "/v1/keysmith", "/hubs", "/articles/metrics", "/metrics/of-a-town"):
         assert answering(path, public) in {"search"}, path
 
 
 def for_operators(path: str) -> bool:
-    return (
+    return path.startswith("/v1/") and (
         path.split("/")[2] in {"keys", "accounts", "audit-log", "dead-letters", "admin"} or path == "/v1/topics/merge"
     )
 

@@ -81,6 +81,8 @@ class Settings(BaseSettings):
     namespace: str = Field(default="newswire", pattern=r"^[a-z][a-z0-9_-]{0,39}$")
     public_url: HttpUrl = HttpUrl("http://127.0.0.1:8000")
     public_read: bool = True
+    hub: bool = True
+    """Whether notify runs the WebSub hub at ``/hub`` of the public URL. Public feeds name it."""
     data_dir: Path = Path(".newswire")
     stream_retention: timedelta = timedelta(days=7)
     dead_letter_limit: int = Field(default=100, ge=0)
@@ -135,6 +137,11 @@ class Settings(BaseSettings):
     @classmethod
     def _durations(cls, value: object) -> object:
         return duration(value)
+
+    @property
+    def hub_url(self) -> str | None:
+        """The public URL of the WebSub hub; None if there is none. It pushes public feeds only."""
+        return f"{self.site}/hub" if self.hub and self.public_read else None
 
     @property
     def site(self) -> str:

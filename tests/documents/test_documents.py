@@ -71,6 +71,7 @@ async def test_the_asyncapi_document_is_valid(http: httpx.AsyncClient, parser: l
         ("articles_tail", "receive", "documents:stream:articles"),
         ("outcomes", "send", "documents:stream:outcomes"),
         ("outcomes_outcomes", "receive", "documents:stream:outcomes"),
+        ("outcomes_websub", "receive", "documents:stream:outcomes"),
         ("webhooks", "send", None),
         ("live_stream", "send", "/v1/stream"),
     }
@@ -92,7 +93,7 @@ async def test_every_message_of_the_asyncapi_document_is_one_event_of_its_channe
             f"{name}:Message:Payload": articles
             for name in ("articles", "articles_search", "articles_notify", "articles_tail")
         },
-        **{f"{name}:Message:Payload": outcomes for name in ("outcomes", "outcomes_outcomes")},
+        **{f"{name}:Message:Payload": outcomes for name in ("outcomes", "outcomes_outcomes", "outcomes_websub")},
         "webhooks:Message:Payload": ["DeliveredArticleEvent", "EndpointTestEvent", "SubscriptionDisabledEvent"],
         "live_stream:Message:Payload": [*articles, "StreamEnded", "StreamTrimmed"],
     }

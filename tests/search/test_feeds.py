@@ -454,3 +454,43 @@ async def test_feeds_are_narrowed_by_the_entitlement(stocked: ArticleIndex, redi
         await entitle_account(redis, keys, "Desk", Filter(categories=["nothing"]))
         assert (await client.get("/sitemap-2026-03.xml")).status_code == 404
         assert (await client.get("/sitemap.xml")).text.count("<loc>") == 1
+
+
+HUBS = {
+    "xml": "string(/rss/channel/a:link[@rel='hub']/@href)",
+    "atom": "string(/a:feed/a:link[@rel='hub']/@href)",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "path", ["latest.{}", "category/A%2FB.json.{}", "search.{}?q=%22night+ferry%22&topic=S%C3%A9a"]
+)
+async def test_public_feeds_name_the_hub_and_themselves(client: httpx.AsyncClient, form: str, path: str) -> None:
+    path = f"/feeds/{path.format(form)}"
+    answer = await client.get(path)
+    sound(answer)
+    hub = "https://news.example/hub"
+    assert answer.headers["Link"] == f'<{hub}>; rel="hub", <https://news.example{path}>; rel="self"'
+    if form == "json":
+        assert answer.json()["hubs"] == [{"type": "WebSub", "url": hub}]
+    else:
+        found = etree.fromstring(answer.content).xpath(HUBS[form], namespaces={"a": "http://www.w3.org/2005/Atom"})
+        assert found == hub
+
+
+@pytest.mark.parametrize("setting", ["hub", "public_read"])
+@pytest.mark.parametrize("form", FORMS)
+async def test_feeds_name_no_hub_that_does_not_push_them(
+    stocked: ArticleIndex, redis: Redis, namespace: str, setting: str, form: str
+) -> None:
+    key = await create_key(redis, Keyspace(namespace), "reader", {Scope.READ})
+    with_key = {"Authorization": f"Bearer {key.token}"}
+    async with client_for(stocked, redis, namespace) as client:
+        answers = [await client.get(f"/feeds/latest.{form}", headers=with_key)]
+    async with client_for(stocked, redis, namespace, **{setting: False}) as client:
+        answers.append(await client.get(f"/feeds/latest.{form}", headers=with_key if setting == "public_read" else {}))
+    for answer in answers:
+        assert answer.status_code == 200
+        assert "Link" not in answer.headers
+        assert b"/hub" not in answer.content

@@ -26,6 +26,7 @@ class GroupName(StrEnum):
     SEARCH = "search"
     NOTIFY = "notify"
     OUTCOMES = "outcomes"
+    WEBSUB = "websub"
     DELIVERIES = "deliveries"
 
 

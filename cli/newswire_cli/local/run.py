@@ -76,6 +76,8 @@ def _set_environment(host: str, port: int, data_dir: Path, redis_url: str) -> No
         "NEWSWIRE_DATA_DIR": str(data_dir),
     }
     os.environ.setdefault("NEWSWIRE_PUBLIC_URL", _address(host, port))
+    # The hub fetches feeds from this process: the public URL may lead through a proxy, or nowhere yet.
+    os.environ.setdefault("NEWSWIRE_FEEDS_URL", _address(host, port))
     # Otherwise any client of this server could make it call addresses inside the operator's network.
     os.environ.setdefault("NEWSWIRE_WEBHOOK_ALLOW_PRIVATE", "true" if is_loopback(host) else "false")
 

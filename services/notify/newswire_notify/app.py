@@ -53,6 +53,7 @@ from newswire_notify.webhooks.sending import Sender
 from newswire_notify.webhooks.service import Endpoints
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 from newswire_notify.webhooks.verification import Verification
+from newswire_notify.websub.composition import hub_parts
 
 MAX_MEMORY_FRACTION = 0.95
 """Fraction of the delivery Redis that new deliveries may fill; the rest is reserved for ending them."""
@@ -103,6 +104,8 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         entitlements = Entitlements(subscriptions, redis, records, keys)
         suspensions = Suspensions(subscriptions, redis, records, keys)
 
+        hub = await stack.enter_async_context(hub_parts(records, redis, keys, http_client, policy, own))
+
         erasure = {}
         if own.delivery_url != own.redis_url:  # otherwise ingest does it
             erasure["erasure on disk"] = partial(
@@ -128,6 +131,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 dead_letters_api.router(queue),
                 live_router(broadcaster, limiter, StreamTokens(records, keys, signed), own),
                 events_router(Pull(records, keys, own.site), broadcaster, limiter, signed, own),
+                *hub.routers,
             ],
             loops={
                 "fan-out": load_then_consume,
@@ -142,6 +146,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "entitlements": entitlements.run,
                 "disabled accounts": suspensions.run,
                 **erasure,
+                **hub.loops,
                 "memory": memory.run,
             },
             checks={
@@ -152,8 +157,9 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "consumer": broker.check,
                 **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": broadcaster.check,
+                **hub.checks,
             },
-            brokers=[broker],
+            brokers=[broker, hub.broker],
             channels=described_channels(keys),
         )
 

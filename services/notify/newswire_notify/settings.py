@@ -4,7 +4,7 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, HttpUrl, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from newswire.settings import Commas, Settings, duration
@@ -52,6 +52,20 @@ class NotifySettings(Settings):
     """Of these, per API key, including the tokens made with it."""
     live_per_address: int = Field(default=100, ge=1)
     """Of these, per client address (for IPv6, per /64)."""
+
+    feeds_url: HttpUrl | None = None
+    """Where the WebSub hub fetches feeds, such as search's internal address; by default the public URL."""
+    hub_concurrency: int = Field(default=64, ge=2, le=4096)
+    """Pushes of the hub in flight per process; slow subscribers share a quarter as many of their own."""
+    hub_rate: float = Field(default=5, ge=0, le=100_000, allow_inf_nan=False)
+    """Requests a second to ``/hub`` that one client address (of IPv6, one /64) may send, averaged over ten seconds and in each
+    process; 0 for any number."""
+    hub_subscriptions_max: int = Field(default=100_000, ge=1)
+    """Subscriptions at the hub, in total."""
+    hub_subscriptions_per_host: int = Field(default=1000, ge=1)
+    """Of these, with callbacks at one host."""
+    hub_topics_max: int = Field(default=1000, ge=1)
+    """Distinct feeds with subscriptions at the hub. Each is fetched after every publication."""
 
     @field_validator("webhook_disabled_after", "delivery_retention", "dead_letter_retention", mode="before")
     @classmethod

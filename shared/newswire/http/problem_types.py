@@ -155,6 +155,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         "The account has published the maximum number of new articles per day.",
         "Wait until the time that `resets_at` names.",
     ),
+    "hub-full": ProblemType(
+        429,
+        "The hub has as many subscriptions, topics or waiting requests as it may, in total or for the host of this callback.",
+        "Wait as `Retry-After` says, or unsubscribe what is not needed.",
+    ),
     "too-many-connections": ProblemType(429, "Too many connections or streams are open.", "Close some, or wait."),
     "too-many-streams": ProblemType(
         429, "The maximum number of live streams is open.", "Close some, or wait for the time in `Retry-After`."

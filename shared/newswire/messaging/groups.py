@@ -28,7 +28,8 @@ def stream_key(keys: Keyspace, stream: Stream) -> str:
 SEARCH = ConsumerGroup("search", "articles")
 NOTIFY = ConsumerGroup("notify", "articles")
 OUTCOMES = ConsumerGroup("outcomes", "outcomes")
-GROUPS = (SEARCH, NOTIFY, OUTCOMES)
+WEBSUB = ConsumerGroup("websub", "outcomes")
+GROUPS = (SEARCH, NOTIFY, OUTCOMES, WEBSUB)
 
 
 def group_named(name: str) -> ConsumerGroup:

@@ -48,6 +48,11 @@ deliveries = Counter("newswire_webhook_deliveries", "Webhook deliveries that end
 publish_to_delivered = Histogram(
     "newswire_publish_to_delivered_seconds", "Time between publication and delivery", buckets=_BUCKETS
 )
+hub_pushes = Counter("newswire_hub_pushes", "Feeds that the WebSub hub sent or gave up", ["result"])
+hub_verifications = Counter(
+    "newswire_hub_verifications", "Requests to the WebSub hub that were verified or not", ["mode", "result"]
+)
+hub_subscriptions = Gauge("newswire_hub_subscriptions", "Subscriptions at the WebSub hub")
 live_clients = Gauge("newswire_live_clients", "Open live streams and waiting pull requests")
 live_disconnects = Counter("newswire_live_disconnects", "Live streams that the server closed", ["reason"])
 

@@ -58,14 +58,17 @@ class _Origin(NamedTuple):
     port: int
 
 
-@lru_cache(maxsize=8192)
-def _target(address: str) -> tuple[_Origin, str]:
+def _parse_target(address: str) -> tuple[_Origin, str]:
     """Return the origin of a URL, and what follows the method in every request to it."""
     url = URL(address)
     if url.scheme not in ("http", "https") or url.raw_host is None or url.port is None:
         raise ValueError("not a webhook URL")
     head = f"{url.raw_path_qs} HTTP/1.1\r\nHost: {url.host_port_subcomponent}\r\n"
     return _Origin(url.scheme == "https", url.raw_host, url.port), head
+
+
+_target = lru_cache(maxsize=8192)(_parse_target)
+"""For URLs that are requested again and again."""
 
 
 class _Connection(asyncio.Protocol):
@@ -227,7 +230,7 @@ class WebhookHttpClient:
 
     async def post(self, address: str, headers: Mapping[str, str], body: bytes) -> EndpointResponse:
         """Send a POST request; raises what `options` raises."""
-        return await self._request("POST", address, headers, body)
+        return await self._request("POST", _target(address), headers, body)
 
     async def options(self, address: str, headers: Mapping[str, str]) -> EndpointResponse:
         """Send an OPTIONS request; the caller limits the total time.
@@ -238,10 +241,22 @@ class WebhookHttpClient:
             InvalidResponseError: the response is not valid HTTP.
             ValueError: the URL or a header is invalid.
         """
-        return await self._request("OPTIONS", address, headers, b"")
+        return await self._request("OPTIONS", _target(address), headers, b"")
 
-    async def _request(self, method: str, address: str, headers: Mapping[str, str], body: bytes) -> EndpointResponse:
-        origin, line = _target(address)
+    async def get(self, address: str, headers: Mapping[str, str]) -> EndpointResponse:
+        """GET and wait for the response, with the first `KEPT_BODY_BYTES` of its body; the caller limits the total time.
+
+        The URL is not remembered: a verification has another one each time.
+
+        Raises:
+            As `options`.
+        """
+        return await self._request("GET", _parse_target(address), headers, b"")
+
+    async def _request(
+        self, method: str, target: tuple[_Origin, str], headers: Mapping[str, str], body: bytes
+    ) -> EndpointResponse:
+        origin, line = target
         head = _head(f"{method} {line}", headers, len(body))
         if (connection := self._take(origin)) is not None:
             try:

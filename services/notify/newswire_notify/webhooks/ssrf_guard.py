@@ -158,47 +158,64 @@ async def check_endpoint(url: str, policy: AddressPolicy, resolver: AbstractReso
 
     A name that does not resolve now is accepted: it is resolved again for each delivery.
     """
-    parsed, host, port = _parsed(url, policy)
-    if not policy.allow_private and port not in policy.ports:
-        raise invalid(FIELD, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}")
+    checked = check_url(url, policy)
+    parsed = URL(checked)
     guarded = GuardedResolver(policy, resolver)
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
-            await guarded.resolve(host, port)
+            await guarded.resolve(parsed.raw_host or "", parsed.port or 0)
     except AddressRefusedError as refused:
-        raise _refused(str(refused)) from None
+        raise _refused(FIELD, str(refused)) from None
     except (OSError, TimeoutError):
         pass
     finally:
         await guarded.close()
+    return checked
+
+
+def check_url(url: str, policy: AddressPolicy, *, field: str = FIELD) -> str:
+    """Return a URL in its normal form; raise the 422 that says why it is not accepted, without resolving its name.
+
+    ``field``: what the problem names. Names are checked again for each connection.
+    """
+    parsed, host, port = _parsed(url, policy, field)
+    if not policy.allow_private and port not in policy.ports:
+        raise invalid(field, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}")
+    try:
+        if (literal := _literal(host)) is not None:
+            policy.check(str(literal))
+        else:
+            policy.check_name(host)
+    except AddressRefusedError as refused:
+        raise _refused(field, str(refused)) from None
     return str(parsed)
 
 
-def _parsed(url: str, policy: AddressPolicy) -> tuple[URL, str, int]:
+def _parsed(url: str, policy: AddressPolicy, field: str) -> tuple[URL, str, int]:
     """Parse a URL as the client does; refuse URLs that other programs may parse differently."""
     if _IMPOSSIBLE.search(url):
-        raise invalid(FIELD, "contains a space, a control character or a backslash", "percent-encode it, or remove it")
+        raise invalid(field, "contains a space, a control character or a backslash", "percent-encode it, or remove it")
     try:
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port
     except ValueError:
-        raise invalid(FIELD, "is not a URL", EXAMPLE) from None
+        raise invalid(field, "is not a URL", EXAMPLE) from None
     schemes = ("https", "http") if policy.allow_private else ("https",)
     authority = _AUTHORITY.match(url)
     if parsed.scheme not in schemes or not host or port is None or authority is None:
-        raise invalid(FIELD, f"is not an absolute {' or '.join(schemes)} URL", EXAMPLE)
+        raise invalid(field, f"is not an absolute {' or '.join(schemes)} URL", EXAMPLE)
     if "@" in authority[1]:
-        raise invalid(FIELD, "contains credentials", "remove them, and verify the signature instead")
+        raise invalid(field, "contains credentials", "remove them, and verify the signature instead")
     if "#" in url:
-        raise invalid(FIELD, "has a fragment", "remove '#' and everything after it")
+        raise invalid(field, "has a fragment", "remove '#' and everything after it")
     bracketed = "[" in authority[1]
     if bracketed != (":" in host) or not (bracketed or _HOSTNAME.fullmatch(host)):
-        raise invalid(FIELD, "has an invalid host", EXAMPLE)
+        raise invalid(field, "has an invalid host", EXAMPLE)
     if _is_unusual_ipv4(host):
-        raise invalid(FIELD, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
+        raise invalid(field, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
     if (length := len(str(parsed))) > MAX_URL_LENGTH:  # characters outside ASCII take up to nine times as much
         problem = f"is too long: {length} characters once it is percent-encoded"
-        raise invalid(FIELD, problem, f"send one of at most {MAX_URL_LENGTH}")
+        raise invalid(field, problem, f"send one of at most {MAX_URL_LENGTH}")
     return parsed, host, port
 
 
@@ -220,9 +237,9 @@ def _is_unusual_ipv4(host: str) -> bool:
         return True
 
 
-def _refused(problem: str) -> ProblemError:
+def _refused(field: str, problem: str) -> ProblemError:
     return invalid(
-        FIELD,
+        field,
         problem,
         "use a public address; on a closed network the operator can set NEWSWIRE_WEBHOOK_ALLOW_PRIVATE=true",
     )

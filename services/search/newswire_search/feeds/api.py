@@ -67,17 +67,27 @@ def router(index: IndexReader, settings: SearchSettings, last_change: LastModifi
         async with errors_as_problems():
             page = await index.search(search_request)
 
+        address = settings.site + feed_address(pairs, format_)
+        hub = settings.hub_url if caller is None else None  # what the hub pushes was fetched without a key
+        links = {"Link": f'<{hub}>; rel="hub", <{address}>; rel="self"'} if hub else {}
+
         def feed() -> Feed:
             return Feed(
                 title=feed_title(pairs, settings.site_name, latest_title),
                 home=settings.site + page_path(pairs),
-                address=settings.site + feed_address(pairs, format_),
+                address=address,
                 entries=_entries(page.articles, full=full),
+                hub=hub,
             )
 
         body = await offload.run(lambda _: WRITERS[format_](feed()))
         return conditional_response(
-            request, body, MEDIA_TYPES[format_], last_modified=last_modified, private=caller is not None
+            request,
+            body,
+            MEDIA_TYPES[format_],
+            last_modified=last_modified,
+            private=caller is not None,
+            headers=links,
         )
 
     @routes.get("/latest.{format}", summary="The newest articles as a feed", responses=_A_FEED)

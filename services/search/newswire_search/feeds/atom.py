@@ -24,6 +24,8 @@ def atom(feed: Feed) -> bytes:
     add(root, ATOM + "title", feed.title, type="text")
     add(root, ATOM + "updated", (feed.updated or EPOCH).isoformat())
     add(root, ATOM + "link", rel="self", type=MEDIA_TYPES[Format.ATOM], href=feed.address)
+    if feed.hub:
+        add(root, ATOM + "link", rel="hub", href=feed.hub)
     add(root, ATOM + "link", rel="alternate", type="text/html", href=feed.home)
     for entry in feed.entries:
         _add_entry(root, entry)

@@ -86,6 +86,8 @@ class Feed:
     address: str
     """The feed's own address."""
     entries: Sequence[FeedEntry]
+    hub: str | None = None
+    """The WebSub hub that pushes it."""
 
     @property
     def updated(self) -> datetime | None:

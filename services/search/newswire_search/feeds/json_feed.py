@@ -18,6 +18,7 @@ def json_feed(feed: Feed) -> bytes:
         "home_page_url": feed.home,
         "feed_url": feed.address,
         "language": feed.language,
+        "hubs": [{"type": "WebSub", "url": feed.hub}] if feed.hub else None,
         "items": [_item(entry) for entry in feed.entries],
     }
     return orjson.dumps(_set(document))

@@ -37,6 +37,8 @@ def rss(feed: Feed) -> bytes:
     if feed.updated:
         add(channel, "lastBuildDate", format_datetime(feed.updated, usegmt=True))
     add(channel, ATOM + "link", rel="self", type=MEDIA_TYPES[Format.RSS], href=feed.address)
+    if feed.hub:
+        add(channel, ATOM + "link", rel="hub", href=feed.hub)
     for entry in feed.entries:
         _add_item(channel, entry)
     return to_bytes(root)

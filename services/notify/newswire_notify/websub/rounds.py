@@ -1,0 +1,206 @@
+"""Pushing one topic: first to all subscribers once, then again to those that were slow or failed.
+
+The first pass has a pool of slots that slow subscribers do not use, and topics take turns at it. So a slow subscriber delays
+neither other subscribers nor the next update. Nothing but the latest content is pushed: a feed holds what earlier ones held.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from newswire.concurrency.fair_slots import FairSlots
+from newswire.observability import metrics
+from newswire_notify.websub.models import Feed, HubSubscription, PushResult
+from newswire_notify.websub.pushing import Pusher
+from newswire_notify.websub.repository import HubSubscriptions
+
+log = logging.getLogger(__name__)
+
+RETRY_DELAYS_SECONDS = (2.0, 10.0)
+"""The pauses before the second and the third attempt. After that the update is dropped, never the subscription."""
+SLOW_SHARE = 4
+"""Slow subscribers have a slot of their own for every so many."""
+MAX_NAP_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A push that is repeated, or waits for its slow subscriber."""
+
+    failures: int
+    due: float
+    """By the event loop's clock."""
+
+
+class TopicRound:
+    """The pushes of one topic in this process."""
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.running = False
+        """Whether it is being fetched, or pushed for the first time."""
+        self.feed: Feed | None = None
+        """The latest content."""
+        self.in_flight: set[str] = set()
+        """Callbacks with a push in flight."""
+        self.waiting: dict[str, _Waiting] = {}
+        self.retrying = False
+        self.unfinished = False
+        """Whether the first pass did not reach all subscribers."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return not (self.running or self.in_flight or self.waiting or self.retrying)
+
+    @property
+    def held_bytes(self) -> int:
+        """The size of the content that is kept for waiting pushes only."""
+        return len(self.feed.body) if self.feed is not None and self.waiting and not self.running else 0
+
+    def drop_waiting(self) -> None:
+        """Drop this update for those that have not received it."""
+        metrics.hub_pushes.labels("dropped").inc(len(self.waiting))
+        self.waiting.clear()
+
+
+class RoundPusher:
+    """Pushes the rounds of all topics with a bounded number of requests in flight."""
+
+    def __init__(
+        self,
+        subscriptions: HubSubscriptions,
+        pusher: Pusher,
+        *,
+        concurrency: int,
+        on_ended: Callable[[TopicRound], None],
+        retry_delays: tuple[float, ...] = RETRY_DELAYS_SECONDS,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._pusher = pusher
+        self._slots = FairSlots(concurrency)
+        self._slow_slots = FairSlots(max(concurrency // SLOW_SHARE, 1))
+        self._on_ended = on_ended
+        self._retry_delays = retry_delays
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def push_all(self, current: TopicRound, feed: Feed) -> None:
+        """Push to every subscriber once, except slow ones, which follow on their own; return once all are on their way."""
+        current.feed = feed
+        seen: set[str] = set()
+        async for page in self._subscriptions.pages(current.topic):
+            for subscription in page:
+                callback = subscription.callback
+                if callback in seen:
+                    continue
+                seen.add(callback)
+                if callback in current.in_flight or self._pusher.is_slow(callback):
+                    current.waiting[callback] = _Waiting(0, 0.0)
+                    continue
+                current.waiting.pop(callback, None)
+                await self._slots.acquire(current.topic)
+                self._start(self._attempt(current, subscription, feed, 0, self._slots), current, callback)
+        for callback in current.waiting.keys() - seen:  # unsubscribed, or lapsed
+            del current.waiting[callback]
+        self._retry_waiting(current)
+
+    async def close(self) -> None:
+        """Cancel all pushes."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, work: Coroutine[Any, Any, None], current: TopicRound, callback: str | None = None) -> None:
+        if callback is not None:
+            current.in_flight.add(callback)
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attempt(
+        self, current: TopicRound, subscription: HubSubscription, feed: Feed, failures: int, slots: FairSlots
+    ) -> None:
+        callback = subscription.callback
+        try:
+            result = await self._pusher.push(subscription, feed)
+            metrics.hub_pushes.labels(result.value).inc()
+        finally:
+            slots.release()
+            current.in_flight.discard(callback)
+            if current.waiting:  # it may have waited for this one
+                self._retry_waiting(current)
+        if result is PushResult.GONE:
+            await self._end(subscription)
+        elif result is PushResult.FAILED and callback not in current.waiting:
+            self._retry_later(current, callback, failures)
+        if current.ended:
+            self._on_ended(current)
+
+    async def _end(self, subscription: HubSubscription) -> None:
+        try:
+            await self._subscriptions.remove(subscription.topic, subscription.callback)
+        except (RedisError, OSError) as error:  # the next push ends it
+            log.warning("a subscription was not removed", extra={"reason": str(error)})
+
+    def _retry_later(self, current: TopicRound, callback: str, failures: int) -> None:
+        if failures >= len(self._retry_delays):
+            metrics.hub_pushes.labels("dropped").inc()
+            return
+        due = asyncio.get_running_loop().time() + self._retry_delays[failures]
+        current.waiting[callback] = _Waiting(failures + 1, due)
+        self._retry_waiting(current)
+
+    def _retry_waiting(self, current: TopicRound) -> None:
+        if current.waiting and not current.retrying:
+            current.retrying = True
+            self._start(self._push_waiting(current), current)
+
+    async def _push_waiting(self, current: TopicRound) -> None:
+        try:
+            while current.waiting:
+                try:
+                    started = await self._push_due(current)
+                except (RedisError, OSError) as error:
+                    log.warning("subscriptions cannot be read", extra={"reason": str(error)})
+                    started = False
+                if not started:
+                    await asyncio.sleep(self._nap(current))
+        finally:
+            current.retrying = False
+        if current.ended:
+            self._on_ended(current)
+
+    async def _push_due(self, current: TopicRound) -> bool:
+        """Push to those whose time has come; return whether there were any."""
+        now = asyncio.get_running_loop().time()
+        ready = [callback for callback, each in current.waiting.items() if each.due <= now]
+        started = False
+        for callback in ready:
+            if callback in current.in_flight:
+                continue
+            await self._slow_slots.acquire(current.topic)
+            subscription = await self._subscription(current.topic, callback)
+            waiting = current.waiting.pop(callback, None)
+            if subscription is None or waiting is None or current.feed is None or callback in current.in_flight:
+                self._slow_slots.release()
+                continue
+            started = True
+            attempt = self._attempt(current, subscription, current.feed, waiting.failures, self._slow_slots)
+            self._start(attempt, current, callback)
+        return started
+
+    async def _subscription(self, topic: str, callback: str) -> HubSubscription | None:
+        try:
+            return await self._subscriptions.get(topic, callback)
+        except BaseException:
+            self._slow_slots.release()
+            raise
+
+    def _nap(self, current: TopicRound) -> float:
+        now = asyncio.get_running_loop().time()
+        next_due = min((each.due for each in current.waiting.values()), default=now)
+        return min(max(next_due - now, 0.05), MAX_NAP_SECONDS)

@@ -1,0 +1,116 @@
+"""A subscriber of a feed at the hub of a real installation: through a publication, a restart and a retraction."""
+
+import hashlib
+import hmac
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from tests.cli.running import Running
+from tests.polling import until
+
+SECRET = "k7Hq2" * 8
+
+
+@dataclass
+class WebSubClient:
+    """A subscriber as the Recommendation describes it: it discovers, subscribes, confirms, and checks signatures."""
+
+    callback: str
+    verified: list[str] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
+    forged: int = 0
+
+    def discover(self, feed: str) -> tuple[str, str]:
+        link = httpx.get(feed, trust_env=False).headers["Link"]
+        found = {relation: url for url, relation in re.findall(r'<([^>]+)>; rel="(\w+)"', link)}
+        return found["hub"], found["self"]
+
+    def subscribe(self, hub: str, topic: str) -> None:
+        form = {"hub.mode": "subscribe", "hub.callback": self.callback, "hub.topic": topic, "hub.secret": SECRET}
+        response = httpx.post(hub, data=form, trust_env=False)
+        assert response.status_code == 202, response.text
+
+
+@contextmanager
+def websub_client() -> Iterator[WebSubClient]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(asked["hub.challenge"].encode())  # the body ends with the connection
+            client.verified.append(asked["hub.mode"])
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            expected = f"sha256={hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}"
+            if hmac.compare_digest(self.headers["X-Hub-Signature"], expected):
+                client.contents.append(body.decode())
+            else:
+                client.forged += 1
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        client = WebSubClient(f"http://127.0.0.1:{server.server_port}/websub?id=1")
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield client
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def publish(running: Running, title: str) -> str:
+    article = {"title": title, "body": "<p>Nine captains sailed.</p>", "category": "Sea & Air"}
+    response = httpx.post(
+        f"{running.site}/v1/articles", headers=running.key("PUBLISHER"), json=article, trust_env=False
+    )
+    assert response.status_code == 201, response.text
+    return str(response.json()["id"])
+
+
+@pytest.mark.parametrize("feed", ["latest.atom", "category/Sea%20%26%20Air.xml", "search.json?q=captains"])
+def test_a_subscriber_follows_a_feed_through_a_restart(tmp_path: Path, feed: str) -> None:
+    data = tmp_path / "data"
+    with websub_client() as client:
+        running = Running(data, "--no-samples")
+        try:
+            running.until_ready()
+            hub, topic = client.discover(f"{running.site}/feeds/{feed}")
+            assert hub == f"{running.site}/hub"
+            client.subscribe(hub, topic)
+            until(lambda: client.verified == ["subscribe"])
+            first = publish(running, "Quillfeather ferries")
+            until(lambda: any("Quillfeather" in content for content in client.contents))
+        finally:
+            running.process.terminate()
+            running.process.wait(30)
+
+        port = urlsplit(running.site).port
+        running = Running(data, "--no-samples", "--port", str(port))
+        try:
+            running.until_ready()
+            publish(running, "Marrowdale pier")
+            until(lambda: any("Marrowdale" in content for content in client.contents))
+            httpx.delete(
+                f"{running.site}/v1/articles/{first}", headers=running.key("PUBLISHER"), trust_env=False
+            ).raise_for_status()
+            until(lambda: "Quillfeather" not in client.contents[-1])
+            assert "Marrowdale" in client.contents[-1]
+        finally:
+            running.process.terminate()
+            running.process.wait(30)
+        assert client.forged == 0
