@@ -180,7 +180,11 @@ async def test_atom(stocked: ArticleIndex, redis: Redis, namespace: str, content
     assert feed.feed.id == "https://news.example/feeds/category/Travel.atom"
     assert feed.feed.updated == "2026-03-02T09:30:00.125000+00:00"
     links = {link.rel: link.href for link in feed.feed.links}
-    assert links == {"self": feed.feed.id, "alternate": "https://news.example/sections/Travel"}
+    assert links == {
+        "self": feed.feed.id,
+        "hub": "https://news.example/hub",
+        "alternate": "https://news.example/sections/Travel",
+    }
     (entry,) = feed.entries
     assert (entry.id, entry.published) == ("urn:newswire:article:a1", "2026-03-01T08:00:00+00:00")
     assert entry.updated == feed.feed.updated
@@ -220,6 +224,7 @@ async def test_json_feed(stocked: ArticleIndex, redis: Redis, namespace: str) ->
         "home_page_url": "https://news.example/search?q=harbour&topic=Sea",
         "feed_url": "https://news.example/feeds/search.json?q=harbour&topic=Sea",
         "language": "en",
+        "hubs": [{"type": "WebSub", "url": "https://news.example/hub"}],
         "items": [{**expected, "content_text": "At last"}],
     }
     assert full["items"] == [{**expected, "content_html": "<p>The ferries left the harbour.</p>"}]
