@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from newswire_cli.commands import accounts, articles, audit, dead_letters, keys, subscriptions, topics
+from newswire_cli.commands import accounts, articles, audit, dead_letters, keys, newsletters, subscriptions, topics
 from newswire_cli.commands.backup import backup
 from newswire_cli.commands.doctor import doctor
 from newswire_cli.commands.export import export
@@ -48,6 +48,7 @@ GROUPS = {
     "audit": audit,
     "articles": articles,
     "subscriptions": subscriptions,
+    "newsletters": newsletters,
     "topics": topics,
     "dead-letters": dead_letters,
 }

@@ -159,6 +159,9 @@ def _welcome(
         say(f"  live       {site}/v1/stream")
         say(f"  keys       {data_dir / CREDENTIALS}{'  (just created, only you can read it)' if first_start else ''}")
         say(f"  log        {data_dir / LOG}")
+        say(
+            f"  mail       {'to the server of NEWSWIRE_SMTP_URL' if os.environ.get('NEWSWIRE_SMTP_URL') else site + '/mail'}"
+        )
         if not private_webhooks:
             say("  webhooks   to public addresses only; NEWSWIRE_WEBHOOK_ALLOW_PRIVATE=true allows private ones too")
         elif not is_loopback(host):

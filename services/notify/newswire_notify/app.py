@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
@@ -33,6 +33,7 @@ from newswire_notify.fanout.backfill import BackfillWorker
 from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.fanout.handlers import FanOut, subscribe
 from newswire_notify.fanout.matcher import Matcher
+from newswire_notify.newsletters.assembly import assemble_newsletters
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.broadcaster import StreamBroadcaster
 from newswire_notify.streaming.connection_limiter import ConnectionLimiter
@@ -60,8 +61,13 @@ MAX_MEMORY_FRACTION = 0.95
 
 
 @asynccontextmanager
-async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
-    """Open the clients of notify and yield its routes, loops and checks; close the clients at the end."""
+async def service(
+    settings: Settings | None = None, *, newsletter_clock: Callable[[], float] = time.time
+) -> AsyncIterator[Service]:
+    """Open the clients of notify and yield its routes, loops and checks; close the clients at the end.
+
+    ``newsletter_clock``: the time, in seconds since the epoch, by which digests are due.
+    """
     own = NotifySettings() if settings is None else as_notify_settings(settings)
     keys = Keyspace(own.namespace)
     policy = AddressPolicy(own.webhook_allow_private, own.webhook_ports, own.webhook_refused_networks)
@@ -90,12 +96,21 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         broker.publisher(stream=keys.outcomes, title="outcomes", schema=OutcomeEvent)
         expansion = Expansion(queue, broker, keys, clock=time.time, on_enqueued=wake, memory=memory)
         matcher = Matcher(redis, keys)
+        signed = SignedTokens.of(records, keys, own)
+        newsletters = assemble_newsletters(redis, records, keys, signed, own, newsletter_clock)
         fan_out = FanOut(
-            matcher, queue, records, broker, keys, clock=time.time, workers=workers, on_unfinished=expansion.wake
+            matcher,
+            queue,
+            records,
+            broker,
+            keys,
+            clock=time.time,
+            workers=workers,
+            on_unfinished=expansion.wake,
+            then=newsletters.planner,
         )
         subscribe(broker, fan_out, memory)
         broadcaster = StreamBroadcaster(records, keys)
-        signed = SignedTokens.of(records, keys, own)
         limiter = ConnectionLimiter(own.live_connections, own.live_per_key, own.live_per_address)
         owner_notifier = OwnerNotifier(queue, broker, keys, own.site)
         progress_publisher = DeliveryProgressPublisher(redis, broker, keys, own.site)
@@ -132,6 +147,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 live_router(broadcaster, limiter, StreamTokens(records, keys, signed), own),
                 events_router(Pull(records, keys, own.site), broadcaster, limiter, signed, own),
                 *hub.routers,
+                *newsletters.routers,
             ],
             loops={
                 "fan-out": load_then_consume,
@@ -145,6 +161,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 "backfills": backfills.run,
                 "entitlements": entitlements.run,
                 "disabled accounts": suspensions.run,
+                **newsletters.loops,
                 **erasure,
                 **hub.loops,
                 "memory": memory.run,
@@ -158,6 +175,7 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
                 **{f"worker {number}": worker.check for number, worker in enumerate(workers, start=1)},
                 "live stream": broadcaster.check,
                 **hub.checks,
+                **newsletters.checks,
             },
             brokers=[broker, hub.broker],
             channels=described_channels(keys),

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, HttpUrl, SecretStr, field_validator
+from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from newswire.settings import Commas, Settings, duration
@@ -43,6 +43,24 @@ class NotifySettings(Settings):
     """How long a dead delivery can be read and retried."""
     dead_deliveries_max: int = Field(default=100_000, ge=1)
     """Dead deliveries kept in total. Beyond it the oldest are removed early."""
+    smtp_url: SecretStr | None = None
+    """The mail server of newsletters: ``smtp://`` or ``smtps://``, user and password percent-encoded. Without one, mails are
+    written to the data folder."""
+    smtp_connections: int = Field(default=4, ge=1, le=64)
+    """Connections to the mail server, per process."""
+    smtp_timeout: float = Field(default=60.0, gt=0, le=100)
+    """Seconds that one mail may take."""
+    mail_jitter: timedelta = Field(default=timedelta(minutes=2), ge=timedelta(0), le=timedelta(hours=1))
+    """Digests of one hour are spread over this time, since receivers slow down what comes all at once."""
+    dkim_private_key: SecretStr | None = None
+    """The RSA key (PEM) that signs mails, together with ``dkim_domain``."""
+    dkim_domain: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+    dkim_selector: str = Field(default="newswire", pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")
+    """The name under ``_domainkey`` of the domain at which DNS publishes the public key."""
+    signups_per_network: int = Field(default=20, ge=1)
+    """Sign-ups for newsletters that one client network may send in an hour."""
+    signups_per_newsletter: int = Field(default=2000, ge=1)
+    """Sign-ups that one newsletter takes in an hour."""
     live_heartbeat: float = Field(default=15.0, gt=0)
     live_queue: int = Field(default=1000, ge=1)
     """Events that may wait for one client of the live stream; a slower client is disconnected and resumes."""
@@ -67,10 +85,18 @@ class NotifySettings(Settings):
     hub_topics_max: int = Field(default=1000, ge=1)
     """Distinct feeds with subscriptions at the hub. Each is fetched after every publication."""
 
-    @field_validator("webhook_disabled_after", "delivery_retention", "dead_letter_retention", mode="before")
+    @field_validator(
+        "webhook_disabled_after", "delivery_retention", "dead_letter_retention", "mail_jitter", mode="before"
+    )
     @classmethod
     def _durations(cls, value: object) -> object:
         return duration(value)
+
+    @model_validator(mode="after")
+    def _key_and_domain_together(self) -> Self:
+        if (self.dkim_private_key is None) != (self.dkim_domain is None):
+            raise ValueError("NEWSWIRE_DKIM_PRIVATE_KEY and NEWSWIRE_DKIM_DOMAIN are set together, or not at all")
+        return self
 
     @property
     def retention(self) -> Retention:

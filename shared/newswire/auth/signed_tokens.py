@@ -1,4 +1,4 @@
-"""Signed tokens that only this installation can issue: cursors, and tokens for the live stream.
+"""Signed tokens that only this installation can issue: cursors, tokens for the live stream, links in newsletters.
 
 A token is authenticated, not encrypted: its holder can read the content, but cannot change or forge it. Each purpose has its
 own key, derived from one secret per installation, so that a token cannot be used for another purpose. A token is bound to its
@@ -43,6 +43,10 @@ class Purpose(StrEnum):
     LIST_CURSOR = "list cursor"
     EVENTS_CURSOR = "events cursor"
     STREAM_TOKEN = "stream token"  # noqa: S105 (the name of a purpose)
+    NEWSLETTER_FORM = "newsletter form"
+    NEWSLETTER_CONFIRMATION = "newsletter confirmation"
+    NEWSLETTER_PREFERENCES = "newsletter preferences"
+    NEWSLETTER_UNSUBSCRIBING = "newsletter unsubscribing"
 
 
 class InvalidTokenError(ValueError):

@@ -94,6 +94,14 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
     "retracted": ProblemType(
         409, "The article was retracted, so it cannot be changed.", "PUT the whole article to publish it again."
     ),
+    "slug-taken": ProblemType(
+        409,
+        "A newsletter has this slug, or had it: it is in the addresses and headers of mails that were sent.",
+        "Choose another slug.",
+    ),
+    "too-many-newsletters": ProblemType(
+        409, "The account has as many newsletters as it may have.", "Delete one that is not needed."
+    ),
     "too-many-secrets": ProblemType(
         409,
         "The secret was replaced too often recently.",

@@ -53,6 +53,13 @@ hub_verifications = Counter(
     "newswire_hub_verifications", "Requests to the WebSub hub that were verified or not", ["mode", "result"]
 )
 hub_subscriptions = Gauge("newswire_hub_subscriptions", "Subscriptions at the WebSub hub")
+mails = Counter("newswire_mails", "Mails of newsletters by what came of an attempt", ["outcome"])
+mail_server_up = Gauge(
+    "newswire_mail_server_up", "Whether the last attempt reached the mail server and its login worked"
+)
+mail_sender_refused = Counter(
+    "newswire_mail_sender_refused", "Mails that a receiver refused because of their sender or content"
+)
 live_clients = Gauge("newswire_live_clients", "Open live streams and waiting pull requests")
 live_disconnects = Counter("newswire_live_disconnects", "Live streams that the server closed", ["reason"])
 

@@ -4,7 +4,7 @@ An event is handled once its plan is stored. Deliveries beyond the first chunk a
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from redis.asyncio import Redis
@@ -36,6 +36,8 @@ FAN_OUT_BATCH_SIZE = 16
 MAX_BATCH_RECORDS = 200
 """Fewer than other consumers read: matching an event and enqueuing its deliveries may take long."""
 
+Then = Callable[[Sequence[Message], Mapping[str, ArticleFeatures]], Awaitable[None]]
+
 
 def subscribe(broker: EventBroker, fan_out: "FanOut", memory: MemoryGuard) -> None:
     """Subscribe the fan-out to the article events of a broker.
@@ -65,8 +67,11 @@ class FanOut:
         clock: Callable[[], float],
         workers: Sequence[Worker] = (),
         on_unfinished: Callable[[], None] = lambda: None,
+        then: Then | None = None,
         chunk: int = CHUNK,
     ) -> None:
+        """``then`` handles the same events afterwards, with the features of long articles by entry id."""
+        self._then = then
         self._matcher = matcher
         self._queue = queue
         self._records = records
@@ -85,7 +90,10 @@ class FanOut:
         await self._matcher.prepare({language_of(article.language) for article in published})
         for at in range(0, len(items), FAN_OUT_BATCH_SIZE):
             chosen = items[at : at + FAN_OUT_BATCH_SIZE]
-            await self._fan_out(chosen, await self._analysed(chosen))
+            features = await self._analysed(chosen)
+            await self._fan_out(chosen, features)
+            if self._then is not None:
+                await self._then(chosen, features)
 
     async def _analysed(self, items: Sequence[Message]) -> dict[str, ArticleFeatures]:
         """Analyse long articles off the event loop; return their features by entry id."""

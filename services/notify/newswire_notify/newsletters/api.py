@@ -1,0 +1,158 @@
+"""The owner's API of newsletters."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, ValidationError
+
+from newswire.auth.authentication import authorised
+from newswire.auth.credentials import Caller, Scope
+from newswire.http.merge_patch import MEDIA_TYPE, merged, patch_of
+from newswire.http.pagination import json_answer
+from newswire.http.preconditions import IF_MATCH, Preconditions, etag
+from newswire.http.problem_responses import problems
+from newswire.http.problems import from_validation_error, invalid, not_found, problem, unavailable
+from newswire.http.request_parsing import JSON, ParsedBody, json_body, no_parameters
+from newswire_notify.newsletters.dkim import DkimSigner
+from newswire_notify.newsletters.links import Links
+from newswire_notify.newsletters.mail_queue import MailQueue
+from newswire_notify.newsletters.models import Newsletter, NewsletterDraft
+from newswire_notify.newsletters.repository import Newsletters, SlugTakenError, TooManyNewslettersError
+from newswire_notify.newsletters.schemas import (
+    IssueList,
+    NewsletterList,
+    NewsletterView,
+    issue_view,
+    newsletter_view,
+)
+from newswire_notify.newsletters.trial import check_sendable
+
+PATH = "/v1/newsletters"
+MAX_UPDATE_ATTEMPTS = 20
+"""How often a change is retried after a concurrent one."""
+
+Owner = Annotated[Caller, Depends(authorised(Scope.SUBSCRIBE))]
+NewsletterPatch: type[BaseModel] = patch_of(
+    NewsletterDraft,
+    "NewsletterPatch",
+    "Changes of a newsletter, as a JSON Merge Patch (RFC 7396): null removes a member.",
+)
+
+
+def router(newsletters: Newsletters, queue: MailQueue, links: Links, signer: DkimSigner | None) -> APIRouter:
+    """Return the paths of newsletters for their owners."""
+    routes = APIRouter(prefix=PATH, tags=["newsletters"])
+    whole = Annotated[ParsedBody[NewsletterDraft], Depends(json_body(NewsletterDraft))]
+    part = Annotated[ParsedBody[BaseModel], Depends(json_body(NewsletterPatch, media_types=(MEDIA_TYPE, JSON)))]
+
+    async def owned(caller: Caller, newsletter_id: str) -> Newsletter:
+        found = await newsletters.find(newsletter_id)
+        if found is None or found.deleted or found.account != caller.account:
+            raise not_found("newsletter")
+        return found
+
+    async def view(found: Newsletter) -> NewsletterView:
+        return newsletter_view(found, links.page(found.draft.slug), await newsletters.counts(found.id))
+
+    async def answer(found: Newsletter, status: int = 200) -> Response:
+        headers = {"ETag": etag(found.revision)} | ({"Location": f"{PATH}/{found.id}"} if status == 201 else {})
+        return json_answer((await view(found)).model_dump(mode="json"), status, headers)
+
+    @routes.post(
+        "",
+        status_code=201,
+        response_model=NewsletterView,
+        summary="Create a newsletter",
+        responses=problems("slug-taken", "too-many-newsletters"),
+    )
+    async def create(caller: Owner, sent: whole) -> Response:
+        check_sendable(sent.model, links.site, signer)
+        try:
+            return await answer(await newsletters.add(caller.account, sent.model), 201)
+        except SlugTakenError:
+            detail = f"slug: '{sent.model.slug}' belongs or belonged to a newsletter; choose another one"
+            raise problem(409, "slug-taken", detail, title="Slug taken") from None
+        except TooManyNewslettersError:
+            detail = "this account has as many newsletters as it may have; delete one that is not needed"
+            raise problem(409, "too-many-newsletters", detail, title="Too many newsletters") from None
+
+    @routes.get("", response_model=NewsletterList, dependencies=[Depends(no_parameters)], summary="List newsletters")
+    async def list_newsletters(caller: Owner) -> Response:
+        views = [await view(found) for found in await newsletters.of(caller.account)]
+        return json_answer({"newsletters": [each.model_dump(mode="json") for each in views]})
+
+    @routes.get(
+        "/{newsletter_id}",
+        response_model=NewsletterView,
+        dependencies=[Depends(no_parameters)],
+        summary="Read a newsletter",
+    )
+    async def read(caller: Owner, newsletter_id: str) -> Response:
+        return await answer(await owned(caller, newsletter_id))
+
+    @routes.put(
+        "/{newsletter_id}",
+        response_model=NewsletterView,
+        summary="Replace a newsletter",
+        responses=problems("precondition-failed"),
+        openapi_extra={"parameters": [IF_MATCH]},
+    )
+    async def put(request: Request, caller: Owner, sent: whole, newsletter_id: str) -> Response:
+        return await update(request, caller, newsletter_id, lambda _: sent.model)
+
+    @routes.patch(
+        "/{newsletter_id}",
+        response_model=NewsletterView,
+        summary="Change some members of a newsletter",
+        responses=problems("precondition-failed"),
+        openapi_extra={"parameters": [IF_MATCH]},
+    )
+    async def patch(request: Request, caller: Owner, sent: part, newsletter_id: str) -> Response:
+        return await update(request, caller, newsletter_id, lambda found: _patched(found, sent.raw))
+
+    async def update(
+        request: Request, caller: Caller, newsletter_id: str, draft: Callable[[Newsletter], NewsletterDraft]
+    ) -> Response:
+        conditions = Preconditions.of(request)
+        for _ in range(MAX_UPDATE_ATTEMPTS):
+            found = await owned(caller, newsletter_id)
+            conditions.check(found.revision, "newsletter")
+            wanted = draft(found)
+            if wanted.slug != found.draft.slug:
+                raise invalid("slug", "cannot be changed: mail programs sort mails by it", f"send '{found.draft.slug}'")
+            check_sendable(wanted, links.site, signer)
+            if await newsletters.update(found, wanted):
+                return await answer(await owned(caller, newsletter_id))
+        raise unavailable("the newsletter is being changed concurrently; send the request again")
+
+    @routes.delete(
+        "/{newsletter_id}",
+        status_code=204,
+        dependencies=[Depends(no_parameters)],
+        summary="Delete a newsletter: nothing more is sent, and its subscribers are erased",
+    )
+    async def delete(caller: Owner, newsletter_id: str) -> Response:
+        await newsletters.remove(await owned(caller, newsletter_id))
+        return Response(status_code=204)
+
+    @routes.get(
+        "/{newsletter_id}/issues",
+        response_model=IssueList,
+        dependencies=[Depends(no_parameters)],
+        summary="List the last issues of a newsletter with their outcomes",
+    )
+    async def issues(caller: Owner, newsletter_id: str) -> Response:
+        found = await owned(caller, newsletter_id)
+        views = [issue_view(issue).model_dump(mode="json") for issue in await queue.issues_of(found.id)]
+        return json_answer({"issues": views})
+
+    return routes
+
+
+def _patched(found: Newsletter, patch: dict[str, object]) -> NewsletterDraft:
+    stored = found.draft.model_dump(mode="json", exclude_defaults=True)
+    try:
+        return NewsletterDraft.model_validate(merged(stored, patch))
+    except ValidationError as error:
+        raise from_validation_error(error, NewsletterDraft) from None

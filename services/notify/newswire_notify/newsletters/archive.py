@@ -1,0 +1,66 @@
+"""The public archive of a newsletter: what it sent lately, as far as it is published still, as a page and as a feed (RFC 4287)."""
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from newswire.http.problems import gone, not_found
+from newswire.http.read_limits import Cost, charge_request
+from newswire.http.templating import templates
+from newswire_notify.newsletters.items import Item, Items
+from newswire_notify.newsletters.links import Links
+from newswire_notify.newsletters.models import Newsletter
+from newswire_notify.newsletters.page_rendering import PageRoute, page
+from newswire_notify.newsletters.rendering import PACKAGE
+from newswire_notify.newsletters.repository import Newsletters
+
+MAX_SHOWN = 50
+
+
+async def _charge(request: Request) -> None:
+    await charge_request(request, None, Cost.SEARCH)
+
+
+def router(newsletters: Newsletters, items: Items, links: Links) -> APIRouter:
+    """Return the archive's page and feed."""
+    routes = APIRouter(
+        prefix="/newsletters", route_class=PageRoute, include_in_schema=False, dependencies=[Depends(_charge)]
+    )
+
+    async def archived(slug: str) -> tuple[Newsletter, list[Item]]:
+        found = await newsletters.by_slug(slug)
+        if found is None or not found.draft.public_archive:
+            raise not_found("archive")
+        if found.deleted:
+            raise gone("newsletter")
+        account = await items.account(found.account)
+        latest = await newsletters.redis.zrevrange(newsletters.keys.key("newsletter_items", found.id), 0, MAX_SHOWN - 1)
+        entitlement = account.entitlement if account else None
+        return found, await items.published([article.decode() for article in latest], entitlement)
+
+    @routes.get("/{slug}/archive")
+    async def archive_page(slug: str) -> Response:
+        newsletter, shown = await archived(slug)
+        return page(
+            "newsletter_archive.html",
+            newsletter.draft.language,
+            newsletter=newsletter,
+            public=True,
+            items=shown,
+            feed_url=f"/newsletters/{slug}/archive.atom",
+        )
+
+    @routes.get("/{slug}/archive.atom")
+    async def feed(slug: str) -> Response:
+        newsletter, shown = await archived(slug)
+        content = (
+            templates(PACKAGE)
+            .get_template("newsletter_archive.xml")
+            .render(
+                draft=newsletter.draft,
+                page_url=links.page(slug),
+                items=shown,
+                updated=max((item.updated_at for item in shown), default=newsletter.created_at.isoformat()),
+            )
+        )
+        return Response(content, media_type="application/atom+xml", headers={"Cache-Control": "no-cache"})
+
+    return routes

@@ -1,0 +1,127 @@
+"""Puts the parts of newsletters together: what `newswire_notify.app` adds to the service."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from redis.asyncio import Redis
+
+from newswire.auth.signed_tokens import SignedTokens
+from newswire.http.application import Check, Loop
+from newswire.keys import Keyspace
+from newswire_notify.newsletters import api, archive, mail_pages, pages
+from newswire_notify.newsletters.bounces import Bounces
+from newswire_notify.newsletters.digests import Digests, Expansion
+from newswire_notify.newsletters.dkim import DkimSigner
+from newswire_notify.newsletters.items import Items
+from newswire_notify.newsletters.links import Links
+from newswire_notify.newsletters.mail_maker import MailMaker, host_of
+from newswire_notify.newsletters.mail_queue import MailQueue
+from newswire_notify.newsletters.matching import NewsletterMatcher
+from newswire_notify.newsletters.planning import NewsletterPlanner
+from newswire_notify.newsletters.repository import Newsletters
+from newswire_notify.newsletters.signup import Signup, SignupLimits
+from newswire_notify.newsletters.subscribers import Subscribers
+from newswire_notify.newsletters.transport import MailFolder, SmtpTransport, Transport
+from newswire_notify.newsletters.worker import MailWorkers
+from newswire_notify.settings import NotifySettings
+
+
+@dataclass(frozen=True)
+class NewsletterParts:
+    """The parts of newsletters in one process."""
+
+    newsletters: Newsletters
+    subscribers: Subscribers
+    queue: MailQueue
+    signup: Signup
+    bounces: Bounces
+    planner: NewsletterPlanner
+    digests: Digests
+    expansion: Expansion
+    workers: MailWorkers
+    routers: Sequence[APIRouter]
+
+    @property
+    def loops(self) -> Mapping[str, Loop]:
+        """The background loops."""
+        return {"digests": self.digests.run, "newsletter expansion": self.expansion.run, "mail": self.workers.run}
+
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        """The readiness checks."""
+        return {"mail": self.workers.check}
+
+
+def assemble_newsletters(
+    redis: "Redis",
+    records: "Redis",
+    keys: Keyspace,
+    signed: SignedTokens,
+    settings: NotifySettings,
+    clock: Callable[[], float],
+) -> NewsletterParts:
+    """Make the parts of newsletters.
+
+    Raises:
+        newswire_notify.newsletters.transport.SmtpUrlError: the address of the mail server cannot be used.
+        newswire_notify.newsletters.dkim.DkimKeyError: the private key cannot be used.
+    """
+    newsletters = Newsletters(redis, keys, clock)
+    subscribers = Subscribers(newsletters)
+    queue = MailQueue(newsletters, jitter_seconds=settings.mail_jitter.total_seconds())
+    links = Links(settings.site, signed)
+    signer = signer_of(settings)
+    limits = SignupLimits(settings.signups_per_network, settings.signups_per_newsletter)
+    signup = Signup(newsletters, subscribers, queue, limits)
+    bounces = Bounces(newsletters, subscribers)
+    items = Items(newsletters, records, keys)
+    maker = MailMaker(newsletters, subscribers, items, links, signer)
+    transport = transport_of(settings)
+    workers = MailWorkers(
+        queue,
+        maker,
+        subscribers,
+        bounces,
+        transport,
+        connections=settings.smtp_connections,
+        lease=2 * settings.smtp_timeout,  # longer than any attempt, which ends at the timeout
+    )
+    routers = [
+        api.router(newsletters, queue, links, signer),
+        pages.router(newsletters, subscribers, signup, links),
+        archive.router(newsletters, items, links),
+        *([mail_pages.router(settings.data_dir)] if settings.smtp_url is None else []),
+    ]
+    return NewsletterParts(
+        newsletters,
+        subscribers,
+        queue,
+        signup,
+        bounces,
+        NewsletterPlanner(newsletters, NewsletterMatcher(newsletters), queue, records, keys),
+        Digests(newsletters, subscribers, queue),
+        Expansion(queue),
+        workers,
+        routers,
+    )
+
+
+def signer_of(settings: NotifySettings) -> DkimSigner | None:
+    """Return what signs mails; None where no key is configured."""
+    if settings.dkim_private_key is None or settings.dkim_domain is None:
+        return None
+    return DkimSigner(settings.dkim_private_key.get_secret_value(), settings.dkim_domain, settings.dkim_selector)
+
+
+def transport_of(settings: NotifySettings) -> Callable[[], Transport]:
+    """Return what opens a way for mails to leave; the settings are checked at once."""
+    if settings.smtp_url is None:
+        return lambda: MailFolder(settings.data_dir)
+    url, host = settings.smtp_url.get_secret_value(), host_of(settings.site)
+
+    def open_transport() -> Transport:
+        return SmtpTransport(url, local_hostname=host, timeout=settings.smtp_timeout)
+
+    open_transport()
+    return open_transport

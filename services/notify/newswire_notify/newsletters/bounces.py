@@ -1,0 +1,49 @@
+"""What follows for a reader from mail that came back, and from complaints."""
+
+from newswire_notify.newsletters.models import SubscriberState
+from newswire_notify.newsletters.outcome import Outcome
+from newswire_notify.newsletters.repository import Newsletters
+from newswire_notify.newsletters.subscribers import Subscribers
+
+BOUNCE_DAYS = {Outcome.BOUNCED: 1, Outcome.MAILBOX_DISABLED: 2, Outcome.SOFT_BOUNCED: 5}
+"""On how many days, within the lifetime of the count, a reply has to come until an address is given up."""
+_LIFETIME_SECONDS = 14 * 86_400
+
+
+class Bounces:
+    """Records bounces and complaints of subscribers."""
+
+    def __init__(self, newsletters: Newsletters, subscribers: Subscribers) -> None:
+        self._redis = newsletters.redis
+        self._keys = newsletters.keys
+        self._subscribers = subscribers
+
+    async def record(self, subscriber_id: str, days: int, reason: str) -> None:
+        """Record that a mail came back; on the given number of days, the reader gets no more mail."""
+        subscriber = await self._subscribers.get(subscriber_id)
+        if subscriber is None:
+            return
+        if days > 1 and await self._count_day(subscriber_id) < days:
+            return
+        before = await self._subscribers.change(
+            subscriber, state=SubscriberState.BOUNCED, only_from=(SubscriberState.ACTIVE, SubscriberState.PENDING)
+        )
+        if before is not None:
+            await self._subscribers.suppress(subscriber.newsletter, subscriber.address_hash, f"bounced: {reason}"[:200])
+
+    async def complain(self, subscriber_id: str) -> None:
+        """Record that a reader reported a mail as unwanted: no more mail until the reader opts in anew."""
+        subscriber = await self._subscribers.get(subscriber_id)
+        if subscriber is None:
+            return
+        await self._subscribers.suppress(subscriber.newsletter, subscriber.address_hash, "complained")
+        await self._subscribers.change(subscriber, state=SubscriberState.COMPLAINED)
+
+    async def _count_day(self, subscriber_id: str) -> int:
+        name = self._keys.key("newsletter_soft_bounces", subscriber_id)
+        today = self._subscribers.now.date().isoformat()
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(name, today, 1)
+            pipe.expire(name, _LIFETIME_SECONDS)
+            pipe.hlen(name)
+            return int((await pipe.execute())[-1])

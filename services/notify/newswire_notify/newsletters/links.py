@@ -1,0 +1,72 @@
+"""The signed links in mails: what each one allows its holder, and for how long."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from newswire.auth.signed_tokens import ExpiredTokenError, InvalidTokenError, Purpose, SignedTokens
+
+FORM_LIFETIME = 24 * 3600.0
+MIN_FILL_SECONDS = 2.0
+"""Nobody fills in a form faster, and most bots do."""
+CONFIRMATION_LIFETIME = 30 * 86_400.0
+PREFERENCES_LIFETIME = 90 * 86_400.0
+
+
+class LinkState(Enum):
+    """Why a link leads nowhere."""
+
+    FORGED = "forged"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Makes and reads the links of one installation. Links of one newsletter do not work for another."""
+
+    site: str
+    tokens: SignedTokens
+
+    def page(self, slug: str) -> str:
+        """Return the address of a newsletter's page."""
+        return f"{self.site}/newsletters/{slug}"
+
+    async def confirmation(self, slug: str, subscriber: str) -> str:
+        """Return the link that confirms a sign-up."""
+        token = await self.tokens.write(
+            Purpose.NEWSLETTER_CONFIRMATION, subscriber.encode(), bound_to=slug, lifetime=CONFIRMATION_LIFETIME
+        )
+        return f"{self.page(slug)}/confirm/{token}"
+
+    async def preferences(self, slug: str, subscriber: str) -> str:
+        """Return the link to a subscriber's preferences."""
+        token = await self.tokens.write(
+            Purpose.NEWSLETTER_PREFERENCES, subscriber.encode(), bound_to=slug, lifetime=PREFERENCES_LIFETIME
+        )
+        return f"{self.page(slug)}/preferences/{token}"
+
+    async def unsubscribing(self, slug: str, subscriber: str) -> str:
+        """Return the link that unsubscribes; it works for ever (RFC 8058)."""
+        token = await self.tokens.write(Purpose.NEWSLETTER_UNSUBSCRIBING, subscriber.encode(), bound_to=slug)
+        return f"{self.page(slug)}/unsubscribe/{token}"
+
+    async def form(self, slug: str) -> str:
+        """Return the token of a sign-up form: it says when the form was made."""
+        made = str(int(self.tokens.now() * 1000))
+        return await self.tokens.write(Purpose.NEWSLETTER_FORM, made.encode(), bound_to=slug, lifetime=FORM_LIFETIME)
+
+    async def form_age(self, slug: str, token: str) -> float | None:
+        """Return how many seconds ago a form was made, or None for a forged or expired token."""
+        try:
+            made = await self.tokens.read(Purpose.NEWSLETTER_FORM, token, bound_to=slug)
+        except InvalidTokenError:
+            return None
+        return self.tokens.now() - int(made) / 1000
+
+    async def subscriber(self, purpose: Purpose, slug: str, token: str) -> str | LinkState:
+        """Return the subscriber that a link is for, or why it leads nowhere."""
+        try:
+            return (await self.tokens.read(purpose, token, bound_to=slug)).decode()
+        except ExpiredTokenError:
+            return LinkState.EXPIRED
+        except (InvalidTokenError, UnicodeDecodeError):
+            return LinkState.FORGED

@@ -1,0 +1,196 @@
+-- The queue of mails. Builds on newsletters.lua. An issue has one mail for each subscriber of its audience; `newsletter_issue_mails:`
+-- holds the state of each as "state|attempt|first|from|to": the time of the first attempt, and the sequence numbers of the items that
+-- it may hold. A claim is a lease, and its attempt number the token that settling checks: who lost the lease changes nothing.
+
+local KEEP_MS = 30 * 86400000
+-- Priorities: confirmations, alerts, digests. Each has a queue, so that no digest delays an alert.
+local PRIORITIES = {'0', '1', '2'}
+local MAX_ITEMS = 2000
+
+local function queue_of(p, priority) return p .. 'newsletter_queue:' .. priority end
+
+local function split(text, separator)
+  local found = {}
+  for part in string.gmatch(text .. separator, '(.-)' .. separator) do found[#found + 1] = part end
+  return found
+end
+
+-- Notes that an article matches a newsletter. Arguments: {newsletter, article, topics, now, corrected}. Returns the sequence number.
+register('add_item', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  local items = p .. 'newsletter_items:' .. a.newsletter
+  local known = redis.call('ZSCORE', items, a.article)
+  if known then
+    if not a.corrected then return known end
+    local seq = redis.call('HINCRBY', p .. 'newsletter_seq', a.newsletter, 1)
+    redis.call('ZADD', p .. 'newsletter_corrections:' .. a.newsletter, seq, a.article)
+    return known
+  end
+  local seq = redis.call('HINCRBY', p .. 'newsletter_seq', a.newsletter, 1)
+  redis.call('ZADD', items, seq, a.article)
+  redis.call('HSET', p .. 'newsletter_item_topics:' .. a.newsletter, a.article, a.topics)
+  local beyond = redis.call('ZRANGE', items, 0, -1 - MAX_ITEMS)
+  for _, article in ipairs(beyond) do
+    redis.call('ZREM', items, article)
+    redis.call('ZREM', p .. 'newsletter_corrections:' .. a.newsletter, article)
+    redis.call('HDEL', p .. 'newsletter_item_topics:' .. a.newsletter, article)
+  end
+  return tostring(seq)
+end)
+
+-- Forgets a retracted article. Arguments: {newsletter, article}.
+register('remove_item', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  redis.call('HDEL', p .. 'newsletter_item_topics:' .. a.newsletter, a.article)
+  redis.call('ZREM', p .. 'newsletter_corrections:' .. a.newsletter, a.article)
+  return redis.call('ZREM', p .. 'newsletter_items:' .. a.newsletter, a.article)
+end)
+
+-- Opens an issue, once. Arguments: {id, newsletter, kind, audience, priority, now, due, fields}. An issue whose audience is '' gets
+-- its mails one by one. Returns 1 where it is new.
+register('open_issue', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  local key = p .. 'newsletter_issue:' .. a.id
+  if redis.call('EXISTS', key) == 1 then return 0 end
+  redis.call('HSET', key, 'id', a.id, 'newsletter', a.newsletter, 'kind', a.kind, 'priority', a.priority, 'created',
+    string.format('%.0f', a.now), 'due', string.format('%.0f', a.due), 'audience', a.audience, 'cursor', '',
+    'to', redis.call('HGET', p .. 'newsletter_seq', a.newsletter) or 0)
+  for name, value in pairs(a.fields) do redis.call('HSET', key, name, value) end
+  redis.call('PEXPIRE', key, KEEP_MS)
+  if a.audience ~= '' then
+    redis.call('ZADD', p .. 'newsletter_issues:' .. a.newsletter, a.now, a.id)
+    redis.call('ZREMRANGEBYSCORE', p .. 'newsletter_issues:' .. a.newsletter, '-inf', a.now - KEEP_MS)
+    redis.call('ZADD', p .. 'newsletter_expanding', a.priority * 1e13 + a.now, a.id)
+  end
+  return 1
+end)
+
+local function plan_mail(p, issue, subscriber, from, to, due)
+  local mails = p .. 'newsletter_issue_mails:' .. issue.id
+  if redis.call('HSETNX', mails, subscriber, table.concat({'planned', 0, 0, from, to}, '|')) == 0 then return 0 end
+  redis.call('PEXPIRE', mails, KEEP_MS)
+  redis.call('ZADD', queue_of(p, issue.priority), due, issue.id .. '|' .. subscriber)
+  redis.call('HINCRBY', p .. 'newsletter_issue:' .. issue.id, 'planned', 1)
+  return 1
+end
+
+-- Plans one mail of an issue. Arguments: {issue, subscriber, due}. Returns 1 where it is new.
+register('plan_mail', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  local issue = record_of(p .. 'newsletter_issue:' .. a.issue)
+  if not issue.id then return 0 end
+  return plan_mail(p, issue, a.subscriber, 0, 0, a.due)
+end)
+
+-- Whether a subscriber chose one of the topics of an article, or all.
+local function chose(chosen, topics)
+  if chosen == '[]' then return true end
+  for _, topic in ipairs(cjson.decode(chosen)) do
+    if topics[topic] then return true end
+  end
+  return false
+end
+
+-- Whether a digest for a local date may follow the last one of a subscriber.
+local function digest_may_follow(found, issue, min_interval)
+  if (found.last_date or '') >= issue.local_date then return false end
+  return not found.last_at or tonumber(issue.due) - tonumber(found.last_at) >= min_interval
+end
+
+-- Plans the next mails of an issue. Arguments: {issue, limit, now, min_interval, jitter}. Returns how many subscribers are left, at
+-- least 1 where there may be some.
+register('expand_issue', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  local key = p .. 'newsletter_issue:' .. a.issue
+  local issue = record_of(key)
+  if not issue.id then
+    redis.call('ZREM', p .. 'newsletter_expanding', a.issue)
+    return 0
+  end
+  local topics = {}
+  for _, topic in ipairs(cjson.decode(issue.topics or '[]')) do topics[topic] = true end
+  local start = issue.cursor == '' and '-' or '(' .. issue.cursor
+  local chunk = redis.call('ZRANGEBYLEX', p .. 'newsletter_audience:' .. issue.audience, start, '+', 'LIMIT', 0, a.limit)
+  for _, subscriber in ipairs(chunk) do
+    local subscriber_key = p .. 'newsletter_subscriber:' .. subscriber
+    local values = redis.call('HMGET', subscriber_key, 'topics', 'paused_until', 'last_date', 'last_at', 'seq')
+    local found = {topics = values[1], paused_until = values[2], last_date = values[3], last_at = values[4], seq = values[5]}
+    local paused = found.paused_until and found.paused_until ~= '' and tonumber(found.paused_until) > a.now
+    if found.topics and not paused then
+      if issue.kind == 'alert' then
+        if chose(found.topics, topics) then plan_mail(p, issue, subscriber, 0, 0, a.now) end
+      elseif digest_may_follow(found, issue, a.min_interval) then
+        local spread = a.jitter > 0 and tonumber(string.sub(redis.sha1hex(subscriber), 1, 6), 16) % a.jitter or 0
+        -- The date and the cut are written with the plan: never twice for one local date, and no item twice or never.
+        redis.call('HSET', subscriber_key, 'last_date', issue.local_date, 'last_at', string.format('%.0f', a.now), 'seq', issue.to)
+        plan_mail(p, issue, subscriber, found.seq or 0, issue.to, a.now + spread)
+      end
+    end
+  end
+  if #chunk < a.limit then
+    redis.call('ZREM', p .. 'newsletter_expanding', a.issue)
+    redis.call('HSET', key, 'expanded', '1')
+    return 0
+  end
+  redis.call('HSET', key, 'cursor', chunk[#chunk])
+  return 1
+end)
+
+-- Records the result of an attempt: {issue, subscriber, attempt, state, due}. 'planned' gives a mail back that was not tried.
+local function settle(p, result, now)
+  local mails = p .. 'newsletter_issue_mails:' .. result.issue
+  local stored = redis.call('HGET', mails, result.subscriber)
+  if not stored then return 0 end
+  local mail = split(stored, '|')
+  if mail[1] ~= 'sending' or tonumber(mail[2]) ~= result.attempt then return 0 end
+  mail[1] = result.state
+  local key, member = p .. 'newsletter_issue:' .. result.issue, result.issue .. '|' .. result.subscriber
+  local priority = redis.call('HGET', key, 'priority') or '1'
+  if result.state == 'planned' then
+    mail[2] = tostring(result.attempt - 1)
+    if result.attempt <= 1 then mail[3] = '0' end
+  end
+  if result.state == 'planned' or result.state == 'deferred' then
+    redis.call('ZADD', queue_of(p, priority), result.due, member)
+  else
+    redis.call('ZREM', queue_of(p, priority), member)
+  end
+  if result.state ~= 'planned' and redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, result.state, 1) end
+  redis.call('HSET', mails, result.subscriber, table.concat(mail, '|'))
+  return 1
+end
+
+local function claim(p, now, lease, limit)
+  local claimed = {}
+  for _, priority in ipairs(PRIORITIES) do
+    local queue = queue_of(p, priority)
+    if #claimed < limit then
+      for _, member in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0, limit - #claimed)) do
+        local issue, subscriber = string.match(member, '^(.*)|([^|]*)$')
+        local mails = p .. 'newsletter_issue_mails:' .. issue
+        local stored = redis.call('HGET', mails, subscriber)
+        if stored then
+          local mail = split(stored, '|')
+          local repeated = mail[1] == 'sending' and 1 or 0
+          mail[1], mail[2] = 'sending', tostring(tonumber(mail[2]) + 1)
+          if mail[3] == '0' then mail[3] = string.format('%.0f', now) end
+          redis.call('HSET', mails, subscriber, table.concat(mail, '|'))
+          redis.call('ZADD', queue, now + lease, member)
+          claimed[#claimed + 1] = {issue, subscriber, mail[2], mail[3], mail[4], mail[5], repeated}
+        else
+          redis.call('ZREM', queue, member)
+        end
+      end
+    end
+  end
+  return claimed
+end
+
+-- Records results, then claims due mails for a lease. Arguments: {results, now, lease, limit}. Returns what was claimed, each with
+-- issue, subscriber, attempt, time of the first attempt, sequence numbers, and whether an earlier attempt is in doubt.
+register('settle_and_claim_mails', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  for _, result in ipairs(a.results) do settle(p, result, a.now) end
+  if a.limit < 1 then return {} end
+  return claim(p, a.now, a.lease, a.limit)
+end)

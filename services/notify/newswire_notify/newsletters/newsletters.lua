@@ -1,0 +1,140 @@
+-- Atomic steps of newsletters and their subscribers. `p` is the prefix of all keys; times are ms since the epoch.
+
+local function fields_of(list)
+  local found = {}
+  for at = 1, #list, 2 do found[list[at]] = list[at + 1] end
+  return found
+end
+
+local function record_of(key)
+  return fields_of(redis.call('HGETALL', key))
+end
+
+local function note_change(p)
+  redis.call('INCR', p .. 'newsletters_changed')
+end
+
+-- Creates a newsletter. Arguments: {id, account, slug, document, active, now, limit}. Returns 'SLUG' where the slug was ever taken,
+-- 'LIMIT' where the account has as many as it may.
+register('create_newsletter', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  if redis.call('HEXISTS', p .. 'newsletter_slugs', a.slug) == 1 then return 'SLUG' end
+  if redis.call('ZCARD', p .. 'newsletters:' .. a.account) >= a.limit then return 'LIMIT' end
+  redis.call('HSET', p .. 'newsletter_slugs', a.slug, a.id)
+  redis.call('HSET', p .. 'newsletter:' .. a.id, 'id', a.id, 'account', a.account, 'slug', a.slug, 'document', a.document,
+    'status', a.active and 'active' or 'paused', 'revision', 1, 'created', string.format('%.0f', a.now), 'schema', 1)
+  redis.call('ZADD', p .. 'newsletters:' .. a.account, a.now, a.id)
+  if a.active then redis.call('SADD', p .. 'newsletters_active', a.id) end
+  note_change(p)
+  return 'OK'
+end)
+
+-- Replaces the document of a newsletter. Arguments: {id, revision, document, active}. Returns 'STALE' after a concurrent change.
+register('update_newsletter', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  local key = p .. 'newsletter:' .. a.id
+  local found = redis.call('HMGET', key, 'revision', 'status')
+  if not found[1] or found[1] ~= a.revision or found[2] == 'deleted' then return 'STALE' end
+  redis.call('HSET', key, 'document', a.document, 'status', a.active and 'active' or 'paused')
+  redis.call('HINCRBY', key, 'revision', 1)
+  redis.call(a.active and 'SADD' or 'SREM', p .. 'newsletters_active', a.id)
+  note_change(p)
+  return 'OK'
+end)
+
+-- Deletes a newsletter: nothing is sent any more, its slug stays taken, and its subscribers are to be erased. Arguments: {id, account}.
+register('delete_newsletter', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  local key = p .. 'newsletter:' .. a.id
+  local found = redis.call('HMGET', key, 'account', 'status')
+  if found[1] ~= a.account or found[2] == 'deleted' then return 0 end
+  redis.call('HSET', key, 'status', 'deleted')
+  redis.call('ZREM', p .. 'newsletters:' .. a.account, a.id)
+  redis.call('SREM', p .. 'newsletters_active', a.id)
+  redis.call('SADD', p .. 'newsletters_deleted', a.id)
+  for _, kept in ipairs({'newsletter_items:', 'newsletter_item_topics:', 'newsletter_corrections:'}) do
+    redis.call('DEL', p .. kept .. a.id)
+  end
+  note_change(p)
+  return 1
+end)
+
+local function count_state(p, newsletter, state, by)
+  redis.call('HINCRBY', p .. 'newsletter_counts:' .. newsletter, state, by)
+end
+
+-- Puts a subscriber into the audience of its group, or takes it out of one, as its record says.
+local function place(p, subscriber, found)
+  local wanted = ''
+  if found.state == 'active' then wanted = found.newsletter .. '|' .. found.group end
+  local current = found.audience or ''
+  if wanted == current then return end
+  if current ~= '' then
+    redis.call('ZREM', p .. 'newsletter_audience:' .. current, subscriber)
+  end
+  if wanted ~= '' then redis.call('ZADD', p .. 'newsletter_audience:' .. wanted, 0, subscriber) end
+  redis.call('HSET', p .. 'newsletter_subscriber:' .. subscriber, 'audience', wanted)
+end
+
+-- Creates a subscriber unless the address has one. Arguments: {id, newsletter, hash, fields, now}. Returns the id of the subscriber
+-- that the address has.
+register('add_subscriber', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  local addresses = p .. 'newsletter_addresses:' .. a.newsletter
+  local known = redis.call('HGET', addresses, a.hash)
+  if known then return known end
+  redis.call('HSET', addresses, a.hash, a.id)
+  redis.call('ZADD', p .. 'newsletter_members:' .. a.newsletter, a.now, a.id)
+  local key = p .. 'newsletter_subscriber:' .. a.id
+  for name, value in pairs(a.fields) do redis.call('HSET', key, name, value) end
+  redis.call('HSET', key, 'revision', 1)
+  count_state(p, a.newsletter, a.fields.state, 1)
+  local found = record_of(key)
+  if found.state == 'active' then
+    redis.call('HSET', key, 'seq', redis.call('HGET', p .. 'newsletter_seq', a.newsletter) or 0)
+  end
+  place(p, a.id, found)
+  return a.id
+end)
+
+-- Changes fields of a subscriber; it stays where the record does not exist or is in none of the states that the change is for.
+-- Arguments: {id, fields, from}. Returns the state before, or false.
+register('change_subscriber', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  local key = p .. 'newsletter_subscriber:' .. a.id
+  local found = record_of(key)
+  if not found.state then return false end
+  if a.from ~= '' and not string.find(a.from, '|' .. found.state .. '|', 1, true) then return false end
+  local before, group = found.state, found.group
+  for name, value in pairs(a.fields) do
+    redis.call('HSET', key, name, value)
+    found[name] = value
+  end
+  if before ~= found.state then
+    count_state(p, found.newsletter, before, -1)
+    count_state(p, found.newsletter, found.state, 1)
+  end
+  -- Who becomes active, or got alerts before, gets digests of what matches from now on.
+  if (before ~= 'active' and found.state == 'active') or (group == 'instant' and found.group ~= 'instant') then
+    redis.call('HSET', key, 'seq', redis.call('HGET', p .. 'newsletter_seq', found.newsletter) or 0)
+  end
+  redis.call('HINCRBY', key, 'revision', 1)
+  place(p, a.id, found)
+  return before
+end)
+
+-- Deletes everything that is stored of a subscriber. Arguments: {id}. Returns the newsletter, or false.
+register('erase_subscriber', function(_, argv)
+  local p, a = argv[1], cjson.decode(argv[2])
+  local key = p .. 'newsletter_subscriber:' .. a.id
+  local found = record_of(key)
+  if not found.state then return false end
+  count_state(p, found.newsletter, found.state, -1)
+  if (found.audience or '') ~= '' then redis.call('ZREM', p .. 'newsletter_audience:' .. found.audience, a.id) end
+  redis.call('HDEL', p .. 'newsletter_addresses:' .. found.newsletter, found.address_hash)
+  redis.call('ZREM', p .. 'newsletter_members:' .. found.newsletter, a.id)
+  redis.call('ZREM', p .. 'newsletter_reminders', a.id)
+  redis.call('ZREM', p .. 'newsletter_expiring', a.id)
+  redis.call('DEL', key, p .. 'newsletter_soft_bounces:' .. a.id)
+  return found.newsletter
+end)

@@ -1,0 +1,190 @@
+"""Storage of subscribers: their records, the groups that get mail together, and the addresses that get none."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from ulid import ULID
+
+from newswire_notify.newsletters.addresses import AddressHashes
+from newswire_notify.newsletters.models import INSTANT_GROUP, Choices, Newsletter, Subscriber, SubscriberState
+from newswire_notify.newsletters.repository import Newsletters
+from newswire_notify.newsletters.schedule import DigestTime, next_occurrence
+
+REMINDER_AFTER = timedelta(hours=24)
+UNCONFIRMED_ERASED_AFTER = timedelta(days=30)
+UNSUBSCRIBED_ERASED_AFTER = timedelta(days=30)
+EVERY_NEWSLETTER = "all"
+"""The scope of addresses that get mail from no newsletter of the installation."""
+PAGE = 500
+
+
+class Subscribers:
+    """The subscribers of all newsletters of one namespace."""
+
+    def __init__(self, newsletters: Newsletters) -> None:
+        self._newsletters = newsletters
+        self._redis = newsletters.redis
+        self._keys = newsletters.keys
+        self.hashes = AddressHashes(newsletters.redis, newsletters.keys)
+
+    @property
+    def now(self) -> datetime:
+        """The current time."""
+        return datetime.fromtimestamp(self._newsletters.clock(), UTC)
+
+    async def get(self, subscriber_id: str) -> Subscriber | None:
+        """Return a subscriber, or None where it does not exist any more."""
+        fields: dict[bytes, bytes] = await self._redis.hgetall(self._keys.key("newsletter_subscriber", subscriber_id))
+        return Subscriber.read(fields) if fields else None
+
+    async def by_address(self, newsletter: Newsletter, address: str) -> Subscriber | None:
+        """Return the subscriber with an address, or None."""
+        name = self._keys.key("newsletter_addresses", newsletter.id)
+        found = await self._redis.hget(name, await self.hashes.of(address))
+        return None if found is None else await self.get(found.decode())
+
+    async def add(
+        self,
+        newsletter: Newsletter,
+        address: str,
+        choices: Choices,
+        consent: Mapping[str, Any],
+        *,
+        state: SubscriberState = SubscriberState.PENDING,
+        language: str | None = None,
+    ) -> Subscriber:
+        """Add a subscriber, or return the one that the address has already."""
+        now = self.now
+        subscriber_id = f"sr_{str(ULID()).lower()}"
+        address_hash = await self.hashes.of(address)
+        fields = {
+            "id": subscriber_id,
+            "newsletter": newsletter.id,
+            "address": address,
+            "address_hash": address_hash,
+            "state": str(state),
+            "created": str(_ms(now)),
+            "language": language or newsletter.draft.language,
+            "consent": orjson.dumps(dict(consent)).decode(),
+            "schema": "1",
+            **_choice_fields(choices),
+        }
+        answer = await self._newsletters.call(
+            "add_subscriber",
+            id=subscriber_id,
+            newsletter=newsletter.id,
+            hash=address_hash,
+            fields=fields,
+            now=_ms(now),
+        )
+        added: str = answer.decode()
+        if added == subscriber_id:
+            if state is SubscriberState.PENDING:
+                await self._expect_confirmation(subscriber_id, now)
+            elif state is SubscriberState.ACTIVE:
+                await self._schedule(newsletter.id, choices, now)
+        found = await self.get(added)
+        if found is None:
+            raise LookupError(added)
+        return found
+
+    async def change(
+        self,
+        subscriber: Subscriber,
+        *,
+        state: SubscriberState | None = None,
+        choices: Choices | None = None,
+        only_from: Sequence[SubscriberState] = (),
+        **fields: str,
+    ) -> SubscriberState | None:
+        """Change a subscriber; return its state before, or None where it was in none of ``only_from`` or does not exist."""
+        changed = fields | (_choice_fields(choices) if choices else {}) | ({"state": str(state)} if state else {})
+        states = "|" + "|".join(map(str, only_from)) + "|" if only_from else ""
+        before = await self._newsletters.call("change_subscriber", id=subscriber.id, fields=changed, **{"from": states})
+        if not before:
+            return None
+        if state is SubscriberState.ACTIVE or choices is not None:
+            await self._schedule(subscriber.newsletter, choices or subscriber.choices, self.now)
+        if state is SubscriberState.PENDING:
+            await self._expect_confirmation(subscriber.id, self.now)
+        elif state is not None:
+            await self._expect_nothing(subscriber.id, erased=state is SubscriberState.UNSUBSCRIBED)
+        return SubscriberState(before.decode())
+
+    async def erase(self, subscriber: Subscriber, reason: str | None = "erased") -> bool:
+        """Delete all that is stored of a subscriber; the keyed hash of the address stays suppressed where there is a reason."""
+        if reason is not None:
+            await self.suppress(subscriber.newsletter, subscriber.address_hash, reason)
+        return bool(await self._newsletters.call("erase_subscriber", id=subscriber.id))
+
+    async def suppress(self, scope: str, address_hash: str, reason: str) -> None:
+        """Note that an address gets no mail in a scope: a newsletter's id, or `EVERY_NEWSLETTER`."""
+        note = orjson.dumps({"reason": reason, "at": _ms(self.now)})
+        await self._redis.hset(self._keys.key("newsletter_suppressed", scope), address_hash, note)
+
+    async def unsuppress(self, scope: str, address_hash: str) -> None:
+        """Let an address get mail again: its reader has opted in anew."""
+        await self._redis.hdel(self._keys.key("newsletter_suppressed", scope), address_hash)
+
+    async def suppression(self, newsletter_id: str, address_hash: str) -> str | None:
+        """Return why an address gets no mail from a newsletter, or None."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for scope in (newsletter_id, EVERY_NEWSLETTER):
+                pipe.hget(self._keys.key("newsletter_suppressed", scope), address_hash)
+            found = await pipe.execute()
+        return next((str(orjson.loads(note)["reason"]) for note in found if note), None)
+
+    async def all_of(self, newsletter_id: str) -> AsyncIterator[Subscriber]:
+        """Go through all subscribers of a newsletter."""
+        name = self._keys.key("newsletter_members", newsletter_id)
+        cursor = 0
+        while True:
+            cursor, page = await self._redis.zscan(name, cursor, count=PAGE)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for member, _ in page:
+                    pipe.hgetall(self._keys.key("newsletter_subscriber", member.decode()))
+                records = await pipe.execute()
+            for fields in records:
+                if fields:
+                    yield Subscriber.read(fields)
+            if cursor == 0:
+                return
+
+    async def _schedule(self, newsletter_id: str, choices: Choices, now: datetime) -> None:
+        """Note when the group of a digest is due next, unless it is noted already."""
+        if choices.group == INSTANT_GROUP:
+            return
+        due = next_occurrence(DigestTime.of_group(choices.group), now)
+        name = self._keys.key("newsletter_schedule")
+        await self._redis.zadd(name, {f"{newsletter_id}|{choices.group}": _ms(due.at)}, nx=True)
+
+    async def _expect_confirmation(self, subscriber_id: str, now: datetime) -> None:
+        async with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zadd(self._keys.key("newsletter_reminders"), {subscriber_id: _ms(now + REMINDER_AFTER)})
+            pipe.zadd(self._keys.key("newsletter_expiring"), {subscriber_id: _ms(now + UNCONFIRMED_ERASED_AFTER)})
+            await pipe.execute()
+
+    async def _expect_nothing(self, subscriber_id: str, *, erased: bool) -> None:
+        expiring = self._keys.key("newsletter_expiring")
+        await self._redis.zrem(self._keys.key("newsletter_reminders"), subscriber_id)
+        if erased:
+            await self._redis.zadd(expiring, {subscriber_id: _ms(self.now + UNSUBSCRIBED_ERASED_AFTER)})
+        else:
+            await self._redis.zrem(expiring, subscriber_id)
+
+
+def _choice_fields(choices: Choices) -> dict[str, str]:
+    return {
+        "cadence": str(choices.cadence),
+        "zone": choices.zone,
+        "hour": str(choices.hour),
+        "weekday": str(choices.weekday),
+        "topics": orjson.dumps(choices.topics).decode(),
+        "group": choices.group,
+    }
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)

@@ -1,0 +1,35 @@
+"""What readers read around the articles, in four languages: `texts/*.json`. Other languages get English."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+import orjson
+
+LANGUAGES = ("en", "de", "fr", "es")
+_RIGHT_TO_LEFT = frozenset("ar arc ckb dv fa he iw khw ks ps sd ug ur yi".split())
+
+
+@cache
+def texts(language: str) -> Mapping[str, str]:
+    """Return the texts for a language tag; English where there are none."""
+    primary = language.lower().partition("-")[0]
+    return _catalogue(primary if primary in LANGUAGES else "en")
+
+
+@cache
+def _catalogue(language: str) -> Mapping[str, str]:
+    found: dict[str, str] = orjson.loads(files(__package__).joinpath("texts", f"{language}.json").read_bytes())
+    return found
+
+
+def text_language(language: str) -> str:
+    """Return the language in which `texts` answers for a tag."""
+    primary = language.lower().partition("-")[0]
+    return primary if primary in LANGUAGES else "en"
+
+
+def direction(language: str) -> str:
+    """Return the writing direction of a language, as HTML's ``dir`` has it."""
+    subtags = language.lower().split("-")
+    return "rtl" if subtags[0] in _RIGHT_TO_LEFT or {"arab", "hebr"} & set(subtags[1:]) else "ltr"

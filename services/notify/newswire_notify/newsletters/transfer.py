@@ -1,0 +1,127 @@
+"""Lists of subscribers that come in from other systems with their proof of consent, and go out to them."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from newswire.timestamps import rfc3339
+from newswire.validation.rfc3339 import parse_date_time
+from newswire_notify.newsletters.addresses import InvalidAddressError, check_address
+from newswire_notify.newsletters.forms import FormData, default_choices, read_choices
+from newswire_notify.newsletters.models import Newsletter, SubscriberState
+from newswire_notify.newsletters.subscribers import Subscribers
+
+COLUMNS = (
+    "email",
+    "consent_at",
+    "consent_source",
+    "state",
+    "topics",
+    "cadence",
+    "hour",
+    "weekday",
+    "zone",
+    "language",
+)
+"""Of an export; an import needs the first three."""
+TOPIC_SEPARATOR = ";"
+MAX_REPORTED_PROBLEMS = 100
+
+
+@dataclass
+class ImportReport:
+    """What came of the rows of an import."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """``imported``, ``known`` (subscribed or waiting already), ``suppressed`` and ``invalid``."""
+    problems: list[str] = field(default_factory=list)
+    """The first invalid rows, each with its number and reason."""
+
+
+async def import_subscribers(
+    subscribers: Subscribers, newsletter: Newsletter, rows: Iterable[tuple[int, Mapping[str, str]]], source: str
+) -> ImportReport:
+    """Add subscribers with their proof of consent. They are active at once, and get no confirmation.
+
+    Suppressed addresses (unsubscribed, bounced, complained, erased) are left out: only the reader can lift that.
+
+    Args:
+        rows: the number and the columns of each row.
+        source: the name of the file, for the proof.
+    """
+    report = ImportReport()
+    for number, row in rows:
+        try:
+            result = await _import_row(subscribers, newsletter, row, source)
+        except ValueError as error:
+            result = "invalid"
+            if len(report.problems) < MAX_REPORTED_PROBLEMS:
+                report.problems.append(f"row {number}: {error}")
+        report.counts[result] += 1
+    return report
+
+
+async def _import_row(subscribers: Subscribers, newsletter: Newsletter, row: Mapping[str, str], source: str) -> str:
+    try:
+        address = check_address(row.get("email", ""))
+    except InvalidAddressError as error:
+        raise ValueError(f"email: {error}") from None
+    consent = {
+        "imported": {
+            "from": source[:200],
+            "at": rfc3339(subscribers.now),
+            "consent_at": rfc3339(_consent_time(row, subscribers.now)),
+            "consent_source": _consent_source(row),
+        }
+    }
+    fields = {name: [row.get(name, "").strip()] for name in ("cadence", "hour", "weekday", "zone")}
+    fields["topics"] = [part.strip() for part in row.get("topics", "").split(TOPIC_SEPARATOR) if part.strip()]
+    read = read_choices(FormData(fields), newsletter, default_choices(newsletter))
+    if read.wrong:
+        raise ValueError(f"{read.wrong[0]}: is not one that the newsletter offers")
+    if await subscribers.suppression(newsletter.id, await subscribers.hashes.of(address)) is not None:
+        return "suppressed"
+    if await subscribers.by_address(newsletter, address) is not None:
+        return "known"
+    language = row.get("language", "").strip() or None
+    await subscribers.add(
+        newsletter, address, read.choices, consent, state=SubscriberState.ACTIVE, language=language and language[:35]
+    )
+    return "imported"
+
+
+def _consent_time(row: Mapping[str, str], now: datetime) -> datetime:
+    try:
+        found = parse_date_time(row.get("consent_at", "").strip())
+    except ValueError as error:
+        raise ValueError(f"consent_at: {error}") from None
+    if found > now:
+        raise ValueError("consent_at: lies in the future")
+    return found
+
+
+def _consent_source(row: Mapping[str, str]) -> str:
+    found = " ".join(row.get("consent_source", "").split())
+    if not found:
+        raise ValueError("consent_source: is empty; say where the reader consented, such as the address of the form")
+    return found[:300]
+
+
+async def export_subscribers(subscribers: Subscribers, newsletter: Newsletter) -> AsyncIterator[dict[str, str]]:
+    """Yield the rows of an export: all subscribers, whatever their state."""
+    async for found in subscribers.all_of(newsletter.id):
+        imported = found.consent.get("imported") or {}
+        given = found.consent.get("given") or {}
+        yield {
+            "email": found.address,
+            "consent_at": given.get("at") or imported.get("consent_at") or "",
+            "consent_source": imported.get("consent_source") or ("confirmed by link" if given else ""),
+            "state": str(found.state),
+            "topics": TOPIC_SEPARATOR.join(found.choices.topics),
+            "cadence": str(found.choices.cadence),
+            "hour": str(found.choices.hour),
+            "weekday": str(found.choices.weekday),
+            "zone": found.choices.zone,
+            "language": found.language,
+        }
