@@ -24,14 +24,14 @@ def remove_invalid_text(draft: dict[str, Any], notes: list[str]) -> None:
     """Remove characters that the members of a draft must not contain, and invalid addresses."""
     for name, fit in _FIT.items():
         if isinstance(draft.get(name), str):
-            draft[name] = _fitted(draft[name], name, fit, notes)
+            draft[name] = _cleaned(draft[name], name, fit, notes)
     if isinstance(topics := draft.get("topics"), list):
-        draft["topics"] = [_fitted(topic, "a topic", clean_label, notes) for topic in topics]
+        draft["topics"] = [_cleaned(topic, "a topic", clean_label, notes) for topic in topics]
     if isinstance(authors := draft.get("authors"), list):
         draft["authors"] = [_author(author, notes) for author in authors]
     if isinstance(image := draft.get("image"), dict):
         texts = {
-            name: _fitted(image[name], f"the image's {name}", clean_prose, notes) for name in image.keys() - {"url"}
+            name: _cleaned(image[name], f"the image's {name}", clean_prose, notes) for name in image.keys() - {"url"}
         }
         draft["image"] = {**image, **texts, **_address(image, "the image's url", notes)}
     if "canonical_url" in draft:
@@ -39,12 +39,12 @@ def remove_invalid_text(draft: dict[str, Any], notes: list[str]) -> None:
     metadata = draft.get("metadata")
     if isinstance(metadata, dict):
         draft["metadata"] = {
-            _fitted(name, "metadata", clean_label, notes): _fitted(value, "metadata", clean_prose, notes)
+            _cleaned(name, "metadata", clean_label, notes): _cleaned(value, "metadata", clean_prose, notes)
             for name, value in metadata.items()
         }
 
 
-def _fitted(text: Any, what: str, fit: Callable[[str], str], notes: list[str]) -> Any:
+def _cleaned(text: Any, what: str, fit: Callable[[str], str], notes: list[str]) -> Any:
     if not isinstance(text, str) or "\x00" in text:  # a NUL shows that this is not text; the API rejects it
         return text
     if fit in (clean_headline, clean_label):
@@ -57,8 +57,8 @@ def _fitted(text: Any, what: str, fit: Callable[[str], str], notes: list[str]) -
 
 def _author(author: Any, notes: list[str]) -> Any:
     if not isinstance(author, dict):
-        return _fitted(author, "an author", clean_label, notes)
-    named = {"name": _fitted(author["name"], "an author", clean_label, notes)} if "name" in author else {}
+        return _cleaned(author, "an author", clean_label, notes)
+    named = {"name": _cleaned(author["name"], "an author", clean_label, notes)} if "name" in author else {}
     rest = {name: value for name, value in author.items() if name != "url"}
     return {**rest, **named, **_address(author, "an author's url", notes, keep_unfit=False)}
 

@@ -123,7 +123,7 @@ class SignedTokens:
         mac, signed = _decoded(token)
         # The signature may be valid with a secret that was stored after Redis was last read.
         for max_age in (REFRESH_SECONDS, RETRY_SECONDS):
-            if _genuine(await self._known(max_age), purpose, mac, signed):
+            if _is_signed(await self._known(max_age), purpose, mac, signed):
                 break
         else:
             raise InvalidTokenError("the signature is wrong")
@@ -159,7 +159,7 @@ class SignedTokens:
         return found
 
 
-def _genuine(known: Sequence[bytes], purpose: Purpose, mac: bytes, signed: bytes) -> bool:
+def _is_signed(known: Sequence[bytes], purpose: Purpose, mac: bytes, signed: bytes) -> bool:
     return any(hmac.compare_digest(mac, _mac(secret, purpose, signed)) for secret in known)
 
 

@@ -67,7 +67,7 @@ def json_body(
     """
 
     async def read(request: Request) -> ParsedBody[Model]:
-        if optional and not _announces_body(request):
+        if optional and not _has_body(request):
             await no_parameters(request)
             return ParsedBody(model(), {})
         check_media_type(request, *media_types)
@@ -238,7 +238,7 @@ def _too_deep() -> ProblemError:
     return malformed("body", "is nested too deeply", "send a flatter document")
 
 
-def _announces_body(request: Request) -> bool:
+def _has_body(request: Request) -> bool:
     return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 

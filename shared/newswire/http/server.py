@@ -173,7 +173,7 @@ class BoundedProtocol(PipeliningProtocol):
         super().on_url(url)
         if len(self.url) > MAX_URL_BYTES:
             detail = f"the address is longer than {MAX_URL_BYTES:,} bytes"
-            self._exceed("url", problem(414, "address-too-long", detail))
+            self._reject_exceeded("url", problem(414, "address-too-long", detail))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Receive a header; trailers are ignored (RFC 9110, section 6.5.1)."""
@@ -181,12 +181,12 @@ class BoundedProtocol(PipeliningProtocol):
             return
         super().on_header(name, value)
         if len(self.headers) > MAX_HEADERS:
-            self._exceed("header_count", _head_too_large(f"there are more than {MAX_HEADERS}"))
+            self._reject_exceeded("header_count", _head_too_large(f"there are more than {MAX_HEADERS}"))
 
     def on_headers_complete(self) -> None:
         """Start the request."""
         if len(self.pipeline) >= MAX_PIPELINED:
-            self._exceed(
+            self._reject_exceeded(
                 "pipelined", problem(503, "too-many-pipelined", "too many requests are waiting on this connection")
             )
         super().on_headers_complete()
@@ -251,13 +251,13 @@ class BoundedProtocol(PipeliningProtocol):
                 if not self.flow.read_paused and not self.cycle.waiting_for_100_continue:
                     self._credit -= elapsed
                     if self._credit < 0:
-                        self._refuse("body_rate", _late("the rest of the body"))
+                        self._refuse("body_rate", _timeout_problem("the rest of the body"))
             case Phase.HEAD if now - self.since > self.limits.head_seconds:
                 if self._nothing_yet:
                     self.tracker.count("head_time")
                     self.transport.close()
                 else:
-                    self._refuse("head_time", _late("the rest of its request line and headers"))
+                    self._refuse("head_time", _timeout_problem("the rest of its request line and headers"))
             case Phase.IDLE if now - self.since > self.limits.idle_seconds:
                 self.transport.close()
             case Phase.CLOSING if now - self.since > (LINGER_SECONDS if self._refused else DRAIN_SECONDS):
@@ -290,7 +290,7 @@ class BoundedProtocol(PipeliningProtocol):
         # The response is kept in memory until the client has read it completely.
         self.tracker.hold(self, max(unsent, self.held) if unsent else 0)
 
-    def _exceed(self, reason: str, refusal: ProblemError) -> None:
+    def _reject_exceeded(self, reason: str, refusal: ProblemError) -> None:
         self._exceeded = _LimitExceededError(reason, refusal)
         raise self._exceeded
 
@@ -350,7 +350,7 @@ def _head_too_large(why: str) -> ProblemError:
     return problem(431, "headers-too-large", f"the request line and the headers are too large: {why}")
 
 
-def _late(what: str) -> ProblemError:
+def _timeout_problem(what: str) -> ProblemError:
     return problem(408, "request-timeout", f"{what} did not arrive in time")
 
 

@@ -62,13 +62,13 @@ class AtLeastOnceMiddleware(BaseMiddleware):
             except Exception as error:
                 log.exception("the handler failed", extra={"group": member.group.name, "entries": len(batch.body)})
                 if len(batch.body) > 1:
-                    return await self._deliver_singly(call_next, batch)
+                    return await self._deliver_one_by_one(call_next, batch)
                 attempts += 1
                 if attempts >= MAX_HANDLER_ATTEMPTS:
                     return {batch.body[0].entry_id: f"handler: {error!r}"[:500]}
         return {}
 
-    async def _deliver_singly(self, call_next: Any, batch: EventBatch) -> dict[str, str] | None:
+    async def _deliver_one_by_one(self, call_next: Any, batch: EventBatch) -> dict[str, str] | None:
         rejected: dict[str, str] = {}
         for message in batch.body:
             newly_rejected = await self._deliver(call_next, batch.with_body([message]))

@@ -17,17 +17,17 @@ def highlight(
     Set ``title`` for a title, so that terms searched in titles only are marked too. The result is empty if the text contains no
     term of the query.
     """
-    phrases, terms, prefixes = _looked_for(query, title)
+    phrases, terms, prefixes = _terms_to_mark(query, title)
     single = all(len(phrase) == 1 for phrase in phrases)
     read = loose_tokens if single else tokens
     found = read(text, terms, language, prefixes)
-    marked = _marked(found, phrases)
+    marked = _marked_tokens(found, phrases)
     if prefixes:
         marked += [token for token in found if bare(text[token.start : token.end].lower()).startswith(prefixes)]
-    marked += _marked(joined_tokens(text, terms, language, phrases=not single), phrases)
+    marked += _marked_tokens(joined_tokens(text, terms, language, phrases=not single), phrases)
     if not marked:
         return []
-    marked = _apart(marked)
+    marked = _without_nested(marked)
     spans = [(token.start, token.end) for token in marked]
     if fragments == 0:
         return [_render(text, 0, len(text), spans)]
@@ -35,7 +35,7 @@ def highlight(
 
 
 @lru_cache(maxsize=256)
-def _looked_for(query: Analysed, title: bool) -> tuple[frozenset[tuple[str, ...]], frozenset[str], tuple[str, ...]]:
+def _terms_to_mark(query: Analysed, title: bool) -> tuple[frozenset[tuple[str, ...]], frozenset[str], tuple[str, ...]]:
     """Return the phrases to be marked, their terms, and the prefixes: the same for all results."""
     phrases = frozenset(phrase.terms for phrase in positive_phrases(query) if title or phrase.field != "title")
     return phrases, frozenset(term for phrase in phrases for term in phrase), tuple(beginnings(query))
@@ -50,7 +50,7 @@ def opening(text: str, width: int) -> str:
     return escape(text[:end].rstrip()) + " …"
 
 
-def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[Token]:
+def _marked_tokens(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> list[Token]:
     """Return the tokens that are part of a phrase."""
     positions: dict[str, list[int]] = {}
     owners: dict[int, int] = {}
@@ -67,7 +67,7 @@ def _marked(found: Sequence[Token], phrases: Collection[tuple[str, ...]]) -> lis
     return [found[at] for at in sorted(chosen)]
 
 
-def _apart(marked: Sequence[Token]) -> list[Token]:
+def _without_nested(marked: Sequence[Token]) -> list[Token]:
     """Return tokens in order, without duplicates and without those inside another one."""
     apart: list[Token] = []
     for token in sorted(marked, key=lambda token: (token.start, -token.end)):
@@ -90,7 +90,7 @@ def _passages(text: str, marked: Sequence[Token], fragments: int, width: int) ->
         while after < len(marked) and marked[after].end <= limit:
             inside[marked[after].terms] += 1
             after += 1
-        first_occurrences = _reach(marked[first:after], len(inside)) if len(inside) > 1 else 0
+        first_occurrences = _first_occurrences(marked[first:after], len(inside)) if len(inside) > 1 else 0
         candidates.append((-len(inside), first_occurrences, first - after, token.start, marked[after - 1].end))
         inside[token.terms] -= 1
         if not inside[token.terms]:
@@ -105,7 +105,7 @@ def _passages(text: str, marked: Sequence[Token], fragments: int, width: int) ->
     return chosen
 
 
-def _reach(stretch: Sequence[Token], different: int) -> int:
+def _first_occurrences(stretch: Sequence[Token], different: int) -> int:
     """Return, for each different term of a passage, the number of characters up to its first occurrence."""
     seen: set[tuple[str, ...]] = set()
     for token in stretch:

@@ -70,8 +70,8 @@ def analysed(query: Query, language: str) -> Analysed:
         case Words():
             return _any_of(_in_values(query))
         case All(parts):
-            telling = [part for part in parts if not _dispensable(part, language)]
-            chosen = telling if any(map(_asks, telling)) else parts
+            content = [part for part in parts if not _is_stop_word(part, language)]
+            chosen = content if any(map(_has_positive_part, content)) else parts
             made = tuple(analysed(part, language) for part in chosen)
             return made[0] if len(made) == 1 else Both(made)
         case Any_(parts):
@@ -132,7 +132,7 @@ def _spelled_out(word: str) -> str:
     return (other_forms(word, UNSTEMMED) or [word])[0]
 
 
-def _dispensable(query: Query, language: str) -> bool:
+def _is_stop_word(query: Query, language: str) -> bool:
     return (
         isinstance(query, Words)
         and not query.quoted
@@ -142,13 +142,13 @@ def _dispensable(query: Query, language: str) -> bool:
     )
 
 
-def _asks(query: Query) -> bool:
+def _has_positive_part(query: Query) -> bool:
     """Return whether a query contains anything besides exclusions."""
     match query:
         case Not():
             return False
         case All(parts) | Any_(parts):
-            return any(map(_asks, parts))
+            return any(map(_has_positive_part, parts))
         case _:
             return True
 

@@ -192,10 +192,10 @@ class Parser:
         if text.endswith("*") and not within and (prefix := _prefix(whole)):
             return prefix
         if not text.isalnum():
-            self._remark_on_wildcards(shown, within)
+            self._hint_at_wildcards(shown, within)
         return whole
 
-    def _remark_on_wildcards(self, typed: str, within: Field | None) -> None:
+    def _hint_at_wildcards(self, typed: str, within: Field | None) -> None:
         if within and typed.endswith("*"):
             self._hints.add("wildcard", typed, WILDCARD_IN_FIELD)
         elif typed.endswith("*") or _INNER_WILDCARD.search(typed):

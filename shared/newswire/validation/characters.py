@@ -20,7 +20,7 @@ _FLAG: Final = re.compile("\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a
 _OVERRIDES: Final = frozenset("\u202d\u202e")
 _BIDI_OPEN: Final = {"\u202a": "\u202c", "\u202b": "\u202c", "\u2066": "\u2069", "\u2067": "\u2069", "\u2068": "\u2069"}
 _BIDI_CLOSE: Final = frozenset(_BIDI_OPEN.values())
-_NEVER: Final = frozenset(
+_FORBIDDEN: Final = frozenset(
     [*_OVERRIDES, "\u2028", "\u2029", *map(chr, range(0x206A, 0x2070)), *map(chr, range(0xFFF9, 0xFFFC)), "\U000e0001"]
     + [chr(code) for code in range(0xE0020, 0xE0080)]
 )
@@ -29,7 +29,7 @@ _VISIBLE_FORMATS: Final = frozenset(
     "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 )
 """Visible format characters of Arabic, Syriac and Kaithi: signs around a number."""
-_FILLERS: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_INVISIBLE: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Invisible letters, marks and a symbol."""
 _JOINERS: Final = frozenset("\u200c\u200d")
 _MONGOLIAN_VARIATIONS: Final = frozenset("\u180b\u180c\u180d\u180e\u180f")
@@ -109,14 +109,14 @@ def _dropping(text: str, unfit: Callable[[str], str | None], fits: Callable[[str
 
 
 def _is_allowed_in_text(_text: str, _at: int, char: str) -> bool:
-    never = _is_control(char) or char in _NEVER or _is_noncharacter(char)
+    never = _is_control(char) or char in _FORBIDDEN or _is_noncharacter(char)
     return not never and char not in _BIDI_OPEN and char not in _BIDI_CLOSE
 
 
 def has_visible_text(text: str) -> bool:
     """Return whether any character of a text is visible."""
     return any(
-        (unicodedata.category(char)[0] not in "ZCM" and char not in _FILLERS) or char in _VISIBLE_FORMATS
+        (unicodedata.category(char)[0] not in "ZCM" and char not in _INVISIBLE) or char in _VISIBLE_FORMATS
         for char in text
     )
 
@@ -128,10 +128,10 @@ def named(char: str) -> str:
 
 def escaped(text: str) -> str:
     """Return a text for a terminal: characters that move the cursor, send commands or change the writing direction are escaped."""
-    return "".join(char if char.isprintable() or char in _JOINERS else _written_out(char) for char in text)
+    return "".join(char if char.isprintable() or char in _JOINERS else _escape(char) for char in text)
 
 
-def _written_out(char: str) -> str:
+def _escape(char: str) -> str:
     if unicodedata.category(char) == "Zs":
         return char
     return f"\\u{ord(char):04x}" if ord(char) < 0x10000 else f"\\U{ord(char):08x}"
@@ -140,7 +140,7 @@ def _written_out(char: str) -> str:
 def _text_violation(text: str) -> str | None:
     open_: list[str] = []
     for char in text:
-        if _is_control(char) or char in _NEVER or _is_noncharacter(char):
+        if _is_control(char) or char in _FORBIDDEN or _is_noncharacter(char):
             return named(char)
         if char in _BIDI_OPEN:
             open_.append(_BIDI_OPEN[char])
@@ -158,7 +158,7 @@ def _is_allowed_in_label(text: str, at: int, char: str) -> bool:
         return _script_before(text, at) in _WITHOUT_SPACES and _script_after(text, at) in _WITHOUT_SPACES
     if "\ufe00" <= char <= "\ufe0f" or "\U000e0100" <= char <= "\U000e01ef":
         return _selects_variation(text, at, char)
-    if char in _FILLERS:
+    if char in _INVISIBLE:
         return False
     category = unicodedata.category(char)
     if category == "Cn":

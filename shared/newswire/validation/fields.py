@@ -44,7 +44,7 @@ def _line_of(max_length: int, unfit: Callable[[str], str | None]) -> AfterValida
         if len(line) > max_length:
             raise PydanticKnownError("string_too_long", {"max_length": max_length})
         if found := unfit(line):
-            raise _holds(found)
+            raise _must_not_contain(found)
         if not has_visible_text(line):
             raise broken_rule("must not be blank", "send some visible text")
         return line
@@ -58,7 +58,7 @@ def _described(max_length: int) -> WithJsonSchema:
 
 def _prose(value: str) -> str:
     if found := prose_violation(value):
-        raise _holds(found)
+        raise _must_not_contain(found)
     return value
 
 
@@ -76,13 +76,13 @@ def _integer(value: Any) -> Any:
 
 def _identifier(value: str) -> str:
     if found := label_violation(value):
-        raise _holds(found)
+        raise _must_not_contain(found)
     if not has_visible_text(value):
         raise broken_rule("must not be blank", "send a visible identifier")
     return value
 
 
-def _holds(what: str) -> PydanticCustomError:
+def _must_not_contain(what: str) -> PydanticCustomError:
     return broken_rule(f"must not contain {what}", "remove it, or send the visible character that was meant")
 
 

@@ -59,7 +59,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     feed = _feed(source)
     item = None
     for item in items(source, ITEMS):
-        yield item if isinstance(item, FailedItem) else _story(source.name, item, feed)
+        yield item if isinstance(item, FailedItem) else _article(source.name, item, feed)
     if item is None:
         yield SkippedItem(source.name, None, "is a feed without items")
 
@@ -99,7 +99,7 @@ def _shared_ids(source: InputFile) -> frozenset[str]:
     return frozenset(shared)
 
 
-def _story(file: str, item: Item, feed: Feed) -> SourceItem:
+def _article(file: str, item: Item, feed: Feed) -> SourceItem:
     element = item.element
     fields = Fields(element)
     base = base_of(element, feed.address)

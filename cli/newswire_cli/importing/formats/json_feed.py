@@ -34,11 +34,13 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     for number, item in enumerate(items, start=1):
         file = f"{source.name} item {number}"
         yield (
-            _story(file, item, feed, base) if isinstance(item, dict) else FailedItem(file, None, "is not a JSON object")
+            _article(file, item, feed, base)
+            if isinstance(item, dict)
+            else FailedItem(file, None, "is not a JSON object")
         )
 
 
-def _story(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> SourceItem:
+def _article(file: str, item: dict[str, Any], feed: dict[str, Any], base: str) -> SourceItem:
     written, plain_text = _text(item, "content_html"), _text(item, "content_text")
     body = written or paragraphs(plain_text)
     link = absolute(_text(item, "url") or _text(item, "external_url"), base)

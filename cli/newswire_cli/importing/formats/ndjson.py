@@ -27,10 +27,10 @@ def read(source: InputFile) -> Iterator[SourceItem]:
         unknown = sorted(members.keys() - SENT - ANSWERED - named - {"id"})
         named.update(unknown)
         notes = (f"omitted in this line and all following ones: {', '.join(unknown)}",) if unknown else ()
-        yield _story(file, line, members, notes)
+        yield _article(file, line, members, notes)
 
 
-def _story(file: str, line: int | None, members: dict[str, Any], notes: tuple[str, ...]) -> SourceItem:
+def _article(file: str, line: int | None, members: dict[str, Any], notes: tuple[str, ...]) -> SourceItem:
     if members.get("status") == "retracted":
         return SkippedItem(file, line, "was retracted")
     status = str(members.get("status") or "published").lower()

@@ -30,7 +30,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     for item in items:
         name = local_name(item)
         if name == "newsItem":
-            yield _story(source.name, item, notes)
+            yield _article(source.name, item, notes)
             notes = ()  # these notes apply to the whole file
         elif name in _OTHER_ITEMS:
             yield SkippedItem(source.name, line_of(item), f"is a {name}, which contains no text")
@@ -38,7 +38,7 @@ def read(source: InputFile) -> Iterator[SourceItem]:
             yield FailedItem(source.name, line_of(item), f"<{name}> is not a supported NewsML-G2 item")
 
 
-def _story(file: str, item: etree._Element, notes: tuple[str, ...]) -> SourceItem:
+def _article(file: str, item: etree._Element, notes: tuple[str, ...]) -> SourceItem:
     line, identity, version = line_of(item), item.get("guid", ""), item.get("version", "")
     status = _qcode(item, "itemMeta/pubStatus") or "usable"
     kind = _qcode(item, "itemMeta/itemClass") or "text"

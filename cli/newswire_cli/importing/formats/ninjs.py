@@ -22,16 +22,16 @@ def read(source: InputFile) -> Iterator[SourceItem]:
     for found in values(source):
         if isinstance(found, FailedItem):
             yield found
-        elif wrapped := _wrapped(found[2]):
+        elif wrapped := _unwrap_items(found[2]):
             for number, item in enumerate(wrapped, start=1):
-                yield _story(f"{source.name} item {number}", None, item, "")
+                yield _article(f"{source.name} item {number}", None, item, "")
         else:
             file, line, item = found
             path = PurePath(source.relative).with_suffix("").as_posix() if file == source.name and line == 1 else ""
-            yield _story(file, line, item, path)
+            yield _article(file, line, item, path)
 
 
-def _wrapped(answer: dict[str, Any]) -> list[dict[str, Any]]:
+def _unwrap_items(answer: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the items of an API response or a bundle, which are not at the top level."""
     if any(name in answer for name in ("uri", "guid", "headline", "headlines")):
         return []
@@ -42,7 +42,7 @@ def _wrapped(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def _story(file: str, line: int | None, item: dict[str, Any], path: str) -> SourceItem:
+def _article(file: str, line: int | None, item: dict[str, Any], path: str) -> SourceItem:
     one = _lower(item)
     notes: list[str] = []
     kind, status = one.get("type"), one.get("pubstatus", "usable")

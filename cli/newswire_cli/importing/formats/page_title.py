@@ -35,8 +35,8 @@ def best_title(
     refused = {_key(each) for each in descriptions if each}
     whole = plain(page.findtext(".//title") or "")
     headings = [text for each in page.iter("h1") if (text := _text(each))]
-    own = next((text for each in page.xpath(_OWN) if (text := _text(each)) and _alike(text, whole)), "")
-    own = own or next((text for text in headings if _alike(text, whole)), "")
+    own = next((text for each in page.xpath(_OWN) if (text := _text(each)) and _are_similar(text, whole)), "")
+    own = own or next((text for text in headings if _are_similar(text, whole)), "")
     own = own or next(
         (text for each in page.xpath(".//article//h1 | .//*[@itemprop='headline']") if (text := _text(each))), ""
     )
@@ -48,7 +48,7 @@ def best_title(
     if not usable:
         return next((each for each in order if each), "")
     first = usable[0]
-    others = [each for each in usable[1:] if not _alike(each, first)]
+    others = [each for each in usable[1:] if not _are_similar(each, first)]
     stands_alone = len(others) == len(usable) - 1
     if first == order[0] and stands_alone and others and (len(others) > 1 or len(first) > 2 * len(others[0])):
         return others[0]
@@ -80,7 +80,7 @@ def _is_site(part: str, site: str, address: str) -> bool:
     return bool(key) and (key == re.sub(r"\W+", "", _key(site)) or (len(key) > 3 and host.startswith(key)))
 
 
-def _alike(one: str, other: str) -> bool:
+def _are_similar(one: str, other: str) -> bool:
     """Return whether two titles share most words of the shorter one."""
     first, second = set(_key(one).split()), set(_key(other).split())
     return bool(first and second) and 2 * len(first & second) > min(len(first), len(second))

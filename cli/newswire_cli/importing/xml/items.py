@@ -107,7 +107,7 @@ def _repaired(
     """Yield the items after the first `number`, each parsed separately; `error` is what stopped the strict parser."""
     parts, notes = xml_text(source)
     end = ["", ""]
-    divided = pieces(_watched(parts, end), names)
+    divided = pieces(_keep_last_parts(parts, end), names)
     opened = _open_tags(cleaned(next(divided).text)[0])[:MAX_CONTEXT]
     if number:
         notes = []
@@ -133,7 +133,7 @@ def _repaired(
         )
 
 
-def _watched(parts: Iterator[str], end: list[str]) -> Iterator[str]:
+def _keep_last_parts(parts: Iterator[str], end: list[str]) -> Iterator[str]:
     """Keep the last two parts."""
     for part in parts:
         end[:] = [end[1], part]

@@ -118,7 +118,7 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         await limit_account(redis, keys, name, limits, by=by)
         if sent.model.entitlement is not None:
             await entitle_account(redis, keys, name, sent.model.entitlement, by=by)
-        return json_answer(_shown(await _account(name)), 201)
+        return json_answer(_view(await _account(name)), 201)
 
     @routes.get(
         "", response_model=AccountList, summary="List accounts", openapi_extra=document_parameters("cursor", "limit")
@@ -130,14 +130,14 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         found = await list_accounts(redis, keys, after=after, limit=limit + 1)
         page = found[:limit]
         following = await next_cursor(request, caller, page[-1].name if len(found) > limit else None)
-        return json_answer({"accounts": [_shown(account) for account in page], "next_cursor": following})
+        return json_answer({"accounts": [_view(account) for account in page], "next_cursor": following})
 
     @routes.get("/{name:path}", response_model=AccountView, summary="Read an account")
     async def read_account(
         caller: Admin, name: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:
         parse_scalar_params(request.query_params, ())
-        return json_answer(_shown(await _account(name)))
+        return json_answer(_view(await _account(name)))
 
     @routes.patch("/{name:path}", response_model=AccountView, summary="Limit, entitle, disable or enable an account")
     async def change_account(
@@ -156,7 +156,7 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         await limit_account(redis, keys, name, changes, by=by)
         if disabled is not None:
             await (disable_account if disabled else enable_account)(redis, keys, name, by=by)
-        return json_answer(_shown(await _account(name)))
+        return json_answer(_view(await _account(name)))
 
     async def _account(name: str) -> Account:
         found = await find_account(redis, keys, name)
@@ -167,7 +167,7 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     return routes
 
 
-def _shown(account: Account) -> dict[str, Any]:
+def _view(account: Account) -> dict[str, Any]:
     entitlement = account.entitlement
     return {
         **{field: value for field, value in asdict(account).items() if field != "entitlement"},

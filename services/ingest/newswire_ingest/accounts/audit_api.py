@@ -96,12 +96,12 @@ def router(redis: "Redis", keys: Keyspace) -> APIRouter:
             target=params.get("target"),
         )
         following = await next_cursor(request, caller, page.next_id)
-        return json_answer({"entries": [_shown(entry) for entry in page.entries], "next_cursor": following})
+        return json_answer({"entries": [_view(entry) for entry in page.entries], "next_cursor": following})
 
     return routes
 
 
-def _shown(entry: AuditEntry) -> dict[str, Any]:
+def _view(entry: AuditEntry) -> dict[str, Any]:
     actor = entry.actor
     return {
         "id": entry.id,

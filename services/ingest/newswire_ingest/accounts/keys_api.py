@@ -152,14 +152,14 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         found = await list_keys(redis, keys, account=params.get("account"), after=after, limit=limit + 1)
         page = found[:limit]
         following = await next_cursor(request, caller, page[-1].id if len(found) > limit else None)
-        return json_answer({"keys": [_shown(key) for key in page], "next_cursor": following})
+        return json_answer({"keys": [_view(key) for key in page], "next_cursor": following})
 
     @routes.get("/{key_id}", response_model=KeyView, summary="Read a key")
     async def read_key(
         caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
     ) -> Response:
         parse_scalar_params(request.query_params, ())
-        return json_answer(_shown(await _existing(key_id)))
+        return json_answer(_view(await _existing(key_id)))
 
     @routes.post(
         "/{key_id}/rotate",
@@ -197,7 +197,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         parse_scalar_params(request.query_params, ())
         if not await revoke_key(redis, keys, key_id, by=request_actor(caller, request)):
             raise not_found("key")
-        return json_answer(_shown(await _existing(key_id)))
+        return json_answer(_view(await _existing(key_id)))
 
     async def _existing(key_id: str) -> Key:
         found = await find_key(redis, keys, key_id)
@@ -206,13 +206,13 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         return found
 
     async def _created(key_id: str, token: str) -> Response:
-        shown = _shown(await _existing(key_id)) | {"token": token}
+        shown = _view(await _existing(key_id)) | {"token": token}
         return json_answer(shown, 201, {"Location": f"{PATH}/{key_id}"})
 
     return routes
 
 
-def _shown(key: Key) -> dict[str, Any]:
+def _view(key: Key) -> dict[str, Any]:
     return {
         "id": key.id,
         "account": key.account,

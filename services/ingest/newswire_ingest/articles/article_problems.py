@@ -6,13 +6,13 @@ from newswire.article import ArticleDraft
 from newswire.http.problems import FieldError, ProblemError, invalid, problem, unavailable
 
 
-def embargo_is_wrong(draft: ArticleDraft, now: datetime) -> bool:
+def has_invalid_embargo(draft: ArticleDraft, now: datetime) -> bool:
     """Return whether a past embargo is not confirmed by ``embargo_lifted``, or a future one is."""
     lies_ahead = draft.embargo_until is not None and draft.embargo_until > now
     return draft.has_unconfirmed_past_embargo(now) or (draft.embargo_lifted and lies_ahead)
 
 
-def wrong_embargo(draft: ArticleDraft) -> ProblemError:
+def invalid_embargo(draft: ArticleDraft) -> ProblemError:
     """Return the problem of an embargo that contradicts the request (422)."""
     if draft.embargo_lifted:
         fix = "omit 'embargo_lifted' to publish when the embargo ends, or 'embargo_until' to publish now"

@@ -117,7 +117,7 @@ class Batch:
             done = await self.articles.put_external(sent.model.external_id, sent.model, command, imported=True)
         else:
             done = await self.articles.create(sent.model, command)
-        return {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _shown(done)
+        return {"line": number, "status": 201 if done.created else 200, "id": done.article_id} | _result_line(done)
 
     async def _dry_run_line(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
         """Return what `_publish` would do. It takes as long, so it counts towards the rate, but it needs no memory in Redis."""
@@ -157,7 +157,7 @@ async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answe
     await answers.complete()
 
 
-def _shown(done: WriteResult) -> dict[str, Any]:
+def _result_line(done: WriteResult) -> dict[str, Any]:
     address = {"url": done.view["url"]} if "url" in done.view else {}
     return {"version": done.view["version"], **address, "effect": done.effect}
 

@@ -120,8 +120,8 @@ class ArticleService:
             found = await self._results.find(article_id) if article_id else None
         now = await self._now(draft)
         if found is None:
-            if article_problems.embargo_is_wrong(draft, now):
-                raise article_problems.wrong_embargo(draft)
+            if article_problems.has_invalid_embargo(draft, now):
+                raise article_problems.invalid_embargo(draft)
             body = await sanitised(draft)
             if draft.external_id is None:  # no later line can refer to it, so its content is not needed
                 return WritePlan("created", Version("", 1, {}, b"", due_after(draft, now)), None)
@@ -153,7 +153,7 @@ class ArticleService:
     ) -> tuple[str, WriteResult | None]:
         """Return the id and the result; no result if an article with the external id exists, and nothing was written."""
         now, id_ = await self._now(draft), str(ULID()).lower()
-        if article_problems.embargo_is_wrong(draft, now):
+        if article_problems.has_invalid_embargo(draft, now):
             return await self._existing_external(draft, command, upsert=upsert)
         body = await sanitised(draft)
         quota = self._limits.quota(command.caller, now)
@@ -189,7 +189,7 @@ class ArticleService:
         account, external_id = command.caller.account, draft.external_id
         known = external_id and await self._store.find_by_external_id(account, external_id)
         if not known:
-            raise article_problems.wrong_embargo(draft)
+            raise article_problems.invalid_embargo(draft)
         if upsert:
             return known, None
         found = await self._results.find(known)

@@ -133,8 +133,8 @@ def with_kept_members(draft: ArticleDraft, state: ArticleState, now: datetime) -
     if state.held is not None and article_problems.embargo_passed(draft, now):
         raise article_problems.held()
     is_new = draft.embargo_until is not None and rfc3339(draft.embargo_until) != state.embargo_until
-    if state.status is not Status.PUBLISHED and is_new and article_problems.embargo_is_wrong(draft, now):
-        raise article_problems.wrong_embargo(draft)
+    if state.status is not Status.PUBLISHED and is_new and article_problems.has_invalid_embargo(draft, now):
+        raise article_problems.invalid_embargo(draft)
     stored = state.source_version
     if stored is not None and draft.source_version is not None and draft.source_version < stored:
         what = f"{draft.source_version} is older than the stored {stored}"

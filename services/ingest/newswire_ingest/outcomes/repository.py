@@ -62,7 +62,7 @@ class Outcomes:
                 pipe.hgetall(self._record(event if type_ == "published" else f"{event}.retracted"))
             found = await pipe.execute()
         now = state.version, "retracted" if state.status is Status.RETRACTED else "published"
-        return [_shown(*event, fields) for event, fields in zip(events, found, strict=True) if fields or event == now]
+        return [_view(*event, fields) for event, fields in zip(events, found, strict=True) if fields or event == now]
 
     async def _note(self, event: str, what: str, data: Mapping[str, Argument]) -> None:
         kept = int(RETENTION.total_seconds() * 1000)
@@ -74,7 +74,7 @@ class Outcomes:
         return self._keys.key("outcome", event)
 
 
-def _shown(version: int, type_: str, fields: dict[bytes, bytes]) -> dict[str, Any]:
+def _view(version: int, type_: str, fields: dict[bytes, bytes]) -> dict[str, Any]:
     data = {name.decode(): value.decode() for name, value in fields.items()}
     ended = {name: int(data.get(name, 0)) for name in _ENDED}
     matched, previously = (int(data[name]) if name in data else None for name in ("matched", "previously_matched"))

@@ -180,7 +180,7 @@ class StreamBroadcaster:
         while not stopped() and client.ended is None:
             while client.waiting and not stopped():
                 taken = [client.waiting.popleft() for _ in range(min(len(client.waiting), WRITE_BATCH_SIZE))]
-                if frames := self._sendable(client, taken):
+                if frames := self._entitled_frames(client, taken):
                     yield frames
             if client.ends is not None and time.time() >= client.ends:
                 client.end(EXPIRED)
@@ -223,7 +223,7 @@ class StreamBroadcaster:
                     reached = read[-1][1]
                     wanted = [entry.frame for entry, _ in read if entry is not None]
                 for at in range(0, len(wanted), WRITE_BATCH_SIZE):
-                    if frames := self._sendable(client, wanted[at : at + WRITE_BATCH_SIZE]):
+                    if frames := self._entitled_frames(client, wanted[at : at + WRITE_BATCH_SIZE]):
                         yield frames
                 remembered = self._after is not None and reached >= self._after
                 client.served = max(client.served, reached)
@@ -244,7 +244,7 @@ class StreamBroadcaster:
         )
         return reached, [entry.frame for entry, wanted in zip(found, takes, strict=True) if wanted]
 
-    def _sendable(self, client: SseClient, frames: Iterable[SseFrame]) -> bytes:
+    def _entitled_frames(self, client: SseClient, frames: Iterable[SseFrame]) -> bytes:
         wanted = [frame for frame in frames if frame.entry > client.served and client.is_entitled(frame)]
         if wanted:
             client.served = wanted[-1].entry

@@ -39,7 +39,7 @@ its events. Decoding is bound by the processor, so that more at a time would not
 MAX_PAGE_BYTES = 4 * 1024 * 1024
 """Bytes of the events on a page; a single event may be larger."""
 _OPAQUE = "r"
-_UNBEGUN: Position = (0, 1)
+_BEFORE_FIRST: Position = (0, 1)
 """Before the first event; `BEGINNING` instead means the current state of every article."""
 
 
@@ -83,7 +83,7 @@ class Pull:
 
     async def newest(self) -> Position:
         """Return the end of the stream; for an empty one, a position before its first entry other than `BEGINNING`."""
-        return max(parse_position(await newest_entry(self._redis, self._keys.stream)), _UNBEGUN)
+        return max(parse_position(await newest_entry(self._redis, self._keys.stream)), _BEFORE_FIRST)
 
     async def page(
         self, stream_filter: StreamFilter, after: PullPosition, limit: int, budget: ScanBudget | None = None

@@ -82,7 +82,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
                 break
         last = page[limit - 1] if len(page) > limit else None
         following = await next_cursor(request, caller, list_position(last.created_at, last.id) if last else None)
-        return json_answer({"subscriptions": list(map(_shown, page[:limit])), "next_cursor": following})
+        return json_answer({"subscriptions": list(map(_view, page[:limit])), "next_cursor": following})
 
     @routes.get(
         "/{subscription_id}",
@@ -92,7 +92,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
     )
     async def read(caller: Admin, subscription_id: str, request: Request) -> Response:
         parse_scalar_params(request.query_params, ())
-        return json_answer(_shown(await _existing(subscription_id)))
+        return json_answer(_view(await _existing(subscription_id)))
 
     @routes.post(
         "/{subscription_id}/pause",
@@ -106,7 +106,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
         except SubscriptionConflictError as error:
             raise _not_changed(error) from None
         await _record(request, caller, Act.SUBSCRIPTION_PAUSED, found, sent.model.reason)
-        return json_answer(_shown(await _existing(subscription_id)))
+        return json_answer(_view(await _existing(subscription_id)))
 
     @routes.post(
         "/{subscription_id}/resume",
@@ -121,7 +121,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
             try:
                 if await subscriptions.resume(found, PausedBy.OPERATOR):
                     await _record(request, caller, Act.SUBSCRIPTION_RESUMED, found, None)
-                    return json_answer(_shown(await _existing(subscription_id)))
+                    return json_answer(_view(await _existing(subscription_id)))
             except SubscriptionConflictError as error:
                 raise _not_changed(error) from None
         raise unavailable("the subscription is being changed concurrently; send the request again")
@@ -147,7 +147,7 @@ def router(subscriptions: Subscriptions, records: "Redis", keys: Keyspace) -> AP
     return routes
 
 
-def _shown(found: Subscription) -> dict[str, object]:
+def _view(found: Subscription) -> dict[str, object]:
     return found.public_view() | {"account": found.account}
 
 
