@@ -118,7 +118,7 @@ def test_a_misspelt_setting_is_rejected_before_the_start(tmp_path: Path) -> None
     for command_ in (["run", "--data-dir", str(tmp_path / "data")], ["serve", "notify"]):
         done = newswire(*command_, NEWSWIRE_WEBHOOK_ALOW_PRIVATE="true")
         assert done.returncode == 1
-        expected = "NEWSWIRE_WEBHOOK_ALOW_PRIVATE is no setting; did you mean NEWSWIRE_WEBHOOK_ALLOW_PRIVATE?"
+        expected = "NEWSWIRE_WEBHOOK_ALOW_PRIVATE is not a setting; did you mean NEWSWIRE_WEBHOOK_ALLOW_PRIVATE?"
         assert done.stderr == f"newswire: {expected}\n"
     assert not (tmp_path / "data").exists()
 
