@@ -67,7 +67,7 @@ def _parse_target(address: str) -> tuple[_Origin, str]:
     return _Origin(url.scheme == "https", url.raw_host, url.port), head
 
 
-_target = lru_cache(maxsize=8192)(_parse_target)
+_target = lru_cache(maxsize=16_384)(_parse_target)
 """For URLs that are requested again and again."""
 
 

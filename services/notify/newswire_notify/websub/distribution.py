@@ -65,7 +65,7 @@ class Distribution:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Distribute until stopping is set. What is unfinished then is done by the next process, from the beginning."""
-        failures, self._stopping = 0, False
+        failures = 0
         renewed = asyncio.get_running_loop().time()
         waiting_for_stop = asyncio.create_task(stopping.wait())
         waiting_for_stop.add_done_callback(lambda _: self._work.set())

@@ -87,6 +87,7 @@ class RoundPusher:
         self._on_ended = on_ended
         self._retry_delays = retry_delays
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
 
     async def push_all(self, current: TopicRound, feed: Feed) -> None:
         """Push to every subscriber once, except slow ones, which follow on their own; return once all are on their way."""
@@ -109,7 +110,8 @@ class RoundPusher:
         self._retry_waiting(current)
 
     async def close(self) -> None:
-        """Cancel all pushes."""
+        """Cancel all pushes, and start no others."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -155,7 +157,7 @@ class RoundPusher:
         self._retry_waiting(current)
 
     def _retry_waiting(self, current: TopicRound) -> None:
-        if current.waiting and not current.retrying:
+        if current.waiting and not current.retrying and not self._closed:
             current.retrying = True
             self._start(self._push_waiting(current), current)
 
