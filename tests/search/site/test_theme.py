@@ -53,7 +53,7 @@ async def test_name_logo_icon_colours_and_own_styles(
         logo = next(image for image in shown.all("img") if image.get("alt") == "The Harbour Post")
         sheets = [str(link["href"]) for link in shown.all("link") if link.get("rel") == "stylesheet"]
         icon = next(str(link["href"]) for link in shown.all("link") if link.get("rel") == "icon")
-        assert len(sheets) == 3
+        assert len(sheets) == 2
         files = [(logo["src"], "image/svg+xml"), (icon, "image/png")]
         files += [(sheet, "text/css; charset=utf-8") for sheet in sheets]
         for path, kind in files:

@@ -31,18 +31,16 @@ from newswire_search.site.links import QueryPairs, label_path
 from newswire_search.site.localisation import Localisation, localisation
 from newswire_search.site.navigation import Navigation
 from newswire_search.site.settings import STATIC_FOLDER, SiteSettings
-from newswire_search.site.theme import Theme, ThemeError
+from newswire_search.site.theme import PACKAGE, Theme, ThemeError
 
 log = logging.getLogger(__name__)
 
-PACKAGE = "newswire_search.site"
 DEFAULTS = "default"
 """The prefix by which a template of the owner extends the one that it replaces: ``{% extends "default/article.html" %}``."""
 PARTIAL = "_"
 """Templates whose names begin so are the owner's own parts; all others replace one of the site's."""
 HTML = "text/html"
 
-STYLE_SHEET = add_asset(PACKAGE, "site.css")
 SCRIPT = add_asset(PACKAGE, "site.js")
 LIVE_SCRIPT = add_asset(PACKAGE, "live.js")
 
@@ -173,9 +171,8 @@ class Frame:
             "formats": self.localisation.formats_tag,
             "logo": self.theme.logo,
             "icon": self.theme.icon,
-            "style_sheet": STYLE_SHEET,
-            "colours": self.theme.colours,
-            "own_style_sheet": self.theme.style_sheet,
+            "style_sheet": self.theme.style_sheet,
+            "own_style_sheet": self.theme.own_style_sheet,
             "script": SCRIPT,
             "live_script": LIVE_SCRIPT,
         }

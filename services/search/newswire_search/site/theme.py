@@ -4,6 +4,7 @@ import mimetypes
 import re
 from dataclasses import asdict
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from newswire.http.templating import add_asset_content
 from newswire_search.site.colours import Palette
 from newswire_search.site.settings import SiteSettings
 
+PACKAGE = "newswire_search.site"
 MAX_FILE_BYTES = 5 * 1024 * 1024
 OWN_STYLE_SHEET = "theme.css"
 """In the theme's ``static``: linked by every page after the style sheet of the site."""
@@ -41,8 +43,9 @@ class Theme:
         """
         self._settings = settings
         self._files = {path.name: _serve(path) for path in _own_files(settings.static_folder)}
-        self.colours = add_asset_content("colours.css", _colours(settings).encode(), "text/css; charset=utf-8")
-        self.style_sheet = self._files.get(OWN_STYLE_SHEET)
+        styles = _colours(settings) + files(PACKAGE).joinpath("assets", "site.css").read_text("utf-8")
+        self.style_sheet = add_asset_content("site.css", styles.encode(), "text/css; charset=utf-8")
+        self.own_style_sheet = self._files.get(OWN_STYLE_SHEET)
         self.logo = self._picture(settings.site_logo)
         self.social_image = self._picture(settings.site_social_image)
         self.icon = self._picture(settings.site_favicon) or add_asset_content(

@@ -3,18 +3,23 @@
 
 // Times. The server writes UTC; the title keeps it.
 const locale = document.documentElement.dataset.formats;
-const dayFormat = new Intl.DateTimeFormat(locale, { dateStyle: "long" });
-const timeFormat = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", timeZoneName: "short" });
-const clockFormat = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const dayAndClockFormat = new Intl.DateTimeFormat(locale, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-
+const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const formats = {};
+// A format takes milliseconds to make, so each is made when it is first used.
+const format = (name, options, at) => (formats[name] ??= new Intl.DateTimeFormat(locale, options)).format(at);
+const moment = (at) =>
+  `${format("day", { dateStyle: "long" }, at)}, ${format("time", { ...CLOCK, timeZoneName: "short" }, at)}`;
 // Lists by day have the days of UTC: a time on another day in the reader's zone says so.
-const clock = (at) => (at.getDate() === at.getUTCDate() ? clockFormat : dayAndClockFormat).format(at);
+const clock = (at) =>
+  at.getDate() === at.getUTCDate()
+    ? format("clock", CLOCK, at)
+    : format("other day", { ...CLOCK, day: "numeric", month: "short" }, at);
 
-for (const time of document.querySelectorAll("time[datetime][title]")) {
+const inUtc = new Date().getTimezoneOffset() === 0 && ["UTC", "Etc/UTC"].includes(Intl.DateTimeFormat().resolvedOptions().timeZone);
+for (const time of inUtc ? [] : document.querySelectorAll("time[datetime][title]")) {
   const at = new Date(time.dateTime);
   if (Number.isNaN(at.getTime())) continue;
-  const shown = "clock" in time.dataset ? clock(at) : `${dayFormat.format(at)}, ${timeFormat.format(at)}`;
+  const shown = "clock" in time.dataset ? clock(at) : moment(at);
   if (time.textContent !== shown) time.textContent = shown;
 }
 
