@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
@@ -57,6 +58,10 @@ class NotifySettings(Settings):
     dkim_domain: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
     dkim_selector: str = Field(default="newswire", pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")
     """The name under ``_domainkey`` of the domain at which DNS publishes the public key."""
+    bounce_domain: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$")
+    """The domain of the return paths of mails, by which reports name a subscriber; by default reports go to the sender."""
+    bounce_maildir: Path | None = None
+    """A maildir with the mails that come to ``bounce_domain``."""
     signups_per_network: int = Field(default=20, ge=1)
     """Sign-ups for newsletters that one client network may send in an hour."""
     signups_per_newsletter: int = Field(default=2000, ge=1)
@@ -96,6 +101,8 @@ class NotifySettings(Settings):
     def _key_and_domain_together(self) -> Self:
         if (self.dkim_private_key is None) != (self.dkim_domain is None):
             raise ValueError("NEWSWIRE_DKIM_PRIVATE_KEY and NEWSWIRE_DKIM_DOMAIN are set together, or not at all")
+        if self.bounce_maildir is not None and self.bounce_domain is None:
+            raise ValueError("NEWSWIRE_BOUNCE_MAILDIR needs NEWSWIRE_BOUNCE_DOMAIN")
         return self
 
     @property

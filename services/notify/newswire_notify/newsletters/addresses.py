@@ -63,9 +63,16 @@ class AddressHashes:
 
     async def of(self, address: str) -> str:
         """Return the hash of a checked address."""
+        return hmac.digest(await self._secret(), address.lower().encode(), hashlib.sha256).hex()[:40]
+
+    async def signature(self, subscriber: str) -> str:
+        """Return the signature of a subscriber's id in the return path of its mails."""
+        return hmac.digest(await self._secret(), f"return path {subscriber}".encode(), hashlib.sha256).hex()[:24]
+
+    async def _secret(self) -> bytes:
         if self._pepper is None:
             self._pepper = await self._stored()
-        return hmac.digest(self._pepper, address.lower().encode(), hashlib.sha256).hex()[:40]
+        return self._pepper
 
     async def _stored(self) -> bytes:
         await self._redis.set(self._name, secrets.token_hex(32), nx=True)

@@ -10,6 +10,7 @@ from newswire.auth.signed_tokens import SignedTokens
 from newswire.http.application import Check, Loop
 from newswire.keys import Keyspace
 from newswire_notify.newsletters import api, archive, mail_pages, pages
+from newswire_notify.newsletters.bounce_folder import BounceFolder
 from newswire_notify.newsletters.bounces import Bounces
 from newswire_notify.newsletters.digests import Digests, Expansion
 from newswire_notify.newsletters.dkim import DkimSigner
@@ -20,6 +21,7 @@ from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.matching import NewsletterMatcher
 from newswire_notify.newsletters.planning import NewsletterPlanner
 from newswire_notify.newsletters.repository import Newsletters
+from newswire_notify.newsletters.return_path import ReturnPaths
 from newswire_notify.newsletters.signup import Signup, SignupLimits
 from newswire_notify.newsletters.subscribers import Subscribers
 from newswire_notify.newsletters.transport import MailFolder, SmtpTransport, Transport
@@ -41,11 +43,18 @@ class NewsletterParts:
     expansion: Expansion
     workers: MailWorkers
     routers: Sequence[APIRouter]
+    bounce_folder: BounceFolder | None
 
     @property
     def loops(self) -> Mapping[str, Loop]:
         """The background loops."""
-        return {"digests": self.digests.run, "newsletter expansion": self.expansion.run, "mail": self.workers.run}
+        reports = {"mail reports": self.bounce_folder.run} if self.bounce_folder else {}
+        return {
+            "digests": self.digests.run,
+            "newsletter expansion": self.expansion.run,
+            "mail": self.workers.run,
+            **reports,
+        }
 
     @property
     def checks(self) -> Mapping[str, Check]:
@@ -76,7 +85,8 @@ def assemble_newsletters(
     signup = Signup(newsletters, subscribers, queue, limits)
     bounces = Bounces(newsletters, subscribers)
     items = Items(newsletters, records, keys)
-    maker = MailMaker(newsletters, subscribers, items, links, signer)
+    return_paths = ReturnPaths(subscribers.hashes, settings.bounce_domain) if settings.bounce_domain else None
+    maker = MailMaker(newsletters, subscribers, items, links, signer, return_paths)
     transport = transport_of(settings)
     workers = MailWorkers(
         queue,
@@ -104,6 +114,9 @@ def assemble_newsletters(
         Expansion(queue),
         workers,
         routers,
+        BounceFolder(settings.bounce_maildir, return_paths, bounces)
+        if return_paths is not None and settings.bounce_maildir is not None
+        else None,
     )
 
 

@@ -21,6 +21,7 @@ from newswire_notify.newsletters.rendering import (
     render_signup,
 )
 from newswire_notify.newsletters.repository import Newsletters
+from newswire_notify.newsletters.return_path import ReturnPaths
 from newswire_notify.newsletters.schedule import Cadence
 from newswire_notify.newsletters.subscribers import Subscribers
 
@@ -56,8 +57,16 @@ class MailMaker:
     """Makes the mails of one installation."""
 
     def __init__(
-        self, newsletters: Newsletters, subscribers: Subscribers, items: Items, links: Links, signer: DkimSigner | None
+        self,
+        newsletters: Newsletters,
+        subscribers: Subscribers,
+        items: Items,
+        links: Links,
+        signer: DkimSigner | None,
+        return_paths: ReturnPaths | None = None,
     ) -> None:
+        """``return_paths``: where reports go; by default to the sender."""
+        self._return_paths = return_paths
         self._newsletters = newsletters
         self._subscribers = subscribers
         self._items = items
@@ -131,7 +140,7 @@ class MailMaker:
             archive_url=archive,
             feedback_id=f"{cadence}:{newsletter.id}:{domain_of(draft.sender.address)}:newswire",
         )
-        return self._composed(issue, newsletter, subscriber, content, lists)
+        return await self._composed(issue, newsletter, subscriber, content, lists)
 
     def _shared(
         self, kind: IssueKind, newsletter: Newsletter, chosen: ChosenItems, links: NewsletterLinks
@@ -159,9 +168,9 @@ class MailMaker:
             names = REMINDER if issue.kind is IssueKind.REMINDER else CONFIRMATION
         subject, message, button, closing = names
         content = render_signup(newsletter, subscriber.language, subject, message, link, button, closing)
-        return self._composed(issue, newsletter, subscriber, content, None)
+        return await self._composed(issue, newsletter, subscriber, content, None)
 
-    def _composed(
+    async def _composed(
         self,
         issue: Issue,
         newsletter: Newsletter,
@@ -182,7 +191,8 @@ class MailMaker:
         )
         signer = self._signer if self._signer and self._signer.covers(domain) else None
         data = compose(envelope, content, lists, signer)
-        return OutgoingMail(sender.address, subscriber.address, identity, data)
+        path = await self._return_paths.address(subscriber.id) if self._return_paths else sender.address
+        return OutgoingMail(path, subscriber.address, identity, data)
 
 
 CONFIRMATION = ("mail_confirm_subject", "mail_confirm_text", "mail_confirm_button", "mail_confirm_ignore")
