@@ -1,6 +1,7 @@
 """Real servers for every test. If one is not available, tests are skipped with the reason; with CI set they fail."""
 
 import os
+import random
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
@@ -19,6 +20,35 @@ from tests.servers.elasticsearch import (
     fetch_elasticsearch,
 )
 from tests.servers.valkey import fetch_redis, redis_server
+
+SEED = "NEWSWIRE_TEST_SEED"
+"""Names the seed of the order of tests; 0 keeps the order in which they are written."""
+
+
+def pytest_configure() -> None:
+    """Choose the seed before workers start: all of them must collect the tests in the same order."""
+    os.environ.setdefault(SEED, str(random.SystemRandom().randrange(1, 2**32)))
+
+
+def pytest_report_header() -> str:
+    return f"order of the tests of a file: {SEED}={os.environ[SEED]}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Shuffle the tests of each file. Files keep their order: long ones begin first, so that workers end together.
+
+    pytest groups the tests by their shared fixtures afterwards, so that no server is started twice.
+    """
+    seed = os.environ[SEED]
+    if seed == "0":
+        return
+    by_file: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        by_file.setdefault(item.nodeid.partition("::")[0], []).append(item)
+    for file, tests in by_file.items():
+        random.Random(f"{seed} {file}").shuffle(tests)
+    items[:] = [item for tests in by_file.values() for item in tests]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -1,6 +1,10 @@
-"""Services import the shared package, never each other; only operations and the command line import them."""
+"""Services import the shared package, never each other; only operations, which answers for all of them, and the command line do.
+
+Domain modules know no HTTP: they raise domain errors, which one module for each service answers as problem documents.
+"""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -15,12 +19,32 @@ MAY_IMPORT = {
     "services/operations": SERVICES | {OPERATIONS},
     "cli": MEMBERS,
 }
+HTTP = re.compile(r"(newswire\.http|fastapi|starlette)(\.|$)")
+HTTP_MODULES = re.compile(r"(.*_?api|app|__main__|problem_handlers|dependencies|parameters|negotiation|batch)\.py")
+"""Routes and what only they use, and the lines of a batch, which are read and answered like requests."""
+PAGES_AND_FORMS = {"newsletters", "websub"}
+"""Packages whose modules read forms and render pages; they do not keep domain and HTTP apart yet."""
 
 
 @pytest.mark.parametrize("folder", MAY_IMPORT)
 def test_imports_stay_inside_their_boundary(folder: str) -> None:
     for path in (ROOT / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            assert {name.split(".")[0] for name in names} & MEMBERS <= MAY_IMPORT[folder], path
+        assert {name.split(".")[0] for name in imported(path)} & MEMBERS <= MAY_IMPORT[folder], path
+
+
+@pytest.mark.parametrize("service", ["ingest", "notify"])
+def test_domain_modules_know_no_http(service: str) -> None:
+    for path in (ROOT / f"services/{service}").rglob("*.py"):
+        if not HTTP_MODULES.fullmatch(path.name) and path.parent.name not in PAGES_AND_FORMS:
+            assert not [name for name in imported(path) if HTTP.match(name)], path
+
+
+def imported(path: Path) -> list[str]:
+    """Return the modules that a file imports, anywhere in it."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names

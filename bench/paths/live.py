@@ -37,7 +37,6 @@ _ID = re.compile(rb"(?:^|\n)id: ([0-9]+-[0-9]+)\n")
 class Readers:
     """What all readers of a server have received."""
 
-    connected: int = 0
     frames: int = 0
     expected: int = 0
     begun: int = 0

@@ -6,18 +6,15 @@ the same (`newswire.text.folding.fold`).
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
-from starlette.datastructures import QueryParams
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from newswire.article import Article, Tombstone
 from newswire.concurrency.lazy import lazy
-from newswire.http.problems import FieldError, field_errors, invalid_fields
-from newswire.http.request_parsing import parse_scalar_params
 from newswire.text.analysis import (
     DEFAULT,
     SEPARATOR,
@@ -34,7 +31,6 @@ from newswire.text.folding import fold
 from newswire.text.query import Everything, Nothing, Prefix, Published, Query, Words, leaves, normal, parse
 from newswire.text.query_matching import Analysed, Positions, TextField, analysed, matches, positions
 from newswire.validation.fields import Line, Text
-from newswire.validation.rules import broken_rule
 
 FIELDS = ("publishers", "categories", "topics", "authors", "languages")
 PARAMETERS = {
@@ -45,8 +41,6 @@ PARAMETERS = {
     "language": "languages",
 }
 """Query parameters of the live stream, and the filter fields that they set."""
-MAX_FILTER_BYTES = 64 * 1024
-"""Maximum size of a filter in a request, as compact JSON in UTF-8: the form in which it is stored."""
 
 _NOTHING: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
@@ -180,7 +174,7 @@ class Filter(BaseModel):
     @field_validator(*FIELDS)
     @classmethod
     def _reject_empty_values(cls, values: list[str]) -> list[str]:
-        if not all(_folded(value)[1] for value in values):
+        if not all(split_exclusion(value)[1] for value in values):
             raise ValueError("must not contain an empty value")
         return values
 
@@ -212,7 +206,7 @@ class Filter(BaseModel):
         """For each tested field: the required and the excluded values."""
         conditions = {}
         for field in FIELDS:
-            if values := [_folded(value) for value in getattr(self, field)]:
+            if values := [split_exclusion(value) for value in getattr(self, field)]:
                 wanted = frozenset(value for excluded, value in values if not excluded)
                 conditions[field] = (wanted, frozenset(value for excluded, value in values if excluded))
         return conditions
@@ -260,48 +254,7 @@ class Filter(BaseModel):
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
 
-def check_filter_size(filter_: Filter) -> Filter:
-    """Return a filter from a request, unless it is too large. Stored filters are not checked: a lower limit must not break them.
-
-    Raises:
-        PydanticCustomError: it takes more than `MAX_FILTER_BYTES`.
-    """
-    size = len(filter_.model_dump_json(exclude_defaults=True).encode())
-    if size > MAX_FILTER_BYTES:
-        raise broken_rule(
-            f"takes {size} bytes as JSON, more than the maximum of {MAX_FILTER_BYTES}",
-            "use fewer or shorter values, or split the filter into several subscriptions",
-        )
-    return filter_
-
-
-FilterInput = Annotated[Filter, AfterValidator(check_filter_size)]
-"""A filter as clients send it: of bounded size."""
-
-
-def filter_from_params(params: QueryParams, allowed_extra: Collection[str] = ()) -> Filter:
-    """Read the filter of a live stream from its query parameters.
-
-    Raises:
-        newswire.http.problems.ProblemError: 422 for an unknown parameter, a repeated scalar one, or an invalid value.
-    """
-    parse_scalar_params(params, ("q", *allowed_extra), tuple(PARAMETERS))
-    values: dict[str, object] = {field: params.getlist(name) for name, field in PARAMETERS.items()}
-    try:
-        return Filter.model_validate(values | {"query": params.get("q")})
-    except ValidationError as error:
-        found = field_errors(error.errors(include_url=False, include_input=False))
-        raise invalid_fields([_of_parameter(each) for each in found]) from None
-
-
-def _folded(value: str) -> tuple[bool, str]:
-    """Return whether a value excludes, and the folded value."""
+def split_exclusion(value: str) -> tuple[bool, str]:
+    """Return whether a value of a filter excludes, and the folded value."""
     folded = fold(value)
     return folded.startswith("-"), fold(folded.removeprefix("-"))
-
-
-def _of_parameter(error: FieldError) -> FieldError:
-    """Return the error with the name of the query parameter in place of the filter field."""
-    field = error.field.partition(".")[0]
-    names = {filled: name for name, filled in PARAMETERS.items()} | {"query": "q"}
-    return FieldError(names.get(field, field), error.problem, error.fix)

@@ -8,13 +8,15 @@ from redis.asyncio import Redis
 
 from newswire.auth.accounts import limit_account
 from newswire.auth.credentials import Caller, Scope
-from newswire.http.problems import ProblemError
-from newswire.http.rate_limits import RatePolicy
+from newswire.http.problem_handlers import as_problem
 from newswire.keys import Keyspace
+from newswire.rate_limits import RatePolicy
 from newswire.storage.memory_guard import MemoryGuard
 from newswire_ingest.articles.command_batcher import CommandBatcher
 from newswire_ingest.articles.repository import publishing_functions
+from newswire_ingest.limits.errors import RateExceededError
 from newswire_ingest.limits.limits import Limits, seconds_until_midnight
+from newswire_ingest.problem_handlers import PROBLEMS
 from newswire_ingest.settings import IngestSettings
 from tests.ingest.conftest import ARTICLE, Ingest
 
@@ -37,23 +39,24 @@ def caller(key_id: str = "a") -> Caller:
 
 
 async def remaining(limits: Limits, now: datetime, who: Caller | None = None) -> int:
-    headers = dict(await limits.admit(who or caller(), now))
-    found = re.fullmatch(rb'"publish";r=(\d+);t=\d+', headers[b"RateLimit"])
-    assert found
-    return int(found[1])
+    [(policy, left, _)] = await limits.admit(who or caller(), now)
+    assert policy.name == "publish"
+    return left
 
 
 async def test_a_bucket_is_used_up_and_refills_at_its_rate(limits: Limits) -> None:
     assert [await remaining(limits, NOON) for _ in range(20)] == list(range(19, -1, -1))
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(RateExceededError) as refused:
         await limits.admit(caller(), NOON)
-    assert refused.value.status == 429
-    assert refused.value.headers["Retry-After"] == "1"
-    assert refused.value.headers["RateLimit-Policy"] == '"publish";q=20;w=10'
-    assert refused.value.headers["RateLimit"] == '"publish";r=0;t=1'
+    problem = as_problem(refused.value, PROBLEMS)
+    assert problem is not None
+    assert problem.status == 429
+    assert problem.headers["Retry-After"] == "1"
+    assert problem.headers["RateLimit-Policy"] == '"publish";q=20;w=10'
+    assert problem.headers["RateLimit"] == '"publish";r=0;t=1'
     assert await remaining(limits, NOON, caller("b")) == 19
     assert await remaining(limits, NOON + timedelta(seconds=0.5)) == 0
-    with pytest.raises(ProblemError):
+    with pytest.raises(RateExceededError):
         await limits.admit(caller(), NOON + timedelta(seconds=0.9))
     assert await remaining(limits, NOON + timedelta(seconds=60)) == 19
 

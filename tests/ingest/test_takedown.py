@@ -1,12 +1,15 @@
 """An operator retracts any article, and it cannot be published again until it is released."""
 
 import httpx
+import pytest
 
 from newswire.auth.accounts import entitle_account
 from newswire.auth.credentials import Caller, Scope
 from newswire.filters import Filter
+from newswire.observability.audit import COMMAND_LINE
 from newswire.observability.tracing import traceparent
-from newswire_ingest.app import open_article_service
+from newswire_ingest.app import operator_actions
+from newswire_ingest.articles.errors import ArticleNotFoundError
 from newswire_ingest.articles.models import WriteCommand
 from tests.ingest.conftest import ARTICLE, Ingest
 
@@ -62,8 +65,19 @@ async def test_an_operator_can_take_down_a_retracted_article(ingest: Ingest, pub
 
 async def test_the_command_line_takes_down_without_a_key(ingest: Ingest, publisher: dict[str, str]) -> None:
     made = await ingest.http.post("/v1/articles", json=ARTICLE, headers=publisher)
-    service = open_article_service(ingest.redis, ingest.settings)
-    caller = Caller("", "", frozenset({Scope.ADMIN}))
-    await service.take_down(made.json()["id"], "a court order", WriteCommand(caller, "", traceparent(None)))
+    actions = operator_actions(ingest.redis, ingest.settings)
+    command = WriteCommand(Caller("", "", frozenset({Scope.ADMIN})), "", traceparent(None))
+    article = made.json()["id"]
+    await actions.retract(COMMAND_LINE, article, "a court order", command)
     seen = (await ingest.http.get(made.headers["location"], headers=publisher)).json()
     assert (seen["status"], seen["retracted_by"]) == ("retracted", "operator")
+    await actions.release(COMMAND_LINE, article)
+    with pytest.raises(ArticleNotFoundError):
+        await actions.release(COMMAND_LINE, "x")
+    admin = await ingest.key("Office", Scope.ADMIN)
+    answer = await ingest.http.get("/v1/audit-log", params={"target": article}, headers=admin)
+    log = answer.json()["entries"]
+    assert [(entry["act"], entry["actor"]["type"]) for entry in log] == [
+        ("article.released", "command_line"),
+        ("article.retracted", "command_line"),
+    ]

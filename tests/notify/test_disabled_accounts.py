@@ -10,12 +10,8 @@ from newswire.auth.api_keys import create_key
 from newswire.auth.credentials import Scope
 from newswire.keys import Keyspace
 from newswire_notify.fanout.backfill import BackfillWorker, replay_since
-from newswire_notify.subscriptions.models import (
-    AccountSuspendedError,
-    PausedBy,
-    Subscription,
-    SubscriptionConflictError,
-)
+from newswire_notify.subscriptions.errors import AccountSuspendedError, SubscriptionConflictError
+from newswire_notify.subscriptions.models import PausedBy, Subscription
 from newswire_notify.subscriptions.suspensions import Suspensions
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from newswire.concurrency.fair_threads import current_client
 from newswire.concurrency.offload import Offload, QueueFullError
+from newswire.cost_limits import FIRST_READ_ENTRIES
 from newswire.events import FIELD, recorded_event
 from newswire.filters import Filter
-from newswire.http.cost_limits import FIRST_READ_ENTRIES
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, parse_position
 from newswire.storage.article_records import pack

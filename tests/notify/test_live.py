@@ -18,7 +18,8 @@ from newswire.messaging.retention import trim
 from newswire.messaging.stream_position import parse_position
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.broadcaster import StreamBroadcaster
-from newswire_notify.streaming.sse_client import ENDED, TRIMMED, ResumeFrom
+from newswire_notify.streaming.event_names import ENDED, TRIMMED
+from newswire_notify.streaming.sse_client import ResumeFrom
 from newswire_notify.streaming.stream_events import StreamFilter, read_stream_entry
 from tests.notify.conftest import Desk, until
 from tests.notify.notify_server import served

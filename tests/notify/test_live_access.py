@@ -16,12 +16,16 @@ from newswire.auth.api_keys import create_key, revoke_key
 from newswire.auth.credentials import Caller, Scope, key_record
 from newswire.auth.tombstone_readers import digest_of, readers_field
 from newswire.filters import Filter
-from newswire.http.problems import ProblemError
+from newswire.http.client_address import client_network
 from newswire.keys import Keyspace
 from newswire.observability import metrics
 from newswire_notify.settings import NotifySettings
-from newswire_notify.streaming.connection_limiter import ConnectionLimiter
-from newswire_notify.streaming.sse_client import ENDED
+from newswire_notify.streaming.connection_limiter import (
+    ConnectionLimiter,
+    ConnectionsExhaustedError,
+    TooManyConnectionsError,
+)
+from newswire_notify.streaming.event_names import ENDED
 from tests.notify.conftest import Desk, until
 from tests.notify.notify_server import served
 from tests.notify.sse_reader import following
@@ -184,24 +188,29 @@ def test_connections_are_counted_by_key_and_network() -> None:
     limiter = ConnectionLimiter(max_connections=6, per_key=2, per_address=2)
     a, b = (Caller("a", key, frozenset()) for key in "ab")
 
+    def admitted(caller: Caller | None, address: str | None) -> contextlib.AbstractContextManager[None]:
+        return limiter.admit(caller, client_network(address) if address else None)
+
     def why(caller: Caller | None, address: str | None) -> int | None:
         try:
-            with limiter.admit(caller, address):
+            with admitted(caller, address):
                 return None
-        except ProblemError as problem:
-            return problem.status
+        except TooManyConnectionsError:
+            return 429
+        except ConnectionsExhaustedError:
+            return 503
 
     with contextlib.ExitStack() as stack:
         for address in ("192.0.2.1", "::ffff:192.0.2.1"):
-            stack.enter_context(limiter.admit(None, address))
+            stack.enter_context(admitted(None, address))
         assert why(None, "192.0.2.1") == 429
         for address in ("2001:db8::1", "2001:db8::ffff:2"):
-            stack.enter_context(limiter.admit(a, address))
+            stack.enter_context(admitted(a, address))
         assert why(b, "2001:db8:0:0:9::") == 429
         assert why(b, "2001:db8:0:1::") is None
         assert why(a, "192.0.2.2") == 429
-        stack.enter_context(limiter.admit(b, None))
-        stack.enter_context(limiter.admit(b, "/run/socket"))
+        stack.enter_context(admitted(b, None))
+        stack.enter_context(admitted(b, "/run/socket"))
         assert why(None, "192.0.2.9") == 503
     assert limiter == ConnectionLimiter(6, 2, 2)
 

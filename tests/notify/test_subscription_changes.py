@@ -10,12 +10,8 @@ from redis.asyncio import Redis
 from newswire.filters import Filter
 from newswire.keys import Keyspace
 from newswire_notify.fanout.backfill import BackfillWorker, backfill_status, replay_since
-from newswire_notify.subscriptions.models import (
-    Subscription,
-    SubscriptionConflictError,
-    SubscriptionCriteria,
-    SubscriptionDraft,
-)
+from newswire_notify.subscriptions.errors import SubscriptionConflictError
+from newswire_notify.subscriptions.models import Subscription, SubscriptionCriteria, SubscriptionDraft
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
 FERRY, HARBOUR, BRIDGE = {"query": "ferry"}, {"query": "harbour"}, {"query": "bridge"}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from newswire.http.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, PAGE_BYTES, QUERY_PREFIXES
+from newswire.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, PAGE_BYTES, QUERY_PREFIXES
 from newswire.http.problems import ProblemError
 from newswire.text import query as language
 from newswire_search.feeds.api import _entries

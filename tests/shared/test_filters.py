@@ -3,11 +3,13 @@
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import QueryParams
 
 from newswire.events import ArticleRetracted
-from newswire.filters import ArticleFeatures, Filter, filter_from_params
+from newswire.filter_input import FilterInput
+from newswire.filters import ArticleFeatures, Filter
+from newswire.http.filter_params import filter_from_params
 from newswire.http.problems import ProblemError
 from tests.contract.table import IN_LANGUAGES, SAVED_QUERIES, articles, articles_in_languages
 
@@ -24,6 +26,7 @@ TOMBSTONE = ArticleRetracted.model_validate(
         "retracted_at": "2026-03-02T00:00:00Z",
     }
 )
+INPUT: TypeAdapter[Filter] = TypeAdapter(FilterInput)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +137,21 @@ def test_invalid_filters_are_rejected(members: dict[str, Any]) -> None:
         Filter.model_validate(members)
 
 
+@pytest.mark.parametrize("languages", [["de", "-EN"], ["zh-Hant", "und"], ["de-x-harbour"], ["ｄｅ"], []])
+def test_a_sent_filter_may_name_languages_that_articles_can_have(languages: list[str]) -> None:
+    assert INPUT.validate_python({"languages": languages}) == Filter(languages=languages)
+
+
+@pytest.mark.parametrize("language", ["english", "-Deutsch", "en_GB", "eng", "xx", "de-", "*", "en,de"])
+def test_a_sent_filter_names_only_language_tags_but_a_stored_one_is_kept(language: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        INPUT.validate_python({"languages": ["fr", language]})
+    [error] = refused.value.errors()
+    assert error["loc"] == ("languages", 1)
+    assert "BCP 47" in error["ctx"]["fix"]
+    assert Filter(languages=[language]).languages == [language]
+
+
 def test_the_parameters_of_a_live_stream() -> None:
     params = QueryParams("topic=Ferries&topic=-Boats&q=night&since=1")
     assert filter_from_params(params, ["since"]) == Filter(topics=["Ferries", "-Boats"], query="night")
@@ -141,7 +159,14 @@ def test_the_parameters_of_a_live_stream() -> None:
 
 @pytest.mark.parametrize(
     ("params", "named"),
-    [("tpoic=x", "tpoic"), ("q=a&q=b", "q"), ("topic=", "topic"), ("category=-", "category"), ("q=" + "x" * 1001, "q")],
+    [
+        ("tpoic=x", "tpoic"),
+        ("q=a&q=b", "q"),
+        ("topic=", "topic"),
+        ("category=-", "category"),
+        ("q=" + "x" * 1001, "q"),
+        ("language=english", "language"),
+    ],
 )
 def test_invalid_parameters_are_named(params: str, named: str) -> None:
     with pytest.raises(ProblemError) as refused:

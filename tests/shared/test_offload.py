@@ -74,7 +74,7 @@ async def test_the_analysis_of_a_long_text_ends_at_the_deadline() -> None:
 
 async def test_overload_is_a_503_with_retry_after() -> None:
     app = FastAPI()
-    problem_handlers.install(app)
+    problem_handlers.install(app, {})
 
     @app.get("/")
     async def full() -> None:

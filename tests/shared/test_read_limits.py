@@ -18,11 +18,11 @@ from newswire.auth.credentials import Caller, Scope
 from newswire.http.application import Service, create_app
 from newswire.http.client_address import ProxyList, client_network
 from newswire.http.problems import ProblemError
-from newswire.http.rate_limits import MAX_BUCKETS, RatePolicy, TokenBuckets
 from newswire.http.read_limits import Cost, ReadLimits, charged
 from newswire.keys import Keyspace
 from newswire.observability import metrics
 from newswire.observability.audit import read_page
+from newswire.rate_limits import MAX_BUCKETS, RatePolicy, TokenBuckets
 from newswire.settings import Settings
 
 KEY = "Bearer nw_01hzzzzzzzzzzzzzzzzzzzzzzz_" + "a" * 48

@@ -108,7 +108,8 @@ def set_(
         from pydantic import TypeAdapter, ValidationError
 
         from newswire.auth.accounts import entitle_account
-        from newswire.filters import Filter, FilterInput
+        from newswire.filter_input import FilterInput
+        from newswire.filters import Filter
         from newswire.http.problems import from_validation_error
 
         try:

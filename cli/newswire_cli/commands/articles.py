@@ -1,12 +1,16 @@
 """`newswire articles`: retract any article as an operator, and release it again."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from newswire_cli.client.redis import DataDir, with_stores
 from newswire_cli.terminal.console import fail, say
+from newswire_cli.terminal.reason import checked_reason
 from newswire_operations.stores import Stores
+
+if TYPE_CHECKING:
+    from newswire_ingest.articles.operator_actions import OperatorActions
 
 app = typer.Typer(help="Retract any article as an operator.", no_args_is_help=True)
 
@@ -20,25 +24,21 @@ def retract(
     data_dir: DataDir = None,
 ) -> None:
     """Retract any article: its text is erased everywhere, and its publisher cannot publish it again until it is released."""
-    if not 1 <= len(reason.strip()) <= 1000:
-        fail("--reason must have 1 to 1000 characters")
+    reason = checked_reason(reason)
 
     async def work(stores: Stores) -> None:
         from newswire.auth.credentials import Caller, Scope
-        from newswire.http.problems import ProblemError
         from newswire.observability import tracing
-        from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire_ingest.app import open_article_service
+        from newswire.observability.audit import COMMAND_LINE
+        from newswire_ingest.articles.errors import ArticleError
         from newswire_ingest.articles.models import WriteCommand
-        from newswire_ingest.settings import IngestSettings
 
         caller = Caller("", "", frozenset({Scope.ADMIN}))  # the command line has no key
-        service = open_article_service(stores.redis, IngestSettings())
+        command = WriteCommand(caller, "", tracing.traceparent(None))
         try:
-            await service.take_down(article, reason, WriteCommand(caller, "", tracing.traceparent(None)))
-        except ProblemError as problem:
-            fail(f"{article} cannot be retracted: {problem.detail}")
-        await record(stores.redis, stores.keys, COMMAND_LINE, Act.ARTICLE_RETRACTED, "article", article, reason=reason)
+            await _actions(stores).retract(COMMAND_LINE, article, reason, command)
+        except ArticleError as error:
+            fail(f"{article} cannot be retracted: {error}")
 
     with_stores(data_dir, work)
     say(f"{article} is retracted")
@@ -48,19 +48,21 @@ def retract(
 def release(article: Id, data_dir: DataDir = None) -> None:
     """Allow the publisher to publish an article again that an operator retracted."""
 
-    async def work(stores: Stores) -> bool:
-        from datetime import timedelta
+    async def work(stores: Stores) -> None:
+        from newswire.observability.audit import COMMAND_LINE
+        from newswire_ingest.articles.errors import ArticleNotFoundError
 
-        from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire_ingest.articles.publishing import is_article_id
-        from newswire_ingest.articles.repository import ArticleStore
+        try:
+            await _actions(stores).release(COMMAND_LINE, article)
+        except ArticleNotFoundError:
+            fail(f"there is no article {article} that an operator retracted")
 
-        articles = ArticleStore(stores.redis, stores.keys, timedelta(hours=24))
-        if not is_article_id(article) or not await articles.release(article):
-            return False
-        await record(stores.redis, stores.keys, COMMAND_LINE, Act.ARTICLE_RELEASED, "article", article)
-        return True
-
-    if not with_stores(data_dir, work):
-        fail(f"there is no article {article} that an operator retracted")
+    with_stores(data_dir, work)
     say(f"{article} can be published again")
+
+
+def _actions(stores: Stores) -> "OperatorActions":
+    from newswire_ingest.app import operator_actions
+    from newswire_ingest.settings import IngestSettings
+
+    return operator_actions(stores.redis, IngestSettings())

@@ -69,7 +69,7 @@ def retry(
     replacement = None
     if data is not None:
         if every:
-            fail("--data replaces the event of one dead letter: give its ID, not --all")
+            fail("--data replaces the event of one dead letter: give its ID, not --all", code=2)
         try:
             replacement = data.read_bytes()
         except OSError as error:
@@ -102,12 +102,12 @@ def _for_each(
     data_dir: Path | None,
     act: "Callable[[Stores, DeadLetter], Awaitable[str]]",
 ) -> None:
-    from newswire_operations.dead_letters import DeadLetterRefusedError, list_dead_letters
-
     if (letter is None) is not every:
-        fail("give either the ID of one dead letter or --all")
+        fail("give either the ID of one dead letter or --all", code=2)
 
     async def work(stores: Stores) -> list[str]:
+        from newswire_operations.dead_letters import DeadLetterRefusedError, list_dead_letters
+
         problems = []
         chosen = [found for found in await list_dead_letters(stores, group) if every or found.id == letter]
         if letter is not None and len(chosen) != 1:

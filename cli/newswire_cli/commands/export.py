@@ -40,6 +40,7 @@ def export(
 
     The file appears once it is complete.
     """
+    client = open_client(site, key, data_dir)
     import orjson
 
     from newswire_cli.client.article_reader import ReadFailedError, iterate_articles
@@ -50,7 +51,7 @@ def export(
     count = 0
     try:
         with (
-            open_client(site, key, data_dir) as client,
+            client,
             _opened(target) as file,
             Progress("exporting", None) as progress,
         ):

@@ -1,11 +1,13 @@
 """`newswire import`: articles from files and feeds of other systems."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from newswire_cli.client.http import DEFAULT_DATA_DIR, DEFAULT_SITE, DataDir, PublisherKey, Site, open_client
 from newswire_cli.importing.format_names import FormatName
+from newswire_cli.terminal.console import fail
 from newswire_cli.terminal.json_output import Json
 
 
@@ -30,11 +32,16 @@ def import_articles(
     Articles are identified by their external id, so an import can be repeated, also after an interruption.
     Exit codes: 0: success; 1: some articles failed, and the output names them; 2: wrong arguments.
     """
-    from newswire_cli.importing.dry_run import dry_run as run_dry
-    from newswire_cli.importing.run import check_paths, import_all
+    from newswire_cli.importing.input_files import is_url
 
-    check_paths(paths)
+    for path in paths:
+        if not is_url(path) and not Path(path).exists():
+            fail(f"there is no {path}", code=2)
     with open_client(site, key, data_dir) as client:
+        # after the checks, since they take long to import
+        from newswire_cli.importing.dry_run import dry_run as run_dry
+        from newswire_cli.importing.run import import_all
+
         if dry_run:
             code = run_dry(client, paths, format_, expired=expired, as_json=json)
         else:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from newswire_cli.client.http import DEFAULT_SITE, ReadKey
+from newswire_cli.terminal.console import fail
 from newswire_cli.terminal.json_output import Json
 
 
@@ -37,6 +38,21 @@ def listen(
 
     With --json each line is the CloudEvent itself.
     """
-    from newswire_cli.client.live_stream import follow
+    from newswire_notify.webhooks.signing import is_secret
 
-    follow(site, key, filters or [], since, forward, secret, as_json=json)
+    parameters = [_parameter(filter_) for filter_ in filters or []]
+    if secret and not is_secret(secret):
+        fail("--secret is malformed: it has to be whsec_ and 24 to 64 bytes in Base64, as in subscriptions", code=2)
+    for address in (site, *([forward] if forward else [])):
+        if not address.startswith(("http://", "https://")):
+            fail(f"{address} is not an http or https address", code=2)
+    from newswire_cli.client.live_stream import follow  # after the checks, since it takes long to import
+
+    follow(site, key, parameters, since, forward, secret, as_json=json)
+
+
+def _parameter(filter_: str) -> tuple[str, str]:
+    name, sign, value = filter_.partition("=")
+    if not sign or name in ("since", "token"):
+        fail(f"{filter_} is not a filter; write for example --filter topic=Ferries", code=2)
+    return name, value

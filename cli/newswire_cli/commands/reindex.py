@@ -18,10 +18,10 @@ def reindex(
 
     An interrupted build is continued. The old index is kept until it is dropped.
     """
-    from newswire_cli.client import index_maintenance
-
     if drop_old and abandon:
         raise typer.BadParameter("give either --drop-old or --abandon")
+    from newswire_cli.client import index_maintenance  # after the check, since it takes long to import
+
     if drop_old:
         index_maintenance.drop_old_indexes(data_dir)
     elif abandon:

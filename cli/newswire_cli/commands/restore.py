@@ -16,6 +16,8 @@ from newswire_operations.stores import Stores
 def restore(file: File, data_dir: DataDir = None) -> None:
     """Restore a backup (or standard input: -) into an empty installation: a fresh server or a new data folder."""
     if str(file) != STANDARD_STREAM:
+        if not file.exists():
+            fail(f"there is no file {file}", code=2)
         _restore(file, file.name, data_dir)
         return
     if sys.stdin.isatty():

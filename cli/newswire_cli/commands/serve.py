@@ -36,17 +36,18 @@ def serve(
 
     It runs until SIGTERM or Ctrl-C and logs to stderr as JSON lines.
     """
+    from newswire_cli.local.known_settings import reject_unknown_settings
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    reject_unknown_settings()
     from pydantic import ValidationError
 
     from newswire.http import application
     from newswire.observability.json_logging import log_as_json
     from newswire.settings import Settings, SettingsError
-    from newswire_cli.local.known_settings import reject_unknown_settings
     from newswire_cli.local.run import available_port
     from newswire_search.index.models import IndexInUseError
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    reject_unknown_settings()
     port = available_port(host, PORTS[service] if port is None else port)
     log_as_json()
     try:

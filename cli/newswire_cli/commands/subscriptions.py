@@ -1,5 +1,7 @@
 """`newswire subscriptions`: list, pause, resume and end the subscriptions of any account."""
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,12 +9,15 @@ import typer
 from newswire_cli.client.redis import DataDir, with_stores
 from newswire_cli.terminal.console import fail, say
 from newswire_cli.terminal.json_output import Json
+from newswire_cli.terminal.reason import checked_reason
 from newswire_cli.terminal.tables import Record, member, minute, print_records
 from newswire_operations.stores import Stores
 
 if TYPE_CHECKING:
+    from newswire.observability.audit import Actor
     from newswire_notify.subscriptions.models import Subscription
     from newswire_notify.subscriptions.repository import Subscriptions
+    from newswire_notify.subscriptions.service import OperatorActions
 
 app = typer.Typer(help="List, pause, resume and end the subscriptions of any account.", no_args_is_help=True)
 
@@ -57,70 +62,49 @@ def _record(subscription: "Subscription") -> dict[str, Any]:
 @app.command()
 def pause(subscription: Id, reason: Reason, data_dir: DataDir = None) -> None:
     """Deliver nothing to a subscription until an operator resumes it."""
-
-    async def work(stores: Stores) -> bool:
-        from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire_notify.subscriptions.models import PausedBy, SubscriptionConflictError
-
-        subscriptions = _subscriptions(stores)
-        if (found := await subscriptions.find(subscription)) is None:
-            return False
-        try:
-            await subscriptions.pause(found, PausedBy.OPERATOR, _checked(reason))
-        except SubscriptionConflictError as error:
-            fail(f"{subscription} cannot be paused: {error}")
-        details = {"account": found.account, "reason": reason}
-        await record(
-            stores.redis, stores.keys, COMMAND_LINE, Act.SUBSCRIPTION_PAUSED, "subscription", found.id, **details
-        )
-        return True
-
-    _report(with_stores(data_dir, work), subscription, "is paused")
+    reason = checked_reason(reason)
+    _act(subscription, data_dir, "paused", lambda actions, actor: actions.pause(actor, subscription, reason))
+    say(f"{subscription} is paused")
 
 
 @app.command()
 def resume(subscription: Id, data_dir: DataDir = None) -> None:
     """Undo an operator's pause."""
-
-    async def work(stores: Stores) -> bool:
-        from newswire.observability.audit import COMMAND_LINE, Act, record
-        from newswire_notify.subscriptions.models import PausedBy, SubscriptionConflictError
-
-        subscriptions = _subscriptions(stores)
-        while (found := await subscriptions.find(subscription)) is not None:
-            try:
-                if not await subscriptions.resume(found, PausedBy.OPERATOR):
-                    continue  # another process changed it at the same time
-            except SubscriptionConflictError as error:
-                fail(f"{subscription} cannot be resumed: {error}")
-            details = {"account": found.account}
-            await record(
-                stores.redis, stores.keys, COMMAND_LINE, Act.SUBSCRIPTION_RESUMED, "subscription", found.id, **details
-            )
-            return True
-        return False
-
-    _report(with_stores(data_dir, work), subscription, "has the status that it had before the pause")
+    _act(subscription, data_dir, "resumed", lambda actions, actor: actions.resume(actor, subscription))
+    say(f"{subscription} has the status that it had before the pause")
 
 
 @app.command()
 def end(subscription: Id, reason: Reason, data_dir: DataDir = None) -> None:
     """End a subscription for good. Its owner can read the reason for 30 days."""
+    reason = checked_reason(reason)
+    _act(subscription, data_dir, "ended", lambda actions, actor: actions.end(actor, subscription, reason))
+    say(f"{subscription} is ended")
 
-    async def work(stores: Stores) -> bool:
-        from newswire.observability.audit import COMMAND_LINE, Act, record
 
-        subscriptions = _subscriptions(stores)
-        found = await subscriptions.find(subscription)
-        if found is None or not await subscriptions.remove(found.account, found.id, _checked(reason)):
-            return False
-        details = {"account": found.account, "reason": reason}
-        await record(
-            stores.redis, stores.keys, COMMAND_LINE, Act.SUBSCRIPTION_ENDED, "subscription", found.id, **details
+def _act(
+    subscription: str,
+    data_dir: Path | None,
+    done: str,
+    act: "Callable[[OperatorActions, Actor], Awaitable[None]]",
+) -> None:
+    async def work(stores: Stores) -> None:
+        from newswire.observability.audit import COMMAND_LINE
+        from newswire_notify.subscriptions.errors import (
+            SubscriptionBusyError,
+            SubscriptionConflictError,
+            SubscriptionNotFoundError,
         )
-        return True
+        from newswire_notify.subscriptions.service import OperatorActions
 
-    _report(with_stores(data_dir, work), subscription, "is ended")
+        try:
+            await act(OperatorActions(_subscriptions(stores), stores.redis, stores.keys), COMMAND_LINE)
+        except SubscriptionNotFoundError:
+            fail(f"there is no subscription {subscription}; `newswire subscriptions list --account NAME` lists them")
+        except (SubscriptionConflictError, SubscriptionBusyError) as error:
+            fail(f"{subscription} cannot be {done}: {error}")
+
+    with_stores(data_dir, work)
 
 
 def _subscriptions(stores: Stores) -> "Subscriptions":
@@ -130,15 +114,3 @@ def _subscriptions(stores: Stores) -> "Subscriptions":
 
     queue = Queue.from_settings(stores.deliveries, stores.keys, NotifySettings())
     return Subscriptions(queue, stores.redis, stores.keys)
-
-
-def _checked(reason: str) -> str:
-    if not reason.strip():
-        fail("--reason is empty; the owner of the subscription has to know why")
-    return reason
-
-
-def _report(found: bool, subscription: str, result: str) -> None:
-    if not found:
-        fail(f"there is no subscription {subscription}; `newswire subscriptions list --account NAME` lists them")
-    say(f"{subscription} {result}")

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
-from urllib.parse import urlsplit
 
 import httpx
 
@@ -19,11 +18,6 @@ STEP_TIMEOUT_SECONDS = 20.0
 MAX_FETCH_SECONDS = 120.0
 MAX_MEMORY_BYTES = 1_000_000
 HEADERS = {"Accept": "*/*", "Accept-Encoding": ACCEPTED, "User-Agent": "newswire-import"}
-
-
-def is_url(path: str) -> bool:
-    """Return whether a path is an http or https address, not the name of a file."""
-    return urlsplit(path).scheme.lower() in ("http", "https")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import zstandard
 
@@ -27,6 +28,11 @@ MAX_ZSTD_WINDOW_BYTES = 2**27
 SUFFIXES = frozenset(
     ".xml .wxr .rss .atom .rdf .nitf .newsml .json .ninjs .ndjson .jsonl .html .htm .xhtml .md .markdown .gz .zst".split()
 )
+
+
+def is_url(path: str) -> bool:
+    """Return whether a path is an http or https address, not the name of a file."""
+    return urlsplit(path).scheme.lower() in ("http", "https")
 
 
 @dataclass

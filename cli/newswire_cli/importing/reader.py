@@ -7,10 +7,10 @@ from datetime import datetime
 from hashlib import blake2b
 from pathlib import Path
 
-from newswire_cli.importing.fetching import fetch, is_url
+from newswire_cli.importing.fetching import fetch
 from newswire_cli.importing.format_detection import detect_format, format_reader
 from newswire_cli.importing.format_names import FormatName
-from newswire_cli.importing.input_files import READ_ERRORS, InputFile, as_unreadable, find_input_files
+from newswire_cli.importing.input_files import READ_ERRORS, InputFile, as_unreadable, find_input_files, is_url
 from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
 from newswire_cli.importing.normalize import normalize
 from newswire_cli.importing.time_limit import limit_processor_time

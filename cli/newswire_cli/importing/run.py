@@ -6,11 +6,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 
-from newswire_cli.importing.fetching import is_url
 from newswire_cli.importing.format_names import FormatName
 from newswire_cli.importing.models import FailedItem, SkippedItem, SourceArticle, SourceItem
 from newswire_cli.importing.reader import ImportReader
@@ -25,13 +23,6 @@ CHUNK_ARTICLES, CHUNK_BYTES = 200, 2_000_000
 MAX_CONCURRENT_CHUNKS = 3
 """One chunk is read on this machine while others are published by the server."""
 _RESUME = "Run the same command again to continue: articles that exist already are left unchanged."
-
-
-def check_paths(paths: Sequence[str]) -> None:
-    """End the command (exit code 2) if a path does not exist."""
-    for path in paths:
-        if not is_url(path) and not Path(path).exists():
-            fail(f"there is no {path}", code=2)
 
 
 def import_all(

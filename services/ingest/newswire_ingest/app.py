@@ -26,6 +26,7 @@ from newswire_ingest.accounts.api import account_routes
 from newswire_ingest.accounts.keys_api import key_routes
 from newswire_ingest.articles import admin_api, batch_api, lists_api, scheduler
 from newswire_ingest.articles import api as articles_api
+from newswire_ingest.articles.operator_actions import OperatorActions
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.content import language
@@ -34,6 +35,7 @@ from newswire_ingest.labels.repository import Labels
 from newswire_ingest.limits.limits import Limits
 from newswire_ingest.outcomes.api import outcome_routes
 from newswire_ingest.outcomes.repository import Outcomes
+from newswire_ingest.problem_handlers import PROBLEMS
 from newswire_ingest.settings import IngestSettings
 
 MAX_MEMORY_SHARE = 0.85
@@ -71,7 +73,7 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
             account_routes(redis, keys),
             label_routes(labels),
             audit_api.router(redis, keys),
-            admin_api.router(articles, store, redis, keys),
+            admin_api.router(OperatorActions(articles, store, redis, keys)),
         ],
         loops={
             "retention": partial(keep_trimming, redis, keys, settings.stream_retention),
@@ -83,17 +85,19 @@ def assemble(redis: "Redis", settings: IngestSettings) -> Service:
         },
         checks={"redis": check_durability, "memory": memory_guard.check, "outcomes": broker.check},
         brokers=[broker],
+        problems=PROBLEMS,
         state={"limits": limits},
     )
 
 
-def open_article_service(redis: "Redis", settings: IngestSettings) -> ArticleService:
-    """Build the article service with an open client, for commands."""
+def operator_actions(redis: "Redis", settings: IngestSettings) -> OperatorActions:
+    """Build the actions of operators with an open client, for commands."""
     keys = Keyspace(settings.namespace)
     store = ArticleStore(redis, keys, settings.idempotency_lifetime)
     memory_guard = MemoryGuard(redis, MAX_MEMORY_SHARE)
     limits = Limits(store.command_batcher, keys, memory_guard, settings.publish_rate, settings.daily_quota)
-    return ArticleService(store, Labels(redis, keys, store.functions), limits, settings.site, utc_now)
+    articles = ArticleService(store, Labels(redis, keys, store.functions), limits, settings.site, utc_now)
+    return OperatorActions(articles, store, redis, keys)
 
 
 @asynccontextmanager

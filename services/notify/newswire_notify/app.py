@@ -34,6 +34,7 @@ from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.fanout.handlers import FanOut, subscribe
 from newswire_notify.fanout.matcher import Matcher
 from newswire_notify.newsletters.assembly import assemble_newsletters
+from newswire_notify.problem_handlers import problem_makers
 from newswire_notify.settings import NotifySettings
 from newswire_notify.streaming.broadcaster import StreamBroadcaster
 from newswire_notify.streaming.connection_limiter import ConnectionLimiter
@@ -44,10 +45,12 @@ from newswire_notify.streaming.pull import Pull
 from newswire_notify.streaming.tokens import StreamTokens
 from newswire_notify.subscriptions import admin_api
 from newswire_notify.subscriptions import api as subscriptions_api
+from newswire_notify.subscriptions.account_limits import AccountLimits
 from newswire_notify.subscriptions.entitlements import Entitlements
 from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
 from newswire_notify.subscriptions.repository import Subscriptions
 from newswire_notify.subscriptions.suspensions import Suspensions
+from newswire_notify.subscriptions.write_limit import WriteLimit
 from newswire_notify.webhooks import api as endpoints_api
 from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.sending import Sender
@@ -177,6 +180,8 @@ async def service(
                 **hub.checks,
                 **newsletters.checks,
             },
+            problems=problem_makers(AccountLimits.from_settings(own)),
+            state={"subscription_write_limit": WriteLimit(own.subscription_write_rate)},
             brokers=[broker, hub.broker],
             channels=described_channels(keys),
         )

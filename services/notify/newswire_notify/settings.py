@@ -34,6 +34,8 @@ class NotifySettings(Settings):
     webhook_urls_per_host: int = Field(default=100, ge=1)
     """Distinct URLs of one host that the subscriptions of an account may deliver to."""
     subscriptions_per_account: int = Field(default=1000, ge=1)
+    subscription_write_rate: float = Field(default=50.0, ge=0)
+    """Changes of subscriptions a second, per account and process, averaged over ten seconds; 0 is no limit."""
     subscription_bytes_per_account: int = Field(default=8 * 1024 * 1024, ge=64 * 1024)
     """Bytes of the filters, labels, URLs and headers of all subscriptions of an account, plus 64 for each filter value."""
     delivery_retention: timedelta = Field(default=timedelta(days=7), gt=timedelta(0))

@@ -13,8 +13,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from newswire.http.problems import ProblemError, problem
-from newswire.http.rate_limits import RatePolicy, TokenBuckets
 from newswire.observability import metrics
+from newswire.rate_limits import RatePolicy, TokenBuckets
 
 log = logging.getLogger(__name__)
 

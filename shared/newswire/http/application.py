@@ -33,6 +33,7 @@ from newswire.http.compression import CompressionMiddleware
 from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
 from newswire.http.middleware import ResponseMiddleware
 from newswire.http.openapi import describe
+from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.read_limits import ReadLimits
 from newswire.http.reference import reference
 from newswire.http.server import BoundedProtocol
@@ -74,6 +75,8 @@ class Service:
     """Brokers that consume streams and publish to them."""
     channels: Sequence[Channel] = ()
     """Further channels for the AsyncAPI document."""
+    problems: ProblemMakers = field(default_factory=dict)
+    """The problem document of each domain error."""
     state: Mapping[str, Any] = field(default_factory=dict)
     """Entries of the app state for dependencies, by name."""
 
@@ -104,7 +107,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.state.read_limits = ReadLimits(settings)
     app.state.parsing_turns = FairSlots(1)
     app.state.key_usage = KeyUsageRecorder(app.state.redis, app.state.keys)
-    problem_handlers.install(app)
+    problem_handlers.install(app, {kind: make for service in services for kind, make in service.problems.items()})
     service_of_route: dict[str, str] = {}
     for service in services:
         for name, value in service.state.items():

@@ -34,10 +34,15 @@ def client_address(scope: Scope) -> str | None:
     return scope["client"][0] if scope.get("client") else None
 
 
+def network_of_client(scope: Scope) -> str | None:
+    """Return the network of the client of a request; None if it has no address."""
+    address = client_address(scope)
+    return client_network(address) if address else None
+
+
 def client_of(scope: Scope) -> str:
     """Return the network that a request counts for."""
-    address = client_address(scope)
-    return client_network(address) if address else UNKNOWN
+    return network_of_client(scope) or UNKNOWN
 
 
 class ProxyList:

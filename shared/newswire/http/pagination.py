@@ -2,15 +2,18 @@
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
 from newswire.auth.credentials import Caller
 from newswire.auth.signed_tokens import ExpiredTokenError, ForeignTokenError, InvalidTokenError, Purpose, SignedTokens
 from newswire.http.problems import FieldError, ProblemError, problem
+from newswire.validation.fields import Moment
+from newswire.validation.rules import broken_rule
 
 _PLACE = re.compile(r"([0-9]{1,15})-([0-9a-z_]{1,80})")
 LIFETIME = 24 * 3600.0
@@ -21,6 +24,33 @@ DATE_TIME = {"type": "string", "format": "date-time"}
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 100
+
+
+def _page_size(value: Any) -> Any:
+    if isinstance(value, str) and not (value.isascii() and value.isdigit() and 1 <= int(value[:9]) <= MAX_PAGE_SIZE):
+        raise broken_rule(f"is not a whole number from 1 to {MAX_PAGE_SIZE}", f"send for example {DEFAULT_PAGE_SIZE}")
+    return value
+
+
+PageSize = Annotated[
+    int, Field(description="How many to answer at most.", ge=1, le=MAX_PAGE_SIZE), BeforeValidator(_page_size)
+]
+OptionalText = Annotated[str | None, WithJsonSchema({"type": "string"})]
+OptionalMoment = Annotated[Moment | None, WithJsonSchema(DATE_TIME)]
+
+
+class PageParams(BaseModel):
+    """The query parameters of a list that is read page by page."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Annotated[
+        str | None,
+        Field(description="The `next_cursor` of the page before."),
+        WithJsonSchema({"type": "string", "minLength": 1}),
+    ] = None
+    limit: PageSize = DEFAULT_PAGE_SIZE
+
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "account": {"description": "Only those of this account.", "schema": {"type": "string"}},

@@ -1,12 +1,12 @@
-"""Conditional requests: ETags, ``If-Match`` and ``If-None-Match`` (RFC 9110, sections 8.8.3 and 13.1)."""
+"""The headers ``If-Match`` and ``If-None-Match`` (RFC 9110, section 13.1), and the problems of conditions that are not met."""
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 
 from newswire.http.problems import FieldError, ProblemError, invalid, problem
+from newswire.preconditions import PreconditionError, PreconditionRequiredError, Preconditions
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _DOCUMENTED_TAG = r'(W/)?"[!#-~]*"'
@@ -26,51 +26,26 @@ IF_NONE_MATCH = parameter("If-None-Match", "The ETag of the state that you have:
 ONLY_IF_NEW = parameter("If-None-Match", "`*`: only if it does not exist yet (412).")
 
 
-@dataclass(frozen=True, slots=True)
-class Preconditions:
-    """The preconditions of a write request on the current state; None requires nothing, "*" requires that a state exists."""
+def requested_preconditions(request: Request, *, must_match: bool = False) -> Preconditions:
+    """Read the conditions of a request.
 
-    match: frozenset[str] | None = None
-    none_match: frozenset[str] | None = None
-    must_match: bool = False
-    """Whether a change without ``If-Match`` is rejected."""
-
-    @classmethod
-    def of(cls, request: Request, *, must_match: bool = False) -> "Preconditions":
-        """Read the preconditions of a request.
-
-        Raises:
-            newswire.http.problems.ProblemError: 422 for an invalid ETag.
-        """
-        return cls(_tags(request, "If-Match"), _tags(request, "If-None-Match"), must_match)
-
-    def check(self, state: str | None, what: str = "article") -> None:
-        """Check the current state, None if there is no resource, against the preconditions.
-
-        Raises:
-            newswire.http.problems.ProblemError: 412 if the state differs, 428 if a precondition is required.
-        """
-        tag = etag(state) if state is not None else None
-        if tag is not None and self.must_match and self.match is None:
-            fix = f"read the {what}, and send its ETag as If-Match: {tag}"
-            raise problem(428, "if-match-needed", fix, errors=[FieldError("If-Match", "is required here", fix)])
-        if self.match is not None and (tag is None or not self.match & {tag, "*"}):
-            raise _failed("If-Match", tag, what)
-        if self.none_match is not None and tag is not None and {_weak(tag), "*"} & set(map(_weak, self.none_match)):
-            raise _failed("If-None-Match", tag, what)
-
-    def known(self, state: str) -> bool:
-        """Return whether the client has this state already."""
-        return self.none_match is not None and bool({_weak(etag(state)), "*"} & set(map(_weak, self.none_match)))
+    Raises:
+        newswire.http.problems.ProblemError: 422 for an invalid ETag.
+    """
+    return Preconditions(_tags(request, "If-Match"), _tags(request, "If-None-Match"), must_match)
 
 
-def etag(state: str) -> str:
-    """Return the ETag of a state; that of an article is ``version-revision``."""
-    return f'"{state}"'
+def precondition_failed(error: PreconditionError) -> ProblemError:
+    """The state differs from the one that the request names (412)."""
+    fix = f"read the {error.what} again, and decide what to do"
+    errors = [FieldError(error.header, f"failed: {error.found}", fix)]
+    return problem(412, "precondition-failed", str(error), errors=errors)
 
 
-def _weak(tag: str) -> str:
-    return tag.removeprefix("W/")
+def precondition_required(error: PreconditionRequiredError) -> ProblemError:
+    """Changes need ``If-Match`` (428)."""
+    errors = [FieldError("If-Match", "is required here", str(error))]
+    return problem(428, "if-match-needed", str(error), errors=errors)
 
 
 def _tags(request: Request, name: str) -> frozenset[str] | None:
@@ -85,9 +60,3 @@ def _tags(request: Request, name: str) -> frozenset[str] | None:
             name, "is not a list of ETags", 'send an ETag as the response had it, including quotes: "2-0"; or *'
         )
     return frozenset(re.findall(_TAG, line))
-
-
-def _failed(name: str, tag: str | None, what: str) -> ProblemError:
-    found = f"the {what} is in state {tag}" if tag else f"there is no such {what}"
-    error = FieldError(name, f"failed: {found}", f"read the {what} again, and decide what to do")
-    return problem(412, "precondition-failed", f"{name} failed: {found}; nothing was written", errors=[error])

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from newswire.concurrency.offload import OffloadError
+from newswire.http.preconditions import precondition_failed, precondition_required
 from newswire.http.problems import (
     REDIS_UNAVAILABLE_ERRORS,
     ProblemError,
@@ -23,6 +25,7 @@ from newswire.http.problems import (
     redis_unavailable,
     unexpected,
 )
+from newswire.preconditions import PreconditionError, PreconditionRequiredError
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +35,34 @@ _FOR_PROGRAMS = re.compile(
 """Addresses whose errors are problem documents, whoever asks."""
 
 
-def install(app: FastAPI) -> None:
-    """Make an app respond to every error with a problem document."""
+ProblemMakers = Mapping[type[Exception], Callable[[Any], ProblemError]]
+"""The problem document of each domain error. An error of a subclass gets that of its base class."""
+
+_SHARED: ProblemMakers = {
+    PreconditionError: precondition_failed,
+    PreconditionRequiredError: precondition_required,
+    OffloadError: lambda _: overloaded(),
+    **dict.fromkeys(REDIS_UNAVAILABLE_ERRORS, lambda _: redis_unavailable()),
+}
+
+
+def as_problem(error: Exception, makers: ProblemMakers) -> ProblemError | None:
+    """Return the problem of an error of the request, of the domain or of a dependency; None for an unexpected error."""
+    if isinstance(error, ProblemError):
+        return error
+    for error_type in type(error).__mro__:
+        if maker := makers.get(error_type) or _SHARED.get(error_type):
+            return maker(error)
+    return None
+
+
+def install(app: FastAPI, makers: ProblemMakers) -> None:
+    """Make an app respond to every error with a problem document.
+
+    Args:
+        app: the app.
+        makers: the problem documents of the domain errors of its services.
+    """
 
     async def answer(request: Request, error: ProblemError) -> Response:
         """Answer with the problem document, or with a page where the app has one for the reader who asks."""
@@ -45,6 +74,9 @@ def install(app: FastAPI) -> None:
 
     async def on_problem(request: Request, error: Any) -> Response:
         return await answer(request, cast("ProblemError", error))
+
+    async def on_domain_error(request: Request, error: Exception) -> Response:
+        return await answer(request, cast("ProblemError", as_problem(error, makers)))
 
     async def on_validation(_request: Request, error: Any) -> Response:
         errors = cast("RequestValidationError", error).errors()
@@ -67,19 +99,17 @@ def install(app: FastAPI) -> None:
     async def on_disconnect(_request: Request, _error: Exception) -> Response:
         return problem(408, "request-timeout", "the body broke off").response()  # counted; the client has disconnected
 
-    async def on_overload(_request: Request, _error: Exception) -> Response:
-        return overloaded().response()
-
     async def on_unexpected(request: Request, error: Exception) -> Response:
         return unexpected(request.method, request.url.path, error).response()
 
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
+    for error_type in (*makers, PreconditionError, PreconditionRequiredError, OffloadError):
+        app.add_exception_handler(error_type, on_domain_error)
     for error_type in REDIS_UNAVAILABLE_ERRORS:
         app.add_exception_handler(error_type, on_redis_unavailable)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
-    app.add_exception_handler(OffloadError, on_overload)
     app.add_exception_handler(Exception, on_unexpected)
 
 

@@ -1,88 +1,19 @@
-"""Rate limits, and their response headers according to draft-ietf-httpapi-ratelimit-headers-10."""
+"""Response headers of rate limits, according to draft-ietf-httpapi-ratelimit-headers-10."""
 
-import math
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-WINDOW = 10.0
-"""Seconds over which a rate is averaged: after a pause, this much of it may be used at once."""
-MAX_BUCKETS = 50_000
+from newswire.rate_limits import RatePolicy, Standing
 
 
-@dataclass(frozen=True, slots=True)
-class RatePolicy:
-    """A quota of units per window in seconds, with the name for the headers. ``window`` 0: a concurrency limit."""
-
-    name: str
-    quota: int
-    window: int
-
-    @classmethod
-    def of_rate(cls, name: str, rate: float) -> "RatePolicy":
-        """Return the policy of a rate in units per second."""
-        window = math.ceil(max(WINDOW, 1 / rate))
-        return cls(name, max(1, round(rate * window)), window)
-
-    def described(self) -> str:
-        """Return the item of `RateLimit-Policy`."""
-        if not self.window:
-            return f'"{self.name}";q={self.quota};qu="concurrent-requests"'
-        return f'"{self.name}";q={self.quota};w={self.window}'
-
-    def status_item(self, left: int, seconds: int) -> str:
-        """Return the item of `RateLimit`: how many units are left, and in how many seconds there will be more."""
-        return f'"{self.name}";r={max(left, 0)};t={seconds}'
-
-
-@dataclass(frozen=True, slots=True)
-class SpendResult:
-    """The result of spending: whether there was enough, what is left, and the seconds until there is enough, or all."""
-
-    allowed: bool
-    left: int
-    seconds: int
-
-
-class TokenBuckets:
-    """Token buckets of one process by the generic cell rate algorithm: for each, the time at which it will be full again is stored.
-
-    Full buckets are not stored. If there are very many, those not used for longest are dropped, which fills them.
-    """
-
-    def __init__(self, policy: RatePolicy) -> None:
-        self.policy = policy
-        self._full_at: OrderedDict[str, float] = OrderedDict()
-
-    def spend(self, name: str, cost: int, now: float) -> SpendResult:
-        """Take units from a bucket if it has enough. ``now`` is the time of any monotonic clock, in seconds."""
-        full_at = max(self._full_at.get(name, now), now)
-        window, each = self.policy.window, self.policy.window / self.policy.quota
-        after = full_at + cost * each
-        if after - now > window + 1e-9:
-            left = (window - (full_at - now)) / each
-            return SpendResult(False, math.floor(left + 1e-6), math.ceil(after - now - window))
-        self._full_at[name] = after
-        self._full_at.move_to_end(name)
-        if len(self._full_at) > MAX_BUCKETS:
-            self._full_at.popitem(last=False)
-        return SpendResult(True, math.floor((window - (after - now)) / each + 1e-6), math.ceil(after - now))
-
-    def charge_debt(self, name: str, cost: int, now: float) -> None:
-        """Take units whose number is known only afterwards; the debt is at most the size of the bucket."""
-        full_at = max(self._full_at.get(name, now), now) + cost * self.policy.window / self.policy.quota
-        self._full_at[name] = min(full_at, now + 2 * self.policy.window)
-        self._full_at.move_to_end(name)
-
-    def has(self, name: str, cost: int, now: float) -> bool:
-        """Return whether a bucket has enough units, and take none."""
-        full_at = max(self._full_at.get(name, now), now)
-        return full_at + cost * self.policy.window / self.policy.quota - now <= self.policy.window + 1e-9
-
-
-def limit_headers(standings: Sequence[tuple[RatePolicy, int, int]]) -> dict[str, str]:
-    """Return `RateLimit-Policy` and `RateLimit` for policies, with what is left of each and the seconds until there is more."""
+def limit_headers(standings: Sequence[Standing]) -> dict[str, str]:
+    """Return `RateLimit-Policy` and `RateLimit` of policies with what is left of each, and the seconds until there is more."""
     return {
-        "RateLimit-Policy": ", ".join(policy.described() for policy, _, _ in standings),
-        "RateLimit": ", ".join(policy.status_item(left, seconds) for policy, left, seconds in standings),
+        "RateLimit-Policy": ", ".join(_described(policy) for policy, _, _ in standings),
+        "RateLimit": ", ".join(f'"{policy.name}";r={max(left, 0)};t={seconds}' for policy, left, seconds in standings),
     }
+
+
+def _described(policy: RatePolicy) -> str:
+    if not policy.window:
+        return f'"{policy.name}";q={policy.quota};qu="concurrent-requests"'
+    return f'"{policy.name}";q={policy.quota};w={policy.window}'

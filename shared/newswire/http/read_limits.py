@@ -21,8 +21,9 @@ from newswire.concurrency.fair_threads import current_client
 from newswire.http.client_address import client_of
 from newswire.http.middleware import HEADERS, RELEASES
 from newswire.http.problems import problem, unavailable
-from newswire.http.rate_limits import RatePolicy, SpendResult, TokenBuckets, limit_headers
+from newswire.http.rate_limits import limit_headers
 from newswire.observability import metrics
+from newswire.rate_limits import RatePolicy, SpendResult, TokenBuckets
 from newswire.settings import Settings
 
 BYTES_PER_UNIT = 64 * 1024

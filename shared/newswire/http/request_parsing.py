@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Annotated, Any, Generic, NoReturn, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 import orjson
-from fastapi import Request
+from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams
 
@@ -118,6 +118,10 @@ async def no_parameters(request: Request) -> None:
     """Reject duplicate headers, as `single_headers` does, and every query parameter (422)."""
     check_single_headers(request)
     check_address(request)
+
+
+NoParameters = Annotated[None, Depends(no_parameters)]
+"""The parameter of a route without a body and without query parameters. Declare it after the caller."""
 
 
 def check_address(request: Request) -> None:

@@ -1,5 +1,6 @@
 """A hundred thousand unclosed openings are searched once: the time to read a file is proportional to its size."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,9 +80,9 @@ def test_a_page_that_takes_minutes_to_parse_does_not_affect_others(
 
 def test_an_item_over_the_time_limit_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def endless(_source: InputFile) -> Iterator[SourceItem]:
-        while True:
+        for _ in itertools.count():
             pass
-        yield
+        yield from ()
 
     monkeypatch.setattr(time_limit, "MAX_ARTICLE_PROCESSOR_SECONDS", 0.2)
     monkeypatch.setattr(reading, "format_reader", lambda _format: endless)

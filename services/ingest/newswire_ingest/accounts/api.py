@@ -21,18 +21,17 @@ from newswire.auth.accounts import (
     list_accounts,
 )
 from newswire.auth.authentication import request_actor
-from newswire.filters import Filter, FilterInput
+from newswire.filter_input import FilterInput
+from newswire.filters import Filter
 from newswire.http.pagination import (
-    DEFAULT_PAGE_SIZE,
-    MAX_PAGE_SIZE,
-    document_parameters,
+    PageParams,
     json_answer,
     next_cursor,
     requested_position,
 )
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
-from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
+from newswire.http.request_parsing import NoParameters, ParsedBody, json_body, query_params, single_headers
 from newswire.keys import Keyspace
 from newswire.validation.fields import WHOLE, Flag, Number
 from newswire_ingest.accounts.keys_api import AccountName, Admin
@@ -120,12 +119,14 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
             await entitle_account(redis, keys, name, sent.model.entitlement, by=by)
         return json_answer(_view(await _account(name)), 201)
 
-    @routes.get(
-        "", response_model=AccountList, summary="List accounts", openapi_extra=document_parameters("cursor", "limit")
-    )
-    async def read_accounts(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
-        params = parse_scalar_params(request.query_params, ("cursor", "limit"))
-        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    @routes.get("", response_model=AccountList, summary="List accounts")
+    async def read_accounts(
+        caller: Admin,
+        request: Request,
+        _: Annotated[None, Depends(single_headers)],
+        params: Annotated[PageParams, Depends(query_params(PageParams))],
+    ) -> Response:
+        limit = params.limit
         after = await requested_position(request, caller) or ""
         found = await list_accounts(redis, keys, after=after, limit=limit + 1)
         page = found[:limit]
@@ -133,10 +134,7 @@ def account_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         return json_answer({"accounts": [_view(account) for account in page], "next_cursor": following})
 
     @routes.get("/{name:path}", response_model=AccountView, summary="Read an account")
-    async def read_account(
-        caller: Admin, name: str, request: Request, _: Annotated[None, Depends(single_headers)]
-    ) -> Response:
-        parse_scalar_params(request.query_params, ())
+    async def read_account(caller: Admin, _: NoParameters, name: str) -> Response:
         return json_answer(_view(await _account(name)))
 
     @routes.patch("/{name:path}", response_model=AccountView, summary="Limit, entitle, disable or enable an account")

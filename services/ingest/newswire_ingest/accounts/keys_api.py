@@ -24,16 +24,15 @@ from newswire.auth.api_keys import (
 from newswire.auth.authentication import authorised, request_actor
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import (
-    DEFAULT_PAGE_SIZE,
-    MAX_PAGE_SIZE,
-    document_parameters,
+    OptionalText,
+    PageParams,
     json_answer,
     next_cursor,
     requested_position,
 )
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
-from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
+from newswire.http.request_parsing import NoParameters, ParsedBody, json_body, query_params, single_headers
 from newswire.keys import Keyspace
 from newswire.validation.fields import WHOLE, Moment, Text
 
@@ -111,6 +110,12 @@ class KeyList(BaseModel):
     next_cursor: str | None
 
 
+class KeyListParams(PageParams):
+    """The query parameters of ``GET /v1/keys``."""
+
+    account: Annotated[OptionalText, Field(description="Only those of this account.")] = None
+
+
 def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
     """Return the paths under ``/v1/keys``."""
     routes = APIRouter(prefix=PATH, tags=["accounts and keys"])
@@ -142,23 +147,22 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
             raise problem(409, "account-disabled", str(error), title="Account disabled") from None
         return await _created(created.id, created.token)
 
-    @routes.get(
-        "", response_model=KeyList, summary="List keys", openapi_extra=document_parameters("account", "cursor", "limit")
-    )
-    async def read_keys(caller: Admin, request: Request, _: Annotated[None, Depends(single_headers)]) -> Response:
-        params = parse_scalar_params(request.query_params, ("account", "cursor", "limit"))
-        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    @routes.get("", response_model=KeyList, summary="List keys")
+    async def read_keys(
+        caller: Admin,
+        request: Request,
+        _: Annotated[None, Depends(single_headers)],
+        params: Annotated[KeyListParams, Depends(query_params(KeyListParams))],
+    ) -> Response:
+        limit = params.limit
         after = await requested_position(request, caller) or ""
-        found = await list_keys(redis, keys, account=params.get("account"), after=after, limit=limit + 1)
+        found = await list_keys(redis, keys, account=params.account, after=after, limit=limit + 1)
         page = found[:limit]
         following = await next_cursor(request, caller, page[-1].id if len(found) > limit else None)
         return json_answer({"keys": [_view(key) for key in page], "next_cursor": following})
 
     @routes.get("/{key_id}", response_model=KeyView, summary="Read a key")
-    async def read_key(
-        caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
-    ) -> Response:
-        parse_scalar_params(request.query_params, ())
+    async def read_key(caller: Admin, _: NoParameters, key_id: str) -> Response:
         return json_answer(_view(await _existing(key_id)))
 
     @routes.post(
@@ -191,10 +195,7 @@ def key_routes(redis: "Redis", keys: Keyspace) -> APIRouter:
         return await _created(created.id, created.token)
 
     @routes.delete("/{key_id}", response_model=KeyView, summary="Revoke a key: it is rejected immediately")
-    async def revoke(
-        caller: Admin, key_id: str, request: Request, _: Annotated[None, Depends(single_headers)]
-    ) -> Response:
-        parse_scalar_params(request.query_params, ())
+    async def revoke(caller: Admin, _: NoParameters, key_id: str, request: Request) -> Response:
         if not await revoke_key(redis, keys, key_id, by=request_actor(caller, request)):
             raise not_found("key")
         return json_answer(_view(await _existing(key_id)))

@@ -4,24 +4,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from redis.asyncio import Redis
 from starlette.responses import Response
 
 from newswire.article import Tombstone
 from newswire.auth.authentication import request_actor
 from newswire.http.pagination import json_answer
-from newswire.http.problems import not_found
-from newswire.http.request_parsing import ParsedBody, json_body, parse_scalar_params, single_headers
-from newswire.keys import Keyspace
+from newswire.http.request_parsing import NoParameters, ParsedBody, json_body
 from newswire.observability import tracing
-from newswire.observability.audit import Act, record
 from newswire.validation.fields import Line
 from newswire_ingest.accounts.keys_api import Admin
 from newswire_ingest.articles.models import WriteCommand
-from newswire_ingest.articles.publishing import fingerprint, is_article_id
-from newswire_ingest.articles.repository import ArticleStore
+from newswire_ingest.articles.operator_actions import OperatorActions
+from newswire_ingest.articles.publishing import fingerprint
 from newswire_ingest.articles.schemas import Cancelled
-from newswire_ingest.articles.service import ArticleService
 
 
 class TakedownRequest(BaseModel):
@@ -32,7 +27,7 @@ class TakedownRequest(BaseModel):
     reason: Annotated[Line, StringConstraints(min_length=1, max_length=1000)] = Field()
 
 
-def router(articles: ArticleService, store: ArticleStore, redis: "Redis", keys: Keyspace) -> APIRouter:
+def router(actions: OperatorActions) -> APIRouter:
     """Return the paths under ``/v1/admin/articles``."""
     routes = APIRouter(prefix="/v1/admin/articles", tags=["operators"])
 
@@ -54,24 +49,17 @@ def router(articles: ArticleService, store: ArticleStore, redis: "Redis", keys: 
         article_id: str,
     ) -> Response:
         trace = tracing.traceparent(request.headers.get("traceparent"))
-        done = await articles.take_down(
-            article_id, sent.model.reason, WriteCommand(caller, fingerprint(sent.raw), trace)
-        )
-        by, reason = request_actor(caller, request), sent.model.reason
-        await record(redis, keys, by, Act.ARTICLE_RETRACTED, "article", article_id, reason=reason)
+        command = WriteCommand(caller, fingerprint(sent.raw), trace)
+        done = await actions.retract(request_actor(caller, request), article_id, sent.model.reason, command)
         return json_answer(done.view)
 
     @routes.post(
         "/{article_id}/release",
         status_code=204,
-        dependencies=[Depends(single_headers)],
         summary="Let a publisher publish an article again that an operator retracted",
     )
-    async def release(caller: Admin, article_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
-        if not is_article_id(article_id) or not await store.release(article_id):
-            raise not_found("article that an operator retracted")
-        await record(redis, keys, request_actor(caller, request), Act.ARTICLE_RELEASED, "article", article_id)
+    async def release(caller: Admin, _: NoParameters, article_id: str, request: Request) -> Response:
+        await actions.release(request_actor(caller, request), article_id)
         return Response(status_code=204)
 
     return routes

@@ -11,12 +11,13 @@ from starlette.responses import Response
 from newswire.article import ArticleDraft, RetractionRequest, Tombstone
 from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller, Scope
-from newswire.http.merge_patch import MEDIA_TYPE
-from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, Preconditions, etag
+from newswire.http.preconditions import IF_MATCH, IF_NONE_MATCH, ONLY_IF_NEW, requested_preconditions
 from newswire.http.problem_responses import problems
 from newswire.http.problems import from_validation_error, invalid
-from newswire.http.request_parsing import JSON, ParsedBody, idempotency_key, json_body, no_parameters, single_headers
+from newswire.http.request_parsing import JSON, NoParameters, ParsedBody, idempotency_key, json_body, single_headers
+from newswire.merge_patch import MEDIA_TYPE
 from newswire.observability import metrics, tracing
+from newswire.preconditions import Preconditions, etag
 from newswire.validation.fields import ExternalId
 from newswire_ingest.articles.models import PATH, Find, WriteCommand, WriteResult
 from newswire_ingest.articles.negotiation import JSON_LD, NINJS, OFFERED, accepted
@@ -26,7 +27,7 @@ from newswire_ingest.articles.results import view
 from newswire_ingest.articles.schemas import Cancelled, PublisherArticle
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.articles.write_context import IdempotencyScope
-from newswire_ingest.limits.limits import publishing
+from newswire_ingest.limits.dependencies import publishing
 from newswire_ingest.settings import IngestSettings
 
 _AS_IT_IS = {"model": PublisherArticle | Tombstone, "description": "The article as it is now"}
@@ -63,7 +64,6 @@ Patch = Annotated[ParsedBody[BaseModel], Depends(json_body(ArticlePatch, media_t
 Reason = Annotated[ParsedBody[RetractionRequest], Depends(json_body(RetractionRequest, optional=True))]
 Form = Annotated[str, Depends(accepted)]
 NoBody = Annotated[None, Depends(single_headers)]
-NoParameters = Annotated[None, Depends(no_parameters)]
 ArticleId = Annotated[str, Path(description="The id from the response to publishing.")]
 TheirId = Annotated[str, Path(description="The `external_id` under which you sent it; slashes need no escaping.")]
 
@@ -75,7 +75,7 @@ class _Identity(BaseModel):
 def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
     """Return the routes for articles."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
-    of = partial(Preconditions.of, must_match=settings.require_if_match)
+    of = partial(requested_preconditions, must_match=settings.require_if_match)
 
     @routes.post(
         "",
@@ -130,7 +130,7 @@ def router(articles: ArticleService, settings: IngestSettings) -> APIRouter:
             openapi_extra={"parameters": [IF_NONE_MATCH]},
         )
         async def read(request: Request, caller: Owner, _: NoParameters, form: Form, find: article) -> Response:
-            conditions = Preconditions.of(request)
+            conditions = requested_preconditions(request)
             found = await find(caller)
             if form != JSON:  # an ETag identifies one representation; changes are conditional on this one
                 return Response(orjson.dumps(OFFERED[form](view(found))), 200, {**_HEADERS, "Vary": "Accept"}, form)

@@ -10,7 +10,8 @@ import orjson
 from pydantic import BaseModel
 
 from newswire.article import ArticleDraft
-from newswire.http.problems import REDIS_UNAVAILABLE_ERRORS, ProblemError, redis_unavailable, too_large, unexpected
+from newswire.http.problem_handlers import as_problem
+from newswire.http.problems import ProblemError, too_large, unexpected
 from newswire.http.request_parsing import MAX_BODY_BYTES, ParsedBody, parse_json, validate_body
 from newswire.timestamps import utc_now
 from newswire_ingest.articles.disk_buffer import DiskBuffer
@@ -21,6 +22,7 @@ from newswire_ingest.articles.publishing import fingerprint
 from newswire_ingest.articles.service import ArticleService
 from newswire_ingest.articles.write_context import IdempotencyScope
 from newswire_ingest.limits.limits import Limits
+from newswire_ingest.problem_handlers import PROBLEMS
 
 MAX_LINES_IN_FLIGHT = 256
 LINES_PER_TURN = 16
@@ -102,12 +104,9 @@ class Batch:
             if isinstance(sent, ProblemError):
                 raise sent
             answer = await (self._dry_run_line if self.dry_run else self._publish)(number, sent)
-        except ProblemError as problem:
-            answer = _refused(number, problem)
-        except REDIS_UNAVAILABLE_ERRORS:
-            answer = _refused(number, redis_unavailable())
         except Exception as error:  # noqa: BLE001 (an error in one line must not stop the others)
-            answer = _refused(number, unexpected("POST", f"{PATH}/batch", error))
+            problem = as_problem(error, PROBLEMS) or unexpected("POST", f"{PATH}/batch", error)
+            answer = {"line": number, "status": problem.status, "error": problem.document()}
         return orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE)
 
     async def _publish(self, number: int, sent: ParsedBody[ArticleDraft]) -> dict[str, Any]:
@@ -160,7 +159,3 @@ async def _collect(in_flight: "asyncio.Queue[asyncio.Task[bytes] | None]", answe
 def _result_line(done: WriteResult) -> dict[str, Any]:
     address = {"url": done.view["url"]} if "url" in done.view else {}
     return {"version": done.view["version"], **address, "effect": done.effect}
-
-
-def _refused(number: int, problem: ProblemError) -> dict[str, Any]:
-    return {"line": number, "status": problem.status, "error": problem.document()}

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller
 from newswire.auth.credentials import Scope as KeyScope
 from newswire.http.problem_responses import problems
-from newswire.http.request_parsing import check_media_type, check_single_headers, idempotency_key, parse_scalar_params
+from newswire.http.request_parsing import check_media_type, check_single_headers, idempotency_key, query_params
 from newswire.observability import tracing
 from newswire_ingest.articles.api import IDEMPOTENCY_KEY
 from newswire_ingest.articles.batch import Batch, BatchLineResult
@@ -47,7 +47,6 @@ class BatchParams(BaseModel):
 async def _ndjson(request: Request) -> None:
     check_media_type(request, MEDIA_TYPE)
     check_single_headers(request)
-    parse_scalar_params(request.query_params, tuple(BatchParams.model_fields))
 
 
 def router(articles: ArticleService, limits: Limits) -> APIRouter:
@@ -65,7 +64,7 @@ def router(articles: ArticleService, limits: Limits) -> APIRouter:
         request: Request,
         caller: Annotated[Caller, Depends(authorised(KeyScope.PUBLISH, rechecked=True))],
         _: Annotated[None, Depends(_ndjson)],
-        wanted: Annotated[BatchParams, Query()],
+        wanted: Annotated[BatchParams, Depends(query_params(BatchParams))],
     ) -> Response:
         command = WriteCommand(caller, "", tracing.traceparent(request.headers.get("traceparent")))
         dry_run = DryRun(articles, limits) if wanted.dry_run else None

@@ -31,7 +31,7 @@ class DryRun:
         """Return the result of a line, without its number.
 
         Raises:
-            newswire.http.problems.ProblemError: the line would be rejected.
+            newswire_ingest.articles.errors.ArticleError: the line would be rejected.
         """
         if command.idempotency and (before := await self._service.previous_result(command)):
             return _answer("unchanged", before.article_id, before.view["version"])

@@ -1,10 +1,9 @@
 """The publishers' API: lists of articles and of their versions."""
 
-from collections.abc import Collection
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -13,9 +12,9 @@ from newswire.auth.credentials import Scope
 from newswire.http.pagination import next_cursor, requested_position
 from newswire.http.problem_responses import problems
 from newswire.http.problems import forbidden, gone, not_found
-from newswire.http.request_parsing import JSON, parse_scalar_params
+from newswire.http.request_parsing import JSON, NoParameters, query_params
 from newswire_ingest.articles import schemas as answers
-from newswire_ingest.articles.api import ArticleId, NoBody, NoParameters, Owner
+from newswire_ingest.articles.api import ArticleId, NoBody, Owner
 from newswire_ingest.articles.models import PATH, StoredArticle
 from newswire_ingest.articles.repository import ArticleStore
 from newswire_ingest.articles.results import view
@@ -46,25 +45,16 @@ class VersionListParams(BaseModel):
     cursor: Annotated[str | None, _CURSOR] = None
 
 
-async def _each_once(request: Request) -> None:
-    wanted = VersionListParams if request.url.path.endswith("/versions") else ArticleListParams
-    parse_scalar_params(request.query_params, _names(wanted))
-
-
-def _names(model: type[BaseModel]) -> Collection[str]:
-    return tuple(model.model_fields)
-
-
-OnceEach = Annotated[None, Depends(_each_once)]
-
-
 def router(store: ArticleStore, articles: ArticleService) -> APIRouter:
     """Return the routes of lists."""
     routes = APIRouter(prefix=PATH, tags=["publishing"])
 
     @routes.get("", response_model=answers.ArticleList, summary="List your own articles, newest first")
     async def list_articles(
-        request: Request, caller: Owner, _: NoBody, __: OnceEach, wanted: Annotated[ArticleListParams, Query()]
+        request: Request,
+        caller: Owner,
+        _: NoBody,
+        wanted: Annotated[ArticleListParams, Depends(query_params(ArticleListParams))],
     ) -> Response:
         after = await requested_position(request, caller)
         if wanted.status is Status.SCHEDULED and not caller.sees_scheduled:
@@ -90,9 +80,8 @@ def router(store: ArticleStore, articles: ArticleService) -> APIRouter:
         request: Request,
         caller: Owner,
         _: NoBody,
-        __: OnceEach,
         article_id: ArticleId,
-        wanted: Annotated[VersionListParams, Query()],
+        wanted: Annotated[VersionListParams, Depends(query_params(VersionListParams))],
     ) -> Response:
         sent = await requested_position(request, caller)
         before = int(sent) if sent is not None else None

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from newswire.auth.credentials import Caller
-from newswire.http.preconditions import Preconditions
+from newswire.preconditions import Preconditions
 from newswire.storage.article_records import ArticleState
 from newswire_ingest.articles.publishing import Version
 from newswire_ingest.articles.write_context import IdempotencyScope, WriteContext

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from newswire.article import ArticleDraft, ImageDraft
-from newswire.http.merge_patch import merged, patch_of
+from newswire.merge_patch import merged, patch_of
 from newswire.validation.fields import Text
 
 ImagePatch = patch_of(ImageDraft, "ImagePatch", "The changes to an image.")

@@ -2,9 +2,17 @@
 
 from typing import Any
 
-from newswire.http.problems import ProblemError, unauthorised, unavailable
 from newswire.observability import metrics
-from newswire_ingest.articles import article_problems, schemas
+from newswire_ingest.articles import schemas
+from newswire_ingest.articles.errors import (
+    ArticleBusyError,
+    ArticleCancelledError,
+    ArticleError,
+    ExternalIdTakenError,
+    KeyRevokedError,
+    TakenDownError,
+    key_mismatch,
+)
 from newswire_ingest.articles.models import PATH, StoredArticle, WriteCommand, WriteResult
 from newswire_ingest.articles.publishing import is_article_id
 from newswire_ingest.articles.repository import ArticleStore
@@ -13,7 +21,7 @@ from newswire_ingest.articles.write_context import WriteContext
 
 
 class ResultReader:
-    """Reads articles, and converts results of the store into results of commands or problems."""
+    """Reads articles, and converts results of the store into results of commands or errors."""
 
     def __init__(self, store: ArticleStore, site: str) -> None:
         self._store = store
@@ -28,7 +36,7 @@ class ResultReader:
         """Return an article as the result of a repeated request."""
         found = await self.find(article_id)
         if found is None:
-            raise unavailable("the article is being changed; repeat the request")
+            raise ArticleBusyError("the article is being changed; repeat the request")
         return WriteResult(article_id, found.state.revision_tag, view(found))
 
     async def previous(
@@ -61,31 +69,31 @@ class ResultReader:
             case _:
                 raise self.refusal(stored)
 
-    def refusal(self, stored: StoreResult) -> ProblemError:
-        """Return the problem for a store result that rejects a request."""
+    def refusal(self, stored: StoreResult) -> ArticleError:
+        """Return the error for a store result that rejects a request."""
         match stored.verdict:
             case "KEY_MISMATCH":
-                return article_problems.key_mismatch()
+                return key_mismatch()
             case "EXTERNAL_TAKEN":
                 return self.external_taken(stored.article_id)
             case "CANCELLED":
-                return article_problems.was_cancelled(stored.article_id)
+                return ArticleCancelledError(stored.article_id)
             case "REVOKED":
-                return unauthorised("the API key is revoked or expired")
+                return KeyRevokedError()
             case "TAKEN_DOWN":
-                return article_problems.taken_down()
+                return TakenDownError()
             case _:
-                return article_problems.busy()
+                return ArticleBusyError()
 
-    def external_taken(self, article_id: str) -> ProblemError:
-        """Return the problem for an external id that another article has."""
-        return article_problems.external_taken(f"{self._site}{PATH}/{article_id}")
+    def external_taken(self, article_id: str) -> ExternalIdTakenError:
+        """Return the error for an external id that another article has."""
+        return ExternalIdTakenError(f"{self._site}{PATH}/{article_id}")
 
 
 def view(found: StoredArticle) -> dict[str, Any]:
     """Return an article as its publisher sees it."""
     if found.document is None and found.state.tombstone is None:
-        raise unavailable("the article is being changed; repeat the request")
+        raise ArticleBusyError("the article is being changed; repeat the request")
     return schemas.view(found.state, found.document)
 
 

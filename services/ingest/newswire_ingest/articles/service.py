@@ -9,9 +9,10 @@ from ulid import ULID
 
 from newswire.article import ArticleDraft, Status
 from newswire.auth.credentials import Caller
-from newswire.http.problems import not_found, unavailable
 from newswire.timestamps import rfc3339
-from newswire_ingest.articles import article_problems, schemas
+from newswire_ingest.articles import schemas
+from newswire_ingest.articles.embargo import has_invalid_embargo, invalid_embargo
+from newswire_ingest.articles.errors import ArticleBusyError, ArticleNotFoundError, RetractedError
 from newswire_ingest.articles.models import Effect, Find, StoredArticle, WriteCommand, WritePlan, WriteResult
 from newswire_ingest.articles.publishing import Version, due_after
 from newswire_ingest.articles.repository import ArticleStore
@@ -25,7 +26,7 @@ from newswire_ingest.limits.limits import Limits
 class ArticleService:
     """Executes the commands of publishers.
 
-    Every method raises `newswire.http.problems.ProblemError` if it rejects a command; nothing is written then.
+    Every method raises an error of `newswire_ingest.articles.errors` if it rejects a command; nothing is written then.
     """
 
     def __init__(
@@ -42,30 +43,30 @@ class ArticleService:
         """Return one of the caller's own articles."""
         found = await self._results.find(article_id)
         if found is None or found.state.publisher != caller.account:
-            raise not_found("article of yours")
+            raise ArticleNotFoundError
         if found.state.status is Status.SCHEDULED and not caller.sees_scheduled:
-            raise not_found("article of yours")
+            raise ArticleNotFoundError
         return found
 
     async def find_external(self, external_id: str, caller: Caller) -> StoredArticle:
         """Return the caller's article with this external id."""
         article_id = await self._store.find_by_external_id(caller.account, external_id)
         if article_id is None:
-            raise not_found("article of yours")
+            raise ArticleNotFoundError
         return await self.find(article_id, caller)
 
     async def find_any(self, article_id: str, _: Caller) -> StoredArticle:
         """Return an article of any publisher: for operators."""
         found = await self._results.find(article_id)
         if found is None:
-            raise not_found("article")
+            raise ArticleNotFoundError("article")
         return found
 
     async def create(self, draft: ArticleDraft, command: WriteCommand) -> WriteResult:
         """Publish or schedule a new article."""
         _, result = await self._create(draft, command, upsert=False)
         if result is None:
-            raise unavailable("the article's id is taken; repeat the request")
+            raise ArticleBusyError("the article's id is taken; send the request again")
         return result
 
     async def put(self, article_id: str, draft: ArticleDraft, command: WriteCommand) -> WriteResult:
@@ -100,10 +101,10 @@ class ArticleService:
                     return result
             found = await self._results.find(article_id)
             if imported and found is not None and found.document is None:
-                raise article_problems.retracted("send PUT for this article alone to publish it again")
+                raise RetractedError("PUT it by itself to publish it again")
             if found is not None and (result := await self._write_next(found, draft, command)):
                 return result
-        raise article_problems.busy()
+        raise ArticleBusyError
 
     async def previous_result(self, command: WriteCommand) -> WriteResult | None:
         """Return the result of a request that was handled before; None for a new request."""
@@ -120,8 +121,8 @@ class ArticleService:
             found = await self._results.find(article_id) if article_id else None
         now = await self._now(draft)
         if found is None:
-            if article_problems.has_invalid_embargo(draft, now):
-                raise article_problems.invalid_embargo(draft)
+            if has_invalid_embargo(draft, now):
+                raise invalid_embargo(draft)
             body = await sanitised(draft)
             if draft.external_id is None:  # no later line can refer to it, so its content is not needed
                 return WritePlan("created", Version("", 1, {}, b"", due_after(draft, now)), None)
@@ -129,7 +130,7 @@ class ArticleService:
             version = await self._versions.first(draft, body, id_="", publisher=account, trace=trace, now=now)
             return WritePlan("created", version, None)
         if found.document is None:
-            raise article_problems.retracted("send PUT for this article alone to publish it again")
+            raise RetractedError("PUT it by itself to publish it again")
         kept = with_kept_members(draft, found.state, now)
         version, is_new = await self._versions.next(found, kept, command.trace, now)
         return WritePlan("updated" if is_new else "unchanged", version, found)
@@ -153,7 +154,7 @@ class ArticleService:
     ) -> tuple[str, WriteResult | None]:
         """Return the id and the result; no result if an article with the external id exists, and nothing was written."""
         now, id_ = await self._now(draft), str(ULID()).lower()
-        if article_problems.has_invalid_embargo(draft, now):
+        if has_invalid_embargo(draft, now):
             return await self._existing_external(draft, command, upsert=upsert)
         body = await sanitised(draft)
         quota = self._limits.quota(command.caller, now)
@@ -189,7 +190,7 @@ class ArticleService:
         account, external_id = command.caller.account, draft.external_id
         known = external_id and await self._store.find_by_external_id(account, external_id)
         if not known:
-            raise article_problems.invalid_embargo(draft)
+            raise invalid_embargo(draft)
         if upsert:
             return known, None
         found = await self._results.find(known)
@@ -211,7 +212,7 @@ class ArticleService:
             command.conditions.check(found.state.revision_tag)
             if result := await self._write_next(found, draft(found), command, corrects):
                 return result
-        raise article_problems.busy()
+        raise ArticleBusyError
 
     async def _write_next(
         self, found: StoredArticle, draft: ArticleDraft, command: WriteCommand, corrects: bool | None = None

@@ -8,17 +8,15 @@ import orjson
 from pydantic import ValidationError
 
 from newswire.article import ArticleDraft, Status
-from newswire.concurrency.offload import OffloadError
-from newswire.http.problems import FieldError, from_validation_error, invalid, overloaded, problem
 from newswire.storage.article_records import ArticleState
 from newswire.timestamps import rfc3339
-from newswire_ingest.articles import article_problems
+from newswire_ingest.articles.embargo import embargo_passed, has_invalid_embargo, held, invalid_embargo
+from newswire_ingest.articles.errors import InvalidDraftError, InvalidMemberError, OlderVersionError, RetractedError
 from newswire_ingest.articles.models import StoredArticle
 from newswire_ingest.articles.patch import patched
 from newswire_ingest.articles.publishing import Version, next_version
 from newswire_ingest.content.body_sanitiser import sanitise_body
 from newswire_ingest.content.content import changed, draft_members
-from newswire_ingest.content.markup_limits import MarkupLimitError
 from newswire_ingest.content.sanitised_body import SanitisedBody
 from newswire_ingest.labels.repository import Labels
 
@@ -86,25 +84,22 @@ async def sanitised(draft: ArticleDraft) -> SanitisedBody:
     """Return the sanitised body of a draft.
 
     Raises:
-        newswire.http.problems.ProblemError: 422 for too much markup, 503 if there is no capacity.
+        newswire_ingest.content.markup_limits.MarkupLimitError: it has too much markup.
+        newswire.concurrency.offload.OffloadError: there is no capacity.
     """
-    try:
-        return await sanitise_body(draft.body, draft.canonical_url)
-    except MarkupLimitError as error:
-        raise invalid("body", error.problem, error.fix) from None
-    except OffloadError:
-        raise overloaded() from None
+    return await sanitise_body(draft.body, draft.canonical_url)
 
 
 def patched_draft(found: StoredArticle, patch: dict[str, Any]) -> ArticleDraft:
     """Return the draft that a merge patch makes of an article (RFC 7396).
 
     Raises:
-        newswire.http.problems.ProblemError: 409 for a retracted article, 422 for an invalid result.
+        RetractedError: there is nothing to patch.
+        InvalidDraftError: the result is not valid.
     """
     state = found.state
     if found.document is None:
-        raise article_problems.retracted("it cannot be patched; PUT the whole article to publish it again")
+        raise RetractedError("it cannot be patched; PUT the whole article to publish it again")
     members = draft_members(orjson.loads(found.document))
     if state.embargo_until is not None:
         members["embargo_until"] = state.embargo_until
@@ -113,33 +108,31 @@ def patched_draft(found: StoredArticle, patch: dict[str, Any]) -> ArticleDraft:
     try:
         return ArticleDraft.model_validate(patched(members, patch))
     except ValidationError as error:
-        raise from_validation_error(error, ArticleDraft) from None
+        raise InvalidDraftError(error) from None
 
 
 def with_kept_members(draft: ArticleDraft, state: ArticleState, now: datetime) -> ArticleDraft:
     """Return a draft with the members that an article keeps when its publisher does not send them.
 
     Raises:
-        newswire.http.problems.ProblemError: 422 or 409 for a change that is not allowed.
+        newswire_ingest.articles.errors.ArticleError: the change is not allowed.
     """
     if state.external_id is not None and draft.external_id not in (None, state.external_id):
-        raise invalid(
+        raise InvalidMemberError(
             "external_id",
             f"is '{state.external_id}' and cannot be changed",
             "omit it, or publish another article",
         )
     if state.version > 0 and draft.embargo_until is not None and draft.embargo_until > now:
-        raise invalid("embargo_until", "the article was published before", "omit it, or retract the article")
-    if state.held is not None and article_problems.embargo_passed(draft, now):
-        raise article_problems.held()
+        raise InvalidMemberError("embargo_until", "the article was published before", "omit it, or retract the article")
+    if state.held is not None and embargo_passed(draft, now):
+        raise held()
     is_new = draft.embargo_until is not None and rfc3339(draft.embargo_until) != state.embargo_until
-    if state.status is not Status.PUBLISHED and is_new and article_problems.has_invalid_embargo(draft, now):
-        raise article_problems.invalid_embargo(draft)
+    if state.status is not Status.PUBLISHED and is_new and has_invalid_embargo(draft, now):
+        raise invalid_embargo(draft)
     stored = state.source_version
     if stored is not None and draft.source_version is not None and draft.source_version < stored:
-        what = f"{draft.source_version} is older than the stored {stored}"
-        error = FieldError("source_version", what, "send the current content of your system, with its version")
-        raise problem(409, "older-version", f"source_version: {what}", title="Older version", errors=[error])
+        raise OlderVersionError(draft.source_version, stored)
     return draft.model_copy(
         update={
             "external_id": state.external_id if draft.external_id is None else draft.external_id,

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from newswire.article import Status
 from newswire.events import ArticlePublished
-from newswire_ingest.articles import article_problems, schemas
+from newswire_ingest.articles import schemas
+from newswire_ingest.articles.errors import ArticleBusyError, RepublishedError
 from newswire_ingest.articles.models import Find, StoredArticle, WriteCommand, WriteResult
 from newswire_ingest.articles.publishing import new_write_token, retraction_event, tombstone
 from newswire_ingest.articles.repository import ArticleStore
@@ -32,7 +33,7 @@ class Withdrawal:
         A repeated request succeeds while the article is withdrawn. Once the article is published again, it is rejected.
 
         Raises:
-            newswire.http.problems.ProblemError: the request is rejected; nothing is written.
+            newswire_ingest.articles.errors.ArticleError: the request is rejected; nothing is written.
         """
         context = command.context(self._clock())
         if previous := await self._results.previous(command, context, allow_cancelled=True):
@@ -48,7 +49,7 @@ class Withdrawal:
             )
             if result is not None:
                 return _still_withdrawn(result)
-        raise article_problems.busy()
+        raise ArticleBusyError
 
     async def _retract(
         self, found: StoredArticle, reason: str | None, command: WriteCommand, write_token: str, *, by_operator: bool
@@ -85,4 +86,4 @@ def _still_withdrawn(result: WriteResult) -> WriteResult:
     status = result.view["status"]
     if status in ("cancelled", Status.RETRACTED.value):
         return result
-    raise article_problems.republished(result.article_id, status)
+    raise RepublishedError(result.article_id, status)

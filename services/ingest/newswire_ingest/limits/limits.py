@@ -1,26 +1,18 @@
 """Publishing limits: a request rate per API key, a daily quota of new articles per account, and the memory of Redis.
 
-Clients see their limits in the headers of `newswire.http.rate_limits`.
+`newswire_ingest.limits.dependencies` shows clients their limits in headers.
 """
 
 import math
 from datetime import UTC, datetime, time, timedelta
 
-from fastapi import Request
-
-from newswire.auth.authentication import authorised
-from newswire.auth.credentials import Caller, Scope
-from newswire.http.middleware import HEADERS
-from newswire.http.problems import ProblemError, problem, unavailable
-from newswire.http.rate_limits import RatePolicy, limit_headers
+from newswire.auth.credentials import Caller
 from newswire.keys import Keyspace
+from newswire.rate_limits import RatePolicy, Standing
 from newswire.storage.memory_guard import MemoryGuard
-from newswire.timestamps import utc_now
 from newswire_ingest.articles.command_batcher import CommandBatcher
 from newswire_ingest.articles.write_context import NO_QUOTA, Quota
-
-RETRY_WHEN_FULL = 30
-_HTTP = tuple[bytes, bytes]
+from newswire_ingest.limits.errors import QuotaExceededError, RateExceededError, StoreFullError
 
 
 class Limits:
@@ -51,19 +43,17 @@ class Limits:
     def _counter(self, caller: Caller, now: datetime) -> str:
         return self._keys.key("quota", caller.account, now.date().isoformat())
 
-    async def admit(self, caller: Caller, now: datetime, *, frees_memory: bool = False) -> list[_HTTP]:
+    async def admit(self, caller: Caller, now: datetime, *, frees_memory: bool = False) -> list[Standing]:
         """Count one request, or one line of a batch, against the limits of the key.
 
-        Return the rate limit headers, none without a limit. A request that ``frees_memory`` is accepted by a full store.
+        Return what is left of each limit, nothing without a limit. A request that ``frees_memory`` is accepted by a full store.
 
         Raises:
-            ProblemError: the store is full (503), or the rate is exceeded (429).
+            StoreFullError: the store is full.
+            RateExceededError: the key sends too fast.
         """
         if self._memory_guard.full is not None and not frees_memory:
-            raise unavailable(
-                "the store is full; nothing was stored, repeat the request later",
-                retry_after=RETRY_WHEN_FULL,
-            )
+            raise StoreFullError
         rate = self._publish_rate if caller.publish_rate is None else caller.publish_rate
         quota = self._daily_quota_of(caller)
         if not rate and not quota:
@@ -82,16 +72,9 @@ class Limits:
         standings = [(policy, left, seconds)] if policy else []
         if quota:
             standings.append((_daily(quota), quota - counted, seconds_until_midnight(now)))
-        headers = limit_headers(standings)
         if policy and not allowed:
-            raise problem(
-                429,
-                "rate-limited",
-                f"this key may send {policy.quota} publishing requests in {policy.window} s; try again in {seconds} s",
-                headers=headers | {"Retry-After": str(seconds)},
-                extra={"violated-policies": [policy.name]},
-            )
-        return [(name.encode(), value.encode()) for name, value in headers.items()]
+            raise RateExceededError(policy, seconds, standings)
+        return standings
 
     async def remaining_today(self, caller: Caller, now: datetime) -> int | None:
         """Return how many new articles the account may still publish today; None without a quota."""
@@ -102,35 +85,11 @@ class Limits:
         *_, counted = await self._command_batcher.call("spend", keys, [int(now.timestamp() * 1000), 0, 0])
         return max(quota - int(counted), 0)
 
-    def over_quota(self, caller: Caller, now: datetime) -> ProblemError:
-        """Return the problem for a used-up daily quota (429)."""
+    def over_quota(self, caller: Caller, now: datetime) -> QuotaExceededError:
+        """Return the error for a used-up daily quota."""
         quota = self._daily_quota_of(caller)
         resets = _tomorrow(now).isoformat().replace("+00:00", "Z")
-        return problem(
-            429,
-            "quota-exceeded",
-            f"this account has published its daily quota of {quota} new articles; the quota is reset at {resets}",
-            title="Daily quota used up",
-            headers={"Retry-After": str(seconds_until_midnight(now))},
-            extra={"violated-policies": [_daily(quota).name], "resets_at": resets},
-        )
-
-
-_publisher = authorised(Scope.PUBLISH, rechecked=True)
-
-
-async def publishing(request: Request) -> Caller:
-    """Admit publishers within their limits: the dependency of every route that changes articles.
-
-    A retraction is accepted by a full store, since it frees memory.
-    """
-    caller = await _publisher(request)  # called directly: resolving it as a dependency costs more than the call
-    limits: Limits = request.app.state.limits
-    request.scope[HEADERS] += await limits.admit(caller, utc_now(), frees_memory=request.method == "DELETE")
-    return caller
-
-
-publishing.required_scopes = (Scope.PUBLISH,)  # type: ignore[attr-defined]
+        return QuotaExceededError(_daily(quota), seconds_until_midnight(now), resets)
 
 
 def seconds_until_midnight(now: datetime) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, Path
 from pydantic import BaseModel
 from redis.asyncio import Redis
 from starlette.responses import Response
@@ -12,7 +12,7 @@ from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import json_answer
 from newswire.http.problems import not_found
-from newswire.http.request_parsing import parse_scalar_params, single_headers
+from newswire.http.request_parsing import NoParameters
 from newswire.keys import Keyspace
 from newswire.storage.article_records import read_article_state
 from newswire_ingest.outcomes.repository import Outcomes
@@ -58,11 +58,9 @@ def outcome_routes(outcomes: Outcomes, redis: "Redis", keys: Keyspace) -> APIRou
     )
     async def read(
         caller: Annotated[Caller, Depends(authorised(Scope.PUBLISH, Scope.READ))],
+        _: NoParameters,
         article_id: Annotated[str, Path(description="The id from the response to publishing.")],
-        request: Request,
-        _: Annotated[None, Depends(single_headers)],
     ) -> Response:
-        parse_scalar_params(request.query_params, ())
         state = await read_article_state(redis, keys, article_id)
         hidden = state is not None and state.status is Status.SCHEDULED and not caller.sees_scheduled
         if state is None or state.publisher != caller.account or hidden:

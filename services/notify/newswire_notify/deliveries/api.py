@@ -4,13 +4,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from newswire.http.pagination import (
-    DATE_TIME,
-    DEFAULT_PAGE_SIZE,
-    MAX_PAGE_SIZE,
-    document_parameters,
+    OptionalMoment,
+    OptionalText,
+    PageParams,
     json_answer,
     list_position,
     next_cursor,
@@ -18,19 +17,25 @@ from newswire.http.pagination import (
     requested_position,
 )
 from newswire.http.problem_responses import problems
-from newswire.http.problems import invalid, not_found, problem
-from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
+from newswire.http.problems import not_found, problem
+from newswire.http.request_parsing import (
+    NoParameters,
+    ParsedBody,
+    json_body,
+    query_params,
+    single_headers,
+)
 from newswire.timestamps import epoch_ms
 from newswire.validation.fields import Moment
 from newswire_notify.deliveries.history import removed_early
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import Deliveries, DeliveryFilter, NotReplayableError, State
 from newswire_notify.fanout.backfill import BackfillStatus, backfill_status, replay_since
-from newswire_notify.subscriptions.api import ENDED, PATH, Subscriber, owned
-from newswire_notify.subscriptions.models import SubscriptionConflictError
+from newswire_notify.subscriptions.api import ENDED, PATH
+from newswire_notify.subscriptions.dependencies import Subscriber
+from newswire_notify.subscriptions.errors import SubscriptionConflictError
 from newswire_notify.subscriptions.repository import Subscriptions
-
-_TIME: TypeAdapter[datetime] = TypeAdapter(Moment)
+from newswire_notify.subscriptions.service import owned
 
 
 class AttemptMade(BaseModel):
@@ -92,6 +97,18 @@ class DeliveryList(BaseModel):
     """Null where everything within the retention time is listed."""
 
 
+class DeliveryListParams(PageParams):
+    """The query parameters of ``GET /v1/subscriptions/{id}/deliveries``."""
+
+    state: Annotated[
+        State | None,
+        Field(description="Only those in this state."),
+        WithJsonSchema({"type": "string", "enum": list(State)}),
+    ] = None
+    article: Annotated[OptionalText, Field(description="Only those about this article.")] = None
+    since: Annotated[OptionalMoment, Field(description="Only those created since this time (RFC 3339).")] = None
+
+
 class ReplayWanted(BaseModel):
     """The start time of a replay."""
 
@@ -125,24 +142,21 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         dependencies=[Depends(single_headers)],
         summary="List the deliveries of a subscription",
         responses=ENDED,
-        openapi_extra=document_parameters(
-            "cursor",
-            "limit",
-            state=("Only those in this state.", {"type": "string", "enum": list(State)}),
-            article="Only those about this article.",
-            since=("Only those created since this time (RFC 3339).", DATE_TIME),
-        ),
     )
-    async def list_deliveries(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        params = parse_scalar_params(request.query_params, ("cursor", "limit", "state", "article", "since"))
-        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    async def list_deliveries(
+        caller: Subscriber,
+        subscription_id: str,
+        request: Request,
+        params: Annotated[DeliveryListParams, Depends(query_params(DeliveryListParams))],
+    ) -> Response:
+        limit = params.limit
         wanted = DeliveryFilter(
-            _state(params.get("state")),
-            params.get("article"),
-            _since(params.get("since")),
+            params.state,
+            params.article,
+            None if params.since is None else epoch_ms(params.since),
             parse_list_position(await requested_position(request, caller)),
         )
-        await owned(subscriptions, caller, subscription_id)
+        await owned(subscriptions, caller.account, subscription_id)
         page = await deliveries.of(subscription_id, limit, wanted)
         removed = await removed_early(queue, subscription_id)
         after = list_position(_at(page.next[0]), page.next[1]) if page.next else None
@@ -157,25 +171,21 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
     @routes.get(
         "/deliveries/{delivery_id}",
         response_model=DeliveryView,
-        dependencies=[Depends(single_headers)],
         summary="Read a delivery",
         responses=ENDED,
     )
-    async def read(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
-        await owned(subscriptions, caller, subscription_id)
+    async def read(caller: Subscriber, _: NoParameters, subscription_id: str, delivery_id: str) -> Response:
+        await owned(subscriptions, caller.account, subscription_id)
         return json_answer(await _existing(subscription_id, delivery_id))
 
     @routes.get(
         "/deliveries/{delivery_id}/attempts",
         response_model=AttemptList,
-        dependencies=[Depends(single_headers)],
         summary="List the attempts of a delivery with their responses",
         responses=ENDED,
     )
-    async def list_attempts(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
-        await owned(subscriptions, caller, subscription_id)
+    async def list_attempts(caller: Subscriber, _: NoParameters, subscription_id: str, delivery_id: str) -> Response:
+        await owned(subscriptions, caller.account, subscription_id)
         found = await deliveries.attempts(subscription_id, delivery_id)
         if found is None:
             raise not_found("delivery")
@@ -185,13 +195,11 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         "/deliveries/{delivery_id}/replay",
         status_code=202,
         response_model=DeliveryView,
-        dependencies=[Depends(single_headers)],
         summary="Send a delivery again now, with the same id",
         responses=problems("ended-by-operator", "not-replayed"),
     )
-    async def replay_one(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
-        await owned(subscriptions, caller, subscription_id)
+    async def replay_one(caller: Subscriber, _: NoParameters, subscription_id: str, delivery_id: str) -> Response:
+        await owned(subscriptions, caller.account, subscription_id)
         try:
             if not await deliveries.replay(subscription_id, delivery_id):
                 raise not_found("delivery")
@@ -203,13 +211,11 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
     @routes.post(
         "/deliveries/{delivery_id}/cancel",
         response_model=DeliveryView,
-        dependencies=[Depends(single_headers)],
         summary="Cancel a delivery; an attempt in flight may still arrive",
         responses=problems("ended-by-operator", "ended"),
     )
-    async def cancel(caller: Subscriber, subscription_id: str, delivery_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
-        await owned(subscriptions, caller, subscription_id)
+    async def cancel(caller: Subscriber, _: NoParameters, subscription_id: str, delivery_id: str) -> Response:
+        await owned(subscriptions, caller.account, subscription_id)
         ended = await deliveries.cancel(subscription_id, delivery_id)
         found = await _existing(subscription_id, delivery_id)
         if not ended and found["state"] != State.CANCELLED:
@@ -229,7 +235,7 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
         sent: Annotated[ParsedBody[ReplayWanted], Depends(json_body(ReplayWanted))],
         subscription_id: str,
     ) -> Response:
-        found = await owned(subscriptions, caller, subscription_id)
+        found = await owned(subscriptions, caller.account, subscription_id)
         try:
             begun = await replay_since(queue, found, epoch_ms(sent.model.since))
         except SubscriptionConflictError as error:
@@ -242,13 +248,11 @@ def router(subscriptions: Subscriptions, deliveries: Deliveries, queue: Queue) -
     @routes.get(
         "/replay",
         response_model=ReplayView,
-        dependencies=[Depends(single_headers)],
         summary="Read the progress of the latest replay, start in the past or resumption",
         responses=ENDED,
     )
-    async def read_replay(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
-        await owned(subscriptions, caller, subscription_id)
+    async def read_replay(caller: Subscriber, _: NoParameters, subscription_id: str) -> Response:
+        await owned(subscriptions, caller.account, subscription_id)
         return json_answer(await _backlog(subscription_id))
 
     async def _existing(subscription_id: str, delivery_id: str) -> dict[str, Any]:
@@ -280,19 +284,3 @@ def _replay(found: BackfillStatus) -> dict[str, Any]:
 
 def _at(moment_ms: int) -> datetime:
     return datetime.fromtimestamp(moment_ms / 1000, UTC)
-
-
-def _state(sent: str | None) -> State | None:
-    try:
-        return None if sent is None else State(sent)
-    except ValueError:
-        raise invalid("state", f"is not one of: {', '.join(State)}", "send for example state=dead") from None
-
-
-def _since(sent: str | None) -> int | None:
-    if sent is None:
-        return None
-    try:
-        return epoch_ms(_TIME.validate_python(sent))
-    except ValidationError:
-        raise invalid("since", "is not an RFC 3339 date-time", "send for example 2026-03-01T09:30:00Z") from None

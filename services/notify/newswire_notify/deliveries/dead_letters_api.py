@@ -10,9 +10,7 @@ from pydantic import BaseModel
 from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller, Scope
 from newswire.http.pagination import (
-    DEFAULT_PAGE_SIZE,
-    MAX_PAGE_SIZE,
-    document_parameters,
+    PageParams,
     json_answer,
     list_position,
     next_cursor,
@@ -21,7 +19,7 @@ from newswire.http.pagination import (
 )
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
-from newswire.http.request_parsing import limit_param, parse_scalar_params, single_headers
+from newswire.http.request_parsing import NoParameters, query_params, single_headers
 from newswire_notify.deliveries.dead_letters import DeadDeliveryNotFoundError, drop, list_dead, retry
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import NotReplayableError
@@ -60,11 +58,11 @@ def router(queue: Queue) -> APIRouter:
         "",
         response_model=DeadLetterList,
         summary="List dead deliveries",
-        openapi_extra=document_parameters("cursor", "limit"),
     )
-    async def list_all(caller: Admin, request: Request) -> Response:
-        params = parse_scalar_params(request.query_params, ("cursor", "limit"))
-        limit = limit_param(params.get("limit"), DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    async def list_all(
+        caller: Admin, request: Request, params: Annotated[PageParams, Depends(query_params(PageParams))]
+    ) -> Response:
+        limit = params.limit
         found = await list_dead(
             queue.redis, queue.keys, limit + 1, parse_list_position(await requested_position(request, caller))
         )
@@ -78,8 +76,7 @@ def router(queue: Queue) -> APIRouter:
         summary="Retry a dead delivery",
         responses=problems("not-replayed"),
     )
-    async def try_again(caller: Admin, delivery_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
+    async def try_again(caller: Admin, _: NoParameters, delivery_id: str) -> Response:
         try:
             await retry(queue, delivery_id)
         except DeadDeliveryNotFoundError:
@@ -90,8 +87,7 @@ def router(queue: Queue) -> APIRouter:
         return Response(status_code=202)
 
     @routes.delete("/{delivery_id}", status_code=204, summary="Delete a dead delivery")
-    async def forget(caller: Admin, delivery_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
+    async def forget(caller: Admin, _: NoParameters, delivery_id: str) -> Response:
         if not await drop(queue.redis, queue.keys, delivery_id):
             raise not_found("dead delivery")
         return Response(status_code=204)

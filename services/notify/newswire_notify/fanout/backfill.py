@@ -25,7 +25,8 @@ from newswire.storage.redis_functions import Argument
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.fanout.record_events import PastEvent, RecordsCursor, changed_since
 from newswire_notify.streaming.event_scan import offload_if_large
-from newswire_notify.subscriptions.models import Subscription, SubscriptionConflictError
+from newswire_notify.subscriptions.errors import SubscriptionConflictError
+from newswire_notify.subscriptions.models import Subscription
 from newswire_notify.subscriptions.repository import last_id_before
 from newswire_notify.webhooks.rendering import envelope
 

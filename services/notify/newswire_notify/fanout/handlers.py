@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 
 from newswire.asyncapi import ArticleBatch
 from newswire.concurrency.offload import Deadline, Offload, OffloadError
+from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.events import ArticlePublished, ArticleRetracted
 from newswire.filters import ArticleFeatures
-from newswire.http.cost_limits import INLINE_TEXT_BYTES
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.messages import DependencyUnavailableError, Message

@@ -8,12 +8,13 @@ from pydantic import BaseModel, ValidationError
 
 from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller, Scope
-from newswire.http.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.http.pagination import json_answer
-from newswire.http.preconditions import IF_MATCH, Preconditions, etag
+from newswire.http.preconditions import IF_MATCH, requested_preconditions
 from newswire.http.problem_responses import problems
 from newswire.http.problems import from_validation_error, invalid, not_found, problem, unavailable
 from newswire.http.request_parsing import JSON, ParsedBody, json_body, no_parameters
+from newswire.merge_patch import MEDIA_TYPE, merged, patch_of
+from newswire.preconditions import etag
 from newswire_notify.newsletters.dkim import DkimSigner
 from newswire_notify.newsletters.links import Links
 from newswire_notify.newsletters.mail_queue import MailQueue
@@ -114,7 +115,7 @@ def router(newsletters: Newsletters, queue: MailQueue, links: Links, signer: Dki
     async def update(
         request: Request, caller: Caller, newsletter_id: str, draft: Callable[[Newsletter], NewsletterDraft]
     ) -> Response:
-        conditions = Preconditions.of(request)
+        conditions = requested_preconditions(request)
         for _ in range(MAX_UPDATE_ATTEMPTS):
             found = await owned(caller, newsletter_id)
             conditions.check(found.revision, "newsletter")

@@ -15,7 +15,6 @@ from newswire_notify.newsletters.schedule import Cadence, UnknownZoneError, zone
 MAX_FORM_BYTES = 16 * 1024
 MAX_FIELDS = 60
 FORM = "application/x-www-form-urlencoded"
-MULTIPART = "multipart/form-data"
 HONEYPOT = "website"
 """A field that people do not see; most bots fill it."""
 

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from newswire.filters import Filter, FilterInput
+from newswire.filter_input import FilterInput
+from newswire.filters import Filter
 from newswire.text.folding import fold
 from newswire.timestamps import from_epoch_ms, rfc3339
 from newswire.validation.fields import Flag, Label, LanguageTag, Note, Text, Url

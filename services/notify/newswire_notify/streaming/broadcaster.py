@@ -20,14 +20,14 @@ from newswire.auth.account_changes import AccountChanges
 from newswire.concurrency.backoff import delay_after, pause
 from newswire.concurrency.loop_yielder import LoopYielder
 from newswire.concurrency.offload import Deadline, Offload, OffloadError
-from newswire.http.cost_limits import INLINE_TEXT_BYTES
+from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import BEGINNING, Position, format_position, newest_entry, parse_position
 from newswire.observability import metrics
+from newswire_notify.streaming.event_names import ENDED
 from newswire_notify.streaming.event_scan import RawEntry, ScanBudget, offload_if_large, scan
 from newswire_notify.streaming.sse_client import (
     ACCESS_CHANGED,
-    ENDED,
     EXPIRED,
     GONE,
     FilterGroup,

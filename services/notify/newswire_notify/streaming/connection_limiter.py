@@ -6,11 +6,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from newswire.auth.credentials import Caller
-from newswire.http.client_address import client_network
-from newswire.http.problems import problem, unavailable
 
-RETRY_AFTER = 10
-"""Seconds."""
+RETRY_AFTER_SECONDS = 10
+
+
+class TooManyConnectionsError(Exception):
+    """A key or an address has as many live streams and waiting pulls open as it may."""
+
+    retry_after_seconds = RETRY_AFTER_SECONDS
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"this {what} has {limit} live streams and waiting pulls open, its limit; close one first")
+
+
+class ConnectionsExhaustedError(Exception):
+    """The process has as many live streams open as it may."""
+
+    retry_after_seconds = RETRY_AFTER_SECONDS
+
+    def __init__(self) -> None:
+        super().__init__("the limit of open live streams is reached; try again later")
 
 
 @dataclass
@@ -24,26 +39,21 @@ class ConnectionLimiter:
     _by: Counter[str] = field(default_factory=Counter)
 
     @contextmanager
-    def admit(self, caller: Caller | None, address: str | None) -> Iterator[None]:
-        """Count a connection while it is open.
+    def admit(self, caller: Caller | None, network: str | None) -> Iterator[None]:
+        """Count a connection while it is open. ``network``: the one that the client can choose addresses from.
 
         Raises:
-            ProblemError: the key or the address has reached its limit (429), or the process has (503).
+            TooManyConnectionsError: the key or the network has reached its limit.
+            ConnectionsExhaustedError: the process has.
         """
         if self._taken >= self.max_connections:
-            raise unavailable("the limit of open live streams is reached; try again later", retry_after=RETRY_AFTER)
-        limits = {f"address {client_network(address)}": ("address", self.per_address)} if address else {}
+            raise ConnectionsExhaustedError
+        limits = {f"address {network}": ("address", self.per_address)} if network else {}
         if caller is not None:
             limits[f"key {caller.key_id}"] = ("key", self.per_key)
         for name, (what, maximum) in limits.items():
             if self._by[name] >= maximum:
-                raise problem(
-                    429,
-                    "too-many-streams",
-                    f"this {what} has {maximum} live streams and waiting pulls open, its limit; close one first",
-                    title="Too many live streams",
-                    headers={"Retry-After": str(RETRY_AFTER)},
-                )
+                raise TooManyConnectionsError(what, maximum)
         self._taken += 1
         self._by.update(limits.keys())
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from newswire.concurrency.offload import Deadline, Offload
-from newswire.http.cost_limits import (
+from newswire.cost_limits import (
     FIRST_READ_ENTRIES,
     INLINE_BYTES,
     INLINE_TEXT_BYTES,

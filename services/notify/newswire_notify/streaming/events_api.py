@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller, find_caller
 from newswire.auth.signed_tokens import InvalidTokenError, SignedTokens
-from newswire.filters import filter_from_params
-from newswire.http.client_address import client_address
+from newswire.http.client_address import network_of_client
+from newswire.http.filter_params import filter_from_params
 from newswire.http.pagination import caller_identity, cursor_refused
 from newswire.http.problem_responses import problems
 from newswire.http.problems import invalid, unauthorised
@@ -101,7 +101,7 @@ def events_router(
         loop = asyncio.get_running_loop()
         until = loop.time() + wait
         with (
-            limiter.admit(caller, client_address(request.scope)),
+            limiter.admit(caller, network_of_client(request.scope)),
             broadcaster.connect(
                 stream_filter,
                 limit=settings.live_queue,

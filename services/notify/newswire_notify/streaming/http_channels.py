@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from newswire.asyncapi import ArticleEvent, Channel, SubscriptionDisabledEvent
 from newswire.events import ENDPOINT_TEST, CloudEvent, EndpointTest
 from newswire.keys import Keyspace
-from newswire_notify.streaming.sse_client import ENDED, TRIMMED
+from newswire_notify.streaming.event_names import ENDED, TRIMMED
 
 
 class DeliveredArticleEvent(CloudEvent):

@@ -17,8 +17,10 @@ from newswire.auth.authentication import authorised, reader
 from newswire.auth.authentication_failures import AuthenticationFailures
 from newswire.auth.credential_checks import check_credential
 from newswire.auth.credentials import Caller, Scope, find_caller
-from newswire.filters import PARAMETERS, Filter, FilterInput, filter_from_params
-from newswire.http.client_address import client_address, client_of
+from newswire.filter_input import FilterInput
+from newswire.filters import PARAMETERS, Filter
+from newswire.http.client_address import client_address, client_of, network_of_client
+from newswire.http.filter_params import filter_from_params
 from newswire.http.pagination import DATE_TIME, document_parameters
 from newswire.http.problem_responses import problems
 from newswire.http.problems import forbidden, invalid, malformed, unauthorised
@@ -203,7 +205,7 @@ class _LiveResponse(Response):
         broadcaster, admitted_reader, stream_filter = self._broadcaster, self._admitted_reader, self._stream_filter
         mark_live(scope)
         with (
-            self._limiter.admit(admitted_reader.caller, client_address(scope)),
+            self._limiter.admit(admitted_reader.caller, network_of_client(scope)),
             broadcaster.connect(
                 stream_filter,
                 limit=self._settings.live_queue,

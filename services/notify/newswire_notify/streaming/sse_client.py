@@ -8,10 +8,9 @@ import orjson
 
 from newswire.messaging.stream_position import BEGINNING, Position, format_position
 from newswire.observability import metrics
+from newswire_notify.streaming.event_names import TRIMMED
 from newswire_notify.streaming.stream_events import SseFrame, StreamFilter
 
-TRIMMED, ENDED = "newswire.stream.trimmed", "newswire.stream.ended"
-"""Events about the stream itself: some requested events are gone; the server disconnects this client."""
 ACCESS_CHANGED, EXPIRED = "access_changed", "expired"
 LOST_ACCESS = frozenset({ACCESS_CHANGED, EXPIRED})
 """Reasons for disconnecting a client whose account or key must be checked again."""

@@ -55,14 +55,15 @@ class ExceededLimit(StrEnum):
 
 
 class AccountLimitError(Exception):
-    """The account would exceed one of its limits."""
+    """The account would exceed one of its limits with a subscription that delivers to this URL."""
 
-    def __init__(self, limit: ExceededLimit) -> None:
+    def __init__(self, limit: ExceededLimit, url: str) -> None:
         super().__init__(f"the account would exceed its limit of {limit.name.lower().replace('_', ' ')}")
         self.limit = limit
+        self.url = url
 
 
-def check_limits(answer: object) -> None:
-    """Raise `AccountLimitError` where the reply of a Redis function names a limit."""
+def check_limits(answer: object, url: str) -> None:
+    """Raise `AccountLimitError` where the reply of a Redis function names a limit. ``url``: of the subscription."""
     if isinstance(answer, bytes) and (name := answer.decode()) in set(ExceededLimit):
-        raise AccountLimitError(ExceededLimit(name))
+        raise AccountLimitError(ExceededLimit(name), url)

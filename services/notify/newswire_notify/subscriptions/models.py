@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from newswire.auth.credentials import read_entitlement
 from newswire.events import ArticlePublished
-from newswire.filters import ArticleFeatures, Filter, FilterInput
+from newswire.filter_input import FilterInput
+from newswire.filters import ArticleFeatures, Filter
 from newswire.storage.redis_functions import Argument
 from newswire.validation.fields import Moment, Text
 from newswire_notify.deliveries.queue import read_former_secrets
@@ -183,14 +184,6 @@ class Subscription:
             "endpoint": self.health.public_view(),
             "created_at": created,
         }
-
-
-class AccountSuspendedError(Exception):
-    """The account is disabled and cannot create subscriptions."""
-
-
-class SubscriptionConflictError(Exception):
-    """The state of a subscription does not allow a change; the message says why."""
 
 
 def channel_fields(channel: Webhook) -> dict[str, Argument]:

@@ -1,21 +1,36 @@
 """Query parameters of lists of subscriptions."""
 
-from typing import Any
+from typing import Annotated, Literal
 
-from newswire.http.problems import invalid
+from pydantic import AfterValidator, Field, WithJsonSchema
 
+from newswire.http.pagination import OptionalText, PageParams
+from newswire.validation.rules import broken_rule
 
-def label_filter(sent: str) -> tuple[str, str]:
-    """Return name and value of ``label=name:value``."""
-    name, colon, value = sent.partition(":")
-    if not colon:
-        raise invalid("label", "is not of the form name:value", "send for example label=team:night")
-    return name, value
+STATUSES = ("active", "paused", "disabled")
 
 
-def one_of(params: Any, name: str, *values: str) -> str | None:
-    """Return a parameter that takes certain values; None where it is absent."""
-    sent: str | None = params.get(name)
-    if sent is not None and sent not in values:
-        raise invalid(name, f"is not one of: {', '.join(values)}", f"send for example {name}={values[0]}")
+def _check_label(sent: str) -> str:
+    if ":" not in sent:
+        raise broken_rule("is not of the form name:value", "send for example label=team:night")
     return sent
+
+
+class SubscriptionListParams(PageParams):
+    """The query parameters of ``GET /v1/subscriptions``."""
+
+    label: Annotated[
+        list[Annotated[str, AfterValidator(_check_label), WithJsonSchema({"type": "string", "pattern": ":"})]],
+        Field(description="Only those with this label, as `name:value`; repeated: with all of these."),
+    ] = []
+    status: Annotated[
+        Literal["active", "paused", "disabled"] | None,
+        Field(description="Only those with this status."),
+        WithJsonSchema({"type": "string", "enum": [*STATUSES]}),
+    ] = None
+    channel: Annotated[
+        Literal["webhook"] | None,
+        Field(description="Only those with this channel type."),
+        WithJsonSchema({"type": "string", "enum": ["webhook"]}),
+    ] = None
+    url: Annotated[OptionalText, Field(description="Only those that deliver to this URL.")] = None

@@ -15,12 +15,11 @@ from newswire.storage.redis_functions import Argument
 from newswire.timestamps import epoch_ms
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.subscriptions.account_limits import NO_LIMITS, AccountLimits, check_limits
+from newswire_notify.subscriptions.errors import AccountSuspendedError, SubscriptionConflictError
 from newswire_notify.subscriptions.models import (
     _PAUSED_BY_OTHERS,
-    AccountSuspendedError,
     PausedBy,
     Subscription,
-    SubscriptionConflictError,
     SubscriptionDraft,
     channel_fields,
 )
@@ -91,7 +90,7 @@ class Subscriptions:
             *_flat({"schema": SCHEMA, "status": "active", "created": int(now * 1000), "secret": subscription.secret}),
         ]
         answer = await self._queue.functions.call("subscribe", [], arguments)
-        check_limits(answer)
+        check_limits(answer, subscription.channel.url)
         if answer == b"SUSPENDED":
             raise AccountSuspendedError
         return subscription
@@ -179,7 +178,7 @@ class Subscriptions:
             *_flat(_fields(changed)),
         ]
         answer = await self._queue.functions.call("update", [], arguments)
-        check_limits(answer)
+        check_limits(answer, changed.channel.url)
         if answer == b"TOO_MANY_CHANGES":
             raise SubscriptionConflictError(
                 f"its filter was changed {MAX_FILTER_CHANGES} times, the limit; create a new subscription"

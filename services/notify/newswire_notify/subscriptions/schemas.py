@@ -5,7 +5,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from newswire.filters import Filter, FilterInput
+from newswire.filter_input import FilterInput
+from newswire.filters import Filter
 from newswire.validation.fields import WHOLE
 from newswire_notify.subscriptions.models import EventKind
 from newswire_notify.webhooks.circuit_breaker import EndpointHealthView

@@ -15,7 +15,8 @@ from newswire.auth.account_changes import AccountChanges
 from newswire.auth.accounts import Account, find_account, iterate_accounts
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
-from newswire_notify.subscriptions.models import PausedBy, Subscription, SubscriptionConflictError
+from newswire_notify.subscriptions.errors import SubscriptionConflictError
+from newswire_notify.subscriptions.models import PausedBy, Subscription
 from newswire_notify.subscriptions.repository import Subscriptions
 
 log = logging.getLogger(__name__)

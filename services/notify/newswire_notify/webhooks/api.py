@@ -12,13 +12,15 @@ from newswire.auth.authentication import request_actor
 from newswire.http.pagination import json_answer
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
-from newswire.http.request_parsing import ParsedBody, json_body, parse_scalar_params, single_headers
+from newswire.http.request_parsing import NoParameters, ParsedBody, json_body
 from newswire.keys import Keyspace
 from newswire.observability.audit import Act, record
 from newswire.validation.fields import WHOLE
-from newswire_notify.subscriptions.api import ENDED, PATH, Subscriber, owned
+from newswire_notify.subscriptions.api import ENDED, PATH
+from newswire_notify.subscriptions.dependencies import SubscriptionWriter
 from newswire_notify.subscriptions.repository import Subscriptions
 from newswire_notify.subscriptions.schemas import SubscriptionView
+from newswire_notify.subscriptions.service import owned
 from newswire_notify.webhooks.service import Endpoints, TooManySecretsError
 
 MAX_SECRET_OVERLAP = timedelta(days=7)
@@ -68,7 +70,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
     )
     async def rotate_secret(
         request: Request,
-        caller: Subscriber,
+        caller: SubscriptionWriter,
         subscription_id: str,
         sent: Annotated[ParsedBody[SecretRotation], Depends(json_body(SecretRotation, optional=True))],
     ) -> Response:
@@ -88,13 +90,11 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
     @routes.post(
         "/{subscription_id}/test",
         response_model=TestedEndpoint,
-        dependencies=[Depends(single_headers)],
         summary="Send a test event to the endpoint now",
         responses=ENDED,
     )
-    async def test(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
-        found = await owned(subscriptions, caller, subscription_id)
+    async def test(caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
+        found = await owned(subscriptions, caller.account, subscription_id)
         async with testing:
             attempt = await endpoints.test(found)
         return json_answer(
@@ -111,13 +111,11 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
     @routes.post(
         "/{subscription_id}/enable",
         response_model=SubscriptionView,
-        dependencies=[Depends(single_headers)],
         summary="Enable a disabled subscription",
         responses=ENDED,
     )
-    async def enable(caller: Subscriber, subscription_id: str, request: Request) -> Response:
-        parse_scalar_params(request.query_params, ())
-        found = await owned(subscriptions, caller, subscription_id)
+    async def enable(caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
+        found = await owned(subscriptions, caller.account, subscription_id)
         await endpoints.enable(found)
         found = await subscriptions.get(caller.account, subscription_id) or found
         return json_answer(found.public_view())

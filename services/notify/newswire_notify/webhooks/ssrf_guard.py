@@ -18,7 +18,6 @@ from aiohappyeyeballs import start_connection
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from newswire.http.problems import ProblemError, invalid
 from newswire.validation.web_addresses import MAX_URL_LENGTH
 from newswire_notify.webhooks.addresses import Network, special, within
 
@@ -36,6 +35,16 @@ _HOSTNAME = re.compile(r"(?=.{1,253}\.?\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\
 
 class AddressRefusedError(OSError):
     """An endpoint is at an address that webhooks must not reach; the message describes it, without the address."""
+
+
+class EndpointRefusedError(Exception):
+    """A URL is not accepted: the field that contains it, why, and what to send instead."""
+
+    def __init__(self, field: str, problem: str, fix: str) -> None:
+        super().__init__(problem)
+        self.field = field
+        self.problem = problem
+        self.fix = fix
 
 
 class NameResolutionError(OSError):
@@ -154,9 +163,12 @@ class GuardedConnector:
 
 
 async def check_endpoint(url: str, policy: AddressPolicy, resolver: AbstractResolver | None = None) -> str:
-    """Return a webhook URL in its normal form; raise the 422 that says why it is not accepted.
+    """Return a webhook URL in its normal form.
 
     A name that does not resolve now is accepted: it is resolved again for each delivery.
+
+    Raises:
+        EndpointRefusedError: it is not accepted.
     """
     checked = check_url(url, policy)
     parsed = URL(checked)
@@ -174,13 +186,18 @@ async def check_endpoint(url: str, policy: AddressPolicy, resolver: AbstractReso
 
 
 def check_url(url: str, policy: AddressPolicy, *, field: str = FIELD) -> str:
-    """Return a URL in its normal form; raise the 422 that says why it is not accepted, without resolving its name.
+    """Return a URL in its normal form, without resolving its name.
 
-    ``field``: what the problem names. Names are checked again for each connection.
+    ``field``: what an error names. Names are checked again for each connection.
+
+    Raises:
+        EndpointRefusedError: it is not accepted.
     """
     parsed, host, port = _parsed(url, policy, field)
     if not policy.allow_private and port not in policy.ports:
-        raise invalid(field, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}")
+        raise EndpointRefusedError(
+            field, f"names port {port}", f"use one of {', '.join(map(str, sorted(policy.ports)))}"
+        )
     try:
         if (literal := _literal(host)) is not None:
             policy.check(str(literal))
@@ -194,28 +211,32 @@ def check_url(url: str, policy: AddressPolicy, *, field: str = FIELD) -> str:
 def _parsed(url: str, policy: AddressPolicy, field: str) -> tuple[URL, str, int]:
     """Parse a URL as the client does; refuse URLs that other programs may parse differently."""
     if _IMPOSSIBLE.search(url):
-        raise invalid(field, "contains a space, a control character or a backslash", "percent-encode it, or remove it")
+        raise EndpointRefusedError(
+            field, "contains a space, a control character or a backslash", "percent-encode it, or remove it"
+        )
     try:
         parsed = URL(url)
         host, port = parsed.raw_host, parsed.port
     except ValueError:
-        raise invalid(field, "is not a URL", EXAMPLE) from None
+        raise EndpointRefusedError(field, "is not a URL", EXAMPLE) from None
     schemes = ("https", "http") if policy.allow_private else ("https",)
     authority = _AUTHORITY.match(url)
     if parsed.scheme not in schemes or not host or port is None or authority is None:
-        raise invalid(field, f"is not an absolute {' or '.join(schemes)} URL", EXAMPLE)
+        raise EndpointRefusedError(field, f"is not an absolute {' or '.join(schemes)} URL", EXAMPLE)
     if "@" in authority[1]:
-        raise invalid(field, "contains credentials", "remove them, and verify the signature instead")
+        raise EndpointRefusedError(field, "contains credentials", "remove them, and verify the signature instead")
     if "#" in url:
-        raise invalid(field, "has a fragment", "remove '#' and everything after it")
+        raise EndpointRefusedError(field, "has a fragment", "remove '#' and everything after it")
     bracketed = "[" in authority[1]
     if bracketed != (":" in host) or not (bracketed or _HOSTNAME.fullmatch(host)):
-        raise invalid(field, "has an invalid host", EXAMPLE)
+        raise EndpointRefusedError(field, "has an invalid host", EXAMPLE)
     if _is_unusual_ipv4(host):
-        raise invalid(field, "writes an IP address in an unusual way", "write it as four numbers, or use a name")
+        raise EndpointRefusedError(
+            field, "writes an IP address in an unusual way", "write it as four numbers, or use a name"
+        )
     if (length := len(str(parsed))) > MAX_URL_LENGTH:  # characters outside ASCII take up to nine times as much
         problem = f"is too long: {length} characters once it is percent-encoded"
-        raise invalid(field, problem, f"send one of at most {MAX_URL_LENGTH}")
+        raise EndpointRefusedError(field, problem, f"send one of at most {MAX_URL_LENGTH}")
     return parsed, host, port
 
 
@@ -237,8 +258,8 @@ def _is_unusual_ipv4(host: str) -> bool:
         return True
 
 
-def _refused(field: str, problem: str) -> ProblemError:
-    return invalid(
+def _refused(field: str, problem: str) -> EndpointRefusedError:
+    return EndpointRefusedError(
         field,
         problem,
         "use a public address; on a closed network the operator can set NEWSWIRE_WEBHOOK_ALLOW_PRIVATE=true",

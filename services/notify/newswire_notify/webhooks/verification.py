@@ -23,11 +23,18 @@ MAX_WAIT = 30.0
 
 
 class NotVerifiedError(Exception):
-    """The URL did not consent; the message says why."""
+    """The URL did not consent; the message says why. ``origin``: what it was asked to allow."""
+
+    def __init__(self, reason: str, origin: str) -> None:
+        super().__init__(reason)
+        self.origin = origin
 
 
 class TooManyHandshakesError(Exception):
     """Too many handshakes are running for this one to start in time."""
+
+    def __init__(self) -> None:
+        super().__init__("too many URLs are being verified; send the request again")
 
 
 class Verification:
@@ -67,7 +74,7 @@ class Verification:
         finally:
             self._slots.release()
         if (refusal := self._refusal(answer)) is not None:
-            raise NotVerifiedError(refusal)
+            raise NotVerifiedError(refusal, self.origin)
         return self.origin
 
     async def _handshake(self, channel: Webhook) -> EndpointResponse:
@@ -79,11 +86,11 @@ class Verification:
                 return await self._http_client.options(channel.url, headers)
         except (OSError, TimeoutError, InvalidResponseError, ValueError) as error:
             if isinstance(error, AddressRefusedError | NameResolutionError) or not self._http_client.hides(channel.url):
-                raise NotVerifiedError(failed_stage(error)) from None
+                raise NotVerifiedError(failed_stage(error), self.origin) from None
             log.info("no response to a handshake from a private address", extra={"reason": failed_stage(error)})
             # The time must not distinguish a closed port from a filtered one.
             await asyncio.sleep(began + self._timeout - loop.time())
-            raise NotVerifiedError(HIDDEN_FAILURE) from None
+            raise NotVerifiedError(HIDDEN_FAILURE, self.origin) from None
 
     def _refusal(self, answer: EndpointResponse) -> str | None:
         """Return why a response is not consent, or None where it is."""

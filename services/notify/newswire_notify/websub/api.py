@@ -10,8 +10,9 @@ from newswire.http.client_address import client_of
 from newswire.http.middleware import HEADERS
 from newswire.http.problem_responses import problems
 from newswire.http.problems import invalid, problem
-from newswire.http.rate_limits import RatePolicy, TokenBuckets, limit_headers
+from newswire.http.rate_limits import limit_headers
 from newswire.http.request_parsing import check_media_type, check_single_headers, no_parameters, read_body
+from newswire.rate_limits import RatePolicy, TokenBuckets
 from newswire_notify.settings import NotifySettings
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 from newswire_notify.websub.form import MAX_FORM_BYTES, MEDIA_TYPE, hub_request, parse_form

@@ -7,7 +7,7 @@ from yarl import URL
 
 from newswire.http.problems import FieldError, ProblemError, invalid, invalid_fields, malformed
 from newswire.validation.web_addresses import MAX_URL_LENGTH
-from newswire_notify.webhooks.ssrf_guard import AddressPolicy, check_url
+from newswire_notify.webhooks.ssrf_guard import AddressPolicy, EndpointRefusedError, check_url
 from newswire_notify.websub.models import MAX_SECRET_BYTES, HubRequest, Mode, granted_lease
 
 MAX_FORM_BYTES = 16 * 1024
@@ -56,6 +56,8 @@ def hub_request(parameters: dict[str, str], site: str, policy: AddressPolicy) ->
         errors += error.errors
     try:
         callback = check_url(_required(parameters, "hub.callback"), policy, field="hub.callback")
+    except EndpointRefusedError as error:
+        errors.append(FieldError(error.field, error.problem, error.fix))
     except ProblemError as error:
         errors += error.errors
     try:

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 
 from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller
+from newswire.cost_limits import PAGE_BYTES
 from newswire.http.conditional_responses import conditional_response
-from newswire.http.cost_limits import PAGE_BYTES
 from newswire.http.problem_responses import problems
 from newswire.http.read_limits import Cost, charged
 from newswire.http.request_parsing import parse_scalar_params

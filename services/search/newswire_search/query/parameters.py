@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
+from newswire.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, QUERY_PREFIXES
 from newswire.filters import Filter
-from newswire.http.cost_limits import FILTER_VALUES, HIGHLIGHTED_CHARACTERS, QUERY_PREFIXES
 from newswire.http.problems import invalid
 from newswire.http.request_parsing import query_params
 from newswire.text import query as language

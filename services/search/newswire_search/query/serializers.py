@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from newswire.http.cost_limits import HIGHLIGHTED_CHARACTERS, NOT_ASCII_COST
+from newswire.cost_limits import HIGHLIGHTED_CHARACTERS, NOT_ASCII_COST
 from newswire.text.analysis import language_of
 from newswire.text.highlights import highlight, opening
 from newswire.text.query import Query

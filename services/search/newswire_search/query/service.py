@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from newswire.cost_limits import INLINE_TEXT_BYTES
 from newswire.filters import Filter
-from newswire.http.cost_limits import INLINE_TEXT_BYTES
 from newswire_search.index.models import FACETS, Retracted, SearchPage, SearchRequest, Sort, WordMatch
 from newswire_search.index.port import IndexReader, PublicIndexReader
 from newswire_search.index.ranking import can_match_partially
