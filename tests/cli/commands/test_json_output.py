@@ -18,6 +18,7 @@ from newswire_cli.main import app
 from tests.cli.running import BARE, NEWSWIRE, Running, interruptible, newswire
 from tests.polling import until
 
+NEWSLETTER = ("--name", "Ferry News", "--description", "What moves on the water.", "--sender", "news@example.org")
 IMPORTED = {"created", "updated", "unchanged", "failed", "skipped", "notes", "seconds"}
 
 
@@ -58,6 +59,8 @@ CASES = {
         first,
     ),
     "topics list": Case((), {"kind", "value", "count"}, first),
+    "newsletters list": Case((), {"id", "slug", "name", "status", "subscribers", "url"}, first),
+    "newsletters import": Case(("ferries", "{readers}"), {"counts", "problems"}),
     "dead-letters list": Case((), {"id", "group", "since", "article", "error"}, first),
 }
 
@@ -69,6 +72,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         one.until_ready()
         call(one, "publish", "--title", "Crane returns", "--body", "<p>Back at the quay.</p>", "--topic", "Harbour")
         call(one, "subscribe", "https://receiver.example/first")
+        call(one, "newsletters", "create", "ferries", *NEWSLETTER)
         asyncio.run(poison(one))
         until(lambda: json.loads(call(one, "dead-letters", "list", "--json").stdout))
         yield one
@@ -107,8 +111,10 @@ def test_every_command_with_json_is_tried() -> None:
 def test_a_command_prints_one_json_value_of_a_stable_shape(running: Running, name: str, tmp_path: Path) -> None:
     story = tmp_path / "story.md"
     story.write_text("---\ntitle: High tide\n---\nThe quay was *under water*.\n")
+    readers = tmp_path / "readers.csv"
+    readers.write_text("email,consent_at,consent_source\nreader@example.org,2026-01-05T09:00:00Z,form at the quay\n")
     case = CASES[name]
-    arguments = [each.format(story=story) for each in case.arguments]
+    arguments = [each.format(story=story, readers=readers) for each in case.arguments]
     done = call(running, *name.split(), *arguments, "--json")
     found = case.inner(json.loads(done.stdout))
     assert case.members <= found.keys()
