@@ -105,6 +105,11 @@ class Keyspace:
         return self.key("disk-erasure", store)
 
     @property
+    def public_newsletters(self) -> str:
+        """Hash: slug to a newsletter that takes sign-ups; notify writes it for the reader site (`newswire.newsletters`)."""
+        return self.key("newsletters")
+
+    @property
     def token_secret(self) -> str:
         """String: the signing secret of cursors and stream tokens, generated when first needed."""
         return self.key("token-secret")

@@ -32,6 +32,7 @@ from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
 from newswire_search.site import discovery, sitemaps
 from newswire_search.site.assembly import reader_site
+from newswire_search.site.newsletter_box import NewsletterBoxes
 
 GROUP = SEARCH.name
 
@@ -104,7 +105,9 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         last_change = last_modified_source(
             redis, keys, GROUP, timedelta(milliseconds=search_settings.elasticsearch_refresh_ms)
         )
-        site = reader_site(readable, search_settings, last_change, index_state_source(redis, keys, GROUP))
+        site = reader_site(
+            readable, search_settings, last_change, index_state_source(redis, keys, GROUP), NewsletterBoxes(redis, keys)
+        )
         maintainer = IndexMaintainer(redis, keys, GROUP, index_admin_for(index), owns_index=index.name == "embedded")
         yield Service(
             name="search",

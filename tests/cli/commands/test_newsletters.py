@@ -36,6 +36,16 @@ def test_a_newcomer_creates_a_newsletter_and_sees_the_mail(start: Start, tmp_pat
     sent = {"title": "The night ferry is back", "body": "<p>At last.</p>", "topics": ["Ferries"]}
     published = httpx.post(f"{running.site}/v1/articles", headers=running.key("PUBLISHER"), json=sent, trust_env=False)
     assert published.status_code == 201
+    article = published.json()["url"].removeprefix(running.site)
+
+    def offered() -> str | None:
+        page = running.get(article).text
+        return page if 'action="/newsletters/ferries/subscribe"' in page else None
+
+    assert 'name="topics" value="Ferries" checked' in running.until(offered)
+    box = {"email": "other@example.org", "topics": "Ferries"}
+    step = httpx.post(f"{running.site}/newsletters/ferries/subscribe", data=box, trust_env=False)
+    assert "One more step" in step.text
 
     def listed() -> str | None:
         page = running.get("/mail").text

@@ -23,6 +23,7 @@ from newswire_notify.newsletters.planning import NewsletterPlanner
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.return_path import ReturnPaths
 from newswire_notify.newsletters.signup import Signup, SignupLimits
+from newswire_notify.newsletters.site_list import SiteList
 from newswire_notify.newsletters.subscribers import Subscribers
 from newswire_notify.newsletters.transport import MailFolder, SmtpTransport, Transport
 from newswire_notify.newsletters.worker import MailWorkers
@@ -110,7 +111,7 @@ def assemble_newsletters(
         signup,
         bounces,
         NewsletterPlanner(newsletters, NewsletterMatcher(newsletters), queue, records, keys),
-        Digests(newsletters, subscribers, queue),
+        Digests(newsletters, subscribers, queue, SiteList(newsletters, records, keys)),
         Expansion(queue),
         workers,
         routers,

@@ -18,6 +18,7 @@ from newswire_notify.newsletters.schedule import (
     last_occurrence,
     next_occurrence,
 )
+from newswire_notify.newsletters.site_list import SiteList
 from newswire_notify.newsletters.subscribers import Subscribers
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,10 @@ IDLE_SECONDS = 1.0
 class Digests:
     """The clockwork of newsletters: what happens at a time."""
 
-    def __init__(self, newsletters: Newsletters, subscribers: Subscribers, queue: MailQueue) -> None:
+    def __init__(
+        self, newsletters: Newsletters, subscribers: Subscribers, queue: MailQueue, site_list: SiteList
+    ) -> None:
+        self._site_list = site_list
         self._newsletters = newsletters
         self._redis = newsletters.redis
         self._keys = newsletters.keys
@@ -53,6 +57,7 @@ class Digests:
 
     async def step(self) -> bool:
         """Do a part of what is due, and return whether there may be more."""
+        await self._site_list.refresh()
         counts = [
             await self._open_due(),
             await self._remind(),

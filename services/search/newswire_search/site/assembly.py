@@ -10,6 +10,7 @@ from newswire_search.site import pages
 from newswire_search.site.error_pages import ErrorPage, error_pages
 from newswire_search.site.frame import Frame
 from newswire_search.site.navigation import Navigation
+from newswire_search.site.newsletter_box import NewsletterBoxes
 from newswire_search.site.search_cache import SearchCache
 from newswire_search.site.settings import SiteSettings
 
@@ -23,9 +24,13 @@ class ReaderSite:
 
 
 def reader_site(
-    index: PublicIndexReader, settings: SiteSettings, last_change: LastModified, index_state: IndexState
+    index: PublicIndexReader,
+    settings: SiteSettings,
+    last_change: LastModified,
+    index_state: IndexState,
+    newsletters: NewsletterBoxes | None = None,
 ) -> ReaderSite:
-    """Return the reader site of an index.
+    """Return the reader site of an index; articles offer one of the newsletters.
 
     Raises:
         newswire_search.site.theme.ThemeError: the theme of the settings cannot be used.
@@ -33,4 +38,4 @@ def reader_site(
     searches = SearchCache(index, index_state)
     navigation = Navigation(searches, settings.site_sections)
     frame = Frame(settings, navigation, last_change)
-    return ReaderSite(pages.router(index, frame, searches, navigation), error_pages(frame))
+    return ReaderSite(pages.router(index, frame, searches, navigation, newsletters), error_pages(frame))

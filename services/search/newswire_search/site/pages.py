@@ -26,6 +26,7 @@ from newswire_search.site.frame import Frame, PageRequest
 from newswire_search.site.front import arrange
 from newswire_search.site.links import LISTING_PATHS, label_path, listing_page, path_of, slug_of, with_cursor
 from newswire_search.site.navigation import Navigation, newest_request
+from newswire_search.site.newsletter_box import NewsletterBoxes
 from newswire_search.site.presentation import Teaser, teaser
 from newswire_search.site.search_cache import SearchCache
 from newswire_search.site.search_page import add_search
@@ -36,14 +37,20 @@ LIVE_HEADLINES = 50
 MAX_RELATED = 4
 
 
-def router(index: PublicIndexReader, frame: Frame, searches: SearchCache, navigation: Navigation) -> APIRouter:
+def router(
+    index: PublicIndexReader,
+    frame: Frame,
+    searches: SearchCache,
+    navigation: Navigation,
+    newsletters: NewsletterBoxes | None = None,
+) -> APIRouter:
     """Return the routes of the pages on an index."""
     routes = APIRouter(
         route_class=page_route(error_pages(frame)), include_in_schema=False, dependencies=[Depends(reader)]
     )
     _add_front(routes, frame, searches, navigation)
     _add_listings(routes, index, frame, searches)
-    _add_article(routes, index, frame)
+    _add_article(routes, index, frame, newsletters)
     add_search(routes, index, frame)
     return routes
 
@@ -144,7 +151,9 @@ def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame, sea
         return await listing(asked, "author", value)
 
 
-def _add_article(routes: APIRouter, index: PublicIndexReader, frame: Frame) -> None:
+def _add_article(
+    routes: APIRouter, index: PublicIndexReader, frame: Frame, newsletters: NewsletterBoxes | None
+) -> None:
     Asked = Annotated[PageRequest, Depends(frame.request)]
     _ = frame.localisation.translations.gettext
 
@@ -168,6 +177,7 @@ def _add_article(routes: APIRouter, index: PublicIndexReader, frame: Frame) -> N
             standfirst=found.get("summary"),
             body=await _body(found["body"], _("Table"), _("Preformatted text")),
             related=[teaser(each) for each in related],
+            box=await newsletters.box(shown.category, shown.topics) if newsletters else None,
             share_mail=urlencode({"subject": shown.title, "body": shown.canonical}, quote_via=quote),
             feeds=frame.feeds([("category", shown.category)] if shown.category else []),
         )
