@@ -1,5 +1,6 @@
 """The reader site in a real browser: new headlines, the reader's time zone, narrow screens, right to left, no scripts."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 
 from tests.e2e.conftest import Newswire, one_process
+from tests.npm import node_with
 from tests.polling import until
 
 LONG = "Donaudampfschifffahrtsgesellschaftsverwaltungsangelegenheiten"
@@ -26,6 +28,11 @@ STORIES: list[dict[str, Any]] = [
     },
     {"title": "العبّارة تبحر من جديد", "body": "<p>غادرت العبّارة الميناء.</p><ul><li>أولا</li></ul>", "language": "ar"},
 ]
+AXE = Path(__file__).parent / "axe"
+VIOLATIONS = """
+const done = arguments[arguments.length - 1];
+axe.run().then((found) => done(found.violations.map((each) => [each.id, each.nodes[0].html])));
+"""
 MAX_SCROLL = "return document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth"
 
 
@@ -94,6 +101,21 @@ def test_the_site_in_a_browser(tmp_path: Path, chromium: Chrome) -> None:
         assert not chromium.get_cookies()
         said = chromium.get_log("browser")  # type: ignore[no-untyped-call]
         assert not [entry for entry in said if entry["level"] == "SEVERE" and "/no - " not in entry["message"]]
+
+
+@pytest.mark.timeout(300)
+def test_pages_have_no_barriers(tmp_path: Path, chromium: Chrome) -> None:
+    node_with("axe-core", AXE)
+    axe = (AXE / "node_modules" / "axe-core" / "axe.min.js").read_text()
+    with one_process(tmp_path / "data") as installed:
+        urls = [publish(installed, story, number) for number, story in enumerate(STORIES, 1)]
+        paths = ("/", "/live", "/search?q=ferries&topic=none", "/about", f"/sections/{LONG}", f"/authors/{LONG}", "/no")
+        for scheme, address in product(("light", "dark"), [*urls, *(f"{installed.search}{path}" for path in paths)]):
+            media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+            chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+            chromium.get(address)
+            chromium.execute_cdp_cmd("Runtime.evaluate", {"expression": axe})  # what the policy of pages does not admit
+            assert chromium.execute_async_script(VIOLATIONS) == [], (address, scheme)
 
 
 @pytest.mark.timeout(300)

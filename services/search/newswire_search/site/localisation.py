@@ -7,13 +7,13 @@ checkout and a wheel hold the same files and nothing has to be built.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from io import BytesIO
 from typing import Literal
 
 from babel import Locale, UnknownLocaleError
-from babel.dates import format_date, format_datetime, format_skeleton
+from babel.dates import format_date, format_skeleton
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -64,11 +64,11 @@ class Localisation:
 
     def moment(self, at: datetime) -> str:
         """Return a time in UTC, to the minute."""
-        return f"{self.date(at)}, {self.clock(at)} UTC"
+        return _moment(self.locale, int(at.timestamp()) // 60)
 
     def clock(self, at: datetime) -> str:
         """Return the hours and minutes of a time in UTC."""
-        return format_datetime(at.astimezone(UTC), "HH:mm", locale=self.locale)
+        return at.astimezone(UTC).strftime("%H:%M")
 
     def month(self, text: str) -> str:
         """Return a month that is written as ``2026-03``."""
@@ -85,6 +85,13 @@ class Localisation:
             return Locale.parse(tag, sep="-").get_display_name(self.locale) or tag
         except (ValueError, UnknownLocaleError):
             return tag
+
+
+@lru_cache(maxsize=4096)
+def _moment(locale: Locale, minute: int) -> str:
+    """Return a minute since 1970; a page names the same ones again and again, and formatting one takes 0.1 ms."""
+    at = datetime.fromtimestamp(minute * 60, UTC)
+    return f"{format_date(at, 'long', locale=locale)}, {at:%H:%M} UTC"
 
 
 @cache
