@@ -23,7 +23,7 @@ from bench.setting import Setting, powers_of_ten
 from newswire.events import ArticlePublished
 from newswire.filters import ArticleFeatures, Filter
 from newswire.storage.redis_client import open_redis
-from newswire.storage.redis_functions import Argument
+from newswire.storage.redis_functions import Call
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.fanout.filter_index import FilterIndex, feature_keys
 from newswire_notify.fanout.matcher import Matcher
@@ -163,10 +163,10 @@ def _filter(text: str, category: str | None, topics: list[str], dice: random.Ran
             return Filter(query=f"{words[at]} OR {dice.choice(words)} -unheardof{besides}", topics=topics[:2])
 
 
-def _asked(filter_: Filter) -> tuple[str, list[Argument]]:
+def _asked(filter_: Filter) -> tuple[str, dict[str, str]]:
     """Return the digest of a subscription's criteria, and the fields that define it."""
-    wanted = orjson.dumps(filter_.model_dump(mode="json", exclude_defaults=True))
-    return SubscriptionCriteria(filter_, EVENTS).digest(), ["filter", wanted, "events", ",".join(EVENTS)]
+    wanted = orjson.dumps(filter_.model_dump(mode="json", exclude_defaults=True)).decode()
+    return SubscriptionCriteria(filter_, EVENTS).digest(), {"filter": wanted, "events": ",".join(EVENTS)}
 
 
 async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter], numbers: range) -> None:
@@ -178,8 +178,15 @@ async def _subscribe(setting: Setting, redis: "Redis", filters: Sequence[Filter]
         async with redis.pipeline(transaction=False) as pipe:
             for number in range(at, min(at + CHUNK, numbers.stop)):
                 digest, asked = meanings[number % len(meanings)]
-                pipe.fcall(
-                    name, 0, queue.prefix, f"sub_{number}", f"account-{number % 1000}", digest, "0-0", NO_LIMITS, 0, "", "",
-                    "schema", 1, "url", "https://example.com/hook", "status", "active", *asked,
-                )  # fmt: skip
+                arguments = {
+                    "prefix": queue.prefix,
+                    "id": f"sub_{number}",
+                    "account": f"account-{number % 1000}",
+                    "digest": digest,
+                    "newest_entry": "0-0",
+                    "limits": NO_LIMITS,
+                    "created": 0,
+                    "fields": {"schema": 1, "url": "https://example.com/hook", "status": "active", **asked},
+                }
+                pipe.fcall(name, 0, *Call("subscribe", (), arguments).argv())
             await pipe.execute()

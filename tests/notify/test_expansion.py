@@ -7,6 +7,7 @@ import time
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
+from newswire.storage.redis_functions import Call
 from newswire_notify.deliveries.models import ExpansionTurn
 from newswire_notify.fanout.expansion import Expansion
 from newswire_notify.subscriptions.account_limits import NO_LIMITS
@@ -21,15 +22,20 @@ async def crowd(desk: Desk, url: str, size: int) -> None:
     digest = first.criteria().digest()
     record = await desk.redis.hgetall(desk.keys.deliveries.key("subscription", first.id))
     own = ("url", "filter", "events", "content", "status", "secret", "created", "schema")
-    fields = [part for name in own for part in (name, record[name.encode()])]
+    fields = {name: record[name.encode()].decode() for name in own}
+    arguments = {
+        "prefix": desk.queue.prefix,
+        "account": "crowd",
+        "digest": digest,
+        "newest_entry": "0-0",
+        "limits": NO_LIMITS,
+        "created": 1,
+        "fields": fields,
+    }
     for at in range(1, size, 1000):
         await desk.queue.functions.call_all(
             [
-                (
-                    "subscribe",
-                    (),
-                    [desk.queue.prefix, f"{first.id}{number}", "crowd", digest, "0-0", NO_LIMITS, 1, "", "", *fields],
-                )
+                Call("subscribe", (), arguments | {"id": f"{first.id}{number}"})
                 for number in range(at, min(at + 1000, size))
             ]
         )

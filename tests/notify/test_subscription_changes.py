@@ -248,7 +248,7 @@ async def test_a_backfill_continues_after_its_process_was_killed(
     subscription = await desk.subscriptions.add("reader", draft, since=datetime(2026, 1, 1, tzinfo=UTC))
     dying = BackfillWorker(desk.queue, redis, keys, SITE)
     await dying.step()
-    await desk.queue.functions.call("claim_backfill", [], [desk.queue.prefix, desk.queue.now, 30_000])
+    await desk.queue.call("claim_backfill", lease=30_000)
     assert not await dying.step()
     clock.now += 40
     async with opened_desk(redis, keys, clock) as other:

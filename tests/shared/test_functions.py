@@ -3,24 +3,56 @@
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from newswire.storage.redis_functions import FunctionLibrary
+from newswire.storage.redis_functions import Call, FunctionLibrary
 
 SOURCE = """
-register('echo', function(_, argv) return argv[1] end)
+register('echo', function(_, args, argv) return (args.said or '') .. (argv[2] or '') end)
+register('add', function(_, args) return {args.number + 1, args.list[2], args.nested.flag and 1 or 0} end)
+register('keys', function(keys) return keys end)
 register('fail', function() return redis.error_reply('ERR on purpose') end)
 """
 
 
 async def test_missing_functions_are_loaded(redis: Redis, namespace: str) -> None:
-    assert await FunctionLibrary(redis, namespace, "one", SOURCE).call("echo", [], ["a"]) == b"a"
+    assert await FunctionLibrary(redis, namespace, "one", SOURCE).call("echo", [], {"said": "a"}) == b"a"
     functions = FunctionLibrary(redis, namespace, "all", SOURCE)
     for _ in range(2):
-        assert await functions.call_all([("echo", [], ["a"]), ("echo", [], ["b"])]) == [b"a", b"b"]
+        assert await functions.call_all([Call("echo", [], {"said": each}) for each in "ab"]) == [b"a", b"b"]
 
 
 async def test_a_failing_call_does_not_affect_the_others(redis: Redis, namespace: str) -> None:
     functions = FunctionLibrary(redis, namespace, "test", SOURCE)
     await functions.load()
-    first, failed, last = await functions.call_all([("echo", [], ["a"]), ("fail", [], []), ("echo", [], ["b"])])
+    first, failed, last = await functions.call_all(
+        [Call("echo", [], {"said": "a"}), Call("fail", [], {}), Call("echo", [], {"said": "b"})]
+    )
     assert (first, last) == (b"a", b"b")
     assert isinstance(failed, ResponseError)
+
+
+async def test_arguments_arrive_by_name_as_they_were_sent(redis: Redis, namespace: str) -> None:
+    functions = FunctionLibrary(redis, namespace, "named", SOURCE)
+    said = 'quotes " and \\, a line\nbreak, NUL \0, Łódź and 😀'
+    assert await functions.call("echo", [], {"said": said}) == said.encode()
+    arguments = {"number": 2**53 - 2, "list": ["a", "b"], "nested": {"flag": False}}
+    assert await functions.call("add", [], arguments) == [2**53 - 1, b"b", 0]
+
+
+async def test_bytes_follow_the_named_arguments_untouched(redis: Redis, namespace: str) -> None:
+    functions = FunctionLibrary(redis, namespace, "texts", SOURCE)
+    assert await functions.call("echo", [], {"said": "a"}, [b"\x00\xff"]) == b"a\x00\xff"
+
+
+async def test_a_call_without_keys_is_routed(redis: Redis, namespace: str) -> None:
+    functions = FunctionLibrary(redis, namespace, "routed", SOURCE, route=["{a}:b"])
+    assert await functions.call("keys", [], {}) == [b"{a}:b"]
+    assert await functions.call("keys", ["{a}:c"], {}) == [b"{a}:c"]
+
+
+async def test_two_releases_share_a_server(redis: Redis, namespace: str) -> None:
+    former = FunctionLibrary(redis, namespace, "shared", SOURCE)
+    next_ = FunctionLibrary(redis, namespace, "shared", SOURCE.replace("args.number + 1", "args.number + 2"))
+    arguments = {"number": 1, "list": ["a", "b"], "nested": {"flag": True}}
+    for _ in range(2):
+        assert await former.call("add", [], arguments) == [2, b"b", 1]
+        assert await next_.call("add", [], arguments) == [3, b"b", 1]

@@ -9,94 +9,96 @@ local function append_account_change(changes, counter, account)
   redis.call('XADD', changes, 'MAXLEN', '~', MAX_ACCOUNT_CHANGES, '*', 'count', redis.call('INCR', counter), 'account', account)
 end
 
+-- Field names and values in turn, as HSET takes them.
+local function flat(fields)
+  local list = {}
+  for name, value in pairs(fields) do list[#list + 1], list[#list + 2] = name, value end
+  return list
+end
+
 -- Creates an account unless it exists. Filters cannot distinguish two names with the same folded form: returns the existing name
 -- if the new one is confusable with it, else whether the account is new.
-local function ensure_account(record, names, forms, name, now, schema, form)
+local function ensure_account(record, names, forms, args)
+  local name = args.name
   if redis.call('EXISTS', record) == 1 then return false end
-  local alike = redis.call('HGET', forms, form)
+  local alike = redis.call('HGET', forms, args.folded)
   if alike and alike ~= name then return alike end
-  redis.call('HSET', forms, form, name)
-  redis.call('HSET', record, 'schema', schema, 'name', name, 'created_at', now)
+  redis.call('HSET', forms, args.folded, name)
+  redis.call('HSET', record, 'schema', args.schema, 'name', name, 'created_at', args.now)
   redis.call('ZADD', names, 0, name)
   return true
 end
 
--- KEYS account, names of all accounts, folded names of all accounts; ARGV name, now (RFC 3339), schema, folded name. Answers 1 where it
--- is new, 0 where it is not, or the name of another account that it is like.
-local function create_account(keys, argv)
-  local opened = ensure_account(keys[1], keys[2], keys[3], argv[1], argv[2], argv[3], argv[4])
+-- KEYS account, names of all accounts, folded names of all accounts; arguments: name, now (RFC 3339), schema, folded (the name). Returns 1
+-- if it is new, 0 if it is not, or the name of another account that it is confusable with.
+local function create_account(keys, args)
+  local opened = ensure_account(keys[1], keys[2], keys[3], args)
   return type(opened) == 'string' and opened or (opened and 1 or 0)
 end
 
 -- KEYS key, ids of all keys, ids of the account's keys, account, names of all accounts, folded names of all accounts
--- ARGV 1 id, 2 name of the account, 3 now (RFC 3339), 4 schema, 5 folded name, then the fields of the key. Answers DISABLED, ALIKE and
--- the name of another account, or what was made that was not there before: any of ACCOUNT, KEY
-local function create_key(keys, argv)
+-- Arguments: id, name of the account, now (RFC 3339), schema, folded (the name), fields of the key. Returns DISABLED, ALIKE and the name
+-- of another account, or what was created: any of ACCOUNT, KEY
+local function create_key(keys, args)
   local made = {}
-  local opened = ensure_account(keys[4], keys[5], keys[6], argv[2], argv[3], argv[4], argv[5])
+  local opened = ensure_account(keys[4], keys[5], keys[6], args)
   if type(opened) == 'string' then return {'ALIKE', opened} end
   if opened then made[1] = 'ACCOUNT' end
   if redis.call('HEXISTS', keys[4], 'disabled_at') == 1 then return 'DISABLED' end
   if redis.call('DEL', keys[1]) == 0 then made[#made + 1] = 'KEY' end
-  redis.call('HSET', keys[1], 'schema', argv[4], 'id', argv[1], 'account', argv[2], 'created_at', argv[3], unpack(argv, 6))
+  redis.call('HSET', keys[1], 'schema', args.schema, 'id', args.id, 'account', args.name, 'created_at', args.now, unpack(flat(args.fields)))
   for _, name in ipairs(LIMITS) do
     local value = redis.call('HGET', keys[4], name)
     if value then redis.call('HSET', keys[1], name, value) end
   end
-  redis.call('ZADD', keys[2], 0, argv[1])
-  redis.call('ZADD', keys[3], 0, argv[1])
+  redis.call('ZADD', keys[2], 0, args.id)
+  redis.call('ZADD', keys[3], 0, args.id)
   return made
 end
 
 -- KEYS old key, new key, ids of all keys, ids of the account's keys, changes of accounts, their count
--- ARGV 1 id of the new key, 2 now (ms), 3 when the old one ends (ms), 4 when the new one ends (ms, '' for never, or 'same' for as
--- long as the old one was given), then fields of the new key. Answers OK | MISSING | INVALID | REPLACED id
-local function rotate_key(keys, argv)
-  local old, now = keys[1], tonumber(argv[2])
+-- Arguments: id and fields of the new key; now (ms); old_expires (ms), when the old one ends; expires (ms), when the new one ends; without
+-- it, the new one has the lifetime of the old one. Returns OK | MISSING | INVALID | REPLACED id
+local function rotate_key(keys, args)
+  local old, now = keys[1], args.now
   if redis.call('EXISTS', old) == 0 then return {'MISSING'} end
   local id, hash, expires, replaced, created = unpack(redis.call('HMGET', old, 'id', 'hash', 'expires', 'replaced_by', 'created'))
   if replaced then return {'REPLACED', replaced} end
   if not hash or (expires and tonumber(expires) <= now) then return {'INVALID'} end
   redis.call('HSET', keys[2], unpack(redis.call('HGETALL', old)))
   redis.call('HDEL', keys[2], 'expires', 'last_used')
-  redis.call('HSET', keys[2], 'id', argv[1], 'replaces', id, unpack(argv, 5))
-  local ends = argv[4]
-  if ends == 'same' then
-    ends = expires and created and string.format('%.0f', now + tonumber(expires) - tonumber(created)) or ''
-  end
-  if ends ~= '' then redis.call('HSET', keys[2], 'expires', ends) end
-  redis.call('HSET', old, 'replaced_by', argv[1])
-  if not expires or tonumber(expires) > tonumber(argv[3]) then redis.call('HSET', old, 'expires', argv[3]) end
-  redis.call('ZADD', keys[3], 0, argv[1])
-  redis.call('ZADD', keys[4], 0, argv[1])
+  redis.call('HSET', keys[2], 'id', args.id, 'replaces', id, unpack(flat(args.fields)))
+  local ends = args.expires or (expires and created and now + tonumber(expires) - tonumber(created))
+  if ends then redis.call('HSET', keys[2], 'expires', ends) end
+  redis.call('HSET', old, 'replaced_by', args.id)
+  if not expires or tonumber(expires) > args.old_expires then redis.call('HSET', old, 'expires', args.old_expires) end
+  redis.call('ZADD', keys[3], 0, args.id)
+  redis.call('ZADD', keys[4], 0, args.id)
   append_account_change(keys[5], keys[6], redis.call('HGET', old, 'account'))
   return {'OK'}
 end
 
--- KEYS key, changes of accounts, their count; ARGV now (RFC 3339). Answers whether there is such a key.
-local function revoke_key(keys, argv)
+-- KEYS key, changes of accounts, their count; arguments: now (RFC 3339). Returns whether there is such a key.
+local function revoke_key(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then return 0 end
   redis.call('HDEL', keys[1], 'hash', 'withheld')
-  redis.call('HSETNX', keys[1], 'revoked_at', argv[1])
+  redis.call('HSETNX', keys[1], 'revoked_at', args.now)
   append_account_change(keys[2], keys[3], redis.call('HGET', keys[1], 'account'))
   return 1
 end
 
--- KEYS account, ids of its keys, changes of accounts, their count; ARGV names of key records up to the id, then name and value of limits ('' takes one away).
--- Answers whether there is such an account.
-local function update_account(keys, argv)
+-- KEYS account, ids of its keys, changes of accounts, their count; arguments: key_prefix, of the records of keys; fields to set, '' to
+-- remove one. Returns whether there is such an account.
+local function update_account(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then return 0 end
-  for i = 2, #argv, 2 do
-    if argv[i] == 'entitlement' or argv[i] == 'disabled_at' then
-      append_account_change(keys[3], keys[4], redis.call('HGET', keys[1], 'name'))
-      break
-    end
+  if args.fields.entitlement or args.fields.disabled_at then
+    append_account_change(keys[3], keys[4], redis.call('HGET', keys[1], 'name'))
   end
   local records = {keys[1]}
-  for _, id in ipairs(redis.call('ZRANGE', keys[2], 0, -1)) do records[#records + 1] = argv[1] .. id end
+  for _, id in ipairs(redis.call('ZRANGE', keys[2], 0, -1)) do records[#records + 1] = args.key_prefix .. id end
   for _, record in ipairs(records) do
-    for i = 2, #argv, 2 do
-      if argv[i + 1] == '' then redis.call('HDEL', record, argv[i]) else redis.call('HSET', record, argv[i], argv[i + 1]) end
+    for name, value in pairs(args.fields) do
+      if value == '' then redis.call('HDEL', record, name) else redis.call('HSET', record, name, value) end
     end
     local closed = redis.call('HEXISTS', record, 'disabled_at') == 1
     local from, to = closed and 'hash' or 'withheld', closed and 'withheld' or 'hash'
@@ -109,12 +111,12 @@ local function update_account(keys, argv)
   return 1
 end
 
--- KEYS key; ARGV now (ms), shortest time between two notes (ms). Notes that a key was used.
-local function record_key_usage(keys, argv)
+-- KEYS key; arguments: now and interval (ms), the shortest time between two records. Records that a key was used.
+local function record_key_usage(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then return 0 end
   local last = tonumber(redis.call('HGET', keys[1], 'last_used') or 0)
-  if tonumber(argv[1]) - last < tonumber(argv[2]) then return 0 end
-  redis.call('HSET', keys[1], 'last_used', argv[1])
+  if args.now - last < args.interval then return 0 end
+  redis.call('HSET', keys[1], 'last_used', args.now)
   return 1
 end
 

@@ -44,7 +44,7 @@ async def create_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
     check_account_name(name)
     await index_account_names(redis, keys, name)
     names = [_record(keys, name), keys.key("accounts"), keys.key("account-forms")]
-    arguments: list[str | int] = [name, datetime.now(UTC).isoformat(), INGEST_SCHEMA, fold(name)]
+    arguments = {"name": name, "now": datetime.now(UTC).isoformat(), "schema": INGEST_SCHEMA, "folded": fold(name)}
     answer = await account_functions(redis, keys).call("create_account", names, arguments)
     if isinstance(answer, bytes):
         raise ConfusableNameError(name, answer.decode())
@@ -132,9 +132,9 @@ async def enable_account(redis: "Redis", keys: Keyspace, name: str, *, by: Actor
 
 
 async def _change(redis: "Redis", keys: Keyspace, name: str, fields: Mapping[str, str]) -> bool:
-    changes = [part for pair in fields.items() for part in pair]
     names = [_record(keys, name), keys.key("keys", "of", name), *account_change_keys(keys)]
-    return bool(await account_functions(redis, keys).call("update_account", names, [key_record(keys, ""), *changes]))
+    arguments = {"key_prefix": key_record(keys, ""), "fields": fields}
+    return bool(await account_functions(redis, keys).call("update_account", names, arguments))
 
 
 def _record(keys: Keyspace, name: str) -> str:

@@ -119,14 +119,14 @@ async def create_key(
             keys.key("accounts"),
             keys.key("account-forms"),
         ],
-        [
-            parts[1],
-            account,
-            now.isoformat(),
-            INGEST_SCHEMA,
-            fold(account),
-            *(part for pair in fields.items() for part in pair),
-        ],
+        {
+            "id": parts[1],
+            "name": account,
+            "now": now.isoformat(),
+            "schema": INGEST_SCHEMA,
+            "folded": fold(account),
+            "fields": fields,
+        },
     )
     if answer == b"DISABLED":
         raise AccountDisabledError(f"the account {account!r} is disabled")
@@ -198,13 +198,13 @@ async def rotate_key(
             keys.key("keys", "of", account.decode()),
             *account_change_keys(keys),
         ],
-        [
-            new_id,
-            epoch_ms(now),
-            epoch_ms(now + overlap),
-            epoch_ms(expires_at) if expires_at else "same",
-            *(part for pair in fields.items() for part in pair),
-        ],
+        {
+            "id": new_id,
+            "now": epoch_ms(now),
+            "old_expires": epoch_ms(now + overlap),
+            **({"expires": epoch_ms(expires_at)} if expires_at else {}),
+            "fields": fields,
+        },
     )
     match status:
         case b"OK":
@@ -223,7 +223,7 @@ async def revoke_key(redis: "Redis", keys: Keyspace, key_id: str, *, by: Actor =
     """Revoke a key immediately; its record remains. Return whether there was such a key."""
     now = datetime.now(UTC).isoformat()
     names = [key_record(keys, key_id), *account_change_keys(keys)]
-    found = bool(await account_functions(redis, keys).call("revoke_key", names, [now]))
+    found = bool(await account_functions(redis, keys).call("revoke_key", names, {"now": now}))
     if found:
         account = await redis.hget(key_record(keys, key_id), "account")
         await audit.record(redis, keys, by, Act.KEY_REVOKED, "key", key_id, account=account.decode())

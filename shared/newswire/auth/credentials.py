@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import FunctionLibrary
+from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 
 if TYPE_CHECKING:
     from newswire.filters import Filter
 
+LUA = LuaSource("newswire.auth", "accounts")
 TOKEN = re.compile(r"nw_([0-9a-z]{8,32})_([0-9A-Za-z]{32,128})")
 """A token: ``nw_<id>_<secret>``."""
 
@@ -114,7 +115,7 @@ def account_change_keys(keys: Keyspace) -> list[str]:
 
 def account_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
     """Return the atomic steps of accounts and keys."""
-    return FunctionLibrary.packaged(redis, keys.namespace, "newswire.auth", "accounts")
+    return FunctionLibrary.packaged(redis, keys.namespace, LUA)
 
 
 @lru_cache(maxsize=4096)

@@ -55,8 +55,9 @@ class KeyUsageRecorder:
         writing = dict(self._waiting)
         if not writing:
             return
-        calls: list[Call] = [
-            ("record_key_usage", [key_record(self._keys, key_id)], [used, int(MIN_RECORD_INTERVAL_SECONDS * 1000)])
+        interval = int(MIN_RECORD_INTERVAL_SECONDS * 1000)
+        calls = [
+            Call("record_key_usage", [key_record(self._keys, key_id)], {"now": used, "interval": interval})
             for key_id, used in writing.items()
         ]
         for answer in await self._functions.call_all(calls):

@@ -26,39 +26,37 @@ local function find_group(stream, group)
   end
 end
 
--- KEYS stream, checkpoint; ARGV group. Creates the group if it is missing; returns its start, or false.
-local function open_group(keys, argv)
-  if find_group(keys[1], argv[1]) then return false end
+-- KEYS stream, checkpoint; arguments: group. Creates the group if it is missing; returns its start, or false.
+local function open_group(keys, args)
+  if find_group(keys[1], args.group) then return false end
   local start = '0-0'
   local checkpoint = redis.call('GET', keys[2])
   if checkpoint and redis.call('EXISTS', keys[1]) == 1 then
     local last = field(redis.call('XINFO', 'STREAM', keys[1]), 'last-generated-id')
     if not after(checkpoint, last) then start = checkpoint end
   end
-  redis.call('XGROUP', 'CREATE', keys[1], argv[1], start, 'MKSTREAM')
+  redis.call('XGROUP', 'CREATE', keys[1], args.group, start, 'MKSTREAM')
   return start
 end
 
--- KEYS stream, checkpoint, dead letters; ARGV group, key of an article's dead letters as 'before|after' its id, number of
--- dead ones, then per dead one: id, error, first seen, subject; then the ids to acknowledge.
-local function ack(keys, argv)
-  local stream, checkpoint, dead_letters, group = keys[1], keys[2], keys[3], argv[1]
-  local head, tail = string.match(argv[2], '^(.-)|(.*)$')
-  local at = 4
-  for _ = 1, tonumber(argv[3]) do
-    local id, reason, first_seen, subject = argv[at], argv[at + 1], argv[at + 2], argv[at + 3]
-    at = at + 4
+-- KEYS stream, checkpoint, dead letters; arguments: group; letters_of, the key of an article's dead letters, with '|' for its id; dead
+-- entries, each with its id, error, first_seen and subject; ids of all entries to acknowledge.
+local function ack(keys, args)
+  local stream, checkpoint, dead_letters, group = keys[1], keys[2], keys[3], args.group
+  local head, tail = string.match(args.letters_of, '^(.-)|(.*)$')
+  for _, dead in ipairs(args.dead) do
+    local id, subject = dead.id, dead.subject
     local entry = redis.call('XRANGE', stream, id, id)[1]
     if entry then
       local raw = field(entry[2], '__data__')
-      local letter = redis.call('XADD', dead_letters, '*', 'entry', id, 'error', reason,
-        'first_seen', first_seen, 'subject', subject, 'intact', raw and '1' or '0', '__data__', raw or cjson.encode(entry[2]))
+      local letter = redis.call('XADD', dead_letters, '*', 'entry', id, 'error', dead.error,
+        'first_seen', dead.first_seen, 'subject', subject, 'intact', raw and '1' or '0', '__data__', raw or cjson.encode(entry[2]))
       if subject ~= '' then
         redis.call('SADD', head .. subject .. tail, dead_letters .. ' ' .. letter, stream .. ' ' .. id)
       end
     end
   end
-  for i = at, #argv do redis.call('XACK', stream, group, argv[i]) end
+  for _, id in ipairs(args.ids) do redis.call('XACK', stream, group, id) end
   local pending = redis.call('XPENDING', stream, group)
   local done
   if pending[1] == 0 then
@@ -70,47 +68,49 @@ local function ack(keys, argv)
   return done
 end
 
--- KEYS stream; ARGV group, idle ms, own name. Removes consumers that are idle without pending entries, and the caller when it leaves.
-local function sweep(keys, argv)
-  if not find_group(keys[1], argv[1]) then return 0 end
+-- KEYS stream; arguments: group; idle (ms); leaving, the name of the caller when it leaves, or ''. Removes consumers that are idle
+-- without pending entries, and the caller when it leaves.
+local function sweep(keys, args)
+  if not find_group(keys[1], args.group) then return 0 end
   local gone = 0
-  for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', keys[1], argv[1])) do
+  for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', keys[1], args.group)) do
     local name = field(info, 'name')
-    if field(info, 'pending') == 0 and (name == argv[3] or field(info, 'idle') > tonumber(argv[2])) then
-      redis.call('XGROUP', 'DELCONSUMER', keys[1], argv[1], name)
+    if field(info, 'pending') == 0 and (name == args.leaving or field(info, 'idle') > args.idle) then
+      redis.call('XGROUP', 'DELCONSUMER', keys[1], args.group, name)
       gone = gone + 1
     end
   end
   return gone
 end
 
--- KEYS stream, dead letters, article state or '', the article's set of dead letters or ''; ARGV dead letter id, replacement data or ''.
-local function retry(keys, argv)
-  local letter = redis.call('XRANGE', keys[2], argv[1], argv[1])[1]
+-- KEYS stream, dead letters, article state or '', the article's set of dead letters or ''; arguments: id of the dead letter; text:
+-- replacement data or ''.
+local function retry(keys, args, argv)
+  local data = argv[2]
+  local letter = redis.call('XRANGE', keys[2], args.id, args.id)[1]
   if not letter then return {'MISSING'} end
   if keys[3] ~= '' and redis.call('HGET', keys[3], 'status') == 'retracted'
-    and string.find(argv[2] ~= '' and argv[2] or field(letter[2], '__data__') or '', 'article.published', 1, true) then
-    redis.call('XDEL', keys[2], argv[1])
+    and string.find(data ~= '' and data or field(letter[2], '__data__') or '', 'article.published', 1, true) then
+    redis.call('XDEL', keys[2], args.id)
     return {'RETRACTED'}
   end
-  local data = argv[2]
   if data == '' then
     if field(letter[2], 'intact') ~= '1' then return {'NOTHING'} end
     data = field(letter[2], '__data__')
   end
   local id = redis.call('XADD', keys[1], '*', '__data__', data)
   if keys[4] ~= '' then redis.call('SADD', keys[4], keys[1] .. ' ' .. id) end
-  redis.call('XDEL', keys[2], argv[1])
+  redis.call('XDEL', keys[2], args.id)
   return {'OK', id}
 end
 
 -- KEYS stream, the checkpoints of the groups, and last the key for the id of the newest trimmed entry;
--- ARGV oldest id to keep by age, then the names of those groups.
+-- arguments: keep, the oldest id to keep by age; groups, their names in the order of the checkpoints.
 -- Trims up to that id, but never past an entry that a group still has to handle; returns the number of trimmed entries and the
 -- oldest remaining id.
-local function trim(keys, argv)
+local function trim(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then return {0, ''} end
-  local keep = argv[1]
+  local keep = args.keep
   local present = {}
   for _, info in ipairs(redis.call('XINFO', 'GROUPS', keys[1])) do
     local name = field(info, 'name')
@@ -119,9 +119,9 @@ local function trim(keys, argv)
     local handled = pending[1] == 0 and field(info, 'last-delivered-id') or before(pending[2])
     if after(keep, handled) then keep = handled end
   end
-  for i = 2, #argv do
-    local checkpoint = redis.call('GET', keys[i])
-    if not present[argv[i]] and checkpoint and after(keep, checkpoint) then keep = checkpoint end
+  for i, group in ipairs(args.groups) do
+    local checkpoint = redis.call('GET', keys[i + 1])
+    if not present[group] and checkpoint and after(keep, checkpoint) then keep = checkpoint end
   end
   local newest = keep ~= '0-0' and redis.call('XREVRANGE', keys[1], '(' .. keep, '-', 'COUNT', 1)[1]
   local gone = redis.call('XTRIM', keys[1], 'MINID', keep)

@@ -8,9 +8,8 @@ from redis.asyncio import Redis
 
 from newswire.events import FIELD, decode
 from newswire.keys import Keyspace
-from newswire.messaging.groups import group_named
+from newswire.messaging.groups import group_functions, group_named
 from newswire.messaging.messages import entry_time_ms, subject_of
-from newswire.storage.redis_functions import FunctionLibrary
 
 PAGE = 200
 
@@ -78,7 +77,7 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, repl
     else:
         found = await redis.xrange(keys.dead_letters(group), letter_id, letter_id)
         subject = found[0][1][b"subject"].decode() if found else ""
-    functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire.messaging", "consumer_group")
+    functions = group_functions(redis, keys)
     status, *rest = await functions.call(
         "retry",
         [
@@ -87,7 +86,8 @@ async def retry(redis: "Redis", keys: Keyspace, group: str, letter_id: str, repl
             keys.article(subject) if subject else "",
             keys.dead_letters_of(subject) if subject else "",
         ],
-        [letter_id, replacement or b""],
+        {"id": letter_id},
+        [replacement or b""],
     )
     match status:
         case b"OK":

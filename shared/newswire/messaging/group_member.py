@@ -15,9 +15,8 @@ from redis.exceptions import RedisError, ResponseError
 from newswire.concurrency.backoff import delay_after, pause
 from newswire.keys import Keyspace
 from newswire.messaging.dead_letter_limit import DeadLetterLimit
-from newswire.messaging.groups import ConsumerGroup
+from newswire.messaging.groups import ConsumerGroup, group_functions
 from newswire.observability import metrics
-from newswire.storage.redis_functions import Argument, FunctionLibrary
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +62,12 @@ class GroupMember:
         """Why it does not consume; None while it does."""
         self.stopping = asyncio.Event()
         self._limit = DeadLetterLimit(dead_letter_limit)
-        self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire.messaging", "consumer_group")
+        self._functions = group_functions(redis, keys)
 
     async def open_group(self) -> None:
         """Create the group at its checkpoint, or at the beginning of the stream, unless it exists."""
         await self._functions.call(
-            "open_group", [self.stream, self.keys.checkpoint(self.group.name)], [self.group.name]
+            "open_group", [self.stream, self.keys.checkpoint(self.group.name)], {"group": self.group.name}
         )
 
     async def ack(self, entry_ids: Iterable[str], rejected: Sequence[DeadEntry]) -> None:
@@ -82,15 +81,22 @@ class GroupMember:
         rejected_ids = {entry.id for entry in rejected}
         acknowledged = [entry_id for entry_id in entry_ids if entry_id not in rejected_ids]
         if dead or acknowledged:
-            arguments: list[Argument] = [self.group.name, self.keys.dead_letters_of("|"), len(dead)]
             for entry in dead:
-                arguments += [entry.id, entry.reason, entry.first_seen_ms, entry.subject]
                 log.error(
                     "entry becomes a dead letter",
                     extra={"group": self.group.name, "entry": entry.id, "reason": entry.reason},
                 )
             keys = [self.stream, self.keys.checkpoint(self.group.name), self.keys.dead_letters(self.group.name)]
-            await self._functions.call("ack", keys, [*arguments, *acknowledged, *(entry.id for entry in dead)])
+            arguments = {
+                "group": self.group.name,
+                "letters_of": self.keys.dead_letters_of("|"),
+                "dead": [
+                    {"id": it.id, "error": it.reason, "first_seen": it.first_seen_ms, "subject": it.subject}
+                    for it in dead
+                ],
+                "ids": [*acknowledged, *(entry.id for entry in dead)],
+            }
+            await self._functions.call("ack", keys, arguments)
             metrics.consumer_dead_lettered.labels(self.group.name).inc(len(dead))
         self._limit.count(len(acknowledged), len(dead))
         if refused:
@@ -121,7 +127,8 @@ class GroupMember:
     async def remove_idle_consumers(self, *, leaving: bool = False) -> None:
         """Remove consumers without pending entries that have been idle for long; when leaving, also this one."""
         own_name = self.name if leaving else ""
-        await self._functions.call("sweep", [self.stream], [self.group.name, IDLE_CONSUMER_MS, own_name])
+        arguments = {"group": self.group.name, "idle": IDLE_CONSUMER_MS, "leaving": own_name}
+        await self._functions.call("sweep", [self.stream], arguments)
 
     async def leave(self) -> None:
         """Remove this consumer from its group, if it has no pending entries."""

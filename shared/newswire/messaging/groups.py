@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from redis.asyncio import Redis
+
 from newswire.keys import Keyspace
+from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 
 Stream = Literal["articles", "outcomes"]
+LUA = LuaSource("newswire.messaging", "consumer_group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,11 @@ class ConsumerGroup:
     def stream_key(self, keys: Keyspace) -> str:
         """Return the Redis key of the stream that the group reads."""
         return stream_key(keys, self.stream)
+
+
+def group_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
+    """Return the atomic functions of consumer groups."""
+    return FunctionLibrary.packaged(redis, keys.namespace, LUA)
 
 
 def stream_key(keys: Keyspace, stream: Stream) -> str:

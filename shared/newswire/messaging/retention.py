@@ -10,9 +10,8 @@ from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import pause
 from newswire.keys import Keyspace
-from newswire.messaging.groups import Stream, groups_of, stream_key
+from newswire.messaging.groups import Stream, group_functions, groups_of, stream_key
 from newswire.observability import metrics
-from newswire.storage.redis_functions import FunctionLibrary
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +28,13 @@ async def trim(
     An entry that a group has not handled is kept, however old it is; so is everything after the checkpoint of a lost group.
     """
     wanted = (now_ms if now_ms is not None else int(time.time() * 1000)) - int(retention.total_seconds() * 1000)
-    functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire.messaging", "consumer_group")
+    functions = group_functions(redis, keys)
     newest_gone = keys.trimmed if stream == "articles" else keys.key("trimmed", stream)
     groups = [group.name for group in groups_of(stream)]
     gone, oldest = await functions.call(
         "trim",
         [stream_key(keys, stream), *(keys.checkpoint(group) for group in groups), newest_gone],
-        [f"{max(wanted, 0)}-0", *groups],
+        {"keep": f"{max(wanted, 0)}-0", "groups": groups},
     )
     overdue = max(wanted - int(oldest.split(b"-")[0]), 0) / 1000 if oldest else 0.0
     metrics.retention_overdue.labels(stream).set(overdue)

@@ -2,51 +2,85 @@
 
 The name of a library contains the namespace and a hash of its content, so that two installations, or two releases during a rolling
 update, can share one server without affecting each other's functions.
+
+Functions take named arguments: one JSON object, which ``register`` decodes. Bytes, and texts as long as an article, follow
+it as they are: JSON cannot carry the former, and decoding the latter would cost more than the function itself. Numbers
+arrive as doubles, exact up to 2**53: pass a fraction that is stored as a string, so that it keeps its form.
 """
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-Argument = str | bytes | int | float
-Call = tuple[str, Sequence[str], Sequence[Argument]]
-"""A function, its keys and its other arguments."""
+Arguments = Mapping[str, Any]
+"""Named arguments: anything that JSON can carry, without null, which Lua would take for true."""
+
+REGISTER = """\
+local function register(name, f, flags)
+  redis.register_function{function_name = name .. '_SUFFIX', flags = flags or {}, callback = function(keys, argv)
+    return f(keys, argv[1] and cjson.decode(argv[1]) or {}, argv)
+  end}
+end
+"""
+
+
+class Call(NamedTuple):
+    """A call of a function. ``texts`` follow the named arguments: the first one is ``argv[2]``."""
+
+    function: str
+    keys: Sequence[str]
+    arguments: Arguments
+    texts: Sequence[str | bytes] = ()
+
+    def argv(self) -> list[str | bytes]:
+        """Return the arguments as the server takes them."""
+        return [orjson.dumps(self.arguments), *self.texts]
+
+
+@dataclass(frozen=True, slots=True)
+class LuaSource:
+    """The source of a library: ``name.lua`` in a Python package, which can use the locals of its ``parts``."""
+
+    package: str
+    name: str
+    parts: tuple[str, ...] = ()
+
+    def files(self) -> list[tuple[str, str]]:
+        """Return name and text of each file, in the order in which the server reads them."""
+        folder = files(self.package)
+        return [(f"{part}.lua", folder.joinpath(f"{part}.lua").read_text()) for part in (*self.parts, self.name)]
 
 
 class FunctionLibrary:
     """A library of Redis functions, loaded when the server reports that it is missing.
 
     The Lua source registers its functions by ``register('name', callback)``; read-only ones add ``{'no-writes'}``, so that they
-    also work on a full server.
+    also work on a full server. A callback takes the keys, the named arguments, and all arguments.
     """
 
     def __init__(self, redis: "Redis", namespace: str, name: str, source: str, route: Sequence[str] = ()) -> None:
         self._redis = redis
         self._route = route
-        suffix = f"{re.sub('[^a-z0-9_]', '_', namespace)}_{hashlib.sha256(source.encode()).hexdigest()[:10]}"
-        self._suffix = suffix
-        self._code = (
-            f"#!lua name=newswire_{name}_{suffix}\n"
-            f"local function register(name, f, flags) redis.register_function{{function_name = name .. '_{suffix}', "
-            f"callback = f, flags = flags or {{}}}} end\n{source}"
-        )
+        content = hashlib.sha256((REGISTER + source).encode()).hexdigest()[:10]
+        self._suffix = f"{re.sub('[^a-z0-9_]', '_', namespace)}_{content}"
+        self._code = f"#!lua name=newswire_{name}_{self._suffix}\n{REGISTER.replace('SUFFIX', self._suffix)}{source}"
 
     @classmethod
     def packaged(
-        cls, redis: "Redis", namespace: str, package: str, name: str, *parts: str, route: Sequence[str] = ()
+        cls, redis: "Redis", namespace: str, source: LuaSource, *, route: Sequence[str] = ()
     ) -> "FunctionLibrary":
-        """Create the library from ``name.lua`` in a Python package; it can use the locals of its ``parts``.
+        """Create the library from the files of Python packages.
 
         ``route``: the keys of calls without keys, for functions that build their key names themselves.
         """
-        folder = files(package)
-        source = "\n".join(folder.joinpath(f"{part}.lua").read_text() for part in (*parts, name))
-        return cls(redis, namespace, name, source, route)
+        return cls(redis, namespace, source.name, "\n".join(text for _, text in source.files()), route)
 
     def full_name(self, function: str) -> str:
         """Return the name of a function on the server, for use in a pipeline after `load`."""
@@ -60,16 +94,18 @@ class FunctionLibrary:
             if "already exists" not in str(error):
                 raise
 
-    async def call(self, function: str, keys: Sequence[str], args: Sequence[Argument]) -> Any:
+    async def call(
+        self, function: str, keys: Sequence[str], arguments: Arguments, texts: Sequence[str | bytes] = ()
+    ) -> Any:
         """Call a function and return its reply as redis-py decodes it."""
-        keys = keys or self._route
+        keys, argv = keys or self._route, Call(function, keys, arguments, texts).argv()
         try:
-            return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)
+            return await self._redis.fcall(self.full_name(function), len(keys), *keys, *argv)
         except ResponseError as error:
             if not _lacks_function(error):
                 raise
         await self.load()
-        return await self._redis.fcall(self.full_name(function), len(keys), *keys, *args)
+        return await self._redis.fcall(self.full_name(function), len(keys), *keys, *argv)
 
     async def call_all(self, calls: Sequence[Call]) -> list[Any]:
         """Call several functions in one round trip; return their replies in order, and the exception of each that failed.
@@ -77,9 +113,9 @@ class FunctionLibrary:
         Each call is atomic by itself; together they are not.
         """
         async with self._redis.pipeline(transaction=False) as pipe:
-            for function, own, args in calls:
-                keys = own or self._route
-                pipe.execute_command("FCALL", self.full_name(function), len(keys), *keys, *args)
+            for call in calls:
+                keys = call.keys or self._route
+                pipe.execute_command("FCALL", self.full_name(call.function), len(keys), *keys, *call.argv())
             answers: list[Any] = await pipe.execute(raise_on_error=False)
         for at, answer in enumerate(answers):
             if _lacks_function(answer):

@@ -1,9 +1,10 @@
 """Batches the function calls of concurrent requests: one round trip to Redis and one wake-up for all of them."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
-from newswire.storage.redis_functions import Argument, Call, FunctionLibrary
+from newswire.storage.redis_functions import Arguments, Call, FunctionLibrary
 
 MAX_BATCH_CALLS = 64
 
@@ -16,10 +17,12 @@ class CommandBatcher:
         self._waiting: list[tuple[Call, asyncio.Future[Any]]] = []
         self._sender: asyncio.Task[None] | None = None
 
-    async def call(self, function: str, keys: list[str], args: list[Argument]) -> Any:
+    async def call(
+        self, function: str, keys: Sequence[str], arguments: Arguments, texts: Sequence[str | bytes] = ()
+    ) -> Any:
         """Call a function and return its reply."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(((function, keys, args), answer))
+        self._waiting.append((Call(function, keys, arguments, texts), answer))
         if self._sender is None or self._sender.done():
             self._sender = asyncio.create_task(self._send())
         return await answer

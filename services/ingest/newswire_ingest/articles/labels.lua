@@ -87,15 +87,15 @@ local function commonest(names, kind, folded)
   return found
 end
 
--- KEYS merged; ARGV 1 kind, 2 old folded, 3 new folded, 4 new spelling, 5 names. From now on, every account writes the
+-- KEYS merged; arguments: kind; old and new, the folded labels; spelling of the new one; names. From now on, every account writes the
 -- old label, and all labels merged into it, as the new one. Returns MISSING if no article has the old one, or OK and the spelling.
-local function merge_labels(keys, argv)
-  local kind, old_form, new_form, names = argv[1], argv[2], argv[3], argv[5]
+local function merge_labels(keys, args)
+  local kind, old_form, new_form, names = args.kind, args.old, args.new, args.names
   local prefix = kind .. '\t'
   local old = redis.call('HGET', keys[1], prefix .. old_form)
   if not old and not redis.call('ZSCORE', names .. 'forms:' .. kind, old_form) then return {'MISSING'} end
   local new = redis.call('HGET', keys[1], prefix .. new_form) or commonest(names, kind, new_form)
-  if not new or new == old or old_form == new_form then new = argv[4] end
+  if not new or new == old or old_form == new_form then new = args.spelling end
   if old then
     local merged = redis.call('HGETALL', keys[1])
     for i = 1, #merged, 2 do
@@ -106,9 +106,9 @@ local function merge_labels(keys, argv)
   return {'OK', new}
 end
 
--- KEYS state; ARGV names, account, labels. Counts a restored article for its labels.
-local function restore_labels(keys, argv)
-  count_labels(argv[1], argv[2], keys[1], argv[3])
+-- KEYS state; arguments: names, account, labels. Counts a restored article for its labels.
+local function restore_labels(keys, args)
+  count_labels(args.names, args.account, keys[1], args.labels)
   return 1
 end
 

@@ -10,10 +10,10 @@ local function within_quota(counter, quota)
 end
 
 -- Takes one token from a token bucket. By the generic cell rate algorithm, only the time at which the bucket is full is stored.
--- KEYS bucket, counter of the day; ARGV 1 now (ms), 2 requests in a window (0: unlimited), 3 window (ms)
+-- KEYS bucket, counter of the day; arguments: now (ms), requests in a window (0: unlimited), window (ms)
 -- Returns {whether there was a token, tokens left, ms until the next token or until the bucket is full, counter of the day}
-local function spend(keys, argv)
-  local now, most, window = tonumber(argv[1]), tonumber(argv[2]), tonumber(argv[3])
+local function spend(keys, args)
+  local now, most, window = args.now, args.requests, args.window
   local counted = tonumber(redis.call('GET', keys[2]) or '0')
   if most == 0 then return {1, 0, 0, counted} end
   local each = window / most

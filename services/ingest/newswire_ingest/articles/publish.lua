@@ -1,4 +1,5 @@
 -- The atomic steps of publishing. Redis rolls nothing back, so each function reads and checks everything before it writes.
+-- Arguments are strings where they are stored: Lua's numbers are not exact.
 
 -- Whether an API key is invalid: revoked, expired, or of a disabled account. `now` is in ms. '' stands for the command line, which
 -- needs no key.
@@ -61,84 +62,85 @@ end
 -- Creates or changes an article: publishes its next version, schedules it, or only records the request (action 'nothing').
 -- KEYS state, version document or '', idempotency record or '', external ids of the publisher, articles, due, stream,
 --      API key of the caller, counter of the account's new articles of the day or ''
--- ARGV 1 a JSON object of strings: id; expected_tag; write_token (unique to this call); fingerprint; publisher; external ('' for none);
---        key (id of the caller's API key); now (RFC 3339); now_ms; schema; lifetime (of the idempotency record, in s);
---        prefix (of the keys of article states); quota ('0' for none); mode: create | upsert | change;
---        action: publish | schedule | nothing;
---        for publish and schedule also: number (version or revision), source_version ('' for none), published_at;
---        for schedule also: due (RFC 3339) and due_ms
---      2 event up to its data, 3 data, 4 summary of the version for lists, 5 data as stored, 6 prefix of the label keys, 7 labels
+-- Arguments, all strings: id; expected_tag; write_token (unique to this call); fingerprint; publisher; external ('' for none);
+--      key (id of the caller's API key); now (RFC 3339); now_ms; schema; lifetime (of the idempotency record, in s);
+--      prefix (of the keys of article states); quota ('0' for none); mode: create | upsert | change;
+--      action: publish | schedule | nothing;
+--      for publish and schedule also: number (version or revision), source_version ('' for none), published_at, label_names (prefix of
+--      the label keys), labels;
+--      for schedule also: due (RFC 3339) and due_ms
+-- Texts, in this order because each may be as long as an article: event up to its data, data, summary of the version for lists, data as
+--      stored
 -- Returns REVOKED | KEY_MISMATCH | REPEAT id | CANCELLED id | EXTERNAL_TAKEN id | STALE | TAKEN_DOWN | LABEL_CONFLICT | OVER_QUOTA |
 --         OK entry
-local function write(keys, argv)
-  local arguments = cjson.decode(argv[1])
+local function write(keys, args, argv)
+  local event_head, data, summary, stored = unpack(argv, 2)
   local state_key, version_key, record, externals, articles, due = unpack(keys)
   local scheduled_key = state_key .. ':scheduled'
-  if key_is_revoked(keys[8], arguments.now_ms) then return {'REVOKED'} end
+  if key_is_revoked(keys[8], args.now_ms) then return {'REVOKED'} end
 
   -- The client library retries a call whose reply was lost: that is the same request, not a repeat of it.
-  if arguments.action ~= 'nothing' then
+  if args.action ~= 'nothing' then
     local written = redis.call('HMGET', version_key, 'write_token', 'entry')
-    if written[1] == arguments.write_token then return {'OK', written[2]} end
-    if arguments.action == 'schedule' and redis.call('HGET', scheduled_key, 'write_token') == arguments.write_token then
+    if written[1] == args.write_token then return {'OK', written[2]} end
+    if args.action == 'schedule' and redis.call('HGET', scheduled_key, 'write_token') == args.write_token then
       return {'OK', ''}
     end
   end
 
-  local repeated = lookup_idempotency(record, arguments.fingerprint)
-  if repeated and repeated[1] == 'REPEAT' and redis.call('EXISTS', arguments.prefix .. repeated[2]) == 0 then
+  local repeated = lookup_idempotency(record, args.fingerprint)
+  if repeated and repeated[1] == 'REPEAT' and redis.call('EXISTS', args.prefix .. repeated[2]) == 0 then
     return {'CANCELLED', repeated[2]}
   end
   if repeated then return repeated end
 
   local state = read_state(state_key)
-  local names = arguments.external ~= '' and arguments.external ~= state.external
-  local owner = names and redis.call('HGET', externals, arguments.external)
+  local names = args.external ~= '' and args.external ~= state.external
+  local owner = names and redis.call('HGET', externals, args.external)
   if owner then
-    local other = redis.call('HMGET', arguments.prefix .. owner, 'fingerprint', 'version', 'status')
-    local as_created = other[1] == arguments.fingerprint
-      and (arguments.mode == 'create' or (arguments.mode == 'upsert' and other[2] == '1' and other[3] == 'published'))
+    local other = redis.call('HMGET', args.prefix .. owner, 'fingerprint', 'version', 'status')
+    local as_created = other[1] == args.fingerprint
+      and (args.mode == 'create' or (args.mode == 'upsert' and other[2] == '1' and other[3] == 'published'))
     if not as_created then return {'EXTERNAL_TAKEN', owner} end
-    record_idempotency(record, arguments.fingerprint, owner, arguments.schema, arguments.lifetime)
+    record_idempotency(record, args.fingerprint, owner, args.schema, args.lifetime)
     return {'REPEAT', owner}
   end
-  if state.revision_tag ~= arguments.expected_tag then return {'STALE'} end
-  if arguments.action ~= 'nothing' and state.retracted_by == 'operator' then return {'TAKEN_DOWN'} end
-  if arguments.action ~= 'nothing' and not labels_are_canonical(argv[6], arguments.publisher, argv[7]) then
+  if state.revision_tag ~= args.expected_tag then return {'STALE'} end
+  if args.action ~= 'nothing' and state.retracted_by == 'operator' then return {'TAKEN_DOWN'} end
+  if args.action ~= 'nothing' and not labels_are_canonical(args.label_names, args.publisher, args.labels) then
     return {'LABEL_CONFLICT'}
   end
-  if arguments.action ~= 'nothing' and state.revision_tag == '' and not within_quota(keys[9], arguments.quota) then
+  if args.action ~= 'nothing' and state.revision_tag == '' and not within_quota(keys[9], args.quota) then
     return {'OVER_QUOTA'}
   end
 
-  record_idempotency(record, arguments.fingerprint, arguments.id, arguments.schema, arguments.lifetime)
-  if arguments.action == 'nothing' then return {'OK', ''} end
-  if names then redis.call('HSET', externals, arguments.external, arguments.id) end
+  record_idempotency(record, args.fingerprint, args.id, args.schema, args.lifetime)
+  if args.action == 'nothing' then return {'OK', ''} end
+  if names then redis.call('HSET', externals, args.external, args.id) end
   if state.revision_tag == '' then
-    redis.call('HSET', state_key, 'schema', arguments.schema, 'id', arguments.id, 'publisher', arguments.publisher,
-      'fingerprint', arguments.fingerprint, 'created_at', arguments.now)
-    redis.call('ZADD', articles, arguments.now_ms, arguments.id)
+    redis.call('HSET', state_key, 'schema', args.schema, 'id', args.id, 'publisher', args.publisher,
+      'fingerprint', args.fingerprint, 'created_at', args.now)
+    redis.call('ZADD', articles, args.now_ms, args.id)
   end
-  local fields = {'external_id', arguments.external, 'key', arguments.key, 'updated_at', arguments.now,
-    'source_version', arguments.source_version, 'published_at', arguments.published_at}
-  local document = {'schema', arguments.schema, 'document', argv[5], 'key', arguments.key, 'write_token', arguments.write_token,
-    'about', argv[4]}
-  if arguments.action == 'publish' then
-    move_between_lists(articles, arguments.publisher, arguments.id, state.status, 'published')
-    fields[#fields + 1], fields[#fields + 2] = 'version', arguments.number
-    local event = argv[2] .. argv[3] .. '}'
-    count_labels(argv[6], arguments.publisher, state_key, argv[7])
-    local entry = append_version(state_key, version_key, scheduled_key, due, keys[7], arguments.id, state.status, event, document,
-      fields)
+  local fields = {'external_id', args.external, 'key', args.key, 'updated_at', args.now,
+    'source_version', args.source_version, 'published_at', args.published_at}
+  local document = {'schema', args.schema, 'document', stored, 'key', args.key, 'write_token', args.write_token,
+    'about', summary}
+  if args.action == 'publish' then
+    move_between_lists(articles, args.publisher, args.id, state.status, 'published')
+    fields[#fields + 1], fields[#fields + 2] = 'version', args.number
+    count_labels(args.label_names, args.publisher, state_key, args.labels)
+    local event = event_head .. data .. '}'
+    local entry = append_version(state_key, version_key, scheduled_key, due, keys[7], args.id, state.status, event, document, fields)
     return {'OK', entry}
   end
-  move_between_lists(articles, arguments.publisher, arguments.id, state.status, 'scheduled')
+  move_between_lists(articles, args.publisher, args.id, state.status, 'scheduled')
   redis.call('HDEL', state_key, 'held')
-  redis.call('HSET', state_key, 'status', 'scheduled', 'version', 0, 'revision', arguments.number, 'embargo_until', arguments.due,
+  redis.call('HSET', state_key, 'status', 'scheduled', 'version', 0, 'revision', args.number, 'embargo_until', args.due,
     unpack(fields))
-  redis.call('HSET', scheduled_key, 'event', argv[2] .. argv[3] .. '}', 'labels', argv[7], 'revision', arguments.number,
-    'due', arguments.due, unpack(document))
-  redis.call('ZADD', due, arguments.due_ms, arguments.id)
+  redis.call('HSET', scheduled_key, 'event', event_head .. data .. '}', 'labels', args.labels, 'revision', args.number,
+    'due', args.due, unpack(document))
+  redis.call('ZADD', due, args.due_ms, args.id)
   return {'OK', ''}
 end
 
@@ -159,26 +161,26 @@ end
 
 -- Publishes the scheduled articles that are due, in the order of their due times. Each article is published once, whichever process
 -- is first. An article that became due while its account was disabled is held instead.
--- KEYS due, articles, stream; ARGV now (ms), maximum number, prefix of the keys of article states, prefix of the label keys,
---      prefix of the keys of accounts
+-- KEYS due, articles, stream; arguments: now (ms); limit, their maximum number; and the prefixes of the keys of article states (prefix),
+--      labels (label_names) and accounts (accounts)
 -- Returns when the next one is due (ms) or '', then id and due time (ms) of each published article
-local function publish_due(keys, argv)
+local function publish_due(keys, args)
   local answer = {''}
-  local found = redis.call('ZRANGEBYSCORE', keys[1], '-inf', argv[1], 'WITHSCORES', 'LIMIT', 0, argv[2])
+  local found = redis.call('ZRANGEBYSCORE', keys[1], '-inf', args.now, 'WITHSCORES', 'LIMIT', 0, args.limit)
   for at = 1, #found, 2 do
     local id = found[at]
-    local state_key = argv[3] .. id
+    local state_key = args.prefix .. id
     local scheduled_key = state_key .. ':scheduled'
     local state = read_state(state_key)
     local kept = redis.call('HMGET', scheduled_key, 'event', 'document', 'schema', 'key', 'write_token', 'about', 'due', 'labels')
-    if state.status == 'scheduled' and kept[2] and due_while_disabled(argv[5] .. state.publisher, found[at + 1]) then
+    if state.status == 'scheduled' and kept[2] and due_while_disabled(args.accounts .. state.publisher, found[at + 1]) then
       hold(keys[1], state_key, scheduled_key, id)
     elseif state.status == 'scheduled' and kept[2] then
       local version = {'schema', kept[3], 'document', kept[2], 'key', kept[4], 'write_token', kept[5] or '', 'about', kept[6]}
       move_between_lists(keys[2], state.publisher, id, 'scheduled', 'published')
       append_version(state_key, state_key .. ':v:1', scheduled_key, keys[1], keys[3], id, 'scheduled', kept[1], version,
         {'version', 1, 'updated_at', kept[7]})
-      count_labels(argv[4], state.publisher, state_key, kept[8] or '')
+      count_labels(args.label_names, state.publisher, state_key, kept[8] or '')
       answer[#answer + 1] = id
       answer[#answer + 1] = found[at + 1]
     else
@@ -195,21 +197,21 @@ local MAX_UNINDEXED = 10000
 -- Erases every version and stream entry of an article, and stores a tombstone instead.
 -- KEYS 1 state, 2 stream, 3 dead letters of the article, 4 API key of the caller, 5 idempotency record or '', 6 articles,
 --      7 retractions that the index does not show yet, 8 time of the last erasure, then every version document
--- ARGV 1 expected revision tag, 2 tombstone, 3 event, 4 now (RFC 3339), 5 fingerprint, 6 schema,
---      7 lifetime of the idempotency record (s), 8 article id, 9 write token of this call, 10 now (ms), 11 prefix of the label keys,
---      12 'operator' for a retraction by an operator, which prevents the publisher from publishing it again, or '',
---      13 the field for the entitlements that could read it, 14 their digests
+-- Arguments, all strings: id; expected_tag; write_token (unique to this call); fingerprint; now (RFC 3339); now_ms; schema; lifetime (of
+--      the idempotency record, in s); label_names (prefix of the label keys); by: 'operator' for a retraction by an operator, which
+--      prevents the publisher from publishing it again, or ''; readers_field, for the entitlements that could read it, and readers,
+--      their digests; tombstone; event
 -- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK entry
-local function retract(keys, argv)
-  if key_is_revoked(keys[4], argv[10]) then return {'REVOKED'} end
-  if redis.call('HGET', keys[1], 'retraction') == argv[9] then return {'OK', ''} end
-  local repeated = lookup_idempotency(keys[5], argv[5])
+local function retract(keys, args)
+  if key_is_revoked(keys[4], args.now_ms) then return {'REVOKED'} end
+  if redis.call('HGET', keys[1], 'retraction') == args.write_token then return {'OK', ''} end
+  local repeated = lookup_idempotency(keys[5], args.fingerprint)
   if repeated then return repeated end
   local state = read_state(keys[1])
-  if state.revision_tag ~= argv[1] then return {'STALE'} end
+  if state.revision_tag ~= args.expected_tag then return {'STALE'} end
 
-  record_idempotency(keys[5], argv[5], argv[8], argv[6], argv[7])
-  if argv[12] ~= '' then redis.call('HSET', keys[1], 'retracted_by', argv[12]) end
+  record_idempotency(keys[5], args.fingerprint, args.id, args.schema, args.lifetime)
+  if args.by ~= '' then redis.call('HSET', keys[1], 'retracted_by', args.by) end
   if state.status == 'retracted' then return {'OK', ''} end
   note_erasure(keys[8])
   for i = 9, #keys do
@@ -222,34 +224,34 @@ local function retract(keys, argv)
     if stream then redis.call('XDEL', stream, entry) end
   end
   redis.call('DEL', keys[3])
-  move_between_lists(keys[6], state.publisher, argv[8], state.status, 'retracted')
-  count_labels(argv[11], state.publisher, keys[1], '')
+  move_between_lists(keys[6], state.publisher, args.id, state.status, 'retracted')
+  count_labels(args.label_names, state.publisher, keys[1], '')
   redis.call('HINCRBY', keys[1], 'revision', 1)
-  redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', argv[2], 'updated_at', argv[4],
-    'retraction', argv[9], argv[13], argv[14])
-  redis.call('ZADD', keys[7], argv[10], argv[8] .. '.' .. redis.call('HGET', keys[1], 'version'))
+  redis.call('HSET', keys[1], 'status', 'retracted', 'tombstone', args.tombstone, 'updated_at', args.now,
+    'retraction', args.write_token, args.readers_field, args.readers)
+  redis.call('ZADD', keys[7], args.now_ms, args.id .. '.' .. redis.call('HGET', keys[1], 'version'))
   redis.call('ZREMRANGEBYRANK', keys[7], 0, -MAX_UNINDEXED - 1)
-  return {'OK', redis.call('XADD', keys[2], '*', '__data__', argv[3])}
+  return {'OK', redis.call('XADD', keys[2], '*', '__data__', args.event)}
 end
 
 -- Cancels a scheduled article: every record of it is deleted, and its external id is available again.
 -- KEYS 1 state, 2 scheduled document, 3 due, 4 articles, 5 external ids of the publisher, 6 API key of the caller,
 --      7 idempotency record or '', 8 time of the last erasure
--- ARGV 1 expected revision tag, 2 article id, 3 fingerprint, 4 schema, 5 lifetime of the idempotency record (s), 6 now (ms)
+-- Arguments, all strings: id, expected_tag, fingerprint, schema, lifetime (of the idempotency record, in s), now_ms
 -- Returns REVOKED | KEY_MISMATCH | REPEAT id | STALE | OK
-local function cancel(keys, argv)
-  if key_is_revoked(keys[6], argv[6]) then return {'REVOKED'} end
-  local repeated = lookup_idempotency(keys[7], argv[3])
+local function cancel(keys, args)
+  if key_is_revoked(keys[6], args.now_ms) then return {'REVOKED'} end
+  local repeated = lookup_idempotency(keys[7], args.fingerprint)
   if repeated then return repeated end
   local state = read_state(keys[1])
-  if state.revision_tag ~= argv[1] or state.status ~= 'scheduled' then return {'STALE'} end
+  if state.revision_tag ~= args.expected_tag or state.status ~= 'scheduled' then return {'STALE'} end
 
-  record_idempotency(keys[7], argv[3], argv[2], argv[4], argv[5])
+  record_idempotency(keys[7], args.fingerprint, args.id, args.schema, args.lifetime)
   note_erasure(keys[8])
   if state.external ~= '' then redis.call('HDEL', keys[5], state.external) end
-  move_between_lists(keys[4], state.publisher, argv[2], 'scheduled', '')
-  redis.call('ZREM', keys[4], argv[2])
-  redis.call('ZREM', keys[3], argv[2])
+  move_between_lists(keys[4], state.publisher, args.id, 'scheduled', '')
+  redis.call('ZREM', keys[4], args.id)
+  redis.call('ZREM', keys[3], args.id)
   redis.call('DEL', keys[1], keys[2])
   return {'OK', ''}
 end

@@ -3,14 +3,13 @@
 from datetime import datetime, timedelta
 from typing import Literal
 
-import orjson
 from redis.asyncio import Redis
 
 from newswire.auth.credentials import key_record
 from newswire.auth.tombstone_readers import matching_entitlements, readers_field
 from newswire.keys import INGEST_SCHEMA, Keyspace
 from newswire.storage.article_records import ArticleState, pack
-from newswire.storage.redis_functions import FunctionLibrary
+from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 from newswire.timestamps import epoch_ms_ceil, rfc3339
 from newswire_ingest.articles.article_reader import ArticleReader
 from newswire_ingest.articles.command_batcher import CommandBatcher
@@ -20,11 +19,12 @@ from newswire_ingest.articles.write_context import NO_QUOTA, Quota, WriteContext
 from newswire_ingest.labels.repository import label_lines
 
 WriteMode = Literal["create", "upsert", "change"]
+LUA = LuaSource("newswire_ingest.articles", "publish", ("limits", "labels"))
 
 
 def publishing_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
     """Return the atomic functions of publishing."""
-    return FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest.articles", "publish", "limits", "labels")
+    return FunctionLibrary.packaged(redis, keys.namespace, LUA)
 
 
 class ArticleStore(ArticleReader):
@@ -92,18 +92,22 @@ class ArticleStore(ArticleReader):
                 keys.last_erasure,
                 *(keys.version(state.id, number) for number in range(1, state.version + 1)),
             ],
-            [
-                *(state.revision_tag, tombstone, event, rfc3339(context.now), context.fingerprint),
-                *(INGEST_SCHEMA, self._lifetime, state.id, write_token),
-                *(epoch_ms_ceil(context.now), self._labels),
-                *("operator" if by_operator else "", readers_field(state.version), readers),
-            ],
+            self._request_arguments(context, state.id, state.revision_tag)
+            | {
+                "write_token": write_token,
+                "label_names": self._labels,
+                "by": "operator" if by_operator else "",
+                "readers_field": readers_field(state.version),
+                "readers": readers,
+                "tombstone": tombstone.decode(),
+                "event": event.decode(),
+            },
         )
         return parse_store_result(answer)
 
     async def release(self, article_id: str) -> bool:
         """Allow the publisher to publish an article again that an operator retracted; return whether an operator had."""
-        return bool(await self.command_batcher.call("release", [self._keys.article(article_id)], []))
+        return bool(await self.command_batcher.call("release", [self._keys.article(article_id)], {}))
 
     async def cancel(self, state: ArticleState, context: WriteContext) -> StoreResult:
         """Cancel a scheduled article: all its records are deleted."""
@@ -120,14 +124,7 @@ class ArticleStore(ArticleReader):
                 self._idempotency_key(context),
                 keys.last_erasure,
             ],
-            [
-                state.revision_tag,
-                state.id,
-                context.fingerprint,
-                INGEST_SCHEMA,
-                self._lifetime,
-                epoch_ms_ceil(context.now),
-            ],
+            self._request_arguments(context, state.id, state.revision_tag),
         )
         return parse_store_result(answer)
 
@@ -140,7 +137,13 @@ class ArticleStore(ArticleReader):
         coming, *found = await self.command_batcher.call(
             "publish_due",
             [keys.due, keys.articles, keys.stream],
-            [int(now.timestamp() * 1000), maximum, keys.article(""), self._labels, keys.key("account", "")],
+            {
+                "now": int(now.timestamp() * 1000),
+                "limit": maximum,
+                "prefix": keys.article(""),
+                "label_names": self._labels,
+                "accounts": keys.key("account", ""),
+            },
         )
         pairs = zip(found[::2], found[1::2], strict=True)
         out = [DuePublication(article_id.decode(), float(due) / 1000) for article_id, due in pairs]
@@ -165,20 +168,15 @@ class ArticleStore(ArticleReader):
             "number": str(revision if due else version.number),
             "source_version": str(document.get("source_version", "")),
             "published_at": document["published_at"],
+            "label_names": self._labels,
+            "labels": label_lines(document, version.rewritten_labels),
         }
         if due:
             arguments |= {"due": rfc3339(due), "due_ms": str(epoch_ms_ceil(due))}
         keys = [*self._keys_of(context, version.id, self._keys.version(version.id, version.number)), quota.counter]
         data = version.document_json
-        texts = (
-            version.event_prefix,
-            data,
-            version.about,
-            pack(data),
-            self._labels,
-            label_lines(document, version.rewritten_labels),
-        )
-        return parse_store_result(await self.command_batcher.call("write", keys, [orjson.dumps(arguments), *texts]))
+        texts = (version.event_prefix, data, version.about, pack(data))
+        return parse_store_result(await self.command_batcher.call("write", keys, arguments, texts))
 
     async def _write_nothing(self, context: WriteContext, article_id: str, revision_tag: str) -> StoreResult:
         arguments = self._context_arguments(context, article_id, revision_tag) | {
@@ -187,22 +185,26 @@ class ArticleStore(ArticleReader):
             "action": "nothing",
         }
         return parse_store_result(
-            await self.command_batcher.call("write", self._keys_of(context, article_id, ""), [orjson.dumps(arguments)])
+            await self.command_batcher.call("write", self._keys_of(context, article_id, ""), arguments)
         )
 
     def _context_arguments(self, context: WriteContext, article_id: str, revision_tag: str) -> dict[str, str]:
-        """Return the arguments of every call, as strings: Lua's numbers are not exact."""
+        return self._request_arguments(context, article_id, revision_tag) | {
+            "publisher": context.caller.account,
+            "key": context.caller.key_id,
+            "prefix": self._keys.article(""),
+        }
+
+    def _request_arguments(self, context: WriteContext, article_id: str, revision_tag: str) -> dict[str, str]:
+        """Return the arguments of every request, as strings: Lua's numbers are not exact."""
         return {
             "id": article_id,
             "expected_tag": revision_tag,
             "fingerprint": context.fingerprint,
-            "publisher": context.caller.account,
-            "key": context.caller.key_id,
             "now": rfc3339(context.now),
             "now_ms": str(epoch_ms_ceil(context.now)),
             "schema": str(INGEST_SCHEMA),
             "lifetime": str(self._lifetime),
-            "prefix": self._keys.article(""),
         }
 
     def _keys_of(self, context: WriteContext, article_id: str, version: str) -> list[str]:

@@ -25,16 +25,16 @@ local function article(keys)
   return records_of(keys[1])
 end
 
--- KEYS stream, checkpoint; ARGV the last known entry, prefix of the keys of article states. Returns the end of the stream, the
--- checkpoint, the entries after the known one, and id and records of every article they refer to, in one atomic read.
-local function rest(keys, argv)
+-- KEYS stream, checkpoint; arguments: last, the last known entry; prefix of the keys of article states. Returns the end of the stream,
+-- the checkpoint, the entries after the known one, and id and records of every article they refer to, in one atomic read.
+local function rest(keys, args)
   local last, entries = '0-0', {}
   if redis.call('EXISTS', keys[1]) == 1 then
     local about = redis.call('XINFO', 'STREAM', keys[1])
     for i = 1, #about, 2 do
       if about[i] == 'last-generated-id' then last = about[i + 1] end
     end
-    entries = redis.call('XRANGE', keys[1], '(' .. argv[1], '+')
+    entries = redis.call('XRANGE', keys[1], '(' .. args.last, '+')
   end
   local articles, seen = {}, {}
   for _, entry in ipairs(entries) do
@@ -47,7 +47,7 @@ local function rest(keys, argv)
     if type(id) == 'string' and not seen[id] then
       seen[id] = true
       articles[#articles + 1] = id
-      articles[#articles + 1] = records_of(argv[2] .. id)
+      articles[#articles + 1] = records_of(args.prefix .. id)
     end
   end
   return {last, redis.call('GET', keys[2]) or '', entries, articles}

@@ -16,8 +16,9 @@ from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
 from newswire.storage.article_records import article_ids, unpack
 from newswire.storage.backup_file import Record, raw, text
-from newswire.storage.redis_functions import FunctionLibrary
+from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 
+LUA = LuaSource("newswire_ingest.backup", "backup")
 PAGE = 200
 MAX_ROUNDS = 10
 DOCUMENT = b"document"
@@ -43,7 +44,7 @@ class ArticleBackup:
 
     def __post_init__(self) -> None:
         """Prepare the functions."""
-        self._functions = FunctionLibrary.packaged(self.redis, self.keys.namespace, "newswire_ingest.backup", "backup")
+        self._functions = FunctionLibrary.packaged(self.redis, self.keys.namespace, LUA)
 
     async def articles(self) -> AsyncIterator[Record]:
         """Read all articles."""
@@ -83,7 +84,9 @@ class ArticleBackup:
             for record in await self._read(ids[at : at + PAGE], MAX_ROUNDS + 1):
                 yield record
         stream_end, checkpoint, entries, articles = await self._functions.call(
-            "rest", [self.keys.stream, self.keys.checkpoint(self.group)], [last, self.keys.article("")]
+            "rest",
+            [self.keys.stream, self.keys.checkpoint(self.group)],
+            {"last": last, "prefix": self.keys.article("")},
         )
         for entry_id, flat in entries:
             fields = dict(zip(flat[::2], flat[1::2], strict=True))

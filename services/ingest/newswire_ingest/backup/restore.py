@@ -59,8 +59,8 @@ async def restore_articles(redis: "Redis", keys: Keyspace, records: Sequence[Rec
                 pipe.zadd(keys.due, {state.id: epoch_ms_ceil(datetime.fromisoformat(scheduled["due"]))})
             if labels := stored_label_lines(state_fields.get("labels", b"").decode()):
                 pipe.hdel(keys.article(state.id), "labels")
-                call = ("restore_labels", [keys.article(state.id)], [keys.key("labels", ""), state.publisher, labels])
-                counted.append(call)
+                named = {"names": keys.key("labels", ""), "account": state.publisher, "labels": labels}
+                counted.append(Call("restore_labels", [keys.article(state.id)], named))
             current = record["records"].get(f":v:{state.version}", {})
             if state.status is Status.RETRACTED:
                 restored_articles.append(RestoredArticle(state.id, 0, ""))

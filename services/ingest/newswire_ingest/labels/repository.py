@@ -79,8 +79,8 @@ class Labels:
 
     async def merge(self, kind: Kind, old: str, new: str) -> str | None:
         """Replace a label by another one from now on; return the spelling of the new one, or None if no article has the old one."""
-        arguments = [kind, fold(old), fold(new), new, self.names]
-        status, *spelling = await self._functions.call("merge_labels", [self.names + "merged"], [*arguments])
+        arguments = {"kind": kind, "old": fold(old), "new": fold(new), "spelling": new, "names": self.names}
+        status, *spelling = await self._functions.call("merge_labels", [self.names + "merged"], arguments)
         return spelling[0].decode() if status == b"OK" else None
 
     async def _commonest(self, kind: Kind, forms: Sequence[bytes]) -> dict[bytes, str]:

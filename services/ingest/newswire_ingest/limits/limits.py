@@ -62,11 +62,11 @@ class Limits:
         allowed, left, milliseconds, counted = await self._command_batcher.call(
             "spend",
             [self._keys.key("rate", caller.key_id), self._counter(caller, now)],
-            [
-                int(now.timestamp() * 1000),
-                policy.quota if policy else 0,
-                policy.window * 1000 if policy else 0,
-            ],
+            {
+                "now": int(now.timestamp() * 1000),
+                "requests": policy.quota if policy else 0,
+                "window": policy.window * 1000 if policy else 0,
+            },
         )
         seconds = math.ceil(milliseconds / 1000)
         standings = [(policy, left, seconds)] if policy else []
@@ -82,7 +82,8 @@ class Limits:
         if not quota:
             return None
         keys = [self._keys.key("rate", caller.key_id), self._counter(caller, now)]
-        *_, counted = await self._command_batcher.call("spend", keys, [int(now.timestamp() * 1000), 0, 0])
+        arguments = {"now": int(now.timestamp() * 1000), "requests": 0, "window": 0}
+        *_, counted = await self._command_batcher.call("spend", keys, arguments)
         return max(quota - int(counted), 0)
 
     def over_quota(self, caller: Caller, now: datetime) -> QuotaExceededError:

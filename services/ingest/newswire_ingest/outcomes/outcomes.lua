@@ -1,17 +1,19 @@
--- Stores the outcome of an event. KEYS record; ARGV 1 report (indexed, fanned_out, progressed), 2 retention (ms), then names and
--- numbers. Reports may be repeated or arrive out of order: the first `indexed` counts, and the highest totals.
-local function note(keys, argv)
-  if argv[1] == 'indexed' then
-    for i = 3, #argv, 2 do redis.call('HSETNX', keys[1], argv[i], argv[i + 1]) end
-  else
-    local told, known = 0, 0
-    for i = 3, #argv, 2 do
-      told = told + tonumber(argv[i + 1])
-      known = known + tonumber(redis.call('HGET', keys[1], argv[i]) or '0')
+-- Stores the outcome of an event. KEYS record; arguments: report (indexed, fanned_out, progressed), retention (ms), fields by name.
+-- Reports may be repeated or arrive out of order: the first `indexed` counts, and the highest totals.
+local function note(keys, args)
+  local reported, known = 0, 0
+  for name, value in pairs(args.fields) do
+    if args.report == 'indexed' then
+      redis.call('HSETNX', keys[1], name, value)
+    else
+      reported = reported + value
+      known = known + tonumber(redis.call('HGET', keys[1], name) or '0')
     end
-    if told >= known then redis.call('HSET', keys[1], unpack(argv, 3)) end
   end
-  redis.call('PEXPIRE', keys[1], argv[2])
+  if args.report ~= 'indexed' and reported >= known then
+    for name, value in pairs(args.fields) do redis.call('HSET', keys[1], name, value) end
+  end
+  redis.call('PEXPIRE', keys[1], args.retention)
 end
 
 register('note', note)

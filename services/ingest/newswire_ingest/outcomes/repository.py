@@ -13,8 +13,9 @@ from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
 from newswire.messaging.messages import Message
 from newswire.storage.article_records import ArticleState
-from newswire.storage.redis_functions import Argument, FunctionLibrary
+from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 
+LUA = LuaSource("newswire_ingest.outcomes", "outcomes")
 RETENTION = timedelta(days=30)
 MAX_LISTED_VERSIONS = 50
 """The number of newest versions whose outcomes are listed."""
@@ -27,7 +28,7 @@ class Outcomes:
     def __init__(self, redis: "Redis", keys: Keyspace) -> None:
         self._redis = redis
         self._keys = keys
-        self._functions = FunctionLibrary.packaged(redis, keys.namespace, "newswire_ingest.outcomes", "outcomes")
+        self._functions = FunctionLibrary.packaged(redis, keys.namespace, LUA)
 
     def subscribe(self, broker: EventBroker) -> None:
         """Subscribe to the outcomes stream."""
@@ -43,7 +44,7 @@ class Outcomes:
             match item.payload:
                 case ArticleIndexed() as data:
                     event = data.event or f"{data.id}.{data.version}"
-                    await self._note(event, "indexed", {"latency_ms": data.latency_ms, "index": data.index})
+                    await self._note(event, "indexed", {"latency_ms": str(data.latency_ms), "index": data.index})
                 case ArticleFannedOut() as data:
                     counts = {"matched": data.matched, "previously_matched": data.previously_matched}
                     await self._note(data.event, "fanned_out", counts)
@@ -64,11 +65,9 @@ class Outcomes:
         now = state.version, "retracted" if state.status is Status.RETRACTED else "published"
         return [_view(*event, fields) for event, fields in zip(events, found, strict=True) if fields or event == now]
 
-    async def _note(self, event: str, what: str, data: Mapping[str, Argument]) -> None:
+    async def _note(self, event: str, what: str, data: Mapping[str, str | int]) -> None:
         kept = int(RETENTION.total_seconds() * 1000)
-        await self._functions.call(
-            "note", [self._record(event)], [what, kept, *(part for pair in data.items() for part in pair)]
-        )
+        await self._functions.call("note", [self._record(event)], {"report": what, "retention": kept, "fields": data})
 
     def _record(self, event: str) -> str:
         return self._keys.key("outcome", event)

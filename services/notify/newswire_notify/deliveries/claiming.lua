@@ -129,7 +129,7 @@ end
 -- Records the result of one attempt: the first one in the record of the delivery, later ones in a list beside it. Returns the new state
 -- of the delivery, or false where its lease was lost.
 local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
-  local id, attempt, outcome, pause, record, response = unpack(s)
+  local id, attempt, outcome = s.delivery, s.attempt, s.outcome
   local key = p .. 'delivery:' .. id
   local current, state, sub, article, event, version, kind = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription',
     'article', 'event', 'version', 'type'))
@@ -139,28 +139,28 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
   local superseded = redis.call('ZREM', p .. 'in_flight:' .. sub, id) == 0
   if superseded then redis.call('ZREM', p .. 'superseded_in_flight:' .. sub, id) end
   local first = {}
-  if record ~= '' then
+  if s.record ~= '' then
     if attempt == 1 then
-      first = {'first', record}
+      first = {'first', s.record}
     else
-      redis.call('RPUSH', key .. ':attempts', record)
+      redis.call('RPUSH', key .. ':attempts', s.record)
     end
     if attempt > 20 then
       redis.call('HDEL', key, 'first')
       redis.call('LTRIM', key .. ':attempts', -20, -1)
     end
-    if response ~= '' then
+    if s.response ~= '' then
       local retracted = redis.call('HGET', p .. 'article_recipients:' .. article, 'retracted')
       -- A response may quote the article: none is kept for a version that was retracted since.
       if e.exists and not (retracted and tonumber(retracted) > tonumber(version) * 2) then
-        keep_response(p, sub, article, id .. '|' .. attempt, response, math.max(keep, keep_dead))
+        keep_response(p, sub, article, id .. '|' .. attempt, s.response, math.max(keep, keep_dead))
       end
     end
   end
   if outcome == 'delivered' then
     record_success(e)
   elseif outcome == 'retry_after' then
-    e.held_until = math.max(e.held_until or 0, now + pause)
+    e.held_until = math.max(e.held_until or 0, now + s.wait)
   elseif outcome == 'retry' or outcome == 'dead' then
     record_failure(e, now, most)
   end
@@ -172,7 +172,7 @@ local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
     if outcome ~= 'released' then redis.call('HINCRBY', key, 'failures', 1) end
     if not superseded then
       redis.call('HSET', key, 'state', 'waiting', unpack(first))
-      enqueue_or_hold(p, sub, id, now + pause)
+      enqueue_or_hold(p, sub, id, now + s.wait)
       return 'waiting'
     end
     state = 'superseded'
@@ -271,25 +271,23 @@ local function ms_until_work(p, now)
   return head[2] and math.max(0, math.ceil(tonumber(head[2]) - now)) or false
 end
 
--- Settles attempts, then claims deliveries. Arguments: prefix, now, deliveries in flight per endpoint, retention of ended deliveries, of
--- dead ones, failures in a row that open a circuit, ms of failures that disable a subscription, results (JSON: [delivery, attempt,
--- outcome (delivered, retry, retry_after, dead, gone, cancelled, released), ms until the next attempt, record of the attempt or '',
--- response], ...), lease, number of deliveries to claim, key prefix of the article records or '' where they are on another server.
+-- Settles attempts, then claims deliveries. Arguments: per_endpoint, the deliveries in flight to each; keep; keep_dead, how long dead ones
+-- are kept; opens_after, the failures in a row that open a circuit; disables_after, the ms of failures that disable a subscription;
+-- results, each with its delivery, attempt, outcome (delivered, retry, retry_after, dead, gone, cancelled, released), wait (ms until the
+-- next attempt), record of the attempt ('' for none) and response; lease; limit, the number of deliveries to claim; articles, the key
+-- prefix of the article records ('' where they are on another server).
 -- Returns {states, ms until an endpoint has work, deliveries, endpoints, envelopes}.
-local function settle_and_claim(_, argv)
-  local p, now = argv[1], current_time(argv[1], argv[2])
-  local cap, keep, keep_dead, most, max_failing_ms = tonumber(argv[3]), tonumber(argv[4]), tonumber(argv[5]), tonumber(argv[6]), tonumber(argv[7])
+local function settle_and_claim(_, args)
+  local p, now, cap, keep, most = args.prefix, current_time(args), args.per_endpoint, args.keep, args.opens_after
   local states, endpoints, totals = {}, {}, {}
-  if argv[8] ~= '' then
-    for i, settled in ipairs(cjson.decode(argv[8])) do
-      states[i] = settle(p, settled, now, keep, keep_dead, most, endpoints, totals, cap)
-    end
+  for i, settled in ipairs(args.results) do
+    states[i] = settle(p, settled, now, keep, args.keep_dead, most, endpoints, totals, cap)
   end
   for _, total in pairs(totals) do count_ended(p, total[1], total[2], total[3], total[4], total[5], keep) end
   for sub, e in pairs(endpoints) do
     if e.gone and e.exists then
       disable(p, sub, 'gone', now, keep)
-    elseif e.exists and (e.failing or 0) >= most and now - e.failing_since >= max_failing_ms then
+    elseif e.exists and (e.failing or 0) >= most and now - e.failing_since >= args.disables_after then
       disable(p, sub, 'failing', now, keep)
     else
       save_endpoint(p, e)
@@ -297,7 +295,7 @@ local function settle_and_claim(_, argv)
     end
   end
   local claimed = {}
-  if tonumber(argv[10]) > 0 then claimed = claim(p, now, tonumber(argv[9]), tonumber(argv[10]), cap, keep, argv[11]) end
+  if args.limit > 0 then claimed = claim(p, now, args.lease, args.limit, cap, keep, args.articles) end
   return {states, ms_until_work(p, now), unpack(claimed)}
 end
 

@@ -1,42 +1,41 @@
 -- Operations on an endpoint by its owner, and notices to the owner. Builds on queue.lua, subscribing.lua, fan_out.lua and claiming.lua.
 
--- Replaces the secret; the former one also signs for the overlap. Arguments: prefix, id, account, new secret, now (ms), overlap (ms),
--- limit of former secrets. Returns OK | MISSING | TOO_MANY, where too many former secrets are still valid.
-local function rotate_secret(_, argv)
-  local p, id, now = argv[1], argv[2], tonumber(argv[5])
-  local key = p .. 'subscription:' .. id
+-- Replaces the secret; the former one also signs for the overlap. Arguments: id; account; secret, the new one; now; overlap (ms);
+-- former_secrets, their maximum. Returns OK | MISSING | TOO_MANY, where too many former secrets are still valid.
+local function rotate_secret(_, args)
+  local key, now = args.prefix .. 'subscription:' .. args.id, args.now
   local account, secret, previous = unpack(redis.call('HMGET', key, 'account', 'secret', 'former_secrets'))
-  if account ~= argv[3] then return 'MISSING' end
+  if account ~= args.account then return 'MISSING' end
   local kept = {}
   for _, former in ipairs(cjson.decode(previous or '[]')) do
     if former[2] > now then kept[#kept + 1] = former end
   end
-  if tonumber(argv[6]) > 0 then kept[#kept + 1] = {secret, now + tonumber(argv[6])} end
-  if #kept > tonumber(argv[7]) then return 'TOO_MANY' end
-  redis.call('HSET', key, 'secret', argv[4], 'former_secrets', #kept > 0 and cjson.encode(kept) or '[]')
+  if args.overlap > 0 then kept[#kept + 1] = {secret, now + args.overlap} end
+  if #kept > args.former_secrets then return 'TOO_MANY' end
+  redis.call('HSET', key, 'secret', args.secret, 'former_secrets', #kept > 0 and cjson.encode(kept) or '[]')
   return 'OK'
 end
 
--- Closes the circuit of an endpoint that accepted a test event. Arguments: prefix, id, account, now.
-local function close_circuit(_, argv)
-  local p, id = argv[1], argv[2]
+-- Closes the circuit of an endpoint that accepted a test event. Arguments: id, account.
+local function close_circuit(_, args)
+  local p, id = args.prefix, args.id
   local key = p .. 'subscription:' .. id
-  if redis.call('HGET', key, 'account') ~= argv[3] then return 0 end
+  if redis.call('HGET', key, 'account') ~= args.account then return 0 end
   redis.call('HDEL', key, 'failing', 'failing_since', 'probe_at', 'probes')
-  if redis.call('EXISTS', p .. 'due:' .. id) == 1 then redis.call('ZADD', p .. 'endpoints', 'LT', current_time(p, argv[4]), id) end
+  if redis.call('EXISTS', p .. 'due:' .. id) == 1 then redis.call('ZADD', p .. 'endpoints', 'LT', current_time(args), id) end
   return 1
 end
 
 -- How far apart in time events may be planned out of order, in ms: by several processes, or with clocks that differ.
 local MAX_REORDERING_MS = 3600000
 
--- Enables a disabled subscription; held deliveries become due. Arguments: prefix, id, account, digest, now.
+-- Enables a disabled subscription; held deliveries become due. Arguments: id, account, digest.
 -- Returns 0 where the account does not own the subscription.
-local function enable(_, argv)
-  local p, id = argv[1], argv[2]
+local function enable(_, args)
+  local p, id = args.prefix, args.id
   local key = p .. 'subscription:' .. id
   local account, status = unpack(redis.call('HMGET', key, 'account', 'status'))
-  if account ~= argv[3] then return 0 end
+  if account ~= args.account then return 0 end
   if status ~= 'disabled' or account_suspended(p, account) then return 1 end
   local left, since, left_at = unpack(redis.call('HMGET', key, 'left_seq', 'disabled_at', 'left_entry'))
   local back = redis.call('INCR', p .. 'membership_seq')
@@ -44,8 +43,8 @@ local function enable(_, argv)
   redis.call('HDEL', key, 'status_reason', 'disabled_at', 'left_seq', 'left_entry')
   redis.call('SREM', p .. 'disabled', id)
   bump_revision(key)
-  rejoin(p, id, argv[4])
-  local now = current_time(p, argv[5])
+  rejoin(p, id, args.digest)
+  local now = current_time(args)
   release_held(p, id, now)
   -- It does not receive new articles from the time in between, but corrections and retractions of articles that it was sent.
   -- The fan-out may have lagged when it was disabled: the backfill starts at the entry that was planned last.
@@ -56,20 +55,22 @@ local function enable(_, argv)
 end
 
 -- Enqueues a notice that a subscription was disabled, for the endpoints of its account that ask for notices, and records that this was
--- done. Arguments: prefix, id, when it was disabled, account, event id, type, envelope, now, retention of ended deliveries. Each of
--- these deliveries contains the envelope itself. Returns the number of deliveries.
-local function notify_owner(_, argv)
-  local p, account, event, now = argv[1], argv[4], argv[5], current_time(argv[1], argv[8])
+-- done. Arguments: id; disabled_at, as it is stored; account; event and type, its id and type; envelope; keep. Each of these deliveries
+-- contains the envelope itself. Returns the number of deliveries.
+local function notify_owner(_, args)
+  local p, event, now = args.prefix, args.event, current_time(args)
   local enqueued = 0
-  for _, sub in ipairs(redis.call('ZRANGE', p .. 'subscriptions:' .. account, 0, -1)) do
+  for _, sub in ipairs(redis.call('ZRANGE', p .. 'subscriptions:' .. args.account, 0, -1)) do
     local notices, status = unpack(redis.call('HMGET', p .. 'subscription:' .. sub, 'notices', 'status'))
     if notices == '1' and status == 'active' then
-      local made = enqueue(p, sub, {id = event, type = argv[6], article = event, version = 0}, 'notice', now, argv[9])
-      if made == 1 then redis.call('HSET', p .. 'delivery:' .. delivery_id(event, sub), 'envelope', argv[7]) end
+      local made = enqueue(p, sub, {id = event, type = args.type, article = event, version = 0}, 'notice', now, args.keep)
+      if made == 1 then redis.call('HSET', p .. 'delivery:' .. delivery_id(event, sub), 'envelope', args.envelope) end
       enqueued = enqueued + made
     end
   end
-  if redis.call('HGET', p .. 'subscription:' .. argv[2], 'disabled_at') == argv[3] then redis.call('SREM', p .. 'disabled', argv[2]) end
+  if redis.call('HGET', p .. 'subscription:' .. args.id, 'disabled_at') == args.disabled_at then
+    redis.call('SREM', p .. 'disabled', args.id)
+  end
   return enqueued
 end
 

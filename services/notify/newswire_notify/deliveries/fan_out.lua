@@ -65,22 +65,24 @@ end
 -- Whether any version of an article was sent to anyone: `article_recipients:` has fields beside those about the article itself.
 local function has_recipients(recipients)
   local own = 0
-  for _, value in ipairs(redis.call('HMGET', recipients, 'rank', 'event', 'membership_seq', 'retracted')) do own = own + (value and 1 or 0) end
+  for _, value in ipairs(redis.call('HMGET', recipients, 'rank', 'event', 'membership_seq', 'retracted')) do
+    own = own + (value and 1 or 0)
+  end
   return redis.call('HLEN', recipients) > own
 end
 
--- Plans the recipients of an event, once per event. Arguments: prefix, event id, type, kind (published or retracted), article, version,
--- entry id, envelope, now, ms that a completed plan is kept, the number of the last filter change that the matcher knew, then the
--- matched digests. Returns -1, without a plan, where filters have changed since.
+-- Plans the recipients of an event, once per event. Arguments: event, its id; type; kind (published or retracted); article; version;
+-- entry, its id; envelope; keep_plan, ms that a completed plan is kept; as_of, the number of the last filter change that the matcher
+-- knew; digests, those that match. Returns -1, without a plan, where filters have changed since.
 -- `article_recipients:` holds for each digest of recipients the membership sequence number and the entry of the event ("seq|entry"),
 -- and of the latest event its id, rank and sequence number. It expires only where the article was sent to no one. An event that comes
 -- after a later one of its article (a late redelivery) gives its matches that later event instead.
 -- The plan is a list of "digest|seq|entry|reason".
-local function plan_event(_, argv)
-  local p, event, kind, article, version, entry = argv[1], argv[2], argv[4], argv[5], argv[6], argv[7]
+local function plan_event(_, args)
+  local p, event, kind, article, version, entry = args.prefix, args.event, args.kind, args.article, args.version, args.entry
   local fan, recipients = p .. 'event_plan:' .. event, p .. 'article_recipients:' .. article
   if redis.call('EXISTS', fan) == 1 then return 0 end
-  if (redis.call('GET', p .. 'subscriptions:changed') or '0') ~= argv[11] then return -1 end
+  if tonumber(redis.call('GET', p .. 'subscriptions:changed') or 0) ~= args.as_of then return -1 end
   local upto = redis.call('GET', p .. 'membership_seq') or '0'
   local rank = rank_of(version, kind)
   local last_rank, last_event = unpack(redis.call('HMGET', recipients, 'rank', 'event'))
@@ -89,9 +91,9 @@ local function plan_event(_, argv)
   local planned = {}
   local plan = fan .. ':digests'
   if not (late and (kind == 'retracted' or retracted_since)) then
-    for i = 12, #argv do
-      planned[argv[i]] = true
-      redis.call('RPUSH', plan, argv[i] .. '|' .. upto .. '|' .. entry .. '|' .. (late and 'previously_matched' or 'matched'))
+    for _, digest in ipairs(args.digests) do
+      planned[digest] = true
+      redis.call('RPUSH', plan, digest .. '|' .. upto .. '|' .. entry .. '|' .. (late and 'previously_matched' or 'matched'))
     end
     local before = redis.call('HGETALL', recipients)
     local entries = {}
@@ -116,8 +118,8 @@ local function plan_event(_, argv)
     redis.call('SET', p .. 'last_decided', entry)
   end
   if kind == 'retracted' and not late then redis.call('HSET', recipients, 'retracted', rank) end
-  if has_recipients(recipients) then redis.call('PERSIST', recipients) else redis.call('PEXPIRE', recipients, argv[10]) end
-  redis.call('HSET', fan, 'id', event, 'type', argv[3], 'article', article, 'version', version, 'rank', rank, 'envelope', argv[8],
+  if has_recipients(recipients) then redis.call('PERSIST', recipients) else redis.call('PEXPIRE', recipients, args.keep_plan) end
+  redis.call('HSET', fan, 'id', event, 'type', args.type, 'article', article, 'version', version, 'rank', rank, 'envelope', args.envelope,
     'target', late and last_event or event, 'membership_seq', upto, 'cursor', 0, 'matched', 0, 'previously_matched', 0)
   if kind == 'retracted' then redis.call('DEL', p .. 'responses:' .. article) end
   return 1
@@ -183,32 +185,32 @@ local function expand_chunk(p, event, chunk, now, keep, decided)
   return {enqueued, left, tonumber(counts[1]), tonumber(counts[2]), counts[3] or ''}
 end
 
--- Expands one event. Arguments: prefix, event id, chunk, now, retention of ended deliveries, ms that a completed plan is kept.
-local function expand_event(_, argv)
-  return expand_chunk(argv[1], argv[2], tonumber(argv[3]), current_time(argv[1], argv[4]), argv[5], argv[6])
+-- Expands one event. Arguments: event, its id; chunk; keep; keep_plan.
+local function expand_event(_, args)
+  return expand_chunk(args.prefix, args.event, args.chunk, current_time(args), args.keep, args.keep_plan)
 end
 
--- Expands the first event of `expanding` by one chunk, unless the queue is long enough. Arguments: prefix, chunk, the number of
--- endpoints with due work that counts as long enough, now, retention of ended deliveries, ms that a completed plan is kept.
+-- Expands the first event of `expanding` by one chunk, unless the queue is long enough. Arguments: chunk; max_due_endpoints, the number
+-- of endpoints with due work that counts as long enough; keep; keep_plan.
 -- Returns 'QUEUE_FULL'; false where no event is left; or {event id, envelope, article, version, the results of `expand_event` ...}.
 -- A completed event stays in `expanding` until `mark_announced`.
-local function expand_next_event(_, argv)
-  local p, now = argv[1], current_time(argv[1], argv[4])
+local function expand_next_event(_, args)
+  local p, now = args.prefix, current_time(args)
   local event = redis.call('ZRANGE', p .. 'expanding', 0, 0)[1]
   if not event then return false end
-  if redis.call('ZCOUNT', p .. 'endpoints', '-inf', now) >= tonumber(argv[3]) then return 'QUEUE_FULL' end
-  local progress = expand_chunk(p, event, tonumber(argv[2]), now, argv[5], argv[6])
+  if redis.call('ZCOUNT', p .. 'endpoints', '-inf', now) >= args.max_due_endpoints then return 'QUEUE_FULL' end
+  local progress = expand_chunk(p, event, args.chunk, now, args.keep, args.keep_plan)
   local found = redis.call('HMGET', p .. 'event_plan:' .. event, 'envelope', 'article', 'version')
   if not found[1] or progress[5] == '1' then redis.call('ZREM', p .. 'expanding', event) end
   return {event, found[1] or '', found[2] or '', tonumber(found[3] or 0), unpack(progress)}
 end
 
--- Marks events whose number of deliveries was published. Arguments: prefix, then event ids.
-local function mark_announced(_, argv)
-  for i = 2, #argv do
-    local fan = argv[1] .. 'event_plan:' .. argv[i]
+-- Marks events whose number of deliveries was published. Arguments: events, their ids.
+local function mark_announced(_, args)
+  for _, event in ipairs(args.events) do
+    local fan = args.prefix .. 'event_plan:' .. event
     if redis.call('EXISTS', fan) == 1 then redis.call('HSET', fan, 'announced', '1') end
-    redis.call('ZREM', argv[1] .. 'expanding', argv[i])
+    redis.call('ZREM', args.prefix .. 'expanding', event)
   end
   return 'OK'
 end

@@ -37,15 +37,14 @@ local function trim_history(p, sub, since, most, left)
   return early, left
 end
 
--- Trims the histories that are due. Arguments: prefix, now, retention of ended deliveries (ms), bytes for one subscription, limit of
--- removals. Returns {number removed early, '1' where more is to be done}.
-local function trim_histories(_, argv)
-  local p, now = argv[1], current_time(argv[1], argv[2])
-  local keep, most, left = tonumber(argv[3]), tonumber(argv[4]), tonumber(argv[5])
+-- Trims the histories that are due. Arguments: keep; limit, the bytes for one subscription; removals, their maximum in this call.
+-- Returns {number removed early, '1' where more is to be done}.
+local function trim_histories(_, args)
+  local p, now, keep, left = args.prefix, current_time(args), args.keep, args.removals
   local early = 0
   for _, sub in ipairs(redis.call('ZRANGEBYSCORE', p .. 'histories', '-inf', now, 'LIMIT', 0, 100)) do
     local went
-    went, left = trim_history(p, sub, now - keep, most, left)
+    went, left = trim_history(p, sub, now - keep, args.limit, left)
     early = early + went
     if left <= 0 then break end
     local oldest = redis.call('LINDEX', p .. 'endings:' .. sub, 0)
@@ -59,13 +58,13 @@ local function trim_histories(_, argv)
   return {early, redis.call('ZCOUNT', p .. 'histories', '-inf', now) > 0 and '1' or '0'}
 end
 
--- Trims the dead deliveries. Arguments: prefix, now, their retention (ms), their limit in all, limit of removals. Returns {number removed
--- early, '1' where more is to be done}. Their records outlive the retention a little, so that their subscription is known here.
-local function trim_dead(_, argv)
-  local p, now = argv[1], current_time(argv[1], argv[2])
-  local all, most = p .. 'deliveries:dead', tonumber(argv[5])
-  local old = redis.call('ZRANGEBYSCORE', all, '-inf', now - tonumber(argv[3]), 'LIMIT', 0, most)
-  local over = redis.call('ZCARD', all) - #old - tonumber(argv[4])
+-- Trims the dead deliveries. Arguments: keep, their retention (ms); limit, their number in all; removals, their maximum in this call.
+-- Returns as `trim_histories`. Their records outlive the retention a little, so that their subscription is known here.
+local function trim_dead(_, args)
+  local p, now = args.prefix, current_time(args)
+  local all, most = p .. 'deliveries:dead', args.removals
+  local old = redis.call('ZRANGEBYSCORE', all, '-inf', now - args.keep, 'LIMIT', 0, most)
+  local over = redis.call('ZCARD', all) - #old - args.limit
   over = math.min(over, most - #old)
   local early = over > 0 and redis.call('ZRANGE', all, #old, #old + over - 1) or {}
   for _, ids in ipairs({old, early}) do

@@ -68,11 +68,10 @@ class HistoryTrimmer:
             log.warning("dead deliveries removed early", extra={"removed": dead, "kept": kept.dead_count})
         return early + dead
 
-    async def _until_done(self, function: str, keep_ms: int, most: int) -> int:
+    async def _until_done(self, function: str, keep_ms: int, limit: int) -> int:
         total, more = 0, b"1"
         while more == b"1":
-            arguments = [self._queue.prefix, self._queue.now, keep_ms, most, MAX_REMOVALS_PER_CALL]
-            early, more = await self._queue.functions.call(function, [], arguments)
+            early, more = await self._queue.call(function, keep=keep_ms, limit=limit, removals=MAX_REMOVALS_PER_CALL)
             total += early
         return total
 
@@ -80,7 +79,7 @@ class HistoryTrimmer:
 async def removed_early(queue: Queue, subscription_id: str) -> RemovedHistory | None:
     """Return what was removed early from a subscription's history, or None."""
     removed, until = await queue.redis.hmget(queue.key("history", subscription_id), "removed", "removed_until")
-    now_ms = float(queue.now or time.time() * 1000)
+    now_ms = queue.now_ms or time.time() * 1000
     if not removed or not until or int(until) < now_ms - queue.keep_ms:
         return None
     return RemovedHistory(int(removed), datetime.fromtimestamp(int(until) / 1000, UTC))

@@ -1,6 +1,7 @@
--- Subscriptions and their queues of deliveries. Every key is built from the prefix, which is the first argument of each call and
--- contains a hash tag: all keys are in one slot of a Redis Cluster, and the one key passed to each call routes it there.
--- Times are ms. `now` is '' for the time of this server; all workers agree on it, whatever their own clocks say.
+-- Subscriptions and their queues of deliveries. Every key is built from the prefix, which contains a hash tag: all keys are in one slot
+-- of a Redis Cluster, and the one key passed to each call routes it there.
+-- Arguments of every function: `prefix`, and `now` where the caller has a clock of its own. Otherwise the time is that of this server;
+-- all workers agree on it, whatever their own clocks say. Times are ms. `keep` is always how long ended deliveries are kept.
 -- Keys of one subscription:
 --   due:                   waiting deliveries, scored by due time
 --   paused:                the same while the subscription is paused or disabled
@@ -34,8 +35,8 @@ local function shift_clock(p, by)
   end
 end
 
-local function current_time(p, given)
-  local now = tonumber(given)
+local function current_time(args)
+  local p, now = args.prefix, args.now
   if not now then
     local time = redis.call('TIME')
     now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -111,7 +112,8 @@ local function enqueue_or_hold(p, sub, id, due)
 end
 
 local function cancel_all(p, sub, now, keep)
-  for queue, state in pairs({['due:'] = 'cancelled', ['paused:'] = 'cancelled', ['in_flight:'] = 'cancelled', ['superseded_in_flight:'] = 'superseded'}) do
+  for _, queue in ipairs({'due:', 'paused:', 'in_flight:', 'superseded_in_flight:'}) do
+    local state = queue == 'superseded_in_flight:' and 'superseded' or 'cancelled'
     for _, id in ipairs(redis.call('ZRANGE', p .. queue .. sub, 0, -1)) do end_delivery(p, id, state, now, keep) end
     redis.call('DEL', p .. queue .. sub)
   end

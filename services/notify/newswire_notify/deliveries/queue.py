@@ -11,7 +11,7 @@ import orjson
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import Argument, Call, FunctionLibrary
+from newswire.storage.redis_functions import Call, FunctionLibrary, LuaSource
 from newswire_notify.deliveries.models import (
     AttemptResult,
     ClaimBatch,
@@ -28,8 +28,12 @@ from newswire_notify.settings import NotifySettings
 ATTEMPT_FIELDS = ("time", "attempt", "status", "latency_ms", "error")
 """Fields of the record of an attempt, in order. The first record is stored inside the delivery, which keeps small deliveries
 small."""
-LUA_PARTS = ("queue", "history", "usage", "subscribing", "fan_out", "claiming", "endpoints", "backfill")
-"""Files on which ``deliveries.lua`` builds, in the order of their dependencies: one library."""
+LUA = LuaSource(
+    "newswire_notify.deliveries",
+    "deliveries",
+    ("queue", "history", "usage", "subscribing", "fan_out", "claiming", "endpoints", "backfill"),
+)
+"""One library: each file may use the functions of those before it."""
 
 
 class Queue:
@@ -81,9 +85,20 @@ class Queue:
         return self.prefix + ":".join(parts)
 
     @property
-    def now(self) -> Argument:
-        """The time argument of the Redis functions: ms since the epoch, or '' for the server's time."""
-        return _ms(self._clock()) if self._clock else ""
+    def now_ms(self) -> int | None:
+        """The time in ms since the epoch; None where it is that of the server."""
+        return _ms(self._clock()) if self._clock else None
+
+    async def call(self, function: str, **arguments: Any) -> Any:
+        """Call a function of the queue; prefix and time are added to its arguments."""
+        return await self.functions.call(function, [], self._arguments(arguments))
+
+    def _arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        now = self.now_ms
+        return {"prefix": self.prefix} | ({} if now is None else {"now": now}) | arguments
+
+    def _queued(self, function: str, arguments: dict[str, Any]) -> Call:
+        return Call(function, (), self._arguments(arguments))
 
     async def plan_and_claim(
         self,
@@ -102,10 +117,10 @@ class Queue:
         """
         calls: list[Call] = []
         for event, digests in plans:
-            calls.append(("plan_event", (), self._plan_arguments(event, as_of, digests)))
-            calls.append(("expand_event", (), self._expansion_arguments(event.id, chunk)))
+            calls.append(self._queued("plan_event", self._plan_arguments(event, as_of, digests)))
+            calls.append(self._queued("expand_event", {"event": event.id} | self._expansion_arguments(chunk)))
         if limit > 0:
-            calls.append(("settle_and_claim", (), [self.prefix, *self._settle_and_claim_arguments([], lease, limit)]))
+            calls.append(self._queued("settle_and_claim", self._settle_and_claim_arguments([], lease, limit)))
         answers = await self._call_all(calls)
         claimed = _read_claim_batch(answers.pop() if limit > 0 else [[], None])
         progress = [
@@ -114,26 +129,24 @@ class Queue:
         ]
         return progress, claimed
 
-    def _plan_arguments(self, event: PlannedEvent, as_of: int, digests: Sequence[str]) -> list[Argument]:
-        return [
-            self.prefix,
-            event.id,
-            event.type,
-            "retracted" if event.retracted else "published",
-            event.article,
-            event.version,
-            event.entry_id,
-            event.envelope,
-            self.now,
-            _ms(self.retention.decisions),
-            as_of,
-            *digests,
-        ]
+    def _plan_arguments(self, event: PlannedEvent, as_of: int, digests: Sequence[str]) -> dict[str, Any]:
+        return {
+            "event": event.id,
+            "type": event.type,
+            "kind": "retracted" if event.retracted else "published",
+            "article": event.article,
+            "version": event.version,
+            "entry": event.entry_id,
+            "envelope": event.envelope.decode(),
+            "keep_plan": _ms(self.retention.decisions),
+            "as_of": as_of,
+            "digests": digests,
+        }
 
     async def expand_next(self, chunk: int, max_due_endpoints: int) -> ExpandedEvent | ExpansionTurn:
         """Expand the next event by one chunk, unless ``max_due_endpoints`` endpoints have due work."""
-        answer = await self._call(
-            "expand_next_event", [chunk, max_due_endpoints, self.now, self.keep_ms, _ms(self.retention.decisions)]
+        answer = await self.call(
+            "expand_next_event", max_due_endpoints=max_due_endpoints, **self._expansion_arguments(chunk)
         )
         if answer is None:
             return ExpansionTurn.NOTHING_LEFT
@@ -142,12 +155,12 @@ class Queue:
         event, envelope, article, version, *progress = answer
         return ExpandedEvent(event.decode(), envelope, article.decode(), version, _read_progress(progress))
 
-    def _expansion_arguments(self, event_id: str, chunk: int) -> list[Argument]:
-        return [self.prefix, event_id, chunk, self.now, self.keep_ms, _ms(self.retention.decisions)]
+    def _expansion_arguments(self, chunk: int) -> dict[str, Any]:
+        return {"chunk": chunk, "keep": self.keep_ms, "keep_plan": _ms(self.retention.decisions)}
 
     async def mark_announced(self, event_ids: Sequence[str]) -> None:
         """Mark events whose number of deliveries was published."""
-        await self._call("mark_announced", list(event_ids))
+        await self.call("mark_announced", events=event_ids)
 
     async def claim(self, lease: float, limit: int) -> list[ClaimedDelivery]:
         """Claim up to ``limit`` due deliveries for ``lease`` seconds, within the concurrency limit of each endpoint."""
@@ -160,22 +173,21 @@ class Queue:
     async def settle_and_claim(self, ended: Sequence[AttemptResult], lease: float, limit: int) -> ClaimBatch:
         """Settle results, then claim: one call for both, and one wait for the server's disk."""
         return _read_claim_batch(
-            await self._call("settle_and_claim", self._settle_and_claim_arguments(ended, lease, limit))
+            await self.call("settle_and_claim", **self._settle_and_claim_arguments(ended, lease, limit))
         )
 
-    def _settle_and_claim_arguments(self, ended: Sequence[AttemptResult], lease: float, limit: int) -> list[Argument]:
-        return [
-            self.now,
-            self._per_endpoint,
-            self.keep_ms,
-            self._keep_dead,
-            self._opens_after,
-            self._disables_after,
-            orjson.dumps([_result_arguments(item) for item in ended]) if ended else "",
-            _ms(lease),
-            limit,
-            self._articles,
-        ]
+    def _settle_and_claim_arguments(self, ended: Sequence[AttemptResult], lease: float, limit: int) -> dict[str, Any]:
+        return {
+            "per_endpoint": self._per_endpoint,
+            "keep": self.keep_ms,
+            "keep_dead": self._keep_dead,
+            "opens_after": self._opens_after,
+            "disables_after": self._disables_after,
+            "results": [_result_arguments(item) for item in ended],
+            "lease": _ms(lease),
+            "limit": limit,
+            "articles": self._articles,
+        }
 
     async def _call_all(self, calls: Sequence[Call]) -> list[Any]:
         answers = await self.functions.call_all(calls) if calls else []
@@ -184,16 +196,11 @@ class Queue:
                 raise answer
         return answers
 
-    async def _call(self, name: str, arguments: list[Argument]) -> Any:
-        return await self.functions.call(name, [], [self.prefix, *arguments])
-
 
 def delivery_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
     """Return the library of the queue's Redis functions."""
     route = [keys.deliveries.key("endpoints")]
-    return FunctionLibrary.packaged(
-        redis, keys.namespace, "newswire_notify.deliveries", "deliveries", *LUA_PARTS, route=route
-    )
+    return FunctionLibrary.packaged(redis, keys.namespace, LUA, route=route)
 
 
 def _ms(seconds: float) -> int:
@@ -210,12 +217,19 @@ def read_attempt(record: bytes) -> dict[str, Any]:
     return dict(zip(ATTEMPT_FIELDS, orjson.loads(record), strict=True))
 
 
-def _result_arguments(item: AttemptResult) -> tuple[str, int, str, int, str, str]:
+def _result_arguments(item: AttemptResult) -> dict[str, Any]:
     record, answer = "", ""
     if (made := item.attempt) is not None:
         values = (round(made.time, 3), made.attempt, made.status, round(made.latency_ms, 1), made.error)
         record, answer = orjson.dumps(values).decode(), made.answer
-    return item.delivery.id, item.delivery.attempt, item.outcome.value, _ms(item.wait), record, answer
+    return {
+        "delivery": item.delivery.id,
+        "attempt": item.delivery.attempt,
+        "outcome": item.outcome.value,
+        "wait": _ms(item.wait),
+        "record": record,
+        "response": answer,
+    }
 
 
 def _read_claim_batch(answer: list[Any]) -> ClaimBatch:

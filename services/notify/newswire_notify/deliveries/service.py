@@ -10,7 +10,6 @@ from redis.asyncio import Redis
 
 from newswire.article import Status
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import Argument
 from newswire.timestamps import from_epoch_ms, rfc3339_ms
 from newswire_notify.deliveries.queue import Queue, read_attempt
 
@@ -65,8 +64,7 @@ async def replay(queue: Queue, delivery_id: str, *, subscription: str = "", stat
     Raises:
         NotReplayableError: its subscription is deleted or disabled, or a later version supersedes it.
     """
-    arguments: list[Argument] = [queue.prefix, delivery_id, subscription, state, queue.now, queue.keep_ms]
-    match await queue.functions.call("replay", [], arguments):
+    match await queue.call("replay", id=delivery_id, subscription=subscription, state=state, keep=queue.keep_ms):
         case b"UNSUBSCRIBED":
             raise NotReplayableError("its subscription is deleted or disabled")
         case b"SUPERSEDED":
@@ -145,14 +143,9 @@ class Deliveries:
 
     async def cancel(self, subscription_id: str, delivery_id: str) -> bool | None:
         """Cancel a delivery; return whether it had not ended, or None where the subscription does not own it."""
-        arguments: list[Argument] = [
-            self._queue.prefix,
-            delivery_id,
-            subscription_id,
-            self._queue.now,
-            self._queue.keep_ms,
-        ]
-        answer = await self._queue.functions.call("cancel", [], arguments)
+        answer = await self._queue.call(
+            "cancel", id=delivery_id, subscription=subscription_id, keep=self._queue.keep_ms
+        )
         return None if answer == b"MISSING" else bool(answer == b"OK")
 
     async def _read(self, subscription_id: str, ids: Sequence[str]) -> list[dict[str, Any]]:

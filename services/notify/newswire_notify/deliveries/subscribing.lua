@@ -46,7 +46,8 @@ end
 
 local function leave(p, sub)
   local key = p .. 'subscription:' .. sub
-  local digest, after, attached, seq, past = unpack(redis.call('HMGET', key, 'digest', 'after_entry', 'attached', 'joined_seq', 'past_memberships'))
+  local digest, after, attached, seq, past = unpack(redis.call('HMGET', key, 'digest', 'after_entry', 'attached', 'joined_seq',
+    'past_memberships'))
   if attached ~= '1' then return end
   local left = redis.call('INCR', p .. 'membership_seq')
   local member = sub .. '|' .. after
@@ -122,50 +123,56 @@ local function account_suspended(p, account)
   return redis.call('SISMEMBER', p .. 'suspended', account) == 1
 end
 
--- Creates a subscription. Arguments: prefix, id, account, digest, newest stream entry, limits (JSON: subscriptions, bytes,
--- urls_per_host; an absent one does not apply), created (ms), the entry after which a backfill starts or '', its time (ms), then the
--- fields of the subscription.
+-- Field names and values in turn, as HSET takes them.
+local function flat(fields)
+  local list = {}
+  for name, value in pairs(fields) do list[#list + 1], list[#list + 2] = name, value end
+  return list
+end
+
+-- Creates a subscription. Arguments: id; account; digest; newest_entry of the stream; limits (subscriptions, bytes, urls_per_host; an
+-- absent one does not apply); created (ms); fields of the subscription, among them all that count towards the limits; where a backfill
+-- starts: backfill_after, the entry before, and backfill_since, its time (ms).
 -- Returns OK; SUBSCRIPTIONS, BYTES or URLS for the limit that the account would exceed; or SUSPENDED for a disabled account.
-local function subscribe(_, argv)
-  local p, id, account = argv[1], argv[2], argv[3]
+local function subscribe(_, args)
+  local p, id, account, limits = args.prefix, args.id, args.account, args.limits
   local all = p .. 'subscriptions:' .. account
   if account_suspended(p, account) then return 'SUSPENDED' end
-  local limits = cjson.decode(argv[6])
   if limits.subscriptions and redis.call('ZCARD', all) >= limits.subscriptions then return 'SUBSCRIPTIONS' end
-  local usage, taken = usage_of(p, account), sent_footprint(argv, 10)
+  local usage, taken = usage_of(p, account), footprint(args.fields)
   local exceeded = limit_exceeded(usage, nil, taken, limits)
   if exceeded then return exceeded end
-  redis.call('HSET', p .. 'subscription:' .. id, 'id', id, 'account', account, 'revision', 1, unpack(argv, 10))
-  redis.call('ZADD', all, argv[7], id)
+  redis.call('HSET', p .. 'subscription:' .. id, 'id', id, 'account', account, 'revision', 1, unpack(flat(args.fields)))
+  redis.call('ZADD', all, args.created, id)
   count_usage(usage, taken, 1)
   -- Later fan-outs include it, from the requested start on. Events that were fanned out before are left to the backfill.
-  local seq = join(p, id, argv[4], argv[8] ~= '' and argv[8] or argv[5])
-  if argv[8] ~= '' then start_backfill(p, id, argv[8], argv[9], 0, seq, 'missed', tonumber(argv[7])) end
+  local seq = join(p, id, args.digest, args.backfill_after or args.newest_entry)
+  if args.backfill_after then
+    start_backfill(p, id, args.backfill_after, args.backfill_since, 0, seq, 'missed', args.created)
+  end
   return 'OK'
 end
 
--- Updates a subscription. Arguments: prefix, id, account, expected revision, digest, limits (JSON: changes, the number of times that
--- the digest may change, bytes, urls_per_host; an absent one does not apply), then fields of the subscription, among them all that
--- count towards the limits.
+-- Updates a subscription. Arguments: id; account; revision, the expected one; digest; limits (changes, the number of times that the
+-- digest may change, bytes, urls_per_host; an absent one does not apply); fields of the subscription, as in `subscribe`.
 -- Returns OK | MISSING | STALE | TOO_MANY_CHANGES | BYTES | URLS.
-local function update(_, argv)
-  local p, id, digest = argv[1], argv[2], argv[5]
+local function update(_, args)
+  local p, id, digest, limits = args.prefix, args.id, args.digest, args.limits
   local key = p .. 'subscription:' .. id
-  local found = owned_subscription(p, id, argv[3])
+  local found = owned_subscription(p, id, args.account)
   if not found then return 'MISSING' end
-  if found.revision ~= argv[4] then return 'STALE' end
+  if found.revision ~= args.revision then return 'STALE' end
   local before, attached, past = unpack(redis.call('HMGET', key, 'digest', 'attached', 'past_memberships'))
-  local limits = cjson.decode(argv[6])
   if before ~= digest then
     local _, changes = string.gsub(past or '', ';', '')
     if limits.changes and changes >= limits.changes then return 'TOO_MANY_CHANGES' end
   end
-  local usage, taken, wanted = usage_of(p, argv[3]), stored_footprint(p, id), sent_footprint(argv, 7)
+  local usage, taken, wanted = usage_of(p, args.account), stored_footprint(p, id), footprint(args.fields)
   local exceeded = limit_exceeded(usage, taken, wanted, limits)
   if exceeded then return exceeded end
   count_usage(usage, wanted, 1)
   count_usage(usage, taken, -1)
-  redis.call('HSET', key, unpack(argv, 7))
+  redis.call('HSET', key, unpack(flat(args.fields)))
   bump_revision(key)
   if attached ~= '1' then
     redis.call('HSET', key, 'digest', digest)
@@ -176,28 +183,28 @@ local function update(_, argv)
   return 'OK'
 end
 
--- Pauses a subscription. Arguments: prefix, id, account, the entry up to which everything is fanned out, now, who pauses it ('' for its
--- owner, 'operator', 'account_disabled'), a note for the owner ('' for none).
+-- Pauses a subscription. Arguments: id; account; handled, the entry up to which everything is fanned out; by, who pauses it ('' for its
+-- owner, 'operator', 'account_disabled'); note for the owner ('' for none).
 -- During a pause new matches are not enqueued; later versions and retractions of articles that it was sent are enqueued and held.
 -- `status_reason` is who paused it, and only the same may resume it. An operator's pause replaces another one, which `resume`
 -- restores. A disabled account pauses only active subscriptions.
 -- Returns OK | MISSING | DISABLED.
-local function pause(_, argv)
-  local p, id, by, note = argv[1], argv[2], argv[6] or '', argv[7] or ''
+local function pause(_, args)
+  local p, id, by = args.prefix, args.id, args.by
   local key = p .. 'subscription:' .. id
-  local found = owned_subscription(p, id, argv[3])
+  local found = owned_subscription(p, id, args.account)
   if not found then return 'MISSING' end
   if found.status == 'disabled' then return 'DISABLED' end
   if by == 'operator' and found.reason ~= 'operator' then
     redis.call('HSET', key, 'paused_before', found.status == 'paused' and 'paused' or 'active', 'reason_before', found.reason)
   end
   if by == 'operator' or (by ~= '' and found.status == 'active') then
-    redis.call('HSET', key, 'status_reason', by, 'status_note', note)
+    redis.call('HSET', key, 'status_reason', by, 'status_note', args.note)
     bump_revision(key)
   end
   if found.status == 'paused' then return 'OK' end
   local left = leave(p, id)
-  redis.call('HSET', key, 'status', 'paused', 'left_seq', left, 'left_entry', argv[4], 'paused_at', current_time(p, argv[5]))
+  redis.call('HSET', key, 'status', 'paused', 'left_seq', left, 'left_entry', args.handled, 'paused_at', current_time(args))
   bump_revision(key)
   if redis.call('EXISTS', p .. 'due:' .. id) == 1 then redis.call('RENAME', p .. 'due:' .. id, p .. 'paused:' .. id) end
   return 'OK'
@@ -211,17 +218,17 @@ local function release_held(p, id, now)
   redis.call('ZADD', p .. 'endpoints', 'LT', now, id)
 end
 
--- Resumes a subscription: held deliveries become due, and a backfill covers the pause. Arguments: prefix, id, account, expected
--- revision, digest, now, who resumes it (as in `pause`). Returns OK | MISSING | STALE | DISABLED | PAUSED_BY_OTHER.
-local function resume(_, argv)
-  local p, id, by = argv[1], argv[2], argv[7] or ''
+-- Resumes a subscription: held deliveries become due, and a backfill covers the pause. Arguments: id; account; revision, the expected
+-- one; digest; by, who resumes it (as in `pause`). Returns OK | MISSING | STALE | DISABLED | PAUSED_BY_OTHER.
+local function resume(_, args)
+  local p, id, by = args.prefix, args.id, args.by
   local key = p .. 'subscription:' .. id
-  local found = owned_subscription(p, id, argv[3])
+  local found = owned_subscription(p, id, args.account)
   if not found then return 'MISSING' end
   if found.status == 'active' then return 'OK' end
   if found.status ~= 'paused' then return 'DISABLED' end
   if found.reason ~= by then return 'PAUSED_BY_OTHER' end
-  if found.revision ~= argv[4] then return 'STALE' end
+  if found.revision ~= args.revision then return 'STALE' end
   if by == 'operator' then
     local before, reason = unpack(redis.call('HMGET', key, 'paused_before', 'reason_before'))
     redis.call('HDEL', key, 'paused_before', 'reason_before', 'status_note')
@@ -231,15 +238,15 @@ local function resume(_, argv)
       return 'OK'
     end
   end
-  if by ~= 'account_disabled' and account_suspended(p, argv[3]) then
+  if by ~= 'account_disabled' and account_suspended(p, args.account) then
     redis.call('HSET', key, 'status_reason', 'account_disabled')
     bump_revision(key)
     return 'OK'
   end
-  local now = current_time(p, argv[6])
+  local now = current_time(args)
   local left, from, since, after = unpack(redis.call('HMGET', key, 'left_seq', 'left_entry', 'paused_at', 'after_entry'))
   local back = redis.call('INCR', p .. 'membership_seq')
-  rejoin(p, id, argv[5])
+  rejoin(p, id, args.digest)
   redis.call('HSET', key, 'status', 'active')
   redis.call('HDEL', key, 'left_seq', 'left_entry', 'paused_at', 'status_reason', 'status_note')
   bump_revision(key)
@@ -248,36 +255,36 @@ local function resume(_, argv)
   return 'OK'
 end
 
--- Deletes a subscription. Arguments: prefix, id, account, now, retention of ended deliveries, an operator's reason ('' where its owner
--- deletes it), how long that reason can be read (ms). Returns 0 where the account does not own the subscription.
-local function unsubscribe(_, argv)
-  local p, id = argv[1], argv[2]
+-- Deletes a subscription. Arguments: id; account; keep; reason, an operator's ('' where its owner deletes it); keep_reason, how long it
+-- can be read (ms). Returns 0 where the account does not own the subscription.
+local function unsubscribe(_, args)
+  local p, id, account = args.prefix, args.id, args.account
   local key = p .. 'subscription:' .. id
-  if not owned_subscription(p, id, argv[3]) then return 0 end
+  if not owned_subscription(p, id, account) then return 0 end
   leave(p, id)
   for digest, _, after, left in string.gmatch(redis.call('HGET', key, 'past_memberships') or '', MEMBERSHIP) do
     remove_past_membership(p, id, digest, after, left)
   end
-  cancel_all(p, id, current_time(p, argv[4]), argv[5])
-  local usage = usage_of(p, argv[3])
+  cancel_all(p, id, current_time(args), args.keep)
+  local usage = usage_of(p, account)
   count_usage(usage, stored_footprint(p, id), -1)
-  redis.call('ZREM', p .. 'subscriptions:' .. argv[3], id)
-  if redis.call('EXISTS', p .. 'subscriptions:' .. argv[3]) == 0 then redis.call('DEL', usage) end
+  redis.call('ZREM', p .. 'subscriptions:' .. account, id)
+  if redis.call('EXISTS', p .. 'subscriptions:' .. account) == 0 then redis.call('DEL', usage) end
   redis.call('DEL', key, p .. 'deliveries:' .. id, p .. 'response_log:' .. id, p .. 'memberships:' .. id, p .. 'endings:' .. id,
     p .. 'history:' .. id)
   redis.call('ZREM', p .. 'histories', id)
-  if (argv[6] or '') ~= '' then
-    redis.call('HSET', p .. 'ended:' .. id, 'account', argv[3], 'reason', argv[6])
-    redis.call('PEXPIRE', p .. 'ended:' .. id, argv[7])
+  if args.reason ~= '' then
+    redis.call('HSET', p .. 'ended:' .. id, 'account', account, 'reason', args.reason)
+    redis.call('PEXPIRE', p .. 'ended:' .. id, args.keep_reason)
   end
   return 1
 end
 
--- Rebuilds the memberships and lists of a subscription from its record, after a restore. Arguments: prefix, id.
-local function rebuild_lookups(_, argv)
-  local p, id = argv[1], argv[2]
-  local account, created, digest, after, seq, attached, past, backfill_count = unpack(redis.call('HMGET', p .. 'subscription:' .. id, 'account',
-    'created', 'digest', 'after_entry', 'joined_seq', 'attached', 'past_memberships', 'backfill_count'))
+-- Rebuilds the memberships and lists of a subscription from its record, after a restore. Arguments: id.
+local function rebuild_lookups(_, args)
+  local p, id = args.prefix, args.id
+  local account, created, digest, after, seq, attached, past, backfill_count = unpack(redis.call('HMGET', p .. 'subscription:' .. id,
+    'account', 'created', 'digest', 'after_entry', 'joined_seq', 'attached', 'past_memberships', 'backfill_count'))
   redis.call('ZADD', p .. 'subscriptions:' .. account, created, id)
   redis.call('DEL', p .. 'usage:' .. account)
   for past_digest, joined, entry, left in string.gmatch(past or '', MEMBERSHIP) do

@@ -28,13 +28,6 @@ local function stored_footprint(p, id)
   return footprint(fields)
 end
 
--- The usage of a subscription whose field names and values alternate in `argv`, from index `first` on.
-local function sent_footprint(argv, first)
-  local fields = {}
-  for at = first, #argv - 1, 2 do fields[argv[at]] = argv[at + 1] end
-  return footprint(fields)
-end
-
 local function url_field(url) return 'url|' .. redis.sha1hex(url) end
 
 -- Adds the usage of a subscription to that of its account (`by` 1), or subtracts it (-1).

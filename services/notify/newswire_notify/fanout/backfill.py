@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -21,7 +22,6 @@ from newswire.events import ArticlePublished, ArticleRetracted, article_event
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry, parse_position
 from newswire.storage.memory_guard import MemoryGuard
-from newswire.storage.redis_functions import Argument
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.fanout.record_events import PastEvent, RecordsCursor, changed_since
 from newswire_notify.streaming.event_scan import offload_if_large
@@ -95,9 +95,7 @@ class BackfillWorker:
 
     async def step(self) -> bool:
         """Advance the backfill that has waited longest by one page; return whether there was one."""
-        taken = await self._queue.functions.call(
-            "claim_backfill", [], [self._queue.prefix, self._queue.now, int(LEASE_SECONDS * 1000)]
-        )
+        taken = await self._queue.call("claim_backfill", lease=int(LEASE_SECONDS * 1000))
         if not taken:
             return False
         backfill, sub, at, upto = (part.decode() for part in taken[:4])
@@ -107,31 +105,19 @@ class BackfillWorker:
         subscription = Subscription.read(fields)
         end = upto or await newest_entry(self._records, self._keys.stream)
         page = await self._page(at, end)
-        arguments: list[Argument] = [
-            self._queue.prefix,
-            backfill,
-            at,
-            page.reached or end,
-            end,
-            int(page.reached is None),
-            self._queue.now,
-            self._queue.keep_ms,
-            page.examined,
-        ]
         matching = await self._matching_ids(subscription, page.events)
-        for past in page.events:
-            retracted = isinstance(past.payload, ArticleRetracted)
-            arguments += [
-                past.event.id,
-                past.event.type,
-                "retracted" if retracted else "published",
-                past.payload.id,
-                past.payload.version,
-                past.entry,
-                envelope(past.event, with_data=retracted),
-                int(past.event.id in matching),
-            ]
-        if await self._queue.functions.call("advance_backfill", [], arguments) > 0:
+        enqueued = await self._queue.call(
+            "advance_backfill",
+            id=backfill,
+            cursor=at,
+            reached=page.reached or end,
+            end_entry=end,
+            done=page.reached is None,
+            keep=self._queue.keep_ms,
+            examined=page.examined,
+            events=[_event_arguments(past, past.event.id in matching) for past in page.events],
+        )
+        if enqueued > 0:
             self._on_enqueued()
         return True
 
@@ -180,9 +166,8 @@ async def replay_since(queue: Queue, found: Subscription, moment_ms: int) -> boo
     Raises:
         SubscriptionConflictError: the subscription is paused or disabled.
     """
-    since = last_id_before(moment_ms)
-    answer = await queue.functions.call(
-        "replay_since", [], [queue.prefix, found.id, found.account, moment_ms, since, queue.now]
+    answer = await queue.call(
+        "replay_since", id=found.id, account=found.account, since=moment_ms, after=last_id_before(moment_ms)
     )
     if answer in (b"PAUSED", b"DISABLED"):
         raise SubscriptionConflictError(f"it is {answer.decode().lower()}")
@@ -206,6 +191,20 @@ async def backfill_status(queue: Queue, subscription_id: str) -> BackfillStatus 
         created=int(fields[b"created"]),
         ended=int(fields[b"ended"]) if b"ended" in fields else None,
     )
+
+
+def _event_arguments(past: PastEvent, matches: bool) -> dict[str, Any]:
+    retracted = isinstance(past.payload, ArticleRetracted)
+    return {
+        "id": past.event.id,
+        "type": past.event.type,
+        "kind": "retracted" if retracted else "published",
+        "article": past.payload.id,
+        "version": past.payload.version,
+        "entry": past.entry,
+        "envelope": envelope(past.event, with_data=retracted).decode(),
+        "matches": matches,
+    }
 
 
 def _past(entry: str, fields: dict[bytes, bytes]) -> PastEvent | None:

@@ -1,11 +1,13 @@
 """Limits for the subscriptions of one account. Redis checks them in the step that writes (`usage.lua`)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-import orjson
-
 from newswire_notify.settings import NotifySettings
+
+LimitArguments = Mapping[str, int]
+"""Limits by their names; one that is absent does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,21 +30,19 @@ class AccountLimits:
             settings.webhook_urls_per_host,
         )
 
-    def new_subscription(self) -> bytes:
+    def new_subscription(self) -> LimitArguments:
         """Return the limits as the Redis function `subscribe` reads them."""
-        return orjson.dumps(
-            {"subscriptions": self.subscriptions, "bytes": self.total_bytes, "urls_per_host": self.urls_per_host}
-        )
+        return {"subscriptions": self.subscriptions, "bytes": self.total_bytes, "urls_per_host": self.urls_per_host}
 
-    def changed_subscription(self, changes: int) -> bytes:
+    def changed_subscription(self, changes: int) -> LimitArguments:
         """Return the limits as the Redis function `update` reads them.
 
         ``changes``: how often the filter of a subscription may change.
         """
-        return orjson.dumps({"changes": changes, "bytes": self.total_bytes, "urls_per_host": self.urls_per_host})
+        return {"changes": changes, "bytes": self.total_bytes, "urls_per_host": self.urls_per_host}
 
 
-NO_LIMITS = b"{}"
+NO_LIMITS: LimitArguments = {}
 """For the Redis function `update`: changes by the service itself are not limited."""
 
 

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.storage.backup_file import Record, raw, text
+from newswire.storage.redis_functions import Call
 from newswire_notify.deliveries.queue import delivery_functions
 
 PAGE = 500
@@ -109,7 +110,7 @@ async def attach_subscriptions(redis: "Redis", keys: Keyspace) -> int:
     # New sequence numbers must come after all those before the backup.
     await redis.set(own.key("membership_seq"), int(time.time() * 1000))
     async for page in _pages(redis, own.key("subscription", "")):
-        await functions.call_all([("rebuild_lookups", (), [own.key(""), name]) for name in page])
+        await functions.call_all([Call("rebuild_lookups", (), {"prefix": own.key(""), "id": name}) for name in page])
         count += len(page)
     async for page in _pages(redis, own.key("backfill", "")):
         for name in page:

@@ -15,7 +15,6 @@ from newswire.auth.credentials import read_entitlement
 from newswire.events import ArticlePublished
 from newswire.filter_input import FilterInput
 from newswire.filters import ArticleFeatures, Filter
-from newswire.storage.redis_functions import Argument
 from newswire.validation.fields import Moment, Text
 from newswire_notify.deliveries.queue import read_former_secrets
 from newswire_notify.webhooks.circuit_breaker import HEALTHY, EndpointHealth, read_health
@@ -186,15 +185,15 @@ class Subscription:
         }
 
 
-def channel_fields(channel: Webhook) -> dict[str, Argument]:
+def channel_fields(channel: Webhook) -> dict[str, str]:
     """Return a channel as the record fields of its subscription; unset ones are empty."""
     return {
         "url": channel.url,
-        "headers": orjson.dumps(channel.headers),
-        "rate": channel.rate or "",
-        "concurrency": channel.concurrency or "",
-        "verify": int(channel.verify),
-        "notices": int(channel.notices),
+        "headers": orjson.dumps(channel.headers).decode(),
+        "rate": str(channel.rate) if channel.rate else "",
+        "concurrency": str(channel.concurrency) if channel.concurrency else "",
+        "verify": str(int(channel.verify)),
+        "notices": str(int(channel.notices)),
     }
 
 

@@ -62,19 +62,14 @@ class OwnerNotifier:
             time=at,
         )
         await self._broker.publish(notification, stream=self._keys.outcomes)
-        await self._queue.functions.call(
+        await self._queue.call(
             "notify_owner",
-            [],
-            [
-                self._queue.prefix,
-                subscription,
-                fields["disabled_at"],
-                fields["account"],
-                notification.id,
-                notification.type,
-                notification.to_json(),
-                self._queue.now,
-                self._queue.keep_ms,
-            ],
+            id=subscription,
+            disabled_at=fields["disabled_at"],
+            account=fields["account"],
+            event=notification.id,
+            type=notification.type,
+            envelope=notification.to_json().decode(),
+            keep=self._queue.keep_ms,
         )
         log.info("subscription disabled", extra={"subscription": subscription, "reason": fields["status_reason"]})

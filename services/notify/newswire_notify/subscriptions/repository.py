@@ -1,7 +1,7 @@
 """Storage of subscriptions."""
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,10 +11,9 @@ from ulid import ULID
 
 from newswire.keys import Keyspace
 from newswire.messaging.stream_position import newest_entry
-from newswire.storage.redis_functions import Argument
 from newswire.timestamps import epoch_ms
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.subscriptions.account_limits import NO_LIMITS, AccountLimits, check_limits
+from newswire_notify.subscriptions.account_limits import NO_LIMITS, AccountLimits, LimitArguments, check_limits
 from newswire_notify.subscriptions.errors import AccountSuspendedError, SubscriptionConflictError
 from newswire_notify.subscriptions.models import (
     _PAUSED_BY_OTHERS,
@@ -77,19 +76,29 @@ class Subscriptions:
             entitlement=entitlement,
             verified_origin=verified_origin,
         )
-        arguments: list[Argument] = [
-            self._queue.prefix,
-            subscription.id,
-            account,
-            subscription.criteria().digest(),
-            await newest_entry(self._records, self._keys.stream),
-            limits.new_subscription(),
-            int(now * 1000),
-            *(("", "") if since is None else (last_id_before(epoch_ms(since)), epoch_ms(since))),
-            *_flat(_fields(subscription)),
-            *_flat({"schema": SCHEMA, "status": "active", "created": int(now * 1000), "secret": subscription.secret}),
-        ]
-        answer = await self._queue.functions.call("subscribe", [], arguments)
+        created = int(now * 1000)
+        backfill = (
+            {}
+            if since is None
+            else {"backfill_after": last_id_before(epoch_ms(since)), "backfill_since": epoch_ms(since)}
+        )
+        answer = await self._queue.call(
+            "subscribe",
+            id=subscription.id,
+            account=account,
+            digest=subscription.criteria().digest(),
+            newest_entry=await newest_entry(self._records, self._keys.stream),
+            limits=limits.new_subscription(),
+            created=created,
+            fields={
+                **_fields(subscription),
+                "schema": SCHEMA,
+                "status": "active",
+                "created": created,
+                "secret": subscription.secret,
+            },
+            **backfill,
+        )
         check_limits(answer, subscription.channel.url)
         if answer == b"SUSPENDED":
             raise AccountSuspendedError
@@ -167,17 +176,16 @@ class Subscriptions:
             return True
         return await self._update(found, replace(found, entitlement=entitlement), NO_LIMITS)
 
-    async def _update(self, found: Subscription, changed: Subscription, limits: bytes) -> bool:
-        arguments: list[Argument] = [
-            self._queue.prefix,
-            found.id,
-            found.account,
-            found.revision,
-            changed.criteria().digest(),
-            limits,
-            *_flat(_fields(changed)),
-        ]
-        answer = await self._queue.functions.call("update", [], arguments)
+    async def _update(self, found: Subscription, changed: Subscription, limits: LimitArguments) -> bool:
+        answer = await self._queue.call(
+            "update",
+            id=found.id,
+            account=found.account,
+            revision=found.revision,
+            digest=changed.criteria().digest(),
+            limits=limits,
+            fields=_fields(changed),
+        )
         check_limits(answer, changed.channel.url)
         if answer == b"TOO_MANY_CHANGES":
             raise SubscriptionConflictError(
@@ -192,16 +200,15 @@ class Subscriptions:
             SubscriptionConflictError: it is disabled.
         """
         handled: bytes | None = await self._records.get(self._keys.checkpoint(NOTIFY_GROUP))
-        arguments: list[Argument] = [
-            self._queue.prefix,
-            found.id,
-            found.account,
-            handled or "0-0",
-            self._queue.now,
-            by,
-            note,
-        ]
-        if await self._queue.functions.call("pause", [], arguments) == b"DISABLED":
+        answer = await self._queue.call(
+            "pause",
+            id=found.id,
+            account=found.account,
+            handled=(handled or b"0-0").decode(),
+            by=by,
+            note=note,
+        )
+        if answer == b"DISABLED":
             raise SubscriptionConflictError("it is disabled")
 
     async def resume(self, found: Subscription, by: PausedBy = PausedBy.OWNER) -> bool:
@@ -212,16 +219,14 @@ class Subscriptions:
         Raises:
             SubscriptionConflictError: it is disabled, or someone else paused it.
         """
-        arguments: list[Argument] = [
-            self._queue.prefix,
-            found.id,
-            found.account,
-            found.revision,
-            found.criteria().digest(),
-            self._queue.now,
-            by,
-        ]
-        answer = await self._queue.functions.call("resume", [], arguments)
+        answer = await self._queue.call(
+            "resume",
+            id=found.id,
+            account=found.account,
+            revision=found.revision,
+            digest=found.criteria().digest(),
+            by=by,
+        )
         if answer == b"DISABLED":
             raise SubscriptionConflictError("it is disabled")
         if answer == b"PAUSED_BY_OTHER":
@@ -235,16 +240,15 @@ class Subscriptions:
 
         Where an operator deletes it, its owner can read the reason for 30 days (`ended_by_operator`).
         """
-        arguments: list[Argument] = [
-            self._queue.prefix,
-            subscription_id,
-            account,
-            self._queue.now,
-            self._queue.keep_ms,
-            operator_reason,
-            ENDED_RETENTION_MS,
-        ]
-        return bool(await self._queue.functions.call("unsubscribe", [], arguments))
+        removed = await self._queue.call(
+            "unsubscribe",
+            id=subscription_id,
+            account=account,
+            keep=self._queue.keep_ms,
+            reason=operator_reason,
+            keep_reason=ENDED_RETENTION_MS,
+        )
+        return bool(removed)
 
     async def ended_by_operator(self, account: str, subscription_id: str) -> str | None:
         """Return an operator's reason for deleting a subscription, or None where none did so in the last 30 days."""
@@ -262,18 +266,14 @@ def last_id_before(moment_ms: int) -> str:
     return f"{max(moment_ms - 1, 0)}-{2**64 - 1}"
 
 
-def _flat(fields: Mapping[str, Argument]) -> list[Argument]:
-    return [part for pair in fields.items() for part in pair]
-
-
-def _fields(subscription: Subscription) -> dict[str, Argument]:
+def _fields(subscription: Subscription) -> dict[str, str]:
     """Return the record fields that may change; unset ones are empty."""
     return {
         **channel_fields(subscription.channel),
-        "filter": orjson.dumps(subscription.filter),
+        "filter": orjson.dumps(subscription.filter).decode(),
         "events": ",".join(subscription.events),
         "content": subscription.content,
-        "labels": orjson.dumps(subscription.labels),
+        "labels": orjson.dumps(subscription.labels).decode(),
         "entitlement": subscription.entitlement or "",
         "verified_origin": subscription.verified_origin or "",
     }

@@ -38,18 +38,14 @@ class Endpoints:
             TooManySecretsError: it was rotated so often that too many secrets would sign.
         """
         secret = new_secret()
-        answer = await self._queue.functions.call(
+        answer = await self._queue.call(
             "rotate_secret",
-            [],
-            [
-                self._queue.prefix,
-                subscription_id,
-                account,
-                secret,
-                int(time.time() * 1000),
-                int(overlap * 1000),
-                MAX_FORMER_SECRETS,
-            ],
+            id=subscription_id,
+            account=account,
+            secret=secret,
+            now=int(time.time() * 1000),
+            overlap=int(overlap * 1000),
+            former_secrets=MAX_FORMER_SECRETS,
         )
         if answer == b"TOO_MANY":
             raise TooManySecretsError
@@ -57,14 +53,9 @@ class Endpoints:
 
     async def enable(self, subscription: Subscription) -> None:
         """Enable a disabled subscription: it receives new events, and corrections and retractions of what it was sent."""
-        arguments = [
-            self._queue.prefix,
-            subscription.id,
-            subscription.account,
-            subscription.criteria().digest(),
-            self._queue.now,
-        ]
-        await self._queue.functions.call("enable", [], arguments)
+        await self._queue.call(
+            "enable", id=subscription.id, account=subscription.account, digest=subscription.criteria().digest()
+        )
 
     async def test(self, subscription: Subscription) -> Attempt:
         """Send a test event at once; success closes the circuit."""
@@ -98,6 +89,5 @@ class Endpoints:
             # The time of the test must not distinguish a closed port from a filtered one.
             await asyncio.sleep(began + self._sender.timeout - asyncio.get_running_loop().time())
         if sent.accepted:
-            arguments = [self._queue.prefix, subscription.id, subscription.account, self._queue.now]
-            await self._queue.functions.call("close_circuit", [], arguments)
+            await self._queue.call("close_circuit", id=subscription.id, account=subscription.account)
         return sent.attempt
