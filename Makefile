@@ -52,11 +52,13 @@ coverage: install ## measure what the tests of shared code run of it, against th
 	$(BIN)/coverage run -m pytest tests/shared tests/contract -p no:xdist --quiet
 	$(BIN)/coverage report
 
+# Lua is checked where luacheck is installed (Debian: lua-check); .ci/run installs it.
 lint: install ## check style, format, types, unused code and declared dependencies
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/vulture
+	@$(BIN)/python .ci/lint_lua.py
 	@for member in $(MEMBERS); do (cd $$member && $(CURDIR)/$(BIN)/deptry newswire*) || exit 1; done
 
 format: install ## format the sources
