@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from newswire.key_families import KeyFamily
+
 INGEST_SCHEMA = 1
 """Schema number of every record, so that a later release recognises old ones."""
 
@@ -128,3 +130,66 @@ class Keyspace:
     def index_repair_queue(self) -> str:
         """Set: ids of articles whose index entry search has to repair from the records."""
         return self.key("index", "repair")
+
+
+FAMILIES = (
+    KeyFamily(
+        "stream:articles",
+        "stream",
+        "the article events",
+        "`NEWSWIRE_STREAM_RETENTION`, and until every group handled them",
+    ),
+    KeyFamily(
+        "stream:outcomes",
+        "stream",
+        "the outcomes from search and notify",
+        "10 minutes, and until its group handled them",
+    ),
+    KeyFamily("trimmed", "string", "the id of the newest trimmed article event", "for ever"),
+    KeyFamily("trimmed:<stream>", "string", "the same of another stream", "for ever"),
+    KeyFamily(
+        "checkpoint:<group>", "string", "the stream id up to which a consumer group has handled everything", "for ever"
+    ),
+    KeyFamily(
+        "dead-letters:<group>",
+        "stream",
+        "the entries that a consumer group could not handle",
+        "until retried or dropped",
+    ),
+    KeyFamily(
+        "article:<article>:dead-letters",
+        "set",
+        "which dead letters hold text of an article",
+        "until the article is retracted",
+    ),
+    KeyFamily("account:<account>", "hash", "an account, its limits and its entitlement", "for ever"),
+    KeyFamily("accounts", "zset", "the names of all accounts, in their order", "for ever"),
+    KeyFamily("account-forms", "hash", "the folded names of all accounts, each to the name", "for ever"),
+    KeyFamily(
+        "accounts:changes", "stream", "changes of access, for the processes that follow them", "the newest 10,000"
+    ),
+    KeyFamily("accounts:changed", "string", "the number of the last change of access", "for ever"),
+    KeyFamily("key:<key>", "hash", "an API key: its account, scopes and hash", "for ever, also after it is revoked"),
+    KeyFamily("keys:all", "zset", "the ids of all API keys, in the order of their creation", "for ever"),
+    KeyFamily("keys:of:<account>", "zset", "the ids of an account's API keys", "for ever"),
+    KeyFamily("audit", "stream", "the audit log", "`NEWSWIRE_AUDIT_RETENTION`"),
+    KeyFamily("settings", "hash", "settings whose changes the audit log records", "for ever"),
+    KeyFamily(
+        "authentication-burst:<client>",
+        "string",
+        "the audit log has an entry about failures of this network",
+        "1 minute",
+    ),
+    KeyFamily(
+        "token-secret",
+        "string",
+        "the signing secret of cursors and stream tokens, unless a setting holds it",
+        "for ever",
+    ),
+    KeyFamily("last-erasure", "string", "the time of the last erasure of text", "for ever"),
+    KeyFamily("disk-erasure:records", "hash", "up to which erasure the append-only file was rewritten", "for ever"),
+    KeyFamily("disk-erasure:records:lease", "string", "a process rewrites the append-only file", "1 hour"),
+    KeyFamily("unindexed-retractions", "zset", "the retractions that the index does not show yet", "until it does"),
+    KeyFamily("index:repair", "set", "the articles whose index entry is to be repaired", "until it is"),
+)
+"""The keys that several services use."""

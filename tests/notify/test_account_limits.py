@@ -291,7 +291,7 @@ async def test_the_change_feed_does_not_grow_with_the_filters(desk: Desk) -> Non
         made = await desk.subscribe(HOOK, {"metadata": {"desk": f"{number} " + "x" * 60_000}})
         await desk.subscriptions.remove("reader", made.id)
     standing = await desk.subscribe(HOOK, {"metadata": {"desk": "x" * 60_000}})
-    changes = desk.keys.deliveries.key("subscriptions", "changes")
+    changes = desk.keys.deliveries.key("filters", "changes")
     assert await desk.redis.xlen(changes) == 81
     assert await desk.redis.memory_usage(changes, samples=0) < 60_000
     await matcher.catch_up()

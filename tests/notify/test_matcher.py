@@ -219,10 +219,10 @@ async def test_it_reloads_after_changes_were_trimmed_or_the_server_was_flushed(d
     await matcher.catch_up()
     await desk.subscribe("http://127.0.0.1/2", {"query": "harbour"})
     await desk.subscribe("http://127.0.0.1/3", {"query": "storm"})
-    await desk.redis.xtrim(desk.keys.deliveries.key("subscriptions", "changes"), maxlen=1, approximate=False)
+    await desk.redis.xtrim(desk.keys.deliveries.key("filters", "changes"), maxlen=1, approximate=False)
     await matcher.catch_up()
     assert len(matcher.index) == 3
-    await desk.redis.delete(desk.keys.deliveries.key("subscriptions", "changes"))
+    await desk.redis.delete(desk.keys.deliveries.key("filters", "changes"))
     await desk.subscribe("http://127.0.0.1/4", {"query": "tram"})
     await matcher.catch_up()
     assert len(matcher.index) == 4
@@ -271,7 +271,7 @@ async def test_it_is_not_ready_while_it_reloads(desk: Desk, monkeypatch: pytest.
     await matcher.load(asyncio.Event())
     await desk.subscribe("http://127.0.0.1/1", {"query": "ferry"})
     await desk.subscribe("http://127.0.0.1/2", {"query": "harbour"})
-    await desk.redis.delete(desk.keys.deliveries.key("subscriptions", "changes"))
+    await desk.redis.delete(desk.keys.deliveries.key("filters", "changes"))
     reasons = []
     prepare = FilterIndex.prepare
 

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from newswire.filters import Filter
 from newswire.keys import Keyspace
+from newswire_notify.app import check_layout
 from newswire_notify.fanout.backfill import BackfillWorker, backfill_status, replay_since
 from newswire_notify.subscriptions.errors import SubscriptionConflictError
 from newswire_notify.subscriptions.models import Subscription, SubscriptionCriteria, SubscriptionDraft
@@ -274,3 +275,18 @@ async def test_entitlements_are_part_of_the_digest() -> None:
     criteria = SubscriptionCriteria(Filter(query="ferry"), ["published"])
     narrowed = SubscriptionCriteria(Filter(query="ferry"), ["published"], Filter(topics=["Ferries"]))
     assert criteria.digest() != narrowed.digest()
+
+
+@pytest.mark.parametrize("account", ["changes", "changed", "seq", "a:b"])
+async def test_an_account_may_be_called_as_other_keys_are(desk: Desk, receiver: Receiver, account: str) -> None:
+    mine = await desk.subscribe(f"{receiver.url}/a", FERRY, account=account)
+    await desk.publish("a1", topics=["Ferries"])
+    await desk.deliver()
+    assert receiver.events("/a") == ["a1.1"]
+    assert [each.id async for each in desk.subscriptions.of(account)] == [mine.id]
+    assert await check_layout(desk.redis, desk.keys) is None
+
+
+async def test_subscriptions_of_an_earlier_release_are_reported(desk: Desk) -> None:
+    await desk.redis.set(desk.keys.key("subscriptions", "seq"), 7)
+    assert "earlier release" in (await check_layout(desk.redis, desk.keys) or "")

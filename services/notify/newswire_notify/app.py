@@ -60,6 +60,9 @@ from newswire_notify.webhooks.verification import Verification
 from newswire_notify.websub.composition import hub_parts
 
 MAX_MEMORY_FRACTION = 0.95
+FORMER_LAYOUT = (
+    "subscriptions are stored under the keys of an earlier release: back up with that release and restore with this one"
+)
 """Fraction of the delivery Redis that new deliveries may fill; the rest is reserved for ending them."""
 
 
@@ -205,6 +208,8 @@ async def check_durability(redis: "Redis", allow_volatile: bool) -> str | None:
 
 async def check_layout(redis: "Redis", keys: Keyspace) -> str | None:
     """Return whether subscriptions are stored under the keys of an earlier release, or None: a readiness check."""
-    if not await redis.exists(keys.key("subscriptions", "seq"), keys.deliveries.key("subscriptions", "seq")):
-        return None
-    return "subscriptions are stored under the keys of an earlier release: back up with that release and restore with this one"
+    for name in (keys.key("subscriptions", "seq"), keys.deliveries.key("subscriptions", "seq")):
+        # A sorted set of this name lists the subscriptions of an account that is named so.
+        if await redis.type(name) == b"string":
+            return FORMER_LAYOUT
+    return None

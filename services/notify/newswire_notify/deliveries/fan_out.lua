@@ -82,7 +82,7 @@ local function plan_event(_, args)
   local p, event, kind, article, version, entry = args.prefix, args.event, args.kind, args.article, args.version, args.entry
   local fan, recipients = p .. 'event_plan:' .. event, p .. 'article_recipients:' .. article
   if redis.call('EXISTS', fan) == 1 then return 0 end
-  if tonumber(redis.call('GET', p .. 'subscriptions:changed') or 0) ~= args.as_of then return -1 end
+  if tonumber(redis.call('GET', p .. 'filters:changed') or 0) ~= args.as_of then return -1 end
   local upto = redis.call('GET', p .. 'membership_seq') or '0'
   local rank = rank_of(version, kind)
   local last_rank, last_event = unpack(redis.call('HMGET', recipients, 'rank', 'event'))

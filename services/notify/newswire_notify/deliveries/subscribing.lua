@@ -14,8 +14,8 @@ local MAX_SEQ = '9007199254740991'
 -- Publishes to the matchers that a filter was added or removed. They read its definition from `filters`: thousands of changes are
 -- kept, and with definitions they would take a multiple of the memory of all filters.
 local function publish_filter_change(p, op, digest)
-  local count = redis.call('INCR', p .. 'subscriptions:changed')
-  redis.call('XADD', p .. 'subscriptions:changes', 'MAXLEN', '~', 10000, '*', 'count', count, 'op', op, 'digest', digest)
+  local count = redis.call('INCR', p .. 'filters:changed')
+  redis.call('XADD', p .. 'filters:changes', 'MAXLEN', '~', 10000, '*', 'count', count, 'op', op, 'digest', digest)
 end
 
 -- Removes the filter of a digest that has no current members.

@@ -40,7 +40,7 @@ class Matcher:
         self._languages = keys.deliveries.key("languages")
         self._filters = keys.deliveries.key("filters")
         self._remembered: set[str] = set()
-        names = (keys.deliveries.key("subscriptions", name) for name in ("changes", "changed"))
+        names = (keys.deliveries.key("filters", name) for name in ("changes", "changed"))
         self._changes = ChangeFeed(redis, *names)
 
     @property

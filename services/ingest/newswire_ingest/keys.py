@@ -1,0 +1,42 @@
+"""The Redis keys that only ingest writes."""
+
+from newswire.key_families import KeyFamily
+
+FAMILIES = (
+    KeyFamily("articles", "zset", "the ids of all articles, scored by their creation", "until an article is cancelled"),
+    KeyFamily(
+        "articles:<status>:<account>", "zset", "a publisher's articles of one status", "until an article is cancelled"
+    ),
+    KeyFamily("article:<article>", "hash", "the state of an article; of a retracted one, the tombstone", "for ever"),
+    KeyFamily("article:<article>:v:<version>", "hash", "one immutable version", "until the article is retracted"),
+    KeyFamily(
+        "article:<article>:scheduled", "hash", "version 1 of a scheduled article", "until it is published or cancelled"
+    ),
+    KeyFamily(
+        "due", "zset", "the scheduled articles, scored by their due time", "until an article is published or cancelled"
+    ),
+    KeyFamily("external:<account>", "hash", "a publisher's external ids, each to its article", "for ever"),
+    KeyFamily(
+        "idempotency:<digest>",
+        "hash",
+        "a request with an `Idempotency-Key`, and its article",
+        "`NEWSWIRE_IDEMPOTENCY_LIFETIME`",
+    ),
+    KeyFamily("rate:<key>", "string", "when the token bucket of an API key is full", "until it is full"),
+    KeyFamily("quota:<account>:<date>", "string", "an account's new articles of a day", "2 days"),
+    KeyFamily(
+        "labels:category", "zset", "the spellings of categories, scored by their articles", "while an article has it"
+    ),
+    KeyFamily("labels:topic", "zset", "the spellings of topics, scored by their articles", "while an article has it"),
+    KeyFamily(
+        "labels:forms:<kind>", "zset", "the folded forms of labels, scored by their articles", "while an article has it"
+    ),
+    KeyFamily(
+        "labels:spelled:<kind>", "zset", "folded forms with their spellings, in their order", "while an article has it"
+    ),
+    KeyFamily(
+        "labels:of:<account>", "hash", "how an account spells its labels", "while it has an article with the label"
+    ),
+    KeyFamily("labels:merged", "hash", "the labels that operators merged", "for ever"),
+    KeyFamily("outcome:<event>", "hash", "what became of an event: search, recipients, deliveries", "30 days"),
+)
