@@ -37,6 +37,7 @@ READABLE = [
     "redis",
     "cjson",
     "ipairs",
+    "next",
     "pairs",
     "tonumber",
     "tostring",

@@ -182,7 +182,7 @@ async def test_a_backup_with_the_former_names_restores(
 
         await restored.retract("a1", 2)
         assert await restored.subscriptions.resume(by_path["/paused"])
-        await restored.endpoints.enable(by_path["/disabled"])
+        await restored.subscriptions.enable(by_path["/disabled"])
         while await worker.step():
             pass
         await restored.deliver()

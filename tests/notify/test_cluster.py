@@ -54,7 +54,7 @@ async def test_every_operation_on_deliveries_uses_one_slot(
         assert {letter.subscription for letter in await dead_letters.list_dead(cluster, keys)} == {failing.id, gone.id}
         assert await desk.endpoints.rotate_secret("reader", kept[0].id, 60)
         await desk.endpoints.test(kept[0])
-        await desk.endpoints.enable(gone)
+        await desk.subscriptions.enable(gone)
         await desk.subscriptions.pause(kept[1])
         await desk.subscriptions.remove("reader", kept[2].id)
         slots = {await cluster.execute_command("CLUSTER", "KEYSLOT", name) async for name in cluster.scan_iter("*")}

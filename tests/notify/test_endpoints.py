@@ -251,7 +251,7 @@ async def test_a_disabled_subscription_can_be_enabled(desk: Desk, receiver: Rece
     )
     await desk.publish("while-disabled")
     receiver.answer("/a", 204)
-    await desk.endpoints.enable(subscription)
+    await desk.subscriptions.enable(subscription)
     await desk.publish("a2")
     await desk.publish("before", 2, title="Something else")
     await desk.deliver()

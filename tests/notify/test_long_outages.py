@@ -265,7 +265,7 @@ async def test_an_endpoint_enabled_after_long_receives_corrections(room: Newsroo
     await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
     await room.work()
     assert len(receiver.events("/a")) == tried
-    await room.desk.endpoints.enable(await room.found(mine))
+    await room.desk.subscriptions.enable(await room.found(mine))
     await room.work()
     assert set(receiver.events("/a")[before:tried]) == {"waiting.2", "withdrawn while it failed.1.retracted"}
     assert sorted(receiver.events("/a")[tried:]) == [
@@ -304,7 +304,7 @@ async def test_an_endpoint_disabled_during_a_consumer_outage_receives_correction
     room.away = False
     await room.catch_up()
     await room.pass_days(SLOW_ATTEMPT_SECONDS / DAY)
-    await room.desk.endpoints.enable(await room.found(mine))
+    await room.desk.subscriptions.enable(await room.found(mine))
     await room.work()
     assert sorted(receiver.events("/a")[tried:]) == ["corrected.2", "withdrawn.1.retracted"]
 

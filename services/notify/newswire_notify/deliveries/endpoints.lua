@@ -26,34 +26,6 @@ local function close_circuit(_, args)
   return 1
 end
 
--- How far apart in time events may be planned out of order, in ms: by several processes, or with clocks that differ.
-local MAX_REORDERING_MS = 3600000
-
--- Enables a disabled subscription; held deliveries become due. Arguments: id, account, digest.
--- Returns 0 where the account does not own the subscription.
-local function enable(_, args)
-  local p, id = args.prefix, args.id
-  local key = p .. 'subscription:' .. id
-  local account, status = unpack(redis.call('HMGET', key, 'account', 'status'))
-  if account ~= args.account then return 0 end
-  if status ~= 'disabled' or account_suspended(p, account) then return 1 end
-  local left, since, left_at = unpack(redis.call('HMGET', key, 'left_seq', 'disabled_at', 'left_entry'))
-  local back = redis.call('INCR', p .. 'membership_seq')
-  redis.call('HSET', key, 'status', 'active')
-  redis.call('HDEL', key, 'status_reason', 'disabled_at', 'left_seq', 'left_entry')
-  redis.call('SREM', p .. 'disabled', id)
-  bump_revision(key)
-  rejoin(p, id, args.digest)
-  local now = current_time(args)
-  release_held(p, id, now)
-  -- It does not receive new articles from the time in between, but corrections and retractions of articles that it was sent.
-  -- The fan-out may have lagged when it was disabled: the backfill starts at the entry that was planned last.
-  local decided = tonumber(string.match(left_at or since, '^%d+'))
-  local from = string.format('%.0f-0', math.max(0, math.min(decided, tonumber(since)) - MAX_REORDERING_MS))
-  if left then start_backfill(p, id, from, since, left, back, 'recipients', now) end
-  return 1
-end
-
 -- Enqueues a notice that a subscription was disabled, for the endpoints of its account that ask for notices, and records that this was
 -- done. Arguments: id; disabled_at, as it is stored; account; event and type, its id and type; envelope; keep. Each of these deliveries
 -- contains the envelope itself. Returns the number of deliveries.
@@ -76,5 +48,4 @@ end
 
 register('rotate_secret', rotate_secret)
 register('close_circuit', close_circuit)
-register('enable', enable)
 register('notify_owner', notify_owner)

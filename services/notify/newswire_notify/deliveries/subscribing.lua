@@ -183,33 +183,6 @@ local function update(_, args)
   return 'OK'
 end
 
--- Pauses a subscription. Arguments: id; account; handled, the entry up to which everything is fanned out; by, who pauses it ('' for its
--- owner, 'operator', 'account_disabled'); note for the owner ('' for none).
--- During a pause new matches are not enqueued; later versions and retractions of articles that it was sent are enqueued and held.
--- `status_reason` is who paused it, and only the same may resume it. An operator's pause replaces another one, which `resume`
--- restores. A disabled account pauses only active subscriptions.
--- Returns OK | MISSING | DISABLED.
-local function pause(_, args)
-  local p, id, by = args.prefix, args.id, args.by
-  local key = p .. 'subscription:' .. id
-  local found = owned_subscription(p, id, args.account)
-  if not found then return 'MISSING' end
-  if found.status == 'disabled' then return 'DISABLED' end
-  if by == 'operator' and found.reason ~= 'operator' then
-    redis.call('HSET', key, 'paused_before', found.status == 'paused' and 'paused' or 'active', 'reason_before', found.reason)
-  end
-  if by == 'operator' or (by ~= '' and found.status == 'active') then
-    redis.call('HSET', key, 'status_reason', by, 'status_note', args.note)
-    bump_revision(key)
-  end
-  if found.status == 'paused' then return 'OK' end
-  local left = leave(p, id)
-  redis.call('HSET', key, 'status', 'paused', 'left_seq', left, 'left_entry', args.handled, 'paused_at', current_time(args))
-  bump_revision(key)
-  if redis.call('EXISTS', p .. 'due:' .. id) == 1 then redis.call('RENAME', p .. 'due:' .. id, p .. 'paused:' .. id) end
-  return 'OK'
-end
-
 -- Makes the held deliveries of a subscription due.
 local function release_held(p, id, now)
   if redis.call('EXISTS', p .. 'paused:' .. id) == 0 then return end
@@ -218,40 +191,32 @@ local function release_held(p, id, now)
   redis.call('ZADD', p .. 'endpoints', 'LT', now, id)
 end
 
--- Resumes a subscription: held deliveries become due, and a backfill covers the pause. Arguments: id; account; revision, the expected
--- one; digest; by, who resumes it (as in `pause`). Returns OK | MISSING | STALE | DISABLED | PAUSED_BY_OTHER.
-local function resume(_, args)
-  local p, id, by = args.prefix, args.id, args.by
+-- Applies a change of status that was decided from the record of a subscription; nothing happens where that is out of date. Arguments:
+-- id; account; revision of the record, and whether the account is suspended, as the decision assumes; set and unset, its fields;
+-- membership: 'leave' (waiting deliveries are held), 'rejoin' (held ones become due) or ''; for 'rejoin' also digest, and the backfill
+-- of the time in between (after, since, first_seq, mode), which may be empty.
+-- Returns OK | MISSING | STALE | SUSPENSION_CHANGED.
+local function change_status(_, args)
+  local p, id, now = args.prefix, args.id, current_time(args)
   local key = p .. 'subscription:' .. id
   local found = owned_subscription(p, id, args.account)
   if not found then return 'MISSING' end
-  if found.status == 'active' then return 'OK' end
-  if found.status ~= 'paused' then return 'DISABLED' end
-  if found.reason ~= by then return 'PAUSED_BY_OTHER' end
   if found.revision ~= args.revision then return 'STALE' end
-  if by == 'operator' then
-    local before, reason = unpack(redis.call('HMGET', key, 'paused_before', 'reason_before'))
-    redis.call('HDEL', key, 'paused_before', 'reason_before', 'status_note')
-    if before == 'paused' and reason ~= 'account_disabled' then
-      if (reason or '') == '' then redis.call('HDEL', key, 'status_reason') else redis.call('HSET', key, 'status_reason', reason) end
-      bump_revision(key)
-      return 'OK'
-    end
+  if account_suspended(p, args.account) ~= args.suspended then return 'SUSPENSION_CHANGED' end
+  if args.membership == 'leave' then
+    redis.call('HSET', key, 'left_seq', leave(p, id), 'paused_at', now)
+    if redis.call('EXISTS', p .. 'due:' .. id) == 1 then redis.call('RENAME', p .. 'due:' .. id, p .. 'paused:' .. id) end
+  elseif args.membership == 'rejoin' then
+    local back = redis.call('INCR', p .. 'membership_seq')
+    rejoin(p, id, args.digest)
+    release_held(p, id, now)
+    redis.call('SREM', p .. 'disabled', id)
+    local missed = args.backfill
+    if missed.mode then start_backfill(p, id, missed.after, missed.since, missed.first_seq, back, missed.mode, now) end
   end
-  if by ~= 'account_disabled' and account_suspended(p, args.account) then
-    redis.call('HSET', key, 'status_reason', 'account_disabled')
-    bump_revision(key)
-    return 'OK'
-  end
-  local now = current_time(args)
-  local left, from, since, after = unpack(redis.call('HMGET', key, 'left_seq', 'left_entry', 'paused_at', 'after_entry'))
-  local back = redis.call('INCR', p .. 'membership_seq')
-  rejoin(p, id, args.digest)
-  redis.call('HSET', key, 'status', 'active')
-  redis.call('HDEL', key, 'left_seq', 'left_entry', 'paused_at', 'status_reason', 'status_note')
+  if next(args.set) then redis.call('HSET', key, unpack(flat(args.set))) end
+  if #args.unset > 0 then redis.call('HDEL', key, unpack(args.unset)) end
   bump_revision(key)
-  release_held(p, id, now)
-  start_backfill(p, id, entry_before(from, after) and after or from, since, left, back, 'missed', now)
   return 'OK'
 end
 
@@ -302,7 +267,6 @@ end
 
 register('subscribe', subscribe)
 register('update', update)
-register('pause', pause)
-register('resume', resume)
+register('change_status', change_status)
 register('unsubscribe', unsubscribe)
 register('rebuild_lookups', rebuild_lookups)

@@ -30,10 +30,11 @@ class PausedBy(StrEnum):
     ACCOUNT = "account_disabled"
 
 
-_PAUSED_BY_OTHERS = {
+PAUSED_BY_OTHERS = {
     PausedBy.OPERATOR.value: "an operator paused it, and only an operator can resume it",
     PausedBy.ACCOUNT.value: "its account is disabled",
 }
+"""Why its owner cannot resume a subscription."""
 
 
 class EventKind(StrEnum):

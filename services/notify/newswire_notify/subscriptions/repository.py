@@ -16,12 +16,12 @@ from newswire_notify.deliveries.queue import Queue
 from newswire_notify.subscriptions.account_limits import NO_LIMITS, AccountLimits, LimitArguments, check_limits
 from newswire_notify.subscriptions.errors import AccountSuspendedError, SubscriptionConflictError
 from newswire_notify.subscriptions.models import (
-    _PAUSED_BY_OTHERS,
     PausedBy,
     Subscription,
     SubscriptionDraft,
     channel_fields,
 )
+from newswire_notify.subscriptions.status_changes import change_status, enable, pause, resume
 from newswire_notify.webhooks.signing import new_secret
 
 SCHEMA = 1
@@ -199,17 +199,9 @@ class Subscriptions:
         Raises:
             SubscriptionConflictError: it is disabled.
         """
-        handled: bytes | None = await self._records.get(self._keys.checkpoint(NOTIFY_GROUP))
-        answer = await self._queue.call(
-            "pause",
-            id=found.id,
-            account=found.account,
-            handled=(handled or b"0-0").decode(),
-            by=by,
-            note=note,
-        )
-        if answer == b"DISABLED":
-            raise SubscriptionConflictError("it is disabled")
+        checkpoint: bytes | None = await self._records.get(self._keys.checkpoint(NOTIFY_GROUP))
+        handled = (checkpoint or b"0-0").decode()
+        await change_status(self._queue, found, lambda record, _: pause(record, by, note, handled))
 
     async def resume(self, found: Subscription, by: PausedBy = PausedBy.OWNER) -> bool:
         """Resume a subscription; return False where a concurrent change came first.
@@ -219,21 +211,13 @@ class Subscriptions:
         Raises:
             SubscriptionConflictError: it is disabled, or someone else paused it.
         """
-        answer = await self._queue.call(
-            "resume",
-            id=found.id,
-            account=found.account,
-            revision=found.revision,
-            digest=found.criteria().digest(),
-            by=by,
+        return await change_status(
+            self._queue, found, lambda record, suspended: resume(record, by, suspended=suspended), found.revision
         )
-        if answer == b"DISABLED":
-            raise SubscriptionConflictError("it is disabled")
-        if answer == b"PAUSED_BY_OTHER":
-            raise SubscriptionConflictError(
-                _PAUSED_BY_OTHERS.get(found.status_reason or "", "it was not paused by an operator")
-            )
-        return bool(answer != b"STALE")
+
+    async def enable(self, found: Subscription) -> None:
+        """Enable a disabled subscription: it receives new events, and corrections and retractions of what it was sent."""
+        await change_status(self._queue, found, lambda record, suspended: enable(record, suspended=suspended))
 
     async def remove(self, account: str, subscription_id: str, operator_reason: str = "") -> bool:
         """Delete a subscription and cancel its waiting deliveries; return whether the account owned it.

@@ -116,7 +116,7 @@ def router(subscriptions: Subscriptions, endpoints: Endpoints, records: "Redis",
     )
     async def enable(caller: SubscriptionWriter, _: NoParameters, subscription_id: str) -> Response:
         found = await owned(subscriptions, caller.account, subscription_id)
-        await endpoints.enable(found)
+        await subscriptions.enable(found)
         found = await subscriptions.get(caller.account, subscription_id) or found
         return json_answer(found.public_view())
 

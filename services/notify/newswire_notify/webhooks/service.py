@@ -1,4 +1,4 @@
-"""Operations of an owner on an endpoint: rotate its secret, enable it, send a test."""
+"""Operations of an owner on an endpoint: rotate its secret, send a test."""
 
 import asyncio
 import time
@@ -50,12 +50,6 @@ class Endpoints:
         if answer == b"TOO_MANY":
             raise TooManySecretsError
         return secret if answer == b"OK" else None
-
-    async def enable(self, subscription: Subscription) -> None:
-        """Enable a disabled subscription: it receives new events, and corrections and retractions of what it was sent."""
-        await self._queue.call(
-            "enable", id=subscription.id, account=subscription.account, digest=subscription.criteria().digest()
-        )
 
     async def test(self, subscription: Subscription) -> Attempt:
         """Send a test event at once; success closes the circuit."""
