@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 from standardwebhooks.webhooks import Webhook
 
 from newswire_notify.deliveries import dead_letters
+from newswire_notify.deliveries.attempt_decisions import RETRY_DELAYS_SECONDS
 from newswire_notify.deliveries.models import AttemptOutcome, AttemptResult
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.deliveries.service import NotReplayableError
-from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
 from tests.notify.conftest import RETENTION, Desk, Receiver, until
 
 

@@ -9,7 +9,8 @@ from aiohttp import web
 from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook as Verifier
 
-from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS, Worker
+from newswire_notify.deliveries.attempt_decisions import RETRY_DELAYS_SECONDS
+from newswire_notify.deliveries.worker import Worker
 from newswire_notify.subscriptions.models import Subscription
 from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
 from newswire_notify.webhooks.circuit_breaker import CircuitState

@@ -7,9 +7,9 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire_notify.deliveries import dead_letters
+from newswire_notify.deliveries.attempt_decisions import RETRY_DELAYS_SECONDS
 from newswire_notify.deliveries.history import HistoryTrimmer, removed_early
 from newswire_notify.deliveries.service import DeliveryFilter, State
-from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
 from tests.notify.conftest import DAY, RETENTION, Clock, Desk, Receiver, opened_desk
 from tests.notify.time_travel import pass_time
 

@@ -12,9 +12,9 @@ from standardwebhooks.webhooks import Webhook
 from newswire.keys import Keyspace
 from newswire.messaging.retention import trim
 from newswire_notify.deliveries import dead_letters
+from newswire_notify.deliveries.attempt_decisions import RETRY_DELAYS_SECONDS
 from newswire_notify.deliveries.history import HistoryTrimmer
 from newswire_notify.deliveries.queue import Queue
-from newswire_notify.deliveries.worker import RETRY_DELAYS_SECONDS
 from newswire_notify.fanout.backfill import BackfillWorker, replay_since
 from newswire_notify.settings import NotifySettings
 from newswire_notify.subscriptions.models import PausedBy, Subscription

@@ -4,11 +4,8 @@
 -- `paced_until` (when the next delivery may begin, where the endpoint has a rate limit).
 
 local PACING_BURST_MS = 100
-local FIRST_PROBE_MS, MAX_PROBE_MS = 30000, 300000
 -- Bytes of responses that are kept for one subscription, and the overhead of each.
 local MAX_RESPONSES_BYTES, RESPONSE_OVERHEAD_BYTES = 1048576, 200
--- How much longer than their retention the records of dead deliveries last, so that their subscription is known when they are removed.
-local DEAD_MARGIN_MS = 86400000
 
 -- Whether an event corrects or retracts an article that its recipients were sent.
 local function follows_up(version, kind)
@@ -82,15 +79,15 @@ local function record_success(e)
   e.failing, e.failing_since, e.probe_at, e.probes, e.held_until = nil, nil, nil, nil, nil
 end
 
-local function record_failure(e, now, most)
+local function record_failure(e, now, circuit)
   e.failing = (e.failing or 0) + 1
   e.failing_since = e.failing_since or now
-  if e.failing < most then return end
+  if e.failing < circuit.opens_after then return end
   if not e.probe_at then
-    e.probes, e.probe_at = 0, now + FIRST_PROBE_MS
+    e.probes, e.probe_at = 0, now + circuit.first_probe
   elseif now >= e.probe_at then -- attempts that began before the circuit opened do not count
     e.probes = e.probes + 1
-    e.probe_at = now + math.min(FIRST_PROBE_MS * 2 ^ e.probes, MAX_PROBE_MS)
+    e.probe_at = now + math.min(circuit.first_probe * 2 ^ e.probes, circuit.max_probe)
   end
 end
 
@@ -126,66 +123,64 @@ local function keep_response(p, sub, article, attempt_key, response, ttl)
   end
 end
 
--- Records the result of one attempt: the first one in the record of the delivery, later ones in a list beside it. Returns the new state
--- of the delivery, or false where its lease was lost.
-local function settle(p, s, now, keep, keep_dead, most, endpoints, totals, cap)
-  local id, attempt, outcome = s.delivery, s.attempt, s.outcome
+-- Records one attempt: the first one in the record of the delivery, whose fields are returned, later ones in a list beside it.
+local function record_attempt(p, e, key, s, article, version, keep)
+  local first = {}
+  if s.record == '' then return first end
+  if s.attempt == 1 then
+    first = {'first', s.record}
+  else
+    redis.call('RPUSH', key .. ':attempts', s.record)
+  end
+  if s.attempt > MAX_ATTEMPTS_KEPT then
+    redis.call('HDEL', key, 'first')
+    redis.call('LTRIM', key .. ':attempts', -MAX_ATTEMPTS_KEPT, -1)
+  end
+  if s.response ~= '' and e.exists then
+    local retracted = redis.call('HGET', p .. 'article_recipients:' .. article, 'retracted')
+    -- A response may quote the article: none is kept for a version that was retracted since.
+    if not (retracted and tonumber(retracted) > tonumber(version) * 2) then
+      keep_response(p, e.sub, article, s.delivery .. '|' .. s.attempt, s.response, keep)
+    end
+  end
+  return first
+end
+
+-- Applies what was decided about one attempt (attempt_decisions.py). Returns the new state of the delivery, or false where its lease was
+-- lost. A delivery that would be retried is superseded instead where a later version is enqueued.
+local function settle(p, s, now, args, endpoints, totals)
+  local id, state = s.delivery, s.state
   local key = p .. 'delivery:' .. id
-  local current, state, sub, article, event, version, kind = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription',
-    'article', 'event', 'version', 'type'))
-  if tonumber(current) ~= attempt or state ~= 'delivering' then return false end
-  local e = endpoints[sub] or endpoint(p, sub, cap)
+  local attempt, found, sub, article, event, version = unpack(redis.call('HMGET', key, 'attempt', 'state', 'subscription', 'article',
+    'event', 'version'))
+  if tonumber(attempt) ~= s.attempt or found ~= 'delivering' then return false end
+  local e = endpoints[sub] or endpoint(p, sub, args.per_endpoint)
   endpoints[sub] = e
   local superseded = redis.call('ZREM', p .. 'in_flight:' .. sub, id) == 0
   if superseded then redis.call('ZREM', p .. 'superseded_in_flight:' .. sub, id) end
-  local first = {}
-  if s.record ~= '' then
-    if attempt == 1 then
-      first = {'first', s.record}
-    else
-      redis.call('RPUSH', key .. ':attempts', s.record)
-    end
-    if attempt > 20 then
-      redis.call('HDEL', key, 'first')
-      redis.call('LTRIM', key .. ':attempts', -20, -1)
-    end
-    if s.response ~= '' then
-      local retracted = redis.call('HGET', p .. 'article_recipients:' .. article, 'retracted')
-      -- A response may quote the article: none is kept for a version that was retracted since.
-      if e.exists and not (retracted and tonumber(retracted) > tonumber(version) * 2) then
-        keep_response(p, sub, article, id .. '|' .. attempt, s.response, math.max(keep, keep_dead))
-      end
-    end
-  end
-  if outcome == 'delivered' then
+  local first = record_attempt(p, e, key, s, article, version, args.keep_responses)
+  if s.health == 'success' then
     record_success(e)
-  elseif outcome == 'retry_after' then
+  elseif s.health == 'failure' then
+    record_failure(e, now, args.circuit)
+  elseif s.health == 'hold' then
     e.held_until = math.max(e.held_until or 0, now + s.wait)
-  elseif outcome == 'retry' or outcome == 'dead' then
-    record_failure(e, now, most)
   end
-  e.gone = e.gone or outcome == 'gone'
-  -- It waits until the subscription, which is disabled below, is enabled again.
-  if outcome == 'gone' and follows_up(version, kind) then outcome = 'retry' end
-  local kept = keep
-  if outcome == 'retry' or outcome == 'retry_after' or outcome == 'released' then
-    if outcome ~= 'released' then redis.call('HINCRBY', key, 'failures', 1) end
+  e.gone = e.gone or s.gone
+  if state == 'waiting' then
+    if s.failed then redis.call('HINCRBY', key, 'failures', 1) end
     if not superseded then
       redis.call('HSET', key, 'state', 'waiting', unpack(first))
       enqueue_or_hold(p, sub, id, now + s.wait)
       return 'waiting'
     end
     state = 'superseded'
-  elseif outcome == 'dead' or outcome == 'gone' then
-    state, kept = 'dead', keep_dead + DEAD_MARGIN_MS
-    redis.call('ZADD', p .. 'deliveries:dead', now, id)
-  else
-    state = outcome
   end
+  local keep = state == 'dead' and args.keep_dead or args.keep
+  if state == 'dead' then redis.call('ZADD', p .. 'deliveries:dead', now, id) else add_to_history(p, sub, id, s.attempt, now) end
   redis.call('HSET', key, 'state', state, 'ended', string.format('%.0f', now), unpack(first))
-  redis.call('PEXPIRE', key, kept)
-  if state ~= 'dead' then add_to_history(p, sub, id, attempt, now) end
-  if attempt > 1 then redis.call('PEXPIRE', key .. ':attempts', kept) end
+  redis.call('PEXPIRE', key, keep)
+  if s.attempt > 1 then redis.call('PEXPIRE', key .. ':attempts', keep) end
   if not superseded then redis.call('HDEL', p .. 'pending:' .. sub, article) end
   local total = event .. '|' .. state
   totals[total] = totals[total] or {event, article, version, state, 0}
@@ -271,23 +266,21 @@ local function ms_until_work(p, now)
   return head[2] and math.max(0, math.ceil(tonumber(head[2]) - now)) or false
 end
 
--- Settles attempts, then claims deliveries. Arguments: per_endpoint, the deliveries in flight to each; keep; keep_dead, how long dead ones
--- are kept; opens_after, the failures in a row that open a circuit; disables_after, the ms of failures that disable a subscription;
--- results, each with its delivery, attempt, outcome (delivered, retry, retry_after, dead, gone, cancelled, released), wait (ms until the
--- next attempt), record of the attempt ('' for none) and response; lease; limit, the number of deliveries to claim; articles, the key
--- prefix of the article records ('' where they are on another server).
+-- Settles attempts, then claims deliveries. Arguments: per_endpoint, the deliveries in flight to each; keep; keep_dead and
+-- keep_responses, how long the records of dead deliveries and responses are kept; circuit: opens_after failures in a row,
+-- first_probe and max_probe, disables_after; results, each with its delivery, attempt, record of the attempt ('' for none) and response,
+-- and what was decided: state, wait (ms until the next attempt), health (success, failure, hold or none), failed, gone; lease; limit,
+-- the number of deliveries to claim; articles, the key prefix of the article records ('' where they are on another server).
 -- Returns {states, ms until an endpoint has work, deliveries, endpoints, envelopes}.
 local function settle_and_claim(_, args)
-  local p, now, cap, keep, most = args.prefix, current_time(args), args.per_endpoint, args.keep, args.opens_after
+  local p, now, cap, keep, circuit = args.prefix, current_time(args), args.per_endpoint, args.keep, args.circuit
   local states, endpoints, totals = {}, {}, {}
-  for i, settled in ipairs(args.results) do
-    states[i] = settle(p, settled, now, keep, args.keep_dead, most, endpoints, totals, cap)
-  end
+  for i, settled in ipairs(args.results) do states[i] = settle(p, settled, now, args, endpoints, totals) end
   for _, total in pairs(totals) do count_ended(p, total[1], total[2], total[3], total[4], total[5], keep) end
   for sub, e in pairs(endpoints) do
     if e.gone and e.exists then
       disable(p, sub, 'gone', now, keep)
-    elseif e.exists and (e.failing or 0) >= most and now - e.failing_since >= args.disables_after then
+    elseif e.exists and (e.failing or 0) >= circuit.opens_after and now - e.failing_since >= circuit.disables_after then
       disable(p, sub, 'failing', now, keep)
     else
       save_endpoint(p, e)

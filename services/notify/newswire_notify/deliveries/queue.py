@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
 from newswire.storage.redis_functions import Call, FunctionLibrary, LuaSource
+from newswire_notify.deliveries.attempt_decisions import CircuitPolicy, decide_settlement
 from newswire_notify.deliveries.models import (
     AttemptResult,
     ClaimBatch,
@@ -28,6 +29,9 @@ from newswire_notify.settings import NotifySettings
 ATTEMPT_FIELDS = ("time", "attempt", "status", "latency_ms", "error")
 """Fields of the record of an attempt, in order. The first record is stored inside the delivery, which keeps small deliveries
 small."""
+DEAD_MARGIN_MS = 86_400_000
+"""How much longer than their retention the records of dead deliveries last: their subscription is known when they are removed."""
+DEFAULT_CIRCUIT = CircuitPolicy()
 LUA = LuaSource(
     "newswire_notify.deliveries",
     "deliveries",
@@ -49,8 +53,7 @@ class Queue:
         *,
         retention: Retention,
         per_endpoint: int = 8,
-        opens_after: int = 5,
-        disables_after: float = 5 * 86_400,
+        circuit: CircuitPolicy = DEFAULT_CIRCUIT,
         clock: Callable[[], float] | None = None,
         beside_records: bool = False,
     ) -> None:
@@ -62,8 +65,8 @@ class Queue:
         self.keep_ms = _ms(retention.ended)
         self._per_endpoint = per_endpoint
         self._keep_dead = _ms(retention.dead)
-        self._opens_after = opens_after
-        self._disables_after = _ms(disables_after)
+        self._keep_responses = max(self.keep_ms, self._keep_dead)
+        self._circuit = circuit.arguments()
         self._clock = clock
         self._articles = keys.article("") if beside_records else ""
 
@@ -75,8 +78,10 @@ class Queue:
             keys,
             retention=settings.retention,
             per_endpoint=settings.webhook_concurrency_per_endpoint,
-            opens_after=settings.webhook_circuit_opens_after,
-            disables_after=settings.webhook_disabled_after.total_seconds(),
+            circuit=CircuitPolicy(
+                opens_after=settings.webhook_circuit_opens_after,
+                disables_after=settings.webhook_disabled_after.total_seconds(),
+            ),
             beside_records=settings.delivery_url == settings.redis_url,
         )
 
@@ -180,9 +185,9 @@ class Queue:
         return {
             "per_endpoint": self._per_endpoint,
             "keep": self.keep_ms,
-            "keep_dead": self._keep_dead,
-            "opens_after": self._opens_after,
-            "disables_after": self._disables_after,
+            "keep_dead": self._keep_dead + DEAD_MARGIN_MS,
+            "keep_responses": self._keep_responses,
+            "circuit": self._circuit,
             "results": [_result_arguments(item) for item in ended],
             "lease": _ms(lease),
             "limit": limit,
@@ -225,7 +230,7 @@ def _result_arguments(item: AttemptResult) -> dict[str, Any]:
     return {
         "delivery": item.delivery.id,
         "attempt": item.delivery.attempt,
-        "outcome": item.outcome.value,
+        **decide_settlement(item.delivery, item.outcome),
         "wait": _ms(item.wait),
         "record": record,
         "response": answer,

@@ -22,6 +22,7 @@ from newswire.filters import ArticleFeatures
 from newswire.keys import Keyspace
 from newswire.observability import metrics
 from newswire.storage.article_records import unpack
+from newswire_notify.deliveries.attempt_decisions import decide_outcome
 from newswire_notify.deliveries.models import AttemptOutcome, AttemptResult, ClaimBatch, ClaimedDelivery, Documents
 from newswire_notify.deliveries.queue import Queue
 from newswire_notify.fanout.record_events import rebuilt_envelopes
@@ -30,10 +31,6 @@ from newswire_notify.webhooks.sending import SendResult
 
 log = logging.getLogger(__name__)
 
-RETRY_DELAYS_SECONDS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
-"""Seconds to wait after each failure: about 28 hours in all."""
-JITTER = 0.2
-MAX_RETRY_AFTER_SECONDS = 3600.0
 MAX_IDLE_SECONDS = 0.25
 """The longest wait before a worker checks for deliveries that other processes enqueued."""
 SETTLE_DELAY_SECONDS = 0.001
@@ -51,22 +48,6 @@ class Post(Protocol):
     async def __call__(self, delivery: ClaimedDelivery, body: bytes, traceparent: str | None) -> SendResult:
         """Make one attempt."""
         ...
-
-
-def decide_outcome(
-    delivery: ClaimedDelivery, sent: SendResult, uniform: Callable[[float, float], float]
-) -> tuple[AttemptOutcome, float]:
-    """Return the outcome of an attempt, and the seconds until the next one."""
-    if sent.accepted:
-        return AttemptOutcome.DELIVERED, 0.0
-    if sent.gone:
-        return AttemptOutcome.GONE, 0.0
-    if delivery.failures >= len(RETRY_DELAYS_SECONDS):
-        return AttemptOutcome.DEAD, 0.0
-    wait = RETRY_DELAYS_SECONDS[delivery.failures] * uniform(1 - JITTER, 1 + JITTER)
-    if sent.retry_after is not None:
-        return AttemptOutcome.RETRY_AFTER, min(max(wait, sent.retry_after), max(wait, MAX_RETRY_AFTER_SECONDS))
-    return AttemptOutcome.RETRY, wait
 
 
 class Worker:
