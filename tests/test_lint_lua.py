@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -86,3 +87,20 @@ def test_without_luacheck_it_says_so_and_fails_only_in_ci(
     )
     assert ended.returncode == code, ended.stderr
     assert "were not checked" in ended.stderr
+
+
+def test_every_function_has_tests_of_its_own() -> None:
+    registered = {
+        name
+        for member in ("shared", "services")
+        for path in (ROOT / member).rglob("*.lua")
+        for name in re.findall(r"^register\('(\w+)'", path.read_text(), re.MULTILINE)
+    }
+    files = (
+        "ingest/test_redis_functions",
+        "notify/test_queue_functions",
+        "shared/test_redis_functions_of_groups_and_accounts",
+    )
+    tests = "\n".join((ROOT / f"tests/{file}.py").read_text() for file in files)
+    assert len(registered) > 30
+    assert {name for name in registered if f"async def test_{name}_" not in tests} == set()

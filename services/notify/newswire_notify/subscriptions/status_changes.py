@@ -124,7 +124,7 @@ def resume(record: StatusRecord, by: PausedBy, *, suspended: bool) -> StatusChan
         return StatusChange(unset=(*of_operator, "status_reason"))
     if by is not PausedBy.ACCOUNT and suspended:
         return StatusChange({"status_reason": PausedBy.ACCOUNT.value}, of_operator)
-    after = max(record.left_entry, record.after_entry, key=parse_position)
+    after = max(record.left_entry or "0-0", record.after_entry, key=parse_position)
     return StatusChange(
         {"status": "active"},
         (*of_operator, "left_seq", "left_entry", "paused_at", "status_reason", "status_note"),

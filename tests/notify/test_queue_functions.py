@@ -1,0 +1,796 @@
+"""Each Redis function of the queue by itself: what it returns and changes, called with its named arguments."""
+
+import hashlib
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from newswire.keys import Keyspace
+from newswire_notify.subscriptions.account_limits import NO_LIMITS
+from newswire_notify.subscriptions.models import Subscription
+from tests.notify.conftest import Clock, Desk, opened_desk
+
+KEEP = 7 * 86_400_000
+URL = "https://receiver.example/a"
+
+
+def delivery_id(event: str, subscription: Subscription) -> str:
+    return f"msg_{hashlib.sha1(f'{event}|{subscription.id}'.encode()).hexdigest()}"
+
+
+async def fields(desk: Desk, *parts: str) -> dict[str, str]:
+    found = await desk.redis.hgetall(desk.queue.key(*parts))
+    return {name.decode(): value.decode() for name, value in found.items()}
+
+
+async def queues(desk: Desk, subscription: Subscription, delivery: str) -> set[str]:
+    """Return the sets of a subscription that hold a delivery."""
+    names = ("due", "paused", "in_flight", "superseded_in_flight")
+    return {
+        name for name in names if await desk.redis.zscore(desk.queue.key(name, subscription.id), delivery) is not None
+    }
+
+
+async def plan(desk: Desk, event: str, digests: list[str], **changes: Any) -> Any:
+    article, _, version = event.partition(".")
+    named = {
+        "event": event,
+        "type": "newswire.article.published.v1",
+        "kind": "published",
+        "article": article,
+        "version": int(version),
+        "entry": "1800000000000-1",
+        "envelope": "{}",
+        "keep_plan": KEEP,
+        "as_of": int(await desk.redis.get(desk.queue.key("filters", "changed")) or 0),
+        "digests": digests,
+    }
+    return await desk.queue.call("plan_event", **named | changes)
+
+
+async def expand(desk: Desk, event: str, chunk: int = 100) -> Any:
+    return await desk.queue.call("expand_event", event=event, chunk=chunk, keep=KEEP, keep_plan=KEEP)
+
+
+async def enqueued(desk: Desk, subscription: Subscription, event: str = "a1.1", **changes: Any) -> str:
+    """Plan and expand an event for a subscription; return the id of its delivery."""
+    assert await plan(desk, event, [subscription.criteria().digest()], **changes) == 1
+    assert (await expand(desk, event))[0] == 1
+    return delivery_id(event, subscription)
+
+
+async def settle_and_claim(desk: Desk, *results: dict[str, Any], limit: int = 0, **changes: Any) -> Any:
+    named = {
+        "per_endpoint": 8,
+        "keep": KEEP,
+        "keep_dead": 2 * KEEP,
+        "keep_responses": KEEP,
+        "circuit": {"opens_after": 2, "first_probe": 1000, "max_probe": 3000, "disables_after": 10_000},
+        "results": results,
+        "lease": 60_000,
+        "limit": limit,
+        "articles": "",
+    }
+    return await desk.queue.call("settle_and_claim", **named | changes)
+
+
+def result(delivery: str, attempt: int = 1, **decided: Any) -> dict[str, Any]:
+    return {"delivery": delivery, "attempt": attempt, "wait": 0, "record": "[1]", "response": "", **decided}
+
+
+DELIVERED: dict[str, Any] = {"state": "delivered", "health": "success"}
+FAILED: dict[str, Any] = {"state": "waiting", "failed": True, "health": "failure"}
+
+
+async def ended(desk: Desk, subscription: Subscription, event: str = "a1.1", **decided: Any) -> str:
+    """Enqueue, claim and settle one delivery; return its id."""
+    delivery = await enqueued(desk, subscription, event)
+    await settle_and_claim(desk, limit=1)
+    await settle_and_claim(desk, result(delivery, **(decided or DELIVERED)))
+    return delivery
+
+
+# plan_event
+
+
+async def test_plan_event_plans_once_and_lists_the_matched_digests(desk: Desk) -> None:
+    assert await plan(desk, "a1.1", ["d1", "d2"]) == 1
+    assert await plan(desk, "a1.1", ["d1", "d2"]) == 0
+    listed = await desk.redis.lrange(desk.queue.key("event_plan", "a1.1", "digests"), 0, -1)
+    assert {entry.split(b"|")[0] for entry in listed} == {b"d1", b"d2"}
+    assert {entry.split(b"|")[3] for entry in listed} == {b"matched"}
+
+
+async def test_plan_event_refuses_matches_that_are_older_than_the_filters(desk: Desk) -> None:
+    await desk.subscribe(URL)
+    assert await plan(desk, "a1.1", [], as_of=0) == -1
+    assert await desk.redis.exists(desk.queue.key("event_plan", "a1.1")) == 0
+
+
+async def test_plan_event_adds_the_earlier_recipients_of_an_article(desk: Desk) -> None:
+    await plan(desk, "a1.1", ["d1"])
+    await plan(desk, "a1.2", ["d2"], entry="1800000000000-2")
+    listed = await desk.redis.lrange(desk.queue.key("event_plan", "a1.2", "digests"), 0, -1)
+    assert {(entry.split(b"|")[0], entry.split(b"|")[3]) for entry in listed} == {
+        (b"d1", b"previously_matched"),
+        (b"d2", b"matched"),
+    }
+
+
+async def test_plan_event_gives_the_matches_of_a_late_event_the_later_version(desk: Desk) -> None:
+    await plan(desk, "a1.2", ["d1"], entry="1800000000000-2")
+    await plan(desk, "a1.1", ["d2"])
+    assert (await fields(desk, "event_plan", "a1.1"))["target"] == "a1.2"
+    assert (await fields(desk, "article_recipients", "a1"))["event"] == "a1.2"
+
+
+async def test_plan_event_plans_no_version_for_anyone_after_the_retraction(desk: Desk) -> None:
+    retraction = {"kind": "retracted", "type": "newswire.article.retracted.v1"}
+    await plan(desk, "a1.1", ["d1"])
+    await desk.redis.hset(desk.queue.key("responses", "a1"), "x", "y")
+    await plan(desk, "a1.2", [], entry="1800000000000-3", **retraction)
+    await plan(desk, "a1.2.late", ["d2"], article="a1", version=2, entry="1800000000000-2")
+    assert await desk.redis.llen(desk.queue.key("event_plan", "a1.2.late", "digests")) == 0
+    assert await desk.redis.exists(desk.queue.key("responses", "a1")) == 0
+
+
+async def test_plan_event_keeps_recipients_only_of_what_was_sent_to_someone(desk: Desk) -> None:
+    await plan(desk, "a1.1", [])
+    await plan(desk, "a2.1", ["d1"])
+    assert 0 < await desk.redis.pttl(desk.queue.key("article_recipients", "a1")) <= KEEP
+    assert await desk.redis.pttl(desk.queue.key("article_recipients", "a2")) == -1
+
+
+# expand_event, expand_next_event, mark_announced
+
+
+async def test_expand_event_enqueues_in_chunks_and_leaves_the_rest_to_the_turns(desk: Desk) -> None:
+    mine = [await desk.subscribe(f"{URL}{number}") for number in range(3)]
+    await plan(desk, "a1.1", [mine[0].criteria().digest()])
+    enqueued_now, left, matched, previously, announced = await expand(desk, "a1.1", chunk=2)
+    assert (enqueued_now, left, matched, previously, announced) == (2, 1, 2, 0, b"")
+    assert await desk.redis.zrange(desk.queue.key("expanding"), 0, -1) == [b"a1.1"]
+    assert (await expand(desk, "a1.1", chunk=2))[:3] == [1, 0, 3]
+    assert (await expand(desk, "a1.1"))[0] == 0
+
+
+async def test_expand_event_counts_a_missing_plan_as_announced(desk: Desk) -> None:
+    assert await expand(desk, "nothing.1") == [0, 0, 0, 0, b"1"]
+
+
+async def test_expand_event_supersedes_what_waits_of_an_earlier_version(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    first = await enqueued(desk, mine, "a1.1")
+    second = await enqueued(desk, mine, "a1.2", entry="1800000000000-2")
+    assert ((await fields(desk, "delivery", first))["state"], await queues(desk, mine, second)) == (
+        "superseded",
+        {"due"},
+    )
+
+
+async def test_expand_event_lets_an_attempt_under_way_end(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    first = await enqueued(desk, mine, "a1.1")
+    await settle_and_claim(desk, limit=1)
+    second = await enqueued(desk, mine, "a1.2", entry="1800000000000-2")
+    assert await queues(desk, mine, first) == {"superseded_in_flight"}
+    states, *_ = await settle_and_claim(desk, result(first, **FAILED))
+    assert (states, await queues(desk, mine, second)) == ([b"superseded"], {"due"})
+
+
+async def test_expand_next_event_takes_turns_until_the_queue_is_long_enough(desk: Desk) -> None:
+    async def expand_next(chunk: int = 1, max_due_endpoints: int = 10) -> Any:
+        named = {"chunk": chunk, "max_due_endpoints": max_due_endpoints, "keep": KEEP, "keep_plan": KEEP}
+        return await desk.queue.call("expand_next_event", **named)
+
+    assert await expand_next() is None
+    mine = [await desk.subscribe(f"{URL}{number}") for number in range(4)]
+    for number, event in enumerate(("a1.1", "a2.1")):
+        await plan(desk, event, [mine[0].criteria().digest()], entry=f"1800000000000-{number + 1}", envelope="{1}")
+        await expand(desk, event, chunk=1)
+    assert await expand_next(max_due_endpoints=1) == b"QUEUE_FULL"
+    turns = [await expand_next() for _ in range(4)]
+    assert [turn[0] for turn in turns] == [b"a1.1", b"a2.1", b"a1.1", b"a2.1"]
+    assert turns[0][1:4] == [b"{1}", b"a1", 1]
+
+
+async def test_mark_announced_ends_the_turns_of_events(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    await enqueued(desk, mine)
+    await desk.redis.zadd(desk.queue.key("expanding"), {"a1.1": 1, "unknown.1": 2})
+    assert await desk.queue.call("mark_announced", events=["a1.1", "unknown.1"]) == b"OK"
+    assert (await fields(desk, "event_plan", "a1.1"))["announced"] == "1"
+    assert await desk.redis.exists(desk.queue.key("expanding"), desk.queue.key("event_plan", "unknown.1")) == 0
+
+
+# settle_and_claim
+
+
+async def test_settle_and_claim_claims_for_a_lease_and_counts_the_attempt(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine, envelope='{"a":1}')
+    _, wait, deliveries, endpoints, envelopes = await settle_and_claim(desk, limit=5)
+    kind = b"newswire.article.published.v1"
+    assert deliveries == [[delivery.encode(), 1, 0, b"a1.1", kind, b"a1", 1, b"matched", mine.id.encode()]]
+    assert (endpoints[0][:2], envelopes) == ([mine.id.encode(), URL.encode()], [[b"a1.1", b'{"a":1}', b"a1", 1]])
+    assert (wait, await queues(desk, mine, delivery)) == (60_000, {"in_flight"})
+    assert (await settle_and_claim(desk, limit=5))[2] == []
+    clock.now += 61
+    assert [taken[:2] for taken in (await settle_and_claim(desk, limit=5))[2]] == [[delivery.encode(), 2]]
+
+
+async def test_settle_and_claim_refuses_the_result_of_a_lost_lease(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    await settle_and_claim(desk, limit=1)
+    clock.now += 61
+    await settle_and_claim(desk, limit=1)
+    states, *_ = await settle_and_claim(desk, result(delivery, 1, **DELIVERED), result(delivery, 2, **DELIVERED))
+    assert states == [None, b"delivered"]
+    assert (await settle_and_claim(desk, result(delivery, 2, **DELIVERED)))[0] == [None]
+
+
+async def test_settle_and_claim_schedules_a_retry_and_keeps_the_response(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    await settle_and_claim(desk, limit=1)
+    states, *_ = await settle_and_claim(desk, result(delivery, **FAILED | {"wait": 5000, "response": "no"}))
+    assert (states, (await fields(desk, "delivery", delivery))["failures"]) == ([b"waiting"], "1")
+    assert await desk.redis.zscore(desk.queue.key("due", mine.id), delivery) == (clock.now + 5) * 1000
+    assert await fields(desk, "responses", "a1") == {f"{delivery}|1": "no"}
+
+
+async def test_settle_and_claim_releases_without_a_failure(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    await settle_and_claim(desk, limit=1)
+    states, *_ = await settle_and_claim(desk, result(delivery, state="waiting", record=""))
+    assert (states, (await fields(desk, "delivery", delivery))["failures"]) == ([b"waiting"], "0")
+
+
+@pytest.mark.parametrize(("state", "kept"), [("delivered", KEEP), ("cancelled", KEEP), ("dead", 2 * KEEP)])
+async def test_settle_and_claim_keeps_ended_deliveries_for_their_retention(desk: Desk, state: str, kept: int) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await ended(desk, mine, state=state)
+    assert kept - 60_000 < await desk.redis.pttl(desk.queue.key("delivery", delivery)) <= kept
+    assert (await desk.redis.zscore(desk.queue.key("deliveries", "dead"), delivery) is not None) == (state == "dead")
+    assert await desk.redis.llen(desk.queue.key("endings", mine.id)) == (0 if state == "dead" else 1)
+    assert (await fields(desk, "progress", "a1.1"))[state] == "1"
+    assert await fields(desk, "pending", mine.id) == {}
+
+
+async def test_settle_and_claim_opens_the_circuit_and_doubles_the_pause_between_probes(
+    desk: Desk, clock: Clock
+) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    pauses = []
+    for attempt in range(1, 6):
+        assert len((await settle_and_claim(desk, limit=9))[2]) == 1
+        await settle_and_claim(desk, result(delivery, attempt, **FAILED))
+        probe_at = (await fields(desk, "subscription", mine.id)).get("probe_at")
+        pauses.append(int(probe_at) - round(clock.now * 1000) if probe_at else None)
+        if probe_at:
+            assert (await settle_and_claim(desk, limit=9))[2] == []
+            clock.now = int(probe_at) / 1000
+    assert pauses == [None, 1000, 2000, 3000, 3000]
+
+
+async def test_settle_and_claim_holds_an_endpoint_that_asked_for_it(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    held = await enqueued(desk, mine, "a1.1")
+    await settle_and_claim(desk, limit=1)
+    await settle_and_claim(desk, result(held, **FAILED | {"health": "hold", "wait": 5000}))
+    await enqueued(desk, mine, "a2.1", entry="1800000000000-2")
+    assert (await settle_and_claim(desk, limit=9))[2] == []
+    clock.now += 5
+    assert len((await settle_and_claim(desk, limit=9))[2]) == 2
+
+
+@pytest.mark.parametrize("failing_for", [9.0, 10.0])
+async def test_settle_and_claim_disables_what_fails_for_too_long(desk: Desk, clock: Clock, failing_for: float) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    for attempt in (1, 2):
+        await settle_and_claim(desk, limit=1)
+        await settle_and_claim(desk, result(delivery, attempt, **FAILED))
+    clock.now += failing_for
+    await settle_and_claim(desk, limit=1)
+    await settle_and_claim(desk, result(delivery, 3, **FAILED))
+    found = await fields(desk, "subscription", mine.id)
+    assert (found["status"], found.get("status_reason")) == (
+        ("disabled", "failing") if failing_for == 10 else ("active", None)
+    )
+
+
+async def test_settle_and_claim_holds_only_corrections_of_a_gone_endpoint(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    first = await enqueued(desk, mine, "a1.1")
+    correction = await enqueued(desk, mine, "a2.2", entry="1800000000000-2")
+    await settle_and_claim(desk, limit=9)
+    await settle_and_claim(desk, result(first, state="dead", gone=True))
+    assert (await fields(desk, "delivery", first))["state"] == "dead"
+    assert await queues(desk, mine, correction) == {"paused"}
+    assert await desk.redis.sismember(desk.queue.key("disabled"), mine.id)
+
+
+async def test_settle_and_claim_respects_concurrency_and_rate(desk: Desk, clock: Clock) -> None:
+    narrow = await desk.subscribe(f"{URL}1", concurrency=2)
+    slow = await desk.subscribe(f"{URL}2", rate=1)
+    for number in range(4):
+        await plan(desk, f"a{number}.1", [narrow.criteria().digest()], entry=f"1800000000000-{number + 1}")
+        await expand(desk, f"a{number}.1")
+    taken = [delivery[8].decode() for delivery in (await settle_and_claim(desk, limit=99))[2]]
+    assert (taken.count(narrow.id), taken.count(slow.id)) == (2, 1)
+    clock.now += 1
+    assert [delivery[8].decode() for delivery in (await settle_and_claim(desk, limit=99))[2]] == [slow.id]
+
+
+async def test_settle_and_claim_shifts_due_times_when_the_clock_is_set_back(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    await settle_and_claim(desk, limit=1)
+    await settle_and_claim(desk, result(delivery, **FAILED | {"wait": 5000}))
+    clock.now -= 86_400
+    assert (await settle_and_claim(desk, limit=1))[1] == 5000
+    clock.now += 5
+    assert len((await settle_and_claim(desk, limit=1))[2]) == 1
+
+
+# replay, cancel
+
+
+async def replay(desk: Desk, delivery: str, subscription: str = "", state: str = "") -> Any:
+    return await desk.queue.call("replay", id=delivery, subscription=subscription, state=state, keep=KEEP)
+
+
+async def test_replay_enqueues_an_ended_delivery_again(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await ended(desk, mine)
+    assert await replay(desk, delivery, mine.id) == b"OK"
+    assert (await queues(desk, mine, delivery), await desk.redis.pttl(desk.queue.key("delivery", delivery))) == (
+        {"due"},
+        -1,
+    )
+    assert (await fields(desk, "progress", "a1.1"))["delivered"] == "0"
+
+
+async def test_replay_makes_a_waiting_delivery_due(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    await settle_and_claim(desk, limit=1)
+    await settle_and_claim(desk, result(delivery, **FAILED | {"wait": 60_000}))
+    assert await replay(desk, delivery) == b"OK"
+    assert len((await settle_and_claim(desk, limit=1))[2]) == 1
+
+
+async def test_replay_says_why_it_does_not(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await ended(desk, mine)
+    assert await replay(desk, "msg_unknown") == b"MISSING"
+    assert await replay(desk, delivery, "sub_other") == b"MISSING"
+    assert await replay(desk, delivery, state="dead") == b"MISSING"
+    await plan(desk, "a1.2", [mine.criteria().digest()], entry="1800000000000-2")
+    assert await replay(desk, delivery) == b"SUPERSEDED"
+    await desk.subscriptions.remove("reader", mine.id)
+    assert await replay(desk, delivery) == b"UNSUBSCRIBED"
+
+
+async def test_cancel_ends_what_has_not_ended(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+
+    async def cancel(subscription: str) -> Any:
+        return await desk.queue.call("cancel", id=delivery, subscription=subscription, keep=KEEP)
+
+    assert await cancel("sub_other") == b"MISSING"
+    assert await cancel(mine.id) == b"OK"
+    assert ((await fields(desk, "delivery", delivery))["state"], await queues(desk, mine, delivery)) == (
+        "cancelled",
+        set(),
+    )
+    assert await cancel(mine.id) == b"ENDED"
+
+
+# trim_histories, trim_dead
+
+
+async def test_trim_histories_removes_what_is_old_and_counts_what_goes_early(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    old = await ended(desk, mine, "a1.1")
+    clock.now += 10
+    early = await ended(desk, mine, "a2.1")
+
+    async def trim(keep: int, limit: int, removals: int = 100) -> Any:
+        return await desk.queue.call("trim_histories", keep=keep, limit=limit, removals=removals)
+
+    assert await trim(5000, 10**6) == [0, b"0"]
+    assert await desk.redis.exists(desk.queue.key("delivery", old)) == 0
+    clock.now += 6
+    assert await trim(60_000, 0, removals=0) == [0, b"1"]
+    assert await trim(60_000, 0) == [1, b"0"]
+    assert await desk.redis.exists(desk.queue.key("delivery", early)) == 0
+    assert (await fields(desk, "history", mine.id))["removed"] == "1"
+
+
+async def test_trim_histories_leaves_a_replayed_delivery(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await ended(desk, mine)
+    await replay(desk, delivery)
+    clock.now += 10
+    assert await desk.queue.call("trim_histories", keep=5000, limit=10**6, removals=100) == [0, b"0"]
+    assert await queues(desk, mine, delivery) == {"due"}
+    assert await desk.redis.llen(desk.queue.key("endings", mine.id)) == 0
+
+
+async def test_trim_dead_removes_the_old_and_the_excess(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    old = await ended(desk, mine, "a1.1", state="dead")
+    clock.now += 10
+    rest = [await ended(desk, mine, f"a{number}.1", state="dead") for number in (2, 3)]
+    assert await desk.queue.call("trim_dead", keep=5000, limit=1, removals=100) == [1, b"0"]
+    assert await desk.redis.exists(*(desk.queue.key("delivery", each) for each in (old, rest[0]))) == 0
+    assert await desk.redis.zrange(desk.queue.key("deliveries", "dead"), 0, -1) == [rest[1].encode()]
+    assert await desk.queue.call("trim_dead", keep=5000, limit=0, removals=1) == [1, b"1"]
+
+
+# rotate_secret, close_circuit, notify_owner
+
+
+async def test_rotate_secret_keeps_former_secrets_for_their_overlap(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+
+    async def rotate(secret: str, now: int, overlap: int, account: str = "reader") -> Any:
+        named = {"id": mine.id, "account": account, "secret": secret, "now": now, "overlap": overlap}
+        return await desk.queue.call("rotate_secret", former_secrets=1, **named)
+
+    assert await rotate("new", 1000, 500, account="other") == b"MISSING"
+    assert await rotate("second", 1000, 500) == b"OK"
+    assert await rotate("third", 1100, 500) == b"TOO_MANY"
+    found = await fields(desk, "subscription", mine.id)
+    assert (found["secret"], orjson.loads(found["former_secrets"])) == ("second", [[mine.secret, 1500]])
+    assert await rotate("third", 1600, 500) == b"OK"
+    assert await rotate("fourth", 3000, 0) == b"OK"
+    assert (await fields(desk, "subscription", mine.id))["former_secrets"] == "[]"
+
+
+async def test_close_circuit_makes_waiting_deliveries_due(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    for attempt in (1, 2):
+        await settle_and_claim(desk, limit=1)
+        await settle_and_claim(desk, result(delivery, attempt, **FAILED))
+    assert await desk.queue.call("close_circuit", id=mine.id, account="other") == 0
+    assert (await settle_and_claim(desk, limit=1))[2] == []
+    assert await desk.queue.call("close_circuit", id=mine.id, account="reader") == 1
+    assert len((await settle_and_claim(desk, limit=1))[2]) == 1
+
+
+async def test_notify_owner_enqueues_a_notice_where_it_is_wanted_and_once(desk: Desk) -> None:
+    wanted = await desk.subscribe(f"{URL}1", notices=True)
+    await desk.subscribe(f"{URL}2")
+    failed = await desk.subscribe(f"{URL}3")
+    await desk.redis.hset(desk.queue.key("subscription", failed.id), "disabled_at", "5")
+    await desk.redis.sadd(desk.queue.key("disabled"), failed.id)
+
+    async def notify(disabled_at: str) -> Any:
+        named = {"id": failed.id, "disabled_at": disabled_at, "account": "reader", "event": "e1", "type": "t"}
+        return await desk.queue.call("notify_owner", envelope='{"n":1}', keep=KEEP, **named)
+
+    assert await notify("4") == 1
+    assert await desk.redis.sismember(desk.queue.key("disabled"), failed.id)
+    assert await notify("5") == 0
+    assert not await desk.redis.sismember(desk.queue.key("disabled"), failed.id)
+    found = await fields(desk, "delivery", delivery_id("e1", wanted))
+    assert (found["reason"], found["envelope"], found["version"]) == ("notice", '{"n":1}', "0")
+
+
+# subscribe, update, change_status, unsubscribe, rebuild_lookups
+
+
+async def subscribe(desk: Desk, number: int = 1, limits: Any = NO_LIMITS, **changes: Any) -> Any:
+    of = {
+        "status": "active",
+        "url": f"{URL}{number}",
+        "headers": "{}",
+        "labels": "{}",
+        "filter": "{}",
+        "events": "published",
+    }
+    named = {
+        "id": f"sub_{number}",
+        "account": "reader",
+        "digest": "d1",
+        "newest_entry": "5-1",
+        "limits": limits,
+        "created": number,
+        "fields": of,
+    }
+    return await desk.queue.call("subscribe", **named | changes)
+
+
+async def test_subscribe_joins_after_the_newest_entry(desk: Desk) -> None:
+    assert await subscribe(desk) == b"OK"
+    found = await fields(desk, "subscription", "sub_1")
+    assert (found["after_entry"], found["joined_seq"], found["revision"]) == ("5-1", "1", "1")
+    assert await desk.redis.zrange(desk.queue.key("memberships", "d1"), 0, -1) == [b"sub_1|5-1"]
+    assert orjson.loads((await fields(desk, "filters"))["d1"]) == {"filter": {}, "events": ["published"]}
+    assert await desk.redis.exists(desk.queue.key("backfills")) == 0
+
+
+async def test_subscribe_with_a_start_in_the_past_begins_a_backfill(desk: Desk) -> None:
+    assert await subscribe(desk, backfill_after="2-0", backfill_since=2) == b"OK"
+    found = await fields(desk, "backfill", "sub_1.1")
+    assert (found["cursor"], found["since"], found["mode"], found["last_seq"]) == ("2-0", "2", "missed", "1")
+
+
+@pytest.mark.parametrize(
+    ("limits", "answer"),
+    [
+        ({"subscriptions": 1}, b"SUBSCRIPTIONS"),
+        ({"bytes": 100}, b"BYTES"),
+        ({"urls_per_host": 1}, b"URLS"),
+        ({"subscriptions": 2, "bytes": 1000, "urls_per_host": 2}, b"OK"),
+    ],
+)
+async def test_subscribe_names_the_limit_that_would_be_exceeded(desk: Desk, limits: Any, answer: bytes) -> None:
+    assert await subscribe(desk, 1) == b"OK"
+    assert await subscribe(desk, 2, limits) == answer
+    assert await desk.redis.exists(desk.queue.key("subscription", "sub_2")) == (answer == b"OK")
+
+
+async def test_subscribe_refuses_a_suspended_account(desk: Desk) -> None:
+    await desk.redis.sadd(desk.queue.key("suspended"), "reader")
+    assert await subscribe(desk) == b"SUSPENDED"
+
+
+async def update(desk: Desk, found: Subscription, **changes: Any) -> Any:
+    of = {
+        "url": found.channel.url,
+        "headers": "{}",
+        "labels": "{}",
+        "filter": '{"query":"ferry"}',
+        "events": "published",
+    }
+    named = {
+        "id": found.id,
+        "account": "reader",
+        "revision": "1",
+        "digest": "d2",
+        "limits": NO_LIMITS,
+        "fields": of,
+    }
+    return await desk.queue.call("update", **named | changes)
+
+
+async def test_update_moves_the_membership_to_the_new_digest(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    former = mine.criteria().digest()
+    assert await update(desk, mine) == b"OK"
+    found = await fields(desk, "subscription", mine.id)
+    assert (found["digest"], found["revision"], found["filter"]) == ("d2", "2", '{"query":"ferry"}')
+    assert found["past_memberships"].startswith(f"{former}|1|")
+    assert set(await fields(desk, "filters")) == {"d2"}
+
+
+async def test_update_says_why_it_does_not(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    assert await update(desk, mine, account="other") == b"MISSING"
+    assert await update(desk, mine, revision="7") == b"STALE"
+    assert await update(desk, mine, limits={"changes": 0}) == b"TOO_MANY_CHANGES"
+    assert await update(desk, mine, limits={"bytes": 1}) == b"BYTES"
+    elsewhere = {
+        "url": "https://elsewhere.example/b",
+        "headers": "{}",
+        "labels": "{}",
+        "filter": "{}",
+        "events": "published",
+    }
+    assert await update(desk, mine, limits={"urls_per_host": 0}, fields=elsewhere) == b"URLS"
+    assert (await fields(desk, "subscription", mine.id))["revision"] == "1"
+
+
+async def change_status(desk: Desk, found: Subscription, **changes: Any) -> Any:
+    named = {
+        "id": found.id,
+        "account": "reader",
+        "revision": "1",
+        "suspended": False,
+        "set": {},
+        "unset": [],
+        "membership": "",
+        "digest": found.criteria().digest(),
+        "backfill": {},
+    }
+    return await desk.queue.call("change_status", **named | changes)
+
+
+async def test_change_status_holds_waiting_deliveries_and_makes_them_due_again(desk: Desk, clock: Clock) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+    assert await change_status(desk, mine, set={"status": "paused"}, membership="leave") == b"OK"
+    found = await fields(desk, "subscription", mine.id)
+    assert (found["status"], found["revision"], found["attached"]) == ("paused", "2", "0")
+    assert (found["paused_at"], await queues(desk, mine, delivery)) == (f"{clock.now * 1000:.0f}", {"paused"})
+    missed = {"after": "9-1", "since": 9, "first_seq": 2, "mode": "missed"}
+    again = {
+        "set": {"status": "active"},
+        "unset": ["paused_at", "left_seq"],
+        "membership": "rejoin",
+        "backfill": missed,
+    }
+    assert await change_status(desk, mine, revision="2", **again) == b"OK"
+    found = await fields(desk, "subscription", mine.id)
+    assert (found["status"], found["revision"], found["attached"]) == ("active", "3", "1")
+    assert ("paused_at" in found, "left_seq" in found, await queues(desk, mine, delivery)) == (False, False, {"due"})
+    backfill = await fields(desk, "backfill", f"{mine.id}.1")
+    assert (backfill["cursor"], backfill["first_seq"], backfill["last_seq"], backfill["mode"]) == (
+        "9-1",
+        "2",
+        "3",
+        "missed",
+    )
+
+
+async def test_change_status_changes_nothing_where_the_decision_is_out_of_date(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    paused = {"set": {"status": "paused"}, "membership": "leave"}
+    assert await change_status(desk, mine, account="other", **paused) == b"MISSING"
+    assert await change_status(desk, mine, revision="2", **paused) == b"STALE"
+    assert await change_status(desk, mine, suspended=True, **paused) == b"SUSPENSION_CHANGED"
+    await desk.redis.sadd(desk.queue.key("suspended"), "reader")
+    assert await change_status(desk, mine, suspended=False, **paused) == b"SUSPENSION_CHANGED"
+    assert (await fields(desk, "subscription", mine.id))["status"] == "active"
+
+
+async def test_unsubscribe_cancels_what_waits_and_leaves_the_reason_of_an_operator(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    delivery = await enqueued(desk, mine)
+
+    async def unsubscribe(account: str) -> Any:
+        named = {"id": mine.id, "account": account, "keep": KEEP, "reason": "it floods us", "keep_reason": 1000}
+        return await desk.queue.call("unsubscribe", **named)
+
+    assert await unsubscribe("other") == 0
+    assert await unsubscribe("reader") == 1
+    assert (await fields(desk, "delivery", delivery))["state"] == "cancelled"
+    assert await fields(desk, "ended", mine.id) == {"account": "reader", "reason": "it floods us"}
+    assert await fields(desk, "filters") == {}
+    assert await desk.redis.exists(*(desk.queue.key(name) for name in ("usage:reader", "subscriptions:reader"))) == 0
+    assert await unsubscribe("reader") == 0
+
+
+async def test_rebuild_lookups_restores_what_follows_from_the_record(desk: Desk) -> None:
+    mine = await desk.subscribe(URL)
+    await update(desk, mine)
+    derived = [
+        "filters",
+        "memberships:d2",
+        f"memberships:{mine.criteria().digest()}",
+        "subscriptions:reader",
+        "usage:reader",
+    ]
+    derived.append(f"past_memberships:{mine.criteria().digest()}")
+    names = [desk.queue.key(name) for name in derived]
+    before = [await desk.redis.dump(name) for name in names]
+    await desk.redis.delete(*names)
+    assert await desk.queue.call("rebuild_lookups", id=mine.id) == 1
+    after = [await desk.redis.dump(name) for name in names]
+    assert after[:4] == before[:4]
+    assert (after[5], await desk.redis.exists(names[4])) == (before[5], 0)
+
+
+# claim_backfill, advance_backfill, replay_since
+
+
+async def claim_backfill(desk: Desk) -> Any:
+    return await desk.queue.call("claim_backfill", lease=30_000)
+
+
+async def advance(desk: Desk, backfill: str, *events: dict[str, Any], **changes: Any) -> Any:
+    named = {
+        "id": backfill,
+        "cursor": "1-0",
+        "reached": "9-0",
+        "end_entry": "99-0",
+        "done": False,
+        "keep": KEEP,
+        "examined": 3,
+    }
+    return await desk.queue.call("advance_backfill", events=events, **named | changes)
+
+
+def past(event: str, **changes: Any) -> dict[str, Any]:
+    article, version = event.split(".")
+    about = {"kind": "published", "entry": "5-0", "envelope": "{}", "matches": True, "type": "t"}
+    return about | {"id": event, "article": article, "version": int(version)} | changes
+
+
+async def replaying(desk: Desk) -> tuple[Subscription, str]:
+    mine = await desk.subscribe(URL)
+    assert await desk.queue.call("replay_since", id=mine.id, account="reader", since=1, after="1-0") == b"OK"
+    return mine, f"{mine.id}.1"
+
+
+async def test_claim_backfill_leases_the_one_that_waited_longest(desk: Desk, clock: Clock) -> None:
+    assert await claim_backfill(desk) is None
+    mine, backfill = await replaying(desk)
+    assert await claim_backfill(desk) == [backfill.encode(), mine.id.encode(), b"1-0", b"", b"all"]
+    assert await claim_backfill(desk) is None
+    clock.now += 31
+    assert (await claim_backfill(desk))[0] == backfill.encode()
+
+
+async def test_claim_backfill_waits_for_a_paused_subscription_and_drops_a_deleted_one(desk: Desk, clock: Clock) -> None:
+    mine, backfill = await replaying(desk)
+    await desk.subscriptions.pause(mine)
+    assert await claim_backfill(desk) is None
+    assert await desk.redis.zscore(desk.queue.key("backfills"), backfill) == (clock.now + 5) * 1000
+    await desk.subscriptions.remove("reader", mine.id)
+    clock.now += 5
+    assert await claim_backfill(desk) is None
+    assert await desk.redis.exists(desk.queue.key("backfill", backfill), desk.queue.key("backfills")) == 0
+
+
+async def test_claim_backfill_stands_still_while_many_deliveries_wait(desk: Desk, clock: Clock) -> None:
+    mine, _ = await replaying(desk)
+    await desk.redis.zadd(desk.queue.key("due", mine.id), {f"msg_{number}": 1 for number in range(100)})
+    assert await claim_backfill(desk) is None
+    await desk.redis.delete(desk.queue.key("due", mine.id))
+    clock.now += 0.5
+    assert await claim_backfill(desk) is not None
+
+
+async def test_advance_backfill_enqueues_matches_and_moves_the_cursor(desk: Desk) -> None:
+    mine, backfill = await replaying(desk)
+    assert await advance(desk, backfill, past("a1.1"), past("a2.1", matches=False)) == 1
+    found = await fields(desk, "backfill", backfill)
+    assert (found["cursor"], found["end_entry"], found["enqueued"], found["examined"]) == ("9-0", "99-0", "1", "3")
+    assert await queues(desk, mine, delivery_id("a1.1", mine)) == {"due"}
+    assert await advance(desk, backfill, past("a3.1")) == -1
+
+
+async def test_advance_backfill_skips_what_a_later_version_supersedes(desk: Desk) -> None:
+    _, backfill = await replaying(desk)
+    await plan(desk, "a1.2", [])
+    assert await advance(desk, backfill, past("a1.1"), past("a1.2")) == 1
+
+
+async def test_advance_backfill_sends_again_what_was_sent_only_in_a_replay(desk: Desk) -> None:
+    mine, backfill = await replaying(desk)
+    delivery = await ended(desk, mine)
+    assert await advance(desk, backfill, past("a1.1", entry="1800000000000-1")) == 1
+    assert await queues(desk, mine, delivery) == {"due"}
+
+
+async def test_advance_backfill_ends_at_the_end(desk: Desk) -> None:
+    _, backfill = await replaying(desk)
+    assert await advance(desk, backfill, done=True) == 0
+    assert (await fields(desk, "backfill", backfill))["state"] == "done"
+    assert 0 < await desk.redis.pttl(desk.queue.key("backfill", backfill)) <= KEEP
+    assert await claim_backfill(desk) is None
+
+
+async def test_replay_since_says_why_it_does_not(desk: Desk) -> None:
+    mine, _ = await replaying(desk)
+
+    async def replay_since(account: str = "reader") -> Any:
+        return await desk.queue.call("replay_since", id=mine.id, account=account, since=1, after="1-0")
+
+    assert await replay_since("other") == b"MISSING"
+    assert await replay_since() == b"RUNNING"
+    await desk.subscriptions.pause(mine)
+    assert await replay_since() == b"PAUSED"
+    await desk.redis.hset(desk.queue.key("subscription", mine.id), "status", "disabled")
+    assert await replay_since() == b"DISABLED"
+
+
+async def test_all_workers_agree_on_the_time_of_the_server(redis: Redis, keys: Keyspace, clock: Clock) -> None:
+    async with opened_desk(redis, keys, clock) as desk:
+        desk.queue._clock = None
+        await settle_and_claim(desk)
+        seconds, microseconds = await redis.time()
+        seen = int(await redis.get(desk.queue.key("clock")))
+        assert abs(seen - (seconds * 1000 + microseconds // 1000)) < 60_000
