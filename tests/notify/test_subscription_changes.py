@@ -94,7 +94,7 @@ async def test_a_removed_subscription_leaves_nothing_behind(desk: Desk, redis: R
     await desk.subscriptions.remove("reader", changing.id)
     await catch_up(desk)
     left = [name async for name in redis.scan_iter(desk.keys.deliveries.key("*"))]
-    assert {name.decode().split(":")[1] for name in left} <= {"subscriptions", "clock", "membership_seq"}, left
+    assert {name.decode().split(":")[1] for name in left} <= {"filters", "clock", "membership_seq"}, left
 
 
 async def test_a_filter_changed_while_an_event_is_matched_applies(desk: Desk, receiver: Receiver) -> None:
