@@ -19,8 +19,9 @@ from newswire_ingest.articles.repository import LUA as ARTICLES
 from newswire_ingest.backup.backup import LUA as BACKUP
 from newswire_ingest.outcomes.repository import LUA as OUTCOMES
 from newswire_notify.deliveries.queue import LUA as DELIVERIES
+from newswire_notify.newsletters.repository import LUA as NEWSLETTERS
 
-SOURCES = (ACCOUNTS, GROUPS, ARTICLES, BACKUP, OUTCOMES, DELIVERIES)
+SOURCES = (ACCOUNTS, GROUPS, ARTICLES, BACKUP, OUTCOMES, DELIVERIES, NEWSLETTERS)
 # Redis runs Lua 5.1 in a sandbox: no io, os, require or global writes.
 OPTIONS = [
     "--std",

@@ -39,8 +39,8 @@ def test_a_key_is_of_one_family_whatever_an_account_is_called(family: KeyFamily)
 
 
 def test_the_functions_use_only_declared_keys_of_deliveries() -> None:
-    folder = ROOT / "services/notify/newswire_notify/deliveries"
-    text = "\n".join(path.read_text() for path in sorted(folder.glob("*.lua")))
+    folder = ROOT / "services/notify/newswire_notify"
+    text = "\n".join(path.read_text() for path in sorted(folder.rglob("*.lua")))
     used = set(re.findall(r"(?:\bp|args\.prefix) \.\. '([\w:]+)'", text))
     declared = {family.pattern for family in NOTIFY}
     assert len(used) > 25

@@ -1,6 +1,7 @@
 """The Redis keys of subscriptions and deliveries, in the Redis of the deliveries. Only notify writes them."""
 
 from newswire.key_families import KeyFamily, RedisType
+from newswire_notify.newsletters.keys import FAMILIES as NEWSLETTERS
 
 ENDED = "`NEWSWIRE_DELIVERY_RETENTION`"
 PLAN = "the longer of `NEWSWIRE_DELIVERY_RETENTION` and `NEWSWIRE_STREAM_RETENTION`, and a day,"
@@ -104,4 +105,5 @@ FAMILIES = (
     _family("backfills", "zset", "the unfinished backfills, scored by their next step", "until they are done"),
     _family("disk-erasure:deliveries", "hash", "up to which erasure the append-only file was rewritten", "for ever"),
     _family("disk-erasure:deliveries:lease", "string", "a process rewrites the append-only file", "1 hour"),
+    *NEWSLETTERS,
 )

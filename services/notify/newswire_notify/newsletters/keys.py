@@ -2,38 +2,120 @@
 
 from dataclasses import dataclass
 
+from newswire.key_families import KeyFamily, RedisType
 from newswire.keys import Keyspace
 
-FAMILIES = {
-    "newsletter": "hash: a newsletter; it stays for ever, since its slug is in the List-Id of mails that were sent",
-    "newsletter_slugs": "hash: slug to the id of its newsletter",
-    "newsletters": "sorted set by account: its newsletters, scored by the time of their creation in ms",
-    "newsletters_active": "set: the ids of newsletters that articles are matched against",
-    "newsletters_deleted": "set: the ids of deleted newsletters that have subscribers to be erased",
-    "newsletters_changed": "string: counts the changes of newsletters; who keeps copies reads them again when it moves",
-    "newsletter_subscriber": "hash: a subscriber; deleted when it is erased",
-    "newsletter_addresses": "hash by newsletter: keyed hash of an address to its subscriber",
-    "newsletter_members": "sorted set by newsletter: all its subscribers, scored by the time of their sign-up in ms",
-    "newsletter_counts": "hash by newsletter: how many subscribers are in each state",
-    "newsletter_audience": "sorted set by newsletter and delivery group: the active subscribers that get mail together",
-    "newsletter_schedule": "sorted set: `newsletter|group` of the digests, scored by the time at which each is due in ms",
-    "newsletter_reminders": "sorted set: unconfirmed subscribers, scored by the time of their reminder in ms",
-    "newsletter_expiring": "sorted set: subscribers to be erased, scored by the time of that in ms",
-    "newsletter_suppressed": "hash by scope: keyed hash of an address to the reason why it gets no mail; it outlives erasure",
-    "newsletter_pepper": "string: the secret of the keyed hashes",
-    "newsletter_limit": "sorted set by scope: recent sign-ups, scored by their time in s; it expires after an hour or a day",
-    "newsletter_items": "sorted set by newsletter: the articles that matched lately, scored by their sequence number",
-    "newsletter_item_topics": "hash by newsletter: article to the topics of the newsletter that it matched",
-    "newsletter_corrections": "sorted set by newsletter: corrected articles, scored by the sequence number of the correction",
-    "newsletter_seq": "hash: newsletter to the sequence number of its newest item",
-    "newsletter_issue": "hash: an issue and how many of its mails ended how; it expires",
-    "newsletter_issues": "sorted set by newsletter: its issues, scored by their time in ms",
-    "newsletter_issue_mails": "hash by issue: subscriber to the state of the mail; it expires",
-    "newsletter_expanding": "sorted set: issues of which not all mails are planned yet",
-    "newsletter_queue": "sorted set by priority: `issue|subscriber` of planned and deferred mails, scored by their due time in ms",
-    "newsletter_soft_bounces": "hash by subscriber: days on which mail could not be delivered; it expires",
-}
-"""Each first part of a key, with what it holds."""
+
+def _family(pattern: str, type_: RedisType, holds: str, lifetime: str) -> KeyFamily:
+    return KeyFamily(pattern, type_, holds, lifetime, "deliveries")
+
+
+FAMILIES = (
+    _family(
+        "newsletter:<newsletter>",
+        "hash",
+        "a newsletter; kept, since its slug is in the List-Id of mails that were sent",
+        "for ever",
+    ),
+    _family("newsletter_slugs", "hash", "slug to the id of its newsletter", "for ever"),
+    _family(
+        "newsletters:<account>",
+        "zset",
+        "its newsletters, scored by the time of their creation in ms",
+        "while it has one",
+    ),
+    _family(
+        "newsletters_active", "set", "the ids of newsletters that articles are matched against", "while it is active"
+    ),
+    _family(
+        "newsletters_deleted",
+        "set",
+        "the ids of deleted newsletters that have subscribers to be erased",
+        "until they are",
+    ),
+    _family(
+        "newsletters_changed",
+        "string",
+        "counts the changes of newsletters; who keeps copies reads them again when it moves",
+        "for ever",
+    ),
+    _family("newsletter_subscriber:<subscriber>", "hash", "a subscriber", "until it is erased"),
+    _family(
+        "newsletter_addresses:<newsletter>",
+        "hash",
+        "keyed hash of an address to its subscriber",
+        "until the subscriber is erased",
+    ),
+    _family(
+        "newsletter_members:<newsletter>",
+        "zset",
+        "all its subscribers, scored by the time of their sign-up in ms",
+        "until a subscriber is erased",
+    ),
+    _family("newsletter_counts:<newsletter>", "hash", "how many subscribers are in each state", "for ever"),
+    _family(
+        "newsletter_audience:<audience>",
+        "zset",
+        "the active subscribers that get mail together",
+        "while a subscriber is active",
+    ),
+    _family(
+        "newsletter_schedule",
+        "zset",
+        "`newsletter|group` of the digests, scored by the time at which each is due in ms",
+        "until it is sent",
+    ),
+    _family(
+        "newsletter_reminders",
+        "zset",
+        "unconfirmed subscribers, scored by the time of their reminder in ms",
+        "until it is sent",
+    ),
+    _family(
+        "newsletter_expiring", "zset", "subscribers to be erased, scored by the time of that in ms", "until they are"
+    ),
+    _family(
+        "newsletter_suppressed:<scope>",
+        "hash",
+        "keyed hash of an address to the reason why it gets no mail",
+        "for ever",
+    ),
+    _family("newsletter_pepper", "string", "the secret of the keyed hashes", "for ever"),
+    _family(
+        "newsletter_limit:<scope>:<sender>", "zset", "recent sign-ups, scored by their time in s", "an hour or a day"
+    ),
+    _family(
+        "newsletter_items:<newsletter>",
+        "zset",
+        "the articles that matched lately, scored by their sequence number",
+        "the newest 2,000",
+    ),
+    _family(
+        "newsletter_item_topics:<newsletter>",
+        "hash",
+        "article to the topics of the newsletter that it matched",
+        "as the articles",
+    ),
+    _family(
+        "newsletter_corrections:<newsletter>",
+        "zset",
+        "corrected articles, scored by the sequence number of the correction",
+        "as the articles",
+    ),
+    _family("newsletter_seq", "hash", "newsletter to the sequence number of its newest item", "for ever"),
+    _family("newsletter_issue:<issue>", "hash", "an issue and how many of its mails ended how", "30 days"),
+    _family("newsletter_issues:<newsletter>", "zset", "its issues, scored by their time in ms", "30 days"),
+    _family("newsletter_issue_mails:<issue>", "hash", "subscriber to the state of the mail", "30 days"),
+    _family("newsletter_expanding", "zset", "issues of which not all mails are planned yet", "until they are"),
+    _family(
+        "newsletter_queue:<priority>",
+        "zset",
+        "`issue|subscriber` of planned and deferred mails, scored by their due time in ms",
+        "until they are sent",
+    ),
+    _family("newsletter_soft_bounces:<subscriber>", "hash", "days on which mail could not be delivered", "some days"),
+)
+_NAMES = frozenset(family.pattern.partition(":")[0] for family in FAMILIES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +126,7 @@ class NewsletterKeys:
 
     def key(self, family: str, *parts: str) -> str:
         """Return a key of a declared family."""
-        if family not in FAMILIES:
+        if family not in _NAMES:
             raise KeyError(family)
         return self.keyspace.deliveries.key(family, *parts)
 

@@ -16,8 +16,8 @@ local function split(text, separator)
 end
 
 -- Notes that an article matches a newsletter. Arguments: {newsletter, article, topics, now, corrected}. Returns the sequence number.
-register('add_item', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('add_item', function(_, a)
+  local p = a.prefix
   local items = p .. 'newsletter_items:' .. a.newsletter
   local known = redis.call('ZSCORE', items, a.article)
   if known then
@@ -39,8 +39,8 @@ register('add_item', function(_, argv)
 end)
 
 -- Forgets a retracted article. Arguments: {newsletter, article}.
-register('remove_item', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('remove_item', function(_, a)
+  local p = a.prefix
   redis.call('HDEL', p .. 'newsletter_item_topics:' .. a.newsletter, a.article)
   redis.call('ZREM', p .. 'newsletter_corrections:' .. a.newsletter, a.article)
   return redis.call('ZREM', p .. 'newsletter_items:' .. a.newsletter, a.article)
@@ -48,8 +48,8 @@ end)
 
 -- Opens an issue, once. Arguments: {id, newsletter, kind, audience, priority, now, due, fields}. An issue whose audience is '' gets
 -- its mails one by one. Returns 1 where it is new.
-register('open_issue', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('open_issue', function(_, a)
+  local p = a.prefix
   local key = p .. 'newsletter_issue:' .. a.id
   if redis.call('EXISTS', key) == 1 then return 0 end
   redis.call('HSET', key, 'id', a.id, 'newsletter', a.newsletter, 'kind', a.kind, 'priority', a.priority, 'created',
@@ -75,8 +75,8 @@ local function plan_mail(p, issue, subscriber, from, to, due)
 end
 
 -- Plans one mail of an issue. Arguments: {issue, subscriber, due}. Returns 1 where it is new.
-register('plan_mail', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('plan_mail', function(_, a)
+  local p = a.prefix
   local issue = record_of(p .. 'newsletter_issue:' .. a.issue)
   if not issue.id then return 0 end
   return plan_mail(p, issue, a.subscriber, 0, 0, a.due)
@@ -99,8 +99,8 @@ end
 
 -- Plans the next mails of an issue. Arguments: {issue, limit, now, min_interval, jitter}. Returns how many subscribers are left, at
 -- least 1 where there may be some.
-register('expand_issue', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('expand_issue', function(_, a)
+  local p = a.prefix
   local key = p .. 'newsletter_issue:' .. a.issue
   local issue = record_of(key)
   if not issue.id then
@@ -137,7 +137,7 @@ register('expand_issue', function(_, argv)
 end)
 
 -- Records the result of an attempt: {issue, subscriber, attempt, state, due}. 'planned' gives a mail back that was not tried.
-local function settle(p, result, now)
+local function settle(p, result)
   local mails = p .. 'newsletter_issue_mails:' .. result.issue
   local stored = redis.call('HGET', mails, result.subscriber)
   if not stored then return 0 end
@@ -188,9 +188,9 @@ end
 
 -- Records results, then claims due mails for a lease. Arguments: {results, now, lease, limit}. Returns what was claimed, each with
 -- issue, subscriber, attempt, time of the first attempt, sequence numbers, and whether an earlier attempt is in doubt.
-register('settle_and_claim_mails', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
-  for _, result in ipairs(a.results) do settle(p, result, a.now) end
+register('settle_and_claim_mails', function(_, a)
+  local p = a.prefix
+  for _, result in ipairs(a.results) do settle(p, result) end
   if a.limit < 1 then return {} end
   return claim(p, a.now, a.lease, a.limit)
 end)

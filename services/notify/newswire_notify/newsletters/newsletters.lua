@@ -14,10 +14,12 @@ local function note_change(p)
   redis.call('INCR', p .. 'newsletters_changed')
 end
 
+-- Arguments are named: each comment lists their names.
+
 -- Creates a newsletter. Arguments: {id, account, slug, document, active, now, limit}. Returns 'SLUG' where the slug was ever taken,
 -- 'LIMIT' where the account has as many as it may.
-register('create_newsletter', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('create_newsletter', function(_, a)
+  local p = a.prefix
   if redis.call('HEXISTS', p .. 'newsletter_slugs', a.slug) == 1 then return 'SLUG' end
   if redis.call('ZCARD', p .. 'newsletters:' .. a.account) >= a.limit then return 'LIMIT' end
   redis.call('HSET', p .. 'newsletter_slugs', a.slug, a.id)
@@ -30,8 +32,8 @@ register('create_newsletter', function(_, argv)
 end)
 
 -- Replaces the document of a newsletter. Arguments: {id, revision, document, active}. Returns 'STALE' after a concurrent change.
-register('update_newsletter', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('update_newsletter', function(_, a)
+  local p = a.prefix
   local key = p .. 'newsletter:' .. a.id
   local found = redis.call('HMGET', key, 'revision', 'status')
   if not found[1] or found[1] ~= a.revision or found[2] == 'deleted' then return 'STALE' end
@@ -43,8 +45,8 @@ register('update_newsletter', function(_, argv)
 end)
 
 -- Deletes a newsletter: nothing is sent any more, its slug stays taken, and its subscribers are to be erased. Arguments: {id, account}.
-register('delete_newsletter', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('delete_newsletter', function(_, a)
+  local p = a.prefix
   local key = p .. 'newsletter:' .. a.id
   local found = redis.call('HMGET', key, 'account', 'status')
   if found[1] ~= a.account or found[2] == 'deleted' then return 0 end
@@ -78,8 +80,8 @@ end
 
 -- Creates a subscriber unless the address has one. Arguments: {id, newsletter, hash, fields, now}. Returns the id of the subscriber
 -- that the address has.
-register('add_subscriber', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('add_subscriber', function(_, a)
+  local p = a.prefix
   local addresses = p .. 'newsletter_addresses:' .. a.newsletter
   local known = redis.call('HGET', addresses, a.hash)
   if known then return known end
@@ -99,8 +101,8 @@ end)
 
 -- Changes fields of a subscriber; it stays where the record does not exist or is in none of the states that the change is for.
 -- Arguments: {id, fields, from}. Returns the state before, or false.
-register('change_subscriber', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('change_subscriber', function(_, a)
+  local p = a.prefix
   local key = p .. 'newsletter_subscriber:' .. a.id
   local found = record_of(key)
   if not found.state then return false end
@@ -124,8 +126,8 @@ register('change_subscriber', function(_, argv)
 end)
 
 -- Deletes everything that is stored of a subscriber. Arguments: {id}. Returns the newsletter, or false.
-register('erase_subscriber', function(_, argv)
-  local p, a = argv[1], cjson.decode(argv[2])
+register('erase_subscriber', function(_, a)
+  local p = a.prefix
   local key = p .. 'newsletter_subscriber:' .. a.id
   local found = record_of(key)
   if not found.state then return false end

@@ -4,15 +4,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import orjson
 from redis.asyncio import Redis
 from ulid import ULID
 
 from newswire.keys import Keyspace
-from newswire.storage.redis_functions import FunctionLibrary
+from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 from newswire_notify.newsletters.keys import NewsletterKeys
 from newswire_notify.newsletters.models import Newsletter, NewsletterDraft
 
+LUA = LuaSource("newswire_notify.newsletters", "mails", ("newsletters",))
 MAX_PER_ACCOUNT = 200
 
 
@@ -27,9 +27,7 @@ class TooManyNewslettersError(Exception):
 def newsletter_functions(redis: "Redis", keys: Keyspace) -> FunctionLibrary:
     """Return the library of the atomic steps of newsletters and mails."""
     route = [NewsletterKeys(keys).key("newsletters_changed")]
-    return FunctionLibrary.packaged(
-        redis, keys.namespace, "newswire_notify.newsletters", "mails", "newsletters", route=route
-    )
+    return FunctionLibrary.packaged(redis, keys.namespace, LUA, route=route)
 
 
 class Newsletters:
@@ -43,7 +41,7 @@ class Newsletters:
 
     async def call(self, function: str, **arguments: Any) -> Any:
         """Call an atomic step with named arguments."""
-        return await self._functions.call(function, [], [self.keys.prefix, orjson.dumps(arguments)])
+        return await self._functions.call(function, [], {"prefix": self.keys.prefix, **arguments})
 
     async def add(self, account: str, draft: NewsletterDraft) -> Newsletter:
         """Create a newsletter.
