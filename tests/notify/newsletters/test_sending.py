@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from newswire.auth.accounts import disable_account, enable_account, entitle_account
 from newswire.filters import Filter
+from newswire.key_families import families_of
 from newswire.keys import Keyspace
 from newswire_notify.newsletters.dkim import new_key
 from newswire_notify.newsletters.issues import alert_id
@@ -352,7 +353,12 @@ async def test_every_key_is_of_a_declared_family_and_in_one_slot(house: House) -
     doomed = await house.create(slug="doomed")
     await house.parts.newsletters.remove(doomed)
     prefix = house.parts.newsletters.keys.prefix
-    found = {name.decode().removeprefix(prefix).partition(":")[0] async for name in house.redis.scan_iter(f"{prefix}*")}
-    own = {family for family in found if family.startswith("newsletter")}
-    assert own <= FAMILIES.keys()
-    assert len(own) > 20
+    names = [name.decode() async for name in house.redis.scan_iter(f"{prefix}newsletter*")]
+    seen = set()
+    for name in names:
+        of = families_of(name.removeprefix(prefix), "deliveries", FAMILIES)
+        assert len(of) == 1, name
+        family = of[0]
+        assert (await house.redis.type(name)).decode() == family.type, name
+        seen.add(family)
+    assert len(seen) > 20
