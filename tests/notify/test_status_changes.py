@@ -2,7 +2,8 @@
 
 import pytest
 
-from newswire_notify.subscriptions.models import PausedBy, Subscription, SubscriptionConflictError
+from newswire_notify.subscriptions.errors import SubscriptionConflictError
+from newswire_notify.subscriptions.models import PausedBy, Subscription
 from newswire_notify.subscriptions.status_changes import (
     MAX_REORDERING_MS,
     Backfill,
