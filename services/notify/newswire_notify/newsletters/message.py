@@ -6,6 +6,7 @@ RFC 5322 (messages), 2045–2047 (MIME), 2369, 2919 and 8058 (mailing lists), 38
 import base64
 import binascii
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
@@ -16,6 +17,9 @@ MAX_HTML_BYTES = 60_000
 """Gmail hides what is beyond 102 KB, the unsubscribe link included."""
 MAX_LINE_OCTETS = 998
 """Of a line without its CRLF (RFC 5322, section 2.1.1)."""
+_ASCII = bytes(range(127))
+_DOT, _FROM = re.compile(rb"^\.(?=.{0,73}$)", re.MULTILINE), re.compile(rb"^From (?=.{0,69}$)", re.MULTILINE)
+"""At the beginning of a line that has room for an encoded character."""
 _WORD_BYTES = 42
 """Bytes of text in an encoded word, so that it has at most 75 characters (RFC 2047, section 2)."""
 
@@ -76,7 +80,7 @@ def compose(envelope: Envelope, content: MailContent, lists: ListHeaders | None,
     headers = [*_headers(envelope, content.subject, boundary), *(_list_headers(lists) if lists else ())]
     body = _body(content, boundary)
     lines = b"".join(name + b": " + value + b"\r\n" for name, value in headers)
-    if any(len(line) > MAX_LINE_OCTETS for line in (lines + body).split(b"\r\n")):
+    if any(len(line) > MAX_LINE_OCTETS for line in lines.split(b"\r\n")):  # those of the body are encoded, and short
         raise UnsendableMailError(f"a line has more than {MAX_LINE_OCTETS} octets")
     signature = signer.header(headers, body, int(envelope.date.timestamp())) if signer else b""
     return signature + lines + b"\r\n" + body
@@ -124,21 +128,13 @@ def _body(content: MailContent, boundary: str) -> bytes:
 def _encoded_text(text: str) -> bytes:
     """Return a part's encoding header and content: quoted-printable, or base64 where that is shorter."""
     raw = text.replace("\r\n", "\n").replace("\r", "\n").encode()
-    if sum(byte > 126 for byte in raw) * 6 > len(raw):
+    if len(raw.translate(None, _ASCII)) * 6 > len(raw):
         content = base64.encodebytes(raw.replace(b"\n", b"\r\n")).replace(b"\n", b"\r\n")
         return b"Content-Transfer-Encoding: base64\r\n\r\n" + content
-    quoted = binascii.b2a_qp(raw, istext=True).replace(b"\n", b"\r\n")
+    quoted = binascii.b2a_qp(raw, istext=True)
     # A line that is one dot ends the mail in SMTP, and "From " begins a new one in mailboxes.
-    quoted = b"\r\n".join(map(_unambiguous, quoted.split(b"\r\n")))
-    return b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted + b"\r\n"
-
-
-def _unambiguous(line: bytes) -> bytes:
-    if line[:1] == b"." and len(line) <= 74:
-        return b"=2E" + line[1:]
-    if line[:5] == b"From " and len(line) <= 74:
-        return b"=46" + line[1:]
-    return line
+    quoted = _FROM.sub(b"=46rom ", _DOT.sub(b"=2E", quoted))
+    return b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + quoted.replace(b"\n", b"\r\n") + b"\r\n"
 
 
 def encoded_words(text: str) -> str:
