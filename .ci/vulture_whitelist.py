@@ -49,6 +49,7 @@ deferred
 issues
 
 # Read by templates of the site.
+_.right_to_left
 marked_title
 lang
 dir
