@@ -3,6 +3,9 @@
 One broadcaster per process reads the article stream and encodes each event once. Clients with equal filters share one
 evaluation, and each has its own bounded queue. A client that falls behind is disconnected and resumes by ``Last-Event-ID``: from
 the recent events in memory, and before those from the stream itself.
+
+The module is longer than 300 lines because reading the stream, resuming a client and offering it an event change the same state,
+the recent events and the position of the loop, in an order that must be seen in one place.
 """
 
 import asyncio
