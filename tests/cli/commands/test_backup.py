@@ -224,7 +224,6 @@ def test_backup_and_restore_errors_are_one_line(start: Start, tmp_path: Path) ->
         ["backup", str(tmp_path / "no" / "folder"), *data],
         ["backup", str(tmp_path / "fresh"), *elsewhere],
         ["restore", str(file), *data],
-        ["restore", str(tmp_path / "nothing"), *elsewhere],
         ["restore", str(spoilt), *elsewhere],
         ["restore", str(cut), *elsewhere],
         ["restore", str(foreign), *elsewhere],

@@ -83,7 +83,6 @@ def test_errors_of_keys_are_one_line(start: Start, tmp_path: Path) -> None:
         ["topics", "merge", "Nothing", "Something", *data],
         ["keys", "create", "--account", "-no", "--scope", "read", *data],
         ["keys", "list", "--data-dir", str(tmp_path / "elsewhere")],
-        ["dead-letters", "retry", *data],
         ["dead-letters", "drop", "1-1", *data],
     ):
         answer = newswire(*arguments)

@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from newswire_cli.importing.uploader import Effect, Uploader, UploadStoppedError
-from tests.cli.importing.conftest import serving
+from tests.cli.importing.conftest import newswire_run, serving
 from tests.cli.importing.readers import SAMPLES
 from tests.cli.running import BARE, NEWSWIRE, Running, newswire
 from tests.polling import until
@@ -58,19 +58,26 @@ def number_of_articles(running: Running) -> int:
     return number
 
 
-def test_the_samples_are_imported_once_and_silently(here: Running) -> None:
-    first = command(here, "import", str(SAMPLES))
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Running]:
+    """A Newswire of this test alone: the tests of a file run in any order."""
+    with newswire_run(tmp_path / "fresh") as running:
+        yield running
+
+
+def test_the_samples_are_imported_once_and_silently(fresh: Running) -> None:
+    first = command(fresh, "import", str(SAMPLES))
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("19 created, 0 updated, 0 unchanged, 0 failed, 8 skipped")
 
-    second = command(here, "import", str(SAMPLES))
+    second = command(fresh, "import", str(SAMPLES))
     assert second.returncode == 0, second.stderr
     assert second.stdout.startswith("0 created, 0 updated, 19 unchanged, 0 failed, 8 skipped")
 
-    crane = get(here, "/by-external-id/https%3A%2F%2Fcourier.example%2F%3Fp%3D41")
+    crane = get(fresh, "/by-external-id/https%3A%2F%2Fcourier.example%2F%3Fp%3D41")
     assert crane["version"] == 1
     assert crane["authors"] == [{"name": "Ida Roth"}]
-    assert get(here, f"/{crane['id']}/versions/1")["silent"] is True
+    assert get(fresh, f"/{crane['id']}/versions/1")["silent"] is True
 
 
 def test_a_dry_run_reports_the_import_and_changes_nothing(here: Running, tmp_path: Path) -> None:
