@@ -44,7 +44,7 @@ async def test_ninjs(ingest: Ingest, publisher: dict[str, str]) -> None:
 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "application/ninjs+json"
-    assert answer.headers["vary"] == "Accept"
+    assert "Accept" in answer.headers["vary"].split(", ")
     assert "etag" not in answer.headers
     assert answer.json() == {
         "uri": f"https://news.example/articles/{article['id']}",
@@ -174,7 +174,7 @@ async def test_the_accept_header_selects_the_representation(
         assert answer.json()["errors"][0]["field"] == "Accept"
     else:
         assert (answer.status_code, answer.headers["content-type"]) == (200, form)
-        assert answer.headers["vary"] == "Accept"
+        assert "Accept" in answer.headers["vary"].split(", ")
 
 
 async def test_no_representation_contains_retracted_text(ingest: Ingest, publisher: dict[str, str]) -> None:
