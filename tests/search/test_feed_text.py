@@ -138,7 +138,7 @@ async def test_article_text_cannot_end_the_linked_data_script(
 
 
 def linked_data(page: httpx.Response) -> dict[str, Any]:
-    (script,) = re.findall(r'<script type="application/ld\+json">(.*?)</script>', page.text, re.DOTALL)
-    assert not set("<>&\u2028\u2029").intersection(script)
-    data: dict[str, Any] = json.loads(script)
-    return data
+    scripts = re.findall(r'<script type="application/ld\+json">(.*?)</script>', page.text, re.DOTALL)
+    assert not set("<>&\u2028\u2029").intersection("".join(scripts))
+    by_type: dict[str, dict[str, Any]] = {data["@type"]: data for data in map(json.loads, scripts)}
+    return by_type["NewsArticle"]
