@@ -145,7 +145,7 @@ async def test_a_later_version_does_not_wait_for_a_hanging_one(desk: Desk, recei
     assert (await desk.queue.settle_and_claim([], 0.0, 0)).wait is None
 
 
-@pytest.mark.parametrize(("rate", "seconds", "most"), [(2.0, 5, 11), (0.5, 6, 4), (50.0, 1, 56)])
+@pytest.mark.parametrize(("rate", "seconds", "maximum"), [(2.0, 5, 11), (0.5, 6, 4), (50.0, 1, 56)])
 async def test_the_owner_limits_deliveries_per_second(
     desk: Desk, receiver: Receiver, rate: float, seconds: int, maximum: int
 ) -> None:
