@@ -39,8 +39,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Another Newswire."""
+    """Another Newswire, with nothing in it at the beginning of each test."""
     with newswire_run(tmp_path_factory.mktemp("elsewhere") / "data") as running:
         yield running
