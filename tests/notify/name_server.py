@@ -53,7 +53,8 @@ async def name_server(**records: Sequence[str]) -> AsyncIterator[tuple[Zone, aio
     zone = Zone({name.replace("_", "."): list(kept) for name, kept in records.items()})
     transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: zone, ("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
-    resolver = aiohttp.AsyncResolver(nameservers=[f"127.0.0.1:{port}"], timeout=0.3, tries=1, lookups="fb", domains=[])
+    # Several tries: on a busy machine a datagram on the loopback may be late.
+    resolver = aiohttp.AsyncResolver(nameservers=[f"127.0.0.1:{port}"], timeout=0.5, tries=4, lookups="fb", domains=[])
     try:
         yield zone, resolver
     finally:
