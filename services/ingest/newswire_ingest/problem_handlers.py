@@ -12,7 +12,7 @@ from newswire.http.problems import (
     unauthorised,
     unavailable,
 )
-from newswire.http.rate_limits import limit_headers
+from newswire.http.rate_limits import limit_headers, rate_limited
 from newswire_ingest.articles.errors import (
     ArticleBusyError,
     ArticleCancelledError,
@@ -66,9 +66,7 @@ def _older_version(error: OlderVersionError) -> ProblemError:
 
 
 def _rate_exceeded(error: RateExceededError) -> ProblemError:
-    headers = limit_headers(error.standings) | {"Retry-After": str(error.seconds)}
-    extra = {"violated-policies": [error.policy.name]}
-    return problem(429, "rate-limited", str(error), headers=headers, extra=extra)
+    return rate_limited(error.policy, str(error), error.seconds, limit_headers(error.standings))
 
 
 def _quota_exceeded(error: QuotaExceededError) -> ProblemError:

@@ -4,7 +4,7 @@ from yarl import URL
 
 from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.problems import ProblemError, invalid, not_found, problem, unauthorised, unavailable
-from newswire.http.rate_limits import limit_headers
+from newswire.http.rate_limits import limit_headers, rate_limited
 from newswire_notify.streaming.connection_limiter import ConnectionsExhaustedError, TooManyConnectionsError
 from newswire_notify.subscriptions.account_limits import AccountLimitError, AccountLimits, ExceededLimit
 from newswire_notify.subscriptions.errors import (
@@ -68,9 +68,7 @@ def _not_changed(error: SubscriptionConflictError) -> ProblemError:
 
 
 def _write_rate_exceeded(error: WriteRateExceededError) -> ProblemError:
-    headers = limit_headers([error.standing]) | {"Retry-After": str(error.seconds)}
-    extra = {"violated-policies": [error.policy.name]}
-    return problem(429, "rate-limited", str(error), headers=headers, extra=extra)
+    return rate_limited(error.policy, str(error), error.seconds, limit_headers([error.standing]))
 
 
 def _not_verified(error: NotVerifiedError) -> ProblemError:

@@ -1,4 +1,4 @@
-"""Waits before another attempt, without delaying the shutdown of the process."""
+"""Waits for another attempt or for work, without delaying the shutdown of the process."""
 
 import asyncio
 import random
@@ -13,6 +13,14 @@ async def pause(stopping: asyncio.Event, seconds: float) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def wait_for_any(*events: asyncio.Event, seconds: float | None = None) -> None:
+    """Wait until one of the events is set, at most for so many seconds."""
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for each in waits:
+        each.cancel()
 
 
 def delay_after(failures: int, first: float = FIRST_DELAY_SECONDS, maximum: float = MAX_DELAY_SECONDS) -> float:

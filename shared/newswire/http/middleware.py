@@ -58,6 +58,11 @@ _LIVE_STREAM = "/v1/stream"
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
+def add_headers(scope: Scope, headers: Mapping[str, str]) -> None:
+    """Add headers to the response of a request, whatever response that will be."""
+    scope[HEADERS] += [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
 class ResponseMiddleware:
     """The outermost middleware of every app."""
 

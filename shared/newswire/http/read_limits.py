@@ -19,9 +19,9 @@ from newswire.auth.credentials import Caller
 from newswire.concurrency.fair_slots import FairSlots
 from newswire.concurrency.fair_threads import current_client
 from newswire.http.client_address import client_of
-from newswire.http.middleware import HEADERS, RELEASES
+from newswire.http.middleware import RELEASES, add_headers
 from newswire.http.problems import problem, unavailable
-from newswire.http.rate_limits import limit_headers
+from newswire.http.rate_limits import limit_headers, rate_limited
 from newswire.observability import metrics
 from newswire.rate_limits import RatePolicy, SpendResult, TokenBuckets
 from newswire.settings import Settings
@@ -132,6 +132,15 @@ def charged(cost: Cost) -> Callable[..., Awaitable[None]]:
     return charge
 
 
+def charged_without_key(cost: Cost) -> Callable[[Request], Awaitable[None]]:
+    """Return the dependency of a route that everyone may read: it charges the cost of the request to the client's address."""
+
+    async def charge(request: Request) -> None:
+        await charge_request(request, None, cost)
+
+    return charge
+
+
 async def charge_request(request: Request, caller: Caller | None, cost: Cost, *, lasting: bool = False) -> None:
     """Charge the cost of a request. A lasting one, such as a live stream, does not count as concurrent.
 
@@ -142,7 +151,7 @@ async def charge_request(request: Request, caller: Caller | None, cost: Cost, *,
     limits: ReadLimits = request.app.state.read_limits
     client = client_of(request.scope)
     headers = limits.charge(caller, client, cost)
-    request.scope[HEADERS] += [(name.encode(), value.encode()) for name, value in headers.items()]
+    add_headers(request.scope, headers)
     if caller is None:  # otherwise the account was recorded when the key was checked
         current_client.set(f"address {client}")
     if not lasting:
@@ -162,11 +171,8 @@ def _client_of(caller: Caller | None, client: str) -> tuple[str, str]:
 
 def _too_fast(policy: RatePolicy, what: str, cost: int, spent: SpendResult, headers: dict[str, str]) -> Exception:
     units = "unit" if cost == 1 else "units"
-    return problem(
-        429,
-        "rate-limited",
+    detail = (
         f"this {what} may read {policy.quota} units in {policy.window} s, and this request costs {cost} {units};"
-        f" try again in {spent.seconds} s",
-        headers=headers | {"Retry-After": str(max(spent.seconds, 1))},
-        extra={"violated-policies": [policy.name]},
+        f" try again in {spent.seconds} s"
     )
+    return rate_limited(policy, detail, max(spent.seconds, 1), headers)

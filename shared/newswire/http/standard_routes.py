@@ -12,17 +12,13 @@ from newswire.http import templating as pages
 from newswire.http.conditional_responses import conditional_response
 from newswire.http.problem_responses import problems
 from newswire.http.problems import problem
-from newswire.http.read_limits import Cost, charge_request
+from newswire.http.read_limits import Cost, charged_without_key
 from newswire.observability.json_logging import redact
 
 CHECK_SECONDS = 3.0
 
 
-async def _charge(request: Request) -> None:
-    await charge_request(request, None, Cost.LISTING)
-
-
-EXPENSIVE = Depends(_charge)
+EXPENSIVE = Depends(charged_without_key(Cost.LISTING))
 """For documents that take time to generate, and require no key."""
 
 

@@ -55,7 +55,7 @@ async def test_an_import_does_not_bring_back_who_left(house: House) -> None:
     erased = await house.reader(newsletter, "erased@example.org")
     bounced = await house.reader(newsletter, "bounced@example.org")
     await house.parts.signup.unsubscribe(left.id)
-    await house.parts.signup.erase(erased)
+    await house.parts.subscribers.erase(erased)
     await house.parts.bounces.record(bounced.id, 1, "550 5.1.1")
     changes = [{"email": f"{name}@example.org"} for name in ("left", "Erased", "bounced", "fresh")]
     report = await import_subscribers(house.parts.subscribers, newsletter, rows(*changes), "list.csv")

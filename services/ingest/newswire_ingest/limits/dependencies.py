@@ -4,7 +4,7 @@ from fastapi import Request
 
 from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller, Scope
-from newswire.http.middleware import HEADERS
+from newswire.http.middleware import add_headers
 from newswire.http.rate_limits import limit_headers
 from newswire.timestamps import utc_now
 from newswire_ingest.limits.limits import Limits
@@ -20,8 +20,7 @@ async def publishing(request: Request) -> Caller:
     caller = await _publisher(request)  # called directly: resolving it as a dependency costs more than the call
     limits: Limits = request.app.state.limits
     if standings := await limits.admit(caller, utc_now(), frees_memory=request.method == "DELETE"):
-        headers = limit_headers(standings)
-        request.scope[HEADERS] += [(name.encode(), value.encode()) for name, value in headers.items()]
+        add_headers(request.scope, limit_headers(standings))
     return caller
 
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import orjson
 from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import delay_after, pause
+from newswire.concurrency.backoff import delay_after, pause, wait_for_any
 from newswire.events import FANNED_OUT, ArticleFannedOut, CloudEvent, event
 from newswire.keys import Keyspace
 from newswire.messaging.broker import EventBroker
@@ -90,11 +90,7 @@ class Expansion:
         return ExpansionTurn.EXPANDED
 
     async def _wait_for_work(self, stopping: asyncio.Event) -> None:
-        wakeup = asyncio.create_task(self._wakeup.wait())
-        stop = asyncio.create_task(stopping.wait())
-        await asyncio.wait({wakeup, stop}, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        wakeup.cancel()
-        stop.cancel()
+        await wait_for_any(stopping, self._wakeup, seconds=IDLE_SECONDS)
         self._wakeup.clear()
 
 

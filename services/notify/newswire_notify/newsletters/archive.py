@@ -1,9 +1,9 @@
 """The public archive of a newsletter: what it sent lately, as far as it is published still, as a page and as a feed (RFC 4287)."""
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Response
 
 from newswire.http.problems import gone, not_found
-from newswire.http.read_limits import Cost, charge_request
+from newswire.http.read_limits import Cost, charged_without_key
 from newswire.http.templating import templates
 from newswire_notify.newsletters.items import Item, Items
 from newswire_notify.newsletters.links import Links
@@ -15,14 +15,13 @@ from newswire_notify.newsletters.repository import Newsletters
 MAX_SHOWN = 50
 
 
-async def _charge(request: Request) -> None:
-    await charge_request(request, None, Cost.SEARCH)
-
-
 def router(newsletters: Newsletters, items: Items, links: Links) -> APIRouter:
     """Return the archive's page and feed."""
     routes = APIRouter(
-        prefix="/newsletters", route_class=PageRoute, include_in_schema=False, dependencies=[Depends(_charge)]
+        prefix="/newsletters",
+        route_class=PageRoute,
+        include_in_schema=False,
+        dependencies=[Depends(charged_without_key(Cost.SEARCH))],
     )
 
     async def archived(slug: str) -> tuple[Newsletter, list[Item]]:

@@ -32,7 +32,7 @@ class Bounces:
             await self._subscribers.suppress(subscriber.newsletter, subscriber.address_hash, f"bounced: {reason}"[:200])
 
     async def complain(self, subscriber_id: str) -> None:
-        """Record that a reader reported a mail as unwanted: no more mail until the reader opts in anew."""
+        """Record a complaint (a mail reported as spam). The reader gets no mail until the next opt-in."""
         subscriber = await self._subscribers.get(subscriber_id)
         if subscriber is None:
             return

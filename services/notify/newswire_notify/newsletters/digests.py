@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 
 from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import delay_after, pause
+from newswire.concurrency.backoff import delay_after, pause, wait_for_any
+from newswire.timestamps import epoch_ms
 from newswire_notify.newsletters.issues import IssueKind, daily_id, digest_id
 from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.models import SubscriberState
@@ -69,7 +70,7 @@ class Digests:
     async def _open_due(self) -> int:
         now = self._subscribers.now
         name = self._keys.key("newsletter_schedule")
-        due = await self._redis.zrangebyscore(name, "-inf", _ms(now), 0, PAGE, withscores=True)
+        due = await self._redis.zrangebyscore(name, "-inf", epoch_ms(now), 0, PAGE, withscores=True)
         for member, score in due:
             newsletter_id, _, group = member.decode().partition("|")
             following = await self._open(newsletter_id, group, now)
@@ -77,7 +78,7 @@ class Digests:
                 await self._redis.zrem(name, member)
             else:
                 # Only if no other process has moved it already.
-                await self._move(name, member, score, _ms(following))
+                await self._move(name, member, score, epoch_ms(following))
         return len(due)
 
     async def _open(self, newsletter_id: str, group: str, now: datetime) -> datetime | None:
@@ -107,7 +108,7 @@ class Digests:
         """Remind those once who signed up a day ago and have not confirmed."""
         now = self._subscribers.now
         name = self._keys.key("newsletter_reminders")
-        due = await self._redis.zrangebyscore(name, "-inf", _ms(now), 0, PAGE)
+        due = await self._redis.zrangebyscore(name, "-inf", epoch_ms(now), 0, PAGE)
         for member in due:
             subscriber = await self._subscribers.get(member.decode())
             if subscriber is not None and subscriber.state is SubscriberState.PENDING:
@@ -119,7 +120,7 @@ class Digests:
     async def _erase_due(self) -> int:
         """Erase those who never confirmed, and those who unsubscribed a month ago."""
         name = self._keys.key("newsletter_expiring")
-        due = await self._redis.zrangebyscore(name, "-inf", _ms(self._subscribers.now), 0, PAGE)
+        due = await self._redis.zrangebyscore(name, "-inf", epoch_ms(self._subscribers.now), 0, PAGE)
         for member in due:
             subscriber = await self._subscribers.get(member.decode())
             if subscriber is not None and subscriber.state in (SubscriberState.PENDING, SubscriberState.UNSUBSCRIBED):
@@ -161,16 +162,5 @@ class Expansion:
                 failures += 1
                 await pause(stopping, delay_after(failures))
                 continue
-            await self._wait(stopping)
-
-    async def _wait(self, stopping: asyncio.Event) -> None:
-        opened = asyncio.ensure_future(self._queue.opened.wait())
-        stop = asyncio.ensure_future(stopping.wait())
-        await asyncio.wait([opened, stop], timeout=IDLE_SECONDS / 2, return_when=asyncio.FIRST_COMPLETED)
-        opened.cancel()
-        stop.cancel()
-        self._queue.opened.clear()
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.astimezone(UTC).timestamp() * 1000)
+            await wait_for_any(stopping, self._queue.opened, seconds=IDLE_SECONDS / 2)
+            self._queue.opened.clear()

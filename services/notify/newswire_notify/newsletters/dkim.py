@@ -1,6 +1,7 @@
 """DKIM signatures (RFC 6376): RSA-2048 with SHA-256, relaxed headers and simple body.
 
-From is signed once more than it occurs, so that nobody can add a second one. There is no ``l=``: nothing can be appended.
+From is oversigned (listed once more than it occurs), so a second From header invalidates the signature. Without ``l=``, so does
+appended text.
 """
 
 import base64

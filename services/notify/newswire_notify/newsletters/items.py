@@ -53,7 +53,7 @@ class ChosenItems:
 
 
 class Items:
-    """Reads the items of newsletters. Status and entitlement are read anew each time; texts of a version never change."""
+    """Reads the items of newsletters. Status and entitlement are read every time; texts are cached: a version never changes."""
 
     def __init__(self, newsletters: Newsletters, records: "Redis", keys: Keyspace) -> None:
         self._redis = newsletters.redis

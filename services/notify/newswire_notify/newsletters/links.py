@@ -7,7 +7,7 @@ from newswire.auth.signed_tokens import ExpiredTokenError, InvalidTokenError, Pu
 
 FORM_LIFETIME = 24 * 3600.0
 MIN_FILL_SECONDS = 2.0
-"""Nobody fills in a form faster, and most bots do."""
+"""Forms that are submitted sooner are treated as sent by bots."""
 CONFIRMATION_LIFETIME = 30 * 86_400.0
 PREFERENCES_LIFETIME = 90 * 86_400.0
 

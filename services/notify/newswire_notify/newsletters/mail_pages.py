@@ -1,7 +1,7 @@
-"""`/mail`: the mails that were written to the data folder, for whoever tries Newswire on their own machine.
+"""`/mail`: shows the mails in the data folder, for trying out Newswire without a mail server.
 
-It is there only where no mail server is configured, and only for requests from this machine that name it: mails hold links that
-confirm and unsubscribe.
+The pages exist only if no mail server is configured, and only for requests from this machine with a loopback `Host`: mails
+contain links that confirm and unsubscribe.
 """
 
 import asyncio

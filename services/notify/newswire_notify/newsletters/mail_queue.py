@@ -6,7 +6,7 @@ from datetime import datetime
 
 import orjson
 
-from newswire.timestamps import from_epoch_ms
+from newswire.timestamps import epoch_ms, from_epoch_ms
 from newswire_notify.newsletters.issues import PRIORITIES, ClaimedMail, Issue, IssueKind, MailResult
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.schedule import MIN_INTERVAL
@@ -63,7 +63,7 @@ class MailQueue:
             audience=audience,
             priority=PRIORITIES[kind],
             now=self._now_ms,
-            due=int(due.timestamp() * 1000) if due else self._now_ms,
+            due=epoch_ms(due) if due else self._now_ms,
             fields=fields or {},
         )
         self.opened.set()
@@ -135,7 +135,7 @@ def _result(result: MailResult) -> dict[str, object]:
         "subscriber": result.mail.subscriber,
         "attempt": result.mail.attempt,
         "state": str(result.state),
-        "due": int(result.retry_at.timestamp() * 1000) if result.retry_at else 0,
+        "due": epoch_ms(result.retry_at) if result.retry_at else 0,
     }
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -17,7 +17,7 @@ from newswire.timestamps import from_epoch_ms, rfc3339
 from newswire.validation.fields import Flag, Label, LanguageTag, Note, Text, Url
 from newswire.validation.rules import broken_rule
 from newswire_notify.newsletters.addresses import InvalidAddressError, check_address
-from newswire_notify.newsletters.schedule import Cadence, DigestTime
+from newswire_notify.newsletters.schedule import Cadence, DigestTime, UnknownZoneError, zone_of
 
 MAX_TOPICS = 20
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
@@ -99,8 +99,6 @@ class NewsletterDraft(BaseModel):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, zone: str) -> str:
-        from newswire_notify.newsletters.schedule import UnknownZoneError, zone_of
-
         try:
             zone_of(zone)
         except UnknownZoneError as error:
@@ -244,8 +242,3 @@ def read_choices(fields: Mapping[bytes, bytes]) -> Choices:
         weekday=int(fields[b"weekday"]),
         topics=tuple(orjson.loads(fields[b"topics"])),
     )
-
-
-def moment(seconds: float) -> datetime:
-    """Return the UTC time for seconds since the epoch."""
-    return datetime.fromtimestamp(seconds, UTC)

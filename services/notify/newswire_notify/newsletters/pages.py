@@ -9,7 +9,7 @@ from newswire.auth.signed_tokens import Purpose
 from newswire.http.client_address import client_address, client_of
 from newswire.http.pagination import json_answer
 from newswire.http.problems import FieldError, gone, invalid_fields, not_found, problem
-from newswire.http.read_limits import Cost, charge_request
+from newswire.http.read_limits import Cost, charged_without_key
 from newswire.text.folding import fold
 from newswire_notify.newsletters.addresses import InvalidAddressError, check_address
 from newswire_notify.newsletters.forms import (
@@ -32,14 +32,10 @@ from newswire_notify.newsletters.texts import texts
 PAUSES = {"7": timedelta(days=7), "28": timedelta(days=28), "0": timedelta(0)}
 
 
-async def _charge(request: Request) -> None:
-    await charge_request(request, None, Cost.LISTING)
-
-
 def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, links: Links) -> APIRouter:
     """Return the public pages."""
     routes = APIRouter(prefix="/newsletters", route_class=PageRoute, include_in_schema=False)
-    reading = [Depends(_charge)]
+    reading = [Depends(charged_without_key(Cost.LISTING))]
 
     async def shown(slug: str) -> Newsletter:
         found = await newsletters.by_slug(slug)
@@ -273,7 +269,7 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
         found = await linked(newsletter, Purpose.NEWSLETTER_PREFERENCES, token)
         if isinstance(found, Response):
             return found
-        await signup.erase(found)
+        await subscribers.erase(found)
         return message_page(newsletter, "erased", "erased_detail", language=found.language)
 
     return routes

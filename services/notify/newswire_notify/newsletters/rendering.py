@@ -96,7 +96,7 @@ def _articles(
 def render_signup(
     newsletter: Newsletter, language: str, subject: str, message: str, link: str, button: str, closing: str
 ) -> MailContent:
-    """Return a mail about a sign-up. It holds no text of whoever asked for it."""
+    """Return a mail about a sign-up. It contains no text from the request, so forms cannot be used to send spam."""
     draft, wording = newsletter.draft, texts(language)
     filled = {name: wording[name].format(name=draft.name) for name in (subject, message)}
     ending = wording[closing].format(name=draft.name) if closing else ""

@@ -1,7 +1,7 @@
 """Sign-up with double opt-in, and what readers do with the links in mails: confirm, choose, pause, unsubscribe, erase.
 
-The answer to a sign-up is the same for known and unknown addresses. Nobody can use it to fill a mailbox: an address gets at most
-one mail a day from a newsletter, and few in all.
+The answer to a sign-up is the same for known and unknown addresses. Sign-ups cannot be used to flood a mailbox: an address
+gets at most one mail a day from a newsletter, and `MAILS_PER_ADDRESS` in total.
 """
 
 import secrets
@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from newswire.timestamps import rfc3339
+from newswire.timestamps import epoch_ms, rfc3339
 from newswire_notify.newsletters.issues import IssueKind, daily_id
 from newswire_notify.newsletters.links import MIN_FILL_SECONDS
 from newswire_notify.newsletters.mail_maker import WORDING_VERSION
@@ -124,7 +124,7 @@ class Signup:
         if pause is None:
             await self._subscribers.change(subscriber, choices=choices)
             return
-        ends = str(int((self._subscribers.now + pause).timestamp() * 1000)) if pause else ""
+        ends = str(epoch_ms(self._subscribers.now + pause)) if pause else ""
         await self._subscribers.change(subscriber, choices=choices, paused_until=ends)
 
     async def unsubscribe(self, subscriber_id: str) -> None:
@@ -139,10 +139,6 @@ class Signup:
         )
         if before is not None:
             await self._subscribers.suppress(subscriber.newsletter, subscriber.address_hash, "unsubscribed")
-
-    async def erase(self, subscriber: Subscriber) -> None:
-        """Delete all that is stored of a reader but the keyed hash of the address."""
-        await self._subscribers.erase(subscriber)
 
     async def _exceeds(self, scope: str, name: str, seconds: int, most: int) -> bool:
         """Count one more within the last seconds, or tell that there were as many as may be."""

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from ulid import ULID
 
+from newswire.timestamps import epoch_ms
 from newswire_notify.newsletters.addresses import AddressHashes
 from newswire_notify.newsletters.models import INSTANT_GROUP, Choices, Newsletter, Subscriber, SubscriberState
 from newswire_notify.newsletters.repository import Newsletters
@@ -65,7 +66,7 @@ class Subscribers:
             "address": address,
             "address_hash": address_hash,
             "state": str(state),
-            "created": str(_ms(now)),
+            "created": str(epoch_ms(now)),
             "language": language or newsletter.draft.language,
             "consent": orjson.dumps(dict(consent)).decode(),
             "schema": "1",
@@ -77,7 +78,7 @@ class Subscribers:
             newsletter=newsletter.id,
             hash=address_hash,
             fields=fields,
-            now=_ms(now),
+            now=epoch_ms(now),
         )
         added: str = answer.decode()
         if added == subscriber_id:
@@ -121,11 +122,11 @@ class Subscribers:
 
     async def suppress(self, scope: str, address_hash: str, reason: str) -> None:
         """Note that an address gets no mail in a scope: a newsletter's id, or `EVERY_NEWSLETTER`."""
-        note = orjson.dumps({"reason": reason, "at": _ms(self.now)})
+        note = orjson.dumps({"reason": reason, "at": epoch_ms(self.now)})
         await self._redis.hset(self._keys.key("newsletter_suppressed", scope), address_hash, note)
 
     async def unsuppress(self, scope: str, address_hash: str) -> None:
-        """Let an address get mail again: its reader has opted in anew."""
+        """Let an address get mail again, after a new opt-in of its reader."""
         await self._redis.hdel(self._keys.key("newsletter_suppressed", scope), address_hash)
 
     async def suppression(self, newsletter_id: str, address_hash: str) -> str | None:
@@ -158,19 +159,19 @@ class Subscribers:
             return
         due = next_occurrence(DigestTime.of_group(choices.group), now)
         name = self._keys.key("newsletter_schedule")
-        await self._redis.zadd(name, {f"{newsletter_id}|{choices.group}": _ms(due.at)}, nx=True)
+        await self._redis.zadd(name, {f"{newsletter_id}|{choices.group}": epoch_ms(due.at)}, nx=True)
 
     async def _expect_confirmation(self, subscriber_id: str, now: datetime) -> None:
         async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zadd(self._keys.key("newsletter_reminders"), {subscriber_id: _ms(now + REMINDER_AFTER)})
-            pipe.zadd(self._keys.key("newsletter_expiring"), {subscriber_id: _ms(now + UNCONFIRMED_ERASED_AFTER)})
+            pipe.zadd(self._keys.key("newsletter_reminders"), {subscriber_id: epoch_ms(now + REMINDER_AFTER)})
+            pipe.zadd(self._keys.key("newsletter_expiring"), {subscriber_id: epoch_ms(now + UNCONFIRMED_ERASED_AFTER)})
             await pipe.execute()
 
     async def _expect_nothing(self, subscriber_id: str, *, erased: bool) -> None:
         expiring = self._keys.key("newsletter_expiring")
         await self._redis.zrem(self._keys.key("newsletter_reminders"), subscriber_id)
         if erased:
-            await self._redis.zadd(expiring, {subscriber_id: _ms(self.now + UNSUBSCRIBED_ERASED_AFTER)})
+            await self._redis.zadd(expiring, {subscriber_id: epoch_ms(self.now + UNSUBSCRIBED_ERASED_AFTER)})
         else:
             await self._redis.zrem(expiring, subscriber_id)
 
@@ -184,7 +185,3 @@ def _choice_fields(choices: Choices) -> dict[str, str]:
         "topics": orjson.dumps(choices.topics).decode(),
         "group": choices.group,
     }
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

@@ -13,8 +13,7 @@ _RIGHT_TO_LEFT = frozenset("ar arc ckb dv fa he iw khw ks ps sd ug ur yi".split(
 @cache
 def texts(language: str) -> Mapping[str, str]:
     """Return the texts for a language tag; English where there are none."""
-    primary = language.lower().partition("-")[0]
-    return _catalogue(primary if primary in LANGUAGES else "en")
+    return _catalogue(text_language(language))
 
 
 @cache

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from redis.exceptions import RedisError
 
-from newswire.concurrency.backoff import delay_after, pause
+from newswire.concurrency.backoff import delay_after, pause, wait_for_any
 from newswire.observability import metrics
 from newswire_notify.newsletters.bounces import BOUNCE_DAYS, Bounces
 from newswire_notify.newsletters.issues import ClaimedMail, Issue, MailResult, MailState
@@ -104,15 +104,9 @@ class MailWorkers:
                 elif claimed:
                     failures = 0
                 else:
-                    await self._wait(stopping)
+                    await wait_for_any(stopping, self._queue.wakeup, seconds=IDLE_SECONDS)
         finally:
             await transport.close()
-
-    async def _wait(self, stopping: asyncio.Event) -> None:
-        waits = [asyncio.ensure_future(event.wait()) for event in (stopping, self._queue.wakeup)]
-        await asyncio.wait(waits, timeout=IDLE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        for each in waits:
-            each.cancel()
 
     async def _attempt(self, transport: Transport, mail: ClaimedMail) -> MailResult:
         try:

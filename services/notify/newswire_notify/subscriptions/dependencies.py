@@ -6,7 +6,7 @@ from fastapi import Depends, Request
 
 from newswire.auth.authentication import authorised
 from newswire.auth.credentials import Caller, Scope
-from newswire.http.middleware import HEADERS
+from newswire.http.middleware import add_headers
 from newswire.http.rate_limits import limit_headers
 from newswire_notify.subscriptions.write_limit import WriteLimit
 
@@ -19,8 +19,7 @@ async def _writing(request: Request) -> Caller:
     caller = await _subscriber(request)  # called directly: resolving it as a dependency costs more than the call
     limit: WriteLimit = request.app.state.subscription_write_limit
     if standing := limit.spend(caller.account):
-        headers = limit_headers([standing])
-        request.scope[HEADERS] += [(name.encode(), value.encode()) for name, value in headers.items()]
+        add_headers(request.scope, limit_headers([standing]))
     return caller
 
 

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 
 from newswire.auth.account_changes import AccountChanges
 from newswire.auth.accounts import Account, find_account, iterate_accounts
-from newswire.concurrency.backoff import pause
+from newswire.concurrency.backoff import pause, wait_for_any
 from newswire.keys import Keyspace
 from newswire_notify.subscriptions.errors import SubscriptionConflictError
 from newswire_notify.subscriptions.models import PausedBy, Subscription
@@ -51,10 +51,7 @@ class Suspensions:
 
     async def wait_until_reconciled(self, stopping: asyncio.Event) -> None:
         """Wait until all accounts were compared, or until stopping is set."""
-        waiting = [asyncio.create_task(event.wait()) for event in (self.reconciled, stopping)]
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
+        await wait_for_any(self.reconciled, stopping)
 
     async def check(self) -> str | None:
         """Return why deliveries have not started, or None: a readiness check."""

@@ -7,10 +7,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from newswire.http.client_address import client_of
-from newswire.http.middleware import HEADERS
+from newswire.http.middleware import add_headers
 from newswire.http.problem_responses import problems
 from newswire.http.problems import invalid, problem
-from newswire.http.rate_limits import limit_headers
+from newswire.http.rate_limits import limit_headers, rate_limited
 from newswire.http.request_parsing import check_media_type, check_single_headers, no_parameters, read_body
 from newswire.rate_limits import RatePolicy, TokenBuckets
 from newswire_notify.settings import NotifySettings
@@ -97,13 +97,8 @@ def _charge(request: Request, buckets: TokenBuckets | None, clock: Callable[[], 
         return
     spent = buckets.spend(client_of(request.scope), 1, clock())
     headers = limit_headers([(buckets.policy, spent.left, spent.seconds)])
-    request.scope[HEADERS] += [(name.encode(), value.encode()) for name, value in headers.items()]
+    add_headers(request.scope, headers)
     if not spent.allowed:
         policy = buckets.policy
-        raise problem(
-            429,
-            "rate-limited",
-            f"this address may send {policy.quota} requests to the hub in {policy.window} s; try again in {spent.seconds} s",
-            headers={"Retry-After": str(max(spent.seconds, 1))},
-            extra={"violated-policies": [policy.name]},
-        )
+        detail = f"this address may send {policy.quota} requests to the hub in {policy.window} s; try again in {spent.seconds} s"
+        raise rate_limited(policy, detail, max(spent.seconds, 1))

@@ -84,7 +84,7 @@ class Distribution:
                     await pause(stopping, delay_after(failures))
                     failures += 1
                     continue
-                await _wait(self._work, wait)
+                await pause(self._work, wait)
         finally:
             waiting_for_stop.cancel()
             await self._stop()
@@ -188,10 +188,3 @@ class Distribution:
             except (RedisError, OSError) as error:  # its claim ends by itself
                 log.warning("a topic was not given back", extra={"topic": topic, "reason": str(error)})
         self._current.clear()
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return

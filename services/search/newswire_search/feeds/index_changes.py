@@ -31,15 +31,8 @@ def last_modified_source(redis: "Redis", keys: Keyspace, group: str, refresh: ti
     """
 
     async def read() -> datetime | None:
-        try:
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), redis.pipeline(transaction=True) as pipe:
-                pipe.get(keys.checkpoint(group))
-                pipe.zcard(keys.unindexed_retractions)
-                handled, retractions = await pipe.execute()
-        except (RedisError, OSError) as error:
-            log.warning("could not read the time of the last change", extra={"reason": repr(error)})
-            return None
-        if not handled or retractions:
+        handled = await _checkpoint(redis, keys, group, "could not read the time of the last change")
+        if not handled:
             return None
         second = datetime.fromtimestamp(int(handled.partition(b"-")[0]) // 1000, UTC)
         settled = datetime.now(UTC) - second > timedelta(seconds=SETTLING_SECONDS) + refresh
@@ -55,14 +48,25 @@ def index_state_source(redis: "Redis", keys: Keyspace, group: str) -> IndexState
     """
 
     async def read() -> str | None:
-        try:
-            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), redis.pipeline(transaction=True) as pipe:
-                pipe.get(keys.checkpoint(group))
-                pipe.zcard(keys.unindexed_retractions)
-                handled, retractions = await pipe.execute()
-        except (RedisError, OSError) as error:
-            log.warning("could not read the state of the index", extra={"reason": repr(error)})
-            return None
-        return None if retractions else (handled or b"").decode()
+        handled = await _checkpoint(redis, keys, group, "could not read the state of the index")
+        return None if handled is None else handled.decode()
 
     return read
+
+
+async def _checkpoint(redis: "Redis", keys: Keyspace, group: str, failure: str) -> bytes | None:
+    """Return the entry up to which the index is complete, empty before the first one.
+
+    It is None while a retraction is not indexed yet, or if it cannot be read.
+
+    ``failure``: what is logged if it cannot be read.
+    """
+    try:
+        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), redis.pipeline(transaction=True) as pipe:
+            pipe.get(keys.checkpoint(group))
+            pipe.zcard(keys.unindexed_retractions)
+            handled, retractions = await pipe.execute()
+    except (RedisError, OSError) as error:
+        log.warning(failure, extra={"reason": repr(error)})
+        return None
+    return None if retractions else (handled or b"")

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from newswire.schema_org import filled, news_article
 from newswire_search.site.links import label_path
 from newswire_search.site.localisation import Localisation
-from newswire_search.site.presentation import Teaser, page_image
+from newswire_search.site.presentation import Teaser, page_image, shortened
 from newswire_search.site.settings import SiteSettings
 
 DESCRIPTION_CHARACTERS = 200
@@ -264,8 +264,4 @@ def _is_web_address(text: str) -> bool:
 
 
 def _beginning(text: str) -> str:
-    text = " ".join(text[: 4 * DESCRIPTION_CHARACTERS].split())
-    if len(text) <= DESCRIPTION_CHARACTERS:
-        return text
-    cut = text[:DESCRIPTION_CHARACTERS]
-    return (cut.rpartition(" ")[0] or cut).rstrip(" ,;:") + " …"
+    return shortened(" ".join(text[: 4 * DESCRIPTION_CHARACTERS].split()), DESCRIPTION_CHARACTERS)

@@ -58,7 +58,7 @@ def teaser(article: Mapping[str, Any], highlights: Mapping[str, Sequence[str]] |
         path=path_of(article),
         title=article["title"],
         marked_title=Markup(title_marks[0]) if title_marks else article["title"],  # noqa: S704 (escaped but for its marks)
-        summary=_shortened(article.get("summary") or ""),
+        summary=shortened(article.get("summary") or "", CARD_SUMMARY_CHARACTERS),
         passages=[Markup(passage) for passage in passages],  # noqa: S704 (likewise)
         authors=[Author.model_validate(author) for author in article.get("authors") or []],
         publisher=article["publisher"],
@@ -82,8 +82,9 @@ def page_image(article: Mapping[str, Any]) -> Image | None:
     return Image.model_validate({**image, "url": secure_address(image["url"])}) if image else None
 
 
-def _shortened(text: str) -> str:
-    if len(text) <= CARD_SUMMARY_CHARACTERS:
+def shortened(text: str, characters: int) -> str:
+    """Return the beginning of a text that is longer than so many characters, cut at a word."""
+    if len(text) <= characters:
         return text
-    cut = text[:CARD_SUMMARY_CHARACTERS]
+    cut = text[:characters]
     return (cut.rpartition(" ")[0] or cut).rstrip(" ,;:") + " …"
