@@ -20,8 +20,9 @@ from newswire_ingest.backup.backup import LUA as BACKUP
 from newswire_ingest.outcomes.repository import LUA as OUTCOMES
 from newswire_notify.deliveries.queue import LUA as DELIVERIES
 from newswire_notify.newsletters.repository import LUA as NEWSLETTERS
+from newswire_notify.websub.functions import LUA as HUB
 
-SOURCES = (ACCOUNTS, GROUPS, ARTICLES, BACKUP, OUTCOMES, DELIVERIES, NEWSLETTERS)
+SOURCES = (ACCOUNTS, GROUPS, ARTICLES, BACKUP, OUTCOMES, DELIVERIES, NEWSLETTERS, HUB)
 # Redis runs Lua 5.1 in a sandbox: no io, os, require or global writes.
 OPTIONS = [
     "--std",

@@ -14,6 +14,7 @@ from bench.figures import Figure
 from bench.paths import (
     embargo,
     growth,
+    hub,
     importing,
     indexgrowth,
     indexing,
@@ -44,6 +45,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "suggest": suggesting.measure,
     "webhooks": webhooks.measure,
     "isolation": isolation.measure,
+    "hub": hub.measure,
     "matching": matching.measure,
     "live": live.measure,
     "stalls": stalls.measure,
@@ -65,6 +67,9 @@ def measure(
     subscriptions: Annotated[int, typer.Option(min=1000, help="Most that an article is matched against.")] = 100_000,
     filters: Annotated[int, typer.Option(min=1000, help="Distinct filters among them.")] = 5_000,
     readers: Annotated[int, typer.Option(min=10, help="Connections to the live stream.")] = 500,
+    subscribers: Annotated[
+        int, typer.Option(min=100, help="Subscribers of one feed at the hub.")
+    ] = hub.GOAL_SUBSCRIBERS,
     articles: Annotated[
         int, typer.Option(min=growth.FEWEST, help="Most that are on record, or in an index, in what grows.")
     ] = 100_000,
@@ -94,6 +99,7 @@ def measure(
             filters,
             readers,
             articles,
+            subscribers,
         )
 
         async def each() -> None:

@@ -47,6 +47,14 @@ class Newswire:
     redis_url: str
     publisher_key: str
     subscriber_key: str
+    process: psutil.Process | None = None
+    """The process of all services, if it is one."""
+
+    def cpu_seconds(self) -> float:
+        """Return the processor time of all services in one process so far, in seconds."""
+        if self.process is None:
+            raise ValueError("the services are in several processes")
+        return Server(self.search, self.process).cpu_seconds()
 
 
 @contextmanager
@@ -95,7 +103,8 @@ def all_in_one(folder: Path) -> Iterator[Newswire]:
     try:
         keys = running.credentials()
         site, store = running.site, (folder / "redis.url").read_text().strip()
-        yield Newswire(site, site, site, store, keys["NEWSWIRE_PUBLISHER_KEY"], keys["NEWSWIRE_SUBSCRIBER_KEY"])
+        publisher, subscriber = keys["NEWSWIRE_PUBLISHER_KEY"], keys["NEWSWIRE_SUBSCRIBER_KEY"]
+        yield Newswire(site, site, site, store, publisher, subscriber, psutil.Process(running.process.pid))
     finally:
         running.process.terminate()
         running.process.wait(30)

@@ -27,6 +27,7 @@ class Setting:
     filters: int = 5_000
     readers: int = 500
     on_record: int = 100_000
+    subscribers: int = 10_000
     _articles: list[Article] = field(default_factory=list)
     _elasticsearch: ElasticsearchServer | None = None
 

@@ -100,6 +100,7 @@ def test_every_function_has_tests_of_its_own() -> None:
         "ingest/test_redis_functions",
         "notify/test_queue_functions",
         "notify/newsletters/test_redis_functions",
+        "notify/test_websub_functions",
         "shared/test_redis_functions_of_groups_and_accounts",
     )
     tests = "\n".join((ROOT / f"tests/{file}.py").read_text() for file in files)

@@ -12,9 +12,9 @@ from typing import Literal
 RedisType = Literal["string", "hash", "set", "zset", "list", "stream"]
 Store = Literal["records", "deliveries"]
 _PLACEHOLDER = re.compile(r"<([a-z_]+)>")
-_VALUES = {"account": ".+", "audience": ".+", "sender": ".+", "subscription": "sub_[^:]+"}
+_VALUES = {"account": ".+", "audience": ".+", "host": ".+", "sender": ".+", "subscription": "sub_[^:]+"}
 """What a placeholder stands for, if not for anything without a colon. An account may be called almost anything, an audience names a
-time of day, and a sender may be an address."""
+time of day, and a host or a sender may be an IPv6 address."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""A subscriber of a feed at the hub of a real installation: through a publication, a restart and a retraction."""
+"""A subscriber of a feed at the hub of a real installation: publication, restart, retraction, and the end of its lease."""
 
 import hashlib
 import hmac
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,8 +13,11 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import orjson
 import pytest
+from redis import Redis
 
+from newswire.keys import Keyspace
 from tests.cli.running import Running
 from tests.polling import until
 
@@ -47,7 +51,7 @@ def websub_client() -> Iterator[WebSubClient]:
             asked = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(asked["hub.challenge"].encode())  # the body ends with the connection
+            self.wfile.write(asked.get("hub.challenge", "").encode())  # the body ends with the connection
             client.verified.append(asked["hub.mode"])
 
         def do_POST(self) -> None:
@@ -114,3 +118,57 @@ def test_a_subscriber_follows_a_feed_through_a_restart(tmp_path: Path, feed: str
             running.process.terminate()
             running.process.wait(30)
         assert client.forged == 0
+
+
+def end_lease(running: Running, client: WebSubClient) -> None:
+    """Move the end of a client's lease into the past."""
+    keys = Keyspace("newswire").deliveries
+    with Redis.from_url((running.data_dir / "redis.url").read_text().strip()) as redis:
+        for name in redis.scan_iter(keys.key("hub", "topic", "*")):
+            if stored := redis.hget(name, client.callback):
+                redis.hset(name, client.callback, orjson.dumps(orjson.loads(stored) | {"expires_at": time.time() - 1}))
+
+
+def test_leases_end_unless_they_are_renewed_and_rights_can_go(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with websub_client() as first, websub_client() as second:
+        running = Running(data, "--no-samples")
+        try:
+            running.until_ready()
+            hub, topic = first.discover(f"{running.site}/feeds/latest.atom")
+
+            def published(title: str, *clients: WebSubClient) -> None:
+                publish(running, title)
+                for client in clients:
+                    until(lambda client=client: any(title in content for content in client.contents))  # type: ignore[misc]
+
+            for client in (first, second):
+                client.subscribe(hub, topic)
+                until(lambda client=client: client.verified == ["subscribe"])  # type: ignore[misc]
+            published("Quillfeather ferries", first, second)
+            end_lease(running, first)
+            published("Marrowdale pier", second)
+            assert "Marrowdale" not in "".join(first.contents)
+            first.subscribe(hub, topic)
+            until(lambda: first.verified == ["subscribe"] * 2)
+            published("Osprey landing", first, second)
+            first.subscribe(hub, topic)  # before its lease ends
+            until(lambda: first.verified == ["subscribe"] * 3)
+            published("Tern rock", first, second)
+        finally:
+            running.process.terminate()
+            running.process.wait(30)
+        pushed = len(first.contents) + len(second.contents)
+
+        port = urlsplit(running.site).port
+        running = Running(data, "--port", str(port), environment={"NEWSWIRE_PUBLIC_READ": "false"})
+        try:
+            until(lambda: first.verified[-1] == second.verified[-1] == "denied")
+            publish(running, "Plover bank")
+            assert httpx.get(f"{running.site}/feeds/latest.atom", trust_env=False).status_code == 401
+        finally:
+            running.process.terminate()
+            running.process.wait(30)
+        assert [client.verified.count("denied") for client in (first, second)] == [1, 1]
+        assert len(first.contents) + len(second.contents) == pushed
+        assert first.forged == second.forged == 0

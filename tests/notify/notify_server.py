@@ -4,6 +4,7 @@ import asyncio
 import signal
 import socket
 import sys
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -77,6 +78,15 @@ async def served_api(redis: Redis, settings: NotifySettings, keys: Keyspace) -> 
 @asynccontextmanager
 async def process_of_notify(port: int, environment: dict[str, str], log: Path) -> AsyncIterator[httpx.AsyncClient]:
     """Run the service as operators do, with its output in a file; at the end SIGTERM stops it."""
+    async with running_process(port, environment, log) as (_, http):
+        yield http
+
+
+@asynccontextmanager
+async def running_process(
+    port: int, environment: dict[str, str], log: Path
+) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
+    """As `process_of_notify`, with the process, which a test may kill."""
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "newswire_notify", "--port", str(port)),
@@ -95,9 +105,10 @@ async def process_of_notify(port: int, environment: dict[str, str], log: Path) -
                     return False
 
             await until(ready, 60)
-            yield http
-            process.send_signal(signal.SIGTERM)
-            assert await asyncio.wait_for(process.wait(), 30) == 0
+            yield process, http
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+                assert await asyncio.wait_for(process.wait(), 30) == 0
     finally:
         if process.returncode is None:
             process.kill()

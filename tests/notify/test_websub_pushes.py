@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from redis.asyncio import Redis
 
+from newswire_notify.websub.distribution import MIN_FETCH_INTERVAL_SECONDS
 from newswire_notify.websub.models import HubSubscription
 from newswire_notify.websub.pushing import signature
 from tests.notify.conftest import SITE, Clock, until
@@ -95,16 +96,19 @@ async def test_what_was_published_during_the_verification_is_pushed(hub: Running
     await until(lambda: hub.subscribers.bodies("/a") == [b"<feed>meanwhile</feed>"])
 
 
-async def test_a_burst_of_articles_makes_few_fetches_and_the_last_state_is_pushed(hub: RunningHub) -> None:
-    await hub.subscribe("/a")
-    await hub.quiet()
-    fetched = len(hub.feeds.requested)
-    for number in range(200):
-        await hub.published(f"<feed>{number}</feed>")
-    await until(lambda: b"<feed>199</feed>" in hub.subscribers.bodies("/a"))
-    await hub.quiet()
-    assert len(hub.feeds.requested) - fetched < 50
-    assert hub.subscribers.bodies("/a")[-1] == b"<feed>199</feed>"
+async def test_a_burst_of_articles_makes_few_fetches_and_the_last_state_is_pushed(
+    redis: Redis, namespace: str, feeds: FeedServer, subscribers: Subscribers
+) -> None:
+    async with running_hub(redis, namespace, feeds, subscribers, min_interval=MIN_FETCH_INTERVAL_SECONDS) as hub:
+        await hub.subscribe("/a")
+        await hub.quiet()
+        fetched = len(feeds.requested)
+        for number in range(200):
+            await hub.published(f"<feed>{number}</feed>")
+        await until(lambda: b"<feed>199</feed>" in subscribers.bodies("/a"))
+        await hub.quiet()
+        assert len(feeds.requested) - fetched < 50
+        assert subscribers.bodies("/a")[-1] == b"<feed>199</feed>"
 
 
 async def test_a_failed_push_is_repeated(hub: RunningHub) -> None:

@@ -142,9 +142,7 @@ class RunningHub:
 
     async def indexed(self, article: str = "a1", version: int = 1) -> None:
         """Report what search reports when a version became searchable, or a retracted one disappeared."""
-        data = ArticleIndexed(id=article, version=version, index="embedded", latency_ms=1.0)
-        said = event(INDEXED, data, id_=f"{article}.{version}.indexed", source=f"{SITE}/search", subject=article)
-        await self.redis.xadd(self.keys.outcomes, {FIELD: said.to_json()})
+        await report_indexed(self.redis, self.keys, article, version)
 
     async def published(self, body: str, path: str = "/feeds/latest.atom", **more: Any) -> None:
         """Change a feed, and report it."""
@@ -162,6 +160,13 @@ class RunningHub:
             return left == [0, 0] and group["pending"] == 0 and group["last-delivered-id"] == last
 
         await until(quiet)
+
+
+async def report_indexed(redis: Redis, keys: Keyspace, article: str = "a1", version: int = 1) -> None:
+    """Report what search reports when a version became searchable."""
+    data = ArticleIndexed(id=article, version=version, index="embedded", latency_ms=1.0)
+    said = event(INDEXED, data, id_=f"{article}.{version}.indexed", source=f"{SITE}/search", subject=article)
+    await redis.xadd(keys.outcomes, {FIELD: said.to_json()})
 
 
 def hub_settings(namespace: str, feeds_url: str, **more: Any) -> NotifySettings:
@@ -188,16 +193,31 @@ async def running_hub(
     *,
     clock: Clock | None = None,
     retry_delays: tuple[float, ...] = (0.0, 0.0),
+    min_interval: float = 0.02,
     **settings: Any,
 ) -> AsyncIterator[RunningHub]:
-    """Run the hub's part of notify, with its loops; at the end it is stopped as by a signal."""
+    """Run the hub's part of notify, with its loops; at the end it is stopped as by a signal.
+
+    Feeds are fetched again sooner than in production, and its consumer ends sooner.
+    """
     own = hub_settings(namespace, feeds.url, **settings)
     keys, moment = Keyspace(namespace), clock or Clock()
     policy = AddressPolicy(own.webhook_allow_private, own.webhook_ports, own.webhook_refused_networks)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(WebhookHttpClient(policy, connect=60))
         parts = await stack.enter_async_context(
-            hub_parts(redis, redis, keys, client, policy, own, clock=moment, retry_delays=retry_delays)
+            hub_parts(
+                redis,
+                redis,
+                keys,
+                client,
+                policy,
+                own,
+                clock=moment,
+                retry_delays=retry_delays,
+                min_interval=min_interval,
+                block_ms=20,
+            )
         )
         service = Service("notify", parts.routers, parts.loops, parts.checks, brokers=[parts.broker])
         app = create_app([service], own, redis=redis)

@@ -162,6 +162,28 @@ async def test_rss(stocked: ArticleIndex, redis: Redis, namespace: str, content:
     assert bodies[2] == (None if content == "summary" else "<p>The ferries left the harbour.</p>")
 
 
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        ("", ""),
+        (" The ferry \n\n is\tlate. ", "The ferry is late."),
+        ("x" * 300, "x" * 300),
+        ("x" * 301, "x" * 298 + " …"),
+        ("a" * 298 + " bcd", "a" * 298 + " …"),
+        ("a" * 297 + " bcd", "a" * 297 + " …"),
+        ("self-made " * 40, "self-made " * 28 + "self-made …"),
+        ("日本" * 500, "日本" * 149 + " …"),
+        ("word " * 1_000_000, "word " * 58 + "word …"),
+        (" " * 5000 + "late", ""),
+    ],
+)
+def test_a_missing_summary_is_the_beginning_of_the_text_cut_at_a_word(text: str, summary: str) -> None:
+    article = publish("a1").article.model_dump(mode="json", exclude_none=True) | {"summary": "", "text": text}
+    found = feed_entry(article, full=False).summary
+    assert found == summary
+    assert len(found) <= 300
+
+
 async def test_text_is_unchanged_except_for_invalid_xml_characters(client: httpx.AsyncClient) -> None:
     for form, path in (("xml", "channel/item[2]/title"), ("atom", "{*}entry[2]/{*}title")):
         root = etree.fromstring((await client.get(f"/feeds/latest.{form}")).content)

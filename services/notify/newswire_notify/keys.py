@@ -2,6 +2,7 @@
 
 from newswire.key_families import KeyFamily, RedisType
 from newswire_notify.newsletters.keys import FAMILIES as NEWSLETTERS
+from newswire_notify.websub.keys import FAMILIES as HUB
 
 ENDED = "`NEWSWIRE_DELIVERY_RETENTION`"
 PLAN = "the longer of `NEWSWIRE_DELIVERY_RETENTION` and `NEWSWIRE_STREAM_RETENTION`, and a day,"
@@ -106,4 +107,5 @@ FAMILIES = (
     _family("disk-erasure:deliveries", "hash", "up to which erasure the append-only file was rewritten", "for ever"),
     _family("disk-erasure:deliveries:lease", "string", "a process rewrites the append-only file", "1 hour"),
     *NEWSLETTERS,
+    *HUB,
 )

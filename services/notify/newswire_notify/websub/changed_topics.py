@@ -6,13 +6,23 @@ if that process ends before, the claim ends and the topic is queued again. So no
 
 import time
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
+from newswire_notify.websub.functions import HubFunctions
 from newswire_notify.websub.keys import HubKeys
 
 CLAIM_MS = 30_000
+
+
+class ClaimedTopic(NamedTuple):
+    """A topic at the moment when it was claimed."""
+
+    has_subscriptions: bool
+    etag: str | None
+    """Of the content that all its subscribers were sent, if it is known."""
 
 
 class ChangedTopics:
@@ -22,6 +32,11 @@ class ChangedTopics:
         self._redis = redis
         self._keys = HubKeys(keys)
         self._clock = clock
+        self._functions = HubFunctions(redis, keys)
+
+    async def mark_all(self) -> int:
+        """Queue all topics that have subscriptions, to be fetched now; return how many there are."""
+        return int(await self._functions.call("mark_all_topics", due=self._now_ms))
 
     async def mark(self, topics: Collection[str], *, delay: float = 0) -> None:
         """Queue topics, to be fetched after a delay in seconds; an earlier time that is set already stays."""
@@ -29,21 +44,25 @@ class ChangedTopics:
             due = int((self._clock() + delay) * 1000)
             await self._redis.zadd(self._keys.changed, dict.fromkeys(topics, due), lt=True)
 
-    async def due(self) -> list[str]:
-        """Return the topics that are due, the longest waiting first."""
-        return [topic.decode() for topic in await self._redis.zrangebyscore(self._keys.changed, "-inf", self._now_ms)]
+    async def due(self, own: Collection[str]) -> list[str]:
+        """Return the topics that are due, the longest waiting first, and those of other processes whose claims have ended."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zrangebyscore(self._keys.changed, "-inf", self._now_ms)
+            pipe.zrangebyscore(self._keys.claimed, "-inf", self._now_ms)
+            queued, ended = ([topic.decode() for topic in found] for found in await pipe.execute())
+        abandoned = [topic for topic in ended if topic not in own]
+        for topic in abandoned:
+            await self.give_back(topic)
+        return list(dict.fromkeys([*queued, *abandoned]))
 
-    async def claim(self, topic: str, *, own: bool) -> bool:
-        """Claim a topic that is due; return whether this process now has it. ``own``: it has claimed it before."""
-        if not own:
-            until = await self._redis.zscore(self._keys.claimed, topic)
-            if until is not None and until > self._now_ms:
-                return False
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zrem(self._keys.changed, topic)
-            pipe.zadd(self._keys.claimed, {topic: self._now_ms + CLAIM_MS})
-            removed, _ = await pipe.execute()
-        return bool(removed)
+    async def claim(self, topic: str, *, own: bool) -> ClaimedTopic | None:
+        """Claim a topic that is due, or return None. ``own``: this process has claimed it before."""
+        now = self._now_ms
+        found = await self._functions.call("claim_topic", topic=topic, own=own, now=now, ends=now + CLAIM_MS)
+        if found is None:
+            return None
+        has_subscriptions, etag = found
+        return ClaimedTopic(bool(has_subscriptions), etag.decode() or None)
 
     async def renew(self, topics: Collection[str]) -> None:
         """Renew the claims of this process; call it well within `CLAIM_MS`."""
@@ -60,23 +79,12 @@ class ChangedTopics:
             pipe.zrem(self._keys.claimed, topic)
             await pipe.execute()
 
-    async def queue_abandoned(self, own: Collection[str]) -> None:
-        """Queue topics again whose claims have ended, except this process's own."""
-        ended = await self._redis.zrangebyscore(self._keys.claimed, "-inf", self._now_ms)
-        for topic in {each.decode() for each in ended} - set(own):
-            await self.give_back(topic)
-
     async def give_back(self, topic: str, *, delay: float = 0) -> None:
         """End a claim, and queue the topic again."""
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.zadd(self._keys.changed, {topic: int((self._clock() + delay) * 1000)}, lt=True)
             pipe.zrem(self._keys.claimed, topic)
             await pipe.execute()
-
-    async def etag(self, topic: str) -> str | None:
-        """Return the ETag of the content that all subscribers of a topic were sent, if it is known."""
-        found = await self._redis.hget(self._keys.etags, topic)
-        return None if found is None else found.decode()
 
     async def forget_etag(self, topic: str) -> None:
         """Forget it before the first push of other content: a process that ends while pushing pushes to all again."""

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from newswire.http.application import Check, Loop
 from newswire.keys import Keyspace
-from newswire.messaging.broker import EventBroker
+from newswire.messaging.broker import BLOCK_MS, EventBroker
 from newswire.messaging.group_member import GroupMember
 from newswire.messaging.groups import WEBSUB
 from newswire_notify.settings import NotifySettings
@@ -19,7 +19,7 @@ from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.ssrf_guard import AddressPolicy
 from newswire_notify.websub import api
 from newswire_notify.websub.changed_topics import ChangedTopics
-from newswire_notify.websub.distribution import Distribution
+from newswire_notify.websub.distribution import MIN_FETCH_INTERVAL_SECONDS, Distribution
 from newswire_notify.websub.feed_fetching import FeedFetcher
 from newswire_notify.websub.handlers import subscribe
 from newswire_notify.websub.pushing import Pusher
@@ -50,6 +50,8 @@ async def hub_parts(
     *,
     clock: Callable[[], float] = time.time,
     retry_delays: tuple[float, ...] = RETRY_DELAYS_SECONDS,
+    min_interval: float = MIN_FETCH_INTERVAL_SECONDS,
+    block_ms: int = BLOCK_MS,
 ) -> AsyncIterator[HubParts]:
     """Open the hub's client and yield its parts. ``records``: the Redis of the streams; ``redis``: of the deliveries.
 
@@ -76,9 +78,10 @@ async def hub_parts(
             Pusher(http_client, hub_url or "", timeout=timeout),
             concurrency=settings.hub_concurrency,
             revoke=hub.revoke,
+            min_interval=min_interval,
             retry_delays=retry_delays,
         )
-        subscribe(broker, subscriptions, changed, distribution.wake)
+        subscribe(broker, changed, distribution.wake, block_ms=block_ms)
 
         async def close_hub(stopping: asyncio.Event) -> None:
             await hub.revoke_all(CLOSED_REASON if settings.hub else OFF_REASON)

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import delay_after, pause
 from newswire.observability import metrics
-from newswire_notify.websub.changed_topics import CLAIM_MS, ChangedTopics
+from newswire_notify.websub.changed_topics import CLAIM_MS, ChangedTopics, ClaimedTopic
 from newswire_notify.websub.feed_fetching import FeedFetcher, FeedUnavailableError, NotAFeedError
 from newswire_notify.websub.pushing import Pusher
 from newswire_notify.websub.repository import HubSubscriptions
@@ -76,7 +76,6 @@ class Distribution:
                     if asyncio.get_running_loop().time() - renewed > CLAIM_MS / 1000 / 3:
                         await self._changed.renew(self._current)
                         renewed = asyncio.get_running_loop().time()
-                    await self._changed.queue_abandoned(self._current)
                     wait = await self._start_rounds()
                     failures = 0
                 except (RedisError, OSError) as error:
@@ -94,7 +93,7 @@ class Distribution:
         now = asyncio.get_running_loop().time()
         wait = POLL_SECONDS
         self._fetched_at = {topic: at for topic, at in self._fetched_at.items() if now - at < self._min_interval}
-        for topic in await self._changed.due():
+        for topic in await self._changed.due(self._current):
             if self._running >= MAX_CONCURRENT_ROUNDS:
                 return POLL_SECONDS  # the end of a round wakes
             current = self._current.get(topic)
@@ -103,20 +102,21 @@ class Distribution:
             if topic in self._fetched_at:
                 wait = min(wait, max(self._fetched_at[topic] + self._min_interval - now, 0.01))
                 continue
-            if not await self._changed.claim(topic, own=current is not None):
+            claimed = await self._changed.claim(topic, own=current is not None)
+            if claimed is None:
                 continue
             current = self._current.setdefault(topic, TopicRound(topic))
             current.running = True
             self._running += 1
             self._fetched_at[topic] = now
-            self._spawn(self._round(current))
+            self._spawn(self._round(current, claimed))
         return wait
 
-    async def _round(self, current: TopicRound) -> None:
+    async def _round(self, current: TopicRound, claimed: ClaimedTopic) -> None:
         topic = current.topic
         current.unfinished = True
         try:
-            await self._fetch_and_push(current)
+            await self._fetch_and_push(current, claimed)
             current.unfinished = False
         except (RedisError, OSError) as error:
             log.warning("a feed is not pushed now", extra={"topic": topic, "reason": str(error)})
@@ -127,17 +127,19 @@ class Distribution:
             if current.ended or current.unfinished:
                 self._round_ended(current)
 
-    async def _fetch_and_push(self, current: TopicRound) -> None:
+    async def _fetch_and_push(self, current: TopicRound, claimed: ClaimedTopic) -> None:
         topic = current.topic
-        if not await self._subscriptions.is_topic(topic):
+        if not claimed.has_subscriptions:
             return
         try:
-            known = current.feed.etag if current.feed is not None else await self._changed.etag(topic)
+            known = current.feed.etag if current.feed is not None else claimed.etag
             feed = await self._fetcher.fetch(topic, known)
             if feed is not None:
-                await self._changed.forget_etag(topic)
                 self._drop_excess(current, len(feed.body))
-                await self._rounds.push_all(current, feed)
+                pages = self._subscriptions.pages(topic)
+                # The ETag is forgotten before the first push, and meanwhile the first page is read.
+                first, _ = await asyncio.gather(anext(pages), self._changed.forget_etag(topic))
+                await self._rounds.push_all(current, feed, first, pages)
         except NotAFeedError as error:
             log.warning("a topic of the hub is no public feed", extra={"topic": topic, "reason": str(error)})
             await self._revoke(topic, str(error))

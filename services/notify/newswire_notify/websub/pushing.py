@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 
 from newswire_notify.webhooks.http_client import WebhookHttpClient
 from newswire_notify.webhooks.sending import failed_stage
@@ -17,7 +18,7 @@ SLOW_SECONDS = 1.0
 """A callback that took longer, or did not respond, counts as slow until it responds faster."""
 MAX_SLOW_CALLBACKS = 50_000
 INLINE_BYTES = 64 * 1024
-"""Signing so much takes less than 0.1 ms; more is signed in a thread."""
+"""Signing so much, for all subscriptions together, takes less than 0.1 ms; more is signed in a thread."""
 
 
 class Pusher:
@@ -33,15 +34,22 @@ class Pusher:
         """Return whether the last push to a callback was slow."""
         return callback in self._slow
 
-    async def push(self, subscription: HubSubscription, feed: Feed) -> PushResult:
-        """Push a feed once. Does not raise for anything that the callback does."""
-        headers = {
+    async def headers(self, subscriptions: Sequence[HubSubscription], feed: Feed) -> list[dict[str, str]]:
+        """Return the headers of a push to each subscription, signed where it has a secret."""
+        shared = {
             "Content-Type": feed.content_type,
             "User-Agent": USER_AGENT,
             "Link": f'<{self._hub_url}>; rel="hub", <{feed.topic}>; rel="self"',
         }
-        if subscription.secret is not None:
-            headers["X-Hub-Signature"] = await _signature(subscription.secret, feed.body)
+        secrets = [subscription.secret for subscription in subscriptions]
+        if (len(secrets) - secrets.count(None)) * len(feed.body) <= INLINE_BYTES:
+            signatures = _signatures(secrets, feed.body)
+        else:  # hashing releases the interpreter's lock
+            signatures = await asyncio.to_thread(_signatures, secrets, feed.body)
+        return [shared | {"X-Hub-Signature": each} if each is not None else shared for each in signatures]
+
+    async def push(self, subscription: HubSubscription, feed: Feed, headers: Mapping[str, str]) -> PushResult:
+        """Push a feed once, with its headers. Does not raise for anything that the callback does."""
         loop = asyncio.get_running_loop()
         began = loop.time()
         try:
@@ -67,10 +75,8 @@ class Pusher:
             self._slow.popitem(last=False)
 
 
-async def _signature(secret: str, body: bytes) -> str:
-    if len(body) <= INLINE_BYTES:
-        return signature(secret, body)
-    return await asyncio.to_thread(signature, secret, body)  # hashing large bodies releases the interpreter's lock
+def _signatures(secrets: Sequence[str | None], body: bytes) -> list[str | None]:
+    return [None if secret is None else signature(secret, body) for secret in secrets]
 
 
 def signature(secret: str, body: bytes) -> str:

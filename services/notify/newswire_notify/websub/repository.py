@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Literal
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
 
 from newswire.keys import Keyspace
-from newswire_notify.websub.keys import HubKeys, from_subscription_member, subscription_member
+from newswire_notify.websub.functions import HubFunctions
+from newswire_notify.websub.keys import HubKeys, from_subscription_member, subscription_member, topic_digest
 from newswire_notify.websub.models import HubSubscription, host_of
 
 PAGE = 500
@@ -21,6 +22,7 @@ class HubSubscriptions:
     def __init__(self, redis: "Redis", keys: Keyspace, clock: Callable[[], float] = time.time) -> None:
         self._redis = redis
         self._keys = HubKeys(keys)
+        self._functions = HubFunctions(redis, keys)
         self._clock = clock
 
     async def put(self, subscription: HubSubscription, etag: str | None) -> None:
@@ -48,23 +50,16 @@ class HubSubscriptions:
         found = None if stored is None else _subscription(topic, callback.encode(), stored)
         return found if found is not None and found.expires_at > self._clock() else None
 
-    async def remove(self, topic: str, callback: str) -> None:
-        """Remove a subscription, and what is kept of its topic if it was the last one."""
-        member = subscription_member(topic, callback)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hdel(self._keys.subscriptions(topic), callback)
-            pipe.zrem(self._keys.leases, member)
-            pipe.srem(self._keys.host(host_of(callback)), member)
-            await pipe.execute()
-        await self._forget_unused(topic)
+    async def remove(self, topic: str, callback: str) -> bool:
+        """Remove a subscription, and what is kept of its topic if it was the last one; return whether it was there."""
+        return await self._remove(topic, callback, lapsed_by=False)
 
     async def remove_lapsed(self, limit: int = PAGE) -> int:
         """Remove subscriptions whose leases have ended; return how many there were, at most ``limit``."""
-        members = await self._redis.zrangebyscore(self._keys.leases, "-inf", self._clock(), start=0, num=limit)
+        now = self._clock()
+        members = await self._redis.zrangebyscore(self._keys.leases, "-inf", now, start=0, num=limit)
         for member in members:
-            topic, callback = from_subscription_member(member.decode())
-            if await self.get(topic, callback) is None:  # not renewed in the meantime
-                await self.remove(topic, callback)
+            await self._remove(*from_subscription_member(member.decode()), lapsed_by=now)  # unless renewed meanwhile
         return len(members)
 
     async def topics(self) -> list[str]:
@@ -95,20 +90,10 @@ class HubSubscriptions:
             total, at_host, topics = await pipe.execute()
         return int(total), int(at_host), int(topics)
 
-    async def _forget_unused(self, topic: str) -> None:
-        subscriptions = self._keys.subscriptions(topic)
-        async with self._redis.pipeline(transaction=True) as pipe:
-            await pipe.watch(subscriptions)
-            if await pipe.exists(subscriptions):
-                return
-            pipe.multi()
-            pipe.srem(self._keys.topics, topic)
-            pipe.hdel(self._keys.etags, topic)
-            pipe.zrem(self._keys.changed, topic)
-            try:
-                await pipe.execute()
-            except WatchError:
-                return  # another subscription was added
+    async def _remove(self, topic: str, callback: str, *, lapsed_by: float | Literal[False]) -> bool:
+        digest, host = topic_digest(topic), host_of(callback)
+        names = {"topic": topic, "callback": callback, "digest": digest, "host": host}
+        return bool(await self._functions.call("remove_subscription", **names, lapsed_by=lapsed_by))
 
 
 def _subscription(topic: str, callback: bytes, stored: bytes) -> HubSubscription:

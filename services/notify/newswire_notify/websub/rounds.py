@@ -6,7 +6,7 @@ neither other subscribers nor the next update. Nothing but the latest content is
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ RETRY_DELAYS_SECONDS = (2.0, 10.0)
 SLOW_SHARE = 4
 """Slow subscribers have a slot of their own for every so many."""
 MAX_NAP_SECONDS = 0.5
+FIRST_BATCH, BATCH = 4, 64
+"""Subscriptions whose pushes are signed together."""
 
 
 @dataclass(slots=True)
@@ -89,11 +91,35 @@ class RoundPusher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def push_all(self, current: TopicRound, feed: Feed) -> None:
-        """Push to every subscriber once, except slow ones, which follow on their own; return once all are on their way."""
+    async def push_all(
+        self,
+        current: TopicRound,
+        feed: Feed,
+        first: list[HubSubscription],
+        others: AsyncIterator[list[HubSubscription]],
+    ) -> None:
+        """Push to every subscriber once, except slow ones, which follow on their own; return once all are on their way.
+
+        ``first``, ``others``: the pages of the subscriptions.
+        """
         current.feed = feed
+        async for batch in self._batches(current, first, others):
+            headers = await self._pusher.headers(batch, feed)
+            for subscription, each in zip(batch, headers, strict=True):
+                await self._slots.acquire(current.topic)
+                attempt = self._attempt(current, subscription, feed, each, 0, self._slots)
+                self._start(attempt, current, subscription.callback)
+        self._retry_waiting(current)
+
+    async def _batches(
+        self, current: TopicRound, first: list[HubSubscription], others: AsyncIterator[list[HubSubscription]]
+    ) -> AsyncIterator[list[HubSubscription]]:
+        """Yield those that are pushed to now, a few at first: each batch is signed while the one before is pushed."""
         seen: set[str] = set()
-        async for page in self._subscriptions.pages(current.topic):
+        batch: list[HubSubscription] = []
+        size = FIRST_BATCH
+        page: list[HubSubscription] | None = first
+        while page is not None:
             for subscription in page:
                 callback = subscription.callback
                 if callback in seen:
@@ -103,11 +129,15 @@ class RoundPusher:
                     current.waiting[callback] = _Waiting(0, 0.0)
                     continue
                 current.waiting.pop(callback, None)
-                await self._slots.acquire(current.topic)
-                self._start(self._attempt(current, subscription, feed, 0, self._slots), current, callback)
+                batch.append(subscription)
+                if len(batch) == size:
+                    yield batch
+                    batch, size = [], BATCH
+            page = await anext(others, None)
+        if batch:
+            yield batch
         for callback in current.waiting.keys() - seen:  # unsubscribed, or lapsed
             del current.waiting[callback]
-        self._retry_waiting(current)
 
     async def close(self) -> None:
         """Cancel all pushes, and start no others."""
@@ -124,11 +154,17 @@ class RoundPusher:
         task.add_done_callback(self._tasks.discard)
 
     async def _attempt(
-        self, current: TopicRound, subscription: HubSubscription, feed: Feed, failures: int, slots: FairSlots
+        self,
+        current: TopicRound,
+        subscription: HubSubscription,
+        feed: Feed,
+        headers: Mapping[str, str],
+        failures: int,
+        slots: FairSlots,
     ) -> None:
         callback = subscription.callback
         try:
-            result = await self._pusher.push(subscription, feed)
+            result = await self._pusher.push(subscription, feed, headers)
             metrics.hub_pushes.labels(result.value).inc()
         finally:
             slots.release()
@@ -141,6 +177,12 @@ class RoundPusher:
             self._retry_later(current, callback, failures)
         if current.ended:
             self._on_ended(current)
+
+    async def _attempt_again(
+        self, current: TopicRound, subscription: HubSubscription, feed: Feed, failures: int
+    ) -> None:
+        [headers] = await self._pusher.headers([subscription], feed)
+        await self._attempt(current, subscription, feed, headers, failures, self._slow_slots)
 
     async def _end(self, subscription: HubSubscription) -> None:
         try:
@@ -191,7 +233,7 @@ class RoundPusher:
                 self._slow_slots.release()
                 continue
             started = True
-            attempt = self._attempt(current, subscription, current.feed, waiting.failures, self._slow_slots)
+            attempt = self._attempt_again(current, subscription, current.feed, waiting.failures)
             self._start(attempt, current, callback)
         return started
 

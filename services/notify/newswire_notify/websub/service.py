@@ -94,9 +94,9 @@ class Hub:
     async def revoke(self, topic: str, reason: str) -> None:
         """End all subscriptions of a topic, and tell their callbacks."""
         async for page in self._subscriptions.pages(topic):
-            for subscription in page:
-                await self._subscriptions.remove(topic, subscription.callback)
-            await asyncio.gather(*(self._deny(each.callback, topic, reason) for each in page))
+            # Another process may end the same subscriptions: only the one that removes it denies it.
+            removed = [each.callback for each in page if await self._subscriptions.remove(topic, each.callback)]
+            await asyncio.gather(*(self._deny(callback, topic, reason) for callback in removed))
 
     async def revoke_all(self, reason: str) -> None:
         """End all subscriptions."""

@@ -1,7 +1,6 @@
 """A feed and its entries, independent of the output format."""
 
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -128,9 +127,11 @@ def feed_entry(article: Mapping[str, Any], *, full: bool) -> FeedEntry:
 
 def _beginning(text: str) -> str:
     """Return the first words of a text, or its first characters if it has no spaces."""
-    text = text[:MAX_SUMMARY_SOURCE_CHARACTERS]  # cut first: a text may have a million characters
-    found = textwrap.shorten(text, SUMMARY_CHARACTERS, placeholder=" …")
-    return found if found != "…" else text[: SUMMARY_CHARACTERS - 2].rstrip() + " …"
+    line = " ".join(text[:MAX_SUMMARY_SOURCE_CHARACTERS].split())  # cut first: a text may have a million characters
+    if len(line) <= SUMMARY_CHARACTERS:
+        return line
+    room = SUMMARY_CHARACTERS - len(" …")
+    return (line[: room + 1].rpartition(" ")[0] or line[:room]) + " …"
 
 
 def _percent_encoded(url: str | None) -> str | None:

@@ -1,0 +1,184 @@
+"""The Redis functions of the hub: what each returns and changes; and how few commands an update takes."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+
+from newswire.key_families import families_of
+from newswire.keys import Keyspace
+from newswire_notify.keys import FAMILIES
+from newswire_notify.websub.changed_topics import CLAIM_MS, ChangedTopics, ClaimedTopic
+from newswire_notify.websub.keys import FAMILIES as HUB
+from newswire_notify.websub.models import HubSubscription
+from newswire_notify.websub.repository import HubSubscriptions
+from tests.notify.conftest import SITE, Clock, until
+from tests.notify.websub_parts import LATEST, FeedServer, RunningHub, Subscribers, http_server, running_hub
+
+CALLBACK = "https://reader.example/a"
+SPORT = f"{SITE}/feeds/category/Sport.atom"
+
+
+@pytest.fixture
+def keys(namespace: str) -> Keyspace:
+    return Keyspace(namespace)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def changed(redis: Redis, keys: Keyspace, clock: Clock) -> ChangedTopics:
+    return ChangedTopics(redis, keys, clock)
+
+
+@pytest.fixture
+def subscriptions(redis: Redis, keys: Keyspace, clock: Clock) -> HubSubscriptions:
+    return HubSubscriptions(redis, keys, clock)
+
+
+@pytest.fixture
+async def hub(redis: Redis, namespace: str) -> AsyncIterator[RunningHub]:
+    feeds, subscribers = FeedServer(), Subscribers()
+    async with (
+        http_server(feeds.handle) as feeds.url,
+        http_server(subscribers.handle) as subscribers.url,
+        running_hub(redis, namespace, feeds, subscribers) as running,
+    ):
+        yield running
+
+
+async def subscribe(subscriptions: HubSubscriptions, topic: str, clock: Clock, etag: str | None = None) -> None:
+    await subscriptions.put(HubSubscription(topic, CALLBACK, clock.now + 3600), etag)
+
+
+async def test_mark_all_topics_queues_those_with_subscriptions_and_keeps_earlier_times(
+    changed: ChangedTopics, subscriptions: HubSubscriptions, clock: Clock
+) -> None:
+    assert await changed.mark_all() == 0
+    for topic in (LATEST, SPORT):
+        await subscribe(subscriptions, topic, clock)
+    clock.now += 1
+    assert await changed.mark_all() == 2
+    clock.now -= 1
+    assert sorted(await changed.due(())) == sorted([LATEST, SPORT])
+
+
+async def test_claim_topic_returns_what_is_known_of_it(
+    changed: ChangedTopics, subscriptions: HubSubscriptions, clock: Clock
+) -> None:
+    await subscribe(subscriptions, LATEST, clock, '"e1"')
+    await subscribe(subscriptions, SPORT, clock)
+    assert await changed.claim(LATEST, own=False) == ClaimedTopic(has_subscriptions=True, etag='"e1"')
+    assert await changed.claim(SPORT, own=False) == ClaimedTopic(has_subscriptions=True, etag=None)
+    await changed.mark([f"{SITE}/feeds/unknown.atom"])
+    assert await changed.claim(f"{SITE}/feeds/unknown.atom", own=False) == ClaimedTopic(False, None)
+
+
+async def test_claim_topic_gives_a_topic_to_one_process(
+    redis: Redis, changed: ChangedTopics, subscriptions: HubSubscriptions, keys: Keyspace, clock: Clock
+) -> None:
+    await subscribe(subscriptions, LATEST, clock)
+    assert await changed.claim(LATEST, own=False)
+    assert await changed.claim(LATEST, own=True) is None  # it is not queued
+    await changed.mark([LATEST])
+    assert await changed.claim(LATEST, own=False) is None
+    assert await changed.claim(LATEST, own=True)
+    await changed.mark([LATEST])
+    clock.now += CLAIM_MS / 1000
+    assert await changed.claim(LATEST, own=False)
+
+
+async def test_remove_subscription_leaves_nothing_of_it(
+    redis: Redis, subscriptions: HubSubscriptions, keys: Keyspace, clock: Clock
+) -> None:
+    await subscribe(subscriptions, LATEST, clock, '"e1"')
+    assert await subscriptions.remove(LATEST, "https://reader.example/b") is False
+    assert await subscriptions.get(LATEST, CALLBACK) is not None
+    assert await subscriptions.remove(LATEST, CALLBACK) is True
+    assert await subscriptions.remove(LATEST, CALLBACK) is False
+    assert [name async for name in redis.scan_iter(f"{keys.deliveries.key('hub')}*")] == []
+
+
+async def test_a_subscription_that_is_renewed_while_lapsed_ones_are_removed_stays(
+    redis: Redis, subscriptions: HubSubscriptions, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await subscribe(subscriptions, LATEST, clock)
+    clock.now += 3601
+    found = redis.zrangebyscore
+
+    async def then_renewed(*arguments: Any, **options: Any) -> Any:
+        lapsed = await found(*arguments, **options)
+        await subscribe(subscriptions, LATEST, clock)
+        return lapsed
+
+    monkeypatch.setattr(redis, "zrangebyscore", then_renewed)
+    assert await subscriptions.remove_lapsed() == 1
+    assert await subscriptions.get(LATEST, CALLBACK) is not None
+
+
+async def test_a_process_that_does_not_get_a_topic_leaves_its_claim_alone(
+    redis: Redis, changed: ChangedTopics, subscriptions: HubSubscriptions, keys: Keyspace, clock: Clock
+) -> None:
+    await subscribe(subscriptions, LATEST, clock)
+    assert await changed.claim(LATEST, own=False)
+    claimed = keys.deliveries.key("hub", "claimed")
+    before = await redis.zscore(claimed, LATEST)
+    clock.now += CLAIM_MS / 1000 + 1
+    assert await changed.claim(LATEST, own=False) is None  # another process has taken it from the queue
+    assert await redis.zscore(claimed, LATEST) == before
+    assert await changed.due(()) == [LATEST]
+    assert await changed.claim(LATEST, own=False)
+
+
+async def test_an_update_takes_few_commands_however_many_subscribers(
+    hub: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await hub.subscribe("/first")
+    for number in range(700):
+        callback = f"{hub.subscribers.url}/{number}"
+        await hub.subscriptions.put(HubSubscription(LATEST, callback, hub.clock.now + 3600, "s"), None)
+    await hub.quiet()
+    sent: list[str] = []
+    send = AbstractConnection.send_packed_command
+
+    async def recorded(self: AbstractConnection, command: bytes | str | list[bytes], check_health: bool = True) -> None:
+        packed = b"".join(command) if isinstance(command, list) else command
+        assert isinstance(packed, bytes)
+        name = re.search(rb"\r\n([a-z]+(?:_[a-z]+)*_topics?)_", packed) or re.search(rb"\r\n([A-Z]+)\r\n", packed)
+        assert name, packed
+        if b":hub:" in packed and name[1] != b"ZRANGEBYSCORE":  # it looks for work once a second
+            sent.append(name[1].decode())
+        await send(self, command, check_health)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", recorded)
+    await hub.published("<feed>1</feed>")
+    await until(lambda: len(hub.subscribers.pushes) == 701, 120)
+    assert sent[:2] == ["mark_all_topics", "claim_topic"]
+    assert sorted(set(sent[2:4])) == ["HDEL", "HSCAN"]
+    assert len(sent) < 20
+
+
+async def test_every_key_of_the_hub_is_of_a_declared_family(hub: RunningHub) -> None:
+    await hub.subscribe("/a", secret="s")
+    await hub.published("<feed>1</feed>")
+    await until(lambda: bool(hub.subscribers.pushes))
+    await hub.quiet()
+    await hub.stop()
+    for callback in ("https://[2001:db8::7]/a", "https://reader.example./a"):
+        await hub.subscriptions.put(HubSubscription(LATEST, callback, hub.clock.now + 3600), None)
+    # As during a round.
+    await hub.redis.zadd(hub.keys.deliveries.key("hub", "changed"), {LATEST: 0})
+    await hub.redis.zadd(hub.keys.deliveries.key("hub", "claimed"), {LATEST: 0})
+    prefix = hub.keys.deliveries.key("")
+    seen = set()
+    async for name in hub.redis.scan_iter(f"{prefix}hub*"):
+        [family] = families_of(name.decode().removeprefix(prefix), "deliveries", FAMILIES)
+        assert (await hub.redis.type(name)).decode() == family.type
+        seen.add(family)
+    assert seen == set(HUB)
