@@ -33,18 +33,19 @@ run: install ## run all of Newswire on this machine, at http://127.0.0.1:8000
 test: install ## run every test, on real servers, on up to four processors
 	$(BIN)/python -m pytest $(PARALLEL) --no-loadscope-reorder
 
-# The tests of one part, for quick feedback; `make test` is the complete check.
+# The tests of one part, for quick feedback; `make test` is the complete check. FAST=1 leaves out those that start services,
+# Elasticsearch or a browser (marked "slow").
+SELECTION := $(if $(FAST),-m "not slow")
 TESTS_ingest := tests/ingest
 TESTS_search := tests/search
 TESTS_notify := tests/notify
 TESTS_shared := tests/shared tests/contract
 TESTS_cli := tests/cli tests/operations
-test-ingest test-search test-notify test-shared test-cli: test-%: install ## run the tests of one part, e.g. make test-notify
-	$(BIN)/python -m pytest $(TESTS_$*) $(PARALLEL)
+test-ingest test-search test-notify test-shared test-cli: test-%: install ## run the tests of one part, e.g. make test-notify, or make test-notify FAST=1
+	$(BIN)/python -m pytest $(TESTS_$*) $(PARALLEL) $(SELECTION)
 
-# Without Elasticsearch, a browser, or complete installations in separate processes.
 test-fast: install ## run the tests of shared code and contracts, without Elasticsearch
-	$(BIN)/python -m pytest tests/shared tests/contract tests/test_boundaries.py tests/test_lock.py tests/test_compose.py $(PARALLEL) -k "not elasticsearch"
+	$(BIN)/python -m pytest tests/shared tests/contract tests/test_boundaries.py tests/test_lock.py tests/test_compose.py $(PARALLEL) -m "not slow"
 
 # Only shared code, whose tests need neither Elasticsearch nor processes of their own: measuring all tests would take a fifth longer,
 # and would miss what runs in processes. On Python 3.12 and newer it costs next to nothing.

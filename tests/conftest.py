@@ -23,6 +23,8 @@ from tests.servers.valkey import fetch_redis, redis_server
 
 SEED = "NEWSWIRE_TEST_SEED"
 """Names the seed of the order of tests; 0 keeps the order in which they are written."""
+SLOW_FIXTURES = {"_elasticsearch_or_reason", "chromium"}
+"""Tests that use one of these are marked as slow. Others mark themselves."""
 
 
 def pytest_configure() -> None:
@@ -36,10 +38,13 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Shuffle the tests of each file. Files keep their order: long ones begin first, so that workers end together.
+    """Mark the slow tests, and shuffle the tests of each file. Files keep their order: long ones begin first.
 
     pytest groups the tests by their shared fixtures afterwards, so that no server is started twice.
     """
+    for item in items:
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
     seed = os.environ[SEED]
     if seed == "0":
         return

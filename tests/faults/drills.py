@@ -166,7 +166,7 @@ async def connection_spoiled(stand: Stand, seconds: float) -> None:
     assert stand.toxic is not None
     stand.toxic.cut()
     await asyncio.sleep(seconds / 4)
-    stand.toxic.mend()
+    stand.toxic.reset()
     for kind, attributes in (
         ("latency", {"latency": 150, "jitter": 100}),
         ("bandwidth", {"rate": 300}),
@@ -174,7 +174,7 @@ async def connection_spoiled(stand: Stand, seconds: float) -> None:
     ):
         stand.toxic.poison(kind, attributes)
         await asyncio.sleep(seconds / 4)
-        stand.toxic.mend()
+        stand.toxic.reset()
     await stand.ready()
 
 

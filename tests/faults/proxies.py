@@ -61,7 +61,7 @@ class Toxiproxy:
         """Close every connection and reject new ones."""
         self._http.post("/proxies/store", json={"enabled": False}).raise_for_status()
 
-    def mend(self) -> None:
+    def reset(self) -> None:
         """Pass everything on as if nothing had been."""
         self._http.post("/reset").raise_for_status()
 

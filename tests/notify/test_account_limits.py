@@ -24,6 +24,8 @@ from newswire_notify.subscriptions.models import Subscription, SubscriptionDraft
 from tests.notify.conftest import Desk, published
 from tests.notify.notify_server import Api, served_api
 
+pytestmark = pytest.mark.slow
+
 TOTAL = 64 * 1024
 HOOK = "http://127.0.0.1:9/hook"
 COUNTED = ("filter", "labels", "url", "headers")

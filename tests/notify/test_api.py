@@ -15,6 +15,8 @@ from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.notify_server import Api, served, served_api
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(redis_url: str, namespace: str) -> NotifySettings:

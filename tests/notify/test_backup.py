@@ -22,6 +22,8 @@ from newswire_operations.backup.redis_records import restore_keys
 from newswire_operations.stores import Stores
 from tests.notify.conftest import SITE, Clock, Desk, Receiver, opened_desk
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def elsewhere(namespace: str) -> Keyspace:

@@ -14,6 +14,8 @@ from newswire_notify.subscriptions.owner_notifier import OwnerNotifier
 from tests.notify.conftest import SITE, Clock, Receiver, opened_desk, until
 from tests.servers.valkey import embedded_valkey, free_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def cluster() -> AsyncIterator[Redis]:

@@ -14,6 +14,8 @@ from tests.notify.notify_server import process_of_notify
 from tests.npm import node_with
 from tests.servers.valkey import free_port
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent / "eventsource"
 
 

@@ -13,6 +13,8 @@ from newswire_notify.deliveries.service import DeliveryFilter, State
 from tests.notify.conftest import DAY, RETENTION, Clock, Desk, Receiver, opened_desk
 from tests.notify.time_travel import pass_time
 
+pytestmark = pytest.mark.slow
+
 
 async def kept(desk: Desk) -> set[str]:
     """Return the ids of all deliveries with records."""

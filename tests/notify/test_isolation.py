@@ -19,6 +19,8 @@ from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.notify_server import served
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/subscriptions"
 TOKEN = "Bearer only-the-endpoint-knows"
 SINCE = "2026-01-01T00:00:00Z"

@@ -25,6 +25,8 @@ from tests.notify.conftest import Desk, until
 from tests.notify.notify_server import served
 from tests.notify.sse_reader import following
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def settings(redis_url: str, namespace: str) -> NotifySettings:

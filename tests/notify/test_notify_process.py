@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from redis.asyncio import Redis
 
 from newswire.auth.api_keys import create_key
@@ -10,6 +11,8 @@ from newswire.keys import Keyspace
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.notify_server import process_of_notify
 from tests.servers.valkey import free_port
+
+pytestmark = pytest.mark.slow
 
 
 async def test_it_delivers_streams_and_stops_on_sigterm(

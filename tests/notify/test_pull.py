@@ -32,6 +32,8 @@ from tests.notify.conftest import until
 from tests.notify.notify_server import served
 from tests.notify.sse_reader import following
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass
 class Site:

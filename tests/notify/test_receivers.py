@@ -25,6 +25,8 @@ from tests.notify.notify_server import served
 from tests.npm import node_with
 from tests.servers.valkey import free_port
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = Path(__file__).parents[2] / "docs" / "receivers.md"
 PACKAGES = Path(__file__).parent / "receivers"
 

@@ -18,6 +18,8 @@ from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Desk, Receiver, until
 from tests.notify.notify_server import served
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/subscriptions"
 PATCH = {"Content-Type": "application/merge-patch+json"}
 

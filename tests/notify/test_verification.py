@@ -23,6 +23,8 @@ from newswire_notify.webhooks.webhook_endpoint import Webhook
 from tests.notify.conftest import SITE, Desk, until
 from tests.notify.notify_server import Api, served, served_api
 
+pytestmark = pytest.mark.slow
+
 ORIGIN = "news.example"
 ALLOWED = f"WebHook-Allowed-Origin: {ORIGIN}\r\n"
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[None]]

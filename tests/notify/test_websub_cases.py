@@ -10,6 +10,8 @@ from redis.asyncio import Redis
 from tests.notify.conftest import SITE, until
 from tests.notify.websub_parts import LATEST, FeedServer, RunningHub, Subscribers, http_server, running_hub
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def hub(redis: Redis, namespace: str) -> AsyncIterator[RunningHub]:

@@ -15,6 +15,8 @@ from newswire_notify.websub.pushing import signature
 from tests.notify.conftest import SITE, Clock, until
 from tests.notify.websub_parts import LATEST, FeedServer, Handler, RunningHub, Subscribers, http_server, running_hub
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def subscribers() -> AsyncIterator[Subscribers]:

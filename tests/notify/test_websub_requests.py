@@ -14,6 +14,8 @@ from newswire_notify.websub.service import MAX_PENDING_PER_HOST
 from tests.notify.conftest import SITE, Clock, until
 from tests.notify.websub_parts import LATEST, FeedServer, Handler, RunningHub, Subscribers, http_server, running_hub
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 async def subscribers() -> AsyncIterator[Subscribers]:

@@ -35,7 +35,8 @@ from newswire.messaging.group_member import GroupMember
 MAX_BATCH_RECORDS = 400
 """Larger batches reduce the cost per entry, but keep more of a backlog in memory."""
 CLAIM_MIN_IDLE_MS = 30_000
-BLOCK_MS = 500
+BLOCK_MS = 250
+"""Maximum time of a blocking read, and so the longest delay of a stop."""
 LIVENESS_INTERVAL_SECONDS = 1.0
 
 

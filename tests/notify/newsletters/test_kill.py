@@ -17,6 +17,8 @@ from tests.notify.newsletters.conftest import House
 from tests.notify.newsletters.mail_server import BREAK_OFF
 from tests.servers.valkey import free_port
 
+pytestmark = pytest.mark.slow
+
 READERS, KILLS, CONNECTIONS = 400, 6, 4
 
 

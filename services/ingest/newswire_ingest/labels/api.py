@@ -3,17 +3,17 @@
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller
-from newswire.http.pagination import MAX_PAGE_SIZE, document_parameters, json_answer
+from newswire.http.pagination import MAX_PAGE_SIZE, json_answer
 from newswire.http.problem_responses import problems
 from newswire.http.problems import not_found, problem
 from newswire.http.read_limits import Cost, charged
-from newswire.http.request_parsing import ParsedBody, json_body, limit_param, parse_scalar_params, single_headers
+from newswire.http.request_parsing import ParsedBody, json_body, query_params, single_headers
 from newswire.validation.fields import Label
 from newswire_ingest.accounts.keys_api import Admin
 from newswire_ingest.labels.repository import Kind, Labels
@@ -31,6 +31,16 @@ class LabelsView(BaseModel):
 
     categories: list[LabelView]
     topics: list[LabelView]
+
+
+class LabelListParams(BaseModel):
+    """The parameters of ``GET /v1/topics``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE, description="the most categories, and the most topics")] = (
+        MAX_PAGE_SIZE
+    )
 
 
 class LabelMergeRequest(BaseModel):
@@ -60,15 +70,16 @@ def label_routes(labels: Labels) -> APIRouter:
         response_model=LabelsView,
         dependencies=[Depends(single_headers), Depends(charged(Cost.LISTING))],
         summary="List categories and topics",
-        openapi_extra=document_parameters("limit"),
     )
-    async def read(request: Request, caller: Annotated[Caller | None, Depends(reader)]) -> Response:
+    async def read(
+        caller: Annotated[Caller | None, Depends(reader)],
+        params: Annotated[LabelListParams, Depends(query_params(LabelListParams))],
+    ) -> Response:
         if caller is not None and caller.entitlement is not None:
             # The counts cover all articles, and a restricted reader must not learn the labels of articles that it cannot read.
             detail = "this account can read only a part of the articles; the facets of GET /v1/search count the labels of that part"
             raise problem(403, "forbidden", detail, title="Forbidden")
-        params = parse_scalar_params(request.query_params, ("limit",))
-        counts = await labels.counts(limit_param(params.get("limit"), MAX_PAGE_SIZE, MAX_PAGE_SIZE))
+        counts = await labels.counts(params.limit)
         found_labels = {kind: [asdict(label) for label in found] for kind, found in counts.items()}
         return json_answer({"categories": found_labels["category"], "topics": found_labels["topic"]})
 

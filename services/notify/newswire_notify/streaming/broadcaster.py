@@ -47,7 +47,8 @@ log = logging.getLogger(__name__)
 PAGE = 200
 HISTORY_PAGE = 50
 """Entries read from the stream at a time for one client; as many wait for a slow one."""
-BLOCK_MS = 1000
+BLOCK_MS = 250
+"""Maximum time of a blocking read, and so the longest delay of a stop."""
 ANALYSIS_SECONDS = 60.0
 """Time limit for one article, whose text is at most 1 MiB."""
 RECONNECT_MS = 2000

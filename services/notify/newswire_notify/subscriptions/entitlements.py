@@ -19,7 +19,8 @@ from newswire_notify.subscriptions.repository import Subscriptions
 
 log = logging.getLogger(__name__)
 
-BLOCK_MS = 500
+BLOCK_MS = 250
+"""Maximum time of a blocking read, and so the longest delay of a stop."""
 
 
 class Entitlements:
