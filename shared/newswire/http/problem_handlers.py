@@ -114,7 +114,7 @@ def install(app: FastAPI, makers: ProblemMakers) -> None:
 
 
 def is_for_readers(request: Request) -> bool:
-    """Tell whether a browser opens an address that is meant for readers, rather than for programs."""
+    """Return whether a browser requests an address that is meant for readers, not for programs."""
     return (
         request.method in ("GET", "HEAD")
         and "text/html" in request.headers.get("accept", "")

@@ -269,7 +269,7 @@ class BoundedProtocol(PipeliningProtocol):
             self.transport.abort()
 
     def _check_live(self, now: float) -> None:
-        """Close a live stream that reads nothing at all: ended by its own limit, it would wait for its reader forever."""
+        """Close a live stream whose client reads nothing: its own limit cannot end it while its buffer is full."""
         unsent = self.transport.get_write_buffer_size()
         if not self.flow.write_paused or unsent != self._unsent:
             self._unsent, self.since = unsent, now

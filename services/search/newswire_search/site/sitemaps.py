@@ -218,7 +218,7 @@ def _locate(entry: etree._Element, address: str, updated_at: datetime | None) ->
 
 
 def is_canonical(article: Mapping[str, Any]) -> bool:
-    """Tell whether search engines should index an article here, and not at the address of its original."""
+    """Return whether search engines should index an article here, and not at the address of its original."""
     return article.get("canonical_url") in (None, article["url"])
 
 
