@@ -93,15 +93,17 @@ def test_networks_connect_only_what_has_to_communicate() -> None:
         for network in service["networks"]:
             members[network].add(name)
     assert members == {
-        "outside": {"gateway"},
+        "outside": {"gateway", "mail"},
         "internet": {"notify"},
         "services": {"gateway", "ingest", "search", "notify", "operations"},
         "records": {"redis", "ingest", "search", "notify"},
+        "mail": {"mail", "notify"},
         "index": {"elasticsearch", SET_UP, "search"},
     }
     assert {name for name, about in networks.items() if (about or {}).get("internal")} == {
         "services",
         "records",
+        "mail",
         "index",
     }
 
@@ -155,10 +157,21 @@ def test_the_settings_of_each_service_are_valid(name: str, monkeypatch: pytest.M
     assert "127.0.0.1" in settings.trusted_proxies
 
 
-def test_only_the_gateway_is_published_and_only_on_loopback() -> None:
+def test_only_the_gateway_and_the_mails_are_published_and_only_on_loopback() -> None:
     assert {name: service["ports"] for name, service in COMPOSE.items() if "ports" in service} == {
-        "gateway": ["127.0.0.1:8000:8000", "127.0.0.1:8001:8001"]
+        "gateway": ["127.0.0.1:8000:8000", "127.0.0.1:8001:8001"],
+        "mail": ["127.0.0.1:8025:8025"],
     }
+
+
+def test_the_mail_viewer_runs_only_where_it_is_asked_for() -> None:
+    assert {name: service["profiles"] for name, service in COMPOSE.items() if "profiles" in service} == {
+        "mail": ["mail"]
+    }
+    assert not any("mail" in service.get("depends_on", {}) for service in COMPOSE.values())
+    text = (ROOT / "docs/newsletters.md").read_text()
+    assert "NEWSWIRE_SMTP_URL=smtp://mail:1025" in text
+    assert "docker compose --profile mail up -d" in text
 
 
 def test_redis_persists_every_acknowledged_write() -> None:

@@ -4,4 +4,5 @@ IMAGES = {
     "redis": "redis:8.2",
     "elasticsearch": "docker.elastic.co/elasticsearch/elasticsearch:9.4.3",
     "gateway": "nginx:1.29",
+    "mail": "axllent/mailpit:v1.33.1",
 }
