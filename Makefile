@@ -78,6 +78,9 @@ fuzz-importers: install ## import damaged files for ten minutes: no crash, no ha
 drill: install ## run all fault drills on a complete installation, for half an hour
 	$(BIN)/python -m tests.faults
 
+drill-mails: install ## send 20,000 mails of a newsletter while notify is killed ten times, for some minutes
+	$(BIN)/python -m tests.faults.mail_drill
+
 up: .env ## run the production setup in Docker, at http://127.0.0.1:8000
 	docker compose up --build --wait
 
@@ -101,4 +104,4 @@ pin-images: ## pin the images of docker-compose.yml and Dockerfile by their curr
 
 FORCE:
 
-.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench fuzz drill drill-compose up audit sbom pin-images FORCE
+.PHONY: help install run test test-ingest test-search test-notify test-shared test-cli test-fast coverage lint format bench fuzz drill drill-mails drill-compose up audit sbom pin-images FORCE

@@ -46,6 +46,8 @@ former_valid_until
 header_names
 took_ms
 deferred
+unsubscribed
+complained
 issues
 
 # Read by templates of the site.

@@ -21,6 +21,7 @@ from bench.paths import (
     isolation,
     latency,
     live,
+    mails,
     matching,
     publishing,
     searching,
@@ -44,6 +45,7 @@ PATHS: dict[str, Callable[[Setting], Awaitable[list[Figure]]]] = {
     "search": searching.measure,
     "suggest": suggesting.measure,
     "webhooks": webhooks.measure,
+    "mails": mails.measure,
     "isolation": isolation.measure,
     "hub": hub.measure,
     "matching": matching.measure,
@@ -73,6 +75,7 @@ def measure(
     articles: Annotated[
         int, typer.Option(min=growth.FEWEST, help="Most that are on record, or in an index, in what grows.")
     ] = 100_000,
+    digests: Annotated[int, typer.Option(min=1000, help="Digests that are planned and composed.")] = 100_000,
     results: Annotated[Path, typer.Option(help="Where the figures go, one file a path.")] = RESULTS / "latest",
 ) -> None:
     """Measure, and print the figures."""
@@ -100,6 +103,7 @@ def measure(
             readers,
             articles,
             subscribers,
+            digests,
         )
 
         async def each() -> None:

@@ -28,6 +28,7 @@ class Setting:
     readers: int = 500
     on_record: int = 100_000
     subscribers: int = 10_000
+    digests: int = 100_000
     _articles: list[Article] = field(default_factory=list)
     _elasticsearch: ElasticsearchServer | None = None
 

@@ -10,6 +10,7 @@ from pydantic_settings import NoDecode
 
 from newswire.settings import Commas, Settings, duration
 from newswire_notify.deliveries.retention import Retention
+from newswire_notify.newsletters.receiving_domains import read_rates, read_warm_up
 
 
 class NotifySettings(Settings):
@@ -53,6 +54,14 @@ class NotifySettings(Settings):
     """Connections to the mail server, per process."""
     smtp_timeout: float = Field(default=60.0, gt=0, le=100)
     """Seconds that one mail may take."""
+    smtp_messages_per_connection: int = Field(default=20, ge=1, le=10_000)
+    """Mails after which a connection to the mail server is renewed."""
+    mail_rates: str = ""
+    """Mails in any second, minute or hour to a receiving domain: ``gmail.com=20/s, *=3000/min``; 0 for no limit."""
+    mail_connections_per_domain: int = Field(default=8, ge=1, le=4096)
+    """Connections, of all processes, that send to one receiving domain at a time."""
+    mail_warm_up: str = ""
+    """The warm-up of a new sender, ``DATE:COUNT``: so many mails on that day (UTC), twice as many on each of the next 13 days."""
     mail_jitter: timedelta = Field(default=timedelta(minutes=2), ge=timedelta(0), le=timedelta(hours=1))
     """Digests of one hour are spread over this time, since receivers slow down what comes all at once."""
     dkim_private_key: SecretStr | None = None
@@ -98,6 +107,18 @@ class NotifySettings(Settings):
     @classmethod
     def _durations(cls, value: object) -> object:
         return duration(value)
+
+    @field_validator("mail_rates")
+    @classmethod
+    def _rates(cls, value: str) -> str:
+        read_rates(value)
+        return value
+
+    @field_validator("mail_warm_up")
+    @classmethod
+    def _warm_up(cls, value: str) -> str:
+        read_warm_up(value)
+        return value
 
     @model_validator(mode="after")
     def _key_and_domain_together(self) -> Self:

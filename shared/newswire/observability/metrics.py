@@ -60,6 +60,10 @@ mail_server_up = Gauge(
 mail_sender_refused = Counter(
     "newswire_mail_sender_refused", "Mails that a receiver refused because of their sender or content"
 )
+mail_domains_slowed = Gauge(
+    "newswire_mail_domains_slowed",
+    "Receiving domains that get less mail because they refused the sender or asked for it",
+)
 mail_reports = Counter("newswire_mail_reports", "Reports about mails of newsletters", ["kind"])
 live_clients = Gauge("newswire_live_clients", "Open live streams and waiting pull requests")
 live_disconnects = Counter("newswire_live_disconnects", "Live streams that the server closed", ["reason"])

@@ -11,9 +11,9 @@ from newswire.auth.signed_tokens import SignedTokens
 from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
 from newswire_notify.newsletters.assembly import assemble_newsletters
-from newswire_notify.newsletters.mail_maker import OutgoingMail
+from newswire_notify.newsletters.mail_composer import OutgoingMail
+from newswire_notify.newsletters.mail_folder import MailFolder
 from newswire_notify.newsletters.message import Envelope, MailContent, compose
-from newswire_notify.newsletters.transport import MailFolder
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Clock
 

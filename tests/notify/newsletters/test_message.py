@@ -15,9 +15,9 @@ from newswire_notify.newsletters.message import (
     MailContent,
     UnsendableMailError,
     compose,
-    encoded_words,
     message_id,
 )
+from newswire_notify.newsletters.mime import encoded_words
 
 PRIVATE, RECORD = new_key()
 SIGNER = DkimSigner(PRIVATE, "harbour.example", "a1")

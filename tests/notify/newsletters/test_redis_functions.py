@@ -46,8 +46,16 @@ async def open_issue(store: Newsletters, id_: str = "i1", **changes: Any) -> Any
     return await store.call("open_issue", **named | changes)
 
 
-async def exchange(store: Newsletters, *results: dict[str, Any], now: int = NOW, limit: int = 10) -> Any:
-    return await store.call("settle_and_claim_mails", results=results, now=now, lease=60_000, limit=limit)
+async def claim(store: Newsletters, now: int = NOW, **changes: Any) -> Any:
+    """Claim mails without any limit of their domains, and return them."""
+    rate = {"count": 0, "window": 1000}
+    limits = {"rates": {}, "default_rate": rate, "connections": 9, "day": "", "day_limit": 0, "midnight": 0}
+    named = {"connection": "c1", "now": now, "lease": 60_000, "limit": 10}
+    return (await store.call("claim_mails", **named | limits | changes))[0]
+
+
+async def settle(store: Newsletters, *results: dict[str, Any], now: int = NOW, **changes: Any) -> Any:
+    return await store.call("settle_mails", **{"results": results, "changes": [], "released": [], "now": now} | changes)
 
 
 async def test_create_newsletter_takes_a_slug_once_and_keeps_the_limit(store: Newsletters) -> None:
@@ -154,17 +162,53 @@ async def test_expand_issue_goes_through_its_audience_in_steps(store: Newsletter
     assert await store.call("expand_issue", **named | {"issue": "unknown"}) == 0
 
 
-async def test_settle_and_claim_mails_claims_for_a_lease_and_refuses_lost_ones(store: Newsletters) -> None:
+async def test_claim_mails_claims_for_a_lease_and_settle_mails_refuses_lost_ones(store: Newsletters) -> None:
+    await add_subscriber(store, address="reader@Example.org")
     await open_issue(store, audience="")
     await store.call("plan_mail", issue="i1", subscriber="s1", due=NOW)
     first = f"{NOW}".encode()
-    assert await exchange(store) == [[b"i1", b"s1", b"1", first, b"0", b"0", 0]]
-    assert await exchange(store) == []
-    ((*_, repeated),) = await exchange(store, now=NOW + 61_000)
+    assert await claim(store) == [[b"i1", b"s1", b"1", first, b"0", b"0", 0, b"example.org", 0, b""]]
+    assert await claim(store) == []
+    ((*_, repeated, _domain, _level, _day),) = await claim(store, now=NOW + 61_000)
     assert repeated == 1
-    lost = {"issue": "i1", "subscriber": "s1", "attempt": 1, "state": "sent", "due": 0}
-    await exchange(store, lost, limit=0)
+    lost = {
+        "issue": "i1",
+        "subscriber": "s1",
+        "attempt": 1,
+        "state": "sent",
+        "due": 0,
+        "domain": "example.org",
+        "day": "",
+    }
+    await settle(store, lost)
     assert "sent" not in await fields(store, "newsletter_issue", "i1")
-    await exchange(store, lost | {"attempt": 2}, limit=0)
+    await settle(store, lost | {"attempt": 2})
     assert (await fields(store, "newsletter_issue", "i1"))["sent"] == "1"
-    assert await exchange(store, now=NOW + 999_000) == []
+    assert await claim(store, now=NOW + 999_000) == []
+
+
+async def test_settle_mails_changes_a_domain_only_as_it_was_seen(store: Newsletters) -> None:
+    change = {"domain": "example.org", "level": 0, "new_level": 1, "pause": 1000}
+    for _ in range(2):
+        await settle(store, changes=[change], now=NOW)
+    assert await fields(store, "newsletter_slowed") == {"example.org": f"1|{NOW + 1000}"}
+    await settle(store, changes=[change | {"level": 1, "new_level": 0}])
+    assert await fields(store, "newsletter_slowed") == {}
+
+
+async def test_count_for_issue_counts_nothing_for_an_expired_one(store: Newsletters) -> None:
+    await open_issue(store)
+    for issue in ("i1", "i1", "expired"):
+        await store.call("count_for_issue", issue=issue, name="unsubscribed")
+    assert (await fields(store, "newsletter_issue", "i1"))["unsubscribed"] == "2"
+    assert await fields(store, "newsletter_issue", "expired") == {}
+
+
+async def test_read_recipients_tells_suppressed_addresses(store: Newsletters) -> None:
+    for name in ("s1", "s2", "s3"):
+        await add_subscriber(store, name, address=f"{name}@example.org", language="de", cadence="daily")
+    await store.redis.hset(store.keys.key("newsletter_suppressed", "n1"), "h-s2", "{}")
+    await store.redis.hset(store.keys.key("newsletter_suppressed", "all"), "h-s3", "{}")
+    first, second, third, none = await store.call("read_recipients", ids=["s1", "s2", "s3", "s4"], every="all")
+    assert first == [b"n1", b"s1@example.org", b"active", b"de", b"daily", b"[]", 0]
+    assert (second[-1], third[-1], none) == (1, 1, [])

@@ -10,22 +10,26 @@ from newswire.auth.signed_tokens import SignedTokens
 from newswire.http.application import Check, Loop
 from newswire.keys import Keyspace
 from newswire_notify.newsletters import api, archive, mail_pages, pages
+from newswire_notify.newsletters.attempts import Attempts
 from newswire_notify.newsletters.bounce_folder import BounceFolder
 from newswire_notify.newsletters.bounces import Bounces
 from newswire_notify.newsletters.digests import Digests, Expansion
 from newswire_notify.newsletters.dkim import DkimSigner
 from newswire_notify.newsletters.items import Items
 from newswire_notify.newsletters.links import Links
-from newswire_notify.newsletters.mail_maker import MailMaker, host_of
+from newswire_notify.newsletters.mail_composer import MailComposer, host_of
+from newswire_notify.newsletters.mail_folder import MailFolder
+from newswire_notify.newsletters.mail_maker import MailMaker
 from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.matching import NewsletterMatcher
 from newswire_notify.newsletters.planning import NewsletterPlanner
+from newswire_notify.newsletters.receiving_domains import SendingLimits, read_rates, read_warm_up
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.return_path import ReturnPaths
 from newswire_notify.newsletters.signup import Signup, SignupLimits
 from newswire_notify.newsletters.site_list import SiteList
 from newswire_notify.newsletters.subscribers import Subscribers
-from newswire_notify.newsletters.transport import MailFolder, SmtpTransport, Transport
+from newswire_notify.newsletters.transport import MESSAGES_PER_CONNECTION, SmtpTransport, Transport
 from newswire_notify.newsletters.worker import MailWorkers
 from newswire_notify.settings import NotifySettings
 
@@ -79,24 +83,27 @@ def assemble_newsletters(
     """
     newsletters = Newsletters(redis, keys, clock)
     subscribers = Subscribers(newsletters)
-    queue = MailQueue(newsletters, jitter_seconds=settings.mail_jitter.total_seconds())
+    limits = SendingLimits(
+        read_rates(settings.mail_rates), settings.mail_connections_per_domain, read_warm_up(settings.mail_warm_up)
+    )
+    queue = MailQueue(newsletters, jitter_seconds=settings.mail_jitter.total_seconds(), limits=limits)
     links = Links(settings.site, signed)
     signer = signer_of(settings)
-    limits = SignupLimits(settings.signups_per_network, settings.signups_per_newsletter)
-    signup = Signup(newsletters, subscribers, queue, limits)
+    signup_limits = SignupLimits(settings.signups_per_network, settings.signups_per_newsletter)
+    signup = Signup(newsletters, subscribers, queue, signup_limits)
     bounces = Bounces(newsletters, subscribers)
     items = Items(newsletters, records, keys)
     return_paths = ReturnPaths(subscribers.hashes, settings.bounce_domain) if settings.bounce_domain else None
-    maker = MailMaker(newsletters, subscribers, items, links, signer, return_paths)
+    maker = MailMaker(newsletters, subscribers, queue, items, links, MailComposer(links, signer), return_paths)
     transport = transport_of(settings)
     workers = MailWorkers(
         queue,
         maker,
-        subscribers,
-        bounces,
+        Attempts(subscribers, bounces),
         transport,
         connections=settings.smtp_connections,
-        lease=2 * settings.smtp_timeout,  # longer than any attempt, which ends at the timeout
+        batch=min(MESSAGES_PER_CONNECTION, settings.smtp_messages_per_connection),
+        lease=2 * settings.smtp_timeout + 5,  # an attempt begins in the first half, and ends at the timeout
     )
     routers = [
         api.router(newsletters, queue, links, signer),
@@ -115,7 +122,7 @@ def assemble_newsletters(
         Expansion(queue),
         workers,
         routers,
-        BounceFolder(settings.bounce_maildir, return_paths, bounces)
+        BounceFolder(settings.bounce_maildir, return_paths, bounces, queue)
         if return_paths is not None and settings.bounce_maildir is not None
         else None,
     )
@@ -135,7 +142,12 @@ def transport_of(settings: NotifySettings) -> Callable[[], Transport]:
     url, host = settings.smtp_url.get_secret_value(), host_of(settings.site)
 
     def open_transport() -> Transport:
-        return SmtpTransport(url, local_hostname=host, timeout=settings.smtp_timeout)
+        return SmtpTransport(
+            url,
+            local_hostname=host,
+            timeout=settings.smtp_timeout,
+            messages_per_connection=settings.smtp_messages_per_connection,
+        )
 
     open_transport()
     return open_transport

@@ -9,6 +9,8 @@ from redis.exceptions import RedisError
 from newswire.concurrency.backoff import pause
 from newswire.observability import metrics
 from newswire_notify.newsletters.bounces import BOUNCE_DAYS, Bounces
+from newswire_notify.newsletters.issues import ReaderFeedback
+from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.outcome import Outcome
 from newswire_notify.newsletters.reports import MAX_REPORT_BYTES, Report, ReportKind, read_report
 from newswire_notify.newsletters.return_path import ReturnPaths
@@ -22,10 +24,11 @@ MAX_AT_ONCE = 500
 class BounceFolder:
     """The maildir. What names a subscriber is acted on and deleted; the rest moves to ``cur``, for a person to see."""
 
-    def __init__(self, folder: Path, return_paths: ReturnPaths, bounces: Bounces) -> None:
+    def __init__(self, folder: Path, return_paths: ReturnPaths, bounces: Bounces, queue: MailQueue) -> None:
         self._folder = folder
         self._return_paths = return_paths
         self._bounces = bounces
+        self._queue = queue
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read the folder until stopping is set."""
@@ -55,13 +58,20 @@ class BounceFolder:
         if subscriber is None or report.kind is ReportKind.OTHER:
             return False
         if report.kind is ReportKind.COMPLAINT:
-            await self._bounces.complain(subscriber)
+            await self._complain(subscriber, report.message_id)
         elif report.outcome is Outcome.SENDER_FAULT:
             metrics.mail_sender_refused.inc()
             log.error("a receiver refuses the sender", extra={"status": report.reason})
         elif report.outcome in BOUNCE_DAYS:
             await self._bounces.record(subscriber, BOUNCE_DAYS[report.outcome], report.reason)
         return True
+
+    async def _complain(self, subscriber_id: str, message_id: str) -> None:
+        subscriber = await self._bounces.complain(subscriber_id)
+        if subscriber is not None:
+            issue = await self._queue.issue_of_mail(subscriber.newsletter, subscriber.id, message_id)
+            if issue is not None:
+                await self._queue.count(issue.id, ReaderFeedback.COMPLAINED)
 
     async def _subscriber(self, report: Report) -> str | None:
         for address in report.return_paths:

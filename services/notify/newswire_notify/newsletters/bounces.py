@@ -1,6 +1,6 @@
 """What follows for a reader from mail that came back, and from complaints."""
 
-from newswire_notify.newsletters.models import SubscriberState
+from newswire_notify.newsletters.models import Subscriber, SubscriberState
 from newswire_notify.newsletters.outcome import Outcome
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.subscribers import Subscribers
@@ -31,13 +31,17 @@ class Bounces:
         if before is not None:
             await self._subscribers.suppress(subscriber.newsletter, subscriber.address_hash, f"bounced: {reason}"[:200])
 
-    async def complain(self, subscriber_id: str) -> None:
-        """Record a complaint (a mail reported as spam). The reader gets no mail until the next opt-in."""
+    async def complain(self, subscriber_id: str) -> Subscriber | None:
+        """Record a complaint (a mail reported as spam). The reader gets no mail until the next opt-in.
+
+        Return the subscriber, or None where it does not exist, or had complained before.
+        """
         subscriber = await self._subscribers.get(subscriber_id)
         if subscriber is None:
-            return
+            return None
         await self._subscribers.suppress(subscriber.newsletter, subscriber.address_hash, "complained")
-        await self._subscribers.change(subscriber, state=SubscriberState.COMPLAINED)
+        before = await self._subscribers.change(subscriber, state=SubscriberState.COMPLAINED)
+        return None if before is SubscriberState.COMPLAINED else subscriber
 
     async def _count_day(self, subscriber_id: str) -> int:
         name = self._keys.key("newsletter_soft_bounces", subscriber_id)

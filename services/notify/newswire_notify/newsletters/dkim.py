@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
@@ -32,8 +33,32 @@ SIGNED_HEADERS = (
     "Feedback-ID",
 )
 """The headers that are signed where a mail has them; RFC 8058 requires those of unsubscribing."""
+_SIGNED_NAMES = tuple(name.lower().encode() for name in SIGNED_HEADERS)
 _SPACES = re.compile(rb"[ \t]+")
 _FOLDED = re.compile(rb"\r\n(?=[ \t])")
+
+
+class Header(NamedTuple):
+    """A header of a mail. ``relaxed``: as it is signed, with its CRLF."""
+
+    name: bytes
+    value: bytes
+    relaxed: bytes
+
+    @classmethod
+    def of(cls, name: str, value: str) -> "Header":
+        """Return a header with an ASCII value, which may be folded.
+
+        Raises:
+            UnicodeEncodeError: the value is not ASCII.
+        """
+        encoded = value.encode("ascii")
+        return cls(name.encode(), encoded, _relaxed(name.encode(), encoded))
+
+    @property
+    def line(self) -> bytes:
+        """The header as it stands in the mail."""
+        return self.name + b": " + self.value + b"\r\n"
 
 
 class DkimKeyError(ValueError):
@@ -65,11 +90,12 @@ class DkimSigner:
         """Tell whether the signature is aligned with mails from a domain (DMARC, relaxed): it is that domain or a parent."""
         return sender_domain == self.domain or sender_domain.endswith(f".{self.domain}")
 
-    def header(self, headers: Sequence[tuple[bytes, bytes]], body: bytes, timestamp: int) -> bytes:
-        """Return the DKIM-Signature header line, CRLF included, of a mail with these headers (name and value) and body."""
-        present = [name for name in map(str.encode, SIGNED_HEADERS) if _value(headers, name) is not None]
+    def header(self, headers: Sequence[Header], body: bytes, timestamp: int) -> bytes:
+        """Return the DKIM-Signature header line, CRLF included, of a mail with these headers and body."""
+        known = {header.relaxed.partition(b":")[0]: header for header in reversed(headers)}
+        present = [known[name] for name in _SIGNED_NAMES if name in known]
         body_hash = base64.b64encode(hashlib.sha256(_simple_body(body)).digest())
-        signed_names = b":".join([b"From", *present])
+        signed_names = b":".join([b"From", *[header.name for header in present]])
         value = b"".join(
             (
                 b"v=1; a=rsa-sha256; c=relaxed/simple; d=" + self.domain.encode(),
@@ -79,7 +105,7 @@ class DkimSigner:
             )
         )
         # The first From is the one that the mail has; the second, oversigned one is empty and adds nothing.
-        signed = b"".join(_relaxed(name, _value(headers, name) or b"") for name in present)
+        signed = b"".join([header.relaxed for header in present])
         signed += _relaxed(b"DKIM-Signature", value).removesuffix(b"\r\n")
         signature = base64.b64encode(self._key.sign(signed, padding.PKCS1v15(), hashes.SHA256()))
         lines = [signature[at : at + 72] for at in range(0, len(signature), 72)]
@@ -94,10 +120,6 @@ def new_key() -> tuple[str, str]:
     )
     public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return private.decode(), f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}"
-
-
-def _value(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> bytes | None:
-    return next((value for known, value in headers if known.lower() == name.lower()), None)
 
 
 def _relaxed(name: bytes, value: bytes) -> bytes:

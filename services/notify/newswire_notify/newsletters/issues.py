@@ -49,9 +49,22 @@ class MailState(StrEnum):
     """Nothing matched the reader's choices since the last digest."""
 
 
+class ReaderFeedback(StrEnum):
+    """What readers did after a mail was accepted."""
+
+    UNSUBSCRIBED = "unsubscribed"
+    """They unsubscribed by a link in it."""
+    COMPLAINED = "complained"
+    """They reported it as spam."""
+
+
+COUNTED = (*map(str, MailState), *map(str, ReaderFeedback))
+"""What is counted for an issue."""
+
+
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """An issue as it is stored. ``counts``: how many of its mails came into each state."""
+    """An issue as it is stored. ``counts``: how many of its mails came into each state, and what readers did after them."""
 
     id: str
     newsletter: str
@@ -82,9 +95,7 @@ class Issue:
             local_date=date.fromisoformat(fields[b"local_date"].decode()) if fields.get(b"local_date") else None,
             audience=fields.get(b"audience", b"").decode(),
             expanded=fields.get(b"expanded") == b"1",
-            counts={
-                str(state): int(fields[str(state).encode()]) for state in MailState if str(state).encode() in fields
-            },
+            counts={name: int(fields[name.encode()]) for name in COUNTED if name.encode() in fields},
         )
 
 
@@ -99,6 +110,12 @@ class ClaimedMail:
     after_seq: int
     last_seq: int
     in_doubt: bool
+    domain: str
+    """The receiving domain."""
+    domain_level: int = 0
+    """How often in a row the domain refused the sender."""
+    day: str = ""
+    """The day of a warm-up that the mail counts for."""
 
 
 @dataclass(frozen=True, slots=True)

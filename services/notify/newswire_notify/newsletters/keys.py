@@ -108,11 +108,37 @@ FAMILIES = (
     _family("newsletter_issue_mails:<issue>", "hash", "subscriber to the state of the mail", "30 days"),
     _family("newsletter_expanding", "zset", "issues of which not all mails are planned yet", "until they are"),
     _family(
-        "newsletter_queue:<priority>",
+        "newsletter_due:<priority>:<domain>",
         "zset",
-        "`issue|subscriber` of planned and deferred mails, scored by their due time in ms",
+        "`issue|subscriber` of planned and deferred mails to a domain, scored by their due time in ms",
         "until they are sent",
     ),
+    _family(
+        "newsletter_domains_due:<priority>",
+        "zset",
+        "the domains that mails wait for, scored by the time at which to look at them in ms",
+        "until their mails are sent",
+    ),
+    _family(
+        "newsletter_domain_sent:<domain>",
+        "zset",
+        "`issue|subscriber|attempt` of the last mails to a domain with a rate, scored by their time in ms",
+        "the window of the rate",
+    ),
+    _family(
+        "newsletter_domain_connections:<domain>",
+        "zset",
+        "the connections with mails to a domain in flight, scored by the end of their lease in ms",
+        "the lease",
+    ),
+    _family(
+        "newsletter_slowed",
+        "hash",
+        "domain that refuses the sender to `level|paused until`",
+        "until it accepts a mail",
+    ),
+    _family("newsletter_sent_on:<day>", "string", "how many mails were sent on a day of a warm-up", "3 days"),
+    _family("newsletter_queue:<priority>", "zset", "as `newsletter_due`, of earlier versions", "until the next claim"),
     _family("newsletter_soft_bounces:<subscriber>", "hash", "days on which mail could not be delivered", "some days"),
 )
 _NAMES = frozenset(family.pattern.partition(":")[0] for family in FAMILIES)

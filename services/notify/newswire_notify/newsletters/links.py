@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from newswire.auth.signed_tokens import ExpiredTokenError, InvalidTokenError, Purpose, SignedTokens
 
@@ -17,6 +18,18 @@ class LinkState(Enum):
 
     FORGED = "forged"
     EXPIRED = "expired"
+
+
+class LinkTarget(NamedTuple):
+    """The subscriber that a link is for, and the issue whose mail holds it; '' for other mails and pages."""
+
+    subscriber: str
+    issue: str = ""
+
+    @property
+    def content(self) -> bytes:
+        """What the token of the link holds."""
+        return (f"{self.subscriber}|{self.issue}" if self.issue else self.subscriber).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +50,20 @@ class Links:
         )
         return f"{self.page(slug)}/confirm/{token}"
 
-    async def preferences(self, slug: str, subscriber: str) -> str:
-        """Return the link to a subscriber's preferences."""
+    async def preferences(self, slug: str, subscriber: str, issue: str = "") -> str:
+        """Return the link to a subscriber's preferences; ``issue``: of the mail that holds it."""
         token = await self.tokens.write(
-            Purpose.NEWSLETTER_PREFERENCES, subscriber.encode(), bound_to=slug, lifetime=PREFERENCES_LIFETIME
+            Purpose.NEWSLETTER_PREFERENCES,
+            LinkTarget(subscriber, issue).content,
+            bound_to=slug,
+            lifetime=PREFERENCES_LIFETIME,
         )
         return f"{self.page(slug)}/preferences/{token}"
 
-    async def unsubscribing(self, slug: str, subscriber: str) -> str:
-        """Return the link that unsubscribes; it works for ever (RFC 8058)."""
-        token = await self.tokens.write(Purpose.NEWSLETTER_UNSUBSCRIBING, subscriber.encode(), bound_to=slug)
+    async def unsubscribing(self, slug: str, subscriber: str, issue: str = "") -> str:
+        """Return the link that unsubscribes, which works for ever (RFC 8058); ``issue``: of the mail that holds it."""
+        content = LinkTarget(subscriber, issue).content
+        token = await self.tokens.write(Purpose.NEWSLETTER_UNSUBSCRIBING, content, bound_to=slug)
         return f"{self.page(slug)}/unsubscribe/{token}"
 
     async def form(self, slug: str) -> str:
@@ -62,10 +79,12 @@ class Links:
             return None
         return self.tokens.now() - int(made) / 1000
 
-    async def subscriber(self, purpose: Purpose, slug: str, token: str) -> str | LinkState:
-        """Return the subscriber that a link is for, or why it leads nowhere."""
+    async def target(self, purpose: Purpose, slug: str, token: str) -> LinkTarget | LinkState:
+        """Return what a link is for, or why it leads nowhere."""
         try:
-            return (await self.tokens.read(purpose, token, bound_to=slug)).decode()
+            content = await self.tokens.read(purpose, token, bound_to=slug)
+            subscriber, _, issue = content.decode().partition("|")
+            return LinkTarget(subscriber, issue)
         except ExpiredTokenError:
             return LinkState.EXPIRED
         except (InvalidTokenError, UnicodeDecodeError):

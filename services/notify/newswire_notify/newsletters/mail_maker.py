@@ -1,56 +1,45 @@
-"""Makes the mail of a claimed entry of the queue: checks once more that it is to be sent, and what it may hold."""
+"""Makes the mails of claimed entries of the queue: checks once more that they are to be sent, and what they may hold."""
 
-import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from urllib.parse import urlsplit
 
+from newswire.auth.accounts import Account
 from newswire_notify.newsletters.addresses import domain_of
-from newswire_notify.newsletters.dkim import DkimSigner
 from newswire_notify.newsletters.issues import ClaimedMail, Issue, IssueKind, MailState
 from newswire_notify.newsletters.items import ChosenItems, Items
 from newswire_notify.newsletters.links import Links
-from newswire_notify.newsletters.message import Envelope, ListHeaders, MailContent, compose, message_id
-from newswire_notify.newsletters.models import Newsletter, Subscriber, SubscriberState
-from newswire_notify.newsletters.rendering import (
-    MAX_ITEMS,
-    NewsletterLinks,
-    ReaderLinks,
-    render_articles,
-    render_signup,
+from newswire_notify.newsletters.mail_composer import (
+    PREFERENCES,
+    UNSUBSCRIBE,
+    Draft,
+    MailComposer,
+    NotSent,
+    OutgoingMail,
 )
+from newswire_notify.newsletters.mail_queue import MailQueue
+from newswire_notify.newsletters.message import MailContent, message_id
+from newswire_notify.newsletters.models import Newsletter, Recipient, SubscriberState
+from newswire_notify.newsletters.rendering import MAX_ITEMS, render_signup
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.return_path import ReturnPaths
 from newswire_notify.newsletters.schedule import Cadence
 from newswire_notify.newsletters.subscribers import Subscribers
 
 MAX_CACHED = 256
-HOLD = timedelta(minutes=5)
-"""How long a mail of a paused newsletter waits before it is looked at again."""
 MAX_HOLD = timedelta(hours=72)
 MAX_AGE = timedelta(days=7)
 """Of an issue whose mails are sent still: a restored backup may hold old ones."""
-_UNSUBSCRIBE, _PREFERENCES = (f"link{secrets.token_hex(16)}" for _ in range(2))
-"""Stand in a cached mail for the links of a reader; no article can hold them, since they are made at each start."""
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingMail:
-    """A mail, ready to be sent."""
+class _Facts:
+    """What the mails of one batch have in common, read once for all of them."""
 
-    sender: str
-    recipient: str
-    message_id: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class NotSent:
-    """Why a mail is not sent now: ``state`` is `PLANNED` where it waits."""
-
-    state: MailState
-    reason: str
+    def __init__(self, newsletters: Mapping[str, Newsletter], recipients: Mapping[str, Recipient]) -> None:
+        self.newsletters = newsletters
+        self.recipients = recipients
+        self.accounts: dict[str, Account | None] = {}
+        self.chosen: dict[object, ChosenItems] = {}
 
 
 class MailMaker:
@@ -60,139 +49,146 @@ class MailMaker:
         self,
         newsletters: Newsletters,
         subscribers: Subscribers,
+        queue: MailQueue,
         items: Items,
         links: Links,
-        signer: DkimSigner | None,
+        composer: MailComposer,
         return_paths: ReturnPaths | None = None,
     ) -> None:
         """``return_paths``: where reports go; by default to the sender."""
         self._return_paths = return_paths
         self._newsletters = newsletters
         self._subscribers = subscribers
+        self._queue = queue
         self._items = items
         self._links = links
-        self._signer = signer
-        self._rendered: OrderedDict[object, MailContent] = OrderedDict()
+        self._composer = composer
+        self._issues: OrderedDict[str, Issue] = OrderedDict()
 
-    async def make(self, mail: ClaimedMail, issue: Issue | None) -> OutgoingMail | NotSent:
-        """Return the mail, or why there is none.
+    async def make_all(self, mails: Sequence[ClaimedMail]) -> list[OutgoingMail | NotSent]:
+        """Return each mail, or why there is none: `FAILED` where it breaks a limit of Internet mail.
 
         Raises:
-            newswire_notify.newsletters.message.UnsendableMailError: it breaks a limit of Internet mail.
+            redis.exceptions.RedisError: Redis cannot be used.
         """
+        issues = {issue_id: await self._issue(issue_id) for issue_id in {mail.issue for mail in mails}}
+        facts = _Facts(
+            await self._newsletters.find_all({issue.newsletter for issue in issues.values() if issue}),
+            await self._subscribers.recipients({mail.subscriber for mail in mails}),
+        )
+        drafts = [await self._draft(mail, issues[mail.issue], facts) for mail in mails]
+        return await self._composer.compose_all(drafts)
+
+    async def make(self, mail: ClaimedMail) -> OutgoingMail | NotSent:
+        """Return one mail, or why there is none."""
+        return (await self.make_all([mail]))[0]
+
+    async def _draft(self, mail: ClaimedMail, issue: Issue | None, facts: _Facts) -> Draft | NotSent:
         if issue is None:
             return NotSent(MailState.CANCELLED, "the issue has expired")
-        newsletter = await self._newsletters.find(issue.newsletter)
+        newsletter = facts.newsletters.get(issue.newsletter)
         if newsletter is None or newsletter.deleted:
             return NotSent(MailState.CANCELLED, "the newsletter was deleted")
-        subscriber = await self._subscribers.get(mail.subscriber)
-        if subscriber is None:
+        recipient = facts.recipients.get(mail.subscriber)
+        if recipient is None:
             return NotSent(MailState.CANCELLED, "the subscriber was erased")
         if issue.kind in (IssueKind.ALERT, IssueKind.DIGEST):
-            return await self._articles(mail, issue, newsletter, subscriber)
-        return await self._signup(issue, newsletter, subscriber)
+            return await self._articles(mail, issue, newsletter, recipient, facts)
+        return await self._signup(issue, newsletter, recipient)
 
     async def _articles(
-        self, mail: ClaimedMail, issue: Issue, newsletter: Newsletter, subscriber: Subscriber
-    ) -> OutgoingMail | NotSent:
-        if subscriber.state is not SubscriberState.ACTIVE:
-            return NotSent(MailState.CANCELLED, f"the subscriber is {subscriber.state}")
+        self, mail: ClaimedMail, issue: Issue, newsletter: Newsletter, recipient: Recipient, facts: _Facts
+    ) -> Draft | NotSent:
+        if recipient.state is not SubscriberState.ACTIVE:
+            return NotSent(MailState.CANCELLED, f"the subscriber is {recipient.state}")
         if self._subscribers.now - issue.created_at > MAX_AGE:
             return NotSent(MailState.CANCELLED, "the issue is too old")
-        if await self._subscribers.suppression(newsletter.id, subscriber.address_hash) is not None:
+        if recipient.suppressed:
             return NotSent(MailState.CANCELLED, "the address is suppressed")
-        account = await self._items.account(newsletter.account)
+        if newsletter.account not in facts.accounts:
+            facts.accounts[newsletter.account] = await self._items.account(newsletter.account)
+        account = facts.accounts[newsletter.account]
         if not newsletter.is_sending or (account is not None and account.disabled_at is not None):
             expired = self._subscribers.now - issue.created_at > MAX_HOLD
             state = MailState.CANCELLED if expired else MailState.PLANNED
             return NotSent(state, "the newsletter is paused, or its account is disabled")
-        entitlement = account.entitlement if account else None
-        if issue.kind is IssueKind.ALERT:
-            chosen = ChosenItems(tuple(await self._items.published([issue.article or ""], entitlement)))
-        else:
-            chosen = await self._items.chosen(
-                newsletter.id, subscriber.choices.topics, mail.after_seq, mail.last_seq, entitlement, MAX_ITEMS
-            )
+        chosen = await self._chosen(mail, issue, recipient, account, facts)
         if not chosen.items and not chosen.corrections:
             if issue.kind is IssueKind.ALERT:
                 return NotSent(MailState.CANCELLED, "the article was retracted, or may not be sent any more")
             return NotSent(MailState.EMPTY, "nothing matched")
-        return await self._addressed(issue, newsletter, subscriber, chosen)
+        slug = newsletter.draft.slug
+        links = {
+            UNSUBSCRIBE: await self._links.unsubscribing(slug, recipient.id, issue.id),
+            PREFERENCES: await self._links.preferences(slug, recipient.id, issue.id),
+        }
+        cadence = Cadence.INSTANT if issue.kind is IssueKind.ALERT else recipient.cadence
+        return await self._addressed(issue, newsletter, recipient, cadence, chosen, None, links)
 
-    async def _addressed(
-        self, issue: Issue, newsletter: Newsletter, subscriber: Subscriber, chosen: ChosenItems
-    ) -> OutgoingMail:
-        slug, draft = newsletter.draft.slug, newsletter.draft
-        unsubscribe = await self._links.unsubscribing(slug, subscriber.id)
-        preferences = await self._links.preferences(slug, subscriber.id)
-        page = self._links.page(slug)
-        archive = f"{page}/archive" if draft.public_archive else None
-        content = _personal(
-            self._shared(issue.kind, newsletter, chosen, NewsletterLinks(page, archive)), unsubscribe, preferences
-        )
-        cadence = Cadence.INSTANT if issue.kind is IssueKind.ALERT else subscriber.choices.cadence
-        lists = ListHeaders(
-            list_id=f"{slug}.{host_of(self._links.site)}",
-            name=draft.name,
-            unsubscribe_url=unsubscribe,
-            help_url=page,
-            owner=draft.sender.reply_to or draft.sender.address,
-            archive_url=archive,
-            feedback_id=f"{cadence}:{newsletter.id}:{domain_of(draft.sender.address)}:newswire",
-        )
-        return await self._composed(issue, newsletter, subscriber, content, lists)
+    async def _chosen(
+        self, mail: ClaimedMail, issue: Issue, recipient: Recipient, account: Account | None, facts: _Facts
+    ) -> ChosenItems:
+        topics = () if issue.kind is IssueKind.ALERT else recipient.topics
+        name = (issue.id, topics, mail.after_seq, mail.last_seq)
+        if name not in facts.chosen:
+            entitlement = account.entitlement if account else None
+            if issue.kind is IssueKind.ALERT:
+                found = ChosenItems(tuple(await self._items.published([issue.article or ""], entitlement)))
+            else:
+                found = await self._items.chosen(
+                    issue.newsletter, topics, mail.after_seq, mail.last_seq, entitlement, MAX_ITEMS
+                )
+            facts.chosen[name] = found
+        return facts.chosen[name]
 
-    def _shared(
-        self, kind: IssueKind, newsletter: Newsletter, chosen: ChosenItems, links: NewsletterLinks
-    ) -> MailContent:
-        """Return the mail that readers with the same items share, but for their own links."""
-        name = (kind, newsletter.id, newsletter.revision, chosen.identity)
-        found = self._rendered.get(name)
-        if found is None:
-            reader = ReaderLinks(_UNSUBSCRIBE, _PREFERENCES)
-            found = render_articles(newsletter, chosen, links, reader, single=kind is IssueKind.ALERT)
-            self._rendered[name] = found
-            if len(self._rendered) > MAX_CACHED:
-                self._rendered.popitem(last=False)
-        return found
-
-    async def _signup(self, issue: Issue, newsletter: Newsletter, subscriber: Subscriber) -> OutgoingMail | NotSent:
+    async def _signup(self, issue: Issue, newsletter: Newsletter, recipient: Recipient) -> Draft | NotSent:
         wanted = SubscriberState.ACTIVE if issue.kind is IssueKind.MANAGE else SubscriberState.PENDING
-        if subscriber.state is not wanted:
-            return NotSent(MailState.CANCELLED, f"the subscriber is {subscriber.state}")
+        if recipient.state is not wanted:
+            return NotSent(MailState.CANCELLED, f"the subscriber is {recipient.state}")
         slug = newsletter.draft.slug
         if issue.kind is IssueKind.MANAGE:
-            link, names = await self._links.preferences(slug, subscriber.id), MANAGE
+            link, names = await self._links.preferences(slug, recipient.id), MANAGE
         else:
-            link = await self._links.confirmation(slug, subscriber.id)
+            link = await self._links.confirmation(slug, recipient.id)
             names = REMINDER if issue.kind is IssueKind.REMINDER else CONFIRMATION
         subject, message, button, closing = names
-        content = render_signup(newsletter, subscriber.language, subject, message, link, button, closing)
-        return await self._composed(issue, newsletter, subscriber, content, None)
+        content = render_signup(newsletter, recipient.language, subject, message, link, button, closing)
+        return await self._addressed(issue, newsletter, recipient, recipient.cadence, None, content, {})
 
-    async def _composed(
+    async def _addressed(
         self,
         issue: Issue,
         newsletter: Newsletter,
-        subscriber: Subscriber,
-        content: MailContent,
-        lists: ListHeaders | None,
-    ) -> OutgoingMail:
-        sender = newsletter.draft.sender
-        domain = domain_of(sender.address)
-        identity = message_id(issue.id, subscriber.id, domain)
-        envelope = Envelope(
-            from_name=sender.name,
-            from_address=sender.address,
-            to=subscriber.address,
-            message_id=identity,
-            date=self._subscribers.now,
-            reply_to=sender.reply_to,
+        recipient: Recipient,
+        cadence: Cadence,
+        chosen: ChosenItems | None,
+        content: MailContent | None,
+        links: Mapping[str, str],
+    ) -> Draft:
+        address = newsletter.draft.sender.address
+        return Draft(
+            newsletter,
+            issue.kind,
+            cadence,
+            chosen,
+            content,
+            await self._return_paths.address(recipient.id) if self._return_paths else address,
+            recipient.address,
+            message_id(issue.id, recipient.id, domain_of(address)),
+            links,
+            self._subscribers.now,
         )
-        signer = self._signer if self._signer and self._signer.covers(domain) else None
-        data = compose(envelope, content, lists, signer)
-        path = await self._return_paths.address(subscriber.id) if self._return_paths else sender.address
-        return OutgoingMail(path, subscriber.address, identity, data)
+
+    async def _issue(self, issue_id: str) -> Issue | None:
+        """Return an issue; what mails need of it never changes."""
+        if issue_id not in self._issues:
+            found = await self._queue.issue(issue_id)
+            if found is not None:
+                self._issues[issue_id] = found
+                if len(self._issues) > MAX_CACHED:
+                    self._issues.popitem(last=False)
+            return found
+        return self._issues[issue_id]
 
 
 CONFIRMATION = ("mail_confirm_subject", "mail_confirm_text", "mail_confirm_button", "mail_confirm_ignore")
@@ -200,15 +196,3 @@ REMINDER = ("mail_reminder_subject", "mail_confirm_text", "mail_confirm_button",
 MANAGE = ("mail_manage_subject", "mail_manage_text", "preferences", "")
 WORDING_VERSION = "2026-11"
 """The version of the texts of form and confirmation, which is a part of the proof of consent."""
-
-
-def host_of(site: str) -> str:
-    """Return the host of the installation's address, without a port."""
-    return urlsplit(site).hostname or "localhost"
-
-
-def _personal(shared: MailContent, unsubscribe: str, preferences: str) -> MailContent:
-    def filled(text: str) -> str:
-        return text.replace(_UNSUBSCRIBE, unsubscribe).replace(_PREFERENCES, preferences)
-
-    return MailContent(shared.subject, filled(shared.text), filled(shared.html))

@@ -17,8 +17,8 @@ from starlette.responses import HTMLResponse
 
 from newswire.http.client_address import client_address
 from newswire.http.problems import not_found
+from newswire_notify.newsletters.mail_folder import MAIL_FOLDER
 from newswire_notify.newsletters.page_rendering import PageRoute, page
-from newswire_notify.newsletters.transport import MAIL_FOLDER
 
 MAX_LISTED = 100
 _NAME = re.compile(r"[A-Za-z0-9]{1,64}")

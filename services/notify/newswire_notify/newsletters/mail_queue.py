@@ -1,13 +1,25 @@
-"""The queue of mails: plans them once, and hands each out under a lease (`mails.lua`)."""
+"""The queue of mails: plans them once (`mails.lua`), and hands each out under a lease (`mail_claims.lua`)."""
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 
 from newswire.timestamps import epoch_ms, from_epoch_ms
-from newswire_notify.newsletters.issues import PRIORITIES, ClaimedMail, Issue, IssueKind, MailResult
+from newswire_notify.newsletters.issues import (
+    PRIORITIES,
+    ClaimedMail,
+    Issue,
+    IssueKind,
+    MailResult,
+    MailState,
+    ReaderFeedback,
+)
+from newswire_notify.newsletters.message import message_id
+from newswire_notify.newsletters.receiving_domains import DomainChange, SendingLimits
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.schedule import MIN_INTERVAL
 
@@ -16,11 +28,24 @@ CHUNK = 200
 MAX_ISSUES_SHOWN = 100
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimedMails:
+    """What a claim returned. ``wait``: seconds until more may be due; None: nothing waits."""
+
+    mails: Sequence[ClaimedMail]
+    wait: float | None
+    slowed_domains: int
+    """How many domains get less mail at the moment, since they refused the sender."""
+
+
 class MailQueue:
     """The queue of one namespace."""
 
-    def __init__(self, newsletters: Newsletters, *, jitter_seconds: float = 0.0) -> None:
+    def __init__(
+        self, newsletters: Newsletters, *, jitter_seconds: float = 0.0, limits: SendingLimits | None = None
+    ) -> None:
         self._newsletters = newsletters
+        self._limits = limits or SendingLimits()
         self._redis = newsletters.redis
         self._keys = newsletters.keys
         self._jitter_ms = int(jitter_seconds * 1000)
@@ -91,23 +116,64 @@ class MailQueue:
         self.wakeup.set()
         return True
 
-    async def settle_and_claim(self, results: Sequence[MailResult], lease: float, limit: int) -> list[ClaimedMail]:
-        """Record results, then claim up to ``limit`` due mails for ``lease`` seconds: one step, one wait for the disk."""
-        answer = await self._newsletters.call(
-            "settle_and_claim_mails",
-            results=[_result(each) for each in results],
-            now=self._now_ms,
+    async def claim(self, connection: str, lease: float, limit: int) -> ClaimedMails:
+        """Claim up to ``limit`` due mails for ``lease`` seconds, as many as the limits of their domains allow now.
+
+        ``connection``: a name of the connection over which they are sent.
+        """
+        now = self._newsletters.clock()
+        mails, wait, slowed = await self._newsletters.call(
+            "claim_mails",
+            connection=connection,
+            now=int(now * 1000),
             lease=int(lease * 1000),
             limit=limit,
+            **self._limits.arguments(datetime.fromtimestamp(now, UTC)),
         )
-        return [_claimed(each) for each in answer]
+        return ClaimedMails([_claimed(each) for each in mails], wait / 1000 if wait >= 0 else None, slowed)
+
+    async def settle(
+        self,
+        results: Sequence[MailResult],
+        changes: Sequence[DomainChange] = (),
+        released: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Record results of attempts, and changes of domains: one step, one wait for the disk.
+
+        ``released``: the connections, each with a domain that it has no claimed mails to any more.
+        """
+        await self._newsletters.call(
+            "settle_mails",
+            results=[_result(each) for each in results],
+            changes=[_change(each) for each in changes],
+            released=[{"connection": name, "domain": domain} for name, domain in released],
+            now=self._now_ms,
+        )
 
     async def waiting(self) -> int:
         """Return how many mails wait or are being sent."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for priority in sorted(set(PRIORITIES.values())):
-                pipe.zcard(self._keys.key("newsletter_queue", str(priority)))
-            return sum(await pipe.execute())
+        found = 0
+        for priority in sorted(set(map(str, PRIORITIES.values()))):
+            domains = await self._redis.zrange(self._keys.key("newsletter_domains_due", priority), 0, -1)
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for domain in domains:
+                    pipe.zcard(self._keys.key("newsletter_due", priority, domain.decode()))
+                found += sum(await pipe.execute())
+        return found
+
+    async def count(self, issue_id: str, what: ReaderFeedback) -> None:
+        """Count for an issue what a reader did after its mail; nothing where the issue has expired."""
+        await self._newsletters.call("count_for_issue", issue=issue_id, name=str(what))
+
+    async def issue_of_mail(self, newsletter: str, subscriber: str, message: str) -> Issue | None:
+        """Return the issue of a mail with a Message-ID, or else the last one whose mail to the subscriber was accepted."""
+        last = None
+        for issue in await self.issues_of(newsletter):
+            if message and message_id(issue.id, subscriber, "").rstrip(">") == f"{message.partition('@')[0]}@":
+                return issue
+            if last is None and await self.state_of(issue.id, subscriber) == MailState.ACCEPTED:
+                last = issue
+        return last
 
     async def issue(self, issue_id: str) -> Issue | None:
         """Return an issue, or None where it has expired."""
@@ -136,17 +202,31 @@ def _result(result: MailResult) -> dict[str, object]:
         "attempt": result.mail.attempt,
         "state": str(result.state),
         "due": epoch_ms(result.retry_at) if result.retry_at else 0,
+        "domain": result.mail.domain,
+        "day": result.mail.day,
     }
 
 
-def _claimed(fields: Sequence[bytes | int]) -> ClaimedMail:
-    issue, subscriber, attempt, first, after, last, repeated = fields
+def _change(change: DomainChange) -> dict[str, object]:
+    return {
+        "domain": change.domain,
+        "level": change.level,
+        "new_level": change.new_level,
+        "pause": int(change.pause.total_seconds() * 1000),
+    }
+
+
+def _claimed(fields: Sequence[Any]) -> ClaimedMail:
+    issue, subscriber, attempt, first, after, last, repeated, domain, level, day = fields
     return ClaimedMail(
-        issue=bytes(issue).decode() if isinstance(issue, bytes) else str(issue),
-        subscriber=subscriber.decode() if isinstance(subscriber, bytes) else str(subscriber),
+        issue=issue.decode(),
+        subscriber=subscriber.decode(),
         attempt=int(attempt),
         first_attempt_at=from_epoch_ms(int(first)),
         after_seq=int(after),
         last_seq=int(last),
         in_doubt=bool(repeated),
+        domain=domain.decode(),
+        domain_level=int(level),
+        day=day.decode(),
     )

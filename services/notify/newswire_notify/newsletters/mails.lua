@@ -1,13 +1,22 @@
--- The queue of mails. Builds on newsletters.lua. An issue has one mail for each subscriber of its audience; `newsletter_issue_mails:`
+-- Issues and their mails. Builds on newsletters.lua. An issue has one mail for each subscriber of its audience; `newsletter_issue_mails:`
 -- holds the state of each as "state|attempt|first|from|to": the time of the first attempt, and the sequence numbers of the items that
--- it may hold. A claim is a lease, and its attempt number the token that settling checks: who lost the lease changes nothing.
+-- it may hold.
 
 local KEEP_MS = 30 * 86400000
--- Priorities: confirmations, alerts, digests. Each has a queue, so that no digest delays an alert.
+-- Priorities: confirmations, alerts, digests. Each has queues of its own, so that no digest delays an alert.
 local PRIORITIES = {'0', '1', '2'}
 local MAX_ITEMS = 2000
 
-local function queue_of(p, priority) return p .. 'newsletter_queue:' .. priority end
+-- The receiving domain of a subscriber's mails.
+local function domain_of(address) return string.lower(string.match(address or '', '@([^@]+)$') or '-') end
+
+local function address_of(p, subscriber) return redis.call('HGET', p .. 'newsletter_subscriber:' .. subscriber, 'address') or '' end
+
+-- Puts a mail into the queue of its domain.
+local function enqueue_mail(p, priority, domain, member, due)
+  redis.call('ZADD', p .. 'newsletter_due:' .. priority .. ':' .. domain, due, member)
+  redis.call('ZADD', p .. 'newsletter_domains_due:' .. priority, 'LT', due, domain)
+end
 
 local function split(text, separator)
   local found = {}
@@ -65,11 +74,11 @@ register('open_issue', function(_, a)
   return 1
 end)
 
-local function plan_mail(p, issue, subscriber, from, to, due)
+local function plan_mail(p, issue, subscriber, address, from, to, due)
   local mails = p .. 'newsletter_issue_mails:' .. issue.id
   if redis.call('HSETNX', mails, subscriber, table.concat({'planned', 0, 0, from, to}, '|')) == 0 then return 0 end
   redis.call('PEXPIRE', mails, KEEP_MS)
-  redis.call('ZADD', queue_of(p, issue.priority), due, issue.id .. '|' .. subscriber)
+  enqueue_mail(p, issue.priority, domain_of(address), issue.id .. '|' .. subscriber, due)
   redis.call('HINCRBY', p .. 'newsletter_issue:' .. issue.id, 'planned', 1)
   return 1
 end
@@ -79,7 +88,13 @@ register('plan_mail', function(_, a)
   local p = a.prefix
   local issue = record_of(p .. 'newsletter_issue:' .. a.issue)
   if not issue.id then return 0 end
-  return plan_mail(p, issue, a.subscriber, 0, 0, a.due)
+  return plan_mail(p, issue, a.subscriber, address_of(p, a.subscriber), 0, 0, a.due)
+end)
+
+-- Counts what a reader did after a mail. Arguments: {issue, name}.
+register('count_for_issue', function(_, a)
+  local key = a.prefix .. 'newsletter_issue:' .. a.issue
+  if redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, a.name, 1) end
 end)
 
 -- Whether a subscriber chose one of the topics of an article, or all.
@@ -113,17 +128,18 @@ register('expand_issue', function(_, a)
   local chunk = redis.call('ZRANGEBYLEX', p .. 'newsletter_audience:' .. issue.audience, start, '+', 'LIMIT', 0, a.limit)
   for _, subscriber in ipairs(chunk) do
     local subscriber_key = p .. 'newsletter_subscriber:' .. subscriber
-    local values = redis.call('HMGET', subscriber_key, 'topics', 'paused_until', 'last_date', 'last_at', 'seq')
-    local found = {topics = values[1], paused_until = values[2], last_date = values[3], last_at = values[4], seq = values[5]}
+    local values = redis.call('HMGET', subscriber_key, 'topics', 'paused_until', 'last_date', 'last_at', 'seq', 'address')
+    local found = {topics = values[1], paused_until = values[2], last_date = values[3], last_at = values[4], seq = values[5],
+      address = values[6]}
     local paused = found.paused_until and found.paused_until ~= '' and tonumber(found.paused_until) > a.now
     if found.topics and not paused then
       if issue.kind == 'alert' then
-        if chose(found.topics, topics) then plan_mail(p, issue, subscriber, 0, 0, a.now) end
+        if chose(found.topics, topics) then plan_mail(p, issue, subscriber, found.address, 0, 0, a.now) end
       elseif digest_may_follow(found, issue, a.min_interval) then
         local spread = a.jitter > 0 and tonumber(string.sub(redis.sha1hex(subscriber), 1, 6), 16) % a.jitter or 0
         -- The date and the cut are written with the plan: never twice for one local date, and no item twice or never.
         redis.call('HSET', subscriber_key, 'last_date', issue.local_date, 'last_at', string.format('%.0f', a.now), 'seq', issue.to)
-        plan_mail(p, issue, subscriber, found.seq or 0, issue.to, a.now + spread)
+        plan_mail(p, issue, subscriber, found.address, found.seq or 0, issue.to, a.now + spread)
       end
     end
   end
@@ -134,63 +150,4 @@ register('expand_issue', function(_, a)
   end
   redis.call('HSET', key, 'cursor', chunk[#chunk])
   return 1
-end)
-
--- Records the result of an attempt: {issue, subscriber, attempt, state, due}. 'planned' gives a mail back that was not tried.
-local function settle(p, result)
-  local mails = p .. 'newsletter_issue_mails:' .. result.issue
-  local stored = redis.call('HGET', mails, result.subscriber)
-  if not stored then return 0 end
-  local mail = split(stored, '|')
-  if mail[1] ~= 'sending' or tonumber(mail[2]) ~= result.attempt then return 0 end
-  mail[1] = result.state
-  local key, member = p .. 'newsletter_issue:' .. result.issue, result.issue .. '|' .. result.subscriber
-  local priority = redis.call('HGET', key, 'priority') or '1'
-  if result.state == 'planned' then
-    mail[2] = tostring(result.attempt - 1)
-    if result.attempt <= 1 then mail[3] = '0' end
-  end
-  if result.state == 'planned' or result.state == 'deferred' then
-    redis.call('ZADD', queue_of(p, priority), result.due, member)
-  else
-    redis.call('ZREM', queue_of(p, priority), member)
-  end
-  if result.state ~= 'planned' and redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, result.state, 1) end
-  redis.call('HSET', mails, result.subscriber, table.concat(mail, '|'))
-  return 1
-end
-
-local function claim(p, now, lease, limit)
-  local claimed = {}
-  for _, priority in ipairs(PRIORITIES) do
-    local queue = queue_of(p, priority)
-    if #claimed < limit then
-      for _, member in ipairs(redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0, limit - #claimed)) do
-        local issue, subscriber = string.match(member, '^(.*)|([^|]*)$')
-        local mails = p .. 'newsletter_issue_mails:' .. issue
-        local stored = redis.call('HGET', mails, subscriber)
-        if stored then
-          local mail = split(stored, '|')
-          local repeated = mail[1] == 'sending' and 1 or 0
-          mail[1], mail[2] = 'sending', tostring(tonumber(mail[2]) + 1)
-          if mail[3] == '0' then mail[3] = string.format('%.0f', now) end
-          redis.call('HSET', mails, subscriber, table.concat(mail, '|'))
-          redis.call('ZADD', queue, now + lease, member)
-          claimed[#claimed + 1] = {issue, subscriber, mail[2], mail[3], mail[4], mail[5], repeated}
-        else
-          redis.call('ZREM', queue, member)
-        end
-      end
-    end
-  end
-  return claimed
-end
-
--- Records results, then claims due mails for a lease. Arguments: {results, now, lease, limit}. Returns what was claimed, each with
--- issue, subscriber, attempt, time of the first attempt, sequence numbers, and whether an earlier attempt is in doubt.
-register('settle_and_claim_mails', function(_, a)
-  local p = a.prefix
-  for _, result in ipairs(a.results) do settle(p, result) end
-  if a.limit < 1 then return {} end
-  return claim(p, a.now, a.lease, a.limit)
 end)

@@ -233,6 +233,20 @@ class Subscriber:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """What a mail needs of its subscriber. ``suppressed``: whether the address gets no mail."""
+
+    id: str
+    newsletter: str
+    address: str
+    state: SubscriberState
+    language: str
+    cadence: Cadence
+    topics: tuple[str, ...]
+    suppressed: bool
+
+
 def read_choices(fields: Mapping[bytes, bytes]) -> Choices:
     """Read the choices in the record of a subscriber."""
     return Choices(

@@ -20,7 +20,7 @@ from newswire_notify.newsletters.forms import (
     read_choices,
     read_form,
 )
-from newswire_notify.newsletters.links import Links, LinkState
+from newswire_notify.newsletters.links import Links, LinkState, LinkTarget
 from newswire_notify.newsletters.models import Choices, Newsletter, Subscriber, SubscriberState
 from newswire_notify.newsletters.page_rendering import PageRoute, message_page, page, wants_json
 from newswire_notify.newsletters.repository import Newsletters
@@ -141,10 +141,10 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
     async def linked(newsletter: Newsletter, purpose: Purpose, token: str) -> Subscriber | Response:
         """Return the subscriber of a link, or the page that says why it leads nowhere."""
         to_form = (f"/newsletters/{newsletter.draft.slug}", "to_newsletter")
-        found = await links.subscriber(purpose, newsletter.draft.slug, token)
+        found = await links.target(purpose, newsletter.draft.slug, token)
         if found is LinkState.FORGED:
             return message_page(newsletter, "bad_link", "bad_link_detail", to_form, status=404)
-        subscriber = await subscribers.get(str(found)) if found is not LinkState.EXPIRED else None
+        subscriber = await subscribers.get(found.subscriber) if isinstance(found, LinkTarget) else None
         if subscriber is None or subscriber.newsletter != newsletter.id:
             return message_page(newsletter, "old_link", "old_link_detail", to_form, status=410)
         return subscriber
@@ -187,7 +187,7 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
 
     @routes.get("/{slug}/unsubscribe/{token}", dependencies=reading)
     async def unsubscribe_page(newsletter: Shown, token: str) -> Response:
-        found = await links.subscriber(Purpose.NEWSLETTER_UNSUBSCRIBING, newsletter.draft.slug, token)
+        found = await links.target(Purpose.NEWSLETTER_UNSUBSCRIBING, newsletter.draft.slug, token)
         if isinstance(found, LinkState):
             to_form = (f"/newsletters/{newsletter.draft.slug}", "to_newsletter")
             return message_page(newsletter, "bad_link", "bad_link_detail", to_form, status=404)
@@ -206,9 +206,9 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
     async def unsubscribe(slug: str, token: str, request: Request) -> Response:
         """Unsubscribe (RFC 8058): 200 whatever the token says, with no redirect and no cookie."""
         await discard_body(request)
-        found = await links.subscriber(Purpose.NEWSLETTER_UNSUBSCRIBING, slug, token)
-        if isinstance(found, str):
-            await signup.unsubscribe(found)
+        found = await links.target(Purpose.NEWSLETTER_UNSUBSCRIBING, slug, token)
+        if isinstance(found, LinkTarget):
+            await signup.unsubscribe(found.subscriber, found.issue)
         newsletter = await newsletters.by_slug(slug)
         if newsletter is None:
             return Response("unsubscribed", media_type="text/plain", headers={"Cache-Control": "no-store"})
@@ -221,7 +221,9 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
         if found.state is not SubscriberState.ACTIVE:
             to_form = (f"/newsletters/{slug}", "to_newsletter")
             return message_page(newsletter, "unsubscribed", "unsubscribed_detail", to_form, language=found.language)
-        unsubscribing = await links.unsubscribing(slug, found.id)
+        target = await links.target(Purpose.NEWSLETTER_PREFERENCES, slug, token)
+        issue = target.issue if isinstance(target, LinkTarget) else ""
+        unsubscribing = await links.unsubscribing(slug, found.id, issue)
         paused = found.paused_until if found.paused_until and found.paused_until > subscribers.now else None
         return page(
             "newsletter_preferences.html",

@@ -5,7 +5,7 @@ import email.policy
 import email.utils
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import Message
 from enum import StrEnum
 
@@ -28,12 +28,16 @@ class ReportKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report. ``return_paths``: addresses that may name the subscriber. ``outcome``: of a bounce."""
+    """A report. ``return_paths``: addresses that may name the subscriber. ``outcome``: of a bounce.
+
+    ``message_id``: of the mail that the report is about, where it holds that.
+    """
 
     kind: ReportKind
     return_paths: tuple[str, ...]
     outcome: Outcome | None = None
     reason: str = ""
+    message_id: str = ""
 
 
 def read_report(data: bytes) -> Report:
@@ -44,7 +48,7 @@ def read_report(data: bytes) -> Report:
         return Report(ReportKind.OTHER, paths)
     for part in _parts(message):
         if part.get_content_type() == "message/feedback-report":
-            return _complaint(part, paths)
+            return replace(_complaint(part, paths), message_id=_reported_message_id(message))
         if part.get_content_type() == "message/delivery-status":
             return _bounce(part, paths)
     return Report(ReportKind.OTHER, paths)
@@ -55,6 +59,20 @@ def _parts(message: Message) -> Iterator[Message]:
         if number >= MAX_PARTS:
             return
         yield part
+
+
+def _reported_message_id(message: Message) -> str:
+    """Return the Message-ID of the mail, or the headers, that a report encloses (RFC 3462)."""
+    for part in _parts(message):
+        payload = part.get_payload()
+        enclosed: Message | None = None
+        if part.get_content_type() == "message/rfc822" and isinstance(payload, list) and payload:
+            enclosed = payload[0] if isinstance(payload[0], Message) else None
+        elif part.get_content_type() == "text/rfc822-headers" and isinstance(payload, str):
+            enclosed = email.message_from_string(payload)
+        if enclosed is not None and enclosed["Message-ID"]:
+            return str(enclosed["Message-ID"]).strip()
+    return ""
 
 
 def _addresses(message: Message) -> Iterator[str]:

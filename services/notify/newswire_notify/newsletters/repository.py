@@ -1,7 +1,7 @@
 """Storage of newsletters."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -12,7 +12,7 @@ from newswire.storage.redis_functions import FunctionLibrary, LuaSource
 from newswire_notify.newsletters.keys import NewsletterKeys
 from newswire_notify.newsletters.models import Newsletter, NewsletterDraft
 
-LUA = LuaSource("newswire_notify.newsletters", "mails", ("newsletters",))
+LUA = LuaSource("newswire_notify.newsletters", "mail_claims", ("newsletters", "mails"))
 MAX_PER_ACCOUNT = 200
 
 
@@ -89,6 +89,10 @@ class Newsletters:
         """Return a newsletter, deleted ones included."""
         fields: dict[bytes, bytes] = await self.redis.hgetall(self.keys.key("newsletter", newsletter_id))
         return Newsletter.read(fields) if fields else None
+
+    async def find_all(self, ids: Iterable[str]) -> dict[str, Newsletter]:
+        """Return newsletters by id, deleted ones included."""
+        return {found.id: found for found in await self._read([newsletter_id.encode() for newsletter_id in ids])}
 
     async def by_slug(self, slug: str) -> Newsletter | None:
         """Return the newsletter with a slug, deleted ones included."""

@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 from pydantic import BaseModel
 
-from newswire_notify.newsletters.issues import Issue, IssueKind
+from newswire_notify.newsletters.issues import Issue, IssueKind, ReaderFeedback
 from newswire_notify.newsletters.models import Newsletter, NewsletterDraft
 
 
@@ -26,7 +26,7 @@ class NewsletterList(BaseModel):
 
 
 class IssueView(BaseModel):
-    """An issue, and how many of its mails came into each state."""
+    """An issue, how many of its mails came into each state, and what readers did after them."""
 
     id: str
     kind: IssueKind
@@ -44,6 +44,10 @@ class IssueView(BaseModel):
     cancelled: int
     empty: int
     """Digests that were not sent because nothing matched."""
+    unsubscribed: int
+    """Readers who unsubscribed by a link in the mail."""
+    complained: int
+    """Readers who reported the mail as spam, as far as receivers pass that on."""
 
 
 class IssueList(BaseModel):
@@ -61,12 +65,12 @@ def newsletter_view(found: Newsletter, url: str, counts: dict[str, int]) -> News
 
 def issue_view(issue: Issue) -> IssueView:
     """Return what the owner of a newsletter sees of an issue."""
-    states = ("planned", "accepted", "deferred", "bounced", "failed", "cancelled", "empty")
+    names = ("planned", "accepted", "deferred", "bounced", "failed", "cancelled", "empty", *ReaderFeedback)
     return IssueView(
         id=issue.id,
         kind=issue.kind,
         created_at=issue.created_at,
         article=issue.article,
         local_date=issue.local_date,
-        **{state: issue.counts.get(state, 0) for state in states},
+        **{name: issue.counts.get(name, 0) for name in names},
     )

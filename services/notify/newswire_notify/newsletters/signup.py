@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from newswire.timestamps import epoch_ms, rfc3339
-from newswire_notify.newsletters.issues import IssueKind, daily_id
+from newswire_notify.newsletters.issues import IssueKind, ReaderFeedback, daily_id
 from newswire_notify.newsletters.links import MIN_FILL_SECONDS
 from newswire_notify.newsletters.mail_maker import WORDING_VERSION
 from newswire_notify.newsletters.mail_queue import MailQueue
@@ -127,8 +127,8 @@ class Signup:
         ends = str(epoch_ms(self._subscribers.now + pause)) if pause else ""
         await self._subscribers.change(subscriber, choices=choices, paused_until=ends)
 
-    async def unsubscribe(self, subscriber_id: str) -> None:
-        """Unsubscribe a reader, known or not. Doing it again changes nothing."""
+    async def unsubscribe(self, subscriber_id: str, issue: str = "") -> None:
+        """Unsubscribe a reader, known or not. Doing it again changes nothing. ``issue``: of the mail whose link was used."""
         subscriber = await self._subscribers.get(subscriber_id)
         if subscriber is None:
             return
@@ -139,6 +139,8 @@ class Signup:
         )
         if before is not None:
             await self._subscribers.suppress(subscriber.newsletter, subscriber.address_hash, "unsubscribed")
+            if issue:
+                await self._queue.count(issue, ReaderFeedback.UNSUBSCRIBED)
 
     async def _exceeds(self, scope: str, name: str, seconds: int, most: int) -> bool:
         """Count one more within the last seconds, or tell that there were as many as may be."""

@@ -1,6 +1,6 @@
 """Storage of subscribers: their records, the groups that get mail together, and the addresses that get none."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +9,16 @@ from ulid import ULID
 
 from newswire.timestamps import epoch_ms
 from newswire_notify.newsletters.addresses import AddressHashes
-from newswire_notify.newsletters.models import INSTANT_GROUP, Choices, Newsletter, Subscriber, SubscriberState
+from newswire_notify.newsletters.models import (
+    INSTANT_GROUP,
+    Choices,
+    Newsletter,
+    Recipient,
+    Subscriber,
+    SubscriberState,
+)
 from newswire_notify.newsletters.repository import Newsletters
-from newswire_notify.newsletters.schedule import DigestTime, next_occurrence
+from newswire_notify.newsletters.schedule import Cadence, DigestTime, next_occurrence
 
 REMINDER_AFTER = timedelta(hours=24)
 UNCONFIRMED_ERASED_AFTER = timedelta(days=30)
@@ -39,6 +46,16 @@ class Subscribers:
         """Return a subscriber, or None where it does not exist any more."""
         fields: dict[bytes, bytes] = await self._redis.hgetall(self._keys.key("newsletter_subscriber", subscriber_id))
         return Subscriber.read(fields) if fields else None
+
+    async def recipients(self, ids: Collection[str]) -> dict[str, Recipient]:
+        """Return what mails need of subscribers, by id; those that do not exist any more are left out."""
+        wanted = list(ids)
+        records = await self._newsletters.call("read_recipients", ids=wanted, every=EVERY_NEWSLETTER)
+        return {
+            subscriber_id: _recipient(subscriber_id, *fields)
+            for subscriber_id, fields in zip(wanted, records, strict=True)
+            if fields
+        }
 
     async def by_address(self, newsletter: Newsletter, address: str) -> Subscriber | None:
         """Return the subscriber with an address, or None."""
@@ -174,6 +191,28 @@ class Subscribers:
             await self._redis.zadd(expiring, {subscriber_id: epoch_ms(self.now + UNSUBSCRIBED_ERASED_AFTER)})
         else:
             await self._redis.zrem(expiring, subscriber_id)
+
+
+def _recipient(
+    subscriber_id: str,
+    newsletter: bytes,
+    address: bytes,
+    state: bytes,
+    language: bytes | None,
+    cadence: bytes,
+    topics: bytes,
+    suppressed: int,
+) -> Recipient:
+    return Recipient(
+        id=subscriber_id,
+        newsletter=newsletter.decode(),
+        address=address.decode(),
+        state=SubscriberState(state.decode()),
+        language=(language or b"en").decode(),
+        cadence=Cadence(cadence.decode()),
+        topics=tuple(orjson.loads(topics)),
+        suppressed=bool(suppressed),
+    )
 
 
 def _choice_fields(choices: Choices) -> dict[str, str]:

@@ -6,7 +6,8 @@ from newswire.http.problems import ProblemError, invalid
 from newswire_notify.newsletters.addresses import domain_of
 from newswire_notify.newsletters.dkim import DkimSigner
 from newswire_notify.newsletters.items import ChosenItems, Item
-from newswire_notify.newsletters.mail_maker import CONFIRMATION, host_of
+from newswire_notify.newsletters.mail_composer import host_of
+from newswire_notify.newsletters.mail_maker import CONFIRMATION
 from newswire_notify.newsletters.message import Envelope, ListHeaders, UnsendableMailError, compose, message_id
 from newswire_notify.newsletters.models import Newsletter, NewsletterDraft
 from newswire_notify.newsletters.rendering import NewsletterLinks, ReaderLinks, render_articles, render_signup

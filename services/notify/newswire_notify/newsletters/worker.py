@@ -1,33 +1,41 @@
-"""Sends the mails of the queue. Each worker has one connection, and settles a mail before it claims the next one.
+"""Sends the mails of the queue, over several connections.
 
-So if the process is killed, at most one mail for each connection is in doubt: it may have been accepted without a reply. It is sent
-again when its lease ends, under the same Message-ID. No mail is skipped.
+A connection claims some mails at a time, and settles each before the content of the next one goes out. So if the process is
+killed, at most one mail for each connection is in doubt: it may have been accepted without a reply. It is sent again when its
+lease ends, under the same Message-ID. No mail is skipped.
 """
 
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 
 from redis.exceptions import RedisError
 
 from newswire.concurrency.backoff import delay_after, pause, wait_for_any
 from newswire.observability import metrics
-from newswire_notify.newsletters.bounces import BOUNCE_DAYS, Bounces
-from newswire_notify.newsletters.issues import ClaimedMail, Issue, MailResult, MailState
-from newswire_notify.newsletters.mail_maker import HOLD, MailMaker, NotSent, OutgoingMail
+from newswire_notify.newsletters.attempts import Attempts
+from newswire_notify.newsletters.issues import ClaimedMail, MailResult, MailState
+from newswire_notify.newsletters.mail_composer import NotSent, OutgoingMail
+from newswire_notify.newsletters.mail_maker import MailMaker
 from newswire_notify.newsletters.mail_queue import MailQueue
-from newswire_notify.newsletters.message import UnsendableMailError
-from newswire_notify.newsletters.outcome import Outcome, Reply, is_given_up, outcome_of, retry_delay
-from newswire_notify.newsletters.subscribers import Subscribers
-from newswire_notify.newsletters.transport import Transport
+from newswire_notify.newsletters.settlements import Settlements, StoppedError
+from newswire_notify.newsletters.transport import MESSAGES_PER_CONNECTION, Transport
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
 MAX_UNAVAILABLE_SECONDS = 60.0
 """How long workers pause, at most, between two attempts to reach the mail server."""
+FRESH_SECONDS = 1.0
+"""Mails that were made longer ago are made again before they are announced: readers unsubscribe, and articles are retracted."""
+RETRY = timedelta(seconds=5)
+"""After mails could not be made."""
+FAST_SECONDS = 0.25
+"""A mail server that takes longer for a mail is not told of the next one beforehand, which would grow old."""
 
 
 class MailWorkers:
@@ -37,28 +45,26 @@ class MailWorkers:
         self,
         queue: MailQueue,
         maker: MailMaker,
-        subscribers: Subscribers,
-        bounces: Bounces,
+        attempts: Attempts,
         transport: Callable[[], Transport],
         *,
         connections: int,
         lease: float,
+        batch: int = MESSAGES_PER_CONNECTION,
     ) -> None:
-        """``lease``: seconds after which another worker may take a claimed mail; longer than any attempt."""
+        """``lease``: seconds after which another worker may take a claimed mail; more than twice as long as an attempt."""
         self._queue = queue
         self._maker = maker
-        self._subscribers = subscribers
-        self._bounces = bounces
+        self._attempts = attempts
         self._transport = transport
         self._connections = connections
         self._lease = lease
-        self._unavailable: str | None = None
-        self._issues: dict[str, Issue] = {}
-        metrics.mail_server_up.set(1)
+        self._batch = batch
+        self._settlements = Settlements(queue)
 
     async def check(self) -> str | None:
         """Return why mails cannot be sent at the moment, or None: a readiness check."""
-        return self._unavailable
+        return self._attempts.unavailable
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Send until stopping is set."""
@@ -68,111 +74,152 @@ class MailWorkers:
 
     async def send_due(self) -> int:
         """Send everything that is due over one connection, and return how many mails were dealt with: for commands and tests."""
-        transport = self._transport()
-        count, results = 0, list[MailResult]()
+        connection = self._connection(asyncio.Event())
+        count = 0
         try:
-            while claimed := await self._queue.settle_and_claim(results, self._lease, 1):
-                results = [await self._attempt(transport, claimed[0])]
-                count += 1
-                if self._unavailable:
-                    await self._queue.settle_and_claim(results, self._lease, 0)
-                    return count
+            while claimed := (await self._queue.claim(connection.name, self._lease, self._batch)).mails:
+                count += len(claimed)
+                if not await connection.send_all(claimed):
+                    break
             return count
         finally:
-            await transport.close()
+            await connection.transport.close()
+
+    def _connection(self, stopping: asyncio.Event) -> "_Connection":
+        return _Connection(self._transport(), self._maker, self._attempts, self._settlements, stopping, self._lease / 2)
 
     async def _work(self, stopping: asyncio.Event) -> None:
-        transport, failures = self._transport(), 0
-        results: list[MailResult] = []
+        connection = self._connection(stopping)
+        failures = 0
         try:
-            while not stopping.is_set() or results:
+            while not stopping.is_set():
                 try:
                     self._queue.wakeup.clear()  # before the claim, so that what is planned meanwhile is not missed
-                    claimed = await self._queue.settle_and_claim(results, self._lease, 0 if stopping.is_set() else 1)
+                    claimed = await self._queue.claim(connection.name, self._lease, self._batch)
                 except (RedisError, OSError) as error:
                     log.warning("cannot claim mails", extra={"reason": str(error)})
                     failures += 1
-                    if await pause(stopping, delay_after(failures)):
-                        return
+                    await pause(stopping, delay_after(failures))
                     continue
-                results = [await self._attempt(transport, each) for each in claimed]
-                if results and self._unavailable:
-                    failures += 1
-                    await self._queue.settle_and_claim(results, self._lease, 0)
-                    results = []
-                    await pause(stopping, delay_after(failures, first=1.0, maximum=MAX_UNAVAILABLE_SECONDS))
-                elif claimed:
+                metrics.mail_domains_slowed.set(claimed.slowed_domains)
+                if not claimed.mails:
+                    seconds = IDLE_SECONDS if claimed.wait is None else min(claimed.wait, IDLE_SECONDS)
+                    await wait_for_any(stopping, self._queue.wakeup, seconds=seconds)
+                elif await connection.send_all(claimed.mails):
                     failures = 0
                 else:
-                    await wait_for_any(stopping, self._queue.wakeup, seconds=IDLE_SECONDS)
+                    failures += 1
+                    await pause(stopping, delay_after(failures, first=1.0, maximum=MAX_UNAVAILABLE_SECONDS))
+        except StoppedError as error:
+            log.warning("results of mails could not be recorded; they are in doubt", extra={"reason": str(error)})
         finally:
-            await transport.close()
+            await connection.transport.close()
 
-    async def _attempt(self, transport: Transport, mail: ClaimedMail) -> MailResult:
+
+class _Connection:
+    """Sends claimed mails over one connection."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        maker: MailMaker,
+        attempts: Attempts,
+        settlements: Settlements,
+        stopping: asyncio.Event,
+        seconds: float,
+    ) -> None:
+        """``seconds``: how long after the claim a mail may be begun; the others are given back."""
+        self.name = secrets.token_hex(6)
+        self.transport = transport
+        self._maker = maker
+        self._attempts = attempts
+        self._settlements = settlements
+        self._stopping = stopping
+        self._seconds = seconds
+        self._clock = asyncio.get_running_loop().time
+        self._waiting: deque[ClaimedMail] = deque()
+        self._ready: deque[tuple[ClaimedMail, OutgoingMail]] = deque()
+        self._aside: list[ClaimedMail] = []
+        self._made_at = self._begin_until = 0.0
+        self._fast = True
+        """Whether the mail server took the last mail at once."""
+
+    async def send_all(self, claimed: Sequence[ClaimedMail]) -> bool:
+        """Send mails, and settle all of them; return whether the mail server could be used."""
+        self._waiting.extend(claimed)
+        self._begin_until = self._clock() + self._seconds
+        available = True
         try:
-            made = await self._maker.make(mail, await self._issue(mail.issue))
-        except UnsendableMailError as error:
-            log.error("a mail cannot be sent", extra={"issue": mail.issue, "reason": str(error)})
-            return self._ended(mail, MailState.FAILED, str(error))
-        except (RedisError, OSError) as error:
-            log.warning("cannot make a mail", extra={"issue": mail.issue, "reason": str(error)})
-            return self._waiting(mail, timedelta(seconds=5), MailState.PLANNED, str(error))
-        if isinstance(made, NotSent):
-            if made.state is MailState.PLANNED:
-                return self._waiting(mail, HOLD, MailState.PLANNED, made.reason)
-            return self._ended(mail, made.state, made.reason)
-        return await self._send(transport, mail, made)
+            current = await self._next()
+            while current is not None and available:
+                current, available = await self._send(current)
+        finally:
+            await self._give_back({mail.domain for mail in claimed}, available=available)
+        return available
 
-    async def _send(self, transport: Transport, mail: ClaimedMail, made: OutgoingMail) -> MailResult:
-        reply = await transport.send(made)
-        outcome = outcome_of(reply)
-        if outcome is Outcome.UNAVAILABLE:
-            self._note_unavailable(f"the mail server cannot be used ({reply.stage}): {_described(reply)}")
-            return self._waiting(mail, timedelta(seconds=random.uniform(5, 15)), MailState.PLANNED, _described(reply))
-        self._note_unavailable(None)
-        if outcome is Outcome.ACCEPTED:
-            return self._ended(mail, MailState.ACCEPTED, "")
-        if outcome in BOUNCE_DAYS:
-            await self._bounces.record(mail.subscriber, BOUNCE_DAYS[outcome], _described(reply))
-            return self._ended(mail, MailState.BOUNCED, _described(reply))
-        if outcome is Outcome.SENDER_FAULT:
-            log.error("the receiver refuses the sender", extra={"issue": mail.issue, "reply": _described(reply)})
-            metrics.mail_sender_refused.inc()
-        if is_given_up(mail.first_attempt_at, self._subscribers.now):
-            if outcome is Outcome.LATER:
-                await self._bounces.record(mail.subscriber, BOUNCE_DAYS[Outcome.SOFT_BOUNCED], _described(reply))
-            return self._ended(mail, MailState.FAILED, _described(reply))
-        return self._waiting(mail, retry_delay(mail.attempt), MailState.DEFERRED, _described(reply))
+    async def _send(
+        self, current: tuple[ClaimedMail, OutgoingMail]
+    ) -> tuple[tuple[ClaimedMail, OutgoingMail] | None, bool]:
+        """Send a mail; return the next one, and whether the mail server could be used."""
+        mail, made = current
+        following = await self._next()
+        announced = following[1] if following and self._fast else None
+        began = self._clock()
+        reply = await self.transport.send(made, announced)
+        self._fast = self._clock() - began < FAST_SECONDS
+        attempt = await self._attempts.result(mail, reply)
+        await self._settlements.settle([attempt.result], attempt.changes, self._stopping)
+        if any(change.new_level for change in attempt.changes):
+            self._put_aside(mail.domain)
+        if following is not None and (not attempt.available or self._clock() - self._made_at > 2 * FRESH_SECONDS):
+            if announced is not None:
+                await self.transport.drop()
+            self._ready.appendleft(following)
+            following = await self._next() if attempt.available else None
+        return following, attempt.available
 
-    async def _issue(self, issue_id: str) -> Issue | None:
-        """Return an issue; what mails need of it never changes."""
-        if issue_id not in self._issues:
-            found = await self._queue.issue(issue_id)
-            if found is None:
+    def _put_aside(self, domain: str) -> None:
+        """Send no more mails to a domain that is slowed down now; the next one may be announced already, and goes out."""
+        self._aside += [mail for mail in self._waiting if mail.domain == domain]
+        self._aside += [mail for mail, _ in self._ready if mail.domain == domain]
+        self._waiting = deque(mail for mail in self._waiting if mail.domain != domain)
+        self._ready = deque(each for each in self._ready if each[0].domain != domain)
+
+    async def _next(self) -> tuple[ClaimedMail, OutgoingMail] | None:
+        """Return the next mail, made a moment ago; None where none may be begun any more."""
+        if self._ready and self._clock() - self._made_at > FRESH_SECONDS:
+            self._waiting.extendleft(mail for mail, _ in reversed(self._ready))
+            self._ready.clear()
+        while not self._ready and self._waiting:
+            if self._stopping.is_set() or self._clock() > self._begin_until:
                 return None
-            if len(self._issues) > 256:
-                self._issues.clear()
-            self._issues[issue_id] = found
-        return self._issues[issue_id]
+            await self._make()
+        return self._ready.popleft() if self._ready else None
 
-    def _note_unavailable(self, reason: str | None) -> None:
-        if (reason is None) != (self._unavailable is None):
-            if reason:
-                log.warning("mails wait", extra={"reason": reason})
+    async def _make(self) -> None:
+        mails = list(self._waiting)
+        try:
+            made = await self._maker.make_all(mails)
+        except (RedisError, OSError) as error:
+            log.warning("cannot make mails", extra={"reason": str(error)})
+            made = [NotSent(MailState.PLANNED, str(error), RETRY)] * len(mails)
+        self._made_at = self._clock()
+        self._waiting.clear()
+        others = []
+        for mail, found in zip(mails, made, strict=True):
+            if isinstance(found, OutgoingMail):
+                self._ready.append((mail, found))
             else:
-                log.info("mails are sent again")
-        self._unavailable = reason
-        metrics.mail_server_up.set(0 if reason else 1)
+                others.append(self._attempts.not_sent(mail, found))
+        if others:
+            await self._settlements.settle(others, (), self._stopping)
 
-    def _ended(self, mail: ClaimedMail, state: MailState, reason: str) -> MailResult:
-        metrics.mails.labels(str(state)).inc()
-        return MailResult(mail, state, None, reason)
-
-    def _waiting(self, mail: ClaimedMail, delay: timedelta, state: MailState, reason: str) -> MailResult:
-        if state is MailState.DEFERRED:
-            metrics.mails.labels(str(state)).inc()
-        return MailResult(mail, state, self._subscribers.now + delay, reason)
-
-
-def _described(reply: Reply) -> str:
-    return f"{reply.code or 'no reply'} {' '.join(reply.text.split())[:300]}"
+    async def _give_back(self, domains: set[str], *, available: bool) -> None:
+        """Give back what was not sent, and end what counts as a connection to the domains."""
+        left = [*self._aside, *self._waiting, *(mail for mail, _ in self._ready)]
+        self._aside = []
+        self._waiting.clear()
+        self._ready.clear()
+        later = timedelta(0) if available else timedelta(seconds=random.uniform(5, 15))
+        results = [MailResult(mail, MailState.PLANNED, self._attempts.now + later) for mail in left]
+        await self._settlements.settle(results, (), self._stopping, released=[(self.name, each) for each in domains])
