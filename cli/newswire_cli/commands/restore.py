@@ -38,8 +38,9 @@ def _restore(file: Path, label: str, data_dir: Path | None) -> None:
     except (BackupUnreadableError, OSError) as error:
         fail(str(error))
 
-    async def work(stores: Stores) -> int:
+    async def work(stores: Stores) -> tuple[int, int]:
         from newswire.observability.audit import COMMAND_LINE, Act, record
+        from newswire_notify.newsletters.backup import attach_subscribers
         from newswire_notify.subscriptions.backup import attach_subscriptions
         from newswire_operations.backup.restore import delete_everything, is_empty, restore_backup
 
@@ -52,7 +53,8 @@ def _restore(file: Path, label: str, data_dir: Path | None) -> None:
                 await restore_backup(stores, file, advance)
             details = {"records": contents.records, "articles": contents.articles}
             await record(stores.redis, stores.keys, COMMAND_LINE, Act.BACKUP_RESTORED, "backup", label, **details)
-            return await attach_subscriptions(stores.deliveries, stores.keys)
+            subscriptions = await attach_subscriptions(stores.deliveries, stores.keys)
+            return subscriptions, await attach_subscribers(stores.deliveries, stores.keys)
         except BaseException:
             await delete_everything(stores)
             raise
@@ -60,9 +62,9 @@ def _restore(file: Path, label: str, data_dir: Path | None) -> None:
     with ExitStack() as stack:
         if data_dir is not None or not os.environ.get("NEWSWIRE_REDIS_URL"):
             stack.enter_context(_own_server(data_dir))
-        subscriptions = with_stores(data_dir, work)
+        subscriptions, readers = with_stores(data_dir, work)
     say(
-        f"{contents.articles} articles and {subscriptions} subscriptions are restored;"
+        f"{contents.articles} articles and {subscriptions} subscriptions are restored, and {readers} newsletter subscribers;"
         " the search service indexes the articles when it starts"
     )
 

@@ -120,6 +120,26 @@ async def test_erase_subscriber_leaves_nothing_of_it(store: Newsletters) -> None
     assert await store.redis.exists(*(store.keys.prefix + name for name in names)) == 0
 
 
+async def test_attach_subscriber_rebuilds_what_is_derived_from_it(store: Newsletters) -> None:
+    await create(store)
+    await add_subscriber(store, created=str(NOW))
+    await add_subscriber(store, "s2", created=str(NOW), state="pending")
+    derived = [
+        "newsletter_members:n1",
+        "newsletter_audience:n1|instant",
+        "newsletter_addresses:n1",
+        "newsletter_counts:n1",
+    ]
+    await store.redis.delete(*(store.keys.prefix + name for name in derived))
+    assert [await store.call("attach_subscriber", id=each, expires=NOW + 9) for each in ("s1", "s2", "s3")] == [1, 1, 0]
+    assert await store.redis.zscore(store.keys.key("newsletter_audience", "n1|instant"), "s1") == 0
+    assert await store.redis.zrange(store.keys.key("newsletter_members", "n1"), 0, -1) == [b"s1", b"s2"]
+    assert await fields(store, "newsletter_addresses", "n1") == {"h-s1": "s1", "h-s2": "s2"}
+    assert await fields(store, "newsletter_counts", "n1") == {"active": "1", "pending": "1"}
+    expiring = store.keys.key("newsletter_expiring")
+    assert await store.redis.zrange(expiring, 0, -1, withscores=True) == [(b"s2", NOW + 9)]
+
+
 async def test_add_item_numbers_an_article_once_and_its_corrections_again(store: Newsletters) -> None:
     async def add(article: str, *, corrected: bool = False) -> Any:
         named = {"newsletter": "n1", "article": article, "topics": "[]", "now": NOW, "corrected": corrected}

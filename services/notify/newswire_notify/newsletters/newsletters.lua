@@ -140,3 +140,30 @@ register('erase_subscriber', function(_, a)
   redis.call('DEL', key, p .. 'newsletter_soft_bounces:' .. a.id)
   return found.newsletter
 end)
+
+-- Puts a restored subscriber where its record says, or deletes it: where it was erased after its creation, where its address has another
+-- record, or where its newsletter does not exist. Arguments: {id, expires}: when one who is not subscribed is erased, unless that is
+-- known. Returns whether it stays.
+register('attach_subscriber', function(_, a)
+  local p = a.prefix
+  local key = p .. 'newsletter_subscriber:' .. a.id
+  local found = record_of(key)
+  local note = found.newsletter and redis.call('HGET', p .. 'newsletter_suppressed:' .. found.newsletter, found.address_hash)
+  note = note and cjson.decode(note) or {}
+  local erased = note.reason == 'erased' and note.at >= tonumber(found.created)
+  if not found.state or not found.newsletter or erased or redis.call('EXISTS', p .. 'newsletter:' .. found.newsletter) == 0
+    or redis.call('HSETNX', p .. 'newsletter_addresses:' .. found.newsletter, found.address_hash, a.id) == 0 then
+    redis.call('DEL', key, p .. 'newsletter_soft_bounces:' .. a.id)
+    redis.call('ZREM', p .. 'newsletter_reminders', a.id)
+    redis.call('ZREM', p .. 'newsletter_expiring', a.id)
+    return 0
+  end
+  redis.call('ZADD', p .. 'newsletter_members:' .. found.newsletter, found.created, a.id)
+  count_state(p, found.newsletter, found.state, 1)
+  if found.state == 'pending' or found.state == 'unsubscribed' then
+    redis.call('ZADD', p .. 'newsletter_expiring', 'NX', string.format('%.0f', a.expires), a.id)
+  end
+  found.audience = ''
+  place(p, a.id, found)
+  return 1
+end)

@@ -137,6 +137,16 @@ class Subscribers:
             await self.suppress(subscriber.newsletter, subscriber.address_hash, reason)
         return bool(await self._newsletters.call("erase_subscriber", id=subscriber.id))
 
+    async def attach(self, subscriber_id: str) -> bool:
+        """Put a restored subscriber where its record says; return False where it was erased meanwhile, and is deleted."""
+        expires = epoch_ms(self.now + UNCONFIRMED_ERASED_AFTER)
+        if not await self._newsletters.call("attach_subscriber", id=subscriber_id, expires=expires):
+            return False
+        found = await self.get(subscriber_id)
+        if found is not None and found.state is SubscriberState.ACTIVE:
+            await self._schedule(found.newsletter, found.choices, self.now)
+        return True
+
     async def suppress(self, scope: str, address_hash: str, reason: str) -> None:
         """Note that an address gets no mail in a scope: a newsletter's id, or `EVERY_NEWSLETTER`."""
         note = orjson.dumps({"reason": reason, "at": epoch_ms(self.now)})

@@ -17,9 +17,10 @@ PAGE = 500
 TRANSIENT = frozenset(
     "due paused in_flight superseded_in_flight pending endpoints delivery deliveries endings history histories event_plan "
     "progress progressed responses response_log clock "
-    "memberships past_memberships membership_seq subscriptions usage filters expanding backfills".split()
+    "memberships past_memberships membership_seq subscriptions usage filters expanding backfills"
+    " hub:changed hub:claimed".split()
 )
-"""First parts of the keys that a backup leaves out: they are rebuilt, or live only briefly."""
+"""Names, or first parts, of the keys that a backup leaves out: they are rebuilt, or live only briefly."""
 
 
 async def deliveries(redis: "Redis", keys: Keyspace) -> AsyncIterator[Record]:
