@@ -1,5 +1,7 @@
 """A client of feeds, sitemaps and pages."""
 
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,16 +18,27 @@ from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
 from newswire_search.site import discovery, sitemaps
 from newswire_search.site.assembly import reader_site
+from newswire_search.site.newsletter_box import NewsletterBoxes
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
 
-def client_for(index: IndexReader, redis: Redis, namespace: str, **more: Any) -> httpx.AsyncClient:
+def client_for(
+    index: IndexReader,
+    redis: Redis,
+    namespace: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    newsletters: NewsletterBoxes | None = None,
+    **more: Any,
+) -> httpx.AsyncClient:
+    """Return a client of everything that readers read. ``clock`` decides how old kept pages are."""
     settings = SearchSettings.model_validate({"namespace": namespace, "public_url": "https://news.example", **more})
-    changed = last_modified_source(redis, Keyspace(namespace), "search", timedelta())
     keys = Keyspace(namespace)
+    read_state = index_state_source(redis, keys, "search", timedelta(), clock=clock)
+    changed = last_modified_source(read_state)
     readable = RetractionFilteredIndex(index, redis, keys)
-    site = reader_site(readable, settings, changed, index_state_source(redis, keys, "search"))
+    site = reader_site(readable, settings, read_state, newsletters)
     routers = [
         api.router(readable),
         feeds.router(index, settings, changed),

@@ -57,7 +57,7 @@ ASKED = [
 SORTS = ("relevance", "newest", "oldest")
 FEEDS = [f"/feeds/{name}.{form}" for name, form in product(("latest", "search"), ("xml", "atom", "json"))]
 FEEDS += ["/sitemap.xml", "/sitemap-news.xml", "/sitemap-pages.xml"]
-PAGES = ["/", "/live", "/about", "/sections/Sea", "/search", "/search?q=ferry", "/nothing"]
+PAGES = ["/", "/live", "/about", "/sections", "/sections/Sea", "/search", "/search?q=ferry", "/nothing"]
 OF_THE_ARTICLE = [
     f"/sections/{WORD.title()}%20desk",
     f"/topics/{WORD}%20lamps",
@@ -99,8 +99,9 @@ async def readers(indexes: list[ArticleIndex], redis: Redis, redis_url: str, nam
         processes = []
         for each in indexes:
             readable = RetractionFilteredIndex(each, redis, keys)
-            changed = last_modified_source(redis, keys, GROUP, timedelta(milliseconds=50))
-            site = reader_site(readable, settings, changed, index_state_source(redis, keys, GROUP))
+            read_state = index_state_source(redis, keys, GROUP, timedelta(milliseconds=50), clock=lambda: 0.0)
+            changed = last_modified_source(read_state)
+            site = reader_site(readable, settings, read_state)
             routers = [
                 api.router(readable),
                 site.router,
@@ -129,7 +130,7 @@ async def collect(readers: Readers) -> None:
     for process, path in product(readers.processes, [*PAGES, *OF_THE_ARTICLE]):
         answer = await process.get(path, headers=BROWSER)
         assert answer.status_code == (404 if path == "/nothing" else 200), path
-        if path in OF_THE_ARTICLE or path in ("/", "/live", "/search"):
+        if path in OF_THE_ARTICLE or path in ("/", "/live", "/search", "/sections"):
             assert WORD in answer.text.lower(), path
         if path == "/nothing":
             continue

@@ -102,12 +102,10 @@ async def service(settings: Settings | None = None) -> AsyncIterator[Service]:
         publisher = IndexedEventPublisher(redis, broker, keys, index, f"{search_settings.site}/search")
         subscribe(broker, index, publisher)
         readable = RetractionFilteredIndex(index, redis, keys)
-        last_change = last_modified_source(
-            redis, keys, GROUP, timedelta(milliseconds=search_settings.elasticsearch_refresh_ms)
-        )
-        site = reader_site(
-            readable, search_settings, last_change, index_state_source(redis, keys, GROUP), NewsletterBoxes(redis, keys)
-        )
+        refresh = timedelta(milliseconds=search_settings.elasticsearch_refresh_ms)
+        read_state = index_state_source(redis, keys, GROUP, refresh)
+        last_change = last_modified_source(read_state)
+        site = reader_site(readable, search_settings, read_state, NewsletterBoxes(redis, keys))
         maintainer = IndexMaintainer(redis, keys, GROUP, index_admin_for(index), owns_index=index.name == "embedded")
         yield Service(
             name="search",

@@ -24,6 +24,8 @@ GZIP_LEVEL: Final = 5
 ZSTD_LEVEL: Final = 3
 UNCOMPRESSED_BYTES: Final = "newswire.uncompressed_bytes"
 """In a body message: the size before compression, which readers are charged for."""
+CODED_BODIES: Final = "newswire.coded_bodies"
+"""In a body message: a dictionary of the body in each coding that was used for it before, to which others are added."""
 
 _COMPRESSIBLE = re.compile(
     rb"(text/(?!event-stream)|application/([a-z0-9.-]+\+)?(json|xml|javascript)\b|application/(x-suggestions|schema)\+json|image/svg\+xml)"
@@ -86,12 +88,16 @@ class _CompressingSender:
         if len(body) < MIN_BYTES:
             return message
         start["headers"] = [*start["headers"], (b"vary", b"Accept-Encoding")]
-        if self._coding is None or (smaller := await _encode(self._coding, body)) is None:
-            return message
+        coded: dict[str, bytes] = message.get(CODED_BODIES, {})
+        smaller = coded.get(self._coding or "")
+        if smaller is None:
+            if self._coding is None or (smaller := await _encode(self._coding, body)) is None:
+                return message
+            coded[self._coding] = smaller
         kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
         start["headers"] = [
             *kept,
-            (b"content-encoding", self._coding.encode()),
+            (b"content-encoding", str(self._coding).encode()),
             (b"content-length", str(len(smaller)).encode()),
         ]
         return {**message, "body": smaller, UNCOMPRESSED_BYTES: len(body)}

@@ -1,16 +1,50 @@
 """Conditional responses: ETag, Last-Modified and 304 (RFC 9110, sections 8.8 and 13).
 
-Nothing is cached here. Clients and proxies must revalidate a stored copy before they use it (``no-cache``), so that a retracted
+Nothing is cached here; what is kept elsewhere is a `Representation`. Clients and proxies must revalidate a stored copy before they use it (``no-cache``), so that a retracted
 article disappears immediately.
 """
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from newswire.http.compression import CODED_BODIES
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """The content of a response, with what is derived from it, so that one that is sent again costs nothing."""
+
+    body: bytes
+    media_type: str
+    tag: str
+    coded: dict[str, bytes] = field(default_factory=dict)
+    """The body in each coding that a client accepted: `newswire.http.compression` adds them."""
+
+
+def representation_of(body: bytes, media_type: str) -> Representation:
+    """Return a representation with its entity tag."""
+    # Weak: compressed and uncompressed responses are the same to a reader.
+    return Representation(body, media_type, f'W/"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+class _RepresentationResponse(Response):
+    """Sends a representation together with its coded bodies."""
+
+    def __init__(self, content: Representation, headers: Mapping[str, str]) -> None:
+        super().__init__(content.body, media_type=content.media_type, headers=headers)
+        self._coded = content.coded
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, CODED_BODIES: self._coded})
 
 
 def conditional_response(
@@ -23,19 +57,30 @@ def conditional_response(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return the response, or 304 if the client has the same. ``private``: the content depends on the key of the request."""
-    # Weak: compressed and uncompressed responses are the same to a reader.
-    tag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'
+    content = representation_of(body, media_type)
+    return response_of(request, content, last_modified=last_modified, private=private, headers=headers)
+
+
+def response_of(
+    request: Request,
+    content: Representation,
+    *,
+    last_modified: datetime | None = None,
+    private: bool,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the response with a representation; see `conditional_response`."""
     response_headers = {
-        "ETag": tag,
+        "ETag": content.tag,
         "Cache-Control": "private, no-cache" if private else "no-cache",
         "Vary": "Authorization",
         **(headers or {}),
     }
     if last_modified is not None:
         response_headers["Last-Modified"] = format_datetime(last_modified, usegmt=True)
-    if _not_modified(request, tag, last_modified):
+    if _not_modified(request, content.tag, last_modified):
         return Response(status_code=304, headers=response_headers)
-    return Response(body, media_type=media_type, headers=response_headers)
+    return _RepresentationResponse(content, response_headers)
 
 
 def _not_modified(request: Request, tag: str, last_modified: datetime | None) -> bool:

@@ -109,3 +109,22 @@ async def test_pages_without_public_reading_name_nothing(index: ArticleIndex, re
             shown = await page(client, path, 401)
             assert "Harbour" not in shown.text
             assert "Quay" not in shown.text
+
+
+async def test_all_sections_are_listed_with_the_number_of_their_articles(client: httpx.AsyncClient) -> None:
+    shown = await page(client, "/sections")
+    assert "2 articles" in shown.text
+    assert "One article" in shown.text
+    assert {"/sections/Town"} <= set(shown.links())
+    for link in (each for each in shown.links() if each.startswith("/sections/")):
+        await page(client, link)
+    assert {"rel": "canonical", "href": "https://news.example/sections"} in shown.all("link")
+    assert (await client.get("/sections/")).headers["location"] == "/sections"
+    assert "/sections" in (await page(client, "/")).links()
+
+
+async def test_a_site_without_articles_has_no_sections(
+    embedded_index: EmbeddedIndex, redis: Redis, namespace: str
+) -> None:
+    async with client_for(embedded_index, redis, namespace) as empty:
+        assert "Nothing has been published yet." in (await page(empty, "/sections")).text

@@ -1,9 +1,12 @@
-"""What changed in the index, and when: what conditional responses and short-lived caches depend on."""
+"""What changed in the index, and when: what conditional responses and caches depend on."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -18,11 +21,56 @@ SETTLING_SECONDS = 1.5
 REDIS_TIMEOUT_SECONDS = 0.5
 """How long a page or feed waits to learn what changed; after that it is made without."""
 
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """What the index has processed, as far as it is known."""
+
+    name: str | None = None
+    """Another one after every event that the index has processed, and after every retraction from its acknowledgement on, so that
+    nothing that was made before may be shown. None while a retraction is not indexed yet, or if unknown: nothing may be kept."""
+    is_changing: bool = False
+    """Whether events are being indexed: readers may see some of them before the name changes."""
+    last_modified: datetime | None = None
+    """When anything visible to readers last changed, to the second, or None if unknown."""
+    read_at: float = 0.0
+    """When it was read, in s of the monotonic clock."""
+
+
+ReadIndexState = Callable[[], Awaitable[IndexState]]
 LastModified = Callable[[], Awaitable[datetime | None]]
-IndexState = Callable[[], Awaitable[str | None]]
 
 
-def last_modified_source(redis: "Redis", keys: Keyspace, group: str, refresh: timedelta) -> LastModified:
+def index_state_source(
+    redis: "Redis", keys: Keyspace, group: str, refresh: timedelta, *, clock: Callable[[], float] = time.monotonic
+) -> ReadIndexState:
+    """Return a function that reads the state of the index that a consumer group writes.
+
+    ``refresh`` is the time after which searches see a write.
+    """
+
+    async def read() -> IndexState:
+        read_at = clock()
+        try:
+            async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), redis.pipeline(transaction=True) as pipe:
+                pipe.get(keys.checkpoint(group))
+                pipe.zcard(keys.unindexed_retractions)
+                pipe.get(keys.last_erasure)
+                pipe.xpending(keys.stream, group)
+                processed, retractions, erasure, pending = _without_errors(await pipe.execute(raise_on_error=False))
+        except (RedisError, OSError) as error:
+            log.warning("could not read the state of the index", extra={"reason": repr(error)})
+            return IndexState()
+        if not processed or retractions:
+            return IndexState()
+        name = f"{processed.decode()} {(erasure or b'').decode()}"
+        is_changing = bool(pending and pending["pending"])
+        return IndexState(name, is_changing, _settled(processed, refresh), read_at)
+
+    return read
+
+
+def last_modified_source(read: ReadIndexState) -> LastModified:
     """Return a function that returns when anything visible to readers last changed, to the second, or None if unknown.
 
     The entries of a feed do not show that: a retracted article leaves no date. So the result is the time of the last event that the
@@ -30,43 +78,23 @@ def last_modified_source(redis: "Redis", keys: Keyspace, group: str, refresh: ti
     ``If-Modified-Since`` would miss another change within the same second.
     """
 
-    async def read() -> datetime | None:
-        handled = await _checkpoint(redis, keys, group, "could not read the time of the last change")
-        if not handled:
-            return None
-        second = datetime.fromtimestamp(int(handled.partition(b"-")[0]) // 1000, UTC)
-        settled = datetime.now(UTC) - second > timedelta(seconds=SETTLING_SECONDS) + refresh
-        return second if settled else None
+    async def last_modified() -> datetime | None:
+        return (await read()).last_modified
 
-    return read
+    return last_modified
 
 
-def index_state_source(redis: "Redis", keys: Keyspace, group: str) -> IndexState:
-    """Return a function that names what the index has processed; None while a retraction is not indexed yet, or if unknown.
-
-    As long as the name is the same, what was read from the index a moment ago may be shown again.
-    """
-
-    async def read() -> str | None:
-        handled = await _checkpoint(redis, keys, group, "could not read the state of the index")
-        return None if handled is None else handled.decode()
-
-    return read
+def _without_errors(replies: list[Any]) -> list[Any]:
+    """Return the replies, with None for one that says that there is no such stream or group: nothing is being indexed."""
+    for at, reply in enumerate(replies):
+        if isinstance(reply, Exception):
+            if not str(reply).startswith("NOGROUP"):
+                raise reply
+            replies[at] = None
+    return replies
 
 
-async def _checkpoint(redis: "Redis", keys: Keyspace, group: str, failure: str) -> bytes | None:
-    """Return the entry up to which the index is complete, empty before the first one.
-
-    It is None while a retraction is not indexed yet, or if it cannot be read.
-
-    ``failure``: what is logged if it cannot be read.
-    """
-    try:
-        async with asyncio.timeout(REDIS_TIMEOUT_SECONDS), redis.pipeline(transaction=True) as pipe:
-            pipe.get(keys.checkpoint(group))
-            pipe.zcard(keys.unindexed_retractions)
-            handled, retractions = await pipe.execute()
-    except (RedisError, OSError) as error:
-        log.warning(failure, extra={"reason": repr(error)})
-        return None
-    return None if retractions else (handled or b"")
+def _settled(entry_id: bytes, refresh: timedelta) -> datetime | None:
+    """Return the second of an event, or None while another change may have the same one."""
+    second = datetime.fromtimestamp(int(entry_id.partition(b"-")[0]) // 1000, UTC)
+    return second if datetime.now(UTC) - second > timedelta(seconds=SETTLING_SECONDS) + refresh else None

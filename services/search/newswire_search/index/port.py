@@ -60,10 +60,6 @@ class IndexReader(Protocol):
 class PublicIndexReader(IndexReader, Protocol):
     """An index as readers may see it, which also decides who may see a retraction."""
 
-    async def still_published(self, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return those articles of an earlier response that are not retracted since."""
-        ...
-
     async def may_see_retraction(self, article_id: str, entitlement: Filter) -> bool:
         """Return whether a reader with an entitlement may see that an article was retracted."""
         ...

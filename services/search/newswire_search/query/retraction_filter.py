@@ -94,10 +94,6 @@ class RetractionFilteredIndex:
         """Return related articles; see `newswire_search.index.port.IndexReader.related`."""
         return await self._without_erased(await self._index.related(article, entitlement, limit))
 
-    async def still_published(self, articles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Return those articles of an earlier response whose text is not erased since."""
-        return await self._without_erased(articles)
-
     async def _excluding_erased(self, request: SearchRequest) -> SearchRequest:
         """Return the request with the retractions excluded that are not indexed yet."""
         try:

@@ -1,18 +1,18 @@
 """The reader site of one index, put together from its settings."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from fastapi import APIRouter
 
-from newswire_search.feeds.index_changes import IndexState, LastModified
+from newswire_search.feeds.index_changes import ReadIndexState
 from newswire_search.index.port import PublicIndexReader
+from newswire_search.settings import SearchSettings
 from newswire_search.site import pages
 from newswire_search.site.error_pages import ErrorPage, error_pages
 from newswire_search.site.frame import Frame
 from newswire_search.site.navigation import Navigation
 from newswire_search.site.newsletter_box import NewsletterBoxes
-from newswire_search.site.search_cache import SearchCache
-from newswire_search.site.settings import SiteSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,8 @@ class ReaderSite:
 
 def reader_site(
     index: PublicIndexReader,
-    settings: SiteSettings,
-    last_change: LastModified,
-    index_state: IndexState,
+    settings: SearchSettings,
+    read_state: ReadIndexState,
     newsletters: NewsletterBoxes | None = None,
 ) -> ReaderSite:
     """Return the reader site of an index; articles offer one of the newsletters.
@@ -35,7 +34,7 @@ def reader_site(
     Raises:
         newswire_search.site.theme.ThemeError: the theme of the settings cannot be used.
     """
-    searches = SearchCache(index, index_state)
-    navigation = Navigation(searches, settings.site_sections)
-    frame = Frame(settings, navigation, last_change)
-    return ReaderSite(pages.router(index, frame, searches, navigation, newsletters), error_pages(frame))
+    refresh = timedelta(milliseconds=settings.elasticsearch_refresh_ms)
+    navigation = Navigation(index, settings.site_sections, refresh)
+    frame = Frame(settings, navigation, read_state, refresh)
+    return ReaderSite(pages.router(index, frame, navigation, newsletters), error_pages(frame))

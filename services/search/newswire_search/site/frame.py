@@ -2,8 +2,8 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,16 +21,17 @@ from jinja2 import (
 from newswire.auth.authentication import reader
 from newswire.auth.credentials import Caller
 from newswire.filters import Filter
-from newswire.http.conditional_responses import conditional_response
+from newswire.http.conditional_responses import Representation, representation_of, response_of
 from newswire.http.middleware import CONTENT_SECURITY_POLICY
 from newswire.http.templating import add_asset
 from newswire_search.feeds.feed import FeedLink, feed_links
-from newswire_search.feeds.index_changes import LastModified
+from newswire_search.feeds.index_changes import IndexState, ReadIndexState
 from newswire_search.site.head import Heads
 from newswire_search.site.links import QueryPairs, label_path
 from newswire_search.site.localisation import Localisation, localisation
 from newswire_search.site.navigation import Navigation
 from newswire_search.site.settings import STATIC_FOLDER, SiteSettings
+from newswire_search.site.state_cache import StateCache
 from newswire_search.site.theme import PACKAGE, Theme, ThemeError
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ DEFAULTS = "default"
 PARTIAL = "_"
 """Templates whose names begin so are the owner's own parts; all others replace one of the site's."""
 HTML = "text/html"
+MAX_KEPT_BYTES = 32 * 1024 * 1024
+"""Of pages that are kept; their compressed copies take about a third in addition."""
 
 SCRIPT = add_asset(PACKAGE, "site.js")
 LIVE_SCRIPT = add_asset(PACKAGE, "live.js")
@@ -47,11 +50,12 @@ LIVE_SCRIPT = add_asset(PACKAGE, "live.js")
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """A request for a page: who asks, and when anything readers see last changed."""
+    """A request for a page: who asks, and the state of the index before the page is made."""
 
     http: Request
     caller: Caller | None
-    last_modified: datetime | None
+    state: IndexState = field(default_factory=IndexState)
+    """Unknown for a caller with a key, whose pages are not kept."""
 
     @property
     def entitlement(self) -> Filter | None:
@@ -62,8 +66,10 @@ class PageRequest:
 class Frame:
     """Renders pages of one site."""
 
-    def __init__(self, settings: SiteSettings, navigation: Navigation, last_change: LastModified) -> None:
-        """Load the theme.
+    def __init__(
+        self, settings: SiteSettings, navigation: Navigation, read_state: ReadIndexState, refresh: timedelta
+    ) -> None:
+        """Load the theme. Searches of the index see a write after ``refresh``.
 
         Raises:
             ThemeError: a file or template of the owner cannot be used.
@@ -73,7 +79,8 @@ class Frame:
         self.theme = Theme(settings)
         self.heads = Heads(settings, self.localisation, self.theme.logo, self.theme.social_image)
         self._navigation = navigation
-        self._last_change = last_change
+        self._read_state = read_state
+        self._pages: StateCache[Representation] = StateCache(MAX_KEPT_BYTES, refresh)
         self._started = datetime.now(UTC).replace(microsecond=0)
         self._fallback = self._environment(None)
         self._templates = self._environment(settings.site_theme) if settings.site_theme else self._fallback
@@ -93,27 +100,47 @@ class Frame:
 
     async def request(self, http: Request, caller: Annotated[Caller | None, Depends(reader)]) -> PageRequest:
         """Return the request for a page: a dependency of its routes."""
-        changed = await self._last_change() if caller is None else None
-        return PageRequest(http, caller, max(changed, self._started) if changed else None)
+        return PageRequest(http, caller, await self._read_state()) if caller is None else PageRequest(http, caller)
+
+    def kept(self, asked: PageRequest, variant: str = "") -> Response | None:
+        """Return the page of this address if it was made in the same state of the index."""
+        content = self._pages.get((asked.http.scope["path"], variant), asked.state)
+        return self._response(asked, content) if content is not None else None
 
     async def respond(
-        self, asked: PageRequest, template: str, *, section: str | None = None, **values: Any
+        self, asked: PageRequest, template: str, *, variant: str | None = None, section: str | None = None, **values: Any
     ) -> Response:
-        """Return a page, or 304 if the client has the same. ``section`` is the category that it belongs to."""
-        sections = await self._navigation.sections(asked.entitlement, section)
+        """Return a page, or 304 if the client has the same.
+
+        Args:
+            asked: the request.
+            template: the name of the template.
+            variant: everything but path and index that the page depends on; None if it must not be kept.
+            section: the category that the page belongs to.
+            values: what the template shows.
+        """
+        sections = await self._navigation.sections(asked.entitlement, asked.state, section)
         body = self._render(self._templates, template, asked.http, sections=sections, **values)
-        return conditional_response(
+        content = representation_of(body.encode("utf-8", "replace"), HTML)
+        if variant is not None:
+            self._pages.put((asked.http.scope["path"], variant), asked.state, content, len(content.body))
+        return self._response(asked, content)
+
+    def _response(self, asked: PageRequest, content: Representation) -> Response:
+        changed = asked.state.last_modified
+        return response_of(
             asked.http,
-            body.encode("utf-8", "replace"),
-            HTML,
-            last_modified=asked.last_modified,
+            content,
+            last_modified=max(changed, self._started) if changed else None,
             private=asked.caller is not None,
             headers={"Content-Security-Policy": self._policy},
         )
 
     async def error_page(self, http: Request, status: int, headers: Mapping[str, str], **values: Any) -> Response:
         """Return the page of an error; if a template of the owner fails, that of the site."""
-        sections = await self._navigation.sections(None) if self.settings.public_read else []
+        sections = (
+            await self._navigation.sections(None, await self._read_state()) if self.settings.public_read else []
+        )
         values |= {"sections": sections}
         try:
             body = self._render(self._templates, "problem.html", http, **values)

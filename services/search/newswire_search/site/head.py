@@ -101,9 +101,9 @@ class Heads:
         """Return the head of the page of the newest headlines."""
         return self._listing("/live", title, self._full(title), "", articles, [])
 
-    def about(self, title: str) -> PageHead:
-        """Return the head of the page about the site."""
-        canonical = f"{self._settings.site}/about"
+    def page(self, path: str, title: str) -> PageHead:
+        """Return the head of a page that is neither an article nor a list of articles."""
+        canonical = self._settings.site + path
         return PageHead(
             title,
             self._full(title),
@@ -141,7 +141,7 @@ class Heads:
             alternates=self._versions(article),
             properties=[*self._shared("article", shown.title, description, shown.canonical, picture), *times, *labels],
             cards=self._cards(image.url if image else None),
-            linked_data=[self._news_article(article), self._breadcrumbs([*trail, (shown.title, shown.canonical)])],
+            linked_data=[self._news_article(article, shown), self._breadcrumbs([*trail, (shown.title, shown.canonical)])],
         )
 
     def _listing(
@@ -206,14 +206,25 @@ class Heads:
         cards = [("twitter:card", "summary_large_image" if image or self._image else "summary")]
         return [*cards, ("twitter:site", self._settings.site_twitter)] if self._settings.site_twitter else cards
 
-    def _news_article(self, article: Mapping[str, Any]) -> dict[str, Any]:
+    def _news_article(self, article: Mapping[str, Any], shown: Teaser) -> dict[str, Any]:
+        """Return what search engines ask of articles: each author with the address of a page, times with their zone."""
         document = news_article({**article, "status": "published"})
         if "image" in document:
             document["image"] = {**document["image"], "url": page_image(article).url}  # type: ignore[union-attr]
+        if shown.authors:
+            document["author"] = [
+                {"@type": "Person", "name": author.name, "url": author.url or self._author_page(author.name)}
+                for author in shown.authors
+            ]
+        # Imported articles were stored after they were published, backdated ones before.
+        document["dateModified"] = (shown.updated or shown.published).isoformat()
         document.setdefault("mainEntityOfPage", article["url"])
         if self._settings.publication:
             document["publisher"] = self._organisation()
         return document | {"isAccessibleForFree": self._settings.public_read}
+
+    def _author_page(self, name: str) -> str:
+        return self._settings.site + label_path("author", name)
 
     def _organisation(self) -> dict[str, Any]:
         site = self._settings

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from newswire.filters import Filter
 from newswire.messaging.messages import DependencyUnavailableError
 from newswire.text.folding import fold
+from newswire_search.feeds.index_changes import IndexState
 from newswire_search.index.models import FieldFilter, SearchRequest, Sort
+from newswire_search.index.port import IndexReader
 from newswire_search.site.links import label_path
-from newswire_search.site.search_cache import SearchCache
+from newswire_search.site.state_cache import StateCache
 
 MAX_SECTIONS = 9
+_CATEGORIES = "categories"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +23,35 @@ class Section:
 
     name: str
     path: str
+    count: int = 0
+    """How many articles it has, if that was asked."""
     selected: bool = False
 
 
 class Navigation:
     """The sections that readers may see."""
 
-    def __init__(self, searches: SearchCache, configured: Sequence[str]) -> None:
-        self._searches = searches
+    def __init__(self, index: IndexReader, configured: Sequence[str], refresh: timedelta) -> None:
+        """Use the sections of the settings, if any. Searches of the index see a write after ``refresh``."""
+        self._index = index
+        self._kept: StateCache[list[Section]] = StateCache(1, refresh)
         self._configured = [Section(name, label_path("category", name)) for name in configured]
 
-    async def sections(self, entitlement: Filter | None, current: str | None = None) -> list[Section]:
+    async def sections(
+        self, entitlement: Filter | None, state: IndexState, current: str | None = None
+    ) -> list[Section]:
         """Return the sections: those of the settings, else the categories with the most articles.
 
         They are left out while the index is down: an error page has none.
         """
-        sections = self._configured or await self._frequent(entitlement)
+        sections = self._configured or (await self.categories(entitlement, state))[:MAX_SECTIONS]
         return [replace(each, selected=current is not None and fold(each.name) == fold(current)) for each in sections]
 
-    async def _frequent(self, entitlement: Filter | None) -> list[Section]:
+    async def categories(self, entitlement: Filter | None, state: IndexState) -> list[Section]:
+        """Return the categories of articles, those with the most articles first; none while the index is down."""
+        kept = self._kept.get(_CATEGORIES, state) if entitlement is None else None
+        if kept is not None:
+            return kept
         request = SearchRequest(
             sort=Sort.NEWEST,
             limit=1,
@@ -47,13 +61,15 @@ class Navigation:
             entitlement=entitlement,
         )
         try:
-            page = await self._searches.search("sections", request)
+            page = await self._index.search(request)
         except DependencyUnavailableError:
             return []
-        return [
-            Section(found.value, label_path("category", found.value))
-            for found in page.facets["category"][:MAX_SECTIONS]
+        sections = [
+            Section(found.value, label_path("category", found.value), found.count) for found in page.facets["category"]
         ]
+        if entitlement is None:
+            self._kept.put(_CATEGORIES, state, sections)
+        return sections
 
 
 def newest_request(

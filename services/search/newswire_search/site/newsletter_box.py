@@ -38,7 +38,13 @@ class NewsletterBoxes:
         self._keys = keys
         self._clock = clock
         self._known: list[PublicNewsletter] = []
+        self._revision = 0
         self._read_at = float("-inf")
+
+    async def revision(self) -> str:
+        """Return another value each time the list of newsletters has changed."""
+        await self._refresh()
+        return str(self._revision)
 
     async def box(self, category: str | None, topics: Sequence[str]) -> NewsletterBox | None:
         """Return the newsletter with most topics in common with an article, the first by name among equals; None without any."""
@@ -56,6 +62,9 @@ class NewsletterBoxes:
         self._read_at = self._clock()  # also after an error: pages must not wait for it one after another
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                self._known = await read_public_newsletters(self._redis, self._keys)
+                found = await read_public_newsletters(self._redis, self._keys)
         except (RedisError, OSError, ValidationError) as error:
             log.warning("could not read the newsletters", extra={"reason": repr(error)})
+            return
+        if found != self._known:
+            self._known, self._revision = found, self._revision + 1

@@ -28,7 +28,6 @@ from newswire_search.site.links import LISTING_PATHS, label_path, listing_page, 
 from newswire_search.site.navigation import Navigation, newest_request
 from newswire_search.site.newsletter_box import NewsletterBoxes
 from newswire_search.site.presentation import Teaser, teaser
-from newswire_search.site.search_cache import SearchCache
 from newswire_search.site.search_page import add_search
 
 ARTICLES_ON_FRONT_PAGE = 40
@@ -40,7 +39,6 @@ MAX_RELATED = 4
 def router(
     index: PublicIndexReader,
     frame: Frame,
-    searches: SearchCache,
     navigation: Navigation,
     newsletters: NewsletterBoxes | None = None,
 ) -> APIRouter:
@@ -48,28 +46,32 @@ def router(
     routes = APIRouter(
         route_class=page_route(error_pages(frame)), include_in_schema=False, dependencies=[Depends(reader)]
     )
-    _add_front(routes, frame, searches, navigation)
-    _add_listings(routes, index, frame, searches)
+    _add_front(routes, index, frame, navigation)
+    _add_sections(routes, frame, navigation)
+    _add_listings(routes, index, frame)
     _add_article(routes, index, frame, newsletters)
     add_search(routes, index, frame)
     return routes
 
 
-def _add_front(routes: APIRouter, frame: Frame, searches: SearchCache, navigation: Navigation) -> None:
+def _add_front(routes: APIRouter, index: PublicIndexReader, frame: Frame, navigation: Navigation) -> None:
     Asked = Annotated[PageRequest, Depends(frame.request)]
     _ = frame.localisation.translations.gettext
 
     @routes.get("/", dependencies=[Depends(charged(Cost.SEARCH))])
     async def front(asked: Asked) -> Response:
+        if (kept := frame.kept(asked)) is not None:
+            return kept
         cursors = _cursors(asked, "/search")
         request = newest_request(asked.entitlement, ARTICLES_ON_FRONT_PAGE, owner=cursors.reader)
         async with errors_as_problems():
-            page = await searches.search("front", request)
-            sections = await navigation.sections(asked.entitlement)
+            page = await index.search(request)
+            sections = await navigation.sections(asked.entitlement, asked.state)
         newest = [teaser(article) for article in page.articles]
         return await frame.respond(
             asked,
             "front.html",
+            variant="",
             head=frame.heads.front(newest),
             front=arrange(newest, sections),
             next_page=with_cursor([], await next_cursor(request, page, cursors)),
@@ -78,14 +80,17 @@ def _add_front(routes: APIRouter, frame: Frame, searches: SearchCache, navigatio
 
     @routes.get("/live", dependencies=[Depends(charged(Cost.SEARCH))])
     async def live(asked: Asked) -> Response:
+        if (kept := frame.kept(asked)) is not None:
+            return kept
         request = newest_request(asked.entitlement, LIVE_HEADLINES)
         async with errors_as_problems():
-            page = await searches.search("live", request)
+            page = await index.search(request)
         newest = [teaser(article) for article in page.articles]
         days = groupby(newest, key=lambda article: frame.localisation.day_of_week(article.published))
         return await frame.respond(
             asked,
             "live.html",
+            variant="",
             head=frame.heads.live(_("Latest"), newest),
             days=[(day, list(articles)) for day, articles in days],
             feeds=frame.feeds([]),
@@ -93,10 +98,13 @@ def _add_front(routes: APIRouter, frame: Frame, searches: SearchCache, navigatio
 
     @routes.get("/about", dependencies=[Depends(charged(Cost.LISTING))])
     async def about(asked: Asked) -> Response:
+        if (kept := frame.kept(asked)) is not None:
+            return kept
         return await frame.respond(
             asked,
             "about.html",
-            head=frame.heads.about(_("About and imprint")),
+            variant="",
+            head=frame.heads.page("/about", _("About and imprint")),
             about=_paragraphs(frame.settings.site_about),
             imprint=_paragraphs(frame.settings.site_imprint),
             feeds=frame.feeds([]),
@@ -107,16 +115,37 @@ def _add_front(routes: APIRouter, frame: Frame, searches: SearchCache, navigatio
         return RedirectResponse(frame.theme.icon, 302, headers={"Cache-Control": "no-cache"})
 
 
-def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame, searches: SearchCache) -> None:
+def _add_sections(routes: APIRouter, frame: Frame, navigation: Navigation) -> None:
+    Asked = Annotated[PageRequest, Depends(frame.request)]
+    _ = frame.localisation.translations.gettext
+
+    @routes.get("/sections", dependencies=[Depends(charged(Cost.SEARCH))])
+    async def sections(asked: Asked) -> Response:
+        if (kept := frame.kept(asked)) is not None:
+            return kept
+        categories = await navigation.categories(asked.entitlement, asked.state)
+        return await frame.respond(
+            asked,
+            "sections.html",
+            variant="",
+            head=frame.heads.page("/sections", _("All sections")),
+            categories=categories,
+            feeds=frame.feeds([]),
+        )
+
+
+def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame) -> None:
     Asked = Annotated[PageRequest, Depends(frame.request)]
     _ = frame.localisation.translations.gettext
     kinds = {"category": _("Section"), "topic": _("Topic"), "author": _("Author")}
 
     async def listing(asked: PageRequest, field: str, value: str) -> Response:
+        cursor = asked.http.query_params.get("cursor")
+        if cursor is None and (kept := frame.kept(asked)) is not None:
+            return kept
         cursors = _cursors(asked, LISTING_PATHS[field])
         first = newest_request(asked.entitlement, ARTICLES_PER_LISTING, field, value, owner=cursors.reader)
-        cursor = asked.http.query_params.get("cursor")
-        request, page = await _page_of(index, searches, first, f"{field} {value}", cursor, cursors)
+        request, page = await _page_of(index, first, cursor, cursors)
         if not page.articles and cursor is None:
             raise not_found(kinds[field].lower())
         articles = [teaser(article) for article in page.articles]
@@ -126,6 +155,7 @@ def _add_listings(routes: APIRouter, index: PublicIndexReader, frame: Frame, sea
         return await frame.respond(
             asked,
             "listing.html",
+            variant="" if cursor is None else None,
             section=name if field == "category" else None,
             head=frame.heads.listing(path, kinds[field], name, articles, first=cursor is None),
             kind=kinds[field],
@@ -160,6 +190,9 @@ def _add_article(
     @routes.get("/articles/{article_id}", dependencies=[Depends(charged(Cost.RECORD))])
     @routes.get("/articles/{article_id}/{slug}", dependencies=[Depends(charged(Cost.RECORD))])
     async def article(asked: Asked, article_id: str, slug: str = "") -> Response:
+        offered = await newsletters.revision() if newsletters else ""
+        if (kept := frame.kept(asked, offered)) is not None:
+            return kept
         async with errors_as_problems():
             found = await service.get_article(index, article_id, asked.entitlement)
         if quote(slug) != slug_of(found):  # an address is encoded, a parameter is not
@@ -171,6 +204,7 @@ def _add_article(
         return await frame.respond(
             asked,
             "article.html",
+            variant=offered,
             section=shown.category,
             head=frame.heads.article(found, shown),
             article=shown,
@@ -184,18 +218,10 @@ def _add_article(
 
 
 async def _page_of(
-    index: PublicIndexReader,
-    searches: SearchCache,
-    first: SearchRequest,
-    name: str,
-    cursor: str | None,
-    cursors: CursorScope,
+    index: PublicIndexReader, first: SearchRequest, cursor: str | None, cursors: CursorScope
 ) -> tuple[SearchRequest, SearchPage]:
     """Return the page of a listing that a cursor names, the first one without."""
-    if cursor is None:
-        async with errors_as_problems():
-            return first, await searches.search(name, first)
-    request = replace(first, after=await read_cursor(cursor, first, cursors))
+    request = first if cursor is None else replace(first, after=await read_cursor(cursor, first, cursors))
     async with errors_as_problems():
         return request, await index.search(request)
 
