@@ -20,12 +20,13 @@ class PublicNewsletter(BaseModel):
     name: str
     description: str
     language: str
-    """Of its texts."""
-    right_to_left: bool = False
+    """Of its name, its description and its topics."""
+    text_language: str = "en"
+    """Of the texts of its form."""
     topics: list[str] = []
     """The parts that readers can choose."""
     texts: dict[str, str] = {}
-    """The texts of its form in its language: ``email``, ``topics``, ``topics_hint``, ``subscribe``, ``consent``."""
+    """The texts of its form: ``email``, ``topics``, ``topics_hint``, ``subscribe``, ``consent``."""
 
 
 async def write_public_newsletters(redis: "Redis", keys: Keyspace, newsletters: Iterable[PublicNewsletter]) -> None:

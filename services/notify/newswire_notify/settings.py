@@ -8,13 +8,14 @@ from typing import Annotated, Self
 from pydantic import Field, HttpUrl, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from newswire.settings import Commas, Settings, duration
+from newswire.settings import Commas, duration
+from newswire.site.settings import SiteSettings
 from newswire_notify.deliveries.retention import Retention
 from newswire_notify.newsletters.receiving_domains import read_rates, read_warm_up
 
 
-class NotifySettings(Settings):
-    """Settings of notify, in addition to the common ones."""
+class NotifySettings(SiteSettings):
+    """Settings of notify, in addition to the common ones and those of pages for readers."""
 
     webhook_allow_private: bool = False
     """Allow webhooks to loopback and private addresses, over plain http, on any port: for a laptop or a closed network."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, FilePath, HttpUrl, SecretStr
 
-from newswire_search.site.settings import SiteSettings
+from newswire.site.settings import SiteSettings
 
 
 class SearchSettings(SiteSettings):

@@ -1,4 +1,4 @@
-"""The frame in four languages, and the direction of any."""
+"""The frame in four languages."""
 
 import re
 from datetime import UTC, datetime
@@ -10,8 +10,8 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from newswire_search.site.localisation import direction_of, localisation
-from newswire_search.site.settings import SITE_LANGUAGES
+from newswire_search.site.localisation import localisation
+from newswire.site.settings import SITE_LANGUAGES
 
 SITE = Path(str(files("newswire_search.site")))
 METHODS = [("templates/**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]
@@ -66,28 +66,6 @@ def test_messages_are_found() -> None:
 def test_dates_and_numbers(language: str, moment: str, number: str, tag: str) -> None:
     words = localisation(language)
     assert (words.moment(AT), words.number(12345), words.formats_tag) == (moment, number, tag)
-
-
-@pytest.mark.parametrize(
-    ("language", "direction"),
-    [
-        ("ar", "rtl"),
-        ("ar-EG", "rtl"),
-        ("he", "rtl"),
-        ("fa-IR", "rtl"),
-        ("ur", "rtl"),
-        ("az-Arab", "rtl"),
-        ("pa-Arab-PK", "rtl"),
-        ("ar-Latn", "ltr"),
-        ("en", "ltr"),
-        ("zh-Hant-TW", "ltr"),
-        ("und", "auto"),
-        ("", "auto"),
-        (None, "auto"),
-    ],
-)
-def test_the_direction_follows_language_and_script(language: str | None, direction: str) -> None:
-    assert direction_of(language) == direction
 
 
 def test_months_and_languages_have_names() -> None:

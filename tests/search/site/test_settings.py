@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from newswire_search.settings import SearchSettings
-from newswire_search.site.colours import contrast, palette, parse_colour
+from newswire.site.colours import contrast, palette, parse_colour
 
 
 def settings(**more: Any) -> SearchSettings:

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from newswire_search.index.embedded.index import EmbeddedIndex
-from newswire_search.site.theme import ThemeError
+from newswire.site.theme import ThemeError
 from tests.search.reader_client import client_for
 from tests.search.samples import publish, put
 from tests.search.site.test_pages import page

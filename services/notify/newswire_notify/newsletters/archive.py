@@ -8,21 +8,16 @@ from newswire.http.templating import templates
 from newswire_notify.newsletters.items import Item, Items
 from newswire_notify.newsletters.links import Links
 from newswire_notify.newsletters.models import Newsletter
-from newswire_notify.newsletters.page_rendering import PageRoute, page
+from newswire_notify.newsletters.page_rendering import NewsletterFrame
 from newswire_notify.newsletters.rendering import PACKAGE
 from newswire_notify.newsletters.repository import Newsletters
 
 MAX_SHOWN = 50
 
 
-def router(newsletters: Newsletters, items: Items, links: Links) -> APIRouter:
+def router(newsletters: Newsletters, items: Items, links: Links, frame: NewsletterFrame) -> APIRouter:
     """Return the archive's page and feed."""
-    routes = APIRouter(
-        prefix="/newsletters",
-        route_class=PageRoute,
-        include_in_schema=False,
-        dependencies=[Depends(charged_without_key(Cost.SEARCH))],
-    )
+    routes = frame.routes("/newsletters", dependencies=[Depends(charged_without_key(Cost.SEARCH))])
 
     async def archived(slug: str) -> tuple[Newsletter, list[Item]]:
         found = await newsletters.by_slug(slug)
@@ -38,7 +33,7 @@ def router(newsletters: Newsletters, items: Items, links: Links) -> APIRouter:
     @routes.get("/{slug}/archive")
     async def archive_page(slug: str) -> Response:
         newsletter, shown = await archived(slug)
-        return page(
+        return frame.page(
             "newsletter_archive.html",
             newsletter.draft.language,
             newsletter=newsletter,

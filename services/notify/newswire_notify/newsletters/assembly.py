@@ -22,6 +22,7 @@ from newswire_notify.newsletters.mail_folder import MailFolder
 from newswire_notify.newsletters.mail_maker import MailMaker
 from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.matching import NewsletterMatcher
+from newswire_notify.newsletters.page_rendering import NewsletterFrame
 from newswire_notify.newsletters.planning import NewsletterPlanner
 from newswire_notify.newsletters.receiving_domains import SendingLimits, read_rates, read_warm_up
 from newswire_notify.newsletters.repository import Newsletters
@@ -80,6 +81,7 @@ def assemble_newsletters(
     Raises:
         newswire_notify.newsletters.transport.SmtpUrlError: the address of the mail server cannot be used.
         newswire_notify.newsletters.dkim.DkimKeyError: the private key cannot be used.
+        newswire.site.theme.ThemeError: the theme of the site cannot be used.
     """
     newsletters = Newsletters(redis, keys, clock)
     subscribers = Subscribers(newsletters)
@@ -105,11 +107,12 @@ def assemble_newsletters(
         batch=min(MESSAGES_PER_CONNECTION, settings.smtp_messages_per_connection),
         lease=2 * settings.smtp_timeout + 5,  # an attempt begins in the first half, and ends at the timeout
     )
+    frame = NewsletterFrame(settings)
     routers = [
         api.router(newsletters, queue, links, signer),
-        pages.router(newsletters, subscribers, signup, links),
-        archive.router(newsletters, items, links),
-        *([mail_pages.router(settings.data_dir)] if settings.smtp_url is None else []),
+        pages.router(newsletters, subscribers, signup, links, frame),
+        archive.router(newsletters, items, links, frame),
+        *([mail_pages.router(settings.data_dir, frame)] if settings.smtp_url is None else []),
     ]
     return NewsletterParts(
         newsletters,

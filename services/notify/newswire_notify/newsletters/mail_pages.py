@@ -18,7 +18,7 @@ from starlette.responses import HTMLResponse
 from newswire.http.client_address import client_address
 from newswire.http.problems import not_found
 from newswire_notify.newsletters.mail_folder import MAIL_FOLDER
-from newswire_notify.newsletters.page_rendering import PageRoute, page
+from newswire_notify.newsletters.page_rendering import NewsletterFrame
 
 MAX_LISTED = 100
 _NAME = re.compile(r"[A-Za-z0-9]{1,64}")
@@ -30,9 +30,9 @@ _HTML_POLICY = (
 """The HTML of a mail runs no script and has no origin."""
 
 
-def router(data_dir: Path) -> APIRouter:
+def router(data_dir: Path, frame: NewsletterFrame) -> APIRouter:
     """Return the pages of written mails."""
-    routes = APIRouter(prefix="/mail", route_class=PageRoute, include_in_schema=False)
+    routes = frame.routes("/mail")
     folder = data_dir / MAIL_FOLDER
 
     async def read(request: Request, name: str) -> EmailMessage:
@@ -48,7 +48,7 @@ def router(data_dir: Path) -> APIRouter:
     async def list_mails(request: Request) -> Response:
         _check_local(request)
         mails = await asyncio.to_thread(_newest, folder)
-        return page("mail_list.html", "en", mails=mails, folder=str(folder))
+        return frame.page("mail_list.html", "en", mails=mails, folder=str(folder))
 
     @routes.get("/{name}")
     async def show(request: Request, name: str) -> Response:
@@ -56,7 +56,7 @@ def router(data_dir: Path) -> APIRouter:
         headers = [(header, str(value)) for header, value in found.items()]
         text = found.get_body(("plain",))
         content = cast("EmailMessage", text).get_content() if text else ""
-        return page(
+        return frame.page(
             "mail_show.html", "en", subject=str(found["Subject"]), headers_shown=headers, text=content, mail=name
         )
 

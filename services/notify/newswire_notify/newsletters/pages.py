@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from newswire.auth.signed_tokens import Purpose
 from newswire.http.client_address import client_address, client_of
+from newswire.http.page_routes import prefers_json
 from newswire.http.pagination import json_answer
 from newswire.http.problems import FieldError, gone, invalid_fields, not_found, problem
 from newswire.http.read_limits import Cost, charged_without_key
@@ -22,7 +23,7 @@ from newswire_notify.newsletters.forms import (
 )
 from newswire_notify.newsletters.links import Links, LinkState, LinkTarget
 from newswire_notify.newsletters.models import Choices, Newsletter, Subscriber, SubscriberState
-from newswire_notify.newsletters.page_rendering import PageRoute, message_page, page, wants_json
+from newswire_notify.newsletters.page_rendering import NewsletterFrame
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.schedule import zone_names
 from newswire_notify.newsletters.signup import Origin, Signup, SignupResult
@@ -32,9 +33,11 @@ from newswire_notify.newsletters.texts import texts
 PAUSES = {"7": timedelta(days=7), "28": timedelta(days=28), "0": timedelta(0)}
 
 
-def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, links: Links) -> APIRouter:
+def router(
+    newsletters: Newsletters, subscribers: Subscribers, signup: Signup, links: Links, frame: NewsletterFrame
+) -> APIRouter:
     """Return the public pages."""
-    routes = APIRouter(prefix="/newsletters", route_class=PageRoute, include_in_schema=False)
+    routes = frame.routes("/newsletters")
     reading = [Depends(charged_without_key(Cost.LISTING))]
 
     async def shown(slug: str) -> Newsletter:
@@ -50,11 +53,11 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
     @routes.get("", dependencies=reading)
     async def all_newsletters() -> Response:
         found = sorted(await newsletters.active(), key=lambda each: fold(each.draft.name))
-        return page("newsletter_list.html", "en", public=True, newsletters=found)
+        return frame.page("newsletter_list.html", frame.language, public=True, newsletters=found)
 
     @routes.get("/{slug}", dependencies=reading)
     async def form_page(newsletter: Shown, request: Request) -> Response:
-        if wants_json(request):
+        if prefers_json(request):
             return await described(newsletter)
         wanted = {fold(value) for name, value in request.query_params.multi_items() if name in ("topic", "category")}
         topics = tuple(label for label in newsletter.labels if fold(label) in wanted)
@@ -83,8 +86,8 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
         status: int = 200,
     ) -> Response:
         if not newsletter.is_sending:
-            return message_page(newsletter, "newsletters", "paused", ("/newsletters", "newsletters"))
-        return page(
+            return frame.message(newsletter, "newsletters", "paused", ("/newsletters", "newsletters"))
+        return frame.page(
             "newsletter_form.html",
             newsletter.draft.language,
             newsletter=newsletter,
@@ -101,7 +104,7 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
     @routes.post("/{slug}/subscribe", dependencies=reading)
     async def subscribe(newsletter: Shown, request: Request) -> Response:
         sent = await read_form(request)
-        json = wants_json(request)
+        json = prefers_json(request)
         read = read_choices(sent, newsletter, default_choices(newsletter))
         errors = dict.fromkeys(read.wrong, texts(newsletter.draft.language)["invalid_choice"])
         email = sent.one("email")[:400]
@@ -131,22 +134,22 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
             if json:
                 detail = "too many sign-ups came from this network, or for this newsletter"
                 raise problem(429, "rate-limited", detail, headers={"Retry-After": "3600"})
-            answer = message_page(newsletter, "too_many", "too_many_detail", status=429)
+            answer = frame.message(newsletter, "too_many", "too_many_detail", status=429)
             answer.headers["Retry-After"] = "3600"
             return answer
         if json:
             return json_answer({"status": "confirmation_sent", "email": address}, 202)
-        return message_page(newsletter, "check_mail", "check_mail_detail", address=address)
+        return frame.message(newsletter, "check_mail", "check_mail_detail", address=address)
 
     async def linked(newsletter: Newsletter, purpose: Purpose, token: str) -> Subscriber | Response:
         """Return the subscriber of a link, or the page that says why it leads nowhere."""
         to_form = (f"/newsletters/{newsletter.draft.slug}", "to_newsletter")
         found = await links.target(purpose, newsletter.draft.slug, token)
         if found is LinkState.FORGED:
-            return message_page(newsletter, "bad_link", "bad_link_detail", to_form, status=404)
+            return frame.message(newsletter, "bad_link", "bad_link_detail", to_form, status=404)
         subscriber = await subscribers.get(found.subscriber) if isinstance(found, LinkTarget) else None
         if subscriber is None or subscriber.newsletter != newsletter.id:
-            return message_page(newsletter, "old_link", "old_link_detail", to_form, status=410)
+            return frame.message(newsletter, "old_link", "old_link_detail", to_form, status=410)
         return subscriber
 
     @routes.get("/{slug}/confirm/{token}", dependencies=reading)
@@ -155,7 +158,7 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
         if isinstance(found, Response):
             return found
         wording = texts(found.language)
-        return page(
+        return frame.page(
             "newsletter_button.html",
             found.language,
             newsletter=newsletter,
@@ -174,9 +177,9 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
         slug = newsletter.draft.slug
         if not await signup.confirm(found, _origin(request)):
             to_form = (f"/newsletters/{slug}", "to_newsletter")
-            return message_page(newsletter, "old_link", "old_link_detail", to_form, status=410)
+            return frame.message(newsletter, "old_link", "old_link_detail", to_form, status=410)
         preferences = await links.preferences(slug, found.id)
-        return message_page(
+        return frame.message(
             newsletter,
             "confirmed",
             "confirmed_detail",
@@ -190,9 +193,9 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
         found = await links.target(Purpose.NEWSLETTER_UNSUBSCRIBING, newsletter.draft.slug, token)
         if isinstance(found, LinkState):
             to_form = (f"/newsletters/{newsletter.draft.slug}", "to_newsletter")
-            return message_page(newsletter, "bad_link", "bad_link_detail", to_form, status=404)
+            return frame.message(newsletter, "bad_link", "bad_link_detail", to_form, status=404)
         wording = texts(newsletter.draft.language)
-        return page(
+        return frame.page(
             "newsletter_button.html",
             newsletter.draft.language,
             newsletter=newsletter,
@@ -212,7 +215,7 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
         newsletter = await newsletters.by_slug(slug)
         if newsletter is None:
             return Response("unsubscribed", media_type="text/plain", headers={"Cache-Control": "no-store"})
-        return message_page(newsletter, "unsubscribed", "unsubscribed_detail")
+        return frame.message(newsletter, "unsubscribed", "unsubscribed_detail")
 
     async def preferences_page(
         newsletter: Newsletter, found: Subscriber, token: str, *, saved: bool = False, wrong: bool = False
@@ -220,12 +223,12 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
         slug = newsletter.draft.slug
         if found.state is not SubscriberState.ACTIVE:
             to_form = (f"/newsletters/{slug}", "to_newsletter")
-            return message_page(newsletter, "unsubscribed", "unsubscribed_detail", to_form, language=found.language)
+            return frame.message(newsletter, "unsubscribed", "unsubscribed_detail", to_form, language=found.language)
         target = await links.target(Purpose.NEWSLETTER_PREFERENCES, slug, token)
         issue = target.issue if isinstance(target, LinkTarget) else ""
         unsubscribing = await links.unsubscribing(slug, found.id, issue)
         paused = found.paused_until if found.paused_until and found.paused_until > subscribers.now else None
-        return page(
+        return frame.page(
             "newsletter_preferences.html",
             found.language,
             newsletter=newsletter,
@@ -272,7 +275,7 @@ def router(newsletters: Newsletters, subscribers: Subscribers, signup: Signup, l
         if isinstance(found, Response):
             return found
         await subscribers.erase(found)
-        return message_page(newsletter, "erased", "erased_detail", language=found.language)
+        return frame.message(newsletter, "erased", "erased_detail", language=found.language)
 
     return routes
 

@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from newswire.http.templating import templates
+from newswire.text.direction import direction_of
 from newswire_notify.newsletters.items import SUMMARY_CHARACTERS, ChosenItems, Item, shortened
 from newswire_notify.newsletters.message import MAX_HTML_BYTES, MailContent
 from newswire_notify.newsletters.models import Newsletter
-from newswire_notify.newsletters.texts import direction, text_language, texts
+from newswire_notify.newsletters.texts import text_language, texts
 
 PACKAGE = "newswire_notify.newsletters"
 MAX_ITEMS = 25
 """Articles in a digest; the page of the newsletter has the others."""
 _TEXT_COLUMNS = 72
-templates(PACKAGE).globals["direction"] = direction
+templates(PACKAGE).globals["direction"] = direction_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ def _html(template: str, newsletter: Newsletter, **values: object) -> str:
         .render(
             name=draft.name,
             language=text_language(draft.language),
-            dir=direction(text_language(draft.language)),
+            dir=direction_of(text_language(draft.language)),
             t=texts(draft.language),
             colour=draft.brand.colour,
             on_colour=readable_on(draft.brand.colour),

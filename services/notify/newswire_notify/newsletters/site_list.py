@@ -6,7 +6,7 @@ from newswire.keys import Keyspace
 from newswire.newsletters import PublicNewsletter, write_public_newsletters
 from newswire_notify.newsletters.models import Newsletter
 from newswire_notify.newsletters.repository import Newsletters
-from newswire_notify.newsletters.texts import direction, text_language, texts
+from newswire_notify.newsletters.texts import text_language, texts
 
 _FORM_TEXTS = ("email", "topics", "topics_hint", "subscribe", "consent")
 
@@ -35,8 +35,8 @@ def _public(newsletter: Newsletter) -> PublicNewsletter:
         slug=newsletter.draft.slug,
         name=newsletter.draft.name,
         description=newsletter.draft.description,
-        language=language,
-        right_to_left=direction(language) == "rtl",
+        language=newsletter.draft.language,
+        text_language=language,
         topics=newsletter.labels,
         texts={name: texts(language)[name] for name in _FORM_TEXTS},
     )

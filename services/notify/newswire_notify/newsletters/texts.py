@@ -7,7 +7,6 @@ from importlib.resources import files
 import orjson
 
 LANGUAGES = ("en", "de", "fr", "es")
-_RIGHT_TO_LEFT = frozenset("ar arc ckb dv fa he iw khw ks ps sd ug ur yi".split())
 
 
 @cache
@@ -26,9 +25,3 @@ def text_language(language: str) -> str:
     """Return the language in which `texts` answers for a tag."""
     primary = language.lower().partition("-")[0]
     return primary if primary in LANGUAGES else "en"
-
-
-def direction(language: str) -> str:
-    """Return the writing direction of a language, as HTML's ``dir`` has it."""
-    subtags = language.lower().split("-")
-    return "rtl" if subtags[0] in _RIGHT_TO_LEFT or {"arab", "hebr"} & set(subtags[1:]) else "ltr"

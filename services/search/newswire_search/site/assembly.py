@@ -5,11 +5,13 @@ from datetime import timedelta
 
 from fastapi import APIRouter
 
+from newswire.http.page_routes import ErrorPage
+
 from newswire_search.feeds.index_changes import ReadIndexState
 from newswire_search.index.port import PublicIndexReader
 from newswire_search.settings import SearchSettings
 from newswire_search.site import pages
-from newswire_search.site.error_pages import ErrorPage, error_pages
+from newswire_search.site.error_pages import error_pages
 from newswire_search.site.frame import Frame
 from newswire_search.site.navigation import Navigation
 from newswire_search.site.newsletter_box import NewsletterBoxes
@@ -32,7 +34,7 @@ def reader_site(
     """Return the reader site of an index; articles offer one of the newsletters.
 
     Raises:
-        newswire_search.site.theme.ThemeError: the theme of the settings cannot be used.
+        newswire.site.theme.ThemeError: the theme of the settings cannot be used.
     """
     refresh = timedelta(milliseconds=settings.elasticsearch_refresh_ms)
     navigation = Navigation(index, settings.site_sections, refresh)

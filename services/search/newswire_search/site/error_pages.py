@@ -1,18 +1,13 @@
-"""Errors as pages for readers, while API clients get problem documents."""
+"""Errors as pages for readers."""
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
-from fastapi.routing import APIRoute
 from starlette.responses import RedirectResponse
 
-from newswire.http.problems import ProblemError, unexpected
-from newswire_search.site.frame import HTML, Frame
-
-ErrorPage = Callable[[Request, ProblemError], Awaitable[Response]]
-Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+from newswire.http.page_routes import ErrorPage
+from newswire.http.problems import ProblemError
+from newswire_search.site.frame import Frame
 
 _FIELDS_SHOWN = (400, 422)
 
@@ -50,36 +45,6 @@ def error_pages(frame: Frame) -> ErrorPage:
         )
 
     return page
-
-
-def page_route(error_page: ErrorPage) -> type[APIRoute]:
-    """Return the class of routes that answer errors with a page, unless the client asks for JSON."""
-
-    class PageRoute(APIRoute):
-        """A route of a page."""
-
-        def get_route_handler(self) -> Handler:
-            """Return the handler that turns problems into pages."""
-            handle = super().get_route_handler()
-
-            async def handle_or_explain(request: Request) -> Response:
-                try:
-                    return await handle(request)
-                except ProblemError as error:
-                    problem = error
-                except Exception as error:  # noqa: BLE001 (the last resort of a page is a page)
-                    problem = unexpected(request.method, request.url.path, error)
-                return problem.response() if prefers_json(request) else await error_page(request, problem)
-
-            return handle_or_explain
-
-    return PageRoute
-
-
-def prefers_json(http: Request) -> bool:
-    """Tell whether a client asks for JSON and not for a page."""
-    accepted = http.headers.get("accept", "")
-    return "json" in accepted and HTML not in accepted
 
 
 def _without_slash(http: Request) -> str | None:

@@ -24,18 +24,20 @@ from newswire.filters import Filter
 from newswire.http.conditional_responses import Representation, representation_of, response_of
 from newswire.http.middleware import CONTENT_SECURITY_POLICY
 from newswire.http.templating import add_asset
+from newswire.text.direction import direction_of
 from newswire_search.feeds.feed import FeedLink, feed_links
 from newswire_search.feeds.index_changes import IndexState, ReadIndexState
 from newswire_search.site.head import Heads
 from newswire_search.site.links import QueryPairs, label_path
 from newswire_search.site.localisation import Localisation, localisation
 from newswire_search.site.navigation import Navigation
-from newswire_search.site.settings import STATIC_FOLDER, SiteSettings
+from newswire.site.settings import STATIC_FOLDER, SiteSettings
 from newswire_search.site.state_cache import StateCache
-from newswire_search.site.theme import PACKAGE, Theme, ThemeError
+from newswire.site.theme import Theme, ThemeError
 
 log = logging.getLogger(__name__)
 
+PACKAGE = "newswire_search.site"
 DEFAULTS = "default"
 """The prefix by which a template of the owner extends the one that it replaces: ``{% extends "default/article.html" %}``."""
 PARTIAL = "_"
@@ -183,6 +185,7 @@ class Frame:
         environment.globals |= {
             "site": self._site(),
             "label_path": label_path,
+            "direction": direction_of,
             "static": self.theme.static,
             "suggestion_kinds": f"topic={words.translations.gettext('Topic')};author={words.translations.gettext('Author')}",
         }

@@ -10,7 +10,7 @@ from newswire.schema_org import filled, news_article
 from newswire_search.site.links import label_path
 from newswire_search.site.localisation import Localisation
 from newswire_search.site.presentation import Teaser, page_image, shortened
-from newswire_search.site.settings import SiteSettings
+from newswire.site.settings import SiteSettings
 
 DESCRIPTION_CHARACTERS = 200
 INDEXED = "max-image-preview:large"

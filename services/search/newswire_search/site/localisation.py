@@ -1,4 +1,4 @@
-"""The language of the frame: its messages, dates and numbers, and the direction of any language.
+"""The language of the frame: its messages, dates and numbers.
 
 The catalogs are the ``.po`` files in ``locales``, which translators edit. They are compiled in memory at the start, so that a
 checkout and a wheel hold the same files and nothing has to be built.
@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib.resources import files
 from io import BytesIO
-from typing import Literal
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton
@@ -19,10 +18,8 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from babel.support import NullTranslations, Translations
 
-Direction = Literal["ltr", "rtl", "auto"]
+from newswire.text.direction import Direction, direction_of
 
-_RIGHT_TO_LEFT_LANGUAGES = frozenset("ar arc ckb dv fa he iw ks nqo pnb ps sd syr ug ur yi".split())
-_RIGHT_TO_LEFT_SCRIPTS = frozenset("adlm arab hebr mand mend nkoo rohg samr syrc thaa".split())
 _INTERNATIONAL_ENGLISH = "en_001"
 """Day before month, and 24 hours: what plain ``en`` stands for."""
 
@@ -111,17 +108,6 @@ def _translations(language: str) -> NullTranslations:
     write_mo(compiled, read_po(BytesIO(source), locale=language))
     compiled.seek(0)
     return Translations(compiled)
-
-
-def direction_of(language: str | None) -> Direction:
-    """Return the direction of a language tag; ``auto`` if the language is unknown."""
-    primary, *more = (language or "und").lower().split("-")
-    if primary in ("", "und", "mul", "zxx"):
-        return "auto"
-    script = next((part for part in more if len(part) == 4 and part.isalpha()), None)
-    if script is not None:
-        return "rtl" if script in _RIGHT_TO_LEFT_SCRIPTS else "ltr"
-    return "rtl" if primary in _RIGHT_TO_LEFT_LANGUAGES else "ltr"
 
 
 def language_of(article: Mapping[str, object]) -> str:

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from starlette.responses import RedirectResponse
 
 from newswire.auth.authentication import reader
+from newswire.http.page_routes import page_route
 from newswire.http.problems import not_found
 from newswire.http.read_limits import Cost, charged
 from newswire.text.folding import fold
@@ -21,7 +22,7 @@ from newswire_search.query.cursor import CursorScope, next_cursor, read_cursor, 
 from newswire_search.query.dependencies import errors_as_problems
 from newswire_search.query.offload import offload
 from newswire_search.site.body import INLINE_CHARACTERS, page_body
-from newswire_search.site.error_pages import error_pages, page_route
+from newswire_search.site.error_pages import error_pages
 from newswire_search.site.frame import Frame, PageRequest
 from newswire_search.site.front import arrange
 from newswire_search.site.links import LISTING_PATHS, label_path, listing_page, path_of, slug_of, with_cursor

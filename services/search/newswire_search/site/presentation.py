@@ -8,9 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from newswire.article import Author, Image
+from newswire.text.direction import Direction, direction_of
 from newswire_search.site.body import secure_address
 from newswire_search.site.links import path_of
-from newswire_search.site.localisation import Direction, direction_of, language_of
+from newswire_search.site.localisation import language_of
 
 CARD_SUMMARY_CHARACTERS = 280
 """Of a summary in a list; the article shows all of it."""

@@ -9,10 +9,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from newswire.http.templating import add_asset_content
-from newswire_search.site.colours import Palette
-from newswire_search.site.settings import SiteSettings
+from newswire.site.colours import Palette
+from newswire.site.settings import SiteSettings
 
-PACKAGE = "newswire_search.site"
 MAX_FILE_BYTES = 5 * 1024 * 1024
 OWN_STYLE_SHEET = "theme.css"
 """In the theme's ``static``: linked by every page after the style sheet of the site."""
@@ -43,7 +42,7 @@ class Theme:
         """
         self._settings = settings
         self._files = {path.name: _serve(path) for path in _own_files(settings.static_folder)}
-        styles = _colours(settings) + files(PACKAGE).joinpath("assets", "site.css").read_text("utf-8")
+        styles = _colours(settings) + files(__package__).joinpath("assets", "site.css").read_text("utf-8")
         self.style_sheet = add_asset_content("site.css", styles.encode(), "text/css; charset=utf-8")
         self.own_style_sheet = self._files.get(OWN_STYLE_SHEET)
         self.logo = self._picture(settings.site_logo)

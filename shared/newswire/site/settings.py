@@ -1,4 +1,4 @@
-"""The settings of the reader site: its name, its look and its language."""
+"""The settings of all pages for readers: the name of the site, its look and its language."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from pydantic import DirectoryPath, Field, StringConstraints, field_validator, m
 from pydantic_settings import NoDecode
 
 from newswire.settings import Commas, Settings
-from newswire_search.site.colours import Palette, palette
+from newswire.site.colours import Palette, palette
 
 SITE_LANGUAGES = ("en", "de", "fr", "es")
 STATIC_FOLDER = "static"
@@ -23,7 +23,7 @@ _Line = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, 
 
 
 class SiteSettings(Settings):
-    """The settings of the reader site. Colours are written as ``#a3221f``."""
+    """The settings of the reader site and of the pages of newsletters. Colours are written as ``#a3221f``."""
 
     site_name: Annotated[_Line, Field(min_length=1)] = DEFAULT_NAME
     site_tagline: _Line = ""
