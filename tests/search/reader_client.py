@@ -1,7 +1,6 @@
 """A client of feeds, sitemaps and pages."""
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +17,6 @@ from newswire_search.query.retraction_filter import RetractionFilteredIndex
 from newswire_search.settings import SearchSettings
 from newswire_search.site import discovery, sitemaps
 from newswire_search.site.assembly import reader_site
-from newswire_search.site.newsletter_box import NewsletterBoxes
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -27,12 +25,13 @@ def client_for(
     index: IndexReader,
     redis: Redis,
     namespace: str,
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    newsletters: NewsletterBoxes | None = None,
     **more: Any,
 ) -> httpx.AsyncClient:
-    """Return a client of everything that readers read. ``clock`` decides how old kept pages are."""
+    """Return a client of everything that readers read.
+
+    ``more`` are settings, and optionally ``clock``, which decides how old kept pages are, and the ``newsletters`` of articles.
+    """
+    clock, newsletters = more.pop("clock", time.monotonic), more.pop("newsletters", None)
     settings = SearchSettings.model_validate({"namespace": namespace, "public_url": "https://news.example", **more})
     keys = Keyspace(namespace)
     read_state = index_state_source(redis, keys, "search", timedelta(), clock=clock)

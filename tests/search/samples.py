@@ -33,7 +33,8 @@ def article(id_: str, title: str = "Untitled", text: str = "Nothing to see.", **
         "published_at": "2026-03-01T12:00:00Z",
         "updated_at": "2026-03-01T12:00:00Z",
     }
-    more["authors"] = [{"name": name} for name in more.get("authors", [])]
+    authors = more.get("authors", [])
+    more["authors"] = [author if isinstance(author, dict) else {"name": author} for author in authors]
     return ArticlePublished.model_validate(members | more)
 
 

@@ -67,7 +67,9 @@ async def test_each_article_is_in_one_sitemap(
         assert 0 < len(file) <= 8
         found += [article for article, _ in file]
     assert sorted(found) == [f"{SITE}/articles/a{n:02}/untitled" for n in range(len(moments))]
-    assert await entries(client, "/sitemap-pages.xml") == [(f"{SITE}{path}", None) for path in ("/", "/live", "/about", "/sections")]
+    assert await entries(client, "/sitemap-pages.xml") == [
+        (f"{SITE}{path}", None) for path in ("/", "/live", "/about", "/sections")
+    ]
     await put(index, publish("b1", category="A/B"))
     assert (f"{SITE}/sections/A%2FB", None) in await entries(client, "/sitemap-pages.xml")
 

@@ -1,7 +1,7 @@
 """Conditional responses: ETag, Last-Modified and 304 (RFC 9110, sections 8.8 and 13).
 
-Nothing is cached here; what is kept elsewhere is a `Representation`. Clients and proxies must revalidate a stored copy before they use it (``no-cache``), so that a retracted
-article disappears immediately.
+Nothing is cached here; what is kept elsewhere is a `Representation`. Clients and proxies must revalidate a stored copy before they
+use it (``no-cache``), so that a retracted article disappears immediately.
 """
 
 import hashlib

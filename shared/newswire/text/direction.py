@@ -16,7 +16,7 @@ _WITHOUT_DIRECTION: Final = frozenset(("", "und", "mul", "zxx", "mis", "x"))
 
 
 def direction_of(language: str | None) -> Direction:
-    """Return the direction of a language tag (BCP 47); ``auto``, for which browsers look at the text, if the language is unknown."""
+    """Return the direction of a language tag (BCP 47); ``auto``, for which browsers look at the text, if it is unknown."""
     primary, *more = (language or "").lower().replace("_", "-").split("-")
     script = next((part for part in more[:3] if len(part) == 4 and part.isalpha()), None)
     if script is not None and primary != "x":

@@ -10,8 +10,8 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from newswire_search.site.localisation import localisation
 from newswire.site.settings import SITE_LANGUAGES
+from newswire_search.site.localisation import localisation
 
 SITE = Path(str(files("newswire_search.site")))
 METHODS = [("templates/**.html", "jinja2.ext:babel_extract"), ("**.py", "python")]

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from newswire_search.settings import SearchSettings
 from newswire.site.colours import contrast, palette, parse_colour
+from newswire_search.settings import SearchSettings
 
 
 def settings(**more: Any) -> SearchSettings:

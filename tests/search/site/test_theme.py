@@ -10,8 +10,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from newswire_search.index.embedded.index import EmbeddedIndex
 from newswire.site.theme import ThemeError
+from newswire_search.index.embedded.index import EmbeddedIndex
 from tests.search.reader_client import client_for
 from tests.search.samples import publish, put
 from tests.search.site.test_pages import page

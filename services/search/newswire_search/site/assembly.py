@@ -6,7 +6,6 @@ from datetime import timedelta
 from fastapi import APIRouter
 
 from newswire.http.page_routes import ErrorPage
-
 from newswire_search.feeds.index_changes import ReadIndexState
 from newswire_search.index.port import PublicIndexReader
 from newswire_search.settings import SearchSettings

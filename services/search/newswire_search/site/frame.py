@@ -24,6 +24,8 @@ from newswire.filters import Filter
 from newswire.http.conditional_responses import Representation, representation_of, response_of
 from newswire.http.middleware import CONTENT_SECURITY_POLICY
 from newswire.http.templating import add_asset
+from newswire.site.settings import STATIC_FOLDER, SiteSettings
+from newswire.site.theme import Theme, ThemeError
 from newswire.text.direction import direction_of
 from newswire_search.feeds.feed import FeedLink, feed_links
 from newswire_search.feeds.index_changes import IndexState, ReadIndexState
@@ -31,9 +33,7 @@ from newswire_search.site.head import Heads
 from newswire_search.site.links import QueryPairs, label_path
 from newswire_search.site.localisation import Localisation, localisation
 from newswire_search.site.navigation import Navigation
-from newswire.site.settings import STATIC_FOLDER, SiteSettings
 from newswire_search.site.state_cache import StateCache
-from newswire.site.theme import Theme, ThemeError
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,13 @@ class Frame:
         return self._response(asked, content) if content is not None else None
 
     async def respond(
-        self, asked: PageRequest, template: str, *, variant: str | None = None, section: str | None = None, **values: Any
+        self,
+        asked: PageRequest,
+        template: str,
+        *,
+        variant: str | None = None,
+        section: str | None = None,
+        **values: Any,
     ) -> Response:
         """Return a page, or 304 if the client has the same.
 
@@ -140,9 +146,7 @@ class Frame:
 
     async def error_page(self, http: Request, status: int, headers: Mapping[str, str], **values: Any) -> Response:
         """Return the page of an error; if a template of the owner fails, that of the site."""
-        sections = (
-            await self._navigation.sections(None, await self._read_state()) if self.settings.public_read else []
-        )
+        sections = await self._navigation.sections(None, await self._read_state()) if self.settings.public_read else []
         values |= {"sections": sections}
         try:
             body = self._render(self._templates, "problem.html", http, **values)

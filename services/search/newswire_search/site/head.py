@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from newswire.schema_org import filled, news_article
+from newswire.site.settings import SiteSettings
 from newswire_search.site.links import label_path
 from newswire_search.site.localisation import Localisation
 from newswire_search.site.presentation import Teaser, page_image, shortened
-from newswire.site.settings import SiteSettings
 
 DESCRIPTION_CHARACTERS = 200
 INDEXED = "max-image-preview:large"
@@ -141,7 +141,10 @@ class Heads:
             alternates=self._versions(article),
             properties=[*self._shared("article", shown.title, description, shown.canonical, picture), *times, *labels],
             cards=self._cards(image.url if image else None),
-            linked_data=[self._news_article(article, shown), self._breadcrumbs([*trail, (shown.title, shown.canonical)])],
+            linked_data=[
+                self._news_article(article, shown),
+                self._breadcrumbs([*trail, (shown.title, shown.canonical)]),
+            ],
         )
 
     def _listing(

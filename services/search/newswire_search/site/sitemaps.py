@@ -118,7 +118,13 @@ def router(
         sections = replace(_by_time(caller), limit=1, with_facets=True, facet_fields=("category",))
         async with errors_as_problems():
             found = await index.search(sections)
-        paths = ["/", "/live", "/about", "/sections", *(label_path("category", each.value) for each in found.facets["category"])]
+        paths = [
+            "/",
+            "/live",
+            "/about",
+            "/sections",
+            *(label_path("category", each.value) for each in found.facets["category"]),
+        ]
         return await answer(request, caller, _urls([(site + path, None) for path in paths]), None)
 
     @routes.get("/sitemap-news.xml", summary="The articles of the last two days as a news sitemap", responses=_SITEMAP)
