@@ -98,17 +98,27 @@ def _author(value: Any) -> Any:
 AuthorInput = Annotated[AuthorDraft, BeforeValidator(_author, json_schema_input_type=Name | AuthorDraft)]
 
 
-def _describe_author(schema: dict[str, Any]) -> None:
-    """Add ``author``, an alternative to ``authors`` with one item, to the JSON Schema."""
+def _describe_draft(schema: dict[str, Any]) -> None:
+    """Add an example to the JSON Schema, and ``author``, an alternative to ``authors`` with one item."""
+    schema["examples"] = [
+        {
+            "title": "Ferries sail again",
+            "body": "<p>The first ferry left the harbour at six.</p>",
+            "author": "Ann Lee",
+            "category": "Transport",
+            "topics": ["Ferries"],
+            "language": "en",
+        }
+    ]
     one = {"description": "The only author; an alternative to `authors`."} | schema["properties"]["authors"]["items"]
     schema["properties"]["author"] = one
-    schema["not"] = {"required": ["author", "authors"]}
+    schema["not"] = {"required": ["author", "authors"], "properties": {"author": {}, "authors": {}}}
 
 
 class ArticleDraft(BaseModel):
     """What a publisher sends. Lengths are in characters; ``body`` is HTML and is sanitised before it is stored."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_describe_author)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_describe_draft)
 
     title: Headline
     body: Text

@@ -1,6 +1,8 @@
 """The OpenAPI and AsyncAPI documents are valid for the official validators."""
 
 import json
+import re
+import shutil
 import socket
 import subprocess
 from pathlib import Path
@@ -21,6 +23,7 @@ from newswire_search.settings import SearchSettings
 from tests.npm import node_with
 
 HERE = Path(__file__).parent
+OPENAPI = HERE / "openapi"
 
 
 @pytest.fixture
@@ -46,6 +49,68 @@ async def test_the_openapi_document_is_valid_with_bodies_keys_and_problems(http:
     assert "external-id-taken" in publish["responses"]["409"]["description"]
     assert document["paths"]["/v1/articles/{article_id}"]["delete"]["requestBody"]["required"] is False
     assert "HTTPValidationError" not in document["components"]["schemas"]
+
+
+def lint(document: bytes, folder: Path) -> list[str]:
+    """Return what the recommended rules of Redocly and Spectral find in an OpenAPI document."""
+    (folder / "openapi.json").write_bytes(document)
+    command = [node_with("@redocly/openapi-core", OPENAPI), "lint.mjs", str(folder / "openapi.json")]
+    done = subprocess.run(command, cwd=OPENAPI, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+async def test_linters_find_nothing_in_the_openapi_document(http: httpx.AsyncClient, tmp_path: Path) -> None:
+    found = lint((await http.get("/openapi.json")).content, tmp_path)
+    # An external id may contain slashes, so its paths look like others; the more specific ones are matched first.
+    assert [line for line in found if " no-ambiguous-paths " not in line] == []
+
+
+def test_the_linters_find_errors(tmp_path: Path) -> None:
+    path = {"get": {"operationId": "same", "responses": {}}}
+    document = {"openapi": "3.1.0", "info": {"title": "A", "version": "1"}, "paths": {"/a": path, "/b": path}}
+    found = "\n".join(lint(json.dumps(document).encode(), tmp_path))
+    assert "redocly error operation-operationId-unique" in found
+    assert "spectral 0 operation-operationId-unique" in found
+
+
+async def test_operations_have_names_and_receivers_are_described(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/openapi.json")).json()
+    names = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert len(set(names)) == len(names)
+    assert {"createArticle", "searchArticles", "suggest", "createSubscription", "getPublishedArticle"} <= set(names)
+    assert all(re.fullmatch(r"[a-z][A-Za-z]+", name) for name in names)
+    assert document["servers"][0]["url"].startswith("http")
+    received = document["webhooks"]["webhooks"]["post"]
+    assert set(received["requestBody"]["content"]) == {"application/cloudevents+json"}
+    assert {"webhook-id", "webhook-timestamp", "webhook-signature"} <= {each["name"] for each in received["parameters"]}
+    draft = document["components"]["schemas"]["ArticleDraft"]
+    assert draft["examples"]
+    assert not [name for name, member in draft["properties"].items() if "default" in member]
+    assert (
+        'Default: `"now"`' in document["components"]["schemas"]["NewSubscription"]["properties"]["start"]["description"]
+    )
+
+
+async def test_a_generated_client_publishes_searches_suggests_and_subscribes(
+    http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    document = (await http.get("/openapi.json")).content
+    (tmp_path / "openapi.json").write_bytes(document)
+    generate = [node := node_with("openapi-typescript", OPENAPI), "generate.mjs", str(tmp_path / "openapi.json")]
+    made = subprocess.run(generate, cwd=OPENAPI, capture_output=True, timeout=100)
+    assert made.returncode == 0, made.stderr.decode()
+    (tmp_path / "generated.ts").write_bytes(made.stdout)
+    (tmp_path / "node_modules").symlink_to(OPENAPI / "node_modules")
+    shutil.copy(OPENAPI / "client.ts", tmp_path)
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    options = "--noEmit --strict --target es2022 --module nodenext --moduleResolution nodenext --skipLibCheck".split()
+    compile_ = [node, "node_modules/typescript/bin/tsc", *options, "client.ts"]
+    done = subprocess.run(compile_, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout
+    wrong = (tmp_path / "client.ts").read_text().replace('topics: ["Ferries"]', "topics: 1")
+    (tmp_path / "client.ts").write_text(wrong)
+    assert subprocess.run(compile_, cwd=tmp_path, capture_output=True, timeout=100).returncode != 0
 
 
 @pytest.fixture(scope="session")

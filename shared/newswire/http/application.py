@@ -33,6 +33,7 @@ from newswire.http.compression import CompressionMiddleware
 from newswire.http.connection_limits import ConnectionLimits, ConnectionTracker, allow_open_files
 from newswire.http.middleware import ResponseMiddleware
 from newswire.http.openapi import describe
+from newswire.http.operation_ids import operation_id
 from newswire.http.problem_handlers import ProblemMakers
 from newswire.http.read_limits import ReadLimits
 from newswire.http.reference import reference
@@ -95,6 +96,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
         openapi_url=None,
         redirect_slashes=False,
         telemetry=_telemetry(),
+        generate_unique_id_function=operation_id,
     )
     app.state.settings = settings
     app.state.redis = redis if redis is not None else open_redis(settings.redis_url.get_secret_value())
@@ -121,7 +123,7 @@ def create_app(services: Sequence[Service], settings: Settings, *, redis: "Redis
     app.include_router(standard_routes(app, checks, lambda: asyncapi.document(brokers, channels)))
     app.include_router(pages.assets)
     app.include_router(reference, dependencies=[EXPENSIVE])
-    describe(app)
+    describe(app, settings.site, channels)
     app.add_middleware(CompressionMiddleware)
     app.add_middleware(
         ResponseMiddleware,

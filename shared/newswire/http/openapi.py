@@ -1,19 +1,41 @@
 """The OpenAPI 3.1 document: the framework's description, completed with that of our own dependencies."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import orjson
 from fastapi import FastAPI
 from fastapi.dependencies.models import Dependant
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
+from newswire.asyncapi import Channel
 from newswire.auth.credentials import Scope
 from newswire.http.problem_responses import MEDIA_TYPE, SCHEMA, merged, problems
 from newswire.http.request_parsing import MAX_VALUES
 
+_DESCRIPTION = """Errors are problem documents (RFC 9457): `/problems` lists their types.
+
+Within `v1`, members and parameters are added, and nothing is removed or changed in meaning. Clients ignore members that they do
+not know."""
+_TAGS = {
+    "publishing": "Articles of your account: publish, change, schedule, retract, and see what became of them.",
+    "categories and topics": "The labels of articles, and how they are spelled.",
+    "search": "Published articles for readers.",
+    "feeds": "RSS, Atom and JSON feeds of any search.",
+    "sitemaps": "Sitemaps for search engines.",
+    "discovery": "What crawlers and browsers look for.",
+    "live stream": "Events as they happen, pushed or pulled.",
+    "subscriptions": "Webhooks: what is delivered, and where to.",
+    "deliveries": "What was delivered to a subscription, and what failed.",
+    "newsletters": "Newsletters by mail, and their issues.",
+    "hub": "The WebSub hub of the feeds.",
+    "accounts and keys": "Accounts, their limits and their keys.",
+    "operators": "What operators may do with the articles and subscriptions of all accounts.",
+    "operations": "Health and metrics.",
+}
 _REF = "#/components/schemas/{model}"
 _STRING = {"type": "string"}
 _PROBLEM = {
@@ -48,19 +70,31 @@ _KEY = {"type": "http", "scheme": "bearer", "description": "A key of your accoun
 _WHAT_WE_ANSWER_INSTEAD = ("422", "HTTPValidationError", "ValidationError")
 
 
-def describe(app: FastAPI) -> None:
-    """Set the OpenAPI document of an app; it is built on first access."""
+def describe(app: FastAPI, site: str, channels: Sequence[Channel] = ()) -> None:
+    """Set the OpenAPI document of an app; it is built on first access.
+
+    ``site`` is the public address. Channels whose address the receiver chooses are described as webhooks.
+    """
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
-            app.openapi_schema = _document(app)
+            app.openapi_schema = _document(app, site, channels)
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
-    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+def _document(app: FastAPI, site: str, channels: Sequence[Channel]) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        description=_DESCRIPTION,
+        routes=app.routes,
+        servers=[{"url": site}],
+        contact={"name": "The publisher of this installation", "url": f"{site}/about"},
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
+    )
     schemas: dict[str, Any] = document.setdefault("components", {}).setdefault("schemas", {})
     for name in _WHAT_WE_ANSWER_INSTEAD:
         schemas.pop(name, None)
@@ -77,8 +111,56 @@ def _document(app: FastAPI) -> dict[str, Any]:
                         schemas |= _add_parameters(operation, model)
                 _add_problems(operation, dependencies)
     _, more = models_json_schema([(model, "validation") for model in bodies], ref_template=_REF)
-    schemas |= {**more.get("$defs", {}), "Problem": _PROBLEM}
+    schemas |= {**_without_defaults(more.get("$defs", {})), "Problem": _PROBLEM}
+    _add_webhooks(document, channels)
+    used = dict.fromkeys(
+        tag for path in document["paths"].values() for each in path.values() for tag in each.get("tags", ())
+    )
+    document["tags"] = [{"name": name, "description": _TAGS.get(name, name)} for name in used]
     return document
+
+
+def _without_defaults(schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the schemas of request bodies with defaults as text: generated clients demand members that have a default."""
+    for schema in schemas.values():
+        for member in schema.get("properties", {}).values():
+            default = member.pop("default", None)
+            if default not in (None, [], {}):
+                text = f"{member.get('description', '')}\n\nDefault: `{orjson.dumps(default).decode()}`."
+                member["description"] = text.strip()
+    return schemas
+
+
+def _add_webhooks(document: dict[str, Any], channels: Sequence[Channel]) -> None:
+    """Describe the requests that receivers get."""
+    for channel in channels:
+        if channel.address is not None:
+            continue
+        payload = TypeAdapter(channel.event).json_schema(ref_template=_REF)
+        for name, schema in payload.pop("$defs", {}).items():
+            document["components"]["schemas"].setdefault(name, schema)
+        headers: dict[str, Any] = (channel.headers or {}).get("properties", {})
+        content_type = headers.get("content-type", {}).get("const", "application/json")
+        document.setdefault("webhooks", {})[channel.name] = {
+            "post": {
+                "operationId": f"receive{channel.name.capitalize()}",
+                "summary": "An event of a subscription",
+                "description": channel.description,
+                "tags": ["subscriptions"],
+                "security": [{}],
+                "parameters": [
+                    {"name": name, "in": "header", "required": True, "schema": schema}
+                    for name, schema in headers.items()
+                    if name != "content-type"
+                ],
+                "requestBody": {"required": True, "content": {content_type: {"schema": payload}}},
+                "responses": {
+                    "2XX": {"description": "Received"},
+                    "410": {"description": "The endpoint is gone: the subscription is disabled"},
+                    "default": {"description": "The event is sent again later"},
+                },
+            }
+        }
 
 
 def _routes(app: FastAPI) -> Iterator[RouteContext]:
@@ -156,4 +238,6 @@ def _complete(operation: dict[str, Any], dependencies: list[Any]) -> set[type[Ba
             operation["description"] = (
                 f"{operation.get('description', '')}\n\nPublic; requires the scope `{Scope.READ}` if public reading is disabled."
             ).strip()
+    operation.setdefault("security", [])
+    operation.setdefault("description", "Public: needs no key.")
     return bodies

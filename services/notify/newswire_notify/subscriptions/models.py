@@ -78,6 +78,17 @@ class SubscriptionDraft(BaseModel):
 class NewSubscription(SubscriptionDraft):
     """The body of a request that creates a subscription."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "channel": {"type": "webhook", "url": "https://receiver.example/newswire"},
+                    "filter": {"categories": ["Transport"], "query": "ferry -strike"},
+                }
+            ]
+        }
+    )
+
     start: Literal["now"] | Moment = "now"
     """Start time: current versions published since then are delivered too."""
 

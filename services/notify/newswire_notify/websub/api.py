@@ -63,6 +63,7 @@ def router(
         status_code=202,
         response_class=Response,
         summary="Subscribe to a feed, or unsubscribe (WebSub)",
+        operation_id="requestFeedSubscription",
         responses={
             202: {"description": "Accepted; the callback is verified next"},
             **problems(

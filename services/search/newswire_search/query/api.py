@@ -68,6 +68,7 @@ def router(index: PublicIndexReader) -> APIRouter:
     @routes.get(
         "",
         response_model=SearchResponse,
+        operation_id="searchArticles",
         summary="Search published articles",
         dependencies=[Depends(charged(Cost.SEARCH))],
     )
@@ -111,6 +112,7 @@ def router(index: PublicIndexReader) -> APIRouter:
     @routes.get(
         "/suggest",
         response_model=SuggestResponse,
+        operation_id="suggest",
         summary="Complete what is being typed",
         responses={200: {"content": {SUGGESTIONS_TYPE: {"schema": _OPENSEARCH_SUGGESTIONS}}}},
         dependencies=[Depends(charged(Cost.RECORD))],
@@ -134,6 +136,7 @@ def router(index: PublicIndexReader) -> APIRouter:
     @routes.get(
         "/related/{article_id}",
         response_model=RelatedResponse,
+        operation_id="listRelatedArticles",
         summary="Find related articles",
         responses=problems("gone"),
         dependencies=[Depends(charged(Cost.LISTING))],
@@ -149,6 +152,7 @@ def router(index: PublicIndexReader) -> APIRouter:
     @routes.get(
         "/articles/{article_id}",
         response_model=PublishedArticle,
+        operation_id="getPublishedArticle",
         summary="Read one published article",
         responses={304: {"description": "The article is what `If-None-Match` says"}, **problems("gone")},
         dependencies=[Depends(charged(Cost.RECORD))],
