@@ -7,7 +7,9 @@ appended text.
 import base64
 import hashlib
 import re
+import textwrap
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography.hazmat.primitives import hashes, serialization
@@ -95,12 +97,12 @@ class DkimSigner:
         known = {header.relaxed.partition(b":")[0]: header for header in reversed(headers)}
         present = [known[name] for name in _SIGNED_NAMES if name in known]
         body_hash = base64.b64encode(hashlib.sha256(_simple_body(body)).digest())
-        signed_names = b":".join([b"From", *[header.name for header in present]])
+        signed_names = _folded_names(("From", *[header.name.decode() for header in present]))
         value = b"".join(
             (
-                b"v=1; a=rsa-sha256; c=relaxed/simple; d=" + self.domain.encode(),
-                b"; s=" + self.selector.encode() + b"; t=" + str(timestamp).encode(),
-                b";\r\n h=" + signed_names.replace(b":List-Id", b":\r\n List-Id"),
+                b"v=1; a=rsa-sha256; c=relaxed/simple;\r\n d=" + self.domain.encode(),
+                b";\r\n s=" + self.selector.encode() + b"; t=" + str(timestamp).encode(),
+                b";\r\n h=" + signed_names,
                 b";\r\n bh=" + body_hash + b";\r\n b=",
             )
         )
@@ -120,6 +122,13 @@ def new_key() -> tuple[str, str]:
     )
     public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     return private.decode(), f"v=DKIM1; k=rsa; p={base64.b64encode(public).decode()}"
+
+
+@lru_cache
+def _folded_names(names: tuple[str, ...]) -> bytes:
+    """Join the names of headers by colons, in lines of at most 78 characters."""
+    lines = textwrap.wrap(": ".join(names), 72, break_on_hyphens=False)
+    return "\r\n ".join(line.replace(": ", ":") for line in lines).encode()
 
 
 def _relaxed(name: bytes, value: bytes) -> bytes:

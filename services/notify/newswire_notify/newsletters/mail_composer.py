@@ -130,5 +130,6 @@ def list_headers(newsletter: Newsletter, site: str, cadence: Cadence, page: str,
 
 
 def host_of(site: str) -> str:
-    """Return the host of the installation's address, without a port."""
-    return urlsplit(site).hostname or "localhost"
+    """Return the host of the installation's address, without a port; `localhost` for an IPv6 address, which no List-Id can hold."""
+    host = urlsplit(site).hostname or ""
+    return host if host and ":" not in host else "localhost"

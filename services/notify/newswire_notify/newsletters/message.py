@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 from functools import lru_cache
+from urllib.parse import quote
 
 from newswire_notify.newsletters.dkim import DkimSigner, Header
 from newswire_notify.newsletters.mime import PartTemplate, encoded_words, phrase
@@ -19,6 +20,9 @@ MAX_HTML_BYTES = 60_000
 """Gmail hides what is beyond 102 KB, the unsubscribe link included."""
 MAX_LINE_OCTETS = 998
 """Of a line without its CRLF (RFC 5322, section 2.1.1)."""
+
+_MAILTO_CHARACTERS = "@!$'*+"
+"""Of an address, those that stand for themselves in a mailto URL (RFC 6068, section 2)."""
 
 
 class UnsendableMailError(ValueError):
@@ -157,7 +161,7 @@ def _list_headers(lists: ListHeaders) -> dict[str, str]:
         "List-Unsubscribe": f"<{lists.unsubscribe_url}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
         "List-Help": f"<{lists.help_url}>",
-        "List-Owner": f"<mailto:{lists.owner}>",
+        "List-Owner": f"<mailto:{quote(lists.owner, safe=_MAILTO_CHARACTERS)}>",
         **({"List-Archive": f"<{lists.archive_url}>"} if lists.archive_url else {}),
         "Feedback-ID": lists.feedback_id,
     }

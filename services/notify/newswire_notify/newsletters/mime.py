@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 _ASCII = bytes(range(127))
 _DOT, _FROM = re.compile(rb"^\.(?=.{0,73}$)", re.MULTILINE), re.compile(rb"^From (?=.{0,69}$)", re.MULTILINE)
 """At the beginning of a line that has room for an encoded character."""
-_WORD_BYTES = 42
-"""Bytes of text in an encoded word, so that it has at most 75 characters (RFC 2047, section 2)."""
+_WORD_BYTES = 39
+"""Bytes of text in an encoded word, so that a line with the name of its header has at most 76 characters (RFC 2047, section 2)."""
 _SOFT_BREAK = b"=\r\n"
 """A line break that is not part of the text (RFC 2045, section 6.7, rule 5)."""
 
@@ -75,8 +75,8 @@ def encoded_words(text: str) -> str:
 def phrase(name: str) -> str:
     """Return a display name as a quoted string, or as encoded words where it is not ASCII (RFC 5322, section 3.2.5)."""
     line = " ".join(name.split())
-    if line.isascii() and line.isprintable():
-        return '"' + line.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if line.isascii() and line.isprintable() and "=?" not in line:  # some programs decode words within quotes
+        return _folded('"' + line.replace("\\", "\\\\").replace('"', '\\"') + '"')
     return encoded_words(line)
 
 

@@ -67,6 +67,7 @@ def _articles(
     html = _html(
         "mail_articles.html",
         newsletter,
+        draft.language,
         subject=subject,
         preview=shortened(first.summary, 120),
         items=shown,
@@ -104,6 +105,7 @@ def render_signup(
     html = _html(
         "mail_signup.html",
         newsletter,
+        language,
         subject=filled[subject],
         preview=filled[message],
         message=filled[message],
@@ -117,16 +119,16 @@ def render_signup(
     return MailContent(filled[subject], "\n".join(lines) + "\n", html)
 
 
-def _html(template: str, newsletter: Newsletter, **values: object) -> str:
+def _html(template: str, newsletter: Newsletter, language: str, **values: object) -> str:
     draft = newsletter.draft
     return (
         templates(PACKAGE)
         .get_template(template)
         .render(
             name=draft.name,
-            language=text_language(draft.language),
-            dir=direction_of(text_language(draft.language)),
-            t=texts(draft.language),
+            language=text_language(language),
+            dir=direction_of(text_language(language)),
+            t=texts(language),
             colour=draft.brand.colour,
             on_colour=readable_on(draft.brand.colour),
             logo_url=draft.brand.logo_url,
