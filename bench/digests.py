@@ -32,7 +32,8 @@ async def measure(url: str, newsletter: str, group: str) -> None:
     async with open_redis(url) as redis:
         newsletters = Newsletters(redis, KEYS)
         queue = MailQueue(newsletters, limits=SendingLimits({"*": DomainRate(0, 1)}))
-        links = Links("https://news.example", SignedTokens(redis, KEYS))
+        signed = SignedTokens(redis, KEYS)
+        links = Links("https://news.example", signed, signed)
         maker = MailMaker(
             newsletters,
             Subscribers(newsletters),

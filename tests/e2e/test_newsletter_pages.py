@@ -65,7 +65,7 @@ def old_form_token(data_dir: Path, site: str) -> str:
     async def make() -> str:
         async with open_redis((data_dir / "redis.url").read_text().strip()) as redis:
             tokens = SignedTokens(redis, Keyspace("newswire"), clock=lambda: time.time() - 10)
-            return await Links(site, tokens).form("ferries")
+            return await Links(site, tokens, tokens).form("ferries")
 
     return asyncio.run(make())
 

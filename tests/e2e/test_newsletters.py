@@ -86,7 +86,8 @@ async def stack(redis: Redis, redis_url: str, keys: Keyspace) -> AsyncIterator[S
         headers = {scope: {"Authorization": f"Bearer {key.token}"} for scope, key in made.items()}
         try:
             await until(_ready(http), 60)
-            opened_before = Links(SITE, SignedTokens(redis, keys, clock=lambda: time.time() - 10))
+            earlier = SignedTokens(redis, keys, clock=lambda: time.time() - 10)
+            opened_before = Links(SITE, earlier, earlier)
             yield Stack(http, mail, clock, opened_before, headers[Scope.PUBLISH], headers[Scope.SUBSCRIBE])
         finally:
             stopping.set()

@@ -50,7 +50,7 @@ def old_form_token(running: Running) -> str:
     async def made() -> str:
         async with Redis.from_url((running.data_dir / "redis.url").read_text().strip()) as redis:
             tokens = SignedTokens(redis, Keyspace("newswire"), clock=lambda: time.time() - 10)
-            return await Links(running.site, tokens).form("ferries")
+            return await Links(running.site, tokens, tokens).form("ferries")
 
     return asyncio.run(made())
 

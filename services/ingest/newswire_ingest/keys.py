@@ -7,7 +7,7 @@ FAMILIES = (
     KeyFamily(
         "articles:<status>:<account>", "zset", "a publisher's articles of one status", "until an article is cancelled"
     ),
-    KeyFamily("article:<article>", "hash", "the state of an article; of a retracted one, the tombstone", "for ever"),
+    KeyFamily("article:<article>", "hash", "the state of an article; of a retracted one, the tombstone", "no expiry"),
     KeyFamily("article:<article>:v:<version>", "hash", "one immutable version", "until the article is retracted"),
     KeyFamily(
         "article:<article>:scheduled", "hash", "version 1 of a scheduled article", "until it is published or cancelled"
@@ -15,7 +15,7 @@ FAMILIES = (
     KeyFamily(
         "due", "zset", "the scheduled articles, scored by their due time", "until an article is published or cancelled"
     ),
-    KeyFamily("external:<account>", "hash", "a publisher's external ids, each to its article", "for ever"),
+    KeyFamily("external:<account>", "hash", "a publisher's external ids, each to its article", "no expiry"),
     KeyFamily(
         "idempotency:<digest>",
         "hash",
@@ -37,6 +37,6 @@ FAMILIES = (
     KeyFamily(
         "labels:of:<account>", "hash", "how an account spells its labels", "while it has an article with the label"
     ),
-    KeyFamily("labels:merged", "hash", "the labels that operators merged", "for ever"),
+    KeyFamily("labels:merged", "hash", "the labels that operators merged", "no expiry"),
     KeyFamily("outcome:<event>", "hash", "what became of an event: search, recipients, deliveries", "30 days"),
 )

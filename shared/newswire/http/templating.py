@@ -25,7 +25,7 @@ def add_asset(package: str, name: str) -> str:
 
 
 def add_asset_content(name: str, content: bytes, media_type: str) -> str:
-    """Serve content for ever under an address that begins with its name and changes with it; return that address."""
+    """Serve content with unlimited caching under an address that begins with its name and changes with it; return that address."""
     stem, _, kind = name.rpartition(".")
     path = f"/assets/{stem}.{hashlib.sha256(content).hexdigest()[:12]}.{kind}"
     _assets[path] = content, media_type

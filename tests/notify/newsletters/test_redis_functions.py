@@ -182,6 +182,33 @@ async def test_expand_issue_goes_through_its_audience_in_steps(store: Newsletter
     assert await store.call("expand_issue", **named | {"issue": "unknown"}) == 0
 
 
+@pytest.mark.parametrize(
+    ("local_date", "hours_later", "planned"),
+    [
+        ("2027-01-15", 20, False),
+        ("2027-01-16", 11, False),
+        ("2027-01-16", 12, True),
+        # A reader who has moved from east to west does not get the same date again.
+        ("2027-01-14", 13, False),
+    ],
+)
+async def test_expand_issue_plans_one_digest_for_a_date_and_none_within_twelve_hours(
+    store: Newsletters, local_date: str, hours_later: int, planned: bool
+) -> None:
+    hour = 3_600_000
+    await add_subscriber(store, "s1")
+    named = {"limit": 2, "min_interval": 12 * hour, "jitter": 0}
+    digest = {"kind": "digest", "due": NOW, "fields": {"topics": "[]", "local_date": "2027-01-15", "to": "7"}}
+    await open_issue(store, "first", **digest)
+    await store.call("expand_issue", **named, issue="first", now=NOW)
+    later = NOW + hours_later * hour
+    digest["fields"] = {"topics": "[]", "local_date": local_date, "to": "9"}
+    await open_issue(store, "second", **digest | {"due": later})
+    await store.call("expand_issue", **named, issue="second", now=later)
+    mails = [await fields(store, "newsletter_issue_mails", issue) for issue in ("first", "second")]
+    assert [list(each) for each in mails] == [["s1"], ["s1"] if planned else []]
+
+
 async def test_claim_mails_claims_for_a_lease_and_settle_mails_refuses_lost_ones(store: Newsletters) -> None:
     await add_subscriber(store, address="reader@Example.org")
     await open_issue(store, audience="")

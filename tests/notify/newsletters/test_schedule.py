@@ -11,7 +11,6 @@ from newswire_notify.newsletters.schedule import (
     instant_of,
     is_too_late,
     last_occurrence,
-    may_follow,
     next_occurrence,
     occurrences,
     zone_names,
@@ -100,16 +99,6 @@ def test_a_late_digest_is_sent_within_six_hours() -> None:
     due = utc("2026-11-26T06:00")
     assert not is_too_late(due, due + timedelta(hours=6))
     assert is_too_late(due, due + timedelta(hours=6, seconds=1))
-
-
-def test_a_reader_gets_one_digest_for_a_date_and_none_within_twelve_hours() -> None:
-    today, sent = date(2026, 11, 26), utc("2026-11-26T19:00")
-    assert may_follow(today, sent, None, None)
-    assert not may_follow(today, sent + timedelta(hours=20), today, sent)
-    assert not may_follow(date(2026, 11, 27), sent + timedelta(hours=11), today, sent)
-    assert may_follow(date(2026, 11, 27), sent + timedelta(hours=12), today, sent)
-    # A reader who has moved east to west does not get the same date again.
-    assert not may_follow(date(2026, 11, 25), sent + timedelta(hours=13), today, sent)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 --   {kind}            zset: spelling → articles               forms:{kind}   zset: folded form → articles
 --   spelled:{kind}    zset: "folded TAB spelling", in the order of their bytes, of the spellings in use
 --   of:{account}      hash: "kind TAB folded" → "articles TAB spelling"; the spelling of the account's first article that is out
---   merged            hash: "kind TAB folded" → the spelling that operators gave it for everybody
+--   merged            hash: "kind TAB folded" → the spelling that operators gave it for all accounts
 -- A label without articles is deleted, except for merged labels. Labels are passed as lines of kind (category or topic), folded
 -- form, spelling, and "1" if the spelling differs from the draft, separated by tabs.
 

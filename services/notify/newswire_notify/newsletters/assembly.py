@@ -89,7 +89,7 @@ def assemble_newsletters(
         read_rates(settings.mail_rates), settings.mail_connections_per_domain, read_warm_up(settings.mail_warm_up)
     )
     queue = MailQueue(newsletters, jitter_seconds=settings.mail_jitter.total_seconds(), limits=limits)
-    links = Links(settings.site, signed)
+    links = Links(settings.site, signed, SignedTokens(records, keys, clock=clock))
     signer = signer_of(settings)
     signup_limits = SignupLimits(settings.signups_per_network, settings.signups_per_newsletter)
     signup = Signup(newsletters, subscribers, queue, signup_limits)
@@ -139,7 +139,7 @@ def signer_of(settings: NotifySettings) -> DkimSigner | None:
 
 
 def transport_of(settings: NotifySettings) -> Callable[[], Transport]:
-    """Return what opens a way for mails to leave; the settings are checked at once."""
+    """Return the function that opens a transport; the settings are checked at once."""
     if settings.smtp_url is None:
         return lambda: MailFolder(settings.data_dir)
     url, host = settings.smtp_url.get_secret_value(), host_of(settings.site)

@@ -22,7 +22,7 @@ MAX_AT_ONCE = 500
 
 
 class BounceFolder:
-    """The maildir. What names a subscriber is acted on and deleted; the rest moves to ``cur``, for a person to see."""
+    """The maildir. Reports about a subscriber are handled and deleted; all others move to ``cur``."""
 
     def __init__(self, folder: Path, return_paths: ReturnPaths, bounces: Bounces, queue: MailQueue) -> None:
         self._folder = folder
@@ -52,7 +52,7 @@ class BounceFolder:
         return acted
 
     async def _act(self, report: Report) -> bool:
-        """Act on a report; return whether it is about one of our mails, and said something."""
+        """Act on a report; return whether it is about one of our mails and of a known kind."""
         metrics.mail_reports.labels(str(report.kind)).inc()
         subscriber = await self._subscriber(report)
         if subscriber is None or report.kind is ReportKind.OTHER:

@@ -29,7 +29,7 @@ IDLE_SECONDS = 1.0
 
 
 class Digests:
-    """The clockwork of newsletters: what happens at a time."""
+    """Runs what is due at a time: digests, reminders, the end of pauses, erasures."""
 
     def __init__(
         self, newsletters: Newsletters, subscribers: Subscribers, queue: MailQueue, site_list: SiteList

@@ -89,7 +89,7 @@ class DkimSigner:
         self.selector = selector
 
     def covers(self, sender_domain: str) -> bool:
-        """Tell whether the signature is aligned with mails from a domain (DMARC, relaxed): it is that domain or a parent."""
+        """Return whether the signature is aligned with mails from a domain (DMARC, relaxed): it is that domain or a parent."""
         return sender_domain == self.domain or sender_domain.endswith(f".{self.domain}")
 
     def header(self, headers: Sequence[Header], body: bytes, timestamp: int) -> bytes:

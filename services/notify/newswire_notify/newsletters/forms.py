@@ -43,7 +43,7 @@ class ReadChoices:
 
 
 def is_json(request: Request) -> bool:
-    """Tell whether a request has a JSON body."""
+    """Return whether a request has a JSON body."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON
 
 

@@ -15,9 +15,9 @@ FAMILIES = (
         "newsletter:<newsletter>",
         "hash",
         "a newsletter; kept, since its slug is in the List-Id of mails that were sent",
-        "for ever",
+        "no expiry",
     ),
-    _family("newsletter_slugs", "hash", "slug to the id of its newsletter", "for ever"),
+    _family("newsletter_slugs", "hash", "slug to the id of its newsletter", "no expiry"),
     _family(
         "newsletters:<account>",
         "zset",
@@ -36,8 +36,8 @@ FAMILIES = (
     _family(
         "newsletters_changed",
         "string",
-        "counts the changes of newsletters; who keeps copies reads them again when it moves",
-        "for ever",
+        "counts the changes of newsletters; processes with copies reload them when it changes",
+        "no expiry",
     ),
     _family("newsletter_subscriber:<subscriber>", "hash", "a subscriber", "until it is erased"),
     _family(
@@ -52,7 +52,7 @@ FAMILIES = (
         "all its subscribers, scored by the time of their sign-up in ms",
         "until a subscriber is erased",
     ),
-    _family("newsletter_counts:<newsletter>", "hash", "how many subscribers are in each state", "for ever"),
+    _family("newsletter_counts:<newsletter>", "hash", "how many subscribers are in each state", "no expiry"),
     _family(
         "newsletter_audience:<audience>",
         "zset",
@@ -78,9 +78,9 @@ FAMILIES = (
         "newsletter_suppressed:<scope>",
         "hash",
         "keyed hash of an address to the reason why it gets no mail",
-        "for ever",
+        "no expiry",
     ),
-    _family("newsletter_pepper", "string", "the secret of the keyed hashes", "for ever"),
+    _family("newsletter_pepper", "string", "the secret of the keyed hashes", "no expiry"),
     _family(
         "newsletter_limit:<scope>:<sender>", "zset", "recent sign-ups, scored by their time in s", "an hour or a day"
     ),
@@ -102,7 +102,7 @@ FAMILIES = (
         "corrected articles, scored by the sequence number of the correction",
         "as the articles",
     ),
-    _family("newsletter_seq", "hash", "newsletter to the sequence number of its newest item", "for ever"),
+    _family("newsletter_seq", "hash", "newsletter to the sequence number of its newest item", "no expiry"),
     _family("newsletter_issue:<issue>", "hash", "an issue and how many of its mails ended how", "30 days"),
     _family("newsletter_issues:<newsletter>", "zset", "its issues, scored by their time in ms", "30 days"),
     _family("newsletter_issue_mails:<issue>", "hash", "subscriber to the state of the mail", "30 days"),

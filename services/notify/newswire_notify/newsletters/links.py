@@ -14,7 +14,7 @@ PREFERENCES_LIFETIME = 90 * 86_400.0
 
 
 class LinkState(Enum):
-    """Why a link leads nowhere."""
+    """Why a link is not valid."""
 
     FORGED = "forged"
     EXPIRED = "expired"
@@ -38,6 +38,8 @@ class Links:
 
     site: str
     tokens: SignedTokens
+    lasting: SignedTokens
+    """Signed with a secret that is not rotated: links that must work as long as a mail exists."""
 
     def page(self, slug: str) -> str:
         """Return the address of a newsletter's page."""
@@ -61,9 +63,9 @@ class Links:
         return f"{self.page(slug)}/preferences/{token}"
 
     async def unsubscribing(self, slug: str, subscriber: str, issue: str = "") -> str:
-        """Return the link that unsubscribes, which works for ever (RFC 8058); ``issue``: of the mail that holds it."""
+        """Return the link that unsubscribes, which does not expire (RFC 8058); ``issue``: of the mail that holds it."""
         content = LinkTarget(subscriber, issue).content
-        token = await self.tokens.write(Purpose.NEWSLETTER_UNSUBSCRIBING, content, bound_to=slug)
+        token = await self.lasting.write(Purpose.NEWSLETTER_UNSUBSCRIBING, content, bound_to=slug)
         return f"{self.page(slug)}/unsubscribe/{token}"
 
     async def form(self, slug: str) -> str:
@@ -80,9 +82,10 @@ class Links:
         return self.tokens.now() - int(made) / 1000
 
     async def target(self, purpose: Purpose, slug: str, token: str) -> LinkTarget | LinkState:
-        """Return what a link is for, or why it leads nowhere."""
+        """Return what a link is for, or why it is not valid."""
+        tokens = self.lasting if purpose is Purpose.NEWSLETTER_UNSUBSCRIBING else self.tokens
         try:
-            content = await self.tokens.read(purpose, token, bound_to=slug)
+            content = await tokens.read(purpose, token, bound_to=slug)
             subscriber, _, issue = content.decode().partition("|")
             return LinkTarget(subscriber, issue)
         except ExpiredTokenError:

@@ -66,5 +66,5 @@ class NewsletterMatcher:
 
 
 def is_entitled(entitlement: Filter | None, features: ArticleFeatures) -> bool:
-    """Tell whether an account may send an article to its readers."""
+    """Return whether an account may send an article to its readers."""
     return entitlement is None or entitlement.matches(features)

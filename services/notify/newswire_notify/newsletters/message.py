@@ -1,4 +1,4 @@
-"""The octets of a mail: headers of bulk mail, text first, HTML second, and the signature.
+"""The bytes of a mail: headers of bulk mail, text first, HTML second, and the signature.
 
 RFC 5322 (messages), 2045–2047 (MIME), 2369, 2919 and 8058 (mailing lists), 3834 (automatic mail).
 

@@ -116,7 +116,7 @@ register('change_subscriber', function(_, a)
     count_state(p, found.newsletter, before, -1)
     count_state(p, found.newsletter, found.state, 1)
   end
-  -- Who becomes active, or got alerts before, gets digests of what matches from now on.
+  -- A subscriber who becomes active, or got alerts before, gets digests of what matches from now on.
   if (before ~= 'active' and found.state == 'active') or (group == 'instant' and found.group ~= 'instant') then
     redis.call('HSET', key, 'seq', redis.call('HGET', p .. 'newsletter_seq', found.newsletter) or 0)
   end

@@ -86,5 +86,5 @@ def retry_delay(attempt: int) -> timedelta:
 
 
 def is_given_up(first_attempt: datetime, now: datetime) -> bool:
-    """Tell whether a mail has been tried long enough."""
+    """Return whether a mail has been tried long enough."""
     return now - first_attempt >= MAX_RETRY_TIME

@@ -105,7 +105,7 @@ class NewsletterFrame:
         language: str | None = None,
         **values: str,
     ) -> Response:
-        """Return a page that says something; ``heading`` and ``detail`` name texts."""
+        """Return a page with a message; ``heading`` and ``detail`` name texts."""
         chosen = language or newsletter.draft.language
         wording = texts(chosen)
         values = {"name": newsletter.draft.name} | values

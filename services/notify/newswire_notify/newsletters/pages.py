@@ -142,7 +142,7 @@ def router(
         return frame.message(newsletter, "check_mail", "check_mail_detail", address=address)
 
     async def linked(newsletter: Newsletter, purpose: Purpose, token: str) -> Subscriber | Response:
-        """Return the subscriber of a link, or the page that says why it leads nowhere."""
+        """Return the subscriber of a link, or the page that explains why it is not valid."""
         to_form = (f"/newsletters/{newsletter.draft.slug}", "to_newsletter")
         found = await links.target(purpose, newsletter.draft.slug, token)
         if found is LinkState.FORGED:

@@ -150,12 +150,5 @@ def last_occurrence(when: DigestTime, now: datetime) -> Occurrence | None:
 
 
 def is_too_late(due: datetime, now: datetime) -> bool:
-    """Tell whether a digest is so late that its items are left to the next one."""
+    """Return whether a digest is so late that its items are left to the next one."""
     return now - due > MAX_LATENESS
-
-
-def may_follow(local_date: date, due: datetime, last_date: date | None, last_at: datetime | None) -> bool:
-    """Tell whether a reader who has got a digest for a local date, at an instant, may get this one."""
-    if last_date is not None and local_date <= last_date:
-        return False
-    return last_at is None or due - last_at >= MIN_INTERVAL

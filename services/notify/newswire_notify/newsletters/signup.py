@@ -66,7 +66,7 @@ class SignupLimits:
 
 
 class Signup:
-    """What readers do."""
+    """The commands of readers: sign up, confirm, choose, unsubscribe."""
 
     def __init__(
         self, newsletters: Newsletters, subscribers: Subscribers, queue: MailQueue, limits: SignupLimits
@@ -115,7 +115,7 @@ class Signup:
         )
         if before is None:
             return subscriber.state is SubscriberState.ACTIVE
-        # The reader's own opt-in lifts what stood against the address.
+        # The reader's own opt-in lifts the suppression of the address.
         await self._subscribers.unsuppress(subscriber.newsletter, subscriber.address_hash)
         return True
 

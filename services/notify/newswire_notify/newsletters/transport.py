@@ -18,7 +18,7 @@ MESSAGES_PER_CONNECTION = 20
 
 
 class Transport(Protocol):
-    """A way for mails to leave; one for each worker, which sends one mail at a time."""
+    """Delivers mails to a server or a folder; one for each worker, which sends one mail at a time."""
 
     async def send(self, mail: OutgoingMail, following: OutgoingMail | None = None) -> Reply:
         """Send a mail and return the reply. ``following`` is the next mail, if it is certain: it may be announced already."""
@@ -89,7 +89,7 @@ class SmtpTransport:
         return reply
 
     async def close(self) -> None:
-        """Say goodbye, within a second."""
+        """End the connection with QUIT, within a second."""
         if self._is_open and self._announced is None:
             try:
                 async with asyncio.timeout(1):

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 RETRY_DELAYS_SECONDS = (2.0, 10.0)
 """The pauses before the second and the third attempt. After that the update is dropped, never the subscription."""
 SLOW_SHARE = 4
-"""Slow subscribers have a slot of their own for every so many."""
+"""Slow subscribers share additional slots: one for every so many."""
 MAX_NAP_SECONDS = 0.5
 FIRST_BATCH, BATCH = 4, 64
 """Subscriptions whose pushes are signed together."""
