@@ -124,7 +124,7 @@ async def drill(
     async with listen(sink) as smtp_url, open_redis(redis_url) as redis:
         newsletters = Newsletters(redis, keys)
         newsletter = await _readers(newsletters, size)
-        tell(f"{size.mails} readers")
+        tell(f"{size.mails} readers after {time.monotonic() - began:.0f} s")
         _, caller = await new_key(redis_url, Scope.PUBLISH, keys)
         began = time.monotonic()
         for kill in range(size.kills):
@@ -135,11 +135,11 @@ async def drill(
             await _until(lambda wanted=wanted: sink.count >= wanted, 120)  # type: ignore[misc]
             process.send_signal(signal.SIGKILL)
             await process.wait()
-            tell(f"kill {kill + 1}: {sink.count} mails arrived")
+            tell(f"kill {kill + 1} after {time.monotonic() - began:.0f} s: {sink.count} mails arrived")
         process = await _started(redis_url, keys, smtp_url, size, folder / "notify.log")
         try:
             queue = MailQueue(newsletters)
-            states = await _settled(redis, newsletters, queue, newsletter, size)
+            states = await _settled(redis, newsletters, queue, newsletter, size, tell)
         finally:
             process.send_signal(signal.SIGKILL)
             await process.wait()
@@ -184,7 +184,12 @@ async def _started(redis_url: str, keys: Keyspace, smtp_url: str, size: Size, lo
 
 
 async def _settled(
-    redis: "Redis", newsletters: Newsletters, queue: MailQueue, newsletter: Newsletter, size: Size
+    redis: "Redis",
+    newsletters: Newsletters,
+    queue: MailQueue,
+    newsletter: Newsletter,
+    size: Size,
+    tell: Callable[[str], None],
 ) -> dict[str, int]:
     """Wait until each mail has ended; in a small run, one that is to be tried again counts as ended."""
     ended = {"accepted", "bounced"} | (set() if size.complete else {"deferred"})
@@ -195,7 +200,9 @@ async def _settled(
             states = Counter(value.decode().partition("|")[0] for value in stored)
             if sum(states[state] for state in ended) == size.mails:
                 return dict(states)
-            await asyncio.sleep(0.2)
+            if size.complete:
+                tell(", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+            await asyncio.sleep(5 if size.complete else 0.2)
 
 
 async def _until(condition: Callable[[], bool], seconds: float) -> None:

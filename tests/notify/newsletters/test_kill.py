@@ -7,6 +7,8 @@ import pytest
 from newswire.keys import Keyspace
 from tests.faults.mail_drill import Size, drill
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(600)
 async def test_no_mail_is_skipped_and_only_mails_in_doubt_are_repeated(

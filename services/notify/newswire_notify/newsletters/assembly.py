@@ -30,8 +30,8 @@ from newswire_notify.newsletters.return_path import ReturnPaths
 from newswire_notify.newsletters.signup import Signup, SignupLimits
 from newswire_notify.newsletters.site_list import SiteList
 from newswire_notify.newsletters.subscribers import Subscribers
-from newswire_notify.newsletters.transport import MESSAGES_PER_CONNECTION, SmtpTransport, Transport
-from newswire_notify.newsletters.worker import MailWorkers
+from newswire_notify.newsletters.transport import SmtpTransport, Transport
+from newswire_notify.newsletters.worker import CLAIM_BATCH, MailWorkers
 from newswire_notify.settings import NotifySettings
 
 
@@ -104,7 +104,7 @@ def assemble_newsletters(
         Attempts(subscribers, bounces),
         transport,
         connections=settings.smtp_connections,
-        batch=min(MESSAGES_PER_CONNECTION, settings.smtp_messages_per_connection),
+        batch=min(CLAIM_BATCH, settings.smtp_messages_per_connection),
         lease=2 * settings.smtp_timeout + 5,  # an attempt begins in the first half, and ends at the timeout
     )
     frame = NewsletterFrame(settings)

@@ -60,7 +60,7 @@ class Items:
         self._keys = newsletters.keys
         self._records = records
         self._keyspace = keys
-        self._texts: OrderedDict[tuple[str, int], ArticlePublished] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, int], tuple[ArticlePublished, Item]] = OrderedDict()
 
     async def account(self, name: str) -> Account | None:
         """Return the account of a newsletter."""
@@ -95,9 +95,12 @@ class Items:
         for article, (status, version) in zip(articles, states, strict=True):
             if status != Status.PUBLISHED.encode():
                 continue
-            text = await self._text(article, int(version))
-            if text is not None and (entitlement is None or is_entitled(entitlement, ArticleFeatures.of(text))):
-                found.append(_item(text))
+            cached = await self._text(article, int(version))
+            if cached is None:
+                continue
+            text, item = cached
+            if entitlement is None or is_entitled(entitlement, ArticleFeatures.of(text)):
+                found.append(item)
         return found
 
     async def _of_topics(self, newsletter: str, articles: Sequence[str], topics: Sequence[str]) -> list[str]:
@@ -111,13 +114,14 @@ class Items:
             if found and not wanted.isdisjoint(orjson.loads(found))
         ]
 
-    async def _text(self, article: str, version: int) -> ArticlePublished | None:
+    async def _text(self, article: str, version: int) -> tuple[ArticlePublished, Item] | None:
+        """Return the text of a version, and how mails show it."""
         name = (article, version)
         if name not in self._texts:
             text = await read_version(self._records, self._keyspace, article, version)
             if text is None:
                 return None
-            self._texts[name] = text
+            self._texts[name] = (text, _item(text))
             if len(self._texts) > MAX_CACHED:
                 self._texts.popitem(last=False)
         return self._texts[name]

@@ -14,7 +14,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from newswire_notify.newsletters.dkim import DkimSigner, Header
-from newswire_notify.newsletters.mime import PartTemplate, encoded_words, phrase
+from newswire_notify.newsletters.mime import PartTemplate, encoded_words, insertion, phrase
 
 MAX_HTML_BYTES = 60_000
 """Gmail hides what is beyond 102 KB, the unsubscribe link included."""
@@ -137,9 +137,10 @@ class MailTemplate:
 
     def _body(self, values: Mapping[str, str]) -> bytes:
         delimiter = b"--" + self._boundary
+        inserted = {marker: insertion(value) for marker, value in values.items()}
         written: list[bytes] = []
         for part in self._parts:
-            written += (delimiter, b"\r\n", *part.filled(values))
+            written += (delimiter, b"\r\n", *part.filled(values, inserted))
         return b"".join([*written, delimiter, b"--\r\n"])
 
 

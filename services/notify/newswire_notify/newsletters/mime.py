@@ -30,18 +30,20 @@ class PartTemplate:
         self._head += b"Content-Transfer-Encoding: " + encoding + b"\r\n\r\n"
         self._pieces = [] if self._base64 else _pieces(self._text, markers)
 
-    def filled(self, values: Mapping[str, str]) -> list[bytes]:
-        """Return the pieces of the part of one reader."""
+    def filled(self, values: Mapping[str, str], inserted: Mapping[str, bytes]) -> list[bytes]:
+        """Return the pieces of the part of one reader. ``inserted``: the values as `insertion` returns them."""
         if self._base64:
             text = self._text
             for marker, value in values.items():
                 text = text.replace(marker, value)
             content = base64.encodebytes(text.encode().replace(b"\n", b"\r\n")).replace(b"\n", b"\r\n")
             return [self._head, content]
-        encoded = {
-            marker: _SOFT_BREAK + quoted_printable(value.encode()) + _SOFT_BREAK for marker, value in values.items()
-        }
-        return [self._head, *[encoded[piece] if isinstance(piece, str) else piece for piece in self._pieces], b"\r\n"]
+        return [self._head, *[inserted[piece] if isinstance(piece, str) else piece for piece in self._pieces], b"\r\n"]
+
+
+def insertion(value: str) -> bytes:
+    """Return a text in quoted-printable, as it is put in between pieces."""
+    return _SOFT_BREAK + quoted_printable(value.encode()) + _SOFT_BREAK
 
 
 def _pieces(text: str, markers: Sequence[str]) -> list[bytes | str]:

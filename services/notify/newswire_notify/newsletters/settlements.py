@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from redis.exceptions import RedisError
@@ -15,6 +16,8 @@ from newswire_notify.newsletters.receiving_domains import DomainChange
 log = logging.getLogger(__name__)
 
 ATTEMPTS_WHILE_STOPPING = 5
+TOGETHER_SECONDS = 0.001
+"""Results of several connections that come within this time are recorded together: a call takes longer than making a mail."""
 
 
 class StoppedError(Exception):
@@ -36,6 +39,16 @@ class Settlements:
         self._queue = queue
         self._waiting: _Batch | None = None
         self._running: asyncio.Task[None] | None = None
+        self._sending = 0
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Count a connection that has mails to send."""
+        self._sending += 1
+        try:
+            yield
+        finally:
+            self._sending -= 1
 
     async def settle(
         self,
@@ -62,8 +75,10 @@ class Settlements:
 
     async def _run(self, stopping: asyncio.Event) -> None:
         try:
-            while (batch := self._waiting) is not None:
-                self._waiting = None
+            while self._waiting is not None:
+                if self._sending > 1:
+                    await asyncio.sleep(TOGETHER_SECONDS)
+                batch, self._waiting = self._waiting, None
                 try:
                     await self._record(batch, stopping)
                 except StoppedError as error:

@@ -23,15 +23,19 @@ from newswire_notify.newsletters.mail_composer import NotSent, OutgoingMail
 from newswire_notify.newsletters.mail_maker import MailMaker
 from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.settlements import Settlements, StoppedError
-from newswire_notify.newsletters.transport import MESSAGES_PER_CONNECTION, Transport
+from newswire_notify.newsletters.transport import Transport
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
+CLAIM_BATCH = 20
+"""Mails that a connection claims at a time."""
 MAX_UNAVAILABLE_SECONDS = 60.0
 """How long workers pause, at most, between two attempts to reach the mail server."""
 FRESH_SECONDS = 1.0
 """Mails that were made longer ago are made again before they are announced: readers unsubscribe, and articles are retracted."""
+FIRST_PART, MAX_PART = 5, CLAIM_BATCH
+"""Mails that a connection makes at first; more where they are sent before they are old, fewer where they are not."""
 RETRY = timedelta(seconds=5)
 """After mails could not be made."""
 FAST_SECONDS = 0.25
@@ -50,7 +54,7 @@ class MailWorkers:
         *,
         connections: int,
         lease: float,
-        batch: int = MESSAGES_PER_CONNECTION,
+        batch: int = CLAIM_BATCH,
     ) -> None:
         """``lease``: seconds after which another worker may take a claimed mail; more than twice as long as an attempt."""
         self._queue = queue
@@ -141,6 +145,7 @@ class _Connection:
         self._ready: deque[tuple[ClaimedMail, OutgoingMail]] = deque()
         self._aside: list[ClaimedMail] = []
         self._made_at = self._begin_until = 0.0
+        self._part = FIRST_PART
         self._fast = True
         """Whether the mail server took the last mail at once."""
 
@@ -149,12 +154,13 @@ class _Connection:
         self._waiting.extend(claimed)
         self._begin_until = self._clock() + self._seconds
         available = True
-        try:
-            current = await self._next()
-            while current is not None and available:
-                current, available = await self._send(current)
-        finally:
-            await self._give_back({mail.domain for mail in claimed}, available=available)
+        with self._settlements.sending():
+            try:
+                current = await self._next()
+                while current is not None and available:
+                    current, available = await self._send(current)
+            finally:
+                await self._give_back({mail.domain for mail in claimed}, available=available)
         return available
 
     async def _send(
@@ -188,6 +194,7 @@ class _Connection:
     async def _next(self) -> tuple[ClaimedMail, OutgoingMail] | None:
         """Return the next mail, made a moment ago; None where none may be begun any more."""
         if self._ready and self._clock() - self._made_at > FRESH_SECONDS:
+            self._part = max(1, len(self._ready) // 2)
             self._waiting.extendleft(mail for mail, _ in reversed(self._ready))
             self._ready.clear()
         while not self._ready and self._waiting:
@@ -197,14 +204,14 @@ class _Connection:
         return self._ready.popleft() if self._ready else None
 
     async def _make(self) -> None:
-        mails = list(self._waiting)
+        mails = [self._waiting.popleft() for _ in range(min(self._part, len(self._waiting)))]
+        self._part = min(2 * self._part, MAX_PART)
         try:
             made = await self._maker.make_all(mails)
         except (RedisError, OSError) as error:
             log.warning("cannot make mails", extra={"reason": str(error)})
             made = [NotSent(MailState.PLANNED, str(error), RETRY)] * len(mails)
         self._made_at = self._clock()
-        self._waiting.clear()
         others = []
         for mail, found in zip(mails, made, strict=True):
             if isinstance(found, OutgoingMail):
