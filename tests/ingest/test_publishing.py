@@ -198,3 +198,17 @@ async def test_the_callers_trace_is_continued(ingest: Ingest, publisher: dict[st
     assert (len(trace), len(span), flags) == (32, 16, "01")
     assert (trace == "0af7651916cd43dd8448eb211c80319c") == (header is not None and header.startswith("00"))
     assert span != "b7ad6b7169203331"
+
+
+async def test_a_list_links_to_its_next_page(ingest: Ingest, publisher: dict[str, str]) -> None:
+    for number in range(3):
+        await ingest.http.post("/v1/articles", json=ARTICLE | {"title": f"Tram {number}"}, headers=publisher)
+    path, titles = "/v1/articles?limit=1&status=published", []
+    while path:
+        answer = await ingest.http.get(path, headers=publisher)
+        assert answer.status_code == 200, answer.text
+        titles += [article["title"] for article in answer.json()["articles"]]
+        assert ("next" in answer.links) is (answer.json()["next_cursor"] is not None)
+        path = answer.links.get("next", {}).get("url", "")
+        assert not path or "limit=1&status=published" in path
+    assert sorted(titles) == ["Tram 0", "Tram 1", "Tram 2"]

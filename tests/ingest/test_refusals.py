@@ -87,7 +87,28 @@ async def test_other_types_and_charsets_are_415(ingest: Ingest, publisher: dict[
 
 async def test_a_compressed_body_is_415(ingest: Ingest, publisher: dict[str, str]) -> None:
     answer = await ingest.http.post(URL, json=ARTICLE, headers={**publisher, "Content-Encoding": "gzip"})
-    problem(answer, 415)
+    (error,) = problem(answer, 415)["errors"]
+    assert (error["field"], error["fix"]) == (
+        "Content-Encoding",
+        "send the body uncompressed, without this header",
+    )
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize(
+    ("header", "detail"),
+    [
+        ("Basic eDp5", "the Authorization header does not begin with 'Bearer'"),
+        ("nw_0123456789", "the Authorization header does not begin with 'Bearer'"),
+        ("Bearer ", "no API key follows 'Bearer'"),
+        ("Bearer abc", "this is not an API key: keys begin with 'nw_'"),
+        (f"bearer nw_{'0' * 26}_{'0' * 48}", "the API key is unknown, revoked or expired"),
+    ],
+)
+async def test_a_rejected_key_is_answered_with_the_mistake(ingest: Ingest, header: str, detail: str) -> None:
+    answer = await ingest.http.post(URL, json=ARTICLE, headers={"Authorization": header})
+    assert problem(answer, 401)["detail"] == detail
+    assert answer.headers["www-authenticate"].startswith('Bearer realm="newswire"')
 
 
 async def test_a_body_over_the_limit_is_413_announced_or_not(ingest: Ingest, publisher: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from newswire.auth.authentication_failures import AuthenticationFailures, credential_hash
 from newswire.auth.credential_checks import check_credential
-from newswire.auth.credentials import Caller, Scope, authenticate
+from newswire.auth.credentials import KEY_PREFIX, Caller, Scope, authenticate
 from newswire.concurrency.fair_threads import current_client
 from newswire.http.client_address import client_address, client_of
 from newswire.http.problems import forbidden, unauthorised
@@ -57,12 +57,24 @@ async def _admit(request: Request, scopes: Collection[Scope], rechecked: bool) -
     *others, caller = [await _bearer(request, header, rechecked) for header in headers]
     if caller is None or None in others:  # a duplicate header is rejected later; both must be valid
         challenge = 'Bearer realm="newswire", error="invalid_token"'
-        raise unauthorised("the API key is unknown, revoked or expired", challenge=challenge)
+        raise unauthorised(_mistake(headers[-1]), challenge=challenge)
     if not any(caller.may(scope) for scope in scopes):
         raise forbidden(*scopes)
     request.app.state.key_usage.record(caller.key_id)
     current_client.set(f"account {caller.account}")
     return caller
+
+
+def _mistake(header: str) -> str:
+    """Return what is wrong with a header that names no valid key. Whether a key is unknown, revoked or expired stays secret."""
+    scheme, _, token = header.strip().partition(" ")
+    if scheme.lower() != "bearer":
+        return "the Authorization header does not begin with 'Bearer'"
+    if not token.strip():
+        return "no API key follows 'Bearer'"
+    if not token.strip().startswith(KEY_PREFIX):
+        return f"this is not an API key: keys begin with '{KEY_PREFIX}'"
+    return "the API key is unknown, revoked or expired"
 
 
 async def _bearer(request: Request, header: str, rechecked: bool) -> Caller | None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from newswire.filters import Filter
 
 LUA = LuaSource("newswire.auth", "accounts")
-TOKEN = re.compile(r"nw_([0-9a-z]{8,32})_([0-9A-Za-z]{32,128})")
+KEY_PREFIX = "nw_"
+TOKEN = re.compile(rf"{KEY_PREFIX}([0-9a-z]{{8,32}})_([0-9A-Za-z]{{32,128}})")
 """A token: ``nw_<id>_<secret>``."""
 
 

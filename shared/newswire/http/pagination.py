@@ -3,6 +3,7 @@
 import re
 from datetime import datetime
 from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -11,11 +12,14 @@ from starlette.responses import Response
 
 from newswire.auth.credentials import Caller
 from newswire.auth.signed_tokens import ExpiredTokenError, ForeignTokenError, InvalidTokenError, Purpose, SignedTokens
+from newswire.http.middleware import HEADERS
 from newswire.http.problems import FieldError, ProblemError, problem
 from newswire.validation.fields import Moment
 from newswire.validation.rules import broken_rule
 
 _PLACE = re.compile(r"([0-9]{1,15})-([0-9a-z_]{1,80})")
+MAX_LINK_BYTES = 4096
+"""A longer address is left to the member `next_cursor`: proxies bound the size of headers."""
 LIFETIME = 24 * 3600.0
 """How long the cursor of a list is valid, in seconds."""
 _NOT_BOUND = ("cursor", "limit")
@@ -83,14 +87,19 @@ def caller_identity(caller: Caller | None) -> list[str]:
 async def next_cursor(request: Request, caller: Caller | None, position: str | None) -> str | None:
     """Return the cursor of the page that begins at a position of this list; None if there is no such page.
 
-    It is bound to the address, all parameters except ``limit``, and the caller.
+    It is bound to the address, all parameters except ``limit``, and the caller. The response gets a link to that page (RFC 8288).
     """
     if position is None:
         return None
     tokens: SignedTokens = request.app.state.signed_tokens
-    return await tokens.write(
+    cursor = await tokens.write(
         Purpose.LIST_CURSOR, position.encode(), bound_to=_list_of(request, caller), lifetime=LIFETIME
     )
+    pairs = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+    link = f'<{quote(request.url.path)}?{urlencode([*pairs, ("cursor", cursor)])}>; rel="next"'
+    if len(link) <= MAX_LINK_BYTES:
+        request.scope[HEADERS] += [(b"link", link.encode())]
+    return cursor
 
 
 async def requested_position(request: Request, caller: Caller | None) -> str | None:

@@ -1,6 +1,5 @@
 """Errors as clients see them: RFC 9457 problem documents that name the invalid field and how to correct it."""
 
-import difflib
 import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from newswire.http.member_names import meant_member
 from newswire.http.problem_responses import MEDIA_TYPE
 from newswire.http.problem_types import PATH, PROBLEM_URN, problem_type
 from newswire.validation.rules import RULE
@@ -214,8 +214,8 @@ _FIXES = {
     "greater_than_equal": "send {ge} or more",
     "less_than_equal": "send {le} or less",
     "string_pattern_mismatch": "send a value that matches {pattern}",
-    "literal_error": "send one of {expected}",
-    "enum": "send one of {expected}",
+    "literal_error": "send {expected}",
+    "enum": "send {expected}",
     "datetime_parsing": "send an RFC 3339 date-time such as 2026-03-01T09:30:00Z",
     "datetime_from_date_parsing": "send an RFC 3339 date-time such as 2026-03-01T09:30:00Z",
     "url_parsing": "send an absolute http or https address",
@@ -230,6 +230,18 @@ _PROBLEMS = {
     "dict_type": "must be an object",
     "string_type": "must be a string",
     "list_type": "must be an array",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "too_long": "has more than {max_length} items",
+    "string_too_long": "has more than {max_length} characters",
+    "string_too_short": "has fewer than {min_length} characters",
+    "greater_than_equal": "is less than {ge}",
+    "less_than_equal": "is greater than {le}",
+    "string_pattern_mismatch": "does not match {pattern}",
+    "literal_error": "is not {expected}",
+    "enum": "is not {expected}",
 }
 
 _BRANCH = re.compile(r"(function-[a-z]+|literal|constrained-[a-z]+|nullable|json-or-python|lax-or-strict)\[|\[key\]$")
@@ -238,14 +250,13 @@ _BRANCH = re.compile(r"(function-[a-z]+|literal|constrained-[a-z]+|nullable|json
 
 def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None) -> Iterable[FieldError]:
     """Convert pydantic's errors to field errors."""
-    known = _members(model)
     for error in errors:
         kind, context = str(error["type"]), error.get("ctx", {})
         path = [str(part)[:MAX_FIELD_NAME_CHARS] for part in error["loc"] if not _BRANCH.match(str(part))]
         field = ".".join(path) or ROOT_FIELD
         if kind == "extra_forbidden":
-            near = difflib.get_close_matches(path[-1], known, 1) if len(path) == 1 else []
-            fix = f"remove it, or did you mean '{near[0]}'?" if near else "remove it"
+            meant = meant_member(model, path)
+            fix = f"remove it, or did you mean '{meant}'?" if meant else "remove it"
         elif kind == RULE:
             fix = str(context["fix"])
         elif kind in ("value_error", "assertion_error"):
@@ -253,18 +264,13 @@ def field_errors(errors: Iterable[Mapping[str, Any]], model: type[BaseModel] | N
         else:
             fix = _FIXES.get(kind, "send a value of the documented form").format_map(_Context(context))
         message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-        yield FieldError(field, _PROBLEMS.get(kind, message), fix)
+        known = _PROBLEMS.get(kind)
+        yield FieldError(field, known.format_map(_Context(context)) if known else message, fix)
 
 
 class _Context(dict[str, Any]):
     def __missing__(self, key: str) -> str:
         return "what is documented"
-
-
-def _members(model: type[BaseModel] | None) -> list[str]:
-    if model is None:
-        return []
-    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def from_http_exception(error: HTTPException) -> ProblemError:

@@ -25,6 +25,7 @@ from newswire.http.problems import (
     invalid,
     invalid_fields,
     malformed,
+    problem,
     too_large,
     unsupported_media_type,
 )
@@ -174,7 +175,10 @@ def check_media_type(request: Request, *accepted: str) -> None:
                 raise unsupported_media_type(f"the charset '{argument.strip()[:100]}' is not supported here", *accepted)
     coding = request.headers.get("content-encoding", "identity").strip().lower()
     if coding not in ("", "identity"):
-        raise unsupported_media_type(f"the content coding '{coding[:100]}' is not supported here", *accepted)
+        detail = f"the content coding '{coding[:100]}' is not supported here"
+        error = FieldError("Content-Encoding", detail, "send the body uncompressed, without this header")
+        headers = {"Accept": ", ".join(accepted), "Accept-Encoding": "identity"}
+        raise problem(415, "unsupported-media-type", detail, errors=[error], headers=headers)
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
