@@ -22,9 +22,9 @@ from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.receiving_domains import DomainRate, SendingLimits
 from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.subscribers import Subscribers
+from newswire_notify.newsletters.worker import CLAIM_BATCH
 
 LEASE_SECONDS = 600.0
-BATCH = 20
 
 
 async def measure(url: str, newsletter: str, group: str) -> None:
@@ -49,7 +49,7 @@ async def measure(url: str, newsletter: str, group: str) -> None:
         planning, store_planning = time.process_time() - before, await _store_seconds(redis) - store
         composed, size, before, store = 0, 0, time.process_time(), await _store_seconds(redis)
         claimed: list[ClaimedMail] = []
-        while claimed := list((await queue.claim("bench", LEASE_SECONDS, BATCH)).mails):
+        while claimed := list((await queue.claim("bench", LEASE_SECONDS, CLAIM_BATCH)).mails):
             made = await maker.make_all(claimed)
             if not all(isinstance(each, OutgoingMail) for each in made):
                 raise RuntimeError(f"a digest was not composed: {made}")

@@ -28,8 +28,10 @@ from newswire_notify.newsletters.transport import Transport
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
-CLAIM_BATCH = 20
-"""Mails that a connection claims at a time."""
+FIRST_BATCH, CLAIM_BATCH = 5, 50
+"""Mails that a connection claims at a time: at first, and at most. It claims more where they are sent within `BATCH_SECONDS`, and
+fewer where they are not, so that a slow mail server gets the mails of an issue over all connections."""
+BATCH_SECONDS = 0.5
 MAX_UNAVAILABLE_SECONDS = 60.0
 """How long workers pause, at most, between two attempts to reach the mail server."""
 FRESH_SECONDS = 1.0
@@ -94,23 +96,26 @@ class MailWorkers:
 
     async def _work(self, stopping: asyncio.Event) -> None:
         connection = self._connection(stopping)
-        failures = 0
+        failures, limit = 0, min(FIRST_BATCH, self._batch)
+        clock = asyncio.get_running_loop().time
         try:
             while not stopping.is_set():
                 try:
                     self._queue.wakeup.clear()  # before the claim, so that what is planned meanwhile is not missed
-                    claimed = await self._queue.claim(connection.name, self._lease, self._batch)
+                    claimed = await self._queue.claim(connection.name, self._lease, limit)
                 except (RedisError, OSError) as error:
                     log.warning("cannot claim mails", extra={"reason": str(error)})
                     failures += 1
                     await pause(stopping, delay_after(failures))
                     continue
                 metrics.mail_domains_slowed.set(claimed.slowed_domains)
+                began = clock()
                 if not claimed.mails:
                     seconds = IDLE_SECONDS if claimed.wait is None else min(claimed.wait, IDLE_SECONDS)
                     await wait_for_any(stopping, self._queue.wakeup, seconds=seconds)
                 elif await connection.send_all(claimed.mails):
                     failures = 0
+                    limit = min(2 * limit, self._batch) if clock() - began < BATCH_SECONDS else max(1, limit // 2)
                 else:
                     failures += 1
                     await pause(stopping, delay_after(failures, first=1.0, maximum=MAX_UNAVAILABLE_SECONDS))
