@@ -42,9 +42,10 @@ class Site:
     redis: "Redis"
     keys: Keyspace
     caller: Caller
-    connection: Connection
     coming: Iterator[Version]
     count: int = 0
+    connection: Connection = field(init=False)
+    """Opened for each size: it would be idle for too long while the index grows."""
     newest: list[Version] = field(default_factory=list)
     """Of the last articles, those whose pages are opened."""
 
@@ -89,11 +90,12 @@ async def measure(setting: Setting) -> list[Figure]:
     ):
         keys = Keyspace(NAMESPACE)
         _, caller = await new_key(url, Scope.PUBLISH, keys)
-        async with open_redis(url) as redis, await Connection.open(ours.site) as connection:
-            site = Site(redis, keys, caller, connection, _endless(setting, caller.account))
+        async with open_redis(url) as redis:
+            site = Site(redis, keys, caller, _endless(setting, caller.account))
             for size in setting.steps("pages with more articles", powers_of_ten(FEWEST, setting.on_record)):
                 await site.grow(size - site.count)
-                figures += await _measured(setting, ours, site, f"{size:,} articles")
+                async with await Connection.open(ours.site) as site.connection:
+                    figures += await _measured(setting, ours, site, f"{size:,} articles")
     return figures
 
 
