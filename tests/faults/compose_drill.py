@@ -119,12 +119,12 @@ def the_gateway_refuses_in_our_form() -> object:
     return None if seen == [(status, "application/problem+json") for status in (413, 414, 404)] else str(seen)
 
 
-def operators_have_a_door_of_their_own() -> object:
+def operators_have_an_entry_point_of_their_own() -> object:
     """Operators' routes are closed on the public port and open on theirs."""
     admin = bearer(key("admin"))
     paths = "/v1/keys", "/v1/accounts", "/v1/audit-log", "/v1/dead-letters", "/readyz", "/metrics"
     seen = {
-        path: [httpx.get(door + path, headers=admin, timeout=15, trust_env=False) for door in (GATEWAY, OPERATORS)]
+        path: [httpx.get(entry + path, headers=admin, timeout=15, trust_env=False) for entry in (GATEWAY, OPERATORS)]
         for path in paths
     }
     return [
@@ -291,7 +291,7 @@ def run(drill: Drill, seconds: float, rate: float) -> None:
     """Use, break and check a running stack."""
     drill.check("the gateway speaks for every replica", the_gateway_speaks_for_all)
     drill.check("the gateway refuses in problem documents", the_gateway_refuses_in_our_form)
-    drill.check("operators have a door of their own", operators_have_a_door_of_their_own)
+    drill.check("operators have an entry point of their own", operators_have_an_entry_point_of_their_own)
     keys = {scope: key(scope) for scope in ("publish", "subscribe")}
     newswire = Newswire(GATEWAY, GATEWAY, GATEWAY, keys["publish"], keys["subscribe"])
     journal = Journal()

@@ -101,6 +101,8 @@ RULES_OF_FIELDS = {
     "account",
 }
 """Members, parameters and headers with rules beyond JSON Schema: characters, addresses, times, combinations."""
+COMBINATION = "cannot be combined with"
+"""The beginning of problems about a parameter that is valid alone."""
 
 
 @schemathesis.serializer("application/x-ndjson")
@@ -159,7 +161,10 @@ def _refused_by_a_rule(problem: dict[str, Any]) -> bool:
     name = problem["type"].removeprefix(PROBLEM_URN)
     if name not in ("invalid", "malformed"):
         return name in RULES_OF_STATE
-    return all(_name_of(error["field"]) in RULES_OF_FIELDS for error in problem["errors"])
+    return all(
+        _name_of(error["field"]) in RULES_OF_FIELDS or error["problem"].startswith(COMBINATION)
+        for error in problem["errors"]
+    )
 
 
 def _name_of(field: str) -> str:
