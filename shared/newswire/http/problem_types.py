@@ -99,6 +99,11 @@ PROBLEM_TYPES: Final[dict[str, ProblemType]] = {
         "A newsletter has this slug, or had it: it is in the addresses and headers of mails that were sent.",
         "Choose another slug.",
     ),
+    "no-mail-server": ProblemType(
+        409,
+        "Mails of a newsletter could not be sent: there is no mail server, and no folder to write them to.",
+        "Ask the operator to set NEWSWIRE_SMTP_URL.",
+    ),
     "too-many-newsletters": ProblemType(
         409, "The account has as many newsletters as it may have.", "Delete one that is not needed."
     ),

@@ -7,6 +7,8 @@ import pytest
 from pydantic import HttpUrl
 from redis.asyncio import Redis
 
+from newswire.auth.api_keys import create_key
+from newswire.auth.credentials import Scope
 from newswire.auth.signed_tokens import SignedTokens
 from newswire.http.application import Service, create_app
 from newswire.keys import Keyspace
@@ -16,6 +18,7 @@ from newswire_notify.newsletters.mail_folder import MailFolder
 from newswire_notify.newsletters.message import Envelope, MailContent, compose
 from newswire_notify.settings import NotifySettings
 from tests.notify.conftest import Clock
+from tests.notify.newsletters.conftest import DRAFT
 
 
 def outgoing(number: int = 1) -> OutgoingMail:
@@ -78,3 +81,21 @@ async def test_mails_are_shown_to_this_machine_alone(
             assert "script" not in policy
             for unknown in ("/mail/nothing", "/mail/..%2F..%2Fetc%2Fpasswd", "/mail/%00"):
                 assert (await http.get(unknown)).status_code == 404
+
+
+async def test_no_newsletter_is_created_without_a_mail_server_or_a_folder_for_mails(
+    redis: Redis, keys: Keyspace, clock: Clock, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    created = await create_key(redis, keys, "Harbour Post", {Scope.SUBSCRIBE})
+    seen = []
+    for data_dir in (tmp_path / "file" / "data", tmp_path / "data"):
+        settings = NotifySettings(namespace=keys.namespace, data_dir=data_dir, read_rate=0)
+        parts = assemble_newsletters(redis, redis, keys, SignedTokens(redis, keys), settings, clock)
+        app = create_app([Service("notify", routers=list(parts.routers))], settings, redis=redis)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000") as http:
+            answer = await http.post(
+                "/v1/newsletters", json=DRAFT, headers={"Authorization": f"Bearer {created.token}"}
+            )
+            seen.append((answer.status_code, "NEWSWIRE_SMTP_URL" in answer.text))
+    assert seen == [(409, True), (201, False)]

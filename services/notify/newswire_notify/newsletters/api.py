@@ -1,6 +1,8 @@
 """The owner's API of newsletters."""
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -17,6 +19,7 @@ from newswire.merge_patch import MEDIA_TYPE, merged, patch_of
 from newswire.preconditions import etag
 from newswire_notify.newsletters.dkim import DkimSigner
 from newswire_notify.newsletters.links import Links
+from newswire_notify.newsletters.mail_folder import can_hold_mails
 from newswire_notify.newsletters.mail_queue import MailQueue
 from newswire_notify.newsletters.models import Newsletter, NewsletterDraft
 from newswire_notify.newsletters.repository import Newsletters, SlugTakenError, TooManyNewslettersError
@@ -41,8 +44,10 @@ NewsletterPatch: type[BaseModel] = patch_of(
 )
 
 
-def router(newsletters: Newsletters, queue: MailQueue, links: Links, signer: DkimSigner | None) -> APIRouter:
-    """Return the paths of newsletters for their owners."""
+def router(
+    newsletters: Newsletters, queue: MailQueue, links: Links, signer: DkimSigner | None, data_dir: Path | None
+) -> APIRouter:
+    """Return the paths of newsletters for their owners. Without a mail server, mails go to the data folder."""
     routes = APIRouter(prefix=PATH, tags=["newsletters"])
     whole = Annotated[ParsedBody[NewsletterDraft], Depends(json_body(NewsletterDraft))]
     part = Annotated[ParsedBody[BaseModel], Depends(json_body(NewsletterPatch, media_types=(MEDIA_TYPE, JSON)))]
@@ -65,10 +70,13 @@ def router(newsletters: Newsletters, queue: MailQueue, links: Links, signer: Dki
         status_code=201,
         response_model=NewsletterView,
         summary="Create a newsletter",
-        responses=problems("slug-taken", "too-many-newsletters"),
+        responses=problems("slug-taken", "too-many-newsletters", "no-mail-server"),
     )
     async def create(caller: Owner, sent: whole) -> Response:
         check_sendable(sent.model, links.site, signer)
+        if data_dir is not None and not await asyncio.to_thread(can_hold_mails, data_dir):
+            detail = "no mail server is configured: ask the operator to set NEWSWIRE_SMTP_URL"
+            raise problem(409, "no-mail-server", detail, title="No mail server")
         try:
             return await answer(await newsletters.add(caller.account, sent.model), 201)
         except SlugTakenError:

@@ -109,7 +109,7 @@ def assemble_newsletters(
     )
     frame = NewsletterFrame(settings)
     routers = [
-        api.router(newsletters, queue, links, signer),
+        api.router(newsletters, queue, links, signer, settings.data_dir if settings.smtp_url is None else None),
         pages.router(newsletters, subscribers, signup, links, frame),
         archive.router(newsletters, items, links, frame),
         *([mail_pages.router(settings.data_dir, frame)] if settings.smtp_url is None else []),

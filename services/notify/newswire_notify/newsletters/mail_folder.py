@@ -13,6 +13,16 @@ MAIL_FOLDER = "mail"
 _FILE_NAME = re.compile(r"[^A-Za-z0-9]")
 
 
+def can_hold_mails(data_dir: Path) -> bool:
+    """Return whether mails can be written to the data folder: the file system of a container may be read-only."""
+    folder = data_dir / MAIL_FOLDER
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
 class MailFolder:
     """Writes each mail to a file, under a name that its Message-ID decides: a repeat replaces it."""
 
