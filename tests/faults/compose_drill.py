@@ -40,7 +40,8 @@ OPERATORS = "http://127.0.0.1:8001"
 RECEIVER = "http://receiver:9000"
 REPLICAS = {"ingest": 2, "search": 2, "notify": 3}
 KILLS = 3
-SETTLED_SECONDS = 120
+SETTLED_SECONDS = 420
+"""A delivery that has failed twice is tried again after up to six minutes."""
 ENDED_BY_SIGTERM = 143
 """The exit code of a Java process after SIGTERM."""
 
@@ -234,7 +235,7 @@ async def storm(drill: Drill, journal: Journal, keys: dict[str, str], seconds: f
 
 
 async def left_wrong(journal: Journal) -> list[str]:
-    """Compare the observations with the stores until there is no difference, or two minutes are over."""
+    """Compare the observations with the stores until there is no difference, or for `SETTLED_SECONDS`."""
     deadline = time.monotonic() + SETTLED_SECONDS
     while True:
         came = received()

@@ -29,6 +29,7 @@ from newswire.site.theme import Theme, ThemeError
 from newswire.text.direction import direction_of
 from newswire_search.feeds.feed import FeedLink, feed_links
 from newswire_search.feeds.index_changes import IndexState, ReadIndexState
+from newswire_search.site.compiled_templates import COMPILED, compile_templates
 from newswire_search.site.head import Heads
 from newswire_search.site.links import QueryPairs, label_path
 from newswire_search.site.localisation import Localisation, localisation
@@ -88,6 +89,7 @@ class Frame:
         self._templates = self._environment(settings.site_theme) if settings.site_theme else self._fallback
         if settings.site_theme:
             check_templates(self._templates, settings.site_theme)
+        compile_templates(self._templates, PackageLoader(PACKAGE).list_templates())
         self._policy = self._content_security_policy()
 
     def feeds(self, pairs: QueryPairs) -> list[FeedLink]:
@@ -176,6 +178,7 @@ class Frame:
             lstrip_blocks=True,
             extensions=["jinja2.ext.i18n"],
             auto_reload=False,
+            bytecode_cache=COMPILED,
         )
         words = self.localisation
         environment.install_gettext_translations(words.translations, newstyle=True)  # type: ignore[attr-defined]
