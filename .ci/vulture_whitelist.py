@@ -77,6 +77,8 @@ _.handle_data
 _.rcode
 _.binary_location
 _.teardown
+_.load_bytecode  # jinja2
+_.dump_bytecode
 _.handle_RCPT  # aiosmtpd
 _.handle_DATA
 rcpt_options
