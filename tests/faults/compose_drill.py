@@ -267,7 +267,9 @@ async def everything_kept() -> Readback:
     keys = Keyspace("newswire")
     secret = ("elastic", os.environ["ELASTIC_PASSWORD"])
     async with (
-        AsyncElasticsearch(f"http://{published('elasticsearch', 9200)}", basic_auth=secret) as index,
+        AsyncElasticsearch(
+            f"http://{published('elasticsearch', 9200)}", basic_auth=secret, request_timeout=60
+        ) as index,
         Redis.from_url(f"redis://:{os.environ['REDIS_PASSWORD']}@{published('redis', 6379)}/0") as redis,
     ):
         return await read_back(redis, keys, await read_index(index, alias_in_use(keys.namespace)))

@@ -21,6 +21,8 @@ from tests.notify.conftest import TIMEOUT_SECONDS, Receiver, claimed_delivery
 from tests.notify.name_server import UNANSWERED, name_server
 from tests.servers.valkey import free_port
 
+pytestmark = pytest.mark.slow
+
 SPECIAL = """
 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.127.255.254 127.0.0.1 127.1.2.3 127.255.255.255 169.254.0.1
 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1 192.0.0.170 192.0.2.1 192.88.99.1 192.168.0.1 192.168.255.255

@@ -22,6 +22,8 @@ from tests.notify.notify_server import running_process
 from tests.notify.websub_parts import LATEST, FeedServer, Subscribers, http_server, report_indexed
 from tests.servers.valkey import free_port
 
+pytestmark = pytest.mark.slow
+
 READERS = 24
 
 
