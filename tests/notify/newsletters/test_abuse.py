@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import httpx
+import pytest
 from redis.asyncio import Redis
 
 from newswire.keys import Keyspace
@@ -13,6 +14,8 @@ from newswire_notify.newsletters.signup import SIGNUPS_PER_NETWORK, Origin, Sign
 from tests.notify.conftest import Clock, Desk
 from tests.notify.newsletters.conftest import SITE, House, opened_house
 from tests.notify.newsletters.mail_server import MailServer, ReceivedMail
+
+pytestmark = pytest.mark.slow
 
 JSON = {"Accept": "application/json"}
 

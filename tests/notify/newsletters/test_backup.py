@@ -21,6 +21,8 @@ from tests.notify.conftest import Clock, Desk
 from tests.notify.newsletters.conftest import House, opened_house
 from tests.notify.newsletters.mail_server import MailServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def elsewhere(namespace: str) -> Keyspace:

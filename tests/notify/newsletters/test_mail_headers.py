@@ -18,6 +18,8 @@ from tests.notify.newsletters.conftest import House, opened_house
 from tests.notify.newsletters.mail_lint import sender_name, violations
 from tests.notify.newsletters.mail_server import MailServer
 
+pytestmark = pytest.mark.slow
+
 PRIVATE, _ = new_key()
 NAMES = {
     "plain": "Ferry News",

@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.markup import markup_errors
 from tests.notify.newsletters.conftest import House, link_in
+
+pytestmark = pytest.mark.slow
 
 EVIL = '<b>A & "b"</b>'
 NEWSLETTERS: dict[str, dict[str, Any]] = {

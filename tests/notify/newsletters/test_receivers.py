@@ -20,6 +20,8 @@ from tests.notify.newsletters.mail_server import MailServer
 from tests.notify.newsletters.test_mail_headers import NAMES
 from tests.npm import node_with
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent / "receivers"
 PRIVATE, RECORD = new_key()
 
