@@ -14,6 +14,7 @@ from tests.cli.running import BARE, NEWSWIRE, Running
 
 ROOT = Path(__file__).parents[1]
 IMPORTS = ("newswire_ingest.app", "newswire_search.app", "newswire_notify.app")
+NO_CACHES = {"PIP_NO_CACHE_DIR": "1", "UV_NO_CACHE": "1"}
 TRIES = 7
 SOON = 0.5
 
@@ -21,7 +22,7 @@ SOON = 0.5
 def measure(folder: Path, tell: Callable[[str], None]) -> list[Figure]:
     """Return times in seconds."""
     figures: list[Figure] = []
-    for name, environment in (("cold (pip's cache off)", {"PIP_NO_CACHE_DIR": "1"}), ("pip's cache warm", {})):
+    for name, environment in (("cold (caches off)", NO_CACHES), ("caches warm", {})):
         tell(f"a fresh clone, {name}")
         clone = folder / f"clone-{len(figures)}"
         subprocess.run(["git", "clone", "--quiet", "--local", ROOT, clone], check=True)

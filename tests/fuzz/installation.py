@@ -1,5 +1,7 @@
 """An installation to be fuzzed: `newswire run` with its own Valkey and embedded index, and a key with all scopes."""
 
+import contextlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,12 +49,38 @@ def installation(data_dir: Path) -> Iterator[Installation]:
             key = _key(http, running.key("ADMIN"))
             http.headers["Authorization"] = f"Bearer {key['token']}"
             _fill(http, hook.url)
-            with http.stream("GET", "/v1/stream") as stream:
-                assert stream.status_code == 200, stream.read()
+            with _open_stream(running.site, key["token"]):
                 yield Installation(running.site, key["token"], key["id"], hook.url)
     finally:
         running.process.terminate()
         running.process.wait(60)
+
+
+@contextmanager
+def _open_stream(site: str, token: str) -> Iterator[None]:
+    """Keep a live stream open and read it: one that is not read is closed after a while."""
+    opened, stopping = threading.Event(), threading.Event()
+
+    def read() -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        while not stopping.is_set():
+            with (
+                contextlib.suppress(httpx.TransportError),
+                httpx.stream("GET", f"{site}/v1/stream", headers=headers, timeout=60, trust_env=False) as stream,
+            ):
+                if stream.status_code == httpx.codes.OK:
+                    opened.set()
+                for _ in stream.iter_raw():
+                    if stopping.is_set():
+                        return
+
+    reading = threading.Thread(target=read, daemon=True)  # it ends with the service at the latest
+    reading.start()
+    assert opened.wait(60), "the stream cannot be opened"
+    try:
+        yield
+    finally:
+        stopping.set()
 
 
 def _key(http: httpx.Client, admin: dict[str, str]) -> dict[str, str]:
