@@ -129,10 +129,10 @@ def test_its_documents_cover_all_services_and_need_no_store(tmp_path: Path) -> N
         "NEWSWIRE_ELASTICSEARCH_PASSWORD": PASSWORD,
     }
     log = tmp_path / "operations.log"
-    with (
-        one_process(tmp_path / "data") as whole,
-        service("operations", environment, log, ready_at="/openapi.json") as site,
-    ):
+    with ExitStack() as stack:
+        whole = stack.enter_context(one_process(tmp_path / "data"))
+        environment["NEWSWIRE_PUBLIC_URL"] = whole.search  # named in the document
+        site = stack.enter_context(service("operations", environment, log, ready_at="/openapi.json"))
         for path in ("/openapi.json", "/asyncapi"):
             assert get(site, path).json() == get(whole.search, path).json()
         assert get(site, "/docs").text == get(whole.search, "/docs").text

@@ -22,6 +22,7 @@ PAGES = {
     "/search",
     "/live",
     "/about",
+    "/sections",
     "/favicon.ico",
     "/sections/{value}",
     "/topics/{value}",
