@@ -1,11 +1,14 @@
 """Real servers for every test. If one is not available, tests are skipped with the reason; with CI set they fail."""
 
+import functools
+import gc
 import os
 import random
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
 
+import fastapi.dependencies.models
 import pytest
 from redis.asyncio import Redis
 from selenium.webdriver import Chrome
@@ -57,7 +60,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Download servers for the selected tests before any timeout applies: a first download takes longer than any of them."""
+    """Download servers for the selected tests before any timeout applies: a first download takes longer than any of them.
+
+    What was collected lives to the end. The garbage collector need not go through it again and again: on a busy machine that takes
+    seconds, in which the timeouts of connections end.
+    """
+    gc.collect()
+    gc.freeze()
     if session.config.option.collectonly:
         return
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
@@ -66,6 +75,17 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if "_elasticsearch_or_reason" in wanted:
         with suppress(ServerUnavailableError):  # the fixture reports it to the tests that need it
             fetch_elasticsearch()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Clear what FastAPI keeps of the endpoints it has seen: it would keep the apps of several hundred tests, each with its routes.
+
+    Going through a gigabyte of them takes the garbage collector seconds, in which connections of the tests time out.
+    """
+    for kept in vars(fastapi.dependencies.models).values():
+        if isinstance(kept, functools._lru_cache_wrapper):
+            kept.cache_clear()
 
 
 def lacking(reason: str) -> None:

@@ -6,6 +6,7 @@ cancelled lookup as an unhandled error, so the lookup continues in the backgroun
 
 import asyncio
 import socket
+from ipaddress import ip_address
 
 from redis.asyncio.connection import Connection, SSLConnection
 
@@ -14,6 +15,9 @@ class ResolvingConnection(Connection):  # type: ignore[misc] # redis is not foll
     """A connection over TCP."""
 
     async def _connect(self) -> None:
+        if _is_address(self.host):
+            await super()._connect()
+            return
         loop = asyncio.get_running_loop()
         looking_up = loop.create_task(loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM))
         looking_up.add_done_callback(_retrieve_result)
@@ -26,6 +30,14 @@ class ResolvingConnection(Connection):  # type: ignore[misc] # redis is not foll
 
 class ResolvingTLSConnection(ResolvingConnection, SSLConnection):  # type: ignore[misc]
     """A connection over TLS."""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _retrieve_result(looking_up: "asyncio.Task[object]") -> None:
