@@ -117,7 +117,7 @@ def number_of(address: str) -> int:
 async def drill(
     redis_url: str, keys: Keyspace, size: Size, folder: Path, tell: Callable[[str], None] = lambda _: None
 ) -> Found:
-    """Send mails, kill notify meanwhile, and return what came of it."""
+    """Send mails, kill notify meanwhile, and return the result."""
     sink = SmtpSink(Faults())
     dice = random.Random(size.seed)
     began = time.monotonic()

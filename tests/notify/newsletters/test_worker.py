@@ -24,7 +24,7 @@ SLOW_SECONDS = 2.5
 
 
 class Recorder(MailQueue):
-    """A queue that notes what is recorded together, and fails at first as often as it is told."""
+    """A queue that records which results are settled together. Its first calls fail, a given number of times."""
 
     def __init__(self, newsletters: Newsletters, failures: int = 0) -> None:
         super().__init__(newsletters)
