@@ -139,7 +139,7 @@ def erase(
     """Delete all that is stored of a reader but a keyed hash, which keeps the address from being imported again."""
 
     async def work(stores: Stores) -> bool:
-        from newswire_notify.newsletters.addresses import InvalidAddressError, check_address
+        from newswire.validation.email_addresses import InvalidAddressError, check_address
 
         newsletter, subscribers = await _found(stores, slug)
         try:

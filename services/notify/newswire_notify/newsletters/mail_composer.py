@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from newswire_notify.newsletters.addresses import domain_of
+from newswire.validation.email_addresses import domain_of
 from newswire_notify.newsletters.dkim import DkimSigner
 from newswire_notify.newsletters.issues import IssueKind, MailState
 from newswire_notify.newsletters.items import ChosenItems

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from newswire.auth.accounts import Account
-from newswire_notify.newsletters.addresses import domain_of
+from newswire.validation.email_addresses import domain_of
 from newswire_notify.newsletters.issues import ClaimedMail, Issue, IssueKind, MailState
 from newswire_notify.newsletters.items import ChosenItems, Items
 from newswire_notify.newsletters.links import Links

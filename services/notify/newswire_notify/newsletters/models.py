@@ -14,9 +14,9 @@ from newswire.filter_input import FilterInput
 from newswire.filters import Filter
 from newswire.text.folding import fold
 from newswire.timestamps import from_epoch_ms, rfc3339
+from newswire.validation.email_addresses import InvalidAddressError, check_address
 from newswire.validation.fields import Flag, Label, LanguageTag, Note, Text, Url
 from newswire.validation.rules import broken_rule
-from newswire_notify.newsletters.addresses import InvalidAddressError, check_address
 from newswire_notify.newsletters.schedule import Cadence, DigestTime, UnknownZoneError, zone_of
 
 MAX_TOPICS = 20

@@ -12,7 +12,7 @@ from newswire.http.pagination import json_answer
 from newswire.http.problems import FieldError, gone, invalid_fields, not_found, problem
 from newswire.http.read_limits import Cost, charged_without_key
 from newswire.text.folding import fold
-from newswire_notify.newsletters.addresses import InvalidAddressError, check_address
+from newswire.validation.email_addresses import InvalidAddressError, check_address
 from newswire_notify.newsletters.forms import (
     HONEYPOT,
     FormData,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from newswire.timestamps import rfc3339
+from newswire.validation.email_addresses import InvalidAddressError, check_address
 from newswire.validation.rfc3339 import parse_date_time
-from newswire_notify.newsletters.addresses import InvalidAddressError, check_address
 from newswire_notify.newsletters.forms import FormData, default_choices, read_choices
 from newswire_notify.newsletters.models import Newsletter, SubscriberState
 from newswire_notify.newsletters.subscribers import Subscribers

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from newswire.http.problems import ProblemError, invalid
-from newswire_notify.newsletters.addresses import domain_of
+from newswire.validation.email_addresses import domain_of
 from newswire_notify.newsletters.dkim import DkimSigner
 from newswire_notify.newsletters.items import ChosenItems, Item
 from newswire_notify.newsletters.mail_composer import host_of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from newswire_notify.newsletters.addresses import InvalidAddressError, check_address
+from newswire.validation.email_addresses import InvalidAddressError, check_address
 
 
 @pytest.mark.parametrize(
