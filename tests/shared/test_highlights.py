@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from newswire.text.highlights import highlight, opening
 from newswire.text.query import parse as parse_query
 from newswire.text.query_matching import Analysed, analysed
+from newswire.text.stems import pieces_in
 
 
 def parse(q: str) -> Analysed:
@@ -96,3 +98,17 @@ def test_no_text_and_no_query_is_an_error(text: str, q: str) -> None:
     for fragments in (0, 2):
         for passage in highlight(text + q, parse(q), fragments=fragments, width=40):
             assert "<mark>" in passage
+
+
+def test_a_highlight_does_not_visit_the_pieces_of_other_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pieces seen so far are hundreds of thousands: visiting them would take a thousand times as long as the highlight."""
+    pieces = type(pieces_in("en"))
+
+    def visited(_: object) -> NoReturn:
+        raise AssertionError("all pieces seen so far were visited")
+
+    highlight("Node.js and e-mail left on the ferry", parse("email"), fragments=0)
+    for name in ("__iter__", "keys", "values", "items"):
+        monkeypatch.setattr(pieces, name, visited, raising=False)
+    for text in ("Node.js and e-mail left on the ferry", "An e-mail about unseen-pieces"):
+        assert highlight(text, parse("email"), fragments=0) == [text.replace("e-mail", "<mark>e-mail</mark>")]

@@ -178,7 +178,8 @@ class _Pieces(dict[str, Piece]):
 
     def named(self, chunks: set[str]) -> Iterator[Piece]:
         """Yield those of many pieces that have names besides their words."""
-        for chunk in chunks.difference(self):
+        # `chunks.difference(self)` would visit every piece seen so far, not only these.
+        for chunk in [chunk for chunk in chunks if chunk not in self]:
             if (piece := self[chunk]).names:
                 yield piece
         for chunk in self._named.keys() & chunks:
