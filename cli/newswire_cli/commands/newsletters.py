@@ -2,7 +2,6 @@
 
 import csv
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +17,8 @@ from newswire_cli.client.http import (
 )
 from newswire_cli.client.http import DataDir as HttpDataDir
 from newswire_cli.client.redis import DataDir, with_stores
-from newswire_cli.terminal.console import fail, say
+from newswire_cli.importing.subscriber_files import UnreadableFileError, inert, read_subscriber_file
+from newswire_cli.terminal.console import fail, note, say
 from newswire_cli.terminal.json_output import Json, print_json
 from newswire_cli.terminal.tables import Record, member, print_records
 from newswire_operations.stores import Stores
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Newsletters and their subscribers.", no_args_is_help=True)
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What cells begin with that spreadsheets take for formulas."""
-MAX_CSV_BYTES = 512 * 1024 * 1024
 Slug = Annotated[str, typer.Argument(metavar="SLUG", help="The slug of the newsletter.")]
 
 
@@ -86,23 +83,30 @@ def list_(
 @app.command("import")
 def import_(
     slug: Slug,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file in UTF-8.", dir_okay=False, exists=True)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file.", dir_okay=False, exists=True)],
     json: Json = False,
     data_dir: DataDir = None,
 ) -> None:
     """Add subscribers from a CSV file with the columns email, consent_at (RFC 3339) and consent_source.
 
-    Optional columns: topics (separated by ;), cadence, hour, weekday, zone, language. They are subscribed at once and get no
-    confirmation; who unsubscribed, bounced, complained or was erased is left out.
+    Optional columns: state, topics (separated by ;), cadence, hour, weekday, zone, language. They are subscribed at once and get no
+    confirmation; who unsubscribed, bounced, complained or was erased is left out. A row with such a state keeps its address out of
+    later imports.
     """
 
     async def work(stores: Stores) -> Any:
-        from newswire_notify.newsletters.transfer import import_subscribers
+        from newswire_notify.newsletters.transfer import COLUMNS, import_subscribers
 
         newsletter, subscribers = await _found(stores, slug)
-        return await import_subscribers(subscribers, newsletter, _rows(file), file.name)
+        columns, rows = read_subscriber_file(file)
+        if ignored := [name for name in columns if name and name not in COLUMNS]:
+            note(f"columns that are not used: {', '.join(ignored)}")
+        return await import_subscribers(subscribers, newsletter, rows, file.name)
 
-    report = with_stores(data_dir, work)
+    try:
+        report = with_stores(data_dir, work)
+    except UnreadableFileError as error:
+        fail(str(error))
     if json:
         print_json({"counts": dict(report.counts), "problems": report.problems})
     else:
@@ -125,7 +129,7 @@ def export(slug: Slug, data_dir: DataDir = None) -> None:
         writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
         writer.writeheader()
         async for row in export_subscribers(subscribers, newsletter):
-            writer.writerow({name: _inert(value) for name, value in row.items()})
+            writer.writerow({name: inert(value) for name, value in row.items()})
 
     with_stores(data_dir, work)
 
@@ -188,31 +192,3 @@ async def _found(stores: Stores, slug: str) -> "tuple[Newsletter, Subscribers]":
     if newsletter is None or newsletter.deleted:
         fail(f"there is no newsletter {slug}; `newswire newsletters list` lists yours")
     return newsletter, Subscribers(newsletters)
-
-
-def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """Yield the rows of a CSV file with their numbers, the header being the first."""
-    if file.stat().st_size > MAX_CSV_BYTES:
-        fail(f"{file} has more than {MAX_CSV_BYTES:,} bytes; split it")
-    with file.open(encoding="utf-8-sig", newline="") as opened:
-        try:
-            reader = csv.DictReader(opened, restval="")
-            names = [(name or "").strip().lower() for name in reader.fieldnames or ()]
-            missing = [name for name in ("email", "consent_at", "consent_source") if name not in names]
-            if missing:
-                fail(f"{file} has no column {', '.join(missing)}; mail needs proof that its reader consented")
-            reader.fieldnames = names
-            for row in reader:
-                yield reader.line_num, {name: _active(value) for name, value in row.items() if isinstance(value, str)}
-        except (csv.Error, UnicodeDecodeError) as error:
-            fail(f"{file} is not a CSV file in UTF-8: {error}")
-
-
-def _active(value: str) -> str:
-    """Return a cell as it was before `_inert`."""
-    return value[1:] if value.startswith("'") and value[1:2] in _FORMULA else value
-
-
-def _inert(value: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{value}" if value[:1] in _FORMULA else value

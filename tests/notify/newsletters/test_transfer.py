@@ -62,6 +62,31 @@ async def test_an_import_does_not_bring_back_who_left(house: House) -> None:
     assert dict(report.counts) == {"suppressed": 3, "imported": 1}
 
 
+async def test_states_of_a_file_are_kept(house: House) -> None:
+    """A list from another installation: who left there gets no mail here, now or after a later import."""
+    newsletter = await house.create()
+    here = await house.reader(newsletter, "here@example.org")
+    changes = [
+        {"email": "active@example.org", "state": "Active "},
+        *({"email": f"{state}@example.org", "state": state} for state in ("unsubscribed", "bounced", "complained")),
+        {"email": "pending@example.org", "state": "pending"},
+        {"email": "other@example.org", "state": "cleaned"},
+        {"email": "here@example.org", "state": "unsubscribed"},
+    ]
+    left = [change | {"consent_at": ""} if change["state"] == "bounced" else change for change in changes]
+    report = await import_subscribers(house.parts.subscribers, newsletter, rows(*left), "old.csv")
+    assert dict(report.counts) == {"imported": 1, "suppressed": 3, "invalid": 2, "known": 1}
+    assert [problem.partition(":")[0] for problem in report.problems] == ["row 6", "row 7"]
+    assert await house.state(here) == "active"
+    later = await import_subscribers(
+        house.parts.subscribers, newsletter, rows(*({"email": change["email"]} for change in changes)), "new.csv"
+    )
+    assert dict(later.counts) == {"known": 2, "suppressed": 3, "imported": 2}
+    answer = await house.sign_up("unsubscribed@example.org")
+    assert answer.status_code == 200
+    assert [mail.message["Subject"] for mail in await house.send()] == ["Please confirm: Ferry News"]
+
+
 async def test_an_export_can_be_imported(house: House) -> None:
     newsletter = await house.create()
     await house.sign_up("leser@bücher.example", topics="Bridges", cadence="weekly")

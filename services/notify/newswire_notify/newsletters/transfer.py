@@ -26,6 +26,8 @@ COLUMNS = (
 )
 """Of an export; an import needs the first three."""
 TOPIC_SEPARATOR = ";"
+_LEFT = (SubscriberState.UNSUBSCRIBED, SubscriberState.BOUNCED, SubscriberState.COMPLAINED)
+"""States of a row whose reader is to get no mail."""
 MAX_REPORTED_PROBLEMS = 100
 
 
@@ -34,7 +36,7 @@ class ImportReport:
     """What came of the rows of an import."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """``imported``, ``known`` (subscribed or waiting already), ``suppressed`` and ``invalid``."""
+    """``imported``, ``known`` (subscribed or waiting already), ``suppressed`` (before, or by the row's state), ``invalid``."""
     problems: list[str] = field(default_factory=list)
     """The first invalid rows, each with its number and reason."""
 
@@ -44,7 +46,8 @@ async def import_subscribers(
 ) -> ImportReport:
     """Add subscribers with their proof of consent. They are active at once, and get no confirmation.
 
-    Suppressed addresses (unsubscribed, bounced, complained, erased) are left out: only the reader can lift that.
+    Suppressed addresses (unsubscribed, bounced, complained, erased) are left out: only the reader can lift that. The addresses of
+    rows with such a state are suppressed, unless they subscribed here.
 
     Args:
         rows: the number and the columns of each row.
@@ -67,6 +70,9 @@ async def _import_row(subscribers: Subscribers, newsletter: Newsletter, row: Map
         address = check_address(row.get("email", ""))
     except InvalidAddressError as error:
         raise ValueError(f"email: {error}") from None
+    state = _state(row)
+    if state in _LEFT:
+        return await _suppress(subscribers, newsletter, address, state)
     consent = {
         "imported": {
             "from": source[:200],
@@ -89,6 +95,25 @@ async def _import_row(subscribers: Subscribers, newsletter: Newsletter, row: Map
         newsletter, address, read.choices, consent, state=SubscriberState.ACTIVE, language=language and language[:35]
     )
     return "imported"
+
+
+def _state(row: Mapping[str, str]) -> SubscriberState:
+    """Return the state of a row; a file without this column holds active subscribers."""
+    found = row.get("state", "").strip().lower() or SubscriberState.ACTIVE
+    if found == SubscriberState.PENDING:
+        raise ValueError("state: the reader has not confirmed; only confirmed readers are imported")
+    if found not in (SubscriberState.ACTIVE, *_LEFT):
+        raise ValueError(f"state: is none of {SubscriberState.ACTIVE}, {', '.join(_LEFT)}")
+    return SubscriberState(found)
+
+
+async def _suppress(subscribers: Subscribers, newsletter: Newsletter, address: str, state: SubscriberState) -> str:
+    address_hash = await subscribers.hashes.of(address)
+    if await subscribers.suppression(newsletter.id, address_hash) is None:
+        if await subscribers.by_address(newsletter, address) is not None:
+            return "known"
+        await subscribers.suppress(newsletter.id, address_hash, str(state))
+    return "suppressed"
 
 
 def _consent_time(row: Mapping[str, str], now: datetime) -> datetime:
