@@ -22,6 +22,7 @@ from tests.e2e.conftest import Newswire, one_process
 from tests.e2e.test_reader_site import AXE, MAX_SCROLL, VIOLATIONS, publish, resize, text_of
 from tests.npm import node_with
 from tests.polling import until
+from tests.servers.browser import another_page
 
 FERRIES: dict[str, Any] = {
     "slug": "ferries",
@@ -95,10 +96,9 @@ class Visitor:
 
     def click(self, selector: str) -> None:
         """Press a button, and check the page that it leads to."""
-        before = self.chromium.find_element(By.TAG_NAME, "html")
-        button = self.chromium.find_element(By.CSS_SELECTOR, selector)
-        self.chromium.execute_script("arguments[0].click()", button)  # it may be outside of the emulated window
-        until(lambda: self.chromium.find_element(By.TAG_NAME, "html") != before)
+        with another_page(self.chromium):
+            button = self.chromium.find_element(By.CSS_SELECTOR, selector)
+            self.chromium.execute_script("arguments[0].click()", button)  # it may be outside of the emulated window
         self.check()
 
     def check(self) -> None:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+
+from tests.polling import until
 
 FLAGS = (
     "--headless=new",
@@ -49,3 +52,12 @@ def chromium_browser() -> Iterator[Chrome]:
             yield chrome
         finally:
             chrome.quit()
+
+
+@contextmanager
+def another_page(browser: Chrome) -> Iterator[None]:
+    """Wait, at the end of the block, for the page that follows the present one."""
+    before = browser.find_elements(By.TAG_NAME, "html")
+    yield
+    # Between the two there is no element at all.
+    until(lambda: browser.find_elements(By.TAG_NAME, "html") not in (before, []))

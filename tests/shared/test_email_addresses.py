@@ -10,6 +10,7 @@ from newswire.validation.email_addresses import InvalidAddressError, check_addre
     [
         ("reader@example.org", "reader@example.org"),
         ("  reader@EXAMPLE.org ", "reader@example.org"),
+        ("\u200breader@example.org\u2069\u00a0\ufeff", "reader@example.org"),
         ("first.last+news@sub.example.org", "first.last+news@sub.example.org"),
         ("o'hara@example.org", "o'hara@example.org"),
         ("leser@bücher.example", "leser@xn--bcher-kva.example"),

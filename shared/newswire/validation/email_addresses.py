@@ -7,6 +7,10 @@ from newswire.validation.characters import label_violation
 MAX_ADDRESS_LENGTH = 254
 """Characters of an address in an SMTP command (RFC 5321, section 4.5.3.1.3, without the angle brackets)."""
 
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+"""Characters that come along where an address is copied from a page or a mail, and cannot be seen."""
+_SURROUNDING = f" \t\r\n\x0b\x0c\u00a0\u2007\u202f\u3000{_INVISIBLE}"
+
 
 class InvalidAddressError(ValueError):
     """The text is not an e-mail address that mail can be sent to; the message says why."""
@@ -20,7 +24,7 @@ def check_address(address: str) -> str:
     Raises:
         InvalidAddressError: it is not an address, too long, or has a local part that needs SMTPUTF8 or quotes.
     """
-    trimmed = address.strip()
+    trimmed = address.strip(_SURROUNDING)
     if not trimmed:
         raise InvalidAddressError("enter an e-mail address")
     if len(trimmed) > MAX_ADDRESS_LENGTH:

@@ -219,6 +219,47 @@ async def test_one_click_unsubscribes(house: House, request_: dict[str, object])
         assert (await house.http.post(unknown)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "added", [".", ",", ")", ">", "'", "%22", "&gt;", "&amp;utm_source=x", "%20", "%E2%80%8B", "=", "*", ";"]
+)
+async def test_what_mail_programs_append_to_a_link_is_ignored(house: House, added: str) -> None:
+    newsletter = await house.create()
+    await house.sign_up("reader@example.org")
+    [mail] = await house.send()
+    path = link_in(mail, "confirm")
+    page = await house.http.get(path + added)
+    assert page.status_code == 200
+    assert f'action="{path}' in page.text
+    assert (await house.http.post(path + added)).status_code == 200
+    assert (await house.http.get(path)).status_code == 200
+    found = await house.parts.subscribers.by_address(newsletter, "reader@example.org")
+    assert found is not None
+    assert await house.state(found) == "active"
+
+
+async def test_a_confirmation_that_is_opened_again_says_that_it_is_done(house: House) -> None:
+    await house.create()
+    await house.sign_up("reader@example.org")
+    [mail] = await house.send()
+    path = link_in(mail, "confirm")
+    await house.http.post(path)
+    again = await house.http.get(path)
+    assert again.status_code == 200
+    assert "You are subscribed" in again.text
+    assert "/preferences/" in again.text
+    assert "Once a day, 07:00 (Europe/Berlin)" in again.text
+    assert "<button" not in again.text
+    unsubscribing = re.search(
+        r'action="(/newsletters/ferries/unsubscribe/[^"]+)"',
+        (await house.http.get(re.search(r'href="(/newsletters/ferries/preferences/[^"]+)"', again.text)[1])).text,
+    )  # type: ignore[index]
+    assert unsubscribing
+    left = await house.http.post(unsubscribing[1])
+    assert 'href="/newsletters/ferries"' in left.text
+    late = await house.http.get(path)
+    assert (late.status_code, "<button" in late.text) == (410, False)
+
+
 async def test_links_that_lead_nowhere_say_what_to_do(house: House) -> None:
     newsletter = await house.create()
     await house.create(slug="other")

@@ -1,5 +1,6 @@
 """The signed links in mails: what each one allows its holder, and for how long."""
 
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -11,6 +12,8 @@ MIN_FILL_SECONDS = 2.0
 """Forms that are submitted sooner are treated as sent by bots."""
 CONFIRMATION_LIFETIME = 30 * 86_400.0
 PREFERENCES_LIFETIME = 90 * 86_400.0
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]*")
 
 
 class LinkState(Enum):
@@ -82,7 +85,12 @@ class Links:
         return self.tokens.now() - int(made) / 1000
 
     async def target(self, purpose: Purpose, slug: str, token: str) -> LinkTarget | LinkState:
-        """Return what a link is for, or why it is not valid."""
+        """Return what a link is for, or why it is not valid.
+
+        Mail programs and scanners append to addresses what follows them in a text (a full stop, a bracket), or what they count
+        with (``&utm_source=…``). A token ends where the first character comes that tokens do not have.
+        """
+        token = _TOKEN.match(token)[0]  # type: ignore[index]  # it matches every text
         tokens = self.lasting if purpose is Purpose.NEWSLETTER_UNSUBSCRIBING else self.tokens
         try:
             content = await tokens.read(purpose, token, bound_to=slug)

@@ -28,7 +28,7 @@ from newswire_notify.newsletters.repository import Newsletters
 from newswire_notify.newsletters.schedule import zone_names
 from newswire_notify.newsletters.signup import Origin, Signup, SignupResult
 from newswire_notify.newsletters.subscribers import Subscribers
-from newswire_notify.newsletters.texts import texts
+from newswire_notify.newsletters.texts import described_choices, texts
 
 PAUSES = {"7": timedelta(days=7), "28": timedelta(days=28), "0": timedelta(0)}
 
@@ -157,6 +157,8 @@ def router(
         found = await linked(newsletter, Purpose.NEWSLETTER_CONFIRMATION, token)
         if isinstance(found, Response):
             return found
+        if found.state is not SubscriberState.PENDING:
+            return await confirmed(newsletter, found)
         wording = texts(found.language)
         return frame.page(
             "newsletter_button.html",
@@ -174,8 +176,13 @@ def router(
         found = await linked(newsletter, Purpose.NEWSLETTER_CONFIRMATION, token)
         if isinstance(found, Response):
             return found
+        await signup.confirm(found, _origin(request))
+        return await confirmed(newsletter, await subscribers.get(found.id) or found)
+
+    async def confirmed(newsletter: Newsletter, found: Subscriber) -> Response:
+        """Return the page of a subscriber whose link needs no confirmation any more."""
         slug = newsletter.draft.slug
-        if not await signup.confirm(found, _origin(request)):
+        if found.state is not SubscriberState.ACTIVE:
             to_form = (f"/newsletters/{slug}", "to_newsletter")
             return frame.message(newsletter, "old_link", "old_link_detail", to_form, status=410)
         preferences = await links.preferences(slug, found.id)
@@ -186,6 +193,7 @@ def router(
             (preferences.removeprefix(links.site), "preferences"),
             language=found.language,
             address=found.address,
+            frequency=described_choices(found.choices, found.language),
         )
 
     @routes.get("/{slug}/unsubscribe/{token}", dependencies=reading)
@@ -215,7 +223,9 @@ def router(
         newsletter = await newsletters.by_slug(slug)
         if newsletter is None:
             return Response("unsubscribed", media_type="text/plain", headers={"Cache-Control": "no-store"})
-        return frame.message(newsletter, "unsubscribed", "unsubscribed_detail")
+        return frame.message(
+            newsletter, "unsubscribed", "unsubscribed_detail", (f"/newsletters/{slug}", "to_newsletter")
+        )
 
     async def preferences_page(
         newsletter: Newsletter, found: Subscriber, token: str, *, saved: bool = False, wrong: bool = False

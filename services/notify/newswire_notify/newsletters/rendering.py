@@ -110,7 +110,7 @@ def render_signup(
         preview=filled[message],
         message=filled[message],
         link=link,
-        button=wording[button],
+        button_text=wording[button],
         closing=ending,
     )
     lines = [*_wrapped(filled[message]), "", link, "", *(_wrapped(ending) if ending else [])]

@@ -6,6 +6,10 @@ from importlib.resources import files
 
 import orjson
 
+from newswire_notify.newsletters.models import Choices
+from newswire_notify.newsletters.schedule import Cadence
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 LANGUAGES = ("en", "de", "fr", "es")
 
 
@@ -25,3 +29,12 @@ def text_language(language: str) -> str:
     """Return the language in which `texts` answers for a tag."""
     primary = language.lower().partition("-")[0]
     return primary if primary in LANGUAGES else "en"
+
+
+def described_choices(choices: Choices, language: str) -> str:
+    """Return how often a reader gets mail, and when: “Once a week, Monday, 07:00 (Europe/Berlin)”."""
+    wording = texts(language)
+    if choices.cadence is Cadence.INSTANT:
+        return wording[choices.cadence]
+    days = [wording[WEEKDAYS[choices.weekday]]] if choices.cadence is Cadence.WEEKLY else []
+    return ", ".join([wording[choices.cadence], *days, f"{choices.hour:02}:00 ({choices.zone})"])
