@@ -59,11 +59,11 @@ def mail_server() -> Iterator[tuple[str, Mailbox]]:
     server = MailServer()
     port = free_port()
     controller = Controller(server, hostname="127.0.0.1", port=port, ready_timeout=60)
-    controller.start()  # type: ignore[no-untyped-call]
+    controller.start()
     try:
         yield f"smtp://127.0.0.1:{port}", lambda: list(server.got)
     finally:
-        controller.stop()  # type: ignore[no-untyped-call]
+        controller.stop()
 
 
 class Journey:

@@ -37,7 +37,7 @@ def read_subscriber_file(file: Path) -> tuple[Sequence[str], Iterator[tuple[int,
 
 def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     """Yield the header first, then the rows."""
-    with file.open("rb", buffering=_HEADER_BYTES) as opened:  # once: it may be a pipe
+    with io.BufferedReader(io.FileIO(file), _HEADER_BYTES) as opened:  # opened once: it may be a pipe
         start = opened.peek()
         wide = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = io.TextIOWrapper(opened, encoding="utf-16" if wide else "utf-8-sig", newline="")

@@ -249,10 +249,10 @@ async def test_a_confirmation_that_is_opened_again_says_that_it_is_done(house: H
     assert "/preferences/" in again.text
     assert "Once a day, 07:00 (Europe/Berlin)" in again.text
     assert "<button" not in again.text
-    unsubscribing = re.search(
-        r'action="(/newsletters/ferries/unsubscribe/[^"]+)"',
-        (await house.http.get(re.search(r'href="(/newsletters/ferries/preferences/[^"]+)"', again.text)[1])).text,
-    )  # type: ignore[index]
+    preferences = re.search(r'href="(/newsletters/ferries/preferences/[^"]+)"', again.text)
+    assert preferences
+    page = await house.http.get(preferences[1])
+    unsubscribing = re.search(r'action="(/newsletters/ferries/unsubscribe/[^"]+)"', page.text)
     assert unsubscribing
     left = await house.http.post(unsubscribing[1])
     assert 'href="/newsletters/ferries"' in left.text
